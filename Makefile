@@ -1,0 +1,109 @@
+# Everything a checkout needs, from nothing but Python 3.11, git and make. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+PORT ?= 8000
+# Workers for the tests: a number, or auto for one a core.
+JOBS ?= auto
+# More arguments for the program that a target runs: make test ARGS='-k names'
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+PYTEST := $(BIN)/python -m pytest $(if $(SEED),--hypothesis-seed=$(SEED))
+# What is installed is known by stamps: pip runs again only when pyproject.toml has changed.
+RUN := $(VENV)/.installed-run
+TEST := $(VENV)/.installed-test
+CHECK := $(VENV)/.installed-check
+BENCH := $(VENV)/.installed-bench
+DOCS := $(VENV)/.installed-docs
+WHEEL := build/wheel
+
+.PHONY: help
+help: ## list the targets
+	@echo 'usage: make TARGET [PYTHON=python3.11] [PORT=8000] [JOBS=auto] [ARGS=...]'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: $(RUN) ## install telex and open the chat room on http://127.0.0.1:8000 (PORT=8001 for another port)
+	@exec $(BIN)/telex chat --port $(PORT) $(ARGS)
+
+.PHONY: test
+test: $(TEST) ## run every test, Chromium included (ARGS='-k names', SEED=1 to repeat a run, JOBS=0 for one process)
+	@$(BIN)/python scripts/chromium.py --install >/dev/null
+	@$(PYTEST) -n $(JOBS) --dist worksteal $(ARGS)
+
+.PHONY: test-fast
+test-fast: $(TEST) ## run the tests that take under a quarter of a second each
+	@$(PYTEST) -n $(JOBS) --dist worksteal -m 'not slow and not browser' $(ARGS)
+
+.PHONY: test-wheel
+test-wheel: $(TEST) $(WHEEL)/.installed ## build the wheel, install it by itself, and test it from an empty folder
+	@scripts/test-wheel $(WHEEL) $(BIN)/python -n $(JOBS) --dist worksteal -m 'not slow and not browser' $(ARGS)
+
+.PHONY: check
+check: $(CHECK) ## lint, formatting, types (mypy and pyright) and the import rule
+	$(BIN)/ruff check $(ARGS)
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python scripts/verify_types.py
+	$(PYTEST) -q -p no:cacheprovider tests/unit/test_imports.py
+
+.PHONY: format
+format: $(CHECK) ## write the formatting and the fixes that ruff knows
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: bench
+bench: $(BENCH) ## run the benchmarks; writes bench/results.json and bench/results.svg
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: docs
+docs: $(DOCS) ## build the documentation into site/
+	@$(BIN)/zensical build --clean --strict $(ARGS)
+
+.PHONY: clean
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.made: scripts/venv
+	@scripts/venv $(VENV) $(PYTHON)
+	@touch $@
+
+define install
+	@echo 'installing $(1) into $(VENV)'
+	@$(PIP) --editable '.[$(2)]'
+	@touch $@
+endef
+
+$(RUN): $(VENV)/.made pyproject.toml
+	$(call install,telex,chat)
+
+$(TEST): $(VENV)/.made pyproject.toml
+	$(call install,telex and what its tests need,chat$(comma)test)
+	@touch $(RUN)
+
+$(CHECK): $(VENV)/.made pyproject.toml
+	$(call install,telex and what its tests and checks need,chat$(comma)test$(comma)check)
+	@touch $(RUN) $(TEST)
+
+$(BENCH): $(VENV)/.made pyproject.toml
+	$(call install,telex and what it is measured against,chat$(comma)bench)
+	@touch $(RUN)
+
+$(DOCS): $(VENV)/.made pyproject.toml
+	$(call install,telex and what the documentation needs,chat$(comma)docs)
+	@touch $(RUN)
+
+$(WHEEL)/.installed: scripts/venv pyproject.toml
+	@rm -rf $(WHEEL)
+	@scripts/venv $(WHEEL) $(BIN)/python
+	@echo 'installing what the tests of the wheel need into $(WHEEL)'
+	@$(BIN)/python scripts/requirements.py chat test | $(WHEEL)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement /dev/stdin
+	@touch $@
+
+comma := ,

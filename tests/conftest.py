@@ -1,0 +1,171 @@
+"""How the tests run: `async def` tests on asyncio in debug mode, and after every test a look at what it left behind.
+
+- An `async def` test runs on a loop of its own. With the marker `every_loop` it runs once on asyncio and once on uvloop;
+  `pytest --loop=uvloop` runs all of them there.
+- A test fails if it leaves a task, a thread or a socket, if the loop met an exception that nobody awaited, and if
+  something was dropped unclosed (a ResourceWarning, as warnings are errors).
+- A call of telex that blocks the event loop fails (blockbuster).
+- A test that skips itself fails: what can't run has to say so.
+- Tests over a quarter of a second that aren't marked `slow` are listed at the end.
+"""
+
+import asyncio
+import functools
+import gc
+import inspect
+import os
+import random
+import threading
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
+
+import telex
+from tests.support.leaks import open_sockets
+
+REPOSITORY = Path(__file__).parent.parent
+# Long enough for a loaded machine: an `async def` test that takes longer hangs.
+HANGS_AFTER = 60.0
+SLOW = 0.25
+
+settings.register_profile(
+    "telex", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors]
+)
+settings.load_profile("telex")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="the event loop of async tests")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # The seed is chosen here, before hypothesis and the workers read it, so that the header can tell it.
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.randrange(2**32))
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return [f"hypothesis seed: {config.option.hypothesis_seed}", f"telex: {telex.__file__}"]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    inside = REPOSITORY / "src" in Path(telex.__file__).parents
+    if os.environ.get("TELEX_TEST_INSTALLED") and inside:
+        raise pytest.UsageError(f"the installed telex was to be tested, but {telex.__file__} was imported")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # What exists by now stays: the collections after each test need not look at it.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if metafunc.definition.get_closest_marker("every_loop"):
+        metafunc.fixturenames.append("loop_name")
+        metafunc.parametrize("loop_name", ["asyncio", "uvloop"])
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    if name == "uvloop":
+        import uvloop
+
+        return uvloop.new_event_loop
+    return asyncio.new_event_loop
+
+
+def run_alone(test: Callable[[], Coroutine[Any, Any, object]], loop: str, seconds: float = HANGS_AFTER) -> None:
+    """Run an async test on a new loop, and fail if it leaves tasks or unheard exceptions there."""
+    complaints: list[str] = []
+
+    def complain(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        complaints.append(f"{context['message']}: {context.get('exception') or context.get('task') or ''}")
+
+    async def watched() -> None:
+        asyncio.get_running_loop().set_exception_handler(complain)
+        async with asyncio.timeout(seconds) as limit:
+            try:
+                await test()
+            except TimeoutError as error:
+                if limit.expired():
+                    raise AssertionError(f"the test took longer than {seconds} s") from error
+                raise
+        gc.collect(0)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, "tasks left behind:\n" + "\n".join(sorted(map(repr, left)))
+
+    with asyncio.Runner(debug=True, loop_factory=loop_factory(loop)) as runner:
+        runner.run(watched())
+    assert not complaints, "the event loop complained:\n" + "\n".join(complaints)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    callspec = getattr(pyfuncitem, "callspec", None)
+    loop = callspec.params.get("loop_name") if callspec else None
+    loop = loop or pyfuncitem.config.getoption("--loop")
+    test = pyfuncitem.obj
+    property_test = getattr(test, "hypothesis", None)
+    if property_test and inspect.iscoroutinefunction(property_test.inner_test):
+        # Hypothesis calls the inner test once an example; each example gets its own loop.
+        inner = property_test.inner_test
+
+        @functools.wraps(inner)
+        def example(*args: Any, **kwargs: Any) -> None:
+            run_alone(functools.partial(inner, *args, **kwargs), loop)
+
+        property_test.inner_test = example
+        return None
+    if not inspect.iscoroutinefunction(test):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    run_alone(functools.partial(test, **{name: pyfuncitem.funcargs[name] for name in names}), loop)
+    return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    guard = BlockBuster(scanned_modules=[telex])
+    guard.activate()
+    yield
+    guard.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(nothing_blocks_the_loop: None) -> Iterator[None]:
+    threads, sockets = set(threading.enumerate()), open_sockets()
+    yield
+    gc.collect()
+    # A thread that was told to end and not joined is given the time to do it.
+    for thread in set(threading.enumerate()) - threads:
+        thread.join(1)
+    left = [thread.name for thread in set(threading.enumerate()) - threads]
+    assert not left, f"threads left behind: {left}"
+    assert not open_sockets() - sockets, "sockets left behind"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} skipped itself, and nothing may: {call.excinfo.value if call.excinfo else ''}"
+    if report.when == "call" and report.duration > SLOW and not item.get_closest_marker("slow"):
+        report.user_properties.append(("unmarked", round(report.duration, 2)))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    passed = terminalreporter.stats.get("passed", [])
+    unmarked = [(value, r.nodeid) for r in passed for name, value in r.user_properties if name == "unmarked"]
+    if unmarked:
+        terminalreporter.section("over 0.25 s and not marked slow")
+        for seconds, name in sorted(unmarked, reverse=True):
+            terminalreporter.line(f"{seconds:6.2f} s  {name}")
