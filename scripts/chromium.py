@@ -1,7 +1,7 @@
 """Print the path of a Chromium or Chrome that the tests can drive: python scripts/chromium.py [--install].
 
-In this order: the one that TELEX_CHROMIUM names, one that is installed, one that Playwright has downloaded. With --install,
-when there is none: Debian's package if this is root on a machine with apt-get, else Playwright's own download.
+In this order: the one that TELEX_CHROMIUM names, one that is installed, one that Playwright has downloaded. With
+--install, when there is none: Debian's package if this is root on a machine with apt-get, else Playwright's download.
 """
 
 import os

@@ -1,7 +1,7 @@
 """How the tests run: `async def` tests on asyncio in debug mode, and after every test a look at what it left behind.
 
-- An `async def` test runs on a loop of its own. With the marker `every_loop` it runs once on asyncio and once on uvloop;
-  `pytest --loop=uvloop` runs all of them there.
+- An `async def` test runs on a loop of its own. With the marker `every_loop` it runs once on asyncio and once on
+  uvloop; `pytest --loop=uvloop` runs all of them there.
 - A test fails if it leaves a task, a thread or a socket, if the loop met an exception that nobody awaited, and if
   something was dropped unclosed (a ResourceWarning, as warnings are errors).
 - A call of telex that blocks the event loop fails (blockbuster).
@@ -33,7 +33,10 @@ HANGS_AFTER = 60.0
 SLOW = 0.25
 
 settings.register_profile(
-    "telex", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors]
+    "telex",
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
 )
 settings.load_profile("telex")
 

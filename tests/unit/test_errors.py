@@ -1,0 +1,71 @@
+"""Every exception survives pickle and copy, keeps its fields, and says something."""
+
+import copy
+import inspect
+import pickle
+
+import pytest
+
+from telex import errors
+
+CLASSES = [
+    value
+    for _, value in sorted(vars(errors).items())
+    if inspect.isclass(value) and issubclass(value, BaseException) and value.__module__ == errors.__name__
+]
+SAMPLES: dict[str, object] = {
+    "str": "text",
+    "int": 3,
+    "float": 1.5,
+    "object": ["anything"],
+    "bool": True,
+    "str | None": "text",
+    "float | None": None,
+    "tuple[str, ...]": ("one", "two"),
+}
+
+
+def example(error: type[BaseException]) -> BaseException:
+    """An instance with every field set, by the annotations of its constructor."""
+    if error.__init__ is BaseException.__init__ or error is errors.TelexError:
+        return error("text")
+    parameters = list(inspect.signature(error.__init__).parameters.values())[1:]
+    return error(*[SAMPLES[str(parameter.annotation)] for parameter in parameters])
+
+
+@pytest.mark.parametrize("error", CLASSES)
+def test_survives_pickle_and_copy(error: type[BaseException]) -> None:
+    made = example(error)
+    made.add_note("seen in a test")
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        same(pickle.loads(pickle.dumps(made, protocol)), made)
+    same(copy.copy(made), made)
+    same(copy.deepcopy(made), made)
+
+
+def same(copied: BaseException, made: BaseException) -> None:
+    assert type(copied) is type(made)
+    assert str(copied) == str(made)
+    assert copied.args == made.args
+    assert vars(copied) == vars(made)
+
+
+@pytest.mark.parametrize("error", CLASSES)
+def test_fields_are_in_the_text(error: type[BaseException]) -> None:
+    made = example(error)
+    assert str(made).strip()
+    assert "object at 0x" not in str(made)
+
+
+@pytest.mark.parametrize("error", CLASSES)
+def test_one_root(error: type[BaseException]) -> None:
+    assert issubclass(error, errors.TelexError)
+    assert inspect.getdoc(error)
+
+
+@pytest.mark.parametrize("error", CLASSES)
+def test_every_field_is_an_attribute(error: type[BaseException]) -> None:
+    if "__init__" in vars(error):
+        made = example(error)
+        for name in list(inspect.signature(error.__init__).parameters)[1:]:
+            assert hasattr(made, name)
