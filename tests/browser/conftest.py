@@ -33,7 +33,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def people(browser: Browser) -> Iterator[Callable[[], Page]]:
-    """A function that opens a page as a person of its own: own cookies, own storage. An error on a page fails the test."""
+    """A function that opens a page with cookies and storage of its own. An error on a page fails the test."""
     problems: list[str] = []
     contexts = []
 

@@ -16,16 +16,19 @@ PACKAGE = Path(FOUND.origin).parent
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec"),
-    ("cursor", "log"),
-    ("subscription",),
+    ("overflow", "cursor", "log"),
+    ("room", "wakeup", "subscription"),
     ("topic",),
     ("hub",),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 # Everything else: above the hub.
 TOP = len(ROWS)
+# The rows of the log and below decide: no event loop, no threads, no files, no sockets.
+PURE = {name for row in ROWS[:3] for name in row}
+IMPURE = {"asyncio", "concurrent", "io", "os", "pathlib", "selectors", "socket", "subprocess", "threading"}
 # Engines know the nouns and the contract, and nothing that uses an engine.
-ENGINE_MAY = {name for row in ROWS[:3] for name in row} | {"engines"}
+ENGINE_MAY = PURE | {"engines"}
 WEB = {"fastapi", "h11", "httpx", "rich", "starlette", "typer", "uvicorn", "uvloop", "websockets", "pydantic", "anyio"}
 
 
@@ -90,6 +93,17 @@ def test_imports_point_one_way(path: Path) -> None:
     if rank(module) < RANK["hub"]:
         concrete = {other for other in imported(path) if other.startswith("engines.")}
         assert not concrete, f"nothing below hub imports an engine: {concrete}"
+
+
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_the_log_and_what_is_below_it_is_plain(name: str) -> None:
+    found = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    assert not found & IMPURE
 
 
 def test_importing_telex_imports_no_framework() -> None:

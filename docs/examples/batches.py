@@ -1,0 +1,17 @@
+import asyncio
+
+import telex
+
+
+async def main() -> None:
+    async with telex.Hub() as hub:
+        ticks = hub.topic("ticks")
+        async with ticks.subscribe() as inbox:
+            for number in range(5):
+                ticks.publish_nowait(number)
+            await hub.remove("ticks")  # ends the subscription, after what it has
+            async for batch in inbox.batches(limit=2):
+                print([message.content for message in batch])
+
+
+asyncio.run(main())
