@@ -46,7 +46,7 @@ test-wheel: $(TEST) $(WHEEL)/.installed ## build the wheel, install it by itself
 
 .PHONY: check
 check: $(CHECK) ## lint, formatting, types (mypy and pyright) and the import rule
-	$(BIN)/ruff check $(ARGS)
+	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python scripts/verify_types.py
