@@ -64,6 +64,11 @@ bench: $(BENCH) ## run the benchmarks; writes bench/results.json and bench/resul
 .PHONY: docs
 docs: $(DOCS) ## build the documentation into site/
 	@$(BIN)/zensical build --clean --strict $(ARGS)
+	@# The pages link to the picture where it is in the repository; the site has a copy of its own.
+	@mkdir -p site/bench
+	@cp bench/results.svg site/bench/
+	@sed -i.orig 's|\.\./\.\./bench/results.svg|../bench/results.svg|' site/benchmarks/index.html
+	@rm site/benchmarks/index.html.orig
 
 .PHONY: clean
 clean: ## remove everything that was made here

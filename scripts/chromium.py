@@ -59,7 +59,7 @@ def install() -> None:
     if os.geteuid() == 0 and shutil.which("apt-get"):
         print("installing Debian's chromium", file=sys.stderr)
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+        for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium", "fonts-liberation"]):
             run = subprocess.run(
                 ["apt-get", "--quiet", *command], env=environment, capture_output=True, text=True, check=False
             )

@@ -25,6 +25,9 @@ def test_every_name_is_there_and_has_a_docstring() -> None:
         value = getattr(telex, name)
         if inspect.isclass(value) or inspect.isfunction(value):
             assert inspect.getdoc(value), f"telex.{name} has no docstring"
+        for method, member in vars(value).items() if inspect.isclass(value) else ():
+            if not method.startswith("_") and (inspect.isfunction(member) or isinstance(member, property)):
+                assert inspect.getdoc(getattr(value, method)), f"telex.{name}.{method} has no docstring"
 
 
 def test_public_classes_say_telex_in_their_repr_and_pickles() -> None:

@@ -1,11 +1,18 @@
 """The rules that tests/conftest.py makes are kept by it: each is broken on purpose in a run of its own."""
 
+import asyncio
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blockbuster import BlockingError
+from hypothesis import given
+from hypothesis import strategies as st
+
+import telex
 
 CONFTEST = Path(__file__).parent.parent / "conftest.py"
 BROKEN = {
@@ -15,6 +22,7 @@ BROKEN = {
     "socket": "def test():\n    KEPT.append(socket.socket())",
     "unclosed": "def test():\n    socket.socket()",
     "warning": "def test():\n    warnings.warn('w')",
+    "property": "@given(st.booleans())\nasync def test(value): await asyncio.sleep(0); assert not value, 'found'",
     "skip": "def test():\n    pytest.skip('no reason')",
 }
 """Tests that have to fail, by what is wrong with them."""
@@ -25,11 +33,13 @@ EXPECTED = {
     "socket": "sockets left behind",
     "unclosed": "ResourceWarning",
     "warning": "UserWarning",
+    "property": "found",
     "skip": "nothing may",
 }
 HEAD = """
 import asyncio, socket, threading, warnings
 import pytest
+from hypothesis import given, strategies as st
 KEPT = []
 async def fail(): raise ValueError("unheard")
 """
@@ -57,3 +67,27 @@ def test_every_broken_rule_fails(tmp_path: Path) -> None:
         assert text in told, f"nothing says {text!r}\n{run.stdout}"
     # The good one runs on both loops; what a test leaves is found after it, so those two pass and then fail.
     assert "4 passed" in told.rpartition("=====")[0], run.stdout
+
+
+def code_of_telex(source: str) -> Callable[[], None]:
+    """A function `call` that looks as if it came from a file of the package."""
+    names: dict[str, Callable[[], None]] = {}
+    exec(compile(source, f"{telex.__path__[0]}/example.py", "exec"), names)
+    return names["call"]
+
+
+async def test_blocking_the_loop_is_noticed() -> None:
+    with pytest.raises(BlockingError):
+        code_of_telex("import time\ndef call(): time.sleep(0.001)")()
+
+
+@given(st.integers())
+async def test_property_tests_may_be_async(number: int) -> None:
+    await asyncio.sleep(0)
+    assert isinstance(number, int)
+
+
+@pytest.mark.every_loop
+async def test_the_loop_is_the_one_asked_for(loop_name: str) -> None:
+    assert type(asyncio.get_running_loop()).__module__.startswith(loop_name)
+    assert asyncio.get_running_loop().get_debug()

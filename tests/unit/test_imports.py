@@ -16,7 +16,7 @@ PACKAGE = Path(FOUND.origin).parent
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec"),
-    ("overflow", "cursor", "log"),
+    ("cursor", "dedup", "log", "overflow", "start"),
     ("room", "wakeup", "subscription"),
     ("topic",),
     ("hub",),
