@@ -4,25 +4,30 @@ from datetime import timedelta
 import telex
 
 
+def text(item: telex.Message[str] | telex.Lost) -> str:
+    # A place that is asked for may be gone: then the first thing received is a Lost.
+    return f"{item.count} are gone" if isinstance(item, telex.Lost) else item.content
+
+
 async def main() -> None:
     async with telex.Hub() as hub:
-        room = hub.topic("chatroom:1")
-        for text in ("one", "two", "three"):
-            await room.publish(text)
+        room = hub.topic("chatroom:1", str)
+        for word in ("one", "two", "three"):
+            await room.publish(word)
 
         print("all:", [message.content async for message in room.history()])
 
         async with room.subscribe(start=1) as inbox:  # one message back
-            print("the last:", (await inbox.receive()).content)
+            print("the last:", text(await inbox.receive()))
 
         async with room.subscribe(start=timedelta(minutes=5)) as inbox:  # the last five minutes
-            print("the first of them:", (await inbox.receive()).content)
+            print("the first of them:", text(await inbox.receive()))
             seen = inbox.position
 
         # Away, and back again: nothing is missed, nothing comes twice.
         await room.publish("four")
         async with room.subscribe(start=seen) as inbox:
-            print("since then:", [message.content for message in await inbox.receive_many()])
+            print("since then:", [text(item) for item in await inbox.receive_many()])
 
 
 asyncio.run(main())

@@ -7,13 +7,14 @@ async def main() -> None:
     async with telex.Hub() as hub:
         hub.retain("chatroom:*", messages=2, age="24h")
         room = hub.topic("chatroom:1")
-        for text in ("one", "two", "three"):
-            await room.publish(text)
+        beginning = await room.position()
+        for word in ("one", "two", "three"):
+            await room.publish(word)
         print([message.content async for message in room.history()])
 
-        async with room.subscribe(start=telex.Position(0, (await room.position()).epoch)) as inbox:
-            print(await inbox.receive())  # what was asked for is gone, and that is told
-            print((await inbox.receive()).content)
+        async with room.subscribe(start=beginning) as inbox:
+            for item in await inbox.receive_many():
+                print(item if isinstance(item, telex.Lost) else item.content)
 
 
 asyncio.run(main())
