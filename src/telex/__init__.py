@@ -1,0 +1,74 @@
+"""telex: message-driven and event-driven software, from one process to a cluster, with one API.
+
+A topic is a log; a subscriber is a cursor. The map of the package, from the bottom up:
+
+names, durations, errors, codec    what names, lengths of time, mistakes and content look like
+message                            Message, Lost, Position
+log, cursor, overflow              the kernel: logs, places in them, and what happens to those who fall behind
+subscription, wakeup, room, start  the asynchronous shell around a cursor
+topic, dedup, topics               a named log; ids that are stored once; all topics of a hub
+handlers, router, crew             decorated functions, where they are declared, and the tasks that call them
+hub                                all of it on one engine
+engines                            where logs are kept
+blocking                           the same for programs that are not async
+gateway, chat, cli                 the network's edge, the chat room, the program
+"""
+
+from telex.crew import HandlerStatistics
+from telex.cursor import Overflow
+from telex.durations import Duration
+from telex.errors import (
+    BadHandler,
+    BadName,
+    BadOption,
+    BufferFull,
+    Closed,
+    ConnectFailed,
+    ContentError,
+    SlowSubscriber,
+    TelexError,
+    Timeout,
+    WouldBlock,
+    WrongThread,
+)
+from telex.hub import Hub, HubStatistics
+from telex.message import Lost, Message, Position
+from telex.names import Pattern
+from telex.router import Router
+from telex.start import Start
+from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
+from telex.topic import Topic, TopicStatistics
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadHandler",
+    "BadName",
+    "BadOption",
+    "BufferFull",
+    "Closed",
+    "ConnectFailed",
+    "ContentError",
+    "Duration",
+    "HandlerStatistics",
+    "Hub",
+    "HubStatistics",
+    "Lost",
+    "Message",
+    "Overflow",
+    "Pattern",
+    "Position",
+    "ReportingSubscription",
+    "Router",
+    "SlowSubscriber",
+    "Start",
+    "Subscription",
+    "SubscriptionStatistics",
+    "TelexError",
+    "Timeout",
+    "Topic",
+    "TopicStatistics",
+    "WouldBlock",
+    "WrongThread",
+    "__version__",
+]

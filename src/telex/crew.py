@@ -1,0 +1,246 @@
+"""`Crew`: the tasks that call handlers, from when a hub opens until it closes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Collection, Iterable
+from contextlib import AsyncExitStack
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from telex.errors import SlowSubscriber
+from telex.handlers import Declaration
+from telex.message import Lost, Message
+from telex.subscription import ReportingSubscription
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
+logger = logging.getLogger("telex.handlers")
+
+
+class HandlerStatistics(msgspec.Struct, frozen=True):
+    """A handler on one pattern: calls that returned and that raised, and the accounts of its subscription."""
+
+    name: str
+    pattern: str
+    handled: int
+    failed: int
+    waiting: int
+    lost: int
+
+
+class Switch:
+    """The typed handlers of one pattern: which of them takes content of which class, as `functools.singledispatch` finds it."""
+
+    def __init__(self) -> None:
+        self.unhandled = 0
+        self.workers: list[Worker] = []
+        self._found: dict[type[Any], Collection[Worker]] = {}
+        self._dispatch = singledispatch(_nobody)
+
+    def add(self, worker: Worker) -> None:
+        """Another handler with types."""
+        self.workers.append(worker)
+        for cls in worker.declaration.types:
+            self._dispatch.register(cls, _Takers([*self._takers(cls), worker]))
+        self._found.clear()
+
+    def _takers(self, cls: type[Any]) -> Collection[Worker]:
+        found = self._dispatch.registry.get(cls)
+        return found.workers if isinstance(found, _Takers) else ()
+
+    def takers(self, cls: type[Any]) -> Collection[Worker]:
+        """Those with the most specific type for content of class ``cls``."""
+        found = self._found.get(cls)
+        if found is None:
+            best = self._dispatch.dispatch(cls)
+            self._found[cls] = found = best.workers if isinstance(best, _Takers) else ()
+        return found
+
+
+class _Takers:
+    """What a switch registers for a class."""
+
+    def __init__(self, workers: Collection[Worker]) -> None:
+        self.workers = workers
+
+    def __call__(self) -> None:
+        """singledispatch registers callables."""
+
+
+def _nobody(content: object) -> None:
+    """What a switch finds for content that no handler takes."""
+
+
+class Worker:
+    """One handler on one pattern: its subscription and its tasks."""
+
+    def __init__(self, declaration: Declaration, pattern: str, hub: Hub, crew: Crew, switch: Switch | None) -> None:
+        self.declaration = declaration
+        self.pattern = pattern
+        self.handled = 0
+        self.failed = 0
+        self.running = 0
+        self._crew = crew
+        self._switch = switch
+        self._invoke = declaration.bind(hub)
+        topic = hub.topic(pattern)
+        self.subscription: ReportingSubscription[Any] = ReportingSubscription(
+            pattern, topic._attach, declaration.options, "new"
+        )
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits for it and nothing runs."""
+        return not self.running and not self.subscription.waiting
+
+    async def run(self) -> None:
+        """Call the handler for every message until the subscription ends."""
+        try:
+            await self._serve()
+        except SlowSubscriber as error:
+            logger.error("handler %s of %s has stopped: %s", self.declaration.name, self.pattern, error)
+
+    async def _serve(self) -> None:
+        invoke, is_async, crew, switch = self._invoke, self.declaration.is_async, self._crew, self._switch
+        several = self.declaration.concurrency > 1
+        source = _Each(self.subscription) if several else self.subscription
+        async for message in source:
+            if message.__class__ is Lost:
+                self._missed(message)
+                continue
+            if switch is not None and not self._takes(switch, message):
+                continue
+            self.running += 1
+            try:
+                result = invoke(message)
+                if is_async or (result is not None and inspect.isawaitable(result)):
+                    await result
+                self.handled += 1
+            except Exception:
+                self._raised(message)
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                self._raised(message)  # the handler's own affair: something that it awaited was cancelled
+            finally:
+                self.running -= 1
+            if crew.progress is not None:
+                crew.progress.set()
+
+    def _takes(self, switch: Switch, message: Message[Any]) -> bool:
+        takers = switch.takers(message.content.__class__)
+        if not takers and switch.workers[0] is self:
+            switch.unhandled += 1
+        return self in takers
+
+    def _raised(self, message: Message[Any]) -> None:
+        self.failed += 1
+        logger.exception("handler %s raised for message %s of %s", self.declaration.name, message.id, message.topic)
+
+    def _missed(self, lost: Lost) -> None:
+        total = self.subscription.lost
+        # A power of two, so that a handler that is always behind does not fill the log as well.
+        if (total - lost.count).bit_length() != total.bit_length():
+            logger.warning(
+                "handler %s fell behind on %s and missed %d messages so far, last number %d (buffer=%d, overflow=%s)",
+                self.declaration.name,
+                self.pattern,
+                total,
+                lost.last,
+                self.declaration.options.buffer,
+                self.declaration.options.overflow,
+            )
+
+    def statistics(self) -> HandlerStatistics:
+        """The handler at this moment."""
+        name, subscription = self.declaration.name, self.subscription
+        return HandlerStatistics(name, self.pattern, self.handled, self.failed, subscription.waiting, subscription.lost)
+
+
+class _Each:
+    """The messages of a subscription for one of several tasks: each goes to one of them."""
+
+    def __init__(self, subscription: ReportingSubscription[Any]) -> None:
+        self._subscription = subscription
+
+    def __aiter__(self) -> _Each:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._subscription.receive_or_end()
+
+
+class Crew:
+    """All workers of a hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._workers: list[Worker] = []
+        self._switches: dict[str, Switch] = {}
+        self._exits: AsyncExitStack | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.progress: asyncio.Event | None = None  # set by workers after every call while the hub closes
+
+    def start(self, declarations: Iterable[Declaration]) -> None:
+        """Begin to serve."""
+        self._exits = AsyncExitStack()
+        for declaration in declarations:
+            self.add(declaration)
+
+    def add(self, declaration: Declaration) -> None:
+        """Serve one more, if the hub is open; `start` takes up those that were declared before."""
+        if self._exits is None:
+            return
+        for pattern in declaration.patterns:
+            switch = self._switches.setdefault(pattern, Switch()) if declaration.types else None
+            worker = Worker(declaration, pattern, self._hub, self, switch)
+            worker.subscription.enter()
+            self._exits.push_async_callback(worker.subscription.aclose)
+            self._workers.append(worker)
+            if switch is not None:
+                switch.add(worker)
+            for number in range(declaration.concurrency):
+                task = asyncio.create_task(worker.run(), name=f"telex handler {declaration.name} {number}")
+                self.tasks.add(task)
+
+    async def stop(self, timeout: float) -> None:
+        """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them."""
+        exits, self._exits = self._exits, None
+        if exits is None:
+            return
+        self.progress = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout):
+                while not all(worker.idle or worker.subscription.ended for worker in self._workers):
+                    self.progress.clear()
+                    await self.progress.wait()
+        except TimeoutError:
+            left = sum(worker.subscription.waiting + worker.running for worker in self._workers)
+            logger.warning("the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout)
+        finally:
+            for task in self.tasks:
+                task.cancel()
+            await _ended(self.tasks)
+            await exits.aclose()
+
+    @property
+    def unhandled(self) -> int:
+        """Messages that no typed handler of their pattern took."""
+        return sum(switch.unhandled for switch in self._switches.values())
+
+    def statistics(self) -> tuple[HandlerStatistics, ...]:
+        """Every handler, in the order of declaration."""
+        return tuple(worker.statistics() for worker in self._workers)
+
+
+async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            logger.error("a handler's task failed", exc_info=outcome)

@@ -1,0 +1,387 @@
+"""The kernel: `Cursor`, one subscriber's place in a log. No asyncio, no clock, no I/O.
+
+A cursor is not pushed to. It looks at the log when its subscriber takes, and its policy works out from the log's end and its
+own place what arrived and what did not fit. That is exact, to the message, because the place moves only when something is
+taken, and every take looks first whether the log has moved past `Cursor.limit`: all that arrived since the last look met the
+cursor where it stands.
+
+What waits for a cursor, oldest first::
+
+    current (what is left of `_segment`) | `_later`, runs in its own hands | the log from `open` on
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import msgspec
+
+from telex.message import Lost, Message, Reason
+from telex.overflow import NEVER, Block, Policy, Runs, policy_for
+
+if TYPE_CHECKING:
+    from telex.log import Log
+
+Overflow = Literal["drop_newest", "drop_oldest", "latest", "block", "fail", "close", "catch_up"]
+"""What happens when a subscriber is full; `telex.overflow` says what each does."""
+
+
+class State(Enum):
+    """What `Cursor.load` found."""
+
+    READY = "a message waits in `current`"
+    HOLE = "a Lost is to be told first"
+    EMPTY = "nothing waits"
+    ENDED = "nothing waits, and nothing will"
+
+
+READY, HOLE, EMPTY, ENDED = State.READY, State.HOLE, State.EMPTY, State.ENDED
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What a subscriber asked for, checked already."""
+
+    overflow: Overflow = "drop_newest"
+    buffer: int = 1024
+    buffer_bytes: int | None = None
+    key: Callable[[Message[Any]], object] | None = None
+    report_lost: bool = False
+    block_timeout: float = 30.0
+
+
+class Rest(Protocol):
+    """An iterator over a tuple, as CPython makes it: how much is left can be asked, and its place can be set."""
+
+    def __iter__(self) -> Rest: ...
+    def __next__(self) -> Message[Any]: ...
+    def __length_hint__(self) -> int: ...
+    def __setstate__(self, index: int, /) -> None: ...
+
+
+class Cursor:
+    """A place in a log, and what waits there for one subscriber.
+
+    A take is ``next(cursor.current)``, allowed after `load` said READY and as long as ``log.end <= cursor.limit``.
+
+    Invariant: published = received + lost + waiting, each counted on its own; the properties of these names.
+    Invariant: while ``log.end <= limit``, all messages from `open` to the log's end are accepted.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_hole",
+        "_last",
+        "_later",
+        "_later_bytes",
+        "_later_count",
+        "_lost",
+        "_next",
+        "_policy",
+        "_reason",
+        "_segment",
+        "_started",
+        "_stopped",
+        "_taken",
+        "_told",
+        "current",
+        "ended",
+        "error",
+        "limit",
+        "live",
+        "log",
+        "on_room",
+        "open",
+        "options",
+        "slow",
+    )
+
+    def __init__(self, log: Log, options: Options, start: int, told: Lost | None = None) -> None:
+        """A cursor of ``log`` whose first message is ``start``; ``told`` is a hole before it, told whatever was asked."""
+        self.log = log
+        self.options = options
+        self.open = start  # the first number that is neither in `current` nor in `_later`
+        self.limit = start
+        self.live = 0  # numbers below were there before the cursor, and the buffer does not count them
+        self.ended: str | None = None  # why nothing more is accepted
+        self.slow = False  # ended for being slow
+        self.error: Exception | None = None  # ended by the subscriber's own key function
+        self.on_room: Callable[[], None] | None = None  # told of every take when publishers may wait for it
+        self._segment: tuple[Message[Any], ...] = ()
+        self.current: Rest = _rest(())
+        self._next = start  # the number after the last of `_segment`, or after what was told lost
+        self._last = start - 1  # the number after which to read on, as of the last `_advance`
+        self._later: deque[tuple[int, tuple[Message[Any], ...]]] | Runs | None = None
+        self._later_count = 0
+        self._later_bytes = 0
+        self._started = start if told is None else start - told.count
+        self._stopped: int | None = None  # the log's end when it began to accept nothing and to miss nothing
+        self._taken = 0  # messages ever put in `current`, less those dropped from it
+        self._lost = 0 if told is None else told.count
+        self._told = told
+        self._hole: int | None = None  # the first number of a hole that ends right before the next message
+        self._reason: Reason = "overflow"
+        self._policy: Policy = policy_for(
+            options.overflow, by_key=options.key is not None, by_bytes=options.buffer_bytes is not None
+        )
+        log.cursors[self] = None
+        if isinstance(self._policy, Block):
+            log.gates.append(self)
+        self._policy.begin(self)
+
+    # -- what a subscriber does
+
+    def load(self) -> State:
+        """Make the next thing ready to be taken, and say what it is."""
+        log = self.log
+        if log.end > self.limit:
+            self._policy.sync(self, log.end)
+        if self._told is not None:
+            return HOLE
+        left = self.current.__length_hint__() or self._advance()
+        if self._hole is not None:
+            hole, self._hole = self._hole, None
+            if self.options.report_lost:
+                last = self.place - 1
+                self._told = Lost(last - hole + 1, hole, last, self._reason)
+                return HOLE
+        if left:
+            return READY
+        return EMPTY if self.ended is None else ENDED
+
+    def tell(self) -> Lost:
+        """The hole that `load` found. Called once, after it said HOLE."""
+        told, self._told = self._told, None
+        if told is None:
+            raise AssertionError("tell() follows a load() that said HOLE")
+        return told
+
+    def take_many(self, limit: int) -> tuple[Message[Any], ...]:
+        """What is ready, at most ``limit`` messages, at once. Called after `load` said READY."""
+        current, segment = self.current, self._segment
+        left = current.__length_hint__()
+        start = len(segment) - left
+        count = min(left, limit)
+        current.__setstate__(start + count)
+        return segment if count == len(segment) else segment[start : start + count]
+
+    def _advance(self) -> int:
+        """Put the next run in `current`; how many messages it has."""
+        log, start = self.log, self.open
+        segment: tuple[Message[Any], ...] = ()
+        if self._later:
+            start, segment = self._later.popleft()
+            self._later_count -= len(segment)
+            if self.options.buffer_bytes is not None and start >= self.live:
+                self._later_bytes -= sum(m.size for m in segment)
+        elif log.end > start and self._stopped is None:
+            self.open = end = min(log.end, start + self._policy.longest)
+            segment = log.slice(start, end)
+        self._last = self.last
+        if start > self._next and self._hole is None:
+            self._hole = self._next
+        count = len(segment)
+        self._segment = segment
+        self._next = start + count
+        self._taken += count
+        self.current = _rest(segment)
+        if self.on_room is not None:
+            self.on_room()
+        return count
+
+    # -- what logs, publishers and the shell do
+
+    def hold(self, first: int) -> None:
+        """Take hold of what waits below ``first``, which the log is about to let go."""
+        if self._stopped is None:
+            self._policy.sync(self, self.log.end)
+            if self.open < first:
+                self._policy.hold(self, first)
+
+    def is_full(self, size: int) -> bool:
+        """Whether a publisher has to wait, or to give up, before it adds a message of ``size`` bytes."""
+        return self.ended is None and isinstance(self._policy, Block) and self._policy.is_full(self, size)
+
+    def end(self, why: str, *, slow: bool = False) -> None:
+        """Accept nothing more; what waits can still be taken. The first reason stays."""
+        if self.ended is not None:
+            return
+        self._policy.sync(self, self.log.end)
+        self.seal(self.log.end)
+        self.ended, self.slow = why, slow
+        if slow:
+            # What it misses until its subscriber learns of the end is counted.
+            self._policy = policy_for("close", by_key=False, by_bytes=False)
+            self.limit = self.log.end
+            self.close_gate()
+        else:
+            self.stop()
+
+    def stop(self) -> None:
+        """Leave the log: nothing of this cursor stays in it, and its accounts stand still but for what it holds."""
+        if self._stopped is None:
+            self._policy.sync(self, self.log.end)
+            if self.ended is None:
+                self.seal(self.log.end)
+            self._stopped = self.log.end
+        self.limit = NEVER
+        self.log.cursors.pop(self, None)
+        self.close_gate()
+
+    def close_gate(self) -> None:
+        """Publishers need not ask this cursor any more."""
+        if self in self.log.gates:
+            self.log.gates.remove(self)
+            if self.on_room is not None:
+                self.on_room()
+
+    # -- what policies do
+
+    def seal(self, end: int) -> None:
+        """Take hold of the messages from `open` up to, not with, ``end``."""
+        start = self.open
+        if end <= start:
+            return
+        run = self.log.slice(start, end)
+        if self._later is None:
+            self._later = deque()
+        if not isinstance(self._later, deque):
+            raise AssertionError("a cursor with a key holds its messages by key")
+        self._later.append((start, run))
+        self._later_count += len(run)
+        if self.options.buffer_bytes is not None and start >= self.live:
+            self._later_bytes += sum(m.size for m in run)
+        self.open = end
+
+    def skip(self, end: int, reason: Reason = "overflow") -> None:
+        """Lose the messages from `open` up to, not with, ``end``. `_advance` finds the hole."""
+        if end > self.open:
+            self._lost += end - self.open
+            self._reason = reason
+            self.open = end
+
+    def drop(self, count: int) -> None:
+        """Lose the ``count`` oldest that the buffer counts."""
+        self._reason = "overflow"
+        self._lost += count
+        backlog = None
+        if self._next > self.live or not self.current.__length_hint__():
+            count -= self._drop_current(count)
+            if self._later and self._later[0][0] < self.live:
+                backlog = self._later.popleft()
+        while count and self._later:
+            start, run = self._later.popleft()
+            part = min(len(run), count)
+            if part < len(run) and isinstance(self._later, deque):
+                self._later.appendleft((start + part, run[part:]))
+            self._later_count -= part
+            if self.options.buffer_bytes is not None:
+                self._later_bytes -= sum(m.size for m in run[:part])
+            count -= part
+        if backlog is not None and isinstance(self._later, deque):
+            self._later.appendleft(backlog)
+        self.open += count
+
+    def _drop_current(self, count: int) -> int:
+        left = self.current.__length_hint__()
+        part = min(left, count)
+        if part:
+            if self._hole is None:
+                self._hole = self._next - left
+            # In place, since the subscriber may be in the middle of a loop over this very iterator.
+            self.current.__setstate__(len(self._segment) - left + part)
+            self._taken -= part
+        return part
+
+    def keyed(self) -> Runs:
+        """What waits by key, for the policy that keeps it so."""
+        if not isinstance(self._later, Runs):
+            self._later = Runs()
+        return self._later
+
+    def adopt(self, message: Message[Any], replaced: Message[Any] | None) -> None:
+        """``message``, number `open`, was put in `keyed`; the one that it ``replaced`` there is lost."""
+        self.open += 1
+        if replaced is None:
+            self._later_count += 1
+        else:
+            self._lost += 1
+        if self.options.buffer_bytes is not None:
+            self._later_bytes += message.size - (0 if replaced is None else replaced.size)
+
+    def break_off(self, error: Exception) -> None:
+        """End, because the subscriber's own function failed with ``error``, which the subscriber will be given."""
+        self.ended, self.error = "failed", error
+        self.skip(self.log.end)
+        self._stopped, self.limit = self.log.end, NEVER
+
+    # -- accounts
+
+    @property
+    def held(self) -> int:
+        """Messages that wait in its own hands."""
+        return self.current.__length_hint__() + self._later_count
+
+    @property
+    def fresh(self) -> int:
+        """Of these, the ones that the buffer counts: not those that were there before it began."""
+        held = self.held
+        return held if self.live <= self._started else max(0, held - max(0, self.live - self.place))
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of these."""
+        left = self.current.__length_hint__()
+        if not left or self._next <= self.live:
+            return self._later_bytes
+        return self._later_bytes + sum(m.size for m in self._segment[len(self._segment) - left :])
+
+    @property
+    def place(self) -> int:
+        """The number of the next message that waits, or of the next that may come."""
+        left = self.current.__length_hint__()
+        if left:
+            return self._next - left
+        return self._later[0][0] if self._later else self.open
+
+    @property
+    def last(self) -> int:
+        """The number of the last message that was taken: who starts again after it misses nothing that is still kept."""
+        if self._hole is not None:
+            return self._hole - 1
+        left = self.current.__length_hint__()
+        return self._next - left - 1 if left < len(self._segment) else self._last
+
+    @property
+    def published(self) -> int:
+        """Messages that its log was given since it began."""
+        self._settle()
+        return (self.log.end if self._stopped is None else self._stopped) - self._started
+
+    @property
+    def received(self) -> int:
+        """Messages that were taken."""
+        self._settle()
+        return self._taken - self.current.__length_hint__()
+
+    @property
+    def lost(self) -> int:
+        """Messages that it missed."""
+        self._settle()
+        return self._lost
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait to be taken."""
+        self._settle()
+        return self.held + (self.log.end - self.open if self._stopped is None else 0)
+
+    def _settle(self) -> None:
+        if self.log.end > self.limit:
+            self._policy.sync(self, self.log.end)
+
+
+def _rest(segment: tuple[Message[Any], ...]) -> Rest:
+    return iter(segment)  # type: ignore[return-value]  # typeshed says Iterator; CPython's has all that Rest names

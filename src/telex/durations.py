@@ -1,0 +1,43 @@
+"""Lengths of time as people write them: ``30``, ``"30s"``, ``"1h30m"`` or a `datetime.timedelta`."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import timedelta
+
+from telex.errors import BadOption
+
+Duration = float | str | timedelta
+"""Seconds as a number, text such as ``"250ms"``, ``"10s"``, ``"5m"``, ``"24h"``, ``"7d"``, or a `timedelta`."""
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+_MEND = "give seconds, a timedelta, or text such as '250ms', '10s', '5m', '24h', '7d'"
+
+
+def seconds(value: Duration, option: str = "duration") -> float:
+    """Seconds of a duration that is not negative; ``option`` names the argument in the error.
+
+    Raises `BadOption` when it is no duration, negative, infinite or not a number.
+    """
+    if isinstance(value, timedelta):
+        result = value.total_seconds()
+    elif isinstance(value, str):
+        text = value.strip().lower()
+        parts = _PART.findall(text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            raise BadOption(option, value, _MEND)
+        result = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        result = float(value)
+    else:
+        raise BadOption(option, value, _MEND)
+    if not math.isfinite(result) or result < 0:
+        raise BadOption(option, value, "a length of time is finite and not negative; " + _MEND)
+    return result
+
+
+def optional_seconds(value: Duration | None, option: str = "timeout") -> float | None:
+    """The same, with None for "no bound"."""
+    return None if value is None else seconds(value, option)

@@ -1,0 +1,193 @@
+"""Every exception that telex raises, under one root.
+
+Each class keeps its fields as attributes and builds its text from them, so it survives pickle and copy, and a program can
+act on the fields instead of parsing the text. The first line of each docstring says whose fault it is.
+"""
+
+from __future__ import annotations
+
+
+class TelexError(Exception):
+    """The root: catch this to catch everything that telex raises on purpose."""
+
+
+class BadName(TelexError, ValueError):
+    """The caller's fault: a topic id or a pattern breaks the rules of names.
+
+    ``name`` is what was given, ``problem`` says what is wrong with it and what to write instead.
+    """
+
+    def __init__(self, name: object, problem: str) -> None:
+        super().__init__(name, problem)
+        self.name = name
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"bad name {_shown(self.name)}: {self.problem}"
+
+
+class BadOption(TelexError, ValueError):
+    """The caller's fault: an argument has a value that it cannot have.
+
+    ``option`` is the argument's name, ``value`` what was given, ``mend`` what to give instead.
+    """
+
+    def __init__(self, option: str, value: object, mend: str) -> None:
+        super().__init__(option, value, mend)
+        self.option = option
+        self.value = value
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"bad {self.option} {_shown(self.value)}: {self.mend}"
+
+
+class BadHandler(TelexError, TypeError):
+    """The caller's fault: a function cannot be a handler as it is declared. Raised by the decorator, not by a message.
+
+    ``handler`` is the function's name, ``problem`` says what to change.
+    """
+
+    def __init__(self, handler: str, problem: str) -> None:
+        super().__init__(handler, problem)
+        self.handler = handler
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.handler} cannot be a handler: {self.problem}"
+
+
+class ContentError(TelexError, ValueError):
+    """The publisher's fault: content does not fit the type of its topic.
+
+    ``topic`` is the topic's id, ``problem`` what does not fit, ``path`` the place in the content (``$.author.name``).
+    """
+
+    def __init__(self, topic: str, problem: str, path: str = "$") -> None:
+        super().__init__(topic, problem, path)
+        self.topic = topic
+        self.problem = problem
+        self.path = path
+
+    def __str__(self) -> str:
+        return f"content for {self.topic!r} is refused at {self.path}: {self.problem}"
+
+
+class Closed(TelexError, RuntimeError):
+    """The caller's fault: a hub, topic or subscription was used before it was opened or after it was closed.
+
+    ``what`` names it, ``mend`` says what to do.
+    """
+
+    def __init__(self, what: str, mend: str) -> None:
+        super().__init__(what, mend)
+        self.what = what
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.what} is not open: {self.mend}"
+
+
+class WrongThread(TelexError, RuntimeError):
+    """The caller's fault: something of a hub was used outside the event loop that the hub was opened in.
+
+    ``operation`` says what was tried.
+    """
+
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation)
+        self.operation = operation
+
+    def __str__(self) -> str:
+        return (
+            f"cannot {self.operation} from here: a hub belongs to the event loop that opened it; from another thread use "
+            "topic.publish_threadsafe(...) or telex.blocking.Hub"
+        )
+
+
+class Timeout(TelexError, TimeoutError):
+    """Nobody's fault, or the network's: what was waited for did not come in the time given. Nothing is left behind.
+
+    ``operation`` says what waited, ``seconds`` how long.
+    """
+
+    def __init__(self, operation: str, seconds: float) -> None:
+        super().__init__(operation, seconds)
+        self.operation = operation
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"{self.operation} took longer than the {self.seconds:g} s it was given"
+
+
+class WouldBlock(TelexError):
+    """Nobody's fault: a ``_nowait`` function was called where its coroutine would have waited.
+
+    ``what`` says for what it would have waited.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return f"{self.what}; call the coroutine of the same name, without _nowait, to wait for it"
+
+
+class BufferFull(TelexError):
+    """The subscriber's fault, told to the publisher: a subscriber with ``overflow="fail"`` is full. No one got the message.
+
+    ``topic`` is the topic's id, ``buffer`` how many messages that subscriber may have waiting.
+    """
+
+    def __init__(self, topic: str, buffer: int) -> None:
+        super().__init__(topic, buffer)
+        self.topic = topic
+        self.buffer = buffer
+
+    def __str__(self) -> str:
+        return (
+            f"nothing was published to {self.topic!r}: a subscriber with overflow='fail' has its {self.buffer} messages "
+            "waiting; publish again when it has taken some, or give it another overflow policy"
+        )
+
+
+class SlowSubscriber(TelexError):
+    """The subscriber's fault: it fell behind further than its buffer, and its policy ends it for that.
+
+    ``topic`` is the topic's id or pattern, ``lost`` how many messages it has missed by now, ``buffer`` its size.
+    """
+
+    def __init__(self, topic: str, lost: int, buffer: int) -> None:
+        super().__init__(topic, lost, buffer)
+        self.topic = topic
+        self.lost = lost
+        self.buffer = buffer
+
+    def __str__(self) -> str:
+        return (
+            f"the subscription to {self.topic!r} was closed as slow: it fell more than {self.buffer} messages behind and "
+            f"missed {self.lost}; subscribe again with start=subscription.position to get what the log still has, or with "
+            "a larger buffer"
+        )
+
+
+class ConnectFailed(TelexError, ConnectionError):
+    """The network's or the server's fault: nothing at ``url`` could be reached or understood.
+
+    ``url`` never holds a password; ``problem`` says what happened.
+    """
+
+    def __init__(self, url: str, problem: str) -> None:
+        super().__init__(url, problem)
+        self.url = url
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"cannot connect to {self.url}: {self.problem}"
+
+
+def _shown(value: object) -> str:
+    """``repr``, cut so that an error never carries a whole payload."""
+    text = repr(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,167 @@
+"""What a decorated function is: checked, and made into one direct call, when it is declared. Nothing is inspected per message."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from telex.cursor import Options
+from telex.errors import BadHandler, BadName, BadOption
+from telex.message import Message
+from telex.names import check_pattern
+from telex.topic import check_options
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
+Invoke = Callable[[Message[Any]], Any]
+Wanted = Literal["content", "message", "hub"]
+
+
+class Declaration(msgspec.Struct, frozen=True):
+    """A handler as it was declared: what for, what to call, and how its subscription behaves."""
+
+    name: str
+    function: Callable[..., object]
+    wants: tuple[Wanted, ...]
+    is_async: bool
+    patterns: tuple[str, ...]
+    types: tuple[type[Any], ...]
+    concurrency: int
+    options: Options
+
+    def under(self, prefix: str) -> Declaration:
+        """The same with ``prefix`` and a colon before each pattern. Raises `BadName` when one gets too long."""
+        if not prefix:
+            return self
+        patterns = tuple(check_pattern(f"{prefix}:{pattern}") for pattern in self.patterns)
+        return msgspec.structs.replace(self, patterns=patterns)
+
+    def bind(self, hub: Hub) -> Invoke:
+        """One call, of a message; its result is awaitable when the function is async."""
+        function, wants = self.function, self.wants
+        if wants == ("message",):
+            return function
+        if wants == ("content",):
+            return lambda message: function(message.content)
+        if not wants:
+            return lambda message: function()
+
+        def invoke(message: Message[Any]) -> object:
+            given: dict[Wanted, object] = {"content": message.content, "message": message, "hub": hub}
+            return function(*[given[wanted] for wanted in wants])
+
+        return invoke
+
+
+def declare(function: object, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> Declaration:
+    """A declaration of ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
+    patterns = [item for item in what if isinstance(item, str)]
+    classes = [cls for item in what if not isinstance(item, str) for cls in _classes(item)]
+    if not what:
+        raise BadOption("what", (), "say for what: a pattern such as 'chatroom:*', a type such as OrderPlaced, or both")
+    patterns = [f"{prefix}:{pattern}" if prefix else pattern for pattern in patterns or [">"]]
+    for pattern in patterns:
+        check_pattern(pattern)
+    if len(set(patterns)) < len(patterns):
+        raise BadName(patterns, "the same pattern is given twice")
+    name = _name(function)
+    if not callable(function) or isinstance(function, type):
+        raise BadHandler(name, "decorate a function; a class or a value cannot be called with a message")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise BadHandler(name, "it yields, so calling it runs nothing; publish results with hub.topic(...).publish")
+    concurrency = options["concurrency"]
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
+    is_async = _is_async(function)
+    if concurrency > 1 and not is_async:
+        raise BadOption("concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out")
+    checked = check_options(
+        options["overflow"], options["buffer"], options["buffer_bytes"], options["key"], True, options["block_timeout"]
+    )
+    return Declaration(
+        name, function, _wants(function, name), is_async, tuple(patterns), tuple(classes), concurrency, checked
+    )
+
+
+def _classes(item: object) -> Sequence[type[Any]]:
+    if isinstance(item, types.UnionType) or typing.get_origin(item) is typing.Union:
+        return [cls for part in typing.get_args(item) for cls in _classes(part)]
+    if isinstance(item, type) and typing.get_origin(item) is None:
+        if item is Message:
+            raise BadOption("what", item, "every message is a Message; give the type of its content, or a pattern")
+        return [item]
+    raise BadOption("what", item, "give patterns as text and types as classes (list, not list[int]): dispatch is by class")
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
+    """What to pass, in order, from the annotations; an argument with a default that is not recognised is left alone."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ("content",)  # a builtin, such as print
+    hints = _hints(function)
+    wants: list[Wanted] = []
+    for parameter in signature.parameters.values():
+        hint = hints.get(parameter.name, parameter.annotation)
+        wanted = _wanted(hint)
+        has_default = parameter.default is not parameter.empty
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            if "content" not in wants and "message" not in wants:
+                wants.append("content")
+            break
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            if not has_default:
+                raise BadHandler(name, f"its argument {parameter.name!r} is keyword-only; messages are passed by position")
+        elif wanted not in wants and not (wanted == "content" and has_default and wants):
+            wants.append(wanted)
+        elif not has_default:
+            raise BadHandler(
+                name,
+                f"it has several arguments to be filled with the {wanted}, {parameter.name!r} among them; it takes the content "
+                "or, where it is annotated, the telex.Message, and the telex.Hub, each once",
+            )
+    return tuple(wants)
+
+
+def _hints(function: Callable[..., object]) -> Mapping[str, object]:
+    while isinstance(function, partial):
+        function = function.func
+    target = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)
+    try:
+        return typing.get_type_hints(target)
+    except Exception:  # names that are known to type checkers alone: then the text of the annotation decides
+        return getattr(target, "__annotations__", {})
+
+
+def _wanted(hint: object) -> Wanted:
+    if isinstance(hint, str):
+        head = hint.partition("[")[0].rpartition(".")[2]
+        return "message" if head == "Message" else "hub" if head == "Hub" else "content"
+    origin = typing.get_origin(hint) or hint
+    if isinstance(origin, type):
+        if issubclass(origin, Message):
+            return "message"
+        if any(base.__module__ == "telex.hub" and base.__name__ == "Hub" for base in origin.__mro__):
+            return "hub"
+    return "content"
+
+
+def _name(function: object) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    return getattr(function, "__qualname__", None) or repr(function)

@@ -1,0 +1,213 @@
+"""`Hub`: all topics of a program, on one engine, and the handlers that serve them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+
+import msgspec
+
+from telex.crew import Crew, HandlerStatistics
+from telex.durations import Duration, optional_seconds, seconds
+from telex.engines import engine_for
+from telex.errors import BadOption, Closed, Timeout
+from telex.handlers import Declaration
+from telex.log import Retention
+from telex.names import check_pattern
+from telex.router import Declaring, Router
+from telex.topic import Topic
+from telex.topics import Topics
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+Lifespan = Callable[["Hub"], AbstractAsyncContextManager[object]] | Callable[["Hub"], AsyncIterator[object]]
+
+NOT_OPEN = "its hub is not open yet: `async with hub:`"
+CLOSED = "its hub was closed; make another with telex.Hub()"
+
+
+class HubStatistics(msgspec.Struct, frozen=True):
+    """A hub at one moment. ``unhandled`` counts messages of a pattern with typed handlers that none of them took."""
+
+    topics: int
+    patterns: int
+    subscribers: int
+    unhandled: int
+    handlers: tuple[HandlerStatistics, ...]
+
+
+class Hub(Declaring):
+    """All topics of a program. An async context manager; `aclose` or leaving it closes it for good.
+
+    ``url`` names the engine (default: the environment's TELEX_URL, else ``memory://``). ``timeout`` bounds opening,
+    all tries together. ``close_timeout`` is how long handlers may take to finish what they have when it closes.
+    ``lifespan`` is entered with the hub once it is open, before handlers start, and left after they have stopped.
+    Durations are seconds, text such as ``"5s"``, or timedeltas. Raises `BadOption`.
+
+    Topics, handlers and retention may be declared before it is opened and while it is open.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        timeout: Duration | None = None,
+        close_timeout: Duration = 10.0,
+        lifespan: Lifespan | None = None,
+    ) -> None:
+        super().__init__("")
+        self.url = os.environ.get("TELEX_URL") or "memory://" if url is None else url
+        if not isinstance(self.url, str):
+            raise BadOption("url", url, "it is text such as 'memory://'")
+        self._timeout = optional_seconds(timeout, "timeout")
+        self._close_timeout = seconds(close_timeout, "close_timeout")
+        self._lifespan = None if lifespan is None else _lifespan(lifespan)
+        self._engine = engine_for(self.url)
+        self._topics = Topics(self._engine)
+        self._crew = Crew(self)
+        self._exits = AsyncExitStack()
+        self._state = NOT_OPEN
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        """Open the engine, enter the lifespan, start the handlers; if one fails, undo what was done.
+
+        Raises `Timeout`, `ConnectFailed`; `Closed` when it was open before.
+        """
+        if self._state is not NOT_OPEN:
+            raise Closed("this hub", "a hub is opened once; make another with telex.Hub()")
+        self._state = "it is being opened"
+        try:
+            await self._open()
+        except BaseException:
+            await self.aclose()
+            raise
+        return self
+
+    async def _open(self) -> None:
+        self._exits.push_async_callback(self._engine.close)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._engine.open()
+        except TimeoutError:
+            if self._timeout is None:
+                raise
+            raise Timeout(f"opening the hub on {self.url.partition('@')[2] or self.url}", self._timeout) from None
+        self._exits.callback(self._topics.close, CLOSED)
+        self._state = ""
+        self._topics.open(asyncio.get_running_loop())
+        if self._lifespan is not None:
+            await self._exits.enter_async_context(self._lifespan(self))
+        self._exits.push_async_callback(self._stop)
+        self._crew.start(self.declarations)
+
+    async def _stop(self) -> None:
+        # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
+        self._topics.drain(CLOSED, self._crew.tasks)
+        await self._crew.stop(self._close_timeout)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop intake, let handlers finish within ``close_timeout``, cancel the rest, close the engine. Twice is fine.
+
+        Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all the same.
+        """
+        self._state = CLOSED
+        await self._exits.aclose()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._state is CLOSED
+
+    # -- topics
+
+    @overload
+    def topic(self, id: str) -> Topic[Any]: ...
+    @overload
+    def topic(self, id: str, type: type[T]) -> Topic[T]: ...
+    def topic(self, id: str, type: type[Any] | None = None) -> Topic[Any]:
+        """The topic with this id, made if it is new; the same object every time. A pattern gives all that fit, to read.
+
+        With ``type``, content is held to it (`telex.codec.Content`). Raises `BadName`; `BadOption` for a second type; `Closed`.
+        """
+        if self._state is CLOSED:
+            raise Closed("this hub", "it was closed; make another with telex.Hub()")
+        return self._topics.get(id, type)
+
+    async def topics(self, pattern: str = ">") -> list[str]:
+        """The ids of all topics that fit ``pattern``, sorted. Raises `BadName`, `Closed`."""
+        self._check_open()
+        return self._topics.names(pattern)
+
+    async def remove(self, id: str) -> bool:
+        """Remove a topic with all it keeps; its subscriptions end after what they have. Whether there was one.
+
+        Raises `BadName`, also for a pattern; `Closed`.
+        """
+        self._check_open()
+        return self._topics.remove(id)
+
+    def retain(
+        self, pattern: str, *, messages: int | None = None, age: Duration | None = None, bytes: int | None = None
+    ) -> None:
+        """Say what the topics of a pattern keep: so many ``messages``, so young, so many ``bytes`` of content; all that are
+        given hold. Of two rules that fit a topic the later one holds; where none does, the last 1000 messages are kept.
+
+        Raises `BadName`, `BadOption`.
+        """
+        for option, value in (("messages", messages), ("bytes", bytes)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise BadOption(option, value, "it is a number of at least 0, or None for no bound")
+        self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes))
+
+    # -- handlers
+
+    def include_router(self, router: Router, prefix: str = "") -> None:
+        """Take in all that ``router`` declares, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""
+        if not isinstance(router, Router):
+            raise BadOption("router", router, "it is a telex.Router")
+        router.connect(self._declared, prefix)
+
+    def _declared(self, declaration: Declaration) -> None:
+        self.declarations.append(declaration)
+        self._crew.add(declaration)
+
+    def statistics(self) -> HubStatistics:
+        """The hub at this moment."""
+        every = [topic.statistics() for topic in self._topics.all()]
+        topics = len(self._topics.names(">"))
+        readers = sum(s.subscribers for s in every)
+        return HubStatistics(topics, len(every) - topics, readers, self._crew.unhandled, self._crew.statistics())
+
+    def _check_open(self) -> None:
+        if self._state:
+            raise Closed("this hub", self._state)
+
+    def __enter__(self) -> NoReturn:
+        raise BadOption("use of the hub", self.url, "enter it with `async with`; without asyncio, use telex.blocking.Hub")
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def __repr__(self) -> str:
+        return f"<Hub on {self.url.partition('@')[2] or self.url!r}, {self._state or 'open'}>"
+
+
+def _lifespan(given: Lifespan) -> Callable[[Hub], AbstractAsyncContextManager[object]]:
+    if not callable(given):
+        raise BadOption("lifespan", given, "it is a function of the hub, decorated with contextlib.asynccontextmanager")
+    if inspect.isasyncgenfunction(given):
+        return asynccontextmanager(given)
+    return given  # type: ignore[return-value]  # a function that returns a context manager

@@ -1,0 +1,181 @@
+"""The kernel: `Log`, an append-only list of messages with retention. No asyncio, no clock, no I/O.
+
+Positions inside the kernel are numbers: message ``n`` of a log is the n-th that was appended, counted from 1, and ``end`` is
+the number that the next one will have. For the log of one topic that is the message's ``seq``; the log of a pattern counts
+on its own, since the numbers of many topics meet there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from telex.message import Message
+
+if TYPE_CHECKING:
+    from telex.cursor import Cursor
+
+_SLACK = 256
+_BYTES_SLACK = 16
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How much a log keeps: the last ``messages``, those younger than ``age`` seconds, the last that fit in ``bytes``.
+
+    All that are given hold together; None bounds nothing.
+    """
+
+    messages: int | None = 1000
+    age: float | None = None
+    bytes: int | None = None
+
+
+class Wake(Protocol):
+    """What the shell gives a log to call after an append when somebody waits."""
+
+    def __call__(self) -> None: ...
+
+
+class Log:
+    """The messages of one topic or pattern, in order, and the cursors that read them.
+
+    Invariant: ``messages[i]`` is message ``base + i``, and ``base + len(messages) == end``.
+    Invariant: every message that is waiting for some cursor is in ``messages`` or held by that cursor itself.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_measured",
+        "_shared",
+        "_shared_end",
+        "_shared_start",
+        "_slack",
+        "base",
+        "blocked",
+        "cursors",
+        "end",
+        "epoch",
+        "first",
+        "gates",
+        "messages",
+        "name",
+        "parked",
+        "retention",
+        "trim_at",
+        "trimmed_time",
+        "wake",
+    )
+
+    def __init__(self, name: str, epoch: str, retention: Retention) -> None:
+        self.name = name
+        self.epoch = epoch
+        self.messages: list[Message[Any]] = []
+        self.base = 1
+        self.first = 1  # the oldest number that retention keeps, as of the last `keep`
+        self.end = 1
+        self.trimmed_time: float | None = None  # when the last message that is not kept any more was published
+        self.cursors: dict[Cursor, None] = {}
+        self.gates: list[Cursor] = []  # cursors that publishers must ask before an append: policies block and fail
+        self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
+        self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
+        self.wake: Wake = _nobody_waits
+        self._shared: tuple[Message[Any], ...] = ()
+        self._shared_start = self._shared_end = 0
+        self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
+        self._measured = 1
+        self.retain(retention)
+
+    def retain(self, retention: Retention) -> None:
+        """Set how much is kept, from the next `keep` on."""
+        self.retention = retention
+        self._bytes, self._measured = 0, self.first
+        # Trimming moves what is kept to the front of the list, so it is done once for many messages.
+        self._slack = _SLACK if retention.messages is None else max(_SLACK, retention.messages // 2)
+        if retention.bytes is not None:
+            self._slack = _BYTES_SLACK
+        self.trim_at = self.base + self._slack if retention.messages is None else self.base
+
+    def append(self, message: Message[Any], now: float) -> None:
+        """Add one message, which is then number ``end - 1``. Costs the same however many cursors read."""
+        self.messages.append(message)
+        self.end = end = self.end + 1
+        if end >= self.trim_at:
+            self.trim(now)
+        if self.parked:
+            self.wake()
+
+    def keep(self, now: float | None = None) -> int:
+        """The oldest number that is kept at ``now`` (seconds since 1970), or `end` when nothing is. Never goes back.
+
+        Without ``now`` nothing grows older than it was when it was last asked.
+        """
+        retention, end, first = self.retention, self.end, self.first
+        if retention.messages is not None:
+            first = max(first, end - retention.messages)
+        if retention.age is not None and now is not None:
+            oldest = now - retention.age
+            messages, base = self.messages, self.base
+            while first < end and messages[first - base]._time <= oldest:
+                first += 1
+        if retention.bytes is not None:
+            first = self._keep_bytes(first, retention.bytes)
+        if first > self.first:
+            self.trimmed_time = self.messages[first - 1 - self.base]._time
+            self.first = first
+        return first
+
+    def _keep_bytes(self, first: int, limit: int) -> int:
+        messages, base = self.messages, self.base
+        gone = min(first, self._measured)
+        total = self._bytes - sum(m.size for m in messages[self.first - base : gone - base])
+        total += sum(m.size for m in messages[max(first, self._measured) - base :])
+        while total > limit:
+            total -= messages[first - base].size
+            first += 1
+        self._bytes, self._measured = total, self.end
+        return first
+
+    def trim(self, now: float) -> None:
+        """Let go of what retention no longer keeps, after every cursor that still needs it has taken hold of it."""
+        first = self.keep(now)
+        count = first - self.base
+        if count >= self._slack:
+            for cursor in self.cursors:
+                if cursor.open < first:
+                    cursor.hold(first)
+            del self.messages[:count]
+            self.base = first
+            self._shared, self._shared_start, self._shared_end = (), 0, 0
+        self.trim_at = self._next_trim()
+
+    def _next_trim(self) -> int:
+        retention = self.retention
+        if retention.messages is not None and retention.age is None and retention.bytes is None:
+            return self.base + retention.messages + self._slack
+        return self.end + self._slack
+
+    def slice(self, start: int, end: int) -> tuple[Message[Any], ...]:
+        """The messages from ``start`` up to, not with, ``end``. Who reads the same range is handed the same tuple."""
+        if start == self._shared_start and end == self._shared_end:
+            return self._shared
+        base = self.base
+        self._shared = shared = tuple(self.messages[start - base : end - base])
+        self._shared_start, self._shared_end = start, end
+        return shared
+
+    def find_time(self, moment: float) -> int:
+        """The number of the first kept message at or after ``moment`` (seconds since 1970), or ``end``."""
+        for offset in range(self.first - self.base, len(self.messages)):
+            if self.messages[offset]._time >= moment:
+                return self.base + offset
+        return self.end
+
+    def history(self, now: float) -> Iterator[Message[Any]]:
+        """What is kept at ``now``, oldest first, as one snapshot."""
+        return iter(self.messages[self.keep(now) - self.base :])
+
+
+def _nobody_waits() -> None:
+    """The wake-up of a log that no shell has taken over."""

@@ -1,0 +1,231 @@
+"""What travels: `Message`, the hole in its place (`Lost`), and where a reader is (`Position`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from time import time
+from types import MappingProxyType
+from typing import Any, Generic, Literal, NoReturn, TypeVar
+from uuid import UUID
+
+import msgspec
+import uuid_utils
+
+from telex import codec
+from telex.errors import BadOption
+from telex.names import check_topic
+
+T = TypeVar("T")
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+
+Reason = Literal["overflow", "trimmed", "epoch", "ahead"]
+"""Why messages were missed: the subscriber fell behind further than its buffer (``overflow``), retention took them before
+they were read (``trimmed``), the log was lost and begun anew (``epoch``), the position is one the log has not reached
+(``ahead``)."""
+
+
+class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defaults=True):
+    """One message. Immutable; passed by reference to every subscriber of the process.
+
+    ``content`` is what was published, ``topic`` the id it was published to, ``seq`` its number there, counted from 1.
+    `id`, `timestamp`, `type` and `headers` are properties: they are kept as numbers and made readable when read, since most
+    messages are delivered far more often than their ids are looked at. Made by ``publish``; a test makes one by `new`.
+    """
+
+    content: T
+    topic: str
+    seq: int
+    _uid: uuid_utils.UUID | str
+    _time: float
+    _headers: dict[str, str] | None = None
+    _type: str | None = None
+    _size: int = -1
+
+    @classmethod
+    def new(
+        cls,
+        content: T,
+        *,
+        topic: str = "telex:test",
+        seq: int = 0,
+        id: str | None = None,
+        timestamp: datetime | None = None,
+        headers: Mapping[str, str] | None = None,
+        type: str | None = None,
+    ) -> Message[T]:
+        """A message that no topic published: to call a handler with in a test, or to build one from another system.
+
+        ``timestamp`` is aware. Raises `BadName` or `BadOption` for a part that no published message could have.
+        """
+        check_topic(topic)
+        moment = time() if timestamp is None else aware(timestamp, "timestamp").timestamp()
+        uid = uuid_utils.uuid7() if id is None else check_id(id)
+        return cls(content, topic, seq, uid, moment, check_headers(headers), type)
+
+    @property
+    def id(self) -> str:
+        """The id as text: a UUIDv7 (RFC 9562), or what the publisher gave."""
+        return str(self._uid)
+
+    @property
+    def timestamp(self) -> datetime:
+        """When it was published, aware, in UTC, to the microsecond."""
+        return datetime.fromtimestamp(self._time, timezone.utc)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Text to text, read-only."""
+        return _NO_HEADERS if self._headers is None else MappingProxyType(self._headers)
+
+    @property
+    def type(self) -> str:
+        """The name of the content's type: ``"OrderPlaced"``, ``"str"``, ``"dict"``."""
+        return type(self.content).__name__ if self._type is None else self._type
+
+    @property
+    def size(self) -> int:
+        """Bytes that the content counts for where bytes are bounded; worked out once."""
+        if self._size < 0:
+            msgspec.structs.force_setattr(self, "_size", codec.size_of(self.content))
+        return self._size
+
+    def to_dict(self) -> dict[str, object]:
+        """The message under its public names; ``timestamp`` is RFC 3339 text, ``content`` stays as it is."""
+        moment = self.timestamp.isoformat(timespec="microseconds").replace("+00:00", "Z")
+        result: dict[str, object] = {"id": self.id, "timestamp": moment, "content": self.content}
+        result |= {"topic": self.topic, "seq": self.seq, "type": self.type, "headers": dict(self.headers)}
+        return result
+
+    def to_json(self) -> bytes:
+        """JSON bytes with the names ``id``, ``timestamp``, ``content``, ``topic``, ``seq``, ``type``, ``headers``.
+
+        Raises `TypeError` when the content has no JSON form.
+        """
+        return codec.to_json(self.to_dict())
+
+    @classmethod
+    def from_json(cls, data: bytes | str, content_type: type[Any] | None = None) -> Message[Any]:
+        """The message that `to_json` wrote; ``content_type`` says what its content is decoded to (plain data if None).
+
+        Raises `ValueError` when it is not such JSON and `ContentError` when the content does not fit: the sender's fault.
+        """
+        wire = msgspec.json.decode(data, type=_Wire)
+        content = wire.content
+        if content_type is not None:
+            content = codec.Content(content_type).decode(content, wire.topic)
+        return cls.new(
+            content,
+            topic=wire.topic,
+            seq=wire.seq,
+            id=wire.id,
+            timestamp=wire.timestamp,
+            headers=wire.headers,
+            type=wire.type,
+        )
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(
+            f"a Message is immutable, every subscriber is handed the same one: publish a new message instead of setting "
+            f"{name!r}"
+        )
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError("a Message is immutable, every subscriber is handed the same one")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Message):
+            return NotImplemented
+        mine = (self.id, self.topic, self.seq, self.timestamp, self.content, self.headers)
+        return mine == (other.id, other.topic, other.seq, other.timestamp, other.content, other.headers)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        content = repr(self.content)
+        if len(content) > 200:
+            content = content[:197] + "..."
+        return f"Message(topic={self.topic!r}, seq={self.seq}, id={self.id!r}, content={content})"
+
+
+class _Wire(msgspec.Struct):
+    id: str
+    timestamp: datetime
+    content: Any
+    topic: str = "telex:unknown"
+    seq: int = 0
+    type: str | None = None
+    headers: dict[str, str] | None = None
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """A hole: messages that this subscriber will not get. It stands between the messages before and after them.
+
+    ``count`` messages with the numbers ``first`` to ``last`` (both in it); ``reason`` says why. After a start that is gone,
+    ``count`` is what is known for certain: 0 with the reason ``epoch`` when the new log still has its beginning.
+    """
+
+    count: int
+    first: int
+    last: int
+    reason: Reason = "overflow"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """A place in a log: just after the message with the number ``seq``; 0 is before the first.
+
+    ``epoch`` names the log that was counted: when a log is lost and begun again its epoch changes, so that position 3 of
+    the new is never taken for position 3 of the old. ``str(position)`` and `parse` are its text form, ``epoch:seq``.
+    """
+
+    seq: int
+    epoch: str
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """The position that ``str(position)`` wrote. Raises `BadOption` when it is none."""
+        epoch, colon, number = text.rpartition(":")
+        if not colon or not epoch or not (number.isascii() and number.isdigit()) or len(number) > 19:
+            raise BadOption("position", text, "a position is 'epoch:seq', as str(position) writes it")
+        return cls(int(number), epoch)
+
+    def __str__(self) -> str:
+        return f"{self.epoch}:{self.seq}"
+
+
+def check_id(id: object) -> uuid_utils.UUID | str:
+    """An id that a publisher gave: text of 1 to 255 printable characters, or a UUID. Raises `BadOption`."""
+    if isinstance(id, (uuid_utils.UUID, UUID)):
+        return str(id)
+    if isinstance(id, str) and 0 < len(id) <= 255 and id.isprintable():
+        return id
+    raise BadOption("id", id, "an id is a UUID or 1 to 255 printable characters; leave it out to have one made")
+
+
+def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
+    """A copy of headers. Raises `BadOption` unless they are text to text without control characters.
+
+    Names that differ only in case are refused: on the wire they would be one header with two values.
+    """
+    if not headers:
+        return None
+    if not isinstance(headers, Mapping):
+        raise BadOption("headers", headers, "headers are a mapping of text to text")
+    for name, value in headers.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise BadOption("headers", {name: value}, "names and values of headers are text; write str(value)")
+        if not name or not name.isprintable() or any(c in name for c in " :"):
+            raise BadOption("headers", name, "a header's name is printable text without spaces and colons")
+        if any(ord(c) < 32 or ord(c) == 127 for c in value):
+            raise BadOption("headers", {name: value}, "a header's value holds no control characters or line ends")
+    if len({name.lower() for name in headers}) < len(headers):
+        raise BadOption("headers", dict(headers), "two names differ only in case; keep one of them")
+    return dict(headers)
+
+
+def aware(moment: datetime, option: str) -> datetime:
+    """``moment`` when it has a time zone, else `BadOption`: a naive time means another instant on another machine."""
+    if moment.tzinfo is None:
+        raise BadOption(option, moment, "give a time zone: datetime.now(timezone.utc), or moment.astimezone()")
+    return moment

@@ -1,0 +1,83 @@
+"""Topic ids and patterns: what they may look like, and which topic fits which pattern.
+
+A topic id is tokens joined by ``:``, 1 to 255 characters. A token is not empty and holds no whitespace, no control
+character, no ``*`` and no ``>``. In a pattern ``*`` stands for exactly one token, and ``>`` as the last token for one or
+more.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from telex.errors import BadName
+
+LONGEST = 255
+_FORBIDDEN = frozenset({"Cc", "Cs", "Zs", "Zl", "Zp"})  # control characters, lone surrogates, white space
+
+
+def check_topic(name: object) -> str:
+    """Return ``name`` when it is a topic id, else raise `BadName` that says what to write instead."""
+    text = _check_text(name)
+    for token in _tokens(text):
+        if "*" in token or ">" in token:
+            raise BadName(name, "'*' and '>' are for patterns, to subscribe with; a topic id names one topic")
+    return text
+
+
+def check_pattern(name: object) -> str:
+    """Return ``name`` when it is a pattern or a topic id, else raise `BadName` that says what to write instead."""
+    text = _check_text(name)
+    tokens = _tokens(text)
+    for number, token in enumerate(tokens, 1):
+        if token == ">" and number < len(tokens):
+            raise BadName(name, "'>' stands for all the rest, so it is the last token; use '*' for one token")
+        if len(token) > 1 and ("*" in token or ">" in token):
+            raise BadName(name, f"'*' and '>' stand for whole tokens; {token!r} mixes one with other characters")
+    return text
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a checked name stands for several topics."""
+    return "*" in name or ">" in name
+
+
+class Pattern:
+    """A compiled pattern: ``Pattern("chatroom:*").matches("chatroom:12345")``. A topic id matches itself alone."""
+
+    __slots__ = ("_match", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = check_pattern(text)
+        parts = []
+        for token in self.text.split(":"):
+            parts.append("[^:]+" if token == "*" else ".+" if token == ">" else re.escape(token))
+        self._match = re.compile(":".join(parts), re.DOTALL).fullmatch
+
+    def matches(self, topic: str) -> bool:
+        """Whether a topic id fits. Of a pattern, whether all that it stands for fits (``chatroom:>`` has ``chatroom:*``)."""
+        return self._match(topic) is not None
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.text!r})"
+
+
+def _check_text(name: object) -> str:
+    if not isinstance(name, str):
+        raise BadName(name, f"a name is text such as 'chatroom:12345', not {type(name).__name__}")
+    if not name:
+        raise BadName(name, "a name is not empty; write text such as 'chatroom:12345'")
+    if len(name) > LONGEST:
+        raise BadName(name, f"a name has at most {LONGEST} characters, this one has {len(name)}")
+    if not (name.isascii() and name.isprintable() and " " not in name):
+        for character in name:
+            if unicodedata.category(character) in _FORBIDDEN:
+                raise BadName(name, f"a name holds no whitespace or control character, and {character!r} is one")
+    return name
+
+
+def _tokens(name: str) -> list[str]:
+    tokens = name.split(":")
+    if "" in tokens:
+        raise BadName(name, "there is an empty token; put something before, between and after each ':'")
+    return tokens

@@ -1,0 +1,159 @@
+"""Publishers that wait for room: the asynchronous side of ``overflow="block"`` and ``overflow="fail"``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from telex.errors import BufferFull, Timeout, WouldBlock
+
+if TYPE_CHECKING:
+    from telex.cursor import Cursor
+    from telex.log import Log
+
+
+def full_gate(logs: Sequence[Log], size: int) -> Cursor | None:
+    """The first subscriber of these logs that has no room for a message of ``size`` bytes.
+
+    Raises `BufferFull` when it, or any after it, is one that fails its publishers: then no one may get the message.
+    """
+    full = None
+    for log in logs:
+        for cursor in log.gates:
+            if cursor.is_full(size):
+                if cursor.options.overflow == "fail":
+                    raise BufferFull(log.name, cursor.options.buffer)
+                full = full or cursor
+    return full
+
+
+def open_room(log: Log) -> None:
+    """A subscriber of ``log`` took something, or left: publishers that wait for room there look again."""
+    for waiter in list(log.blocked):
+        waiter.wake()
+
+
+class Turnstile:
+    """The queue of publishers of one topic, first come first served.
+
+    Invariant: only the head of the queue looks for room, so that the order of publishers is the order of their calls.
+    """
+
+    __slots__ = ("_queue",)
+
+    def __init__(self) -> None:
+        self._queue: deque[_Waiter] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def pass_nowait(self, logs: Sequence[Log], size: int) -> None:
+        """Raises `WouldBlock` when a publisher would have to wait, `BufferFull` as `full_gate` does."""
+        full = full_gate(logs, size)
+        if self._queue or full is not None:
+            where = logs[0].name if full is None else full.log.name
+            raise WouldBlock(f"a subscriber to {where!r} with overflow='block' has no room")
+
+    async def wait(self, logs: Sequence[Log], size: int, timeout: float | None) -> Pass:
+        """Wait for its turn and for room in all of ``logs``, at most ``timeout`` seconds.
+
+        The caller publishes and then leaves by the `Pass`, without awaiting in between. A subscriber that has no room for
+        the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull` as
+        `full_gate`. Cancelled or timed out, nothing of it stays in the queue.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        waiter = _Waiter()
+        self._queue.append(waiter)
+        try:
+            patience: dict[Cursor, float] = {}
+            while True:
+                if self._queue[0] is waiter:
+                    full = full_gate(logs, size)
+                    if full is None:
+                        return Pass(self, waiter)
+                    give_up = patience.setdefault(full, loop.time() + _patience(full, size))
+                    if loop.time() >= give_up:
+                        full.end("slow", slow=True)
+                        continue
+                    await self._watch(waiter, full, _earlier(give_up, deadline))
+                else:
+                    await waiter.wait(deadline)
+                if deadline is not None and loop.time() >= deadline:
+                    raise Timeout(f"publishing to {logs[0].name!r}", timeout or 0.0)
+        except BaseException:
+            self.leave(waiter)
+            raise
+
+    async def _watch(self, waiter: _Waiter, full: Cursor, until: float) -> None:
+        log = full.log
+        log.blocked[waiter] = None
+        try:
+            await waiter.wait(until)
+        finally:
+            log.blocked.pop(waiter, None)
+
+    def leave(self, waiter: _Waiter) -> None:
+        """Let the next one try."""
+        head = self._queue[0] is waiter
+        self._queue.remove(waiter)
+        if head and self._queue:
+            self._queue[0].wake()
+
+
+class Pass:
+    """A publisher's turn: there is room now. Leaving by it lets the next one try."""
+
+    __slots__ = ("_turnstile", "_waiter")
+
+    def __init__(self, turnstile: Turnstile, waiter: _Waiter) -> None:
+        self._turnstile = turnstile
+        self._waiter = waiter
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None:
+        self._turnstile.leave(self._waiter)
+
+
+class _Waiter:
+    """One publisher in the queue."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+
+    async def wait(self, until: float | None) -> None:
+        """Until `wake`, or until the loop's clock says ``until``."""
+        loop = asyncio.get_running_loop()
+        self._future = future = loop.create_future()
+        timer = None if until is None else loop.call_at(until, wake, future)
+        try:
+            await future
+        finally:
+            self._future = None
+            if timer is not None:
+                timer.cancel()
+
+    def wake(self) -> None:
+        if self._future is not None:
+            wake(self._future)
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    """End a wait, unless it has ended already."""
+    if not future.done():
+        future.set_result(None)
+
+
+def _patience(cursor: Cursor, size: int) -> float:
+    # A message that is larger than the whole buffer never fits, however long its publisher waits.
+    bound = cursor.options.buffer_bytes
+    return 0.0 if bound is not None and size > bound else cursor.options.block_timeout
+
+
+def _earlier(one: float, other: float | None) -> float:
+    return one if other is None else min(one, other)

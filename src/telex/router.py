@@ -1,0 +1,85 @@
+"""`Router`: handlers declared in one file with a prefix, taken into a hub by ``include_router``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from telex.cursor import Overflow
+from telex.durations import Duration
+from telex.errors import BadHandler
+from telex.handlers import Declaration, declare
+from telex.message import Message
+from telex.names import check_pattern
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class Declaring:
+    """What a hub and a router share: the decorators, and what they declared."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix and check_pattern(prefix)
+        self.declarations: list[Declaration] = []
+
+    def on(
+        self,
+        *what: str | type[Any],
+        concurrency: int = 1,
+        buffer: int = 1024,
+        buffer_bytes: int | None = None,
+        overflow: Overflow = "drop_newest",
+        key: Callable[[Message[Any]], object] | None = None,
+        block_timeout: Duration = 30.0,
+    ) -> Callable[[F], F]:
+        """Call a function for every message: of the topics that fit a pattern, with content of a type, or both.
+
+        ``what`` is patterns, types (classes, or ``int | str``), or both. With types, of all handlers that were declared
+        with types on the same pattern those with the most specific type are called, as by `functools.singledispatch`;
+        what none takes is counted as unhandled. Without types, all are called.
+
+        The function is sync or async and is called by the loop; sync ones must not wait. It takes the content, or the
+        `Message` where an argument is annotated so, and the `Hub` where one is annotated so. ``concurrency`` calls run at
+        once (async ones); with 1 the order is kept. When it raises, that is logged with the message's id and counted, and
+        the next message is handled. ``buffer`` and the rest are those of ``topic.subscribe``: a handler is a live subscriber.
+
+        On a hub that is open the handler is called from the next message on. Raises `BadHandler`, `BadName`, `BadOption` here.
+        """
+        if len(what) == 1 and callable(what[0]) and not isinstance(what[0], type) and not hasattr(what[0], "__args__"):
+            name = getattr(what[0], "__name__", repr(what[0]))
+            raise BadHandler(name, "say for what: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on")
+        options = {"concurrency": concurrency, "buffer": buffer, "buffer_bytes": buffer_bytes, "overflow": overflow}
+        options |= {"key": key, "block_timeout": block_timeout}
+
+        def decorate(function: F) -> F:
+            self._declared(declare(function, what, self.prefix, options))
+            return function
+
+        return decorate
+
+    def _declared(self, declaration: Declaration) -> None:
+        self.declarations.append(declaration)
+
+
+class Router(Declaring):
+    """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; types alone mean ``orders:>``."""
+
+    def __init__(self, prefix: str = "") -> None:
+        super().__init__(prefix)
+        self._connected: list[tuple[Callable[[Declaration], None], str]] = []
+
+    def connect(self, declared: Callable[[Declaration], None], prefix: str = "") -> None:
+        """Hand over all declarations, those made and those to come; what ``hub.include_router`` does."""
+        checked = prefix and check_pattern(prefix)
+        for declaration in self.declarations:
+            declared(declaration.under(checked))
+        self._connected.append((declared, checked))
+
+    def include_router(self, router: Router, prefix: str = "") -> None:
+        """Take in another router, under this one's prefix and ``prefix``."""
+        router.connect(self._declared, ":".join(part for part in (self.prefix, prefix) if part))
+
+    def _declared(self, declaration: Declaration) -> None:
+        super()._declared(declaration)
+        for declared, prefix in self._connected:
+            declared(declaration.under(prefix))

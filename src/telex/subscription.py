@@ -1,0 +1,354 @@
+"""`Subscription`: the asynchronous shell around a cursor. Decisions are the cursor's; here is waiting and being woken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+
+import msgspec
+
+from telex.cursor import EMPTY, ENDED, HOLE, READY, Cursor, Options, Overflow
+from telex.durations import Duration, optional_seconds, seconds
+from telex.errors import BadOption, Closed, SlowSubscriber, Timeout, WouldBlock
+from telex.message import Lost, Message, Position
+from telex.overflow import LONGEST_SEGMENT
+from telex.start import Start
+from telex.wakeup import park
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+Item = TypeVar("Item", covariant=True)
+
+Attach = Callable[[Options, Start], Cursor]
+
+
+class SubscriptionStatistics(msgspec.Struct, frozen=True):
+    """What became of every message since a subscription began: ``published == received + lost + waiting``."""
+
+    topic: str
+    published: int
+    received: int
+    lost: int
+    waiting: int
+    buffer: int
+    overflow: Overflow
+    ended: str | None
+    """None while it is open, else why it ended: ``closed``, ``removed``, ``slow``, ``failed``."""
+
+
+class AnySubscription(Generic[T, Item]):
+    """What `Subscription` and `ReportingSubscription` have in common; not made by hand, but by ``topic.subscribe``.
+
+    An async context manager: it joins the log when entered, and when left nothing of it stays. Iterate it, or call
+    `receive`; either takes each message once. It belongs to the loop of its hub. Iteration ends when the topic is removed or
+    the hub or the subscription is closed, after what was waiting; with overflow ``close`` or ``block`` it raises
+    `SlowSubscriber` after what was waiting, if it fell behind too far.
+    """
+
+    __slots__ = ("__weakref__", "_attach", "_closed", "_cursor", "_iteration", "_options", "_start", "topic")
+
+    def __init__(self, topic: str, attach: Attach, options: Options, start: Start) -> None:
+        self.topic = topic
+        self._attach = attach
+        self._options = options
+        self._start = start
+        self._cursor: Cursor | None = None
+        self._closed = False
+        self._iteration: AsyncIterator[Item] | None = None
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        """Join the log. Raises `Closed` when the hub is not open, or when this was entered before."""
+        self.enter()
+        return self
+
+    def enter(self) -> None:
+        """Join the log, without waiting: for engines whose logs are in this process."""
+        if self._cursor is not None:
+            raise Closed(self._name, "a subscription is entered once; call topic.subscribe() again for another")
+        self._cursor = self._attach(self._options, self._start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave the log, at once. Who waits in `receive` gets `Closed`, who iterates reaches the end. Twice is fine."""
+        cursor = self._cursor
+        if cursor is None or self._closed:
+            return
+        self._closed = True
+        cursor.end("closed")
+        cursor.stop()
+        if cursor.log.parked:
+            cursor.log.wake()
+        self._finish_iteration()
+
+    def _finish_iteration(self) -> None:
+        # The generator that `__aiter__` made stands at a yield, where closing it awaits nothing; so it is closed here and
+        # not by the loop in a task of its own after it was garbage collected. One that another task waits in ends by itself.
+        iteration, self._iteration = self._iteration, None
+        if iteration is not None and not iteration.ag_running:  # type: ignore[attr-defined]  # it is an async generator
+            with suppress(StopIteration):
+                iteration.aclose().send(None)  # type: ignore[attr-defined]
+
+    # -- taking
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        """Every message in turn. Leaving the loop keeps the place: a second ``async for`` goes on where it ended.
+
+        One task iterates at a time; for several, open a subscription each, or let them all call `receive`.
+        """
+        self._entered()
+        iteration: Any = self._iteration
+        if iteration is None or iteration.ag_frame is None:
+            self._iteration = iteration = self._iterate()
+        elif iteration.ag_running:
+            raise BadOption(
+                "use of the subscription", self.topic, "another task iterates it; subscribe once more, or use receive()"
+            )
+        return cast("AsyncIterator[Item]", iteration)
+
+    async def _iterate(self) -> AsyncIterator[Item]:
+        cursor = self._entered()
+        log = cursor.log
+        while True:
+            state = cursor.load()
+            if state is READY:
+                limit = cursor.limit
+                # The hot loop. What is taken is known from the iterator; what arrived, from the log's end.
+                for message in cursor.current:
+                    yield message  # type: ignore[misc]  # the kernel knows no T
+                    if log.end > limit:
+                        break
+            elif state is EMPTY:
+                await park(log)
+            elif state is HOLE:
+                yield cursor.tell()  # type: ignore[misc]  # only with report_lost or a start that may be gone
+            else:
+                self._raise_if_failed(cursor)
+                return
+
+    async def receive(self, timeout: Duration | None = None) -> Item:
+        """The next message, waited for at most ``timeout`` seconds (None: as long as it takes).
+
+        Raises `Timeout`; `Closed` when nothing will come any more; `SlowSubscriber` when it was ended for being slow.
+        Several tasks may wait at once: each message goes to one of them. A cancelled wait takes nothing.
+        """
+        cursor = self._entered()
+        item = self._take(cursor)
+        if item is None:
+            deadline = _deadline(timeout)
+            while item is None:
+                await self._wait(cursor, timeout, deadline)
+                item = self._take(cursor)
+        return item
+
+    async def receive_or_end(self) -> Item:
+        """As `receive`, for iterators: raises `StopAsyncIteration` when nothing will come any more."""
+        cursor = self._entered()
+        while True:
+            if cursor.load() is ENDED:
+                self._raise_if_failed(cursor)
+                raise StopAsyncIteration
+            item = self._take(cursor)
+            if item is not None:
+                return item
+            await park(cursor.log)
+
+    def receive_nowait(self) -> Item:
+        """The next message, if one waits. Raises `WouldBlock` if not, and what `receive` raises but `Timeout`."""
+        item = self._take(self._entered())
+        if item is None:
+            raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
+        return item
+
+    async def receive_many(self, limit: int = LONGEST_SEGMENT, timeout: Duration | None = None) -> tuple[Item, ...]:
+        """All that waits, at least one and at most ``limit`` messages; raises what `receive` raises.
+
+        A `Lost`, where one is told, comes alone. Subscribers that are at the same place are handed the same tuple.
+        """
+        if limit < 1:
+            raise BadOption("limit", limit, "take at least one message")
+        cursor = self._entered()
+        batch = self._take_many(cursor, limit)
+        if not batch:
+            deadline = _deadline(timeout)
+            while not batch:
+                await self._wait(cursor, timeout, deadline)
+                batch = self._take_many(cursor, limit)
+        return batch
+
+    def batches(self, limit: int = LONGEST_SEGMENT) -> AsyncIterator[tuple[Item, ...]]:
+        """Iterate over what waits, as tuples of 1 to ``limit`` messages: for work that is cheaper in bulk. Ends as `async for`."""
+        if limit < 1:
+            raise BadOption("limit", limit, "take at least one message")
+        self._entered()
+        return _Batches(self, limit)
+
+    # -- accounts
+
+    @property
+    def position(self) -> Position:
+        """Just after the last message that was taken: subscribe with ``start=`` this to go on from here."""
+        cursor = self._counted()
+        return Position(cursor.last, cursor.log.epoch)
+
+    @property
+    def lost(self) -> int:
+        """How many messages this subscriber has missed until now."""
+        return self._counted().lost
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be taken."""
+        return self._counted().waiting
+
+    @property
+    def ended(self) -> str | None:
+        """None while messages may come, else why they do not: ``closed``, ``removed``, ``slow``, ``failed``."""
+        return "closed" if self._closed else self._counted().ended
+
+    def statistics(self) -> SubscriptionStatistics:
+        """The accounts at this moment, also of a subscription that is closed."""
+        cursor, options = self._counted(), self._options
+        return SubscriptionStatistics(
+            self.topic,
+            cursor.published,
+            cursor.received,
+            cursor.lost,
+            cursor.waiting,
+            options.buffer,
+            options.overflow,
+            self.ended,
+        )
+
+    # -- inside
+
+    def _entered(self) -> Cursor:
+        cursor = self._cursor
+        if cursor is None:
+            raise Closed(self._name, "enter it first: `async with topic.subscribe(...) as inbox:`")
+        if self._closed:
+            raise self._no_more(cursor)
+        return cursor
+
+    def _counted(self) -> Cursor:
+        return self._entered() if self._cursor is None else self._cursor
+
+    def _take(self, cursor: Cursor) -> Item | None:
+        state = cursor.load()
+        if state is READY:
+            return next(cursor.current)  # type: ignore[return-value]  # the kernel knows no T
+        if state is EMPTY:
+            return None
+        if state is HOLE:
+            return cursor.tell()  # type: ignore[return-value]
+        self._raise_if_failed(cursor)
+        raise self._no_more(cursor)
+
+    def _take_many(self, cursor: Cursor, limit: int) -> tuple[Item, ...]:
+        state = cursor.load()
+        if state is READY:
+            batch = cursor.take_many(limit)
+            if len(batch) == 1:
+                # Policies that publishers wait for load one at a time.
+                while len(batch) < limit and cursor.load() is READY:
+                    batch += cursor.take_many(limit - len(batch))
+            return batch  # type: ignore[return-value]  # the kernel knows no T
+        if state is EMPTY:
+            return ()
+        if state is HOLE:
+            return (cursor.tell(),)  # type: ignore[return-value]
+        self._raise_if_failed(cursor)
+        raise self._no_more(cursor)
+
+    async def _wait(self, cursor: Cursor, timeout: Duration | None, deadline: float | None) -> None:
+        if deadline is None:
+            await park(cursor.log)
+        elif not await park(cursor.log, deadline - asyncio.get_running_loop().time()) and cursor.load() is EMPTY:
+            raise Timeout(f"receiving from {self.topic!r}", optional_seconds(timeout) or 0.0)
+
+    def _raise_if_failed(self, cursor: Cursor) -> None:
+        if cursor.slow:
+            error = SlowSubscriber(self.topic, cursor.lost, self._options.buffer)
+            cursor.stop()
+            raise error
+        if cursor.error is not None:
+            raise cursor.error
+
+    def _no_more(self, cursor: Cursor) -> Closed:
+        if cursor.ended == "removed":
+            return Closed(f"topic {self.topic!r}", "it was removed; hub.topic(...) makes it anew")
+        return Closed(self._name, "it, or its hub, was closed; subscribe again to receive more")
+
+    @property
+    def _name(self) -> str:
+        return f"the subscription to {self.topic!r}"
+
+    # -- mistakes, told where they are made
+
+    def __iter__(self) -> NoReturn:
+        raise BadOption("loop over", self.topic, "a subscription is iterated with `async for`")
+
+    def __enter__(self) -> NoReturn:
+        raise BadOption("use of the subscription", self.topic, "enter it with `async with`, not `with`")
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def __await__(self) -> NoReturn:
+        raise BadOption("await of the subscription", self.topic, "enter it: `async with topic.subscribe(...) as inbox:`")
+
+    def __repr__(self) -> str:
+        state = "not entered" if self._cursor is None else self._cursor.ended or "open"
+        return f"<{type(self).__name__} to {self.topic!r}, {state}>"
+
+
+class Subscription(AnySubscription[T, Message[T]]):
+    """A cursor with a buffer and an overflow policy; gives `Message` alone."""
+
+    __slots__ = ()
+
+
+class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
+    """A subscription that also gives `Lost`, in the place of what was missed."""
+
+    __slots__ = ()
+
+
+class _Batches(Generic[Item]):
+    """The iterator of `AnySubscription.batches`; not a generator, so that leaving its loop leaves nothing to be closed."""
+
+    __slots__ = ("_limit", "_subscription")
+
+    def __init__(self, subscription: AnySubscription[Any, Item], limit: int) -> None:
+        self._subscription = subscription
+        self._limit = limit
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[Item, ...]:
+        subscription = self._subscription
+        cursor = subscription._entered()
+        while True:
+            if cursor.load() is ENDED:
+                subscription._raise_if_failed(cursor)
+                raise StopAsyncIteration
+            batch = subscription._take_many(cursor, self._limit)
+            if batch:
+                return batch
+            await park(cursor.log)
+
+
+def _deadline(timeout: Duration | None) -> float | None:
+    if timeout is None:
+        return None
+    return asyncio.get_running_loop().time() + seconds(timeout, "timeout")

@@ -1,0 +1,120 @@
+"""`Topics`: every topic and pattern of a hub, which feeds which, and what each keeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+from heapq import merge
+from time import time
+from typing import Any
+
+from telex.engines import Engine
+from telex.errors import BadName, BadOption
+from telex.log import Log, Retention
+from telex.names import Pattern, check_pattern, check_topic, is_pattern
+from telex.topic import Topic
+
+REMOVED = "it was removed; hub.topic(...) makes it anew"
+
+
+class Topics:
+    """The topics of one hub, by id.
+
+    Invariant: the log of every pattern gets each message of every topic that fits it, in the order of publishing.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._topics: dict[str, Topic[Any]] = {}
+        self._patterns: dict[str, tuple[Pattern, Topic[Any], Log]] = {}
+        self._rules: list[tuple[Pattern, Retention]] = []
+        self._logs: dict[str, Log] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
+        """The topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
+        topic = self._topics.get(name)
+        if topic is None:
+            entry = self._patterns.get(name)
+            topic = self._make(check_pattern(name), declared) if entry is None else entry[1]
+        if declared is not None:
+            topic._declare(declared)
+        return topic
+
+    def _make(self, name: str, declared: type[Any] | None) -> Topic[Any]:
+        log = self._engine.log(name, self._retention(name))
+        topic: Topic[Any] = Topic(name, log, declared)
+        self._logs[name] = log
+        if is_pattern(name):
+            pattern = Pattern(name)
+            fitting = [id for id in self._topics if pattern.matches(id)]
+            # What is kept already comes first, in the order of publishing.
+            kept = (self._logs[id].messages[self._logs[id].keep(time()) - self._logs[id].base :] for id in fitting)
+            for message in merge(*kept, key=lambda m: m._time):
+                log.append(message, message._time)
+            self._patterns[name] = (pattern, topic, log)
+            for id in fitting:
+                self._link(self._topics[id])
+        else:
+            self._topics[name] = topic
+            self._link(topic)
+        if self._loop is not None:
+            topic._open(self._loop)
+        return topic
+
+    def _link(self, topic: Topic[Any]) -> None:
+        topic._feed(tuple(log for pattern, _, log in self._patterns.values() if pattern.matches(topic.id)))
+
+    def names(self, pattern: str) -> list[str]:
+        """The ids of the topics that fit, sorted."""
+        matches = Pattern(pattern).matches
+        return sorted(id for id in self._topics if matches(id))
+
+    def remove(self, name: str) -> bool:
+        """Forget a topic and end its subscriptions, after what they have; whether there was one."""
+        if isinstance(name, str) and is_pattern(name):
+            raise BadName(name, "topics are removed one by one: for id in await hub.topics(pattern): await hub.remove(id)")
+        topic = self._topics.pop(check_topic(name), None)
+        if topic is None:
+            return False
+        del self._logs[name]
+        topic._close("removed", REMOVED)
+        return True
+
+    def retain(self, pattern: str, retention: Retention) -> None:
+        """Set what the topics of a pattern keep, those that are there and those to come. Of two rules the later holds."""
+        if retention == Retention(None, None, None):
+            raise BadOption("retention", None, "say how much is kept: messages=, age=, bytes=, or several of them")
+        self._rules.append((Pattern(pattern), retention))
+        for name, log in self._logs.items():
+            log.retain(self._retention(name))
+            log.trim(time())
+
+    def _retention(self, name: str) -> Retention:
+        for pattern, retention in reversed(self._rules):
+            if pattern.matches(name):
+                return retention
+        return Retention()
+
+    # -- life
+
+    def all(self) -> list[Topic[Any]]:
+        """Topics and patterns."""
+        return [*self._topics.values(), *(topic for _, topic, _ in self._patterns.values())]
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """From now on, publishing and subscribing work, in ``loop``."""
+        self._loop = loop
+        for topic in self.all():
+            topic._open(loop)
+
+    def drain(self, state: str, handlers: Collection[asyncio.Task[Any]]) -> None:
+        """From now on only ``handlers`` publish."""
+        for topic in self.all():
+            topic._drain(state, handlers)
+
+    def close(self, state: str) -> None:
+        """Everything ends: subscriptions after what they have, waiting publishers with `Closed`."""
+        self._loop = None
+        for topic in self.all():
+            topic._close("closed", state)
