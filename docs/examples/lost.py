@@ -5,16 +5,16 @@ import telex
 
 async def main() -> None:
     async with telex.Hub() as hub:
-        ticks = hub.topic("ticks")
-        async with ticks.subscribe(buffer=2, overflow="drop_newest", report_lost=True) as inbox:
+        ticks = hub.topic("ticks", int)
+        async with ticks.subscribe(buffer=2, report_lost=True) as inbox:
             for number in range(1, 6):
                 await ticks.publish(number)
-            print((await inbox.receive()).content, (await inbox.receive()).content)
-            await ticks.publish(6)
-            hole = await inbox.receive()
-            assert isinstance(hole, telex.Lost)
-            print(f"{hole.count} lost, {hole.first} to {hole.last}: {hole.reason}")
-            print((await inbox.receive()).content)
+            await hub.remove("ticks")  # ends the subscription, after what it has
+            async for item in inbox:
+                if isinstance(item, telex.Lost):
+                    print(f"{item.count} lost, {item.first} to {item.last}: {item.reason}")
+                else:
+                    print(item.content)
 
 
 asyncio.run(main())

@@ -13,7 +13,8 @@ async def main() -> None:
         print([message.content async for message in room.history()])
 
         async with room.subscribe(start=beginning) as inbox:
-            for item in await inbox.receive_many():
+            for _ in range(3):
+                item = await inbox.receive()
                 print(item if isinstance(item, telex.Lost) else item.content)
 
 

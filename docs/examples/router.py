@@ -2,7 +2,7 @@ import asyncio
 
 import telex
 
-chat = telex.Router(prefix="chatroom:")
+chat = telex.Router(prefix="chatroom")
 
 
 @chat.on("*")

@@ -19,7 +19,8 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("cursor", "dedup", "log", "overflow", "start"),
     ("room", "wakeup", "subscription"),
     ("topic",),
-    ("hub",),
+    # The hub is made of these; handlers name it where a function asks for it.
+    ("crew", "handlers", "hub", "router", "topics"),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 # Everything else: above the hub.

@@ -93,7 +93,7 @@ def test_files_that_comments_and_pages_name_exist() -> None:
         for where, line in LINES
         if not where.startswith(NOT_POINTERS)
         for name in pointed_at(where, line)
-        if not (ROOT / name).exists() and not list(ROOT.glob(name + ".*"))
+        if "NAME" not in name and not (ROOT / name).exists() and not list(ROOT.glob(name + ".*"))
     ]
     assert not gone
 
