@@ -151,6 +151,23 @@ class Cursor:
             return READY
         return EMPTY if self.ended is None else ENDED
 
+    def take(self) -> Message[Any] | None:
+        """The next message, in the common case: nothing overflowed, no hole is to be told. None says: ask `load`."""
+        log = self.log
+        if log.end > self.limit or self._told is not None or self._hole is not None:
+            return None
+        for message in self.current:
+            return message
+        start = self.open
+        if log.end != start + 1 or start != self._next or self._later or self.on_room is not None or self.ended is not None:
+            return None
+        # One message has arrived and nothing else waits: it is taken from the log without a segment around it.
+        self._segment = ()
+        self._last = start
+        self.open = self._next = start + 1
+        self._taken += 1
+        return log.messages[start - log.base]
+
     def tell(self) -> Lost:
         """The hole that `load` found. Called once, after it said HOLE."""
         told, self._told = self._told, None
@@ -170,6 +187,8 @@ class Cursor:
     def _advance(self) -> int:
         """Put the next run in `current`; how many messages it has."""
         log, start = self.log, self.open
+        if start == self._next and start == log.end and not self._later:
+            return 0
         segment: tuple[Message[Any], ...] = ()
         if self._later:
             start, segment = self._later.popleft()

@@ -31,7 +31,7 @@ class Window:
         """The message that has this id, if it is remembered at ``now``."""
         log, ids = self._log, self._ids
         for message in log.messages[max(0, self._seen - log.base) :]:
-            ids[str(message._uid)] = message
+            ids[message.id] = message
         self._seen = log.end
         oldest = now - SECONDS
         while ids:

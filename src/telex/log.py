@@ -7,8 +7,9 @@ on its own, since the numbers of many topics meet there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,7 +18,8 @@ from telex.message import Message
 if TYPE_CHECKING:
     from telex.cursor import Cursor
 
-_SLACK = 256
+_open = attrgetter("open")
+_SLACK = 512
 _BYTES_SLACK = 16
 
 
@@ -30,12 +32,6 @@ class Retention(msgspec.Struct, frozen=True):
     messages: int | None = 1000
     age: float | None = None
     bytes: int | None = None
-
-
-class Wake(Protocol):
-    """What the shell gives a log to call after an append when somebody waits."""
-
-    def __call__(self) -> None: ...
 
 
 class Log:
@@ -65,12 +61,15 @@ class Log:
         "retention",
         "trim_at",
         "trimmed_time",
+        "uid",
         "wake",
     )
 
-    def __init__(self, name: str, epoch: str, retention: Retention) -> None:
+    def __init__(self, name: str, epoch: str, retention: Retention, uid: int) -> None:
+        """``uid`` is a random number of 74 bits, from which the ids of its messages are counted."""
         self.name = name
         self.epoch = epoch
+        self.uid = uid
         self.messages: list[Message[Any]] = []
         self.base = 1
         self.first = 1  # the oldest number that retention keeps, as of the last `keep`
@@ -80,7 +79,7 @@ class Log:
         self.gates: list[Cursor] = []  # cursors that publishers must ask before an append: policies block and fail
         self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
         self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
-        self.wake: Wake = _nobody_waits
+        self.wake: Callable[[], None] = _nobody_waits  # what the shell wants called after an append while somebody is parked
         self._shared: tuple[Message[Any], ...] = ()
         self._shared_start = self._shared_end = 0
         self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
@@ -92,7 +91,7 @@ class Log:
         self.retention = retention
         self._bytes, self._measured = 0, self.first
         # Trimming moves what is kept to the front of the list, so it is done once for many messages.
-        self._slack = _SLACK if retention.messages is None else max(_SLACK, retention.messages // 2)
+        self._slack = _SLACK if retention.messages is None else max(_SLACK, retention.messages)
         if retention.bytes is not None:
             self._slack = _BYTES_SLACK
         self.trim_at = self.base + self._slack if retention.messages is None else self.base
@@ -142,9 +141,10 @@ class Log:
         first = self.keep(now)
         count = first - self.base
         if count >= self._slack:
-            for cursor in self.cursors:
-                if cursor.open < first:
-                    cursor.hold(first)
+            if self.cursors and min(map(_open, self.cursors)) < first:
+                for cursor in self.cursors:
+                    if cursor.open < first:
+                        cursor.hold(first)
             del self.messages[:count]
             self.base = first
             self._shared, self._shared_start, self._shared_end = (), 0, 0

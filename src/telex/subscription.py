@@ -142,13 +142,33 @@ class AnySubscription(Generic[T, Item]):
         Raises `Timeout`; `Closed` when nothing will come any more; `SlowSubscriber` when it was ended for being slow.
         Several tasks may wait at once: each message goes to one of them. A cancelled wait takes nothing.
         """
-        cursor = self._entered()
-        item = self._take(cursor)
-        if item is None:
-            deadline = _deadline(timeout)
-            while item is None:
-                await self._wait(cursor, timeout, deadline)
-                item = self._take(cursor)
+        cursor = self._cursor
+        if cursor is None or self._closed:
+            cursor = self._entered()
+        item: Item | None = cursor.take() or self._take(cursor)  # type: ignore[assignment]  # the kernel knows no T
+        if item is not None:
+            return item
+        if timeout is not None:
+            return await self._receive_until(cursor, timeout)
+        log = cursor.log
+        while item is None:
+            # What `park` does, without a coroutine of its own.
+            future = asyncio.get_running_loop().create_future()
+            log.parked[future] = None
+            try:
+                await future
+            except BaseException:
+                log.parked.pop(future, None)
+                raise
+            item = cursor.take() or self._take(cursor)  # type: ignore[assignment]
+        return item
+
+    async def _receive_until(self, cursor: Cursor, timeout: Duration) -> Item:
+        deadline = _deadline(timeout)
+        item = None
+        while item is None:
+            await self._wait(cursor, timeout, deadline)
+            item = self._take(cursor)
         return item
 
     async def receive_or_end(self) -> Item:

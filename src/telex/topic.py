@@ -13,7 +13,6 @@ from time import time
 from typing import Any, Generic, Literal, TypeVar, overload
 
 import msgspec
-from uuid_utils import uuid7
 
 from telex.codec import Content
 from telex.cursor import Cursor, Options, Overflow
@@ -55,7 +54,7 @@ class Topic(Generic[T]):
     def __init__(self, id: str, log: Log, declared: type[T] | None = None) -> None:
         self.id = id
         self._log = log
-        log.wake = Wakeup(log)
+        log.wake = Wakeup(log).after_append
         self._content: Content[T] | None = None if declared is None else Content(declared)
         self._feeds: tuple[Log, ...] = ()  # the logs of the patterns that this topic fits
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -103,7 +102,7 @@ class Topic(Generic[T]):
         # The fast path: what `Log.append` does, without the call.
         now = time()
         end = log.end
-        message = Message(content, self.id, end, uuid7(), now)
+        message = Message(content, self.id, end, log.uid, now)
         log.messages.append(message)
         log.end = end = end + 1
         if end >= log.trim_at:
@@ -139,7 +138,7 @@ class Topic(Generic[T]):
             raise WrongThread(f"publish to {self.id!r}")
         if self._content is not None:
             content = self._content.check(content, self.id)
-        uid = uuid7() if id is None else check_id(id)
+        uid: int | str = self._log.uid if id is None else check_id(id)
         if id is not None and self._window is None:
             self._window = Window(self._log)
         return Message(content, self.id, self._log.end, uid, time(), check_headers(headers))

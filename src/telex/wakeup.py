@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from telex.room import wake
@@ -16,29 +17,33 @@ that publishing costs the same however many wait."""
 
 
 class Wakeup:
-    """What `Log.wake` calls after an append when somebody waits."""
+    """The waking side of one log; `after_append` is its `Log.wake`."""
 
-    __slots__ = ("_log", "_scheduled")
+    __slots__ = ("_log",)
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._scheduled = False
 
-    def __call__(self) -> None:
-        parked = self._log.parked
+    def after_append(self) -> None:
+        """Wake who is parked: at once when they are few, else in one callback of the loop."""
+        log = self._log
+        parked = log.parked
+        if len(parked) == 1:
+            future, _ = parked.popitem()
+            if not future.done():
+                future.set_result(None)
+            return
+        # Whoever parks from now on waits for the next append, which finds nobody to wake a second time.
+        log.parked = {}
         if len(parked) <= FEW:
-            self._flush()
-        elif not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            _wake_all(parked)
+        else:
+            asyncio.get_running_loop().call_soon(_wake_all, parked)
 
-    def _flush(self) -> None:
-        self._scheduled = False
-        parked = self._log.parked
-        waiting = list(parked)
-        parked.clear()
-        for future in waiting:
-            wake(future)
+
+def _wake_all(parked: Iterable[asyncio.Future[None]]) -> None:
+    for future in parked:
+        wake(future)
 
 
 async def park(log: Log, timeout: float | None = None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid_utils import uuid4
+from secrets import randbits, token_hex
 
 from telex.engines import Guarantees
 from telex.log import Log, Retention
@@ -21,4 +21,4 @@ class MemoryEngine:
 
     def log(self, topic: str, retention: Retention) -> Log:
         """A list that begins now."""
-        return Log(topic, uuid4().hex[:12], retention)
+        return Log(topic, token_hex(6), retention, randbits(74))
