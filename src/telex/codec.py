@@ -1,14 +1,14 @@
 """Content at the boundary: what may be published under a type, and content as JSON bytes.
 
-Inside one process objects pass by reference. Only what comes from or goes to a disk, a network or a browser is decoded and
-encoded, and only there a type is enforced field by field.
+Inside one process objects pass by reference. Only what comes from or goes to a disk, a network or a browser is
+decoded and encoded, and only there a type is enforced field by field.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, get_origin, is_typeddict
+from typing import Any, Generic, TypeVar, cast, get_origin, is_typeddict
 
 import msgspec
 
@@ -46,7 +46,8 @@ def size_of(content: object) -> int:
 
 
 class Content(Generic[T]):
-    """The declared type of a topic's content: `check` for what a program publishes, `decode` for what comes from outside.
+    """The declared type of a topic's content: `check` for what a program publishes, `decode` for what comes from
+    outside.
 
     ``declared`` may be a class, a msgspec struct, a dataclass, a TypedDict, a pydantic model or any type that msgspec
     knows (``list[int]``, ``int | str``). Raises `BadOption` when it is none of them.
@@ -57,8 +58,9 @@ class Content(Generic[T]):
     def __init__(self, declared: type[T]) -> None:
         self.declared = declared
         self._convert: Callable[[object], Any]
-        if hasattr(declared, "model_validate"):
-            self._convert = declared.model_validate
+        validate = getattr(declared, "model_validate", None)
+        if callable(validate):
+            self._convert = validate
         else:
             try:
                 msgspec.json.Decoder(declared)
@@ -84,14 +86,18 @@ class Content(Generic[T]):
         Raises `ContentError` with the path to the field that does not fit.
         """
         instance = self._instance
-        if instance is not None and isinstance(content, instance) and not (instance is int and content is True):
-            return content  # type: ignore[no-any-return]  # isinstance against a runtime class tells mypy nothing of T
+        if (
+            instance is not None
+            and isinstance(content, instance)
+            and not (instance is int and isinstance(content, bool))
+        ):
+            return cast("T", content)
         return self.decode(content, topic)
 
     def decode(self, data: object, topic: str) -> T:
         """Plain data from outside as the declared type. Raises `ContentError` with the path to the field."""
         try:
-            return self._convert(data)  # type: ignore[no-any-return]  # the converter was made for this type
+            return cast("T", self._convert(data))
         except msgspec.ValidationError as error:
             problem, _, path = str(error).partition(" - at `")
             raise ContentError(topic, f"{problem} (the topic takes {self.name})", path.rstrip("`") or "$") from None
@@ -126,7 +132,7 @@ def _encode_foreign(value: object) -> object:
     if callable(dump):
         return dump(mode="json")
     raise TypeError(
-        f"{type(value).__name__} has no JSON form: publish a struct, a dataclass, a model, or plain dicts, lists and text"
+        f"{type(value).__name__} has no JSON form: publish a struct, a dataclass, a model, or dicts, lists and text"
     )
 
 

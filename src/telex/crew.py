@@ -35,7 +35,9 @@ class HandlerStatistics(msgspec.Struct, frozen=True):
 
 
 class Switch:
-    """The typed handlers of one pattern: which of them takes content of which class, as `functools.singledispatch` finds it."""
+    """The typed handlers of one pattern: which of them takes content of which class, as `functools.singledispatch`
+    finds it.
+    """
 
     def __init__(self) -> None:
         self.unhandled = 0
@@ -104,12 +106,13 @@ class Worker:
         try:
             await self._serve()
         except SlowSubscriber as error:
-            logger.error("handler %s of %s has stopped: %s", self.declaration.name, self.pattern, error)
+            logger.warning("handler %s of %s has stopped: %s", self.declaration.name, self.pattern, error)
 
     async def _serve(self) -> None:
         invoke, is_async, crew, switch = self._invoke, self.declaration.is_async, self._crew, self._switch
         several = self.declaration.concurrency > 1
         source = _Each(self.subscription) if several else self.subscription
+        message: Any  # a Message or a Lost; told apart by class, which costs less than isinstance
         async for message in source:
             if message.__class__ is Lost:
                 self._missed(message)
@@ -122,13 +125,13 @@ class Worker:
                 if is_async or (result is not None and inspect.isawaitable(result)):
                     await result
                 self.handled += 1
-            except Exception:
-                self._raised(message)
-            except asyncio.CancelledError:
+            except Exception as error:  # noqa: BLE001  # whatever it raises, the next message is handled
+                self._raised(message, error)
+            except asyncio.CancelledError as error:
                 task = asyncio.current_task()
                 if task is not None and task.cancelling():
                     raise
-                self._raised(message)  # the handler's own affair: something that it awaited was cancelled
+                self._raised(message, error)  # the handler's own affair: something that it awaited was cancelled
             finally:
                 self.running -= 1
             if crew.progress is not None:
@@ -140,9 +143,10 @@ class Worker:
             switch.unhandled += 1
         return self in takers
 
-    def _raised(self, message: Message[Any]) -> None:
+    def _raised(self, message: Message[Any], error: BaseException) -> None:
         self.failed += 1
-        logger.exception("handler %s raised for message %s of %s", self.declaration.name, message.id, message.topic)
+        where = (self.declaration.name, message.id, message.topic)
+        logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
 
     def _missed(self, lost: Lost) -> None:
         total = self.subscription.lost
@@ -223,7 +227,9 @@ class Crew:
                     await self.progress.wait()
         except TimeoutError:
             left = sum(worker.subscription.waiting + worker.running for worker in self._workers)
-            logger.warning("the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout)
+            logger.warning(
+                "the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout
+            )
         finally:
             for task in self.tasks:
                 task.cancel()

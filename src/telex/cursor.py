@@ -1,9 +1,9 @@
 """The kernel: `Cursor`, one subscriber's place in a log. No asyncio, no clock, no I/O.
 
-A cursor is not pushed to. It looks at the log when its subscriber takes, and its policy works out from the log's end and its
-own place what arrived and what did not fit. That is exact, to the message, because the place moves only when something is
-taken, and every take looks first whether the log has moved past `Cursor.limit`: all that arrived since the last look met the
-cursor where it stands.
+A cursor is not pushed to. It looks at the log when its subscriber takes, and its policy works out from the log's end
+and its own place what arrived and what did not fit. That is exact, to the message, because the place moves only when
+something is taken, and every take looks first whether the log has moved past `Cursor.limit`: all that arrived since
+the last look met the cursor where it stands.
 
 What waits for a cursor, oldest first::
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -23,7 +23,18 @@ from telex.message import Lost, Message, Reason
 from telex.overflow import NEVER, Block, Policy, Runs, policy_for
 
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from telex.log import Log
+
+    class Rest(Protocol):
+        """An iterator over a tuple, as CPython makes it: how much is left can be asked, and its place can be set."""
+
+        def __iter__(self) -> Rest: ...
+        def __next__(self) -> Message[Any]: ...
+        def __length_hint__(self) -> int: ...
+        def __setstate__(self, index: int, /) -> None: ...
+
 
 Overflow = Literal["drop_newest", "drop_oldest", "latest", "block", "fail", "close", "catch_up"]
 """What happens when a subscriber is full; `telex.overflow` says what each does."""
@@ -50,15 +61,6 @@ class Options(msgspec.Struct, frozen=True):
     key: Callable[[Message[Any]], object] | None = None
     report_lost: bool = False
     block_timeout: float = 30.0
-
-
-class Rest(Protocol):
-    """An iterator over a tuple, as CPython makes it: how much is left can be asked, and its place can be set."""
-
-    def __iter__(self) -> Rest: ...
-    def __next__(self) -> Message[Any]: ...
-    def __length_hint__(self) -> int: ...
-    def __setstate__(self, index: int, /) -> None: ...
 
 
 class Cursor:
@@ -99,7 +101,9 @@ class Cursor:
     )
 
     def __init__(self, log: Log, options: Options, start: int, told: Lost | None = None) -> None:
-        """A cursor of ``log`` whose first message is ``start``; ``told`` is a hole before it, told whatever was asked."""
+        """A cursor of ``log`` whose first message is ``start``; ``told`` is a hole before it, told whatever was
+        asked.
+        """
         self.log = log
         self.options = options
         self.open = start  # the first number that is neither in `current` nor in `_later`
@@ -159,7 +163,13 @@ class Cursor:
         for message in self.current:
             return message
         start = self.open
-        if log.end != start + 1 or start != self._next or self._later or self.on_room is not None or self.ended is not None:
+        if (
+            log.end != start + 1
+            or start != self._next
+            or self._later
+            or self.on_room is not None
+            or self.ended is not None
+        ):
             return None
         # One message has arrived and nothing else waits: it is taken from the log without a segment around it.
         self._segment = ()
@@ -367,7 +377,9 @@ class Cursor:
 
     @property
     def last(self) -> int:
-        """The number of the last message that was taken: who starts again after it misses nothing that is still kept."""
+        """The number of the last message that was taken: who starts again after it misses nothing that is still
+        kept.
+        """
         if self._hole is not None:
             return self._hole - 1
         left = self.current.__length_hint__()

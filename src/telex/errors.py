@@ -1,7 +1,7 @@
 """Every exception that telex raises, under one root.
 
-Each class keeps its fields as attributes and builds its text from them, so it survives pickle and copy, and a program can
-act on the fields instead of parsing the text. The first line of each docstring says whose fault it is.
+Each class keeps its fields as attributes and builds its text from them, so it survives pickle and copy, and a program
+can act on the fields instead of parsing the text. The first line of each docstring says whose fault it is.
 """
 
 from __future__ import annotations
@@ -100,8 +100,8 @@ class WrongThread(TelexError, RuntimeError):
 
     def __str__(self) -> str:
         return (
-            f"cannot {self.operation} from here: a hub belongs to the event loop that opened it; from another thread use "
-            "topic.publish_threadsafe(...) or telex.blocking.Hub"
+            f"cannot {self.operation} from here: a hub belongs to the event loop that opened it; "
+            "from another thread use topic.publish_threadsafe(...) or telex.blocking.Hub"
         )
 
 
@@ -135,7 +135,8 @@ class WouldBlock(TelexError):
 
 
 class BufferFull(TelexError):
-    """The subscriber's fault, told to the publisher: a subscriber with ``overflow="fail"`` is full. No one got the message.
+    """The subscriber's fault, told to the publisher: a subscriber with ``overflow="fail"`` is full. No one got the
+    message.
 
     ``topic`` is the topic's id, ``buffer`` how many messages that subscriber may have waiting.
     """
@@ -147,8 +148,8 @@ class BufferFull(TelexError):
 
     def __str__(self) -> str:
         return (
-            f"nothing was published to {self.topic!r}: a subscriber with overflow='fail' has its {self.buffer} messages "
-            "waiting; publish again when it has taken some, or give it another overflow policy"
+            f"nothing was published to {self.topic!r}: a subscriber with overflow='fail' has its {self.buffer} "
+            "messages waiting; publish again when it has taken some, or give it another overflow policy"
         )
 
 
@@ -166,9 +167,9 @@ class SlowSubscriber(TelexError):
 
     def __str__(self) -> str:
         return (
-            f"the subscription to {self.topic!r} was closed as slow: it fell more than {self.buffer} messages behind and "
-            f"missed {self.lost}; subscribe again with start=subscription.position to get what the log still has, or with "
-            "a larger buffer"
+            f"the subscription to {self.topic!r} was closed as slow: it fell more than {self.buffer} messages behind "
+            f"and missed {self.lost}; subscribe again with start=subscription.position to get what the log still has, "
+            "or with a larger buffer"
         )
 
 

@@ -1,4 +1,6 @@
-"""What a decorated function is: checked, and made into one direct call, when it is declared. Nothing is inspected per message."""
+"""What a decorated function is: checked, and made into one direct call, when it is declared. Nothing is inspected per
+message.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,9 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
         raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
     is_async = _is_async(function)
     if concurrency > 1 and not is_async:
-        raise BadOption("concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out")
+        raise BadOption(
+            "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
+        )
     checked = check_options(
         options["overflow"], options["buffer"], options["buffer_bytes"], options["key"], True, options["block_timeout"]
     )
@@ -97,7 +101,9 @@ def _classes(item: object) -> Sequence[type[Any]]:
         if item is Message:
             raise BadOption("what", item, "every message is a Message; give the type of its content, or a pattern")
         return [item]
-    raise BadOption("what", item, "give patterns as text and types as classes (list, not list[int]): dispatch is by class")
+    raise BadOption(
+        "what", item, "give patterns as text and types as classes (list, not list[int]): dispatch is by class"
+    )
 
 
 def _is_async(function: Callable[..., object]) -> bool:
@@ -126,14 +132,16 @@ def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
             break
         if parameter.kind is parameter.KEYWORD_ONLY:
             if not has_default:
-                raise BadHandler(name, f"its argument {parameter.name!r} is keyword-only; messages are passed by position")
+                raise BadHandler(
+                    name, f"its argument {parameter.name!r} is keyword-only; messages are passed by position"
+                )
         elif wanted not in wants and not (wanted == "content" and has_default and wants):
             wants.append(wanted)
         elif not has_default:
             raise BadHandler(
                 name,
-                f"it has several arguments to be filled with the {wanted}, {parameter.name!r} among them; it takes the content "
-                "or, where it is annotated, the telex.Message, and the telex.Hub, each once",
+                f"it has several arguments to be filled with the {wanted}, {parameter.name!r} among them; it takes the "
+                "content or, where it is annotated, the telex.Message, and the telex.Hub, each once",
             )
     return tuple(wants)
 
@@ -141,10 +149,10 @@ def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
 def _hints(function: Callable[..., object]) -> Mapping[str, object]:
     while isinstance(function, partial):
         function = function.func
-    target = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)
+    target = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004
     try:
         return typing.get_type_hints(target)
-    except Exception:  # names that are known to type checkers alone: then the text of the annotation decides
+    except Exception:  # noqa: BLE001  # names that are known to type checkers alone: then the text of the annotation decides
         return getattr(target, "__annotations__", {})
 
 

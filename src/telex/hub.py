@@ -24,7 +24,7 @@ from telex.topic import Topic
 from telex.topics import Topics
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 T = TypeVar("T")
 Lifespan = Callable[["Hub"], AbstractAsyncContextManager[object]] | Callable[["Hub"], AsyncIterator[object]]
@@ -122,7 +122,8 @@ class Hub(Declaring):
     async def aclose(self) -> None:
         """Stop intake, let handlers finish within ``close_timeout``, cancel the rest, close the engine. Twice is fine.
 
-        Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all the same.
+        Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all
+        the same.
         """
         self._state = CLOSED
         await self._exits.aclose()
@@ -141,7 +142,8 @@ class Hub(Declaring):
     def topic(self, id: str, type: type[Any] | None = None) -> Topic[Any]:
         """The topic with this id, made if it is new; the same object every time. A pattern gives all that fit, to read.
 
-        With ``type``, content is held to it (`telex.codec.Content`). Raises `BadName`; `BadOption` for a second type; `Closed`.
+        With ``type``, content is held to it (`telex.codec.Content`). Raises `BadName`; `BadOption` for a second type;
+        `Closed`.
         """
         if self._state is CLOSED:
             raise Closed("this hub", "it was closed; make another with telex.Hub()")
@@ -163,8 +165,9 @@ class Hub(Declaring):
     def retain(
         self, pattern: str, *, messages: int | None = None, age: Duration | None = None, bytes: int | None = None
     ) -> None:
-        """Say what the topics of a pattern keep: so many ``messages``, so young, so many ``bytes`` of content; all that are
-        given hold. Of two rules that fit a topic the later one holds; where none does, the last 1000 messages are kept.
+        """Say what the topics of a pattern keep: so many ``messages``, so young, so many ``bytes`` of content; all
+        that are given hold. Of two rules that fit a topic the later one holds; where none does, the last 1000
+        messages are kept.
 
         Raises `BadName`, `BadOption`.
         """
@@ -197,7 +200,9 @@ class Hub(Declaring):
             raise Closed("this hub", self._state)
 
     def __enter__(self) -> NoReturn:
-        raise BadOption("use of the hub", self.url, "enter it with `async with`; without asyncio, use telex.blocking.Hub")
+        raise BadOption(
+            "use of the hub", self.url, "enter it with `async with`; without asyncio, use telex.blocking.Hub"
+        )
 
     def __exit__(self, *error: object) -> None: ...
 

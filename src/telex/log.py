@@ -1,8 +1,8 @@
 """The kernel: `Log`, an append-only list of messages with retention. No asyncio, no clock, no I/O.
 
-Positions inside the kernel are numbers: message ``n`` of a log is the n-th that was appended, counted from 1, and ``end`` is
-the number that the next one will have. For the log of one topic that is the message's ``seq``; the log of a pattern counts
-on its own, since the numbers of many topics meet there.
+Positions inside the kernel are numbers: message ``n`` of a log is the n-th that was appended, counted from 1, and
+``end`` is the number that the next one will have. For the log of one topic that is the message's ``seq``; the log of
+a pattern counts on its own, since the numbers of many topics meet there.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class Log:
         self.gates: list[Cursor] = []  # cursors that publishers must ask before an append: policies block and fail
         self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
         self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
-        self.wake: Callable[[], None] = _nobody_waits  # what the shell wants called after an append while somebody is parked
+        self.wake: Callable[[], None] = (
+            _nobody_waits  # what the shell wants called after an append while somebody is parked
+        )
         self._shared: tuple[Message[Any], ...] = ()
         self._shared_start = self._shared_end = 0
         self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from time import time
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NoReturn, TypeVar
@@ -20,17 +20,18 @@ T = TypeVar("T")
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Reason = Literal["overflow", "trimmed", "epoch", "ahead"]
-"""Why messages were missed: the subscriber fell behind further than its buffer (``overflow``), retention took them before
-they were read (``trimmed``), the log was lost and begun anew (``epoch``), the position is one the log has not reached
-(``ahead``)."""
+"""Why messages were missed: the subscriber fell behind further than its buffer (``overflow``), retention took them
+before they were read (``trimmed``), the log was lost and begun anew (``epoch``), the position is one the log has not
+reached (``ahead``)."""
 
 
 class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defaults=True):
     """One message. Immutable; passed by reference to every subscriber of the process.
 
     ``content`` is what was published, ``topic`` the id it was published to, ``seq`` its number there, counted from 1.
-    `id`, `timestamp`, `type` and `headers` are properties: they are kept as numbers and made readable when read, since most
-    messages are delivered far more often than their ids are looked at. Made by ``publish``; a test makes one by `new`.
+    `id`, `timestamp`, `type` and `headers` are properties: they are kept as numbers and made readable when read,
+    since most messages are delivered far more often than their ids are looked at. Made by ``publish``; a test makes
+    one by `new`.
     """
 
     content: T
@@ -72,7 +73,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     @property
     def timestamp(self) -> datetime:
         """When it was published, aware, in UTC, to the microsecond."""
-        return datetime.fromtimestamp(self._time, timezone.utc)
+        return datetime.fromtimestamp(self._time, UTC)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -106,10 +107,11 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         return codec.to_json(self.to_dict())
 
     @classmethod
-    def from_json(cls, data: bytes | str, content_type: type[Any] | None = None) -> Message[Any]:
+    def from_json(cls, data: bytes | str, content_type: Any = None) -> Message[Any]:
         """The message that `to_json` wrote; ``content_type`` says what its content is decoded to (plain data if None).
 
-        Raises `ValueError` when it is not such JSON and `ContentError` when the content does not fit: the sender's fault.
+        Raises `ValueError` when it is not such JSON and `ContentError` when the content does not fit: the sender's
+        fault.
         """
         wire = msgspec.json.decode(data, type=_Wire)
         content = wire.content
@@ -127,8 +129,8 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(
-            f"a Message is immutable, every subscriber is handed the same one: publish a new message instead of setting "
-            f"{name!r}"
+            "a Message is immutable, every subscriber is handed the same one: publish a new message "
+            f"instead of setting {name!r}"
         )
 
     def __delattr__(self, name: str) -> NoReturn:
@@ -163,8 +165,8 @@ class _Wire(msgspec.Struct):
 class Lost(msgspec.Struct, frozen=True):
     """A hole: messages that this subscriber will not get. It stands between the messages before and after them.
 
-    ``count`` messages with the numbers ``first`` to ``last`` (both in it); ``reason`` says why. After a start that is gone,
-    ``count`` is what is known for certain: 0 with the reason ``epoch`` when the new log still has its beginning.
+    ``count`` messages with the numbers ``first`` to ``last`` (both in it); ``reason`` says why. After a start that is
+    gone, ``count`` is what is known for certain: 0 with the reason ``epoch`` when the new log still has its beginning.
     """
 
     count: int
@@ -176,8 +178,8 @@ class Lost(msgspec.Struct, frozen=True):
 class Position(msgspec.Struct, frozen=True):
     """A place in a log: just after the message with the number ``seq``; 0 is before the first.
 
-    ``epoch`` names the log that was counted: when a log is lost and begun again its epoch changes, so that position 3 of
-    the new is never taken for position 3 of the old. ``str(position)`` and `parse` are its text form, ``epoch:seq``.
+    ``epoch`` names the log that was counted: when a log is lost and begun again its epoch changes, so that position 3
+    of the new is never taken for position 3 of the old. ``str(position)`` and `parse` are its text form, ``epoch:seq``.
     """
 
     seq: int
@@ -198,8 +200,8 @@ class Position(msgspec.Struct, frozen=True):
 def uuid7_text(counter: int, moment: float) -> str:
     """A UUIDv7 by RFC 9562, section 6.2, method 1: the milliseconds of ``moment``, then a counter of 74 bits.
 
-    Every log counts from a random number of its own, so that ids are made from numbers that a message has anyway, and cost
-    nothing until they are read. They are unique and in the order of publishing; they are no secrets.
+    Every log counts from a random number of its own, so that ids are made from numbers that a message has anyway, and
+    cost nothing until they are read. They are unique and in the order of publishing; they are no secrets.
     """
     high, low = counter >> 62 & 0xFFF, counter & 0x3FFF_FFFF_FFFF_FFFF
     number = f"{int(moment * 1000) << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low:032x}"

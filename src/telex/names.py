@@ -1,8 +1,8 @@
 """Topic ids and patterns: what they may look like, and which topic fits which pattern.
 
 A topic id is tokens joined by ``:``, 1 to 255 characters. A token is not empty and holds no whitespace, no control
-character, no ``*`` and no ``>``. In a pattern ``*`` stands for exactly one token, and ``>`` as the last token for one or
-more.
+character, no ``*`` and no ``>``. In a pattern ``*`` stands for exactly one token, and ``>`` as the last token for one
+or more.
 """
 
 from __future__ import annotations
@@ -49,13 +49,14 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         self.text = check_pattern(text)
-        parts = []
-        for token in self.text.split(":"):
-            parts.append("[^:]+" if token == "*" else ".+" if token == ">" else re.escape(token))
+        wild = {"*": "[^:]+", ">": ".+"}
+        parts = [wild.get(token) or re.escape(token) for token in self.text.split(":")]
         self._match = re.compile(":".join(parts), re.DOTALL).fullmatch
 
     def matches(self, topic: str) -> bool:
-        """Whether a topic id fits. Of a pattern, whether all that it stands for fits (``chatroom:>`` has ``chatroom:*``)."""
+        """Whether a topic id fits. Of a pattern, whether all that it stands for fits (``chatroom:>`` has
+        ``chatroom:*``).
+        """
         return self._match(topic) is not None
 
     def __repr__(self) -> str:

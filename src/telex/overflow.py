@@ -1,7 +1,7 @@
 """What happens when a subscriber is full: one `Policy` for each name, and the same policies with a bound on bytes.
 
-A policy looks at a cursor when something arrived and decides, from the log's end and the cursor's own place, what waits and
-what is lost. It keeps no state of its own.
+A policy looks at a cursor when something arrived and decides, from the log's end and the cursor's own place, what
+waits and what is lost. It keeps no state of its own.
 
 =============  ==================================================================================
 drop_newest    what arrives is lost to this subscriber (the default)
@@ -13,8 +13,8 @@ close          the subscription ends with `SlowSubscriber` after what it has
 catch_up       nothing is lost while the log still has it
 =============  ==================================================================================
 
-What was in the log already when a subscriber asked for it (``start="earliest"``, a position, a time) does not count towards
-its buffer and is not dropped, except by ``latest``, which keeps the newest of that too.
+What was in the log already when a subscriber asked for it (``start="earliest"``, a position, a time) does not count
+towards its buffer and is not dropped, except by ``latest``, which keeps the newest of that too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Policy:
     longest = LONGEST_SEGMENT
 
     def begin(self, cursor: Cursor) -> None:
-        """A cursor starts at ``cursor.open``: take hold of the backlog, so that the buffer counts what comes from now on."""
+        """A cursor starts at ``cursor.open``: take hold of the backlog, so that the buffer counts what comes from now
+        on.
+        """
         cursor.live = cursor.log.end
         cursor.seal(cursor.live)
         cursor.limit = cursor.live
@@ -93,7 +95,7 @@ class LatestByKey(Latest):
         for message in cursor.log.slice(cursor.open, end):
             try:
                 replaced = runs.put(key_of(message), cursor.open, message)
-            except Exception as error:  # the key is the subscriber's own function, and publishers must not meet its faults
+            except Exception as error:  # noqa: BLE001  # the subscriber's own; publishers must not meet its faults
                 cursor.break_off(error)
                 return
             cursor.adopt(message, replaced)

@@ -59,8 +59,8 @@ class Turnstile:
     async def wait(self, logs: Sequence[Log], size: int, timeout: float | None) -> Pass:
         """Wait for its turn and for room in all of ``logs``, at most ``timeout`` seconds.
 
-        The caller publishes and then leaves by the `Pass`, without awaiting in between. A subscriber that has no room for
-        the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull` as
+        The caller publishes and then leaves by the `Pass`, without awaiting in between. A subscriber that has no room
+        for the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull` as
         `full_gate`. Cancelled or timed out, nothing of it stays in the queue.
         """
         loop = asyncio.get_running_loop()

@@ -39,16 +39,23 @@ class Declaring:
         what none takes is counted as unhandled. Without types, all are called.
 
         The function is sync or async and is called by the loop; sync ones must not wait. It takes the content, or the
-        `Message` where an argument is annotated so, and the `Hub` where one is annotated so. ``concurrency`` calls run at
-        once (async ones); with 1 the order is kept. When it raises, that is logged with the message's id and counted, and
-        the next message is handled. ``buffer`` and the rest are those of ``topic.subscribe``: a handler is a live subscriber.
+        `Message` where an argument is annotated so, and the `Hub` where one is annotated so. ``concurrency`` calls
+        run at once (async ones); with 1 the order is kept. When it raises, that is logged with the message's id and
+        counted, and the next message is handled. ``buffer`` and the rest are those of ``topic.subscribe``: a handler
+        is a live subscriber.
 
-        On a hub that is open the handler is called from the next message on. Raises `BadHandler`, `BadName`, `BadOption` here.
+        On a hub that is open the handler is called from the next message on. Raises `BadHandler`, `BadName`,
+        `BadOption` here.
         """
         if len(what) == 1 and callable(what[0]) and not isinstance(what[0], type) and not hasattr(what[0], "__args__"):
             name = getattr(what[0], "__name__", repr(what[0]))
             raise BadHandler(name, "say for what: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on")
-        options = {"concurrency": concurrency, "buffer": buffer, "buffer_bytes": buffer_bytes, "overflow": overflow}
+        options: dict[str, object] = {
+            "concurrency": concurrency,
+            "buffer": buffer,
+            "buffer_bytes": buffer_bytes,
+            "overflow": overflow,
+        }
         options |= {"key": key, "block_timeout": block_timeout}
 
         def decorate(function: F) -> F:
@@ -62,7 +69,9 @@ class Declaring:
 
 
 class Router(Declaring):
-    """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; types alone mean ``orders:>``."""
+    """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; types alone mean
+    ``orders:>``.
+    """
 
     def __init__(self, prefix: str = "") -> None:
         super().__init__(prefix)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from telex.log import Log
 
 Start = Literal["new", "earliest"] | Position | datetime | timedelta | int
-"""``"new"``: what is published from now on. ``"earliest"``: all that is kept. A `Position`: what came after it. An aware
-datetime: what was published then or later. A timedelta: as long ago. A number: so many messages back."""
+"""``"new"``: what is published from now on. ``"earliest"``: all that is kept. A `Position`: what came after it. An
+aware datetime: what was published then or later. A timedelta: as long ago. A number: so many messages back."""
 
 
 def check_start(start: object) -> Start:
@@ -30,7 +30,7 @@ def check_start(start: object) -> Start:
             raise BadOption("start", start, "a number says how many messages back, so it is not negative")
         return start
     if isinstance(start, Position) or start == "new" or start == "earliest":
-        return start  # type: ignore[return-value]  # mypy does not narrow object by == with a literal
+        return start
     if isinstance(start, str):
         mend += "; a position's text is read by Position.parse"
     raise BadOption("start", start, mend)
@@ -48,7 +48,8 @@ def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:
     if isinstance(start, (datetime, timedelta)):
         moment = now - start.total_seconds() if isinstance(start, timedelta) else start.timestamp()
         if log.trimmed_time is not None and log.trimmed_time >= moment:
-            # How many of those that are gone came after that moment is not known any more; of the last one it is certain.
+            # How many of those that are gone came after that moment is not known any more; of the last one it is
+            # certain.
             return first, Lost(1, first - 1, first - 1, "trimmed")
         return log.find_time(moment), None
     wanted = max(1, end - start)

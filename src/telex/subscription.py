@@ -1,4 +1,6 @@
-"""`Subscription`: the asynchronous shell around a cursor. Decisions are the cursor's; here is waiting and being woken."""
+"""`Subscription`: the asynchronous shell around a cursor. Decisions are the cursor's; here is waiting and being
+woken.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from telex.start import Start
 from telex.wakeup import park
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
@@ -45,9 +47,9 @@ class AnySubscription(Generic[T, Item]):
     """What `Subscription` and `ReportingSubscription` have in common; not made by hand, but by ``topic.subscribe``.
 
     An async context manager: it joins the log when entered, and when left nothing of it stays. Iterate it, or call
-    `receive`; either takes each message once. It belongs to the loop of its hub. Iteration ends when the topic is removed or
-    the hub or the subscription is closed, after what was waiting; with overflow ``close`` or ``block`` it raises
-    `SlowSubscriber` after what was waiting, if it fell behind too far.
+    `receive`; either takes each message once. It belongs to the loop of its hub. Iteration ends when the topic is
+    removed or the hub or the subscription is closed, after what was waiting; with overflow ``close`` or ``block`` it
+    raises `SlowSubscriber` after what was waiting, if it fell behind too far.
     """
 
     __slots__ = ("__weakref__", "_attach", "_closed", "_cursor", "_iteration", "_options", "_start", "topic")
@@ -92,8 +94,9 @@ class AnySubscription(Generic[T, Item]):
         self._finish_iteration()
 
     def _finish_iteration(self) -> None:
-        # The generator that `__aiter__` made stands at a yield, where closing it awaits nothing; so it is closed here and
-        # not by the loop in a task of its own after it was garbage collected. One that another task waits in ends by itself.
+        # The generator that `__aiter__` made stands at a yield, where closing it awaits nothing; so it is closed here
+        # and not by the loop in a task of its own after it was garbage collected. One that another task waits in ends
+        # by itself.
         iteration, self._iteration = self._iteration, None
         if iteration is not None and not iteration.ag_running:  # type: ignore[attr-defined]  # it is an async generator
             with suppress(StopIteration):
@@ -207,7 +210,9 @@ class AnySubscription(Generic[T, Item]):
         return batch
 
     def batches(self, limit: int = LONGEST_SEGMENT) -> AsyncIterator[tuple[Item, ...]]:
-        """Iterate over what waits, as tuples of 1 to ``limit`` messages: for work that is cheaper in bulk. Ends as `async for`."""
+        """Iterate over what waits, as tuples of 1 to ``limit`` messages: for work that is cheaper in bulk. Ends as
+        `async for`.
+        """
         if limit < 1:
             raise BadOption("limit", limit, "take at least one message")
         self._entered()
@@ -324,7 +329,9 @@ class AnySubscription(Generic[T, Item]):
     def __exit__(self, *error: object) -> None: ...
 
     def __await__(self) -> NoReturn:
-        raise BadOption("await of the subscription", self.topic, "enter it: `async with topic.subscribe(...) as inbox:`")
+        raise BadOption(
+            "await of the subscription", self.topic, "enter it: `async with topic.subscribe(...) as inbox:`"
+        )
 
     def __repr__(self) -> str:
         state = "not entered" if self._cursor is None else self._cursor.ended or "open"
@@ -344,7 +351,9 @@ class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
 
 
 class _Batches(Generic[Item]):
-    """The iterator of `AnySubscription.batches`; not a generator, so that leaving its loop leaves nothing to be closed."""
+    """The iterator of `AnySubscription.batches`; not a generator, so that leaving its loop leaves nothing to be
+    closed.
+    """
 
     __slots__ = ("_limit", "_subscription")
 

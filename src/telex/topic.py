@@ -49,7 +49,19 @@ class Topic(Generic[T]):
     Messages have numbers, ``seq``, from 1. All who subscribe read the same log, each from its own place.
     """
 
-    __slots__ = ("__weakref__", "_content", "_draining", "_feeds", "_log", "_loop", "_plain", "_state", "_turnstile", "_window", "id")
+    __slots__ = (
+        "__weakref__",
+        "_content",
+        "_draining",
+        "_feeds",
+        "_log",
+        "_loop",
+        "_plain",
+        "_state",
+        "_turnstile",
+        "_window",
+        "id",
+    )
 
     def __init__(self, id: str, log: Log, declared: type[T] | None = None) -> None:
         self.id = id
@@ -76,9 +88,9 @@ class Topic(Generic[T]):
     ) -> Message[T]:
         """Append a message, and return it once the engine has it.
 
-        ``id`` is made (UUIDv7) unless given; the same id again within the engine's window stores nothing and returns the
-        message that is there. ``headers`` is text to text. Waits only for subscribers with ``overflow="block"``, at most
-        ``timeout`` seconds; cancelled or timed out while it waits, nothing was published.
+        ``id`` is made (UUIDv7) unless given; the same id again within the engine's window stores nothing and returns
+        the message that is there. ``headers`` is text to text. Waits only for subscribers with ``overflow="block"``,
+        at most ``timeout`` seconds; cancelled or timed out while it waits, nothing was published.
 
         Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`.
         """
@@ -94,7 +106,9 @@ class Topic(Generic[T]):
         with await turnstile.wait(logs, message.size if self._counts_bytes() else 0, limit):
             return self._append(message)
 
-    def publish_nowait(self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None) -> Message[T]:
+    def publish_nowait(
+        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> Message[T]:
         """As `publish`, at once. Raises `WouldBlock` where that would wait."""
         log = self._log
         if not self._plain or log.gates or id is not None or headers is not None or running_loop() is not self._loop:
@@ -116,8 +130,8 @@ class Topic(Generic[T]):
     ) -> Future[Message[T]]:
         """Publish from another thread than the hub's; the future's result is the message.
 
-        Raises `Closed` when the hub is not open; what `publish` raises comes from the future. Cancelling the future before
-        the message is appended takes it back.
+        Raises `Closed` when the hub is not open; what `publish` raises comes from the future. Cancelling the future
+        before the message is appended takes it back.
         """
         if self._loop is None:
             raise self._closed()
@@ -216,8 +230,9 @@ class Topic(Generic[T]):
 
         ``start`` says where (`telex.start`); a start that is gone is told by a `Lost`, before anything else. ``buffer``
         messages, and ``buffer_bytes`` bytes if given, may wait; ``overflow`` says what happens then (`telex.overflow`).
-        ``key`` is for ``latest``: the newest of each ``key(message)`` is kept. ``report_lost`` puts a `Lost` in the place
-        of every hole. ``block_timeout``: how long publishers wait for it under ``block``. ``timeout`` bounds entering.
+        ``key`` is for ``latest``: the newest of each ``key(message)`` is kept. ``report_lost`` puts a `Lost` in the
+        place of every hole. ``block_timeout``: how long publishers wait for it under ``block``. ``timeout`` bounds
+        entering.
 
         Raises `BadOption` for a value that cannot be.
         """
@@ -249,8 +264,8 @@ class Topic(Generic[T]):
     ) -> AsyncIterator[Message[T]] | AsyncIterator[Message[T] | Lost]:
         """Iterate over what is kept, oldest first, at most ``limit`` messages, as it was when iteration began.
 
-        ``start`` as for `subscribe`. A `Position` that is gone is told by a `Lost`, first; the other starts mean "of what is
-        kept". Raises `BadOption`; `Closed`, from the iteration.
+        ``start`` as for `subscribe`. A `Position` that is gone is told by a `Lost`, first; the other starts mean "of
+        what is kept". Raises `BadOption`; `Closed`, from the iteration.
         """
         if limit is not None and limit < 0:
             raise BadOption("limit", limit, "give a number of messages, or None for all")
@@ -275,11 +290,6 @@ class Topic(Generic[T]):
         waiting = 0 if self._turnstile is None else len(self._turnstile)
         return TopicStatistics(self.id, log.end - 1, log.end - first, first, len(log.cursors), waiting)
 
-    @property
-    def type(self) -> type[T] | None:
-        """The declared type of its content, if any."""
-        return None if self._content is None else self._content.declared
-
     # -- what the hub does
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -292,7 +302,9 @@ class Topic(Generic[T]):
         self._refresh()
 
     def _close(self, why: str, state: str) -> None:
-        """End all subscriptions after what they have, and refuse what comes; ``why`` is for them, ``state`` for errors."""
+        """End all subscriptions after what they have, and refuse what comes; ``why`` is for them, ``state`` for
+        errors.
+        """
         self._state, self._draining = state, ()
         self._refresh()
         for cursor in list(self._log.cursors):
@@ -309,7 +321,9 @@ class Topic(Generic[T]):
             self._refresh()
         elif self._content.declared is not declared:
             raise BadOption(
-                "type", declared, f"topic {self.id!r} is declared with {self._content.name} already; use one type for it"
+                "type",
+                declared,
+                f"topic {self.id!r} is declared with {self._content.name} already; use one type for it",
             )
 
     def _refresh(self) -> None:
@@ -317,6 +331,11 @@ class Topic(Generic[T]):
 
     def _closed(self) -> Closed:
         return Closed(f"topic {self.id!r}", self._state)
+
+    @property
+    def type(self) -> Any:
+        """The declared type of its content; None when any content may be published."""
+        return None if self._content is None else self._content.declared
 
     def __repr__(self) -> str:
         return f"<Topic {self.id!r}, {self._log.end - 1} published>"

@@ -73,7 +73,9 @@ class Topics:
     def remove(self, name: str) -> bool:
         """Forget a topic and end its subscriptions, after what they have; whether there was one."""
         if isinstance(name, str) and is_pattern(name):
-            raise BadName(name, "topics are removed one by one: for id in await hub.topics(pattern): await hub.remove(id)")
+            raise BadName(
+                name, "topics are removed one by one: for id in await hub.topics(pattern): await hub.remove(id)"
+            )
         topic = self._topics.pop(check_topic(name), None)
         if topic is None:
             return False
@@ -82,7 +84,9 @@ class Topics:
         return True
 
     def retain(self, pattern: str, retention: Retention) -> None:
-        """Set what the topics of a pattern keep, those that are there and those to come. Of two rules the later holds."""
+        """Set what the topics of a pattern keep, those that are there and those to come. Of two rules the later
+        holds.
+        """
         if retention == Retention(None, None, None):
             raise BadOption("retention", None, "say how much is kept: messages=, age=, bytes=, or several of them")
         self._rules.append((Pattern(pattern), retention))

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from telex.log import Log
 
 FEW = 8
-"""So many are woken by the publisher itself, which saves one of them a turn of the loop; more, by one callback for all, so
-that publishing costs the same however many wait."""
+"""So many are woken by the publisher itself, which saves one of them a turn of the loop; more, by one callback for
+all, so that publishing costs the same however many wait."""
 
 
 class Wakeup:

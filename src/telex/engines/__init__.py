@@ -6,7 +6,6 @@ What an engine promises is said by its `Guarantees`, and by nothing else.
 from __future__ import annotations
 
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -49,10 +48,10 @@ def engine_for(url: str) -> Engine:
     """The engine that a URL names. Raises `BadOption` for one that telex does not know."""
     from telex.engines.memory import MemoryEngine
 
-    parts = urlsplit(url)
-    if parts.scheme == "memory":
-        if parts.netloc or parts.path.strip("/") or parts.query:
+    scheme, colon, address = url.partition("://")
+    if scheme == "memory":
+        if address or not colon:
             raise BadOption("url", url, "the engine in memory has no address; write 'memory://'")
         return MemoryEngine()
-    shown = f"{parts.scheme}://..." if parts.scheme else url
+    shown = f"{scheme}://..." if colon else url  # an address may hold a password
     raise BadOption("url", shown, "the engine of this version is 'memory://'")

@@ -1,4 +1,6 @@
-"""``memory://``: logs are lists of this process. An acknowledged message survives nothing but is never lost while it runs."""
+"""``memory://``: logs are lists of this process. An acknowledged message survives nothing but is never lost while it
+runs.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from telex.log import Log, Retention
 
 
 class MemoryEngine:
-    """The engine of one process, without a server: the default, and what tests use. It keeps the contract of `Engine`."""
+    """The engine of one process, without a server: the default, and what tests use. It keeps the contract of
+    `Engine`.
+    """
 
     guarantees = Guarantees(durable=False, shared=False, ordered=True, history=True)
 
