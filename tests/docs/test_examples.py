@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import telex
 from scripts.examples import EXAMPLES, ROOT, blocks, filled, pages
 
 FILES = sorted(EXAMPLES.glob("*.py"))
@@ -55,3 +56,9 @@ def test_every_file_is_on_a_page() -> None:
 def test_the_readme_s_program_has_ten_lines() -> None:
     lines = (EXAMPLES / "first.py").read_text().splitlines()
     assert len([line for line in lines if line.strip()]) <= 11
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference.md").read_text()
+    shown = re.findall(r"^::: telex\.(\w+)$", page, re.MULTILINE)
+    assert sorted(shown) == sorted(set(telex.__all__) - {"__version__"})
