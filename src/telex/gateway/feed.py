@@ -1,0 +1,81 @@
+"""Messages as frames. Clients that have caught up read the same range of a log, so a range is encoded once for all."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+from telex import codec
+from telex.message import Message, Position
+
+
+class Feed:
+    """Encodes batches, and keeps the last of them, at most ``cache_bytes``, for the other clients at the same place.
+
+    ``encoded`` counts batches that were encoded, ``shared`` those that were there already.
+    """
+
+    def __init__(self, batch_bytes: int, cache_bytes: int) -> None:
+        self.encoded = 0
+        self.shared = 0
+        self._batch_bytes = batch_bytes
+        self._cache_bytes = cache_bytes
+        self._size = 0
+        self._cache: OrderedDict[tuple[str, Position, int], tuple[str, ...]] = OrderedDict()
+
+    def frames(self, topic: str, after: Position, batch: Sequence[Message[Any]], *, keep: bool) -> tuple[str, ...]:
+        """The ``messages`` frames of a batch without a hole, after which a reader of ``topic`` is at ``after``.
+
+        ``keep`` says that other clients are likely to ask for the same.
+        """
+        key = (topic, after, len(batch))
+        found = self._cache.get(key)
+        if found is not None:
+            self.shared += 1
+            return found
+        self.encoded += 1
+        frames = tuple(self._encode(topic, after, batch))
+        if keep:
+            self._keep(key, frames)
+        return frames
+
+    def _encode(self, topic: str, after: Position, batch: Sequence[Message[Any]]) -> list[str]:
+        frames: list[str] = []
+        parts: list[bytes] = []
+        size = 0
+        for left, message in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
+            parts.append(encode(message))
+            size += len(parts[-1])
+            if size >= self._batch_bytes or not left:
+                # The batch has no hole, so the place after each of its messages is known from the last one's.
+                frames.append(_frame(topic, Position(after.seq - left, after.epoch), parts))
+                parts, size = [], 0
+        return frames
+
+    def _keep(self, key: tuple[str, Position, int], frames: tuple[str, ...]) -> None:
+        self._cache[key] = frames
+        self._size += sum(map(len, frames))
+        while self._size > self._cache_bytes:
+            _, dropped = self._cache.popitem(last=False)
+            self._size -= sum(map(len, dropped))
+
+
+def encode(message: Message[Any]) -> bytes:
+    """A message as JSON. Content that has no JSON form, which only programs of this process can publish, is left out:
+    ``content`` is null and ``unreadable`` says why, so that nothing is missing in the order."""
+    fields = message.to_dict()
+    if not fields["headers"]:
+        del fields["headers"]
+    try:
+        return codec.to_json(fields)
+    except (TypeError, ValueError, RecursionError) as error:
+        return codec.to_json({**fields, "content": None, "unreadable": str(error)})
+
+
+def _frame(topic: str, position: Position, parts: Sequence[bytes]) -> str:
+    head = b'{"op":"messages","topic":%b,"position":%b,"messages":[' % (
+        codec.to_json(topic),
+        codec.to_json(str(position)),
+    )
+    return (head + b",".join(parts) + b"]}").decode()
