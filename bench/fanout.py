@@ -1,0 +1,85 @@
+"""How many deliveries a second, from one publisher to 1, 100 and 1000 subscribers in one process?"""
+
+import asyncio
+import importlib
+from time import perf_counter
+
+from bench.peers import FanOut
+from bench.question import Contestant, Question
+from bench.worker import run
+
+BURST = 64
+SECONDS = 0.25
+# A burst of 64 to 1000 subscribers would take these a minute. They deliver within the call that publishes, message by
+# message, so that a smaller burst is no slower.
+SLOW_BURST = {"1": 64, "100": 4, "1000": 1}
+SLOW = ("faststream_nats", "bubus_bus")
+
+QUESTION = Question(
+    name="fanout",
+    title="Fan-out in one process",
+    method=(
+        "One publisher, bursts of 64 messages; after each it yields to the event loop until the subscribers have caught up. "
+        "Every subscriber counts what reaches it, and the figure counts what arrived. telex makes a message with id, "
+        "time and sequence number, the Go program one with id and time; the others deliver the bare text."
+    ),
+    unit="deliveries a second",
+    better="more",
+    cases={"1": "1 subscriber", "100": "100 subscribers", "1000": "1000 subscribers"},
+    contestants=(
+        Contestant("telex_batches", "telex, batches()"),
+        Contestant("telex_iterate", "telex, async for"),
+        Contestant("go_seed", "Go program", "the document's own, on all cores, channels of 1024"),
+        Contestant("asyncio_queue", "asyncio.Queue", "one a subscriber"),
+        Contestant("anyio_streams", "anyio memory streams", "one a subscriber"),
+        Contestant("blinker_send", "blinker, send", "calls receivers while it publishes"),
+        Contestant("blinker_send_async", "blinker, send_async", "awaits receivers while it publishes"),
+        Contestant("pypubsub", "PyPubSub", "calls listeners while it publishes"),
+        Contestant("aiopubsub_sync", "aiopubsub, listeners", "calls listeners while it publishes"),
+        Contestant("aiopubsub_consume", "aiopubsub, consume"),
+        Contestant("broadcaster_memory", "broadcaster, memory"),
+        Contestant("faststream_nats", "FastStream, TestNatsBroker", "awaits handlers while it publishes; no logger, no FastDepends"),
+        Contestant("bubus_bus", "bubus", "history of 1, no log"),
+    ),
+    rounds=7,
+)
+
+
+def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
+    """Deliveries a second, and how many of the messages did not arrive."""
+    subscribers = 2 if quick else int(case)
+    seconds = 0.0 if quick else SECONDS
+    if contestant == "go_seed":
+        from bench.peers.go_seed import fan_out
+
+        return fan_out(subscribers, quick)
+    peer: FanOut = importlib.import_module(f"bench.peers.{contestant}").Peer()
+    burst = SLOW_BURST[case] if contestant in SLOW else BURST
+    dropped = 0
+
+    async def main() -> float:
+        nonlocal dropped
+        await peer.open(subscribers)
+        # The first messages fill caches and start tasks.
+        warm = await publish(peer, 1 if contestant in SLOW else burst, 0.0)
+        start = perf_counter()
+        published = warm + await publish(peer, burst, seconds)
+        elapsed = perf_counter() - start
+        received = await peer.close()
+        dropped = published * subscribers - sum(received)
+        return (sum(received) - warm * subscribers) / elapsed
+
+    return run(main()), dropped
+
+
+async def publish(peer: FanOut, burst: int, seconds: float) -> int:
+    """Publish burst after burst until so many ``seconds`` have passed, at least one; how many messages it was."""
+    published, end = 0, perf_counter() + seconds
+    while True:
+        await peer.publish(burst)
+        published += burst
+        await asyncio.sleep(0)
+        while peer.behind():
+            await asyncio.sleep(0)
+        if perf_counter() >= end:
+            return published

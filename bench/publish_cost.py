@@ -1,0 +1,105 @@
+"""What does publishing cost the publisher, when 1 subscribes and when 1000 do?"""
+
+import asyncio
+import importlib
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from time import perf_counter
+
+from bench.peers import BUFFER, CONTENT, TOPIC
+from bench.question import Contestant, Question
+from bench.worker import run
+
+BURST = 64
+SECONDS = 0.2
+
+QUESTION = Question(
+    name="publish_cost",
+    title="What a message costs its publisher",
+    method=(
+        "Bursts of 64 messages, of which only the publishing is timed; between bursts every subscriber takes what it has. "
+        "Busy subscribers are doing something else while the burst is published, waiting ones are parked at the first "
+        "message of a burst and have to be woken."
+    ),
+    unit="microseconds a message",
+    better="less",
+    cases={"1": "1 busy", "1000": "1000 busy", "1 waiting": "1 waiting", "1000 waiting": "1000 waiting"},
+    contestants=(
+        Contestant("telex", "telex, publish_nowait"),
+        Contestant("asyncio_queue", "asyncio.Queue, put_nowait to each"),
+    ),
+    rounds=5,
+)
+
+
+def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
+    """Microseconds a message; nothing is dropped, or it raises."""
+    number, _, waiting = case.partition(" ")
+    subscribers, seconds = (3, 0.0) if quick else (int(number), SECONDS)
+    if waiting:
+        return run(_to_waiting("telex_iterate" if contestant == "telex" else contestant, subscribers, seconds)), 0
+    busy = _telex_busy if contestant == "telex" else _queues_busy
+    return run(busy(subscribers, seconds)), 0
+
+
+def _timed(publish: Callable[[str], object], seconds: float, take: Callable[[], None]) -> float:
+    spent, bursts, end = 0.0, 0, perf_counter() + seconds
+    while not bursts or perf_counter() < end:
+        start = perf_counter()
+        for _ in range(BURST):
+            publish(CONTENT)
+        spent += perf_counter() - start
+        bursts += 1
+        take()
+    return spent / bursts / BURST * 1e6
+
+
+async def _telex_busy(subscribers: int, seconds: float) -> float:
+    import telex
+
+    async with AsyncExitStack() as exits:
+        hub = await exits.enter_async_context(telex.Hub("memory://"))
+        topic = hub.topic(TOPIC)
+        inboxes = [await exits.enter_async_context(topic.subscribe(buffer=BUFFER)) for _ in range(subscribers)]
+
+        def take() -> None:
+            for inbox in inboxes:
+                while inbox.waiting:
+                    inbox.receive_nowait()
+
+        spent = _timed(topic.publish_nowait, seconds, take)
+        if any(inbox.lost for inbox in inboxes):
+            raise AssertionError("a subscriber lost messages")
+        return spent
+
+
+async def _queues_busy(subscribers: int, seconds: float) -> float:
+    queues: list[asyncio.Queue[str]] = [asyncio.Queue(BUFFER) for _ in range(subscribers)]
+
+    def publish(content: str) -> None:
+        for queue in queues:
+            queue.put_nowait(content)
+
+    def take() -> None:
+        for queue in queues:
+            while not queue.empty():
+                queue.get_nowait()
+
+    return _timed(publish, seconds, take)
+
+
+async def _to_waiting(module: str, subscribers: int, seconds: float) -> float:
+    peer = importlib.import_module(f"bench.peers.{module}").Peer()
+    await peer.open(subscribers)
+    spent, published, end = 0.0, 0, perf_counter() + seconds
+    while not published or perf_counter() < end:
+        start = perf_counter()
+        await peer.publish(BURST)
+        spent += perf_counter() - start
+        published += BURST
+        await asyncio.sleep(0)
+        while peer.behind():
+            await asyncio.sleep(0)
+    if sum(await peer.close()) != published * subscribers:
+        raise AssertionError("messages were lost")
+    return spent / published * 1e6

@@ -1,0 +1,93 @@
+"""Contestants taking turns.
+
+In every round each contestant gets a fresh process, so that no one inherits another's imports, heap or garbage collector,
+and layouts that are lucky or unlucky for one process are drawn anew. All of them are started before the first is measured:
+starting is not timed, and the turns follow each other closely, so that a machine that slows down slows all of them. One is
+measured at a time; the others wait on a pipe. Every other round goes through them backwards.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from bench.question import Answer, Contestant, Figures, Question
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class WorkerFailed(Exception):
+    """A contestant that ended instead of answering; its own words are on the terminal."""
+
+
+class Worker:
+    """One contestant's process in one round."""
+
+    def __init__(self, question: Question, contestant: Contestant, loop: str) -> None:
+        command = [sys.executable, "-m", "bench.worker", question.name, contestant.name]
+        environment = {**os.environ, "BENCH_LOOP": loop, "PYTHONHASHSEED": "random"}
+        self.contestant = contestant
+        self._name = f"{question.name}: {contestant.label}"
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+        )
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._process.__exit__(None, None, None)
+
+    def measure(self, case: str, quick: bool) -> dict[str, Any]:
+        """What it answers, which takes as long as it takes."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise AssertionError("both are pipes")
+        stdin.write(json.dumps({"case": case, "quick": quick}) + "\n")
+        stdin.flush()
+        line = stdout.readline()
+        if not line:
+            raise WorkerFailed(f"{self._name}, case {case!r}, ended with status {self._process.wait()}")
+        answered: dict[str, Any] = json.loads(line)
+        return answered
+
+
+def ask(
+    question: Question,
+    *,
+    rounds: int | None = None,
+    quick: bool = False,
+    loop: str = "asyncio",
+    progress: Callable[[str], None] = lambda text: None,
+) -> Answer:
+    """Measure every contestant in every case, in turns."""
+    answer = Answer(question)
+    count = rounds or (1 if quick else question.rounds)
+    for number in range(count):
+        progress(f"{question.name}: round {number + 1} of {count}")
+        contestants = [c for c in question.contestants if c.name not in answer.absent]
+        if number % 2:
+            contestants.reverse()
+        with ExitStack() as exits:
+            workers = [exits.enter_context(Worker(question, contestant, loop)) for contestant in contestants]
+            for case in question.cases:
+                for worker in workers:
+                    _one(answer, worker, case, quick)
+    return answer
+
+
+def _one(answer: Answer, worker: Worker, case: str, quick: bool) -> None:
+    contestant = worker.contestant
+    if contestant.name in answer.absent or not answer.question.takes_part(contestant, case):
+        return
+    said = worker.measure(case, quick)
+    if "absent" in said:
+        answer.absent[contestant.name] = said["absent"]
+        return
+    figures = answer.figures.setdefault((contestant.name, case), Figures())
+    figures.values.append(said["figure"])
+    figures.dropped += said["dropped"]
