@@ -155,22 +155,19 @@ class Cursor:
             return READY
         return EMPTY if self.ended is None else ENDED
 
-    def take(self) -> Message[Any] | None:
-        """The next message, in the common case: nothing overflowed, no hole is to be told. None says: ask `load`."""
+    def take(self) -> Message[Any] | State:
+        """The next message, in the common cases: EMPTY when nothing waits, READY when `load` has to be asked."""
         log = self.log
         if log.end > self.limit or self._told is not None or self._hole is not None:
-            return None
+            return READY
         for message in self.current:
             return message
         start = self.open
-        if (
-            log.end != start + 1
-            or start != self._next
-            or self._later
-            or self.on_room is not None
-            or self.ended is not None
-        ):
-            return None
+        if start != self._next or self._later or self.on_room is not None or self.ended is not None:
+            return READY
+        arrived = log.end - start
+        if arrived != 1:
+            return READY if arrived else EMPTY
         # One message has arrived and nothing else waits: it is taken from the log without a segment around it.
         self._segment = ()
         self._last = start

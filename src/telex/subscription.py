@@ -52,7 +52,7 @@ class AnySubscription(Generic[T, Item]):
     raises `SlowSubscriber` after what was waiting, if it fell behind too far.
     """
 
-    __slots__ = ("__weakref__", "_attach", "_closed", "_cursor", "_iteration", "_options", "_start", "topic")
+    __slots__ = ("__weakref__", "_attach", "_closed", "_cursor", "_iteration", "_loop", "_options", "_start", "topic")
 
     def __init__(self, topic: str, attach: Attach, options: Options, start: Start) -> None:
         self.topic = topic
@@ -74,6 +74,7 @@ class AnySubscription(Generic[T, Item]):
         """Join the log, without waiting: for engines whose logs are in this process."""
         if self._cursor is not None:
             raise Closed(self._name, "a subscription is entered once; call topic.subscribe() again for another")
+        self._loop = asyncio.get_running_loop()
         self._cursor = self._attach(self._options, self._start)
 
     async def __aexit__(
@@ -121,23 +122,34 @@ class AnySubscription(Generic[T, Item]):
 
     async def _iterate(self) -> AsyncIterator[Item]:
         cursor = self._entered()
-        log = cursor.log
+        log, loop = cursor.log, self._loop
         while True:
-            state = cursor.load()
-            if state is READY:
+            item: Any = cursor.take()  # the kernel knows no T
+            if item is EMPTY:
+                # What `park` does, without a coroutine of its own.
+                future = loop.create_future()
+                log.parked[future] = None
+                try:
+                    await future
+                except BaseException:
+                    log.parked.pop(future, None)
+                    raise
+            elif item is not READY:
+                yield item
+            elif (state := cursor.load()) is READY:
                 limit = cursor.limit
                 # The hot loop. What is taken is known from the iterator; what arrived, from the log's end.
-                for message in cursor.current:
-                    yield message  # type: ignore[misc]  # the kernel knows no T
+                for item in cursor.current:
+                    yield item
                     if log.end > limit:
                         break
-            elif state is EMPTY:
-                await park(log)
             elif state is HOLE:
-                yield cursor.tell()  # type: ignore[misc]  # only with report_lost or a start that may be gone
-            else:
+                yield cast("Item", cursor.tell())  # only with report_lost or a start that may be gone
+            elif state is ENDED:
                 self._raise_if_failed(cursor)
                 return
+            else:
+                await park(log)
 
     async def receive(self, timeout: Duration | None = None) -> Item:
         """The next message, waited for at most ``timeout`` seconds (None: as long as it takes).
@@ -148,27 +160,27 @@ class AnySubscription(Generic[T, Item]):
         cursor = self._cursor
         if cursor is None or self._closed:
             cursor = self._entered()
-        item: Item | None = cursor.take() or self._take(cursor)  # type: ignore[assignment]  # the kernel knows no T
-        if item is not None:
-            return item
         if timeout is not None:
             return await self._receive_until(cursor, timeout)
         log = cursor.log
-        while item is None:
+        while True:
+            item: Any = cursor.take()  # the kernel knows no T
+            if item is READY:
+                item = self._take(cursor)
+            if item is not EMPTY and item is not None:
+                return item  # type: ignore[no-any-return]
             # What `park` does, without a coroutine of its own.
-            future = asyncio.get_running_loop().create_future()
+            future = self._loop.create_future()
             log.parked[future] = None
             try:
                 await future
             except BaseException:
                 log.parked.pop(future, None)
                 raise
-            item = cursor.take() or self._take(cursor)  # type: ignore[assignment]
-        return item
 
     async def _receive_until(self, cursor: Cursor, timeout: Duration) -> Item:
         deadline = _deadline(timeout)
-        item = None
+        item = self._take(cursor)
         while item is None:
             await self._wait(cursor, timeout, deadline)
             item = self._take(cursor)
@@ -271,11 +283,11 @@ class AnySubscription(Generic[T, Item]):
     def _take(self, cursor: Cursor) -> Item | None:
         state = cursor.load()
         if state is READY:
-            return next(cursor.current)  # type: ignore[return-value]  # the kernel knows no T
+            return cast("Item", next(cursor.current))  # the kernel knows no T
         if state is EMPTY:
             return None
         if state is HOLE:
-            return cursor.tell()  # type: ignore[return-value]
+            return cast("Item", cursor.tell())
         self._raise_if_failed(cursor)
         raise self._no_more(cursor)
 

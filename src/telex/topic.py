@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from asyncio import _get_running_loop as running_loop
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
+from threading import get_ident
 from time import time
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -58,6 +58,7 @@ class Topic(Generic[T]):
         "_loop",
         "_plain",
         "_state",
+        "_thread",
         "_turnstile",
         "_window",
         "id",
@@ -70,6 +71,9 @@ class Topic(Generic[T]):
         self._content: Content[T] | None = None if declared is None else Content(declared)
         self._feeds: tuple[Log, ...] = ()  # the logs of the patterns that this topic fits
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = (
+            0  # the one that runs the loop; asked for every message, since asking for the loop is a system call
+        )
         self._state: str = "its hub is not open"
         self._draining: Collection[asyncio.Task[Any]] = ()  # who may still publish while the hub closes: its handlers
         self._plain = False  # whether publishing is nothing but an append: the fast path
@@ -111,7 +115,7 @@ class Topic(Generic[T]):
     ) -> Message[T]:
         """As `publish`, at once. Raises `WouldBlock` where that would wait."""
         log = self._log
-        if not self._plain or log.gates or id is not None or headers is not None or running_loop() is not self._loop:
+        if not self._plain or log.gates or id is not None or headers is not None or get_ident() != self._thread:
             return self._publish_with_care(content, id, headers)
         # The fast path: what `Log.append` does, without the call.
         now = time()
@@ -148,7 +152,7 @@ class Topic(Generic[T]):
         if is_pattern(self.id):
             raise BadName(self.id, "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')")
         self._check_open()
-        if running_loop() is not self._loop:
+        if get_ident() != self._thread:
             raise WrongThread(f"publish to {self.id!r}")
         if self._content is not None:
             content = self._content.check(content, self.id)
@@ -293,7 +297,7 @@ class Topic(Generic[T]):
     # -- what the hub does
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._state = loop, ""
+        self._loop, self._thread, self._state = loop, get_ident(), ""
         self._refresh()
 
     def _drain(self, state: str, handlers: Collection[asyncio.Task[Any]]) -> None:

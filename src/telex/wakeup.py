@@ -38,7 +38,7 @@ class Wakeup:
         if len(parked) <= FEW:
             _wake_all(parked)
         else:
-            asyncio.get_running_loop().call_soon(_wake_all, parked)
+            next(iter(parked)).get_loop().call_soon(_wake_all, parked)
 
 
 def _wake_all(parked: Iterable[asyncio.Future[None]]) -> None:
