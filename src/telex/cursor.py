@@ -83,6 +83,7 @@ class Cursor:
         "_next",
         "_policy",
         "_reason",
+        "_resting",
         "_segment",
         "_started",
         "_stopped",
@@ -127,10 +128,11 @@ class Cursor:
         self._told = told
         self._hole: int | None = None  # the first number of a hole that ends right before the next message
         self._reason: Reason = "overflow"
+        self._resting: int | None = None  # `open`, while it is full and the log need not ask it before trimming
         self._policy: Policy = policy_for(
             options.overflow, by_key=options.key is not None, by_bytes=options.buffer_bytes is not None
         )
-        log.cursors[self] = None
+        log.join(self, self._policy.keeps(options.buffer))
         if isinstance(self._policy, Block):
             log.gates.append(self)
         self._policy.begin(self)
@@ -221,10 +223,15 @@ class Cursor:
 
     def hold(self, first: int) -> None:
         """Take hold of what waits below ``first``, which the log is about to let go."""
-        if self._stopped is None:
-            self._policy.sync(self, self.log.end)
-            if self.open < first:
-                self._policy.hold(self, first)
+        lost = self._lost
+        self._policy.sync(self, self.log.end)
+        self._policy.hold(self, first)
+        if self._lost > lost and self._policy.rests and self.fresh >= self.options.buffer:
+            # It is full, so it needs nothing of the log until it takes; and since the log's end is past every limit
+            # that a loop over `current` may remember, no take goes by without `load`.
+            self._resting = self.open
+            self.open = NEVER
+            self.limit = -1
 
     def is_full(self, size: int) -> bool:
         """Whether a publisher has to wait, or to give up, before it adds a message of ``size`` bytes."""
@@ -253,7 +260,7 @@ class Cursor:
                 self.seal(self.log.end)
             self._stopped = self.log.end
         self.limit = NEVER
-        self.log.cursors.pop(self, None)
+        self.log.leave(self)
         self.close_gate()
 
     def close_gate(self) -> None:
@@ -264,6 +271,11 @@ class Cursor:
                 self.on_room()
 
     # -- what policies do
+
+    def rise(self) -> None:
+        """End the rest that `hold` may have begun: `open` is again what it was."""
+        if self._resting is not None:
+            self.open, self._resting = self._resting, None
 
     def seal(self, end: int) -> None:
         """Take hold of the messages from `open` up to, not with, ``end``."""

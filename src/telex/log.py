@@ -43,11 +43,13 @@ class Log:
 
     __slots__ = (
         "_bytes",
+        "_holders",
         "_measured",
         "_shared",
         "_shared_end",
         "_shared_start",
         "_slack",
+        "_tails",
         "base",
         "blocked",
         "cursors",
@@ -76,6 +78,8 @@ class Log:
         self.end = 1
         self.trimmed_time: float | None = None  # when the last message that is not kept any more was published
         self.cursors: dict[Cursor, None] = {}
+        self._holders: dict[Cursor, None] = {}  # of these, those that hold what waits for them before it is trimmed
+        self._tails: dict[Cursor, int] = {}  # and those for whom so many of the last messages are not trimmed
         self.gates: list[Cursor] = []  # cursors that publishers must ask before an append: policies block and fail
         self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
         self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
@@ -96,7 +100,9 @@ class Log:
         self._slack = _SLACK if retention.messages is None else max(_SLACK, retention.messages)
         if retention.bytes is not None:
             self._slack = _BYTES_SLACK
-        self.trim_at = self.base + self._slack if retention.messages is None else self.base
+        self.trim_at = self.end
+        for cursor in self.cursors:
+            cursor.limit = -1  # what they were told they may count on is no longer so: they look before they take
 
     def append(self, message: Message[Any], now: float) -> None:
         """Add one message, which is then number ``end - 1``. Costs the same however many cursors read."""
@@ -140,23 +146,41 @@ class Log:
 
     def trim(self, now: float) -> None:
         """Let go of what retention no longer keeps, after every cursor that still needs it has taken hold of it."""
-        first = self.keep(now)
-        count = first - self.base
-        if count >= self._slack:
-            if self.cursors and min(map(_open, self.cursors)) < first:
-                for cursor in self.cursors:
-                    if cursor.open < first:
-                        cursor.hold(first)
+        low = self.keep(now)
+        slack = self._slack
+        if self.retention.bytes is None:
+            # Asking every cursor whether it still needs what goes must not cost more for each message the more there
+            # are.
+            slack = max(slack, 4 * len(self.cursors))
+        if self._tails and low > self.base:
+            needed = min(map(_open, self._tails))
+            if needed < low:
+                low = min(low, max(needed, self.end - max(self._tails.values())))
+        count = low - self.base
+        if count >= slack:
+            if self._holders and min(map(_open, self._holders)) < low:
+                for cursor in self._holders:
+                    if cursor.open < low:
+                        cursor.hold(low)
             del self.messages[:count]
-            self.base = first
+            self.base = low
             self._shared, self._shared_start, self._shared_end = (), 0, 0
-        self.trim_at = self._next_trim()
+        self.trim_at = self.end + slack
 
-    def _next_trim(self) -> int:
-        retention = self.retention
-        if retention.messages is not None and retention.age is None and retention.bytes is None:
-            return self.base + retention.messages + self._slack
-        return self.end + self._slack
+    def join(self, cursor: Cursor, keeps: int | None) -> None:
+        """A cursor begins. Until it leaves, the last ``keeps`` messages stay if it needs them; None: it holds them
+        itself.
+        """
+        self.cursors[cursor] = None
+        if keeps is None:
+            self._holders[cursor] = None
+        elif keeps:
+            self._tails[cursor] = keeps
+
+    def leave(self, cursor: Cursor) -> None:
+        """A cursor has ended. Twice is fine."""
+        for group in (self.cursors, self._holders, self._tails):
+            group.pop(cursor, None)
 
     def slice(self, start: int, end: int) -> tuple[Message[Any], ...]:
         """The messages from ``start`` up to, not with, ``end``. Who reads the same range is handed the same tuple."""

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LONGEST_SEGMENT = 4096
 """How many messages are taken from a log at once."""
 
+LONGEST_TAIL = 65536
+"""The largest buffer for which a log keeps its own last messages, instead of handing them to the cursor to hold."""
+
 NEVER = 1 << 62
 """A number that no log reaches."""
 
@@ -37,6 +40,13 @@ class Policy:
     """The rules of ``drop_newest``, and what the others change of them."""
 
     longest = LONGEST_SEGMENT
+    rests = True  # whether a full cursor misses all that comes, and so needs nothing of the log
+
+    def keeps(self, buffer: int) -> int | None:
+        """How many of its last messages the log keeps for a cursor that needs them; None where it is asked to
+        `hold`.
+        """
+        return None
 
     def begin(self, cursor: Cursor) -> None:
         """A cursor starts at ``cursor.open``: take hold of the backlog, so that the buffer counts what comes from now
@@ -48,6 +58,7 @@ class Policy:
 
     def sync(self, cursor: Cursor, end: int) -> None:
         """Account for all that arrived up to ``end``. Called while the cursor stands still since the last call."""
+        cursor.rise()
         fits = cursor.open + max(0, cursor.options.buffer - cursor.fresh)
         if end > fits:
             cursor.seal(fits)
@@ -62,6 +73,11 @@ class Policy:
 class DropOldest(Policy):
     """The oldest waiting are lost."""
 
+    rests = False
+
+    def keeps(self, buffer: int) -> int | None:
+        return buffer if buffer <= LONGEST_TAIL else None
+
     def sync(self, cursor: Cursor, end: int) -> None:
         buffer = cursor.options.buffer
         excess = cursor.fresh + end - cursor.open - buffer
@@ -74,6 +90,10 @@ class Latest(Policy):
     """Only the newest waiting is kept, of the backlog too."""
 
     longest = 1
+    rests = False
+
+    def keeps(self, buffer: int) -> int | None:
+        return 1
 
     def begin(self, cursor: Cursor) -> None:
         cursor.limit = cursor.open
@@ -87,6 +107,9 @@ class Latest(Policy):
 
 class LatestByKey(Latest):
     """The newest of each key is kept, at most ``buffer`` keys; of more keys, those that changed last."""
+
+    def keeps(self, buffer: int) -> int | None:
+        return None
 
     def sync(self, cursor: Cursor, end: int) -> None:
         runs, key_of, bound = cursor.keyed(), cursor.options.key, cursor.options.buffer_bytes
@@ -111,6 +134,7 @@ class Block(Policy):
     """Publishers ask first, so that nothing arrives which does not fit."""
 
     longest = 1  # every take is noticed, and wakes who waits for room
+    rests = False
 
     def sync(self, cursor: Cursor, end: int) -> None:
         cursor.limit = NEVER
@@ -130,6 +154,7 @@ class Close(Policy):
     """The first message that does not fit ends the subscription, after what it has."""
 
     def sync(self, cursor: Cursor, end: int) -> None:
+        cursor.rise()
         if cursor.ended is None:
             fits = cursor.open + max(0, cursor.options.buffer - cursor.fresh)
             if end <= fits:
@@ -145,6 +170,11 @@ class Close(Policy):
 class CatchUp(Policy):
     """Nothing is lost but what retention takes from the log."""
 
+    rests = False
+
+    def keeps(self, buffer: int) -> int | None:
+        return 0
+
     def begin(self, cursor: Cursor) -> None:
         cursor.limit = cursor.open
 
@@ -155,14 +185,12 @@ class CatchUp(Policy):
         bounded_by_count_alone = kept is not None and log.retention.age is None and log.retention.bytes is None
         cursor.limit = max(end, cursor.open + kept) if kept is not None and bounded_by_count_alone else end
 
-    def hold(self, cursor: Cursor, first: int) -> None:
-        cursor.skip(first, "trimmed")
-
 
 class BytesNewest(Policy):
     """`drop_newest` where bytes count: every arrival is taken or lost by itself."""
 
     longest = 64
+    rests = False
 
     def sync(self, cursor: Cursor, end: int) -> None:
         options, log = cursor.options, cursor.log
@@ -208,6 +236,9 @@ class BytesOldest(DropOldest):
     """`drop_oldest`, and `latest`, where bytes count."""
 
     longest = 64
+
+    def keeps(self, buffer: int) -> int | None:
+        return None
 
     def __init__(self, buffer: int | None = None) -> None:
         self.buffer = buffer
