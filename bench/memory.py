@@ -4,8 +4,9 @@ import asyncio
 import gc
 import sys
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from typing import Any
 
 from bench.peers import CONTENT, TOPIC
 from bench.question import Absent, Contestant, Question
@@ -19,10 +20,9 @@ QUESTION = Question(
     name="memory",
     title="Memory",
     method=(
-        "A waiting subscriber: what Python allocated (tracemalloc) for 1000 subscribers that each wait for a message in a task "
-        "of their own, less what it allocated for 1000 tasks that each wait for a bare future, by subscriber. A million "
-        "publishes: how much the resident memory of the process grew between the first 50 000 messages and a million, default "
-        "retention, one subscriber reading."
+        "A waiting subscriber: what Python allocated (tracemalloc) while 1000 tasks that were there already each subscribed and "
+        "came to wait for a message, by subscriber. A million publishes: how much the resident memory of the process grew in "
+        "the million that follows the first 50 000 messages; default retention, one subscriber reading."
     ),
     unit="bytes",
     better="less",
@@ -34,12 +34,13 @@ QUESTION = Question(
     },
     contestants=(
         Contestant("telex", "telex"),
-        Contestant("asyncio_queue", "asyncio.Queue", "unbounded, a task that waits in get", cases=("receive",)),
+        Contestant("asyncio_queue", "asyncio.Queue", "a task that waits in get", cases=("receive",)),
     ),
     rounds=3,
 )
 
-Wait = Callable[[], Awaitable[object]]
+# The user's own task: it waits at the gate, then subscribes and waits for a message.
+User = Callable[[asyncio.Future[None]], Coroutine[Any, Any, None]]
 
 
 def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
@@ -48,45 +49,43 @@ def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
         return run(_million(WARM if quick else PUBLISHES)), 0
     subscribers = 10 if quick else WAITING
     if contestant == "asyncio_queue":
-        return run(_beyond_tasks(subscribers, _queue_waiter)), 0
+        return run(_by_subscriber(subscribers, _queue_waiter)), 0
     return run(_telex_waiters(subscribers, case)), 0
 
 
-async def _allocated(count: int, waiter: Callable[[], Awaitable[object]]) -> float:
-    """Bytes by task, for ``count`` tasks that each run ``waiter()`` to its first wait."""
-    gc.collect()
-    before = tracemalloc.get_traced_memory()[0]
-    tasks = [asyncio.ensure_future(waiter()) for _ in range(count)]
+async def _by_subscriber(count: int, user: User) -> float:
+    """What ``count`` tasks allocate on their way from their gate to where they wait for a message, for each."""
+    tracemalloc.start()
+    loop = asyncio.get_running_loop()
+    # The gates outlive the measurement, so that nothing is freed between its two looks.
+    gates = [loop.create_future() for _ in range(count + 1)]
+    tasks = [asyncio.create_task(user(gate)) for gate in gates]
+    try:
+        # The first goes ahead: what is made once in a process belongs to no subscriber.
+        await _let_through(gates[:1])
+        before = tracemalloc.get_traced_memory()[0]
+        await _let_through(gates[1:])
+        return (tracemalloc.get_traced_memory()[0] - before) / count
+    finally:
+        tracemalloc.stop()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _let_through(gates: list[asyncio.Future[None]]) -> None:
+    for gate in gates:
+        gate.set_result(None)
+    await asyncio.sleep(0)
     await asyncio.sleep(0)
     gc.collect()
-    after = tracemalloc.get_traced_memory()[0]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    return (after - before) / count
 
 
-async def _bare_waiter() -> None:
-    # As many names and calls as the user's own loop has: the coroutine of a task, and what it waits for.
-    await asyncio.get_running_loop().create_future()
-
-
-async def _queue_waiter() -> None:
+async def _queue_waiter(gate: asyncio.Future[None]) -> None:
+    await gate
     queue: asyncio.Queue[str] = asyncio.Queue()
     while True:
         await queue.get()
-
-
-async def _beyond_tasks(count: int, waiter: Wait) -> float:
-    tracemalloc.start()
-    try:
-        # Once of each that is not counted: what it makes is made once in a process.
-        for warm in (_bare_waiter, waiter):
-            await _allocated(1, warm)
-        bare = await _allocated(count, _bare_waiter)
-        return await _allocated(count, waiter) - bare
-    finally:
-        tracemalloc.stop()
 
 
 async def _telex_waiters(count: int, case: str) -> float:
@@ -95,23 +94,26 @@ async def _telex_waiters(count: int, case: str) -> float:
     async with telex.Hub("memory://") as hub:
         topic = hub.topic(TOPIC)
 
-        async def iterate() -> None:
+        async def iterate(gate: asyncio.Future[None]) -> None:
+            await gate
             async with topic.subscribe() as inbox:
                 async for _ in inbox:
                     pass
 
-        async def receive() -> None:
+        async def receive(gate: asyncio.Future[None]) -> None:
+            await gate
             async with topic.subscribe() as inbox:
                 while True:
                     await inbox.receive()
 
-        async def batches() -> None:
+        async def batches(gate: asyncio.Future[None]) -> None:
+            await gate
             async with topic.subscribe() as inbox:
                 async for _ in inbox.batches():
                     pass
 
-        waiters: dict[str, Wait] = {"async for": iterate, "receive": receive, "batches": batches}
-        return await _beyond_tasks(count, waiters[case])
+        users: dict[str, User] = {"async for": iterate, "receive": receive, "batches": batches}
+        return await _by_subscriber(count, users[case])
 
 
 def _resident() -> int:

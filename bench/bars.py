@@ -1,0 +1,124 @@
+"""What telex promises to reach, in one table, and whether it did."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.question import Answer
+from bench.ratios import Spread, compact, ratios, spread
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure of telex, what it is divided by, and what the median over the rounds has to be.
+
+    ``over`` is a contestant and a case, or a function of the answer that gives a divisor for every round; without it the
+    figure stands for itself.
+    """
+
+    question: str
+    what: str
+    contestant: str
+    case: str
+    over: tuple[str, str] | Callable[[Answer], list[float]] | None
+    bound: Literal["at least", "at most"]
+    limit: float
+    unit: str = "×"
+
+
+def _fan_out(contestant: str, label: str, peer: str, peer_label: str, bars: Mapping[str, float]) -> list[Bar]:
+    return [
+        Bar("fanout", f"{label} to {case}, over {peer_label}", contestant, case, (peer, case), "at least", limit)
+        for case, limit in bars.items()
+    ]
+
+
+def handler_allowance(answer: Answer) -> list[float]:
+    """What a handler's message may take: 3 microseconds more than the call, or twice the queue and the call."""
+    calls, queues = answer.values("bare_call", "handler"), answer.values("asyncio_queue", "handler")
+    return [max(call + 3.0, 2.0 * queue) for call, queue in zip(calls, queues, strict=True)]
+
+
+EVERY = ("1", "100", "1000")
+KIB = 1024.0
+MIB = KIB * KIB
+THERE_AND_BACK = (("publish", "put"), ("publish_nowait", "put_nowait"))
+
+BARS: tuple[Bar, ...] = (
+    *_fan_out("telex_iterate", "async for", "go_seed", "the Go program", {"1": 1.5, "100": 1.0, "1000": 1.0}),
+    *_fan_out("telex_batches", "batches()", "go_seed", "the Go program", {"100": 2.5, "1000": 2.5}),
+    *_fan_out("telex_iterate", "async for", "asyncio_queue", "asyncio.Queue", {"100": 3.0, "1000": 3.0}),
+    *_fan_out("telex_iterate", "async for", "faststream_nats", "FastStream", dict.fromkeys(EVERY, 100.0)),
+    *_fan_out("telex_iterate", "async for", "bubus_bus", "bubus", dict.fromkeys(EVERY, 300.0)),
+    *_fan_out("telex_iterate", "async for", "blinker_send", "blinker's send", dict.fromkeys(EVERY, 3.0)),
+    *_fan_out("telex_iterate", "async for", "blinker_send_async", "blinker's send_async", dict.fromkeys(EVERY, 3.0)),
+    Bar("publish_cost", "publish_nowait to 1000 busy, over 1 busy", "telex", "1000", ("telex", "1"), "at most", 1.5),
+    *(
+        Bar("latency", f"{ours} to receive, over {theirs} to get", "telex", ours, ("asyncio_queue", ours), "at most", 1.3)
+        for ours, theirs in THERE_AND_BACK
+    ),
+    Bar(
+        "latency",
+        "one message to a handler, over the larger of the call and 3 µs, or twice asyncio.Queue and the call",
+        "telex",
+        "handler",
+        handler_allowance,
+        "at most",
+        1.0,
+    ),
+    *(
+        Bar("memory", f"a subscriber that waits in {case}", "telex", case, None, "at most", KIB, " bytes")
+        for case in ("async for", "receive", "batches")
+    ),
+    Bar("memory", "growth over a million publishes", "telex", "million", None, "at most", MIB, " bytes"),
+    Bar("import_time", "import telex, over what it stands on", "telex", "import", ("bases", "import"), "at most", 1.5),
+    Bar("import_time", "web frameworks imported", "telex", "frameworks", None, "at most", 0, ""),
+)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar and what became of it; ``measured`` is None when something was absent, and ``why`` says what."""
+
+    bar: Bar
+    measured: Spread | None
+    why: str = ""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the median reaches the bar; None when it was not measured."""
+        if self.measured is None:
+            return None
+        if self.bar.bound == "at least":
+            return self.measured.median >= self.bar.limit
+        return self.measured.median <= self.bar.limit
+
+    @property
+    def word(self) -> str:
+        """The verdict for a table."""
+        return {True: "holds", False: "MISSES", None: f"not measured: {self.why}"}[self.holds]
+
+    @property
+    def bound(self) -> str:
+        return f"{self.bar.bound} {amount(self.bar.limit, self.bar.unit)}"
+
+
+def amount(value: float, unit: str) -> str:
+    """A figure of a bar with its unit."""
+    return f"{compact(value)}{unit}" if unit == "×" else f"{value:,.0f}{unit}".replace(",", " ")
+
+
+def judge(answer: Answer) -> list[Verdict]:
+    """The verdicts of all bars of one question."""
+    return [_verdict(bar, answer) for bar in BARS if bar.question == answer.question.name]
+
+
+def _verdict(bar: Bar, answer: Answer) -> Verdict:
+    figures = answer.values(bar.contestant, bar.case)
+    if bar.over is None:
+        return Verdict(bar, spread(figures), answer.absent.get(bar.contestant, "no figure"))
+    others = answer.values(*bar.over) if isinstance(bar.over, tuple) else bar.over(answer)
+    missing = bar.contestant if not figures else bar.over[0] if isinstance(bar.over, tuple) else ""
+    if not figures or not others:
+        return Verdict(bar, None, answer.absent.get(missing, "no figure"))
+    return Verdict(bar, spread(ratios(figures, others)))
