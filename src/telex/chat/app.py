@@ -11,7 +11,7 @@ from starlette.routing import WebSocketRoute
 import telex
 from telex.chat import page
 from telex.chat.lobby import PRESENCE, ROOMS, RULES, Lobby
-from telex.gateway import Gateway, Limits
+from telex.gateway import DEFAULT_LIMITS, Gateway, Limits
 
 GRACE = 5.0
 KEPT_MESSAGES = 1000
@@ -24,13 +24,13 @@ def create_app(
     grace: float = GRACE,
     origins: Iterable[str] = (),
     hosts: Iterable[str] = (),
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Starlette:
     """The chat room as an app for any ASGI server: a page at ``/``, the gateway at ``/ws``.
 
-    ``url`` names the engine that keeps the rooms (default: the environment's TELEX_URL, else ``memory://``). ``grace`` is
-    how many seconds somebody who lost the connection still counts as there. ``origins``, ``hosts`` and ``limits`` are the
-    gateway's. The hub is opened and closed with the app's lifespan.
+    ``url`` names the engine that keeps the rooms (default: the environment's TELEX_URL, else ``memory://``).
+    ``grace`` is how many seconds somebody who lost the connection still counts as there. ``origins``, ``hosts`` and
+    ``limits`` are the gateway's. The hub is opened and closed with the app's lifespan.
     """
     hub = telex.Hub(url)
     # Of two rules the later holds: what programs publish is bounded, rooms and presence by rules of their own.

@@ -30,7 +30,8 @@ class Enter(msgspec.Struct, frozen=True):
 
 
 class Entered(msgspec.Struct, frozen=True):
-    """What it gets: the names as they are used, the two topics to follow, and who is there at a position of the second."""
+    """What it gets: the names as they are used, the two topics to follow, and who is there at a position of the
+    second."""
 
     room: str
     name: str
@@ -183,5 +184,5 @@ class Guest(Visitor):
 
 def _field(content: Any, name: str) -> object:
     if not isinstance(content, dict) or name not in content:
-        raise Refused("bad_content", f"what is said in a room has a {name}: {{\"name\": \"Ann\", \"text\": \"hello\"}}")
+        raise Refused("bad_content", f'what is said in a room has a {name}: {{"name": "Ann", "text": "hello"}}')
     return content[name]

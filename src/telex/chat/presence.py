@@ -43,7 +43,8 @@ class Presence:
         self._rooms: dict[str, dict[str, _Member]] = {}
 
     def enter(self, room: str, name: str, key: str) -> bool:
-        """One more connection of a person; True when the person was not there. Raises `Refused` when the name is taken."""
+        """One more connection of a person; True when the person was not there. Raises `Refused` when the name is
+        taken."""
         members = self._rooms.setdefault(room, {})
         member = members.get(fold(name))
         new = member is None

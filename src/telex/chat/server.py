@@ -39,7 +39,7 @@ class Address(msgspec.Struct, frozen=True):
     @property
     def _authority(self) -> str:
         # "All addresses" is none that can be connected to everywhere.
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
@@ -122,7 +122,7 @@ async def _serve(server: _Server, listener: socket.socket) -> None:
 
 def _why_not(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use; stop what listens there, or choose another: --port {port + 1} (--port 0: any free one)"
+        return f"port {port} is in use; stop what listens there, or choose another: --port {port % 65535 + 1}"
     if error.errno == errno.EACCES:
         return f"port {port} may not be opened by this user; choose one from 1024 on: --port 8000"
     if error.errno == errno.EADDRNOTAVAIL:

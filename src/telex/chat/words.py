@@ -13,11 +13,14 @@ LONGEST_NAME = 32
 LONGEST_ROOM = 64
 LONGEST_TEXT = 2000
 
-# Control and format characters (which hold those that turn the writing direction), lone surrogates, unassigned, private.
+# Control and format characters (which hold those that turn the writing direction), lone surrogates, unassigned,
+# private.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Co"})
 # In texts these stay: they join emoji and scripts, and turn nothing around.
 _JOINERS = "\u200c\u200d"
-_STACKED_MARKS = re.compile(r"((?:[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]){3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+")
+_STACKED_MARKS = re.compile(
+    r"((?:[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]){3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+"
+)
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -58,7 +61,9 @@ def clean_room(room: object) -> str:
 
 def clean_text(text: object) -> str:
     """A text to show, line breaks kept. Raises `Refused` when it is empty or too long."""
-    lines = _text(text, "a text").replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
+    lines = (
+        _text(text, "a text").replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
+    )
     visible = _STACKED_MARKS.sub(r"\1", _visible(lines, "\n\t" + _JOINERS, form="NFC")).strip()
     if not visible.strip(_JOINERS):
         raise Refused("bad_content", "there is nothing to say in it")

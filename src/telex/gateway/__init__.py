@@ -1,8 +1,8 @@
 """The gateway: topics of a hub for browsers and for programs elsewhere, over ASGI.
 
-`Gateway` is the app, `Rules` say which topics are open through it, `Limits` bound what a connection may ask for, `Visitor`
-is where an application decides for itself. `protocol` describes and reads the frames; it and what else a client needs can
-be imported without a web framework.
+`Gateway` is the app, `Rules` say which topics are open through it, `Limits` bound what a connection may ask for,
+`Visitor` is where an application decides for itself. `protocol` describes and reads the frames; it and what else a
+client needs can be imported without a web framework.
 
 Layout: ``protocol`` (text in, decisions out), ``limits`` and ``auth`` (pure), ``feed`` (batches encoded once for all),
 ``outbox`` (what waits for one client), ``connection`` (the shell around them), ``app`` (ASGI).
@@ -14,12 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 from telex.gateway.auth import Peer, Rules, Visitor, check_host, is_loopback
 from telex.gateway.errors import CloseCode, Refused
-from telex.gateway.limits import Limits
+from telex.gateway.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from telex.gateway.app import Gateway, GatewayStatistics
 
-__all__ = ["CloseCode", "Gateway", "GatewayStatistics", "Limits", "Peer", "Refused", "Rules", "Visitor", "check_host", "is_loopback"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "CloseCode",
+    "Gateway",
+    "GatewayStatistics",
+    "Limits",
+    "Peer",
+    "Refused",
+    "Rules",
+    "Visitor",
+    "check_host",
+    "is_loopback",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,11 +12,11 @@ import msgspec
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket
 
-from telex.gateway.auth import Peer, Rules, Visitor, check_handshake
+from telex.gateway.auth import NOTHING, Peer, Rules, Visitor, check_handshake
 from telex.gateway.connection import Connection
 from telex.gateway.errors import CloseCode
 from telex.gateway.feed import Feed
-from telex.gateway.limits import Limits
+from telex.gateway.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -44,10 +44,10 @@ class GatewayStatistics(msgspec.Struct, frozen=True):
 class Gateway:
     """An ASGI app: programs and pages publish to and follow the topics of ``hub`` over one WebSocket each.
 
-    ``rules`` say which topics; without them, none. ``visitor`` makes the object that decides for one connection, called as
-    ``visitor(rules, peer)``; the default asks the rules. ``origins`` are pages of other hosts that may connect, such as
-    ``"https://chat.example.org"``; ``hosts`` the names under which this server may be addressed, beside IP addresses and
-    ``localhost``. The protocol is described in `telex.gateway.protocol`.
+    ``rules`` say which topics; without them, none. ``visitor`` makes the object that decides for one connection,
+    called as ``visitor(rules, peer)``; the default asks the rules. ``origins`` are pages of other hosts that may
+    connect, such as ``"https://chat.example.org"``; ``hosts`` the names under which this server may be addressed,
+    beside IP addresses and ``localhost``. The protocol is described in `telex.gateway.protocol`.
 
     Mount it with ``WebSocketRoute("/ws", Gateway(hub, rules=...))``. The hub is its owner's: open it before the first
     connection, and call `aclose` before closing it.
@@ -57,9 +57,9 @@ class Gateway:
         self,
         hub: Hub,
         *,
-        rules: Rules = Rules(),
+        rules: Rules = NOTHING,
         visitor: Callable[[Rules, Peer], Visitor] = Visitor,
-        limits: Limits = Limits(),
+        limits: Limits = DEFAULT_LIMITS,
         origins: Iterable[str] = (),
         hosts: Iterable[str] = (),
     ) -> None:

@@ -58,6 +58,10 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         return any(covers(rule, topic) for rule in self.subscribe)
 
 
+NOTHING = Rules()
+"""The rules that allow nothing."""
+
+
 class Visitor:
     """What one connection may do. The default asks `Rules`; an application overrides what it knows better.
 
@@ -119,9 +123,9 @@ def is_loopback(host: str) -> bool:
 def check_handshake(peer: Peer, origins: Iterable[str] = (), hosts: Iterable[str] = ()) -> str | None:
     """What is wrong with a handshake, or None.
 
-    ``Host`` has to be an IP address, ``localhost`` or one of ``hosts``: a name that anybody can point at this machine would
-    make every page of that name one of ours. ``Origin`` has to be that host, or one of ``origins``. Only a program on this
-    machine, which is no browser, may come without one.
+    ``Host`` has to be an IP address, ``localhost`` or one of ``hosts``: a name that anybody can point at this machine
+    would make every page of that name one of ours. ``Origin`` has to be that host, or one of ``origins``. Only a
+    program on this machine, which is no browser, may come without one.
     """
     host = peer.headers.get("host", "")
     problem = check_host(host, hosts)
@@ -157,7 +161,8 @@ def _same_origin(origin: str, host: str, scheme: str) -> bool:
         return False
     name, port = _split(origin)
     mine, my_port = _split(f"//{host}")
-    # Behind a proxy that ends TLS the page is https and this handshake is not: a missing port is the page's own default.
+    # Behind a proxy that ends TLS the page is https and this handshake is not: a missing port is the page's own
+    # default.
     defaults = {DEFAULT_PORTS[parts], DEFAULT_PORTS.get(scheme, 80)}
     return bool(name) and name == mine and (port == my_port or {port, my_port} <= defaults | {None})
 

@@ -1,7 +1,7 @@
 """One client's WebSocket: the shell that does what the protocol decided.
 
-Every connection owns its tasks: one reads, one writes, one watches for silence, and one follows each subscription. They end
-together, for the first reason that any of them finds, and nothing outlives `Connection.run`.
+Every connection owns its tasks: one reads, one writes, one watches for silence, and one follows each subscription.
+They end together, for the first reason that any of them finds, and nothing outlives `Connection.run`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from telex import codec
 from telex.errors import BadName, BadOption, BufferFull, Closed, ContentError, Timeout, WouldBlock
 from telex.gateway.auth import Visitor
 from telex.gateway.errors import CloseCode, Refused
+from telex.gateway.outbox import Outbox
 from telex.gateway.protocol import (
     VERSION,
     Call,
@@ -44,7 +44,6 @@ from telex.gateway.protocol import (
     parse_since,
     refusal,
 )
-from telex.gateway.outbox import Outbox
 from telex.message import Lost
 
 if TYPE_CHECKING:
@@ -83,7 +82,7 @@ class Connection:
                 close = await self._over
                 for task in self._tasks:
                     task.cancel()
-        except* Exception as errors:  # noqa: BLE001  # the client is told of a fault, the log of which one
+        except* Exception as errors:  # the client is told of a fault, the log of which one
             for error in errors.exceptions:
                 log.error("a connection failed", exc_info=error)
         finally:
@@ -137,7 +136,7 @@ class Connection:
             self._outbox.sent()
 
     async def _watch(self) -> None:
-        while (wait := self._session.idle(self._loop.time())) > 0:
+        while (wait := self._session.idle(self._loop.time())) > 0:  # noqa: ASYNC110  # a moment is waited for, not a fact
             await asyncio.sleep(wait)
         self.end(CloseCode.IDLE, f"nothing was subscribed to and nothing said for {self.limits.idle:g} s")
 
@@ -198,7 +197,9 @@ class Connection:
                 await asyncio.wait([self._followers[topic]])
                 return Unsubscribed(topic, request.ref)
             case ListTopics(pattern):
-                return TopicList([t for t in await self.gateway.hub.topics(pattern) if self.visitor.sees(t)], request.ref)
+                return TopicList(
+                    [t for t in await self.gateway.hub.topics(pattern) if self.visitor.sees(t)], request.ref
+                )
             case Call(name, content):
                 return Result(await self.visitor.call(name, content), request.ref)
             case Ping():

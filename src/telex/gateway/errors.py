@@ -10,8 +10,8 @@ from telex.errors import TelexError
 class Refused(TelexError):
     """The client's fault: the gateway does not do what a frame asks. Told to the client as an ``error`` frame.
 
-    ``code`` is for programs (the table in `telex.gateway.protocol`), ``problem`` for people, ``retry_after`` the seconds
-    after which the same frame may be sent again, None when it never may.
+    ``code`` is for programs (the table in `telex.gateway.protocol`), ``problem`` for people, ``retry_after`` the
+    seconds after which the same frame may be sent again, None when it never may.
     """
 
     def __init__(self, code: str, problem: str, retry_after: float | None = None) -> None:

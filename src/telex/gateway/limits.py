@@ -49,6 +49,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
                 raise BadOption(name, value, "a bound of a gateway is greater than 0")
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class TokenBucket:
     """``rate`` tokens a second, at most ``burst`` saved up. Full at the start."""
 

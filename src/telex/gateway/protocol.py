@@ -1,25 +1,26 @@
 """The protocol of the gateway's WebSocket: text in, decisions out. No I/O, no clock, no hub.
 
-A frame is one JSON object; ``op`` says which. A client may put a ``ref`` (a number or a text) into a frame, and the answer
-carries it.
+A frame is one JSON object; ``op`` says which. A client may put a ``ref`` (a number or a text) into a frame, and the
+answer carries it.
 
 ==================================================  ===========================================================
 a client sends                                      and gets
 ==================================================  ===========================================================
 ``publish`` topic, content, id?, headers?           ``published`` topic, id, seq
-``subscribe`` topic (or pattern), since?            ``subscribed`` topic, position, waiting; then ``messages`` and ``lost``
+``subscribe`` topic (or pattern), since?            ``subscribed`` topic, position, waiting; then ``messages``, ``lost``
 ``unsubscribe`` topic                               ``unsubscribed`` topic
 ``topics`` pattern?                                 ``topics`` topics
 ``call`` name, content?                             ``result`` content
 ``ping``                                            ``pong``
 ==================================================  ===========================================================
 
-``since`` is a position (``"epoch:seq"``), a number of messages back, ``"earliest"`` or ``"new"`` (the default). ``messages``
-carries the position after its last message; a client that comes back names it and gets what it missed. What it cannot get
-is told by ``lost``, in its place. A subscription that ends (its topic was removed) says ``ended``.
+``since`` is a position (``"epoch:seq"``), a number of messages back, a length of time back (``"10m"``),
+``"earliest"`` or ``"new"`` (the default). ``messages`` carries the position after its last message; a client that
+comes back names it and gets what it missed. What it cannot get is told by ``lost``, in its place. A subscription that
+ends (its topic was removed) says ``ended``.
 
-What is refused comes as ``error`` with a ``code``, a ``problem`` in words and, if the same frame may be sent again later,
-``retry_after`` in seconds. The codes:
+What is refused comes as ``error`` with a ``code``, a ``problem`` in words and, if the same frame may be sent again
+later, ``retry_after`` in seconds. The codes:
 
 =================  ==============================================================================
 ``malformed``      not JSON, not an object, no known ``op``, a field that is missing or of a wrong type
@@ -39,15 +40,18 @@ What is refused comes as ``error`` with a ``code``, a ``problem`` in words and, 
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import msgspec
 
+from telex.durations import seconds
 from telex.errors import BadName, BadOption
 from telex.gateway.errors import CloseCode, Refused
 from telex.gateway.limits import Limits, TokenBucket
 from telex.message import Position
 from telex.names import check_pattern, check_topic
+from telex.start import Start
 
 VERSION = 1
 Ref = int | str | None
@@ -57,7 +61,7 @@ class Frame(msgspec.Struct, frozen=True, tag_field="op", omit_defaults=True):
     """A frame of either side."""
 
 
-class Publish(Frame, tag="publish"):
+class Publish(Frame, frozen=True, tag="publish"):
     """Append a message to a topic. The same ``id`` again stores nothing and is answered as the first time."""
 
     topic: str
@@ -67,7 +71,7 @@ class Publish(Frame, tag="publish"):
     ref: Ref = None
 
 
-class Subscribe(Frame, tag="subscribe"):
+class Subscribe(Frame, frozen=True, tag="subscribe"):
     """Follow a topic or a pattern."""
 
     topic: str
@@ -75,21 +79,21 @@ class Subscribe(Frame, tag="subscribe"):
     ref: Ref = None
 
 
-class Unsubscribe(Frame, tag="unsubscribe"):
+class Unsubscribe(Frame, frozen=True, tag="unsubscribe"):
     """Follow it no longer."""
 
     topic: str
     ref: Ref = None
 
 
-class ListTopics(Frame, tag="topics"):
+class ListTopics(Frame, frozen=True, tag="topics"):
     """Which topics are there, of those that this client may follow."""
 
     pattern: str = ">"
     ref: Ref = None
 
 
-class Call(Frame, tag="call"):
+class Call(Frame, frozen=True, tag="call"):
     """Ask the application that the gateway belongs to for something."""
 
     name: str
@@ -97,7 +101,7 @@ class Call(Frame, tag="call"):
     ref: Ref = None
 
 
-class Ping(Frame, tag="ping"):
+class Ping(Frame, frozen=True, tag="ping"):
     """Is anybody there."""
 
     ref: Ref = None
@@ -106,14 +110,14 @@ class Ping(Frame, tag="ping"):
 Request = Publish | Subscribe | Unsubscribe | ListTopics | Call | Ping
 
 
-class Hello(Frame, tag="hello", omit_defaults=False):
+class Hello(Frame, frozen=True, tag="hello", omit_defaults=False):
     """The first frame of a connection."""
 
     version: int
     frame_bytes: int
 
 
-class Published(Frame, tag="published"):
+class Published(Frame, frozen=True, tag="published"):
     """The engine has the message."""
 
     topic: str
@@ -122,7 +126,7 @@ class Published(Frame, tag="published"):
     ref: Ref = None
 
 
-class Subscribed(Frame, tag="subscribed"):
+class Subscribed(Frame, frozen=True, tag="subscribed"):
     """What comes after ``position`` will be sent; ``waiting`` messages of that are there already."""
 
     topic: str
@@ -131,14 +135,14 @@ class Subscribed(Frame, tag="subscribed"):
     ref: Ref = None
 
 
-class Unsubscribed(Frame, tag="unsubscribed"):
+class Unsubscribed(Frame, frozen=True, tag="unsubscribed"):
     """Nothing more of this topic will be sent."""
 
     topic: str
     ref: Ref = None
 
 
-class Messages(Frame, tag="messages"):
+class Messages(Frame, frozen=True, tag="messages"):
     """Messages in order, and the position after the last; ``topic`` is what was subscribed to."""
 
     topic: str
@@ -146,7 +150,7 @@ class Messages(Frame, tag="messages"):
     messages: list[dict[str, Any]]
 
 
-class LostFrame(Frame, tag="lost", omit_defaults=False):
+class LostFrame(Frame, frozen=True, tag="lost", omit_defaults=False):
     """A hole: ``count`` messages, numbers ``first`` to ``last``, that this client will not get, and why."""
 
     topic: str
@@ -157,33 +161,33 @@ class LostFrame(Frame, tag="lost", omit_defaults=False):
     reason: str
 
 
-class Ended(Frame, tag="ended"):
+class Ended(Frame, frozen=True, tag="ended"):
     """The subscription is over: its topic was removed, or the server's hub was closed."""
 
     topic: str
 
 
-class TopicList(Frame, tag="topics"):
+class TopicList(Frame, frozen=True, tag="topics"):
     """The answer to ``topics``."""
 
     topics: list[str]
     ref: Ref = None
 
 
-class Result(Frame, tag="result"):
+class Result(Frame, frozen=True, tag="result"):
     """The answer to ``call``."""
 
     content: Any = None
     ref: Ref = None
 
 
-class Pong(Frame, tag="pong"):
+class Pong(Frame, frozen=True, tag="pong"):
     """The answer to ``ping``."""
 
     ref: Ref = None
 
 
-class Error(Frame, tag="error"):
+class Error(Frame, frozen=True, tag="error"):
     """A frame was refused; the table above says what ``code`` may be."""
 
     code: str
@@ -192,19 +196,7 @@ class Error(Frame, tag="error"):
     ref: Ref = None
 
 
-Reply = (
-    Hello
-    | Published
-    | Subscribed
-    | Unsubscribed
-    | Messages
-    | LostFrame
-    | Ended
-    | TopicList
-    | Result
-    | Pong
-    | Error
-)
+Reply = Hello | Published | Subscribed | Unsubscribed | Messages | LostFrame | Ended | TopicList | Result | Pong | Error
 
 
 class Close(msgspec.Struct, frozen=True):
@@ -318,13 +310,21 @@ class Session:
         self.subscriptions.add(topic)
 
 
-def parse_since(since: str | int) -> Position | int | str:
+def parse_since(since: str | int) -> Start:
     """Where a subscription starts, as ``topic.subscribe(start=)`` takes it. Raises `BadOption`."""
+    if since == "new" or since == "earliest":
+        return since  # type: ignore[return-value]  # mypy does not narrow str by == with a literal
     if isinstance(since, int):
         if since < 0:
             raise BadOption("since", since, "a number says how many messages back, so it is not negative")
         return since
-    return since if since in ("new", "earliest") else Position.parse(since)
+    if ":" in since:
+        return Position.parse(since)
+    try:
+        return timedelta(seconds=seconds(since, "since"))
+    except (BadOption, OverflowError):
+        mend = "give 'new', 'earliest', a position 'epoch:seq', a number of messages back, or a time back such as '10m'"
+        raise BadOption("since", since, mend) from None
 
 
 def _read(data: str) -> Request:

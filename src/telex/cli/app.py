@@ -1,0 +1,71 @@
+"""The commands of ``telex``, and how any of them ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import telex
+from telex.cli import chat, pub, sub, topics
+from telex.cli import run as run_
+from telex.cli.exits import EXIT_CODES, Exit, code_for, tell
+
+app = typer.Typer(
+    name="telex",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"telex {telex.__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXIT_CODES)
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Topics, chat rooms and handlers, from one process to a cluster.
+
+    \b
+    Examples:
+      telex chat                                a chat room on http://127.0.0.1:8000
+      telex run shop:hub --reload               run the handlers of hub in shop.py
+      telex pub chatroom:lobby hello            say something in a room
+      telex sub 'chatroom:*' --since 20         follow all rooms, from 20 messages back
+      telex topics --json                       which topics there are
+    """
+
+
+app.command(epilog=EXIT_CODES, short_help="Serve a chat room.")(chat.chat)
+app.command(epilog=EXIT_CODES, short_help="Run the handlers of a program.")(run_.run)
+app.command(epilog=EXIT_CODES, short_help="Publish to a topic of a running server.")(pub.pub)
+app.command(epilog=EXIT_CODES, short_help="Print the messages of a topic or a pattern as they come.")(sub.sub)
+app.command(epilog=EXIT_CODES, short_help="List the topics of a running server.")(topics.topics)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the program; its exit code."""
+    try:
+        app(list(arguments), prog_name="telex")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else Exit.ERROR if end.code else Exit.OK
+    except telex.TelexError as error:
+        tell(str(error))
+        return code_for(error)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Who reads our output has enough. The interpreter's own last flush must not complain of it either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.OK

@@ -1,0 +1,91 @@
+"""``telex pub``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server
+
+
+def pub(
+    topic: Annotated[str, typer.Argument(help="The topic's id, such as chatroom:lobby.")],
+    content: Annotated[str, typer.Argument(help="What to publish; - reads standard input, one message a line.")],
+    text: Annotated[bool, typer.Option("--text", help="Take the content as text, even if it is JSON.")] = False,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Say it in a chat room, in this name.")] = None,
+    id: Annotated[str | None, typer.Option(metavar="ID", help="The message's id: the same id is stored once.")] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header; may be given again.")
+    ] = None,
+    server: Server = DEFAULT_SERVER,
+    connect_timeout: ConnectTimeout = 5.0,
+    json: Json = False,
+) -> None:
+    """Publish to a topic of a running server.
+
+    Content that is JSON is published as what it says, all else as text.
+
+    \b
+    Examples:
+      telex pub chatroom:lobby hello --name Ann
+      telex pub orders:new '{"item": "tea", "count": 2}'
+      telex pub notes:today 42 --text
+      tail -f app.log | telex pub logs:app - --text
+    """
+    import msgspec
+    import uuid_utils
+
+    from telex import BadOption
+    from telex.cli.client import publisher
+    from telex.gateway.protocol import Publish
+    from telex.names import check_topic
+
+    if id is not None and content == "-":
+        raise BadOption("id", id, "one id is for one message; leave it out with -")
+    check_topic(topic)
+    headers = _headers(header or [])
+    with publisher(server, connect_timeout) as gate:
+        for line in _lines(content):
+            body = _content(line, text or name is not None)
+            if name is not None:
+                body = {"name": name, "text": line}
+            done = gate.publish(Publish(topic, body, id or str(uuid_utils.uuid7()), headers))
+            if json:
+                typer.echo(msgspec.json.encode({"topic": done.topic, "id": done.id, "seq": done.seq}).decode())
+            elif content != "-":
+                typer.echo(f"{done.topic} #{done.seq} {done.id}")
+
+
+def _lines(content: str) -> Iterator[str]:
+    if content != "-":
+        yield content
+        return
+    for line in sys.stdin:
+        if line.strip():
+            yield line.rstrip("\r\n")
+
+
+def _content(line: str, as_text: bool) -> Any:
+    import msgspec
+
+    if as_text:
+        return line
+    try:
+        return msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return line
+
+
+def _headers(given: list[str]) -> dict[str, str] | None:
+    from telex import BadOption
+
+    headers = {}
+    for pair in given:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise BadOption("header", pair, "write it as name=value")
+        headers[name] = value
+    return headers or None
