@@ -14,6 +14,8 @@ blocking                           the same for programs that are not async
 gateway, chat, cli                 the network's edge, the chat room, the program
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from telex.crew import HandlerStatistics
 from telex.cursor import Overflow
 from telex.durations import Duration
@@ -38,6 +40,9 @@ from telex.router import Router
 from telex.start import Start
 from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
 from telex.topic import Topic, TopicStatistics
+
+if _TYPE_CHECKING:
+    from telex import blocking as blocking
 
 __version__ = "0.1.0"
 
@@ -72,3 +77,12 @@ __all__ = [
     "WrongThread",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # `telex.blocking.Hub` is there when it is asked for, and costs nothing when it is not.
+    if name == "blocking":
+        from importlib import import_module
+
+        return import_module("telex.blocking")
+    raise AttributeError(f"module 'telex' has no attribute {name!r}")
