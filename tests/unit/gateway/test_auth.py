@@ -1,0 +1,111 @@
+"""Who is let in, and what the rules cover."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telex import BadName, Pattern
+from telex.gateway import Peer, Refused, Rules, Visitor
+from telex.gateway.auth import check_handshake, covers
+
+HANDSHAKES = {
+    "the page itself": ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000"}, True),
+    "the page by name": ({"host": "localhost:8000", "origin": "http://localhost:8000"}, True),
+    "in capitals": ({"host": "LOCALHOST:8000", "origin": "http://localhost:8000"}, True),
+    "IPv6": ({"host": "[::1]:8000", "origin": "http://[::1]:8000"}, True),
+    "default port": ({"host": "127.0.0.1", "origin": "http://127.0.0.1"}, True),
+    "default port in full": ({"host": "127.0.0.1", "origin": "http://127.0.0.1:80"}, True),
+    "TLS ended before it": ({"host": "10.0.0.1", "origin": "https://10.0.0.1"}, True),
+    "another address": ({"host": "192.168.1.5:8000", "origin": "http://192.168.1.5:8000"}, True),
+    "an allowed name": ({"host": "den.example:8000", "origin": "http://den.example:8000"}, True),
+    "an allowed page": ({"host": "127.0.0.1:8000", "origin": "https://other.example"}, True),
+    "a program": ({"host": "127.0.0.1:8000"}, True),
+    "another page": ({"host": "127.0.0.1:8000", "origin": "https://evil.example"}, False),
+    "another port": ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:3000"}, False),
+    "its name inside": ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000.evil.example"}, False),
+    "its name as a user": ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000@evil.example"}, False),
+    "localhost for the address": ({"host": "127.0.0.1:8000", "origin": "http://localhost:8000"}, False),
+    "a file": ({"host": "127.0.0.1:8000", "origin": "null"}, False),
+    "an empty origin": ({"host": "127.0.0.1:8000", "origin": ""}, False),
+    "another scheme": ({"host": "127.0.0.1:8000", "origin": "ftp://127.0.0.1:8000"}, False),
+    "a port that is none": ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:x"}, False),
+    "a name that was pointed here": ({"host": "evil.example:8000", "origin": "http://evil.example:8000"}, False),
+    "a program by a name that was": ({"host": "evil.example:8000"}, False),
+    "no host": ({"origin": "http://127.0.0.1:8000"}, False),
+    "a broken host": ({"host": "[::1"}, False),
+}
+
+
+@pytest.mark.parametrize(("headers", "allowed"), HANDSHAKES.values(), ids=HANDSHAKES.keys())
+def test_handshakes(headers: dict[str, str], allowed: bool) -> None:
+    peer = Peer("127.0.0.1", headers)
+    problem = check_handshake(peer, origins=["https://other.example"], hosts=["Den.example"])
+    assert (problem is None) is allowed, problem
+
+
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [
+        ("192.168.1.7", {}),
+        ("", {}),
+        ("127.0.0.1", {"x-forwarded-for": "192.168.1.7"}),
+        ("127.0.0.1", {"forwarded": "for=192.168.1.7"}),
+    ],
+)
+def test_only_programs_of_this_machine_come_without_an_origin(address: str, headers: dict[str, str]) -> None:
+    assert "Origin" in (check_handshake(Peer(address, {"host": "127.0.0.1", **headers})) or "")
+
+
+COVERS = [
+    ("chatroom:*", "chatroom:1", True),
+    ("chatroom:*", "chatroom:*", True),
+    ("chatroom:*", "chatroom:>", False),
+    ("chatroom:*", "chatroom", False),
+    ("chatroom:*", "chatroom:1:2", False),
+    ("chatroom:*", "*:1", False),
+    ("chatroom:*", ">", False),
+    ("chatroom:>", "chatroom:*", True),
+    ("chatroom:>", "chatroom:1:*:>", True),
+    ("chatroom:>", "chatroom", False),
+    ("*", "a", True),
+    ("*", ">", False),
+    (">", ">", True),
+    (">", "*:a", True),
+    ("a:b", "a:b", True),
+    ("a:b", "a:*", False),
+    (">", "telex:inbox", False),
+    ("*:*", "telex:inbox", False),
+    ("telex:*", "telex:inbox", True),
+]
+
+
+@pytest.mark.parametrize(("rule", "asked", "expected"), COVERS)
+def test_what_a_rule_covers(rule: str, asked: str, expected: bool) -> None:
+    assert covers(rule, asked) is expected
+
+
+TOKENS = st.sampled_from(["a", "b", "*"])
+PATTERNS = st.builds(
+    lambda tokens, rest: ":".join([*tokens, ">"] if rest else tokens), st.lists(TOKENS, min_size=1), st.booleans()
+)
+TOPICS = st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=5).map(":".join)
+
+
+@given(PATTERNS, PATTERNS, TOPICS)
+def test_nothing_is_seen_through_a_pattern_that_the_rule_does_not_allow(rule: str, asked: str, topic: str) -> None:
+    if covers(rule, asked) and Pattern(asked).matches(topic):
+        assert Pattern(rule).matches(topic)
+
+
+def test_nothing_is_allowed_that_no_rule_names() -> None:
+    visitor = Visitor(Rules(), Peer("127.0.0.1", {}))
+    with pytest.raises(Refused, match="publish"):
+        visitor.publish("a", 1)
+    with pytest.raises(Refused, match="subscribe"):
+        visitor.subscribe("a")
+    assert not visitor.sees("a")
+
+
+def test_a_rule_is_a_pattern() -> None:
+    with pytest.raises(BadName):
+        Rules(publish=("a b",))

@@ -1,0 +1,61 @@
+"""Batches become frames once, and a position in each says exactly how far it goes."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telex import Message, Position
+from telex.gateway.feed import Feed
+
+
+def batch(first: int, contents: list[Any]) -> list[Message[Any]]:
+    return [Message.new(content, topic="a", seq=first + index) for index, content in enumerate(contents)]
+
+
+@pytest.mark.slow
+@given(st.lists(st.text(max_size=30), min_size=1, max_size=30), st.integers(1, 200))
+def test_split_or_not_nothing_is_missing(contents: list[str], size: int) -> None:
+    messages = batch(5, contents)
+    last = messages[-1].seq
+    frames = Feed(size, 1).frames("a:*", Position(last, "e"), messages, keep=False)
+    read = [json.loads(frame) for frame in frames]
+    assert [m["content"] for frame in read for m in frame["messages"]] == contents
+    for frame in read:
+        assert frame["op"] == "messages"
+        assert frame["topic"] == "a:*"
+        assert frame["position"] == f"e:{frame['messages'][-1]['seq']}"
+
+
+def test_the_same_range_is_encoded_once() -> None:
+    feed = Feed(1000, 1000)
+    messages = batch(1, ["x", "y"])
+    first = feed.frames("a", Position(2, "e"), messages, keep=True)
+    assert feed.frames("a", Position(2, "e"), messages, keep=True) is first
+    assert (feed.encoded, feed.shared) == (1, 1)
+    # Another range, another log and another subject are other frames.
+    feed.frames("a", Position(2, "e"), messages[1:], keep=True)
+    feed.frames("a", Position(2, "f"), messages, keep=True)
+    feed.frames("*", Position(2, "e"), messages, keep=True)
+    assert feed.encoded == 4
+
+
+def test_what_is_kept_is_bounded() -> None:
+    feed = Feed(1000, 2000)
+    for seq in range(1, 100):
+        feed.frames("a", Position(seq, "e"), batch(seq, ["x" * 100]), keep=True)
+    assert feed.frames("a", Position(1, "e"), batch(1, ["x" * 100]), keep=False)
+    assert feed.shared == 0
+    assert feed._size <= 2000
+
+
+def test_content_without_a_json_form_keeps_its_place() -> None:
+    messages = batch(1, ["x", object(), "y", "\ud800"])
+    (frame,) = Feed(10**6, 1).frames("a", Position(4, "e"), messages, keep=False)
+    read = json.loads(frame)["messages"]
+    assert [m["seq"] for m in read] == [1, 2, 3, 4]
+    assert read[1]["content"] is None
+    assert "object" in read[1]["unreadable"]
+    assert read[3]["content"] is None

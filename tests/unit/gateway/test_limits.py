@@ -1,0 +1,30 @@
+"""The token bucket, whose clock is the caller's."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telex.gateway.limits import TokenBucket
+
+
+@given(st.lists(st.floats(0, 3), max_size=60), st.floats(0.5, 50), st.integers(1, 20))
+def test_never_more_than_the_burst_and_the_rate(gaps: list[float], rate: float, burst: int) -> None:
+    bucket, now, taken = TokenBucket(rate, burst, 0.0), 0.0, 0
+    for gap in gaps:
+        now += gap
+        taken += bucket.take(now) == 0.0
+        assert taken <= burst + now * rate + 1e-6
+
+
+def test_waiting_as_long_as_told_is_enough() -> None:
+    bucket = TokenBucket(3.0, 1, 0.0)
+    assert bucket.take(0.0) == 0.0
+    wait = bucket.take(0.0)
+    assert wait > 0
+    assert bucket.take(wait + 1e-9) == 0.0
+
+
+def test_a_clock_that_steps_back_gives_nothing() -> None:
+    bucket = TokenBucket(1.0, 1, 100.0)
+    assert bucket.take(100.0) == 0.0
+    assert bucket.take(0.0) > 0
+    assert bucket.take(100.5) > 0
