@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.resources import files
 
 import msgspec
@@ -48,8 +49,9 @@ class Asset(msgspec.Struct, frozen=True):
     etag: str
 
 
-def load() -> dict[str, Asset]:
-    """Every file of the page, by name."""
+@cache
+def load() -> Mapping[str, Asset]:
+    """Every file of the page, by name; read at the first call."""
     folder = files("telex.chat") / "page"
     return {entry.name: _asset(entry.name, entry.read_bytes()) for entry in folder.iterdir() if entry.is_file()}
 

@@ -1,0 +1,44 @@
+"""Who is there, with time as an argument."""
+
+import pytest
+
+from telex.chat.presence import Person, Presence
+from telex.gateway import Refused
+
+
+def test_several_windows_are_one_person() -> None:
+    presence = Presence(grace=5)
+    assert presence.enter("lobby", "Ann", "key of ann")
+    assert not presence.enter("lobby", "Ann", "key of ann")
+    assert presence.people("lobby") == [Person("Ann", 2)]
+    assert not presence.leave("lobby", "Ann", 0.0)
+    assert presence.due() is None
+    assert not presence.leave("lobby", "Ann", 1.0)
+    assert presence.due() == 6.0
+    assert presence.expire(5.9) == []
+    assert presence.expire(6.0) == [("lobby", "Ann")]
+    assert presence.people("lobby") == []
+    assert presence.due() is None
+
+
+def test_a_reload_is_no_coming_and_going() -> None:
+    presence = Presence(grace=5)
+    presence.enter("lobby", "Ann", "key of ann")
+    presence.leave("lobby", "Ann", 0.0)
+    assert not presence.enter("lobby", "Ann", "key of ann")
+    assert presence.expire(100.0) == []
+    assert presence.leave("lobby", "Ann", 100.0, at_once=True)
+    assert not presence.holds("lobby", "Ann")
+
+
+def test_a_name_is_held_by_its_key() -> None:
+    presence = Presence(grace=5)
+    presence.enter("lobby", "Ann", "key of ann")
+    for name, key in (("Ann", "another key"), ("ANN", "another key"), ("ann", "key of ann")):
+        with pytest.raises(Refused, match="Ann is in this room already"):
+            presence.enter("lobby", name, key)
+    assert presence.enter("garden", "Ann", "another key")
+    # Whoever is gone for good gives the name up.
+    presence.leave("lobby", "Ann", 0.0)
+    presence.expire(5.0)
+    assert presence.enter("lobby", "ann", "another key")
