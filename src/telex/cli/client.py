@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -74,6 +74,7 @@ class Client:
         self._unasked: deque[Reply] = deque()
         self._ref = 0
         self._socket: ClientConnection | None = None
+        self._exits = ExitStack()
 
     def __enter__(self) -> Self:
         """Connect."""
@@ -102,8 +103,7 @@ class Client:
 
     def close(self) -> None:
         """Hang up. Twice is fine."""
-        if self._socket is not None:
-            self._socket.close()
+        self._exits.close()
 
     def request(self, frame: Frame, answer: type[R]) -> R:
         """Send a request (its ``ref`` is set here) and wait for its answer.
@@ -141,13 +141,8 @@ class Client:
         # A proxy of the environment is for the network, not for this machine.
         proxy: Literal[True] | None = None if is_loopback(urlsplit(self.url).hostname or "") else True
         try:
-            return connect(
-                self.url,
-                open_timeout=self._timeout,
-                close_timeout=1.0,
-                max_size=LARGEST_FRAME,
-                max_queue=64,
-                proxy=proxy,
+            return self._exits.enter_context(
+                connect(self.url, open_timeout=self._timeout, close_timeout=1.0, max_size=LARGEST_FRAME, proxy=proxy)
             )
         except TimeoutError:
             problem = f"no answer within {self._timeout:g} s"
@@ -242,7 +237,7 @@ class Publisher:
 
 def follow(
     url: str, topic: str, since: str | int, connect_timeout: float, deadline: float | None
-) -> Iterator[Messages | LostFrame | Gone]:
+) -> Generator[Messages | LostFrame | Gone, None, None]:
     """Every frame of a topic or pattern, over as many connections as it takes; a `Gone` each time one was lost.
 
     Raises `Timeout` at ``deadline`` (of `time.monotonic`), `ConnectFailed` when the server stays away, `Refused`.

@@ -1,0 +1,156 @@
+"""`telex run`: programs found or not, run, stopped, restarted."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from telex.cli.supervisor import LONGEST_WAIT, wait_before
+from tests.support.server import ENVIRONMENT, WITHIN
+from tests.unit.cli.conftest import Telex
+
+PROGRAM = """
+import asyncio, os, sys
+from contextlib import asynccontextmanager
+import telex
+
+@asynccontextmanager
+async def life(hub):
+    print("up", os.getpid(), "VERSION 1", flush=True)
+    yield
+    print("down", os.getpid(), flush=True)
+
+hub = telex.Hub("memory://", lifespan=life)
+
+@hub.on("a")
+async def handle(message: telex.Message) -> None: ...
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "shop.py").write_text(PROGRAM)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return tmp_path
+
+
+@contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """A run of its own, with its output; ended with this."""
+    command = [sys.executable, "-m", "telex", "run", *arguments]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process, process.stdout
+        finally:
+            if process.poll() is None:
+                process.terminate()
+
+
+def line_with(output: IO[str], *words: str) -> str:
+    """The next line that has all the words."""
+    for line in output:
+        if all(word in line for word in words):
+            return line
+    raise AssertionError(f"the program ended without saying {words}")
+
+
+UNUSABLE = {
+    "no colon": ("shop", "write module:hub"),
+    "a file": ("shop.py:hub", "shop:hub"),
+    "a path": ("./shop.py:hub", "shop:hub"),
+    "no module": ("stall:hub", "no module 'stall'"),
+    "no such name": ("shop:app", "it has hub"),
+    "no hub at all": ("empty:hub", "telex.Hub()"),
+    "fails": ("broken:hub", "ZeroDivisionError"),
+    "needs what is not there": ("needy:hub", "no module 'surely_not_installed'"),
+}
+
+
+@pytest.mark.parametrize(("program", "said"), UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_programs_that_are_none(telex: Telex, folder: Path, program: str, said: str) -> None:
+    (folder / "empty.py").write_text("")
+    (folder / "broken.py").write_text("1 / 0\n")
+    (folder / "needy.py").write_text("import surely_not_installed\n")
+    ran = telex("run", program)
+    for name in ("shop", "empty", "broken", "needy"):
+        sys.modules.pop(name, None)
+    assert ran.code == 2
+    assert said in ran.err
+    assert "importlib" not in ran.err
+
+
+def test_memory_is_not_shared_by_workers(telex: Telex, folder: Path) -> None:
+    ran = telex("run", "shop:hub", "--workers", "2")
+    sys.modules.pop("shop", None)
+    assert ran.code == 2
+    assert "memory://" in ran.err
+    assert "URL" in ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_run_until_a_signal(folder: Path, number: signal.Signals) -> None:
+    with running(folder, "shop:hub") as (process, output):
+        line_with(output, "up")
+        line_with(output, "running with 1 handler")
+        process.send_signal(number)
+        line_with(output, "down")
+        assert process.wait(WITHIN) == 0
+
+
+@pytest.mark.slow
+def test_a_program_that_cannot_start_says_why(folder: Path) -> None:
+    (folder / "shop.py").write_text("import telex\nhub = telex.Hub(lifespan=lambda hub: 1)\n")
+    with running(folder, "shop:hub") as (process, output):
+        assert output.read()
+        assert process.wait(WITHIN) != 0
+
+
+@pytest.mark.slow
+def test_a_changed_file_starts_it_again(folder: Path) -> None:
+    with running(folder, "shop:hub", "--reload") as (process, output):
+        line_with(output, "up", "VERSION 1")
+        # The watch begins beside the worker; a change is made until it is seen.
+        changed = PROGRAM.replace("VERSION 1", "VERSION 2")
+        (folder / "shop.py").write_text(changed)
+        line_with(output, "up", "VERSION 2")
+        # A program that cannot be imported waits to be mended.
+        (folder / "shop.py").write_text("1 / 0\n")
+        line_with(output, "waiting for a change")
+        (folder / "shop.py").write_text(PROGRAM.replace("VERSION 1", "VERSION 3"))
+        line_with(output, "up", "VERSION 3")
+        process.send_signal(signal.SIGTERM)
+        line_with(output, "down")
+        assert process.wait(WITHIN) == 0
+
+
+@pytest.mark.slow
+def test_a_crashed_worker_is_started_again(folder: Path) -> None:
+    with running(folder, "shop:hub", "--reload") as (process, output):
+        found = re.search(r"up (\d+)", line_with(output, "up"))
+        assert found
+        os.kill(int(found[1]), signal.SIGKILL)
+        line_with(output, "worker 1", "SIGKILL", "starting it again")
+        again = re.search(r"up (\d+)", line_with(output, "up"))
+        assert again
+        assert again[1] != found[1]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WITHIN) == 0
+
+
+def test_the_wait_grows_and_is_bounded() -> None:
+    waits = [wait_before(crashes) for crashes in range(1, 20)]
+    assert waits == sorted(waits)
+    assert waits[0] < 1
+    assert waits[-1] == LONGEST_WAIT
