@@ -26,8 +26,12 @@ def arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON and no tables")
     parser.add_argument("--quick", action="store_true", help="one tiny round: whether it runs, not how fast")
     parser.add_argument("--rounds", type=int, help="how many rounds; default: each question's own")
-    parser.add_argument("--loop", choices=["asyncio", "uvloop"], default="asyncio", help="the event loop of all contestants")
-    parser.add_argument("--into", type=Path, help="where the results are written; default: bench, if all are run at length")
+    parser.add_argument(
+        "--loop", choices=["asyncio", "uvloop"], default="asyncio", help="the event loop of all contestants"
+    )
+    parser.add_argument(
+        "--into", type=Path, help="where the results are written; default: bench, if all are run at length"
+    )
     asked = parser.parse_args(given)
     for name in asked.questions:
         if name not in QUESTIONS:

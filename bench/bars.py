@@ -12,8 +12,8 @@ from bench.ratios import Spread, compact, ratios, spread
 class Bar:
     """A figure of telex, what it is divided by, and what the median over the rounds has to be.
 
-    ``over`` is a contestant and a case, or a function of the answer that gives a divisor for every round; without it the
-    figure stands for itself.
+    ``over`` is a contestant and a case, or a function of the answer that gives a divisor for every round; without it
+    the figure stands for itself.
     """
 
     question: str
@@ -42,6 +42,7 @@ def handler_allowance(answer: Answer) -> list[float]:
 EVERY = ("1", "100", "1000")
 KIB = 1024.0
 MIB = KIB * KIB
+QUEUE = "asyncio_queue"
 THERE_AND_BACK = (("publish", "put"), ("publish_nowait", "put_nowait"))
 
 BARS: tuple[Bar, ...] = (
@@ -54,7 +55,15 @@ BARS: tuple[Bar, ...] = (
     *_fan_out("telex_iterate", "async for", "blinker_send_async", "blinker's send_async", dict.fromkeys(EVERY, 3.0)),
     Bar("publish_cost", "publish_nowait to 1000 busy, over 1 busy", "telex", "1000", ("telex", "1"), "at most", 1.5),
     *(
-        Bar("latency", f"{ours} to receive, over {theirs} to get", "telex", ours, ("asyncio_queue", ours), "at most", 1.3)
+        Bar(
+            "latency",
+            f"{ours} to receive, over {theirs} to get",
+            "telex",
+            ours,
+            ("asyncio_queue", ours),
+            "at most",
+            1.3,
+        )
         for ours, theirs in THERE_AND_BACK
     ),
     Bar(

@@ -1,10 +1,9 @@
 """How many deliveries a second, from one publisher to 1, 100 and 1000 subscribers in one process?"""
 
-import asyncio
 import importlib
 from time import perf_counter
 
-from bench.peers import FanOut
+from bench.peers import FanOut, caught_up
 from bench.question import Contestant, Question
 from bench.worker import run
 
@@ -19,9 +18,10 @@ QUESTION = Question(
     name="fanout",
     title="Fan-out in one process",
     method=(
-        "One publisher, bursts of 64 messages; after each it yields to the event loop until the subscribers have caught up. "
-        "Every subscriber counts what reaches it, and the figure counts what arrived. telex makes a message with id, "
-        "time and sequence number, the Go program one with id and time; the others deliver the bare text."
+        "One publisher, bursts of 64 messages; after each it yields to the event loop until the subscribers have "
+        "caught up. Every subscriber counts what reaches it, and the figure counts what arrived. telex makes a "
+        "message with id, time and sequence number, the Go program one with id and time; the others deliver the bare "
+        "text."
     ),
     unit="deliveries a second",
     better="more",
@@ -32,14 +32,19 @@ QUESTION = Question(
         Contestant("go_seed", "Go program", "the document's own, on all cores, channels of 1024"),
         Contestant("asyncio_queue", "asyncio.Queue", "one a subscriber"),
         Contestant("anyio_streams", "anyio memory streams", "one a subscriber"),
-        Contestant("blinker_send", "blinker, send", "calls receivers while it publishes"),
-        Contestant("blinker_send_async", "blinker, send_async", "awaits receivers while it publishes"),
-        Contestant("pypubsub", "PyPubSub", "calls listeners while it publishes"),
-        Contestant("aiopubsub_sync", "aiopubsub, listeners", "calls listeners while it publishes"),
-        Contestant("aiopubsub_consume", "aiopubsub, consume"),
-        Contestant("broadcaster_memory", "broadcaster, memory"),
-        Contestant("faststream_nats", "FastStream, TestNatsBroker", "awaits handlers while it publishes; no logger, no FastDepends"),
-        Contestant("bubus_bus", "bubus", "history of 1, no log"),
+        Contestant("blinker_send", "blinker, send", "calls receivers while it publishes", calls=True),
+        Contestant("blinker_send_async", "blinker, send_async", "awaits receivers while it publishes", calls=True),
+        Contestant("pypubsub", "PyPubSub", "calls listeners while it publishes", calls=True),
+        Contestant("aiopubsub_sync", "aiopubsub, listeners", "calls listeners while it publishes", calls=True),
+        Contestant("aiopubsub_consume", "aiopubsub, consume", "a queue a subscriber, no bound"),
+        Contestant("broadcaster_memory", "broadcaster, memory", "a queue a subscriber, no bound"),
+        Contestant(
+            "faststream_nats",
+            "FastStream, TestNatsBroker",
+            "awaits handlers while it publishes; no logger, no FastDepends",
+            calls=True,
+        ),
+        Contestant("bubus_bus", "bubus", "calls handlers from a task of its own; history of 1, no log"),
     ),
     rounds=7,
 )
@@ -78,8 +83,6 @@ async def publish(peer: FanOut, burst: int, seconds: float) -> int:
     while True:
         await peer.publish(burst)
         published += burst
-        await asyncio.sleep(0)
-        while peer.behind():
-            await asyncio.sleep(0)
+        await caught_up(peer.behind)
         if perf_counter() >= end:
             return published

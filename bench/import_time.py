@@ -9,8 +9,8 @@ QUESTION = Question(
     name="import_time",
     title="import telex",
     method=(
-        "A fresh Python each time, only the import timed, compiled files there. The other side imports what telex stands on: "
-        "asyncio, msgspec and uuid_utils."
+        "A fresh Python each time, only the import timed, compiled files there. The other side imports what telex "
+        "stands on: asyncio, msgspec and uuid_utils."
     ),
     unit="milliseconds",
     better="less",
@@ -22,9 +22,10 @@ QUESTION = Question(
     rounds=15,
 )
 IMPORTS = {"telex": "import telex", "bases": "import asyncio, msgspec, uuid_utils"}
-HEAVY = (
-    "aiohttp anyio django fastapi flask h11 httpx pydantic quart rich sanic starlette tornado typer uvicorn uvloop websockets"
-).split()
+HEAVY = [
+    *("aiohttp", "anyio", "django", "fastapi", "flask", "h11", "httpx", "pydantic", "quart", "rich", "sanic"),
+    *("starlette", "tornado", "typer", "uvicorn", "uvloop", "websockets"),
+]
 TIMED = "from time import perf_counter; s = perf_counter(); {}; print((perf_counter() - s) * 1e3)"
 COUNTED = "import telex, sys; print(len(sys.modules.keys() & set({!r})))"
 

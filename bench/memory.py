@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import resource
 import sys
 import tracemalloc
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 from bench.peers import CONTENT, TOPIC
@@ -20,9 +22,10 @@ QUESTION = Question(
     name="memory",
     title="Memory",
     method=(
-        "A waiting subscriber: what Python allocated (tracemalloc) while 1000 tasks that were there already each subscribed and "
-        "came to wait for a message, by subscriber. A million publishes: how much the resident memory of the process grew in "
-        "the million that follows the first 50 000 messages; default retention, one subscriber reading."
+        "A waiting subscriber: what Python allocated (tracemalloc) while 1000 tasks that were there already each "
+        "subscribed and came to wait for a message, by subscriber. A million publishes: how much the resident memory "
+        "of the process grew in the million that follows the first 50 000 messages; default retention, one subscriber "
+        "reading."
     ),
     unit="bytes",
     better="less",
@@ -120,8 +123,7 @@ def _resident() -> int:
     """Resident bytes of this process."""
     if sys.platform != "linux":
         raise Absent(f"resident memory is read from /proc, which {sys.platform} has not")
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * 4096
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 async def _million(publishes: int) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import perf_counter
 
-from bench.peers import BUFFER, CONTENT, TOPIC
+from bench.peers import BUFFER, CONTENT, TOPIC, caught_up
 from bench.question import Contestant, Question
 from bench.worker import run
 
@@ -17,9 +17,9 @@ QUESTION = Question(
     name="publish_cost",
     title="What a message costs its publisher",
     method=(
-        "Bursts of 64 messages, of which only the publishing is timed; between bursts every subscriber takes what it has. "
-        "Busy subscribers are doing something else while the burst is published, waiting ones are parked at the first "
-        "message of a burst and have to be woken."
+        "Bursts of 64 messages, of which only the publishing is timed; between bursts every subscriber takes what it "
+        "has. Busy subscribers are doing something else while the burst is published, waiting ones are parked at the "
+        "first message of a burst and have to be woken."
     ),
     unit="microseconds a message",
     better="less",
@@ -97,9 +97,7 @@ async def _to_waiting(module: str, subscribers: int, seconds: float) -> float:
         await peer.publish(BURST)
         spent += perf_counter() - start
         published += BURST
-        await asyncio.sleep(0)
-        while peer.behind():
-            await asyncio.sleep(0)
+        await caught_up(peer.behind)
     if sum(await peer.close()) != published * subscribers:
         raise AssertionError("messages were lost")
     return spent / published * 1e6

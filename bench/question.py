@@ -6,12 +6,16 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Contestant:
-    """One that is measured. ``cases`` are those of the question's that it takes part in; all of them when empty."""
+    """One that is measured. ``cases`` are those of the question's that it takes part in; all of them when empty.
+
+    ``calls`` says that it runs its subscribers' functions within the call that publishes, where others wake tasks.
+    """
 
     name: str
     label: str
     note: str = ""
     cases: tuple[str, ...] = ()
+    calls: bool = False
 
 
 @dataclass(frozen=True)

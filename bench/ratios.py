@@ -41,4 +41,6 @@ def _three(value: float) -> str:
         return f"{value:.0f}"
     if size >= 9.995:
         return f"{value:.1f}"
-    return f"{value:.2f}"
+    if size >= 0.0995 or not size:
+        return f"{value:.2f}"
+    return f"{value:.2g}"

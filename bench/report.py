@@ -5,10 +5,9 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.bars import Verdict, amount
@@ -16,9 +15,10 @@ from bench.question import Answer, Contestant
 from bench.ratios import compact, ratios, spread
 
 PACKAGES = (
-    "telex msgspec uuid-utils uvloop anyio blinker pypubsub aiopubsub broadcaster faststream nats-py bubus pydantic".split()
+    *("telex", "msgspec", "uuid-utils", "uvloop", "anyio", "blinker", "pypubsub", "aiopubsub", "broadcaster"),
+    *("faststream", "nats-py", "bubus", "pydantic"),
 )
-# What a fan-out table compares everybody with.
+# What the fan-out table compares everybody with.
 REFERENCE = "asyncio_queue"
 
 
@@ -60,7 +60,7 @@ def _version(name: str) -> str | None:
 
 def as_data(answers: Sequence[Answer], verdicts: Sequence[Verdict], about: dict[str, object]) -> dict[str, object]:
     """Everything that was measured, every round of it."""
-    made = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    made = datetime.now(UTC).isoformat(timespec="seconds")
     questions = {answer.question.name: _answer_data(answer) for answer in answers}
     return {"made": made, "machine": about, "bars": [_bar_data(v) for v in verdicts], "questions": questions}
 
@@ -108,13 +108,15 @@ def markdown(answers: Sequence[Answer], verdicts: Sequence[Verdict], about: dict
 
 def _introduction(about: dict[str, object]) -> str:
     packages = about["packages"]
+    facts = [about["processor"], f"{about['cores']} cores", about["system"], about["python"], about["go"] or "no Go"]
+    facts.append(f"{about['event loop']} event loop")
     versions = ", ".join(f"{k} {v}" for k, v in packages.items()) if isinstance(packages, dict) else ""
     return (
         "# Results\n\n"
-        "Contestants take turns, each in a fresh process every round, all on the same kind of event loop. A ratio is made "
-        "round by round; the tables show medians, and the lowest and highest in brackets. Made by `make bench`.\n\n"
-        f"{about['processor']}, {about['cores']} cores, {about['system']}, {about['python']}, {about['go'] or 'no Go'}, "
-        f"{about['event loop']} event loop. {versions}."
+        "Contestants take turns, each in a fresh process every round, all on the same kind of event loop. A ratio is "
+        "made round by round; the tables show medians, and the lowest and highest in brackets. Made by `make bench`."
+        "\n\n"
+        f"{', '.join(f'{value}' for value in facts)}. {versions}."
     )
 
 
@@ -134,8 +136,7 @@ def answer_table(answer: Answer) -> str:
     """A row a contestant, a column a case; where there is a reference, ratios to it first and figures after."""
     question = answer.question
     rows = [["", *question.cases.values(), "" if not any(c.note for c in question.contestants) else "how"]]
-    for contestant in question.contestants:
-        rows.append([contestant.label, *(_cell(answer, contestant, case) for case in question.cases), contestant.note])
+    rows += [[c.label, *(_cell(answer, c, case) for case in question.cases), c.note] for c in question.contestants]
     if not rows[0][-1]:
         rows = [row[:-1] for row in rows]
     caption = f"In {question.unit}"
@@ -164,10 +165,8 @@ def _cell(answer: Answer, contestant: Contestant, case: str) -> str:
 def table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table with columns of even width; the first row is the head."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines = [
+        "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines)
-
-
-def to_terminal(text: str) -> None:
-    sys.stdout.write(text + "\n")

@@ -1,9 +1,10 @@
 """Contestants taking turns.
 
-In every round each contestant gets a fresh process, so that no one inherits another's imports, heap or garbage collector,
-and layouts that are lucky or unlucky for one process are drawn anew. All of them are started before the first is measured:
-starting is not timed, and the turns follow each other closely, so that a machine that slows down slows all of them. One is
-measured at a time; the others wait on a pipe. Every other round goes through them backwards.
+In every round each contestant gets a fresh process, so that no one inherits another's imports, heap or garbage
+collector, and layouts that are lucky or unlucky for one process are drawn anew. All of them are started before the
+first is measured: starting is not timed, and the turns follow each other closely, so that a machine that slows down
+slows all of them. One is measured at a time; the others wait on a pipe. Every other round goes through them
+backwards.
 """
 
 import json
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from bench.question import Answer, Contestant, Figures, Question
 
@@ -36,7 +37,7 @@ class Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
         )
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,7 +1,7 @@
 """What telex is measured against, one file each, and what the fan-out benchmark asks of each.
 
-A module here is imported by name, and only in the worker process that measures it: a contestant never pays for what another
-one imports. `Peer` is the class that such a module has.
+A module here is imported by name, and only in the worker process that measures it: a contestant never pays for what
+another one imports. `Peer` is the class that such a module has.
 """
 
 import asyncio
@@ -27,6 +27,13 @@ class FanOut(Protocol):
 
     async def close(self) -> list[int]:
         """Let every subscriber finish what it has; how many messages reached each."""
+
+
+async def caught_up(behind: Callable[[], bool]) -> None:
+    """Let the event loop go, once at least, until nobody is ``behind``."""
+    await asyncio.sleep(0)
+    while behind():  # noqa: ASYNC110
+        await asyncio.sleep(0)  # turns of the loop are what is measured
 
 
 class Readers:

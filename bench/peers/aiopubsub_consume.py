@@ -6,7 +6,7 @@ import asyncio
 
 from aiopubsub import Hub, Key, Publisher, Subscriber
 
-from bench.peers import CONTENT, Readers
+from bench.peers import CONTENT, Readers, caught_up
 
 
 class Peer:
@@ -44,6 +44,5 @@ class Peer:
         return False
 
     async def close(self) -> list[int]:
-        while any(self._hub.get_subscriber_queue_sizes(self._key)):
-            await asyncio.sleep(0)
+        await caught_up(lambda: any(self._hub.get_subscriber_queue_sizes(self._key)))
         return await self._readers.stop()

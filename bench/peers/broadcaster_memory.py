@@ -4,7 +4,7 @@ import asyncio
 
 from broadcaster import Broadcast
 
-from bench.peers import CONTENT, TOPIC, Readers
+from bench.peers import CONTENT, TOPIC, Readers, caught_up
 
 
 class Peer:
@@ -23,7 +23,7 @@ class Peer:
         received = self._received
         try:
             async with self._broadcast.subscribe(TOPIC) as events:
-                async for _ in events:
+                async for _ in events:  # type: ignore[union-attr]  # its own annotation allows None
                     received[number] += 1
         except asyncio.CancelledError:
             pass
@@ -39,8 +39,7 @@ class Peer:
         return self._received[-1] < self._published
 
     async def close(self) -> list[int]:
-        while any(count < self._published for count in self._received):
-            await asyncio.sleep(0)
+        await caught_up(lambda: any(count < self._published for count in self._received))
         received = await self._readers.stop()
         await self._broadcast.disconnect()
         return received

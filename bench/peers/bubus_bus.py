@@ -3,7 +3,7 @@
 # mypy: disable-error-code="import-untyped,misc"
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from bubus import BaseEvent, EventBus
 
@@ -25,10 +25,11 @@ class Peer:
         for number in range(subscribers):
             self._bus.on(Said, self._handler(number))
 
-    def _handler(self, number: int) -> Callable[[Said], Awaitable[None]]:
+    def _handler(self, number: int) -> Callable[[Said], None]:
         received = self._received
 
-        async def receive(event: Said) -> None:
+        # Plain functions: it calls them faster than async ones.
+        def receive(event: Said) -> None:
             received[number] += 1
 
         receive.__name__ = f"receive_{number}"
