@@ -323,7 +323,7 @@ class Topic(Generic[T]):
         if self._content is None:
             self._content = Content(declared)
             self._refresh()
-        elif self._content.declared is not declared:
+        elif self._content.declared != declared:  # not by identity: list[int] is made anew every time it is written
             raise BadOption(
                 "type",
                 declared,
