@@ -29,7 +29,9 @@ QUESTION = Question(
     contestants=(
         Contestant("telex_batches", "telex, batches()"),
         Contestant("telex_iterate", "telex, async for"),
-        Contestant("go_seed", "Go program", "the document's own, on all cores, channels of 1024"),
+        Contestant(
+            "go_seed", "Go program, all cores", "the document's own; a goroutine a subscriber, channels of 1024"
+        ),
         Contestant("asyncio_queue", "asyncio.Queue", "one a subscriber"),
         Contestant("anyio_streams", "anyio memory streams", "one a subscriber"),
         Contestant("blinker_send", "blinker, send", "calls receivers while it publishes", calls=True),
