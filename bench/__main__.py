@@ -57,7 +57,7 @@ def main(given: Sequence[str] | None = None) -> int:
             print(f"bench: {error}", file=sys.stderr)
             return 1
     verdicts = [verdict for answer in answers for verdict in judge(answer)]
-    about = report.machine(asked.loop)
+    about = report.machine(asked.loop, asked.quick)
     data = json.dumps(report.as_data(answers, verdicts, about), indent=1, ensure_ascii=False) + "\n"
     page = report.markdown(answers, verdicts, about)
     if into is not None:

@@ -22,9 +22,10 @@ PACKAGES = (
 REFERENCE = "asyncio_queue"
 
 
-def machine(loop: str) -> dict[str, object]:
+def machine(loop: str, quick: bool = False) -> dict[str, object]:
     """What the figures depend on beside the code."""
     return {
+        "quick": quick,
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -111,8 +112,9 @@ def _introduction(about: dict[str, object]) -> str:
     facts = [about["processor"], f"{about['cores']} cores", about["system"], about["python"], about["go"] or "no Go"]
     facts.append(f"{about['event loop']} event loop")
     versions = ", ".join(f"{k} {v}" for k, v in packages.items()) if isinstance(packages, dict) else ""
+    warning = "A quick run: it shows that everything runs, its figures say nothing.\n\n" if about.get("quick") else ""
     return (
-        "# Results\n\n"
+        f"# Results\n\n{warning}"
         "Contestants take turns, each in a fresh process every round, all on the same kind of event loop. A ratio is "
         "made round by round; the tables show medians, and the lowest and highest in brackets. Made by `make bench`."
         "\n\n"

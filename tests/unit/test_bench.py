@@ -182,7 +182,9 @@ def test_a_quick_run_writes_everything(tmp_path: Path) -> None:
     for about in data["questions"]["fanout"]["contestants"].values():
         assert all(case["dropped"] == 0 for case in about["cases"].values())
     ET.parse(tmp_path / "results.svg")
-    assert "## Bars" in (tmp_path / "results.md").read_text()
+    page = (tmp_path / "results.md").read_text()
+    assert "## Bars" in page
+    assert "its figures say nothing" in page
 
 
 @pytest.mark.slow
