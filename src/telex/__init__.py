@@ -2,16 +2,16 @@
 
 A topic is a log; a subscriber is a cursor. The map of the package, from the bottom up:
 
-names, durations, errors, codec    what names, lengths of time, mistakes and content look like
-message                            Message, Lost, Position
-log, cursor, overflow              the kernel: logs, places in them, and what happens to those who fall behind
-subscription, wakeup, room, start  the asynchronous shell around a cursor
-topic, dedup, topics               a named log; ids that are stored once; all topics of a hub
-handlers, router, crew             decorated functions, where they are declared, and the tasks that call them
-hub                                all of it on one engine
-engines                            where logs are kept
-blocking                           the same for programs that are not async
-gateway, chat, cli                 the network's edge, the chat room, the program
+names, durations, errors, codec       what names, lengths of time, mistakes and content look like
+message                               Message, Lost, Position
+log, cursor, overflow                 the kernel: logs, places in them, and what happens to those who fall behind
+subscription, wakeup, walk, room, start   the asynchronous shell around a cursor
+topic, dedup, topics                  a named log; ids that are stored once; all topics of a hub
+handlers, router, crew                decorated functions, where they are declared, and the tasks that call them
+hub                                   all of it on one engine
+engines                               where logs are kept
+blocking                              the same for programs that are not async
+gateway, chat, cli                    the network's edge, the chat room, the program
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING

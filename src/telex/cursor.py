@@ -7,20 +7,20 @@ the last look met the cursor where it stands.
 
 What waits for a cursor, oldest first::
 
-    current (what is left of `_segment`) | `_later`, runs in its own hands | the log from `open` on
+    current (what is left of `segment`) | `_later`, runs in its own hands | the log from `open` on
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from telex.message import Lost, Message, Reason
-from telex.overflow import NEVER, Block, Policy, Runs, policy_for
+from telex.overflow import LONGEST_SEGMENT, NEVER, Block, Policy, Runs, policy_for
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -41,15 +41,16 @@ Overflow = Literal["drop_newest", "drop_oldest", "latest", "block", "fail", "clo
 
 
 class State(Enum):
-    """What `Cursor.load` found."""
+    """What `Cursor.load` and `Cursor.take` found."""
 
     READY = "a message waits in `current`"
     HOLE = "a Lost is to be told first"
     EMPTY = "nothing waits"
     ENDED = "nothing waits, and nothing will"
+    ASK = "`load` has to be asked"
 
 
-READY, HOLE, EMPTY, ENDED = State.READY, State.HOLE, State.EMPTY, State.ENDED
+READY, HOLE, EMPTY, ENDED, ASK = State.READY, State.HOLE, State.EMPTY, State.ENDED, State.ASK
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -66,7 +67,8 @@ class Options(msgspec.Struct, frozen=True):
 class Cursor:
     """A place in a log, and what waits there for one subscriber.
 
-    A take is ``next(cursor.current)``, allowed after `load` said READY and as long as ``log.end <= cursor.limit``.
+    A take is `pop`, or ``next(cursor.current)``, allowed after READY and as long as ``log.end <= cursor.limit``;
+    during a `walk`, always.
 
     Invariant: published = received + lost + waiting, each counted on its own; the properties of these names.
     Invariant: while ``log.end <= limit``, all messages from `open` to the log's end are accepted.
@@ -81,10 +83,10 @@ class Cursor:
         "_later_count",
         "_lost",
         "_next",
+        "_over",
         "_policy",
         "_reason",
         "_resting",
-        "_segment",
         "_started",
         "_stopped",
         "_taken",
@@ -95,10 +97,13 @@ class Cursor:
         "limit",
         "live",
         "log",
+        "minds",
         "on_room",
         "open",
         "options",
+        "segment",
         "slow",
+        "walks",
     )
 
     def __init__(self, log: Log, options: Options, start: int, told: Lost | None = None) -> None:
@@ -114,9 +119,10 @@ class Cursor:
         self.slow = False  # ended for being slow
         self.error: Exception | None = None  # ended by the subscriber's own key function
         self.on_room: Callable[[], None] | None = None  # told of every take when publishers may wait for it
-        self._segment: tuple[Message[Any], ...] = ()
+        self.segment: tuple[Message[Any], ...] = ()
         self.current: Rest = _rest(())
-        self._next = start  # the number after the last of `_segment`, or after what was told lost
+        self._over = 0  # what is in `current` after the messages: 1 during a walk
+        self._next = start  # the number after the last of `segment`, or after what was told lost
         self._last = start - 1  # the number after which to read on, as of the last `_advance`
         self._later: deque[tuple[int, tuple[Message[Any], ...]]] | Runs | None = None
         self._later_count = 0
@@ -132,6 +138,9 @@ class Cursor:
         self._policy: Policy = policy_for(
             options.overflow, by_key=options.key is not None, by_bytes=options.buffer_bytes is not None
         )
+        # Policies that weigh every arrival, or wake publishers at every take, look before every take.
+        self.minds = self._policy.minds
+        self.walks = self._policy.longest == LONGEST_SEGMENT
         log.join(self, self._policy.keeps(options.buffer))
         if isinstance(self._policy, Block):
             log.gates.append(self)
@@ -146,7 +155,7 @@ class Cursor:
             self._policy.sync(self, log.end)
         if self._told is not None:
             return HOLE
-        left = self.current.__length_hint__() or self._advance()
+        left = self.current.__length_hint__() - self._over or self._advance()
         if self._hole is not None:
             hole, self._hole = self._hole, None
             if self.options.report_lost:
@@ -158,24 +167,65 @@ class Cursor:
         return EMPTY if self.ended is None else ENDED
 
     def take(self) -> Message[Any] | State:
-        """The next message, in the common cases: EMPTY when nothing waits, READY when `load` has to be asked."""
+        """The common cases in one call: a message that came alone, taken; READY, when several are in `current` now;
+        EMPTY, when nothing waits; and for all else ASK, which means that `load` knows.
+        """
         log = self.log
-        if log.end > self.limit or self._told is not None or self._hole is not None:
+        end = log.end
+        if end > self.limit or self._told is not None or self._hole is not None:
+            return ASK
+        left = self.current.__length_hint__() - self._over
+        if left:
             return READY
-        for message in self.current:
-            return message
         start = self.open
         if start != self._next or self._later or self.on_room is not None or self.ended is not None:
-            return READY
-        arrived = log.end - start
-        if arrived != 1:
-            return READY if arrived else EMPTY
-        # One message has arrived and nothing else waits: it is taken from the log without a segment around it.
-        self._segment = ()
-        self._last = start
-        self.open = self._next = start + 1
-        self._taken += 1
-        return log.messages[start - log.base]
+            return ASK
+        arrived = end - start
+        if not arrived:
+            return EMPTY
+        if arrived > LONGEST_SEGMENT:
+            return ASK
+        self._last = start - 1
+        self.open = self._next = end
+        self._taken += arrived
+        if arrived == 1:
+            # It is taken from the log without a segment around it.
+            self.segment = ()
+            self._last = start
+            return log.messages[start - log.base]
+        self.segment = segment = log.slice(start, end)
+        self.current = _rest(segment)
+        self._over = 0
+        return READY
+
+    def take_run(self, limit: int) -> tuple[Message[Any], ...] | None:
+        """As `take`, for all that waits, at most ``limit`` messages: none when nothing waits, None when `load`
+        knows.
+        """
+        log = self.log
+        end = log.end
+        if end > self.limit or self._told is not None or self._hole is not None:
+            return None
+        if self.current.__length_hint__() - self._over:
+            return self.take_many(limit)
+        start = self.open
+        if start != self._next or self._later or self.on_room is not None or self.ended is not None:
+            return None
+        if end == start:
+            return ()
+        if end - start > limit:
+            return None
+        self._last = end - 1
+        self.open = self._next = end
+        self._taken += end - start
+        self.segment = ()
+        return log.slice(start, end)
+
+    def pop(self) -> Message[Any]:
+        """Take the next message of `current`. Called after READY."""
+        left = self.current.__length_hint__() - self._over
+        next(self.current)
+        return self.segment[-left]
 
     def tell(self) -> Lost:
         """The hole that `load` found. Called once, after it said HOLE."""
@@ -184,10 +234,51 @@ class Cursor:
             raise AssertionError("tell() follows a load() that said HOLE")
         return told
 
+    def walk(self, stand_ins: Iterable[Any]) -> Callable[[], Any]:
+        """Take the first message of a run that is whole in `current`, and let the subscriber take the others by calling
+        what is returned, without looking at the log before every take. Allowed where `walks` is true.
+
+        ``stand_ins`` take the place of the messages of `segment`, one for one, and one more marks their end: who
+        takes that calls `rest`. Until then the log looks after the cursor: an append that may not fit calls `notice`.
+        """
+        self.current = current = _rest(stand_ins)
+        self._over = 1
+        next(current)
+        if self.minds:
+            log = self.log
+            log.walkers[self] = None
+            if self.limit < log.alarm:
+                log.sound(self.limit)
+        return current.__next__
+
+    def rest(self) -> None:
+        """The mark at the end of a walk was taken: from here on every take looks before it takes."""
+        self._over = 0
+        self.log.walkers.pop(self, None)
+
+    def notice(self) -> None:
+        """During a walk, the log has gone past `limit`."""
+        self._policy.sync(self, self.log.end)
+        if self.limit <= self.log.end:
+            self.put_back()
+
+    def put_back(self) -> None:
+        """Empty `current`: what is left of it waits first in its own hands, and a walk ends at the next take."""
+        self.log.walkers.pop(self, None)
+        left = self.current.__length_hint__() - self._over
+        if left and not isinstance(self._later, Runs):
+            run, self._next = self.segment[-left:], self._next - left
+            self.current.__setstate__(len(self.segment))
+            self.segment = self.segment[:-left]
+            self._taken -= left
+            self._later = self._later or deque()
+            self._later.appendleft((self._next, run))
+            self._later_count += left
+
     def take_many(self, limit: int) -> tuple[Message[Any], ...]:
         """What is ready, at most ``limit`` messages, at once. Called after `load` said READY."""
-        current, segment = self.current, self._segment
-        left = current.__length_hint__()
+        current, segment = self.current, self.segment
+        left = current.__length_hint__() - self._over
         start = len(segment) - left
         count = min(left, limit)
         current.__setstate__(start + count)
@@ -211,10 +302,11 @@ class Cursor:
         if start > self._next and self._hole is None:
             self._hole = self._next
         count = len(segment)
-        self._segment = segment
+        self.segment = segment
         self._next = start + count
         self._taken += count
         self.current = _rest(segment)
+        self._over = 0
         if self.on_room is not None:
             self.on_room()
         return count
@@ -227,6 +319,7 @@ class Cursor:
         self._policy.sync(self, self.log.end)
         self._policy.hold(self, first)
         if self._lost > lost and self._policy.rests and self.fresh >= self.options.buffer:
+            self.put_back()
             # It is full, so it needs nothing of the log until it takes; and since the log's end is past every limit
             # that a loop over `current` may remember, no take goes by without `load`.
             self._resting = self.open
@@ -305,7 +398,7 @@ class Cursor:
         self._reason = "overflow"
         self._lost += count
         backlog = None
-        if self._next > self.live or not self.current.__length_hint__():
+        if self._next > self.live or not self.left:
             count -= self._drop_current(count)
             if self._later and self._later[0][0] < self.live:
                 backlog = self._later.popleft()
@@ -323,13 +416,13 @@ class Cursor:
         self.open += count
 
     def _drop_current(self, count: int) -> int:
-        left = self.current.__length_hint__()
+        left = self.current.__length_hint__() - self._over
         part = min(left, count)
         if part:
             if self._hole is None:
                 self._hole = self._next - left
             # In place, since the subscriber may be in the middle of a loop over this very iterator.
-            self.current.__setstate__(len(self._segment) - left + part)
+            self.current.__setstate__(len(self.segment) - left + part)
             self._taken -= part
         return part
 
@@ -358,9 +451,14 @@ class Cursor:
     # -- accounts
 
     @property
+    def left(self) -> int:
+        """Messages that are left in `current`."""
+        return self.current.__length_hint__() - self._over
+
+    @property
     def held(self) -> int:
         """Messages that wait in its own hands."""
-        return self.current.__length_hint__() + self._later_count
+        return self.left + self._later_count
 
     @property
     def fresh(self) -> int:
@@ -371,15 +469,15 @@ class Cursor:
     @property
     def bytes(self) -> int:
         """Bytes of these."""
-        left = self.current.__length_hint__()
+        left = self.current.__length_hint__() - self._over
         if not left or self._next <= self.live:
             return self._later_bytes
-        return self._later_bytes + sum(m.size for m in self._segment[len(self._segment) - left :])
+        return self._later_bytes + sum(m.size for m in self.segment[len(self.segment) - left :])
 
     @property
     def place(self) -> int:
         """The number of the next message that waits, or of the next that may come."""
-        left = self.current.__length_hint__()
+        left = self.current.__length_hint__() - self._over
         if left:
             return self._next - left
         return self._later[0][0] if self._later else self.open
@@ -391,8 +489,8 @@ class Cursor:
         """
         if self._hole is not None:
             return self._hole - 1
-        left = self.current.__length_hint__()
-        return self._next - left - 1 if left < len(self._segment) else self._last
+        left = self.current.__length_hint__() - self._over
+        return self._next - left - 1 if left < len(self.segment) else self._last
 
     @property
     def published(self) -> int:
@@ -404,7 +502,7 @@ class Cursor:
     def received(self) -> int:
         """Messages that were taken."""
         self._settle()
-        return self._taken - self.current.__length_hint__()
+        return self._taken - self.left
 
     @property
     def lost(self) -> int:
@@ -423,5 +521,5 @@ class Cursor:
             self._policy.sync(self, self.log.end)
 
 
-def _rest(segment: tuple[Message[Any], ...]) -> Rest:
+def _rest(segment: Iterable[Any]) -> Rest:
     return iter(segment)  # type: ignore[return-value]  # typeshed says Iterator; CPython's has all that Rest names

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from telex.message import Message
+from telex.overflow import NEVER
 
 if TYPE_CHECKING:
     from telex.cursor import Cursor
@@ -50,6 +51,8 @@ class Log:
         "_shared_start",
         "_slack",
         "_tails",
+        "_trim_due",
+        "alarm",
         "base",
         "blocked",
         "cursors",
@@ -60,11 +63,13 @@ class Log:
         "messages",
         "name",
         "parked",
+        "read",
         "retention",
         "trim_at",
         "trimmed_time",
         "uid",
         "wake",
+        "walkers",
     )
 
     def __init__(self, name: str, epoch: str, retention: Retention, uid: int) -> None:
@@ -80,12 +85,18 @@ class Log:
         self.cursors: dict[Cursor, None] = {}
         self._holders: dict[Cursor, None] = {}  # of these, those that hold what waits for them before it is trimmed
         self._tails: dict[Cursor, int] = {}  # and those for whom so many of the last messages are not trimmed
+        self.walkers: dict[Cursor, None] = {}  # those that take without looking; see `Cursor.walk`
+        self.alarm = NEVER  # no walker's `limit` is below
         self.gates: list[Cursor] = []  # cursors that publishers must ask before an append: policies block and fail
         self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
         self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
         self.wake: Callable[[], None] = (
             _nobody_waits  # what the shell wants called after an append while somebody is parked
         )
+        self.read: tuple[tuple[Any, ...], Any] = (
+            (),
+            None,
+        )  # the run that was read last, and the shell's futures for it
         self._shared: tuple[Message[Any], ...] = ()
         self._shared_start = self._shared_end = 0
         self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
@@ -100,7 +111,7 @@ class Log:
         self._slack = _SLACK if retention.messages is None else max(_SLACK, retention.messages)
         if retention.bytes is not None:
             self._slack = _BYTES_SLACK
-        self.trim_at = self.end
+        self.trim_at = self._trim_due = self.end
         for cursor in self.cursors:
             cursor.limit = -1  # what they were told they may count on is no longer so: they look before they take
 
@@ -145,7 +156,24 @@ class Log:
         return first
 
     def trim(self, now: float) -> None:
-        """Let go of what retention no longer keeps, after every cursor that still needs it has taken hold of it."""
+        """What is not done for every message: tell walkers that may be full, and let go of what retention no longer
+        keeps, after every cursor that still needs it has taken hold of it.
+        """
+        if self.end > self.alarm:
+            for cursor in list(self.walkers):
+                if cursor.limit < self.end:
+                    cursor.notice()
+            self.alarm = min((cursor.limit for cursor in self.walkers), default=NEVER)
+        if self.end >= self._trim_due:
+            self._trim(now)
+        self.trim_at = min(self._trim_due, self.alarm + 1)
+
+    def sound(self, limit: int) -> None:
+        """A walker may have no room beyond ``limit``: it is told when the log gets there."""
+        self.alarm = limit
+        self.trim_at = min(self._trim_due, limit + 1)
+
+    def _trim(self, now: float) -> None:
         low = self.keep(now)
         slack = self._slack
         if self.retention.bytes is None:
@@ -165,7 +193,8 @@ class Log:
             del self.messages[:count]
             self.base = low
             self._shared, self._shared_start, self._shared_end = (), 0, 0
-        self.trim_at = self.end + slack
+            self.read = ((), None)
+        self._trim_due = self.end + slack
 
     def join(self, cursor: Cursor, keeps: int | None) -> None:
         """A cursor begins. Until it leaves, the last ``keeps`` messages stay if it needs them; None: it holds them
@@ -179,7 +208,7 @@ class Log:
 
     def leave(self, cursor: Cursor) -> None:
         """A cursor has ended. Twice is fine."""
-        for group in (self.cursors, self._holders, self._tails):
+        for group in (self.cursors, self._holders, self._tails, self.walkers):
             group.pop(cursor, None)
 
     def slice(self, start: int, end: int) -> tuple[Message[Any], ...]:

@@ -40,6 +40,7 @@ class Policy:
     """The rules of ``drop_newest``, and what the others change of them."""
 
     longest = LONGEST_SEGMENT
+    minds = True  # whether what arrives during a walk may have to be lost there and then
     rests = True  # whether a full cursor misses all that comes, and so needs nothing of the log
 
     def keeps(self, buffer: int) -> int | None:
@@ -134,6 +135,7 @@ class Block(Policy):
     """Publishers ask first, so that nothing arrives which does not fit."""
 
     longest = 1  # every take is noticed, and wakes who waits for room
+    minds = False
     rests = False
 
     def sync(self, cursor: Cursor, end: int) -> None:
@@ -170,6 +172,7 @@ class Close(Policy):
 class CatchUp(Policy):
     """Nothing is lost but what retention takes from the log."""
 
+    minds = False
     rests = False
 
     def keeps(self, buffer: int) -> int | None:

@@ -5,20 +5,21 @@ woken.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
-from telex.cursor import EMPTY, ENDED, HOLE, READY, Cursor, Options, Overflow
+from telex.cursor import ASK, EMPTY, ENDED, HOLE, READY, Cursor, Options, Overflow
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadOption, Closed, SlowSubscriber, Timeout, WouldBlock
 from telex.message import Lost, Message, Position
 from telex.overflow import LONGEST_SEGMENT
 from telex.start import Start
-from telex.wakeup import park
+from telex.wakeup import Seat, park
+from telex.walk import Walk, together
 
 if TYPE_CHECKING:
     from typing import Self
@@ -52,7 +53,18 @@ class AnySubscription(Generic[T, Item]):
     raises `SlowSubscriber` after what was waiting, if it fell behind too far.
     """
 
-    __slots__ = ("__weakref__", "_attach", "_closed", "_cursor", "_iteration", "_loop", "_options", "_start", "topic")
+    __slots__ = (
+        "__weakref__",
+        "_attach",
+        "_closed",
+        "_cursor",
+        "_loop",
+        "_options",
+        "_seat",
+        "_start",
+        "_walk",
+        "topic",
+    )
 
     def __init__(self, topic: str, attach: Attach, options: Options, start: Start) -> None:
         self.topic = topic
@@ -61,7 +73,8 @@ class AnySubscription(Generic[T, Item]):
         self._start = start
         self._cursor: Cursor | None = None
         self._closed = False
-        self._iteration: AsyncIterator[Item] | None = None
+        self._seat: Seat | None = None  # one that is free
+        self._walk: Walk[Item] | None = None
 
     # -- life
 
@@ -98,10 +111,10 @@ class AnySubscription(Generic[T, Item]):
         # The generator that `__aiter__` made stands at a yield, where closing it awaits nothing; so it is closed here
         # and not by the loop in a task of its own after it was garbage collected. One that another task waits in ends
         # by itself.
-        iteration, self._iteration = self._iteration, None
-        if iteration is not None and not iteration.ag_running:  # type: ignore[attr-defined]  # it is an async generator
+        walk, self._walk = self._walk, None
+        if walk is not None and not walk.generator.ag_running:
             with suppress(StopIteration):
-                iteration.aclose().send(None)  # type: ignore[attr-defined]
+                walk.generator.aclose().send(None)
 
     # -- taking
 
@@ -110,46 +123,60 @@ class AnySubscription(Generic[T, Item]):
 
         One task iterates at a time; for several, open a subscription each, or let them all call `receive`.
         """
-        self._entered()
-        iteration: Any = self._iteration
-        if iteration is None or iteration.ag_frame is None:
-            self._iteration = iteration = self._iterate()
-        elif iteration.ag_running:
+        cursor = self._entered()
+        walk = self._walk
+        if walk is None:
+            self._walk = walk = Walk(cursor)
+            walk.use(self._iterate())
+        elif walk.generator.ag_frame is None:  # it raised, or was cancelled while it waited
+            walk.use(self._iterate())
+        elif walk.generator.ag_running:
             raise BadOption(
                 "use of the subscription", self.topic, "another task iterates it; subscribe once more, or use receive()"
             )
-        return cast("AsyncIterator[Item]", iteration)
+        return walk
 
-    async def _iterate(self) -> AsyncIterator[Item]:
+    async def _iterate(self) -> AsyncGenerator[Item, None]:  # noqa: C901  # the hot loop: every call costs
         cursor = self._entered()
         log, loop = cursor.log, self._loop
+        seat = Seat(loop)
+        walk: Any = self._walk
         while True:
             item: Any = cursor.take()  # the kernel knows no T
-            if item is EMPTY:
-                # What `park` does, without a coroutine of its own.
-                future = loop.create_future()
-                log.parked[future] = None
-                try:
-                    await future
-                except BaseException:
-                    log.parked.pop(future, None)
-                    raise
-            elif item is not READY:
-                yield item
-            elif (state := cursor.load()) is READY:
+            if item is ASK:
+                item = cursor.load()
+            if item is READY:
+                segment = cursor.segment
+                if cursor.walks and cursor.current.__length_hint__() == len(segment):
+                    run, futures = log.read
+                    if run is not segment or futures is None:
+                        futures = together(log, segment, loop)
+                    if futures is not None:
+                        walk.through(futures)
+                        item = segment[0]
+                        yield item
+                        continue
                 limit = cursor.limit
-                # The hot loop. What is taken is known from the iterator; what arrived, from the log's end.
+                # What is taken is known from the iterator; what arrived, from the log's end.
                 for item in cursor.current:
                     yield item
                     if log.end > limit:
                         break
-            elif state is HOLE:
+            elif item is EMPTY:
+                # What `park` does, without a coroutine of its own.
+                log.parked[seat] = None
+                try:
+                    await seat
+                except BaseException:
+                    log.parked.pop(seat, None)
+                    raise
+            elif item is HOLE:
                 yield cast("Item", cursor.tell())  # only with report_lost or a start that may be gone
-            elif state is ENDED:
+            elif item is ENDED:
                 self._raise_if_failed(cursor)
                 return
             else:
-                await park(log)
+                yield item
 
     async def receive(self, timeout: Duration | None = None) -> Item:
         """The next message, waited for at most ``timeout`` seconds (None: as long as it takes).
@@ -166,17 +193,20 @@ class AnySubscription(Generic[T, Item]):
         while True:
             item: Any = cursor.take()  # the kernel knows no T
             if item is READY:
+                return cursor.pop()  # type: ignore[return-value]
+            if item is ASK:
                 item = self._take(cursor)
             if item is not EMPTY and item is not None:
                 return item  # type: ignore[no-any-return]
             # What `park` does, without a coroutine of its own.
-            future = self._loop.create_future()
-            log.parked[future] = None
+            seat, self._seat = self._seat or Seat(self._loop), None
+            log.parked[seat] = None
             try:
-                await future
+                await seat
             except BaseException:
-                log.parked.pop(future, None)
+                log.parked.pop(seat, None)
                 raise
+            self._seat = seat
 
     async def _receive_until(self, cursor: Cursor, timeout: Duration) -> Item:
         deadline = _deadline(timeout)
@@ -283,7 +313,7 @@ class AnySubscription(Generic[T, Item]):
     def _take(self, cursor: Cursor) -> Item | None:
         state = cursor.load()
         if state is READY:
-            return cast("Item", next(cursor.current))  # the kernel knows no T
+            return cast("Item", cursor.pop())  # the kernel knows no T
         if state is EMPTY:
             return None
         if state is HOLE:
@@ -367,26 +397,35 @@ class _Batches(Generic[Item]):
     closed.
     """
 
-    __slots__ = ("_limit", "_subscription")
+    __slots__ = ("_limit", "_seat", "_subscription")
 
     def __init__(self, subscription: AnySubscription[Any, Item], limit: int) -> None:
         self._subscription = subscription
         self._limit = limit
+        self._seat = Seat(asyncio.get_running_loop())
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> tuple[Item, ...]:
-        subscription = self._subscription
+        subscription, seat = self._subscription, self._seat
         cursor = subscription._entered()
+        log = cursor.log
         while True:
-            if cursor.load() is ENDED:
-                subscription._raise_if_failed(cursor)
-                raise StopAsyncIteration
-            batch = subscription._take_many(cursor, self._limit)
-            if batch:
-                return batch
-            await park(cursor.log)
+            run: Any = cursor.take_run(self._limit)  # the kernel knows no Item
+            if run is None:
+                if cursor.load() is ENDED:
+                    subscription._raise_if_failed(cursor)
+                    raise StopAsyncIteration
+                run = subscription._take_many(cursor, self._limit)
+            if run:
+                return run  # type: ignore[no-any-return]
+            log.parked[seat] = None
+            try:
+                await seat
+            except BaseException:
+                log.parked.pop(seat, None)
+                raise
 
 
 def _deadline(timeout: Duration | None) -> float | None:

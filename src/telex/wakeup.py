@@ -1,19 +1,94 @@
-"""How those who wait for a log's next message are woken: the asyncio side of `Log.parked`."""
+"""How those who wait for a log's next message are woken: the asyncio side of `Log.parked`.
+
+A task that waits sits on a `Seat`, which is to asyncio a future (`asyncio.isfuture`). What it saves: a seat is used
+again and again, and when many are woken, one callback of the loop takes a step of every task, instead of one callback
+each.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextvars import Context
 from typing import TYPE_CHECKING
-
-from telex.room import wake
 
 if TYPE_CHECKING:
     from telex.log import Log
 
+Callback = Callable[["Seat"], object]
+
 FEW = 8
-"""So many are woken by the publisher itself, which saves one of them a turn of the loop; more, by one callback for
-all, so that publishing costs the same however many wait."""
+"""So many are woken by the publisher itself, which saves one of them a turn of the loop; more, by one callback for all,
+so that publishing costs the same however many wait."""
+
+
+class Seat:
+    """What one task awaits until it is woken: once at a time, as often as it likes.
+
+    It does of a future what a task asks of one (PEP 3156; `asyncio.Task` calls `get_loop`, `add_done_callback`,
+    `cancel` and `result`). Invariant: a callback is taken from it by exactly one of `wake`, `wake_all` and `cancel`.
+    """
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop", "get_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self._loop = loop
+        self.get_loop = _get_loop(loop)  # which a task asks at every wait
+        self._callback: Callback | None = None
+        self._context: Context | None = None
+        self._cancelled: tuple[object, ...] | None = None
+
+    def __await__(self) -> Generator[Seat, None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    def wake(self) -> None:
+        """Let the task that waits, if any, take its next step in this turn of the loop."""
+        callback, self._callback = self._callback, None
+        if callback is not None:
+            self._loop.call_soon(callback, self, context=self._context)
+
+    # -- what a task asks of a future
+
+    def add_done_callback(self, callback: Callback, *, context: Context) -> None:
+        """The task says how it is woken."""
+        self._callback = callback
+        self._context = context
+
+    def cancel(self, msg: object = None) -> bool:
+        """The task is cancelled: it is woken to find that out. False when it was woken already."""
+        if self._callback is None:
+            return False
+        self._cancelled = () if msg is None else (msg,)
+        self.wake()
+        return True
+
+    def result(self) -> None:
+        """Nothing, or `asyncio.CancelledError`."""
+        if self._cancelled is not None:
+            cancelled, self._cancelled = self._cancelled, None
+            raise asyncio.CancelledError(*cancelled)
+
+
+def _get_loop(loop: asyncio.AbstractEventLoop) -> Callable[[], asyncio.AbstractEventLoop]:
+    return asyncio.Future(loop=loop).get_loop
+
+
+def wake_all(seats: Iterable[Seat]) -> None:
+    """Take a step of every task that waits. Called by the loop, and never by a task, which cannot step another."""
+    rest = iter(seats)
+    try:
+        for seat in rest:
+            callback, context = seat._callback, seat._context
+            if callback is not None and context is not None:
+                seat._callback = None
+                context.run(callback, seat)
+    except BaseException:
+        # A task ended the program, as SystemExit does. The others are not forgotten if somebody goes on.
+        for seat in rest:
+            seat.wake()
+        raise
 
 
 class Wakeup:
@@ -29,21 +104,16 @@ class Wakeup:
         log = self._log
         parked = log.parked
         if len(parked) == 1:
-            future, _ = parked.popitem()
-            if not future.done():
-                future.set_result(None)
+            seat: Seat = parked.popitem()[0]
+            seat.wake()
             return
         # Whoever parks from now on waits for the next append, which finds nobody to wake a second time.
         log.parked = {}
-        if len(parked) <= FEW:
-            _wake_all(parked)
+        if len(parked) > FEW:
+            next(iter(parked))._loop.call_soon(wake_all, parked)
         else:
-            next(iter(parked)).get_loop().call_soon(_wake_all, parked)
-
-
-def _wake_all(parked: Iterable[asyncio.Future[None]]) -> None:
-    for future in parked:
-        wake(future)
+            for seat in parked:
+                seat.wake()
 
 
 async def park(log: Log, timeout: float | None = None) -> bool:
@@ -52,19 +122,13 @@ async def park(log: Log, timeout: float | None = None) -> bool:
     Whatever ends it, nothing of it stays in the log or on the loop.
     """
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    log.parked[future] = None
-    if timeout is None:
-        try:
-            await future
-        except BaseException:
-            log.parked.pop(future, None)
-            raise
-        return True
-    timer = loop.call_later(max(0.0, timeout), wake, future)
+    seat = Seat(loop)
+    log.parked[seat] = None
+    timer = None if timeout is None else loop.call_later(max(0.0, timeout), seat.wake)
     try:
-        await future
-        return future not in log.parked
+        await seat
+        return seat not in log.parked
     finally:
-        timer.cancel()
-        log.parked.pop(future, None)
+        log.parked.pop(seat, None)
+        if timer is not None:
+            timer.cancel()

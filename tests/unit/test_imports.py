@@ -17,7 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec"),
     ("cursor", "dedup", "log", "overflow", "start"),
-    ("room", "wakeup", "subscription"),
+    ("room", "wakeup", "walk", "subscription"),
     ("topic",),
     # The hub is made of these; handlers name it where a function asks for it.
     ("crew", "handlers", "hub", "router", "topics"),
