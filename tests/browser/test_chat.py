@@ -123,6 +123,7 @@ def test_a_name_that_is_taken_is_told_at_the_door(server: ChatServer, people: Pe
     other.get_by_label("Your name").fill("ANN")
     other.get_by_role("button", name="Enter").click()
     expect(other.get_by_role("alert")).to_have_text("Ann is in this room already; choose another name")
+    expect(other.get_by_label("Your name")).to_have_value("ANN")
     enter(other, "Anna")
     assert names_here(other) == ["Ann", "Anna"]
 
@@ -211,6 +212,7 @@ def test_the_server_is_killed_and_started_again(server: ChatServer, people: Peop
         # What the page had stays, what is lost is told in its place, and what was waiting is said once.
         expect(page.locator("#messages .text")).to_have_text(["before", "said while it was down"])
         expect(page.locator(".note")).to_have_text([re.compile("could not be recovered")])
+        expect(page.locator(".day")).to_have_count(1)
         expect(page.locator("#people .name")).to_have_text(["Ann", "Bob"])
     expect(ann.locator("#pending .message")).to_have_count(0)
 

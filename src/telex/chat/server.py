@@ -100,6 +100,8 @@ def serve(app: ASGIApp, listener: socket.socket, limits: Limits, ready: Callable
         access_log=False,
         server_header=False,
         ws_max_size=limits.frame_bytes,
+        # A batch is encoded once for all clients; compressing it would be done again for each.
+        ws_per_message_deflate=False,
         timeout_graceful_shutdown=GRACEFUL,
         proxy_headers=False,
     )

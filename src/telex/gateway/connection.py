@@ -88,6 +88,7 @@ class Connection:
         finally:
             self.visitor.gone()
         if close is not LEFT:
+            self.gateway.note_closed(close.code)
             await self._close(close)
 
     def end(self, code: CloseCode, reason: str) -> None:
@@ -148,7 +149,6 @@ class Connection:
                 await self._websocket.send(
                     {"type": "websocket.close", "code": int(close.code), "reason": close.reason[:120]}
                 )
-        self.gateway.note_closed(close.code)
 
     # -- saying
 

@@ -254,9 +254,11 @@ function showDoor(problem = "") {
   at.door.hidden = false;
   at["enter-button"].disabled = false;
   at.problem.textContent = problem;
-  at.name.value = kept.get(localStorage, "name") ?? "";
-  at["room-id"].value = roomInAddress() || "lobby";
-  (at.name.value ? at["room-id"] : at.name).focus();
+  // Who was refused finds what was typed.
+  at.name.value ||= kept.get(localStorage, "name") ?? "";
+  if (!problem || !at["room-id"].value) at["room-id"].value = roomInAddress() || "lobby";
+  (at.name.value && !problem ? at["room-id"] : at.name).focus();
+  if (problem) at.name.select();
 }
 
 function enterRoom(name, room) {

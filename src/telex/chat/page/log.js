@@ -87,7 +87,7 @@ export class Log {
   note(text, kind = "") {
     const stick = this.stick;
     this.at.messages.append(make("p", `note ${kind}`.trim(), text));
-    this.last = null;
+    if (this.last) this.last.name = null; // what follows says again who speaks, and not again which day it is
     this.showEmpty();
     if (stick) this.toEnd();
   }
