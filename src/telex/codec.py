@@ -56,7 +56,7 @@ class Content(Generic[T]):
     __slots__ = ("_convert", "_instance", "declared")
 
     def __init__(self, declared: type[T]) -> None:
-        self.declared = declared
+        self.declared: type[T] = declared
         self._convert: Callable[[object], Any]
         validate = getattr(declared, "model_validate", None)
         if callable(validate):

@@ -110,13 +110,13 @@ class Cursor:
         """A cursor of ``log`` whose first message is ``start``; ``told`` is a hole before it, told whatever was
         asked.
         """
-        self.log = log
-        self.options = options
-        self.open = start  # the first number that is neither in `current` nor in `_later`
-        self.limit = start
-        self.live = 0  # numbers below were there before the cursor, and the buffer does not count them
+        self.log: Log = log
+        self.options: Options = options
+        self.open: int = start  # the first number that is neither in `current` nor in `_later`
+        self.limit: int = start
+        self.live: int = 0  # numbers below were there before the cursor, and the buffer does not count them
         self.ended: str | None = None  # why nothing more is accepted
-        self.slow = False  # ended for being slow
+        self.slow: bool = False  # ended for being slow
         self.error: Exception | None = None  # ended by the subscriber's own key function
         self.on_room: Callable[[], None] | None = None  # told of every take when publishers may wait for it
         self.segment: tuple[Message[Any], ...] = ()
@@ -139,8 +139,8 @@ class Cursor:
             options.overflow, by_key=options.key is not None, by_bytes=options.buffer_bytes is not None
         )
         # Policies that weigh every arrival, or wake publishers at every take, look before every take.
-        self.minds = self._policy.minds
-        self.walks = self._policy.longest == LONGEST_SEGMENT
+        self.minds: bool = self._policy.minds
+        self.walks: bool = self._policy.longest == LONGEST_SEGMENT
         log.join(self, self._policy.keeps(options.buffer))
         if isinstance(self._policy, Block):
             log.gates.append(self)

@@ -74,19 +74,19 @@ class Log:
 
     def __init__(self, name: str, epoch: str, retention: Retention, uid: int) -> None:
         """``uid`` is a random number of 74 bits, from which the ids of its messages are counted."""
-        self.name = name
-        self.epoch = epoch
-        self.uid = uid
+        self.name: str = name
+        self.epoch: str = epoch
+        self.uid: int = uid
         self.messages: list[Message[Any]] = []
-        self.base = 1
-        self.first = 1  # the oldest number that retention keeps, as of the last `keep`
-        self.end = 1
+        self.base: int = 1
+        self.first: int = 1  # the oldest number that retention keeps, as of the last `keep`
+        self.end: int = 1
         self.trimmed_time: float | None = None  # when the last message that is not kept any more was published
         self.cursors: dict[Cursor, None] = {}
         self._holders: dict[Cursor, None] = {}  # of these, those that hold what waits for them before it is trimmed
         self._tails: dict[Cursor, int] = {}  # and those for whom so many of the last messages are not trimmed
         self.walkers: dict[Cursor, None] = {}  # those that take without looking; see `Cursor.walk`
-        self.alarm = NEVER  # no walker's `limit` is below
+        self.alarm: int = NEVER  # no walker's `limit` is below
         self.gates: list[Cursor] = []  # cursors that publishers must ask before an append: policies block and fail
         self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
         self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
@@ -105,13 +105,14 @@ class Log:
 
     def retain(self, retention: Retention) -> None:
         """Set how much is kept, from the next `keep` on."""
-        self.retention = retention
+        self.retention: Retention = retention
         self._bytes, self._measured = 0, self.first
         # Trimming moves what is kept to the front of the list, so it is done once for many messages.
         self._slack = _SLACK if retention.messages is None else max(_SLACK, retention.messages)
         if retention.bytes is not None:
             self._slack = _BYTES_SLACK
-        self.trim_at = self._trim_due = self.end
+        self._trim_due = self.end
+        self.trim_at: int = self.end
         for cursor in self.cursors:
             cursor.limit = -1  # what they were told they may count on is no longer so: they look before they take
 

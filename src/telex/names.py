@@ -48,7 +48,7 @@ class Pattern:
     __slots__ = ("_match", "text")
 
     def __init__(self, text: str) -> None:
-        self.text = check_pattern(text)
+        self.text: str = check_pattern(text)
         wild = {"*": "[^:]+", ">": ".+"}
         parts = [wild.get(token) or re.escape(token) for token in self.text.split(":")]
         self._match = re.compile(":".join(parts), re.DOTALL).fullmatch

@@ -19,7 +19,7 @@ class Declaring:
     """What a hub and a router share: the decorators, and what they declared."""
 
     def __init__(self, prefix: str) -> None:
-        self.prefix = prefix and check_pattern(prefix)
+        self.prefix: str = prefix and check_pattern(prefix)
         self.declarations: list[Declaration] = []
 
     def on(

@@ -67,7 +67,7 @@ class AnySubscription(Generic[T, Item]):
     )
 
     def __init__(self, topic: str, attach: Attach, options: Options, start: Start) -> None:
-        self.topic = topic
+        self.topic: str = topic
         self._attach = attach
         self._options = options
         self._start = start

@@ -34,7 +34,7 @@ class Seat:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
         self._loop = loop
-        self.get_loop = _get_loop(loop)  # which a task asks at every wait
+        self.get_loop: Callable[[], asyncio.AbstractEventLoop] = _get_loop(loop)  # which a task asks at every wait
         self._callback: Callback | None = None
         self._context: Context | None = None
         self._cancelled: tuple[object, ...] | None = None

@@ -9,7 +9,7 @@ without a switch. Measured on CPython 3.11, that takes two thirds of a generator
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ class Walk(Generic[Item]):
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
+        self.__anext__: Callable[[], Any] = _nothing_to_iterate
+        self.generator: Any = None
 
     def use(self, generator: AsyncGenerator[Item, None]) -> None:
         """Go on with this generator."""
-        self.generator: Any = generator
+        self.generator = generator
         self.__anext__ = generator.__anext__
 
     def __aiter__(self) -> Walk[Item]:
@@ -46,6 +48,10 @@ class Walk(Generic[Item]):
         self._cursor.rest()
         self.__anext__ = step = self.generator.__anext__
         return step().__await__()  # type: ignore[no-any-return]
+
+
+def _nothing_to_iterate() -> object:
+    raise AssertionError("a walk is given its generator before it is iterated")
 
 
 def together(log: Log, segment: tuple[Any, ...], loop: asyncio.AbstractEventLoop) -> object:

@@ -46,7 +46,7 @@ class Lobby:
 
     def __init__(self, hub: telex.Hub, grace: float, clock: Callable[[], float] | None = None) -> None:
         self.hub = hub
-        self.presence = Presence(grace)
+        self.presence: Presence = Presence(grace)
         self._clock = clock
         self._left = asyncio.Event()
 

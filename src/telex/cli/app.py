@@ -12,7 +12,7 @@ from telex.cli import chat, pub, sub, topics
 from telex.cli import run as run_
 from telex.cli.exits import EXIT_CODES, Exit, code_for, tell
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     name="telex",
     no_args_is_help=True,
     rich_markup_mode=None,

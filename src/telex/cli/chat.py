@@ -51,15 +51,15 @@ def chat(
         tell(str(error))
         raise typer.Exit(Exit.ERROR) from None
     address = address_of(listener)
+    serve(app, listener, limits, ready=lambda: _announce(address.page, address.gateway, json, is_open_to_others(host)))
 
-    def ready() -> None:
-        if json:
-            import msgspec
 
-            typer.echo(msgspec.json.encode({"page": address.page, "gateway": address.gateway}).decode())
-        else:
-            typer.echo(f"The chat room is open: {typer.style(address.page, bold=True)}  (Ctrl-C closes it)")
-        if is_open_to_others(host):
-            tell("other machines can connect; there are no passwords, and nothing is encrypted", bad=False)
+def _announce(page: str, gateway: str, as_json: bool, exposed: bool) -> None:
+    if as_json:
+        import msgspec
 
-    serve(app, listener, limits, ready)
+        typer.echo(msgspec.json.encode({"page": page, "gateway": gateway}).decode())
+    else:
+        typer.echo(f"The chat room is open: {typer.style(page, bold=True)}  (Ctrl-C closes it)")
+    if exposed:
+        tell("other machines can connect; there are no passwords, and nothing is encrypted", bad=False)

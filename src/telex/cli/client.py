@@ -48,7 +48,7 @@ class Gone(TelexError):
 
     def __init__(self, url: str, code: int, reason: str) -> None:
         super().__init__(url, code, reason)
-        self.url = url
+        self.url: str = url
         self.code = code
         self.reason = reason
 
@@ -69,7 +69,7 @@ class Client:
     """
 
     def __init__(self, url: str, timeout: float) -> None:
-        self.url = check_url(url)
+        self.url: str = check_url(url)
         self._timeout = timeout
         self._unasked: deque[Reply] = deque()
         self._ref = 0

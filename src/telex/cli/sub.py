@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 import typer
 
+from telex.cli.client import Gone, follow
 from telex.cli.exits import Exit, tell
 from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server
-
-if TYPE_CHECKING:
-    from telex.gateway.protocol import LostFrame
+from telex.gateway.protocol import LostFrame, Messages
 
 
 def sub(
@@ -41,32 +41,42 @@ def sub(
       telex sub jobs:done --count 1 --timeout 60
     """
     from telex import Timeout
-    from telex.cli.client import Gone, follow
-    from telex.gateway.protocol import LostFrame, Messages, parse_since
+    from telex.gateway.protocol import parse_since
     from telex.names import check_pattern
 
     check_pattern(topic)
     start = int(since) if since.isascii() and since.isdigit() else since
     parse_since(start)
     deadline = None if timeout is None else time.monotonic() + timeout
-    left = count
+    printer = _Printer(json, count)
     try:
-        for frame in follow(server, topic, start, connect_timeout, deadline):
+        printer.run(follow(server, topic, start, connect_timeout, deadline))
+    except Timeout:
+        if printer.left:
+            tell(f"{timeout:g} s are over, and {printer.left} of {count} messages have not come")
+            raise typer.Exit(Exit.TIMEOUT) from None
+
+
+class _Printer:
+    """Prints frames until ``left`` messages have been printed; None for no end."""
+
+    def __init__(self, json: bool, left: int | None) -> None:
+        self.left = left
+        self._json = json
+
+    def run(self, frames: Iterable[Messages | LostFrame | Gone]) -> None:
+        for frame in frames:
             if isinstance(frame, Messages):
-                messages = frame.messages if left is None else frame.messages[:left]
-                for message in messages:
-                    _show(message, json)
-                left = None if left is None else left - len(messages)
-                if left == 0:
+                for message in frame.messages[: self.left]:
+                    _show(message, self._json)
+                    if self.left is not None:
+                        self.left -= 1
+                if self.left == 0:
                     return
             elif isinstance(frame, LostFrame):
-                _show_lost(frame, json)
-            elif isinstance(frame, Gone):
+                _show_lost(frame, self._json)
+            else:
                 tell(f"{frame}; connecting again", bad=False)
-    except Timeout:
-        if left:
-            tell(f"{timeout:g} s are over, and {left} of {count} messages have not come")
-            raise typer.Exit(Exit.TIMEOUT) from None
 
 
 def _show(message: dict[str, Any], as_json: bool) -> None:

@@ -15,7 +15,7 @@ class MemoryEngine:
     `Engine`.
     """
 
-    guarantees = Guarantees(durable=False, shared=False, ordered=True, history=True)
+    guarantees: Guarantees = Guarantees(durable=False, shared=False, ordered=True, history=True)
 
     async def open(self) -> None:
         """There is nothing to connect to."""

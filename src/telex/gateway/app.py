@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from telex.hub import Hub
 
-log = logging.getLogger("telex.gateway")
+log: logging.Logger = logging.getLogger("telex.gateway")
 
 
 class GatewayStatistics(msgspec.Struct, frozen=True):
@@ -66,7 +66,7 @@ class Gateway:
         self.hub = hub
         self.rules = rules
         self.limits = limits
-        self.feed = Feed(limits.batch_bytes, limits.cache_bytes)
+        self.feed: Feed = Feed(limits.batch_bytes, limits.cache_bytes)
         self._visitor = visitor
         self._origins = frozenset(origins)
         self._hosts = frozenset(hosts)

@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from telex.errors import BadName, BadOption, BufferFull, Closed, ContentError, Timeout, WouldBlock
 from telex.gateway.auth import Visitor
 from telex.gateway.errors import CloseCode, Refused
+from telex.gateway.limits import Limits
 from telex.gateway.outbox import Outbox
 from telex.gateway.protocol import (
     VERSION,
@@ -48,11 +49,10 @@ from telex.message import Lost
 
 if TYPE_CHECKING:
     from telex.gateway.app import Gateway
+    from telex.gateway.limits import Limits
     from telex.subscription import ReportingSubscription
 
-LEFT = None
-"""The end of a connection that the client has left: there is nobody to tell a reason."""
-log = logging.getLogger("telex.gateway")
+log: logging.Logger = logging.getLogger("telex.gateway")
 
 
 class Connection:
@@ -61,7 +61,7 @@ class Connection:
     def __init__(self, gateway: Gateway, websocket: WebSocket, visitor: Visitor) -> None:
         self.gateway = gateway
         self.visitor = visitor
-        self.limits = gateway.limits
+        self.limits: Limits = gateway.limits
         self._websocket = websocket
         self._loop = asyncio.get_running_loop()
         self._session = Session(self.limits, self._loop.time())
@@ -87,7 +87,7 @@ class Connection:
                 log.error("a connection failed", exc_info=error)
         finally:
             self.visitor.gone()
-        if close is not LEFT:
+        if close is not None:
             self.gateway.note_closed(close.code)
             await self._close(close)
 
@@ -104,6 +104,7 @@ class Connection:
         return task
 
     def _finish(self, close: Close | None) -> None:
+        """End it, for the first reason given; None when the client has left, and there is nobody to tell."""
         if not self._over.done():
             self._over.set_result(close)
 
@@ -111,7 +112,7 @@ class Connection:
         while not self._over.done():
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
-                self._finish(LEFT)
+                self._finish(None)
                 return
             data = message.get("text")
             decision = self._session.receive(message["bytes"] if data is None else data, self._loop.time())
@@ -132,7 +133,7 @@ class Connection:
                 self._slow()
                 return
             except (WebSocketDisconnect, RuntimeError, OSError):
-                self._finish(LEFT)  # the client went while this was sent
+                self._finish(None)  # the client went while this was sent
                 return
             self._outbox.sent()
 

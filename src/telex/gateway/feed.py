@@ -17,8 +17,8 @@ class Feed:
     """
 
     def __init__(self, batch_bytes: int, cache_bytes: int) -> None:
-        self.encoded = 0
-        self.shared = 0
+        self.encoded: int = 0
+        self.shared: int = 0
         self._batch_bytes = batch_bytes
         self._cache_bytes = cache_bytes
         self._size = 0

@@ -58,8 +58,8 @@ class TokenBucket:
     __slots__ = ("_at", "_tokens", "burst", "rate")
 
     def __init__(self, rate: float, burst: int, now: float) -> None:
-        self.rate = rate
-        self.burst = burst
+        self.rate: float = rate
+        self.burst: int = burst
         self._tokens = float(burst)
         self._at = now
 

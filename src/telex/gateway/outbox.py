@@ -11,7 +11,7 @@ class Outbox:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.bytes = 0
+        self.bytes: int = 0
         self._frames: deque[str] = deque()
         self._filled = asyncio.Event()
         self._empty = asyncio.Event()

@@ -235,7 +235,7 @@ class Session:
     def __init__(self, limits: Limits, now: float) -> None:
         self.limits = limits
         self.subscriptions: set[str] = set()
-        self.last_heard = now
+        self.last_heard: float = now
         self._bucket = TokenBucket(limits.rate, limits.burst, now)
         self._unreadable = 0
         self._hasty = 0
