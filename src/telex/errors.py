@@ -85,7 +85,7 @@ class Closed(TelexError, RuntimeError):
         self.mend = mend
 
     def __str__(self) -> str:
-        return f"{self.what} is not open: {self.mend}"
+        return f"cannot use {self.what}: {self.mend}"
 
 
 class WrongThread(TelexError, RuntimeError):
