@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from telex.errors import BufferFull, Timeout, WouldBlock
+from telex.errors import BufferFull, Closed, Timeout, WouldBlock
 
 if TYPE_CHECKING:
     from telex.cursor import Cursor
@@ -41,9 +41,10 @@ class Turnstile:
     Invariant: only the head of the queue looks for room, so that the order of publishers is the order of their calls.
     """
 
-    __slots__ = ("_queue",)
+    __slots__ = ("_closed", "_queue")
 
     def __init__(self) -> None:
+        self._closed: Closed | None = None
         self._queue: deque[_Waiter] = deque()
 
     def __len__(self) -> int:
@@ -68,13 +69,18 @@ class Turnstile:
         waiter = _Waiter()
         self._queue.append(waiter)
         try:
-            patience: dict[Cursor, float] = {}
+            patience: dict[Cursor, tuple[int, float]] = {}
             while True:
+                if self._closed is not None:
+                    raise Closed(*self._closed.args)
                 if self._queue[0] is waiter:
                     full = full_gate(logs, size)
                     if full is None:
                         return Pass(self, waiter)
-                    give_up = patience.setdefault(full, loop.time() + _patience(full, size))
+                    taken, give_up = patience.get(full, (-1, 0.0))
+                    if taken != full.received:  # it made room, which another topic's publisher was quicker to take
+                        give_up = loop.time() + _patience(full, size)
+                        patience[full] = full.received, give_up
                     if loop.time() >= give_up:
                         full.end("slow", slow=True)
                         continue
@@ -94,6 +100,12 @@ class Turnstile:
             await waiter.wait(until)
         finally:
             log.blocked.pop(waiter, None)
+
+    def close(self, closed: Closed) -> None:
+        """The topic is gone: all who wait are raised ``closed``."""
+        self._closed = closed
+        for waiter in self._queue:
+            waiter.wake()
 
     def leave(self, waiter: _Waiter) -> None:
         """Let the next one try."""
