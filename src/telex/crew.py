@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Collection, Iterable
-from contextlib import AsyncExitStack
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,12 @@ from telex.errors import SlowSubscriber
 from telex.handlers import Declaration
 from telex.message import Lost, Message
 from telex.subscription import ReportingSubscription
+from telex.topic import serving
 
 if TYPE_CHECKING:
     from telex.hub import Hub
 
-logger = logging.getLogger("telex.handlers")
+logger: logging.Logger = logging.getLogger("telex.handlers")
 
 
 class HandlerStatistics(msgspec.Struct, frozen=True):
@@ -60,7 +60,11 @@ class Switch:
         """Those with the most specific type for content of class ``cls``."""
         found = self._found.get(cls)
         if found is None:
-            best = self._dispatch.dispatch(cls)
+            try:
+                best = self._dispatch.dispatch(cls)
+            except RuntimeError as error:  # two abstract classes, and neither is the more specific one
+                best = _nobody
+                logger.error("no handler takes %s: %s; declare one for %s itself", cls.__name__, error, cls.__name__)
             self._found[cls] = found = best.workers if isinstance(best, _Takers) else ()
         return found
 
@@ -85,9 +89,10 @@ class Worker:
     def __init__(self, declaration: Declaration, pattern: str, hub: Hub, crew: Crew, switch: Switch | None) -> None:
         self.declaration = declaration
         self.pattern = pattern
-        self.handled = 0
-        self.failed = 0
-        self.running = 0
+        self.handled: int = 0
+        self.failed: int = 0
+        self.running: int = 0
+        self.serving: int = 0  # tasks
         self._crew = crew
         self._switch = switch
         self._invoke = declaration.bind(hub)
@@ -98,15 +103,31 @@ class Worker:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing waits for it and nothing runs."""
-        return not self.running and not self.subscription.waiting
+        """Whether nothing runs and nothing waits that it could still be called for."""
+        return not self.running and not (self.subscription.waiting and self.serving)
 
-    async def run(self) -> None:
+    def start(self) -> None:
+        """Begin to call the handler."""
+        self.subscription.enter()
+        tasks = self._crew.tasks
+        for number in range(self.declaration.concurrency):
+            task = asyncio.create_task(self._run(), name=f"telex handler {self.declaration.name} {number}")
+            self.serving += 1
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _run(self) -> None:
         """Call the handler for every message until the subscription ends."""
+        serving.set(self._crew)
         try:
             await self._serve()
         except SlowSubscriber as error:
             logger.warning("handler %s of %s has stopped: %s", self.declaration.name, self.pattern, error)
+        except Exception as error:  # the key function's, which is the program's own
+            logger.error("handler %s of %s has stopped", self.declaration.name, self.pattern, exc_info=error)
+        finally:
+            self.serving -= 1
+            self._crew.moved()
 
     async def _serve(self) -> None:
         invoke, is_async, crew, switch = self._invoke, self.declaration.is_async, self._crew, self._switch
@@ -118,6 +139,7 @@ class Worker:
                 self._missed(message)
                 continue
             if switch is not None and not self._takes(switch, message):
+                crew.moved()
                 continue
             self.running += 1
             try:
@@ -188,41 +210,40 @@ class Crew:
         self._hub = hub
         self._workers: list[Worker] = []
         self._switches: dict[str, Switch] = {}
-        self._exits: AsyncExitStack | None = None
+        self._started = False
         self.tasks: set[asyncio.Task[None]] = set()
         self.progress: asyncio.Event | None = None  # set by workers after every call while the hub closes
 
     def start(self, declarations: Iterable[Declaration]) -> None:
         """Begin to serve."""
-        self._exits = AsyncExitStack()
+        self._started = True
         for declaration in declarations:
             self.add(declaration)
 
     def add(self, declaration: Declaration) -> None:
         """Serve one more, if the hub is open; `start` takes up those that were declared before."""
-        if self._exits is None:
+        if not self._started:
             return
         for pattern in declaration.patterns:
             switch = self._switches.setdefault(pattern, Switch()) if declaration.types else None
             worker = Worker(declaration, pattern, self._hub, self, switch)
-            worker.subscription.enter()
-            self._exits.push_async_callback(worker.subscription.aclose)
+            worker.start()
             self._workers.append(worker)
             if switch is not None:
                 switch.add(worker)
-            for number in range(declaration.concurrency):
-                task = asyncio.create_task(worker.run(), name=f"telex handler {declaration.name} {number}")
-                self.tasks.add(task)
+
+    def moved(self) -> None:
+        """A worker has done something: while the hub closes, `stop` looks again."""
+        if self.progress is not None:
+            self.progress.set()
 
     async def stop(self, timeout: float) -> None:
         """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them."""
-        exits, self._exits = self._exits, None
-        if exits is None:
-            return
+        self._started = False
         self.progress = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
-                while not all(worker.idle or worker.subscription.ended for worker in self._workers):
+                while not all(worker.idle for worker in self._workers):
                     self.progress.clear()
                     await self.progress.wait()
         except TimeoutError:
@@ -231,10 +252,12 @@ class Crew:
                 "the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout
             )
         finally:
+            # In this order, so that a handler that does not let itself be cancelled finds nothing to go on with.
+            for worker in self._workers:
+                await worker.subscription.aclose()
             for task in self.tasks:
                 task.cancel()
-            await _ended(self.tasks)
-            await exits.aclose()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
     @property
     def unhandled(self) -> int:
@@ -244,9 +267,3 @@ class Crew:
     def statistics(self) -> tuple[HandlerStatistics, ...]:
         """Every handler, in the order of declaration."""
         return tuple(worker.statistics() for worker in self._workers)
-
-
-async def _ended(tasks: Collection[asyncio.Task[None]]) -> None:
-    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(outcome, Exception):
-            logger.error("a handler's task failed", exc_info=outcome)

@@ -63,7 +63,7 @@ class Hub(Declaring):
         lifespan: Lifespan | None = None,
     ) -> None:
         super().__init__("")
-        self.url = os.environ.get("TELEX_URL") or "memory://" if url is None else url
+        self.url: str = os.environ.get("TELEX_URL") or "memory://" if url is None else url
         if not isinstance(self.url, str):
             raise BadOption("url", url, "it is text such as 'memory://'")
         self._timeout = optional_seconds(timeout, "timeout")
@@ -73,6 +73,8 @@ class Hub(Declaring):
         self._topics = Topics(self._engine)
         self._crew = Crew(self)
         self._exits = AsyncExitStack()
+        self._turn = asyncio.Lock()  # opening and closing do not overlap
+        self._turn_of: asyncio.Task[Any] | None = None
         self._state = NOT_OPEN
 
     # -- life
@@ -86,7 +88,8 @@ class Hub(Declaring):
             raise Closed("this hub", "a hub is opened once; make another with telex.Hub()")
         self._state = "it is being opened"
         try:
-            await self._open()
+            async with self._turn_taken():
+                await self._open()
         except BaseException:
             await self.aclose()
             raise
@@ -94,24 +97,40 @@ class Hub(Declaring):
 
     async def _open(self) -> None:
         self._exits.push_async_callback(self._engine.close)
+        limit = asyncio.timeout(self._timeout)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with limit:
                 await self._engine.open()
         except TimeoutError:
-            if self._timeout is None:
+            if self._timeout is None or not limit.expired():
                 raise
             raise Timeout(f"opening the hub on {self.url.partition('@')[2] or self.url}", self._timeout) from None
+        self._check_wanted()
         self._exits.callback(self._topics.close, CLOSED)
         self._state = ""
         self._topics.open(asyncio.get_running_loop())
         if self._lifespan is not None:
             await self._exits.enter_async_context(self._lifespan(self))
+            self._check_wanted()
         self._exits.push_async_callback(self._stop)
         self._crew.start(self.declarations)
 
+    def _check_wanted(self) -> None:
+        if self._state is CLOSED:
+            raise Closed("this hub", "it was closed while it was being opened")
+
+    @asynccontextmanager
+    async def _turn_taken(self) -> AsyncIterator[None]:
+        async with self._turn:
+            self._turn_of = asyncio.current_task()
+            try:
+                yield
+            finally:
+                self._turn_of = None
+
     async def _stop(self) -> None:
         # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
-        self._topics.drain(CLOSED, self._crew.tasks)
+        self._topics.drain(CLOSED, self._crew)
         await self._crew.stop(self._close_timeout)
 
     async def __aexit__(
@@ -123,10 +142,21 @@ class Hub(Declaring):
         """Stop intake, let handlers finish within ``close_timeout``, cancel the rest, close the engine. Twice is fine.
 
         Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all
-        the same.
+        the same. Whoever closes it a second time waits until it is closed. Raises `BadOption` in a handler.
         """
+        task = asyncio.current_task()
+        if task in self._crew.tasks:
+            raise BadOption(
+                "use of the hub",
+                self.url,
+                "closing waits for the handlers, so none of them can wait for it: "
+                "set an asyncio.Event that the program waits for, and close the hub there",
+            )
         self._state = CLOSED
-        await self._exits.aclose()
+        if self._turn_of is task:
+            return  # its own lifespan asks for what is being done
+        async with self._turn_taken():
+            await self._exits.aclose()
 
     @property
     def closed(self) -> bool:
@@ -146,7 +176,7 @@ class Hub(Declaring):
         `Closed`.
         """
         if self._state is CLOSED:
-            raise Closed("this hub", "it was closed; make another with telex.Hub()")
+            self._check_open()
         return self._topics.get(id, type)
 
     async def topics(self, pattern: str = ">") -> list[str]:
@@ -196,8 +226,8 @@ class Hub(Declaring):
         return HubStatistics(topics, len(every) - topics, readers, self._crew.unhandled, self._crew.statistics())
 
     def _check_open(self) -> None:
-        if self._state:
-            raise Closed("this hub", self._state)
+        if self._state and not self._topics.drains:
+            raise Closed("this hub", self._state.replace("its hub", "it", 1))
 
     def __enter__(self) -> NoReturn:
         raise BadOption(

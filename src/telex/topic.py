@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -29,6 +30,8 @@ from telex.subscription import ReportingSubscription, Subscription
 from telex.wakeup import Wakeup
 
 T = TypeVar("T")
+serving: ContextVar[object] = ContextVar("serving", default=None)
+"""For whom the code that runs now works: set by handlers' tasks, and passed on to the tasks and threads they start."""
 Key = Callable[[Message[T]], object]
 
 
@@ -52,11 +55,11 @@ class Topic(Generic[T]):
     __slots__ = (
         "__weakref__",
         "_content",
-        "_draining",
         "_feeds",
         "_log",
         "_loop",
         "_plain",
+        "_served",
         "_state",
         "_thread",
         "_turnstile",
@@ -65,7 +68,7 @@ class Topic(Generic[T]):
     )
 
     def __init__(self, id: str, log: Log, declared: type[T] | None = None) -> None:
-        self.id = id
+        self.id: str = id
         self._log = log
         log.wake = Wakeup(log).after_append
         self._content: Content[T] | None = None if declared is None else Content(declared)
@@ -75,7 +78,7 @@ class Topic(Generic[T]):
             0  # the one that runs the loop; asked for every message, since asking for the loop is a system call
         )
         self._state: str = "its hub is not open"
-        self._draining: Collection[asyncio.Task[Any]] = ()  # who may still publish while the hub closes: its handlers
+        self._served: object = None  # while the hub closes: what `serving` is for its handlers, who may still use it
         self._plain = False  # whether publishing is nothing but an append: the fast path
         self._turnstile: Turnstile | None = None
         self._window: Window | None = None
@@ -98,6 +101,7 @@ class Topic(Generic[T]):
 
         Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`.
         """
+        limit = None if timeout is None else seconds(timeout, "timeout")
         if not self._log.gates and (not self._feeds or not self._gated()) and not self._turnstile:
             return self.publish_nowait(content, id=id, headers=headers)
         message = self._make(content, id, headers)
@@ -106,7 +110,7 @@ class Topic(Generic[T]):
         if self._turnstile is None:
             self._turnstile = Turnstile()
         turnstile = self._turnstile
-        logs, limit = (self._log, *self._feeds), optional_seconds(timeout)
+        logs = (self._log, *self._feeds)
         with await turnstile.wait(logs, message.size if self._counts_bytes() else 0, limit):
             return self._append(message)
 
@@ -137,9 +141,15 @@ class Topic(Generic[T]):
         Raises `Closed` when the hub is not open; what `publish` raises comes from the future. Cancelling the future
         before the message is appended takes it back.
         """
+        self._check_open()
         if self._loop is None:
             raise self._closed()
-        return asyncio.run_coroutine_threadsafe(self.publish(content, id=id, headers=headers), self._loop)
+        publishing = self.publish(content, id=id, headers=headers)
+        try:
+            return asyncio.run_coroutine_threadsafe(publishing, self._loop)
+        except RuntimeError:  # the loop was closed, and the hub in it was not
+            publishing.close()
+            raise Closed(f"topic {self.id!r}", "the event loop of its hub has ended") from None
 
     def _publish_with_care(self, content: T, id: str | None, headers: Mapping[str, str] | None) -> Message[T]:
         message = self._make(content, id, headers)
@@ -168,7 +178,7 @@ class Topic(Generic[T]):
         return self._window.find(message._uid, message._time)
 
     def _check_open(self) -> None:
-        if self._state and not (self._draining and asyncio.current_task() in self._draining):
+        if self._state and (self._served is None or serving.get() is not self._served):
             raise self._closed()
 
     def _append(self, message: Message[T]) -> Message[T]:
@@ -247,8 +257,9 @@ class Topic(Generic[T]):
         return made(self.id, self._attach, options, start)
 
     def _attach(self, options: Options, start: Start) -> Cursor:
-        if self._state:
-            raise self._closed()
+        self._check_open()
+        if get_ident() != self._thread or asyncio.get_running_loop() is not self._loop:
+            raise WrongThread(f"subscribe to {self.id!r}")
         first, told = find(self._log, start, time())
         cursor = Cursor(self._log, options, first, told)
         if options.overflow == "block":
@@ -276,8 +287,7 @@ class Topic(Generic[T]):
         return _History(partial(self._snapshot, check_start(start), limit))
 
     def _snapshot(self, start: Start, limit: int | None) -> Iterator[Message[T] | Lost]:
-        if self._state:
-            raise self._closed()
+        self._check_open()
         first, told = find(self._log, start, time())
         end = self._log.end if limit is None else min(self._log.end, first + limit)
         kept: Iterator[Message[T] | Lost] = iter(self._log.slice(first, end))
@@ -300,17 +310,19 @@ class Topic(Generic[T]):
         self._loop, self._thread, self._state = loop, get_ident(), ""
         self._refresh()
 
-    def _drain(self, state: str, handlers: Collection[asyncio.Task[Any]]) -> None:
-        """Refuse what comes from anyone but ``handlers``, which may publish what their work leads to."""
-        self._state, self._draining = state, handlers
+    def _drain(self, state: str, served: object) -> None:
+        """Refuse all but handlers, for whom `serving` is ``served``, and what they have started."""
+        self._state, self._served = state, served
         self._refresh()
 
     def _close(self, why: str, state: str) -> None:
         """End all subscriptions after what they have, and refuse what comes; ``why`` is for them, ``state`` for
         errors.
         """
-        self._state, self._draining = state, ()
+        self._state, self._served = state, None
         self._refresh()
+        if self._turnstile is not None:
+            self._turnstile.close(self._closed())
         for cursor in list(self._log.cursors):
             cursor.end(why)
         self._log.wake()

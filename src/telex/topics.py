@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from heapq import merge
 from time import time
 from typing import Any
@@ -12,7 +11,7 @@ from telex.engines import Engine
 from telex.errors import BadName, BadOption
 from telex.log import Log, Retention
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
-from telex.topic import Topic
+from telex.topic import Topic, serving
 
 REMOVED = "it was removed; hub.topic(...) makes it anew"
 
@@ -30,6 +29,7 @@ class Topics:
         self._rules: list[tuple[Pattern, Retention]] = []
         self._logs: dict[str, Log] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._draining: tuple[str, object] | None = None
 
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
         """The topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
@@ -60,6 +60,8 @@ class Topics:
             self._link(topic)
         if self._loop is not None:
             topic._open(self._loop)
+        if self._draining is not None:
+            topic._drain(*self._draining)
         return topic
 
     def _link(self, topic: Topic[Any]) -> None:
@@ -112,13 +114,19 @@ class Topics:
         for topic in self.all():
             topic._open(loop)
 
-    def drain(self, state: str, handlers: Collection[asyncio.Task[Any]]) -> None:
-        """From now on only ``handlers`` publish."""
+    def drain(self, state: str, served: object) -> None:
+        """From now on only handlers work here, those for whom `telex.topic.serving` is ``served``."""
+        self._draining = (state, served)
         for topic in self.all():
-            topic._drain(state, handlers)
+            topic._drain(state, served)
+
+    @property
+    def drains(self) -> bool:
+        """Whether the hub closes and a handler asks, which may use it until it has finished."""
+        return self._draining is not None and serving.get() is self._draining[1]
 
     def close(self, state: str) -> None:
         """Everything ends: subscriptions after what they have, waiting publishers with `Closed`."""
-        self._loop = None
+        self._loop = self._draining = None
         for topic in self.all():
             topic._close("closed", state)
