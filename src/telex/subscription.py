@@ -87,8 +87,8 @@ class AnySubscription(Generic[T, Item]):
         """Join the log, without waiting: for engines whose logs are in this process."""
         if self._cursor is not None:
             raise Closed(self._name, "a subscription is entered once; call topic.subscribe() again for another")
-        self._loop = asyncio.get_running_loop()
         self._cursor = self._attach(self._options, self._start)
+        self._loop = asyncio.get_running_loop()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -113,6 +113,8 @@ class AnySubscription(Generic[T, Item]):
         # by itself.
         walk, self._walk = self._walk, None
         if walk is not None and not walk.generator.ag_running:
+            if self._cursor is not None:
+                self._cursor.put_back()  # a walk ends too
             with suppress(StopIteration):
                 walk.generator.aclose().send(None)
 
@@ -218,9 +220,9 @@ class AnySubscription(Generic[T, Item]):
 
     async def receive_or_end(self) -> Item:
         """As `receive`, for iterators: raises `StopAsyncIteration` when nothing will come any more."""
-        cursor = self._entered()
+        cursor = self._counted()
         while True:
-            if cursor.load() is ENDED:
+            if self._closed or cursor.load() is ENDED:
                 self._raise_if_failed(cursor)
                 raise StopAsyncIteration
             item = self._take(cursor)
@@ -243,9 +245,9 @@ class AnySubscription(Generic[T, Item]):
         if limit < 1:
             raise BadOption("limit", limit, "take at least one message")
         cursor = self._entered()
+        deadline = _deadline(timeout)
         batch = self._take_many(cursor, limit)
         if not batch:
-            deadline = _deadline(timeout)
             while not batch:
                 await self._wait(cursor, timeout, deadline)
                 batch = self._take_many(cursor, limit)
@@ -409,8 +411,11 @@ class _Batches(Generic[Item]):
 
     async def __anext__(self) -> tuple[Item, ...]:
         subscription, seat = self._subscription, self._seat
-        cursor = subscription._entered()
+        cursor = subscription._counted()
         log = cursor.log
+        if subscription._closed:
+            subscription._raise_if_failed(cursor)
+            raise StopAsyncIteration
         while True:
             run: Any = cursor.take_run(self._limit)  # the kernel knows no Item
             if run is None:
