@@ -68,9 +68,14 @@ class Lobby:
         if topic not in rooms and len(rooms) >= MOST_ROOMS:
             raise Refused("limit", f"there are {MOST_ROOMS} rooms already; enter one of them")
         self.hub.topic(topic, Said)
-        if self.presence.enter(room, name, wish.key):
-            await self._tell(room, "joined", name)
-        position = await presence.position()
+        new = self.presence.enter(room, name, wish.key)
+        try:
+            if new:
+                await self._tell(room, "joined", name)
+            position = await presence.position()
+        except BaseException:
+            self.lose(room, name)
+            raise
         return Entered(room, name, topic, presence.id, str(position), self.presence.people(room))
 
     async def leave(self, room: str, name: str) -> None:

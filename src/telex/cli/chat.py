@@ -14,7 +14,7 @@ def chat(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="The port; 0 for any free one.")] = 8000,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Where rooms are kept. [default: memory://]")] = None,
-    expose: Annotated[bool, typer.Option("--expose", help="Let other machines connect. Needed with --host.")] = False,
+    expose: Annotated[bool, typer.Option("--expose", help="Let other machines connect, as --host says.")] = False,
     allow_host: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A host name that the page may be opened under.")
     ] = None,

@@ -8,7 +8,7 @@ const HISTORY = 200;
 const at = Object.fromEntries(
   ["door", "enter", "name", "room-id", "problem", "enter-button", "room", "room-name", "state", "state-text", "retry",
     "people-toggle", "log", "empty", "messages", "pending", "newer", "say", "text", "left", "side", "count", "people",
-    "share", "share-text", "leave", "news"].map((id) => [id, document.getElementById(id)]),
+    "here", "share", "share-text", "leave", "news"].map((id) => [id, document.getElementById(id)]),
 );
 
 /** Storage that a browser may deny. */
@@ -187,6 +187,7 @@ class Stay {
       stopped: "",
     };
     at.state.dataset.state = state;
+    at.here.textContent = state === "online" || !this.entered ? "Here now" : "Here a moment ago";
     at["state-text"].textContent = words[state];
     at.retry.hidden = !(state === "offline" || state === "ended");
     at["enter-button"].disabled = state === "connecting" && !this.entered;

@@ -1,0 +1,21 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+
+import telex
+from telex.gateway import Gateway, Rules
+
+hub = telex.Hub()
+gateway = Gateway(hub, rules=Rules(publish=("chatroom:*",), subscribe=("chatroom:*", "news:>")))
+
+
+@asynccontextmanager
+async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async with hub:
+        yield
+        await gateway.aclose()
+
+
+app = Starlette(routes=[WebSocketRoute("/ws", gateway)], lifespan=lifespan)
