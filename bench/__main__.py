@@ -47,7 +47,7 @@ def main(given: Sequence[str] | None = None) -> int:
     into: Path | None = asked.into
     if into is None and whole and not asked.quick:
         into = Path(__file__).parent
-    start = monotonic()
+    start, about = monotonic(), report.machine(asked.loop, asked.quick)
     answers = []
     for name in asked.questions or QUESTIONS:
         question: Question = import_module(f"bench.{name}").QUESTION
@@ -57,7 +57,6 @@ def main(given: Sequence[str] | None = None) -> int:
             print(f"bench: {error}", file=sys.stderr)
             return 1
     verdicts = [verdict for answer in answers for verdict in judge(answer)]
-    about = report.machine(asked.loop, asked.quick)
     data = json.dumps(report.as_data(answers, verdicts, about), indent=1, ensure_ascii=False) + "\n"
     page = report.markdown(answers, verdicts, about)
     if into is not None:

@@ -26,6 +26,7 @@ def machine(loop: str, quick: bool = False) -> dict[str, object]:
     """What the figures depend on beside the code."""
     return {
         "quick": quick,
+        "load before": round(os.getloadavg()[0], 2),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -110,7 +111,7 @@ def markdown(answers: Sequence[Answer], verdicts: Sequence[Verdict], about: dict
 def _introduction(about: dict[str, object]) -> str:
     packages = about["packages"]
     facts = [about["processor"], f"{about['cores']} cores", about["system"], about["python"], about["go"] or "no Go"]
-    facts.append(f"{about['event loop']} event loop")
+    facts += [f"{about['event loop']} event loop", f"load before it began {about['load before']}"]
     versions = ", ".join(f"{k} {v}" for k, v in packages.items()) if isinstance(packages, dict) else ""
     warning = "A quick run: it shows that everything runs, its figures say nothing.\n\n" if about.get("quick") else ""
     return (

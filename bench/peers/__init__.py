@@ -5,8 +5,8 @@ another one imports. `Peer` is the class that such a module has.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
 CONTENT = "hello"
 TOPIC = "chatroom:12345"
@@ -42,11 +42,8 @@ class Readers:
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[int]] = []
 
-    async def start(self, count: int, read: Callable[[int], Awaitable[int]]) -> None:
-        async def run(number: int) -> int:
-            return await read(number)
-
-        self._tasks = [asyncio.create_task(run(number)) for number in range(count)]
+    async def start(self, count: int, read: Callable[[int], Coroutine[Any, Any, int]]) -> None:
+        self._tasks = [asyncio.create_task(read(number)) for number in range(count)]
         # Every task has run to its first wait when this returns.
         await asyncio.sleep(0)
 
