@@ -24,6 +24,7 @@ ABOUT: dict[str, object] = {
     "python": "Y",
     "go": None,
     "event loop": "asyncio",
+    "load before": 0.5,
 }
 ABOUT |= {"packages": {"telex": "0.1"}}
 
