@@ -166,6 +166,19 @@ async def test_a_client_that_takes_nothing_is_cut_off() -> None:
             assert hub.statistics().subscribers == 0
 
 
+async def test_a_burst_is_not_dropped() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=OPEN)
+        topic = hub.topic("a")
+        async with WebSocketClient(gateway) as client:
+            await client.ask("subscribe", topic="a")
+            topic.publish_nowait(0)
+            await client.messages(1)
+            for number in range(1, 900):
+                topic.publish_nowait(number)
+            assert [m["content"] for m in await client.messages(899)] == [*range(1, 900)]
+
+
 @pytest.mark.slow
 async def test_a_long_history_is_read_at_the_client_s_pace() -> None:
     async with telex.Hub() as hub:

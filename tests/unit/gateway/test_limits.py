@@ -28,3 +28,4 @@ def test_a_clock_that_steps_back_gives_nothing() -> None:
     assert bucket.take(100.0) == 0.0
     assert bucket.take(0.0) > 0
     assert bucket.take(100.5) > 0
+    assert bucket.take(101.0) == 0.0  # and it takes nothing
