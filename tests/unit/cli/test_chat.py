@@ -4,13 +4,13 @@ import json
 import socket
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
 from telex.cli.client import Client, Gone, follow
 from telex.gateway.protocol import LostFrame, Messages, Publish, Published
 from tests.support.server import ENVIRONMENT, WITHIN, ChatServer
-from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow
 
@@ -63,8 +63,7 @@ def test_who_exposes_it_is_warned() -> None:
 
 
 def test_a_stop_is_clean_and_says_come_back() -> None:
-    server = ChatServer().start()
-    with Client(server.gateway, 5) as client:
+    with ChatServer() as server, Client(server.gateway, 5) as client:
         assert server.stop() == 0
         with pytest.raises(Gone) as gone:
             client.next(WITHIN)
@@ -72,29 +71,26 @@ def test_a_stop_is_clean_and_says_come_back() -> None:
     assert gone.value.come_back
 
 
-def test_a_follower_comes_back_after_the_server_was_killed(telex: Telex) -> None:
-    server = ChatServer().start()
-    followed = follow(server.gateway, "a", "new", 5.0, None)
-    try:
-        with Client(server.gateway, 5) as client:
-            # It subscribes when it is first asked, so what it gets first was there before.
-            client.request(Publish("a", "before"), Published)
-        followed.close()
-        followed = follow(server.gateway, "a", "earliest", 5.0, None)
-        first = next(followed)
-        assert isinstance(first, Messages)
-        assert [message["content"] for message in first.messages] == ["before"]
-        server.kill()
-        assert isinstance(next(followed), Gone)
-        server.start()
-        with Client(server.gateway, 5) as client:
-            client.request(Publish("a", "after"), Published)
-        lost = next(frame for frame in followed if not isinstance(frame, Gone))
-        assert isinstance(lost, LostFrame)
-        assert lost.reason == "epoch"
-        found = next(followed)
-        assert isinstance(found, Messages)
-        assert [message["content"] for message in found.messages] == ["after"]
-    finally:
-        followed.close()
-        server.stop()
+def test_a_follower_comes_back_after_the_server_was_killed() -> None:
+    with ChatServer() as server:
+        publish(server.gateway, "before")
+        with closing(follow(server.gateway, "a", "earliest", 5.0, None)) as followed:
+            assert contents(next(followed)) == ["before"]
+            server.kill()
+            assert isinstance(next(followed), Gone)
+            server.start()
+            publish(server.gateway, "after")
+            lost = next(frame for frame in followed if not isinstance(frame, Gone))
+            assert isinstance(lost, LostFrame)
+            assert lost.reason == "epoch"
+            assert contents(next(followed)) == ["after"]
+
+
+def publish(url: str, content: str) -> None:
+    with Client(url, 5) as client:
+        client.request(Publish("a", content), Published)
+
+
+def contents(frame: object) -> list[str]:
+    assert isinstance(frame, Messages)
+    return [message["content"] for message in frame.messages]
