@@ -97,9 +97,7 @@ class Worker:
         self._switch = switch
         self._invoke = declaration.bind(hub)
         topic = hub.topic(pattern)
-        self.subscription: ReportingSubscription[Any] = ReportingSubscription(
-            pattern, topic._attach, declaration.options, "new"
-        )
+        self.subscription: ReportingSubscription[Any] = ReportingSubscription(topic, declaration.options, "new")
 
     @property
     def idle(self) -> bool:

@@ -75,7 +75,6 @@ class Cursor:
     """
 
     __slots__ = (
-        "__weakref__",
         "_hole",
         "_last",
         "_later",
@@ -97,12 +96,9 @@ class Cursor:
         "limit",
         "live",
         "log",
-        "minds",
-        "on_room",
         "open",
         "options",
         "segment",
-        "slow",
         "walks",
     )
 
@@ -116,11 +112,9 @@ class Cursor:
         self.limit: int = start
         self.live: int = 0  # numbers below were there before the cursor, and the buffer does not count them
         self.ended: str | None = None  # why nothing more is accepted
-        self.slow: bool = False  # ended for being slow
         self.error: Exception | None = None  # ended by the subscriber's own key function
-        self.on_room: Callable[[], None] | None = None  # told of every take when publishers may wait for it
         self.segment: tuple[Message[Any], ...] = ()
-        self.current: Rest = _rest(())
+        self.current: Rest = _NOTHING
         self._over = 0  # what is in `current` after the messages: 1 during a walk
         self._next = start  # the number after the last of `segment`, or after what was told lost
         self._last = start - 1  # the number after which to read on, as of the last `_advance`
@@ -139,7 +133,6 @@ class Cursor:
             options.overflow, by_key=options.key is not None, by_bytes=options.buffer_bytes is not None
         )
         # Policies that weigh every arrival, or wake publishers at every take, look before every take.
-        self.minds: bool = self._policy.minds
         self.walks: bool = self._policy.longest == LONGEST_SEGMENT
         log.join(self, self._policy.keeps(options.buffer))
         if isinstance(self._policy, Block):
@@ -178,7 +171,7 @@ class Cursor:
         if left:
             return READY
         start = self.open
-        if start != self._next or self._later or self.on_room is not None or self.ended is not None:
+        if start != self._next or self._later or not self.walks or self.ended is not None:
             return ASK
         arrived = end - start
         if not arrived:
@@ -209,7 +202,7 @@ class Cursor:
         if self.current.__length_hint__() - self._over:
             return self.take_many(limit)
         start = self.open
-        if start != self._next or self._later or self.on_room is not None or self.ended is not None:
+        if start != self._next or self._later or not self.walks or self.ended is not None:
             return None
         if end == start:
             return ()
@@ -244,7 +237,7 @@ class Cursor:
         self.current = current = _rest(stand_ins)
         self._over = 1
         next(current)
-        if self.minds:
+        if self._policy.minds:
             log = self.log
             log.walkers[self] = None
             if self.limit < log.alarm:
@@ -307,8 +300,8 @@ class Cursor:
         self._taken += count
         self.current = _rest(segment)
         self._over = 0
-        if self.on_room is not None:
-            self.on_room()
+        if self._policy.asked:
+            log.room_made()
         return count
 
     # -- what logs, publishers and the shell do
@@ -336,7 +329,7 @@ class Cursor:
             return
         self._policy.sync(self, self.log.end)
         self.seal(self.log.end)
-        self.ended, self.slow = why, slow
+        self.ended = "slow" if slow else why
         if slow:
             # What it misses until its subscriber learns of the end is counted.
             self._policy = policy_for("close", by_key=False, by_bytes=False)
@@ -360,8 +353,7 @@ class Cursor:
         """Publishers need not ask this cursor any more."""
         if self in self.log.gates:
             self.log.gates.remove(self)
-            if self.on_room is not None:
-                self.on_room()
+            self.log.room_made()
 
     # -- what policies do
 
@@ -451,6 +443,11 @@ class Cursor:
     # -- accounts
 
     @property
+    def slow(self) -> bool:
+        """Whether it was ended for being slow."""
+        return self.ended == "slow"
+
+    @property
     def left(self) -> int:
         """Messages that are left in `current`."""
         return self.current.__length_hint__() - self._over
@@ -523,3 +520,7 @@ class Cursor:
 
 def _rest(segment: Iterable[Any]) -> Rest:
     return iter(segment)  # type: ignore[return-value]  # typeshed says Iterator; CPython's has all that Rest names
+
+
+_NOTHING = _rest(())
+next(_NOTHING, None)  # an iterator that has come to its end stays there, whatever is done with it

@@ -65,6 +65,7 @@ class Log:
         "parked",
         "read",
         "retention",
+        "room_made",
         "trim_at",
         "trimmed_time",
         "uid",
@@ -90,10 +91,11 @@ class Log:
         self.gates: list[Cursor] = []  # cursors that publishers must ask before an append: policies block and fail
         self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
         self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
+        self.room_made: Callable[[], None] = _nobody_waits  # called after a take, and when one of `gates` goes
         self.wake: Callable[[], None] = (
             _nobody_waits  # what the shell wants called after an append while somebody is parked
         )
-        self.read: tuple[tuple[Any, ...], Any] = (
+        self.read: tuple[tuple[Message[Any], ...], tuple[Any, ...] | None] = (
             (),
             None,
         )  # the run that was read last, and the shell's futures for it

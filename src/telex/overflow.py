@@ -41,6 +41,7 @@ class Policy:
 
     longest = LONGEST_SEGMENT
     minds = True  # whether what arrives during a walk may have to be lost there and then
+    asked = False  # whether publishers ask before they append, and may wait for its takes
     rests = True  # whether a full cursor misses all that comes, and so needs nothing of the log
 
     def keeps(self, buffer: int) -> int | None:
@@ -135,6 +136,7 @@ class Block(Policy):
     """Publishers ask first, so that nothing arrives which does not fit."""
 
     longest = 1  # every take is noticed, and wakes who waits for room
+    asked = True
     minds = False
     rests = False
 
@@ -163,7 +165,7 @@ class Close(Policy):
                 cursor.limit = fits
                 return
             cursor.seal(fits)
-            cursor.ended, cursor.slow = "slow", True
+            cursor.ended = "slow"
         # Until its subscriber learns of the end, what it misses is still counted.
         cursor.skip(end)
         cursor.limit = end
@@ -229,7 +231,7 @@ class BytesClose(BytesNewest):
 
     def refuse(self, cursor: Cursor, number: int, end: int) -> bool:
         cursor.seal(number - 1)
-        cursor.ended, cursor.slow = "slow", True
+        cursor.ended = "slow"
         cursor.skip(end)
         cursor.limit = end
         return False

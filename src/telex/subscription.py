@@ -5,10 +5,9 @@ woken.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -27,7 +26,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
 
-Attach = Callable[[Options, Start], Cursor]
+
+class Host(Protocol):
+    """What a subscription needs of its topic."""
+
+    @property
+    def id(self) -> str: ...
+    def attach(self, options: Options, start: Start) -> Cursor:
+        """A cursor in the topic's log. Raises `Closed`, `WrongThread`."""
 
 
 class SubscriptionStatistics(msgspec.Struct, frozen=True):
@@ -53,28 +59,21 @@ class AnySubscription(Generic[T, Item]):
     raises `SlowSubscriber` after what was waiting, if it fell behind too far.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_attach",
-        "_closed",
-        "_cursor",
-        "_loop",
-        "_options",
-        "_seat",
-        "_start",
-        "_walk",
-        "topic",
-    )
+    __slots__ = ("_closed", "_cursor", "_host", "_options", "_seat", "_start", "_walk")
 
-    def __init__(self, topic: str, attach: Attach, options: Options, start: Start) -> None:
-        self.topic: str = topic
-        self._attach = attach
+    def __init__(self, host: Host, options: Options, start: Start) -> None:
+        self._host = host
         self._options = options
         self._start = start
         self._cursor: Cursor | None = None
         self._closed = False
         self._seat: Seat | None = None  # one that is free
         self._walk: Walk[Item] | None = None
+
+    @property
+    def topic(self) -> str:
+        """The id, or the pattern, that it is to."""
+        return self._host.id
 
     # -- life
 
@@ -87,8 +86,8 @@ class AnySubscription(Generic[T, Item]):
         """Join the log, without waiting: for engines whose logs are in this process."""
         if self._cursor is not None:
             raise Closed(self._name, "a subscription is entered once; call topic.subscribe() again for another")
-        self._cursor = self._attach(self._options, self._start)
-        self._loop = asyncio.get_running_loop()
+        self._cursor = self._host.attach(self._options, self._start)
+        self._seat = Seat(asyncio.get_running_loop())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,18 +104,9 @@ class AnySubscription(Generic[T, Item]):
         cursor.stop()
         if cursor.log.parked:
             cursor.log.wake()
-        self._finish_iteration()
-
-    def _finish_iteration(self) -> None:
-        # The generator that `__aiter__` made stands at a yield, where closing it awaits nothing; so it is closed here
-        # and not by the loop in a task of its own after it was garbage collected. One that another task waits in ends
-        # by itself.
         walk, self._walk = self._walk, None
-        if walk is not None and not walk.generator.ag_running:
-            if self._cursor is not None:
-                self._cursor.put_back()  # a walk ends too
-            with suppress(StopIteration):
-                walk.generator.aclose().send(None)
+        if walk is not None:
+            walk.close()
 
     # -- taking
 
@@ -129,35 +119,30 @@ class AnySubscription(Generic[T, Item]):
         walk = self._walk
         if walk is None:
             self._walk = walk = Walk(cursor)
-            walk.use(self._iterate())
-        elif walk.generator.ag_frame is None:  # it raised, or was cancelled while it waited
-            walk.use(self._iterate())
-        elif walk.generator.ag_running:
+        if walk.ended:
+            walk.use(self._iterate(walk))
+        elif walk.waits:
             raise BadOption(
                 "use of the subscription", self.topic, "another task iterates it; subscribe once more, or use receive()"
             )
         return walk
 
-    async def _iterate(self) -> AsyncGenerator[Item, None]:  # noqa: C901  # the hot loop: every call costs
+    async def _iterate(self, walk: Walk[Item]) -> AsyncGenerator[Item, None]:
         cursor = self._entered()
-        log, loop = cursor.log, self._loop
-        seat = Seat(loop)
-        walk: Any = self._walk
+        log = cursor.log
+        seat, self._seat = self._seat or Seat(asyncio.get_running_loop()), None
+        walk.began()
         while True:
             item: Any = cursor.take()  # the kernel knows no T
             if item is ASK:
                 item = cursor.load()
             if item is READY:
-                segment = cursor.segment
-                if cursor.walks and cursor.current.__length_hint__() == len(segment):
-                    run, futures = log.read
-                    if run is not segment or futures is None:
-                        futures = together(log, segment, loop)
-                    if futures is not None:
-                        walk.through(futures)
-                        item = segment[0]
-                        yield item
-                        continue
+                item = together(cursor, seat)
+                if item is not None:
+                    walk.through(item)
+                    item = item[0].result()
+                    yield item
+                    continue
                 limit = cursor.limit
                 # What is taken is known from the iterator; what arrived, from the log's end.
                 for item in cursor.current:
@@ -201,7 +186,7 @@ class AnySubscription(Generic[T, Item]):
             if item is not EMPTY and item is not None:
                 return item  # type: ignore[no-any-return]
             # What `park` does, without a coroutine of its own.
-            seat, self._seat = self._seat or Seat(self._loop), None
+            seat, self._seat = self._seat or Seat(asyncio.get_running_loop()), None
             log.parked[seat] = None
             try:
                 await seat

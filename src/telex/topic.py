@@ -71,6 +71,7 @@ class Topic(Generic[T]):
         self.id: str = id
         self._log = log
         log.wake = Wakeup(log).after_append
+        log.room_made = partial(open_room, log)
         self._content: Content[T] | None = None if declared is None else Content(declared)
         self._feeds: tuple[Log, ...] = ()  # the logs of the patterns that this topic fits
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -253,18 +254,16 @@ class Topic(Generic[T]):
         optional_seconds(timeout)
         options = check_options(overflow, buffer, buffer_bytes, key, report_lost, block_timeout)
         start = check_start(start)
-        made = Subscription[T] if start in ("new", "earliest") and not report_lost else ReportingSubscription[T]
-        return made(self.id, self._attach, options, start)
+        if start in ("new", "earliest") and not report_lost:
+            return Subscription(self, options, start)
+        return ReportingSubscription(self, options, start)
 
-    def _attach(self, options: Options, start: Start) -> Cursor:
+    def attach(self, options: Options, start: Start) -> Cursor:
         self._check_open()
         if get_ident() != self._thread or asyncio.get_running_loop() is not self._loop:
             raise WrongThread(f"subscribe to {self.id!r}")
         first, told = find(self._log, start, time())
-        cursor = Cursor(self._log, options, first, told)
-        if options.overflow == "block":
-            cursor.on_room = partial(open_room, self._log)
-        return cursor
+        return Cursor(self._log, options, first, told)
 
     # -- looking
 
@@ -397,4 +396,8 @@ def check_options(
     if key is not None and not callable(key):
         raise BadOption("key", key, "it is a function of the message, such as lambda m: m.content['user']")
     patience = seconds(block_timeout, "block_timeout")
-    return Options(overflow, buffer, buffer_bytes, key, bool(report_lost), patience)
+    options = Options(overflow, buffer, buffer_bytes, key, bool(report_lost), patience)
+    return _USUAL if options == _USUAL else options  # most subscribers share one
+
+
+_USUAL = Options()

@@ -8,9 +8,10 @@ each.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from contextvars import Context
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from telex.log import Log
@@ -29,19 +30,19 @@ class Seat:
     `cancel` and `result`). Invariant: a callback is taken from it by exactly one of `wake`, `wake_all` and `cancel`.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop", "get_loop")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
         self._loop = loop
-        self.get_loop: Callable[[], asyncio.AbstractEventLoop] = _get_loop(loop)  # which a task asks at every wait
         self._callback: Callback | None = None
         self._context: Context | None = None
         self._cancelled: tuple[object, ...] | None = None
 
-    def __await__(self) -> Generator[Seat, None, None]:
+    def __await__(self) -> Any:
+        # The task is handed the seat, waits, and comes to the iterator's end: as with a generator that yields once.
         self._asyncio_future_blocking = True
-        yield self
+        return repeat(self, 1)
 
     def wake(self) -> None:
         """Let the task that waits, if any, take its next step in this turn of the loop."""
@@ -50,6 +51,10 @@ class Seat:
             self._loop.call_soon(callback, self, context=self._context)
 
     # -- what a task asks of a future
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the task that waits."""
+        return self._loop
 
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
         """The task says how it is woken."""
@@ -69,10 +74,6 @@ class Seat:
         if self._cancelled is not None:
             cancelled, self._cancelled = self._cancelled, None
             raise asyncio.CancelledError(*cancelled)
-
-
-def _get_loop(loop: asyncio.AbstractEventLoop) -> Callable[[], asyncio.AbstractEventLoop]:
-    return asyncio.Future(loop=loop).get_loop
 
 
 def wake_all(seats: Iterable[Seat]) -> None:
