@@ -6,12 +6,14 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from time import perf_counter
 
-from bench.peers import BUFFER, CONTENT, TOPIC, caught_up
+from bench.peers import BUFFER, CONTENT, TOPIC, FanOut, caught_up
 from bench.question import Contestant, Question
 from bench.worker import run
 
 BURST = 64
-SECONDS = 0.5
+SECONDS = 0.1
+# As in bench/fanout.py: the best of so many slices.
+SLICES = 4
 PRESENT = 1000
 
 QUESTION = Question(
@@ -45,6 +47,10 @@ def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
 
 
 def _timed(publish: Callable[[str], object], seconds: float, take: Callable[[], None]) -> float:
+    return min(_slice(publish, seconds, take) for _ in range(SLICES if seconds else 1))
+
+
+def _slice(publish: Callable[[str], object], seconds: float, take: Callable[[], None]) -> float:
     spent, bursts, end = 0.0, 0, perf_counter() + seconds
     while not bursts or perf_counter() < end:
         start = perf_counter()
@@ -98,15 +104,19 @@ async def _queues_busy(subscribers: int, seconds: float) -> float:
 
 
 async def _to_waiting(module: str, subscribers: int, seconds: float) -> float:
-    peer = importlib.import_module(f"bench.peers.{module}").Peer()
+    peer: FanOut = importlib.import_module(f"bench.peers.{module}").Peer()
     await peer.open(subscribers)
-    spent, published, end = 0.0, 0, perf_counter() + seconds
-    while not published or perf_counter() < end:
-        start = perf_counter()
-        await peer.publish(BURST)
-        spent += perf_counter() - start
-        published += BURST
-        await caught_up(peer.behind)
+    figures, published = [], 0
+    for _ in range(SLICES if seconds else 1):
+        spent, bursts, end = 0.0, 0, perf_counter() + seconds
+        while not bursts or perf_counter() < end:
+            start = perf_counter()
+            await peer.publish(BURST)
+            spent += perf_counter() - start
+            bursts += 1
+            await caught_up(peer.behind)
+        published += bursts * BURST
+        figures.append(spent / bursts / BURST * 1e6)
     if sum(await peer.close()) != published * subscribers:
         raise AssertionError("messages were lost")
-    return spent / published * 1e6
+    return min(figures)
