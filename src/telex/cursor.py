@@ -75,6 +75,7 @@ class Cursor:
     """
 
     __slots__ = (
+        "_dropped",
         "_hole",
         "_last",
         "_later",
@@ -117,7 +118,8 @@ class Cursor:
         self.current: Rest = _NOTHING
         self._over = 0  # what is in `current` after the messages: 1 during a walk
         self._next = start  # the number after the last of `segment`, or after what was told lost
-        self._last = start - 1  # the number after which to read on, as of the last `_advance`
+        self._last = start - 1  # the number after which to read on, as of the last `_advance` or `_drop_current`
+        self._dropped = start  # the number after the last that was dropped from `current`
         self._later: deque[tuple[int, tuple[Message[Any], ...]]] | Runs | None = None
         self._later_count = 0
         self._later_bytes = 0
@@ -411,8 +413,10 @@ class Cursor:
         left = self.current.__length_hint__() - self._over
         part = min(left, count)
         if part:
+            self._last = self.last
             if self._hole is None:
                 self._hole = self._next - left
+            self._dropped = self._next - left + part
             # In place, since the subscriber may be in the middle of a loop over this very iterator.
             self.current.__setstate__(len(self.segment) - left + part)
             self._taken -= part
@@ -484,10 +488,9 @@ class Cursor:
         """The number of the last message that was taken: who starts again after it misses nothing that is still
         kept.
         """
-        if self._hole is not None:
-            return self._hole - 1
         left = self.current.__length_hint__() - self._over
-        return self._next - left - 1 if left < len(self.segment) else self._last
+        place = self._next - left
+        return place - 1 if left < len(self.segment) and place > self._dropped else self._last
 
     @property
     def published(self) -> int:
