@@ -261,14 +261,17 @@ class Cursor:
         """Empty `current`: what is left of it waits first in its own hands, and a walk ends at the next take."""
         self.log.walkers.pop(self, None)
         left = self.current.__length_hint__() - self._over
-        if left and not isinstance(self._later, Runs):
+        if left:
             run, self._next = self.segment[-left:], self._next - left
             self.current.__setstate__(len(self.segment))
             self.segment = self.segment[:-left]
             self._taken -= left
-            self._later = self._later or deque()
+            if self._later is None:
+                self._later = deque()
             self._later.appendleft((self._next, run))
             self._later_count += left
+            if self.options.buffer_bytes is not None and self._next >= self.live:
+                self._later_bytes += sum(m.size for m in run)
 
     def take_many(self, limit: int) -> tuple[Message[Any], ...]:
         """What is ready, at most ``limit`` messages, at once. Called after `load` said READY."""

@@ -117,6 +117,8 @@ class LatestByKey(Latest):
         runs, key_of, bound = cursor.keyed(), cursor.options.key, cursor.options.buffer_bytes
         if key_of is None:
             raise AssertionError("latest_by_key is chosen where a key was given")
+        if cursor.left:  # its subscriber was told a hole, and did not take what comes after it yet
+            cursor.put_back()
         for message in cursor.log.slice(cursor.open, end):
             try:
                 replaced = runs.put(key_of(message), cursor.open, message)
@@ -238,7 +240,7 @@ class BytesClose(BytesNewest):
 
 
 class BytesOldest(DropOldest):
-    """`drop_oldest`, and `latest`, where bytes count."""
+    """`drop_oldest` where bytes count."""
 
     longest = 64
 
@@ -257,6 +259,13 @@ class BytesOldest(DropOldest):
         cursor.limit = end
 
 
+class BytesLatest(BytesOldest):
+    """`latest` where bytes count."""
+
+    def begin(self, cursor: Cursor) -> None:
+        cursor.limit = cursor.open
+
+
 class BytesBlock(Block):
     """`block` and `fail` where bytes count."""
 
@@ -272,10 +281,11 @@ class BytesBlock(Block):
 class Runs:
     """The waiting of ``latest`` by key, oldest change first; in the place of a cursor's deque of runs."""
 
-    __slots__ = ("_runs",)
+    __slots__ = ("_key", "_runs")
 
     def __init__(self) -> None:
         self._runs: dict[object, tuple[int, tuple[Message[Any], ...]]] = {}
+        self._key: object = None  # of the one that was popped last
 
     def put(self, key: object, number: int, message: Message[Any]) -> Message[Any] | None:
         """Keep ``message`` as the newest of its key; the older one that it replaced, if any."""
@@ -284,7 +294,12 @@ class Runs:
         return None if replaced is None else replaced[1][0]
 
     def popleft(self) -> tuple[int, tuple[Message[Any], ...]]:
-        return self._runs.pop(next(iter(self._runs)))
+        self._key = next(iter(self._runs))
+        return self._runs.pop(self._key)
+
+    def appendleft(self, run: tuple[int, tuple[Message[Any], ...]]) -> None:
+        """Put back what was popped last."""
+        self._runs = {self._key: run, **self._runs}
 
     def __getitem__(self, index: int) -> tuple[int, tuple[Message[Any], ...]]:
         return next(iter(self._runs.values()))
@@ -315,7 +330,7 @@ _by_count: dict[str, Policy] = {
 _by_bytes: dict[str, Policy] = {
     "drop_newest": BytesNewest(),
     "drop_oldest": BytesOldest(),
-    "latest": BytesOldest(buffer=1),
+    "latest": BytesLatest(buffer=1),
     "block": BytesBlock(),
     "fail": BytesBlock(),
     "close": BytesClose(),
