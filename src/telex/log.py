@@ -103,11 +103,13 @@ class Log:
         self._shared_start = self._shared_end = 0
         self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
         self._measured = 1
+        self.retention: Retention = retention
         self.retain(retention)
 
     def retain(self, retention: Retention) -> None:
-        """Set how much is kept, from the next `keep` on."""
-        self.retention: Retention = retention
+        """Set how much is kept, from the next `keep` on. What is gone by the old measure does not come back."""
+        self.keep()
+        self.retention = retention
         self._bytes, self._measured = 0, self.first
         # Trimming moves what is kept to the front of the list, so it is done once for many messages.
         self._slack = _SLACK if retention.messages is None else max(_SLACK, retention.messages)
