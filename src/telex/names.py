@@ -49,7 +49,7 @@ class Pattern:
 
     def __init__(self, text: str) -> None:
         self.text: str = check_pattern(text)
-        wild = {"*": "[^:]+", ">": ".+"}
+        wild = {"*": "[^:>]+", ">": ".+"}
         parts = [wild.get(token) or re.escape(token) for token in self.text.split(":")]
         self._match = re.compile(":".join(parts), re.DOTALL).fullmatch
 
