@@ -117,6 +117,9 @@ class Log:
             self._slack = _BYTES_SLACK
         self._trim_due = self.end
         self.trim_at: int = self.end
+        self._all_look()
+
+    def _all_look(self) -> None:
         for cursor in self.cursors:
             cursor.limit = -1  # what they were told they may count on is no longer so: they look before they take
 
@@ -147,6 +150,8 @@ class Log:
         if first > self.first:
             self.trimmed_time = self.messages[first - 1 - self.base]._time
             self.first = first
+            if retention.age is not None:
+                self._all_look()  # with age, messages go without any that come
         return first
 
     def _keep_bytes(self, first: int, limit: int) -> int:
