@@ -330,9 +330,10 @@ class Cursor:
 
     def end(self, why: str, *, slow: bool = False) -> None:
         """Accept nothing more; what waits can still be taken. The first reason stays."""
+        if self.ended is None:
+            self._policy.sync(self, self.log.end)  # which may find that it was too slow
         if self.ended is not None:
             return
-        self._policy.sync(self, self.log.end)
         self.seal(self.log.end)
         self.ended = "slow" if slow else why
         if slow:
