@@ -60,6 +60,7 @@ class Log:
         "epoch",
         "first",
         "gates",
+        "letting_go",
         "messages",
         "name",
         "parked",
@@ -92,6 +93,7 @@ class Log:
         self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
         self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
         self.room_made: Callable[[], None] = _nobody_waits  # called after a take, and when one of `gates` goes
+        self.letting_go: Callable[[], None] = _nobody_waits  # called before messages are trimmed
         self.wake: Callable[[], None] = (
             _nobody_waits  # what the shell wants called after an append while somebody is parked
         )
@@ -200,6 +202,7 @@ class Log:
                 for cursor in self._holders:
                     if cursor.open < low:
                         cursor.hold(low)
+            self.letting_go()
             del self.messages[:count]
             self.base = low
             self._shared, self._shared_start, self._shared_end = (), 0, 0
@@ -243,4 +246,4 @@ class Log:
 
 
 def _nobody_waits() -> None:
-    """The wake-up of a log that no shell has taken over."""
+    """What is called in a log where nobody has asked to be called."""

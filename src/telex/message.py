@@ -208,6 +208,15 @@ def uuid7_text(counter: int, moment: float) -> str:
     return f"{number[:8]}-{number[8:12]}-{number[12:16]}-{number[16:20]}-{number[20:]}"
 
 
+def uuid7_counter(id: str) -> int | None:
+    """The counter that `uuid7_text` made this id from, if it is such text."""
+    try:
+        number = int(id.replace("-", ""), 16)
+    except ValueError:
+        return None
+    return (number >> 64 & 0xFFF) << 62 | number & 0x3FFF_FFFF_FFFF_FFFF
+
+
 def check_id(id: object) -> str:
     """An id that a publisher gave: text of 1 to 255 printable characters, or a UUID. Raises `BadOption`."""
     if isinstance(id, (uuid_utils.UUID, UUID)):
