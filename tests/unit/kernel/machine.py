@@ -1,0 +1,350 @@
+"""A state machine that does to a log and its cursors all that can be done, in any order, and to the model beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+from hypothesis import note
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import telex.cursor
+import telex.log
+import telex.overflow
+from telex import Lost, Message, Position
+from telex.cursor import Cursor, Options, State
+from telex.log import Log, Retention
+from telex.start import find
+from tests.unit.kernel import choices
+from tests.unit.kernel.model import Reader, Shelf, Told
+
+MARK: Any = object()
+NOTHING = "nothing waits"
+OVER = "nothing waits, and nothing will"
+
+
+class Loop:
+    """An ``async for`` without asyncio: what it has in its hands stays there while other things happen."""
+
+    def __init__(self, cursor: Cursor, walks: bool) -> None:
+        self.cursor = cursor
+        self.walks = walks
+        self.step: Callable[[], Any] | None = None
+        self.items = self.iterate()
+
+    def next(self) -> Any:
+        if self.step is not None:
+            item = self.step()
+            if item is not MARK:
+                return item
+            self.cursor.rest()
+            self.step = None
+        return next(self.items)
+
+    def iterate(self) -> Iterator[Any]:
+        cursor = self.cursor
+        while True:
+            item: Any = cursor.take()
+            if item is State.ASK:
+                item = cursor.load()
+            if item is State.READY:
+                segment = cursor.segment
+                if self.walks and cursor.walks and cursor.current.__length_hint__() == len(segment):
+                    self.step = cursor.walk((*segment, MARK))
+                    yield segment[0]
+                    continue
+                limit = cursor.limit
+                for item in cursor.current:
+                    yield item
+                    if cursor.log.end > limit:
+                        break
+            elif item is State.EMPTY:
+                yield NOTHING
+            elif item is State.HOLE:
+                yield cursor.tell()
+            elif item is State.ENDED:
+                yield OVER
+            else:
+                yield item
+
+
+class Subscriber:
+    """A cursor, the loop over it, and the model of it."""
+
+    def __init__(self, number: int, cursor: Cursor, reader: Reader, walks: bool) -> None:
+        self.number = number
+        self.cursor = cursor
+        self.reader = reader
+        self.loop = Loop(cursor, walks)
+        self.closed = False
+
+    # -- ways to take; each gives one thing, and `NOTHING` or `OVER`
+
+    def by_take(self) -> Any:
+        item = self.cursor.take()
+        if item is State.READY:
+            return self.cursor.pop()
+        if item is State.EMPTY:
+            return NOTHING
+        return self.by_load() if item is State.ASK else item
+
+    def by_load(self) -> Any:
+        state = self.cursor.load()
+        if state is State.READY:
+            return self.cursor.pop()
+        if state is State.HOLE:
+            return self.cursor.tell()
+        return NOTHING if state is State.EMPTY else OVER
+
+    def by_loop(self) -> Any:
+        return self.loop.next()
+
+    def receive(self, way: str) -> bool:
+        """Take one thing and compare it; whether there was one."""
+        item = {"take": self.by_take, "load": self.by_load, "loop": self.by_loop}[way]()
+        self.expect(item)
+        if item == OVER and self.cursor.slow:
+            self.cursor.stop()
+            self.reader.stop()
+        return item not in (NOTHING, OVER)
+
+    def receive_many(self, limit: int) -> None:
+        cursor = self.cursor
+        run = cursor.take_run(limit)
+        if run is None:
+            state = cursor.load()
+            if state is State.READY:
+                run = cursor.take_many(limit)
+            else:
+                self.expect(cursor.tell() if state is State.HOLE else NOTHING if state is State.EMPTY else OVER)
+                return
+        assert len(run) <= limit
+        for message in run:
+            self.expect(message)
+        if not run:
+            self.expect(NOTHING)
+
+    def expect(self, item: Told | str) -> None:
+        expected: Told | str | None = self.reader.take()
+        if expected is None:
+            expected = NOTHING if self.reader.ended is None else OVER
+        note(f"subscriber {self.number} is given {shown(item)}")
+        if isinstance(item, Message):
+            assert item is expected, f"given {shown(item)}, and {shown(expected)} was next"
+        else:
+            assert item == expected, f"given {shown(item)}, and {shown(expected)} was next"
+
+    def check(self) -> None:
+        cursor, reader = self.cursor, self.reader
+        accounts = (cursor.published, cursor.received, cursor.lost, cursor.waiting)
+        assert accounts[0] == sum(accounts[1:])
+        assert accounts == reader.accounts(), f"published, received, lost, waiting {accounts} of {self.number}"
+        assert cursor.last == reader.position
+        assert cursor.ended == ("slow" if reader.ended == "slow" else reader.ended)
+        assert cursor.slow == (reader.ended == "slow")
+
+
+def shown(item: object) -> str:
+    return f"message {item.seq}" if isinstance(item, Message) else str(item)
+
+
+class LogMachine(RuleBasedStateMachine):
+    """One log. ``kinds`` are the policies of its subscribers."""
+
+    kinds: ClassVar[list[Options]] = choices.every_kind()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000_000.0
+        self.subscribers: list[Subscriber] = []
+        self.restore = shorten(512, 65536, 4096)
+
+    @initialize(
+        retention=choices.retentions,
+        slack=st.sampled_from([1, 3, 512]),
+        tail=st.sampled_from([0, 2, 65536]),
+        longest=st.sampled_from([2, 5, 4096]),
+        looks=st.booleans(),
+    )
+    def begin(self, retention: Retention, slack: int, tail: int, longest: int, looks: bool) -> None:
+        shorten(slack, tail, longest)
+        self.looks = looks
+        self.longest = longest
+        self.log = Log("a", "epoch", retention, 1)
+        self.shelf = Shelf(retention, "epoch")
+
+    def teardown(self) -> None:
+        self.restore()
+
+    # -- what can happen
+
+    @rule(contents=choices.bursts)
+    def publish(self, contents: list[str]) -> None:
+        for content in contents:
+            message = Message(content, "a", self.log.end, 1, self.now)
+            full = {c.options.overflow for c in self.log.gates if c.is_full(message.size)}
+            assert full == self.shelf.refusal(message)
+            if not full:
+                self.log.append(message, self.now)
+                self.shelf.publish(message, self.now)
+
+    @rule(seconds=choices.seconds)
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(retention=choices.retentions)
+    def retain(self, retention: Retention) -> None:
+        self.shelf.expire(self.now)
+        self.log.retain(retention)
+        self.log.trim(self.now)
+        self.shelf.retention = retention
+        self.shelf.expire(self.now)
+
+    @precondition(lambda self: len(self.subscribers) < 5)
+    @rule(data=st.data(), start=st.integers(-3, 12), walks=st.booleans())
+    def subscribe(self, data: st.DataObject, start: int, walks: bool) -> None:
+        options = data.draw(choices.options(self.kinds))
+        self.join(options, self.start_of(start), walks)
+
+    def start_of(self, number: int) -> Any:
+        """One of the starts; as the model wants a time, a float."""
+        if number <= -2:
+            return "earliest" if number == -2 else Position(2, "another epoch")
+        if number <= 0:
+            return "new"
+        if number <= 4:
+            return (1, 3, 8, 1000)[number - 1]
+        if number <= 8:
+            back = (1, 4, 9, -3)[number - 5]
+            return Position(max(0, self.log.end - 1 - back), "epoch")
+        return ((0.0, 1.0, 3.0, 60.0)[number - 9],)
+
+    def join(self, options: Options, start: Any, walks: bool) -> Subscriber:
+        from datetime import UTC, datetime, timedelta
+
+        asked = start
+        if isinstance(start, tuple):
+            asked = timedelta(seconds=start[0])
+            if walks:  # as good as any other coin
+                start = self.now - start[0]
+                asked = datetime.fromtimestamp(start, UTC)
+        place = find(self.log, asked, self.now)
+        assert place == self.shelf.find(start, self.now), f"start={asked}"
+        cursor = Cursor(self.log, options, *place)
+        reader = self.shelf.subscribe(options, *place, self.longest)
+        subscriber = Subscriber(len(self.subscribers), cursor, reader, walks)
+        self.subscribers.append(subscriber)
+        return subscriber
+
+    @precondition(lambda self: self.subscribers)
+    @rule(who=st.integers(0, 4), way=st.sampled_from(["take", "load", "loop", "loop"]), count=st.integers(1, 9))
+    def receive(self, who: int, way: str, count: int) -> None:
+        subscriber = self.subscribers[who % len(self.subscribers)]
+        for _ in range(count):
+            if not subscriber.receive(way):
+                break
+
+    @precondition(lambda self: self.subscribers)
+    @rule(who=st.integers(0, 4), events=st.lists(st.one_of(st.none(), choices.contents), min_size=2, max_size=12))
+    def iterate(self, who: int, events: list[str | None]) -> None:
+        """Publish in the middle of a loop."""
+        for content in events:
+            if content is None:
+                self.receive(who, "loop", 1)
+            else:
+                self.publish([content])
+
+    @precondition(lambda self: self.subscribers)
+    @rule(who=st.integers(0, 4), limit=st.sampled_from([1, 2, 5, 4096]))
+    def receive_many(self, who: int, limit: int) -> None:
+        self.subscribers[who % len(self.subscribers)].receive_many(limit)
+
+    @precondition(lambda self: self.subscribers)
+    @rule(who=st.integers(0, 4), why=st.sampled_from(["closed", "removed", "slow", "stop", "leave"]))
+    def end(self, who: int, why: str) -> None:
+        subscriber = self.subscribers[who % len(self.subscribers)]
+        cursor, reader = subscriber.cursor, subscriber.reader
+        if why == "slow":
+            if cursor.options.overflow == "block":
+                cursor.end("slow", slow=True)
+                reader.end("slow")
+        elif why == "leave":
+            cursor.end("closed")
+            cursor.stop()
+            reader.end("closed")
+            reader.stop()
+            subscriber.check()
+            self.subscribers.remove(subscriber)
+            assert cursor not in self.log.cursors
+            assert cursor not in self.log.walkers
+            assert cursor not in self.log.gates
+        elif why == "stop":
+            if reader.ended is not None:
+                cursor.stop()
+                reader.stop()
+        else:
+            cursor.end(why)
+            reader.end(why)
+
+    @precondition(lambda self: self.subscribers)
+    @rule(who=st.integers(0, 4))
+    def resume(self, who: int) -> None:
+        """Who begins again where another stands is given all that is kept after it, or told first that it is gone."""
+        old = self.subscribers[who % len(self.subscribers)]
+        position = Position(old.cursor.last, "epoch")
+        new = self.join(Options("drop_newest", report_lost=True), position, walks=False)
+        given: list[int] = []
+        while (item := new.by_load()) is not NOTHING:
+            new.expect(item)
+            given += range(item.first, item.last + 1) if isinstance(item, Lost) else [item.seq]
+        assert given == list(range(position.seq + 1, self.log.end))
+        new.cursor.end("closed")
+        new.reader.end("closed")
+        self.subscribers.remove(new)
+
+    # -- what always holds
+
+    @invariant()
+    def log_is_as_the_model_has_it(self) -> None:
+        if not hasattr(self, "log"):
+            return
+        log, shelf = self.log, self.shelf
+        assert log.base + len(log.messages) == log.end
+        if shelf.retention.age is not None or self.looks:
+            shelf.expire(self.now)
+            assert log.keep(self.now) == shelf.first
+            assert list(log.history(self.now)) == [a.message for a in shelf.kept]
+            assert log.slice(log.first, log.end) == tuple(a.message for a in shelf.kept)
+
+    @invariant()
+    def accounts_are_as_the_model_has_them(self) -> None:
+        # Looking makes a cursor work out what it had put off, so half of the runs look only now and then.
+        if hasattr(self, "log") and self.looks:
+            self.look()
+
+    @rule()
+    def look(self) -> None:
+        for subscriber in self.subscribers:
+            subscriber.check()
+
+    @rule()
+    def empty(self) -> None:
+        """All subscribers take all they can."""
+        for number, subscriber in enumerate(self.subscribers):
+            while subscriber.receive(("take", "load", "loop")[number % 3]):
+                pass
+            subscriber.check()
+
+
+def shorten(slack: int, tail: int, longest: int) -> Callable[[], None]:
+    """Do for few messages what the kernel does once for many, so that it is met; what is returned undoes it."""
+    log, cursor, overflow = telex.log, telex.cursor, telex.overflow
+    before = (log._SLACK, log._BYTES_SLACK, overflow.LONGEST_TAIL, cursor.LONGEST_SEGMENT)
+
+    def put(slack: int, bytes_slack: int, tail: int, longest: int) -> None:
+        log._SLACK, log._BYTES_SLACK, overflow.LONGEST_TAIL, cursor.LONGEST_SEGMENT = slack, bytes_slack, tail, longest
+        overflow.Policy.longest = overflow.Fail.longest = longest
+
+    put(slack, min(slack, 16), tail, longest)
+    return lambda: put(*before)
