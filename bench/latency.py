@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from statistics import median
 from time import perf_counter
 
 from bench.peers import CONTENT
 from bench.question import Contestant, Question
 from bench.worker import run
 
-SECONDS = 0.05
+SECONDS = 0.04
 CHUNK = 500
-# As in bench/fanout.py: the best of so many slices.
-SLICES = 4
+# As in bench/fanout.py: the median of so many slices.
+SLICES = 5
 
 QUESTION = Question(
     name="latency",
@@ -52,10 +53,10 @@ def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
 
 
 async def _paced(step: Step, seconds: float) -> float:
-    """The mean time of ``step``, in microseconds, in the best slice, after some that are not timed."""
+    """The mean time of ``step``, in microseconds, the median of some slices, after some that are not timed."""
     for _ in range(100):
         await step()
-    return min([await _slice(step, seconds) for _ in range(SLICES if seconds else 1)])
+    return median([await _slice(step, seconds) for _ in range(SLICES if seconds else 1)])
 
 
 async def _slice(step: Step, seconds: float) -> float:

@@ -117,7 +117,7 @@ def _introduction(about: dict[str, object]) -> str:
     return (
         f"# Results\n\n{warning}"
         "Contestants take turns, each in a fresh process every round, all on the same kind of event loop. A ratio is "
-        "made round by round, of the best of a few slices on both sides; the tables show medians over the rounds, and "
+        "made round by round, of the median of five slices on both sides; the tables show medians over the rounds, and "
         "the lowest and highest in brackets. Made by `make bench`."
         "\n\n"
         f"{', '.join(f'{value}' for value in facts)}. {versions}."
