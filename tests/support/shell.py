@@ -1,0 +1,81 @@
+"""What tests of the asynchronous side share: time that is moved, and lists of what is left."""
+
+import asyncio
+import gc
+from collections.abc import Sized
+from typing import Any
+
+import telex
+from telex.topic import Topic
+from tests.support.leaks import DESCRIPTORS
+
+TURNS = 15
+"""More turns of the loop than anything in these tests needs to come to rest."""
+
+
+async def idle() -> None:
+    """Until nothing goes on by itself."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+class Clock:
+    """The clock of the running loop, an asyncio one: `forward` makes timers due without waiting for them."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._real = loop.time
+        self._ahead = 0.0
+        loop.time = self.time  # type: ignore[method-assign]  # of a loop that is this test's own
+
+    def time(self) -> float:
+        return self._real() + self._ahead
+
+    async def forward(self, seconds: float) -> None:
+        self._ahead += seconds
+        await idle()
+
+
+def left(hub: telex.Hub) -> dict[str, object]:
+    """All that could be left behind by something that ended: on the loop, in the system, and in every log of a hub."""
+    found: dict[str, object] = {
+        "tasks": sorted(task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}),
+        "timers": _timers(),
+        "descriptors": sorted(_descriptors()),
+    }
+    for topic in hub._topics.all():
+        found[topic.id] = left_in(topic)
+    return found
+
+
+def left_in(topic: Topic[Any]) -> dict[str, int]:
+    """What a topic's log holds of those who read it, wait for it and publish to it."""
+    log = topic._log
+    groups: dict[str, Sized] = {
+        "cursors": log.cursors,
+        "holders": log._holders,
+        "tails": log._tails,
+        "gates": log.gates,
+        "parked": log.parked,
+        "blocked": log.blocked,
+        "queue": topic._turnstile or (),
+    }
+    return {name: len(group) for name, group in groups.items()}
+
+
+def _timers() -> int:
+    """Timers that are due some time. asyncio keeps them in a heap; uvloop tells of none, so they are looked for."""
+    loop = asyncio.get_running_loop()
+    heap = getattr(loop, "_scheduled", None)
+    timers = heap if heap is not None else [it for it in gc.get_objects() if type(it).__name__ == "TimerHandle"]
+    return sum(not timer.cancelled() and timer.when() > loop.time() for timer in timers)
+
+
+def _descriptors() -> list[str]:
+    found = []
+    for entry in DESCRIPTORS.iterdir() if DESCRIPTORS.exists() else ():
+        try:
+            found.append(str(entry.readlink()))
+        except FileNotFoundError:  # the descriptor of the listing itself
+            continue
+    return found
