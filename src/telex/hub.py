@@ -20,7 +20,7 @@ from telex.handlers import Declaration
 from telex.log import Retention
 from telex.names import check_pattern
 from telex.router import Declaring, Router
-from telex.topic import Topic
+from telex.topic import NOT_OPEN, Topic
 from telex.topics import Topics
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Lifespan = Callable[["Hub"], AbstractAsyncContextManager[object]] | Callable[["Hub"], AsyncIterator[object]]
 
-NOT_OPEN = "its hub is not open yet: `async with hub:`"
 CLOSED = "its hub was closed; make another with telex.Hub()"
 
 
@@ -241,8 +240,13 @@ class Hub(Declaring):
 
 
 def _lifespan(given: Lifespan) -> Callable[[Hub], AbstractAsyncContextManager[object]]:
-    if not callable(given):
-        raise BadOption("lifespan", given, "it is a function of the hub, decorated with contextlib.asynccontextmanager")
+    if not callable(given) or inspect.iscoroutinefunction(given) or inspect.isgeneratorfunction(given):
+        raise BadOption(
+            "lifespan",
+            given,
+            "it is a function of the hub that yields once while the hub is open, `async def` and decorated with "
+            "contextlib.asynccontextmanager",
+        )
     if inspect.isasyncgenfunction(given):
         return asynccontextmanager(given)
     return given  # type: ignore[return-value]  # a function that returns a context manager

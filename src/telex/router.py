@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from telex.cursor import Overflow
 from telex.durations import Duration
-from telex.errors import BadHandler
+from telex.errors import BadHandler, BadOption
 from telex.handlers import Declaration, declare
 from telex.message import Message
 from telex.names import check_pattern
@@ -80,15 +80,28 @@ class Router(Declaring):
     def connect(self, declared: Callable[[Declaration], None], prefix: str = "") -> None:
         """Hand over all declarations, those made and those to come; what ``hub.include_router`` does."""
         checked = prefix and check_pattern(prefix)
+        if any(to == declared and under == checked for to, under in self._connected):
+            raise BadOption("router", self, "it was included here already; include it once, or with another prefix")
         for declaration in self.declarations:
             declared(declaration.under(checked))
         self._connected.append((declared, checked))
 
     def include_router(self, router: Router, prefix: str = "") -> None:
         """Take in another router, under this one's prefix and ``prefix``."""
+        if not isinstance(router, Router):
+            raise BadOption("router", router, "it is a telex.Router")
+        if self._leads_to(router):
+            raise BadOption("router", router, "it cannot include itself")
         router.connect(self._declared, ":".join(part for part in (self.prefix, prefix) if part))
+
+    def _leads_to(self, other: Router) -> bool:
+        owners = [getattr(declared, "__self__", None) for declared, _ in self._connected]
+        return self is other or any(isinstance(owner, Router) and owner._leads_to(other) for owner in owners)
 
     def _declared(self, declaration: Declaration) -> None:
         super()._declared(declaration)
         for declared, prefix in self._connected:
             declared(declaration.under(prefix))
+
+    def __repr__(self) -> str:
+        return f"<Router {self.prefix!r}, {len(self.declarations)} declared>"

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import chain
 from threading import get_ident
 from time import time
-from typing import Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
 
 import msgspec
 
@@ -33,6 +33,10 @@ T = TypeVar("T")
 serving: ContextVar[object] = ContextVar("serving", default=None)
 """For whom the code that runs now works: set by handlers' tasks, and passed on to the tasks and threads they start."""
 Key = Callable[[Message[T]], object]
+NOT_OPEN = "its hub is not open yet: `async with hub:`"
+READ = (
+    "a topic is read by a subscription: `async with topic.subscribe() as inbox:` and then `async for message in inbox:`"
+)
 
 
 class TopicStatistics(msgspec.Struct, frozen=True):
@@ -78,7 +82,7 @@ class Topic(Generic[T]):
         self._thread = (
             0  # the one that runs the loop; asked for every message, since asking for the loop is a system call
         )
-        self._state: str = "its hub is not open"
+        self._state: str = NOT_OPEN
         self._served: object = None  # while the hub closes: what `serving` is for its handlers, who may still use it
         self._plain = False  # whether publishing is nothing but an append: the fast path
         self._turnstile: Turnstile | None = None
@@ -305,8 +309,8 @@ class Topic(Generic[T]):
 
     # -- what the hub does
 
-    def _open(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._thread, self._state = loop, get_ident(), ""
+    def _open(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        self._loop, self._thread, self._state = loop, thread, ""
         self._refresh()
 
     def _drain(self, state: str, served: object) -> None:
@@ -346,6 +350,19 @@ class Topic(Generic[T]):
 
     def _closed(self) -> Closed:
         return Closed(f"topic {self.id!r}", self._state)
+
+    # -- mistakes, told where they are made
+
+    def __aiter__(self) -> NoReturn:
+        raise BadOption("loop over", self.id, READ)
+
+    def __iter__(self) -> NoReturn:
+        raise BadOption("loop over", self.id, READ)
+
+    async def __aenter__(self) -> NoReturn:
+        raise BadOption("use of topic", self.id, READ)
+
+    async def __aexit__(self, *error: object) -> None: ...
 
     @property
     def type(self) -> Any:

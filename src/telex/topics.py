@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from heapq import merge
+from threading import get_ident
 from time import time
 from typing import Any
 
@@ -29,6 +30,7 @@ class Topics:
         self._rules: list[tuple[Pattern, Retention]] = []
         self._logs: dict[str, Log] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
         self._draining: tuple[str, object] | None = None
 
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
@@ -59,7 +61,7 @@ class Topics:
             self._topics[name] = topic
             self._link(topic)
         if self._loop is not None:
-            topic._open(self._loop)
+            topic._open(self._loop, self._thread)
         if self._draining is not None:
             topic._drain(*self._draining)
         return topic
@@ -110,9 +112,9 @@ class Topics:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on, publishing and subscribing work, in ``loop``."""
-        self._loop = loop
+        self._loop, self._thread = loop, get_ident()
         for topic in self.all():
-            topic._open(loop)
+            topic._open(loop, self._thread)
 
     def drain(self, state: str, served: object) -> None:
         """From now on only handlers work here, those for whom `telex.topic.serving` is ``served``."""
