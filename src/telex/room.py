@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from telex.errors import BufferFull, Closed, Timeout, WouldBlock
@@ -57,8 +57,9 @@ class Turnstile:
             where = logs[0].name if full is None else full.log.name
             raise WouldBlock(f"a subscriber to {where!r} with overflow='block' has no room")
 
-    async def wait(self, logs: Sequence[Log], size: int, timeout: float | None) -> Pass:
-        """Wait for its turn and for room in all of ``logs``, at most ``timeout`` seconds.
+    async def wait(self, logs: Sequence[Log], size: int, timeout: float | None, stored: Callable[[], bool]) -> Pass:
+        """Wait for its turn and for room in all of ``logs``, at most ``timeout`` seconds. No room is needed when the
+        message is ``stored``, since one before it in the queue had the same id.
 
         The caller publishes and then leaves by the `Pass`, without awaiting in between. A subscriber that has no room
         for the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull` as
@@ -74,7 +75,7 @@ class Turnstile:
                 if self._closed is not None:
                     raise Closed(*self._closed.args)
                 if self._queue[0] is waiter:
-                    full = full_gate(logs, size)
+                    full = None if stored() else full_gate(logs, size)
                     if full is None:
                         return Pass(self, waiter)
                     taken, give_up = patience.get(full, (-1, 0.0))

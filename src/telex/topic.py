@@ -116,7 +116,8 @@ class Topic(Generic[T]):
             self._turnstile = Turnstile()
         turnstile = self._turnstile
         logs = (self._log, *self._feeds)
-        with await turnstile.wait(logs, message.size if self._counts_bytes() else 0, limit):
+        size = message.size if self._counts_bytes() else 0
+        with await turnstile.wait(logs, size, limit, lambda: self._seen(message) is not None):
             return self._append(message)
 
     def publish_nowait(

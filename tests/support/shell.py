@@ -32,6 +32,7 @@ class Clock:
         return self._real() + self._ahead
 
     async def forward(self, seconds: float) -> None:
+        await idle()  # what was begun before begins before
         self._ahead += seconds
         await idle()
 
