@@ -93,7 +93,6 @@ class Cursor:
         "_told",
         "current",
         "ended",
-        "error",
         "limit",
         "live",
         "log",
@@ -113,7 +112,6 @@ class Cursor:
         self.limit: int = start
         self.live: int = 0  # numbers below were there before the cursor, and the buffer does not count them
         self.ended: str | None = None  # why nothing more is accepted
-        self.error: Exception | None = None  # ended by the subscriber's own key function
         self.segment: tuple[Message[Any], ...] = ()
         self.current: Rest = _NOTHING
         self._over = 0  # what is in `current` after the messages: 1 during a walk
@@ -444,11 +442,16 @@ class Cursor:
 
     def break_off(self, error: Exception) -> None:
         """End, because the subscriber's own function failed with ``error``, which the subscriber will be given."""
-        self.ended, self.error = "failed", error
+        self.ended, self.keyed().error = "failed", error
         self.skip(self.log.end)
         self._stopped, self.limit = self.log.end, NEVER
 
     # -- accounts
+
+    @property
+    def error(self) -> Exception | None:
+        """What the subscriber's own key function raised, which ended it."""
+        return self._later.error if isinstance(self._later, Runs) else None
 
     @property
     def slow(self) -> bool:

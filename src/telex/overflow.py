@@ -281,9 +281,10 @@ class BytesBlock(Block):
 class Runs:
     """The waiting of ``latest`` by key, oldest change first; in the place of a cursor's deque of runs."""
 
-    __slots__ = ("_key", "_runs")
+    __slots__ = ("_key", "_runs", "error")
 
     def __init__(self) -> None:
+        self.error: Exception | None = None  # what the function raised that makes the keys
         self._runs: dict[object, tuple[int, tuple[Message[Any], ...]]] = {}
         self._key: object = None  # of the one that was popped last
 
