@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
-from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -18,14 +17,16 @@ from telex import BufferFull, Closed, Hub, Lost, Message, Position, SlowSubscrib
 from telex.cursor import Options
 from telex.log import Retention
 from tests.unit.kernel import choices
-from tests.unit.kernel.machine import shorten, shown
-from tests.unit.kernel.model import Reader, Shelf, Told
+from tests.unit.kernel.machine import shorten
+from tests.unit.kernel.model import Reader, Shelf
+from tests.unit.kernel.taker import Subscriber
 
 T = TypeVar("T")
 TOPICS = ("a:1", "a:2", "b:1", "a:1:x")
 PATTERNS = ("a:*", "a:>", ">", "*:1")
-OVER = "it is over"
 WINDOW = 120.0
+topic_module: Any = telex.topic
+topics_module: Any = telex.topics
 
 
 def covers(pattern: str, name: str) -> bool:
@@ -40,66 +41,6 @@ def covers(pattern: str, name: str) -> bool:
     return covers(":".join(wanted[1:]), ":".join(given[1:]))
 
 
-class Subscriber:
-    """A subscription, what iterates it, and the model of it."""
-
-    def __init__(self, number: int, subscription: Any, reader: Reader) -> None:
-        self.number = number
-        self.subscription = subscription
-        self.reader = reader
-        self.batches: AsyncIterator[Any] | None = None
-        self.closed = False
-
-    def take(self, way: str, limit: int) -> Coroutine[Any, Any, Any]:
-        """What takes one thing, or one batch; it waits when nothing is there."""
-        return {"receive": self._receive, "many": self._many, "loop": self._loop, "batches": self._batches}[way](limit)
-
-    async def _receive(self, _: int) -> Any:
-        return await self.subscription.receive()
-
-    async def _many(self, limit: int) -> Any:
-        return await self.subscription.receive_many(limit)
-
-    async def _loop(self, _: int) -> Any:
-        async for item in self.subscription:
-            return item
-        return OVER
-
-    async def _batches(self, limit: int) -> Any:
-        if self.batches is None:
-            self.batches = self.subscription.batches(limit)
-        return await anext(self.batches, OVER)
-
-    def expect(self, given: object) -> None:
-        for item in given if isinstance(given, tuple) else (given,):
-            expected: Told | None = self.reader.take()
-            note(f"subscriber {self.number} is given {shown(item)}")
-            same = item is expected if isinstance(item, Message) else item == expected
-            assert same, f"given {shown(item)}, and {shown(expected)} was next"
-
-    def expect_end(self, error: Exception | None) -> None:
-        """It was given no more: ``error``, or the end of a loop."""
-        reader = self.reader
-        assert self.closed or (reader.peek() is None and reader.ended is not None)
-        if error is None:
-            assert self.closed or reader.ended in ("closed", "removed")
-        elif isinstance(error, SlowSubscriber):
-            assert reader.ended == "slow"
-            assert error.lost == reader.lost
-            reader.stop()
-        else:
-            assert isinstance(error, Closed)
-
-    def check(self) -> None:
-        reader, statistics = self.reader, self.subscription.statistics()
-        accounts = (statistics.published, statistics.received, statistics.lost, statistics.waiting)
-        assert accounts == reader.accounts(), f"published, received, lost, waiting {accounts} of {self.number}"
-        assert self.subscription.position == Position(reader.position, reader.shelf.epoch)
-        assert self.subscription.lost == reader.lost
-        assert self.subscription.waiting == len(reader.waiting)
-        assert statistics.ended == ("closed" if self.closed else reader.ended)
-
-
 class HubMachine(RuleBasedStateMachine):
     """One hub. ``kinds`` are the policies of its subscribers."""
 
@@ -109,8 +50,8 @@ class HubMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_000_000.0
         self.runner = asyncio.Runner()
-        self.clocks = telex.topic.time, telex.topics.time
-        telex.topic.time = telex.topics.time = lambda: self.now
+        self.clocks = topic_module.time, topics_module.time
+        topic_module.time = topics_module.time = lambda: self.now
         self.restore = shorten(512, 65536, 4096)
         self.hub = Hub()
         self.run(self.hub.__aenter__())
@@ -140,7 +81,7 @@ class HubMachine(RuleBasedStateMachine):
                 self.run(subscriber.subscription.aclose())
         finally:
             self.runner.close()
-            telex.topic.time, telex.topics.time = self.clocks
+            topic_module.time, topics_module.time = self.clocks
             self.restore()
 
     def run(self, awaitable: Awaitable[T]) -> T:
@@ -330,38 +271,29 @@ class HubMachine(RuleBasedStateMachine):
         name = next((n for n, shelf in self.shelves.items() if shelf is subscriber.reader.shelf), None)
         name = next((id for id in TOPICS if name is not None and covers(name, id)), None)
 
-        async def all() -> None:
-            for way, content in zip(ways, publishes, strict=False):
-                if subscriber.closed and way in ("loop", "batches"):
-                    continue  # a mistake, which is told where it is made
-                waits = subscriber.reader.peek() is None and subscriber.reader.ended is None
-                taking = asyncio.ensure_future(subscriber.take(way, limit))
-                if waits:
-                    await turns()
-                    assert not taking.done()
-                if waits and content is not None and name is not None:
-                    self.publish_one(name, content, None)
-                if waits and subscriber.reader.peek() is None and subscriber.reader.ended is None:
-                    await turns()
-                    taking.cancel()
-                try:
-                    given = await taking
-                except asyncio.CancelledError:
-                    subscriber.batches = None
-                except (Closed, SlowSubscriber) as error:
-                    subscriber.expect_end(error)
-                else:
-                    if given == OVER:
-                        subscriber.expect_end(None)
-                    else:
-                        assert way not in ("many", "batches") or 1 <= len(given) <= 4096
-                        subscriber.expect(given)
-                if not waits and content is not None and name is not None:
-                    self.publish_one(name, content, None)
-
         if name is not None:
             self.fed(name)
-        self.run(all())
+        self.run(self._take(subscriber, name, limit, list(zip(ways, publishes, strict=False))))
+
+    async def _take(
+        self, subscriber: Subscriber, name: str | None, limit: int, steps: list[tuple[str, str | None]]
+    ) -> None:
+        for way, content in steps:
+            if subscriber.closed and way in ("loop", "batches"):
+                continue  # a mistake, which is told where it is made
+            waits = subscriber.waits
+            taking = asyncio.ensure_future(subscriber.take(way, limit))
+            if waits:
+                await turns()
+                assert not taking.done()
+                if content is not None and name is not None:
+                    self.publish_one(name, content, None)
+                if subscriber.waits:
+                    await turns()
+                    taking.cancel()
+            await subscriber.compare(taking)
+            if not waits and content is not None and name is not None:
+                self.publish_one(name, content, None)
 
     @precondition(lambda self: self.subscribers)
     @rule(who=st.integers(0, 4), forget=st.booleans())

@@ -118,6 +118,7 @@ class Reader:
         self.options = options
         self.live = shelf.end  # numbers below are its backlog
         self.told = told
+        self.noticed: Lost | None = None  # a hole as it was when a batch ended there; it may be told so
         self.published = 0 if told is None else told.count
         self.lost = 0 if told is None else told.count
         self.gone: list[int] = []  # the numbers of what it missed
@@ -219,9 +220,12 @@ class Reader:
             return Lost(until - self.next, self.next, until - 1, "trimmed" if trimmed else "overflow")
         return self.waiting[0].message if self.waiting else None
 
-    def take(self) -> Told | None:
-        """One message or hole; None when nothing waits."""
-        item = self.peek()
+    def take(self, given: object = None) -> Told | None:
+        """One message or hole; None when nothing waits. ``given`` is what the kernel gave."""
+        item, noticed = self.peek(), self.noticed
+        self.noticed = None
+        if noticed is not None and noticed == given and isinstance(item, Lost) and item.first == noticed.first:
+            item = noticed  # the rest of the hole came after it was noticed, and is told as another
         if isinstance(item, Lost):
             if self.told is not None:
                 self.told = None

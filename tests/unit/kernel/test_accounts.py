@@ -1,26 +1,51 @@
 """For every subscriber, whatever happens: published = received + lost + waiting, in order, every hole told once."""
 
 import pytest
-from hypothesis import settings
-from hypothesis.stateful import run_state_machine_as_test
+from hypothesis import Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from telex.cursor import Options
+from tests.mutants import MUTANTS, Mutant, found_by
 from tests.unit.kernel.choices import every_kind, kind_id
 from tests.unit.kernel.hub_machine import HubMachine
 from tests.unit.kernel.machine import LogMachine
 
+PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
+
+
+@pytest.fixture(autouse=True)
+def a_failure_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failing run is made short for a minute, not for five, which would be longer than a test may take."""
+    monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 60)
+
+
+def examine(machine: type[RuleBasedStateMachine], kinds: list[Options], examples: int, steps: int) -> None:
+    chosen = type(machine.__name__, (machine,), {"kinds": kinds})
+    run_state_machine_as_test(
+        chosen, settings=settings(max_examples=examples, stateful_step_count=steps, phases=PHASES)
+    )
+
 
 @pytest.mark.parametrize("kind", every_kind(), ids=kind_id)
-def test_each_policy_alone(kind: Options) -> None:
-    class Machine(LogMachine):
-        kinds = [kind]
-
-    run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=25))
+@pytest.mark.parametrize("machine", [LogMachine, HubMachine])
+def test_a_policy_alone(machine: type[RuleBasedStateMachine], kind: Options) -> None:
+    examine(machine, [kind], examples=6, steps=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", every_kind(), ids=kind_id)
-def test_each_policy_through_a_hub(kind: Options) -> None:
-    class Machine(HubMachine):
-        kinds = [kind]
+@pytest.mark.parametrize("machine", [LogMachine, HubMachine])
+def test_a_policy_alone_at_length(machine: type[RuleBasedStateMachine], kind: Options) -> None:
+    examine(machine, [kind], examples=60, steps=30)
 
-    run_state_machine_as_test(Machine, settings=settings(max_examples=25, stateful_step_count=25))
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", [LogMachine, HubMachine])
+def test_policies_beside_each_other(machine: type[RuleBasedStateMachine]) -> None:
+    examine(machine, every_kind(), examples=150, steps=50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_bug_put_in_by_hand_is_found(mutant: Mutant) -> None:
+    assert found_by(mutant)

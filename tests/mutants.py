@@ -1,0 +1,247 @@
+"""Bugs put in by hand, to see that the property tests of the kernel find them: ``python -m tests.mutants``.
+
+Each is a change of one place of the source, made in a copy of it, against which the state machines run with a fixed
+seed. CONTRIBUTING.md lists what found which; ``python -m tests.mutants --table`` writes that list anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parent.parent
+SECONDS = 60.0
+"""The longest that one mutant may live."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    name: str
+    file: str
+    old: str
+    new: str
+    tells: str
+    """What goes wrong."""
+
+    def make(self, folder: Path) -> Path:
+        """A copy of the source with this bug in it."""
+        source = folder / "src"
+        shutil.copytree(REPOSITORY / "src" / "telex", source / "telex", ignore=shutil.ignore_patterns("__pycache__"))
+        file = source / "telex" / self.file
+        text = file.read_text()
+        assert text.count(self.old) == 1, f"{self.name}: {self.old!r} is in {self.file} {text.count(self.old)} times"
+        file.write_text(text.replace(self.old, self.new))
+        return source
+
+
+MUTANTS = (
+    Mutant(
+        "one too many fits",
+        "overflow.py",
+        "fits = cursor.open + max(0, cursor.options.buffer - cursor.fresh)\n        if end > fits:",
+        "fits = cursor.open + max(0, cursor.options.buffer + 1 - cursor.fresh)\n        if end > fits:",
+        "drop_newest keeps buffer + 1 messages",
+    ),
+    Mutant(
+        "a drop is not counted",
+        "cursor.py",
+        "        self._lost += count\n",
+        "",
+        "drop_oldest and latest lose messages that `lost` does not have",
+    ),
+    Mutant(
+        "nobody holds what is trimmed",
+        "log.py",
+        "if cursor.open < low:\n",
+        "if cursor.open < self.base:\n",
+        "a log lets go of what still waits for a subscriber",
+    ),
+    Mutant(
+        "a hole is told twice",
+        "cursor.py",
+        "hole, self._hole = self._hole, None",
+        "hole = self._hole",
+        "the same Lost comes again and again",
+    ),
+    Mutant(
+        "the limit is one too high",
+        "overflow.py",
+        "cursor.limit = max(fits, end)",
+        "cursor.limit = max(fits, end) + 1",
+        "one message more than fits is taken without a look",
+    ),
+    Mutant(
+        "a start behind what was trimmed",
+        "start.py",
+        "first, end = log.keep(now), log.end",
+        "first, end = log.base, log.end",
+        "who starts early is given what retention does not keep",
+    ),
+    Mutant(
+        "a position counts twice",
+        "start.py",
+        "wanted = max(1, position.seq + 1)",
+        "wanted = max(1, position.seq)",
+        "who resumes is given the last message again",
+    ),
+    Mutant(
+        "a pattern is fed topic by topic",
+        "topics.py",
+        "merge(*kept, key=lambda m: m._time)",
+        "[m for messages in kept for m in messages]",
+        "a pattern made later has what is kept in another order than it was published in",
+    ),
+    Mutant(
+        "a seal drops one",
+        "cursor.py",
+        "        run = self.log.slice(start, end)\n        if self._later is None:",
+        "        run = self.log.slice(start, end - 1)\n        if self._later is None:",
+        "the last message that is taken hold of is gone",
+    ),
+    Mutant(
+        "a tail is one too short",
+        "log.py",
+        "max(needed, self.end - max(self._tails.values()))",
+        "max(needed, self.end - max(self._tails.values()) + 1)",
+        "a log trims the oldest message that waits under drop_oldest",
+    ),
+    Mutant(
+        "what a key replaces is not lost",
+        "cursor.py",
+        "        else:\n            self._lost += 1\n",
+        "",
+        "latest by key forgets messages",
+    ),
+    Mutant(
+        "bytes are bounded one too low",
+        "overflow.py",
+        "if room > 0 and size <= free:",
+        "if room > 0 and size < free:",
+        "a message that just fits is dropped",
+    ),
+    Mutant(
+        "a walk is not told",
+        "log.py",
+        "if cursor.limit < self.end:\n",
+        "if cursor.limit < self.base:\n",
+        "async for goes through a shared run past what drop_oldest has dropped",
+    ),
+    Mutant(
+        "a gate is open one too long",
+        "overflow.py",
+        "return cursor.fresh + cursor.log.end - cursor.open >= cursor.options.buffer",
+        "return cursor.fresh + cursor.log.end - cursor.open > cursor.options.buffer",
+        "block and fail let one message too many in",
+    ),
+    Mutant(
+        "a position is past a told hole",
+        "cursor.py",
+        "and place > self._dropped else",
+        "else",
+        "who resumes after a told hole misses what the log still has of it",
+    ),
+    Mutant(
+        "an ended cursor seals nothing",
+        "cursor.py",
+        "        self.seal(self.log.end)\n        self.ended = ",
+        "        self.ended = ",
+        "what waits when a topic is removed is never given",
+    ),
+    Mutant(
+        "retention is off by one",
+        "log.py",
+        "first = max(first, end - retention.messages)",
+        "first = max(first, end - retention.messages - 1)",
+        "a log keeps one message too many",
+    ),
+    Mutant(
+        "a pattern's gates are not asked",
+        "topic.py",
+        "            turnstile.pass_nowait((self._log, *self._feeds), ",
+        "            turnstile.pass_nowait((self._log,), ",
+        "a full subscriber of a pattern does not stop a publisher",
+    ),
+    Mutant(
+        "an id is forgotten when its message is trimmed",
+        "log.py",
+        "            self.letting_go()\n",
+        "",
+        "the same id is stored twice within the window",
+    ),
+)
+
+
+def examine() -> int:
+    """Run the state machines against the telex that is imported; 1 and what was found when they fail."""
+    from hypothesis import HealthCheck, Phase, seed, settings
+    from hypothesis.stateful import run_state_machine_as_test
+
+    from tests.unit.kernel.choices import every_kind, kind_id
+    from tests.unit.kernel.hub_machine import HubMachine
+    from tests.unit.kernel.machine import LogMachine
+
+    few = settings(
+        max_examples=40,
+        stateful_step_count=30,
+        deadline=None,
+        database=None,
+        print_blob=False,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    for kind in every_kind():
+        for machine in (LogMachine, HubMachine):
+            Machine = seed(1)(type("Machine", (machine,), {"kinds": [kind]}))  # noqa: N806
+            try:
+                run_state_machine_as_test(Machine, settings=few)
+            except Exception as error:  # noqa: BLE001  # any is a find
+                said = (str(error) or type(error).__name__).partition("\n")[0]
+                print(f"{machine.__name__}, {kind_id(kind)}: {said}"[:150])
+                return 1
+    return 0
+
+
+def found_by(mutant: Mutant) -> str:
+    """What the machines say of a mutant; empty when they let it live."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = mutant.make(Path(folder))
+        run = subprocess.run(
+            [sys.executable, "-m", "tests.mutants", "--examine"],
+            cwd=REPOSITORY,
+            env={**os.environ, "PYTHONPATH": f"{source}{os.pathsep}{REPOSITORY}"},
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    assert run.returncode == 0 or run.stdout, run.stderr
+    return run.stdout.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Put bugs into the kernel and see that the property tests find them.")
+    parser.add_argument("--examine", action="store_true", help="run the machines against the telex that is imported")
+    parser.add_argument("--table", action="store_true", help="write the list for CONTRIBUTING.md")
+    options = parser.parse_args()
+    if options.examine:
+        return examine()
+    living = 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for mutant, finding in zip(MUTANTS, pool.map(found_by, MUTANTS), strict=True):
+            living += not finding
+            if options.table:
+                print(f"- {mutant.name} (`src/telex/{mutant.file}`): {mutant.tells}.\n  Found by {finding}")
+            else:
+                print(f"{'found' if finding else 'LIVES':6} {mutant.name}: {finding}", flush=True)
+    return living
+
+
+if __name__ == "__main__":
+    sys.exit(main())
