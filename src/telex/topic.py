@@ -150,12 +150,22 @@ class Topic(Generic[T]):
         self._check_open()
         if self._loop is None:
             raise self._closed()
-        publishing = self.publish(content, id=id, headers=headers)
+        returned: list[Future[Message[T]]] = []
+
+        async def publish() -> Message[T]:
+            # asyncio would pass the news on only after the first step of this task, which may be all of it.
+            if returned and returned[0].cancelled():
+                raise asyncio.CancelledError
+            return await self.publish(content, id=id, headers=headers)
+
+        publishing = publish()
         try:
-            return asyncio.run_coroutine_threadsafe(publishing, self._loop)
+            future = asyncio.run_coroutine_threadsafe(publishing, self._loop)
         except RuntimeError:  # the loop was closed, and the hub in it was not
             publishing.close()
             raise Closed(f"topic {self.id!r}", "the event loop of its hub has ended") from None
+        returned.append(future)
+        return future
 
     def _publish_with_care(self, content: T, id: str | None, headers: Mapping[str, str] | None) -> Message[T]:
         message = self._make(content, id, headers)
