@@ -12,7 +12,7 @@ Duration = float | str | timedelta
 """Seconds as a number, text such as ``"250ms"``, ``"10s"``, ``"5m"``, ``"24h"``, ``"7d"``, or a `timedelta`."""
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw])")
 _MEND = "give seconds, a timedelta, or text such as '250ms', '10s', '5m', '24h', '7d'"
 
 
@@ -30,7 +30,10 @@ def seconds(value: Duration, option: str = "duration") -> float:
             raise BadOption(option, value, _MEND)
         result = sum(float(number) * _UNITS[unit] for number, unit in parts)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        result = float(value)
+        try:
+            result = float(value)
+        except OverflowError:
+            result = math.inf
     else:
         raise BadOption(option, value, _MEND)
     if not math.isfinite(result) or result < 0:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from time import time
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NoReturn, TypeVar
+from unicodedata import category
 from uuid import UUID
 
 import msgspec
@@ -17,6 +18,7 @@ from telex.errors import BadOption
 from telex.names import check_topic
 
 T = TypeVar("T")
+_FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line ends
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Reason = Literal["overflow", "trimmed", "epoch", "ahead"]
@@ -188,7 +190,7 @@ class Position(msgspec.Struct, frozen=True):
     @classmethod
     def parse(cls, text: str) -> Position:
         """The position that ``str(position)`` wrote. Raises `BadOption` when it is none."""
-        epoch, colon, number = text.rpartition(":")
+        epoch, colon, number = text.rpartition(":") if isinstance(text, str) else ("", "", "")
         if not colon or not epoch or not (number.isascii() and number.isdigit()) or len(number) > 19:
             raise BadOption("position", text, "a position is 'epoch:seq', as str(position) writes it")
         return cls(int(number), epoch)
@@ -204,7 +206,8 @@ def uuid7_text(counter: int, moment: float) -> str:
     cost nothing until they are read. They are unique and in the order of publishing; they are no secrets.
     """
     high, low = counter >> 62 & 0xFFF, counter & 0x3FFF_FFFF_FFFF_FFFF
-    number = f"{int(moment * 1000) << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low:032x}"
+    milliseconds = round(moment * 1_000_000) // 1000  # as `timestamp` has them
+    number = f"{milliseconds << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low:032x}"
     return f"{number[:8]}-{number[8:12]}-{number[12:16]}-{number[16:20]}-{number[20:]}"
 
 
@@ -240,7 +243,7 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
             raise BadOption("headers", {name: value}, "names and values of headers are text; write str(value)")
         if not name or not name.isprintable() or any(c in name for c in " :"):
             raise BadOption("headers", name, "a header's name is printable text without spaces and colons")
-        if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        if not value.isprintable() and any(category(c) in _FORBIDDEN for c in value):
             raise BadOption("headers", {name: value}, "a header's value holds no control characters or line ends")
     if len({name.lower() for name in headers}) < len(headers):
         raise BadOption("headers", dict(headers), "two names differ only in case; keep one of them")
