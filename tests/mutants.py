@@ -51,7 +51,7 @@ MUTANTS = (
     ),
     Mutant(
         "a drop is not counted",
-        "cursor.py",
+        "holdings.py",
         "        self._lost += count\n",
         "",
         "drop_oldest and latest lose messages that `lost` does not have",
@@ -100,7 +100,7 @@ MUTANTS = (
     ),
     Mutant(
         "a seal drops one",
-        "cursor.py",
+        "holdings.py",
         "        run = self.log.slice(start, end)\n        if self._later is None:",
         "        run = self.log.slice(start, end - 1)\n        if self._later is None:",
         "the last message that is taken hold of is gone",
@@ -114,7 +114,7 @@ MUTANTS = (
     ),
     Mutant(
         "what a key replaces is not lost",
-        "cursor.py",
+        "holdings.py",
         "        else:\n            self._lost += 1\n",
         "",
         "latest by key forgets messages",
@@ -142,7 +142,7 @@ MUTANTS = (
     ),
     Mutant(
         "a position is past a told hole",
-        "cursor.py",
+        "holdings.py",
         "and place > self._dropped else",
         "else",
         "who resumes after a told hole misses what the log still has of it",

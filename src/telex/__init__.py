@@ -4,7 +4,7 @@ A topic is a log; a subscriber is a cursor. The map of the package, from the bot
 
 names, durations, errors, codec       what names, lengths of time, mistakes and content look like
 message                               Message, Lost, Position
-log, cursor, overflow                 the kernel: logs, places in them, and what happens to those who fall behind
+log, cursor, holdings, overflow       the kernel: logs, places in them, what waits there, and who falls behind
 subscription, wakeup, walk, room, start   the asynchronous shell around a cursor
 topic, dedup, topics                  a named log; ids that are stored once; all topics of a hub
 handlers, router, crew                decorated functions, where they are declared, and the tasks that call them
@@ -17,7 +17,6 @@ gateway, chat, cli                    the network's edge, the chat room, the pro
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from telex.crew import HandlerStatistics
-from telex.cursor import Overflow
 from telex.durations import Duration
 from telex.errors import (
     BadHandler,
@@ -33,6 +32,7 @@ from telex.errors import (
     WouldBlock,
     WrongThread,
 )
+from telex.holdings import Overflow
 from telex.hub import Hub, HubStatistics
 from telex.message import Lost, Message, Position
 from telex.names import Pattern

@@ -15,9 +15,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 
-from telex.cursor import Overflow
 from telex.durations import Duration
 from telex.errors import Closed, WrongThread
+from telex.holdings import Overflow
 from telex.hub import Hub as AsyncHub
 from telex.hub import HubStatistics, Lifespan
 from telex.message import Lost, Message, Position

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from telex.cursor import Options
 from telex.errors import BadHandler, BadName, BadOption
+from telex.holdings import Options
 from telex.message import Message
 from telex.names import check_pattern
 from telex.topic import check_options

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from telex.cursor import Overflow
 from telex.durations import Duration
 from telex.errors import BadHandler, BadOption
 from telex.handlers import Declaration, declare
+from telex.holdings import Overflow
 from telex.message import Message
 from telex.names import check_pattern
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cas
 
 import msgspec
 
-from telex.cursor import ASK, EMPTY, ENDED, HOLE, READY, Cursor, Options, Overflow
+from telex.cursor import ASK, EMPTY, ENDED, HOLE, READY, Cursor
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadOption, Closed, SlowSubscriber, Timeout, WouldBlock
+from telex.holdings import Options, Overflow
 from telex.message import Lost, Message, Position
 from telex.overflow import LONGEST_SEGMENT
 from telex.start import Start

@@ -16,10 +16,11 @@ from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
 import msgspec
 
 from telex.codec import Content
-from telex.cursor import Cursor, Options, Overflow
+from telex.cursor import Cursor
 from telex.dedup import Window
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadName, BadOption, Closed, WrongThread
+from telex.holdings import Options, Overflow
 from telex.log import Log
 from telex.message import Lost, Message, Position, check_headers, check_id
 from telex.names import is_pattern

@@ -16,7 +16,7 @@ PACKAGE = Path(FOUND.origin).parent
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec"),
-    ("cursor", "dedup", "log", "overflow", "start"),
+    ("holdings", "cursor", "dedup", "log", "overflow", "start"),
     ("room", "wakeup", "walk", "subscription"),
     ("topic",),
     # The hub is made of these; handlers name it where a function asks for it.

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from telex import Message
-from telex.cursor import Options, Overflow
+from telex.holdings import Options, Overflow
 from telex.log import Retention
 
 BY_COUNT: tuple[Overflow, ...] = ("drop_newest", "drop_oldest", "latest", "block", "fail", "close", "catch_up")

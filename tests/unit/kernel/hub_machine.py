@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 import telex.topic
 import telex.topics
 from telex import BufferFull, Closed, Hub, Lost, Message, Position, SlowSubscriber, WouldBlock
-from telex.cursor import Options
+from telex.holdings import Options
 from telex.log import Retention
 from tests.unit.kernel import choices
 from tests.unit.kernel.machine import shorten

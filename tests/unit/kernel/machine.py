@@ -14,7 +14,8 @@ import telex.cursor
 import telex.log
 import telex.overflow
 from telex import Lost, Message, Position
-from telex.cursor import Cursor, Options, State
+from telex.cursor import Cursor, State
+from telex.holdings import Options
 from telex.log import Log, Retention
 from telex.start import find
 from tests.unit.kernel import choices

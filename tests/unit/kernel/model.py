@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from telex import Lost, Message, Position
-from telex.cursor import Options
+from telex.holdings import Options
 from telex.log import Retention
 
 Told = Message[Any] | Lost
