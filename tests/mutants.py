@@ -96,7 +96,7 @@ MUTANTS = (
         "topics.py",
         "merge(*kept, key=lambda m: m._time)",
         "[m for messages in kept for m in messages]",
-        "a pattern made later has what is kept in another order than it was published in",
+        "a pattern made later has what is kept in another order",
     ),
     Mutant(
         "a seal drops one",
@@ -237,7 +237,7 @@ def main() -> int:
         for mutant, finding in zip(MUTANTS, pool.map(found_by, MUTANTS), strict=True):
             living += not finding
             if options.table:
-                print(f"- {mutant.name} (`src/telex/{mutant.file}`): {mutant.tells}.\n  Found by {finding}")
+                print(f"- {mutant.name.capitalize()} (`{mutant.file}`): {mutant.tells}.\n  {finding}.")
             else:
                 print(f"{'found' if finding else 'LIVES':6} {mutant.name}: {finding}", flush=True)
     return living

@@ -140,10 +140,11 @@ class Subscriber:
     def check(self) -> None:
         cursor, reader = self.cursor, self.reader
         accounts = (cursor.published, cursor.received, cursor.lost, cursor.waiting)
-        assert accounts[0] == sum(accounts[1:])
-        assert accounts == reader.accounts(), f"published, received, lost, waiting {accounts} of {self.number}"
-        assert cursor.last == reader.position
-        assert cursor.ended == ("slow" if reader.ended == "slow" else reader.ended)
+        published, received, lost, waiting = accounts
+        assert published == received + lost + waiting, f"{published} published = {received} + {lost} + {waiting}"
+        assert accounts == reader.accounts(), f"published, received, lost, waiting: {accounts}"
+        assert cursor.last == reader.position, f"position {cursor.last}, and the last received is {reader.position}"
+        assert cursor.ended == reader.ended, f"ended as {cursor.ended}"
         assert cursor.slow == (reader.ended == "slow")
 
 
@@ -186,7 +187,7 @@ class LogMachine(RuleBasedStateMachine):
         for content in contents:
             message = Message(content, "a", self.log.end, 1, self.now)
             full = {c.options.overflow for c in self.log.gates if c.is_full(message.size)}
-            assert full == self.shelf.refusal(message)
+            assert full == self.shelf.refusal(message), f"{full or 'nobody'} turns the publisher down"
             if not full:
                 self.log.append(message, self.now)
                 self.shelf.publish(message, self.now)
@@ -319,7 +320,7 @@ class LogMachine(RuleBasedStateMachine):
         assert log.base + len(log.messages) == log.end
         if shelf.retention.age is not None or self.looks:
             shelf.expire(self.now)
-            assert log.keep(self.now) == shelf.first
+            assert log.keep(self.now) == shelf.first, f"kept from {log.first}, not from {shelf.first}"
             assert list(log.history(self.now)) == [a.message for a in shelf.kept]
             assert log.slice(log.first, log.end) == tuple(a.message for a in shelf.kept)
 

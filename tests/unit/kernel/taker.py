@@ -70,7 +70,7 @@ class Subscriber:
     def check(self) -> None:
         reader, statistics = self.reader, self.subscription.statistics()
         accounts = (statistics.published, statistics.received, statistics.lost, statistics.waiting)
-        assert accounts == reader.accounts(), f"published, received, lost, waiting {accounts} of {self.number}"
+        assert accounts == reader.accounts(), f"published, received, lost, waiting: {accounts}"
         assert self.subscription.position == Position(reader.position, reader.shelf.epoch)
         assert self.subscription.lost == reader.lost
         assert self.subscription.waiting == len(reader.waiting)
