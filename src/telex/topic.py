@@ -275,6 +275,7 @@ class Topic(Generic[T]):
         return ReportingSubscription(self, options, start)
 
     def attach(self, options: Options, start: Start) -> Cursor:
+        """A cursor in the log: what a subscription asks for when it is entered. Raises `Closed`, `WrongThread`."""
         self._check_open()
         if get_ident() != self._thread or asyncio.get_running_loop() is not self._loop:
             raise WrongThread(f"subscribe to {self.id!r}")
