@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 import pytest
 import uuid_utils
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telex import BadName, BadOption, ContentError, Lost, Message, Position
@@ -117,6 +117,7 @@ def test_copies_and_pickles_are_equal() -> None:
 # -- JSON
 
 
+@settings(max_examples=50)
 @given(plain, moments, st.dictionaries(header_names.map(str.lower), st.text("aé ☃"), max_size=3), st.integers(0, 2**62))
 def test_json_and_back(content: object, moment: datetime, headers: dict[str, str], seq: int) -> None:
     message = Message.new(content, topic="a:é", seq=seq, timestamp=moment, headers=headers)
