@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
+from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from telex.durations import Duration
-from telex.errors import Closed, WrongThread
+from telex.errors import BadOption, Closed, WrongThread
 from telex.holdings import Overflow
 from telex.hub import Hub as AsyncHub
 from telex.hub import HubStatistics, Lifespan
@@ -58,15 +58,19 @@ class _Thread:
         if loop is None or not self._thread.is_alive():
             work.close()
             raise Closed("this hub", "it was closed; make another with telex.blocking.Hub()")
-        if threading.current_thread() is self._thread:
+        if self.is_current():
             work.close()
-            raise WrongThread("wait for a blocking hub in its own thread: in a handler use the async hub, and do that")
+            raise WrongThread("wait for the blocking hub")
         future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result()
         except BaseException:
             future.cancel()
             raise
+
+    def is_current(self) -> bool:
+        """Whether it is the caller's."""
+        return threading.current_thread() is self._thread
 
     def call(self, function: Callable[[], R]) -> R:
         """What a plain function returns or raises in there."""
@@ -121,6 +125,8 @@ class Hub:
         """Close the hub as ``aclose`` does, and end the thread. Twice is fine."""
         if self._thread is None:
             return
+        if self._thread.is_current():
+            raise WrongThread("close the blocking hub")
         try:
             with suppress(Closed):
                 self._thread.wait(self._hub.aclose())
@@ -138,6 +144,12 @@ class Hub:
             return self._hub.topic(id) if type is None else self._hub.topic(id, type)
 
         return Topic(self._open().call(get), self._open())
+
+    def __aenter__(self) -> NoReturn:
+        raise BadOption("use of the hub", self._hub.url, "enter it with `with`; `async with` is for telex.Hub")
+
+    def __aexit__(self, *error: object) -> NoReturn:
+        raise BadOption("use of the hub", self._hub.url, "enter it with `with`; `async with` is for telex.Hub")
 
     def topics(self, pattern: str = ">") -> list[str]:
         """The ids of all topics that fit, sorted."""
@@ -309,6 +321,23 @@ class Subscription(Generic[Item]):
         """Just after the last message that was handed over."""
         position = self._thread.call(lambda: self._subscription.position)
         return Position(position.seq - len(self._ahead), position.epoch)
+
+    def receive_many(self, limit: int = AHEAD, timeout: Duration | None = None) -> tuple[Item, ...]:
+        """All that waits, at least one and at most ``limit`` messages; as the coroutine of this name."""
+        if not self._ahead:
+            return self._thread.wait(self._subscription.receive_many(limit, timeout))
+        count = min(limit, len(self._ahead))
+        return tuple(self._ahead.popleft() for _ in range(count))
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be taken, those among them that iteration has fetched ahead."""
+        return len(self._ahead) + self._thread.call(lambda: self._subscription.waiting)
+
+    @property
+    def ended(self) -> str | None:
+        """None while messages may come, else why they do not: ``closed``, ``removed``, ``slow``, ``failed``."""
+        return self._thread.call(lambda: self._subscription.ended)
 
     @property
     def lost(self) -> int:

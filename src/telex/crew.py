@@ -15,7 +15,7 @@ from telex.errors import SlowSubscriber
 from telex.handlers import Declaration
 from telex.message import Lost, Message
 from telex.subscription import ReportingSubscription
-from telex.topic import serving
+from telex.topic import FAIR, serving
 
 if TYPE_CHECKING:
     from telex.hub import Hub
@@ -156,6 +156,9 @@ class Worker:
                 self.running -= 1
             if crew.progress is not None:
                 crew.progress.set()
+            if not (self.handled + self.failed) % FAIR:
+                # A handler whose own messages come back to it never runs dry; nothing is in its hands here.
+                await asyncio.sleep(0)
 
     def _takes(self, switch: Switch, message: Message[Any]) -> bool:
         takers = switch.takers(message.content.__class__)

@@ -101,7 +101,8 @@ class WrongThread(TelexError, RuntimeError):
     def __str__(self) -> str:
         return (
             f"cannot {self.operation} from here: a hub belongs to the event loop that opened it; "
-            "from another thread use topic.publish_threadsafe(...) or telex.blocking.Hub"
+            "from another thread use topic.publish_threadsafe(...) or telex.blocking.Hub, and in a handler "
+            "an argument `hub: telex.Hub`"
         )
 
 

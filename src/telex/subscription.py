@@ -228,8 +228,7 @@ class AnySubscription(Generic[T, Item]):
 
         A `Lost`, where one is told, comes alone. Subscribers that are at the same place are handed the same tuple.
         """
-        if limit < 1:
-            raise BadOption("limit", limit, "take at least one message")
+        _check_limit(limit)
         cursor = self._entered()
         deadline = _deadline(timeout)
         batch = self._take_many(cursor, limit)
@@ -243,8 +242,7 @@ class AnySubscription(Generic[T, Item]):
         """Iterate over what waits, as tuples of 1 to ``limit`` messages: for work that is cheaper in bulk. Ends as
         `async for`.
         """
-        if limit < 1:
-            raise BadOption("limit", limit, "take at least one message")
+        _check_limit(limit)
         self._entered()
         return _Batches(self, limit)
 
@@ -290,7 +288,9 @@ class AnySubscription(Generic[T, Item]):
     def _entered(self) -> Cursor:
         cursor = self._cursor
         if cursor is None:
-            raise Closed(self._name, "enter it first: `async with topic.subscribe(...) as inbox:`")
+            raise Closed(
+                self._name, "enter it first: `async with topic.subscribe(...) as inbox:` (in telex.blocking, `with`)"
+            )
         if self._closed:
             raise self._no_more(cursor)
         return cursor
@@ -411,12 +411,21 @@ class _Batches(Generic[Item]):
                 run = subscription._take_many(cursor, self._limit)
             if run:
                 return run  # type: ignore[no-any-return]
+            if seat.taken:
+                raise BadOption(
+                    "use of batches of", subscription.topic, "another task iterates them; call batches() once for each"
+                )
             log.parked[seat] = None
             try:
                 await seat
             except BaseException:
                 log.parked.pop(seat, None)
                 raise
+
+
+def _check_limit(limit: object) -> None:
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise BadOption("limit", limit, "it is how many messages are taken at most, at least 1")
 
 
 def _deadline(timeout: Duration | None) -> float | None:

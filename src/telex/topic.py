@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -19,7 +20,7 @@ from telex.codec import Content
 from telex.cursor import Cursor
 from telex.dedup import Window
 from telex.durations import Duration, optional_seconds, seconds
-from telex.errors import BadName, BadOption, Closed, WrongThread
+from telex.errors import BadName, BadOption, Closed, TelexError, WrongThread
 from telex.holdings import Options, Overflow
 from telex.log import Log
 from telex.message import Lost, Message, Position, check_headers, check_id
@@ -38,6 +39,10 @@ NOT_OPEN = "its hub is not open yet: `async with hub:`"
 READ = (
     "a topic is read by a subscription: `async with topic.subscribe() as inbox:` and then `async for message in inbox:`"
 )
+
+
+FAIR = 64
+"""How many messages `Topic.publish` appends without giving way to other tasks."""
 
 
 class TopicStatistics(msgspec.Struct, frozen=True):
@@ -103,11 +108,15 @@ class Topic(Generic[T]):
 
         ``id`` is made (UUIDv7) unless given; the same id again within the engine's window stores nothing and returns
         the message that is there. ``headers`` is text to text. Waits only for subscribers with ``overflow="block"``,
-        at most ``timeout`` seconds; cancelled or timed out while it waits, nothing was published.
+        at most ``timeout`` seconds; cancelled or timed out while it waits, nothing was published. At every 64th message
+        of the topic it lets other tasks run first, so that a loop that publishes cannot keep readers from reading.
 
         Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`.
         """
         limit = None if timeout is None else seconds(timeout, "timeout")
+        if not self._log.end % FAIR:
+            # Before anything is done, so that who is cancelled here has published nothing.
+            await asyncio.sleep(0)
         if not self._log.gates and (not self._feeds or not self._gated()) and not self._turnstile:
             return self.publish_nowait(content, id=id, headers=headers)
         message = self._make(content, id, headers)
@@ -146,11 +155,14 @@ class Topic(Generic[T]):
         """Publish from another thread than the hub's; the future's result is the message.
 
         Raises `Closed` when the hub is not open; what `publish` raises comes from the future. Cancelling the future
-        before the message is appended takes it back.
+        before the message is appended takes it back. In the hub's own thread it is `publish_nowait`, done when this
+        returns, since waiting for the future there would be waiting for oneself.
         """
         self._check_open()
         if self._loop is None:
             raise self._closed()
+        if get_ident() == self._thread and self._loop.is_running():
+            return _done(lambda: self.publish_nowait(content, id=id, headers=headers))
         returned: list[Future[Message[T]]] = []
 
         async def publish() -> Message[T]:
@@ -398,12 +410,27 @@ class _History(Generic[T]):
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
+    def __iter__(self) -> NoReturn:
+        raise BadOption("loop over history", "for", "it is iterated with `async for`")
+
+    def __await__(self) -> NoReturn:
+        raise BadOption("await of history", "await", "it is iterated: `[m async for m in topic.history()]`")
+
     async def __anext__(self) -> Any:
         if self._items is None:
             self._items = self._snapshot()
         for item in self._items:
             return item
         raise StopAsyncIteration
+
+
+def _done(publish: Callable[[], Message[T]]) -> Future[Message[T]]:
+    future: Future[Message[T]] = Future()
+    try:
+        future.set_result(publish())
+    except TelexError as error:
+        future.set_exception(error)
+    return future
 
 
 def check_options(
@@ -423,10 +450,12 @@ def check_options(
         raise BadOption("buffer_bytes", buffer_bytes, "it is how many bytes may wait, at least 1, or None")
     if key is not None and overflow != "latest":
         raise BadOption("key", key, "it goes with overflow='latest', which keeps the newest of each key")
-    if key is not None and not callable(key):
-        raise BadOption("key", key, "it is a function of the message, such as lambda m: m.content['user']")
+    if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
+        raise BadOption("key", key, "it is a function of the message, not async, such as lambda m: m.content['user']")
+    if not isinstance(report_lost, bool):
+        raise BadOption("report_lost", report_lost, "it is True or False")
     patience = seconds(block_timeout, "block_timeout")
-    options = Options(overflow, buffer, buffer_bytes, key, bool(report_lost), patience)
+    options = Options(overflow, buffer, buffer_bytes, key, report_lost, patience)
     return _USUAL if options == _USUAL else options  # most subscribers share one
 
 

@@ -44,6 +44,11 @@ class Seat:
         self._asyncio_future_blocking = True
         return repeat(self, 1)
 
+    @property
+    def taken(self) -> bool:
+        """Whether a task waits."""
+        return self._callback is not None
+
     def wake(self) -> None:
         """Let the task that waits, if any, take its next step in this turn of the loop."""
         callback, self._callback = self._callback, None

@@ -58,7 +58,8 @@ class Walk(Generic[Item]):
         if self._first is not None:
             self._first.close()
         elif not self.generator.ag_running:
-            # At a yield, closing it awaits nothing.
+            # A run that is walked ends here, too; and at a yield, closing the generator awaits nothing.
+            self._cursor.put_back()
             with suppress(StopIteration):
                 self.generator.aclose().send(None)
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import gc
-from collections.abc import Sized
-from typing import Any
+import threading
+from collections.abc import Callable, Sized
+from typing import Any, TypeVar
 
 import telex
 from telex.topic import Topic
 from tests.support.leaks import DESCRIPTORS
 
+T = TypeVar("T")
 TURNS = 15
 """More turns of the loop than anything in these tests needs to come to rest."""
 
@@ -17,6 +19,15 @@ async def idle() -> None:
     """Until nothing goes on by itself."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
+
+
+def in_a_thread(function: Callable[[], T]) -> T:
+    """What a function returns in another thread, while the loop of this one stands still."""
+    returned: list[T] = []
+    thread = threading.Thread(target=lambda: returned.append(function()))
+    thread.start()
+    thread.join()
+    return returned[0]
 
 
 class Clock:

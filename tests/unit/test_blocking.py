@@ -145,4 +145,42 @@ def test_waiting_for_the_hub_in_its_own_thread_is_refused() -> None:
     with hub:
         hub.topic("a").publish(1)
     assert len(problems) == 1
-    assert "its own thread" in str(problems[0])
+    assert "an argument `hub: telex.Hub`" in str(problems[0])
+
+
+def test_many_at_once_and_what_waits() -> None:
+    with telex.blocking.Hub() as hub, hub.topic("numbers").subscribe() as inbox:
+        for number in range(10):
+            hub.topic("numbers").publish(number)
+        assert inbox.waiting == 10
+        assert next(iter(inbox)).content == 0
+        assert inbox.waiting == 9
+        assert [m.content for m in inbox.receive_many(4)] == [1, 2, 3, 4]
+        assert [m.content for m in inbox.receive_many()] == [5, 6, 7, 8, 9]
+        assert inbox.ended is None
+        with pytest.raises(telex.Timeout):
+            inbox.receive_many(timeout=0.001)
+        hub.remove("numbers")
+        assert inbox.ended == "removed"
+
+
+def test_closing_in_a_handler_is_refused() -> None:
+    hub = telex.blocking.Hub()
+    problems: list[Exception] = []
+
+    @hub.on("a")
+    def handler(content: object) -> None:
+        try:
+            hub.close()
+        except telex.WrongThread as error:
+            problems.append(error)
+
+    with hub:
+        hub.topic("a").publish(1)
+    assert len(problems) == 1
+
+
+async def test_async_with_is_refused() -> None:
+    with pytest.raises(telex.BadOption, match="enter it with `with`"):
+        async with telex.blocking.Hub():
+            raise AssertionError("it was entered")

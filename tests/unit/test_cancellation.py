@@ -20,7 +20,7 @@ import pytest
 import telex
 from telex.engines.memory import MemoryEngine
 from telex.topic import Topic
-from tests.support.shell import Clock, idle, left
+from tests.support.shell import Clock, idle, in_a_thread, left
 
 pytestmark = pytest.mark.every_loop
 
@@ -364,7 +364,7 @@ async def reading(read: Reader, overflow: telex.Overflow, others: int) -> AsyncI
         assert not topic._log.walkers  # a loop that was left in the middle of a run was one as long as it could go on
 
 
-@pytest.mark.parametrize("others", [0, 2])
+@pytest.mark.parametrize("others", [0, 9])
 @pytest.mark.parametrize("overflow", OVERFLOWS)
 @pytest.mark.parametrize("read", READERS)
 async def test_receiving(read: Reader, overflow: telex.Overflow, others: int) -> None:
@@ -468,6 +468,34 @@ async def test_a_subscription_closed_by_another_task_ends_its_loop() -> None:
                 assert task.exception() is None
                 del task, inbox
                 assert left(hub) == before
+
+
+async def test_a_subscription_closed_in_the_middle_of_a_shared_run_is_closed_at_once() -> None:
+    async with telex.Hub() as hub, asyncio.TaskGroup() as group:
+        topic, before = hub.topic("a"), left(hub)
+        inboxes = [topic.subscribe() for _ in range(3)]
+        counts = [0, 0, 0]
+
+        async def read(number: int) -> None:
+            async with inboxes[number] as inbox:
+                async for _ in inbox:
+                    counts[number] += 1
+                    if counts[number] == 2 and number > 0:
+                        await inbox.aclose()
+                    elif counts[number] == 10:
+                        break
+
+        for number in range(3):
+            group.create_task(read(number))
+        await idle()
+        for number in range(10):
+            topic.publish_nowait(number)
+        await idle()
+        assert counts == [10, 2, 2]
+        assert inboxes[1].statistics() == inboxes[2].statistics()
+        assert (inboxes[1].waiting, inboxes[1].statistics().received, inboxes[1].lost) == (8, 2, 0)
+        assert left(hub) == before
+        assert not topic._log.walkers
 
 
 # -- publishing under `block`
@@ -685,7 +713,7 @@ async def test_cancelling_a_publisher_in_another_thread() -> None:
         async with topic.subscribe(overflow="block", buffer=1) as inbox:
             await topic.publish(1)
             before = left(hub)
-            future = topic.publish_threadsafe(2)
+            future = in_a_thread(lambda: topic.publish_threadsafe(2))
             await idle()
             assert left(hub) != before
             assert future.cancel()

@@ -236,6 +236,16 @@ async def test_a_key_function_that_fails_ends_its_handler_and_is_told_at_once(ca
     assert got == [{"user": "ann"}]
 
 
+async def test_a_handler_that_ends_while_the_hub_closes_does_not_hold_it_up() -> None:
+    hub = telex.Hub(close_timeout=3600)
+
+    @hub.on("a", overflow="latest", key=lambda message: message.content["user"])
+    def by_user(content: Any) -> None: ...
+
+    async with hub:
+        await hub.topic("a").publish("no user")
+
+
 # -- being slow
 
 

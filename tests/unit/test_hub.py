@@ -11,7 +11,7 @@ import pytest
 
 import telex
 from telex.engines.memory import MemoryEngine
-from tests.support.shell import Clock, idle
+from tests.support.shell import Clock, idle, in_a_thread
 
 moves_time = pytest.mark.parametrize("loop_name", ["asyncio"])  # whose clock can be moved
 
@@ -192,7 +192,8 @@ async def test_closing_lets_handlers_finish_and_what_they_lead_to(caplog: pytest
 
 async def test_what_a_handler_starts_may_use_the_closing_hub() -> None:
     hub, got = telex.Hub(), list[object]()
-    begun = asyncio.Event()
+    begun, refused_outside = asyncio.Event(), asyncio.Event()
+    made = list[telex.Topic[Any]]()
     hub.on("results")(got.append)
 
     @hub.on("a")
@@ -209,6 +210,9 @@ async def test_what_a_handler_starts_may_use_the_closing_hub() -> None:
         async with results.subscribe(start="earliest") as inbox:
             got.append((await inbox.receive()).content)
         got.append(await hub.topics())
+        made.append(hub.topic("made"))
+        await made[0].publish(1)
+        await refused_outside.wait()
         await hub.remove("results")
 
     async with hub:
@@ -219,7 +223,13 @@ async def test_what_a_handler_starts_may_use_the_closing_hub() -> None:
         for use in refused(hub):
             with pytest.raises(telex.Closed, match="was closed"):
                 await use()
+        while not made:
+            await idle()
+        with pytest.raises(telex.Closed, match="was closed"):
+            await made[0].publish(2)
+        refused_outside.set()
         await closing
+        assert made[0].statistics().published == 1
     assert sorted(it for it in got if isinstance(it, str)) == [
         *("by a task", "by a task"),
         *("by a thread", "under a timeout"),
@@ -277,7 +287,6 @@ async def test_closing_does_not_wait_for_messages_that_nobody_takes(caplog: pyte
     def handler(content: int) -> None: ...
 
     async with hub:
-        await hub.topic("a").publish(1)
         await hub.topic("a").publish("nobody takes this")
     assert hub.statistics().unhandled == 1
     assert warnings(caplog) == []
@@ -454,11 +463,11 @@ async def test_a_topic_made_in_another_thread_belongs_to_the_hub_s() -> None:
 async def test_cancelling_the_future_takes_it_back() -> None:
     async with telex.Hub() as hub:
         topic = hub.topic("a")
-        future = topic.publish_threadsafe(1)
+        future = in_a_thread(lambda: topic.publish_threadsafe(1))
         assert future.cancel()
         await idle()
         assert topic.statistics().published == 0
-        future = topic.publish_threadsafe(2)
+        future = in_a_thread(lambda: topic.publish_threadsafe(2))
         await idle()
         assert not future.cancel()
         assert future.result(0).content == 2

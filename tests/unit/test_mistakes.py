@@ -137,6 +137,18 @@ async def two_tasks_iterate(hub: telex.Hub) -> None:
             await asyncio.wait([other])
 
 
+async def two_tasks_share_batches(hub: telex.Hub) -> None:
+    async with hub.topic("chat").subscribe() as inbox:
+        batches = inbox.batches()
+        other = asyncio.create_task(first(batches))
+        await asyncio.sleep(0)
+        try:
+            await first(batches)
+        finally:
+            other.cancel()
+            await asyncio.wait([other])
+
+
 async def close_in_a_handler(hub: telex.Hub) -> None:
     problem: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
@@ -414,6 +426,7 @@ MISTAKES = [
     Mistake("`for` over a topic", loop_over_a_topic, telex.BadOption, ("topic.subscribe()", "async with")),
     Mistake("`async with` a topic", with_topic, telex.BadOption, ("topic.subscribe()", "async with")),
     Mistake("two tasks iterate one", two_tasks_iterate, telex.BadOption, ("another task", "subscribe once more")),
+    Mistake("two tasks share batches", two_tasks_share_batches, telex.BadOption, ("another task", "once for each")),
     Mistake("receive_nowait of nothing", receive_nowait, telex.WouldBlock, ("no message waits", "without _nowait")),
     Mistake("publish_nowait under block", publish_nowait_under_block, telex.WouldBlock, ("no room", "without _nowait")),
     Mistake("publishing to a full one", publish_under_fail, telex.BufferFull, ("nothing was published", "another")),

@@ -128,6 +128,19 @@ async def test_publishers_wait_for_all_subscribers_of_topic_and_patterns() -> No
             assert (await waiting).content == "again"
 
 
+async def test_a_small_message_does_not_overtake_a_large_one() -> None:
+    async with telex.Hub() as hub:
+        topic = hub.topic("a")
+        async with topic.subscribe(overflow="block", buffer_bytes=10) as inbox:
+            await topic.publish("12345678")
+            large, small = (asyncio.create_task(topic.publish(content)) for content in ("1234", "1"))
+            await idle()
+            assert not large.done()
+            assert not small.done()
+            contents(inbox)
+            assert [(await publisher).seq for publisher in (large, small)] == [2, 3]
+
+
 @moves_time
 async def test_the_slow_one_alone_is_closed_after_its_block_timeout(loop_name: str) -> None:
     async with telex.Hub() as hub:
@@ -263,5 +276,6 @@ async def test_the_same_id_twice_does_not_wait() -> None:
             both = [asyncio.create_task(topic.publish(number, id="y")) for number in (4, 5)]
             await idle()
             contents(inbox)
-            assert await both[0] is await both[1]
+            await idle()
+            assert both[0].result() is both[1].result()
             assert contents(inbox) == [4]
