@@ -136,6 +136,16 @@ async def test_a_union_and_one_of_its_types_are_both_called() -> None:
     assert [len(names) for names in got] == [2, 1]
 
 
+async def test_a_more_specific_type_may_be_declared_later() -> None:
+    async with telex.Hub() as hub:
+        got: list[str] = []
+        for declared in (object, int, bool):
+            hub.on(declared)(lambda content, name=declared.__name__: got.append(name))
+            await hub.topic("a").publish(True)
+            await idle()
+        assert got == ["object", "int", "bool"]
+
+
 async def test_type_and_pattern_both_have_to_fit() -> None:
     hub = telex.Hub()
     got: list[tuple[str, str, object]] = []

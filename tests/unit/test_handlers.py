@@ -246,6 +246,25 @@ async def test_a_handler_that_ends_while_the_hub_closes_does_not_hold_it_up() ->
         await hub.topic("a").publish("no user")
 
 
+async def test_a_handler_that_is_cancelled_from_outside_does_not_hold_up_closing() -> None:
+    hub = telex.Hub(close_timeout=3600)
+
+    @hub.on("a")
+    async def hangs(content: int) -> None:
+        await asyncio.Event().wait()
+
+    await hub.__aenter__()
+    for number in range(3):
+        await hub.topic("a").publish(number)
+    closing = asyncio.create_task(hub.aclose())
+    await idle()
+    assert not closing.done()
+    for task in asyncio.all_tasks():
+        if task.get_name().startswith("telex handler"):
+            task.cancel()
+    await closing
+
+
 # -- being slow
 
 
