@@ -17,6 +17,7 @@ from telex.message import Lost, Message
 from telex.overflow import LONGEST_SEGMENT, NEVER, Block, Policy, policy_for
 
 if TYPE_CHECKING:
+    from telex.holdings import Rest
     from telex.log import Log
 
 
@@ -44,6 +45,9 @@ class Cursor(Holdings):
     """
 
     __slots__ = ("_policy", "ended", "limit", "walks")
+    current: Rest
+    open: int
+    segment: tuple[Message[Any], ...]
 
     def __init__(self, log: Log, options: Options, start: int, told: Lost | None = None) -> None:
         """A cursor of ``log`` whose first message is ``start``; ``told`` is a hole before it, told whatever was
