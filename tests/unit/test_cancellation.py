@@ -192,6 +192,7 @@ async def opening(monkeypatch: pytest.MonkeyPatch, timeout: float | None = None)
     yield Scene(hub, work, engine.let_on, check=check)
 
 
+@pytest.mark.slow
 async def test_opening_and_closing_a_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     # Two steps of the engine, the lifespan, the body, two messages handled, the lifespan again, and what asyncio adds.
     assert await at_every_point(partial(opening, monkeypatch)) >= 7
@@ -652,6 +653,7 @@ async def after(step: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
     await step()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [False, True])
 async def test_closing(block: bool) -> None:
     assert await at_every_point(partial(closing, block)) >= 3
