@@ -33,7 +33,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Topics, chat rooms and handlers, from one process to a cluster.
+    """Topics, chat rooms and handlers, kept in the memory of one process and open to other programs over its server.
 
     \b
     Examples:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from telex.cli.exits import Exit, tell
-from telex.cli.options import Json
+from telex.cli.options import Json, duration
 
 
 def chat(
@@ -22,7 +22,8 @@ def chat(
         list[str] | None, typer.Option(metavar="ORIGIN", help="Another page that may connect: https://my.page")
     ] = None,
     grace: Annotated[
-        float, typer.Option(min=0.0, metavar="SECONDS", help="How long who lost the connection is still shown.")
+        float,
+        typer.Option(parser=duration, metavar="DURATION", help="How long who lost the connection is still shown."),
     ] = 5.0,
     json: Json = False,
 ) -> None:

@@ -53,6 +53,8 @@ class Gone(TelexError):
         self.reason = reason
 
     def __str__(self) -> str:
+        if self.code == CloseCode.TOO_LARGE:
+            return f"{self.url} ended the connection: the message is too large for it; split it"
         return f"{self.url} ended the connection: {self.reason or f'code {self.code}'}"
 
     @property
@@ -73,6 +75,7 @@ class Client:
         self._timeout = timeout
         self._unasked: deque[Reply] = deque()
         self._ref = 0
+        self._frame_bytes = 0
         self._socket: ClientConnection | None = None
         self._exits = ExitStack()
 
@@ -94,6 +97,7 @@ class Client:
             raise ConnectFailed(
                 self.url, f"it does not speak version {VERSION} of telex's protocol; use one version of telex"
             )
+        self._frame_bytes = hello.frame_bytes
         return self
 
     def __exit__(
@@ -160,8 +164,15 @@ class Client:
         from websockets.exceptions import ConnectionClosed
 
         assert self._socket is not None, "a client is entered before it is used"
+        data = msgspec.json.encode(frame)
+        if len(data) > self._frame_bytes:
+            # The server would end the connection.
+            problem = (
+                f"the message is {len(data)} bytes long, and {self.url} takes at most {self._frame_bytes}; split it"
+            )
+            raise Refused("too_large", problem)
         try:
-            self._socket.send(msgspec.json.encode(frame).decode())
+            self._socket.send(data.decode())
         except ConnectionClosed as error:
             raise self._gone(error) from None
 
@@ -185,9 +196,13 @@ class Client:
 
 def check_url(url: str) -> str:
     """The URL of a gateway: ``ws://host:port/ws``; the address of its page will do. Raises `BadOption`."""
-    parts = urlsplit(url if "://" in url else f"ws://{url}")
+    try:
+        parts = urlsplit(url if "://" in url else f"ws://{url}")
+        port_exists = parts.port != 0
+    except ValueError as error:
+        raise BadOption("server", url, f"{error}; give an address such as {DEFAULT_SERVER}") from None
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    if scheme not in {"ws", "wss"} or not parts.hostname:
+    if scheme not in {"ws", "wss"} or not parts.hostname or not port_exists:
         raise BadOption("server", url, f"give an address such as {DEFAULT_SERVER}")
     return f"{scheme}://{parts.netloc}{parts.path if parts.path.strip('/') else '/ws'}"
 
@@ -281,5 +296,8 @@ def _wait(attempt: int, deadline: float | None) -> float:
 
 def _status(status: int) -> str:
     if status == 403:
-        return "it does not let this program in; a chat room takes programs of its own machine alone"
+        return (
+            "it does not let this program in (HTTP status 403); is the path right? A chat room's is /ws, and it takes "
+            "programs of its own machine alone"
+        )
     return f"it answers with HTTP status {status}; is the path right? A chat room's is /ws"

@@ -15,17 +15,22 @@ def run(
     reload: Annotated[
         bool, typer.Option("--reload", help="Start again whenever a file of this folder changes.")
     ] = False,
-    workers: Annotated[int, typer.Option("--workers", "-w", min=1, metavar="N", help="Processes to run.")] = 1,
+    workers: Annotated[
+        int,
+        typer.Option(
+            "--workers", "-w", min=1, metavar="N", help="Processes to run; more than 1 is refused with memory://."
+        ),
+    ] = 1,
 ) -> None:
     """Run the handlers of a program until Ctrl-C or SIGTERM; what they are at is then finished.
 
-    The module is imported from the current folder. A worker that crashes is started again.
+    The module is imported from the current folder. With --reload, a process that crashes is started again. The engine
+    of this version, memory://, is one process's own, so a hub on it runs in one process.
 
     \b
     Examples:
       telex run shop:hub
       telex run shop.app:hub --reload
-      telex run shop:hub --workers 4
     """
     from telex.cli.program import Unusable, load, run_hub
     from telex.cli.supervisor import supervise
@@ -38,7 +43,10 @@ def run(
         if workers > 1:
             hub = load(program)
             if hub.url.startswith("memory:"):
-                tell("memory:// is one process's own: with --workers, give the hub a URL that processes share")
+                tell(
+                    "memory:// is one process's own, and this version has no engine that processes share: "
+                    "run it without --workers"
+                )
                 raise typer.Exit(Exit.USAGE)
         raise typer.Exit(supervise(program, workers, reload=reload))
     except Unusable as error:

@@ -10,7 +10,7 @@ import typer
 
 from telex.cli.client import Gone, follow
 from telex.cli.exits import Exit, tell
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server
+from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, duration
 from telex.gateway.protocol import LostFrame, Messages
 
 
@@ -23,7 +23,10 @@ def sub(
         ),
     ] = "new",
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many messages.")] = None,
-    timeout: Annotated[float | None, typer.Option(min=0.0, metavar="SECONDS", help="Stop after so long.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(parser=duration, metavar="DURATION", help="Stop after so long: seconds, or text such as 5m."),
+    ] = None,
     server: Server = DEFAULT_SERVER,
     connect_timeout: ConnectTimeout = 5.0,
     json: Json = False,
@@ -38,7 +41,7 @@ def sub(
       telex sub chatroom:lobby
       telex sub 'chatroom:*' --since 20
       telex sub orders:new --since earliest --json | jq .content
-      telex sub jobs:done --count 1 --timeout 60
+      telex sub jobs:done --count 1 --timeout 5m
     """
     from telex import Timeout
     from telex.gateway.protocol import parse_since

@@ -135,10 +135,11 @@ def check_handshake(peer: Peer, origins: Iterable[str] = (), hosts: Iterable[str
     if origin is None:
         if peer.on_this_machine:
             return None
-        return "an Origin header is needed from another machine; allow it with origins=['https://the.page']"
+        mend = "allow its page with origins=['https://the.page'] (telex chat --allow-origin)"
+        return f"an Origin header is needed from another machine; {mend}"
     if origin in set(origins) or _same_origin(origin, host, peer.scheme):
         return None
-    return f"the Origin {origin[:200]!r} is not allowed here; allow it with origins=[...]"
+    return f"the Origin {origin[:200]!r} is not allowed here; allow it with origins=[...] (telex chat --allow-origin)"
 
 
 def check_host(host: str, hosts: Iterable[str] = ()) -> str | None:
@@ -151,7 +152,7 @@ def check_host(host: str, hosts: Iterable[str] = ()) -> str | None:
     try:
         ipaddress.ip_address(name)
     except ValueError:
-        return f"the host name {name[:200]!r} is not allowed here; allow it with hosts=[...]"
+        return f"the host name {name[:200]!r} is not allowed here; allow it with hosts=[...] (telex chat --allow-host)"
     return None
 
 

@@ -25,7 +25,10 @@ class Refused(TelexError):
 
 
 class CloseCode(IntEnum):
-    """Why the gateway closed a connection. 3000 to 3499 and 1012 say "come back", 3500 to 3999 say "do not"."""
+    """Why the gateway closed a connection.
+
+    1011, 1012 and 3000 to 3499 say "come back"; 1003, 1009 and 3500 to 3999 say "do not".
+    """
 
     RESTART = 1012
     """The server stops or restarts."""

@@ -57,10 +57,31 @@ def test_the_same_id_is_stored_once(telex: Telex, topic: str) -> None:
     assert "#1" in telex("pub", topic, "a", "--id", "one").out
 
 
+def standard_input(data: bytes) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BytesIO(data))
+
+
+def test_a_line_that_is_no_text(telex: Telex, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", standard_input(b"a\n\n\xff\xfe\nb\n"))
+    ran = telex("pub", topic, "-")
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "line 3 of standard input is not UTF-8" in ran.err
+    read = telex("sub", topic, "--since", "earliest", "--timeout", "0.2", "--json")
+    assert [json.loads(line)["content"] for line in read.out.splitlines()] == ["a"]
+
+
+def test_a_message_that_is_too_large(telex: Telex, topic: str) -> None:
+    ran = telex("pub", topic, "x" * 70_000)
+    assert ran.code == 1
+    assert ran.err.count("\n") == 1
+    assert "takes at most 65536; split it" in ran.err
+
+
 def test_lines_of_standard_input(telex: Telex, topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # More than the gateway takes at once: what is refused for its rate is sent again.
     lines = [f"line {number}" for number in range(25)]
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines) + "\n\n"))
+    monkeypatch.setattr(sys, "stdin", standard_input("\n".join(lines).encode() + b"\n\n"))
     done = telex("pub", topic, "-")
     assert (done.code, done.out) == (0, "")
     read = telex("sub", topic, "--since", "earliest", "--count", "25", "--json")
@@ -111,7 +132,7 @@ def test_names_in_the_chat_room(telex: Telex) -> None:
 
 
 def test_timeouts(telex: Telex, topic: str) -> None:
-    assert telex("sub", topic, "--timeout", "0.05").code == 0
+    assert telex("sub", topic, "--timeout", "50ms").code == 0
     ran = telex("sub", topic, "--timeout", "0.05", "--count", "3")
     assert ran.code == 4
     assert ran.err == "telex: 0.05 s are over, and 3 of 3 messages have not come\n"
@@ -131,11 +152,21 @@ REFUSED = [
     (("sub", "a", "--count", "0"), 2, "--count"),
     (("topics", ">:a"), 2, "last token"),
     (("topics", "--server", "ftp://x"), 2, "ws://127.0.0.1:8000/ws"),
+    (("topics", "--server", "ws://127.0.0.1:99999/ws"), 2, "Port out of range"),
+    (("topics", "--server", "ws://127.0.0.1:0/ws"), 2, "ws://127.0.0.1:8000/ws"),
+    (("topics", "--server", "ws://[::1/ws"), 2, "ws://127.0.0.1:8000/ws"),
+    (("topics", "--connect-timeout", "0"), 2, "some time"),
+    (("sub", "a", "--timeout", "soon"), 2, "'5m'"),
+    (("sub", "a", "--timeout", "nan"), 2, "finite"),
+    (("pub", "a", "\udcff"), 2, "UTF-8"),
+    (("pub", "a", "b", "--header", "x=\udcff"), 2, "UTF-8"),
     (("shout",), 2, "No such command"),
 ]
 
 
-@pytest.mark.parametrize(("command", "code", "said"), REFUSED, ids=[" ".join(command) for command, _, _ in REFUSED])
+@pytest.mark.parametrize(
+    ("command", "code", "said"), REFUSED, ids=[ascii(" ".join(command)) for command, _, _ in REFUSED]
+)
 def test_refusals_name_the_mend(telex: Telex, command: tuple[str, ...], code: int, said: str) -> None:
     ran = telex(*command)
     assert ran.code == code
