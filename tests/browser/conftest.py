@@ -110,8 +110,10 @@ def enter(page: Page, name: str) -> None:
 
 def say(page: Page, text: str) -> None:
     """Type and send."""
-    page.get_by_label("Message", exact=True).fill(text)
-    page.get_by_label("Message", exact=True).press("Enter")
+    box = page.get_by_label("Message", exact=True)
+    box.fill(text)
+    box.press("Enter")
+    expect(box).to_have_value("")  # the page has taken it; what was not taken would be overwritten by the next
 
 
 @pytest.fixture
