@@ -1,0 +1,24 @@
+import asyncio
+
+import telex
+
+hub = telex.Hub(close_timeout=5)
+
+
+@hub.on("orders:new", overflow="block")  # who publishes waits rather than this handler miss an order
+async def price(order: dict[str, int], hub: telex.Hub) -> None:
+    await hub.topic("orders:priced").publish({**order, "price": order["count"] * 3})
+
+
+@hub.on("orders:priced", overflow="block")
+async def bill(message: telex.Message[dict[str, int]]) -> None:
+    print(message.topic, message.content)
+
+
+async def main() -> None:
+    async with hub:
+        await hub.topic("orders:new").publish({"count": 2})
+    # Closing has let the handlers finish what waited, and what they published meanwhile.
+
+
+asyncio.run(main())
