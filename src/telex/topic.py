@@ -117,6 +117,11 @@ class Topic(Generic[T]):
         if not self._log.end % FAIR:
             # Before anything is done, so that who is cancelled here has published nothing.
             await asyncio.sleep(0)
+        return await self._publish(content, id, headers, limit)
+
+    async def _publish(
+        self, content: T, id: str | None, headers: Mapping[str, str] | None, limit: float | None
+    ) -> Message[T]:
         if not self._log.gates and (not self._feeds or not self._gated()) and not self._turnstile:
             return self.publish_nowait(content, id=id, headers=headers)
         message = self._make(content, id, headers)
@@ -169,7 +174,8 @@ class Topic(Generic[T]):
             # asyncio would pass the news on only after the first step of this task, which may be all of it.
             if returned and returned[0].cancelled():
                 raise asyncio.CancelledError
-            return await self.publish(content, id=id, headers=headers)
+            # Without giving way: the next one that this thread published would overtake it.
+            return await self._publish(content, id, headers, None)
 
         publishing = publish()
         try:
