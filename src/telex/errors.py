@@ -189,6 +189,21 @@ class ConnectFailed(TelexError, ConnectionError):
         return f"cannot connect to {self.url}: {self.problem}"
 
 
+class EngineFailed(TelexError):
+    """The engine's, the disk's or the network's fault: what was asked was not done, and nothing of it was kept.
+
+    ``what`` says what was asked of which engine, ``problem`` what happened and what mends it.
+    """
+
+    def __init__(self, what: str, problem: str) -> None:
+        super().__init__(what, problem)
+        self.what = what
+        self.problem = problem
+
+    def __str__(self) -> str:
+        return f"{self.what} failed: {self.problem}"
+
+
 def _shown(value: object) -> str:
     """``repr``, cut so that an error never carries a whole payload."""
     text = repr(value)

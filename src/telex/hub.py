@@ -99,7 +99,7 @@ class Hub(Declaring):
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                await self._engine.open()
+                await self._engine.open(self._topics)
         except TimeoutError:
             if self._timeout is None or not limit.expired():
                 raise

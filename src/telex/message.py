@@ -44,6 +44,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     _headers: dict[str, str] | None = None
     _type: str | None = None
     _size: int = -1
+    _key: str | None = None
 
     @classmethod
     def new(
@@ -86,6 +87,11 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     def type(self) -> str:
         """The name of the content's type: ``"OrderPlaced"``, ``"str"``, ``"dict"``."""
         return type(self.content).__name__ if self._type is None else self._type
+
+    @property
+    def key(self) -> str | None:
+        """What its publisher gave as ``key=``: a group works on messages of one key one after the other."""
+        return self._key
 
     @property
     def size(self) -> int:
@@ -227,6 +233,14 @@ def check_id(id: object) -> str:
     if isinstance(id, str) and 0 < len(id) <= 255 and id.isprintable():
         return id
     raise BadOption("id", id, "an id is a UUID or 1 to 255 printable characters; leave it out to have one made")
+
+
+def place(message: Message[Any], seq: int, uid: int) -> None:
+    """Give a message that is being stored its number; ``uid`` is its log's, from which ids are made that no publisher
+    gave. For engines, before anybody else has seen it."""
+    msgspec.structs.force_setattr(message, "seq", seq)
+    if not isinstance(message._uid, str):
+        msgspec.structs.force_setattr(message, "_uid", uid)
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from heapq import merge
 from threading import get_ident
 from time import time
@@ -11,6 +12,7 @@ from typing import Any
 from telex.engines import Engine
 from telex.errors import BadName, BadOption
 from telex.log import Log, Retention
+from telex.message import Message
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.topic import Topic, serving
 
@@ -103,6 +105,31 @@ class Topics:
             if pattern.matches(name):
                 return retention
         return Retention()
+
+    # -- what the engine tells; see `telex.engines.Feed`
+
+    def wants(self, topic: str) -> bool:
+        """Whether a local log takes the messages of ``topic``."""
+        return topic in self._topics or any(pattern.matches(topic) for pattern, _, _ in self._patterns.values())
+
+    def content(self, data: object, topic: str, type: str | None) -> object:
+        """Plain data from outside as this program has it."""
+        return data
+
+    def take(self, messages: Sequence[Message[Any]]) -> None:
+        """Append what the engine keeps now to the local logs."""
+
+    def publish(self, message: Message[Any]) -> None:
+        """A delayed message is due."""
+
+    def removed(self, topic: str) -> None:
+        """Another process removed the topic."""
+
+    def stirred(self, topic: str | None = None) -> None:
+        """Groups that take from ``topic`` may have something to claim."""
+
+    def failed(self, error: Exception) -> None:
+        """The engine can go on no more."""
 
     # -- life
 

@@ -1,0 +1,34 @@
+"""Records: small values under a key, changed by compare-and-set alone."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A value and the number of the change that put it there."""
+
+    value: bytes
+    revision: int
+
+
+class Records(Protocol):
+    """What carries "run once", presence and the claims of triggers. Buckets and keys are text without NUL.
+
+    A revision is larger than any that the same key had before, also after it was deleted: it serves as a fencing token.
+    """
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        """The record, or None."""
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+        """Set it if its revision is still ``revision`` (0: if there is none). The new revision, or None when somebody
+        else was first."""
+
+    async def delete(self, bucket: str, key: str, revision: int) -> bool:
+        """Delete it if its revision is still ``revision``; whether it was."""
+
+    async def keys(self, bucket: str) -> list[str]:
+        """All keys of a bucket, sorted."""

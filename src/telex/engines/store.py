@@ -1,0 +1,81 @@
+"""`Store`: logs that are kept outside of the process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from telex.log import Log, Retention
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from telex.message import Lost, Message
+    from telex.start import Start
+
+R = TypeVar("R")
+
+
+class Store(Protocol):
+    """Logs that are kept outside of the process. Numbers are those of `Message.seq`, counted from 1 in each topic."""
+
+    async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        """Keep messages, all or none, in this order. Each gets its number by `telex.message.place`.
+
+        Returns when they are acknowledged, which is when they are kept as `Guarantees.durable` says, and after the feed
+        was given them. In the place of one whose id was published to its topic before stands the message that is kept.
+        Cancelled, it may have kept them. Raises `EngineFailed` when it did not keep them.
+        """
+
+    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+        """The kept messages of a topic from number ``first`` up to, not with, ``end``, in order: at most 1024 of them,
+        none when none is left. Numbers that retention took are left out. For a pattern there are no numbers: see
+        `read_pattern`."""
+
+    async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
+        """The last ``count`` kept messages of several topics together, in the order of their being kept."""
+
+    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
+        """The number of the first message to read for ``start``, as `telex.start.find` does it; ``now`` is seconds
+        since 1970."""
+
+    def head(self, log: Log) -> None:
+        """Set the end, base, epoch and uid of a local log that nothing was appended to yet."""
+
+    def end(self, topic: str) -> tuple[int, int]:
+        """The first number that is kept and the number that the next message will get, by what is known here."""
+
+    def topics(self) -> list[str]:
+        """The ids of all topics, those of other processes too, by what is known here."""
+
+    async def remove(self, topic: str) -> bool:
+        """Remove a topic with its messages; made anew, it counts in another epoch. Whether there was one."""
+
+    async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
+        """What the topics of each pattern keep. The rules are kept and hold for all processes; of two that fit a topic
+        the one that was set last holds. Setting a pattern's rule again replaces it."""
+
+
+class Transaction(Protocol):
+    """Messages that are published together or not at all, with what else is written where they are kept.
+
+    Left without an error it commits, and returns when that is acknowledged; left with one it rolls back, and nothing of
+    it was ever seen by anybody. While it is entered, other publishers may have to wait for it.
+    """
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    async def append(self, message: Message[Any]) -> Message[Any]:
+        """Keep a message when, and if, this commits. Its number is certain only then."""
+
+    async def run(self, function: Callable[[Any], R]) -> R:
+        """Call ``function`` with the engine's own connection (SQLite: a `sqlite3.Connection`), in the thread that it
+        belongs to, inside the transaction. Raises what it raises; `BadOption` for engines without a connection."""
+
+    async def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Execute one statement in the transaction; the rows that it returns."""
