@@ -101,8 +101,8 @@ MUTANTS = (
     Mutant(
         "a seal drops one",
         "holdings.py",
-        "        run = self.log.slice(start, end)\n        if self._later is None:",
-        "        run = self.log.slice(start, end - 1)\n        if self._later is None:",
+        "        run = self.log.slice(start, end)\n        self._deque()",
+        "        run = self.log.slice(start, end - 1)\n        self._deque()",
         "the last message that is taken hold of is gone",
     ),
     Mutant(

@@ -6,9 +6,9 @@ names, durations, errors, codec       what names, lengths of time, mistakes and 
 message                               Message, Lost, Position
 log, cursor, holdings, overflow       the kernel: logs, places in them, what waits there, and who falls behind
 subscription, wakeup, walk, room, start   the asynchronous shell around a cursor
-topic, dedup, topics                  a named log; ids that are stored once; all topics of a hub
+topic, history, dedup, topics         a named log; ids that are stored once; all topics of a hub
 handlers, router, crew                decorated functions, where they are declared, and the tasks that call them
-hub                                   all of it on one engine
+hub, transaction                      all of it on one engine
 engines                               where logs are kept
 blocking                              the same for programs that are not async
 gateway, chat, cli                    the network's edge, the chat room, the program
@@ -41,6 +41,7 @@ from telex.router import Router
 from telex.start import Start
 from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
 from telex.topic import Topic, TopicStatistics
+from telex.transaction import Transaction
 
 if _TYPE_CHECKING:
     from telex import blocking as blocking
@@ -75,6 +76,7 @@ __all__ = [
     "Timeout",
     "Topic",
     "TopicStatistics",
+    "Transaction",
     "WouldBlock",
     "WrongThread",
     "__version__",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from telex.holdings import Holdings, Options, through
+from telex.holdings import Far, Holdings, Options, through
 from telex.message import Lost, Message
 from telex.overflow import LONGEST_SEGMENT, NEVER, Block, Policy, policy_for
 
@@ -29,9 +29,10 @@ class State(Enum):
     EMPTY = "nothing waits"
     ENDED = "nothing waits, and nothing will"
     ASK = "`load` has to be asked"
+    FAR = "the store has to `supply` what comes next"
 
 
-READY, HOLE, EMPTY, ENDED, ASK = State.READY, State.HOLE, State.EMPTY, State.ENDED, State.ASK
+READY, HOLE, EMPTY, ENDED, ASK, FAR = State.READY, State.HOLE, State.EMPTY, State.ENDED, State.ASK, State.FAR
 
 
 class Cursor(Holdings):
@@ -83,7 +84,7 @@ class Cursor(Holdings):
                 self._told = Lost(last - hole + 1, hole, last, self._reason)
                 return HOLE
         if left:
-            return READY
+            return READY if left > 0 else FAR
         return EMPTY if self.ended is None else ENDED
 
     def take(self) -> Message[Any] | State:
@@ -197,8 +198,12 @@ class Cursor(Holdings):
         return segment if count == len(segment) else segment[start : start + count]
 
     def _advance(self) -> int:
-        """Put the next run in `current`; how many messages it has."""
+        """Put the next run in `current`; how many messages it has, -1 when the store has to bring it."""
         log, start = self.log, self.open
+        if start < log.base and log.remote and not self._later and self._stopped is None:
+            self.defer()
+        if self._later and self._later[0][1].__class__ is Far:
+            return -1
         if start == self._next and start == log.end and not self._later:
             return 0
         segment: tuple[Message[Any], ...] = ()
@@ -237,6 +242,14 @@ class Cursor(Holdings):
             self._resting = self.open
             self.open = NEVER
             self.limit = -1
+
+    def miss(self, count: int) -> None:
+        """The next ``count`` messages come to nobody here: retention took them from the store first."""
+        self.put_back()
+        self._policy.sync(self, self.log.end)
+        self.seal(self.log.end)
+        self.skip(self.log.end + count, "trimmed")
+        self.limit = -1
 
     def is_full(self, size: int) -> bool:
         """Whether a publisher has to wait, or to give up, before it adds a message of ``size`` bytes."""

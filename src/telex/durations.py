@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from telex.errors import BadOption
 
@@ -44,3 +44,16 @@ def seconds(value: Duration, option: str = "duration") -> float:
 def optional_seconds(value: Duration | None, option: str = "timeout") -> float | None:
     """The same, with None for "no bound"."""
     return None if value is None else seconds(value, option)
+
+
+def due(delay: Duration | None, at: datetime | None, now: float) -> float | None:
+    """When, in seconds since 1970, something is to happen that was asked for ``delay`` after ``now``, or ``at`` an
+    aware datetime; None when it was asked for neither. Raises `BadOption`.
+    """
+    if at is None:
+        return None if delay is None else now + seconds(delay, "delay")
+    if delay is not None:
+        raise BadOption("delay", delay, "give delay= or at=, not both")
+    if not isinstance(at, datetime) or at.tzinfo is None:
+        raise BadOption("at", at, "give an aware datetime, such as datetime.now(timezone.utc) + timedelta(hours=1)")
+    return at.timestamp()

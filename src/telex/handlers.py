@@ -17,7 +17,7 @@ from telex.errors import BadHandler, BadName, BadOption
 from telex.holdings import Options
 from telex.message import Message
 from telex.names import check_pattern
-from telex.topic import check_options
+from telex.options import check_options
 
 if TYPE_CHECKING:
     from telex.hub import Hub

@@ -17,7 +17,7 @@ from telex.message import Lost, Message, Reason
 from telex.overflow import Runs
 
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Protocol, Self
 
     from telex.log import Log
 
@@ -43,6 +43,22 @@ class Options(msgspec.Struct, frozen=True):
     key: Callable[[Message[Any]], object] | None = None
     report_lost: bool = False
     block_timeout: float = 30.0
+    timeout: float | None = None
+    """Bounds entering."""
+
+
+class Far(tuple[Message[Any], ...]):  # noqa: SLOT001  # a tuple subclass with a field has a dict
+    """A run of messages that a store has and this process does not have yet: it has a length and nothing in it."""
+
+    length: int
+
+    def __new__(cls, length: int) -> Self:
+        far = super().__new__(cls)
+        far.length = length
+        return far
+
+    def __len__(self) -> int:
+        return self.length
 
 
 class Holdings:
@@ -106,19 +122,66 @@ class Holdings:
 
     def seal(self, end: int) -> None:
         """Take hold of the messages from `open` up to, not with, ``end``."""
+        if self.open < self.log.base and self.log.remote:
+            self.defer()
         start = self.open
         if end <= start:
             return
         run = self.log.slice(start, end)
-        if self._later is None:
-            self._later = deque()
-        if not isinstance(self._later, deque):
-            raise AssertionError("a cursor with a key holds its messages by key")
-        self._later.append((start, run))
+        self._deque().append((start, run))
         self._later_count += len(run)
         if self.options.buffer_bytes is not None and start >= self.live:
             self._later_bytes += sum(m.size for m in run)
         self.open = end
+
+    def _deque(self) -> deque[tuple[int, tuple[Message[Any], ...]]]:
+        if self._later is None:
+            self._later = deque()
+        if not isinstance(self._later, deque):
+            raise AssertionError("a cursor with a key holds its messages by key")
+        return self._later
+
+    def defer(self) -> None:
+        """The messages from `open` on that the log does not have any more wait in its store, to be brought by
+        `supply`.
+        """
+        count = self.log.base - self.open
+        self._deque().append((self.open, Far(count)))
+        self._later_count += count
+        self.open = self.log.base
+
+    @property
+    def far(self) -> tuple[int, int] | None:
+        """The numbers, from the first up to, not with, the second, that the store has to bring before the next
+        take.
+        """
+        if not self.left and self._later and isinstance(self._later[0][1], Far):
+            start, run = self._later[0]
+            return start, start + len(run)
+        return None
+
+    def supply(self, start: int, end: int, messages: Iterable[Message[Any]]) -> None:
+        """The store has brought what is kept of the numbers from ``start`` up to, not with, ``end``: the others are
+        lost to retention. Of no account unless `far` begins there.
+        """
+        if self.far is None or self.far[0] != start or not isinstance(self._later, deque):
+            return
+        far = self._later.popleft()[1]
+        end = min(end, start + len(far))
+        runs: list[tuple[int, list[Message[Any]]]] = []
+        for message in messages:
+            if runs and message.seq == runs[-1][0] + len(runs[-1][1]):
+                runs[-1][1].append(message)
+            elif message.seq < end:
+                runs.append((message.seq, [message]))
+        missing = end - start - sum(len(run) for _, run in runs)
+        self._lost += missing
+        self._later_count -= missing
+        if missing:
+            self._reason = "trimmed"
+        if start + len(far) > end:
+            self._later.appendleft((end, Far(start + len(far) - end)))
+        self._later.extendleft((first, tuple(run)) for first, run in reversed(runs))
 
     def skip(self, end: int, reason: Reason = "overflow") -> None:
         """Lose the messages from `open` up to, not with, ``end``. `_advance` finds the hole."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -14,7 +15,7 @@ import msgspec
 
 from telex.crew import Crew, HandlerStatistics
 from telex.durations import Duration, optional_seconds, seconds
-from telex.engines import engine_for
+from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Timeout
 from telex.handlers import Declaration
 from telex.log import Retention
@@ -22,6 +23,7 @@ from telex.names import check_pattern
 from telex.router import Declaring, Router
 from telex.topic import NOT_OPEN, Topic
 from telex.topics import Topics
+from telex.transaction import Transaction
 
 if TYPE_CHECKING:
     from typing import Self
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Lifespan = Callable[["Hub"], AbstractAsyncContextManager[object]] | Callable[["Hub"], AsyncIterator[object]]
 
+logger: logging.Logger = logging.getLogger("telex")
 CLOSED = "its hub was closed; make another with telex.Hub()"
 
 
@@ -55,26 +58,28 @@ class Hub(Declaring):
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Engine | None = None,
         *,
         timeout: Duration | None = None,
         close_timeout: Duration = 10.0,
         lifespan: Lifespan | None = None,
     ) -> None:
         super().__init__("")
-        self.url: str = os.environ.get("TELEX_URL") or "memory://" if url is None else url
-        if not isinstance(self.url, str):
-            raise BadOption("url", url, "it is text such as 'memory://'")
+        given = os.environ.get("TELEX_URL") or "memory://" if url is None else url
+        self.url: str = given if isinstance(given, str) else type(given).__name__
+        if not isinstance(given, str) and not hasattr(given, "guarantees"):
+            raise BadOption("url", url, "it is text such as 'memory://', or an engine")
         self._timeout = optional_seconds(timeout, "timeout")
         self._close_timeout = seconds(close_timeout, "close_timeout")
         self._lifespan = None if lifespan is None else _lifespan(lifespan)
-        self._engine = engine_for(self.url)
+        self._engine: Engine = engine_for(given) if isinstance(given, str) else given
         self._topics = Topics(self._engine)
         self._crew = Crew(self)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
         self._state = NOT_OPEN
+        self._chores: set[asyncio.Task[None]] = set()  # what was asked for by a plain function and the engine has to do
 
     # -- life
 
@@ -96,10 +101,12 @@ class Hub(Declaring):
 
     async def _open(self) -> None:
         self._exits.push_async_callback(self._engine.close)
+        self._exits.push_async_callback(self._end_chores)
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
                 await self._engine.open(self._topics)
+                await self._topics.keep_rules()
         except TimeoutError:
             if self._timeout is None or not limit.expired():
                 raise
@@ -189,7 +196,7 @@ class Hub(Declaring):
         Raises `BadName`, also for a pattern; `Closed`.
         """
         self._check_open()
-        return self._topics.remove(id)
+        return await self._topics.remove(id)
 
     def retain(
         self, pattern: str, *, messages: int | None = None, age: Duration | None = None, bytes: int | None = None
@@ -203,7 +210,27 @@ class Hub(Declaring):
         for option, value in (("messages", messages), ("bytes", bytes)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise BadOption(option, value, "it is a number of at least 0, or None for no bound")
-        self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes))
+        if self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes)):
+            chore = asyncio.create_task(self._topics.keep_rules(), name="telex: tell the engine what is kept")
+            self._chores.add(chore)
+            chore.add_done_callback(self._chore_done)
+
+    def _chore_done(self, chore: asyncio.Task[None]) -> None:
+        self._chores.discard(chore)
+        if not chore.cancelled() and chore.exception() is not None:
+            logger.error("the engine was not told what is kept: %s", chore.exception())
+
+    async def _end_chores(self) -> None:
+        await asyncio.gather(*self._chores, return_exceptions=True)
+
+    def transaction(self) -> Transaction:
+        """Messages that are published together or not at all; on SQLite, together with rows of your own tables in the
+        same file: ``async with hub.transaction() as tx:``. See `telex.Transaction`.
+
+        Raises `BadOption` on an engine without transactions, `Closed`.
+        """
+        self._check_open()
+        return Transaction(self.topic, self._engine.transaction())
 
     # -- handlers
 
@@ -214,6 +241,8 @@ class Hub(Declaring):
         router.connect(self._declared, prefix)
 
     def _declared(self, declaration: Declaration) -> None:
+        for cls in declaration.types:
+            self._topics.know(cls)
         self.declarations.append(declaration)
         self._crew.add(declaration)
 

@@ -7,7 +7,7 @@ a pattern counts on its own, since the numbers of many topics meet there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +65,7 @@ class Log:
         "name",
         "parked",
         "read",
+        "remote",
         "retention",
         "room_made",
         "trim_at",
@@ -74,8 +75,11 @@ class Log:
         "walkers",
     )
 
-    def __init__(self, name: str, epoch: str, retention: Retention, uid: int) -> None:
-        """``uid`` is a random number of 74 bits, from which the ids of its messages are counted."""
+    def __init__(self, name: str, epoch: str, retention: Retention, uid: int, *, remote: bool = False) -> None:
+        """``uid`` is a random number of 74 bits, from which the ids of its messages are counted. A ``remote`` log has
+        only the last messages of one that a store keeps; what retention takes from it may be read again there.
+        """
+        self.remote: bool = remote
         self.name: str = name
         self.epoch: str = epoch
         self.uid: int = uid
@@ -208,6 +212,29 @@ class Log:
             self._shared, self._shared_start, self._shared_end = (), 0, 0
             self.read = ((), None)
         self._trim_due = self.end + slack
+
+    def begin(self, end: int) -> None:
+        """The next message is number ``end``. Before any was appended."""
+        self.base = self.first = self.end = self._measured = end
+        self._trim_due = self.trim_at = end
+
+    def prepend(self, messages: Sequence[Message[Any]]) -> None:
+        """These come right before the oldest that is here."""
+        self.messages[:0] = messages
+        self.base -= len(messages)
+        self.first = min(self.first, self.base)
+        self._bytes, self._measured = 0, self.first
+
+    def jump(self, count: int) -> None:
+        """The next ``count`` numbers are of messages that come to nobody here; see `Cursor.miss`."""
+        for cursor in list(self.cursors):
+            cursor.miss(count)
+        self.letting_go()
+        self.messages.clear()
+        self._bytes = 0
+        self.begin(self.end + count)
+        self._shared, self._shared_start, self._shared_end = (), 0, 0
+        self.read = ((), None)
 
     def join(self, cursor: Cursor, keeps: int | None) -> None:
         """A cursor begins. Until it leaves, the last ``keeps`` messages stay if it needs them; None: it holds them

@@ -235,6 +235,13 @@ def check_id(id: object) -> str:
     raise BadOption("id", id, "an id is a UUID or 1 to 255 printable characters; leave it out to have one made")
 
 
+def check_key(key: object) -> str | None:
+    """A key that a publisher gave: text of 1 to 255 printable characters. Raises `BadOption`."""
+    if key is None or (isinstance(key, str) and 0 < len(key) <= 255 and key.isprintable()):
+        return key
+    raise BadOption("key", key, "the key of a message is 1 to 255 printable characters, such as str(order.id)")
+
+
 def place(message: Message[Any], seq: int, uid: int) -> None:
     """Give a message that is being stored its number; ``uid`` is its log's, from which ids are made that no publisher
     gave. For engines, before anybody else has seen it."""

@@ -187,7 +187,10 @@ class CatchUp(Policy):
 
     def sync(self, cursor: Cursor, end: int) -> None:
         log = cursor.log
-        cursor.skip(log.keep(), "trimmed")
+        if not log.remote:
+            cursor.skip(log.keep(), "trimmed")
+        elif cursor.open < log.base:
+            cursor.defer()
         kept = log.retention.messages
         bounded_by_count_alone = kept is not None and log.retention.age is None and log.retention.bytes is None
         cursor.limit = max(end, cursor.open + kept) if kept is not None and bounded_by_count_alone else end

@@ -5,13 +5,13 @@ woken.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 import msgspec
 
-from telex.cursor import ASK, EMPTY, ENDED, HOLE, READY, Cursor
+from telex.cursor import ASK, EMPTY, ENDED, FAR, HOLE, READY, Cursor
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadOption, Closed, SlowSubscriber, Timeout, WouldBlock
 from telex.holdings import Options, Overflow
@@ -33,8 +33,14 @@ class Host(Protocol):
 
     @property
     def id(self) -> str: ...
-    def attach(self, options: Options, start: Start) -> Cursor:
-        """A cursor in the topic's log. Raises `Closed`, `WrongThread`."""
+    def attach(self, options: Options, start: Start, found: tuple[int, Lost | None] | None = None) -> Cursor:
+        """A cursor in the topic's log; ``found`` is what `prepare` found. Raises `Closed`, `WrongThread`."""
+
+    def prepare(self, options: Options, start: Start) -> Awaitable[tuple[int, Lost | None] | None] | None:
+        """What has to be awaited before `attach`, if anything."""
+
+    async def bring(self, cursor: Cursor) -> None:
+        """Read the next messages of a cursor from where they are kept."""
 
 
 class SubscriptionStatistics(msgspec.Struct, frozen=True):
@@ -79,15 +85,27 @@ class AnySubscription(Generic[T, Item]):
     # -- life
 
     async def __aenter__(self) -> Self:
-        """Join the log. Raises `Closed` when the hub is not open, or when this was entered before."""
-        self.enter()
+        """Join the log. Raises `Timeout`; `Closed` when the hub is not open, or when this was entered before."""
+        preparing = None if self._cursor is not None else self._host.prepare(self._options, self._start)
+        if preparing is None:
+            self.enter()
+            return self
+        limit = self._options.timeout
+        try:
+            async with asyncio.timeout(limit) as clock:
+                found = await preparing
+        except TimeoutError as error:
+            if isinstance(error, Timeout) or limit is None or not clock.expired():
+                raise
+            raise Timeout(f"subscribing to {self.topic!r}", limit) from None
+        self.enter(found)
         return self
 
-    def enter(self) -> None:
-        """Join the log, without waiting: for engines whose logs are in this process."""
+    def enter(self, found: tuple[int, Lost | None] | None = None) -> None:
+        """Join the log, without waiting: where it is in this process, or where ``start`` is ``"new"``."""
         if self._cursor is not None:
             raise Closed(self._name, "a subscription is entered once; call topic.subscribe() again for another")
-        self._cursor = self._host.attach(self._options, self._start)
+        self._cursor = self._host.attach(self._options, self._start, found)
         self._seat = Seat(asyncio.get_running_loop())
 
     async def __aexit__(
@@ -160,6 +178,8 @@ class AnySubscription(Generic[T, Item]):
                     raise
             elif item is HOLE:
                 yield cast("Item", cursor.tell())  # only with report_lost or a start that may be gone
+            elif item is FAR:
+                await self._host.bring(cursor)
             elif item is ENDED:
                 self._raise_if_failed(cursor)
                 return
@@ -184,6 +204,9 @@ class AnySubscription(Generic[T, Item]):
                 return cursor.pop()  # type: ignore[return-value]
             if item is ASK:
                 item = self._take(cursor)
+                if item is None and cursor.far is not None:
+                    await self._host.bring(cursor)
+                    continue
             if item is not EMPTY and item is not None:
                 return item  # type: ignore[no-any-return]
             # What `park` does, without a coroutine of its own.
@@ -214,11 +237,17 @@ class AnySubscription(Generic[T, Item]):
             item = self._take(cursor)
             if item is not None:
                 return item
-            await park(cursor.log)
+            if cursor.far is not None:
+                await self._host.bring(cursor)
+            else:
+                await park(cursor.log)
 
     def receive_nowait(self) -> Item:
         """The next message, if one waits. Raises `WouldBlock` if not, and what `receive` raises but `Timeout`."""
-        item = self._take(self._entered())
+        cursor = self._entered()
+        item = self._take(cursor)
+        if item is None and cursor.far is not None:
+            raise WouldBlock(f"the next message of the subscription to {self.topic!r} is read from the engine first")
         if item is None:
             raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
         return item
@@ -302,7 +331,7 @@ class AnySubscription(Generic[T, Item]):
         state = cursor.load()
         if state is READY:
             return cast("Item", cursor.pop())  # the kernel knows no T
-        if state is EMPTY:
+        if state is EMPTY or state is FAR:
             return None
         if state is HOLE:
             return cast("Item", cursor.tell())
@@ -318,7 +347,7 @@ class AnySubscription(Generic[T, Item]):
                 while len(batch) < limit and cursor.load() is READY:
                     batch += cursor.take_many(limit - len(batch))
             return batch  # type: ignore[return-value]  # the kernel knows no T
-        if state is EMPTY:
+        if state is EMPTY or state is FAR:
             return ()
         if state is HOLE:
             return (cursor.tell(),)  # type: ignore[return-value]
@@ -326,7 +355,9 @@ class AnySubscription(Generic[T, Item]):
         raise self._no_more(cursor)
 
     async def _wait(self, cursor: Cursor, timeout: Duration | None, deadline: float | None) -> None:
-        if deadline is None:
+        if cursor.far is not None:
+            await self._host.bring(cursor)
+        elif deadline is None:
             await park(cursor.log)
         elif not await park(cursor.log, deadline - asyncio.get_running_loop().time()) and cursor.load() is EMPTY:
             raise Timeout(f"receiving from {self.topic!r}", optional_seconds(timeout) or 0.0)
@@ -405,9 +436,13 @@ class _Batches(Generic[Item]):
         while True:
             run: Any = cursor.take_run(self._limit)  # the kernel knows no Item
             if run is None:
-                if cursor.load() is ENDED:
+                state = cursor.load()
+                if state is ENDED:
                     subscription._raise_if_failed(cursor)
                     raise StopAsyncIteration
+                if state is FAR:
+                    await subscription._host.bring(cursor)
+                    continue
                 run = subscription._take_many(cursor, self._limit)
             if run:
                 return run  # type: ignore[no-any-return]

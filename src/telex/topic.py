@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from datetime import datetime, timedelta
@@ -12,24 +11,28 @@ from functools import partial
 from itertools import chain
 from threading import get_ident
 from time import time
-from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, overload
 
 import msgspec
 
 from telex.codec import Content
 from telex.cursor import Cursor
 from telex.dedup import Window
-from telex.durations import Duration, optional_seconds, seconds
-from telex.errors import BadName, BadOption, Closed, TelexError, WrongThread
+from telex.durations import Duration, due, seconds
+from telex.errors import BadName, BadOption, Closed, TelexError, Timeout, WouldBlock, WrongThread
+from telex.history import History, Once, Pages
 from telex.holdings import Options, Overflow
 from telex.log import Log
-from telex.message import Lost, Message, Position, check_headers, check_id
-from telex.names import is_pattern
-from telex.overflow import NAMES
-from telex.room import Turnstile, open_room
+from telex.message import Lost, Message, Position, check_headers, check_id, check_key, place
+from telex.names import Pattern, is_pattern
+from telex.options import check_options
+from telex.room import Pass, Turnstile, open_room
 from telex.start import Start, check_start, find
 from telex.subscription import ReportingSubscription, Subscription
-from telex.wakeup import Wakeup
+from telex.wakeup import Wakeup, park
+
+if TYPE_CHECKING:
+    from telex.engines import Engine
 
 T = TypeVar("T")
 serving: ContextVar[object] = ContextVar("serving", default=None)
@@ -43,6 +46,9 @@ READ = (
 
 FAIR = 64
 """How many messages `Topic.publish` appends without giving way to other tasks."""
+
+PAGE = 1024
+"""How many messages are read from a store at once."""
 
 
 class TopicStatistics(msgspec.Struct, frozen=True):
@@ -65,21 +71,29 @@ class Topic(Generic[T]):
     __slots__ = (
         "__weakref__",
         "_content",
+        "_engine",
         "_feeds",
         "_log",
         "_loop",
+        "_mine",
+        "_origin",
         "_plain",
         "_served",
         "_state",
+        "_store",
         "_thread",
         "_turnstile",
         "_window",
         "id",
     )
 
-    def __init__(self, id: str, log: Log, declared: type[T] | None = None) -> None:
+    def __init__(self, id: str, log: Log, engine: Engine, declared: type[T] | None = None) -> None:
         self.id: str = id
         self._log = log
+        self._origin = log.end  # where the log of this process began
+        self._engine = engine
+        self._store = engine.store
+        self._mine: Message[T] | None = None  # what is being stored, and asked its subscribers before
         log.wake = Wakeup(log).after_append
         log.room_made = partial(open_room, log)
         self._content: Content[T] | None = None if declared is None else Content(declared)
@@ -102,46 +116,98 @@ class Topic(Generic[T]):
         *,
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        delay: Duration | None = None,
+        at: datetime | None = None,
         timeout: Duration | None = None,
     ) -> Message[T]:
         """Append a message, and return it once the engine has it.
 
         ``id`` is made (UUIDv7) unless given; the same id again within the engine's window stores nothing and returns
-        the message that is there. ``headers`` is text to text. Waits only for subscribers with ``overflow="block"``,
-        at most ``timeout`` seconds; cancelled or timed out while it waits, nothing was published. At every 64th message
-        of the topic it lets other tasks run first, so that a loop that publishes cannot keep readers from reading.
+        the message that is there. ``headers`` is text to text. Groups work on messages of one ``key`` one after the
+        other. With ``delay``, or ``at`` an aware datetime, it is kept and published then; what is returned has the
+        number 0 until then.
 
-        Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`.
+        Waits for the engine, and for subscribers with ``overflow="block"``, at most ``timeout`` seconds; cancelled or
+        timed out while it waits for subscribers, nothing was published; while it waits for the engine, it may have
+        been. At every 64th message of a topic in memory it lets other tasks run first, so that a loop that publishes
+        cannot keep readers from reading.
+
+        Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`, `EngineFailed`.
         """
         limit = None if timeout is None else seconds(timeout, "timeout")
+        if self._store is not None or delay is not None or at is not None:
+            return await self._publish_by_engine(content, id, headers, key, due(delay, at, time()), limit)
         if not self._log.end % FAIR:
             # Before anything is done, so that who is cancelled here has published nothing.
             await asyncio.sleep(0)
-        return await self._publish(content, id, headers, limit)
+        return await self._publish(content, id, headers, key, limit)
 
     async def _publish(
-        self, content: T, id: str | None, headers: Mapping[str, str] | None, limit: float | None
+        self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
     ) -> Message[T]:
         if not self._log.gates and (not self._feeds or not self._gated()) and not self._turnstile:
-            return self.publish_nowait(content, id=id, headers=headers)
-        message = self._make(content, id, headers)
+            return self.publish_nowait(content, id=id, headers=headers, key=key)
+        message = self._make(content, id, headers, key)
         if self._seen(message) is not None:
             return self._append(message)
-        if self._turnstile is None:
-            self._turnstile = Turnstile()
-        turnstile = self._turnstile
-        logs = (self._log, *self._feeds)
-        size = message.size if self._counts_bytes() else 0
-        with await turnstile.wait(logs, size, limit, lambda: self._seen(message) is not None):
+        with await self._room(message, limit, lambda: self._seen(message) is not None):
             return self._append(message)
 
-    def publish_nowait(
-        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None
+    async def _publish_by_engine(
+        self,
+        content: T,
+        id: str | None,
+        headers: Mapping[str, str] | None,
+        key: str | None,
+        due: float | None,
+        limit: float | None,
     ) -> Message[T]:
-        """As `publish`, at once. Raises `WouldBlock` where that would wait."""
+        message = self._make(content, id, headers, key)
+        msgspec.structs.force_setattr(message, "seq", 0)
+        try:
+            async with asyncio.timeout(limit) as clock:
+                if due is not None:
+                    return await self._engine.later(message, due)
+                if not self._gated():
+                    return await self._keep(message)
+                with await self._room(message, None, lambda: False):
+                    self._mine = message
+                    return await self._keep(message)
+        except TimeoutError as error:
+            if isinstance(error, Timeout) or limit is None or not clock.expired():
+                raise
+            raise Timeout(f"publishing to {self.id!r}", limit) from None
+        finally:
+            self._mine = None
+
+    async def _keep(self, message: Message[T]) -> Message[T]:
+        if self._store is None:
+            raise AssertionError("only an engine with a store keeps messages")
+        return (await self._store.append((message,)))[0]
+
+    def _room(self, message: Message[T], limit: float | None, stored: Callable[[], bool]) -> Awaitable[Pass]:
+        if self._turnstile is None:
+            self._turnstile = Turnstile()
+        size = message.size if self._counts_bytes() else 0
+        return self._turnstile.wait((self._log, *self._feeds), size, limit, stored)
+
+    def publish_nowait(
+        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
+    ) -> Message[T]:
+        """As `publish`, at once. Raises `WouldBlock` where that would wait: always, on engines that keep messages
+        outside of this process.
+        """
         log = self._log
-        if not self._plain or log.gates or id is not None or headers is not None or get_ident() != self._thread:
-            return self._publish_with_care(content, id, headers)
+        if (
+            not self._plain
+            or log.gates
+            or id is not None
+            or headers is not None
+            or key is not None
+            or get_ident() != self._thread
+        ):
+            return self._publish_with_care(content, id, headers, key)
         # The fast path: what `Log.append` does, without the call.
         now = time()
         end = log.end
@@ -155,27 +221,30 @@ class Topic(Generic[T]):
         return message
 
     def publish_threadsafe(
-        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None
+        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
     ) -> Future[Message[T]]:
         """Publish from another thread than the hub's; the future's result is the message.
 
         Raises `Closed` when the hub is not open; what `publish` raises comes from the future. Cancelling the future
         before the message is appended takes it back. In the hub's own thread it is `publish_nowait`, done when this
-        returns, since waiting for the future there would be waiting for oneself.
+        returns, since waiting for the future there would be waiting for oneself: on engines that keep messages outside
+        of this process it is refused there with `WouldBlock`.
         """
         self._check_open()
         if self._loop is None:
             raise self._closed()
         if get_ident() == self._thread and self._loop.is_running():
-            return _done(lambda: self.publish_nowait(content, id=id, headers=headers))
+            return _done(lambda: self.publish_nowait(content, id=id, headers=headers, key=key))
         returned: list[Future[Message[T]]] = []
 
         async def publish() -> Message[T]:
             # asyncio would pass the news on only after the first step of this task, which may be all of it.
             if returned and returned[0].cancelled():
                 raise asyncio.CancelledError
+            if self._store is not None:
+                return await self._publish_by_engine(content, id, headers, key, None, None)
             # Without giving way: the next one that this thread published would overtake it.
-            return await self._publish(content, id, headers, None)
+            return await self._publish(content, id, headers, key, None)
 
         publishing = publish()
         try:
@@ -186,14 +255,18 @@ class Topic(Generic[T]):
         returned.append(future)
         return future
 
-    def _publish_with_care(self, content: T, id: str | None, headers: Mapping[str, str] | None) -> Message[T]:
-        message = self._make(content, id, headers)
+    def _publish_with_care(
+        self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None
+    ) -> Message[T]:
+        message = self._make(content, id, headers, key)
+        if self._store is not None:
+            raise WouldBlock(f"publishing to {self.id!r} waits until the engine has the message")
         if self._gated() and self._seen(message) is None:
             turnstile = self._turnstile or Turnstile()
             turnstile.pass_nowait((self._log, *self._feeds), message.size if self._counts_bytes() else 0)
         return self._append(message)
 
-    def _make(self, content: T, id: str | None, headers: Mapping[str, str] | None) -> Message[T]:
+    def _make(self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None) -> Message[T]:
         if is_pattern(self.id):
             raise BadName(self.id, "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')")
         self._check_open()
@@ -202,9 +275,9 @@ class Topic(Generic[T]):
         if self._content is not None:
             content = self._content.check(content, self.id)
         uid: int | str = self._log.uid if id is None else check_id(id)
-        if id is not None and self._window is None:
+        if id is not None and self._window is None and self._store is None:
             self._window = Window(self._log)
-        return Message(content, self.id, self._log.end, uid, time(), check_headers(headers))
+        return Message(content, self.id, self._log.end, uid, time(), check_headers(headers), None, -1, check_key(key))
 
     def _seen(self, message: Message[T]) -> Message[T] | None:
         # Ids that are made here are new; so no topic pays for a window until a publisher gives an id.
@@ -228,6 +301,32 @@ class Topic(Generic[T]):
         for feed in self._feeds:
             feed.append(message, message._time)
         return message
+
+    def _arrive(self, message: Message[T], missing: int = 0) -> None:
+        """Append what an engine kept or what is due now; ``missing`` messages before it come to nobody here."""
+        log = self._log
+        if missing:
+            for each in (log, *self._feeds):
+                each.jump(missing)
+        if message is not self._mine and self._gated():
+            # Its publisher is elsewhere and cannot be made to wait: who has no room is closed as slow.
+            for each in (log, *self._feeds):
+                for cursor in list(each.gates):
+                    if cursor.is_full(message.size if cursor.options.buffer_bytes is not None else 0):
+                        cursor.end("slow", slow=True)
+        log.append(message, message._time)
+        for feed in self._feeds:
+            feed.append(message, message._time)
+
+    def _arrive_due(self, message: Message[T]) -> None:
+        """A delayed message of an engine without a store is due."""
+        if self._window is None:
+            self._window = Window(self._log)
+        if self._state or self._seen(message) is not None:
+            return
+        msgspec.structs.force_setattr(message, "_time", time())
+        place(message, self._log.end, self._log.uid)
+        self._arrive(message)
 
     def _gated(self) -> bool:
         return bool(self._log.gates) or any(feed.gates for feed in self._feeds)
@@ -285,20 +384,71 @@ class Topic(Generic[T]):
 
         Raises `BadOption` for a value that cannot be.
         """
-        optional_seconds(timeout)
-        options = check_options(overflow, buffer, buffer_bytes, key, report_lost, block_timeout)
+        options = check_options(overflow, buffer, buffer_bytes, key, report_lost, block_timeout, timeout)
         start = check_start(start)
         if start in ("new", "earliest") and not report_lost:
             return Subscription(self, options, start)
         return ReportingSubscription(self, options, start)
 
-    def attach(self, options: Options, start: Start) -> Cursor:
-        """A cursor in the log: what a subscription asks for when it is entered. Raises `Closed`, `WrongThread`."""
+    def attach(self, options: Options, start: Start, found: tuple[int, Lost | None] | None = None) -> Cursor:
+        """A cursor in the log: what a subscription asks for when it is entered. ``found`` is what `prepare` found.
+
+        Raises `Closed`, `WrongThread`.
+        """
+        self._check_here()
+        first, told = found or find(self._log, start, time())
+        return Cursor(self._log, options, first, told)
+
+    def prepare(self, options: Options, start: Start) -> Awaitable[tuple[int, Lost | None] | None] | None:
+        """What has to be awaited before `attach`: nothing (None) in memory."""
+        self._check_here()
+        if self._store is None or start == "new":
+            return None
+        return self._prepare(options, start)
+
+    async def _prepare(self, options: Options, start: Start) -> tuple[int, Lost | None] | None:
+        if self._store is None or is_pattern(self.id):
+            await self._fill()
+            return None
+        log = self._log
+        first, told = await self._store.find(self.id, start, time())
+        while log.end < first:
+            self._check_open()
+            await park(log)  # this process has not heard of all yet that the store had then
+        while options.key is not None and first < log.base:
+            # The newest of each key is worked out from the messages themselves.
+            base = log.base
+            kept = await self._store.read(self.id, max(first, base - PAGE), base)
+            run = [message for message in kept if message.seq < log.base]
+            if not run or run[-1].seq != log.base - 1 or run[0].seq + len(run) != log.base:
+                first = log.base
+            log.prepend(run)
+        return first, told
+
+    async def _fill(self) -> None:
+        """Put what is kept of a pattern's topics before what has come since its log began in this process."""
+        log, store = self._log, self._store
+        if store is None or log.base != self._origin:
+            return  # it was done, or it has all that its retention keeps
+        matches = Pattern(self.id).matches
+        kept = await store.read_pattern([name for name in store.topics() if matches(name)], self._origin - 1)
+        if log.base == self._origin:
+            here = {(message.topic, message.seq) for message in log.messages}
+            log.prepend([message for message in kept if (message.topic, message.seq) not in here])
+
+    async def bring(self, cursor: Cursor) -> None:
+        """Read the next messages of a cursor from the store. Raises `Closed`, `EngineFailed`."""
+        far = cursor.far
+        if far is None or self._store is None:
+            return
+        self._check_open()
+        messages = await self._store.read(self.id, *far)
+        cursor.supply(far[0], messages[-1].seq + 1 if messages else far[1], messages)
+
+    def _check_here(self) -> None:
         self._check_open()
         if get_ident() != self._thread or asyncio.get_running_loop() is not self._loop:
             raise WrongThread(f"subscribe to {self.id!r}")
-        first, told = find(self._log, start, time())
-        return Cursor(self._log, options, first, told)
 
     # -- looking
 
@@ -318,10 +468,20 @@ class Topic(Generic[T]):
         """
         if limit is not None and limit < 0:
             raise BadOption("limit", limit, "give a number of messages, or None for all")
-        return _History(partial(self._snapshot, check_start(start), limit))
+        start = check_start(start)
+        if self._store is not None and not is_pattern(self.id):
+            pages = Pages(self._store, self.id, start, limit, time)
+            return History(partial(self._page, pages))
+        return History(Once(partial(self._snapshot, start, limit)))
 
-    def _snapshot(self, start: Start, limit: int | None) -> Iterator[Message[T] | Lost]:
+    async def _page(self, pages: Pages) -> list[Message[Any] | Lost]:
         self._check_open()
+        return await pages()
+
+    async def _snapshot(self, start: Start, limit: int | None) -> Iterator[Message[T] | Lost]:
+        self._check_open()
+        if self._store is not None:
+            await self._fill()
         first, told = find(self._log, start, time())
         end = self._log.end if limit is None else min(self._log.end, first + limit)
         kept: Iterator[Message[T] | Lost] = iter(self._log.slice(first, end))
@@ -335,6 +495,8 @@ class Topic(Generic[T]):
         """The topic at this moment."""
         log = self._log
         first = log.keep(time())
+        if self._store is not None and not is_pattern(self.id):
+            first = self._store.end(self.id)[0]
         waiting = 0 if self._turnstile is None else len(self._turnstile)
         return TopicStatistics(self.id, log.end - 1, log.end - first, first, len(log.cursors), waiting)
 
@@ -377,7 +539,9 @@ class Topic(Generic[T]):
             )
 
     def _refresh(self) -> None:
-        self._plain = not (self._state or self._feeds or self._content is not None or is_pattern(self.id))
+        self._plain = not (
+            self._state or self._feeds or self._content is not None or self._store is not None or is_pattern(self.id)
+        )
 
     def _closed(self) -> Closed:
         return Closed(f"topic {self.id!r}", self._state)
@@ -404,32 +568,6 @@ class Topic(Generic[T]):
         return f"<Topic {self.id!r}, {self._log.end - 1} published>"
 
 
-class _History(Generic[T]):
-    """The iterator of `Topic.history`; not a generator, so that leaving its loop early leaves nothing to be closed."""
-
-    __slots__ = ("_items", "_snapshot")
-
-    def __init__(self, snapshot: Callable[[], Iterator[Any]]) -> None:
-        self._snapshot = snapshot
-        self._items: Iterator[Any] | None = None
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        return self
-
-    def __iter__(self) -> NoReturn:
-        raise BadOption("loop over history", "for", "it is iterated with `async for`")
-
-    def __await__(self) -> NoReturn:
-        raise BadOption("await of history", "await", "it is iterated: `[m async for m in topic.history()]`")
-
-    async def __anext__(self) -> Any:
-        if self._items is None:
-            self._items = self._snapshot()
-        for item in self._items:
-            return item
-        raise StopAsyncIteration
-
-
 def _done(publish: Callable[[], Message[T]]) -> Future[Message[T]]:
     future: Future[Message[T]] = Future()
     try:
@@ -437,32 +575,3 @@ def _done(publish: Callable[[], Message[T]]) -> Future[Message[T]]:
     except TelexError as error:
         future.set_exception(error)
     return future
-
-
-def check_options(
-    overflow: Overflow,
-    buffer: int,
-    buffer_bytes: int | None,
-    key: Callable[[Message[Any]], object] | None,
-    report_lost: bool,
-    block_timeout: Duration,
-) -> Options:
-    """The options of a subscription. Raises `BadOption` for a value that cannot be, where it is given."""
-    if overflow not in NAMES:
-        raise BadOption("overflow", overflow, f"it is one of {', '.join(NAMES)}")
-    if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
-        raise BadOption("buffer", buffer, "it is how many messages may wait, at least 1")
-    if buffer_bytes is not None and (not isinstance(buffer_bytes, int) or buffer_bytes < 1):
-        raise BadOption("buffer_bytes", buffer_bytes, "it is how many bytes may wait, at least 1, or None")
-    if key is not None and overflow != "latest":
-        raise BadOption("key", key, "it goes with overflow='latest', which keeps the newest of each key")
-    if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
-        raise BadOption("key", key, "it is a function of the message, not async, such as lambda m: m.content['user']")
-    if not isinstance(report_lost, bool):
-        raise BadOption("report_lost", report_lost, "it is True or False")
-    patience = seconds(block_timeout, "block_timeout")
-    options = Options(overflow, buffer, buffer_bytes, key, report_lost, patience)
-    return _USUAL if options == _USUAL else options  # most subscribers share one
-
-
-_USUAL = Options()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from heapq import merge
 from threading import get_ident
 from time import time
 from typing import Any
 
+from telex.codec import Content
 from telex.engines import Engine
-from telex.errors import BadName, BadOption
+from telex.errors import BadName, BadOption, ContentError
 from telex.log import Log, Retention
 from telex.message import Message
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.topic import Topic, serving
 
 REMOVED = "it was removed; hub.topic(...) makes it anew"
+
+logger: logging.Logger = logging.getLogger("telex")
+KEPT = 1000
+"""How many messages that were there before the log of a pattern may be put before its own."""
 
 
 class Topics:
@@ -34,6 +40,8 @@ class Topics:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
         self._draining: tuple[str, object] | None = None
+        self._untold: list[tuple[str, Retention]] = []  # rules that the engine does not know yet
+        self.types: dict[str, Content[Any]] = {}  # what handlers take, by name: to decode what comes from outside
 
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
         """The topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
@@ -47,15 +55,18 @@ class Topics:
 
     def _make(self, name: str, declared: type[Any] | None) -> Topic[Any]:
         log = self._engine.log(name, self._retention(name))
-        topic: Topic[Any] = Topic(name, log, declared)
+        if self._engine.store is not None and is_pattern(name):
+            log.begin(1 + (log.retention.messages or KEPT))  # below are the numbers of what was there before
+        topic: Topic[Any] = Topic(name, log, self._engine, declared)
         self._logs[name] = log
         if is_pattern(name):
             pattern = Pattern(name)
             fitting = [id for id in self._topics if pattern.matches(id)]
-            # What is kept already comes first, in the order of publishing.
-            kept = (self._logs[id].messages[self._logs[id].keep(time()) - self._logs[id].base :] for id in fitting)
-            for message in merge(*kept, key=lambda m: m._time):
-                log.append(message, message._time)
+            if self._engine.store is None:
+                # What is kept already comes first, in the order of publishing.
+                kept = (self._logs[id].messages[self._logs[id].keep(time()) - self._logs[id].base :] for id in fitting)
+                for message in merge(*kept, key=lambda m: m._time):
+                    log.append(message, message._time)
             self._patterns[name] = (pattern, topic, log)
             for id in fitting:
                 self._link(self._topics[id])
@@ -74,37 +85,57 @@ class Topics:
     def names(self, pattern: str) -> list[str]:
         """The ids of the topics that fit, sorted."""
         matches = Pattern(pattern).matches
-        return sorted(id for id in self._topics if matches(id))
+        store = self._engine.store
+        return sorted(id for id in {*self._topics, *(() if store is None else store.topics())} if matches(id))
 
-    def remove(self, name: str) -> bool:
+    async def remove(self, name: str) -> bool:
         """Forget a topic and end its subscriptions, after what they have; whether there was one."""
         if isinstance(name, str) and is_pattern(name):
             raise BadName(
                 name, "topics are removed one by one: for id in await hub.topics(pattern): await hub.remove(id)"
             )
-        topic = self._topics.pop(check_topic(name), None)
+        stored = self._engine.store is not None and await self._engine.store.remove(check_topic(name))
+        return self._forget(check_topic(name)) or stored
+
+    def _forget(self, name: str) -> bool:
+        topic = self._topics.pop(name, None)
         if topic is None:
             return False
         del self._logs[name]
         topic._close("removed", REMOVED)
         return True
 
-    def retain(self, pattern: str, retention: Retention) -> None:
+    def retain(self, pattern: str, retention: Retention) -> bool:
         """Set what the topics of a pattern keep, those that are there and those to come. Of two rules the later
-        holds.
+        holds. Whether the engine has to be told, by `keep_rules`.
         """
         if retention == Retention(None, None, None):
             raise BadOption("retention", None, "say how much is kept: messages=, age=, bytes=, or several of them")
         self._rules.append((Pattern(pattern), retention))
+        self._untold.append((pattern, retention))
         for name, log in self._logs.items():
-            log.retain(self._retention(name))
-            log.trim(time())
+            if not log.remote:
+                log.retain(self._retention(name))
+                log.trim(time())
+        return self._engine.store is not None and self._loop is not None
+
+    async def keep_rules(self) -> None:
+        """Tell the engine what is kept, if it keeps anything."""
+        rules, self._untold = self._untold, []
+        if rules and self._engine.store is not None:
+            await self._engine.store.retain(rules)
 
     def _retention(self, name: str) -> Retention:
         for pattern, retention in reversed(self._rules):
             if pattern.matches(name):
                 return retention
         return Retention()
+
+    def know(self, cls: type[Any]) -> None:
+        """A handler takes this type: what comes from outside under its name is made one."""
+        if cls.__name__ in self.types and self.types[cls.__name__].declared is not cls:
+            return  # two types of one name: plain data cannot be told apart
+        self.types[cls.__name__] = Content(cls)
 
     # -- what the engine tells; see `telex.engines.Feed`
 
@@ -113,23 +144,53 @@ class Topics:
         return topic in self._topics or any(pattern.matches(topic) for pattern, _, _ in self._patterns.values())
 
     def content(self, data: object, topic: str, type: str | None) -> object:
-        """Plain data from outside as this program has it."""
-        return data
+        """Plain data from outside as this program has it: as the topic's declared type, else as the one that a handler
+        takes and that has this name. What does not fit stays plain.
+        """
+        found = self._topics.get(topic)
+        content = None if found is None else found._content
+        if content is None and type is not None:
+            content = self.types.get(type)
+        if content is None:
+            return data
+        try:
+            return content.decode(data, topic)
+        except ContentError:
+            return data
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """Append what the engine keeps now to the local logs."""
+        for message in messages:
+            topic = self._topics.get(message.topic)
+            if topic is None:
+                if not self.wants(message.topic):
+                    continue
+                topic = self._make(message.topic, None)
+                topic._log.begin(message.seq)
+            missing = message.seq - topic._log.end
+            if missing >= 0:
+                topic._arrive(message, missing)
 
     def publish(self, message: Message[Any]) -> None:
-        """A delayed message is due."""
+        """A delayed message is due, on an engine without a store."""
+        self.get(message.topic, None)._arrive_due(message)
 
     def removed(self, topic: str) -> None:
         """Another process removed the topic."""
+        self._forget(topic)
 
     def stirred(self, topic: str | None = None) -> None:
-        """Groups that take from ``topic`` may have something to claim."""
+        """Groups that take from ``topic`` may have something to claim: their members wait at the log."""
+        logs = [log for pattern, _, log in self._patterns.values() if topic is None or pattern.matches(topic)]
+        logs += self._logs.values() if topic is None else [self._logs[topic]] if topic in self._logs else []
+        for log in logs:
+            if log.parked:
+                log.wake()
 
     def failed(self, error: Exception) -> None:
         """The engine can go on no more."""
+        logger.critical("the engine has failed, and its hub with it: %s", error)
+        self.close(f"its engine has failed: {error}")
 
     # -- life
 
@@ -140,7 +201,10 @@ class Topics:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on, publishing and subscribing work, in ``loop``."""
         self._loop, self._thread = loop, get_ident()
+        store = self._engine.store
         for topic in self.all():
+            if store is not None and not is_pattern(topic.id) and topic._log.end == topic._origin:
+                store.head(topic._log)
             topic._open(loop, self._thread)
 
     def drain(self, state: str, served: object) -> None:

@@ -130,6 +130,7 @@ class SlowEngine(MemoryEngine):
     """Opens a connection in several steps, and waits at each until it is let on; leaves its sockets to `close`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.sockets: list[socket.socket] = []
         self.gates: list[asyncio.Future[None]] = []
         self.closed = 0

@@ -16,11 +16,11 @@ PACKAGE = Path(FOUND.origin).parent
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec"),
-    ("holdings", "cursor", "dedup", "log", "overflow", "start"),
+    ("holdings", "cursor", "dedup", "log", "options", "overflow", "start"),
     ("room", "wakeup", "walk", "subscription"),
-    ("topic",),
+    ("history", "topic"),
     # The hub is made of these; handlers name it where a function asks for it.
-    ("crew", "handlers", "hub", "router", "topics"),
+    ("crew", "handlers", "hub", "router", "topics", "transaction"),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 # Everything else: above the hub.

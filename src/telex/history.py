@@ -1,0 +1,88 @@
+"""`History`: what `Topic.history` iterates over, from the log of this process or page by page from a store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from telex.errors import BadOption
+from telex.message import Lost, Message, Position
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from telex.engines.store import Store
+    from telex.start import Start
+
+
+class History:
+    """The iterator; not a generator, so that leaving its loop early leaves nothing to be closed.
+
+    ``pages`` awaits the next items, oldest first; none at the end.
+    """
+
+    __slots__ = ("_items", "_pages")
+
+    def __init__(self, pages: Callable[[], Awaitable[Iterable[Any]]]) -> None:
+        self._pages = pages
+        self._items: Iterator[Any] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        for item in self._items:
+            return item
+        self._items = iter(await self._pages())
+        for item in self._items:
+            return item
+        raise StopAsyncIteration
+
+    def __iter__(self) -> NoReturn:
+        raise BadOption("loop over history", "for", "it is iterated with `async for`")
+
+    def __await__(self) -> NoReturn:
+        raise BadOption("await of history", "await", "it is iterated: `[m async for m in topic.history()]`")
+
+
+class Once:
+    """The pages of a snapshot, which is one page."""
+
+    def __init__(self, snapshot: Callable[[], Awaitable[Iterable[Any]]]) -> None:
+        self._snapshot: Callable[[], Awaitable[Iterable[Any]]] | None = snapshot
+
+    async def __call__(self) -> Iterable[Any]:
+        """The snapshot, and then nothing."""
+        snapshot, self._snapshot = self._snapshot, None
+        return () if snapshot is None else await snapshot()
+
+
+class Pages:
+    """The pages of a topic that a store keeps, up to where it ended when iteration began."""
+
+    def __init__(self, store: Store, topic: str, start: Start, limit: int | None, now: Callable[[], float]) -> None:
+        self._store = store
+        self._topic = topic
+        self._start = start
+        self._left = limit
+        self._now = now
+        self._next: int | None = None
+        self._end = 0
+
+    async def __call__(self) -> list[Message[Any] | Lost]:
+        """The next page."""
+        page: list[Message[Any] | Lost] = []
+        if self._next is None:
+            self._next, told = await self._store.find(self._topic, self._start, self._now())
+            self._end = self._store.end(self._topic)[1]
+            if told is not None and isinstance(self._start, Position):
+                page.append(told)
+        if self._left == 0 or self._next >= self._end:
+            return page
+        end = self._end if self._left is None else min(self._end, self._next + self._left)
+        messages = await self._store.read(self._topic, self._next, end)
+        self._next = messages[-1].seq + 1 if messages else self._end
+        if self._left is not None:
+            self._left -= len(messages)
+        page.extend(messages)
+        return page

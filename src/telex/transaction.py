@@ -1,0 +1,91 @@
+"""`Transaction`: messages that are published together or not at all, and what is written beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from telex.errors import BadOption, Closed
+from telex.message import Message
+from telex.topic import Topic
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from telex.engines import store
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Transaction:
+    """Made by ``hub.transaction()``, entered with ``async with``. Left without an error it commits, and what was
+    published in it is acknowledged; left with one, or cancelled, nothing of it is there and nobody ever saw it.
+
+    On SQLite it is a transaction of the database file, in which a program may write its own tables: `execute`, `run`.
+    It holds the file's write lock until it is left, so other publishers wait meanwhile: keep it short. Subscribers with
+    ``block`` or ``fail`` are not asked for room: one that has none is closed as slow.
+    """
+
+    def __init__(self, topic: Callable[[str], Topic[Any]], engine: store.Transaction) -> None:
+        self._topic = topic
+        self._engine = engine
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        await self._engine.__aenter__()
+        self._open = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        await self._engine.__aexit__(kind, error, trace)
+
+    async def publish(
+        self,
+        topic: str | Topic[T],
+        content: T,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Message[T]:
+        """Publish when this commits, as `Topic.publish`. The number of what is returned is certain only then.
+
+        Raises `ContentError`, `BadOption`, `BadName`, `Closed`, `EngineFailed`.
+        """
+        self._check()
+        if not isinstance(topic, (str, Topic)):
+            raise BadOption("topic", topic, "it is a topic's id, or hub.topic(...)")
+        to = self._topic(topic) if isinstance(topic, str) else topic
+        message = to._make(content, id, headers, key)
+        msgspec.structs.force_setattr(message, "seq", 0)
+        return await self._engine.append(message)
+
+    async def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Execute one statement of SQL in the transaction; the rows that it returns.
+
+        Raises what the database raises; `BadOption` on an engine without one.
+        """
+        self._check()
+        return await self._engine.execute(sql, parameters)
+
+    async def run(self, function: Callable[[Any], R]) -> R:
+        """Call ``function`` with the engine's connection (a `sqlite3.Connection`) inside the transaction, in the thread
+        that the connection belongs to: for several statements at once. It neither commits nor rolls back.
+
+        Raises what it raises; `BadOption` on an engine without a connection.
+        """
+        self._check()
+        return await self._engine.run(function)
+
+    def _check(self) -> None:
+        if not self._open:
+            raise Closed("this transaction", "it is used inside `async with hub.transaction() as tx:`")
