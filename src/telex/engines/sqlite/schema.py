@@ -1,0 +1,168 @@
+"""What is in the file: its tables, and how an older one becomes a newer one.
+
+``pos`` numbers all messages of the file in the order of being kept, without gaps, from 1; ``seq`` numbers those of a
+topic. All tables begin with ``telex_``; what else is in the file is the program's own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from secrets import token_hex
+
+APPLICATION = 0x74656C78
+"""``telx``, in the header of the file."""
+
+TABLES = """
+CREATE TABLE telex_state (
+    -- One row. Every transaction of telex that changes something adds 1 to commits.
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    epoch TEXT NOT NULL,                 -- from which the epochs of topics are made
+    pos INTEGER NOT NULL,                -- of the next message
+    commits INTEGER NOT NULL,
+    removals INTEGER NOT NULL,           -- how often a topic was removed
+    rules INTEGER NOT NULL,              -- how often telex_rules changed
+    delays INTEGER NOT NULL,             -- how often something was added to telex_delayed
+    token INTEGER NOT NULL,              -- the last of a claim
+    revision INTEGER NOT NULL            -- the last of a record
+);
+CREATE TABLE telex_topics (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    epoch TEXT NOT NULL,
+    uid TEXT NOT NULL,                   -- a number of 74 bits
+    end INTEGER NOT NULL,                -- the number of the next message
+    first INTEGER NOT NULL,              -- nothing below is shown to readers; all from here on is there
+    swept INTEGER NOT NULL,              -- below are only those messages that a group holds
+    gone INTEGER NOT NULL,               -- the total of message first - 1
+    trimmed REAL,                        -- the time of message first - 1
+    total INTEGER NOT NULL               -- bytes of all messages ever
+);
+CREATE TABLE telex_messages (
+    pos INTEGER PRIMARY KEY,
+    topic INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    id TEXT,                             -- only what a publisher gave; others are made from uid + seq
+    time REAL NOT NULL,
+    type TEXT NOT NULL,
+    key TEXT,
+    headers TEXT,                        -- JSON
+    content NOT NULL,                    -- TEXT: JSON. BLOB: content that was bytes
+    total INTEGER NOT NULL               -- bytes of the topic's messages up to and with this one
+);
+CREATE UNIQUE INDEX telex_messages_seq ON telex_messages (topic, seq);
+CREATE TABLE telex_ids (
+    -- What publishers gave in the last two minutes.
+    topic INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    time REAL NOT NULL,
+    PRIMARY KEY (topic, id)
+) WITHOUT ROWID;
+CREATE INDEX telex_ids_time ON telex_ids (time);
+CREATE TABLE telex_removed (
+    -- How often a topic of this name was removed: its epoch has the number in it.
+    name TEXT PRIMARY KEY,
+    times INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE telex_orphans (topic INTEGER PRIMARY KEY);  -- removed topics whose messages are still to be deleted
+CREATE TABLE telex_rules (
+    pattern TEXT PRIMARY KEY,
+    messages INTEGER,
+    age REAL,
+    bytes INTEGER,
+    ord INTEGER NOT NULL                 -- of the rules that fit a topic, the highest holds
+) WITHOUT ROWID;
+CREATE TABLE telex_groups (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    pattern TEXT NOT NULL,
+    floor INTEGER NOT NULL,              -- the pos from which on nothing was looked at yet
+    paused INTEGER NOT NULL DEFAULT 0,
+    passed INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (name, pattern)
+);
+CREATE TABLE telex_claims (
+    grp INTEGER NOT NULL,
+    pos INTEGER NOT NULL,
+    key TEXT,
+    attempt INTEGER NOT NULL,
+    token INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    state INTEGER NOT NULL,              -- 0 waits, 1 is leased, 2 is dead
+    due REAL NOT NULL,
+    reason TEXT,
+    died REAL,
+    PRIMARY KEY (grp, pos)
+) WITHOUT ROWID;
+CREATE INDEX telex_claims_due ON telex_claims (grp, state, due);
+CREATE INDEX telex_claims_key ON telex_claims (grp, key, pos) WHERE key IS NOT NULL;
+CREATE TABLE telex_delayed (
+    n INTEGER PRIMARY KEY,
+    due REAL NOT NULL,
+    topic TEXT NOT NULL,
+    id TEXT NOT NULL,
+    time REAL NOT NULL,
+    type TEXT NOT NULL,
+    key TEXT,
+    headers TEXT,
+    content NOT NULL,
+    size INTEGER NOT NULL
+);
+CREATE INDEX telex_delayed_due ON telex_delayed (due);
+CREATE TABLE telex_records (
+    bucket TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (bucket, key)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: tuple[str, ...] = (TABLES,)
+"""Number n makes version n + 1 of a file of version n. What was released does not change any more."""
+
+VERSION = len(MIGRATIONS)
+
+
+class NotOurs(Exception):
+    """The file can't be used by this version; the text says why and what to do."""
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables, or bring them to this version. Inside of a write transaction, which is then to be committed.
+
+    Raises `NotOurs` for the database of another program and for that of a newer telex.
+    """
+    check(connection)
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == VERSION:
+        return
+    for script in MIGRATIONS[version:]:
+        for statement in _statements(script):
+            connection.execute(statement)
+    if version == 0:
+        connection.execute("INSERT INTO telex_state VALUES (1, ?, 1, 0, 0, 0, 0, 0, 0)", (token_hex(6),))
+    connection.execute(f"PRAGMA application_id = {APPLICATION}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def check(connection: sqlite3.Connection) -> None:
+    """Raise `NotOurs` unless the file is empty or telex's own, of this version or an older one."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)").fetchone()
+    if application != APPLICATION and (tables or application or version):
+        raise NotOurs("it is the database of another program; give telex a file of its own, with another name")
+    if version > VERSION:
+        raise NotOurs(f"a newer telex wrote it (version {version}, this one knows {VERSION}); update telex")
+
+
+def _statements(script: str) -> list[str]:
+    found: list[str] = []
+    text = ""
+    for line in script.splitlines(keepends=True):
+        text += line
+        if sqlite3.complete_statement(text):
+            found.append(text)
+            text = ""
+    return found
