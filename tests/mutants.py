@@ -163,7 +163,7 @@ MUTANTS = (
     ),
     Mutant(
         "a pattern's gates are not asked",
-        "topic.py",
+        "outlet.py",
         "            turnstile.pass_nowait((self._log, *self._feeds), ",
         "            turnstile.pass_nowait((self._log,), ",
         "a full subscriber of a pattern does not stop a publisher",

@@ -6,7 +6,7 @@ names, durations, errors, codec       what names, lengths of time, mistakes and 
 message                               Message, Lost, Position
 log, cursor, holdings, overflow       the kernel: logs, places in them, what waits there, and who falls behind
 subscription, wakeup, walk, room, start   the asynchronous shell around a cursor
-topic, history, dedup, topics         a named log; ids that are stored once; all topics of a hub
+topic, outlet, history, dedup, topics   a named log; ids that are stored once; all topics of a hub
 handlers, router, crew                decorated functions, where they are declared, and the tasks that call them
 hub, transaction                      all of it on one engine
 engines                               where logs are kept

@@ -14,8 +14,8 @@ import msgspec
 from telex.errors import SlowSubscriber
 from telex.handlers import Declaration
 from telex.message import Lost, Message
+from telex.outlet import FAIR, serving
 from telex.subscription import ReportingSubscription
-from telex.topic import FAIR, serving
 
 if TYPE_CHECKING:
     from telex.hub import Hub

@@ -20,8 +20,9 @@ from telex.errors import BadOption, Closed, Timeout
 from telex.handlers import Declaration
 from telex.log import Retention
 from telex.names import check_pattern
+from telex.outlet import NOT_OPEN
 from telex.router import Declaring, Router
-from telex.topic import NOT_OPEN, Topic
+from telex.topic import Topic
 from telex.topics import Topics
 from telex.transaction import Transaction
 

@@ -16,7 +16,8 @@ from telex.errors import BadName, BadOption, ContentError
 from telex.log import Log, Retention
 from telex.message import Message
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
-from telex.topic import Topic, serving
+from telex.outlet import serving
+from telex.topic import Topic
 
 REMOVED = "it was removed; hub.topic(...) makes it anew"
 

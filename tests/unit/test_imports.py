@@ -18,7 +18,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("message", "codec"),
     ("holdings", "cursor", "dedup", "log", "options", "overflow", "start"),
     ("room", "wakeup", "walk", "subscription"),
-    ("history", "topic"),
+    ("history", "outlet", "topic"),
     # The hub is made of these; handlers name it where a function asks for it.
     ("crew", "handlers", "hub", "router", "topics", "transaction"),
 )

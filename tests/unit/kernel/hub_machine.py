@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+import telex.outlet
 import telex.topic
 import telex.topics
 from telex import BufferFull, Closed, Hub, Lost, Message, Position, SlowSubscriber, WouldBlock
@@ -26,6 +27,7 @@ TOPICS = ("a:1", "a:2", "b:1", "a:1:x")
 PATTERNS = ("a:*", "a:>", ">", "*:1")
 WINDOW = 120.0
 topic_module: Any = telex.topic
+outlet_module: Any = telex.outlet
 topics_module: Any = telex.topics
 
 
@@ -50,8 +52,8 @@ class HubMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_000_000.0
         self.runner = asyncio.Runner()
-        self.clocks = topic_module.time, topics_module.time
-        topic_module.time = topics_module.time = lambda: self.now
+        self.clocks = topic_module.time, outlet_module.time, topics_module.time
+        topic_module.time = outlet_module.time = topics_module.time = lambda: self.now
         self.restore = shorten(512, 65536, 4096)
         self.hub = Hub()
         self.run(self.hub.__aenter__())
@@ -81,7 +83,7 @@ class HubMachine(RuleBasedStateMachine):
                 self.run(subscriber.subscription.aclose())
         finally:
             self.runner.close()
-            topic_module.time, topics_module.time = self.clocks
+            topic_module.time, outlet_module.time, topics_module.time = self.clocks
             self.restore()
 
     def run(self, awaitable: Awaitable[T]) -> T:

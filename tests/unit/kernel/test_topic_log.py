@@ -24,6 +24,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(telex.topic, "time", clock)
+    monkeypatch.setattr("telex.outlet.time", clock)
     monkeypatch.setattr("telex.topics.time", clock)
     return clock
 

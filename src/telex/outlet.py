@@ -1,0 +1,322 @@
+"""`Outlet`: the publishing side of a topic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
+from contextvars import ContextVar
+from datetime import datetime
+from functools import partial
+from threading import get_ident
+from time import time
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import msgspec
+
+from telex.codec import Content
+from telex.dedup import Window
+from telex.durations import Duration, due, seconds
+from telex.errors import BadName, Closed, TelexError, Timeout, WouldBlock, WrongThread
+from telex.log import Log
+from telex.message import Message, check_headers, check_id, check_key, place
+from telex.names import is_pattern
+from telex.room import Pass, Turnstile, open_room
+from telex.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from telex.engines import Engine
+
+T = TypeVar("T")
+serving: ContextVar[object] = ContextVar("serving", default=None)
+"""For whom the code that runs now works: set by handlers' tasks, and passed on to the tasks and threads they start."""
+NOT_OPEN = "its hub is not open yet: `async with hub:`"
+FAIR = 64
+"""How many messages `Topic.publish` appends without giving way to other tasks."""
+
+
+class Outlet(Generic[T]):
+    """What publishes to one log, in this process or through an engine that keeps it elsewhere."""
+
+    __slots__ = (
+        "__weakref__",
+        "_content",
+        "_engine",
+        "_feeds",
+        "_log",
+        "_loop",
+        "_mine",
+        "_origin",
+        "_plain",
+        "_served",
+        "_state",
+        "_store",
+        "_thread",
+        "_turnstile",
+        "_window",
+        "id",
+    )
+
+    def __init__(self, id: str, log: Log, engine: Engine, declared: type[T] | None = None) -> None:
+        self.id: str = id
+        self._log = log
+        self._origin = log.end  # where the log of this process began
+        self._engine = engine
+        self._store = engine.store
+        self._mine: Message[T] | None = None  # what is being stored, and asked its subscribers before
+        log.wake = Wakeup(log).after_append
+        log.room_made = partial(open_room, log)
+        self._content: Content[T] | None = None if declared is None else Content(declared)
+        self._feeds: tuple[Log, ...] = ()  # the logs of the patterns that this topic fits
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = (
+            0  # the one that runs the loop; asked for every message, since asking for the loop is a system call
+        )
+        self._state: str = NOT_OPEN
+        self._served: object = None  # while the hub closes: what `serving` is for its handlers, who may still use it
+        self._plain = False  # whether publishing is nothing but an append: the fast path
+        self._turnstile: Turnstile | None = None
+        self._window: Window | None = None
+
+    # -- publishing
+
+    async def publish(
+        self,
+        content: T,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        delay: Duration | None = None,
+        at: datetime | None = None,
+        timeout: Duration | None = None,
+    ) -> Message[T]:
+        """Append a message, and return it once the engine has it.
+
+        ``id`` is made (UUIDv7) unless given; the same id again within the engine's window stores nothing and returns
+        the message that is there. ``headers`` is text to text. Groups work on messages of one ``key`` one after the
+        other. With ``delay``, or ``at`` an aware datetime, it is kept and published then; what is returned has the
+        number 0 until then.
+
+        Waits for the engine, and for subscribers with ``overflow="block"``, at most ``timeout`` seconds; cancelled or
+        timed out while it waits for subscribers, nothing was published; while it waits for the engine, it may have
+        been. At every 64th message of a topic in memory it lets other tasks run first, so that a loop that publishes
+        cannot keep readers from reading.
+
+        Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`, `EngineFailed`.
+        """
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        if self._store is not None or delay is not None or at is not None:
+            return await self._publish_by_engine(content, id, headers, key, due(delay, at, time()), limit)
+        if not self._log.end % FAIR:
+            # Before anything is done, so that who is cancelled here has published nothing.
+            await asyncio.sleep(0)
+        return await self._publish(content, id, headers, key, limit)
+
+    async def _publish(
+        self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
+    ) -> Message[T]:
+        if not self._log.gates and (not self._feeds or not self._gated()) and not self._turnstile:
+            return self.publish_nowait(content, id=id, headers=headers, key=key)
+        message = self._make(content, id, headers, key)
+        if self._seen(message) is not None:
+            return self._append(message)
+        with await self._room(message, limit, lambda: self._seen(message) is not None):
+            return self._append(message)
+
+    async def _publish_by_engine(
+        self,
+        content: T,
+        id: str | None,
+        headers: Mapping[str, str] | None,
+        key: str | None,
+        due: float | None,
+        limit: float | None,
+    ) -> Message[T]:
+        message = self._make(content, id, headers, key)
+        msgspec.structs.force_setattr(message, "seq", 0)
+        try:
+            async with asyncio.timeout(limit) as clock:
+                if due is not None:
+                    return await self._engine.later(message, due)
+                if not self._gated():
+                    return await self._keep(message)
+                with await self._room(message, None, lambda: False):
+                    self._mine = message
+                    return await self._keep(message)
+        except TimeoutError as error:
+            if isinstance(error, Timeout) or limit is None or not clock.expired():
+                raise
+            raise Timeout(f"publishing to {self.id!r}", limit) from None
+        finally:
+            self._mine = None
+
+    async def _keep(self, message: Message[T]) -> Message[T]:
+        if self._store is None:
+            raise AssertionError("only an engine with a store keeps messages")
+        return (await self._store.append((message,)))[0]
+
+    def _room(self, message: Message[T], limit: float | None, stored: Callable[[], bool]) -> Awaitable[Pass]:
+        if self._turnstile is None:
+            self._turnstile = Turnstile()
+        size = message.size if self._counts_bytes() else 0
+        return self._turnstile.wait((self._log, *self._feeds), size, limit, stored)
+
+    def publish_nowait(
+        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
+    ) -> Message[T]:
+        """As `publish`, at once. Raises `WouldBlock` where that would wait: always, on engines that keep messages
+        outside of this process.
+        """
+        log = self._log
+        if (
+            not self._plain
+            or log.gates
+            or id is not None
+            or headers is not None
+            or key is not None
+            or get_ident() != self._thread
+        ):
+            return self._publish_with_care(content, id, headers, key)
+        # The fast path: what `Log.append` does, without the call.
+        now = time()
+        end = log.end
+        message = Message(content, self.id, end, log.uid, now)
+        log.messages.append(message)
+        log.end = end = end + 1
+        if end >= log.trim_at:
+            log.trim(now)
+        if log.parked:
+            log.wake()
+        return message
+
+    def publish_threadsafe(
+        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
+    ) -> Future[Message[T]]:
+        """Publish from another thread than the hub's; the future's result is the message.
+
+        Raises `Closed` when the hub is not open; what `publish` raises comes from the future. Cancelling the future
+        before the message is appended takes it back. In the hub's own thread it is `publish_nowait`, done when this
+        returns, since waiting for the future there would be waiting for oneself: on engines that keep messages outside
+        of this process it is refused there with `WouldBlock`.
+        """
+        self._check_open()
+        if self._loop is None:
+            raise self._closed()
+        if get_ident() == self._thread and self._loop.is_running():
+            return _done(lambda: self.publish_nowait(content, id=id, headers=headers, key=key))
+        returned: list[Future[Message[T]]] = []
+
+        async def publish() -> Message[T]:
+            # asyncio would pass the news on only after the first step of this task, which may be all of it.
+            if returned and returned[0].cancelled():
+                raise asyncio.CancelledError
+            if self._store is not None:
+                return await self._publish_by_engine(content, id, headers, key, None, None)
+            # Without giving way: the next one that this thread published would overtake it.
+            return await self._publish(content, id, headers, key, None)
+
+        publishing = publish()
+        try:
+            future = asyncio.run_coroutine_threadsafe(publishing, self._loop)
+        except RuntimeError:  # the loop was closed, and the hub in it was not
+            publishing.close()
+            raise Closed(f"topic {self.id!r}", "the event loop of its hub has ended") from None
+        returned.append(future)
+        return future
+
+    def _publish_with_care(
+        self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None
+    ) -> Message[T]:
+        message = self._make(content, id, headers, key)
+        if self._store is not None:
+            raise WouldBlock(f"publishing to {self.id!r} waits until the engine has the message")
+        if self._gated() and self._seen(message) is None:
+            turnstile = self._turnstile or Turnstile()
+            turnstile.pass_nowait((self._log, *self._feeds), message.size if self._counts_bytes() else 0)
+        return self._append(message)
+
+    def _make(self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None) -> Message[T]:
+        if is_pattern(self.id):
+            raise BadName(self.id, "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')")
+        self._check_open()
+        if get_ident() != self._thread:
+            raise WrongThread(f"publish to {self.id!r}")
+        if self._content is not None:
+            content = self._content.check(content, self.id)
+        uid: int | str = self._log.uid if id is None else check_id(id)
+        if id is not None and self._window is None and self._store is None:
+            self._window = Window(self._log)
+        return Message(content, self.id, self._log.end, uid, time(), check_headers(headers), None, -1, check_key(key))
+
+    def _seen(self, message: Message[T]) -> Message[T] | None:
+        # Ids that are made here are new; so no topic pays for a window until a publisher gives an id.
+        if self._window is None or not isinstance(message._uid, str):
+            return None
+        return self._window.find(message._uid, message._time)
+
+    def _check_open(self) -> None:
+        if self._state and (self._served is None or serving.get() is not self._served):
+            raise self._closed()
+
+    def _append(self, message: Message[T]) -> Message[T]:
+        self._check_open()
+        seen = self._seen(message)
+        if seen is not None:
+            return seen
+        log = self._log
+        if message.seq != log.end:  # it waited, and others did not
+            msgspec.structs.force_setattr(message, "seq", log.end)
+        log.append(message, message._time)
+        for feed in self._feeds:
+            feed.append(message, message._time)
+        return message
+
+    def _arrive(self, message: Message[T], missing: int = 0) -> None:
+        """Append what an engine kept or what is due now; ``missing`` messages before it come to nobody here."""
+        log = self._log
+        if missing:
+            for each in (log, *self._feeds):
+                each.jump(missing)
+        if message is not self._mine and self._gated():
+            # Its publisher is elsewhere and cannot be made to wait: who has no room is closed as slow.
+            for each in (log, *self._feeds):
+                for cursor in list(each.gates):
+                    if cursor.is_full(message.size if cursor.options.buffer_bytes is not None else 0):
+                        cursor.end("slow", slow=True)
+        log.append(message, message._time)
+        for feed in self._feeds:
+            feed.append(message, message._time)
+
+    def _arrive_due(self, message: Message[T]) -> None:
+        """A delayed message of an engine without a store is due."""
+        if self._window is None:
+            self._window = Window(self._log)
+        if self._state or self._seen(message) is not None:
+            return
+        msgspec.structs.force_setattr(message, "_time", time())
+        place(message, self._log.end, self._log.uid)
+        self._arrive(message)
+
+    def _gated(self) -> bool:
+        return bool(self._log.gates) or any(feed.gates for feed in self._feeds)
+
+    def _counts_bytes(self) -> bool:
+        return any(c.options.buffer_bytes is not None for log in (self._log, *self._feeds) for c in log.gates)
+
+    def _refresh(self) -> None:
+        self._plain = not (
+            self._state or self._feeds or self._content is not None or self._store is not None or is_pattern(self.id)
+        )
+
+    def _closed(self) -> Closed:
+        return Closed(f"topic {self.id!r}", self._state)
+
+
+def _done(publish: Callable[[], Message[T]]) -> Future[Message[T]]:
+    future: Future[Message[T]] = Future()
+    try:
+        future.set_result(publish())
+    except TelexError as error:
+        future.set_exception(error)
+    return future
