@@ -148,5 +148,9 @@ def engine_for(url: str) -> Engine:
         if address or not colon:
             raise BadOption("url", url, "the engine in memory has no address; write 'memory://'")
         return MemoryEngine()
+    if scheme == "sqlite" and colon:
+        from telex.engines.sqlite import SQLiteEngine
+
+        return SQLiteEngine.from_url(url)
     shown = f"{scheme}://..." if colon else url  # an address may hold a password
     raise BadOption("url", shown, "the engines of this version are 'memory://' and 'sqlite:///file.db'")

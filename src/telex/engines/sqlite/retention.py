@@ -1,9 +1,276 @@
-"""What topics keep: the rules of the file, what they show to readers, and deleting what is not kept any more."""
+"""What topics keep: the rules of the file, what they show to readers, and deleting what is not kept any more.
+
+What readers are shown is exact at the moment of reading. Deleting comes later, a few hundred rows at a time beside
+other writing, and leaves what other processes may still be about to read and what groups have not settled.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from telex.log import Retention
+from telex.names import Pattern
+
+DEFAULT = Retention()
+YOUNG = 2.0
+"""Seconds for which no message is deleted, so that other processes have read it by then."""
+CHUNK = 500
+"""At most so many rows are deleted in a transaction."""
+SLACK = 256
+"""A topic is swept when so many rows of it can go."""
+
+
+class Rules:
+    """The rules of the file, for one connection."""
+
+    def __init__(self) -> None:
+        self.version: int = -1
+        self.ages: bool = False  # whether messages go although none come
+        self._rules: list[tuple[Pattern, Retention]] = []  # what holds first comes first
+        self._known: dict[str, Retention] = {}
+
+    def refresh(self, connection: sqlite3.Connection, version: int) -> None:
+        """Read them again if ``version``, which is `telex_state.rules`, is another one."""
+        if version == self.version:
+            return
+        self.set(
+            connection.execute("SELECT pattern, messages, age, bytes FROM telex_rules ORDER BY ord DESC").fetchall(),
+            version,
+        )
+
+    def set(self, found: list[tuple[Any, ...]], version: int) -> None:
+        """These are the rules; what holds first comes first."""
+        self._rules = [(Pattern(row[0]), Retention(*row[1:])) for row in found]
+        self.ages = any(rule.age is not None for _, rule in self._rules)
+        self._known = {}
+        self.version = version
+
+    def of(self, topic: str) -> Retention:
+        """What a topic keeps."""
+        rule = self._known.get(topic)
+        if rule is None:
+            rule = next((rule for pattern, rule in self._rules if pattern.matches(topic)), DEFAULT)
+            self._known[topic] = rule
+        return rule
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A topic as a reader sees it in one transaction."""
+
+    id: int
+    name: str
+    epoch: str
+    uid: int
+    first: int
+    end: int
+    trimmed: float | None
+    """When the last message that is not shown any more was published."""
+    gone: int
+    """The total of message ``first - 1``."""
+
+
+def look(connection: sqlite3.Connection, name: str, rules: Rules, now: float) -> Kept | None:
+    """What of a topic is shown at ``now``, or None when there is no such topic."""
+    row = connection.execute(
+        "SELECT id, epoch, uid, end, first, trimmed, gone, total FROM telex_topics WHERE name = ?", (name,)
+    ).fetchone()
+    if row is None:
+        return None
+    id, epoch, uid, end, stored, trimmed, gone, total = row
+    first = _first(connection, id, stored, end, total, gone, rules.of(name), now)
+    if first > stored:
+        trimmed, gone = connection.execute(
+            "SELECT time, total FROM telex_messages WHERE topic = ? AND seq = ?", (id, first - 1)
+        ).fetchone()
+    return Kept(id, name, epoch, int(uid), first, end, trimmed, gone)
+
+
+def _first(
+    connection: sqlite3.Connection, id: int, stored: int, end: int, total: int, gone: int, rule: Retention, now: float
+) -> int:
+    first = stored
+    if rule.messages is not None:
+        first = max(first, end - rule.messages)
+    if rule.age is not None:
+        oldest = now - rule.age
+        first = search(connection, id, first, end, lambda time, _: time > oldest)
+    if rule.bytes is not None and total - gone > rule.bytes:
+        # What follows a message fits: then that is the last which goes.
+        room = total - rule.bytes
+        first = max(first, min(end, search(connection, id, stored, end, lambda _, total: total >= room) + 1))
+    return first
+
+
+def search(connection: sqlite3.Connection, topic: int, first: int, end: int, fits: Callable[[float, int], bool]) -> int:
+    """The first number from ``first`` on whose time and total fit, or ``end``; those after one that fits fit too."""
+    low, high = first, end
+    while low < high:
+        middle = (low + high) // 2
+        time, total = connection.execute(
+            "SELECT time, total FROM telex_messages WHERE topic = ? AND seq = ?", (topic, middle)
+        ).fetchone()
+        if fits(time, total):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def floor_of(connection: sqlite3.Connection, topic: str) -> int | None:
+    """The first ``pos`` that a group of the topic has not looked at, or None without one."""
+    floors = [
+        floor
+        for pattern, floor in connection.execute("SELECT pattern, floor FROM telex_groups")
+        if Pattern(pattern).matches(topic)
+    ]
+    return min(floors, default=None)
+
+
+_HELD = """EXISTS (SELECT 1 FROM telex_groups g CROSS JOIN telex_claims c ON c.grp = g.id
+    WHERE c.pos = telex_messages.pos)"""
+
+
+class Swept(msgspec.Struct, frozen=True):
+    """What `sweep` did: from where on a topic shows messages, from where on it still has them, and how many went."""
+
+    first: int
+    swept: int
+    deleted: int
+
+
+def sweep(connection: sqlite3.Connection, name: str, rules: Rules, now: float) -> Swept | None:
+    """Delete at most `CHUNK` messages of a topic that are not kept. None when there is no such topic.
+
+    In a write transaction.
+    """
+    kept = look(connection, name, rules, now)
+    if kept is None:
+        return None
+    (swept,) = connection.execute("SELECT swept FROM telex_topics WHERE id = ?", (kept.id,)).fetchone()
+    limit = min(kept.first, swept + CHUNK)
+    floor = floor_of(connection, name)
+    # Numbers and times go up together, nearly: what is deleted is what comes before the first that has to stay.
+    stays = connection.execute(
+        """SELECT seq FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? AND (time > ? OR pos >= ?)
+        ORDER BY seq LIMIT 1""",
+        (kept.id, swept, limit, now - YOUNG, 2**62 if floor is None else floor),
+    ).fetchone()
+    limit = max(swept, limit if stays is None else stays[0])
+    connection.execute(
+        "UPDATE telex_topics SET first = ?, trimmed = ?, gone = ?, swept = ? WHERE id = ?",
+        (kept.first, kept.trimmed, kept.gone, limit, kept.id),
+    )
+    if limit > swept:
+        connection.execute(
+            f"DELETE FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? AND NOT {_HELD}",
+            (kept.id, swept, limit),
+        )
+    return Swept(kept.first, limit, limit - swept)
+
+
+def sweep_orphans(connection: sqlite3.Connection) -> bool:
+    """Delete at most `CHUNK` messages of a removed topic; whether there are more. In a write transaction."""
+    orphan = connection.execute("SELECT topic FROM telex_orphans LIMIT 1").fetchone()
+    if orphan is None:
+        return False
+    found = connection.execute("SELECT pos FROM telex_messages WHERE topic = ? LIMIT ?", (*orphan, CHUNK)).fetchall()
+    connection.executemany("DELETE FROM telex_claims WHERE pos = ? AND grp IN (SELECT id FROM telex_groups)", found)
+    connection.executemany("DELETE FROM telex_messages WHERE pos = ?", found)
+    if len(found) < CHUNK:
+        connection.execute("DELETE FROM telex_ids WHERE topic = ?", orphan)
+        connection.execute("DELETE FROM telex_orphans WHERE topic = ?", orphan)
+    return connection.execute("SELECT 1 FROM telex_orphans LIMIT 1").fetchone() is not None
 
 
 def release(connection: sqlite3.Connection, pos: int) -> None:
-    """Nothing holds message ``pos`` for a group any more: delete it, if its topic kept it only for that."""
+    """Nothing of its group holds message ``pos`` any more: delete it, if its topic kept it only for groups. In a write
+    transaction, after the claim is gone."""
+    connection.execute(
+        f"""DELETE FROM telex_messages WHERE pos = ? AND NOT {_HELD}
+        AND seq < coalesce((SELECT swept FROM telex_topics WHERE id = telex_messages.topic), 0)""",
+        (pos,),
+    )
+
+
+class Sweeper:
+    """Which topics have messages that can go, for the thread that writes."""
+
+    def __init__(self) -> None:
+        self._due: dict[str, float] = {}  # and when to look
+        self._orphans = True
+        self._next_age = 0.0
+        self._rests = 0.0
+
+    def notice(self, topic: str, first: int, end: int, swept: int, rule: Retention) -> None:
+        """A topic has grown, or was found at the start."""
+        if topic not in self._due:
+            limit = first if rule.messages is None else max(first, end - rule.messages)
+            if limit - swept >= SLACK or (rule.bytes is not None and end - swept >= SLACK):
+                self._due[topic] = 0.0
+
+    def orphaned(self) -> None:
+        """A topic was removed."""
+        self._orphans = True
+
+    def rest(self, now: float) -> None:
+        """A transaction failed: it is no time to hurry."""
+        self._rests = now + YOUNG
+
+    def wait(self, now: float, ages: bool) -> float | None:
+        """Seconds until `step` has something to do; None: not before a topic grows."""
+        if self._orphans:
+            return max(0.0, self._rests - now)
+        moments = list(self._due.values())
+        if ages:
+            moments.append(self._next_age)
+        return max(0.0, min(moments) - now, self._rests - now) if moments else None
+
+    def is_due(self, now: float, ages: bool) -> bool:
+        """Whether `step` has something to do."""
+        return (self._orphans or bool(self._due) or ages) and self.wait(now, ages) == 0.0
+
+    def step(self, connection: sqlite3.Connection, rules: Rules, now: float) -> tuple[str, Swept] | None:
+        """Delete a chunk. In a write transaction; returns which topic has lost what."""
+        if self._orphans:
+            self._orphans = sweep_orphans(connection)
+            return None
+        if rules.ages and now >= self._next_age:
+            self._next_age = now + AGES
+            for name in aged(connection, rules, now):
+                self._due.setdefault(name, 0.0)
+        chosen = next((name for name, when in self._due.items() if when <= now), None)
+        if chosen is None:
+            return None
+        name = chosen
+        del self._due[name]
+        swept = sweep(connection, name, rules, now)
+        if swept is None:
+            return None
+        left = swept.first - swept.swept
+        if left >= SLACK or (left and rules.of(name).age is not None):
+            # What is too young, or held by a group, is looked at again later.
+            self._due[name] = 0.0 if swept.deleted else now + YOUNG
+        return name, swept
+
+
+AGES = 5.0
+"""Seconds between two looks for messages that have grown too old."""
+
+
+def aged(connection: sqlite3.Connection, rules: Rules, now: float) -> list[str]:
+    """Topics whose oldest message is too old to be kept."""
+    found = []
+    for id, name, swept, end in connection.execute("SELECT id, name, swept, end FROM telex_topics WHERE end > swept"):
+        age = rules.of(name).age
+        if age is not None:
+            oldest = connection.execute(
+                "SELECT time FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1",
+                (id, swept, end),
+            ).fetchone()
+            if oldest is not None and oldest[0] <= now - age:
+                found.append(name)
+    return found

@@ -2,6 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from telex import codec
+from telex.errors import ContentError
+from telex.message import Message
+
 COLUMNS = "m.pos, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content, t.name, t.uid"
 JOINED = "telex_messages m JOIN telex_topics t ON t.id = m.topic"
 """``SELECT {COLUMNS} FROM {JOINED}`` is what `Runtime.message` reads. Messages of removed topics are not in it."""
+
+INSERT = "INSERT INTO telex_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+Form = tuple[str, str | None, str | None, str | bytes, int]
+"""What of a message needs encoding: type, key, headers, content, and the bytes that the content counts for."""
+Shape = Callable[[object, str, str | None], object]
+"""`telex.engines.Feed.content`."""
+
+LARGEST = 999_000_000
+"""SQLite takes a thousand million bytes a row."""
+
+
+def encode(message: Message[Any]) -> Form:
+    """The parts of a row that cost work. Raises `ContentError`, the publisher's fault."""
+    content, type_, key = message.content, message._type, message._key
+    stored: str | bytes
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        stored = bytes(content)
+        size = len(stored)
+    else:
+        try:
+            data = codec.to_json(content)
+        except RecursionError:
+            raise ContentError(message.topic, "it is nested too deeply, or holds itself; publish plain data") from None
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise ContentError(message.topic, f"it has no JSON form, which a file needs: {error}") from None
+        stored = data.decode()
+        size = len(data)
+        if isinstance(content, str):
+            size = message.size
+        elif message._size < 0:
+            msgspec.structs.force_setattr(message, "_size", size)
+    if size > LARGEST:
+        raise ContentError(message.topic, f"it has {size} bytes, and a file takes {LARGEST}; publish where it is kept")
+    headers = message._headers
+    return (
+        _text(message, type(content).__name__ if type_ is None else type_),
+        None if key is None else _text(message, key),
+        None if headers is None else codec.to_json(headers).decode(),
+        stored,
+        size,
+    )
+
+
+def _text(message: Message[Any], text: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ContentError(message.topic, f"{text!r} holds a lone surrogate; write proper text") from None
+    return text
+
+
+def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape) -> list[Message[Any]]:
+    """Rows of one topic, of which the first eight columns are those of `COLUMNS`."""
+    parse, new = msgspec.json.decode, Message
+    found: list[Message[Any]] = []
+    add = found.append
+    for _, seq, id, time, type_, key, headers, content, *_ in rows:
+        data = parse(content) if type(content) is str else content
+        add(
+            new(
+                shape(data, name, type_),
+                name,
+                seq,
+                uid if id is None else id,
+                time,
+                None if headers is None else parse(headers),
+                type_,
+                -1,
+                key,
+            )
+        )
+    return found
+
+
+def decode_one(row: tuple[Any, ...], shape: Shape) -> Message[Any]:
+    """A row of ``SELECT {COLUMNS} FROM {JOINED}``."""
+    return decode([row], row[8], int(row[9]), shape)[0]

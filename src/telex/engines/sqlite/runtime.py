@@ -1,18 +1,37 @@
-"""`Runtime`: what the parts of the engine share."""
+"""`Runtime`: the open file, as the event loop has it: its threads, who waits for them, and what is known of it."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from threading import Thread
+from time import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from telex.engines import Feed
-from telex.message import Message
+from telex.engines.sqlite import problems, rows
+from telex.engines.sqlite.delayed import Delayed
+from telex.engines.sqlite.jobs import Append, Call, Guarded, Job
+from telex.engines.sqlite.ledger import Ledger, epoch_of, uid_of
+from telex.engines.sqlite.reader import Reader
+from telex.engines.sqlite.retention import Rules
+from telex.engines.sqlite.session import Session
+from telex.engines.sqlite.tail import Tail, look
+from telex.engines.sqlite.watcher import Watcher
+from telex.engines.sqlite.writer import Told, Writer
+from telex.errors import Closed, EngineFailed
+
+if TYPE_CHECKING:
+    from telex.engines import Feed
+    from telex.engines.sqlite.address import Address
+    from telex.message import Message
 
 R = TypeVar("R")
+TURN = 0.0005
+"""Seconds between two looks whether a thread that said it ends has ended."""
 
 
 class Head(msgspec.Struct):
@@ -27,13 +46,143 @@ class Head(msgspec.Struct):
 
 
 class Runtime:
-    """The open file: its threads, and what is known of it in the event loop."""
+    """Lives in the event loop, but for `post`."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: Address) -> None:
+        self.address: Address = address
         self.loop: asyncio.AbstractEventLoop
         self.feed: Feed
         self.heads: dict[str, Head] = {}  # by name
         self.by_id: dict[int, Head] = {}
+        self.epoch: str = ""
+        self.removed: dict[str, int] = {}  # how often topics were
+        self.rules: Rules = Rules()
+        self.tail: Tail = Tail(self)
+        self.delayed: Delayed = Delayed(self)
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._watcher: Watcher | None = None
+        self._pending: list[Job | Session] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opened: asyncio.Future[None]
+        self._ended: asyncio.Event = asyncio.Event()
+        self._closed: Exception | None = Closed("the engine", "it is not open")
+
+    # -- life
+
+    async def open(self, feed: Feed) -> None:
+        """Start the threads, and learn what is in the file. Raises `ConnectFailed`."""
+        self.loop, self.feed = asyncio.get_running_loop(), feed
+        self._opened = self.loop.create_future()
+        told = Told(self._open_done, self._writer_ended, self.tail.begun, self.tail.committed, self.post)
+        self._writer = Writer(self.address, told)
+        self._writer.thread.start()
+        await self._opened
+        self._reader = Reader(self.address, self._reader_ended, self.post)
+        self._reader.thread.start()
+        self._closed = None
+        self._watcher = Watcher(self.address, self._writer, self.tail.noticed, self.post)
+        self._watcher.thread.start()
+        await self.tail.begin(await self.read(lambda connection: look(connection, 0, 0, (-1, -1, -1), full=True)))
+
+    def _open_done(self) -> None:
+        if not self._opened.done():
+            self._opened.set_result(None)
+
+    def _writer_ended(self, error: BaseException | None) -> None:
+        self._ended.set()
+        if not self._opened.done():
+            self._opened.set_exception(error or Closed("the engine", "it was closed while it was opened"))
+        elif error is not None and not isinstance(self._closed, Closed):
+            self.fail(EngineFailed(f"writing {self.address.path}", problems.explain(error)))
+
+    def _reader_ended(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.fail(EngineFailed(f"reading {self.address.path}", str(error)))
+
+    async def close(self) -> None:
+        """End the threads. What was put before is committed, and who waits for it is told."""
+        self._flush()
+        self._closed = Closed("the engine", "its hub was closed; open another")
+        self.delayed.close()
+        if self._watcher is not None:
+            self._watcher.close()
+        self.tail.close()
+        if self._writer is not None:
+            self._writer.close()
+            await self._gone(self._writer.thread)
+        for task in self._tasks:
+            task.cancel()
+        if self._reader is not None:
+            self._reader.close()
+            await self._gone(self._reader.thread)
+        if self._watcher is not None:
+            await self._gone(self._watcher.thread)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what the threads told last is heard
+
+    async def _gone(self, thread: Thread) -> None:
+        while thread.is_alive():  # noqa: ASYNC110  # an event is set while the thread still runs
+            await asyncio.sleep(TURN)
+
+    def post(self, function: Callable[..., None], *args: object) -> None:
+        """Call ``function`` in the event loop. From any thread."""
+        with suppress(RuntimeError):  # the loop was closed under a hub that nobody closed: nobody is there to be told
+            self.loop.call_soon_threadsafe(function, *args)
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it beside; it ends with the engine."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing more can be done with the file."""
+        if self._closed is None:
+            self._closed = error
+            self.feed.failed(error)
+
+    def check_fatal(self, error: BaseException) -> None:
+        """Fail, if what went wrong will go wrong for ever."""
+        if problems.is_fatal(error):
+            self.fail(EngineFailed(f"writing {self.address.path}", problems.explain(error)))
+
+    # -- asking the threads
+
+    def put(self, job: Job | Session) -> None:
+        """Have it done in the next transaction, with all else that is put in this turn of the loop."""
+        if self._closed is not None:
+            job.future.cancel()
+            raise self._closed
+        if not self._pending:
+            self.loop.call_soon(self._flush)
+        self._pending.append(job)
+
+    def _flush(self) -> None:
+        if self._pending and self._writer is not None:
+            pending, self._pending = self._pending, []
+            self._writer.put(pending)
+
+    async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        """Keep messages. Raises `ContentError`, `EngineFailed`, `Closed`."""
+        forms = [rows.encode(message) for message in messages]
+        job = Append(messages, forms, self.loop.create_future())
+        self.put(job)
+        result: Sequence[Message[Any]] = await job.future
+        return result
+
+    async def call(
+        self,
+        function: Callable[[Ledger, float], R],
+        after: Callable[[R], None] | None = None,
+        *,
+        alone: bool = False,
+    ) -> R:
+        """Call a function of the engine's own in the thread that writes; see `jobs.Call`."""
+        job = Call(function, self.loop.create_future(), after, alone=alone)
+        self.put(job)
+        result: R = await job.future
+        return result
 
     async def write(self, function: Callable[[sqlite3.Connection, float], R]) -> R:
         """Call ``function(connection, now)`` in the thread that writes, inside its next transaction, together with all
@@ -42,12 +191,67 @@ class Runtime:
         When it raises, only what it did itself is undone, and its caller gets the error. Raises `EngineFailed` when
         the transaction was not committed, `Closed` after `close`.
         """
-        raise NotImplementedError
+        job = Guarded(function, self.loop.create_future())
+        self.put(job)
+        result: R = await job.future
+        return result
 
     async def read(self, function: Callable[[sqlite3.Connection], R]) -> R:
         """Call ``function(connection)`` in the thread that reads, in one read transaction; returns what it returned."""
-        raise NotImplementedError
+        if self._closed is not None or self._reader is None:
+            raise self._closed or Closed("the engine", "it is not open")
+        future: asyncio.Future[R] = self.loop.create_future()
+        self._reader.put(function, future)
+        return await future
 
     def message(self, row: tuple[Any, ...]) -> Message[Any]:
         """A row of ``SELECT {rows.COLUMNS} FROM {rows.JOINED}`` as a message. In the event loop."""
-        raise NotImplementedError
+        return rows.decode_one(row, self.feed.content)
+
+    # -- what is known
+
+    def learn(self, id: int, name: str, epoch: str, uid: int) -> Head:
+        """A topic is there."""
+        head = self.by_id.get(id)
+        if head is None:
+            self.by_id[id] = self.heads[name] = head = Head(id, name, epoch, uid, 1, 1)
+        return head
+
+    def forget(self, id: int) -> None:
+        """A topic was removed."""
+        head = self.by_id.pop(id, None)
+        if head is not None and self.heads.get(head.name) is head:
+            del self.heads[head.name]
+
+    def identity(self, topic: str) -> tuple[str, int]:
+        """The epoch of a topic, and the number that its ids count from; of one that is not there yet, those that it
+        will have.
+        """
+        head = self.heads.get(topic)
+        if head is not None:
+            return head.epoch, head.uid
+        epoch = epoch_of(self.epoch, topic, self.removed.get(topic, 0))
+        return epoch, uid_of(epoch, topic)
+
+    def end(self, topic: str) -> tuple[int, int]:
+        """The first number that is kept, and the next one, by what is known here."""
+        head = self.heads.get(topic)
+        if head is None:
+            return 1, 1
+        kept = self.rules.of(topic).messages
+        return (head.first if kept is None else max(head.first, head.end - kept)), head.end
+
+    def orphaned(self) -> None:
+        """A topic was removed, in the thread that writes: its messages are to be deleted."""
+        if self._writer is not None:
+            self._writer.sweeper.orphaned()
+
+    def sweep_all(self) -> None:
+        """The rules have changed, in the thread that writes."""
+        if self._writer is not None:
+            self._writer.notice_all()
+
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return time()

@@ -78,9 +78,18 @@ CREATE TABLE telex_groups (
     pattern TEXT NOT NULL,
     floor INTEGER NOT NULL,              -- the pos from which on nothing was looked at yet
     paused INTEGER NOT NULL DEFAULT 0,
-    passed INTEGER NOT NULL DEFAULT 0,
+    passed INTEGER NOT NULL DEFAULT 0,   -- how many of its messages were looked at, ever
+    held INTEGER NOT NULL DEFAULT 0,     -- how many rows of telex_claims are not dead
+    split INTEGER NOT NULL DEFAULT 0,    -- telex_begins is of no account to messages from this pos on
     UNIQUE (name, pattern)
 );
+CREATE TABLE telex_begins (
+    -- Topics in which a group begins later than at the pos where it began.
+    grp INTEGER NOT NULL,
+    topic INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (grp, topic)
+) WITHOUT ROWID;
 CREATE TABLE telex_claims (
     grp INTEGER NOT NULL,
     pos INTEGER NOT NULL,
@@ -88,14 +97,14 @@ CREATE TABLE telex_claims (
     attempt INTEGER NOT NULL,
     token INTEGER NOT NULL,
     owner TEXT NOT NULL,
-    state INTEGER NOT NULL,              -- 0 waits, 1 is leased, 2 is dead
-    due REAL NOT NULL,
+    state INTEGER NOT NULL,              -- 0 waits, 1 is leased, 2 is dead, 3 waits for another of its key
+    due REAL NOT NULL,                   -- see telex.engines.sqlite.leases
     reason TEXT,
     died REAL,
     PRIMARY KEY (grp, pos)
 ) WITHOUT ROWID;
 CREATE INDEX telex_claims_due ON telex_claims (grp, state, due);
-CREATE INDEX telex_claims_key ON telex_claims (grp, key, pos) WHERE key IS NOT NULL;
+CREATE INDEX telex_claims_key ON telex_claims (grp, key, pos) WHERE key IS NOT NULL AND state <> 2;
 CREATE TABLE telex_delayed (
     n INTEGER PRIMARY KEY,
     due REAL NOT NULL,

@@ -1,0 +1,90 @@
+"""`Delayed`: messages that are kept for later. Any process that has the file open publishes them, once."""
+
+from __future__ import annotations
+
+import asyncio
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import uuid_utils
+
+from telex.engines.sqlite import rows
+from telex.errors import TelexError
+
+if TYPE_CHECKING:
+    from telex.engines.sqlite.ledger import Ledger
+    from telex.engines.sqlite.runtime import Runtime
+    from telex.message import Message
+
+MANY = 500
+"""So many are published in one transaction."""
+LONGEST = 3600.0
+"""Seconds after which a timer looks again: the clock of the machine may have been set."""
+_INSERT = """INSERT INTO telex_delayed (due, topic, id, time, type, key, headers, content, size)
+    SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM telex_delayed WHERE topic = ? AND id = ?)"""
+_TAKE = """DELETE FROM telex_delayed WHERE n IN (SELECT n FROM telex_delayed WHERE due <= ? ORDER BY due, n LIMIT ?)
+    RETURNING due, n, topic, id, type, key, headers, content, size"""
+
+
+class Delayed:
+    """Lives in the event loop. Of the timers of several processes the first one publishes."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._timer: asyncio.TimerHandle | None = None
+        self._due: float | None = None
+        self._closed = False
+
+    async def later(self, message: Message[Any], due: float) -> Message[Any]:
+        """Keep a message until ``due``."""
+        if not isinstance(message._uid, str):
+            msgspec.structs.force_setattr(message, "_uid", str(uuid_utils.uuid7()))
+        type_, key, headers, content, size = rows.encode(message)
+        id, topic = message.id, message.topic
+
+        def keep(ledger: Ledger, now: float) -> None:
+            row = (due, topic, id, message._time, type_, key, headers, content, size, topic, id)
+            ledger.connection.execute(_INSERT, row)
+            ledger.connection.execute("UPDATE telex_state SET delays = delays + 1")
+
+        await self._runtime.call(keep, lambda _: self.arm(due))
+        return message
+
+    def arm(self, due: float | None) -> None:
+        """Something is due then."""
+        if due is None or self._closed or (self._due is not None and self._due <= due):
+            return
+        self._disarm()
+        self._due = due
+        wait = min(max(0.0, due - time()), LONGEST)
+        self._timer = self._runtime.loop.call_later(wait, self._ring)
+
+    def close(self) -> None:
+        """No timer rings any more."""
+        self._closed = True
+        self._disarm()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._due = None
+
+    def _ring(self) -> None:
+        self._disarm()
+        self._runtime.start(self._publish())
+
+    async def _publish(self) -> None:
+        try:
+            await self._runtime.call(_move, self.arm)
+        except TelexError:
+            self.arm(time() + 1.0)  # the disk was full: they are still kept, and tried again
+
+
+def _move(ledger: Ledger, now: float) -> float | None:
+    """Publish what is due; returns when the next one is."""
+    taken = sorted(ledger.connection.execute(_TAKE, (now, MANY)).fetchall())
+    for _, _, topic, id, *form in taken:
+        ledger.move(topic, id, now, (form[0], form[1], form[2], form[3], form[4]))
+    (due,) = ledger.connection.execute("SELECT min(due) FROM telex_delayed").fetchone()
+    return None if due is None else float(due)

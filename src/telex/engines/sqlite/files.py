@@ -1,0 +1,82 @@
+"""Opening connections. All of it touches the disk, and runs in the threads that own the connections."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from time import monotonic, sleep
+
+from telex.engines.sqlite import problems, schema
+from telex.engines.sqlite.address import Address
+from telex.errors import ConnectFailed
+
+RETRY = 0.001
+
+
+def never() -> bool:
+    """For `persist`: nobody asks to give up."""
+    return False
+
+
+def persist(
+    connection: sqlite3.Connection, sql: str, limit: float, hurry: Callable[[], bool] = never
+) -> sqlite3.Cursor:
+    """Execute ``sql``, again and again for ``limit`` seconds while another process is in the way.
+
+    SQLite's own waiting sleeps for up to a tenth of a second; here it is a millisecond, since the others are quick.
+    ``hurry`` is asked whether there is no more time for it.
+    """
+    end = monotonic() + limit
+    while True:
+        try:
+            return connection.execute(sql)
+        except sqlite3.OperationalError as error:
+            if not problems.is_busy(error) or monotonic() >= end or hurry():
+                raise
+        sleep(RETRY)
+
+
+def writing(address: Address) -> sqlite3.Connection:
+    """The connection that writes; makes the file and its tables if need be. Raises `ConnectFailed`."""
+    path = Path(address.path)
+    connection: sqlite3.Connection | None = None
+    try:
+        connection = sqlite3.connect(path, timeout=address.busy, isolation_level=None, cached_statements=256)
+        _make(connection, address)
+    except schema.NotOurs as error:
+        problem = str(error)
+    except sqlite3.Error as error:
+        problem = problems.explain_open(error, path)
+    else:
+        return connection
+    if connection is not None:
+        connection.close()
+    raise ConnectFailed(address.url, problem)
+
+
+def _make(connection: sqlite3.Connection, address: Address) -> None:
+    schema.check(connection)  # before anything is written to what may not be ours
+    (mode,) = persist(connection, "PRAGMA journal_mode = WAL", address.busy).fetchone()
+    if mode != "wal":
+        raise schema.NotOurs(f"its file system has no shared memory (journal mode {mode}); put it on a local disk")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if address.full else 'NORMAL'}")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute("PRAGMA cache_size = -16384")
+    persist(connection, "BEGIN IMMEDIATE", address.busy)
+    try:
+        schema.prepare(connection)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA busy_timeout = 0")  # from now on `persist` waits
+
+
+def reading(address: Address) -> sqlite3.Connection:
+    """A connection that only reads."""
+    connection = sqlite3.connect(address.path, timeout=address.busy, isolation_level=None, cached_statements=256)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cache_size = -16384")
+    return connection

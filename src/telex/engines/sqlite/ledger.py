@@ -1,0 +1,217 @@
+"""`Ledger`: what the thread that writes knows of the file, and how messages get their places in it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from telex.dedup import SECONDS
+from telex.engines.sqlite import rows
+from telex.engines.sqlite.retention import Rules
+from telex.message import Message, place, uuid7_counter, uuid7_text
+
+Entry = Message[Any] | tuple[Any, ...]
+"""A message, or the row of one that the event loop has to decode."""
+_FORGET = """DELETE FROM telex_ids WHERE (topic, id) IN
+    (SELECT topic, id FROM telex_ids WHERE time < ? ORDER BY time LIMIT 1000)"""
+
+
+class Account(msgspec.Struct):
+    """A topic as the thread that writes has it."""
+
+    id: int
+    name: str
+    epoch: str
+    uid: int
+    end: int
+    total: int
+    first: int
+    swept: int
+
+
+def uid_of(epoch: str, name: str) -> int:
+    """The number of 74 bits from which the ids of a topic's messages count: the same in every process."""
+    return int.from_bytes(blake2b(f"{epoch}\0{name}".encode(), digest_size=10).digest()) >> 6
+
+
+def epoch_of(base: str, name: str, removed: int) -> str:
+    """The epoch of a topic that was removed so often: the same in every process, before the topic is there too."""
+    return blake2b(f"{base}\0{name}\0{removed}".encode(), digest_size=6).hexdigest()
+
+
+class Ledger:
+    """Knows the ends of topics from one transaction to the next, as long as no other process wrote.
+
+    Invariant: inside of a transaction, `pos` and every account are as the file has them, and what `add` was given.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection: sqlite3.Connection = connection
+        self.pos: int = 0
+        self.commits: int = -1
+        self.epoch: str = ""
+        self.rules: Rules = Rules()
+        self.accounts: dict[str, Account] = {}
+        self.touched: dict[str, Account] = {}  # in this transaction
+        self.entries: list[Entry] = []  # of this transaction: messages pos - len(entries) to pos - 1
+        self.decode: bool = False  # whether some of them are rows
+        self._version = -1  # of the data, as SQLite counts what other connections write
+        self._rows: list[tuple[Any, ...]] = []
+        self._ids: list[tuple[int, str, int, float]] = []
+        self._fresh: dict[tuple[int, str], Message[Any]] = {}  # messages of this transaction by given id
+        self._prune = False
+
+    def refresh(self) -> None:
+        """At the start of a transaction: forget what another process may have changed."""
+        (version,) = self.connection.execute("PRAGMA data_version").fetchone()
+        if version == self._version:
+            return
+        state = self.connection.execute("SELECT epoch, pos, commits, rules FROM telex_state").fetchone()
+        self._version = version
+        if state[2] == self.commits:
+            return
+        self.epoch, self.pos, self.commits, rules = state
+        self.accounts.clear()
+        self.rules.refresh(self.connection, rules)
+
+    def forget(self) -> None:
+        """Nothing that is known here is certain: a transaction was rolled back, or a topic removed."""
+        self._version = self.commits = -1
+        self.accounts.clear()
+        self.clear()
+
+    def clear(self) -> None:
+        """A transaction has ended."""
+        self.touched = {}
+        self.entries = []
+        self.decode = False
+        self._rows, self._ids, self._fresh = [], [], {}
+
+    def account(self, name: str) -> Account:
+        """The topic of this name, made if there is none, to be changed in this transaction."""
+        account = self.accounts.get(name) or self._load(name) or self._make(name)
+        self.accounts[name] = self.touched[name] = account
+        return account
+
+    def _load(self, name: str) -> Account | None:
+        row = self.connection.execute(
+            "SELECT id, name, epoch, uid, end, total, first, swept FROM telex_topics WHERE name = ?", (name,)
+        ).fetchone()
+        return None if row is None else Account(row[0], row[1], row[2], int(row[3]), *row[4:])
+
+    def _make(self, name: str) -> Account:
+        removed = self.connection.execute("SELECT times FROM telex_removed WHERE name = ?", (name,)).fetchone()
+        epoch = epoch_of(self.epoch, name, removed[0] if removed else 0)
+        uid = uid_of(epoch, name)
+        cursor = self.connection.execute(
+            "INSERT INTO telex_topics (name, epoch, uid, end, first, swept, gone, total) VALUES (?,?,?,1,1,1,0,0)",
+            (name, epoch, str(uid)),
+        )
+        assert cursor.lastrowid is not None
+        return Account(cursor.lastrowid, name, epoch, uid, 1, 0, 1, 1)
+
+    def add(self, messages: Sequence[Message[Any]], forms: Sequence[rows.Form], now: float) -> Sequence[Entry]:
+        """Give messages their places. Returns them, and in the place of one whose id is known the one that is kept."""
+        touched, entries, add = self.touched, self.entries, self._rows.append
+        pos, known = self.pos, None
+        for index, message in enumerate(messages):
+            account = touched.get(message.topic) or self.account(message.topic)
+            seq, given, time = account.end, None, message._time
+            if isinstance(message._uid, str):
+                given = message._uid
+                kept = self._find(account, message, given, now)
+                if kept is not None:
+                    known = list(messages) if known is None else known
+                    known[index] = kept  # type: ignore[assignment]  # a list of Entry, once one is known
+                    continue
+                self._ids.append((account.id, given, seq, time))
+                self._fresh[account.id, given] = message
+            type_, key, headers, content, size = forms[index]
+            place(message, seq, account.uid)
+            account.end = seq + 1
+            account.total += size
+            add((pos, account.id, seq, given, time, type_, key, headers, content, account.total))
+            entries.append(message)
+            pos += 1
+        self.pos = pos
+        return messages if known is None else known
+
+    def move(self, topic: str, id: str, time: float, form: rows.Form) -> None:
+        """Keep a message whose content was stored before, unless its id is known."""
+        account = self.touched.get(topic) or self.account(topic)
+        message: Message[Any] = Message(None, topic, account.end, id, time, None, form[0], -1, form[1])
+        if self._find(account, message, id, time) is not None:
+            return
+        seq = account.end
+        self._ids.append((account.id, id, seq, time))
+        self._fresh[account.id, id] = message
+        account.end, account.total = seq + 1, account.total + form[4]
+        self._rows.append((self.pos, account.id, seq, id, time, *form[:4], account.total))
+        self.entries.append((self.pos, seq, id, time, *form[:4], topic, account.uid))
+        self.decode = True
+        self.pos += 1
+        self.flush()  # who finds it by its id reads it from the file
+        del self._fresh[account.id, id]
+
+    def _find(self, account: Account, message: Message[Any], id: str, now: float) -> Entry | None:
+        """The message that was published to this topic with this id, within the window."""
+        fresh = self._fresh.get((account.id, id))
+        if fresh is not None:
+            return fresh
+        oldest = now - SECONDS
+        found = self.connection.execute(
+            "SELECT seq, time FROM telex_ids WHERE topic = ? AND id = ? AND time > ?", (account.id, id, oldest)
+        ).fetchone()
+        if found is None:
+            return self._find_made(account, id, oldest)
+        row = self._row(account, found[0])
+        if row is None:  # retention took it, and its id is still known
+            return Message(message.content, message.topic, found[0], id, found[1], message._headers, message._type)
+        return row
+
+    def _find_made(self, account: Account, id: str, oldest: float) -> Entry | None:
+        counter = uuid7_counter(id)
+        if counter is None:
+            return None
+        # A made id counts from the topic's own number, so it says which message it can only be.
+        seq = (counter - account.uid) % (1 << 74)
+        if not account.first <= seq < account.end:
+            return None
+        self.flush()
+        row = self._row(account, seq)
+        if row is None or row[2] is not None or row[3] <= oldest or uuid7_text(counter, row[3]) != id:
+            return None
+        return row
+
+    def _row(self, account: Account, seq: int) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self.connection.execute(
+            f"SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq = ?", (account.id, seq)
+        ).fetchone()
+        return row
+
+    def flush(self) -> None:
+        """Write what was added."""
+        if self._rows:
+            self.connection.executemany(rows.INSERT, self._rows)
+            self._rows.clear()
+        if self._ids:
+            # An id whose two minutes are over, and that was not forgotten yet, may come again.
+            self.connection.executemany("INSERT OR REPLACE INTO telex_ids VALUES (?, ?, ?, ?)", self._ids)
+            self._ids.clear()
+            self._prune = True
+
+    def finish(self, now: float) -> None:
+        """At the end of a transaction that changed something: write what is left, and the new heads."""
+        self.flush()
+        execute = self.connection.execute
+        for account in self.touched.values():
+            execute("UPDATE telex_topics SET end = ?, total = ? WHERE id = ?", (account.end, account.total, account.id))
+        if self._prune:
+            execute(_FORGET, (now - SECONDS,))
+            self._prune = False
+        self.commits += 1
+        execute("UPDATE telex_state SET pos = ?, commits = ?", (self.pos, self.commits))

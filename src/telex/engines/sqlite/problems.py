@@ -1,0 +1,54 @@
+"""What SQLite says, in words that name the mend."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+_CODES = {
+    sqlite3.SQLITE_FULL: "the disk is full; free some space, then publish again",
+    sqlite3.SQLITE_READONLY: "the file cannot be written; give this user the right to write it and its directory",
+    sqlite3.SQLITE_BUSY: "another program keeps the file locked; end what holds it (a shell, a backup)",
+    sqlite3.SQLITE_LOCKED: "another connection keeps a table locked; end what holds it",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; run telex.engines.sqlite.upkeep.check, and take a backup's copy",
+    sqlite3.SQLITE_NOTADB: "the file is no SQLite database; give another name, or move that file away",
+    sqlite3.SQLITE_IOERR: "the disk did not do what it was asked; see the system's log",
+    sqlite3.SQLITE_PERM: "this user may not use the file; change its rights",
+    sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; see that its directory is there and may be written",
+    sqlite3.SQLITE_NOMEM: "there is not enough memory",
+    sqlite3.SQLITE_TOOBIG: "a message is larger than SQLite takes; publish smaller ones",
+}
+_FATAL = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def code(error: BaseException) -> int:
+    """The primary result code, 0 for what SQLite did not say."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether trying again may help."""
+    return code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether nothing will ever work with this file again."""
+    return code(error) in _FATAL
+
+
+def explain(error: BaseException) -> str:
+    """What happened, and what to do."""
+    mend = _CODES.get(code(error))
+    return f"{type(error).__name__}: {error}" if mend is None else f"{mend} (SQLite: {error})"
+
+
+def explain_open(error: BaseException, path: Path) -> str:
+    """The same for a file that did not open, after a look at what stands in the way. Touches the disk."""
+    parent = path.absolute().parent
+    if path.is_dir():
+        return "it is a directory; name a file in it"
+    if not parent.exists():
+        return f"there is no directory {parent}; make it first"
+    if not parent.is_dir():
+        return f"{parent} is no directory"
+    return explain(error)

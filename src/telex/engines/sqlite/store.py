@@ -1,0 +1,170 @@
+"""`SQLiteStore`: the logs of the file, as `telex.engines.Store` has them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from time import time
+from typing import TYPE_CHECKING, Any, cast
+
+from telex.engines.sqlite import rows
+from telex.engines.sqlite.retention import Kept, Rules, look, search
+from telex.log import Log, Retention
+from telex.message import Lost, Message
+from telex.start import Start, find
+
+if TYPE_CHECKING:
+    from telex.engines.sqlite.ledger import Ledger
+    from telex.engines.sqlite.runtime import Runtime
+
+PAGE = 1024
+FEW = 64
+"""Of so many topics each is read by itself; of more, the file from its end."""
+_READ = f"""SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq >= ? AND m.seq < ?
+    ORDER BY m.seq LIMIT {PAGE}"""
+_LAST = f"SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq >= ? ORDER BY m.seq DESC LIMIT ?"
+_ALL = f"SELECT {rows.COLUMNS}, m.topic FROM {rows.JOINED} ORDER BY m.pos DESC"
+_RULES = "SELECT pattern, messages, age, bytes FROM telex_rules ORDER BY ord"
+
+
+class View:
+    """A topic of the file with what `telex.start.find` asks of a log."""
+
+    def __init__(self, connection: sqlite3.Connection, kept: Kept | None, epoch: str) -> None:
+        self._connection = connection
+        self._kept = kept
+        self.epoch: str = epoch if kept is None else kept.epoch
+        self.end: int = 1 if kept is None else kept.end
+        self.trimmed_time: float | None = None if kept is None else kept.trimmed
+
+    def keep(self, now: float | None = None) -> int:
+        """The oldest number that is kept."""
+        return 1 if self._kept is None else self._kept.first
+
+    def find_time(self, moment: float) -> int:
+        """The number of the first kept message at or after ``moment``."""
+        kept = self._kept
+        if kept is None:
+            return 1
+        return search(self._connection, kept.id, kept.first, kept.end, lambda time, _: time >= moment)
+
+
+class SQLiteStore:
+    """See `telex.engines.Store`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._rules = Rules()  # of the thread that reads
+
+    async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        """Keep messages, with all that others append at the same time, in one transaction."""
+        return await self._runtime.append(messages)
+
+    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+        """A page of a topic."""
+        now = time()
+
+        def page(connection: sqlite3.Connection) -> tuple[Kept | None, list[tuple[Any, ...]]]:
+            kept = self._look(connection, topic, now)
+            if kept is None:
+                return None, []
+            return kept, connection.execute(_READ, (kept.id, max(first, kept.first), end)).fetchall()
+
+        kept, found = await self._runtime.read(page)
+        return [] if kept is None else rows.decode(found, kept.name, kept.uid, self._runtime.feed.content)
+
+    async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
+        """The last messages of several topics."""
+        now = time()
+
+        def last(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            views = [kept for kept in (self._look(connection, topic, now) for topic in topics) if kept is not None]
+            if len(views) <= FEW:
+                found = [row for kept in views for row in connection.execute(_LAST, (kept.id, kept.first, count))]
+                return sorted(found, key=lambda row: int(row[0]))[-count:] if count else []
+            firsts = {kept.id: kept.first for kept in views}
+            newest: list[tuple[Any, ...]] = []
+            for row in connection.execute(_ALL):
+                if len(newest) >= count:
+                    break
+                if row[1] >= firsts.get(row[10], row[1] + 1):
+                    newest.append(row)
+            return newest[::-1]
+
+        return [self._runtime.message(row) for row in await self._runtime.read(last)]
+
+    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
+        """Where ``start`` is."""
+        epoch = self._runtime.identity(topic)[0]
+
+        def look_up(connection: sqlite3.Connection) -> tuple[int, Lost | None]:
+            return find(cast("Log", View(connection, self._look(connection, topic, now), epoch)), start, now)
+
+        return await self._runtime.read(look_up)
+
+    def _look(self, connection: sqlite3.Connection, topic: str, now: float) -> Kept | None:
+        (version,) = connection.execute("SELECT rules FROM telex_state").fetchone()
+        self._rules.refresh(connection, version)
+        return look(connection, topic, self._rules, now)
+
+    def head(self, log: Log) -> None:
+        """Set where a local log begins."""
+        log.epoch, log.uid = self._runtime.identity(log.name)
+        log.begin(self._runtime.end(log.name)[1])
+
+    def end(self, topic: str) -> tuple[int, int]:
+        """The first number that is kept and the next one, by what is known here."""
+        return self._runtime.end(topic)
+
+    def topics(self) -> list[str]:
+        """All topics, by what is known here."""
+        return list(self._runtime.heads)
+
+    async def remove(self, topic: str) -> bool:
+        """Remove a topic; its messages are deleted later, a few hundred at a time."""
+        runtime = self._runtime
+
+        def remove(ledger: Ledger, now: float) -> int | None:
+            connection = ledger.connection
+            row = connection.execute("DELETE FROM telex_topics WHERE name = ? RETURNING id", (topic,)).fetchone()
+            if row is None:
+                return None
+            connection.execute("INSERT INTO telex_orphans VALUES (?)", row)
+            connection.execute(
+                "INSERT INTO telex_removed VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET times = times + 1", (topic,)
+            )
+            connection.execute("UPDATE telex_state SET removals = removals + 1")
+            ledger.accounts.pop(topic, None)
+            runtime.orphaned()
+            return int(row[0])
+
+        def removed(id: int | None) -> None:
+            if id is not None:
+                runtime.forget(id)
+                runtime.removed[topic] = runtime.removed.get(topic, 0) + 1
+
+        return await runtime.call(remove, removed, alone=True) is not None
+
+    async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
+        """Set rules, for all processes."""
+        runtime = self._runtime
+        latest = dict(reversed(dict(reversed(rules)).items()))  # of a pattern that comes twice, the last
+        wanted = [(pattern, rule.messages, rule.age, rule.bytes) for pattern, rule in latest.items()]
+
+        def set_rules(ledger: Ledger, now: float) -> tuple[list[tuple[Any, ...]], int]:
+            connection = ledger.connection
+            (version,) = connection.execute("SELECT rules FROM telex_state").fetchone()
+            if connection.execute(_RULES).fetchall()[-len(wanted) :] != wanted:
+                for number, row in enumerate(wanted, 1 + _highest(connection)):
+                    connection.execute("INSERT OR REPLACE INTO telex_rules VALUES (?, ?, ?, ?, ?)", (*row, number))
+                version += 1
+                connection.execute("UPDATE telex_state SET rules = ?", (version,))
+                ledger.rules.refresh(connection, version)
+                runtime.sweep_all()
+            return connection.execute(_RULES).fetchall()[::-1], version
+
+        await runtime.call(set_rules, lambda known: runtime.rules.set(*known))
+
+
+def _highest(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT coalesce(max(ord), 0) FROM telex_rules").fetchone()[0])

@@ -1,0 +1,109 @@
+"""`Watcher`: the thread that notices what other processes commit, and costs nothing while they do not.
+
+Each commit writes to the file beside the database whose name ends in ``-wal``. On Linux the kernel tells of that
+(inotify(7)); elsewhere, and where it does not, the thread asks SQLite a hundred times a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import sqlite3
+import sys
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from telex.engines.sqlite import files
+from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.writer import Writer
+
+POLL = 0.01
+"""Seconds between two looks where nobody tells."""
+SAFETY = 1.0
+"""Seconds between two looks where the kernel tells."""
+STEP = 0.002
+"""A commit can be seen a little after it is written: seconds between two looks after something was written."""
+AWAKE = 0.1
+"""For how long, in seconds, it looks so often."""
+_IN_MODIFY = 0x2
+_IN_NONBLOCK = 0o4000
+_IN_CLOEXEC = 0o2000000
+
+
+class Watcher:
+    """Started with its thread; `close` ends that within a moment."""
+
+    def __init__(
+        self, address: Address, writer: Writer, noticed: Callable[[int], None], post: Callable[..., None]
+    ) -> None:
+        self._address = address
+        self._writer = writer
+        self._noticed = noticed
+        self._post = post
+        self._bell, self._rope = os.pipe()
+        os.set_blocking(self._rope, False)
+        self._closing = False
+        self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-watcher")
+
+    def close(self) -> None:
+        """End the thread. Twice is fine."""
+        if not self._closing:
+            self._closing = True
+            os.write(self._rope, b"x")
+
+    def _run(self) -> None:
+        notify = _inotify()
+        connection: sqlite3.Connection | None = None
+        try:
+            connection = files.reading(self._address)
+            self._watch(connection, notify)
+        except sqlite3.Error:
+            pass  # the thread that reads meets the same, and tells it
+        finally:
+            if connection is not None:
+                connection.close()
+            for descriptor in (notify, self._bell, self._rope):
+                if descriptor is not None:
+                    os.close(descriptor)
+
+    def _watch(self, connection: sqlite3.Connection, notify: int | None) -> None:
+        watched = notify is not None and _watch_file(notify, self._address.path + "-wal")
+        poll = select.poll()
+        for descriptor in (self._bell, notify if watched else None):
+            if descriptor is not None:
+                poll.register(descriptor, select.POLLIN)
+        version, known, awake = -1, self._writer.claimed, monotonic() + AWAKE
+        while not self._closing:
+            pause = (STEP if monotonic() < awake else SAFETY) if watched else POLL
+            for descriptor, _ in poll.poll(pause * 1000):
+                if descriptor == notify:
+                    os.read(descriptor, 65536)
+                    awake = monotonic() + AWAKE
+            (seen,) = connection.execute("PRAGMA data_version").fetchone()
+            if seen == version:
+                continue
+            version = seen
+            commits, pos = connection.execute("SELECT commits, pos FROM telex_state").fetchone()
+            # What this process wrote itself it knows; and what came before that, its own transaction noticed.
+            if commits > max(known, self._writer.claimed):
+                self._post(self._noticed, pos)
+            known = max(known, commits)
+
+
+def _inotify() -> int | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    descriptor = _libc().inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
+    return descriptor if descriptor >= 0 else None
+
+
+def _watch_file(descriptor: int, path: str) -> bool:
+    return bool(_libc().inotify_add_watch(descriptor, os.fsencode(path), _IN_MODIFY) >= 0)
+
+
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.inotify_add_watch.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32]
+    return libc

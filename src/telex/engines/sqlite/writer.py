@@ -1,0 +1,231 @@
+"""`Writer`: the one thread of the process that writes. All that waits when it gets free becomes one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from time import monotonic, time
+
+from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.files import persist, writing
+from telex.engines.sqlite.jobs import Batch, Call, Job
+from telex.engines.sqlite.ledger import Ledger
+from telex.engines.sqlite.retention import Sweeper
+from telex.engines.sqlite.session import Session
+
+MOST = 4096
+"""Jobs in one transaction: what comes after them waits for the next."""
+PATIENCE = 2.0
+"""Seconds for which closing waits while another process has the file locked."""
+
+
+class Told:
+    """What the thread tells; `Runtime` takes it in the event loop."""
+
+    def __init__(
+        self,
+        opened: Callable[[], None],
+        ended: Callable[[BaseException | None], None],
+        begun: Callable[[Batch], None],
+        committed: Callable[[Batch], None],
+        post: Callable[..., None],
+    ) -> None:
+        self.opened: Callable[[], None] = opened
+        self.ended: Callable[[BaseException | None], None] = ended
+        self.begun: Callable[[Batch], None] = begun  # called in the thread itself, before the commit
+        self.committed: Callable[[Batch], None] = committed
+        self.post: Callable[..., None] = post
+
+
+class Writer:
+    """Owns the connection that writes.
+
+    Invariant: between two batches no transaction is open, except that of a `Session`.
+    """
+
+    def __init__(self, address: Address, told: Told) -> None:
+        self._address = address
+        self._told = told
+        self._inbox: SimpleQueue[Sequence[Job | Session] | None] = SimpleQueue()
+        self._waiting: deque[Job | Session] = deque()
+        self._closing = threading.Event()
+        self._ended = False
+        self.sweeper: Sweeper = Sweeper()
+        self._before = 0  # rows changed by the connection, when the transaction began
+        self._known = -1  # `Ledger.commits` at that time
+        self.claimed: int = -1  # `telex_state.commits` up to which this process knows what was written
+        self.ledger: Ledger
+        self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-writer")
+
+    def put(self, jobs: Sequence[Job | Session]) -> None:
+        """More to do. From the event loop; never waits."""
+        self._inbox.put(jobs)
+
+    def close(self) -> None:
+        """End after what was put before."""
+        self._closing.set()
+        self._inbox.put(None)
+
+    # -- in the thread
+
+    def _run(self) -> None:
+        failure: BaseException | None = None
+        try:
+            connection = writing(self._address)
+        except BaseException as error:  # noqa: BLE001  # the event loop gets it, from `open`
+            self._told.post(self._told.ended, error)
+            return
+        try:
+            self.ledger = Ledger(connection)
+            self._begin_to_know()
+            self._told.post(self._told.opened)
+            while self._turn():
+                pass
+        except BaseException as error:  # noqa: BLE001  # a fault of this code: all who wait hear of it
+            failure = error
+        finally:
+            connection.close()
+        self._told.post(self._told.ended, failure)
+
+    def _begin_to_know(self) -> None:
+        self.ledger.connection.execute("BEGIN")
+        self.ledger.refresh()
+        self.notice_all()
+        self.ledger.connection.execute("COMMIT")
+        self.claimed = self.ledger.commits
+
+    def notice_all(self) -> None:
+        """See which topics have messages that can go. In the thread, inside of a transaction."""
+        ledger = self.ledger
+        for name, first, end, swept in ledger.connection.execute("SELECT name, first, end, swept FROM telex_topics"):
+            self.sweeper.notice(name, first, end, swept, ledger.rules.of(name))
+
+    def _turn(self) -> bool:
+        """Do what there is to do, or wait for it; whether there may be more."""
+        self._gather()
+        if not self._waiting:
+            if not self._ended:
+                self._batch([])  # nobody waits: time to delete
+            return not self._ended
+        if isinstance(self._waiting[0], Session):
+            session = self._waiting.popleft()
+            assert isinstance(session, Session)
+            self._serve(session)
+            return True
+        jobs: list[Job] = []
+        while self._waiting and len(jobs) < MOST:
+            job = self._waiting[0]
+            alone = isinstance(job, Call) and job.alone
+            if isinstance(job, Session) or (alone and jobs):
+                break
+            self._waiting.popleft()
+            if not job.future.cancelled():
+                jobs.append(job)
+            if alone:
+                break
+        if jobs:
+            self._batch(jobs)
+        return True
+
+    def _gather(self) -> None:
+        """Take all that was put; wait for the first unless something waits here."""
+        inbox, waiting = self._inbox, self._waiting
+        try:
+            if not waiting and not self._ended:
+                self._take(inbox.get(timeout=self.sweeper.wait(time(), self.ledger.rules.ages)))
+            while True:
+                self._take(inbox.get_nowait())
+        except Empty:
+            pass
+
+    def _take(self, jobs: Sequence[Job | Session] | None) -> None:
+        if jobs is None:
+            self._ended = True
+        else:
+            self._waiting.extend(jobs)
+
+    def _batch(self, jobs: Sequence[Job]) -> None:
+        batch = Batch(jobs)
+        try:
+            self._begin(batch)
+            now = time()
+            for job in jobs:
+                job.perform(self.ledger, now)
+            self._end(batch, now)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is told to those who wait, and to nobody else
+            self._undo(batch, error)
+        if jobs or batch.error is not None or batch.foreign:
+            self._told.post(self._told.committed, batch)
+
+    def _begin(self, batch: Batch) -> None:
+        ledger, hurry = self.ledger, monotonic() + PATIENCE
+        persist(
+            ledger.connection,
+            "BEGIN IMMEDIATE",
+            self._address.busy,
+            lambda: self._closing.is_set() and monotonic() > hurry,
+        )
+        self._known = ledger.commits
+        ledger.refresh()
+        if ledger.commits != self._known:
+            batch.foreign = True
+        batch.start = ledger.pos
+        self._before = ledger.connection.total_changes
+
+    def _end(self, batch: Batch, now: float) -> None:
+        ledger, connection = self.ledger, self.ledger.connection
+        ledger.flush()
+        sweep = self.sweeper.is_due(now, ledger.rules.ages)
+        if connection.total_changes != self._before or sweep:
+            ledger.finish(now)
+            deleted = -1
+            while sweep and deleted < len(ledger.entries):  # as many go as come, or it would never end
+                deleted += 1 + self._sweep(now)
+                sweep = self.sweeper.is_due(now, ledger.rules.ages)
+        batch.end, batch.entries, batch.decode = ledger.pos, ledger.entries, ledger.decode
+        if batch.entries:
+            batch.heads = [(a.id, a.name, a.epoch, a.uid, a.end) for a in ledger.touched.values()]
+        self.claimed = ledger.commits
+        self._told.begun(batch)
+        connection.execute("COMMIT")
+        touched = ledger.touched
+        ledger.clear()
+        for account in touched.values():
+            self.sweeper.notice(account.name, account.first, account.end, account.swept, ledger.rules.of(account.name))
+
+    def _sweep(self, now: float) -> int:
+        done = self.sweeper.step(self.ledger.connection, self.ledger.rules, now)
+        if done is None:
+            return 0
+        name, swept = done
+        account = self.ledger.accounts.get(name)
+        if account is not None:
+            account.first, account.swept = swept.first, swept.swept
+        return swept.deleted
+
+    def _undo(self, batch: Batch, error: BaseException) -> None:
+        batch.error = error
+        self.claimed = self._known
+        self.sweeper.rest(time())
+        try:
+            if self.ledger.connection.in_transaction:
+                self.ledger.connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            pass  # it was rolled back by SQLite itself; what went wrong first is what is told
+        self.ledger.forget()
+
+    def _serve(self, session: Session) -> None:
+        """Give the transaction to a program until it has done with it."""
+        batch = Batch([session])
+        try:
+            self._begin(batch)
+            if session.serve(self.ledger):
+                self._end(batch, time())
+            else:
+                self._undo(batch, session.cause)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._undo(batch, error)
+        self._told.post(self._told.committed, batch)
