@@ -1,0 +1,60 @@
+"""The conformance suite: what every engine is held to, by what it declares and nothing else.
+
+Three lines of pytest run it on an engine of your own:
+
+    class TestMine(telex.testing.conformance.Conformance):
+        def engine(self) -> telex.engines.Engine:
+            return MyEngine(self.place)
+
+A test whose guarantee the engine does not declare is None in the class, so it is neither run nor skipped; `undeclared`
+lists these. ``TELEX_CONFORMANCE=full`` in the environment makes the tests large. The parts:
+
+suite, rig          what tests stand on: a place, a loop, an engine without a hub
+life                opening, closing, cancelling
+store               what is kept, read, found, removed, retained
+sharing             what several engines have in common, and what a restart and a kill leave
+groups, ordering    consumer groups
+records             compare-and-set
+later               delayed messages, transactions
+delivery, overflow, history, work    all of it through a `telex.Hub`
+"""
+
+from __future__ import annotations
+
+from telex.engines import Engine
+from telex.testing.conformance import suite
+from telex.testing.conformance.delivery import DeliveryTests
+from telex.testing.conformance.groups import GroupTests
+from telex.testing.conformance.history import HistoryTests
+from telex.testing.conformance.later import DelayedTests, TransactionTests
+from telex.testing.conformance.life import LifeTests
+from telex.testing.conformance.ordering import GroupOrderTests
+from telex.testing.conformance.overflow import OverflowTests
+from telex.testing.conformance.records import RecordTests
+from telex.testing.conformance.sharing import DurableTests, SharedTests
+from telex.testing.conformance.store import StoreTests
+from telex.testing.conformance.suite import Undeclared
+
+__all__ = ["Conformance", "Undeclared", "undeclared"]
+
+
+class Conformance(
+    LifeTests,
+    StoreTests,
+    SharedTests,
+    DurableTests,
+    GroupTests,
+    GroupOrderTests,
+    RecordTests,
+    DelayedTests,
+    TransactionTests,
+    DeliveryTests,
+    OverflowTests,
+    HistoryTests,
+):
+    """The whole suite. A subclass gives the engine."""
+
+
+def undeclared(engine: Engine) -> list[Undeclared]:
+    """The tests of the suite that ``engine`` is not held to, each with the guarantees that it does not declare."""
+    return suite.undeclared(engine, Conformance)

@@ -1,0 +1,278 @@
+"""Consumer groups: rules 1 to 5 of `telex.engines.groups`."""
+
+from __future__ import annotations
+
+import asyncio
+from time import time
+from typing import Any
+
+from telex.engines import Delivery, Settlement
+from telex.testing.conformance.rig import Rig
+from telex.testing.conformance.suite import Suite, has_groups, promise
+
+G = "billing"
+T = "orders:1"
+
+
+def contents(deliveries: list[Delivery]) -> list[Any]:
+    """The contents of what was claimed."""
+    return [delivery.message.content for delivery in deliveries]
+
+
+async def ready(rig: Rig, *published: object, key: str | None = None) -> float:
+    """A group that has these messages to claim, and the moment that counts as now."""
+    await rig.join(G, T)
+    if published:
+        await rig.send(T, *published, key=key)
+    return time()
+
+
+class GroupTests(Suite):
+    """Who is given what, and what becomes of it."""
+
+    @promise("groups")
+    async def test_a_group_begins_where_it_was_told(self) -> None:
+        """Rule 1: a group begins where the first that joined it said: at new, at the earliest, so many back."""
+        async with self.rig() as rig:
+            rig.log(T)
+            await rig.send(T, "a", "b", "c")
+            for group, start in (("all", "earliest"), ("new", "new"), ("two", 2)):
+                await rig.join(group, T, start)
+            await rig.send(T, "d")
+            now = time()
+            assert contents(await rig.claim("all", T, now)) == ["a", "b", "c", "d"]
+            assert contents(await rig.claim("new", T, now)) == ["d"]
+            assert contents(await rig.claim("two", T, now)) == ["b", "c", "d"]
+
+    @promise("groups")
+    async def test_a_group_goes_on_whoever_joins(self) -> None:
+        """Rule 1: who joins a group that there is changes nothing: it goes on from where it was."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a", "b")
+            for delivery in await rig.claim(G, T, now, limit=1):
+                await rig.settle(G, T, delivery, "ack", now)
+            await rig.join(G, T, "new")
+            await rig.join(G, T, "earliest")
+            await rig.send(T, "c")
+            assert contents(await rig.claim(G, T, now)) == ["b", "c"]
+
+    @promise("groups")
+    async def test_each_group_gets_every_message(self) -> None:
+        """Rule 1: name and pattern together are a group: another name, and another pattern, get everything too."""
+        pattern = "orders:*"
+        async with self.rig() as rig:
+            await rig.join("one", T)
+            await rig.join("two", T)
+            await rig.join("one", pattern)
+            count = self.size(5, 50)
+            await rig.send(T, *range(count))
+            now = time()
+            for group, source in (("one", T), ("two", T), ("one", pattern)):
+                assert contents(await rig.claim(group, source, now)) == list(range(count)), (group, source)
+
+    @promise("groups")
+    async def test_a_pattern_takes_from_topics_that_come_later(self) -> None:
+        """Rule 1: a group on a pattern takes from all topics that fit, in the order of publishing, and from no other."""
+        pattern = "orders:*"
+        async with self.rig() as rig:
+            await rig.send(T, 1)
+            await rig.join(G, pattern)
+            for topic, content in (("orders:2", 2), ("bills:1", 99), (T, 3), ("orders:2", 4), ("orders:2:x", 98)):
+                await rig.send(topic, content)
+            claimed = await rig.claim(G, pattern, time())
+            assert contents(claimed) == [1, 2, 3, 4]
+            assert [delivery.message.topic for delivery in claimed] == [T, "orders:2", T, "orders:2"]
+
+    @promise("groups")
+    async def test_a_message_is_leased_to_one(self) -> None:
+        """Rule 2: until it is settled or its lease ends, what one member was given no other is given."""
+        async with self.rig() as rig:
+            now = await ready(rig, *range(6))
+            mine = await rig.claim(G, T, now, limit=2, owner="me")
+            yours = await rig.claim(G, T, now, limit=3, owner="you")
+            assert (contents(mine), contents(yours)) == ([0, 1], [2, 3, 4])
+            assert contents(await rig.claim(G, T, now + 29.9)) == [5]
+            assert contents(await rig.claim(G, T, now + 29.9)) == []
+
+    @promise("groups")
+    async def test_members_that_claim_together_share(self) -> None:
+        """Rule 2: however many claim at the same time, each message is given to one of them."""
+        members = self.size(8, 50)
+        async with self.rig() as rig:
+            now = await ready(rig, *range(5 * members))
+            claimed = await asyncio.gather(*(rig.claim(G, T, now, 5, owner=str(n)) for n in range(members)))
+            assert sorted(c for deliveries in claimed for c in contents(deliveries)) == list(range(5 * members))
+
+    @promise("groups")
+    async def test_a_claim_says_what_it_is(self) -> None:
+        """A delivery has the message as it was published, its place, attempt 1 and the end of its lease."""
+        async with self.rig() as rig:
+            await rig.join(G, T)
+            sent = (await rig.send(T, {"a": [1, "ü"]}, id="id-1", key="k"))[0]
+            now = time()
+            (delivery,) = await rig.claim(G, T, now, lease=12.5)
+            assert delivery.message == sent
+            assert (delivery.message.key, delivery.attempt) == ("k", 1)
+            assert abs(delivery.lease_end - now - 12.5) < 0.01
+
+    @promise("groups")
+    async def test_only_the_last_token_settles(self) -> None:
+        """Rule 3: every claim of a message has a larger token, and with an older one nothing is settled."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a")
+            (old,) = await rig.claim(G, T, now, lease=5)
+            (new,) = await rig.claim(G, T, now + 6, lease=5)
+            assert new.token > old.token
+            for action in ("ack", "nack", "reject", "extend"):
+                assert await rig.settle(G, T, old, action, now + 7) is False, f"a stale {action} won"
+            assert await rig.settle(G, T, new, "ack", now + 7) is True
+            assert await rig.claim(G, T, now + 1000) == []
+
+    @promise("groups")
+    async def test_the_first_settlement_wins(self) -> None:
+        """Rule 3: settling twice does nothing the second time, and says so."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a", "b", "c")
+            for delivery, first in zip(await rig.claim(G, T, now), ("ack", "nack", "reject"), strict=True):
+                assert await rig.settle(G, T, delivery, first, now, seconds=50) is True
+                for second in ("ack", "nack", "reject", "extend"):
+                    assert await rig.settle(G, T, delivery, second, now) is False, f"{second} after {first} won"
+            assert [letter.message.content for letter in await has_groups(rig).dead()] == ["c"]
+            assert contents(await rig.claim(G, T, now + 60)) == ["b"]
+
+    @promise("groups")
+    async def test_settlements_are_answered_one_by_one(self) -> None:
+        """Settle says of each settlement, in the order given, whether it won; of one that never was, no."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a", "b")
+            a, b = await rig.claim(G, T, now)
+            batch = [
+                Settlement(b.position, b.token, "ack"),
+                Settlement(a.position, a.token + 1000, "ack"),
+                Settlement(b.position, b.token, "ack"),
+                Settlement(99_999, 1, "ack"),
+                Settlement(a.position, a.token, "ack"),
+            ]
+            won = await has_groups(rig).settle(G, T, batch, now)
+            assert list(won) == [True, False, False, False, True]
+            assert await has_groups(rig).settle(G, T, [], now) in ([], ())
+
+    @promise("groups")
+    async def test_what_was_acked_never_comes_again(self) -> None:
+        """Rule 4: ack: done, whatever time passes and whoever joins."""
+        async with self.rig() as rig:
+            now = await ready(rig, *range(5))
+            for delivery in await rig.claim(G, T, now):
+                assert await rig.settle(G, T, delivery, "ack", now)
+            await rig.join(G, T)
+            assert await rig.claim(G, T, now + 10_000) == []
+            assert (await has_groups(rig).claim(G, T, 1, 1, "m", now)).lag == 0
+
+    @promise("groups")
+    async def test_nack_waits_for_its_delay(self) -> None:
+        """Rule 4: nack: again after its delay and not before, with the next attempt; the claim says when that is."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a")
+            (delivery,) = await rig.claim(G, T, now)
+            assert await rig.settle(G, T, delivery, "nack", now, seconds=20)
+            early = await has_groups(rig).claim(G, T, 10, 30, "m", now + 19.9)
+            assert list(early.deliveries) == []
+            assert early.next_due is not None
+            assert abs(early.next_due - now - 20) < 0.01
+            (again,) = await rig.claim(G, T, now + 20.1)
+            assert (again.message.content, again.attempt) == ("a", 2)
+
+    @promise("groups")
+    async def test_every_message_gets_through_errors(self) -> None:
+        """Rule 4: however often messages are refused before, in the end each is taken once."""
+        async with self.rig() as rig:
+            count = self.size(10, 100)
+            now = await ready(rig, *range(count))
+            for _ in range(self.size(3, 100)):
+                for delivery in await rig.claim(G, T, now, limit=3):
+                    assert await rig.settle(G, T, delivery, "nack", now)
+            done = []
+            while claimed := await rig.claim(G, T, now, limit=7):
+                done += contents(claimed)
+                for delivery in claimed:
+                    assert await rig.settle(G, T, delivery, "ack", now)
+            assert sorted(done) == list(range(count))
+
+    @promise("groups")
+    async def test_what_was_rejected_is_kept_aside(self) -> None:
+        """Rule 4: reject: dead, with its reason and attempts, out of the lag, never claimed."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a", "b")
+            a, b = await rig.claim(G, T, now)
+            await rig.settle(G, T, a, "nack", now)
+            (a,) = await rig.claim(G, T, now)
+            assert await rig.settle(G, T, a, "reject", now, reason="no such customer")
+            (letter,) = await has_groups(rig).dead(G)
+            assert (letter.group, letter.pattern, letter.position) == (G, T, a.position)
+            assert (letter.message.content, letter.attempts, letter.reason) == ("a", 2, "no such customer")
+            assert abs(letter.died - now) < 0.01
+            claimed = await has_groups(rig).claim(G, T, 10, 30, "m", now + 1000)
+            assert (contents(list(claimed.deliveries)), claimed.lag) == (["b"], 1)
+
+    @promise("groups")
+    async def test_a_dead_letter_is_revived_or_dropped(self) -> None:
+        """Revive: delivered again, with attempt 1. Drop: forgotten. Each says if there was one."""
+        async with self.rig() as rig:
+            groups, now = has_groups(rig), await ready(rig, "a", "b")
+            a, b = await rig.claim(G, T, now)
+            for delivery in (a, b):
+                assert await rig.settle(G, T, delivery, "reject", now)
+            assert await groups.revive(G, T, a.position, now) is True
+            assert await groups.revive(G, T, a.position, now) is False
+            assert await groups.drop(G, T, a.position) is False, "it is not dead any more"
+            assert await groups.drop(G, T, b.position) is True
+            assert await groups.drop(G, T, b.position) is False
+            assert await groups.dead() == []
+            (again,) = await rig.claim(G, T, now)
+            assert (again.message.content, again.attempt) == ("a", 1)
+            assert again.token > a.token
+            assert await rig.settle(G, T, again, "ack", now)
+
+    @promise("groups")
+    async def test_dead_letters_are_told_oldest_first(self) -> None:
+        """Dead: of one group or of all, the oldest first, so many at most."""
+        async with self.rig() as rig:
+            await rig.join("other", T)
+            now = await ready(rig, "a", "b", "c")
+            deliveries = await rig.claim(G, T, now)
+            for ago, delivery in zip((1, 3, 2), deliveries, strict=True):
+                await rig.settle(G, T, delivery, "reject", now - ago)
+            (other, *_) = await rig.claim("other", T, now)
+            await rig.settle("other", T, other, "reject", now)
+            dead = has_groups(rig).dead
+            assert [letter.message.content for letter in await dead(G)] == ["b", "c", "a"]
+            assert [letter.message.content for letter in await dead(G, 2)] == ["b", "c"]
+            assert [letter.group for letter in await dead()] == [G, G, G, "other"]
+            assert await dead("nobody") == []
+
+    @promise("groups")
+    async def test_a_lease_is_renewed(self) -> None:
+        """Rule 4: extend: the lease lasts so long from now, and its token stays the last."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a")
+            (delivery,) = await rig.claim(G, T, now, lease=10)
+            assert await rig.settle(G, T, delivery, "extend", now + 9, seconds=10)
+            assert await rig.claim(G, T, now + 18) == []
+            assert await rig.settle(G, T, delivery, "extend", now + 18, seconds=10)
+            assert await rig.claim(G, T, now + 27) == []
+            assert await rig.settle(G, T, delivery, "ack", now + 27)
+            assert await rig.claim(G, T, now + 1000) == []
+
+    @promise("groups")
+    async def test_a_lease_that_ends_frees_its_message(self) -> None:
+        """Rule 5: when a lease ends the message is delivered again, as the next attempt; the claim says when that is."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a")
+            await rig.claim(G, T, now, lease=10, owner="dies")
+            waiting = await has_groups(rig).claim(G, T, 10, 10, "m", now + 5)
+            assert (list(waiting.deliveries), waiting.lag) == ([], 1)
+            assert waiting.next_due is not None
+            assert abs(waiting.next_due - now - 10) < 0.01
+            for attempt in (2, 3):
+                (again,) = await rig.claim(G, T, now + 10.5 * (attempt - 1), lease=10)
+                assert (again.message.content, again.attempt) == ("a", attempt)

@@ -1,0 +1,219 @@
+"""What was before, through a hub: starts, positions, recovery, retention, and topics that are made anew."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from telex.errors import Closed
+from telex.hub import Hub
+from telex.message import Lost, Position
+from telex.start import Start
+from telex.subscription import AnySubscription
+from telex.testing.conformance.suite import Suite, promise, refused
+
+T = "orders:1"
+
+
+async def filled(hub: Hub, *contents: object) -> None:
+    """Publish to the topic."""
+    for content in contents:
+        await hub.topic(T).publish(content)
+
+
+async def history(hub: Hub, topic: str = T, **options: Any) -> list[Any]:
+    """What history gives: contents, and `Lost` as it is."""
+    items = [item async for item in hub.topic(topic).history(**options)]
+    return [item if isinstance(item, Lost) else item.content for item in items]
+
+
+class HistoryTests(Suite):
+    """Cursors that start earlier."""
+
+    async def from_start(self, hub: Hub, start: Start, count: int, topic: str = T) -> list[Any]:
+        """The first that a subscriber with this start receives: contents, and `Lost` as it is."""
+        async with hub.topic(topic).subscribe(start=start, overflow="catch_up") as inbox:
+            items = [await inbox.receive(timeout=self.patience) for _ in range(count)]
+        return [item if isinstance(item, Lost) else item.content for item in items]
+
+    @promise("history")
+    async def test_late_subscribers_get_what_was_before(self) -> None:
+        """A subscriber that starts at the earliest gets the whole of what is kept, and then what comes."""
+        count = self.size(20, 900)
+        async with self.hub() as hub:
+            await filled(hub, *range(count))
+            inboxes = [hub.topic(T).subscribe(start="earliest", overflow="catch_up") for _ in range(3)]
+            for inbox in inboxes:
+                await inbox.__aenter__()
+            await filled(hub, "new")
+            for inbox in inboxes:
+                received = [(await inbox.receive(timeout=self.patience)).content for _ in range(count + 1)]
+                assert received == [*range(count), "new"]
+                await inbox.aclose()
+
+    @promise("history")
+    async def test_every_start_is_known(self) -> None:
+        """new, earliest, a position, a number back, a time, a time back: each begins where it says, and goes on."""
+        async with self.hub() as hub:
+            topic = hub.topic(T)
+            await filled(hub, 0, 1)
+            position = await topic.position()
+            await asyncio.sleep(0.01)
+            middle = await topic.publish(2)
+            await filled(hub, 3)
+            for start, expected in (
+                ("earliest", [0, 1, 2, 3]),
+                (position, [2, 3]),
+                (1, [3]),
+                (3, [1, 2, 3]),
+                (middle.timestamp, [2, 3]),
+                (timedelta(hours=1), [0, 1, 2, 3]),
+            ):
+                assert await self.from_start(hub, start, len(expected)) == expected, f"start={start!r}"  # type: ignore[arg-type]
+                assert await history(hub, start=start) == expected, f"start={start!r}"
+            async with topic.subscribe(start="new") as inbox:
+                await filled(hub, 4)
+                assert (await inbox.receive(timeout=self.patience)).content == 4
+            assert await history(hub, limit=2) == [0, 1]
+            assert await history(hub, start=position, limit=1) == [2]
+
+    @promise("history")
+    async def test_a_pattern_has_a_history(self) -> None:
+        """A subscriber of a pattern that starts earlier gets what its topics keep, in the order of publishing."""
+        async with self.hub() as hub:
+            for id in ("a:1", "a:2"):
+                hub.topic(id)
+            for n in range(8):
+                await hub.topic(f"a:{n % 2 + 1}").publish(n)
+            await hub.topic("b:1").publish("elsewhere")
+            assert await self.from_start(hub, "earliest", 8, "a:*") == list(range(8))
+            assert await self.from_start(hub, 3, 3, "a:*") == [5, 6, 7]
+
+    @promise("history")
+    async def test_what_was_missed_is_read_again(self) -> None:
+        """A hole is told with its numbers, and what was lost is read again from the log: nothing is lost for good."""
+        async with self.hub() as hub:
+            topic = hub.topic(T)
+            inbox: AnySubscription[Any, Any]
+            async with topic.subscribe(buffer=3, overflow="drop_newest", report_lost=True) as inbox:
+                await filled(hub, *range(10))
+                seen = [await inbox.receive(timeout=self.patience) for _ in range(3)]
+                before = inbox.position
+                lost = await inbox.receive(timeout=self.patience)
+                assert lost == Lost(7, 4, 10)
+            assert [m.content for m in seen] == [0, 1, 2]
+            assert await history(hub, start=before, limit=lost.count) == list(range(3, 10))
+
+    @promise("history")
+    async def test_a_start_that_is_gone_is_told(self) -> None:
+        """A start that retention took comes with a `Lost` of exactly what is missing, asked for or not."""
+        async with self.hub() as hub:
+            hub.retain("orders:*", messages=3)
+            topic = hub.topic(T)
+            start = await topic.position()
+            await filled(hub, *range(10))
+            assert await self.from_start(hub, start, 4) == [Lost(7, 1, 7, "trimmed"), 7, 8, 9]
+            assert await history(hub, start=start) == [Lost(7, 1, 7, "trimmed"), 7, 8, 9]
+            ahead = Position(50, start.epoch)
+            assert await self.from_start(hub, ahead, 1) == [Lost(0, 11, 10, "ahead")]
+
+    @promise("history")
+    async def test_retention_is_seen_exactly(self) -> None:
+        """History and late subscribers see exactly what retention keeps."""
+        async with self.hub() as hub:
+            hub.retain("orders:*", messages=5)
+            for n in range(20):
+                await filled(hub, n)
+                assert await history(hub) == list(range(max(0, n - 4), n + 1))
+            statistics = hub.topic(T).statistics()
+            assert (statistics.published, statistics.kept, statistics.first) == (20, 5, 16)
+            assert await self.from_start(hub, "earliest", 5) == [15, 16, 17, 18, 19]
+
+    @promise("history")
+    async def test_retention_is_set_while_it_runs(self) -> None:
+        """A rule that is set on a hub that is open holds from then on, for what is there, too."""
+        async with self.hub() as hub:
+            await filled(hub, *range(10))
+            hub.retain(T, messages=4)
+            await filled(hub, 10)
+            assert await history(hub) == [7, 8, 9, 10]
+
+    @promise()
+    async def test_a_topic_made_anew_is_another(self) -> None:
+        """Removed, a topic's subscriptions end after what they have; made anew it has another epoch, and says so."""
+        async with self.hub() as hub:
+            topic = hub.topic(T)
+            async with topic.subscribe() as inbox:
+                await filled(hub, "a", "b")
+                old = await topic.position()
+                assert await hub.remove(T) is True
+                assert [(await inbox.receive(timeout=self.patience)).content for _ in range(2)] == ["a", "b"]
+                with refused(Closed):
+                    await inbox.receive(timeout=self.patience)
+                assert inbox.ended == "removed"
+            with refused(Closed):
+                await topic.publish("to what is gone")
+            assert await hub.remove(T) is False
+            assert await hub.topics() == []
+            new = await hub.topic(T).publish("c")
+            position = await hub.topic(T).position()
+            assert (new.seq, position.seq) == (1, 1)
+            assert position.epoch != old.epoch
+            assert await self.from_start(hub, old, 2) == [Lost(0, 1, 0, "epoch"), "c"]
+
+    @promise("durable", "history")
+    async def test_positions_hold_over_a_restart(self) -> None:
+        """Durable: a position that a subscriber had is good in another hub: it goes on with the next message."""
+        async with self.hub() as hub:
+            async with hub.topic(T).subscribe() as inbox:
+                await filled(hub, *range(5))
+                for _ in range(3):
+                    await inbox.receive(timeout=self.patience)
+                position = Position.parse(str(inbox.position))
+        async with self.hub() as hub:
+            await filled(hub, 5)
+            assert await self.from_start(hub, position, 3) == [3, 4, 5]
+            assert await history(hub) == [0, 1, 2, 3, 4, 5]
+            assert await hub.topics() == [T]
+
+    @promise("durable", "history")
+    async def test_reading_goes_on_over_many_hubs(self) -> None:
+        """A reader that comes back again and again, in a new hub each time, gets every message once, in order."""
+        count, batch = self.size(60, 5000), self.size(7, 100)
+        async with self.hub() as hub:
+            hub.retain(">", messages=count)
+            await filled(hub, *range(count))
+            position = Position(0, (await hub.topic(T).position()).epoch)
+        received: list[Any] = []
+        while len(received) < count:
+            async with self.hub() as hub, hub.topic(T).subscribe(start=position, overflow="catch_up") as inbox:
+                for _ in range(min(batch, count - len(received))):
+                    received.append(await inbox.receive(timeout=self.patience))
+                position = inbox.position
+        assert [item.content for item in received] == list(range(count))
+
+    @promise("shared", "history", slow=True)
+    async def test_a_reader_stays_while_publishers_come_and_go(self) -> None:
+        """Publishers whose hubs are closed and opened again meanwhile: a reader elsewhere gets everything, in order."""
+        rounds, each = self.size(4, 20), self.size(10, 100)
+        async with self.hub() as reading, reading.topic(T).subscribe(buffer=rounds * each) as inbox:
+            for number in range(rounds):
+                async with self.hub() as hub:
+                    await filled(hub, *range(number * each, number * each + each))
+            received = [(await inbox.receive(timeout=self.patience)).content for _ in range(rounds * each)]
+            assert received == list(range(rounds * each))
+
+    @promise("shared")
+    async def test_a_removal_ends_subscriptions_everywhere(self) -> None:
+        """Shared: removed by one hub, a topic's subscriptions end in the others, after what they have."""
+        async with self.hub() as here, self.hub() as there:
+            async with there.topic(T).subscribe() as inbox:
+                await filled(here, "a")
+                assert (await inbox.receive(timeout=self.patience)).content == "a"
+                assert await here.remove(T)
+                with refused(Closed):
+                    await inbox.receive(timeout=self.patience)
+                assert inbox.ended == "removed"
+            await filled(there, "b")
+            assert await history(here) == await history(there) == ["b"]

@@ -1,0 +1,224 @@
+"""Messages for later, and messages that are published together."""
+
+from __future__ import annotations
+
+import asyncio
+from time import time
+from typing import Any
+
+from telex.testing.conformance.rig import Rig, message
+from telex.testing.conformance.suite import Suite, has_store, promise
+
+T = "reminders:1"
+DELAY = 0.15
+"""Seconds: short, as tests wait for it."""
+
+
+class DelayedTests(Suite):
+    """`telex.engines.Engine.later`, sentence by sentence."""
+
+    @promise("delayed", slow=True)
+    async def test_later_is_not_sooner(self) -> None:
+        """Later publishes at its time, and not before; it returns when the message is kept for that."""
+        async with self.rig() as rig:
+            rig.log(T)
+            due = time() + DELAY
+            await rig.engine.later(message(T, "later"), due)
+            assert rig.contents(T) == [], "it was published at once"
+            await rig.send(T, "now")
+            assert rig.contents(T) == ["now"]
+            await rig.until(lambda: len(rig.taken[T]) == 2, "what was published for later")
+            assert time() >= due - 0.002, "it was published too early"
+            assert rig.contents(T) == ["now", "later"]
+
+    @promise("delayed")
+    async def test_what_is_due_is_published_at_once(self) -> None:
+        """Later with a moment that is past publishes at once, with all that belongs to the message."""
+        async with self.rig() as rig:
+            rig.log(T)
+            sent = message(T, {"a": "ü"}, id="id-1", key="k", headers={"Trace": "x"})
+            await rig.engine.later(sent, time() - 10)
+            await rig.until(lambda: rig.contents(T), "what was due")
+            (got,) = rig.taken[T]
+            assert (got.id, got.content, got.key) == ("id-1", {"a": "ü"}, "k")
+            assert dict(got.headers) == {"Trace": "x"}
+
+    @promise("delayed", slow=True)
+    async def test_what_is_due_first_comes_first(self) -> None:
+        """Messages for later come in the order of their moments, whatever the order they were handed in."""
+        async with self.rig() as rig:
+            rig.log(T)
+            now = time()
+            for n in (3, 1, 2):
+                await rig.engine.later(message(T, n), now + DELAY * n / 3)
+            await rig.until(lambda: len(rig.contents(T)) == 3, "all that was published for later")
+            assert rig.contents(T) == [1, 2, 3]
+
+    @promise("delayed", "shared", "store", slow=True)
+    async def test_of_several_engines_one_publishes(self) -> None:
+        """Later: whichever engines are open, the message is published once, and all are told of it."""
+        async with self.rig() as one, self.rig() as two, self.rig() as three:
+            count = self.size(5, 100)
+            for n in range(count):
+                await (one, two)[n % 2].engine.later(message(T, n), time() + DELAY)
+            for rig in (one, two, three):
+                await rig.until(lambda rig=rig: len(rig.contents(T)) >= count, "what was published for later")  # type: ignore[misc]
+            await one.send(T, "last")
+            for rig in (two, three):
+                await rig.until(lambda rig=rig: "last" in rig.contents(T), "the last message")  # type: ignore[misc]
+            for rig in (one, two, three):
+                assert sorted(rig.contents(T)[:-1]) == list(range(count))
+                assert rig.contents(T)[-1] == "last"
+
+    @promise("delayed", "shared", "store", slow=True)
+    async def test_another_engine_publishes_when_its_own_is_gone(self) -> None:
+        """Later, durable or shared: any engine that is open publishes, also when the one that was asked is closed."""
+        async with self.rig() as other:
+            async with self.rig() as own:
+                await own.engine.later(message(T, "later"), time() + DELAY)
+            await other.until(lambda: other.contents(T) == ["later"], "what was published for later")
+
+    @promise("delayed", "durable", "store", slow=True)
+    async def test_later_is_kept_through_a_restart(self) -> None:
+        """Durable: what was published for later is published once when its time has come, and the engine is open."""
+        async with self.rig() as rig:
+            await rig.engine.later(message(T, "past by then"), time() + DELAY / 3)
+            await rig.engine.later(message(T, "later"), time() + 4 * DELAY)
+        await asyncio.sleep(DELAY / 2)
+        async with self.rig() as rig:
+            store = has_store(rig)
+
+            async def kept() -> list[Any]:
+                return [m.content for m in await store.read(T, 1, 100)]
+
+            deadline = time() + self.patience
+            while len(await kept()) < 2 and time() < deadline:
+                await asyncio.sleep(0.02)
+            assert await kept() == ["past by then", "later"]
+        async with self.rig() as rig:
+            await rig.send(T, "last")
+            assert [m.content for m in await has_store(rig).read(T, 1, 100)] == ["past by then", "later", "last"]
+
+
+class Left(Exception):
+    """What these tests leave a transaction with."""
+
+
+class TransactionTests(Suite):
+    """`telex.engines.Transaction`, sentence by sentence."""
+
+    @promise("transactions", "store")
+    async def test_a_transaction_publishes_all(self) -> None:
+        """Left without an error it commits: all its messages are kept, in order, and the feed has them."""
+        async with self.rig() as rig:
+            await rig.send(T, "before")
+            async with rig.engine.transaction() as transaction:
+                for n in range(3):
+                    await transaction.append(message(T, n))
+                    await transaction.append(message("other:1", -n))
+            assert await self.kept(rig) == rig.contents(T) == ["before", 0, 1, 2]
+            assert await self.kept(rig, "other:1") == [0, -1, -2]
+            assert [m.seq for m in rig.taken[T]] == [1, 2, 3, 4]
+
+    @promise("transactions", "store")
+    async def test_nothing_is_seen_before_it_commits(self) -> None:
+        """Until it is left nobody is given anything of a transaction."""
+        async with self.rig() as rig:
+            async with rig.engine.transaction() as transaction:
+                await transaction.append(message(T, "a"))
+                for _ in range(20):
+                    await asyncio.sleep(0)
+                assert rig.contents(T) == []
+            assert rig.contents(T) == ["a"]
+
+    @promise("transactions", "store")
+    async def test_an_error_takes_all_back(self) -> None:
+        """Left with an error it rolls back: nothing is kept, nothing was told, and no number is used up."""
+        async with self.rig() as rig:
+            await rig.send(T, "before")
+            try:
+                async with rig.engine.transaction() as transaction:
+                    await transaction.append(message(T, "a"))
+                    await transaction.append(message(T, "b"))
+                    raise Left
+            except Left:
+                pass
+            else:
+                raise AssertionError("the error does not come out of the transaction")
+            assert await self.kept(rig) == rig.contents(T) == ["before"]
+            assert (await rig.send(T, "after"))[0].seq == 2
+            assert await self.kept(rig) == rig.contents(T) == ["before", "after"]
+
+    @promise("transactions", "store")
+    async def test_a_cancelled_transaction_takes_all_back(self) -> None:
+        """Cancelled while it is entered, a transaction rolls back, and holds nobody up."""
+        async with self.rig() as rig:
+            entered = asyncio.Event()
+
+            async def never_left() -> None:
+                async with rig.engine.transaction() as transaction:
+                    await transaction.append(message(T, "a"))
+                    entered.set()
+                    await asyncio.Event().wait()
+
+            task = asyncio.ensure_future(never_left())
+            await entered.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await rig.send(T, "b")
+            assert await self.kept(rig) == rig.contents(T) == ["b"]
+
+    @promise("transactions", "store")
+    async def test_one_transaction_after_the_other(self) -> None:
+        """Transactions that are entered at the same time are each kept whole: their messages do not mix."""
+        async with self.rig() as rig:
+            count = self.size(4, 30)
+
+            async def three(number: int) -> None:
+                async with rig.engine.transaction() as transaction:
+                    for part in "abc":
+                        await transaction.append(message(T, [number, part]))
+                        await asyncio.sleep(0)
+
+            await asyncio.gather(*(three(number) for number in range(count)))
+            told = rig.contents(T)
+            assert len(told) == 3 * count
+            for first, second, third in zip(told[::3], told[1::3], told[2::3], strict=True):
+                assert (first[1], second[1], third[1]) == ("a", "b", "c")
+                assert first[0] == second[0] == third[0]
+
+    @promise("transactions", "store", "groups")
+    async def test_groups_are_given_what_was_committed(self) -> None:
+        """A group is given the messages of a transaction that committed, and none of one that rolled back."""
+        async with self.rig() as rig:
+            await rig.join("billing", T)
+            for content, leave in (("kept", False), ("gone", True)):
+                try:
+                    async with rig.engine.transaction() as transaction:
+                        await transaction.append(message(T, content))
+                        if leave:
+                            raise Left
+                except Left:
+                    pass
+            claimed = await rig.claim("billing", T, time())
+            assert [delivery.message.content for delivery in claimed] == ["kept"]
+
+    @promise("transactions", "store", "durable")
+    async def test_a_commit_survives_a_restart(self) -> None:
+        """Durable: what was committed is kept when the engine is opened again, and what was rolled back is not."""
+        async with self.rig() as rig:
+            async with rig.engine.transaction() as transaction:
+                await transaction.append(message(T, "kept"))
+            try:
+                async with rig.engine.transaction() as transaction:
+                    await transaction.append(message(T, "gone"))
+                    raise Left
+            except Left:
+                pass
+        async with self.rig() as rig:
+            assert await self.kept(rig) == ["kept"]
+
+    @staticmethod
+    async def kept(rig: Rig, topic: str = T) -> list[Any]:
+        """The contents that a topic keeps."""
+        return [m.content for m in await has_store(rig).read(topic, 1, 1000)]

@@ -1,0 +1,190 @@
+"""Opening and closing, and what is left behind by what was closed, cancelled or refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from telex.errors import Closed, Timeout
+from telex.hub import Hub
+from telex.testing.conformance.rig import Rig
+from telex.testing.conformance.suite import Suite, has_store, promise, refused
+
+T = "orders:1"
+
+
+class LifeTests(Suite):
+    """Every test of the suite sees that no task, thread or descriptor stays; here that is all they are about."""
+
+    @promise()
+    async def test_an_engine_leaves_nothing(self) -> None:
+        """Open, then close: nothing of it stays, also when nothing was done between, and when much was."""
+        for messages in (0, 1, self.size(50, 5000)):
+            async with self.rig() as rig:
+                for n in range(messages):
+                    await rig.send(T, n)
+
+    @promise()
+    async def test_an_engine_is_closed_though_opening_was_cancelled(self) -> None:
+        """Open that is cancelled, at whatever point, leaves nothing after close; another engine opens in its place."""
+        for turns in range(self.size(10, 100)):
+            engine = self.engine()
+            opening = asyncio.ensure_future(engine.open(Rig(engine)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            await engine.close()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, f"cancelled after {turns} turns, {left} stay"
+        async with self.rig() as rig:
+            await rig.send(T, "a")
+            assert rig.contents(T) == ["a"]
+
+    @promise()
+    async def test_an_engine_is_closed_without_having_been_opened(self) -> None:
+        """Close comes last, also when open never began."""
+        await self.engine().close()
+
+    @promise("store")
+    async def test_closing_lets_go_of_what_is_under_way(self) -> None:
+        """Close while messages are appended: each append ends, and what it acknowledged was kept."""
+        engine = self.engine()
+        rig = Rig(engine, self.patience)
+        await engine.open(rig)
+        appends = [asyncio.ensure_future(rig.send(T, n)) for n in range(self.size(20, 500))]
+        await asyncio.sleep(0)
+        await engine.close()
+        async with asyncio.timeout(self.patience):
+            results = await asyncio.gather(*appends, return_exceptions=True)
+        acknowledged = [result[0].content for result in results if isinstance(result, list)]
+        if engine.guarantees.durable:
+            async with self.rig() as again:
+                kept = [message.content for message in await has_store(again).read(T, 1, 1000)]
+                assert set(acknowledged) <= set(kept)
+
+    @promise()
+    async def test_a_hub_is_closed_twice(self) -> None:
+        """Closing a hub twice is fine, by several at once too; opening it twice is refused."""
+        hub = self.hub()
+        async with hub:
+            with refused(Closed):
+                await hub.__aenter__()
+            await asyncio.gather(hub.aclose(), hub.aclose())
+        await hub.aclose()
+        assert hub.closed
+        with refused(Closed):
+            await hub.__aenter__()
+
+    @promise()
+    async def test_a_hub_is_not_used_before_or_after(self) -> None:
+        """Publishing, subscribing and receiving raise Closed before a hub is open and after it is closed."""
+        hub = self.hub()
+        topic = hub.topic(T)
+
+        async def nothing_works() -> None:
+            with refused(Closed):
+                await topic.publish("x")
+            with refused(Closed):
+                await topic.subscribe().__aenter__()
+            with refused(Closed):
+                await anext(aiter(topic.history()))
+
+        await nothing_works()
+        async with hub:
+            inbox = await topic.subscribe().__aenter__()
+            await topic.publish("last")
+        await nothing_works()
+        assert (await inbox.receive(timeout=self.patience)).content == "last", "what it has it keeps"
+        with refused(Closed):
+            await inbox.receive(timeout=self.patience)
+        with refused(Closed):
+            await hub.remove(T)
+
+    @promise()
+    async def test_closing_ends_who_waits(self) -> None:
+        """Closing a hub ends those who wait: receive with Closed, iteration at its end, a blocked publisher with Closed."""
+        hub = self.hub()
+        async with hub:
+            topic = hub.topic(T)
+            receiver = await topic.subscribe().__aenter__()
+            iterated = await hub.topic("orders:*").subscribe().__aenter__()
+            full = await hub.topic("full:1").subscribe(overflow="block", buffer=1).__aenter__()
+            await hub.topic("full:1").publish(0)
+
+            async def iterate() -> list[Any]:
+                return [message.content async for message in iterated]
+
+            waiting = [
+                asyncio.ensure_future(work) for work in (receiver.receive(), iterate(), hub.topic("full:1").publish(1))
+            ]
+            await asyncio.sleep(0.01)
+            assert not any(task.done() for task in waiting)
+            await hub.aclose()
+            async with asyncio.timeout(self.patience):
+                received, contents, blocked = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(received, Closed)
+        assert contents == []
+        assert isinstance(blocked, Closed)
+        assert full.ended == "closed"
+
+    @promise()
+    async def test_what_is_cancelled_leaves_nothing(self) -> None:
+        """A receive, a publish or an iteration that is cancelled or timed out leaves no waiter and takes no message."""
+        async with self.hub() as hub:
+            topic = hub.topic(T)
+            before = asyncio.all_tasks()
+            async with topic.subscribe() as inbox:
+
+                async def iterate() -> None:
+                    async for message in inbox:
+                        raise AssertionError(f"{message} was not meant for it")
+
+                for turns in range(self.size(4, 50)):
+                    for waits in (inbox.receive, inbox.receive_many, iterate):
+                        task: asyncio.Future[object] = asyncio.ensure_future(waits())
+                        for _ in range(turns):
+                            await asyncio.sleep(0)
+                        task.cancel()
+                        await asyncio.gather(task, return_exceptions=True)
+                with refused(Timeout):
+                    await inbox.receive(timeout=0.01)
+                await topic.publish("a")
+                assert (await inbox.receive(timeout=self.patience)).content == "a"
+            assert topic.statistics().subscribers == topic.statistics().waiting_publishers == 0
+            assert asyncio.all_tasks() == before
+
+    @promise()
+    async def test_opening_that_fails_leaves_nothing(self) -> None:
+        """A hub whose lifespan raises is closed again, its engine too, and the error comes out of opening it."""
+
+        @asynccontextmanager
+        async def fails(hub: Hub) -> AsyncIterator[None]:
+            await hub.topic(T).publish("x")
+            raise LookupError
+            yield
+
+        hub = self.hub(lifespan=fails)
+        with refused(LookupError):
+            await hub.__aenter__()
+        assert hub.closed
+        async with self.hub() as another:
+            await another.topic(T).publish("y")
+
+    @promise()
+    async def test_opening_that_is_cancelled_leaves_nothing(self) -> None:
+        """A hub whose opening is cancelled, at whatever point, is closed, and another opens in its place."""
+        for turns in range(self.size(10, 100)):
+            opening = asyncio.ensure_future(self.hub().__aenter__())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            (opened,) = await asyncio.gather(opening, return_exceptions=True)
+            if isinstance(opened, Hub):
+                await opened.aclose()
+            left = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not left, f"cancelled after {turns} turns, {left} stay"
+        async with self.hub() as hub:
+            await hub.topic(T).publish("x")

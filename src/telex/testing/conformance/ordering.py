@@ -1,0 +1,189 @@
+"""Consumer groups: rules 6 to 9 of `telex.engines.groups`, and what groups tell of themselves."""
+
+from __future__ import annotations
+
+from time import time
+
+from telex.testing.conformance.groups import G, T, contents, ready
+from telex.testing.conformance.suite import Suite, has_groups, promise
+
+
+class GroupOrderTests(Suite):
+    """In which order a group works, what it keeps, and when it stands still."""
+
+    @promise("groups")
+    async def test_one_of_a_key_at_a_time(self) -> None:
+        """Rule 6: of the messages with one key only the first is leased; the next one when that is acked."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a1", "a2", "a3", key="a")
+            await rig.send(T, "b1", "b2", key="b")
+            await rig.send(T, "n1", "n2")
+            first = await rig.claim(G, T, now)
+            assert contents(first) == ["a1", "b1", "n1", "n2"]
+            assert await rig.claim(G, T, now) == []
+            assert await rig.settle(G, T, first[0], "ack", now)
+            (second,) = await rig.claim(G, T, now)
+            assert second.message.content == "a2"
+            assert await rig.settle(G, T, second, "reject", now)
+            assert contents(await rig.claim(G, T, now)) == ["a3"], "a dead letter holds nobody up"
+
+    @promise("groups")
+    async def test_a_key_waits_for_its_next_try(self) -> None:
+        """Rule 6: while the earlier one of a key waits for its next try or its lease, the later ones wait for it."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a1", "a2", key="a")
+            (a1,) = await rig.claim(G, T, now, lease=10)
+            assert await rig.settle(G, T, a1, "nack", now, seconds=20)
+            assert await rig.claim(G, T, now + 19) == []
+            (a1,) = await rig.claim(G, T, now + 21, lease=10)
+            assert (a1.message.content, a1.attempt) == ("a1", 2)
+            assert contents(await rig.claim(G, T, now + 32, lease=10)) == ["a1"], "its lease has ended, and it goes on"
+
+    @promise("groups")
+    async def test_keys_are_in_the_order_of_publishing(self) -> None:
+        """Rule 6: whatever the size of claims and however often one is tried, each key is worked on in order."""
+        async with self.rig() as rig:
+            now = await ready(rig)
+            keys, each = self.size(3, 10), self.size(4, 50)
+            for number in range(each):
+                for key in range(keys):
+                    await rig.send(T, [key, number], key=str(key))
+            done: list[list[int]] = []
+            turn = 0
+            while claimed := await rig.claim(G, T, now, limit=2):
+                assert len({delivery.message.key for delivery in claimed}) == len(claimed)
+                for delivery in claimed:
+                    turn += 1
+                    if turn % 3:
+                        done.append(delivery.message.content)
+                    assert await rig.settle(G, T, delivery, "ack" if turn % 3 else "nack", now)
+            for key in range(keys):
+                assert [number for k, number in done if k == key] == list(range(each))
+
+    @promise("groups")
+    async def test_a_key_is_one_across_topics_of_a_pattern(self) -> None:
+        """Rule 6: in a group on a pattern, a key holds across its topics."""
+        async with self.rig() as rig:
+            await rig.join(G, "orders:*")
+            await rig.send("orders:1", "first", key="k")
+            await rig.send("orders:2", "second", key="k")
+            now = time()
+            (first,) = await rig.claim(G, "orders:*", now)
+            assert first.message.content == "first"
+            assert await rig.settle(G, "orders:*", first, "ack", now)
+            assert contents(await rig.claim(G, "orders:*", now)) == ["second"]
+
+    @promise("groups")
+    async def test_a_revived_key_is_one_at_a_time(self) -> None:
+        """Rule 6: a dead letter that is revived, too, is never leased together with another of its key."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a1", "a2", key="a")
+            (a1,) = await rig.claim(G, T, now)
+            assert await rig.settle(G, T, a1, "reject", now)
+            (a2,) = await rig.claim(G, T, now)
+            assert a2.message.content == "a2"
+            assert await has_groups(rig).revive(G, T, a1.position, now)
+            assert await rig.claim(G, T, now) == []
+            assert await rig.settle(G, T, a2, "ack", now)
+            assert contents(await rig.claim(G, T, now)) == ["a1"]
+
+    @promise("groups")
+    async def test_what_is_due_again_comes_first(self) -> None:
+        """Rule 7: what is due again, then what was never delivered, in the order of publishing."""
+        async with self.rig() as rig:
+            now = await ready(rig, *range(8))
+            first = await rig.claim(G, T, now, limit=4)
+            assert contents(first) == [0, 1, 2, 3]
+            assert await rig.settle(G, T, first[2], "nack", now)
+            assert contents(await rig.claim(G, T, now, limit=3)) == [2, 4, 5]
+            assert contents(await rig.claim(G, T, now)) == [6, 7]
+
+    @promise("groups", "ordered")
+    async def test_the_first_delivery_is_in_order(self) -> None:
+        """Ordered: without keys, the order of first delivery is that of publishing, claimed in whatever sizes."""
+        async with self.rig() as rig:
+            count = self.size(30, 1000)
+            now = await ready(rig, *range(count))
+            seen, limit = [], 1
+            while claimed := await rig.claim(G, T, now, limit=limit):
+                assert len(claimed) <= limit, "a claim leases at most its limit"
+                seen += contents(claimed)
+                limit = limit % 5 + 1
+            assert seen == list(range(count))
+
+    @promise("groups")
+    async def test_retention_takes_nothing_from_a_group(self) -> None:
+        """Rule 8: what a group has not settled is kept for it, whatever its topic keeps: unclaimed, leased or dead."""
+        async with self.rig() as rig:
+            now = await ready(rig)
+            await rig.retain(T, 2)
+            count = 1500  # more than a log in memory keeps beyond its retention
+            await rig.send(T, "dies", "leased")
+            dies, _ = await rig.claim(G, T, now, lease=10)
+            assert await rig.settle(G, T, dies, "reject", now)
+            for start in range(0, count, 500):
+                await rig.send(T, *range(start, start + 500))
+            (letter,) = await has_groups(rig).dead(G)
+            assert letter.message.content == "dies"
+            claimed = await rig.claim(G, T, now + 11, limit=count + 10)
+            assert contents(claimed) == ["leased", *range(count)]
+
+    @promise("groups")
+    async def test_a_paused_group_claims_nothing(self) -> None:
+        """Rule 9: paused, a group claims nothing, and what it holds can be settled; resumed, it goes on."""
+        async with self.rig() as rig:
+            groups, now = has_groups(rig), await ready(rig, "a", "b")
+            (a,) = await rig.claim(G, T, now, limit=1)
+            assert await groups.pause(G, T, True) is True
+            assert await rig.claim(G, T, now + 1000) == []
+            assert [info.paused for info in await groups.groups()] == [True]
+            assert await rig.settle(G, T, a, "ack", now) is True
+            await rig.send(T, "c")
+            assert await rig.claim(G, T, now) == []
+            assert await groups.pause(G, T, False) is True
+            assert contents(await rig.claim(G, T, now)) == ["b", "c"]
+            assert await groups.pause("nobody", T, True) is False
+
+    @promise("groups")
+    async def test_a_group_tells_what_it_has(self) -> None:
+        """Groups: sorted by name and pattern, each with its lag, what is leased, delayed and dead."""
+        async with self.rig() as rig:
+            now = await ready(rig, *range(6))
+            await rig.send(T, "k1", "k2", key="k")
+            await rig.join("another", "orders:*", "new")
+            deliveries = await rig.claim(G, T, now)
+            assert len(deliveries) == 7
+            for delivery, action in zip(deliveries, ("ack", "reject", "nack", "nack"), strict=False):
+                assert await rig.settle(G, T, delivery, action, now, seconds=500)
+            infos = await has_groups(rig).groups()
+            assert [(info.group, info.pattern) for info in infos] == [("another", "orders:*"), (G, T)]
+            assert (infos[0].lag, infos[0].leased, infos[0].dead) == (0, 0, 0)
+            info = infos[1]
+            assert (info.lag, info.leased, info.delayed, info.dead) == (6, 3, 3, 1)
+
+    @promise("groups")
+    async def test_lag_is_what_is_not_settled(self) -> None:
+        """A claim says the lag: what is published and not settled, what is in work among it."""
+        async with self.rig() as rig:
+            now = await ready(rig, *range(5))
+            claimed = await has_groups(rig).claim(G, T, 2, 30, "m", now)
+            assert claimed.lag == 5
+            assert await rig.settle(G, T, claimed.deliveries[0], "ack", now)
+            assert (await has_groups(rig).claim(G, T, 1, 30, "m", now)).lag == 4
+
+    @promise("groups")
+    async def test_a_forgotten_group_begins_anew(self) -> None:
+        """Forget: a group goes with all that it holds, and joined again it begins where it is told. It says if it was."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a", "b")
+            a, b = await rig.claim(G, T, now)
+            assert await rig.settle(G, T, a, "reject", now)
+            assert await has_groups(rig).forget(G, T) is True
+            assert await has_groups(rig).forget(G, T) is False
+            assert await has_groups(rig).groups() == []
+            assert await has_groups(rig).dead() == []
+            await rig.join(G, T, "earliest")
+            assert await rig.settle(G, T, b, "ack", now) is False, "a delivery of the forgotten group settles nothing"
+            again = await rig.claim(G, T, now)
+            assert contents(again) == ["a", "b"]
+            assert [delivery.attempt for delivery in again] == [1, 1]

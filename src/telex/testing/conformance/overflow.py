@@ -1,0 +1,202 @@
+"""Who falls behind, through a hub, on any engine: what each policy keeps, and what it counts as lost."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from telex.errors import BufferFull, SlowSubscriber, Timeout
+from telex.holdings import Overflow
+from telex.message import Lost
+from telex.subscription import AnySubscription
+from telex.testing.conformance.suite import Suite, promise, refused
+
+BUFFER, COUNT = 4, 10
+
+
+class OverflowTests(Suite):
+    """A subscriber that takes nothing, by policy: published = received + lost + waiting, to the message."""
+
+    async def after_ten(self, policy: Overflow, **options: Any) -> list[Any]:
+        """Publish ten to a subscriber with room for four that takes none; then what it receives, `Lost` among it."""
+        async with self.hub() as hub:
+            topic = hub.topic("orders:1")
+            inbox: AnySubscription[Any, Any]
+            async with topic.subscribe(overflow=policy, buffer=BUFFER, report_lost=True, **options) as inbox:
+                for n in range(COUNT):
+                    await topic.publish(n)
+                await self.told(inbox, COUNT)
+                received = []
+                while inbox.waiting or inbox.lost > sum(item.count for item in received if isinstance(item, Lost)):
+                    received.append(await inbox.receive(timeout=self.patience))
+                    self.accounts(inbox)
+                return [item if isinstance(item, Lost) else item.content for item in received]
+
+    async def told(self, inbox: AnySubscription[Any, Any], count: int) -> None:
+        """Wait until the subscriber's log has so many messages."""
+        async with asyncio.timeout(self.patience):
+            while inbox.statistics().published < count:
+                await asyncio.sleep(0.001)
+
+    def accounts(self, inbox: AnySubscription[Any, Any]) -> None:
+        """Hold the accounts to their sum."""
+        it = inbox.statistics()
+        assert it.published == it.received + it.lost + it.waiting, it
+
+    @promise()
+    async def test_drop_newest_keeps_the_first(self) -> None:
+        """drop_newest: the first ``buffer`` messages wait, and what arrives after them is lost, to the message."""
+        assert await self.after_ten("drop_newest") == [0, 1, 2, 3, Lost(6, 5, 10)]
+
+    @promise()
+    async def test_drop_oldest_keeps_the_last(self) -> None:
+        """drop_oldest: the last ``buffer`` messages wait, and those before them are lost."""
+        assert await self.after_ten("drop_oldest") == [Lost(6, 1, 6), 6, 7, 8, 9]
+
+    @promise()
+    async def test_latest_keeps_one(self) -> None:
+        """latest: the newest message waits; with a key, the newest of each."""
+        assert await self.after_ten("latest") == [Lost(9, 1, 9), 9]
+        received = await self.after_ten("latest", key=lambda message: message.content % 3)
+        assert [item for item in received if not isinstance(item, Lost)] == [7, 8, 9]
+        assert sum(item.count for item in received if isinstance(item, Lost)) == 7
+
+    @promise("history")
+    async def test_catch_up_loses_nothing_that_is_kept(self) -> None:
+        """catch_up: nothing is lost while the log has it."""
+        assert await self.after_ten("catch_up") == list(range(10))
+
+    @promise("history", slow=True)
+    async def test_catch_up_tells_what_is_not_kept(self) -> None:
+        """catch_up: what retention took is told, exactly, and then comes the rest."""
+        async with self.hub() as hub:
+            hub.retain("orders:*", messages=100)
+            topic = hub.topic("orders:1")
+            async with topic.subscribe(overflow="catch_up", buffer=BUFFER, report_lost=True) as inbox:
+                count = 1000
+                for n in range(count):
+                    await topic.publish(n)
+                received = [await inbox.receive(timeout=self.patience)]
+                assert isinstance(received[0], Lost)
+                assert (received[0].first, received[0].last, received[0].reason) == (1, 900, "trimmed")
+                for n in range(900, count):
+                    message = await inbox.receive(timeout=self.patience)
+                    assert not isinstance(message, Lost)
+                    assert message.content == n
+                self.accounts(inbox)
+
+    @promise()
+    async def test_close_ends_who_is_slow(self) -> None:
+        """close: the subscription ends with SlowSubscriber, after what it has."""
+        async with self.hub() as hub:
+            topic = hub.topic("orders:1")
+            async with topic.subscribe(overflow="close", buffer=BUFFER) as inbox:
+                for n in range(COUNT):
+                    await topic.publish(n)
+                for n in range(BUFFER):
+                    assert (await inbox.receive(timeout=self.patience)).content == n
+                with refused(SlowSubscriber):
+                    await inbox.receive(timeout=self.patience)
+                assert inbox.ended == "slow"
+
+    @promise()
+    async def test_fail_turns_the_publisher_down(self) -> None:
+        """fail: the publisher gets BufferFull, and nobody gets the message."""
+        async with self.hub() as hub:
+            topic = hub.topic("orders:1")
+            async with topic.subscribe(overflow="fail", buffer=2) as strict, topic.subscribe() as other:
+                await topic.publish(0)
+                await topic.publish(1)
+                with refused(BufferFull):
+                    await topic.publish("nobody gets this")
+                assert (await strict.receive(timeout=self.patience)).content == 0
+                await topic.publish(2)
+                assert [(await other.receive(timeout=self.patience)).content for _ in range(3)] == [0, 1, 2]
+                assert other.waiting == 0
+                assert [(await strict.receive(timeout=self.patience)).content for _ in range(2)] == [1, 2]
+
+    @promise()
+    async def test_block_makes_the_publisher_wait(self) -> None:
+        """block: publish waits until there is room; timed out or cancelled, it has published nothing."""
+        async with self.hub() as hub:
+            topic = hub.topic("orders:1")
+            async with topic.subscribe(overflow="block", buffer=2) as inbox:
+                await topic.publish(0)
+                await topic.publish(1)
+                with refused(Timeout):
+                    await topic.publish("timed out", timeout=0.02)
+                waiting = asyncio.ensure_future(topic.publish("cancelled"))
+                await asyncio.sleep(0.01)
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
+                publishing = asyncio.ensure_future(topic.publish(2))
+                await asyncio.sleep(0.01)
+                assert not publishing.done()
+                assert (await inbox.receive(timeout=self.patience)).content == 0
+                assert (await asyncio.wait_for(publishing, self.patience)).content == 2
+                assert [(await inbox.receive(timeout=self.patience)).content for _ in range(2)] == [1, 2]
+                self.accounts(inbox)
+                assert inbox.lost == 0
+            assert topic.statistics().waiting_publishers == 0
+
+    @promise()
+    async def test_block_loses_nothing_to_many_publishers(self) -> None:
+        """block: with many publishers and little room, everything arrives, and each one's messages in order."""
+        writers, each = self.size(4, 20), self.size(10, 100)
+        async with self.hub() as hub:
+            topic = hub.topic("orders:1")
+            async with topic.subscribe(overflow="block", buffer=1) as inbox:
+
+                async def write(number: int) -> None:
+                    for n in range(each):
+                        await topic.publish([number, n])
+
+                publishing = asyncio.gather(*map(write, range(writers)))
+                received = [(await inbox.receive(timeout=self.patience)).content for _ in range(writers * each)]
+                await publishing
+                for number in range(writers):
+                    assert [n for writer, n in received if writer == number] == list(range(each))
+                assert inbox.lost == 0
+
+    @promise()
+    async def test_block_ends_who_keeps_publishers_waiting(self) -> None:
+        """block: after ``block_timeout`` the subscriber that takes nothing is closed as slow, and publishers go on."""
+        async with self.hub() as hub:
+            topic = hub.topic("orders:1")
+            async with topic.subscribe(overflow="block", buffer=1, block_timeout=0.03) as inbox:
+                await topic.publish(0)
+                await topic.publish(1, timeout=self.patience)
+                assert inbox.ended == "slow"
+
+    @promise("shared", slow=True)
+    async def test_block_and_fail_close_towards_other_hubs(self) -> None:
+        """block, fail: publishers elsewhere are not held up; towards them the policies act as close."""
+        policies: tuple[Overflow, ...] = ("block", "fail")
+        for policy in policies:
+            async with self.hub() as here, self.hub() as there:
+                async with there.topic(f"a:{policy}").subscribe(overflow=policy, buffer=BUFFER) as inbox:
+                    for n in range(COUNT):
+                        await here.topic(f"a:{policy}").publish(n, timeout=self.patience)
+                    for n in range(BUFFER):
+                        assert (await inbox.receive(timeout=self.patience)).content == n
+                    with refused(SlowSubscriber):
+                        await inbox.receive(timeout=self.patience)
+
+    @promise()
+    async def test_who_is_slow_slows_nobody(self) -> None:
+        """A subscriber never slows another: beside one that takes nothing, others receive everything at once."""
+        async with self.hub() as hub:
+            topic = hub.topic("orders:1")
+            policies: tuple[Overflow, ...] = ("drop_newest", "drop_oldest", "latest", "close", "catch_up")
+            stuck = [topic.subscribe(overflow=policy, buffer=2) for policy in policies]
+            for inbox in stuck:
+                await inbox.__aenter__()
+            async with topic.subscribe() as quick:
+                for n in range(self.size(50, 1000)):
+                    await topic.publish(n)
+                    assert (await quick.receive(timeout=self.patience)).content == n
+                assert quick.lost == 0
+            assert [inbox.lost > 0 for inbox in stuck] == [True, True, True, True, False]
+            for inbox in stuck:
+                self.accounts(inbox)
+                await inbox.aclose()

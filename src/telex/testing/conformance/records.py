@@ -1,0 +1,148 @@
+"""Records: compare-and-set, and revisions that fence."""
+
+from __future__ import annotations
+
+import asyncio
+
+from telex.engines import Records
+from telex.testing.conformance.suite import Suite, has_records, promise
+
+B = "once"
+
+
+class RecordTests(Suite):
+    """`telex.engines.Records`, sentence by sentence."""
+
+    @promise("records")
+    async def test_a_record_is_what_was_put(self) -> None:
+        """Put and get: the value's bytes as they were, with the revision that put said; None where there is none."""
+        async with self.rig() as rig:
+            records = has_records(rig)
+            assert await records.get(B, "none") is None
+            for key, value in {"": b"", "ü:*>%/ '": b"\x00\xff" * 10, "large": bytes(200_000), "k" * 500: b"x"}.items():
+                revision = await records.put(B, key, value, 0)
+                record = await records.get(B, key)
+                assert record is not None, key
+                assert (record.value, record.revision) == (value, revision)
+
+    @promise("records")
+    async def test_put_compares(self) -> None:
+        """Put sets a record only if its revision is still the one given, 0 if there is none; else None, and no change."""
+        async with self.rig() as rig:
+            records = has_records(rig)
+            first = await records.put(B, "k", b"1", 0)
+            assert first is not None
+            assert first > 0
+            assert await records.put(B, "k", b"2", 0) is None
+            assert await records.put(B, "k", b"2", first + 1) is None
+            assert await records.put(B, "other", b"2", 7) is None, "there is none to compare with"
+            second = await records.put(B, "k", b"3", first)
+            assert second is not None
+            assert second > first
+            assert await records.put(B, "k", b"4", first) is None
+            record = await records.get(B, "k")
+            assert record is not None
+            assert (record.value, record.revision) == (b"3", second)
+            assert await records.get(B, "other") is None
+
+    @promise("records")
+    async def test_one_of_many_is_first(self) -> None:
+        """Put: of many at the same time with the same revision, one gets a revision and the others None."""
+        async with self.rig() as rig:
+            records = has_records(rig)
+            revision = 0
+            for turn in range(self.size(3, 30)):
+                puts = [records.put(B, "k", b"%d" % n, revision) for n in range(self.size(10, 100))]
+                results = await asyncio.gather(*puts)
+                (winner,) = [n for n, result in enumerate(results) if result is not None]
+                record = await records.get(B, "k")
+                assert record is not None
+                assert (record.value, record.revision) == (b"%d" % winner, results[winner]), f"turn {turn}"
+                assert record.revision > revision
+                revision = record.revision
+
+    @promise("records")
+    async def test_delete_compares(self) -> None:
+        """Delete: only if its revision is still the one given; it says whether it was."""
+        async with self.rig() as rig:
+            records = has_records(rig)
+            assert await records.delete(B, "k", 1) is False
+            revision = await records.put(B, "k", b"1", 0)
+            assert revision is not None
+            assert await records.delete(B, "k", revision + 1) is False
+            assert await records.get(B, "k") is not None
+            assert await records.delete(B, "k", revision) is True
+            assert await records.get(B, "k") is None
+            assert await records.delete(B, "k", revision) is False
+
+    @promise("records")
+    async def test_a_revision_never_comes_again(self) -> None:
+        """A revision is larger than any that the key had before, also after it was deleted: it fences."""
+        async with self.rig() as rig:
+            records, seen = has_records(rig), [0]
+            for _ in range(4):
+                for _ in range(2):
+                    record = await records.get(B, "k")
+                    revision = await records.put(B, "k", b"v", record.revision if record else 0)
+                    assert revision is not None
+                    assert revision > seen[-1], f"revision {revision} after {seen}"
+                    seen.append(revision)
+                assert await records.put(B, "k", b"v", seen[-2]) is None
+                assert await records.delete(B, "k", seen[-1])
+                assert await records.put(B, "k", b"v", seen[-1]) is None, "a deleted record has revision 0"
+
+    @promise("records")
+    async def test_keys_are_sorted_and_of_their_bucket(self) -> None:
+        """Keys: all of one bucket, sorted; the same key in another bucket is another record."""
+        async with self.rig() as rig:
+            records = has_records(rig)
+            assert await records.keys(B) == []
+            for key in ("b", "a", "c", "ä", "B", "a%"):
+                assert await records.put(B, key, b"1", 0)
+            assert await records.put("another", "a", b"2", 0)
+            assert await records.keys(B) == sorted(["b", "a", "c", "ä", "B", "a%"])
+            assert await records.keys("another") == ["a"]
+            record = await records.get("another", "a")
+            assert record is not None
+            assert await records.delete("another", "a", record.revision)
+            assert await records.keys("another") == []
+            assert len(await records.keys(B)) == 6
+
+    @promise("records", "shared")
+    async def test_two_engines_count_together(self) -> None:
+        """Shared: compare-and-set holds between engines: whoever counts with it, no count is lost."""
+        each = self.size(10, 300)
+
+        async with self.rig() as one, self.rig() as two:
+
+            async def count(records: Records) -> None:
+                for _ in range(each):
+                    while True:
+                        record = await records.get(B, "n")
+                        value, revision = (int(record.value), record.revision) if record else (0, 0)
+                        if await records.put(B, "n", b"%d" % (value + 1), revision):
+                            break
+
+            await asyncio.gather(count(has_records(one)), count(has_records(two)))
+            record = await has_records(one).get(B, "n")
+            assert record is not None
+            assert int(record.value) == 2 * each
+            assert await has_records(two).get(B, "n") == record
+
+    @promise("records", "durable")
+    async def test_records_are_there_after_a_restart(self) -> None:
+        """Durable: a record, its revision, and that a deleted one had one, are kept when the engine is opened again."""
+        async with self.rig() as rig:
+            kept = await has_records(rig).put(B, "kept", b"value", 0)
+            gone = await has_records(rig).put(B, "gone", b"value", 0)
+            assert kept
+            assert gone
+            assert await has_records(rig).delete(B, "gone", gone)
+        async with self.rig() as rig:
+            record = await has_records(rig).get(B, "kept")
+            assert record is not None
+            assert (record.value, record.revision) == (b"value", kept)
+            assert await has_records(rig).keys(B) == ["kept"]
+            again = await has_records(rig).put(B, "gone", b"value", 0)
+            assert again is not None
+            assert again > gone

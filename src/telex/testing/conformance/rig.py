@@ -1,0 +1,202 @@
+"""`Rig`: an engine without a hub. It does what a hub does of the contract, and remembers what the engine told it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from time import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from telex.engines import Delivery, Engine, Settlement
+from telex.engines.groups import Action
+from telex.log import Log, Retention
+from telex.message import Message, place
+from telex.names import Pattern, is_pattern
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+def message(
+    topic: str,
+    content: object,
+    *,
+    id: str | None = None,
+    key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    published: float | None = None,
+) -> Message[Any]:
+    """A message as a hub hands it to a store: without a number."""
+    moment = time() if published is None else published
+    return Message(
+        content, topic, 0, 0 if id is None else id, moment, None if headers is None else dict(headers), None, -1, key
+    )
+
+
+class Rig:
+    """An engine that is open, and its feed (`telex.engines.Feed`)."""
+
+    def __init__(self, engine: Engine, patience: float = 10.0) -> None:
+        self.engine = engine
+        self.patience = patience
+        self.taken: dict[str, list[Message[Any]]] = {}
+        """What the feed was given, by topic; without a store, what was published."""
+        self.removals: list[str] = []
+        self.stirs: list[str | None] = []
+        self.errors: list[Exception] = []
+        self._logs: dict[str, Log] = {}
+        self._last: dict[str, int] = {}
+        self._problems: list[str] = []
+        self._changed = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.engine.open(self)
+        except BaseException:
+            await self.engine.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.engine.close()
+        if kind is None:
+            self.check()
+
+    def check(self) -> None:
+        """Fail when the feed was told something that the contract does not allow."""
+        assert not self._problems, "; ".join(self._problems)
+        assert not self.errors, f"the engine failed: {self.errors}"
+
+    # -- what a hub does
+
+    def log(self, topic: str) -> Log:
+        """The local log of a topic or a pattern."""
+        log = self._logs.get(topic)
+        if log is None:
+            self._logs[topic] = log = self.engine.log(topic, Retention())
+        return log
+
+    async def send(
+        self, topic: str, *contents: object, id: str | None = None, key: str | None = None
+    ) -> list[Message[Any]]:
+        """Publish each content to a topic, in one batch."""
+        batch = [message(topic, content, id=id, key=key) for content in contents]
+        if self.engine.store is not None:
+            return list(await self.engine.store.append(batch))
+        for new in batch:
+            self.publish_here(new)
+        return batch
+
+    def publish_here(self, new: Message[Any]) -> None:
+        """Append to the local logs, for engines without a store."""
+        log = self.log(new.topic)
+        place(new, log.end, log.uid)
+        log.append(new, new._time)
+        for name, other in list(self._logs.items()):
+            if is_pattern(name) and Pattern(name).matches(new.topic):
+                other.append(new, new._time)
+        self.taken.setdefault(new.topic, []).append(new)
+        self._changed.set()
+
+    async def retain(self, pattern: str, messages: int) -> None:
+        """Say how many messages topics keep."""
+        if self.engine.store is not None:
+            await self.engine.store.retain([(pattern, Retention(messages))])
+            return
+        for name, log in self._logs.items():
+            if Pattern(pattern).matches(name):
+                log.retain(Retention(messages))
+
+    async def remove(self, topic: str) -> bool:
+        """Remove a topic: its numbers begin again."""
+        assert self.engine.store is not None
+        self._last.pop(topic, None)
+        return await self.engine.store.remove(topic)
+
+    # -- groups, shortened
+
+    async def join(self, group: str, pattern: str, start: Any = "earliest") -> None:
+        """A member comes."""
+        assert self.engine.groups is not None
+        await self.engine.groups.join(group, pattern, start, self.log(pattern))
+
+    async def claim(
+        self, group: str, pattern: str, now: float, limit: int = 100, lease: float = 30.0, owner: str = "member"
+    ) -> list[Delivery]:
+        """Lease what is there."""
+        assert self.engine.groups is not None
+        return list((await self.engine.groups.claim(group, pattern, limit, lease, owner, now)).deliveries)
+
+    async def settle(
+        self,
+        group: str,
+        pattern: str,
+        delivery: Delivery,
+        action: Action,
+        now: float,
+        seconds: float = 0.0,
+        reason: str = "",
+    ) -> bool:
+        """Settle one delivery; whether it won."""
+        assert self.engine.groups is not None
+        settlement = Settlement(delivery.position, delivery.token, action, seconds, reason)
+        won = await self.engine.groups.settle(group, pattern, [settlement], now)
+        assert len(won) == 1, "settle says of each settlement whether it won"
+        return won[0]
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until what the feed was told makes ``condition`` true."""
+        try:
+            async with asyncio.timeout(self.patience):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"within {self.patience:g} s the feed was not told {what}") from None
+
+    def contents(self, topic: str) -> list[Any]:
+        """The contents that the feed was given of a topic, in order."""
+        return [new.content for new in self.taken.get(topic, ())]
+
+    # -- telex.engines.Feed
+
+    def wants(self, topic: str) -> bool:
+        """Everything."""
+        return True
+
+    def content(self, data: object, topic: str, type: str | None) -> object:
+        """Plain data."""
+        return data
+
+    def take(self, messages: Sequence[Message[Any]]) -> None:
+        """Remember them; each has to be behind the one before."""
+        for new in messages:
+            last = self._last.get(new.topic, 0)
+            if new.seq <= last:
+                self._problems.append(f"the feed was given number {new.seq} of {new.topic} after number {last}")
+            self._last[new.topic] = new.seq
+            self.taken.setdefault(new.topic, []).append(new)
+        self._changed.set()
+
+    def publish(self, message: Message[Any]) -> None:
+        """A delayed message is due."""
+        self.publish_here(message)
+
+    def removed(self, topic: str) -> None:
+        """Another engine removed the topic."""
+        self._last.pop(topic, None)
+        self.removals.append(topic)
+        self._changed.set()
+
+    def stirred(self, topic: str | None = None) -> None:
+        """Groups may have something."""
+        self.stirs.append(topic)
+        self._changed.set()
+
+    def failed(self, error: Exception) -> None:
+        """The engine can go on no more."""
+        self.errors.append(error)
+        self._changed.set()

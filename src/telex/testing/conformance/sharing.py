@@ -1,0 +1,348 @@
+"""What engines that are open on the same data have in common, and what a restart leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import warnings
+from time import time
+from typing import Any
+
+from telex.engines import Engine
+from telex.message import Position
+from telex.testing.conformance.groups import G, T, contents
+from telex.testing.conformance.rig import Rig, message
+from telex.testing.conformance.suite import Suite, has_groups, has_store, needing, promise
+
+
+class SharedTests(Suite):
+    """`telex.engines.Guarantees.shared`: other processes see the same topics and groups."""
+
+    @promise("shared", "store")
+    async def test_another_engine_is_told(self) -> None:
+        """What one engine keeps the feed of every other is given: each message once, in order, with its number."""
+        async with self.rig() as one, self.rig() as two:
+            count = self.size(20, 2000)
+            for n in range(count):
+                await (one, two)[n % 2].send(T, n)
+            for rig in (one, two):
+                await rig.until(lambda rig=rig: len(rig.contents(T)) >= count, "all messages")  # type: ignore[misc]
+                assert sorted(rig.contents(T)) == list(range(count))
+                assert [m.seq for m in rig.taken[T]] == list(range(1, count + 1))
+            assert [m.id for m in one.taken[T]] == [m.id for m in two.taken[T]]
+            assert one.log(T).epoch == two.log(T).epoch
+
+    @promise("shared", "store")
+    async def test_another_engine_is_told_of_everything(self) -> None:
+        """What another engine is told has the content, id, time, type, headers and key that were published."""
+        async with self.rig() as one, self.rig() as two:
+            sent = message(T, {"n": [1, None, "ü"]}, id="id-1", key="k", headers={"Trace": "x"})
+            await has_store(one).append([sent])
+            await two.until(lambda: two.contents(T), "the message")
+            (got,) = two.taken[T]
+            assert got == sent
+            assert (got.key, got.type) == ("k", "dict")
+
+    @promise("shared", "store", "ordered")
+    async def test_each_publisher_keeps_its_order(self) -> None:
+        """Ordered: for every reader, the messages of one publisher to one topic keep their order."""
+        async with self.rig() as one, self.rig() as two:
+            each = self.size(20, 1000)
+
+            async def write(rig: Rig, name: str) -> None:
+                for n in range(each):
+                    await rig.send(T, [name, n])
+
+            await asyncio.gather(write(one, "a"), write(two, "b"), write(one, "c"))
+            for rig in (one, two):
+                await rig.until(lambda rig=rig: len(rig.contents(T)) >= 3 * each, "all messages")  # type: ignore[misc]
+                for name in "abc":
+                    assert [n for writer, n in rig.contents(T) if writer == name] == list(range(each))
+            assert one.contents(T) == two.contents(T), "all readers see one order"
+
+    @promise("shared", "store", "once_per_id")
+    async def test_an_id_is_kept_once_between_engines(self) -> None:
+        """The same id, published through two engines at the same time, is kept once; both are returned that message."""
+        async with self.rig() as one, self.rig() as two:
+            for n in range(self.size(5, 100)):
+                (mine,), (yours,) = await asyncio.gather(
+                    one.send(T, f"{n} one", id=f"id-{n}"), two.send(T, f"{n} two", id=f"id-{n}")
+                )
+                assert (mine.seq, mine.content) == (yours.seq, yours.content) == (n + 1, mine.content)
+            await one.send(T, "last")
+            await two.until(lambda: "last" in two.contents(T), "the last message")
+            assert len(one.contents(T)) == len(two.contents(T)) == self.size(5, 100) + 1
+
+    @promise("shared", "store")
+    async def test_another_engine_is_told_of_a_removal(self) -> None:
+        """Removed: the feeds of other engines are told, and made anew the topic is in the same new epoch for all."""
+        async with self.rig() as one, self.rig() as two:
+            await one.send(T, "a")
+            await two.until(lambda: two.contents(T), "the message")
+            old = two.log(T).epoch
+            assert await one.remove(T)
+            await two.until(lambda: two.removals, "that the topic was removed")
+            assert two.removals == [T]
+            await two.send(T, "b")
+            await one.until(lambda: one.contents(T)[-1:] == ["b"], "the new topic's message")
+            assert one.taken[T][-1].seq == 1
+            first, told = await has_store(two).find(T, Position(1, old), time())
+            assert (first, told and told.reason) == (1, "epoch")
+
+    @promise("shared", "store", "history")
+    async def test_retention_holds_for_all(self) -> None:
+        """Retain: a rule that one engine sets holds for what all publish and read."""
+        async with self.rig() as one, self.rig() as two:
+            await one.retain(T, 2)
+            await two.send(T, *range(5))
+            assert [m.content for m in await has_store(one).read(T, 1, 100)] == [3, 4]
+            assert [m.content for m in await has_store(two).read(T, 1, 100)] == [3, 4]
+
+    @promise("shared", "store", "transactions")
+    async def test_another_engine_sees_a_transaction_whole(self) -> None:
+        """Before a transaction commits no other engine reads anything of it; then it is told all of it."""
+        async with self.rig() as one, self.rig() as two:
+            async with one.engine.transaction() as transaction:
+                await transaction.append(message(T, "a"))
+                await transaction.append(message(T, "b"))
+                assert list(await has_store(two).read(T, 1, 100)) == []
+                assert two.contents(T) == []
+            await two.until(lambda: len(two.contents(T)) == 2, "what was committed")
+            assert two.contents(T) == ["a", "b"]
+
+    @promise("shared", "groups")
+    async def test_members_of_two_engines_share(self) -> None:
+        """Shared groups: members of different engines are given different messages, and together all."""
+        async with self.rig() as one, self.rig() as two:
+            count = self.size(30, 1000)
+            await one.join(G, T)
+            await two.join(G, T, "new")
+            await one.send(T, *range(count))
+            done: list[Any] = []
+
+            async def work(rig: Rig, owner: str) -> None:
+                while claimed := await rig.claim(G, T, time(), limit=3, owner=owner):
+                    for delivery in claimed:
+                        done.append(delivery.message.content)
+                        assert await rig.settle(G, T, delivery, "ack", time())
+
+            await asyncio.gather(work(one, "a"), work(two, "b"), work(one, "c"))
+            assert sorted(done) == list(range(count))
+            assert (await has_groups(two).claim(G, T, 1, 1, "m", time())).lag == 0
+
+    @promise("shared", "groups")
+    async def test_another_engine_settles_nothing_stale(self) -> None:
+        """Rule 3 between engines: when another has claimed it since, a delivery settles nothing."""
+        async with self.rig() as one, self.rig() as two:
+            await one.join(G, T)
+            await two.join(G, T)
+            await one.send(T, "a")
+            now = time()
+            (old,) = await one.claim(G, T, now, lease=5)
+            assert await two.claim(G, T, now + 4) == []
+            (new,) = await two.claim(G, T, now + 6)
+            assert (new.attempt, new.token > old.token) == (2, True)
+            assert await one.settle(G, T, old, "ack", now + 6) is False
+            assert await two.settle(G, T, new, "ack", now + 6) is True
+
+    @promise("shared", "groups")
+    async def test_a_pause_holds_for_all(self) -> None:
+        """Pause stops claiming in all engines, and resuming lets them know that there may be something."""
+        async with self.rig() as one, self.rig() as two:
+            await one.join(G, T)
+            await two.join(G, T)
+            await one.send(T, "a")
+            assert await one.engine.groups.pause(G, T, True)  # type: ignore[union-attr]
+            assert await two.claim(G, T, time()) == []
+            two.stirs.clear()
+            assert await one.engine.groups.pause(G, T, False)  # type: ignore[union-attr]
+            await two.until(lambda: two.stirs, "that the group was resumed")
+            assert contents(await two.claim(G, T, time())) == ["a"]
+
+    @promise("shared", "groups")
+    async def test_another_engine_is_stirred(self) -> None:
+        """Stirred: when an engine settles what others may wait for, their feeds are told to look again."""
+        async with self.rig() as one, self.rig() as two:
+            await one.join(G, T)
+            await two.join(G, T)
+            await one.send(T, "k1", "k2", key="k")
+            (first,) = await one.claim(G, T, time())
+            for action, content in (("nack", "k1"), ("ack", "k2")):
+                assert await two.claim(G, T, time()) == []
+                two.stirs.clear()
+                assert await one.settle(G, T, first, action, time())  # type: ignore[arg-type]
+                await two.until(lambda: two.stirs, f"of the {action}")
+                (first,) = await two.claim(G, T, time())
+                assert first.message.content == content
+                one, two = two, one
+
+
+class DurableTests(Suite):
+    """`telex.engines.Guarantees.durable`: what was acknowledged is there when the engine is opened again."""
+
+    @promise("durable", "store")
+    async def test_messages_are_there_after_a_restart(self) -> None:
+        """Acknowledged messages, their numbers and their epoch are kept; the numbers go on."""
+        async with self.rig() as rig:
+            sent = [(await rig.send(T, content))[0] for content in ("a", {"b": [1, 2]}, "c")]
+            epoch = rig.log(T).epoch
+        async with self.rig() as rig:
+            store = has_store(rig)
+            assert list(await store.read(T, 1, 100)) == sent
+            assert store.topics() == [T]
+            assert rig.log(T).epoch == epoch
+            assert (rig.log(T).end, store.end(T)) == (4, (1, 4))
+            assert await store.find(T, Position(2, epoch), time()) == (3, None)
+            assert (await rig.send(T, "d"))[0].seq == 4
+            assert rig.contents(T) == ["d"], "the feed is given what is kept from now on"
+
+    @promise("durable", "store")
+    async def test_what_is_kept_is_not_the_publisher_s_object(self) -> None:
+        """Kept is what was published: what becomes of the object afterwards changes nothing of it."""
+        async with self.rig() as rig:
+            content: dict[str, Any] = {"items": [1]}
+            await rig.send(T, content)
+            content["items"].append(2)
+            assert [m.content for m in await has_store(rig).read(T, 1, 9)] == [{"items": [1]}]
+        async with self.rig() as rig:
+            assert [m.content for m in await has_store(rig).read(T, 1, 9)] == [{"items": [1]}]
+
+    @promise("durable", "store")
+    async def test_nothing_that_was_acknowledged_is_lost_over_restarts(self) -> None:
+        """However often the engine is closed and opened between, every message is there once, in order."""
+        restarts, each = self.size(4, 20), self.size(5, 100)
+        for restart in range(restarts):
+            async with self.rig() as rig:
+                await rig.retain(">", restarts * each)
+                for n in range(each):
+                    await rig.send(T, restart * each + n)
+        async with self.rig() as rig:
+            read: list[Any] = []
+            while more := await has_store(rig).read(T, len(read) + 1, 10**9):
+                read += [m.content for m in more]
+            assert read == list(range(restarts * each))
+
+    @promise("durable", "store", "once_per_id")
+    async def test_an_id_is_kept_once_over_a_restart(self) -> None:
+        """The same id again within two minutes is kept once, though the engine was closed between."""
+        async with self.rig() as rig:
+            await rig.send(T, "a", id="same")
+        async with self.rig() as rig:
+            again = (await rig.send(T, "b", id="same"))[0]
+            assert (again.seq, again.content) == (1, "a")
+            assert len(await has_store(rig).read(T, 1, 9)) == 1
+
+    @promise("durable", "store", "history")
+    async def test_rules_of_retention_are_kept(self) -> None:
+        """Retain: the rules are kept, and hold when the engine is opened again."""
+        async with self.rig() as rig:
+            await rig.retain("orders:*", 2)
+        async with self.rig() as rig:
+            await rig.send(T, *range(5))
+            assert [m.content for m in await has_store(rig).read(T, 1, 9)] == [3, 4]
+
+    @promise("durable", "store")
+    async def test_a_removed_topic_stays_removed(self) -> None:
+        """Remove is kept; made anew after a restart, the topic is in an epoch that it never was in."""
+        async with self.rig() as rig:
+            await rig.send(T, "a")
+            old = rig.log(T).epoch
+            assert await rig.remove(T)
+        async with self.rig() as rig:
+            assert has_store(rig).topics() == []
+            assert (await rig.send(T, "b"))[0].seq == 1
+            assert rig.log(T).epoch != old
+
+    @promise("durable", "groups")
+    async def test_groups_go_on_after_a_restart(self) -> None:
+        """Settled is settled; what was leased comes again when its lease has ended, as the next attempt; the rest waits."""
+        async with self.rig() as rig:
+            await rig.join(G, T)
+            await rig.send(T, "acked", "leased", "nacked", "dead", "waiting")
+            now = time()
+            acked, _, nacked, dead = await rig.claim(G, T, now, limit=4, lease=30)
+            assert await rig.settle(G, T, acked, "ack", now)
+            assert await rig.settle(G, T, nacked, "nack", now, seconds=60)
+            assert await rig.settle(G, T, dead, "reject", now, reason="why")
+        async with self.rig() as rig:
+            await rig.join(G, T, "earliest")
+            assert contents(await rig.claim(G, T, now + 1, lease=300)) == ["waiting"]
+            (leased,) = await rig.claim(G, T, now + 31)
+            assert (leased.message.content, leased.attempt) == ("leased", 2)
+            again = await rig.claim(G, T, now + 61)
+            assert "nacked" in contents(again)
+            (letter,) = await has_groups(rig).dead(G)
+            assert (letter.message.content, letter.reason) == ("dead", "why")
+            assert await rig.settle(G, T, acked, "ack", now + 61) is False
+
+    @promise("durable", "groups")
+    async def test_a_pause_outlives_a_restart(self) -> None:
+        """Paused and forgotten is kept, too."""
+        async with self.rig() as rig:
+            for group in (G, "gone"):
+                await rig.join(group, T)
+            await rig.send(T, "a")
+            assert await has_groups(rig).pause(G, T, True)
+            assert await has_groups(rig).forget("gone", T)
+        async with self.rig() as rig:
+            assert [(info.group, info.paused, info.lag) for info in await has_groups(rig).groups()] == [(G, True, 1)]
+            await rig.join(G, T)
+            assert await rig.claim(G, T, time()) == []
+
+    @promise("durable", "groups")
+    async def test_a_token_is_stale_after_a_restart(self) -> None:
+        """Rule 3 over a restart: tokens go on growing, and one from before settles nothing that was claimed since."""
+        async with self.rig() as rig:
+            await rig.join(G, T)
+            await rig.send(T, "a")
+            now = time()
+            (old,) = await rig.claim(G, T, now, lease=5)
+        async with self.rig() as rig:
+            await rig.join(G, T)
+            (new,) = await rig.claim(G, T, now + 6)
+            assert new.token > old.token
+            assert await rig.settle(G, T, old, "ack", now + 7) is False
+            assert await rig.settle(G, T, new, "ack", now + 7) is True
+
+    @needing("durable", "store", slow=True)
+    def test_what_was_acknowledged_survives_kill(self) -> None:
+        """Durable: an acknowledged message is there after the process was killed with signal 9."""
+        each = 20
+        for turn in range(self.size(1, 10)):
+            acknowledged = killed(self.engine(), range(turn * each, turn * each + each))
+            assert acknowledged == each, f"the process that was to be killed acknowledged {acknowledged} of {each}"
+
+            async def look(count: int = turn * each + each) -> None:
+                async with self.rig() as rig:
+                    read = [m.content for m in await has_store(rig).read(T, 1, 10_000)]
+                    assert read == list(range(count)), f"of {count} acknowledged messages {len(read)} are kept"
+
+            self.run(look)
+
+
+def killed(engine: Engine, contents: range) -> int:
+    """Publish in another process, kill it without letting go of anything, and say how many were acknowledged."""
+    here, there = os.pipe()
+    os.set_blocking(there, False)  # it is written to in an event loop
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, which the child never runs
+        child = os.fork()
+    if not child:
+        try:
+            asyncio.run(_publish(engine, contents, there))
+        finally:
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.close(there)
+    with os.fdopen(here, "rb") as told:
+        count = len(told.read())
+    os.waitpid(child, 0)
+    return count
+
+
+async def _publish(engine: Engine, contents: range, there: int) -> None:
+    async with Rig(engine) as rig:
+        for content in contents:
+            await rig.send(T, content)
+            os.write(there, b".")
+        os.kill(os.getpid(), signal.SIGKILL)

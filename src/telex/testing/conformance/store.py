@@ -1,0 +1,334 @@
+"""The store of an engine: appending, reading, finding, removing, retaining."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from secrets import randbits
+from time import time
+from typing import Any
+
+from telex.log import Log, Retention
+from telex.message import Message, Position
+from telex.testing.conformance.rig import Rig, message
+from telex.testing.conformance.suite import Suite, has_store, promise
+
+TOPIC = "orders:1"
+OTHER = "orders:2"
+
+
+async def kept(rig: Rig, topic: str = TOPIC, first: int = 1, end: int = 1_000_000) -> list[Any]:
+    """The contents that a topic keeps."""
+    return [message.content for message in await has_store(rig).read(topic, first, end)]
+
+
+def numbers(messages: Any) -> list[int]:
+    """The numbers of messages."""
+    return [message.seq for message in messages]
+
+
+class StoreTests(Suite):
+    """`telex.engines.Store`, sentence by sentence."""
+
+    @promise("store")
+    async def test_numbers_count_from_one_in_each_topic(self) -> None:
+        """Append: each message gets its number, and each topic counts from 1 by itself."""
+        async with self.rig() as rig:
+            batch = [message(TOPIC, "a"), message(OTHER, "b"), message(TOPIC, "c")]
+            returned = await has_store(rig).append(batch)
+            assert [(m.topic, m.seq, m.content) for m in returned] == [
+                (TOPIC, 1, "a"),
+                (OTHER, 1, "b"),
+                (TOPIC, 2, "c"),
+            ]
+            assert numbers(await rig.send(TOPIC, "d")) == [3]
+            assert len({m.id for m in returned}) == 3, "ids that no publisher gave are made, and differ"
+
+    @promise("store")
+    async def test_a_batch_is_kept_whole_and_in_order(self) -> None:
+        """Append: messages are kept all or none, in the order that they were given."""
+        count = self.size(50, 5000)
+        async with self.rig() as rig:
+            for start in range(0, count, 10):
+                await rig.send(TOPIC, *range(start, start + 10))
+            read: list[Message[Any]] = []
+            while more := await has_store(rig).read(TOPIC, len(read) + 1, count + 1):
+                read += more
+            assert [m.content for m in read] == list(range(count))
+            assert numbers(read) == list(range(1, count + 1))
+
+    @promise("store")
+    async def test_the_feed_has_a_message_before_append_returns(self) -> None:
+        """Append returns after the feed was given the messages: each once, in order, with its number."""
+        async with self.rig() as rig:
+            returned = await rig.send(TOPIC, "a", "b", "c")
+            assert rig.contents(TOPIC) == ["a", "b", "c"]
+            assert numbers(rig.taken[TOPIC]) == numbers(returned) == [1, 2, 3]
+            await rig.send(OTHER, "d")
+            assert (rig.contents(TOPIC), rig.contents(OTHER)) == (["a", "b", "c"], ["d"])
+
+    @promise("store")
+    async def test_what_cannot_be_kept_is_refused_with_its_batch(self) -> None:
+        """Append: all or none. One message that has no form outside of the process, and nothing of its batch is kept."""
+        async with self.rig() as rig:
+            await rig.send(TOPIC, "before")
+            try:
+                await rig.send(TOPIC, "a", object(), "b")
+            except Exception:  # noqa: BLE001  # which error it is, the next sentence of the contract does not say
+                assert await kept(rig) == rig.contents(TOPIC) == ["before"]
+            else:
+                raise AssertionError("an object without a form outside of the process was taken")
+            assert numbers(await rig.send(TOPIC, "after")) == [2], "what was refused used up no number"
+
+    @promise("store")
+    async def test_append_that_is_cancelled_leaves_no_hole(self) -> None:
+        """Append, cancelled, may have kept the messages: all of them or none, and the store goes on as before."""
+        async with self.rig() as rig:
+            sent = 0
+            for turns in range(self.size(8, 200)):
+                appending = asyncio.ensure_future(rig.send(TOPIC, f"{turns}a", f"{turns}b"))
+                for _ in range(turns % 8):
+                    await asyncio.sleep(0)
+                appending.cancel()
+                await asyncio.gather(appending, return_exceptions=True)
+                sent += 2
+            last = (await rig.send(TOPIC, "last"))[0]
+            read = await has_store(rig).read(TOPIC, 1, last.seq + 1)
+            assert numbers(read) == list(range(1, last.seq + 1))
+            pairs = [m.content for m in read][:-1]
+            assert all(b == a[:-1] + "b" for a, b in zip(pairs[::2], pairs[1::2], strict=True)), pairs
+            assert rig.contents(TOPIC) == [m.content for m in read], "the feed is told of what is kept, and of no more"
+
+    @promise("store")
+    async def test_publishers_at_the_same_time_lose_nothing(self) -> None:
+        """Append: many at once, and each has its messages kept, in its own order."""
+        writers, each = self.size(10, 50), self.size(5, 100)
+
+        async def write(number: int) -> None:
+            for count in range(each):
+                await rig.send(TOPIC, [number, count])
+
+        async with self.rig() as rig:
+            await asyncio.gather(*(write(number) for number in range(writers)))
+            told = rig.contents(TOPIC)
+            assert len(told) == writers * each
+            for number in range(writers):
+                assert [count for writer, count in told if writer == number] == list(range(each))
+
+    @promise("store")
+    async def test_everything_of_a_message_is_kept(self) -> None:
+        """What is read is what was published: content, id, time, type, headers and key."""
+        async with self.rig() as rig:
+            sent = message(
+                TOPIC, {"text": "grüße"}, id="id-1", key="k", headers={"Trace": "ü"}, published=1_700_000_000.25
+            )
+            typed = Message("x", TOPIC, 0, 0, time(), None, "OrderPlaced", -1, None)
+            await has_store(rig).append([sent, typed])
+            first, second = await has_store(rig).read(TOPIC, 1, 3)
+            assert first == sent
+            assert (first.key, first.type, dict(first.headers)) == ("k", "dict", {"Trace": "ü"})
+            assert (second.type, second.key, second.id) == ("OrderPlaced", None, typed.id)
+
+    @promise("store", "history")
+    async def test_read_gives_exactly_the_range(self) -> None:
+        """Read: from ``first`` up to, not with, ``end``; none when none is left, and none of a topic that is not."""
+        async with self.rig() as rig:
+            await rig.send(TOPIC, *"abcdef")
+            read = has_store(rig).read
+            assert numbers(await read(TOPIC, 2, 5)) == [2, 3, 4]
+            assert numbers(await read(TOPIC, 5, 100)) == [5, 6]
+            assert (
+                list(await read(TOPIC, 7, 100))
+                == list(await read(TOPIC, 3, 3))
+                == list(await read("no:such", 1, 9))
+                == []
+            )
+
+    @promise("store", "history", slow=True)
+    async def test_read_gives_at_most_1024(self) -> None:
+        """Read: at most 1024 of the messages, and who asks again gets the rest."""
+        async with self.rig() as rig:
+            await rig.retain(">", 3000)
+            for _ in range(3):
+                await rig.send(TOPIC, *range(500))
+            first = numbers(await has_store(rig).read(TOPIC, 1, 5000))
+            assert first == list(range(1, len(first) + 1))
+            assert 0 < len(first) <= 1024
+            assert numbers(await has_store(rig).read(TOPIC, 1400, 5000)) == list(range(1400, 1501))
+
+    @promise("store", "history")
+    async def test_a_pattern_is_read_in_the_order_of_being_kept(self) -> None:
+        """Read_pattern: the last messages of several topics together, in the order of their being kept."""
+        async with self.rig() as rig:
+            moment = time()
+            for number in range(6):
+                # Times that run backwards: the order is that of being kept, whatever publishers' clocks say.
+                await has_store(rig).append([message((TOPIC, OTHER)[number % 2], number, published=moment - number)])
+            await rig.send("elsewhere:1", 99)
+            read = has_store(rig).read_pattern
+            assert [m.content for m in await read([TOPIC, OTHER], 4)] == [2, 3, 4, 5]
+            assert [m.content for m in await read([TOPIC, OTHER], 100)] == [0, 1, 2, 3, 4, 5]
+            assert [m.content for m in await read([OTHER], 2)] == [3, 5]
+            assert list(await read([], 5)) == list(await read([TOPIC], 0)) == []
+
+    @promise("store", "history")
+    async def test_find_knows_every_start(self) -> None:
+        """Find: new, earliest, a position, a time, a time back, a number back, as `telex.start.find` has them."""
+        async with self.rig() as rig:
+            now = time()
+            await has_store(rig).append([message(TOPIC, n, published=now - 60 + 10 * n) for n in range(1, 6)])
+            find, epoch = has_store(rig).find, rig.log(TOPIC).epoch
+            assert await find(TOPIC, "new", now) == (6, None)
+            assert await find(TOPIC, "earliest", now) == (1, None)
+            assert await find(TOPIC, Position(2, epoch), now) == (3, None)
+            assert await find(TOPIC, Position(0, epoch), now) == (1, None)
+            assert await find(TOPIC, 2, now) == (4, None)
+            assert (await find(TOPIC, 100, now))[0] == 1
+            assert await find(TOPIC, datetime.fromtimestamp(now - 35, UTC), now) == (3, None)
+            assert await find(TOPIC, timedelta(seconds=25), now) == (4, None)
+            assert (await find(TOPIC, datetime.fromtimestamp(now, UTC), now))[0] == 6
+
+    @promise("store", "history")
+    async def test_find_tells_of_a_start_that_is_gone(self) -> None:
+        """Find: a start that retention took, of another epoch, or that is ahead of the log comes with a `Lost`."""
+        async with self.rig() as rig:
+            await rig.retain(TOPIC, 3)
+            await rig.send(TOPIC, *range(10))
+            find, epoch, now = has_store(rig).find, rig.log(TOPIC).epoch, time()
+            for start, first, reason in (
+                (Position(2, epoch), 8, "trimmed"),
+                (Position(2, "another"), 8, "epoch"),
+                (Position(50, epoch), 11, "ahead"),
+            ):
+                number, told = await find(TOPIC, start, now)
+                assert (number, told and told.reason) == (first, reason), f"start={start}"
+            number, told = await find(TOPIC, Position(2, epoch), now)
+            assert told is not None
+            assert (told.count, told.first, told.last) == (5, 3, 7)
+
+    @promise("store")
+    async def test_a_log_ends_where_its_topic_ends(self) -> None:
+        """A new local log has its topic's end and epoch; one that was made before opening is mended by head."""
+        engine = self.engine()
+        early = engine.log(TOPIC, Retention())
+        async with Rig(engine) as rig:
+            await rig.send(TOPIC, "a", "b")
+            late = rig.log(TOPIC)
+            assert (late.end, late.base, list(late.messages)) == (3, 3, [])
+            has_store(rig).head(early)
+            assert (early.end, early.base, early.epoch, early.uid) == (3, 3, late.epoch, late.uid)
+            other = Log(OTHER, "unset", Retention(), randbits(74))
+            has_store(rig).head(other)
+            assert (other.end, other.base) == (1, 1)
+            assert other.epoch not in ("unset", late.epoch), "every topic has an epoch of its own"
+            assert has_store(rig).end(TOPIC) == (1, 3)
+
+    @promise("store")
+    async def test_topics_are_listed(self) -> None:
+        """Topics: the ids of all of them, whatever characters they are made of."""
+        names = ["a", "orders:1", "ünï:cödé", "per%cent:un_der", "A:B", "x" * 255]
+        async with self.rig() as rig:
+            for name in names:
+                await rig.send(name, name)
+            assert sorted(has_store(rig).topics()) == sorted(names)
+            for name in names:
+                assert await kept(rig, name) == [name]
+
+    @promise("store")
+    async def test_a_topic_made_anew_is_another(self) -> None:
+        """Remove: the topic goes with its messages, and made anew it counts in another epoch. It says if there was one."""
+        async with self.rig() as rig:
+            store = has_store(rig)
+            await rig.send(TOPIC, "a", "b")
+            await rig.send(OTHER, "c")
+            old = Position(1, rig.log(TOPIC).epoch)
+            assert await rig.remove(TOPIC) is True
+            assert TOPIC not in store.topics()
+            assert await kept(rig) == []
+            assert await rig.remove(TOPIC) is False
+            assert numbers(await rig.send(TOPIC, "d", "e", "f")) == [1, 2, 3]
+            assert await kept(rig) == ["d", "e", "f"]
+            assert await kept(rig, OTHER) == ["c"]
+            new = rig.engine.log(TOPIC, Retention())
+            assert new.epoch != old.epoch, "a position of the old topic would be taken for one of the new"
+            first, told = await store.find(TOPIC, old, time())
+            assert (first, told and told.reason) == (1, "epoch")
+
+    @promise("store", "history")
+    async def test_retention_by_count_is_exact(self) -> None:
+        """Retain: a topic shows exactly its last so many messages, however they are read."""
+        async with self.rig() as rig:
+            await rig.retain("orders:*", 3)
+            await rig.send(TOPIC, *range(10))
+            await rig.send("other:1", *range(10))
+            store = has_store(rig)
+            assert await kept(rig) == [7, 8, 9]
+            assert await kept(rig, "other:1") == list(range(10))
+            assert await store.find(TOPIC, "earliest", time()) == (8, None)
+            assert store.end(TOPIC) == (8, 11)
+            assert [m.content for m in await store.read_pattern([TOPIC], 100)] == [7, 8, 9]
+
+    @promise("store", "history")
+    async def test_retention_by_age_is_exact(self) -> None:
+        """Retain: what is older than its age is not shown."""
+        async with self.rig() as rig:
+            await has_store(rig).retain([(TOPIC, Retention(None, 60.0))])
+            now = time()
+            await has_store(rig).append([message(TOPIC, ago, published=now - ago) for ago in (300, 90, 45, 5)])
+            assert await has_store(rig).find(TOPIC, "earliest", now) == (3, None)
+            assert await kept(rig) == [45, 5]
+            assert (await has_store(rig).find(TOPIC, "earliest", now + 30))[0] == 4
+
+    @promise("store", "history")
+    async def test_retention_by_bytes_is_exact(self) -> None:
+        """Retain: the last messages whose contents fit together are shown."""
+        async with self.rig() as rig:
+            await has_store(rig).retain([(TOPIC, Retention(None, None, 25))])
+            await rig.send(TOPIC, *(str(n) * 10 for n in range(5)))
+            assert await kept(rig) == ["3" * 10, "4" * 10]
+
+    @promise("store", "history")
+    async def test_the_rule_that_was_set_last_holds(self) -> None:
+        """Retain: of two rules that fit a topic, the one that was set last; setting a pattern again replaces its rule."""
+        async with self.rig() as rig:
+            await rig.retain(">", 2)
+            await rig.retain(TOPIC, 4)
+            await rig.send(TOPIC, *range(10))
+            await rig.send(OTHER, *range(10))
+            assert (await kept(rig), await kept(rig, OTHER)) == ([6, 7, 8, 9], [8, 9])
+            await rig.retain(">", 3)
+            await rig.send(TOPIC, 10)
+            await rig.send(OTHER, 10)
+            assert (await kept(rig), await kept(rig, OTHER)) == ([8, 9, 10], [8, 9, 10])
+
+    @promise("store", "once_per_id")
+    async def test_an_id_is_kept_once(self) -> None:
+        """The same id again, in another batch or in the same: the message that is there is returned, and nothing told."""
+        async with self.rig() as rig:
+            first = (await rig.send(TOPIC, "a", id="same"))[0]
+            again = (await rig.send(TOPIC, "other content", id="same"))[0]
+            assert (again.seq, again.content, again.id) == (first.seq, "a", "same")
+            both = await has_store(rig).append([message(TOPIC, n, id="twice") for n in range(2)])
+            assert [(m.seq, m.content) for m in both] == [(2, 0), (2, 0)]
+            assert await kept(rig) == rig.contents(TOPIC) == ["a", 0]
+            await rig.send(OTHER, "b", id="same")
+            assert await kept(rig, OTHER) == ["b"], "an id is one topic's affair"
+
+    @promise("store", "once_per_id")
+    async def test_an_id_is_kept_once_when_all_publish_it_together(self) -> None:
+        """The same id from many at the same time is kept once, and all are returned that message."""
+        async with self.rig() as rig:
+            batches = await asyncio.gather(*(rig.send(TOPIC, n, id="same") for n in range(self.size(10, 200))))
+            assert {batch[0].seq for batch in batches} == {1}
+            assert len({batch[0].content for batch in batches}) == 1
+            assert len(await kept(rig)) == len(rig.contents(TOPIC)) == 1
+
+    @promise("store", "once_per_id")
+    async def test_an_id_outlives_its_message(self) -> None:
+        """An id is kept once for two minutes, also when retention has taken its message."""
+        async with self.rig() as rig:
+            await rig.retain(TOPIC, 1)
+            await rig.send(TOPIC, "a", id="same")
+            await rig.send(TOPIC, "b", "c")
+            assert (await rig.send(TOPIC, "d", id="same"))[0].seq == 1
+            assert await kept(rig) == ["c"]

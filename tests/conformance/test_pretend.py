@@ -1,0 +1,15 @@
+"""The suite on the engine that pretends."""
+
+from telex.engines import Engine
+from telex.testing.conformance import Conformance
+from tests.support.pretend import PretendEngine, Server
+
+
+class TestPretend(Conformance):
+    # Its server is an object of this process, so it cannot be killed by itself.
+    test_what_was_acknowledged_survives_kill = None  # type: ignore[assignment]
+
+    def engine(self) -> Engine:
+        if not hasattr(self, "server"):
+            self.server = Server()
+        return PretendEngine(self.server)

@@ -1,0 +1,296 @@
+"""An engine that promises everything and keeps it all in a `Server`, an object of this process: what the conformance
+suite is tried on, whole and broken, and the shortest example of an engine with a store."""
+
+import asyncio
+import copy
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from secrets import randbits, token_hex
+from time import time
+from types import TracebackType
+from typing import Any, NoReturn, Self, TypeVar
+
+from telex.engines import Feed, Groups, Guarantees, Record, Records, Store, Transaction
+from telex.errors import BadOption, EngineFailed
+from telex.log import Log, Retention
+from telex.message import Lost, Message, place
+from telex.names import Pattern, is_pattern
+from telex.start import Start, find
+from tests.support.pretend_groups import Group, PretendGroups
+
+R = TypeVar("R")
+
+
+def copied(message: Message[Any]) -> Message[Any]:
+    """The message as a reader of another process has it."""
+    content = copy.deepcopy(message.content)
+    headers = None if message._headers is None else dict(message._headers)
+    return Message(
+        content, message.topic, message.seq, message._uid, message._time, headers, message.type, -1, message.key
+    )
+
+
+class Server:
+    """What would be a file or a program on another machine: it outlives the engines that are open on it."""
+
+    def __init__(self) -> None:
+        self.engines: list[PretendEngine] = []
+        self.kept: dict[str, Log] = {}
+        self.ids: dict[str, dict[str, Message[Any]]] = {}
+        self.order: dict[tuple[str, str, int], int] = {}  # of being kept, by topic, epoch and number
+        self.rules: dict[str, Retention] = {}
+        self.records: dict[tuple[str, str], Record] = {}
+        self.revisions = itertools.count(1)
+        self.groups: dict[tuple[str, str], Group] = {}
+        self.delayed: list[tuple[float, int, Message[Any]]] = []
+        self.count = itertools.count()
+
+    def log(self, topic: str) -> Log:
+        log = self.kept.get(topic)
+        if log is None:
+            self.kept[topic] = log = Log(topic, token_hex(6), self.rule(topic), randbits(74))
+            self.ids[topic] = {}
+        return log
+
+    def rule(self, topic: str) -> Retention:
+        fitting = [rule for pattern, rule in self.rules.items() if Pattern(pattern).matches(topic)]
+        return fitting[-1] if fitting else Retention()
+
+    def keep(self, messages: Sequence[Message[Any]], own: "PretendEngine | None") -> list[Message[Any]]:
+        for message in messages:
+            refuse_what_has_no_form(message)
+        returned, new = [], []
+        for message in messages:
+            log, ids = self.log(message.topic), self.ids[message.topic]
+            known = ids.get(message._uid) if isinstance(message._uid, str) else None
+            if known is not None:
+                returned.append(copied(known))
+                continue
+            place(message, log.end, log.uid)
+            kept = copied(message)
+            log.append(kept, kept._time)
+            ids[kept.id] = kept
+            self.order[kept.topic, log.epoch, kept.seq] = next(self.count)
+            for group in self.groups.values():
+                group.offer(kept)
+            returned.append(message)
+            new.append(message)
+        for engine in list(self.engines):
+            engine.tell(new if engine is own else [copied(message) for message in new])
+        return returned
+
+    def in_order(self, topics: Sequence[str], now: float) -> list[Message[Any]]:
+        """What is kept of several topics, in the order of being kept."""
+        logs = [self.kept[topic] for topic in topics if topic in self.kept]
+        found = [(self.order[log.name, log.epoch, m.seq], m) for log in logs for m in log.history(now)]
+        return [message for _, message in sorted(found, key=lambda pair: pair[0])]
+
+    def stir(self) -> None:
+        for engine in list(self.engines):
+            assert engine.feed is not None
+            engine.feed.stirred(None)
+
+    def publish_due(self) -> None:
+        """Each engine calls this at the moments that it was told of; whoever is first publishes."""
+        now = time()
+        due = sorted(item for item in self.delayed if item[0] <= now)
+        self.delayed = [item for item in self.delayed if item[0] > now]
+        if due:
+            self.keep([message for _, _, message in due], None)
+        for engine in self.engines:
+            engine.arm()
+
+
+def refuse_what_has_no_form(message: Message[Any]) -> None:
+    if type(message.content) is object:
+        raise EngineFailed("keeping a message", "its content has no form outside of this process")
+
+
+class PretendStore:
+    """`telex.engines.Store`, on a server."""
+
+    def __init__(self, server: Server, engine: "PretendEngine") -> None:
+        self.server = server
+        self.engine = engine
+
+    async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        await asyncio.sleep(0)
+        return self.server.keep(messages, self.engine)
+
+    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+        log = self.server.kept.get(topic)
+        if log is None:
+            return []
+        first = max(first, log.keep(time()))
+        return [copied(message) for message in log.slice(first, max(first, min(end, first + 1024, log.end)))]
+
+    async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
+        return [copied(message) for message in self.server.in_order(topics, time())[-count:]] if count else []
+
+    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
+        return find(self.server.log(topic), start, now)
+
+    def head(self, log: Log) -> None:
+        if is_pattern(log.name):
+            return
+        kept = self.server.log(log.name)
+        log.begin(kept.end)
+        log.epoch, log.uid = kept.epoch, kept.uid
+
+    def end(self, topic: str) -> tuple[int, int]:
+        log = self.server.log(topic)
+        return log.keep(time()), log.end
+
+    def topics(self) -> list[str]:
+        return sorted(self.server.kept)
+
+    async def remove(self, topic: str) -> bool:
+        found = self.server.kept.pop(topic, None) is not None
+        self.server.ids.pop(topic, None)
+        if found:
+            for engine in self.server.engines:
+                if engine is not self.engine and engine.feed is not None:
+                    engine.feed.removed(topic)
+        return found
+
+    async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
+        for pattern, rule in rules:
+            self.server.rules.pop(pattern, None)  # what is set last holds, so it goes to the end
+            self.server.rules[pattern] = rule
+        for topic, log in self.server.kept.items():
+            log.retain(self.server.rule(topic))
+
+
+class PretendRecords:
+    """`telex.engines.Records`, on a server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        return self.server.records.get((bucket, key))
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+        await asyncio.sleep(0)
+        known = self.server.records.get((bucket, key))
+        if (known.revision if known else 0) != revision:
+            return None
+        number = next(self.server.revisions)
+        self.server.records[bucket, key] = Record(value, number)
+        return number
+
+    async def delete(self, bucket: str, key: str, revision: int) -> bool:
+        known = self.server.records.get((bucket, key))
+        if known is None or known.revision != revision:
+            return False
+        del self.server.records[bucket, key]
+        return True
+
+    async def keys(self, bucket: str) -> list[str]:
+        return sorted(key for b, key in self.server.records if b == bucket)
+
+
+class PretendTransaction:
+    """`telex.engines.Transaction`: what is appended waits here until it is left."""
+
+    def __init__(self, server: Server, engine: "PretendEngine") -> None:
+        self.server = server
+        self.engine = engine
+        self.messages: list[Message[Any]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.server.keep(self.messages, self.engine)
+
+    async def append(self, message: Message[Any]) -> Message[Any]:
+        refuse_what_has_no_form(message)
+        self.messages.append(message)
+        return message
+
+    async def run(self, function: Callable[[Any], R]) -> R:
+        self.no_connection()
+
+    async def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        self.no_connection()
+
+    def no_connection(self) -> NoReturn:
+        raise BadOption("use of the transaction", self.engine, "this engine has no connection")
+
+
+class PretendEngine:
+    """The contract of `telex.engines.Engine`, on a server."""
+
+    guarantees: Guarantees = Guarantees(
+        durable=True,
+        shared=True,
+        ordered=True,
+        history=True,
+        once_per_id=True,
+        groups=True,
+        records=True,
+        delayed=True,
+        transactions=True,
+    )
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.store: Store | None = PretendStore(server, self)
+        self.groups: Groups | None = PretendGroups(server.groups, server.stir, server.in_order, lambda: server.kept)
+        self.records: Records | None = PretendRecords(server)
+        self.feed: Feed | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+
+    async def open(self, feed: Feed) -> None:
+        await asyncio.sleep(0)
+        self.feed = feed
+        self._loop = asyncio.get_running_loop()
+        self.server.engines.append(self)
+        self.arm()
+
+    async def close(self) -> None:
+        if self in self.server.engines:
+            self.server.engines.remove(self)
+        self._disarm()
+
+    def log(self, topic: str, retention: Retention) -> Log:
+        log = Log(topic, token_hex(6), retention, randbits(74), remote=True)
+        if self.feed is not None:
+            assert self.store is not None
+            self.store.head(log)
+        return log
+
+    async def later(self, message: Message[Any], due: float) -> Message[Any]:
+        refuse_what_has_no_form(message)
+        self.server.delayed.append((due, next(self.server.count), message))
+        self.server.publish_due()
+        return message
+
+    def transaction(self) -> Transaction:
+        return PretendTransaction(self.server, self)
+
+    def tell(self, messages: Sequence[Message[Any]]) -> None:
+        assert self.feed is not None
+        wanted = [message for message in messages if self.feed.wants(message.topic)]
+        if wanted:
+            self.feed.take(wanted)
+        for topic in {message.topic for message in messages}:
+            self.feed.stirred(topic)
+
+    def arm(self) -> None:
+        self._disarm()
+        if self._loop is not None:
+            for due, _, _ in self.server.delayed:
+                self._timers.append(self._loop.call_later(max(0.0, due - time()), self.server.publish_due))
+
+    def _disarm(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._timers = []

@@ -1,0 +1,183 @@
+"""Consumer groups of the engine that pretends: every message of a group is an item of a dict."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from time import time
+from typing import Any
+
+from telex.engines import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
+from telex.log import Log
+from telex.message import Message, Position
+from telex.names import Pattern
+from telex.start import Start
+
+
+class Item:
+    """A message that a group has not settled."""
+
+    def __init__(self, message: Message[Any]) -> None:
+        self.message = message
+        self.attempt = 0
+        self.token = 0
+        self.lease_end: float | None = None  # None: nobody has it
+        self.due = 0.0
+        self.died: float | None = None
+        self.reason = ""
+
+    def free(self, now: float) -> bool:
+        return (self.lease_end is None or self.lease_end <= now) and self.due <= now
+
+
+class Group:
+    """One group on one pattern."""
+
+    def __init__(self, name: str, pattern: str) -> None:
+        self.name = name
+        self.pattern = pattern
+        self.fits = Pattern(pattern).matches
+        self.items: dict[int, Item] = {}
+        self.last = 0
+        self.token = 0
+        self.paused = False
+
+    def offer(self, message: Message[Any]) -> None:
+        if self.fits(message.topic):
+            self.last += 1
+            self.items[self.last] = Item(message)
+
+    def alive(self) -> dict[int, Item]:
+        return {position: item for position, item in self.items.items() if item.died is None}
+
+    def dead(self) -> dict[int, Item]:
+        return {position: item for position, item in self.items.items() if item.died is not None}
+
+    def first_of_their_keys(self, now: float) -> dict[int, Item]:
+        """Those that no earlier one of the same key is before, and of whose key nobody has one."""
+        alive = self.alive().items()
+        found = {p: item for p, item in alive if item.message.key and item.lease_end and item.lease_end > now}
+        keys = {item.message.key for item in found.values()}
+        for position, item in self.alive().items():
+            if item.message.key not in keys:
+                found[position] = item
+            if item.message.key is not None:
+                keys.add(item.message.key)
+        return found
+
+    def claim(self, limit: int, lease: float, now: float) -> Claimed:
+        if self.paused:
+            return Claimed([], None, len(self.alive()))
+        ready = [(position, item) for position, item in self.first_of_their_keys(now).items() if item.free(now)]
+        ready.sort(key=lambda pair: (pair[1].attempt == 0, pair[0]))
+        deliveries = []
+        for position, item in ready[:limit]:
+            self.token += 1
+            item.attempt += 1
+            item.token, item.lease_end = self.token, now + lease
+            deliveries.append(Delivery(item.message, position, item.attempt, item.token, item.lease_end))
+        moments = [max(item.lease_end or 0.0, item.due) for item in self.alive().values()]
+        return Claimed(deliveries, min((m for m in moments if m > now), default=None), len(self.alive()))
+
+    def settle(self, settlement: Settlement, now: float) -> bool:
+        item = self.items.get(settlement.position)
+        if item is None or item.died is not None or item.lease_end is None or item.token != settlement.token:
+            return False
+        match settlement.action:
+            case "ack":
+                del self.items[settlement.position]
+            case "nack":
+                item.lease_end, item.due, item.reason = None, now + settlement.seconds, settlement.reason
+            case "reject":
+                item.lease_end, item.died, item.reason = None, now, settlement.reason
+            case "extend":
+                item.lease_end = now + settlement.seconds
+        return True
+
+    def info(self, now: float) -> GroupInfo:
+        alive = self.alive()
+        leased = sum(item.lease_end is not None and item.lease_end > now for item in alive.values())
+        first = self.first_of_their_keys(now)
+        delayed = sum(
+            item.due > now or position not in first
+            for position, item in alive.items()
+            if item.lease_end is None or item.lease_end <= now
+        )
+        return GroupInfo(self.name, self.pattern, len(alive), leased, delayed, len(self.dead()), self.paused)
+
+
+class PretendGroups:
+    """`telex.engines.Groups`, on a server's groups."""
+
+    def __init__(
+        self,
+        groups: dict[tuple[str, str], Group],
+        stir: Callable[[], None],
+        in_order: Callable[[Sequence[str], float], list[Message[Any]]],
+        kept: Callable[[], Mapping[str, Log]],
+    ) -> None:
+        self.known = groups
+        self.stir = stir
+        self.in_order = in_order
+        self.kept = kept
+
+    async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
+        if (group, pattern) in self.known:
+            return
+        self.known[group, pattern] = new = Group(group, pattern)
+        if start == "new":
+            return
+        messages = self.in_order([topic for topic in self.kept() if new.fits(topic)], time())
+        match start:
+            case int():
+                messages = messages[-start:] if start else []
+            case datetime() | timedelta():
+                since = time() - start.total_seconds() if isinstance(start, timedelta) else start.timestamp()
+                messages = [message for message in messages if message._time >= since]
+            case Position(seq=seq, epoch=epoch) if epoch == log.epoch:
+                messages = [message for message in messages if message.seq > seq]
+        for message in messages:
+            new.offer(message)
+
+    async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
+        return self.known[group, pattern].claim(limit, lease, now)
+
+    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+        found = self.known.get((group, pattern))
+        won = [found is not None and found.settle(settlement, now) for settlement in settlements]
+        self.stir()
+        return won
+
+    async def pause(self, group: str, pattern: str, paused: bool) -> bool:
+        found = self.known.get((group, pattern))
+        if found is None:
+            return False
+        found.paused = paused
+        self.stir()
+        return True
+
+    async def forget(self, group: str, pattern: str) -> bool:
+        return self.known.pop((group, pattern), None) is not None
+
+    async def groups(self) -> list[GroupInfo]:
+        return [self.known[name].info(time()) for name in sorted(self.known)]
+
+    async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
+        letters = [
+            DeadLetter(it.name, it.pattern, position, item.message, item.attempt, item.reason, item.died or 0.0)
+            for it in self.known.values()
+            if group is None or it.name == group
+            for position, item in it.dead().items()
+        ]
+        return sorted(letters, key=lambda letter: letter.died)[:limit]
+
+    async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
+        found = self.known.get((group, pattern))
+        item = found.dead().get(position) if found is not None else None
+        if item is None:
+            return False
+        item.died, item.attempt, item.due, item.reason = None, 0, now, ""
+        self.stir()
+        return True
+
+    async def drop(self, group: str, pattern: str, position: int) -> bool:
+        found = self.known.get((group, pattern))
+        return found is not None and position in found.dead() and found.items.pop(position, None) is not None
