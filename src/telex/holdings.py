@@ -141,14 +141,15 @@ class Holdings:
             raise AssertionError("a cursor with a key holds its messages by key")
         return self._later
 
-    def defer(self) -> None:
-        """The messages from `open` on that the log does not have any more wait in its store, to be brought by
-        `supply`.
+    def defer(self, end: int | None = None) -> None:
+        """The messages from `open` up to, not with, ``end`` (None: those that the log has no more) wait in its store,
+        to be brought by `supply`.
         """
-        count = self.log.base - self.open
+        end = self.log.base if end is None else end
+        count = end - self.open
         self._deque().append((self.open, Far(count)))
         self._later_count += count
-        self.open = self.log.base
+        self.open = end
 
     @property
     def far(self) -> tuple[int, int] | None:

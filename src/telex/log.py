@@ -35,6 +35,15 @@ class Retention(msgspec.Struct, frozen=True):
     bytes: int | None = None
 
 
+CACHED = 1000
+
+
+def cached(retention: Retention) -> Retention:
+    """What the local log of a topic keeps whose messages a store keeps by ``retention``."""
+    kept = retention.messages
+    return Retention(CACHED if kept is None else min(CACHED, kept))
+
+
 class Log:
     """The messages of one topic or pattern, in order, and the cursors that read them.
 

@@ -189,8 +189,8 @@ class CatchUp(Policy):
         log = cursor.log
         if not log.remote:
             cursor.skip(log.keep(), "trimmed")
-        elif cursor.open < log.base:
-            cursor.defer()
+        elif cursor.open < log.keep():
+            cursor.defer(log.keep())  # of these the store knows which are kept
         kept = log.retention.messages
         bounded_by_count_alone = kept is not None and log.retention.age is None and log.retention.bytes is None
         cursor.limit = max(end, cursor.open + kept) if kept is not None and bounded_by_count_alone else end

@@ -13,7 +13,7 @@ from typing import Any
 from telex.codec import Content
 from telex.engines import Engine
 from telex.errors import BadName, BadOption, ContentError
-from telex.log import Log, Retention
+from telex.log import Log, Retention, cached
 from telex.message import Message
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.outlet import serving
@@ -115,9 +115,8 @@ class Topics:
         self._rules.append((Pattern(pattern), retention))
         self._untold.append((pattern, retention))
         for name, log in self._logs.items():
-            if not log.remote:
-                log.retain(self._retention(name))
-                log.trim(time())
+            log.retain(self._retention(name) if not log.remote else cached(self._retention(name)))
+            log.trim(time())
         return self._engine.store is not None and self._loop is not None
 
     async def keep_rules(self) -> None:

@@ -16,7 +16,7 @@ PACKAGE = Path(FOUND.origin).parent
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec"),
-    ("holdings", "cursor", "dedup", "log", "options", "overflow", "start"),
+    ("holdings", "cursor", "dedup", "ledger", "log", "options", "overflow", "start"),
     ("room", "wakeup", "walk", "subscription"),
     ("history", "outlet", "topic"),
     # The hub is made of these; handlers name it where a function asks for it.

@@ -4,15 +4,31 @@ runs.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
+from itertools import count
 from secrets import randbits, token_hex
-from typing import TYPE_CHECKING, Any
+from time import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import msgspec
+import uuid_utils
 
 from telex.engines import Feed, Groups, Guarantees, Records, Store, Transaction
+from telex.engines.memory_groups import MemoryGroups, MemoryRecords
 from telex.errors import BadOption
 from telex.log import Log, Retention
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from telex.message import Message
+
+R = TypeVar("R")
+LONGEST = 3600.0
+"""Seconds after which a timer looks again: the clock of the machine may have been set."""
 
 
 class MemoryEngine:
@@ -26,31 +42,108 @@ class MemoryEngine:
         ordered=True,
         history=True,
         once_per_id=True,
-        groups=False,
-        records=False,
-        delayed=False,
-        transactions=False,
+        groups=True,
+        records=True,
+        delayed=True,
+        transactions=True,
     )
 
     def __init__(self) -> None:
         self.store: Store | None = None
-        self.groups: Groups | None = None
-        self.records: Records | None = None
+        self.groups: Groups | None = MemoryGroups(self._stirred)
+        self.records: Records | None = MemoryRecords()
+        self._feed: Feed | None = None
+        self._delayed: list[tuple[float, int, Message[Any]]] = []
+        self._count = count()
+        self._timer: asyncio.TimerHandle | None = None
 
     async def open(self, feed: Feed) -> None:
         """There is nothing to connect to."""
+        self._feed = feed
 
     async def close(self) -> None:
         """The logs go with the hub that holds them."""
+        self._feed = None
+        self._delayed.clear()
+        self._arm()
 
     def log(self, topic: str, retention: Retention) -> Log:
         """A list that begins now."""
         return Log(topic, token_hex(6), retention, randbits(74))
 
+    def _stirred(self) -> None:
+        if self._feed is not None:
+            self._feed.stirred()
+
     async def later(self, message: Message[Any], due: float) -> Message[Any]:
-        """Not yet."""
-        raise BadOption("delay", due, "this engine does not publish later")
+        """Publish it then, unless the hub is closed first."""
+        if not isinstance(message._uid, str):
+            msgspec.structs.force_setattr(message, "_uid", str(uuid_utils.uuid7()))
+        if due <= time() and self._feed is not None:
+            self._feed.publish(message)
+            return message
+        heappush(self._delayed, (due, next(self._count), message))
+        self._arm()
+        return message
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._delayed:
+            wait = min(max(0.0, self._delayed[0][0] - time()), LONGEST)
+            self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
+
+    def _ring(self) -> None:
+        now = time()
+        while self._delayed and self._delayed[0][0] <= now and self._feed is not None:
+            message = heappop(self._delayed)[2]
+            self._feed.publish(message)
+        self._arm()
 
     def transaction(self) -> Transaction:
-        """Not yet."""
-        raise BadOption("transaction", self, "this engine has no transactions")
+        """A list of messages that are published when it is left."""
+        return MemoryTransaction(self._publish_all)
+
+    def _publish_all(self, messages: Sequence[Message[Any]]) -> None:
+        if self._feed is not None:
+            for message in messages:
+                self._feed.publish(message)
+
+
+class MemoryTransaction:
+    """See `telex.engines.Transaction`."""
+
+    def __init__(self, publish: Callable[[Sequence[Message[Any]]], None]) -> None:
+        self._publish = publish
+        self._messages: list[Message[Any]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        messages, self._messages = self._messages, []
+        if kind is None:
+            self._publish(messages)
+
+    async def append(self, message: Message[Any]) -> Message[Any]:
+        """Publish it when this is left without an error."""
+        if not isinstance(message._uid, str):
+            msgspec.structs.force_setattr(message, "_uid", str(uuid_utils.uuid7()))
+        self._messages.append(message)
+        return message
+
+    async def run(self, function: Callable[[Any], R]) -> R:
+        """There is no connection."""
+        self._refuse()
+
+    async def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """There is no database."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise BadOption("use of the transaction", "memory://", "this engine has no database; use sqlite:///file.db")

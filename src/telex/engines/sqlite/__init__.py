@@ -15,15 +15,13 @@ from telex.engines.sqlite.records import SQLiteRecords
 from telex.engines.sqlite.runtime import Runtime
 from telex.engines.sqlite.store import SQLiteStore
 from telex.engines.sqlite.transaction import SQLiteTransaction
-from telex.log import Log, Retention
+from telex.log import Log, Retention, cached
 from telex.names import is_pattern
 
 if TYPE_CHECKING:
     from telex.engines import Feed, Groups, Guarantees, Records, Store, Transaction
     from telex.message import Message
 
-LOCAL = Retention(messages=1000)
-"""What the local log of a topic keeps; what is older is read from the file."""
 TRANSACTION = 30.0
 """Seconds that a program's transaction may take."""
 
@@ -70,7 +68,7 @@ class SQLiteEngine:
         if is_pattern(topic):
             return Log(topic, token_hex(6), retention, randbits(74))
         epoch, uid = self._runtime.identity(topic)
-        log = Log(topic, epoch, LOCAL, uid, remote=True)
+        log = Log(topic, epoch, cached(retention), uid, remote=True)
         log.begin(self._runtime.end(topic)[1])
         return log
 

@@ -1,0 +1,117 @@
+"""Consumer groups and records of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import time
+from typing import TYPE_CHECKING
+
+from telex.engines.groups import Claimed, DeadLetter, GroupInfo, Settlement
+from telex.engines.records import Record
+from telex.ledger import Ledger
+from telex.start import Start, find
+
+if TYPE_CHECKING:
+    from telex.log import Log
+
+NOBODY = Claimed((), None, 0)
+
+
+class MemoryGroups:
+    """See `telex.engines.Groups`: a `Ledger` each. ``stirred`` tells that something may be claimed."""
+
+    def __init__(self, stirred: Callable[[], None]) -> None:
+        self._stirred = stirred
+        self._ledgers: dict[tuple[str, str], Ledger] = {}
+
+    async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
+        """A member comes."""
+        if (group, pattern) not in self._ledgers:
+            self._ledgers[group, pattern] = Ledger(group, pattern, log, find(log, start, time())[0])
+
+    async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
+        """Lease messages."""
+        ledger = self._ledgers.get((group, pattern))
+        return NOBODY if ledger is None else ledger.claim(limit, lease, owner, now)
+
+    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+        """Settle deliveries."""
+        ledger = self._ledgers.get((group, pattern))
+        if ledger is None:
+            return [False] * len(settlements)
+        won = ledger.settle(settlements, now)
+        self._stirred()
+        return won
+
+    async def pause(self, group: str, pattern: str, paused: bool) -> bool:
+        """Stop or resume."""
+        ledger = self._ledgers.get((group, pattern))
+        if ledger is None:
+            return False
+        ledger.paused = paused
+        self._stirred()
+        return True
+
+    async def forget(self, group: str, pattern: str) -> bool:
+        """Remove a group."""
+        ledger = self._ledgers.pop((group, pattern), None)
+        if ledger is None:
+            return False
+        ledger.close()
+        return True
+
+    async def groups(self) -> list[GroupInfo]:
+        """All groups."""
+        return [self._ledgers[name].info() for name in sorted(self._ledgers)]
+
+    async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
+        """Dead letters."""
+        found = [
+            letter for ledger in self._ledgers.values() if group in (None, ledger.group) for letter in ledger.dead()
+        ]
+        return sorted(found, key=lambda letter: letter.died)[:limit]
+
+    async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
+        """Deliver a dead letter again."""
+        ledger = self._ledgers.get((group, pattern))
+        revived = ledger is not None and ledger.revive(position, now)
+        self._stirred()
+        return revived
+
+    async def drop(self, group: str, pattern: str, position: int) -> bool:
+        """Forget a dead letter."""
+        ledger = self._ledgers.get((group, pattern))
+        return ledger is not None and ledger.drop(position)
+
+
+class MemoryRecords:
+    """See `telex.engines.Records`."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, str], Record] = {}
+        self._revision = 0
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        """The record, or None."""
+        return self._records.get((bucket, key))
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+        """Set it if its revision is still ``revision``."""
+        found = self._records.get((bucket, key))
+        if (0 if found is None else found.revision) != revision:
+            return None
+        self._revision += 1
+        self._records[bucket, key] = Record(value, self._revision)
+        return self._revision
+
+    async def delete(self, bucket: str, key: str, revision: int) -> bool:
+        """Delete it if its revision is still ``revision``."""
+        found = self._records.get((bucket, key))
+        if found is None or found.revision != revision:
+            return False
+        del self._records[bucket, key]
+        return True
+
+    async def keys(self, bucket: str) -> list[str]:
+        """All keys of a bucket, sorted."""
+        return sorted(key for of, key in self._records if of == bucket)
