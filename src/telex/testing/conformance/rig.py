@@ -77,6 +77,22 @@ class Rig:
         log = self._logs.get(topic)
         if log is None:
             self._logs[topic] = log = self.engine.log(topic, Retention())
+            if self.engine.store is None and is_pattern(topic):
+                fitting = [
+                    other for name, other in self._logs.items() if Pattern(topic).matches(name) and other is not log
+                ]
+                for new in sorted((m for other in fitting for m in other.messages), key=lambda m: m._time):
+                    log.append(new, new._time)
+            if self.engine.store is None and is_pattern(topic):
+                fits = Pattern(topic).matches
+                kept = [
+                    m
+                    for name, known in self._logs.items()
+                    if fits(name) and not is_pattern(name)
+                    for m in known.messages
+                ]
+                for old in sorted(kept, key=lambda m: m._time):
+                    log.append(old, old._time)
         return log
 
     async def send(
