@@ -150,7 +150,7 @@ class HistoryTests(Suite):
             assert await history(hub) == [7, 8, 9, 10]
 
     @promise()
-    async def test_a_topic_made_anew_is_another(self) -> None:
+    async def test_a_topic_made_anew_begins_again(self) -> None:
         """Removed, a topic's subscriptions end after what they have; made anew it has another epoch, and says so."""
         async with self.hub() as hub:
             topic = hub.topic(T)

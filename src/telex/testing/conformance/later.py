@@ -162,7 +162,7 @@ class TransactionTests(Suite):
                     await asyncio.Event().wait()
 
             task = asyncio.ensure_future(never_left())
-            await entered.wait()
+            await asyncio.wait_for(entered.wait(), self.patience)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             await rig.send(T, "b")

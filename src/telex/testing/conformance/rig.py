@@ -78,12 +78,6 @@ class Rig:
         if log is None:
             self._logs[topic] = log = self.engine.log(topic, Retention())
             if self.engine.store is None and is_pattern(topic):
-                fitting = [
-                    other for name, other in self._logs.items() if Pattern(topic).matches(name) and other is not log
-                ]
-                for new in sorted((m for other in fitting for m in other.messages), key=lambda m: m._time):
-                    log.append(new, new._time)
-            if self.engine.store is None and is_pattern(topic):
                 fits = Pattern(topic).matches
                 kept = [
                     m

@@ -1,0 +1,678 @@
+"""Engines that break one promise each, on purpose: wrappers over an engine that keeps them all. The docstring of each
+says which promise it breaks, `caught_by` which tests of the suite have to see it."""
+
+import asyncio
+import copy
+from collections.abc import Sequence
+from time import time
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+import msgspec
+
+from telex.engines import Claimed, Delivery, Feed, Groups, Record, Records, Settlement, Store
+from telex.engines.groups import Action
+from telex.errors import EngineFailed
+from telex.log import Log, Retention
+from telex.message import Message, place
+from telex.start import Start
+
+
+class Passing:
+    """Passes everything on to what it wraps."""
+
+    def __init__(self, inner: Any, engine: "PassingEngine") -> None:
+        self.inner = inner
+        self.engine = engine
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    # Of transactions: `async with` looks for these in the class.
+
+    async def __aenter__(self) -> Self:
+        await self.inner.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.inner.__aexit__(kind, error, trace)
+
+
+class PassingEngine:
+    """An engine that is not broken yet: a wrapper takes the place of each of its parts."""
+
+    caught_by: ClassVar[tuple[str, ...]] = ()
+    a_store: ClassVar[type[Passing]] = Passing
+    a_groups: ClassVar[type[Passing]] = Passing
+    a_records: ClassVar[type[Passing]] = Passing
+    a_feed: ClassVar[type[Passing]] = Passing
+    a_transaction: ClassVar[type[Passing]] = Passing
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.guarantees = inner.guarantees
+        self.store: Store | None = inner.store and self.a_store(inner.store, self)
+        self.groups: Groups | None = inner.groups and self.a_groups(inner.groups, self)
+        self.records: Records | None = inner.records and self.a_records(inner.records, self)
+        self.feed: Any = None
+
+    async def open(self, feed: Feed) -> None:
+        self.feed = self.a_feed(feed, self)
+        await self.inner.open(self.feed)
+
+    async def close(self) -> None:
+        await self.inner.close()
+
+    def log(self, topic: str, retention: Retention) -> Log:
+        log: Log = self.inner.log(topic, retention)
+        return log
+
+    async def later(self, message: Message[Any], due: float) -> Message[Any]:
+        later: Message[Any] = await self.inner.later(message, due)
+        return later
+
+    def transaction(self) -> Any:
+        return self.a_transaction(self.inner.transaction(), self)
+
+
+def changed(message: Message[Any], **fields: object) -> Message[Any]:
+    """A copy of a message with some fields that are others."""
+    other = copy.copy(message)
+    for name, value in fields.items():
+        msgspec.structs.force_setattr(other, name, value)
+    return other
+
+
+class LosesTheLastOfABatch(PassingEngine):
+    """Append: all or none."""
+
+    caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_numbers_count_from_one_in_each_topic")
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            if len(messages) < 2:
+                return list(await self.inner.append(messages))
+            kept = list(await self.inner.append(messages[:-1]))
+            place(messages[-1], kept[-1].seq + 1, 0)
+            return [*kept, messages[-1]]
+
+
+class SwapsTwo(PassingEngine):
+    """Append: in this order."""
+
+    caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_the_feed_has_a_message_before_append_returns")
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            return list(await self.inner.append([*messages[1::-1], *messages[2:]]))
+
+
+class KeepsAPartOfABatch(PassingEngine):
+    """Append: all or none, also when one of them cannot be kept."""
+
+    caught_by = ("test_what_cannot_be_kept_is_refused_with_its_batch",)
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            return [kept for message in messages for kept in await self.inner.append([message])]
+
+
+class TellsTwice(PassingEngine):
+    """Feed.take: each message once."""
+
+    caught_by = ("test_the_feed_has_a_message_before_append_returns", "test_another_engine_is_told")
+
+    class a_feed(Passing):  # noqa: N801
+        def take(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.take(messages)
+            self.inner.take(messages)
+
+
+class TellsLate(PassingEngine):
+    """Append returns after the feed was given the messages."""
+
+    caught_by = ("test_the_feed_has_a_message_before_append_returns",)
+
+    class a_feed(Passing):  # noqa: N801
+        def take(self, messages: Sequence[Message[Any]]) -> None:
+            asyncio.get_running_loop().call_later(0.005, self.inner.take, messages)
+
+
+class TellsNoOtherEngine(PassingEngine):
+    """Shared: what another engine keeps is given to the feed, too."""
+
+    caught_by = ("test_another_engine_is_told", "test_another_hub_receives")
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            self.engine.feed.own += [message.content for message in messages]
+            return list(await self.inner.append(messages))
+
+    class a_feed(Passing):  # noqa: N801
+        def __init__(self, inner: Any, engine: PassingEngine) -> None:
+            super().__init__(inner, engine)
+            self.own: list[object] = []
+
+        def take(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.take([message for message in messages if message.content in self.own])
+
+
+class TellsNoRemoval(PassingEngine):
+    """Feed.removed: another process removed the topic."""
+
+    caught_by = ("test_another_engine_is_told_of_a_removal", "test_a_removal_ends_subscriptions_everywhere")
+
+    class a_feed(Passing):  # noqa: N801
+        def removed(self, topic: str) -> None:
+            """Nothing."""
+
+
+class ForgetsTheEpoch(PassingEngine):
+    """Remove: made anew, a topic counts in another epoch."""
+
+    caught_by = ("test_a_topic_made_anew_is_another", "test_a_topic_made_anew_begins_again")
+
+    def log(self, topic: str, retention: Retention) -> Log:
+        log: Log = self.inner.log(topic, retention)
+        log.epoch = "the-same"
+        return log
+
+
+class AcknowledgesBeforeKeeping(PassingEngine):
+    """Durable: what was acknowledged is kept. Here it is kept with what comes next, or when somebody reads."""
+
+    caught_by = ("test_messages_are_there_after_a_restart", "test_nothing_that_was_acknowledged_is_lost_over_restarts")
+
+    class a_store(Passing):  # noqa: N801
+        def __init__(self, inner: Any, engine: PassingEngine) -> None:
+            super().__init__(inner, engine)
+            self.pending: list[Message[Any]] = []
+
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            await self.flush()
+            for number, message in enumerate(messages):
+                place(message, self.inner.end(message.topic)[1] + number, 0)
+            self.pending += [changed(message) for message in messages]
+            self.engine.feed.inner.take(messages)
+            return messages
+
+        async def flush(self) -> None:
+            pending, self.pending = self.pending, []
+            self.engine.feed.muted = True
+            if pending:
+                await self.inner.append(pending)
+            self.engine.feed.muted = False
+
+        async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+            await self.flush()
+            return list(await self.inner.read(topic, first, end))
+
+    class a_feed(Passing):  # noqa: N801
+        muted = False
+
+        def take(self, messages: Sequence[Message[Any]]) -> None:
+            if not self.muted:
+                self.inner.take(messages)
+
+
+class KeepsWhenItIsClosed(AcknowledgesBeforeKeeping):
+    """Durable: kept through kill -9. Here a restart loses nothing, and a kill does."""
+
+    caught_by = ("test_what_was_acknowledged_survives_kill",)
+
+    async def close(self) -> None:
+        assert isinstance(self.store, AcknowledgesBeforeKeeping.a_store)
+        if self.feed is not None:
+            await self.store.flush()
+        await self.inner.close()
+
+
+class KeepsTheObject(PassingEngine):
+    """What is kept is what was published, not the publisher's object."""
+
+    caught_by = ("test_what_is_kept_is_not_the_publisher_s_object",)
+
+    class a_store(Passing):  # noqa: N801
+        objects: ClassVar[dict[tuple[str, int], object]] = {}
+
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            kept = list(await self.inner.append(messages))
+            self.objects.update({(message.topic, message.seq): message.content for message in kept})
+            return kept
+
+        async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+            read = await self.inner.read(topic, first, end)
+            return [changed(message, content=self.objects[topic, message.seq]) for message in read]
+
+
+class DropsHeaders(PassingEngine):
+    """What is read is what was published."""
+
+    caught_by = ("test_everything_of_a_message_is_kept",)
+
+    class a_store(Passing):  # noqa: N801
+        async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+            return [changed(message, _headers=None) for message in await self.inner.read(topic, first, end)]
+
+
+class MakesBytesText(PassingEngine):
+    """Contents come out as they went in."""
+
+    caught_by = ("test_bytes_come_out_as_they_went_in",)
+
+    class a_feed(Passing):  # noqa: N801
+        def take(self, messages: Sequence[Message[Any]]) -> None:
+            for message in messages:
+                if isinstance(message.content, bytes):
+                    msgspec.structs.force_setattr(message, "content", message.content.decode("latin-1"))
+            self.inner.take(messages)
+
+
+class ReadsOneTooMany(PassingEngine):
+    """Read: up to, not with, ``end``."""
+
+    caught_by = ("test_read_gives_exactly_the_range",)
+
+    class a_store(Passing):  # noqa: N801
+        async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+            return list(await self.inner.read(topic, first, end + 1))
+
+
+class FindsOneTooLate(PassingEngine):
+    """Find: the first message to read for a start."""
+
+    caught_by = ("test_find_knows_every_start",)
+
+    class a_store(Passing):  # noqa: N801
+        async def find(self, topic: str, start: Start, now: float) -> tuple[int, object]:
+            number, told = await self.inner.find(topic, start, now)
+            return (number, told) if start in ("new", "earliest") else (number + 1, told)
+
+
+class SortsByTime(PassingEngine):
+    """Read_pattern: in the order of their being kept."""
+
+    caught_by = ("test_a_pattern_is_read_in_the_order_of_being_kept",)
+
+    class a_store(Passing):  # noqa: N801
+        async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
+            return sorted(await self.inner.read_pattern(topics, count), key=lambda message: message._time)
+
+
+class IgnoresRetention(PassingEngine):
+    """Retain: what the topics of a pattern keep."""
+
+    caught_by = (
+        "test_retention_by_count_is_exact",
+        "test_the_rule_that_was_set_last_holds",
+        "test_retention_is_seen_exactly",
+    )
+
+    class a_store(Passing):  # noqa: N801
+        async def retain(self, rules: object) -> None:
+            """Nothing."""
+
+
+class ForgetsIds(PassingEngine):
+    """Once_per_id: the same id is kept once."""
+
+    caught_by = (
+        "test_an_id_is_kept_once",
+        "test_an_id_is_kept_once_when_all_publish_it_together",
+        "test_an_id_is_published_once",
+    )
+    count = 0
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            for message in messages:
+                if isinstance(message._uid, str):
+                    ForgetsIds.count += 1
+                    msgspec.structs.force_setattr(message, "_uid", f"{message._uid}-{ForgetsIds.count}")
+            return list(await self.inner.append(messages))
+
+
+class KnowsItsOwnIds(PassingEngine):
+    """Once_per_id: whoever publishes it. Here each engine, and each time that it is opened, remembers for itself."""
+
+    caught_by = ("test_an_id_is_kept_once_between_engines", "test_an_id_is_kept_once_over_a_restart")
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            for message in messages:
+                if isinstance(message._uid, str):
+                    msgspec.structs.force_setattr(message, "_uid", f"{message._uid}-{id(self)}")
+            return list(await self.inner.append(messages))
+
+
+class DeliversAfterAck(PassingEngine):
+    """Groups, rule 4: what was acked is never delivered again."""
+
+    caught_by = ("test_what_was_acked_never_comes_again", "test_lag_is_what_is_not_settled")
+
+    class a_groups(Passing):  # noqa: N801
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+            made = [replaced(it, "ack", action="nack", seconds=60.0) for it in settlements]
+            return await self.inner.settle(group, pattern, made, now)
+
+
+def replaced(settlement: Settlement, only: Action, **fields: Any) -> Settlement:
+    """The settlement with other fields, if it is an ``only``."""
+    return msgspec.structs.replace(settlement, **fields) if settlement.action == only else settlement
+
+
+class ForgetsSettlements(PassingEngine):
+    """Durable: a settlement is kept. Here an ack is remembered as long as the engine is open."""
+
+    caught_by = ("test_groups_go_on_after_a_restart",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+            return await self.inner.settle(
+                group, pattern, [replaced(it, "ack", action="extend", seconds=20.0) for it in settlements], now
+            )
+
+
+class LetsTwoHoldALease(PassingEngine):
+    """Groups, rule 2: what is leased nobody else is given."""
+
+    caught_by = ("test_a_message_is_leased_to_one",)
+
+    class a_groups(Passing):  # noqa: N801
+        last: Sequence[Delivery] = ()
+
+        async def claim(self, *arguments: Any) -> Claimed:
+            found: Claimed = await self.inner.claim(*arguments)
+            both = [*self.last, *found.deliveries]
+            self.last = found.deliveries
+            return Claimed(both, found.next_due, found.lag)
+
+
+class ClaimsOneTooMany(PassingEngine):
+    """Claim: at most ``limit`` messages."""
+
+    caught_by = ("test_a_message_is_leased_to_one", "test_the_first_delivery_is_in_order")
+
+    class a_groups(Passing):  # noqa: N801
+        async def claim(self, group: str, pattern: str, limit: int, *arguments: Any) -> Any:
+            return await self.inner.claim(group, pattern, limit + 1, *arguments)
+
+
+class IgnoresKeys(PassingEngine):
+    """Groups, rule 6: one of a key at a time."""
+
+    caught_by = ("test_one_of_a_key_at_a_time", "test_keys_are_in_the_order_of_publishing")
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            return list(await self.inner.append([changed(message, _key=None) for message in messages]))
+
+
+class AcceptsStaleTokens(PassingEngine):
+    """Groups, rule 3: only the last token settles."""
+
+    caught_by = ("test_only_the_last_token_settles", "test_settlements_are_answered_one_by_one")
+
+    class a_groups(Passing):  # noqa: N801
+        def __init__(self, inner: Any, engine: PassingEngine) -> None:
+            super().__init__(inner, engine)
+            self.tokens: dict[int, int] = {}
+
+        async def claim(self, *arguments: Any) -> Claimed:
+            found: Claimed = await self.inner.claim(*arguments)
+            self.tokens.update({delivery.position: delivery.token for delivery in found.deliveries})
+            return found
+
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+            newest = [msgspec.structs.replace(it, token=self.tokens.get(it.position, 0)) for it in settlements]
+            return await self.inner.settle(group, pattern, newest, now)
+
+
+class SaysThatAllWin(PassingEngine):
+    """Groups, rule 3: the first settlement wins, and says so."""
+
+    caught_by = ("test_the_first_settlement_wins",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> list[bool]:
+            return [True for _ in await self.inner.settle(group, pattern, settlements, now)]
+
+
+class CountsNoAttempts(PassingEngine):
+    """Groups, rule 5: the next attempt."""
+
+    caught_by = ("test_a_lease_that_ends_frees_its_message", "test_nack_waits_for_its_delay")
+
+    class a_groups(Passing):  # noqa: N801
+        async def claim(self, *arguments: Any) -> Claimed:
+            found: Claimed = await self.inner.claim(*arguments)
+            first = [msgspec.structs.replace(delivery, attempt=1) for delivery in found.deliveries]
+            return Claimed(first, found.next_due, found.lag)
+
+
+class WaitsForNoDelay(PassingEngine):
+    """Groups, rule 4: a nack is delivered again after its delay."""
+
+    caught_by = ("test_nack_waits_for_its_delay", "test_a_key_waits_for_its_next_try")
+
+    class a_groups(Passing):  # noqa: N801
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+            return await self.inner.settle(
+                group, pattern, [replaced(it, "nack", seconds=0.0) for it in settlements], now
+            )
+
+
+class KeepsNoDeadLetters(PassingEngine):
+    """Groups, rule 4: what is rejected is kept aside."""
+
+    caught_by = ("test_what_was_rejected_is_kept_aside", "test_a_dead_letter_is_revived_or_dropped")
+
+    class a_groups(Passing):  # noqa: N801
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+            return await self.inner.settle(
+                group, pattern, [replaced(it, "reject", action="ack") for it in settlements], now
+            )
+
+
+class RenewsNoLease(PassingEngine):
+    """Groups, rule 4: extend renews the lease."""
+
+    caught_by = ("test_a_lease_is_renewed",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+            if any(it.action == "extend" for it in settlements):
+                return [True for _ in settlements]
+            return await self.inner.settle(group, pattern, settlements, now)
+
+
+class TakesFromGroups(PassingEngine):
+    """Groups, rule 8: what a group has not settled is kept for it, whatever the retention."""
+
+    caught_by = ("test_retention_takes_nothing_from_a_group",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def claim(self, *arguments: Any) -> Claimed:
+            found: Claimed = await self.inner.claim(*arguments)
+            assert self.engine.store is not None
+            first = {it.message.topic: self.engine.store.end(it.message.topic)[0] for it in found.deliveries}
+            left = [it for it in found.deliveries if it.message.seq >= first[it.message.topic]]
+            return Claimed(left, found.next_due, found.lag)
+
+
+class BeginsAgainForWhoJoins(PassingEngine):
+    """Groups, rule 1: a group goes on, whoever joins."""
+
+    caught_by = ("test_a_group_goes_on_whoever_joins",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
+            await self.inner.forget(group, pattern)
+            await self.inner.join(group, pattern, start, log)
+
+
+class IgnoresPause(PassingEngine):
+    """Groups, rule 9: a paused group claims nothing."""
+
+    caught_by = ("test_a_paused_group_claims_nothing", "test_a_pause_holds_for_all")
+
+    class a_groups(Passing):  # noqa: N801
+        async def pause(self, group: str, pattern: str, paused: bool) -> bool:
+            return any((info.group, info.pattern) == (group, pattern) for info in await self.inner.groups())
+
+
+class PutsWithoutComparing(PassingEngine):
+    """Put: if its revision is still the one given."""
+
+    caught_by = ("test_put_compares", "test_one_of_many_is_first", "test_two_engines_count_together")
+
+    class a_records(Passing):  # noqa: N801
+        async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+            number: int | None = None
+            while number is None:
+                known = await self.inner.get(bucket, key)
+                number = await self.inner.put(bucket, key, value, known.revision if known else 0)
+            return number
+
+
+class RepeatsRevisions(PassingEngine):
+    """Records: a revision is larger than any before, also after the record was deleted."""
+
+    caught_by = ("test_a_revision_never_comes_again", "test_records_are_there_after_a_restart")
+
+    class a_records(Passing):  # noqa: N801
+        def __init__(self, inner: Any, engine: PassingEngine) -> None:
+            super().__init__(inner, engine)
+            self.before: dict[tuple[str, str], int] = {}
+
+        async def get(self, bucket: str, key: str) -> Record | None:
+            record: Record | None = await self.inner.get(bucket, key)
+            return record and Record(record.value, record.revision - self.before.get((bucket, key), 0))
+
+        async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+            before = self.before.get((bucket, key), 0)
+            number: int | None = await self.inner.put(bucket, key, value, revision and revision + before)
+            if number is None:
+                return None
+            if not revision:
+                self.before[bucket, key] = before = number - 1
+            return number - before
+
+        async def delete(self, bucket: str, key: str, revision: int) -> bool:
+            return bool(await self.inner.delete(bucket, key, revision + self.before.get((bucket, key), 0)))
+
+
+class PublishesTooEarly(PassingEngine):
+    """Later: at its time, not before."""
+
+    caught_by = ("test_later_is_not_sooner",)
+
+    async def later(self, message: Message[Any], due: float) -> Message[Any]:
+        return await super().later(message, due - 0.1)
+
+
+class PublishesTwice(PassingEngine):
+    """Later: once, whichever engines are open."""
+
+    caught_by = ("test_of_several_engines_one_publishes",)
+
+    async def later(self, message: Message[Any], due: float) -> Message[Any]:
+        await super().later(changed(message), due)
+        return await super().later(message, due)
+
+
+class ForgetsWhatIsLater(PassingEngine):
+    """Durable: what is delayed is kept through a restart."""
+
+    caught_by = ("test_another_engine_publishes_when_its_own_is_gone", "test_later_is_kept_through_a_restart")
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def later(self, message: Message[Any], due: float) -> Message[Any]:
+        async def publish() -> None:
+            await asyncio.sleep(due - time())
+            await self.inner.store.append([message])
+
+        self.tasks.append(asyncio.ensure_future(publish()))
+        return message
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await super().close()
+
+
+class CommitsWhatFailed(PassingEngine):
+    """Transaction: left with an error it rolls back."""
+
+    caught_by = ("test_an_error_takes_all_back", "test_groups_are_given_what_was_committed")
+
+    class a_transaction(Passing):  # noqa: N801
+        async def __aexit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            await self.inner.__aexit__(None, None, None)
+
+
+class ShowsWhatIsNotCommitted(PassingEngine):
+    """Transaction: nothing of it is seen before it commits."""
+
+    caught_by = ("test_nothing_is_seen_before_it_commits", "test_another_engine_sees_a_transaction_whole")
+
+    class a_transaction(Passing):  # noqa: N801
+        async def __aenter__(self) -> Self:
+            return self
+
+        async def __aexit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None:
+            """All is done."""
+
+        async def append(self, message: Message[Any]) -> Message[Any]:
+            assert self.engine.store is not None
+            return (await self.engine.store.append([message]))[0]
+
+
+class LeavesATask(PassingEngine):
+    """Close: no task stays."""
+
+    caught_by = ("test_an_engine_leaves_nothing", "test_opening_that_fails_leaves_nothing")
+
+    async def open(self, feed: Feed) -> None:
+        self.task = asyncio.ensure_future(asyncio.sleep(60))
+        await super().open(feed)
+
+
+class LosesWhatIsCancelled(PassingEngine):
+    """Append that is cancelled: all or none, and the feed is told what was kept."""
+
+    caught_by = ("test_append_that_is_cancelled_leaves_no_hole",)
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            if len(messages) < 2:
+                return list(await self.inner.append(messages))
+            first = await self.inner.append(messages[:1])
+            await asyncio.sleep(0)
+            return [*first, *await self.inner.append(messages[1:])]
+
+
+class HangsWhenItIsClosed(PassingEngine):
+    """Close lets go of everything, at once: who waits for an append gets its end."""
+
+    caught_by = ("test_closing_lets_go_of_what_is_under_way",)
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+            await asyncio.sleep(60)
+            raise EngineFailed("append", "it hangs")
+
+
+def all_broken(base: type[PassingEngine] = PassingEngine) -> list[type[PassingEngine]]:
+    """Every broken engine."""
+    return [each for cls in base.__subclasses__() for each in (cls, *all_broken(cls))]
