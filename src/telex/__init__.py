@@ -8,6 +8,8 @@ log, cursor, holdings, overflow       the kernel: logs, places in them, what wai
 subscription, wakeup, walk, room, start   the asynchronous shell around a cursor
 topic, outlet, history, dedup, topics   a named log; ids that are stored once; all topics of a hub
 handlers, router, crew                decorated functions, where they are declared, and the tasks that call them
+context, middleware, members, grouping   what stands around a handler; consumer groups
+ledger                                what a group of this process has taken
 hub, transaction                      all of it on one engine
 engines                               where logs are kept
 blocking                              the same for programs that are not async
@@ -16,8 +18,9 @@ gateway, chat, cli                    the network's edge, the chat room, the pro
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from telex.crew import HandlerStatistics
+from telex.context import Context, Retry
 from telex.durations import Duration
+from telex.engines.groups import DeadLetter, GroupInfo
 from telex.errors import (
     BadHandler,
     BadName,
@@ -27,6 +30,8 @@ from telex.errors import (
     ConnectFailed,
     ContentError,
     EngineFailed,
+    Nack,
+    Reject,
     SlowSubscriber,
     TelexError,
     Timeout,
@@ -35,6 +40,7 @@ from telex.errors import (
 )
 from telex.holdings import Overflow
 from telex.hub import Hub, HubStatistics
+from telex.members import HandlerStatistics
 from telex.message import Lost, Message, Position
 from telex.names import Pattern
 from telex.router import Router
@@ -56,17 +62,23 @@ __all__ = [
     "Closed",
     "ConnectFailed",
     "ContentError",
+    "Context",
+    "DeadLetter",
     "Duration",
     "EngineFailed",
+    "GroupInfo",
     "HandlerStatistics",
     "Hub",
     "HubStatistics",
     "Lost",
     "Message",
+    "Nack",
     "Overflow",
     "Pattern",
     "Position",
+    "Reject",
     "ReportingSubscription",
+    "Retry",
     "Router",
     "SlowSubscriber",
     "Start",

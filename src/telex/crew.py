@@ -9,10 +9,9 @@ from collections.abc import Collection, Iterable
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from telex.errors import SlowSubscriber
 from telex.handlers import Declaration
+from telex.members import HandlerStatistics, Member
 from telex.message import Lost, Message
 from telex.outlet import FAIR, serving
 from telex.subscription import ReportingSubscription
@@ -21,17 +20,6 @@ if TYPE_CHECKING:
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
-
-
-class HandlerStatistics(msgspec.Struct, frozen=True):
-    """A handler on one pattern: calls that returned and that raised, and the accounts of its subscription."""
-
-    name: str
-    pattern: str
-    handled: int
-    failed: int
-    waiting: int
-    lost: int
 
 
 class Switch:
@@ -210,6 +198,7 @@ class Crew:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._workers: list[Worker] = []
+        self._members: list[Member] = []
         self._switches: dict[str, Switch] = {}
         self._started = False
         self.tasks: set[asyncio.Task[None]] = set()
@@ -224,6 +213,12 @@ class Crew:
     def add(self, declaration: Declaration) -> None:
         """Serve one more, if the hub is open; `start` takes up those that were declared before."""
         if not self._started:
+            return
+        if declaration.membership is not None:
+            for pattern in declaration.patterns:
+                member = Member(declaration, declaration.membership, pattern, self._hub, self)
+                self._members.append(member)
+                member.start()
             return
         for pattern in declaration.patterns:
             switch = self._switches.setdefault(pattern, Switch()) if declaration.types else None
@@ -242,13 +237,16 @@ class Crew:
         """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them."""
         self._started = False
         self.progress = asyncio.Event()
+        for member in self._members:
+            member.drain()
         try:
             async with asyncio.timeout(timeout):
-                while not all(worker.idle for worker in self._workers):
+                while not (all(w.idle for w in self._workers) and all(m.idle for m in self._members)):
                     self.progress.clear()
                     await self.progress.wait()
         except TimeoutError:
             left = sum(worker.subscription.waiting + worker.running for worker in self._workers)
+            left += sum(member.unfinished for member in self._members)
             logger.warning(
                 "the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout
             )
@@ -259,6 +257,8 @@ class Crew:
             for task in self.tasks:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
+            for member in self._members:
+                await member.finish()
 
     @property
     def unhandled(self) -> int:
@@ -267,4 +267,5 @@ class Crew:
 
     def statistics(self) -> tuple[HandlerStatistics, ...]:
         """Every handler, in the order of declaration."""
-        return tuple(worker.statistics() for worker in self._workers)
+        live = [worker.statistics() for worker in self._workers]
+        return (*live, *(member.statistics() for member in self._members))

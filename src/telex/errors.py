@@ -204,6 +204,33 @@ class EngineFailed(TelexError):
         return f"{self.what} failed: {self.problem}"
 
 
+class Nack(TelexError):
+    """Raised by a group's handler on purpose: this message is to be tried again, after ``delay`` seconds (None: as the
+    handler's `Retry` says).
+    """
+
+    def __init__(self, delay: float | str | None = None) -> None:
+        super().__init__(delay)
+        self.delay = delay
+
+    def __str__(self) -> str:
+        return "its handler asked for another try"
+
+
+class Reject(TelexError):
+    """Raised by a group's handler on purpose: this message will never be handled, it becomes a dead letter at once.
+
+    ``reason`` is text for people.
+    """
+
+    def __init__(self, reason: str = "its handler rejected it") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
 def _shown(value: object) -> str:
     """``repr``, cut so that an error never carries a whole payload."""
     text = repr(value)

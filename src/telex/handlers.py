@@ -9,21 +9,36 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from telex.context import Context, Retry
+from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption
 from telex.holdings import Options
 from telex.message import Message
-from telex.names import check_pattern
+from telex.middleware import Middleware, wrap
+from telex.names import check_pattern, check_topic
 from telex.options import check_options
+from telex.start import Start, check_start
 
 if TYPE_CHECKING:
     from telex.hub import Hub
 
 Invoke = Callable[[Message[Any]], Any]
-Wanted = Literal["content", "message", "hub"]
+Wanted = Literal["content", "message", "hub", "context"]
+
+
+class Membership(msgspec.Struct, frozen=True):
+    """What a handler of a group was declared with."""
+
+    group: str
+    retry: Retry
+    lease: float
+    dead_letter: str | None
+    start: Start
 
 
 class Declaration(msgspec.Struct, frozen=True):
@@ -37,6 +52,8 @@ class Declaration(msgspec.Struct, frozen=True):
     types: tuple[type[Any], ...]
     concurrency: int
     options: Options
+    membership: Membership | None = None
+    middleware: tuple[Middleware, ...] = ()
 
     def under(self, prefix: str) -> Declaration:
         """The same with ``prefix`` and a colon before each pattern. Raises `BadName` when one gets too long."""
@@ -45,8 +62,14 @@ class Declaration(msgspec.Struct, frozen=True):
         patterns = tuple(check_pattern(f"{prefix}:{pattern}") for pattern in self.patterns)
         return msgspec.structs.replace(self, patterns=patterns)
 
-    def bind(self, hub: Hub) -> Invoke:
-        """One call, of a message; its result is awaitable when the function is async."""
+    def bind(self, hub: Hub, contexts: Mapping[int, Context[Any]] = MappingProxyType({})) -> Invoke:
+        """One call, of a message; its result is awaitable when the function is async. ``contexts`` are those of a
+        group's messages, by identity.
+        """
+        invoke = self._bind(hub, contexts)
+        return wrap(invoke, self.middleware) if self.middleware else invoke
+
+    def _bind(self, hub: Hub, contexts: Mapping[int, Context[Any]]) -> Invoke:
         function, wants = self.function, self.wants
         if wants == ("message",):
             return function
@@ -57,6 +80,7 @@ class Declaration(msgspec.Struct, frozen=True):
 
         def invoke(message: Message[Any]) -> object:
             given: dict[Wanted, object] = {"content": message.content, "message": message, "hub": hub}
+            given["context"] = contexts.get(id(message))
             return function(*[given[wanted] for wanted in wants])
 
         return invoke
@@ -81,17 +105,69 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
     concurrency = options["concurrency"]
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
-    is_async = _is_async(function)
+    middleware = tuple(options["middleware"])
+    is_async = _is_async(function) or bool(middleware)
     if concurrency > 1 and not is_async:
         raise BadOption(
             "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
         )
+    wants = _wants(function, name)
+    membership = _membership(options, classes, wants, name)
     checked = check_options(
         options["overflow"], options["buffer"], options["buffer_bytes"], options["key"], True, options["block_timeout"]
     )
     return Declaration(
-        name, function, _wants(function, name), is_async, tuple(patterns), tuple(classes), concurrency, checked
+        name, function, wants, is_async, tuple(patterns), tuple(classes), concurrency, checked, membership, middleware
     )
+
+
+_OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earliest"}
+_OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
+
+
+def _membership(
+    options: Mapping[str, Any], classes: Sequence[type[Any]], wants: Sequence[Wanted], name: str
+) -> Membership | None:
+    """What makes a handler a member of a group, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
+    group = options["group"]
+    if group is None:
+        for option, usual in _OF_A_GROUP.items():
+            if options[option] != usual:
+                raise BadOption(
+                    option, options[option], "it goes with group=, whose messages are leased and tried again"
+                )
+        if "context" in wants:
+            raise BadHandler(name, "only a handler of a group has a Context; give @hub.on(..., group='name')")
+        return None
+    for option, usual in _OF_A_SUBSCRIBER.items():
+        if options[option] != usual:
+            mend = (
+                "the key of a message is given where it is published: publish(..., key=...)"
+                if option == "key"
+                else ("what a group has not handled waits in the log, so it has no buffer that could be full")
+            )
+            raise BadOption(option, options[option], mend)
+    if classes:
+        raise BadOption(
+            "group", group, "a group takes all messages of its pattern: give each type a topic, or look at it inside"
+        )
+    if not isinstance(group, str):
+        raise BadOption("group", group, "it is a name, such as 'billing'")
+    retry = Retry() if options["retry"] is None else options["retry"]
+    if not isinstance(retry, Retry):
+        raise BadOption("retry", retry, "it is a telex.Retry, such as telex.Retry(attempts=5, first='1s')")
+    lease = seconds(options["lease"], "lease")
+    if lease < SHORTEST:
+        raise BadOption(
+            "lease", options["lease"], f"it is at least {SHORTEST} s: who works renews it three times a lease"
+        )
+    dead = options["dead_letter"]
+    return Membership(
+        check_topic(group), retry, lease, None if dead is None else check_topic(dead), check_start(options["start"])
+    )
+
+
+SHORTEST = 0.1
 
 
 def _classes(item: object) -> Sequence[type[Any]]:
@@ -156,14 +232,19 @@ def _hints(function: Callable[..., object]) -> Mapping[str, object]:
         return getattr(target, "__annotations__", {})
 
 
+_BY_NAME: Mapping[str, Wanted] = {"Message": "message", "Hub": "hub", "Context": "context"}
+
+
 def _wanted(hint: object) -> Wanted:
     if isinstance(hint, str):
         head = hint.partition("[")[0].rpartition(".")[2]
-        return "message" if head == "Message" else "hub" if head == "Hub" else "content"
+        return _BY_NAME.get(head, "content")
     origin = typing.get_origin(hint) or hint
     if isinstance(origin, type):
         if issubclass(origin, Message):
             return "message"
+        if issubclass(origin, Context):
+            return "context"
         if any(base.__module__ == "telex.hub" and base.__name__ == "Hub" for base in origin.__mro__):
             return "hub"
     return "content"

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 import msgspec
 
-from telex.crew import Crew, HandlerStatistics
+from telex.crew import Crew
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Timeout
+from telex.grouping import Grouping
 from telex.handlers import Declaration
 from telex.log import Retention
+from telex.members import HandlerStatistics
 from telex.names import check_pattern
 from telex.outlet import NOT_OPEN
 from telex.router import Declaring, Router
@@ -74,6 +76,8 @@ class Hub(Declaring):
         self._close_timeout = seconds(close_timeout, "close_timeout")
         self._lifespan = None if lifespan is None else _lifespan(lifespan)
         self._engine: Engine = engine_for(given) if isinstance(given, str) else given
+        self.groups: Grouping = Grouping(self._engine)
+        """Consumer groups and dead letters."""
         self._topics = Topics(self._engine)
         self._crew = Crew(self)
         self._exits = AsyncExitStack()

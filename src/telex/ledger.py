@@ -89,6 +89,7 @@ class Ledger:
                     heappush(self._due, (entry.due, entry.position))
                 else:
                     entry.state, entry.due = WAITS, None
+                    self._wake_key(entry.message._key, now)
 
     def _claim_fresh(self, found: list[Entry], limit: int) -> None:
         cursor = self._cursor
@@ -145,6 +146,7 @@ class Ledger:
         elif settlement.action == "nack":
             entry.state, entry.reason = WAITS, settlement.reason
             self._set_due(entry, now + settlement.seconds)
+            self._wake_key(entry.message._key, now)  # an earlier one may have come back meanwhile
         elif settlement.action == "ack":
             del self._entries[entry.position]
             self._free_key(entry, now)
@@ -163,10 +165,15 @@ class Ledger:
         positions.remove(entry.position)
         if not positions:
             del self._keys[key]
-            return
-        first = self._entries[positions[0]]
-        if first.state == WAITS and first.due is None:
-            self._set_due(first, now)
+        self._wake_key(key, now)
+
+    def _wake_key(self, key: str | None, now: float) -> None:
+        """The oldest of a key need not wait any more, if it does."""
+        positions = None if key is None else self._keys.get(key)
+        if positions:
+            first = self._entries[positions[0]]
+            if first.state == WAITS and first.due is None:
+                self._set_due(first, now)
 
     def revive(self, position: int, now: float) -> bool:
         """Deliver a dead letter again, as if for the first time."""

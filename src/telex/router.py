@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from telex.context import Retry
 from telex.durations import Duration
 from telex.errors import BadHandler, BadOption
 from telex.handlers import Declaration, declare
 from telex.holdings import Overflow
 from telex.message import Message
+from telex.middleware import Middleware
 from telex.names import check_pattern
+from telex.start import Start
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -31,6 +34,12 @@ class Declaring:
         overflow: Overflow = "drop_newest",
         key: Callable[[Message[Any]], object] | None = None,
         block_timeout: Duration = 30.0,
+        group: str | None = None,
+        retry: Retry | None = None,
+        lease: Duration = 30.0,
+        dead_letter: str | None = None,
+        start: Start = "earliest",
+        middleware: Sequence[Middleware] = (),
     ) -> Callable[[F], F]:
         """Call a function for every message: of the topics that fit a pattern, with content of a type, or both.
 
@@ -44,6 +53,14 @@ class Declaring:
         counted, and the next message is handled. ``buffer`` and the rest are those of ``topic.subscribe``: a handler
         is a live subscriber.
 
+        With ``group`` the members of that group, in all processes that share the engine, share the messages: each goes
+        to one of them, leased for ``lease`` and renewed while it works; acknowledged when the function returns, tried
+        again as ``retry`` says when it raises, and after the last attempt a dead letter: kept by the engine, and copied
+        to the topic ``dead_letter`` (``dead:<group>``). A group that is new begins at ``start``. Messages of one key
+        are worked on one after the other. An argument annotated `Context` settles by hand.
+
+        ``middleware`` stands around each call, outermost first; see `telex.middleware`.
+
         On a hub that is open the handler is called from the next message on. Raises `BadHandler`, `BadName`,
         `BadOption` here.
         """
@@ -56,7 +73,8 @@ class Declaring:
             "buffer_bytes": buffer_bytes,
             "overflow": overflow,
         }
-        options |= {"key": key, "block_timeout": block_timeout}
+        options |= {"key": key, "block_timeout": block_timeout, "group": group, "retry": retry, "lease": lease}
+        options |= {"dead_letter": dead_letter, "start": start, "middleware": middleware}
 
         def decorate(function: F) -> F:
             self._declared(declare(function, what, self.prefix, options))

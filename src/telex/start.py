@@ -11,7 +11,7 @@ from telex.message import Lost, Position, aware
 if TYPE_CHECKING:
     from telex.log import Log
 
-ROUNDING = 6e-7
+ROUNDING = 7e-7
 Start = Literal["new", "earliest"] | Position | datetime | timedelta | int
 """``"new"``: what is published from now on. ``"earliest"``: all that is kept. A `Position`: what came after it. An
 aware datetime: what was published then or later. A timedelta: as long ago. A number: so many messages back."""
@@ -47,8 +47,8 @@ def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:
     if isinstance(start, Position):
         return _find_position(log, start, first)
     if isinstance(start, (datetime, timedelta)):
-        # Half a microsecond earlier: `Message.timestamp` is rounded, and a message's own timestamp finds that message.
-        moment = now - start.total_seconds() if isinstance(start, timedelta) else start.timestamp() - 5e-7
+        # A little earlier: `Message.timestamp` is rounded to the microsecond, and has to find its own message.
+        moment = now - start.total_seconds() if isinstance(start, timedelta) else start.timestamp() - ROUNDING
         if log.trimmed_time is not None and log.trimmed_time >= moment:
             # How many of those that are gone came after that moment is not known any more; of the last one it is
             # certain.

@@ -21,6 +21,7 @@ SAMPLES: dict[str, object] = {
     "bool": True,
     "str | None": "text",
     "float | None": None,
+    "float | str | None": 2.5,
     "tuple[str, ...]": ("one", "two"),
 }
 

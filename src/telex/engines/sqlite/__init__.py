@@ -11,6 +11,7 @@ from secrets import randbits, token_hex
 from typing import TYPE_CHECKING, Any
 
 from telex.engines.sqlite.address import Address, parse
+from telex.engines.sqlite.groups import SQLiteGroups
 from telex.engines.sqlite.records import SQLiteRecords
 from telex.engines.sqlite.runtime import Runtime
 from telex.engines.sqlite.store import SQLiteStore
@@ -40,14 +41,14 @@ class SQLiteEngine:
             ordered=True,
             history=True,
             once_per_id=True,
-            groups=False,
+            groups=True,
             records=True,
             delayed=True,
             transactions=True,
         )
         self._runtime = Runtime(address)
         self.store: Store | None = SQLiteStore(self._runtime)
-        self.groups: Groups | None = None
+        self.groups: Groups | None = SQLiteGroups(self._runtime)
         self.records: Records | None = SQLiteRecords(self._runtime)
 
     @classmethod

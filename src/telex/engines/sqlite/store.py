@@ -97,10 +97,15 @@ class SQLiteStore:
         """Where ``start`` is."""
         epoch = self._runtime.identity(topic)[0]
 
-        def look_up(connection: sqlite3.Connection) -> tuple[int, Lost | None]:
-            return find(cast("Log", View(connection, self._look(connection, topic, now), epoch)), start, now)
+        def look_up(connection: sqlite3.Connection) -> tuple[Kept | None, tuple[int, Lost | None]]:
+            kept = self._look(connection, topic, now)
+            return kept, find(cast("Log", View(connection, kept, epoch)), start, now)
 
-        return await self._runtime.read(look_up)
+        kept, found = await self._runtime.read(look_up)
+        if kept is not None:  # which the feed may not have been told yet
+            head = self._runtime.learn(kept.id, kept.name, kept.epoch, kept.uid)
+            head.first, head.end = max(head.first, kept.first), max(head.end, kept.end)
+        return found
 
     def _look(self, connection: sqlite3.Connection, topic: str, now: float) -> Kept | None:
         (version,) = connection.execute("SELECT rules FROM telex_state").fetchone()

@@ -34,6 +34,7 @@ from telex.testing.conformance.records import RecordTests
 from telex.testing.conformance.sharing import DurableTests, SharedTests
 from telex.testing.conformance.store import StoreTests
 from telex.testing.conformance.suite import Undeclared
+from telex.testing.conformance.work import WorkTests
 
 __all__ = ["Conformance", "Undeclared", "undeclared"]
 
@@ -51,6 +52,7 @@ class Conformance(
     DeliveryTests,
     OverflowTests,
     HistoryTests,
+    WorkTests,
 ):
     """The whole suite. A subclass gives the engine."""
 

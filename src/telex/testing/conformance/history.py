@@ -175,12 +175,11 @@ class HistoryTests(Suite):
     @promise("durable", "history")
     async def test_positions_hold_over_a_restart(self) -> None:
         """Durable: a position that a subscriber had is good in another hub: it goes on with the next message."""
-        async with self.hub() as hub:
-            async with hub.topic(T).subscribe() as inbox:
-                await filled(hub, *range(5))
-                for _ in range(3):
-                    await inbox.receive(timeout=self.patience)
-                position = Position.parse(str(inbox.position))
+        async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
+            await filled(hub, *range(5))
+            for _ in range(3):
+                await inbox.receive(timeout=self.patience)
+            position = Position.parse(str(inbox.position))
         async with self.hub() as hub:
             await filled(hub, 5)
             assert await self.from_start(hub, position, 3) == [3, 4, 5]

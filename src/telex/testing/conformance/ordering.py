@@ -88,6 +88,27 @@ class GroupOrderTests(Suite):
             assert contents(await rig.claim(G, T, now)) == ["a1"]
 
     @promise("groups")
+    async def test_a_revived_key_is_not_forgotten(self) -> None:
+        """Rule 6: when a dead letter is revived while a later one of its key is worked on, both come, in order."""
+        async with self.rig() as rig:
+            for number, later in enumerate(("nack", "lease", "reject")):
+                topic = f"orders:{number}"
+                await rig.join(G, topic)
+                await rig.send(topic, "a1", "a2", key="a")
+                now = time()
+                (a1,) = await rig.claim(G, topic, now)
+                assert await rig.settle(G, topic, a1, "reject", now)
+                (a2,) = await rig.claim(G, topic, now, lease=10)
+                assert await has_groups(rig).revive(G, topic, a1.position, now)
+                assert await rig.claim(G, topic, now) == []
+                if later != "lease":
+                    assert await rig.settle(G, topic, a2, later, now)  # type: ignore[arg-type]
+                again = await rig.claim(G, topic, now + 11)
+                assert contents(again) == ["a1"], f"after the other's {later}"
+                assert await rig.settle(G, topic, again[0], "ack", now + 11)
+                assert contents(await rig.claim(G, topic, now + 11)) == ([] if later == "reject" else ["a2"])
+
+    @promise("groups")
     async def test_what_is_due_again_comes_first(self) -> None:
         """Rule 7: what is due again, then what was never delivered, in the order of publishing."""
         async with self.rig() as rig:

@@ -1,0 +1,142 @@
+"""Middleware: what stands around handlers. One is a function of the next step that returns a step; a step is an async
+function of the message. They are put together once, when the handler is bound, outermost first.
+
+```python
+def logged(next: telex.middleware.Next) -> telex.middleware.Next:
+    async def step(message: telex.Message) -> object:
+        print("begins", message.id)
+        return await next(message)
+
+    return step
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from time import monotonic
+from typing import Any
+
+from telex.context import Retry
+from telex.durations import Duration, seconds
+from telex.errors import BadOption, Nack, Reject, Timeout
+from telex.message import Message
+
+Next = Callable[[Message[Any]], Awaitable[object]]
+"""The rest of what is done with a message."""
+Middleware = Callable[[Next], Next]
+
+
+def wrap(invoke: Callable[[Message[Any]], Any], middleware: Sequence[Middleware]) -> Next:
+    """The whole of it as one step."""
+
+    async def innermost(message: Message[Any]) -> object:
+        result = invoke(message)
+        return await result if inspect.isawaitable(result) else result
+
+    step: Next = innermost
+    for outer in reversed(middleware):
+        step = outer(step)
+        if not callable(step):
+            raise BadOption("middleware", outer, "it returns an async function of the message")
+    return step
+
+
+def retry(attempts: int = 3, first: Duration = 0.1, factor: float = 2.0, most: Duration = 10.0) -> Middleware:
+    """Call the handler again, here and now, when it raises; the last error goes on. For faults that pass quickly: a
+    group's own `Retry` survives the process. `Nack` and `Reject` go on at once. Raises `BadOption`.
+    """
+    plan = Retry(attempts, first, factor, most, jitter=0.0)
+
+    def middleware(next: Next) -> Next:
+        async def step(message: Message[Any]) -> object:
+            for attempt in range(1, plan.attempts):
+                try:
+                    return await next(message)
+                except (Nack, Reject):
+                    raise
+                except Exception:  # noqa: BLE001  # the last try is below, and what that raises goes on
+                    await asyncio.sleep(plan.delay(attempt, 0.5))
+            return await next(message)
+
+        return step
+
+    return middleware
+
+
+def timeout(limit: Duration) -> Middleware:
+    """Cancel a call of the handler that takes longer, and raise `Timeout` in its place. Raises `BadOption`."""
+    allowed = seconds(limit, "limit")
+
+    def middleware(next: Next) -> Next:
+        async def step(message: Message[Any]) -> object:
+            try:
+                async with asyncio.timeout(allowed) as clock:
+                    return await next(message)
+            except TimeoutError:
+                if not clock.expired():
+                    raise
+                raise Timeout(f"handling message {message.id} of {message.topic!r}", allowed) from None
+
+        return step
+
+    return middleware
+
+
+def deduplicate(
+    key: Callable[[Message[Any]], Hashable] = lambda message: message.id, *, most: int = 10_000
+) -> Middleware:
+    """Handle messages with the same ``key`` once, in this process, of the last ``most`` keys. What raised was not
+    handled, and may come again. Raises `BadOption`.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise BadOption("most", most, "it is how many keys are remembered, at least 1")
+
+    def middleware(next: Next) -> Next:
+        seen: OrderedDict[Hashable, None] = OrderedDict()
+
+        async def step(message: Message[Any]) -> object:
+            of = key(message)
+            if of in seen:
+                return None
+            seen[of] = None
+            if len(seen) > most:
+                seen.popitem(last=False)
+            try:
+                return await next(message)
+            except BaseException:
+                seen.pop(of, None)
+                raise
+
+        return step
+
+    return middleware
+
+
+def rate_limit(calls: float, per: Duration = 1.0, *, burst: int = 1) -> Middleware:
+    """Begin at most ``calls`` calls of the handler in ``per``, and ``burst`` of them at once; the others wait for their
+    turn. By the leaky bucket as a meter (ITU-T I.371, the generic cell rate algorithm). Raises `BadOption`.
+    """
+    length = seconds(per, "per")
+    if not calls > 0 or not length > 0 or burst < 1:
+        raise BadOption("rate", (calls, per, burst), "at least some calls in some time, and a burst of at least 1")
+    each = length / calls
+
+    def middleware(next: Next) -> Next:
+        free = float("-inf")  # when the bucket would be empty
+
+        async def step(message: Message[Any]) -> object:
+            nonlocal free
+            now = monotonic()
+            free = max(free, now) + each
+            wait = free - each * burst - now
+            if wait > 0:
+                await asyncio.sleep(wait)
+            return await next(message)
+
+        return step
+
+    return middleware

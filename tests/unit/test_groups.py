@@ -1,0 +1,390 @@
+"""Handlers of a group, on each engine: at least once, settled, tried again, dead, in order by key."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from time import time
+
+import pytest
+
+import telex
+from telex import middleware
+
+QUICK = telex.Retry(attempts=3, first=0.0, jitter=0.0)
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/groups.db"
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Until it holds; `run_alone` ends who waits for ever."""
+    while not condition():  # noqa: ASYNC110  # what happens meanwhile tells no event of this test
+        await asyncio.sleep(0.001)
+
+
+async def settled(hub: telex.Hub, group: str = "billing") -> telex.GroupInfo:
+    """The group, when it has nothing left."""
+    while True:
+        for found in await hub.groups.list():
+            if found.group == group and not found.lag:
+                return found
+        await asyncio.sleep(0.001)
+
+
+async def test_each_message_is_handled_by_one_member(url: str) -> None:
+    hub = telex.Hub(url)
+    handled: list[tuple[str, int]] = []
+
+    @hub.on("orders:*", group="billing")
+    async def one(content: int) -> None:
+        handled.append(("one", content))
+        await asyncio.sleep(0)
+
+    @hub.on("orders:*", group="billing", concurrency=4)
+    async def other(content: int) -> None:
+        handled.append(("other", content))
+        await asyncio.sleep(0)
+
+    @hub.on("orders:*", group="audit")
+    def audit(content: int) -> None:
+        handled.append(("audit", content))
+
+    async with hub:
+        for number in range(100):
+            await hub.topic(f"orders:{number % 3}").publish(number)
+        await settled(hub)
+        await settled(hub, "audit")
+    assert [content for name, content in handled if name == "audit"] == list(range(100))
+    assert sorted(content for name, content in handled if name != "audit") == list(range(100))
+
+
+async def test_what_was_published_before_is_handled(url: str) -> None:
+    hub = telex.Hub(url)
+    handled: list[int] = []
+    async with hub:
+        for number in range(3):
+            await hub.topic("orders").publish(number)
+
+        @hub.on("orders", group="billing")
+        def bill(content: int) -> None:
+            handled.append(content)
+
+        @hub.on("orders", group="late", start="new")
+        def late(content: int) -> None:
+            handled.append(100 + content)
+
+        await settled(hub, "late")
+        await hub.topic("orders").publish(3)
+        await settled(hub)
+        await settled(hub, "late")
+    assert sorted(handled) == [0, 1, 2, 3, 103]
+
+
+async def test_what_raises_is_tried_again_and_then_dead(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "telex.handlers")
+    hub = telex.Hub(url)
+    attempts: list[int] = []
+
+    @hub.on("orders", group="billing", retry=QUICK, dead_letter="orders:dead")
+    async def bill(content: str, context: telex.Context[str]) -> None:
+        attempts.append(context.attempt)
+        raise ValueError(content)
+
+    async with hub, hub.topic("orders:dead").subscribe() as dead:
+        published = await hub.topic("orders").publish("bad", headers={"trace": "1"})
+        copy = await dead.receive()
+        await settled(hub)
+        (letter,) = await hub.groups.dead("billing")
+        assert attempts == [1, 2, 3]
+        assert copy.content == letter.message.content == "bad"
+        assert (letter.attempts, letter.reason) == (3, "ValueError: bad")
+        assert dict(copy.headers) == {
+            "trace": "1",
+            "telex-group": "billing",
+            "telex-reason": "ValueError: bad",
+            "telex-attempts": "3",
+            "telex-topic": "orders",
+            "telex-seq": "1",
+            "telex-id": published.id,
+        }
+        assert await hub.groups.retry(letter)
+        await dead_again(hub, attempts)
+        (letter,) = await hub.groups.dead()
+        assert await hub.groups.drop(letter)
+        assert not await hub.groups.drop(letter)
+        assert await hub.groups.dead() == []
+        assert [s.dead for s in hub.statistics().handlers] == [2]
+
+
+async def dead_again(hub: telex.Hub, attempts: list[int]) -> None:
+    await until(lambda: attempts == [1, 2, 3, 1, 2, 3])
+    await settled(hub)
+
+
+async def test_settling_by_raising(url: str) -> None:
+    hub = telex.Hub(url)
+    seen: list[tuple[str, int]] = []
+
+    @hub.on("orders", group="billing")
+    async def bill(message: telex.Message[str], context: telex.Context[str]) -> None:
+        seen.append((message.content, context.attempt))
+        if message.content == "later" and context.attempt == 1:
+            raise telex.Nack(delay=0)
+        if message.content == "never":
+            raise telex.Reject("no such customer")
+
+    async with hub:
+        for content in ("later", "never"):
+            await hub.topic("orders").publish(content)
+        found = await settled(hub)
+        assert sorted(seen) == [("later", 1), ("later", 2), ("never", 1)]
+        assert found.dead == 1
+        assert [letter.reason for letter in await hub.groups.dead()] == ["no such customer"]
+
+
+async def test_settling_by_hand(url: str) -> None:
+    hub = telex.Hub(url)
+    won: list[bool] = []
+
+    @hub.on("orders", group="billing")
+    async def bill(context: telex.Context[str]) -> None:
+        won.append(await context.extend("1m"))
+        won.append(await context.ack())
+        won.append(await context.reject())
+        raise ValueError("of no account")
+
+    async with hub:
+        await hub.topic("orders").publish("x")
+        await until(lambda: len(won) == 3)
+        found = await settled(hub)
+        assert won == [True, True, False]
+        assert (found.lag, found.dead) == (0, 0)
+
+
+async def test_messages_of_one_key_are_worked_on_one_after_the_other(url: str) -> None:
+    hub = telex.Hub(url)
+    running: set[str] = set()
+    order: dict[str, list[int]] = {"a": [], "b": [], "c": []}
+    most = 0
+
+    @hub.on("orders", group="billing", concurrency=8, retry=telex.Retry(attempts=9, first=0.0, jitter=0.0))
+    async def bill(message: telex.Message[int], context: telex.Context[int]) -> None:
+        nonlocal most
+        key = message.key or ""
+        assert key not in running
+        running.add(key)
+        most = max(most, len(running))
+        await asyncio.sleep(0)
+        running.discard(key)
+        if message.content % 7 == 3 and context.attempt < 3:
+            raise telex.Nack(delay=0)
+        order[key].append(message.content)
+
+    async with hub:
+        for number in range(60):
+            await hub.topic("orders").publish(number, key="abc"[number % 3])
+        await settled(hub)
+    assert order == {key: list(range(first, 60, 3)) for first, key in enumerate("abc")}
+    assert most > 1
+
+
+async def test_a_paused_group_claims_nothing(url: str) -> None:
+    hub = telex.Hub(url)
+    handled: list[int] = []
+
+    @hub.on("orders", group="billing")
+    def bill(content: int) -> None:
+        handled.append(content)
+
+    async with hub:
+        await settled(hub)
+        assert await hub.groups.pause("billing", "orders")
+        assert not await hub.groups.pause("nobody", "orders")
+        await hub.topic("orders").publish(1)
+        (found,) = await hub.groups.list()
+        assert (found.paused, found.lag, handled) == (True, 1, [])
+        assert await hub.groups.resume("billing", "orders")
+        await settled(hub)
+        assert handled == [1]
+        assert await hub.groups.forget("billing", "orders")
+        assert await hub.groups.list() == []
+
+
+async def test_what_a_closed_hub_had_in_hand_is_handled_by_the_next(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/groups.db"
+    handled: list[int] = []
+    hub = telex.Hub(url, close_timeout=0)
+    begun = asyncio.Event()
+
+    @hub.on("orders", group="billing", concurrency=2)
+    async def hangs(content: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with hub:
+        for number in range(10):
+            await hub.topic("orders").publish(number)
+        await begun.wait()
+    again = telex.Hub(url)
+
+    @again.on("orders", group="billing")
+    def bill(content: int) -> None:
+        handled.append(content)
+
+    before = time()
+    async with again:
+        await settled(again)
+    assert handled == list(range(10))
+    assert time() - before < 20, "given back, not left until their leases ended"
+
+
+async def test_a_long_handler_keeps_its_lease(url: str) -> None:
+    hub = telex.Hub(url)
+    calls = 0
+
+    @hub.on("orders", group="billing", concurrency=2, lease=0.1)
+    async def bill(content: int) -> None:
+        nonlocal calls
+        calls += 1
+        await asyncio.sleep(0.35)
+
+    async with hub:
+        await hub.topic("orders").publish(1)
+        await settled(hub)
+    assert calls == 1
+
+
+async def test_middleware_stands_around_in_its_order(url: str) -> None:
+    hub = telex.Hub(url)
+    seen: list[str] = []
+
+    def named(name: str) -> middleware.Middleware:
+        def outer(next: middleware.Next) -> middleware.Next:
+            async def step(message: telex.Message[object]) -> object:
+                seen.append(f"{name} in")
+                try:
+                    return await next(message)
+                finally:
+                    seen.append(f"{name} out")
+
+            return step
+
+        return outer
+
+    @hub.on("orders", group="billing", middleware=[named("a"), named("b")])
+    def bill(content: int, context: telex.Context[int]) -> None:
+        seen.append(f"{content} {context.attempt}")
+
+    @hub.on("live", middleware=[named("c")])
+    async def live(content: int) -> None:
+        seen.append("live")
+
+    async with hub:
+        await hub.topic("orders").publish(1)
+        await settled(hub)
+        await hub.topic("live").publish(1)
+    assert seen == ["a in", "b in", "1 1", "b out", "a out", "c in", "live", "c out"]
+
+
+def message(content: object = 1, id: str | None = None) -> telex.Message[object]:
+    return telex.Message.new(content, id=id)
+
+
+def stepping(
+    wrapped: middleware.Middleware, handler: Callable[[telex.Message[object]], Awaitable[object]]
+) -> middleware.Next:
+    return middleware.wrap(handler, [wrapped])
+
+
+async def test_retry_calls_again_here() -> None:
+    calls = 0
+
+    async def handler(message: telex.Message[object]) -> str:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
+            raise ValueError("this time")
+        return "done"
+
+    assert await stepping(middleware.retry(3, first=0), handler)(message()) == "done"
+    calls = -5
+    with pytest.raises(ValueError, match="this time"):
+        await stepping(middleware.retry(2, first=0), handler)(message())
+    assert calls == -3
+
+
+async def test_timeout_cancels_what_takes_longer() -> None:
+    async def handler(message: telex.Message[object]) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(telex.Timeout, match="handling message"):
+        await stepping(middleware.timeout(0.001), handler)(message())
+
+
+async def test_deduplicate_handles_a_key_once() -> None:
+    seen: list[str] = []
+
+    async def handler(message: telex.Message[object]) -> None:
+        seen.append(message.id)
+        if message.content == "bad":
+            raise ValueError("this time")
+
+    step = stepping(middleware.deduplicate(most=2), handler)
+    for id in "aab":
+        await step(message(id=id))
+    assert seen == ["a", "b"]
+    with pytest.raises(ValueError, match="this time"):
+        await step(message("bad", id="c"))
+    await step(message(id="c"))
+    await step(message(id="a"))
+    assert seen == ["a", "b", "c", "c", "a"]
+
+
+async def test_rate_limit_lets_a_burst_through_and_then_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, waits = 100.0, []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(round(seconds, 6))
+
+    async def handler(message: telex.Message[object]) -> None: ...
+
+    monkeypatch.setattr("telex.middleware.monotonic", lambda: now)
+    monkeypatch.setattr("telex.middleware.asyncio.sleep", sleep)
+    step = stepping(middleware.rate_limit(10, burst=2), handler)
+    for _ in range(4):
+        await step(message())
+    assert waits == [0.1, 0.2]
+    now += 10
+    await step(message())
+    assert waits == [0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"lease": "1m"}, "goes with group="),
+        ({"retry": QUICK}, "goes with group="),
+        ({"group": "a b"}, "bad name"),
+        ({"group": "g", "buffer": 5}, "no buffer"),
+        ({"group": "g", "key": lambda m: 1}, r"publish\(..., key=...\)"),
+        ({"group": "g", "lease": 0}, "at least 0.1 s"),
+        ({"group": "g", "retry": 5}, r"telex.Retry\("),
+        ({"group": "g", "dead_letter": "x:*"}, "pattern"),
+    ],
+)
+def test_mistakes_are_told_where_they_are_made(options: dict[str, object], words: str) -> None:
+    hub = telex.Hub("memory://")
+    with pytest.raises(telex.TelexError, match=words):
+        hub.on("orders", **options)(print)  # type: ignore[arg-type]  # mistakes
+
+
+def test_retry_waits_longer_and_longer() -> None:
+    plan = telex.Retry(first="1s", factor=2, most="10s", jitter=0.5)
+    assert [plan.delay(n, 0.5) for n in (1, 2, 3, 4, 5, 500)] == [1, 2, 4, 8, 10, 10]
+    assert (plan.delay(1, 0.0), plan.delay(1, 1.0)) == (0.5, 1.5)
+    for wrong in ({"attempts": 0}, {"factor": 0.5}, {"jitter": 2}, {"first": "soon"}):
+        with pytest.raises(telex.BadOption):
+            telex.Retry(**wrong)
