@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
@@ -21,7 +21,8 @@ from telex.grouping import Grouping
 from telex.handlers import Declaration
 from telex.log import Retention
 from telex.members import HandlerStatistics
-from telex.names import check_pattern
+from telex.message import Message
+from telex.names import check_pattern, check_topic
 from telex.outlet import NOT_OPEN
 from telex.router import Declaring, Router
 from telex.topic import Topic
@@ -227,6 +228,21 @@ class Hub(Declaring):
 
     async def _end_chores(self) -> None:
         await asyncio.gather(*self._chores, return_exceptions=True)
+
+    async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        """Publish messages that come from elsewhere, such as from `Message.from_json`, with their ids, times, headers
+        and keys: all or none, in this order. They get numbers of their own. Returns them as they are kept.
+
+        Raises `BadOption` on an engine that keeps nothing outside of this process, `ContentError`, `EngineFailed`,
+        `Closed`.
+        """
+        self._check_open()
+        if self._engine.store is None:
+            raise BadOption("use of adopt", self.url, "this engine keeps nothing; use sqlite:///file.db")
+        drafts = [
+            Message(m.content, check_topic(m.topic), 0, m.id, m._time, m._headers, m._type, -1, m.key) for m in messages
+        ]
+        return await self._engine.store.append(drafts)
 
     def transaction(self) -> Transaction:
         """Messages that are published together or not at all; on SQLite, together with rows of your own tables in the

@@ -57,6 +57,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         timestamp: datetime | None = None,
         headers: Mapping[str, str] | None = None,
         type: str | None = None,
+        key: str | None = None,
     ) -> Message[T]:
         """A message that no topic published: to call a handler with in a test, or to build one from another system.
 
@@ -65,7 +66,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         check_topic(topic)
         moment = time() if timestamp is None else aware(timestamp, "timestamp").timestamp()
         uid = str(uuid_utils.uuid7()) if id is None else check_id(id)
-        return cls(content, topic, seq, uid, moment, check_headers(headers), type)
+        return cls(content, topic, seq, uid, moment, check_headers(headers), type, -1, check_key(key))
 
     @property
     def id(self) -> str:
@@ -105,6 +106,8 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         moment = self.timestamp.isoformat(timespec="microseconds").replace("+00:00", "Z")
         result: dict[str, object] = {"id": self.id, "timestamp": moment, "content": self.content}
         result |= {"topic": self.topic, "seq": self.seq, "type": self.type, "headers": dict(self.headers)}
+        if self._key is not None:
+            result["key"] = self._key
         return result
 
     def to_json(self) -> bytes:
@@ -133,6 +136,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
             timestamp=wire.timestamp,
             headers=wire.headers,
             type=wire.type,
+            key=wire.key,
         )
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -168,6 +172,7 @@ class _Wire(msgspec.Struct):
     seq: int = 0
     type: str | None = None
     headers: dict[str, str] | None = None
+    key: str | None = None
 
 
 class Lost(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import telex
-from telex.cli import chat, pub, sub, topics
+from telex.cli import chat, pub, stored, sub, topics
 from telex.cli import run as run_
 from telex.cli.exits import EXIT_CODES, Exit, code_for, tell
 
@@ -33,7 +33,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Topics, chat rooms and handlers, kept in the memory of one process and open to other programs over its server.
+    """Topics, chat rooms, handlers and groups, in the memory of one process or in an SQLite file.
 
     \b
     Examples:
@@ -42,6 +42,7 @@ def options(
       telex pub chatroom:lobby hello            say something in a room
       telex sub 'chatroom:*' --since 20         follow all rooms, from 20 messages back
       telex topics --json                       which topics there are
+      telex groups --url sqlite:///shop.db      which groups there are, and how far behind
     """
 
 
@@ -50,6 +51,13 @@ app.command(epilog=EXIT_CODES, short_help="Run the handlers of a program.")(run_
 app.command(epilog=EXIT_CODES, short_help="Publish to a topic of a running server.")(pub.pub)
 app.command(epilog=EXIT_CODES, short_help="Print the messages of a topic or a pattern as they come.")(sub.sub)
 app.command(epilog=EXIT_CODES, short_help="List the topics of a running server.")(topics.topics)
+app.command(epilog=EXIT_CODES, short_help="Print what a topic keeps.")(stored.history)
+app.command(epilog=EXIT_CODES, short_help="List consumer groups.")(stored.groups)
+app.add_typer(stored.dead, name="dead", short_help="Look after dead letters: list, show, retry, drop.")
+app.command(epilog=EXIT_CODES, short_help="Write what topics keep as JSON lines.")(stored.export)
+app.command("import", epilog=EXIT_CODES, short_help="Publish what export wrote.")(stored.import_)
+app.command(epilog=EXIT_CODES, short_help="See that nothing is wrong with a file.")(stored.check)
+app.command(epilog=EXIT_CODES, short_help="Give back the space of what was deleted.")(stored.compact)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -43,7 +43,7 @@ class DeliveryTests(Suite):
 
     @promise()
     async def test_what_is_published_is_received(self) -> None:
-        """A subscriber receives every message that is published after it came, each once, in order, and then no more."""
+        """A subscriber receives every message that is published after it came: each once, in order, no more."""
         count = self.size(100, 5000)
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
@@ -124,19 +124,23 @@ class DeliveryTests(Suite):
         """A subscriber of a pattern gets the messages of all topics that fit, also of later ones, and of no others."""
         async with self.hub() as hub:
             await hub.topic("a:1").publish("before")
-            async with hub.topic("a:*").subscribe() as one, hub.topic("a:>").subscribe() as rest:
-                async with hub.topic("*:1").subscribe() as first, hub.topic(">").subscribe() as everything:
-                    for number, id in enumerate(("a:1", "a:2", "b:1", "a:1:x", "c", "a:ü", "b:2")):
-                        await hub.topic(id).publish(number)
-                    for inbox, expected in (
-                        (one, [0, 1, 5]),
-                        (rest, [0, 1, 3, 5]),
-                        (first, [0, 2]),
-                        (everything, [0, 1, 2, 3, 4, 5, 6]),
-                    ):
-                        received = await take(inbox, len(expected), self.patience)
-                        assert [m.content for m in received] == expected, inbox.topic
-                        assert inbox.waiting == 0, f"{inbox.topic} got more than fits"
+            async with (
+                hub.topic("a:*").subscribe() as one,
+                hub.topic("a:>").subscribe() as rest,
+                hub.topic("*:1").subscribe() as first,
+                hub.topic(">").subscribe() as everything,
+            ):
+                for number, id in enumerate(("a:1", "a:2", "b:1", "a:1:x", "c", "a:ü", "b:2")):
+                    await hub.topic(id).publish(number)
+                for inbox, expected in (
+                    (one, [0, 1, 5]),
+                    (rest, [0, 1, 3, 5]),
+                    (first, [0, 2]),
+                    (everything, [0, 1, 2, 3, 4, 5, 6]),
+                ):
+                    received = await take(inbox, len(expected), self.patience)
+                    assert [m.content for m in received] == expected, inbox.topic
+                    assert inbox.waiting == 0, f"{inbox.topic} got more than fits"
             with refused(BadName):
                 await hub.topic("a:*").publish("to a pattern")
 
@@ -183,11 +187,15 @@ class DeliveryTests(Suite):
     async def test_another_hub_receives(self) -> None:
         """Shared: a subscriber of another hub on the same data gets every message, in order, once."""
         count = self.size(50, 5000)
-        async with self.hub() as here, self.hub() as there:
-            async with there.topic("a:1").subscribe(buffer=count) as inbox, there.topic("a:*").subscribe() as pattern:
-                sent = [await here.topic("a:1").publish({"n": n}, headers={"N": str(n)}) for n in range(count)]
-                assert await take(inbox, count, self.patience) == sent
-                assert [m.seq for m in await take(pattern, min(count, 1024), self.patience)][:3] == [1, 2, 3]
+        async with (
+            self.hub() as here,
+            self.hub() as there,
+            there.topic("a:1").subscribe(buffer=count) as inbox,
+            there.topic("a:*").subscribe() as pattern,
+        ):
+            sent = [await here.topic("a:1").publish({"n": n}, headers={"N": str(n)}) for n in range(count)]
+            assert await take(inbox, count, self.patience) == sent
+            assert [m.seq for m in await take(pattern, min(count, 1024), self.patience)][:3] == [1, 2, 3]
 
     @promise()
     async def test_headers_come_out_as_they_went_in(self) -> None:

@@ -7,11 +7,13 @@ from time import time
 from typing import Any
 
 from telex.engines import Delivery, Settlement
+from telex.engines.groups import Action
 from telex.testing.conformance.rig import Rig
 from telex.testing.conformance.suite import Suite, has_groups, promise
 
 G = "billing"
 T = "orders:1"
+ACTIONS: tuple[Action, ...] = ("ack", "nack", "reject", "extend")
 
 
 def contents(deliveries: list[Delivery]) -> list[Any]:
@@ -72,7 +74,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_pattern_takes_from_topics_that_come_later(self) -> None:
-        """Rule 1: a group on a pattern takes from all topics that fit, in the order of publishing, and from no other."""
+        """Rule 1: a group on a pattern takes from all topics that fit, in the order of publishing, no other."""
         pattern = "orders:*"
         async with self.rig() as rig:
             await rig.send(T, 1)
@@ -123,7 +125,7 @@ class GroupTests(Suite):
             (old,) = await rig.claim(G, T, now, lease=5)
             (new,) = await rig.claim(G, T, now + 6, lease=5)
             assert new.token > old.token
-            for action in ("ack", "nack", "reject", "extend"):
+            for action in ACTIONS:
                 assert await rig.settle(G, T, old, action, now + 7) is False, f"a stale {action} won"
             assert await rig.settle(G, T, new, "ack", now + 7) is True
             assert await rig.claim(G, T, now + 1000) == []
@@ -133,9 +135,9 @@ class GroupTests(Suite):
         """Rule 3: settling twice does nothing the second time, and says so."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b", "c")
-            for delivery, first in zip(await rig.claim(G, T, now), ("ack", "nack", "reject"), strict=True):
+            for delivery, first in zip(await rig.claim(G, T, now), ACTIONS[:3], strict=True):
                 assert await rig.settle(G, T, delivery, first, now, seconds=50) is True
-                for second in ("ack", "nack", "reject", "extend"):
+                for second in ACTIONS:
                     assert await rig.settle(G, T, delivery, second, now) is False, f"{second} after {first} won"
             assert [letter.message.content for letter in await has_groups(rig).dead()] == ["c"]
             assert contents(await rig.claim(G, T, now + 60)) == ["b"]
@@ -203,7 +205,7 @@ class GroupTests(Suite):
         """Rule 4: reject: dead, with its reason and attempts, out of the lag, never claimed."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b")
-            a, b = await rig.claim(G, T, now)
+            a, _ = await rig.claim(G, T, now)
             await rig.settle(G, T, a, "nack", now)
             (a,) = await rig.claim(G, T, now)
             assert await rig.settle(G, T, a, "reject", now, reason="no such customer")
@@ -265,7 +267,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_lease_that_ends_frees_its_message(self) -> None:
-        """Rule 5: when a lease ends the message is delivered again, as the next attempt; the claim says when that is."""
+        """Rule 5: when a lease ends the message is delivered again, as the next attempt; claim says when."""
         async with self.rig() as rig:
             now = await ready(rig, "a")
             await rig.claim(G, T, now, lease=10, owner="dies")

@@ -110,10 +110,9 @@ class HistoryTests(Suite):
                 await filled(hub, *range(10))
                 seen = [await inbox.receive(timeout=self.patience) for _ in range(3)]
                 before = inbox.position
-                lost = await inbox.receive(timeout=self.patience)
-                assert lost == Lost(7, 4, 10)
-            assert [m.content for m in seen] == [0, 1, 2]
-            assert await history(hub, start=before, limit=lost.count) == list(range(3, 10))
+                assert await inbox.receive(timeout=self.patience) == Lost(7, 4, 10)
+            assert [getattr(item, "content", item) for item in seen] == [0, 1, 2]
+            assert await history(hub, start=before, limit=7) == list(range(3, 10))
 
     @promise("history")
     async def test_a_start_that_is_gone_is_told(self) -> None:
@@ -197,8 +196,8 @@ class HistoryTests(Suite):
         received: list[Any] = []
         while len(received) < count:
             async with self.hub() as hub, hub.topic(T).subscribe(start=position, overflow="catch_up") as inbox:
-                for _ in range(min(batch, count - len(received))):
-                    received.append(await inbox.receive(timeout=self.patience))
+                more = min(batch, count - len(received))
+                received += [await inbox.receive(timeout=self.patience) for _ in range(more)]
                 position = inbox.position
         assert [item.content for item in received] == list(range(count))
 

@@ -105,7 +105,7 @@ class LifeTests(Suite):
 
     @promise()
     async def test_closing_ends_who_waits(self) -> None:
-        """Closing a hub ends those who wait: receive with Closed, iteration at its end, a blocked publisher with Closed."""
+        """Closing a hub ends who waits: receive and a blocked publisher with Closed, iteration at its end."""
         hub = self.hub()
         async with hub:
             topic = hub.topic(T)

@@ -26,7 +26,7 @@ class OverflowTests(Suite):
                 for n in range(COUNT):
                     await topic.publish(n)
                 await self.told(inbox, COUNT)
-                received = []
+                received: list[Any] = []
                 while inbox.waiting or inbox.lost > sum(item.count for item in received if isinstance(item, Lost)):
                     received.append(await inbox.receive(timeout=self.patience))
                     self.accounts(inbox)
@@ -36,7 +36,7 @@ class OverflowTests(Suite):
         """Wait until the subscriber's log has so many messages."""
         async with asyncio.timeout(self.patience):
             while inbox.statistics().published < count:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.001)  # noqa: ASYNC110  # nobody is told but the subscriber
 
     def accounts(self, inbox: AnySubscription[Any, Any]) -> None:
         """Hold the accounts to their sum."""
@@ -173,14 +173,17 @@ class OverflowTests(Suite):
         """block, fail: publishers elsewhere are not held up; towards them the policies act as close."""
         policies: tuple[Overflow, ...] = ("block", "fail")
         for policy in policies:
-            async with self.hub() as here, self.hub() as there:
-                async with there.topic(f"a:{policy}").subscribe(overflow=policy, buffer=BUFFER) as inbox:
-                    for n in range(COUNT):
-                        await here.topic(f"a:{policy}").publish(n, timeout=self.patience)
-                    for n in range(BUFFER):
-                        assert (await inbox.receive(timeout=self.patience)).content == n
-                    with refused(SlowSubscriber):
-                        await inbox.receive(timeout=self.patience)
+            async with (
+                self.hub() as here,
+                self.hub() as there,
+                there.topic(f"a:{policy}").subscribe(overflow=policy, buffer=BUFFER) as inbox,
+            ):
+                for n in range(COUNT):
+                    await here.topic(f"a:{policy}").publish(n, timeout=self.patience)
+                for n in range(BUFFER):
+                    assert (await inbox.receive(timeout=self.patience)).content == n
+                with refused(SlowSubscriber):
+                    await inbox.receive(timeout=self.patience)
 
     @promise()
     async def test_who_is_slow_slows_nobody(self) -> None:

@@ -27,7 +27,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_put_compares(self) -> None:
-        """Put sets a record only if its revision is still the one given, 0 if there is none; else None, and no change."""
+        """Put sets a record only if its revision is still the one given, 0 if there is none; else None, no change."""
         async with self.rig() as rig:
             records = has_records(rig)
             first = await records.put(B, "k", b"1", 0)

@@ -69,7 +69,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_what_cannot_be_kept_is_refused_with_its_batch(self) -> None:
-        """Append: all or none. One message that has no form outside of the process, and nothing of its batch is kept."""
+        """Append: all or none. With one message that has no form outside of the process, none of its batch is kept."""
         async with self.rig() as rig:
             await rig.send(TOPIC, "before")
             try:
@@ -236,7 +236,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_a_topic_made_anew_is_another(self) -> None:
-        """Remove: the topic goes with its messages, and made anew it counts in another epoch. It says if there was one."""
+        """Remove: a topic goes with its messages, and made anew it counts in another epoch. It says if there was one."""
         async with self.rig() as rig:
             store = has_store(rig)
             await rig.send(TOPIC, "a", "b")
@@ -289,7 +289,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_the_rule_that_was_set_last_holds(self) -> None:
-        """Retain: of two rules that fit a topic, the one that was set last; setting a pattern again replaces its rule."""
+        """Retain: of two rules that fit a topic the last one holds; setting a pattern again replaces its rule."""
         async with self.rig() as rig:
             await rig.retain(">", 2)
             await rig.retain(TOPIC, 4)
@@ -303,7 +303,7 @@ class StoreTests(Suite):
 
     @promise("store", "once_per_id")
     async def test_an_id_is_kept_once(self) -> None:
-        """The same id again, in another batch or in the same: the message that is there is returned, and nothing told."""
+        """The same id again, in another batch or in the same: the message that is there is returned, none is told."""
         async with self.rig() as rig:
             first = (await rig.send(TOPIC, "a", id="same"))[0]
             again = (await rig.send(TOPIC, "other content", id="same"))[0]

@@ -31,7 +31,7 @@ def promise(
     *needs: str, slow: bool = False
 ) -> Callable[[Callable[[S], Coroutine[Any, Any, None]]], Callable[[S], None]]:
     """Make a coroutine a test: a plain method that runs it in a loop of its own, where an engine declares ``needs``:
-    the names of `Guarantees`, and ``store`` for engines that have one. ``slow``: it may take over a quarter of a second.
+    the names of `Guarantees`, and ``store`` for engines that have one. ``slow``: over a quarter of a second.
     """
     unknown = set(needs) - {*Guarantees.__struct_fields__, "store"}
     assert not unknown, f"there is no guarantee {unknown}"

@@ -1,0 +1,280 @@
+"""Commands on what an engine keeps: ``telex history``, ``groups``, ``dead``, ``export``, ``import``, ``check``,
+``compact``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from telex.cli.exits import Exit, tell
+from telex.cli.options import Json
+
+if TYPE_CHECKING:
+    from telex import DeadLetter, Hub, Message
+
+R = TypeVar("R")
+BATCH = 500
+Url = Annotated[
+    str,
+    typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help="Where messages are kept: sqlite:///file.db"),
+]
+Pattern = Annotated[str, typer.Argument(help="Which topics: '*' stands for one token, '>' for all the rest.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="The file of an sqlite:/// URL.")]
+Position = Annotated[int, typer.Argument(help="The dead letter, as `telex dead list` numbers it.")]
+
+
+def _with_hub(url: str, work: Callable[[Hub], Awaitable[R]]) -> R:
+    """Open a hub on what is there already, and work with it."""
+    from telex import Hub
+    from telex.engines.sqlite.address import parse
+
+    if not url.startswith("sqlite:"):
+        tell(f"--url {url.partition('@')[2] or url}: give the file that is meant, --url sqlite:///file.db")
+        raise typer.Exit(Exit.USAGE)
+    path = Path(parse(url).path)
+    if not path.exists():
+        tell(f"there is no file {path}")
+        raise typer.Exit(Exit.ERROR)
+
+    async def run() -> R:
+        async with Hub(url) as hub:
+            return await work(hub)
+
+    return asyncio.run(run())
+
+
+def _line(message: Message[Any]) -> str:
+    from telex.codec import to_json
+
+    content = message.content if isinstance(message.content, str) else to_json(message.content).decode()
+    return f"{message.timestamp:%Y-%m-%d %H:%M:%S}  {message.topic} {message.seq}  {content}"
+
+
+def _print(text: str) -> None:
+    typer.echo("".join(c if c.isprintable() else " " for c in text))
+
+
+def history(
+    topic: Annotated[str, typer.Argument(help="The topic.")],
+    url: Url,
+    last: Annotated[int | None, typer.Option("--last", "-n", min=1, help="Only so many, the newest.")] = None,
+    json: Json = False,
+) -> None:
+    """Print what a topic keeps, the oldest first.
+
+    \b
+    Examples:
+      telex history chatroom:lobby --url sqlite:///chat.db
+      telex history orders --last 10 --json --url sqlite:///shop.db | jq .content
+    """
+
+    async def show(hub: Hub) -> None:
+        async for message in hub.topic(topic).history(start="earliest" if last is None else last):
+            typer.echo(message.to_json().decode()) if json else _print(_line(message))
+
+    _with_hub(url, show)
+
+
+def groups(url: Url, json: Json = False) -> None:
+    """List consumer groups, with how far they are behind.
+
+    \b
+    Example:
+      telex groups --url sqlite:///shop.db
+    """
+    import msgspec
+
+    async def find(hub: Hub) -> list[Any]:
+        return await hub.groups.list()
+
+    found = _with_hub(url, find)
+    if json:
+        typer.echo(msgspec.json.encode(found).decode())
+        return
+    for group in found:
+        paused = ", paused" if group.paused else ""
+        _print(
+            f"{group.group} on {group.pattern}: {group.lag} behind, {group.leased} in work, {group.delayed} waiting, "
+            f"{group.dead} dead{paused}"
+        )
+
+
+dead: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after dead letters.")
+
+
+@dead.command("list")
+def dead_list(
+    url: Url,
+    group: Annotated[str | None, typer.Option("--group", "-g", help="Only those of this group.")] = None,
+    json: Json = False,
+) -> None:
+    """List dead letters, the oldest first: messages that a group gave up."""
+    letters = _with_hub(url, lambda hub: hub.groups.dead(group))
+    for letter in letters:
+        if json:
+            typer.echo(_letter_json(letter))
+        else:
+            _print(
+                f"{letter.position}  {letter.group}  {letter.attempts} tries  {letter.reason}  {_line(letter.message)}"
+            )
+
+
+@dead.command("show")
+def dead_show(position: Position, url: Url) -> None:
+    """Print one dead letter whole, as JSON."""
+    typer.echo(_letter_json(_letter(url, position, None)[0]))
+
+
+@dead.command("retry")
+def dead_retry(
+    url: Url,
+    position: Annotated[int | None, typer.Argument(help="Which one; without it, all of the group.")] = None,
+    group: Annotated[str | None, typer.Option("--group", "-g", help="Only those of this group.")] = None,
+) -> None:
+    """Deliver dead letters to their group again, as if for the first time."""
+    _each(url, position, group, lambda hub, letter: hub.groups.retry(letter), "delivered again")
+
+
+@dead.command("drop")
+def dead_drop(
+    url: Url,
+    position: Annotated[int | None, typer.Argument(help="Which one; without it, all of the group.")] = None,
+    group: Annotated[str | None, typer.Option("--group", "-g", help="Only those of this group.")] = None,
+) -> None:
+    """Forget dead letters."""
+    _each(url, position, group, lambda hub, letter: hub.groups.drop(letter), "dropped")
+
+
+def _letter_json(letter: DeadLetter) -> str:
+    import msgspec
+
+    about = {name: getattr(letter, name) for name in ("position", "group", "pattern", "attempts", "reason", "died")}
+    return msgspec.json.encode(about | {"message": msgspec.Raw(letter.message.to_json())}).decode()
+
+
+def _letter(url: str, position: int | None, group: str | None) -> list[DeadLetter]:
+    letters = _with_hub(url, lambda hub: hub.groups.dead(group))
+    chosen = [letter for letter in letters if position in (None, letter.position)]
+    if position is not None and not chosen:
+        tell(f"there is no dead letter {position}; `telex dead list` shows those that are there")
+        raise typer.Exit(Exit.ERROR)
+    return chosen
+
+
+def _each(
+    url: str,
+    position: int | None,
+    group: str | None,
+    act: Callable[[Hub, DeadLetter], Awaitable[bool]],
+    done: str,
+) -> None:
+    if position is None and group is None:
+        tell("say which: a dead letter's number, or --group for all of a group")
+        raise typer.Exit(Exit.USAGE)
+    chosen = _letter(url, position, group)
+
+    async def act_on_all(hub: Hub) -> int:
+        return sum([await act(hub, letter) for letter in chosen])
+
+    _print(f"{_with_hub(url, act_on_all)} {done}")
+
+
+def export(url: Url, pattern: Pattern = ">") -> None:
+    """Write all that topics keep as JSON lines to the standard output, for `telex import`.
+
+    \b
+    Example:
+      telex export 'orders:>' --url sqlite:///shop.db > orders.jsonl
+    """
+
+    async def write(hub: Hub) -> None:
+        for name in await hub.topics(pattern):
+            async for message in hub.topic(name).history():
+                sys.stdout.buffer.write(message.to_json() + b"\n")
+
+    _with_hub(url, write)
+    sys.stdout.buffer.flush()
+
+
+def import_(
+    url: Url,
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(help="JSON lines as `telex export` writes them; - reads here.")
+    ],
+) -> None:
+    """Publish what `telex export` wrote: with its ids, times, headers and keys, after what is there.
+
+    Ids that were published in the last two minutes are not published again.
+
+    \b
+    Example:
+      telex import orders.jsonl --url sqlite:///other.db
+    """
+    from telex import Hub
+
+    async def publish() -> int:
+        count = 0
+        async with Hub(url) as hub:
+            for batch in _batches(file):
+                count += len(await hub.adopt(batch))
+        return count
+
+    _print(f"{asyncio.run(publish())} messages")
+
+
+def _batches(file: typer.FileBinaryRead) -> Iterator[list[Message[Any]]]:
+    from telex import Message
+
+    batch: list[Message[Any]] = []
+    with typer.progressbar(file, label="importing", file=sys.stderr) as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                batch.append(Message.from_json(line))
+            except ValueError as error:
+                if batch:
+                    yield batch
+                tell(f"line {number} is no message: {error}; what came before it was imported")
+                raise typer.Exit(Exit.ERROR) from None
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def check(file: File) -> None:
+    """Read a whole file and see that nothing is wrong with it. Changes nothing.
+
+    \b
+    Example:
+      telex check shop.db
+    """
+    from telex.engines.sqlite.upkeep import check
+
+    problems = check(file)
+    for problem in problems:
+        tell(problem)
+    if problems:
+        raise typer.Exit(Exit.ERROR)
+    _print(f"{file} is in order")
+
+
+def compact(file: File) -> None:
+    """Give back the space of messages that were deleted. Nobody may have the file open.
+
+    \b
+    Example:
+      telex compact shop.db
+    """
+    from telex.engines.sqlite.upkeep import compact
+
+    before, after = compact(file)
+    _print(f"{file}: {before:,} bytes before, {after:,} now")

@@ -1,0 +1,91 @@
+"""Looking after a file while nobody, or somebody else, has it open: for ``telex check`` and ``telex compact``."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from telex.engines.sqlite import problems, schema
+from telex.errors import ConnectFailed, EngineFailed
+
+MANY = 100
+"""So many problems are told, at most."""
+
+
+def check(path: str | Path) -> list[str]:
+    """What is wrong with a file, in words; nothing when all is well. Reads all of it, and changes nothing.
+
+    Raises `ConnectFailed` when it is not there, or is no file of telex.
+    """
+    with _opened(path, "ro") as connection:
+        try:
+            found = [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({MANY})")]
+            if found != ["ok"]:
+                return [f"SQLite: {text}" for text in found]
+            return _disagreements(connection)[:MANY]
+        except sqlite3.DatabaseError as error:
+            return [problems.explain(error)]
+
+
+def _disagreements(connection: sqlite3.Connection) -> list[str]:
+    """Where the tables say what cannot be."""
+    found = []
+    (pos,) = connection.execute("SELECT pos FROM telex_state").fetchone()
+    (last,) = connection.execute("SELECT coalesce(max(pos), 0) FROM telex_messages").fetchone()
+    if last >= pos:
+        found.append(f"a message has place {last}, and the next one was to get {pos}")
+    for id, name, first, end in connection.execute("SELECT id, name, first, end FROM telex_topics").fetchall():
+        sql = "SELECT count(*), coalesce(max(seq), 0) FROM telex_messages WHERE topic = ? AND seq >= ?"
+        count, highest = connection.execute(sql, (id, first)).fetchone()
+        if count != end - first:
+            found.append(f"topic {name!r} is to have messages {first} to {end - 1}, and has {count} of them")
+        if highest >= end:
+            found.append(f"topic {name!r} has message {highest}, and was to end before {end}")
+    sql = """SELECT count(*) FROM telex_claims c WHERE NOT EXISTS (SELECT 1 FROM telex_messages m WHERE m.pos = c.pos)
+        AND NOT EXISTS (SELECT 1 FROM telex_orphans)"""
+    (lost,) = connection.execute(sql).fetchone()
+    if lost:
+        found.append(f"groups hold {lost} messages that are not there")
+    return found
+
+
+def compact(path: str | Path) -> tuple[int, int]:
+    """Give back the space of what was deleted; the bytes of the file before and after. Needs as much space again while
+    it works, and that nobody has the file open.
+
+    Raises `ConnectFailed` as `check`; `EngineFailed` when somebody has it open or the disk is full.
+    """
+    file = Path(path)
+    with _opened(path, "rw") as connection:
+        before = file.stat().st_size
+        try:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise EngineFailed(f"compacting {file}", problems.explain(error)) from None
+        return before, file.stat().st_size
+
+
+@contextmanager
+def _opened(path: str | Path, mode: str) -> Iterator[sqlite3.Connection]:
+    file = Path(path)
+    if not file.is_file():
+        raise ConnectFailed(str(file), "there is no such file")
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=5)) as connection:
+            connection.isolation_level = None
+            schema.check(connection)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if not version:
+                raise schema.NotOurs("it is empty")
+            yield connection
+    except schema.NotOurs as error:
+        raise ConnectFailed(str(file), str(error)) from None
+    except sqlite3.DatabaseError as error:
+        raise ConnectFailed(str(file), problems.explain(error)) from None
