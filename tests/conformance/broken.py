@@ -183,7 +183,10 @@ class ForgetsTheEpoch(PassingEngine):
 class AcknowledgesBeforeKeeping(PassingEngine):
     """Durable: what was acknowledged is kept. Here it is kept with what comes next, or when somebody reads."""
 
-    caught_by = ("test_messages_are_there_after_a_restart", "test_nothing_that_was_acknowledged_is_lost_over_restarts")
+    caught_by: ClassVar[tuple[str, ...]] = (
+        "test_messages_are_there_after_a_restart",
+        "test_nothing_that_was_acknowledged_is_lost_over_restarts",
+    )
 
     class a_store(Passing):  # noqa: N801
         def __init__(self, inner: Any, engine: PassingEngine) -> None:

@@ -83,7 +83,6 @@ def test_every_broken_engine_is_put_to_the_test(broken: type[PassingEngine]) -> 
 
 
 TestNotBrokenOverPretend = over_pretend(PassingEngine)
-TestNotBrokenOverSQLite = over_sqlite(PassingEngine)
 
 
 def test_no_test_hides_another() -> None:

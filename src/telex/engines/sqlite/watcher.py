@@ -50,8 +50,8 @@ class Watcher:
     def close(self) -> None:
         """End the thread. Twice is fine."""
         if not self._closing:
+            os.write(self._rope, b"x")  # first: the thread closes the pipe once it sees the flag
             self._closing = True
-            os.write(self._rope, b"x")
 
     def _run(self) -> None:
         notify = _inotify()

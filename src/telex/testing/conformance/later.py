@@ -92,8 +92,8 @@ class DelayedTests(Suite):
                 return [m.content for m in await store.read(T, 1, 100)]
 
             deadline = time() + self.patience
-            while len(await kept()) < 2 and time() < deadline:
-                await asyncio.sleep(0.02)  # noqa: ASYNC110  # an engine is asked, nothing here can tell
+            while len(await kept()) < 2 and time() < deadline:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.02)
             assert await kept() == ["past by then", "later"]
         async with self.rig() as rig:
             await rig.send(T, "last")

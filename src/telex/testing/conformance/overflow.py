@@ -35,8 +35,8 @@ class OverflowTests(Suite):
     async def told(self, inbox: AnySubscription[Any, Any], count: int) -> None:
         """Wait until the subscriber's log has so many messages."""
         async with asyncio.timeout(self.patience):
-            while inbox.statistics().published < count:
-                await asyncio.sleep(0.001)  # noqa: ASYNC110  # nobody is told but the subscriber
+            while inbox.statistics().published < count:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.001)
 
     def accounts(self, inbox: AnySubscription[Any, Any]) -> None:
         """Hold the accounts to their sum."""

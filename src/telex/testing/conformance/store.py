@@ -236,7 +236,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_a_topic_made_anew_is_another(self) -> None:
-        """Remove: a topic goes with its messages, and made anew it counts in another epoch. It says if there was one."""
+        """Remove: a topic goes with its messages; made anew it counts in another epoch. It says if there was one."""
         async with self.rig() as rig:
             store = has_store(rig)
             await rig.send(TOPIC, "a", "b")

@@ -22,8 +22,8 @@ class WorkTests(Suite):
         """Wait for something to come true."""
         try:
             async with asyncio.timeout(self.patience * self.size(1, 6)):
-                while not done():
-                    await asyncio.sleep(0.002)  # noqa: ASYNC110  # handlers tell nobody
+                while not done():  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(0.002)
         except TimeoutError:
             raise AssertionError(f"within {self.patience:g} s: not {what}") from None
 
