@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines.sqlite import rows
 from telex.engines.sqlite.retention import Kept, Rules, look, search
+from telex.engines.sqlite.settling import purge
 from telex.log import Log, Retention
 from telex.message import Lost, Message
 from telex.start import Start, find
@@ -56,9 +57,9 @@ class SQLiteStore:
         self._runtime = runtime
         self._rules = Rules()  # of the thread that reads
 
-    async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+    def append(self, messages: Sequence[Message[Any]]) -> Coroutine[Any, Any, Sequence[Message[Any]]]:
         """Keep messages, with all that others append at the same time, in one transaction."""
-        return await self._runtime.append(messages)
+        return self._runtime.append(messages)
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
         """A page of a topic."""
@@ -134,6 +135,7 @@ class SQLiteStore:
             row = connection.execute("DELETE FROM telex_topics WHERE name = ? RETURNING id", (topic,)).fetchone()
             if row is None:
                 return None
+            purge(connection, row[0])
             connection.execute("INSERT INTO telex_orphans VALUES (?)", row)
             connection.execute(
                 "INSERT INTO telex_removed VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET times = times + 1", (topic,)

@@ -1,0 +1,79 @@
+"""Where a group begins: ``start=`` worked out against the file, when its first member ever joins."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, cast
+
+from telex.engines.sqlite.lags import number_at
+from telex.engines.sqlite.retention import Kept, Rules, look
+from telex.engines.sqlite.store import View
+from telex.names import Pattern, is_pattern
+from telex.start import Start, find
+
+if TYPE_CHECKING:
+    from telex.log import Log
+
+_PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq = ?"
+_BEFORE = "SELECT max(seq), pos FROM telex_messages WHERE topic = ? AND seq < ?"
+
+
+def begin(connection: sqlite3.Connection, group: str, pattern: str, start: Start, epoch: str, now: float) -> None:
+    """Make a group, unless there is one. ``epoch`` is that of a topic that is not there yet. In a write transaction."""
+    sql = "SELECT max(s.pos, coalesce((SELECT max(pos) + 1 FROM telex_messages), 0)), rules FROM telex_state s"
+    end, version = connection.execute(sql).fetchone()
+    numbers: dict[int, int] = {}
+    if start != "new":
+        rules = Rules()
+        rules.refresh(connection, version)
+        topics = [kept for name in _names(connection, pattern) if (kept := look(connection, name, rules, now))]
+        if is_pattern(pattern) and isinstance(start, int):
+            numbers = _back(connection, topics, start, end)
+        else:
+            numbers = {kept.id: find(cast("Log", View(connection, kept, epoch)), start, now)[0] for kept in topics}
+        places = {id: connection.execute(_PLACE, (id, seq)).fetchone() for id, seq in numbers.items()}
+        floor = min((place[0] for place in places.values() if place is not None), default=end)
+    else:
+        floor = end
+    sql = "INSERT OR IGNORE INTO telex_groups (name, pattern, floor) VALUES (?, ?, ?)"
+    made = connection.execute(sql, (group, pattern, floor))
+    if made.rowcount and is_pattern(pattern):
+        assert made.lastrowid is not None
+        _split(connection, made.lastrowid, numbers, floor)
+
+
+def _names(connection: sqlite3.Connection, pattern: str) -> list[str]:
+    if not is_pattern(pattern):
+        return [pattern]
+    matches = Pattern(pattern).matches
+    return [name for (name,) in connection.execute("SELECT name FROM telex_topics").fetchall() if matches(name)]
+
+
+def _split(connection: sqlite3.Connection, id: int, numbers: dict[int, int], floor: int) -> None:
+    """Remember what the floor does not say: which messages above it are before the group's beginning."""
+    begins, split = [], 0
+    for topic, seq in numbers.items():
+        last, pos = connection.execute(_BEFORE, (topic, seq)).fetchone()
+        if last is not None and pos >= floor:
+            begins.append((id, topic, seq))
+            split = max(split, pos + 1)
+    if begins:
+        connection.executemany("INSERT INTO telex_begins VALUES (?, ?, ?)", begins)
+        connection.execute("UPDATE telex_groups SET split = ? WHERE id = ?", (split, id))
+
+
+def _back(connection: sqlite3.Connection, topics: list[Kept], count: int, end: int) -> dict[int, int]:
+    """The numbers after which there are ``count`` kept messages of all topics together, or all of them."""
+
+    def after(pos: int) -> dict[int, int]:
+        return {kept.id: number_at(connection, kept.id, kept.first, kept.end, pos) for kept in topics}
+
+    low, high = 1, end
+    while low < high:  # the highest place from which on there are as many
+        middle = (low + high + 1) // 2
+        numbers = after(middle)
+        if sum(kept.end - numbers[kept.id] for kept in topics) >= count:
+            low = middle
+        else:
+            high = middle - 1
+    return after(low)

@@ -1,0 +1,165 @@
+"""Groups as rows, and how far they are behind what is published, counted without walking through it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import msgspec
+
+from telex.names import Pattern, is_pattern
+
+NEAR = 8192
+"""So many messages are counted one by one; of more, each topic is asked for its numbers."""
+_FIND = """SELECT id, name, pattern, floor, paused, passed, held, split FROM telex_groups
+    WHERE name = ? AND pattern = ?"""
+_ALL = "SELECT id, name, pattern, floor, paused, passed, held, split FROM telex_groups ORDER BY name, pattern"
+_NAMES = """SELECT t.name FROM telex_messages m CROSS JOIN telex_topics t ON t.id = m.topic
+    WHERE m.pos >= ? AND m.pos < ? AND t.name GLOB ?"""
+_PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq = ?"
+
+
+class Group(msgspec.Struct):
+    """A row of telex_groups."""
+
+    id: int
+    name: str
+    pattern: str
+    floor: int
+    paused: int
+    passed: int
+    held: int
+    split: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether it takes from one topic."""
+        return not is_pattern(self.pattern)
+
+
+def find(connection: sqlite3.Connection, name: str, pattern: str) -> Group | None:
+    """The group, if there is one."""
+    row = connection.execute(_FIND, (name, pattern)).fetchone()
+    return None if row is None else Group(*row)
+
+
+def every(connection: sqlite3.Connection) -> list[Group]:
+    """All groups, sorted by name and pattern."""
+    return [Group(*row) for row in connection.execute(_ALL)]
+
+
+def number_at(connection: sqlite3.Connection, topic: int, low: int, end: int, pos: int) -> int:
+    """The first number of a topic, from ``low`` up to ``end``, whose place is at or after ``pos``. Both go up."""
+    if low < end and connection.execute(_PLACE, (topic, end - 1)).fetchone()[0] < pos:
+        return end
+    while low < end:
+        middle = (low + end) // 2
+        if connection.execute(_PLACE, (topic, middle)).fetchone()[0] >= pos:
+            end = middle
+        else:
+            low = middle + 1
+    return low
+
+
+class View:
+    """What one thread remembers of groups from call to call. It can always be found again in the file.
+
+    Messages of the transaction that is going on are not counted yet: `pos` and the ends of topics are as it began.
+    """
+
+    def __init__(self) -> None:
+        self.pos: int = 1
+        """The place that the next message will get."""
+        self.bare: dict[int, int] = {}
+        """By group: up to this place there is none of its messages that it has not looked at."""
+        self._removals = -1
+        self._sums: dict[int, tuple[int, int]] = {}  # by group: messages of it before a place, as `Group.passed` counts
+        self._places: dict[int, tuple[int, int, int]] = {}  # by group: topic, and the number at a place
+        self._fits: dict[str, tuple[Callable[[str], bool], str]] = {}
+
+    def refresh(self, connection: sqlite3.Connection) -> None:
+        """At the start of a transaction."""
+        pos, removals = connection.execute("SELECT pos, removals FROM telex_state").fetchone()
+        if removals != self._removals or pos < self.pos:
+            self._sums, self._places, self.bare = {}, {}, {}
+        self.pos, self._removals = pos, removals
+
+    def fits(self, pattern: str) -> Callable[[str], bool]:
+        """Whether a topic is one of a pattern's; it remembers."""
+        return self._known(pattern)[0]
+
+    def glob(self, pattern: str) -> str:
+        """What SQLite can sort out by itself: all that fits, and not much else."""
+        return self._known(pattern)[1]
+
+    def _known(self, pattern: str) -> tuple[Callable[[str], bool], str]:
+        known = self._fits.get(pattern)
+        if known is None:
+            matches, names = Pattern(pattern).matches, dict[str, bool]()
+
+            def fits(name: str) -> bool:
+                found = names.get(name)
+                if found is None:
+                    names[name] = found = matches(name)
+                return found
+
+            tokens = [
+                "*" if token in ("*", ">") else "".join(f"[{c}]" if c in "*?[" else c for c in token)
+                for token in pattern.split(":")
+            ]
+            self._fits[pattern] = known = fits, ":".join(tokens)
+        return known
+
+    def begins(self, connection: sqlite3.Connection, group: Group) -> dict[int, int]:
+        """The numbers with which a group begins in its topics, where that is not plain from its floor."""
+        sql = "SELECT topic, seq FROM telex_begins WHERE grp = ?"
+        return dict(connection.execute(sql, (group.id,)).fetchall())
+
+    def place(self, connection: sqlite3.Connection, group: Group, floor: int) -> tuple[int, int, int] | None:
+        """For a group of one topic: the topic, the first number that is not looked at yet, and the topic's end."""
+        sql = "SELECT id, end, swept FROM telex_topics WHERE name = ?"
+        row = connection.execute(sql, (group.pattern,)).fetchone()
+        if row is None:
+            return None
+        topic, end, swept = row
+        known = self._places.get(group.id)
+        if known is not None and known[:2] == (topic, floor):
+            return topic, known[2], end
+        seq = number_at(connection, topic, swept, end, floor)
+        self._places[group.id] = (topic, floor, seq)
+        return topic, seq, end
+
+    def lag(self, connection: sqlite3.Connection, group: Group) -> int:
+        """Messages that are published and not settled, without dead ones."""
+        return group.held + self._ahead(connection, group)
+
+    def _ahead(self, connection: sqlite3.Connection, group: Group) -> int:
+        if group.floor >= self.pos:
+            self._sums[group.id] = group.floor, group.passed
+            return 0
+        if group.exact:
+            place = self.place(connection, group, group.floor)
+            return 0 if place is None else place[2] - place[1]
+        if self.bare.get(group.id, 0) >= self.pos:
+            return 0
+        start, sum = group.floor, group.passed
+        known = self._sums.get(group.id)
+        if known is not None and known[0] >= start:
+            start, sum = known
+        if start >= group.split and self.pos - start <= NEAR:
+            fits = self.fits(group.pattern)
+            names = connection.execute(_NAMES, (start, self.pos, self.glob(group.pattern)))
+            sum += [fits(name) for (name,) in names].count(True)
+        else:
+            sum = group.passed + self._count(connection, group)
+        self._sums[group.id] = self.pos, sum
+        return sum - group.passed
+
+    def _count(self, connection: sqlite3.Connection, group: Group) -> int:
+        fits, begins = self.fits(group.pattern), self.begins(connection, group)
+        sql = "SELECT id, end, swept, name FROM telex_topics WHERE name GLOB ?"
+        return sum(
+            end - max(number_at(connection, id, swept, end, group.floor), begins.get(id, 0))
+            for id, end, swept, name in connection.execute(sql, (self.glob(group.pattern),)).fetchall()
+            if fits(name)
+        )

@@ -1,0 +1,223 @@
+"""Settling: what becomes of the rows of ``telex_claims``, as plain functions of a connection; see `leases`.
+
+All but reading is done in a write transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from telex.engines.groups import Settlement
+from telex.engines.sqlite import rows
+from telex.engines.sqlite.lags import Group
+from telex.engines.sqlite.leases import AGAIN, BEHIND, DEAD, LEASED, NEW, WAITS, give_way
+from telex.engines.sqlite.retention import release
+
+_FIND = """SELECT pos, key, token, state, due FROM telex_claims
+    WHERE grp = ? AND pos IN (SELECT value FROM json_each(?)) AND state <> 2"""
+_DELETE = "DELETE FROM telex_claims WHERE grp = ? AND pos = ?"
+_WAIT = "UPDATE telex_claims SET state = ?, due = ?, token = 0, reason = ? WHERE grp = ? AND pos = ?"
+_DIE = "UPDATE telex_claims SET state = 2, due = ?, token = 0, reason = ?, died = ? WHERE grp = ? AND pos = ?"
+_EXTEND = "UPDATE telex_claims SET state = 1, due = ? WHERE grp = ? AND pos = ?"
+_STATE = "UPDATE telex_claims SET state = ? WHERE grp = ? AND pos = ?"
+_GO_ON = """UPDATE telex_claims SET state = 0 WHERE grp = ?1 AND state = 3 AND pos =
+    (SELECT min(pos) FROM telex_claims WHERE grp = ?1 AND key = ?2 AND state <> 2)"""
+_HEAD = "SELECT pos, state, due FROM telex_claims WHERE grp = ? AND key = ? AND state <> 2 AND state <> 3"
+_FREE = """SELECT m.pos FROM telex_messages m CROSS JOIN telex_topics t ON t.id = m.topic
+    WHERE m.pos IN (SELECT value FROM json_each(?)) AND m.seq < t.swept"""
+_DEAD = f"""SELECT {rows.COLUMNS}, g.name, g.pattern, c.attempt, c.reason, c.died
+    FROM telex_groups g CROSS JOIN telex_claims c ON c.grp = g.id AND c.state = 2
+    CROSS JOIN telex_messages m ON m.pos = c.pos CROSS JOIN telex_topics t ON t.id = m.topic
+    WHERE ?1 IS NULL OR g.name = ?1 ORDER BY c.died, c.pos LIMIT ?2"""
+
+
+class Claim(msgspec.Struct):
+    """A row of telex_claims that is not dead. Of one that was settled the token is 0, which is nobody's."""
+
+    pos: int
+    key: str | None
+    token: int
+    state: int
+    due: float
+
+
+class Settled(msgspec.Struct):
+    """What `settle` did."""
+
+    won: list[bool]
+    stirs: bool = False
+    """Whether something may be claimed now, or earlier than anybody was told."""
+
+
+def settle(connection: sqlite3.Connection, group: Group, settlements: Sequence[Settlement], now: float) -> Settled:
+    """Settle deliveries, in the order that is given."""
+    positions = json.dumps([settlement.position for settlement in settlements])
+    claims = {row[0]: Claim(*row) for row in connection.execute(_FIND, (group.id, positions))}
+    settled = Settled([])
+    acked: list[int] = []
+    rejected = 0
+    for settlement in settlements:
+        claim = claims.get(settlement.position)
+        if claim is None or claim.token != settlement.token or not claim.token:
+            settled.won.append(False)
+            continue
+        action = settlement.action
+        if action == "extend":
+            settled.won.append(_extend(connection, group, claim, claims, now + settlement.seconds, now))
+            continue
+        settled.won.append(True)
+        claim.token = 0
+        if action == "ack":
+            acked.append(claim.pos)
+            if claim.key is not None:
+                connection.execute(_DELETE, (group.id, claim.pos))
+                settled.stirs = _leave(connection, group, claim, claims) or settled.stirs
+        elif action == "reject":
+            rejected += 1
+            connection.execute(_DIE, (now, settlement.reason, now, group.id, claim.pos))
+            settled.stirs = _leave(connection, group, claim, claims) or settled.stirs
+        else:
+            _nack(connection, group, claim, claims, settlement, now)
+            settled.stirs = True
+    connection.executemany(_DELETE, [(group.id, pos) for pos in acked if claims[pos].key is None])
+    _let_go(connection, group, len(acked) + rejected)
+    free(connection, acked)
+    return settled
+
+
+def _leave(connection: sqlite3.Connection, group: Group, claim: Claim, claims: dict[int, Claim]) -> bool:
+    """A row is no more in the way of its key; whether another one goes on."""
+    if claim.key is None or claim.state == BEHIND:
+        return False
+    if connection.execute(_GO_ON, (group.id, claim.key)).rowcount == 0:
+        return False
+    _reload(connection, group, claim.key, claims)
+    return True
+
+
+def _nack(
+    connection: sqlite3.Connection,
+    group: Group,
+    claim: Claim,
+    claims: dict[int, Claim],
+    settlement: Settlement,
+    now: float,
+) -> None:
+    due = now + settlement.seconds if settlement.seconds > 0 else AGAIN
+    state = BEHIND if claim.state == BEHIND else WAITS
+    connection.execute(_WAIT, (state, due, settlement.reason, group.id, claim.pos))
+    if claim.key is not None and state == WAITS:
+        give_way(connection, group.id, claim.key, claim.pos)
+        _reload(connection, group, claim.key, claims)
+
+
+def _extend(
+    connection: sqlite3.Connection, group: Group, claim: Claim, claims: dict[int, Claim], end: float, now: float
+) -> bool:
+    """Renew a lease, unless it has ended and another of its key is worked on by now."""
+    if claim.state == BEHIND:
+        head, state, due = connection.execute(_HEAD, (group.id, claim.key)).fetchone()
+        if state == LEASED and due > now:
+            return False
+        connection.execute(_STATE, (BEHIND, group.id, head))
+    connection.execute(_EXTEND, (end, group.id, claim.pos))
+    if claim.key is not None:
+        _reload(connection, group, claim.key, claims)
+    return True
+
+
+def _reload(connection: sqlite3.Connection, group: Group, key: str, claims: dict[int, Claim]) -> None:
+    """The head of a key is another one."""
+    known = [claim for claim in claims.values() if claim.key == key]
+    if len(known) > 1:
+        sql = "SELECT state, due FROM telex_claims WHERE grp = ? AND pos = ?"
+        for claim in known:
+            row = connection.execute(sql, (group.id, claim.pos)).fetchone()
+            if row is not None:
+                claim.state, claim.due = row
+
+
+def _let_go(connection: sqlite3.Connection, group: Group, count: int) -> None:
+    if count:
+        connection.execute("UPDATE telex_groups SET held = held - ? WHERE id = ?", (count, group.id))
+
+
+def free(connection: sqlite3.Connection, positions: Iterable[int]) -> None:
+    """Delete messages that were kept for a group alone."""
+    for (pos,) in connection.execute(_FREE, (json.dumps(list(positions)),)).fetchall():
+        release(connection, pos)
+
+
+def revive(connection: sqlite3.Connection, group: Group, pos: int) -> bool:
+    """Deliver a dead letter again, as if for the first time."""
+    sql = "SELECT key FROM telex_claims WHERE grp = ? AND pos = ? AND state = 2"
+    row = connection.execute(sql, (group.id, pos)).fetchone()
+    if row is None:
+        return False
+    state = WAITS
+    if row[0] is not None:
+        head = connection.execute(_HEAD, (group.id, row[0])).fetchone()
+        if head is not None and (head[1] == LEASED or head[0] < pos):
+            state = BEHIND
+        elif head is not None:
+            connection.execute(_STATE, (BEHIND, group.id, head[0]))
+    sql = (
+        "UPDATE telex_claims SET state = ?, due = ?, attempt = 0, reason = NULL, died = NULL WHERE grp = ? AND pos = ?"
+    )
+    connection.execute(sql, (state, NEW, group.id, pos))
+    _let_go(connection, group, -1)
+    return True
+
+
+def drop(connection: sqlite3.Connection, group: Group, pos: int) -> bool:
+    """Forget a dead letter."""
+    if connection.execute(f"{_DELETE} AND state = {DEAD}", (group.id, pos)).rowcount == 0:
+        return False
+    free(connection, [pos])
+    return True
+
+
+def dead(connection: sqlite3.Connection, name: str | None, limit: int) -> list[tuple[Any, ...]]:
+    """Rows of dead letters, the oldest first; after the columns of the message come group, pattern, attempts, reason
+    and when it died."""
+    return connection.execute(_DEAD, (name, limit)).fetchall()
+
+
+def counts(connection: sqlite3.Connection, group: Group, now: float) -> tuple[int, int, int]:
+    """How many are leased, wait for their time or for another one of their key, and are dead."""
+    sql = """SELECT coalesce(sum(state = 1 AND due > ?2), 0), coalesce(sum(state = 3 OR (state = 0 AND due > ?2)), 0),
+        coalesce(sum(state = 2), 0) FROM telex_claims WHERE grp = ?1"""
+    leased, delayed, dead = connection.execute(sql, (group.id, now)).fetchone()
+    return leased, delayed, dead
+
+
+def pause(connection: sqlite3.Connection, name: str, pattern: str, paused: bool) -> bool:
+    """Stop or resume claiming. Whether there is such a group."""
+    sql = "UPDATE telex_groups SET paused = ? WHERE name = ? AND pattern = ?"
+    return connection.execute(sql, (paused, name, pattern)).rowcount > 0
+
+
+def forget(connection: sqlite3.Connection, group: Group) -> None:
+    """Remove a group, with the messages that only it held."""
+    held = connection.execute("DELETE FROM telex_claims WHERE grp = ? RETURNING pos", (group.id,)).fetchall()
+    connection.execute("DELETE FROM telex_begins WHERE grp = ?", (group.id,))
+    connection.execute("DELETE FROM telex_groups WHERE id = ?", (group.id,))
+    free(connection, [pos for (pos,) in held])
+
+
+def purge(connection: sqlite3.Connection, topic: int) -> None:
+    """A topic is removed: no group holds a message of it any more. While its messages are still there."""
+    sql = """SELECT c.grp, c.pos, c.key, c.state FROM telex_claims c CROSS JOIN telex_messages m ON m.pos = c.pos
+        WHERE m.topic = ?"""
+    gone = connection.execute(sql, (topic,)).fetchall()
+    connection.executemany(_DELETE, [(grp, pos) for grp, pos, _, _ in gone])
+    sql = "UPDATE telex_groups SET held = held - 1 WHERE id = ?"
+    connection.executemany(sql, [(grp,) for grp, _, _, state in gone if state != DEAD])
+    heads = {(grp, key) for grp, _, key, state in gone if key is not None and state in (WAITS, LEASED)}
+    connection.executemany(_GO_ON, heads)
+    connection.execute("DELETE FROM telex_begins WHERE topic = ?", (topic,))
