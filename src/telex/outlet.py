@@ -12,7 +12,7 @@ from threading import get_ident
 from time import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-import msgspec
+from msgspec.structs import force_setattr
 
 from telex.codec import Content
 from telex.dedup import Window
@@ -107,6 +107,10 @@ class Outlet(Generic[T]):
         """
         limit = None if timeout is None else seconds(timeout, "timeout")
         if self._store is not None or delay is not None or at is not None:
+            if self._store is not None and delay is None and at is None and limit is None and not self._gated():
+                message = self._make(content, id, headers, key)
+                force_setattr(message, "seq", 0)
+                return (await self._store.append((message,)))[0]
             return await self._publish_by_engine(content, id, headers, key, due(delay, at, time()), limit)
         if not self._log.end % FAIR:
             # Before anything is done, so that who is cancelled here has published nothing.
@@ -134,7 +138,7 @@ class Outlet(Generic[T]):
         limit: float | None,
     ) -> Message[T]:
         message = self._make(content, id, headers, key)
-        msgspec.structs.force_setattr(message, "seq", 0)
+        force_setattr(message, "seq", 0)
         try:
             async with asyncio.timeout(limit) as clock:
                 if due is not None:
@@ -266,7 +270,7 @@ class Outlet(Generic[T]):
             return seen
         log = self._log
         if message.seq != log.end:  # it waited, and others did not
-            msgspec.structs.force_setattr(message, "seq", log.end)
+            force_setattr(message, "seq", log.end)
         log.append(message, message._time)
         for feed in self._feeds:
             feed.append(message, message._time)
@@ -278,7 +282,7 @@ class Outlet(Generic[T]):
         if missing:
             for each in (log, *self._feeds):
                 each.jump(missing)
-        if message is not self._mine and self._gated():
+        if (log.gates or self._feeds) and message is not self._mine and self._gated():
             # Its publisher is elsewhere and cannot be made to wait: who has no room is closed as slow.
             for each in (log, *self._feeds):
                 for cursor in list(each.gates):
@@ -294,7 +298,7 @@ class Outlet(Generic[T]):
             self._window = Window(self._log)
         if self._state or self._seen(message) is not None:
             return
-        msgspec.structs.force_setattr(message, "_time", time())
+        force_setattr(message, "_time", time())
         place(message, self._log.end, self._log.uid)
         self._arrive(message)
 

@@ -48,7 +48,7 @@ def kill_often(folder: Path, times: int, seed: int, options: str = "") -> Count:
         process.wait()
     end = start(url, notes, -1)
     assert end.wait(120) == 0, "the last run did not come to its end"
-    count = asyncio.run(look(url, notes))
+    count = asyncio.run(look(url, notes.read_text()))
     count.kills = times
     count.problems += check(folder / "victim.db")
     return count
@@ -58,11 +58,11 @@ def start(url: str, notes: Path, run: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-m", "tests.faults.victim", url, str(notes), str(run)])
 
 
-async def look(url: str, notes: Path) -> Count:
+async def look(url: str, notes: str) -> Count:
     count, published, seqs = Count(problems=[]), {}, {}
     handled: Counter[str] = Counter()
     acked: set[str] = set()
-    for line in notes.read_text().splitlines():
+    for line in notes.splitlines():
         kind, *rest = line.split(" ")
         if kind == "P":
             who, n, topic, seq, id = rest
