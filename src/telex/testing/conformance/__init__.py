@@ -16,7 +16,7 @@ sharing             what several engines have in common, and what a restart and 
 groups, ordering    consumer groups
 records             compare-and-set
 later               delayed messages, transactions
-delivery, overflow, history, work    all of it through a `telex.Hub`
+delivery, overflow, history, work, together    all of it through a `telex.Hub`
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from telex.testing.conformance.records import RecordTests
 from telex.testing.conformance.sharing import DurableTests, SharedTests
 from telex.testing.conformance.store import StoreTests
 from telex.testing.conformance.suite import Undeclared
+from telex.testing.conformance.together import TogetherTests
 from telex.testing.conformance.work import WorkTests
 
 __all__ = ["Conformance", "Undeclared", "undeclared"]
@@ -53,6 +54,7 @@ class Conformance(
     OverflowTests,
     HistoryTests,
     WorkTests,
+    TogetherTests,
 ):
     """The whole suite. A subclass gives the engine."""
 

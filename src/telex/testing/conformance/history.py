@@ -185,7 +185,7 @@ class HistoryTests(Suite):
             assert await history(hub) == [0, 1, 2, 3, 4, 5]
             assert await hub.topics() == [T]
 
-    @promise("durable", "history")
+    @promise("durable", "history", slow=True)
     async def test_reading_goes_on_over_many_hubs(self) -> None:
         """A reader that comes back again and again, in a new hub each time, gets every message once, in order."""
         count, batch = self.size(60, 5000), self.size(7, 100)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import warnings
+from collections.abc import Callable, Coroutine
 from time import time
 from typing import Any
 
@@ -13,7 +14,7 @@ from telex.engines import Engine
 from telex.message import Position
 from telex.testing.conformance.groups import G, T, contents
 from telex.testing.conformance.rig import Rig, message
-from telex.testing.conformance.suite import Suite, has_groups, has_store, needing, promise
+from telex.testing.conformance.suite import Suite, has_groups, has_records, has_store, needing, promise
 
 
 class SharedTests(Suite):
@@ -309,8 +310,12 @@ class DurableTests(Suite):
         """Durable: an acknowledged message is there after the process was killed with signal 9."""
         each = 20
         for turn in range(self.size(1, 10)):
-            acknowledged = killed(self.engine(), range(turn * each, turn * each + each))
-            assert acknowledged == each, f"the process that was to be killed acknowledged {acknowledged} of {each}"
+
+            async def publish(rig: Rig, first: int = turn * each) -> None:
+                for n in range(first, first + each):
+                    await rig.send(T, n)
+
+            assert killed(self.engine(), publish), "the process that was to be killed did not come so far"
 
             async def look(count: int = turn * each + each) -> None:
                 async with self.rig() as rig:
@@ -319,29 +324,53 @@ class DurableTests(Suite):
 
             self.run(look)
 
+    @needing("durable", "store", "groups", "records", slow=True)
+    def test_settlements_and_records_survive_kill(self) -> None:
+        """Durable: a settlement and a record that were acknowledged are there after a kill with signal 9, too."""
 
-def killed(engine: Engine, contents: range) -> int:
-    """Publish in another process, kill it without letting go of anything, and say how many were acknowledged."""
+        async def work(rig: Rig) -> None:
+            await rig.join(G, T)
+            await rig.send(T, "acked", "dead", "open")
+            acked, dead, _ = await rig.claim(G, T, time(), lease=5)
+            assert await has_records(rig).put("once", "k", b"value", 0)
+            assert await rig.settle(G, T, acked, "ack", time())
+            assert await rig.settle(G, T, dead, "reject", time())
+
+        assert killed(self.engine(), work), "the process that was to be killed did not come so far"
+
+        async def look() -> None:
+            async with self.rig() as rig:
+                await rig.join(G, T)
+                assert contents(await rig.claim(G, T, time() + 6)) == ["open"]
+                assert [letter.message.content for letter in await has_groups(rig).dead()] == ["dead"]
+                record = await has_records(rig).get("once", "k")
+                assert record is not None
+                assert record.value == b"value"
+
+        self.run(look)
+
+
+def killed(engine: Engine, work: Callable[[Rig], Coroutine[Any, Any, None]]) -> bool:
+    """Do some work in another process and kill it there, before it lets go of anything; whether the work was done."""
     here, there = os.pipe()
-    os.set_blocking(there, False)  # it is written to in an event loop
+    os.set_blocking(there, False)  # so few bytes never wait
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, which the child never runs
         child = os.fork()
     if not child:
         try:
-            asyncio.run(_publish(engine, contents, there))
+            asyncio.run(_work(engine, work, there))
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
     os.close(there)
     with os.fdopen(here, "rb") as told:
-        count = len(told.read())
+        done = told.read() == b"done"
     os.waitpid(child, 0)
-    return count
+    return done
 
 
-async def _publish(engine: Engine, contents: range, there: int) -> None:
+async def _work(engine: Engine, work: Callable[[Rig], Coroutine[Any, Any, None]], there: int) -> None:
     async with Rig(engine) as rig:
-        for content in contents:
-            await rig.send(T, content)
-            os.write(there, b".")
+        await work(rig)
+        os.write(there, b"done")
         os.kill(os.getpid(), signal.SIGKILL)

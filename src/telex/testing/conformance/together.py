@@ -1,0 +1,121 @@
+"""Publishing for later, and publishing together, through a hub on any engine."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from time import time
+from typing import Any
+
+from telex.testing.conformance.later import DELAY, Left
+from telex.testing.conformance.suite import Suite, promise
+
+T = "orders:1"
+
+
+class TogetherTests(Suite):
+    """``publish(delay=, at=)`` and ``hub.transaction()``."""
+
+    @promise("delayed", slow=True)
+    async def test_a_hub_publishes_later(self) -> None:
+        """Published with a delay or at a moment, a message is received then, not before; at once if that is past."""
+        async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
+            topic, begun = hub.topic(T), time()
+            await topic.publish("second", delay=DELAY)
+            await topic.publish("first", at=datetime.now(UTC) - timedelta(seconds=5))
+            assert (await inbox.receive(timeout=self.patience)).content == "first"
+            assert inbox.waiting == 0
+            second = await inbox.receive(timeout=self.patience)
+            assert (second.content, second.seq) == ("second", 2)
+            assert time() - begun >= DELAY - 0.005, "it was published too early"
+
+    @promise("delayed", slow=True)
+    async def test_closing_a_hub_does_not_wait_for_later(self) -> None:
+        """A hub that is closed lets go of what is published later, at once."""
+        begun = time()
+        async with self.hub() as hub:
+            await hub.topic(T).publish("x", delay=3600)
+        assert time() - begun < self.patience
+
+    @promise("transactions")
+    async def test_a_hub_publishes_together(self) -> None:
+        """What is published in a transaction is received when it is left, in order, over several topics; not before."""
+        async with self.hub() as hub, hub.topic("orders:*").subscribe() as inbox:
+            await hub.topic(T).publish("before")
+            async with hub.transaction() as transaction:
+                for n in range(3):
+                    await transaction.publish(T, n)
+                    await transaction.publish("orders:2", -n, headers={"a": "b"}, key="k")
+                await asyncio.sleep(0.005)
+                assert inbox.waiting == 1
+            received = [await inbox.receive(timeout=self.patience) for _ in range(7)]
+            assert [m.content for m in received] == ["before", 0, 0, 1, -1, 2, -2]
+            assert [m.seq for m in received if m.topic == T] == [1, 2, 3, 4]
+            assert (dict(received[2].headers), received[2].key) == ({"a": "b"}, "k")
+
+    @promise("transactions")
+    async def test_a_hub_publishes_nothing_of_what_failed(self) -> None:
+        """A transaction that is left with an error, or cancelled, has published nothing, and used up no number."""
+        async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
+            try:
+                async with hub.transaction() as transaction:
+                    await transaction.publish(T, "gone")
+                    raise Left
+            except Left:
+                pass
+            entered = asyncio.Event()
+
+            async def never_left() -> None:
+                async with hub.transaction() as transaction:
+                    await transaction.publish(T, "gone")
+                    entered.set()
+                    await asyncio.Event().wait()
+
+            task = asyncio.ensure_future(never_left())
+            await asyncio.wait_for(entered.wait(), self.patience)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await hub.topic(T).publish("after")
+            received = await inbox.receive(timeout=self.patience)
+            assert (received.content, received.seq) == ("after", 1)
+
+    @promise("transactions", "groups")
+    async def test_a_handler_s_group_gets_what_was_committed(self) -> None:
+        """A group handles what a transaction published, and nothing of one that was rolled back."""
+        async with self.hub() as hub:
+            handled: asyncio.Queue[Any] = asyncio.Queue()
+            hub.on("orders:*", group="billing")(handled.put)
+            for content, leave in (("gone", True), ("kept", False)):
+                try:
+                    async with hub.transaction() as transaction:
+                        await transaction.publish(T, content)
+                        if leave:
+                            raise Left
+                except Left:
+                    pass
+            assert await asyncio.wait_for(handled.get(), self.patience) == "kept"
+            assert handled.empty()
+
+    @promise("durable")
+    async def test_closing_a_hub_loses_nothing_that_was_acknowledged(self) -> None:
+        """Publishers that are at it when their hub is closed: what was acknowledged is kept, each once."""
+        acknowledged: list[Any] = []
+        hub = self.hub()
+
+        async def publish(number: int) -> None:
+            for n in range(1000):
+                await hub.topic(T).publish([number, n])
+                acknowledged.append([number, n])
+
+        async with hub:
+            hub.retain(">", messages=100_000)
+            publishers = [asyncio.ensure_future(publish(number)) for number in range(self.size(5, 20))]
+            while len(acknowledged) < self.size(30, 300):  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0)
+            await hub.aclose()
+            await asyncio.gather(*publishers, return_exceptions=True)
+        async with self.hub() as hub:
+            kept = [message.content async for message in hub.topic(T).history()]
+        missing = [content for content in acknowledged if content not in kept]
+        assert not missing, f"{len(missing)} of {len(acknowledged)} acknowledged messages are lost"
+        assert len(kept) == len({tuple(content) for content in kept})
