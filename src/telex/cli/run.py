@@ -24,8 +24,8 @@ def run(
 ) -> None:
     """Run the handlers of a program until Ctrl-C or SIGTERM; what they are at is then finished.
 
-    The module is imported from the current folder. With --reload, a process that crashes is started again. The engine
-    of this version, memory://, is one process's own, so a hub on it runs in one process.
+    The module is imported from the current folder. With --reload, a process that crashes is started again. With
+    --workers several processes share the work of groups; a hub on memory://, which is one process's own, runs in one.
 
     \b
     Examples:
@@ -44,8 +44,8 @@ def run(
             hub = load(program)
             if hub.url.startswith("memory:"):
                 tell(
-                    "memory:// is one process's own, and this version has no engine that processes share: "
-                    "run it without --workers"
+                    "memory:// is one process's own: give the hub sqlite:///file.db, which processes share, "
+                    "or run it without --workers"
                 )
                 raise typer.Exit(Exit.USAGE)
         raise typer.Exit(supervise(program, workers, reload=reload))

@@ -105,7 +105,14 @@ def groups(url: Url, json: Json = False) -> None:
         )
 
 
-dead: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Look after dead letters.")
+_DEAD = """Look after dead letters: messages that a group gave up.
+
+\b
+Examples:
+  telex dead list --url sqlite:///shop.db
+  telex dead retry --group billing --url sqlite:///shop.db
+"""
+dead: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_DEAD)
 
 
 @dead.command("list")
