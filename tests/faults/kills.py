@@ -58,6 +58,27 @@ def start(url: str, notes: Path, run: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen([sys.executable, "-m", "tests.faults.victim", url, str(notes), str(run)])
 
 
+def together(folder: Path, processes: int, messages: int) -> Count:
+    """Several processes publish and handle on one file at once, until they have published so many."""
+    notes, errors, url = folder / "notes", folder / "errors", f"sqlite:///{folder}/victim.db"
+    with errors.open("wb") as told:
+        command = [sys.executable, "-m", "tests.faults.victim", url, str(notes)]
+        running = [subprocess.Popen([*command, str(run)], stderr=told) for run in range(processes)]
+        try:
+            while not notes.exists() or notes.read_text().count("\nP ") < messages:
+                assert all(process.poll() is None for process in running), errors.read_text()[-2000:]
+                time.sleep(0.05)
+        finally:
+            for process in running:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+    assert start(url, notes, -1).wait(120) == 0, "the last run did not come to its end"
+    count = asyncio.run(look(url, notes.read_text()))
+    count.problems += check(folder / "victim.db")
+    count.problems += errors.read_text().splitlines()
+    return count
+
+
 async def look(url: str, notes: str) -> Count:
     count, published, seqs = Count(problems=[]), {}, {}
     handled: Counter[str] = Counter()
