@@ -49,6 +49,7 @@ class StoreTests(Suite):
         """Append: messages are kept all or none, in the order that they were given."""
         count = self.size(50, 5000)
         async with self.rig() as rig:
+            await rig.retain(">", count)
             for start in range(0, count, 10):
                 await rig.send(TOPIC, *range(start, start + 10))
             read: list[Message[Any]] = []

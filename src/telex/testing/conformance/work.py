@@ -118,6 +118,7 @@ class WorkTests(Suite):
         count, batch = self.size(30, 2000), self.size(7, 100)
         done: list[int] = []
         async with self.hub() as hub:
+            hub.retain(">", messages=count)
             for n in range(count):
                 await hub.topic(T).publish(n)
         while len(done) < count:
