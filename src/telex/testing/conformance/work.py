@@ -131,7 +131,7 @@ class WorkTests(Suite):
     @promise("groups", "shared", slow=True)
     async def test_hubs_share_the_work(self) -> None:
         """Members in several hubs, one of which is closed in the middle of it: everything is handled."""
-        count = self.size(60, 5000)
+        count = self.size(60, 1500)
         done: list[int] = []
         async with self.hub() as publishing, self.hub() as staying:
             self.worker(staying, done)
