@@ -20,6 +20,7 @@ from telex.engines.sqlite.retention import release
 
 _FIND = """SELECT pos, key, token, state, due FROM telex_claims
     WHERE grp = ? AND pos IN (SELECT value FROM json_each(?)) AND state <> 2"""
+_BEHIND = "SELECT 1 FROM telex_claims WHERE grp = ? AND state = 3 LIMIT 1"
 _DELETE = "DELETE FROM telex_claims WHERE grp = ? AND pos = ?"
 _WAIT = "UPDATE telex_claims SET state = ?, due = ?, token = 0, reason = ? WHERE grp = ? AND pos = ?"
 _DIE = "UPDATE telex_claims SET state = 2, due = ?, token = 0, reason = ?, died = ? WHERE grp = ? AND pos = ?"
@@ -46,6 +47,11 @@ class Claim(msgspec.Struct):
     due: float
 
 
+NOBODY = Claim(0, None, 0, DEAD, 0.0)
+Same = dict[str, list[Claim]]
+"""By key, what is settled together."""
+
+
 class Settled(msgspec.Struct):
     """What `settle` did."""
 
@@ -58,45 +64,51 @@ def settle(connection: sqlite3.Connection, group: Group, settlements: Sequence[S
     """Settle deliveries, in the order that is given."""
     positions = json.dumps([settlement.position for settlement in settlements])
     claims = {row[0]: Claim(*row) for row in connection.execute(_FIND, (group.id, positions))}
+    same: Same = {}
+    anybody_behind = connection.execute(_BEHIND, (group.id,)).fetchone() is not None
+    for claim in claims.values():
+        if not anybody_behind:
+            claim.key = None  # then keys are of no account
+        elif claim.key is not None:
+            same.setdefault(claim.key, []).append(claim)
     settled = Settled([])
     acked: list[int] = []
     rejected = 0
     for settlement in settlements:
-        claim = claims.get(settlement.position)
-        if claim is None or claim.token != settlement.token or not claim.token:
-            settled.won.append(False)
-            continue
         action = settlement.action
-        if action == "extend":
-            settled.won.append(_extend(connection, group, claim, claims, now + settlement.seconds, now))
-            continue
-        settled.won.append(True)
-        claim.token = 0
-        if action == "ack":
-            acked.append(claim.pos)
-            if claim.key is not None:
-                connection.execute(_DELETE, (group.id, claim.pos))
-                settled.stirs = _leave(connection, group, claim, claims) or settled.stirs
-        elif action == "reject":
-            rejected += 1
-            connection.execute(_DIE, (now, settlement.reason, now, group.id, claim.pos))
-            settled.stirs = _leave(connection, group, claim, claims) or settled.stirs
+        claim = claims.get(settlement.position, NOBODY)
+        if not claim.token or claim.token != settlement.token:
+            settled.won.append(False)
+        elif action == "extend":
+            settled.won.append(_extend(connection, group, claim, same, now + settlement.seconds, now))
         else:
-            _nack(connection, group, claim, claims, settlement, now)
-            settled.stirs = True
+            settled.won.append(True)
+            claim.token = 0
+            if action == "nack":
+                _nack(connection, group, claim, same, settlement, now)
+                settled.stirs = True
+                continue
+            if action == "ack":
+                acked.append(claim.pos)
+                if claim.key is not None:
+                    connection.execute(_DELETE, (group.id, claim.pos))
+            else:
+                rejected += 1
+                connection.execute(_DIE, (now, settlement.reason, now, group.id, claim.pos))
+            settled.stirs = _leave(connection, group, claim, same) or settled.stirs
     connection.executemany(_DELETE, [(group.id, pos) for pos in acked if claims[pos].key is None])
     _let_go(connection, group, len(acked) + rejected)
     free(connection, acked)
     return settled
 
 
-def _leave(connection: sqlite3.Connection, group: Group, claim: Claim, claims: dict[int, Claim]) -> bool:
+def _leave(connection: sqlite3.Connection, group: Group, claim: Claim, same: Same) -> bool:
     """A row is no more in the way of its key; whether another one goes on."""
     if claim.key is None or claim.state == BEHIND:
         return False
     if connection.execute(_GO_ON, (group.id, claim.key)).rowcount == 0:
         return False
-    _reload(connection, group, claim.key, claims)
+    _reload(connection, group, claim.key, same)
     return True
 
 
@@ -104,7 +116,7 @@ def _nack(
     connection: sqlite3.Connection,
     group: Group,
     claim: Claim,
-    claims: dict[int, Claim],
+    same: Same,
     settlement: Settlement,
     now: float,
 ) -> None:
@@ -113,12 +125,10 @@ def _nack(
     connection.execute(_WAIT, (state, due, settlement.reason, group.id, claim.pos))
     if claim.key is not None and state == WAITS:
         give_way(connection, group.id, claim.key, claim.pos)
-        _reload(connection, group, claim.key, claims)
+        _reload(connection, group, claim.key, same)
 
 
-def _extend(
-    connection: sqlite3.Connection, group: Group, claim: Claim, claims: dict[int, Claim], end: float, now: float
-) -> bool:
+def _extend(connection: sqlite3.Connection, group: Group, claim: Claim, same: Same, end: float, now: float) -> bool:
     """Renew a lease, unless it has ended and another of its key is worked on by now."""
     if claim.state == BEHIND:
         head, state, due = connection.execute(_HEAD, (group.id, claim.key)).fetchone()
@@ -127,13 +137,13 @@ def _extend(
         connection.execute(_STATE, (BEHIND, group.id, head))
     connection.execute(_EXTEND, (end, group.id, claim.pos))
     if claim.key is not None:
-        _reload(connection, group, claim.key, claims)
+        _reload(connection, group, claim.key, same)
     return True
 
 
-def _reload(connection: sqlite3.Connection, group: Group, key: str, claims: dict[int, Claim]) -> None:
+def _reload(connection: sqlite3.Connection, group: Group, key: str, same: Same) -> None:
     """The head of a key is another one."""
-    known = [claim for claim in claims.values() if claim.key == key]
+    known = same[key]
     if len(known) > 1:
         sql = "SELECT state, due FROM telex_claims WHERE grp = ? AND pos = ?"
         for claim in known:
