@@ -1,18 +1,19 @@
 """`Ledger`: what one consumer group has taken of a log of this process, and what became of it.
 
 No asyncio, no clock, no I/O: time is an argument, in seconds since 1970. The rules are those of `telex.engines.groups`.
+What a message costs grows with the logarithm of how many are unsettled, and no more.
 """
 
 from __future__ import annotations
 
-from bisect import insort
 from collections.abc import Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.cursor import EMPTY, ENDED, Cursor
+from telex.cursor import READY as MORE
+from telex.cursor import Cursor
 from telex.engines.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
 from telex.holdings import Options
 from telex.overflow import NEVER
@@ -21,28 +22,41 @@ if TYPE_CHECKING:
     from telex.log import Log
     from telex.message import Message
 
-WAITS, LEASED, DEAD = 0, 1, 2
+WAITS, READY, LEASED = 0, 1, 2
+LOOK = 4096
+"""How many messages a claim passes by at most that wait for an earlier one of their key."""
 
 
 class Entry(msgspec.Struct, eq=False):
-    """A message that the group has looked at and not settled."""
+    """A message that the group has looked at and that is neither settled nor dead."""
 
     position: int
     message: Message[Any]
     attempt: int = 0
     token: int = 0
+    """The one that settles, also after its lease has ended; 0: none does."""
     state: int = WAITS
     due: float | None = None
-    """When it may be claimed again: the end of its delay or of its lease. None: not before an earlier one of its key is
-    settled."""
+    """When its delay or its lease ends. None: it is ready, or waits for an earlier one of its key."""
     reason: str = ""
     died: float = 0.0
+
+
+class Line:
+    """The entries of one key."""
+
+    __slots__ = ("leased", "positions")
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []  # a heap; those that are settled or dead are of no account
+        self.leased: Entry | None = None
 
 
 class Ledger:
     """One group.
 
-    Invariant: of the entries of one key that are not dead, at most one is leased, and it was the oldest then.
+    Invariant: at most one entry of a key is leased. One that is ready is the first of its key when it is claimed.
+    Invariant: an entry that waits is in `_later`, or the end of something in its key's `Line` makes it ready.
     """
 
     def __init__(self, group: str, pattern: str, log: Log, first: int) -> None:
@@ -51,151 +65,243 @@ class Ledger:
         self.paused: bool = False
         self._cursor = Cursor(log, Options(buffer=NEVER), first)
         self._entries: dict[int, Entry] = {}
-        self._keys: dict[str, list[int]] = {}  # positions that are not settled, oldest first
-        self._due: list[tuple[float, int]] = []  # a heap; what is not an entry's `due` any more is of no account
+        self._dead: dict[int, Entry] = {}
+        self._lines: dict[str, Line] = {}
+        # Heaps of positions; each is looked up again when it is taken, and is of no account if it is not ready then.
+        self._again: list[int] = []
+        self._first: list[int] = []  # those that were never delivered
+        self._later: list[tuple[float, tuple[int, ...]]] = []  # a heap; of no account unless `Entry.due` says the same
+        self._later_size = 0
         self._count = 0
         self._token = 0
-        self._dead = 0
+        self._stirred = False
+
+    # -- claiming
 
     def claim(self, limit: int, lease: float, owner: str, now: float) -> Claimed:
         """Lease messages to a member."""
+        if self.paused:
+            return Claimed((), None, self.lag)
+        self._pass(now)
         found: list[Entry] = []
-        if not self.paused:
-            self._claim_again(found, limit, now)
-            self._claim_fresh(found, limit)
-        deliveries = []
-        for entry in found:
-            self._token += 1
-            entry.attempt += 1
-            entry.token, entry.state = self._token, LEASED
-            self._set_due(entry, now + lease)
-            deliveries.append(Delivery(entry.message, entry.position, entry.attempt, entry.token, now + lease))
-        return Claimed(deliveries, None if self.paused else self._next_due(), self.lag)
+        if self._again:
+            self._take(self._again, found, limit, first=False)
+        if self._first and len(found) < limit:
+            self._take(self._first, found, limit, first=True)
+        looked = len(found) == limit or self._take_new(found, limit)
+        deliveries = self._lease(found, now + lease)
+        return Claimed(deliveries, self._next_due() if looked else now, self.lag)
 
-    def _claim_again(self, found: list[Entry], limit: int, now: float) -> None:
-        again: list[Entry] = []
-        while self._due and self._due[0][0] <= now:
-            due, position = heappop(self._due)
-            entry = self._entries.get(position)
-            if entry is not None and entry.due == due and entry.state != DEAD:
-                again.append(entry)
-        again.sort(key=lambda entry: entry.position)
-        for entry in again:
-            if len(found) < limit and self._is_free(entry, now):
-                entry.due = None
-                found.append(entry)
-            elif entry.due is not None:
-                if self._is_free(entry, now):
-                    heappush(self._due, (entry.due, entry.position))
-                else:
-                    entry.state, entry.due = WAITS, None
-                    self._wake_key(entry.message._key, now)
+    def _pass(self, now: float) -> None:
+        """Delays and leases that have ended by ``now``."""
+        later = self._later
+        while later and later[0][0] <= now:
+            due, positions = heappop(later)
+            self._later_size -= len(positions)
+            for position in positions:
+                entry = self._entries.get(position)
+                if entry is not None and entry.due == due:
+                    entry.due, entry.state = None, WAITS
+                    self._offer(entry)
 
-    def _claim_fresh(self, found: list[Entry], limit: int) -> None:
-        cursor = self._cursor
-        while len(found) < limit:
-            state = cursor.load()
-            if state is EMPTY or state is ENDED:
-                return
-            message = cursor.pop()
-            self._count += 1
-            entry = self._entries[self._count] = Entry(self._count, message)
-            key = message._key
-            if key is not None:
-                self._keys.setdefault(key, []).append(entry.position)
-                if self._keys[key][0] != entry.position:
-                    continue  # it waits for an earlier one
-            found.append(entry)
-
-    def _is_free(self, entry: Entry, now: float) -> bool:
-        """Whether nothing of its key comes before it or is worked on."""
+    def _offer(self, entry: Entry) -> None:
+        """``entry`` is not leased, and its delay is over: it is ready, or waits for its key."""
         key = entry.message._key
         if key is None:
-            return True
-        if self._keys[key][0] != entry.position:
-            return False
-        for position in self._keys[key][1:]:
-            other = self._entries[position]
-            if other.state == LEASED and other.due is not None and other.due > now:
+            self._make_ready(entry)
+            return
+        line = self._lines[key]
+        if line.leased is entry:
+            line.leased = None
+        self._go_on(key, line)
+
+    def _go_on(self, key: str, line: Line) -> None:
+        """The first of a key is ready, if nothing is in its way."""
+        head = self._head(line)
+        if head is None:
+            del self._lines[key]
+        elif line.leased is None and head.state == WAITS and head.due is None:
+            self._make_ready(head)
+
+    def _head(self, line: Line) -> Entry | None:
+        positions = line.positions
+        while positions:
+            entry = self._entries.get(positions[0])
+            if entry is not None:
+                return entry
+            heappop(positions)
+        return None
+
+    def _make_ready(self, entry: Entry) -> None:
+        entry.state = READY
+        self._stirred = True
+        heappush(self._again if entry.attempt else self._first, entry.position)
+
+    def _take(self, heap: list[int], found: list[Entry], limit: int, *, first: bool) -> None:
+        while heap and len(found) < limit:
+            entry = self._entries.get(heappop(heap))
+            if entry is None or entry.state != READY or first is bool(entry.attempt):
+                continue
+            key = entry.message._key
+            if key is not None:
+                line = self._lines[key]
+                if line.leased is not None or self._head(line) is not entry:
+                    entry.state = WAITS  # an earlier one was revived, or a later one's lease renewed
+                    continue
+                line.leased = entry
+            entry.state = LEASED
+            found.append(entry)
+
+    def _take_new(self, found: list[Entry], limit: int) -> bool:
+        """Whether it has looked at all there is, or found enough."""
+        cursor, entries, passed = self._cursor, self._entries, 0
+        while len(found) < limit:
+            if passed >= LOOK:
                 return False
+            room = limit - len(found)
+            messages = cursor.take_run(room)
+            if messages is None and cursor.load() is MORE:
+                messages = cursor.take_many(room)
+            if not messages:
+                return True
+            for message in messages:
+                self._count = position = self._count + 1
+                entries[position] = entry = Entry(position, message)
+                key = message._key
+                if key is None or self._opens(key, entry):
+                    entry.state = LEASED
+                    found.append(entry)
+                else:
+                    passed += 1
         return True
 
-    def _set_due(self, entry: Entry, due: float) -> None:
-        entry.due = due
-        heappush(self._due, (due, entry.position))
+    def _opens(self, key: str, entry: Entry) -> bool:
+        """Put a new entry in the line of its key; whether nothing comes before it."""
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = Line()
+            line.leased = entry
+        heappush(line.positions, entry.position)
+        return line.leased is entry
+
+    def _lease(self, found: list[Entry], end: float) -> list[Delivery]:
+        deliveries, token = [], self._token
+        for entry in found:
+            token += 1
+            entry.attempt += 1
+            entry.token, entry.due = token, end
+            deliveries.append(Delivery(entry.message, entry.position, entry.attempt, token, end))
+        self._token = token
+        if found:
+            self._schedule(end, tuple([entry.position for entry in found]))
+        return deliveries
+
+    def _schedule(self, due: float, positions: tuple[int, ...]) -> None:
+        heappush(self._later, (due, positions))
+        self._later_size += len(positions)
+        if self._later_size > 2 * len(self._entries) + LOOK:
+            # Most of it is of no account, behind something that is: it is written anew.
+            self._later = [(e.due, (e.position,)) for e in self._entries.values() if e.due is not None]
+            self._later_size = len(self._later)
+            heapify(self._later)
 
     def _next_due(self) -> float | None:
-        while self._due:
-            due, position = self._due[0]
-            entry = self._entries.get(position)
-            if entry is not None and entry.due == due and entry.state != DEAD:
-                return due
-            heappop(self._due)
+        later = self._later
+        while later:
+            due, positions = later[0]
+            for position in positions:
+                entry = self._entries.get(position)
+                if entry is not None and entry.due == due:
+                    return due
+            heappop(later)
+            self._later_size -= len(positions)
         return None
+
+    # -- settling
 
     def settle(self, settlements: Iterable[Settlement], now: float) -> list[bool]:
         """Settle deliveries; for each, whether it won."""
+        self._pass(now)
         return [self._settle(settlement, now) for settlement in settlements]
 
     def _settle(self, settlement: Settlement, now: float) -> bool:
         entry = self._entries.get(settlement.position)
-        if entry is None or entry.state != LEASED or entry.token != settlement.token:
+        if entry is None or entry.token != settlement.token:
             return False
-        if settlement.action == "extend":
-            self._set_due(entry, now + settlement.seconds)
-        elif settlement.action == "nack":
+        action = settlement.action
+        if action == "extend":
+            return self._extend(entry, now + settlement.seconds)
+        entry.token, entry.due = 0, None
+        if action == "nack":
             entry.state, entry.reason = WAITS, settlement.reason
-            self._set_due(entry, now + settlement.seconds)
-            self._wake_key(entry.message._key, now)  # an earlier one may have come back meanwhile
-        elif settlement.action == "ack":
-            del self._entries[entry.position]
-            self._free_key(entry, now)
+            if settlement.seconds > 0:
+                self._stirred = True  # who waits has to wait less
+                entry.due = now + settlement.seconds
+                self._schedule(entry.due, (entry.position,))
         else:
-            entry.state, entry.due, entry.reason, entry.died = DEAD, None, settlement.reason, now
-            self._dead += 1
-            self._free_key(entry, now)
+            del self._entries[entry.position]
+            if action == "reject":
+                entry.reason, entry.died = settlement.reason, now
+                self._dead[entry.position] = entry
+            if entry.message._key is None:
+                return True
+        if entry.message._key is not None or entry.due is None:
+            self._offer(entry)
         return True
 
-    def _free_key(self, entry: Entry, now: float) -> None:
-        """It is settled or dead: the next of its key may go on."""
+    def _extend(self, entry: Entry, end: float) -> bool:
         key = entry.message._key
-        if key is None:
-            return
-        positions = self._keys[key]
-        positions.remove(entry.position)
-        if not positions:
-            del self._keys[key]
-        self._wake_key(key, now)
+        if key is not None:
+            line = self._lines[key]
+            if line.leased not in (None, entry):
+                return False  # its lease had ended, and an earlier one of its key is worked on
+            line.leased = entry
+        entry.state, entry.due = LEASED, end
+        self._schedule(end, (entry.position,))
+        return True
 
-    def _wake_key(self, key: str | None, now: float) -> None:
-        """The oldest of a key need not wait any more, if it does."""
-        positions = None if key is None else self._keys.get(key)
-        if positions:
-            first = self._entries[positions[0]]
-            if first.state == WAITS and first.due is None:
-                self._set_due(first, now)
+    def stirred(self) -> bool:
+        """Whether, since this was last asked, something became ready, or will sooner than a claim told."""
+        stirred, self._stirred = self._stirred, False
+        return stirred
+
+    # -- dead letters
 
     def revive(self, position: int, now: float) -> bool:
         """Deliver a dead letter again, as if for the first time."""
-        entry = self._entries.get(position)
-        if entry is None or entry.state != DEAD:
+        entry = self._dead.pop(position, None)
+        if entry is None:
             return False
+        self._pass(now)
         entry.state, entry.attempt, entry.reason = WAITS, 0, ""
-        self._dead -= 1
+        self._entries[position] = entry
         key = entry.message._key
         if key is not None:
-            insort(self._keys.setdefault(key, []), position)
-        self._set_due(entry, now)
+            heappush(self._lines.setdefault(key, Line()).positions, position)
+        self._offer(entry)
         return True
 
     def drop(self, position: int) -> bool:
         """Forget a dead letter."""
-        entry = self._entries.get(position)
-        if entry is None or entry.state != DEAD:
-            return False
-        del self._entries[position]
-        self._dead -= 1
-        return True
+        return self._dead.pop(position, None) is not None
+
+    def dead(self) -> list[DeadLetter]:
+        """Dead letters, the oldest first."""
+        found = sorted(self._dead.values(), key=lambda entry: (entry.died, entry.position))
+        return [DeadLetter(self.group, self.pattern, e.position, e.message, e.attempt, e.reason, e.died) for e in found]
+
+    # -- life
+
+    def follows(self, log: Log) -> bool:
+        """Whether it takes from this log."""
+        return self._cursor.log is log
+
+    def renew(self, log: Log) -> None:
+        """Its topic was removed, with what was not settled, and is there anew. Dead letters stay."""
+        self.close()
+        self._cursor = Cursor(log, Options(buffer=NEVER), log.base)
+        self._entries.clear()
+        self._lines.clear()
 
     def close(self) -> None:
         """The group is forgotten, with all that it holds."""
@@ -207,25 +313,10 @@ class Ledger:
     @property
     def lag(self) -> int:
         """Messages that are published and not settled, without dead ones."""
-        return self._cursor.waiting + len(self._entries) - self._dead
+        return self._cursor.waiting + len(self._entries)
 
     def info(self) -> GroupInfo:
-        """The group at this moment."""
-        states = [entry.state for entry in self._entries.values()]
-        return GroupInfo(
-            self.group,
-            self.pattern,
-            self._cursor.waiting + states.count(WAITS) + states.count(LEASED),
-            states.count(LEASED),
-            states.count(WAITS),
-            states.count(DEAD),
-            self.paused,
-        )
-
-    def dead(self) -> list[DeadLetter]:
-        """Dead letters, the oldest first."""
-        return [
-            DeadLetter(self.group, self.pattern, e.position, e.message, e.attempt, e.reason, e.died)
-            for e in self._entries.values()
-            if e.state == DEAD
-        ]
+        """The group at this moment, as of the last claim or settlement."""
+        leased = sum(entry.state == LEASED for entry in self._entries.values())
+        delayed = len(self._entries) - leased
+        return GroupInfo(self.group, self.pattern, self.lag, leased, delayed, len(self._dead), self.paused)

@@ -71,9 +71,9 @@ class MemoryEngine:
         """A list that begins now."""
         return Log(topic, token_hex(6), retention, randbits(74))
 
-    def _stirred(self) -> None:
+    def _stirred(self, pattern: str) -> None:
         if self._feed is not None:
-            self._feed.stirred()
+            self._feed.stirred(pattern)
 
     async def later(self, message: Message[Any], due: float) -> Message[Any]:
         """Publish it then, unless the hub is closed first."""

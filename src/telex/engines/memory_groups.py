@@ -18,16 +18,19 @@ NOBODY = Claimed((), None, 0)
 
 
 class MemoryGroups:
-    """See `telex.engines.Groups`: a `Ledger` each. ``stirred`` tells that something may be claimed."""
+    """See `telex.engines.Groups`: a `Ledger` each. ``stirred`` tells of which pattern something may be claimed."""
 
-    def __init__(self, stirred: Callable[[], None]) -> None:
+    def __init__(self, stirred: Callable[[str], None]) -> None:
         self._stirred = stirred
         self._ledgers: dict[tuple[str, str], Ledger] = {}
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
         """A member comes."""
-        if (group, pattern) not in self._ledgers:
+        ledger = self._ledgers.get((group, pattern))
+        if ledger is None:
             self._ledgers[group, pattern] = Ledger(group, pattern, log, find(log, start, time())[0])
+        elif not ledger.follows(log):
+            ledger.renew(log)
 
     async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
         """Lease messages."""
@@ -40,7 +43,8 @@ class MemoryGroups:
         if ledger is None:
             return [False] * len(settlements)
         won = ledger.settle(settlements, now)
-        self._stirred()
+        if ledger.stirred():
+            self._stirred(pattern)
         return won
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
@@ -49,7 +53,7 @@ class MemoryGroups:
         if ledger is None:
             return False
         ledger.paused = paused
-        self._stirred()
+        self._stirred(pattern)
         return True
 
     async def forget(self, group: str, pattern: str) -> bool:
@@ -58,6 +62,7 @@ class MemoryGroups:
         if ledger is None:
             return False
         ledger.close()
+        self._stirred(pattern)
         return True
 
     async def groups(self) -> list[GroupInfo]:
@@ -75,7 +80,7 @@ class MemoryGroups:
         """Deliver a dead letter again."""
         ledger = self._ledgers.get((group, pattern))
         revived = ledger is not None and ledger.revive(position, now)
-        self._stirred()
+        self._stirred(pattern)
         return revived
 
     async def drop(self, group: str, pattern: str, position: int) -> bool:
