@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -63,7 +64,7 @@ class Outlet(Generic[T]):
         self._origin = log.end  # where the log of this process began
         self._engine = engine
         self._store = engine.store
-        self._mine: Message[T] | None = None  # what is being stored, and asked its subscribers before
+        self._mine: set[int] = set()  # messages that are being stored and asked the subscribers before, by identity
         log.wake = Wakeup(log).after_append
         log.room_made = partial(open_room, log)
         self._content: Content[T] | None = None if declared is None else Content(declared)
@@ -146,14 +147,14 @@ class Outlet(Generic[T]):
                 if not self._gated():
                     return await self._keep(message)
                 with await self._room(message, None, lambda: False):
-                    self._mine = message
+                    self._mine.add(builtins.id(message))
                     return await self._keep(message)
         except TimeoutError as error:
             if isinstance(error, Timeout) or limit is None or not clock.expired():
                 raise
             raise Timeout(f"publishing to {self.id!r}", limit) from None
         finally:
-            self._mine = None
+            self._mine.discard(builtins.id(message))
 
     async def _keep(self, message: Message[T]) -> Message[T]:
         if self._store is None:
@@ -282,7 +283,7 @@ class Outlet(Generic[T]):
         if missing:
             for each in (log, *self._feeds):
                 each.jump(missing)
-        if (log.gates or self._feeds) and message is not self._mine and self._gated():
+        if (log.gates or self._feeds) and self._gated() and builtins.id(message) not in self._mine:
             # Its publisher is elsewhere and cannot be made to wait: who has no room is closed as slow.
             for each in (log, *self._feeds):
                 for cursor in list(each.gates):

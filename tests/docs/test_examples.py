@@ -32,7 +32,9 @@ def test_example_runs_and_prints_what_the_page_says(file: Path, tmp_path: Path) 
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert run.stderr == ""
+    # Debug mode tells what took a tenth of a second: on a busy machine anything may.
+    told = [line for line in run.stderr.splitlines() if not (line.startswith("Executing <") and " took " in line)]
+    assert told == []
     assert run.stdout == file.with_suffix(".out").read_text()
 
 

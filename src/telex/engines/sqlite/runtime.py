@@ -118,6 +118,8 @@ class Runtime:
             await self._gone(self._reader.thread)
         if self._watcher is not None:
             await self._gone(self._watcher.thread)
+            self._watcher.dispose()
+            self._watcher = None
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.sleep(0)  # what the threads told last is heard
 

@@ -53,6 +53,11 @@ class Watcher:
             os.write(self._rope, b"x")  # first: the thread closes the pipe once it sees the flag
             self._closing = True
 
+    def dispose(self) -> None:
+        """After the thread has ended: let go of what rang it."""
+        os.close(self._bell)
+        os.close(self._rope)
+
     def _run(self) -> None:
         notify = _inotify()
         connection: sqlite3.Connection | None = None
@@ -64,9 +69,8 @@ class Watcher:
         finally:
             if connection is not None:
                 connection.close()
-            for descriptor in (notify, self._bell, self._rope):
-                if descriptor is not None:
-                    os.close(descriptor)
+            if notify is not None:
+                os.close(notify)
 
     def _watch(self, connection: sqlite3.Connection, notify: int | None) -> None:
         watched = notify is not None and _watch_file(notify, self._address.path + "-wal")
