@@ -70,11 +70,11 @@ async def contents(rig: Rig, pattern: str, limit: int = 100, group: str = G) -> 
 @pytest.mark.parametrize("bounds", ["far", "near"])
 def test_a_group_is_as_the_model_says(pattern: str, engines: int, bounds: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if bounds == "near":  # what is only done with many messages is done with few
-        monkeypatch.setattr(leases, "STEP", 20)
+        monkeypatch.setattr(leases, "STEP", 25)
         monkeypatch.setattr(leases, "MOVE", 1)
         monkeypatch.setattr(lags, "NEAR", 1)
 
-    @settings(max_examples=30)
+    @settings(max_examples=20)
     @given(plan=steps(removal=engines == 1))
     def check(plan: list[Step]) -> None:
         async def go() -> None:
