@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 
 from telex.engines import Claimed, Groups, Settlement, engine_for
-from telex.engines.sqlite import lags, leases, retention
+from telex.engines.sqlite import begins, lags, leases, retention
 from telex.errors import BadOption
 from telex.message import Position
 from telex.testing.conformance.rig import Rig, message
@@ -136,6 +136,19 @@ async def test_a_group_starts_after_a_position(tmp_path: Path) -> None:
         assert await contents(rig, "a:1", group="other") == [1, 2, 3]
         with pytest.raises(BadOption):
             await rig.join(G, "a:*", Position(2, epoch))
+
+
+async def test_who_makes_a_group_that_another_process_has_just_made_changes_nothing(tmp_path: Path) -> None:
+    def begin() -> None:
+        with closing(sqlite3.connect(tmp_path / "telex.db")) as connection, connection:
+            begins.begin(connection, G, "a:1", "new", "", time())
+
+    async with opened(tmp_path) as (rig,):
+        await rig.join(G, "a:1")
+        await send(rig, "a:1", "acked", "waits")
+        assert await contents(rig, "a:1", 1) == ["acked"]
+        await asyncio.to_thread(begin)
+        assert await contents(rig, "a:1") == ["waits"]
 
 
 async def test_who_finds_nothing_writes_nothing(tmp_path: Path) -> None:
