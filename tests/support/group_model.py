@@ -133,6 +133,7 @@ def steps(*, removal: bool) -> st.SearchStrategy[list[Step]]:
         st.tuples(st.just("wait"), st.sampled_from([1.0, 6.0, 11.0, 31.0])),
         st.tuples(st.just("revive"), number),
         st.tuples(st.just("drop"), number),
+        st.tuples(st.just("come_back"), number),
         st.tuples(st.just("pause"), st.booleans()),
     ]
     if removal:
@@ -226,6 +227,12 @@ class Run:
         if self.died:
             item, position = self.died[-1 - number % len(self.died)]
             assert await self.groups.revive(GROUP, self.pattern, position, self.now) is self.model.revive(item)
+
+    async def come_back(self, number: int) -> None:
+        """An older message of a key is there again when a younger one is worked on."""
+        await self.settle([(number, "reject", 0.0)])
+        await self.claim(6, 10.0)
+        await self.revive(0)
 
     async def drop(self, number: int) -> None:
         if self.died:

@@ -103,7 +103,12 @@ async def test_each_topic_of_a_pattern_has_its_own_beginning(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("count", range(7))
-async def test_so_many_messages_back_are_counted_over_the_topics_of_a_pattern(tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize("far", [False, True])
+async def test_so_many_messages_back_are_counted_over_the_topics_of_a_pattern(
+    tmp_path: Path, count: int, far: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if far:
+        monkeypatch.setattr(begins, "NEAR", -4 * count)
     async with opened(tmp_path) as (rig,):
         for n, topic in enumerate(("a:1", "a:1", "b:1", "a:2", "a:1", "b:1", "a:2", "b:1")):
             await send(rig, topic, n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, cast
 
-from telex.engines.sqlite.lags import number_at
+from telex.engines.sqlite.lags import NEAR, number_at
 from telex.engines.sqlite.retention import Kept, Rules, look
 from telex.engines.sqlite.store import View
 from telex.names import Pattern, is_pattern
@@ -64,7 +64,18 @@ def _split(connection: sqlite3.Connection, id: int, numbers: dict[int, int], flo
 
 def _back(connection: sqlite3.Connection, topics: list[Kept], count: int, end: int) -> dict[int, int]:
     """The numbers after which there are ``count`` kept messages of all topics together, or all of them."""
+    numbers = {kept.id: kept.end for kept in topics}
+    firsts = {kept.id: kept.first for kept in topics}
+    left = count
+    sql = "SELECT topic, seq FROM telex_messages WHERE pos < ? ORDER BY pos DESC LIMIT ?"
+    for topic, seq in connection.execute(sql, (end, NEAR + 4 * count)):
+        if not left:
+            return numbers
+        if firsts.get(topic, seq + 1) <= seq < numbers[topic]:
+            numbers[topic] = seq
+            left -= 1
 
+    # They are few among many.
     def after(pos: int) -> dict[int, int]:
         return {kept.id: number_at(connection, kept.id, kept.first, kept.end, pos) for kept in topics}
 
