@@ -8,7 +8,8 @@ log, cursor, holdings, overflow       the kernel: logs, places in them, what wai
 subscription, wakeup, walk, room, start   the asynchronous shell around a cursor
 topic, outlet, history, dedup, topics   a named log; ids that are stored once; all topics of a hub
 handlers, router, crew                decorated functions, where they are declared, and the tasks that call them
-context, middleware, members, grouping   what stands around a handler; consumer groups
+context, middleware, switch           what stands around a handler; which of several takes what
+members, hands, settling, grouping    consumer groups: who claims, who calls, who settles, who looks after them
 ledger                                what a group of this process has taken
 hub, transaction                      all of it on one engine
 engines                               where logs are kept
@@ -38,9 +39,9 @@ from telex.errors import (
     WouldBlock,
     WrongThread,
 )
+from telex.hands import HandlerStatistics
 from telex.holdings import Overflow
 from telex.hub import Hub, HubStatistics
-from telex.members import HandlerStatistics
 from telex.message import Lost, Message, Position
 from telex.names import Pattern
 from telex.router import Router

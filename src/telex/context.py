@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -50,7 +51,8 @@ class Context(Generic[T]):
     """A delivery, for a handler with an argument that is annotated ``telex.Context``.
 
     A handler that settles by itself need not: what it returns, or raises, is of no account then. The first settlement
-    wins; each method returns whether it did. It is of no use after the handler has returned.
+    wins; each method returns whether it did, once the engine has it, and raises `EngineFailed` when it has not. It is
+    of no use after the handler has returned.
     """
 
     __slots__ = ("_delivery", "_settle", "group", "settled")
@@ -82,7 +84,7 @@ class Context(Generic[T]):
         return await self._once("nack", seconds(delay, "delay"), "its handler asked for another try")
 
     async def reject(self, reason: str = "its handler rejected it") -> bool:
-        """It becomes a dead letter, without another try."""
+        """It becomes a dead letter, without another try; its copy is published to the dead-letter topic."""
         return await self._once("reject", 0.0, reason)
 
     async def extend(self, duration: Duration) -> bool:
@@ -98,3 +100,7 @@ class Context(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Context of {self.message.topic!r} {self.message.seq}, group {self.group!r}, attempt {self.attempt}>"
+
+
+current: ContextVar[Context[Any] | None] = ContextVar("current", default=None)
+"""What the handler that runs now works on, if it asks for that."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Collection, Iterable
-from functools import singledispatch
+import random
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from telex.errors import SlowSubscriber
-from telex.handlers import Declaration
-from telex.members import HandlerStatistics, Member
+from telex.errors import BadOption, SlowSubscriber
+from telex.handlers import Declaration, Membership
+from telex.hands import HandlerStatistics
+from telex.members import Member, groups_of
 from telex.message import Lost, Message
 from telex.outlet import FAIR, serving
 from telex.subscription import ReportingSubscription
+from telex.switch import Switch
 
 if TYPE_CHECKING:
     from telex.hub import Hub
@@ -22,59 +24,12 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("telex.handlers")
 
 
-class Switch:
-    """The typed handlers of one pattern: which of them takes content of which class, as `functools.singledispatch`
-    finds it.
-    """
-
-    def __init__(self) -> None:
-        self.unhandled = 0
-        self.workers: list[Worker] = []
-        self._found: dict[type[Any], Collection[Worker]] = {}
-        self._dispatch = singledispatch(_nobody)
-
-    def add(self, worker: Worker) -> None:
-        """Another handler with types."""
-        self.workers.append(worker)
-        for cls in worker.declaration.types:
-            self._dispatch.register(cls, _Takers([*self._takers(cls), worker]))
-        self._found.clear()
-
-    def _takers(self, cls: type[Any]) -> Collection[Worker]:
-        found = self._dispatch.registry.get(cls)
-        return found.workers if isinstance(found, _Takers) else ()
-
-    def takers(self, cls: type[Any]) -> Collection[Worker]:
-        """Those with the most specific type for content of class ``cls``."""
-        found = self._found.get(cls)
-        if found is None:
-            try:
-                best = self._dispatch.dispatch(cls)
-            except RuntimeError as error:  # two abstract classes, and neither is the more specific one
-                best = _nobody
-                logger.error("no handler takes %s: %s; declare one for %s itself", cls.__name__, error, cls.__name__)
-            self._found[cls] = found = best.workers if isinstance(best, _Takers) else ()
-        return found
-
-
-class _Takers:
-    """What a switch registers for a class."""
-
-    def __init__(self, workers: Collection[Worker]) -> None:
-        self.workers = workers
-
-    def __call__(self) -> None:
-        """singledispatch registers callables."""
-
-
-def _nobody(content: object) -> None:
-    """What a switch finds for content that no handler takes."""
-
-
 class Worker:
     """One handler on one pattern: its subscription and its tasks."""
 
-    def __init__(self, declaration: Declaration, pattern: str, hub: Hub, crew: Crew, switch: Switch | None) -> None:
+    def __init__(
+        self, declaration: Declaration, pattern: str, hub: Hub, crew: Crew, switch: Switch[Worker] | None
+    ) -> None:
         self.declaration = declaration
         self.pattern = pattern
         self.handled: int = 0
@@ -148,7 +103,7 @@ class Worker:
                 # A handler whose own messages come back to it never runs dry; nothing is in its hands here.
                 await asyncio.sleep(0)
 
-    def _takes(self, switch: Switch, message: Message[Any]) -> bool:
+    def _takes(self, switch: Switch[Worker], message: Message[Any]) -> bool:
         takers = switch.takers(message.content.__class__)
         if not takers and switch.workers[0] is self:
             switch.unhandled += 1
@@ -199,8 +154,10 @@ class Crew:
         self._hub = hub
         self._workers: list[Worker] = []
         self._members: list[Member] = []
-        self._switches: dict[str, Switch] = {}
+        self._typed: dict[tuple[str, str], Member] = {}  # those with typed handlers, by group and pattern
+        self._switches: dict[str, Switch[Worker]] = {}
         self._started = False
+        self.chance: Callable[[], float] = random.random  # for the jitter of retries
         self.tasks: set[asyncio.Task[None]] = set()
         self.progress: asyncio.Event | None = None  # set by workers after every call while the hub closes
 
@@ -210,15 +167,29 @@ class Crew:
         for declaration in declarations:
             self.add(declaration)
 
+    def check(self, declaration: Declaration, others: Sequence[Declaration]) -> None:
+        """Whether it can be served beside ``others``. Raises `BadOption`."""
+        if declaration.membership is None:
+            return
+        group = declaration.membership.group
+        groups_of(self._hub, group)
+        for other in others:
+            if other.membership is None or other.membership.group != group:
+                continue
+            both = set(declaration.types) & set(other.types) if set(declaration.patterns) & set(other.patterns) else ()
+            for cls in both:
+                what = f"{other.name} takes {cls.__name__} in group {group!r} already"
+                raise BadOption(
+                    "what", cls, f"{what}, and each message goes to one handler; give another type or group"
+                )
+
     def add(self, declaration: Declaration) -> None:
         """Serve one more, if the hub is open; `start` takes up those that were declared before."""
         if not self._started:
             return
         if declaration.membership is not None:
             for pattern in declaration.patterns:
-                member = Member(declaration, declaration.membership, pattern, self._hub, self)
-                self._members.append(member)
-                member.start()
+                self._member(declaration, declaration.membership, pattern).add(declaration, declaration.membership)
             return
         for pattern in declaration.patterns:
             switch = self._switches.setdefault(pattern, Switch()) if declaration.types else None
@@ -227,6 +198,15 @@ class Crew:
             self._workers.append(worker)
             if switch is not None:
                 switch.add(worker)
+
+    def _member(self, declaration: Declaration, membership: Membership, pattern: str) -> Member:
+        member = self._typed.get((membership.group, pattern)) if declaration.types else None
+        if member is None:
+            member = Member(membership, pattern, self._hub, self, typed=bool(declaration.types))
+            self._members.append(member)
+            if declaration.types:
+                self._typed[membership.group, pattern] = member
+        return member
 
     def moved(self) -> None:
         """A worker has done something: while the hub closes, `stop` looks again."""
@@ -263,9 +243,9 @@ class Crew:
     @property
     def unhandled(self) -> int:
         """Messages that no typed handler of their pattern took."""
-        return sum(switch.unhandled for switch in self._switches.values())
+        return sum(switch.unhandled for switch in self._switches.values()) + sum(m.unhandled for m in self._members)
 
     def statistics(self) -> tuple[HandlerStatistics, ...]:
         """Every handler, in the order of declaration."""
         live = [worker.statistics() for worker in self._workers]
-        return (*live, *(member.statistics() for member in self._members))
+        return (*live, *(statistics for member in self._members for statistics in member.statistics()))

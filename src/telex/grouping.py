@@ -28,13 +28,20 @@ class Grouping:
         """All groups, with how far they are behind."""
         return await self._groups.groups()
 
-    async def pause(self, group: str, pattern: str) -> bool:
-        """Let the group claim nothing more, in all processes; what it works on it finishes. Whether there is one."""
-        return await self._groups.pause(group, pattern, True)
+    async def pause(self, group: str, pattern: str | None = None) -> bool:
+        """Let the group claim nothing more, in all processes; what it works on it finishes. Without ``pattern``, on
+        all patterns that it takes from. Whether there is one."""
+        return await self._pause(group, pattern, True)
 
-    async def resume(self, group: str, pattern: str) -> bool:
+    async def resume(self, group: str, pattern: str | None = None) -> bool:
         """Let it go on. Whether there is one."""
-        return await self._groups.pause(group, pattern, False)
+        return await self._pause(group, pattern, False)
+
+    async def _pause(self, group: str, pattern: str | None, paused: bool) -> bool:
+        if pattern is not None:
+            return await self._groups.pause(group, pattern, paused)
+        found = [info.pattern for info in await self._groups.groups() if info.group == group]
+        return any([await self._groups.pause(group, each, paused) for each in found])
 
     async def forget(self, group: str, pattern: str) -> bool:
         """Remove a group with its dead letters; what was kept for it alone is let go. Whether there was one."""

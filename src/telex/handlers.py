@@ -9,17 +9,16 @@ import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from telex.context import Context, Retry
+from telex.context import Context, Retry, current
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption
 from telex.holdings import Options
 from telex.message import Message
-from telex.middleware import Middleware, wrap
+from telex.middleware import Middleware, check_middleware, wrap
 from telex.names import check_pattern, check_topic
 from telex.options import check_options
 from telex.start import Start, check_start
@@ -62,14 +61,18 @@ class Declaration(msgspec.Struct, frozen=True):
         patterns = tuple(check_pattern(f"{prefix}:{pattern}") for pattern in self.patterns)
         return msgspec.structs.replace(self, patterns=patterns)
 
-    def bind(self, hub: Hub, contexts: Mapping[int, Context[Any]] = MappingProxyType({})) -> Invoke:
-        """One call, of a message; its result is awaitable when the function is async. ``contexts`` are those of a
-        group's messages, by identity.
-        """
-        invoke = self._bind(hub, contexts)
+    def within(self, middleware: Sequence[Middleware]) -> Declaration:
+        """The same with ``middleware`` around what it has."""
+        if not middleware:
+            return self
+        return msgspec.structs.replace(self, middleware=(*middleware, *self.middleware), is_async=True)
+
+    def bind(self, hub: Hub) -> Invoke:
+        """One call, of a message; its result is awaitable when the function is async."""
+        invoke = self._bind(hub)
         return wrap(invoke, self.middleware) if self.middleware else invoke
 
-    def _bind(self, hub: Hub, contexts: Mapping[int, Context[Any]]) -> Invoke:
+    def _bind(self, hub: Hub) -> Invoke:
         function, wants = self.function, self.wants
         if wants == ("message",):
             return function
@@ -80,7 +83,7 @@ class Declaration(msgspec.Struct, frozen=True):
 
         def invoke(message: Message[Any]) -> object:
             given: dict[Wanted, object] = {"content": message.content, "message": message, "hub": hub}
-            given["context"] = contexts.get(id(message))
+            given["context"] = current.get()
             return function(*[given[wanted] for wanted in wants])
 
         return invoke
@@ -88,7 +91,7 @@ class Declaration(msgspec.Struct, frozen=True):
 
 def declare(function: object, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> Declaration:
     """A declaration of ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
-    patterns = [item for item in what if isinstance(item, str)]
+    patterns = patterns_given = [item for item in what if isinstance(item, str)]
     classes = [cls for item in what if not isinstance(item, str) for cls in _classes(item)]
     if not what:
         raise BadOption("what", (), "say for what: a pattern such as 'chatroom:*', a type such as OrderPlaced, or both")
@@ -105,14 +108,21 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
     concurrency = options["concurrency"]
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
-    middleware = tuple(options["middleware"])
+    middleware = check_middleware(options["middleware"])
     is_async = _is_async(function) or bool(middleware)
     if concurrency > 1 and not is_async:
         raise BadOption(
             "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
         )
     wants = _wants(function, name)
-    membership = _membership(options, classes, wants, name)
+    membership = _membership(options, wants, name)
+    if membership is not None and len(patterns_given) == 0:
+        raise BadOption(
+            "group",
+            options["group"],
+            "say which pattern it takes from, @hub.on('orders:*', OrderPlaced, group=...): it settles all that comes "
+            "there, and what none of its handlers takes is dead",
+        )
     checked = check_options(
         options["overflow"], options["buffer"], options["buffer_bytes"], options["key"], True, options["block_timeout"]
     )
@@ -125,9 +135,7 @@ _OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earl
 _OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
 
 
-def _membership(
-    options: Mapping[str, Any], classes: Sequence[type[Any]], wants: Sequence[Wanted], name: str
-) -> Membership | None:
+def _membership(options: Mapping[str, Any], wants: Sequence[Wanted], name: str) -> Membership | None:
     """What makes a handler a member of a group, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
     group = options["group"]
     if group is None:
@@ -147,10 +155,6 @@ def _membership(
                 else ("what a group has not handled waits in the log, so it has no buffer that could be full")
             )
             raise BadOption(option, options[option], mend)
-    if classes:
-        raise BadOption(
-            "group", group, "a group takes all messages of its pattern: give each type a topic, or look at it inside"
-        )
     if not isinstance(group, str):
         raise BadOption("group", group, "it is a name, such as 'billing'")
     retry = Retry() if options["retry"] is None else options["retry"]
@@ -158,9 +162,7 @@ def _membership(
         raise BadOption("retry", retry, "it is a telex.Retry, such as telex.Retry(attempts=5, first='1s')")
     lease = seconds(options["lease"], "lease")
     if lease < SHORTEST:
-        raise BadOption(
-            "lease", options["lease"], f"it is at least {SHORTEST} s: who works renews it three times a lease"
-        )
+        raise BadOption("lease", options["lease"], f"it is at least {SHORTEST} s: who works renews it at half of it")
     dead = options["dead_letter"]
     return Membership(
         check_topic(group), retry, lease, None if dead is None else check_topic(dead), check_start(options["start"])

@@ -19,9 +19,10 @@ from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Timeout
 from telex.grouping import Grouping
 from telex.handlers import Declaration
+from telex.hands import HandlerStatistics
 from telex.log import Retention
-from telex.members import HandlerStatistics
 from telex.message import Message
+from telex.middleware import Middleware
 from telex.names import check_pattern, check_topic
 from telex.outlet import NOT_OPEN
 from telex.router import Declaring, Router
@@ -55,7 +56,8 @@ class Hub(Declaring):
     ``url`` names the engine (default: the environment's TELEX_URL, else ``memory://``). ``timeout`` bounds opening,
     all tries together. ``close_timeout`` is how long handlers may take to finish what they have when it closes.
     ``lifespan`` is entered with the hub once it is open, before handlers start, and left after they have stopped.
-    Durations are seconds, text such as ``"5s"``, or timedeltas. Raises `BadOption`.
+    ``middleware`` stands around every handler, outermost first. Durations are seconds, text such as ``"5s"``, or
+    timedeltas. Raises `BadOption`.
 
     Topics, handlers and retention may be declared before it is opened and while it is open.
     """
@@ -67,8 +69,9 @@ class Hub(Declaring):
         timeout: Duration | None = None,
         close_timeout: Duration = 10.0,
         lifespan: Lifespan | None = None,
+        middleware: Sequence[Middleware] = (),
     ) -> None:
-        super().__init__("")
+        super().__init__("", middleware)
         given = os.environ.get("TELEX_URL") or "memory://" if url is None else url
         self.url: str = given if isinstance(given, str) else type(given).__name__
         if not isinstance(given, str) and not hasattr(given, "guarantees"):
@@ -262,6 +265,8 @@ class Hub(Declaring):
         router.connect(self._declared, prefix)
 
     def _declared(self, declaration: Declaration) -> None:
+        declaration = declaration.within(self.middleware)
+        self._crew.check(declaration, self.declarations)
         for cls in declaration.types:
             self._topics.know(cls)
         self.declarations.append(declaration)

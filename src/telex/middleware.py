@@ -30,6 +30,13 @@ Next = Callable[[Message[Any]], Awaitable[object]]
 Middleware = Callable[[Next], Next]
 
 
+def check_middleware(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
+    """Middleware that was given. Raises `BadOption`."""
+    if callable(middleware) or not isinstance(middleware, Sequence) or not all(map(callable, middleware)):
+        raise BadOption("middleware", middleware, "it is a list of functions of the next step, outermost first")
+    return tuple(middleware)
+
+
 def wrap(invoke: Callable[[Message[Any]], Any], middleware: Sequence[Middleware]) -> Next:
     """The whole of it as one step."""
 

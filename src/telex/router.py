@@ -11,7 +11,7 @@ from telex.errors import BadHandler, BadOption
 from telex.handlers import Declaration, declare
 from telex.holdings import Overflow
 from telex.message import Message
-from telex.middleware import Middleware
+from telex.middleware import Middleware, check_middleware
 from telex.names import check_pattern
 from telex.start import Start
 
@@ -21,8 +21,9 @@ F = TypeVar("F", bound=Callable[..., object])
 class Declaring:
     """What a hub and a router share: the decorators, and what they declared."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, middleware: Sequence[Middleware]) -> None:
         self.prefix: str = prefix and check_pattern(prefix)
+        self.middleware: tuple[Middleware, ...] = check_middleware(middleware)
         self.declarations: list[Declaration] = []
 
     def on(
@@ -57,9 +58,12 @@ class Declaring:
         to one of them, leased for ``lease`` and renewed while it works; acknowledged when the function returns, tried
         again as ``retry`` says when it raises, and after the last attempt a dead letter: kept by the engine, and copied
         to the topic ``dead_letter`` (``dead:<group>``). A group that is new begins at ``start``. Messages of one key
-        are worked on one after the other. An argument annotated `Context` settles by hand.
+        are worked on one after the other. An argument annotated `Context` settles by hand. With types, the handlers of
+        a hub with the same group and pattern are one member, and what none of them takes is dead. What comes to the
+        group's own dead-letter topic, should its pattern fit, is not for the group.
 
-        ``middleware`` stands around each call, outermost first; see `telex.middleware`.
+        ``middleware`` stands around each call, outermost first, within that of the router and of the hub; see
+        `telex.middleware`.
 
         On a hub that is open the handler is called from the next message on. Raises `BadHandler`, `BadName`,
         `BadOption` here.
@@ -88,11 +92,11 @@ class Declaring:
 
 class Router(Declaring):
     """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; types alone mean
-    ``orders:>``.
+    ``orders:>``. ``middleware`` stands around every handler, within that of the hub.
     """
 
-    def __init__(self, prefix: str = "") -> None:
-        super().__init__(prefix)
+    def __init__(self, prefix: str = "", *, middleware: Sequence[Middleware] = ()) -> None:
+        super().__init__(prefix, middleware)
         self._connected: list[tuple[Callable[[Declaration], None], str]] = []
 
     def connect(self, declared: Callable[[Declaration], None], prefix: str = "") -> None:
@@ -117,6 +121,7 @@ class Router(Declaring):
         return self is other or any(isinstance(owner, Router) and owner._leads_to(other) for owner in owners)
 
     def _declared(self, declaration: Declaration) -> None:
+        declaration = declaration.within(self.middleware)
         super()._declared(declaration)
         for declared, prefix in self._connected:
             declared(declaration.under(prefix))

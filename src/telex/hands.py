@@ -1,0 +1,267 @@
+"""`Hand`: one handler of a group's member, and the calls of it that run."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from telex.context import Context, current
+from telex.durations import seconds
+from telex.engines.groups import Action, Delivery
+from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexError
+from telex.handlers import Declaration, Membership
+from telex.outlet import FAIR, serving
+
+if TYPE_CHECKING:
+    from telex.crew import Crew
+    from telex.hub import Hub
+    from telex.members import Member
+    from telex.message import Message
+
+logger: logging.Logger = logging.getLogger("telex.handlers")
+SPARE = 10
+"""So many attempts more than `Retry` says a message is given whose attempts were not seen to fail: members that were
+closed or killed had it. Then it is taken for what kills them."""
+
+
+class HandlerStatistics(msgspec.Struct, frozen=True):
+    """A handler on one pattern: calls that returned and that raised, and the accounts of its subscription."""
+
+    name: str
+    pattern: str
+    handled: int
+    failed: int
+    waiting: int
+    """What waits for it; of a handler of a group, what was claimed for it and is not begun."""
+    lost: int
+    group: str | None = None
+    lag: int = 0
+    """Of a group: what is published and it has not settled, when its member last looked."""
+    retried: int = 0
+    """Calls after which the message was to be tried again."""
+    dead: int = 0
+    """Messages that it gave up."""
+    lapsed: int = 0
+    """Calls that were cancelled because their lease was lost."""
+
+
+class Hand:
+    """One handler of a member.
+
+    Invariant: what is in `ready` and `working` is leased to the member, unless its lease has just been lost.
+    """
+
+    def __init__(self, declaration: Declaration, membership: Membership, member: Member, hub: Hub, crew: Crew) -> None:
+        self.declaration = declaration
+        self.membership = membership
+        self.ready: deque[Delivery] = deque()
+        self.working: dict[int, tuple[Delivery, asyncio.Task[Any]]] = {}  # by token
+        self.handled: int = 0
+        self.failed: int = 0
+        self.retried: int = 0
+        self.dead: int = 0
+        self.lapsed: int = 0
+        self._member = member
+        self._hub = hub
+        self._crew = crew
+        self._invoke = declaration.bind(hub)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def dead_letter(self) -> str:
+        """The topic of the copies of its dead letters."""
+        return self.membership.dead_letter or f"dead:{self.membership.group}"
+
+    # -- calling
+
+    def begin(self) -> None:
+        """Work on what is ready, if anything is and a call may begin."""
+        if self.ready and len(self._tasks) < self.declaration.concurrency:
+            task = asyncio.create_task(self._work(), name=f"telex handler {self.declaration.name}")
+            for group in (self._tasks, self._crew.tasks):
+                group.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._crew.tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("handler %s has stopped", self.declaration.name, exc_info=task.exception())
+        elif not self._member.stopping:
+            self.begin()  # it was cancelled, and left something
+
+    async def _work(self) -> None:
+        """Call the handler until nothing is ready. Several of these run, as many as there is work for."""
+        serving.set(self._crew)
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
+        declaration, member, ready, working, invoke = (
+            self.declaration,
+            self._member,
+            self.ready,
+            self.working,
+            self._invoke,
+        )
+        is_async, several, context_wanted = (
+            declaration.is_async,
+            declaration.concurrency > 1,
+            "context" in declaration.wants,
+        )
+        most = self.membership.retry.attempts + SPARE
+        context: Context[Any] | None = None
+        done = 0
+        while ready:
+            delivery = ready.popleft()
+            if several and ready:
+                self.begin()  # which goes on with the next one, should this one wait
+            working[delivery.token] = (delivery, task)
+            if context_wanted:
+                context = Context(delivery, self.membership.group, self._by_hand)
+                current.set(context)
+            try:
+                if delivery.attempt > most:
+                    raise Reject(f"it was claimed {delivery.attempt} times and never settled")
+                result = invoke(delivery.message)
+                if is_async or (result is not None and inspect.isawaitable(result)):
+                    await result
+                self.handled += 1
+                if context is None or not context.settled:
+                    member.settle(delivery, "ack")
+            except asyncio.CancelledError as error:
+                if task.cancelling():
+                    raise  # what it had in hand is given back when the member finishes, or is somebody else's
+                await self._fail(delivery, context, error)  # something that it awaited was cancelled
+            except Exception as error:  # noqa: BLE001  # whatever it raises, the message is tried again
+                await self._fail(delivery, context, error)
+            working.pop(delivery.token, None)
+            member.moved()
+            done += 1
+            if task.cancelling():
+                return
+            if not done % FAIR:
+                await asyncio.sleep(0)
+
+    # -- what becomes of it
+
+    async def _by_hand(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
+        if action == "extend":
+            return await self._member.extend(delivery, delay)
+        if action == "reject":
+            await self._publish_copy(delivery, reason)
+        won = await self._member.ask(delivery, action, delay, reason)
+        if won:
+            self.retried += action == "nack"
+            self.dead += action == "reject"
+        return won
+
+    async def _fail(self, delivery: Delivery, context: Context[Any] | None, error: BaseException) -> None:
+        if isinstance(error, Nack):
+            delay = None if error.delay is None else seconds(error.delay, "delay")
+            await self._again(delivery, context, str(error), delay)
+        elif isinstance(error, Reject):
+            self.failed += 1
+            await self._bury(delivery, context, error.reason)
+        else:
+            self.failed += 1
+            where = (self.declaration.name, delivery.message.id, delivery.message.topic, delivery.attempt)
+            logger.error("handler %s raised for message %s of %s, attempt %d", *where, exc_info=error)
+            await self._again(delivery, context, f"{type(error).__name__}: {error}", None)
+
+    async def _again(self, delivery: Delivery, context: Context[Any] | None, reason: str, delay: float | None) -> None:
+        retry = self.membership.retry
+        if delivery.attempt >= retry.attempts:
+            await self._bury(delivery, context, reason)
+        elif context is None or not context.settled:
+            self.retried += 1
+            wait = retry.delay(delivery.attempt, self._crew.chance()) if delay is None else delay
+            self._member.settle(delivery, "nack", wait, reason)
+
+    async def _bury(self, delivery: Delivery, context: Context[Any] | None, reason: str) -> None:
+        if context is not None and context.settled:
+            return
+        # The copy comes first, so that nothing is dead that nobody heard of.
+        if await self._publish_copy(delivery, reason):
+            self.dead += 1
+            self._member.settle(delivery, "reject", 0.0, reason)
+        else:
+            self.retried += 1
+            retry = self.membership.retry
+            self._member.settle(delivery, "nack", retry.delay(delivery.attempt, self._crew.chance()), reason)
+
+    async def _publish_copy(self, delivery: Delivery, reason: str) -> bool:
+        """Whether all is done that can be done: False when it may be possible later."""
+        message, group = delivery.message, self.membership.group
+        logger.warning(
+            "message %s of %s is a dead letter of group %s after %d attempts: %s",
+            *(message.id, message.topic, group, delivery.attempt, reason),
+        )
+        if _is_copy(message):
+            return True  # or two groups that fail would go on with each other's for ever
+        told = {
+            "telex-group": group,
+            "telex-reason": _line(reason),
+            "telex-attempts": str(delivery.attempt),
+            "telex-topic": message.topic,
+            "telex-seq": str(message.seq),
+            "telex-id": message.id,
+        }
+        headers = {name: value for name, value in message.headers.items() if name.lower() not in told} | told
+        try:
+            topic = self._hub.topic(self.dead_letter)
+            await topic.publish(message.content, id=_copy_id(group, message.id), headers=headers, key=message.key)
+        except (BadName, BadOption, ContentError) as error:
+            logger.error("the dead letter %s of group %s cannot be published: %s", message.id, group, error)
+        except TelexError as error:
+            logger.error("the dead letter %s of group %s was not published: %s", message.id, group, error)
+            return False
+        return True
+
+    def lose(self, delivery: Delivery) -> None:
+        """The lease of ``delivery`` is lost: it is somebody else's now."""
+        found = self.working.pop(delivery.token, None)
+        if found is not None:
+            self.lapsed += 1
+            found[1].cancel()
+        elif delivery in self.ready:
+            self.ready.remove(delivery)
+        else:
+            return
+        where = (self.declaration.name, delivery.message.id, self.membership.group)
+        logger.warning("handler %s lost its lease of message %s of group %s, and lets go of it", *where)
+
+    def statistics(self) -> HandlerStatistics:
+        """The handler at this moment."""
+        return HandlerStatistics(
+            self.declaration.name,
+            self._member.pattern,
+            self.handled,
+            self.failed,
+            len(self.ready),
+            0,
+            self.membership.group,
+            self._member.lag,
+            self.retried,
+            self.dead,
+            self.lapsed,
+        )
+
+
+def _copy_id(group: str, id: str) -> str:
+    """The id of the copy of a dead letter, so that it is stored once."""
+    text = f"{group}:{id}"
+    return text if len(text) <= 255 else sha256(text.encode()).hexdigest()
+
+
+def _is_copy(message: Message[Any]) -> bool:
+    headers = message.headers
+    return message.id == _copy_id(headers.get("telex-group", ""), headers.get("telex-id", ""))
+
+
+def _line(text: str) -> str:
+    """Text that may stand in a header."""
+    return "".join(c if c.isprintable() else " " for c in text)[:500]
