@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from telex.engines import Claimed, Groups, Settlement, engine_for
+from telex.engines import Claimed, Delivery, Groups, Settlement, engine_for
+from telex.engines.groups import Action
 from telex.engines.sqlite import begins, lags, leases, retention
 from telex.errors import BadOption
 from telex.message import Position
@@ -280,6 +281,34 @@ async def test_a_lease_that_has_ended_is_settled_while_nobody_else_has_it(tmp_pa
         again = await claim(rig, "a:1", now=now + 50)
         assert [delivery.message.content for delivery in again.deliveries] == [4]
         assert await groups_of(rig).settle(G, "a:1", done[1:2], now + 120) == [True], "nobody took it since"
+
+
+async def test_a_lease_that_has_ended_goes_on_only_while_its_key_is_free(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (rig,):
+        groups, now = groups_of(rig), time()
+        await rig.join(G, "a:1")
+        await send(rig, "a:1", "oldest", "older", "young", key="k")
+
+        async def settle(delivery: Delivery, action: Action, moment: float) -> bool:
+            return (await groups.settle(G, "a:1", [Settlement(delivery.position, delivery.token, action, 60)], moment))[
+                0
+            ]
+
+        (oldest,) = (await claim(rig, "a:1", now=now)).deliveries
+        assert await settle(oldest, "reject", now)
+        (older,) = (await claim(rig, "a:1", now=now)).deliveries
+        assert await settle(older, "reject", now)
+        (young,) = (await claim(rig, "a:1", now=now)).deliveries
+        assert await groups.revive(G, "a:1", older.position, now)
+        (older,) = (await claim(rig, "a:1", now=now + 40)).deliveries
+        assert older.message.content == "older"
+        assert not await settle(young, "extend", now + 40), "another of its key is worked on"
+        assert await groups.revive(G, "a:1", oldest.position, now + 40)
+        assert await settle(young, "ack", now + 40)
+        assert list((await claim(rig, "a:1", now=now + 40)).deliveries) == []
+        assert await settle(older, "ack", now + 40)
+        (oldest,) = (await claim(rig, "a:1", now=now + 40)).deliveries
+        assert oldest.message.content == "oldest"
 
 
 async def test_a_forgotten_group_gives_nothing(tmp_path: Path) -> None:

@@ -160,6 +160,7 @@ def _fresh(connection: sqlite3.Connection, group: Group, view: View, limit: int)
     found: list[Row] = []
     behind: list[tuple[Any, ...]] = []
     busy: set[str] = set()
+    room: int | None = None
     floor, passed, full, complete = group.floor, 0, False, False
     for page, after in _pages(connection, group, view, floor, limit):
         for row in page:
@@ -168,8 +169,7 @@ def _fresh(connection: sqlite3.Connection, group: Group, view: View, limit: int)
                 found.append(row)
             elif key in busy or _is_held(connection, group, key):
                 busy.add(key)
-                if not behind:
-                    room = _room(connection, group)
+                room = _room(connection, group) if room is None else room
                 if len(behind) >= room:
                     full = True
                     break
