@@ -63,7 +63,8 @@ class Context(Generic[T]):
         self._delivery = delivery
         self._settle = settle
         self.group: str = group
-        self.settled: bool = False
+        self.settled: Action | None = None
+        """How it was settled by hand, if it was."""
 
     @property
     def message(self) -> Message[T]:
@@ -93,9 +94,9 @@ class Context(Generic[T]):
         return await self._settle(self._delivery, "extend", seconds(duration, "duration"), "")
 
     async def _once(self, action: Action, delay: float, reason: str) -> bool:
-        if self.settled:
+        if self.settled is not None:
             return False
-        self.settled = True
+        self.settled = action
         return await self._settle(self._delivery, action, delay, reason)
 
     def __repr__(self) -> str:

@@ -130,7 +130,7 @@ class Hand:
                 if is_async or (result is not None and inspect.isawaitable(result)):
                     await result
                 self.handled += 1
-                if context is None or not context.settled:
+                if context is None or context.settled is None:
                     member.settle(delivery, "ack")
             except asyncio.CancelledError as error:
                 if task.cancelling():
@@ -176,13 +176,13 @@ class Hand:
         retry = self.membership.retry
         if delivery.attempt >= retry.attempts:
             await self._bury(delivery, context, reason)
-        elif context is None or not context.settled:
+        elif context is None or context.settled is None:
             self.retried += 1
             wait = retry.delay(delivery.attempt, self._crew.chance()) if delay is None else delay
             self._member.settle(delivery, "nack", wait, reason)
 
     async def _bury(self, delivery: Delivery, context: Context[Any] | None, reason: str) -> None:
-        if context is not None and context.settled:
+        if context is not None and context.settled is not None:
             return
         # The copy comes first, so that nothing is dead that nobody heard of.
         if await self._publish_copy(delivery, reason):

@@ -17,10 +17,9 @@ import asyncio
 import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from time import monotonic
 from typing import Any
 
-from telex.context import Retry
+from telex.context import Retry, current
 from telex.durations import Duration, seconds
 from telex.errors import BadOption, Nack, Reject, Timeout
 from telex.message import Message
@@ -94,33 +93,53 @@ def timeout(limit: Duration) -> Middleware:
 
 
 def deduplicate(
-    key: Callable[[Message[Any]], Hashable] = lambda message: message.id, *, most: int = 10_000
+    key: Callable[[Message[Any]], Hashable] = lambda message: message.id,
+    *,
+    keep: Duration | None = None,
+    most: int = 10_000,
 ) -> Middleware:
-    """Handle messages with the same ``key`` once, in this process, of the last ``most`` keys. What raised was not
-    handled, and may come again. Raises `BadOption`.
+    """Handle messages with the same ``key`` once, in this process: the last ``most`` keys are known, for ``keep``
+    (None: as long as there is room). What raised or was nacked was not handled, and may come again; what comes while
+    the first is being handled waits for that. Raises `BadOption`.
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise BadOption("most", most, "it is how many keys are remembered, at least 1")
+    kept = float("inf") if keep is None else seconds(keep, "keep")
 
     def middleware(next: Next) -> Next:
-        seen: OrderedDict[Hashable, None] = OrderedDict()
+        known: OrderedDict[Hashable, float] = OrderedDict()  # until when; the first ends first
+        running: dict[Hashable, asyncio.Future[None]] = {}
 
         async def step(message: Message[Any]) -> object:
-            of = key(message)
-            if of in seen:
+            of, loop = key(message), asyncio.get_running_loop()
+            while known.get(of, -1.0) <= loop.time():
+                first = running.get(of)
+                if first is None:
+                    break
+                await asyncio.wait({first})
+            else:
                 return None
-            seen[of] = None
-            if len(seen) > most:
-                seen.popitem(last=False)
+            running[of] = ended = loop.create_future()
             try:
-                return await next(message)
-            except BaseException:
-                seen.pop(of, None)
-                raise
+                result = await next(message)
+            finally:
+                del running[of]
+                ended.set_result(None)
+            context = current.get()
+            if context is None or context.settled in (None, "ack"):
+                known[of] = loop.time() + kept
+                known.move_to_end(of)
+                while known and (len(known) > most or known[_first(known)] <= loop.time()):
+                    known.popitem(last=False)
+            return result
 
         return step
 
     return middleware
+
+
+def _first(known: OrderedDict[Hashable, float]) -> Hashable:
+    return next(iter(known))
 
 
 def rate_limit(calls: float, per: Duration = 1.0, *, burst: int = 1) -> Middleware:
@@ -137,7 +156,7 @@ def rate_limit(calls: float, per: Duration = 1.0, *, burst: int = 1) -> Middlewa
 
         async def step(message: Message[Any]) -> object:
             nonlocal free
-            now = monotonic()
+            now = asyncio.get_running_loop().time()
             free = max(free, now) + each
             wait = free - each * burst - now
             if wait > 0:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from time import time
 
@@ -289,79 +289,6 @@ async def test_middleware_stands_around_in_its_order(url: str) -> None:
     assert seen == ["a in", "b in", "1 1", "b out", "a out", "c in", "live", "c out"]
 
 
-def message(content: object = 1, id: str | None = None) -> telex.Message[object]:
-    return telex.Message.new(content, id=id)
-
-
-def stepping(
-    wrapped: middleware.Middleware, handler: Callable[[telex.Message[object]], Awaitable[object]]
-) -> middleware.Next:
-    return middleware.wrap(handler, [wrapped])
-
-
-async def test_retry_calls_again_here() -> None:
-    calls = 0
-
-    async def handler(message: telex.Message[object]) -> str:
-        nonlocal calls
-        calls += 1
-        if calls < 3:
-            raise ValueError("this time")
-        return "done"
-
-    assert await stepping(middleware.retry(3, first=0), handler)(message()) == "done"
-    calls = -5
-    with pytest.raises(ValueError, match="this time"):
-        await stepping(middleware.retry(2, first=0), handler)(message())
-    assert calls == -3
-
-
-async def test_timeout_cancels_what_takes_longer() -> None:
-    async def handler(message: telex.Message[object]) -> None:
-        await asyncio.Event().wait()
-
-    with pytest.raises(telex.Timeout, match="handling message"):
-        await stepping(middleware.timeout(0.001), handler)(message())
-
-
-async def test_deduplicate_handles_a_key_once() -> None:
-    seen: list[str] = []
-
-    async def handler(message: telex.Message[object]) -> None:
-        seen.append(message.id)
-        if message.content == "bad":
-            raise ValueError("this time")
-
-    step = stepping(middleware.deduplicate(most=2), handler)
-    for id in "aab":
-        await step(message(id=id))
-    assert seen == ["a", "b"]
-    with pytest.raises(ValueError, match="this time"):
-        await step(message("bad", id="c"))
-    await step(message(id="c"))
-    await step(message(id="a"))
-    assert seen == ["a", "b", "c", "c", "a"]
-
-
-async def test_rate_limit_lets_a_burst_through_and_then_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, waits = 100.0, []
-
-    async def sleep(seconds: float) -> None:
-        waits.append(round(seconds, 6))
-
-    async def handler(message: telex.Message[object]) -> None: ...
-
-    monkeypatch.setattr("telex.middleware.monotonic", lambda: now)
-    monkeypatch.setattr("telex.middleware.asyncio.sleep", sleep)
-    step = stepping(middleware.rate_limit(10, burst=2), handler)
-    for _ in range(4):
-        await step(message())
-    assert waits == [0.1, 0.2]
-    now += 10
-    await step(message())
-    assert waits == [0.1, 0.2]
-
-
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -373,6 +300,13 @@ async def test_rate_limit_lets_a_burst_through_and_then_waits(monkeypatch: pytes
         ({"group": "g", "lease": 0}, "at least 0.1 s"),
         ({"group": "g", "retry": 5}, r"telex.Retry\("),
         ({"group": "g", "dead_letter": "x:*"}, "pattern"),
+        ({"group": "g", "overflow": "fail"}, "no buffer"),
+        ({"group": "g", "start": "soon"}, "start"),
+        ({"group": "g", "concurrency": 2}, "not async"),
+        ({"start": "new"}, "goes with group="),
+        ({"dead_letter": "x"}, "goes with group="),
+        ({"group": "g", "middleware": print}, "list of functions"),
+        ({"middleware": [5]}, "list of functions"),
     ],
 )
 def test_mistakes_are_told_where_they_are_made(options: dict[str, object], words: str) -> None:
