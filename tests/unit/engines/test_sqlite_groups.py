@@ -166,10 +166,17 @@ async def test_who_finds_nothing_writes_nothing(tmp_path: Path) -> None:
         before = {pattern: await claim(rig, pattern) for pattern in ("a:1", "a:*")}
         for pattern in before:
             await claim(rig, pattern)  # the last one found something, so this one may write
+        await send(rig, "b:1", "is nobody's")
         commits = ask(tmp_path, "SELECT commits FROM telex_state")
         for pattern in before:
             claimed = await claim(rig, pattern)
             assert (list(claimed.deliveries), claimed.lag) == ([], 2)
+        assert ask(tmp_path, "SELECT commits FROM telex_state") == commits
+        for pattern in before:
+            assert await groups_of(rig).pause(G, pattern, True)
+        commits = ask(tmp_path, "SELECT commits FROM telex_state")
+        for pattern in before:
+            assert await claim(rig, pattern, now=time() + 100) == Claimed([], None, 2)
         assert ask(tmp_path, "SELECT commits FROM telex_state") == commits
 
 
