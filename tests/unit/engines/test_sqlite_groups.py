@@ -205,18 +205,22 @@ async def test_a_key_that_nobody_gets_done_does_not_hold_its_topic(
         assert [content for content in seen if content != "other"] == list(range(10))
 
 
-async def test_a_claim_looks_at_a_bounded_number_of_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("others", "empty"), [(100, 3), (10, 0), (30, 1)])
+async def test_a_claim_looks_at_a_bounded_number_of_messages(
+    tmp_path: Path, others: int, empty: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(leases, "STEP", 10)
     monkeypatch.setattr(leases, "STEPS", 3)
     async with opened(tmp_path) as (rig,):
         await rig.join(G, "a:*")
-        await send(rig, "b:1", *range(100))
+        await send(rig, "b:1", *range(others))
         await send(rig, "a:1", "found")
+        await send(rig, "b:1", *range(40))
         now, claims = time(), 0
         while not (claimed := await claim(rig, "a:*", now=now)).deliveries:
             assert (claimed.next_due, claimed.lag) == (now, 1), "it is to be asked again at once"
             claims += 1
-        assert claims == 3
+        assert claims == empty
         assert claimed.deliveries[0].message.content == "found"
 
 
@@ -329,6 +333,28 @@ async def test_a_forgotten_group_gives_nothing(tmp_path: Path) -> None:
         done = [Settlement(delivery.position, delivery.token, "ack")]
         assert await groups_of(rig).settle(G, "a:1", done, time()) == [False]
         assert ask(tmp_path, "SELECT count(*) FROM telex_claims") == [(0,)]
+
+
+async def test_members_are_told_when_there_may_be_something(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (rig,):
+        groups = groups_of(rig)
+        await rig.join(G, "a:*")
+        await send(rig, "a:1", "x", "y", key="k")
+        actions: tuple[Action, ...] = ("nack", "reject", "ack")
+        for action in actions:
+            (delivery,) = (await claim(rig, "a:*")).deliveries
+            rig.stirs.clear()
+            assert await rig.settle(G, "a:*", delivery, action, time())
+            assert rig.stirs == (["a:*"] if action != "ack" else []), "the last one leaves nothing"
+        rig.stirs.clear()
+        await groups.pause(G, "a:*", True)
+        assert rig.stirs == []
+        await groups.pause(G, "a:*", False)
+        assert rig.stirs == ["a:*"]
+        (letter,) = await groups.dead()
+        rig.stirs.clear()
+        assert await groups.revive(G, "a:*", letter.position, time())
+        assert rig.stirs == ["a:*"]
 
 
 async def test_names_that_mean_something_to_sqlite_are_names(tmp_path: Path) -> None:
