@@ -1,4 +1,4 @@
-"""telex: message-driven and event-driven software, from one process to a cluster, with one API.
+"""telex: message-driven and event-driven software, in one process or in those of one machine, with one API.
 
 A topic is a log; a subscriber is a cursor. The map of the package, from the bottom up:
 

@@ -8,12 +8,19 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from telex.codec import Content
 from telex.durations import Duration, seconds
 from telex.engines.groups import Action, Delivery
 from telex.errors import BadOption
 from telex.message import Message
 
 T = TypeVar("T")
+
+
+def shaped(message: Message[Any], takes: Content[Any]) -> Message[Any]:
+    """The message with content of the type that a handler takes: itself, when it has that. Raises `ContentError`."""
+    content = takes.check(message.content, message.topic)
+    return message if content is message.content else msgspec.structs.replace(message, content=content)
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -55,21 +62,27 @@ class Context(Generic[T]):
     of no use after the handler has returned.
     """
 
-    __slots__ = ("_delivery", "_settle", "group", "settled")
+    __slots__ = ("_delivery", "_settle", "_takes", "group", "settled")
 
     def __init__(
-        self, delivery: Delivery, group: str, settle: Callable[[Delivery, Action, float, str], Awaitable[bool]]
+        self,
+        delivery: Delivery,
+        group: str,
+        settle: Callable[[Delivery, Action, float, str], Awaitable[bool]],
+        takes: Content[T] | None = None,
     ) -> None:
         self._delivery = delivery
         self._settle = settle
+        self._takes = takes
         self.group: str = group
         self.settled: Action | None = None
         """How it was settled by hand, if it was."""
 
     @property
     def message(self) -> Message[T]:
-        """The message."""
-        return self._delivery.message
+        """The message. Raises `ContentError` when its content came from outside and is not what is annotated."""
+        message = self._delivery.message
+        return message if self._takes is None else shaped(message, self._takes)
 
     @property
     def attempt(self) -> int:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from telex.context import Context, Retry, current
+from telex.codec import Content
+from telex.context import Context, Retry, current, shaped
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption
 from telex.holdings import Options
@@ -53,6 +54,8 @@ class Declaration(msgspec.Struct, frozen=True):
     options: Options
     membership: Membership | None = None
     middleware: tuple[Middleware, ...] = ()
+    takes: Content[Any] | None = None
+    """What its content is annotated with: what comes from outside of the process is made that before it is called."""
 
     def under(self, prefix: str) -> Declaration:
         """The same with ``prefix`` and a colon before each pattern. Raises `BadName` when one gets too long."""
@@ -73,6 +76,12 @@ class Declaration(msgspec.Struct, frozen=True):
         return wrap(invoke, self.middleware) if self.middleware else invoke
 
     def _bind(self, hub: Hub) -> Invoke:
+        invoke, takes = self._direct(hub), self.takes
+        if takes is None or hub._engine.store is None:
+            return invoke
+        return lambda message: invoke(shaped(message, takes))
+
+    def _direct(self, hub: Hub) -> Invoke:
         function, wants = self.function, self.wants
         if wants == ("message",):
             return function
@@ -127,7 +136,17 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
         options["overflow"], options["buffer"], options["buffer_bytes"], options["key"], True, options["block_timeout"]
     )
     return Declaration(
-        name, function, wants, is_async, tuple(patterns), tuple(classes), concurrency, checked, membership, middleware
+        name,
+        function,
+        wants,
+        is_async,
+        tuple(patterns),
+        tuple(classes),
+        concurrency,
+        checked,
+        membership,
+        middleware,
+        None if classes else _takes(function),
     )
 
 
@@ -222,6 +241,27 @@ def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
                 "content or, where it is annotated, the telex.Message, and the telex.Hub, each once",
             )
     return tuple(wants)
+
+
+def _takes(function: Callable[..., object]) -> Content[Any] | None:
+    """What the annotations say of the content, if they say a type that plain data can be made."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    hints = _hints(function)
+    for parameter in parameters:
+        hint = hints.get(parameter.name)
+        wanted = "hub" if hint is None else _wanted(hint)
+        if wanted in ("message", "context"):
+            hint = next(iter(typing.get_args(hint)), None)
+        if hint is None or wanted == "hub" or hint is Any or hint is object or isinstance(hint, (str, typing.TypeVar)):
+            continue
+        try:
+            return Content(hint)  # type: ignore[arg-type]  # an annotation may be more than a class, and so may this
+        except BadOption:
+            return None
+    return None
 
 
 def _hints(function: Callable[..., object]) -> Mapping[str, object]:

@@ -93,8 +93,13 @@ class Hand:
         self._crew.tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.error("handler %s has stopped", self.declaration.name, exc_info=task.exception())
-        elif not self._member.stopping:
-            self.begin()  # it was cancelled, and left something
+        if self._member.stopping:
+            return  # what it had in hand is given back when the member finishes
+        for delivery in [delivery for delivery, by in self.working.values() if by is task]:
+            del self.working[delivery.token]  # a handler that cancelled its own task
+            self.retried += 1
+            self._member.settle(delivery, "nack", self._wait(delivery), "its task was cancelled")
+        self.begin()
 
     async def _work(self) -> None:
         """Call the handler until nothing is ready. Several of these run, as many as there is work for."""
@@ -112,6 +117,7 @@ class Hand:
             declaration.concurrency > 1,
             "context" in declaration.wants,
         )
+        shape = declaration.takes if self._hub._engine.store is not None else None
         most = self.membership.retry.attempts + SPARE
         context: Context[Any] | None = None
         done = 0
@@ -121,7 +127,7 @@ class Hand:
                 self.begin()  # which goes on with the next one, should this one wait
             working[delivery.token] = (delivery, task)
             if context_wanted:
-                context = Context(delivery, self.membership.group, self._by_hand)
+                context = Context(delivery, self.membership.group, self._by_hand, shape)
                 current.set(context)
             try:
                 if delivery.attempt > most:
@@ -161,7 +167,12 @@ class Hand:
 
     async def _fail(self, delivery: Delivery, context: Context[Any] | None, error: BaseException) -> None:
         if isinstance(error, Nack):
-            delay = None if error.delay is None else seconds(error.delay, "delay")
+            try:
+                delay = None if error.delay is None else seconds(error.delay, "delay")
+            except BadOption as mistake:
+                self.failed += 1
+                logger.error("handler %s raised a Nack: %s", self.declaration.name, mistake)
+                delay = None
             await self._again(delivery, context, str(error), delay)
         elif isinstance(error, Reject):
             self.failed += 1
@@ -173,13 +184,14 @@ class Hand:
             await self._again(delivery, context, f"{type(error).__name__}: {error}", None)
 
     async def _again(self, delivery: Delivery, context: Context[Any] | None, reason: str, delay: float | None) -> None:
-        retry = self.membership.retry
-        if delivery.attempt >= retry.attempts:
+        if delivery.attempt >= self.membership.retry.attempts:
             await self._bury(delivery, context, reason)
         elif context is None or context.settled is None:
             self.retried += 1
-            wait = retry.delay(delivery.attempt, self._crew.chance()) if delay is None else delay
-            self._member.settle(delivery, "nack", wait, reason)
+            self._member.settle(delivery, "nack", self._wait(delivery) if delay is None else delay, reason)
+
+    def _wait(self, delivery: Delivery) -> float:
+        return self.membership.retry.delay(delivery.attempt, self._crew.chance())
 
     async def _bury(self, delivery: Delivery, context: Context[Any] | None, reason: str) -> None:
         if context is not None and context.settled is not None:
@@ -190,8 +202,7 @@ class Hand:
             self._member.settle(delivery, "reject", 0.0, reason)
         else:
             self.retried += 1
-            retry = self.membership.retry
-            self._member.settle(delivery, "nack", retry.delay(delivery.attempt, self._crew.chance()), reason)
+            self._member.settle(delivery, "nack", self._wait(delivery), reason)
 
     async def _publish_copy(self, delivery: Delivery, reason: str) -> bool:
         """Whether all is done that can be done: False when it may be possible later."""

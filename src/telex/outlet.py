@@ -294,10 +294,12 @@ class Outlet(Generic[T]):
             feed.append(message, message._time)
 
     def _arrive_due(self, message: Message[T]) -> None:
-        """A delayed message of an engine without a store is due."""
+        """What an engine without a store publishes: a delayed message, or one of a transaction, also of a handler while
+        the hub closes.
+        """
         if self._window is None:
             self._window = Window(self._log)
-        if self._state or self._seen(message) is not None:
+        if (self._state and self._served is None) or self._seen(message) is not None:
             return
         force_setattr(message, "_time", time())
         place(message, self._log.end, self._log.uid)

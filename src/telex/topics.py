@@ -133,9 +133,12 @@ class Topics:
 
     def know(self, cls: type[Any]) -> None:
         """A handler takes this type: what comes from outside under its name is made one."""
-        if cls.__name__ in self.types and self.types[cls.__name__].declared is not cls:
-            return  # two types of one name: plain data cannot be told apart
-        self.types[cls.__name__] = Content(cls)
+        known = self.types.get(cls.__name__)
+        if known is None:
+            self.types[cls.__name__] = Content(cls)
+        elif known.declared is not cls:
+            text = "handlers take two types named %s: what comes from outside of this process is made the first of them"
+            logger.warning(text, cls.__name__)
 
     # -- what the engine tells; see `telex.engines.Feed`
 

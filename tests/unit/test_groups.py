@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import time
 
@@ -322,3 +323,85 @@ def test_retry_waits_longer_and_longer() -> None:
     for wrong in ({"attempts": 0}, {"factor": 0.5}, {"jitter": 2}, {"first": "soon"}):
         with pytest.raises(telex.BadOption):
             telex.Retry(**wrong)
+
+
+@dataclass
+class Order:
+    number: int
+
+
+async def test_content_is_what_the_annotation_says_wherever_it_comes_from(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/typed.db"
+    handled: list[object] = []
+    hub = telex.Hub(url)
+
+    @hub.on("orders", group="content")
+    def content(order: Order) -> None:
+        handled.append(order)
+
+    @hub.on("orders", group="message")
+    def whole(message: telex.Message[Order]) -> None:
+        handled.append(message.content)
+
+    @hub.on("orders", group="context")
+    async def by_context(context: telex.Context[Order]) -> None:
+        handled.append(context.message.content)
+
+    @hub.on("orders")
+    def live(order: Order) -> None:
+        handled.append(order)
+
+    async with hub, telex.Hub(url) as elsewhere:
+        await elsewhere.topic("orders").publish({"number": 7})
+        for group in ("content", "message", "context"):
+            await until(lambda: len(handled) == 4)
+            await settled(hub, group)
+    assert handled == [Order(7)] * 4
+
+
+async def test_content_that_does_not_fit_the_annotation_is_dead_with_the_reason(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "telex.handlers")
+    hub = telex.Hub(f"sqlite:///{tmp_path}/typed.db")
+
+    @hub.on("orders", group="billing", retry=telex.Retry(attempts=1))
+    async def bill(context: telex.Context[Order]) -> None:
+        raise AssertionError(f"it is given {context.message.content}")
+
+    async with hub:
+        await hub.topic("orders").publish({"number": "seven"})
+        assert (await settled(hub)).dead == 1
+        (letter,) = await hub.groups.dead()
+    assert "$.number" in letter.reason
+
+
+async def test_a_handler_may_publish_in_a_transaction_while_its_hub_closes(url: str) -> None:
+    hub, begun, told = telex.Hub(url), asyncio.Event(), []
+
+    @hub.on("a")
+    async def first(content: int) -> None:
+        begun.set()
+        await until(lambda: hub.closed)
+        async with hub.transaction() as tx:
+            await tx.publish("b", content)
+
+    @hub.on("b")
+    def second(content: int) -> None:
+        told.append(content)
+
+    async with hub:
+        await hub.topic("a").publish(1)
+        await begun.wait()
+    assert told == [1]
+
+
+async def test_a_transaction_that_outlives_its_hub_is_not_acknowledged() -> None:
+    hub = telex.Hub("memory://")
+    await hub.__aenter__()
+    tx = hub.transaction()
+    await tx.__aenter__()
+    await tx.publish("a", 1)
+    await hub.aclose()
+    with pytest.raises(telex.Closed, match="nothing of it was published"):
+        await tx.__aexit__(None, None, None)

@@ -138,6 +138,43 @@ async def test_something_cancelled_within_a_handler_is_its_own_affair() -> None:
         assert (accounts(hub).handled, accounts(hub).failed) == (1, 1)
 
 
+async def test_a_handler_that_cancels_its_own_task_gets_its_message_again() -> None:
+    hub, attempts = telex.Hub("memory://"), []
+
+    @hub.on("x", group="g", retry=QUICK)
+    async def handle(context: telex.Context[int]) -> None:
+        attempts.append(context.attempt)
+        task = asyncio.current_task()
+        assert task is not None
+        if context.attempt == 1:
+            task.cancel()
+        await asyncio.sleep(0)
+
+    async with hub:
+        for content in range(2):
+            await hub.topic("x").publish(content)
+        await idle()
+        await idle()
+        assert sorted(attempts) == [1, 1, 2, 2]
+        assert (await info(hub)).lag == 0
+
+
+async def test_a_delay_that_is_none_is_that_of_the_retry() -> None:
+    hub, attempts = telex.Hub("memory://"), []
+
+    @hub.on("x", group="g", retry=QUICK)
+    async def handle(context: telex.Context[int]) -> None:
+        attempts.append(context.attempt)
+        if context.attempt == 1:
+            raise telex.Nack(delay="soon")
+
+    async with hub:
+        await hub.topic("x").publish(1)
+        await idle()
+        assert attempts == [1, 2]
+        assert accounts(hub).failed == 1
+
+
 async def test_what_was_never_seen_to_fail_is_given_up_in_the_end() -> None:
     hub, groups = watched()
     calls = 0

@@ -18,7 +18,7 @@ import uuid_utils
 
 from telex.engines import Feed, Groups, Guarantees, Records, Store, Transaction
 from telex.engines.memory_groups import MemoryGroups, MemoryRecords
-from telex.errors import BadOption
+from telex.errors import BadOption, Closed
 from telex.log import Log, Retention
 
 if TYPE_CHECKING:
@@ -106,9 +106,10 @@ class MemoryEngine:
         return MemoryTransaction(self._publish_all)
 
     def _publish_all(self, messages: Sequence[Message[Any]]) -> None:
-        if self._feed is not None:
-            for message in messages:
-                self._feed.publish(message)
+        if self._feed is None:
+            raise Closed("the transaction", "its hub was closed before it was left, and nothing of it was published")
+        for message in messages:
+            self._feed.publish(message)
 
 
 class MemoryTransaction:
