@@ -10,7 +10,7 @@ _CODES = {
     sqlite3.SQLITE_READONLY: "the file cannot be written; give this user the right to write it and its directory",
     sqlite3.SQLITE_BUSY: "another program keeps the file locked; end what holds it (a shell, a backup)",
     sqlite3.SQLITE_LOCKED: "another connection keeps a table locked; end what holds it",
-    sqlite3.SQLITE_CORRUPT: "the file is damaged; run telex.engines.sqlite.upkeep.check, and take a backup's copy",
+    sqlite3.SQLITE_CORRUPT: "the file is damaged; `telex check FILE` says where, and a copy from a backup is whole",
     sqlite3.SQLITE_NOTADB: "the file is no SQLite database; give another name, or move that file away",
     sqlite3.SQLITE_IOERR: "the disk did not do what it was asked; see the system's log",
     sqlite3.SQLITE_PERM: "this user may not use the file; change its rights",

@@ -22,7 +22,7 @@ from telex.engines.sqlite.session import Session
 from telex.engines.sqlite.tail import Tail, look
 from telex.engines.sqlite.watcher import Watcher
 from telex.engines.sqlite.writer import Told, Writer
-from telex.errors import Closed, EngineFailed
+from telex.errors import Closed, ConnectFailed, EngineFailed, TelexError
 
 if TYPE_CHECKING:
     from telex.engines import Feed
@@ -92,6 +92,8 @@ class Runtime:
     def _writer_ended(self, error: BaseException | None) -> None:
         self._ended.set()
         if not self._opened.done():
+            if error is not None and not isinstance(error, TelexError):
+                error = ConnectFailed(self.address.url, problems.explain(error))
             self._opened.set_exception(error or Closed("the engine", "it was closed while it was opened"))
         elif error is not None and not isinstance(self._closed, Closed):
             self.fail(EngineFailed(f"writing {self.address.path}", problems.explain(error)))
