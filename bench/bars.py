@@ -80,6 +80,12 @@ BARS: tuple[Bar, ...] = (
         for case in ("async for", "receive", "batches")
     ),
     Bar("memory", "growth over a million publishes", "telex", "million", None, "at most", MIB, " bytes"),
+    Bar("durable", "publishing, over raw SQLite", "telex", "publish", ("sqlite", "publish"), "at least", 0.6),
+    *(
+        Bar("durable", f"consuming with ack, over {peer}", "telex", "consume", (peer, "consume"), "at least", 5.0)
+        for peer in ("persist_queue", "litequeue", "huey")
+    ),
+    Bar("durable", "reading history, over raw SQLite", "telex", "history", ("sqlite", "history"), "at least", 0.5),
     Bar("import_time", "import telex, over what it stands on", "telex", "import", ("bases", "import"), "at most", 1.5),
     Bar("import_time", "web frameworks imported", "telex", "frameworks", None, "at most", 0, ""),
 )

@@ -11,7 +11,8 @@ from telex import codec
 from telex.errors import ContentError
 from telex.message import Message
 
-COLUMNS = "m.pos, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content, t.name, t.uid"
+OWN = "m.pos, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content"
+COLUMNS = f"{OWN}, t.name, t.uid"
 JOINED = "telex_messages m JOIN telex_topics t ON t.id = m.topic"
 """``SELECT {COLUMNS} FROM {JOINED}`` is what `Runtime.message` reads. Messages of removed topics are not in it."""
 
@@ -68,28 +69,24 @@ def _text(message: Message[Any], text: str) -> str:
 
 
 def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape) -> list[Message[Any]]:
-    """Rows of one topic, of which the first eight columns are those of `COLUMNS`."""
-    parse, new = msgspec.json.decode, Message
-    found: list[Message[Any]] = []
-    add = found.append
-    for _, seq, id, time, type_, key, headers, content, *_ in rows:
-        data = parse(content) if type(content) is str else content
-        add(
-            new(
-                shape(data, name, type_),
-                name,
-                seq,
-                uid if id is None else id,
-                time,
-                None if headers is None else parse(headers),
-                type_,
-                -1,
-                key,
-            )
+    """Rows of ``SELECT {OWN}``, of one topic."""
+    parse = msgspec.json.Decoder().decode
+    return [
+        Message(
+            shape(parse(content) if type(content) is str else content, name, type_),
+            name,
+            seq,
+            uid if id is None else id,
+            time,
+            None if headers is None else parse(headers),
+            type_,
+            -1,
+            key,
         )
-    return found
+        for _, seq, id, time, type_, key, headers, content in rows
+    ]
 
 
 def decode_one(row: tuple[Any, ...], shape: Shape) -> Message[Any]:
     """A row of ``SELECT {COLUMNS} FROM {JOINED}``."""
-    return decode([row], row[8], int(row[9]), shape)[0]
+    return decode([row[:8]], row[8], int(row[9]), shape)[0]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PAGE = 1024
 FEW = 64
 """Of so many topics each is read by itself; of more, the file from its end."""
-_READ = f"""SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq >= ? AND m.seq < ?
+_READ = f"""SELECT {rows.OWN} FROM telex_messages m WHERE m.topic = ? AND m.seq >= ? AND m.seq < ?
     ORDER BY m.seq LIMIT {PAGE}"""
 _LAST = f"SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq >= ? ORDER BY m.seq DESC LIMIT ?"
 _ALL = f"SELECT {rows.COLUMNS}, m.topic FROM {rows.JOINED} ORDER BY m.pos DESC"

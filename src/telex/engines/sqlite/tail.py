@@ -179,7 +179,7 @@ class Tail:
             if name not in wanted:
                 wanted[name] = wants(name)
             if wanted[name]:
-                messages += rows.decode([row], name, head.uid, shape)
+                messages += rows.decode([row[:8]], name, head.uid, shape)
         if messages:
             runtime.feed.take(messages)
 
