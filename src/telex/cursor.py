@@ -8,11 +8,11 @@ the last look met the cursor where it stands.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from telex.holdings import Far, Holdings, Options, through
+from telex.holdings import NOTHING, Far, Holdings, Options, through
 from telex.message import Lost, Message
 from telex.overflow import LONGEST_SEGMENT, NEVER, Block, Policy, policy_for
 
@@ -115,8 +115,53 @@ class Cursor(Holdings):
             self._last = start
             return log.messages[start - log.base]
         self.segment = segment = log.slice(start, end)
+        if self._over:
+            self._rest()
         self.current = through(segment)
-        self._over = 0
+        return READY
+
+    def step(self, mark: object) -> Message[Any] | State:
+        """What comes next for who walks, in one call: a message that came alone, taken; READY, when a walk over the
+        stand-ins in `Log.read` has begun, of which the first is taken; EMPTY, when nothing waits; for all else ASK.
+
+        Called first when the mark was taken, or when the subscriber does not walk.
+        """
+        log = self.log
+        if self._over:
+            if self.current.__length_hint__():
+                self.put_back()  # it was called too early
+            self._rest()
+        end = log.end
+        if end > self.limit:
+            self._policy.sync(self, end)
+        start = self.open
+        if (
+            start != self._next
+            or self._hole is not None
+            or self._told is not None
+            or self._later
+            or self.ended is not None
+            or not self.walks
+            or self.current.__length_hint__()
+        ):
+            return ASK
+        arrived = end - start
+        if not arrived:
+            return EMPTY
+        if arrived == 1:
+            self.open = self._next = end
+            self._taken += 1
+            self._last = start
+            self.segment = ()
+            return log.messages[start - log.base]
+        segment, stand_ins = log.read
+        if stand_ins is None or segment is not log.slice(start, end):
+            return ASK
+        self._last = start - 1
+        self.open = self._next = end
+        self._taken += arrived
+        self.segment = segment
+        self.walk(stand_ins + (mark,))  # noqa: RUF005  # half the time of unpacking
         return READY
 
     def take_run(self, limit: int) -> tuple[Message[Any], ...] | None:
@@ -155,12 +200,12 @@ class Cursor(Holdings):
             raise AssertionError("tell() follows a load() that said HOLE")
         return told
 
-    def walk(self, stand_ins: Iterable[Any]) -> Callable[[], Any]:
-        """Take the first message of a run that is whole in `current`, and let the subscriber take the others by calling
-        what is returned, without looking at the log before every take. Allowed where `walks` is true.
+    def walk(self, stand_ins: Iterable[Any]) -> None:
+        """Take the first message of the run that is `segment`, and let the subscriber take the others from `current`,
+        without looking at the log before every take. Allowed where `walks` is true, before any of it is taken.
 
         ``stand_ins`` take the place of the messages of `segment`, one for one, and one more marks their end: who
-        takes that calls `rest`. Until then the log looks after the cursor: an append that may not fit calls `notice`.
+        takes that calls `step`. Until then the log looks after the cursor: an append that may not fit calls `notice`.
         """
         self.current = current = through(stand_ins)
         self._over = 1
@@ -170,11 +215,11 @@ class Cursor(Holdings):
             log.walkers[self] = None
             if self.limit < log.alarm:
                 log.sound(self.limit)
-        return current.__next__
 
-    def rest(self) -> None:
-        """The mark at the end of a walk was taken: from here on every take looks before it takes."""
+    def _rest(self) -> None:
+        """A walk has come to its mark: from here on every take looks before it takes."""
         self._over = 0
+        self.current = NOTHING  # which lets go of the stand-ins
         self.log.walkers.pop(self, None)
 
     def notice(self) -> None:
@@ -222,8 +267,9 @@ class Cursor(Holdings):
         self.segment = segment
         self._next = start + count
         self._taken += count
+        if self._over:
+            self._rest()
         self.current = through(segment)
-        self._over = 0
         if self._policy.asked:
             log.room_made()
         return count

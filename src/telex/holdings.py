@@ -96,7 +96,7 @@ class Holdings:
         self.open: int = start  # the first number that is neither in `current` nor in `_later`
         self.live: int = 0  # numbers below were there before the cursor, and the buffer does not count them
         self.segment: tuple[Message[Any], ...] = ()
-        self.current: Rest = _NOTHING
+        self.current: Rest = NOTHING
         self._over = 0  # what is in `current` after the messages: 1 during a walk
         self._next = start  # the number after the last of `segment`, or after what was told lost
         self._last = start - 1  # the number after which to read on, as of the last `_advance` or `_drop_current`
@@ -311,5 +311,5 @@ def through(segment: Iterable[Any]) -> Rest:
     return iter(segment)  # type: ignore[return-value]  # typeshed says Iterator; CPython's has all that Rest names
 
 
-_NOTHING = through(())
-next(_NOTHING, None)  # an iterator that has come to its end stays there, whatever is done with it
+NOTHING = through(())
+next(NOTHING, None)  # an iterator that has come to its end stays there, whatever is done with it

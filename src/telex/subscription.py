@@ -137,20 +137,17 @@ class AnySubscription(Generic[T, Item]):
         cursor = self._entered()
         walk = self._walk
         if walk is None:
-            self._walk = walk = Walk(cursor)
-        if walk.ended:
-            walk.use(self._iterate(walk))
-        elif walk.waits:
+            seat, self._seat = self._seat or Seat(asyncio.get_running_loop()), None
+            self._walk = walk = Walk(cursor, seat, self)
+        if not walk.begin():
             raise BadOption(
                 "use of the subscription", self.topic, "another task iterates it; subscribe once more, or use receive()"
             )
         return walk
 
-    async def _iterate(self, walk: Walk[Item]) -> AsyncGenerator[Item, None]:
-        cursor = self._entered()
+    async def _iterate(self, walk: Walk[Item], seat: Seat) -> AsyncGenerator[Item, None]:
+        cursor = self._counted()
         log = cursor.log
-        seat, self._seat = self._seat or Seat(asyncio.get_running_loop()), None
-        walk.began()
         while True:
             item: Any = cursor.take()  # the kernel knows no T
             if item is ASK:

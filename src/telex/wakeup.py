@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextvars import Context
+from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import ref
 
 if TYPE_CHECKING:
     from telex.log import Log
@@ -23,6 +25,9 @@ FEW = 8
 so that publishing costs the same however many wait."""
 
 
+_woken = repeat(None).__next__
+
+
 class Seat:
     """What one task awaits until it is woken: once at a time, as often as it likes.
 
@@ -30,14 +35,18 @@ class Seat:
     `cancel` and `result`). Invariant: a callback is taken from it by exactly one of `wake`, `wake_all` and `cancel`.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_cancelled", "_context", "_loop")
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "get_loop", "result")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._asyncio_future_blocking = False
-        self._loop = loop
         self._callback: Callback | None = None
         self._context: Context | None = None
-        self._cancelled: tuple[object, ...] | None = None
+        # What a task calls at every wait is in slots, so that it can be something that runs no Python. A loop has one
+        # such reference for all who ask.
+        self.get_loop: Callable[[], asyncio.AbstractEventLoop | None] = ref(loop)
+        """The loop of the task that waits."""
+        self.result: Callable[[], object] = _woken
+        """Nothing, or `asyncio.CancelledError`."""
 
     def __await__(self) -> Any:
         # The task is handed the seat, waits, and comes to the iterator's end: as with a generator that yields once.
@@ -49,17 +58,21 @@ class Seat:
         """Whether a task waits."""
         return self._callback is not None
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of the task that waits."""
+        loop = self.get_loop()
+        if loop is None:
+            raise AssertionError("a loop outlives the tasks that wait in it")
+        return loop
+
     def wake(self) -> None:
         """Let the task that waits, if any, take its next step in this turn of the loop."""
         callback, self._callback = self._callback, None
         if callback is not None:
-            self._loop.call_soon(callback, self, context=self._context)
+            self.loop.call_soon(callback, self, context=self._context)
 
     # -- what a task asks of a future
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of the task that waits."""
-        return self._loop
 
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
         """The task says how it is woken."""
@@ -70,15 +83,13 @@ class Seat:
         """The task is cancelled: it is woken to find that out. False when it was woken already."""
         if self._callback is None:
             return False
-        self._cancelled = () if msg is None else (msg,)
+        self.result = partial(self._cancelled, () if msg is None else (msg,))
         self.wake()
         return True
 
-    def result(self) -> None:
-        """Nothing, or `asyncio.CancelledError`."""
-        if self._cancelled is not None:
-            cancelled, self._cancelled = self._cancelled, None
-            raise asyncio.CancelledError(*cancelled)
+    def _cancelled(self, message: tuple[object, ...]) -> NoReturn:
+        self.result = _woken
+        raise asyncio.CancelledError(*message)
 
 
 def wake_all(seats: Iterable[Seat]) -> None:
@@ -116,7 +127,7 @@ class Wakeup:
         # Whoever parks from now on waits for the next append, which finds nobody to wake a second time.
         log.parked = {}
         if len(parked) > FEW:
-            next(iter(parked))._loop.call_soon(wake_all, parked)
+            next(iter(parked)).loop.call_soon(wake_all, parked)
         else:
             for seat in parked:
                 seat.wake()

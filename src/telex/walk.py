@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import suppress
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
+
+from telex.cursor import ASK, EMPTY, READY
 
 if TYPE_CHECKING:
     from telex.cursor import Cursor
@@ -22,73 +24,108 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 
+class Source(Protocol[Item]):
+    """What a walk needs of its subscription."""
+
+    def _iterate(self, walk: Walk[Item], seat: Seat) -> AsyncGenerator[Item, None]:
+        """The generator, which waits in ``seat``."""
+
+
 class Walk(Generic[Item]):
     """The asynchronous iterator of one subscription. Its ``__anext__`` is a slot, and changes with what is iterated:
-    the generator, or the futures of a run and then the generator again.
+    the futures of a run and then the walk itself, which awaits the next run; or a generator, where a run is read alone.
     """
 
-    __slots__ = ("__anext__", "_cursor", "_first", "generator")
+    __slots__ = ("__anext__", "_cursor", "_generator", "_source", "seat")
 
-    def __init__(self, cursor: Cursor) -> None:
+    def __init__(self, cursor: Cursor, seat: Seat, source: Source[Item]) -> None:
         self._cursor = cursor
-        self.__anext__: Callable[[], Any] = _nothing_to_iterate
-        self._first: Any = None
-        self.generator: Any = None
+        self._generator: Any = None
+        self._source = source
+        self.seat: Seat | None = seat  # None while a task awaits the walk itself
+        self.__anext__: Callable[[], Any] = _ended
 
-    def use(self, generator: AsyncGenerator[Item, None]) -> None:
-        """Go on with this generator, which calls `began` when it begins."""
-        # The event loop is not told of it: `close` ends it, and what is left of it then would be closed by the loop
-        # in a task of its own.
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
-        try:
-            self._first = first = generator.__anext__()
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-        self.generator = generator
-        self.__anext__ = repeat(first, 1).__next__
-
-    def began(self) -> None:
-        """The generator runs."""
-        self._first = None
-        self.__anext__ = self.generator.__anext__
+    def begin(self) -> bool:
+        """Go on where the last loop was left; False when a task waits for the next message already."""
+        generator = self._generator
+        if self.seat is None or (generator is not None and generator.ag_running):
+            return False
+        if generator is not None and generator.ag_frame is None:
+            self._generator = None
+            self.__anext__ = _ended
+        if self.__anext__ is _ended or self._cursor.left < 0:
+            # It was ended; or the mark after a run was taken, by a task that was cancelled before it awaited it.
+            self.__anext__ = repeat(self).__next__
+        return True
 
     def close(self) -> None:
-        """End the generator where it stands; where another task waits in it, it ends by itself when that is woken."""
-        if self._first is not None:
-            self._first.close()
-        elif not self.generator.ag_running:
-            # A run that is walked ends here, too; and at a yield, closing the generator awaits nothing.
-            self._cursor.put_back()
+        """End it where it stands; where a task waits, it ends by itself when that is woken."""
+        generator = self._generator
+        if self.seat is None or (generator is not None and generator.ag_running):
+            return
+        # A run that is walked ends here, too; and at a yield, closing the generator awaits nothing.
+        self._cursor.put_back()
+        self.__anext__ = _ended
+        if generator is not None:
             with suppress(StopIteration):
-                self.generator.aclose().send(None)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the generator came to its end: it raised, or was cancelled while it waited."""
-        return self.generator is None or self.generator.ag_frame is None
-
-    @property
-    def waits(self) -> bool:
-        """Whether a task waits in the generator."""
-        return bool(self.generator.ag_running)
+                generator.aclose().send(None)
 
     def __aiter__(self) -> Walk[Item]:
         return self
 
     def through(self, futures: tuple[asyncio.Future[Any], ...]) -> None:
-        """Go through the cursor's run but for its first message, by its futures, and then back to the generator."""
-        self.__anext__ = self._cursor.walk((*futures, self))
+        """Go through the cursor's run but for its first message, by its futures, and then by the walk itself."""
+        self._cursor.walk((*futures, self))
+        self.__anext__ = self._cursor.current.__next__
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        """Awaited after the last future of a run: hand over to the generator."""
-        self._cursor.rest()
-        self.__anext__ = step = self.generator.__anext__
-        return step().__await__()  # type: ignore[no-any-return]
+        """Awaited when a run was gone through, and after a message that came alone: what comes next.
+
+        What `park` does is done here, without a coroutine of its own.
+        """
+        seat, self.seat = self.seat, None
+        if seat is None:
+            raise RuntimeError("another task waits for the next message already")
+        cursor = self._cursor
+        try:
+            found = cursor.step(self)
+            while found is EMPTY:
+                parked = cursor.log.parked
+                parked[seat] = None
+                seat._asyncio_future_blocking = True
+                yield seat
+                found = cursor.step(self)
+        except BaseException:
+            cursor.log.parked.pop(seat, None)
+            self.__anext__ = _ended
+            raise
+        finally:
+            self.seat = seat
+        if found is READY:
+            self.__anext__ = cursor.current.__next__
+            return cursor.segment[0]
+        if found is ASK:
+            return (yield from self._by_generator(seat).__await__())
+        self.__anext__ = repeat(self).__next__  # which gives the walk itself, to be awaited
+        return found
+
+    def _by_generator(self, seat: Seat) -> Awaitable[Item]:
+        generator = self._generator
+        if generator is None:
+            self._generator = generator = self._source._iterate(self, seat)
+        # The event loop is not told of it: `close` ends it, and what is left of it then would be closed by the loop
+        # in a task of its own.
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=None)
+        try:
+            self.__anext__ = step = generator.__anext__
+            return step()  # type: ignore[no-any-return]
+        finally:
+            sys.set_asyncgen_hooks(*hooks)
 
 
-def _nothing_to_iterate() -> object:
-    raise AssertionError("a walk is given its generator before it is iterated")
+async def _ended() -> NoReturn:
+    raise StopAsyncIteration
 
 
 def together(cursor: Cursor, seat: Seat) -> tuple[asyncio.Future[Any], ...] | None:
@@ -103,7 +140,8 @@ def together(cursor: Cursor, seat: Seat) -> tuple[asyncio.Future[Any], ...] | No
     if run is segment:
         if futures is not None:
             return futures
-        futures = tuple([_resolved(seat.get_loop(), message) for message in segment])
+        loop = seat.loop
+        futures = tuple([_resolved(loop, message) for message in segment])
     else:
         futures = None
     log.read = (segment, futures)

@@ -40,9 +40,19 @@ class Loop:
             item = self.step()
             if item is not MARK:
                 return item
-            self.cursor.rest()
             self.step = None
+            return self.after_the_mark()
         return next(self.items)
+
+    def after_the_mark(self) -> Any:
+        cursor = self.cursor
+        item: Any = cursor.step(MARK)
+        if item is State.READY:
+            self.step = cursor.current.__next__
+            return cursor.segment[0]
+        if item is State.ASK:
+            return next(self.items)
+        return NOTHING if item is State.EMPTY else item
 
     def iterate(self) -> Iterator[Any]:
         cursor = self.cursor
@@ -52,8 +62,11 @@ class Loop:
                 item = cursor.load()
             if item is State.READY:
                 segment = cursor.segment
+                if self.walks:
+                    cursor.log.read = (segment, segment)  # messages stand in for themselves
                 if self.walks and cursor.walks and cursor.current.__length_hint__() == len(segment):
-                    self.step = cursor.walk((*segment, MARK))
+                    cursor.walk((*segment, MARK))
+                    self.step = cursor.current.__next__
                     yield segment[0]
                     continue
                 limit = cursor.limit
