@@ -5,7 +5,7 @@ A topic is a log; a subscriber is a cursor. The map of the package, from the bot
 names, durations, errors, codec       what names, lengths of time, mistakes and content look like
 message                               Message, Lost, Position
 log, cursor, holdings, overflow       the kernel: logs, places in them, what waits there, and who falls behind
-subscription, wakeup, walk, room, start   the asynchronous shell around a cursor
+subscription, batches, wakeup, walk, room, start   the asynchronous shell around a cursor
 topic, outlet, history, dedup, topics   a named log; ids that are stored once; all topics of a hub
 handlers, router, crew                decorated functions, where they are declared, and the tasks that call them
 context, middleware, switch           what stands around a handler; which of several takes what

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cas
 
 import msgspec
 
+from telex.batches import Batches
 from telex.cursor import ASK, EMPTY, ENDED, FAR, HOLE, READY, Cursor
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadOption, Closed, SlowSubscriber, Timeout, WouldBlock
@@ -270,7 +271,7 @@ class AnySubscription(Generic[T, Item]):
         """
         _check_limit(limit)
         self._entered()
-        return _Batches(self, limit)
+        return Batches(self, limit)
 
     # -- accounts
 
@@ -406,53 +407,6 @@ class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
     """A subscription that also gives `Lost`, in the place of what was missed."""
 
     __slots__ = ()
-
-
-class _Batches(Generic[Item]):
-    """The iterator of `AnySubscription.batches`; not a generator, so that leaving its loop leaves nothing to be
-    closed.
-    """
-
-    __slots__ = ("_limit", "_seat", "_subscription")
-
-    def __init__(self, subscription: AnySubscription[Any, Item], limit: int) -> None:
-        self._subscription = subscription
-        self._limit = limit
-        self._seat = Seat(asyncio.get_running_loop())
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> tuple[Item, ...]:
-        subscription, seat = self._subscription, self._seat
-        cursor = subscription._counted()
-        log = cursor.log
-        if subscription._closed:
-            subscription._raise_if_failed(cursor)
-            raise StopAsyncIteration
-        while True:
-            run: Any = cursor.take_run(self._limit)  # the kernel knows no Item
-            if run is None:
-                state = cursor.load()
-                if state is ENDED:
-                    subscription._raise_if_failed(cursor)
-                    raise StopAsyncIteration
-                if state is FAR:
-                    await subscription._host.bring(cursor)
-                    continue
-                run = subscription._take_many(cursor, self._limit)
-            if run:
-                return run  # type: ignore[no-any-return]
-            if seat.taken:
-                raise BadOption(
-                    "use of batches of", subscription.topic, "another task iterates them; call batches() once for each"
-                )
-            log.parked[seat] = None
-            try:
-                await seat
-            except BaseException:
-                log.parked.pop(seat, None)
-                raise
 
 
 def _check_limit(limit: object) -> None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -124,13 +125,14 @@ async def look(url: str, notes: str) -> Count:
     return count
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=200)
+def main(doc: str = __doc__, times: int = 200, series: Callable[[Path, int, int], Count] = kill_often) -> None:
+    """Run a series, and say what it has shown."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--times", type=int, default=times)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        count = kill_often(Path(folder), chosen.times, chosen.seed)
+        count = series(Path(folder), chosen.times, chosen.seed)
     print(f"seed {chosen.seed}: {count.kills} kills, {count.acknowledged} messages acknowledged, {count.kept} kept")
     print(f"{count.handled} handled, {count.handled_again} of these calls again")
     for problem in count.problems[:20]:

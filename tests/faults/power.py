@@ -3,20 +3,17 @@
 python -m tests.faults.power --times 20
 """
 
-import argparse
 import asyncio
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
 from telex.engines.sqlite.upkeep import check
-from tests.faults.kills import LONGEST, Count, look, start
+from tests.faults.kills import LONGEST, Count, look, main, start
 
 SOURCE = Path(__file__).with_name("syncs.c")
 
@@ -61,20 +58,5 @@ def only_what_was_synced(folder: Path) -> None:
             shutil.copyfile(synced, file)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--times", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
-    parser.add_argument("--synchronous", default="full")
-    chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        options = f"?synchronous={chosen.synchronous}"
-        count = lose_power(Path(folder), chosen.times, chosen.seed, options)
-    print(f"seed {chosen.seed}: power lost {count.kills} times, {count.acknowledged} acknowledged, {count.kept} kept")
-    for problem in count.problems[:20]:
-        print(problem)
-    sys.exit(1 if count.problems else 0)
-
-
 if __name__ == "__main__":
-    main()
+    main(__doc__, 20, lose_power)

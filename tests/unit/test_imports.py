@@ -17,7 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec"),
     ("holdings", "cursor", "dedup", "ledger", "log", "options", "overflow", "start"),
-    ("room", "wakeup", "walk", "subscription"),
+    ("room", "wakeup", "walk", "batches", "subscription"),
     ("history", "outlet", "topic"),
     ("context", "middleware", "settling"),
     # The hub is made of these; handlers name it where a function asks for it.

@@ -26,6 +26,8 @@ Url = Annotated[
 ]
 Pattern = Annotated[str, typer.Argument(help="Which topics: '*' stands for one token, '>' for all the rest.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The file of an sqlite:/// URL.")]
+Which = Annotated[int | None, typer.Argument(help="Which one; without it, all of the group.")]
+Group = Annotated[str | None, typer.Option("--group", "-g", help="Only those of this group.")]
 Position = Annotated[int, typer.Argument(help="The dead letter, as `telex dead list` numbers it.")]
 
 
@@ -118,7 +120,7 @@ dead: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, hel
 @dead.command("list")
 def dead_list(
     url: Url,
-    group: Annotated[str | None, typer.Option("--group", "-g", help="Only those of this group.")] = None,
+    group: Group = None,
     json: Json = False,
 ) -> None:
     """List dead letters, the oldest first: messages that a group gave up."""
@@ -141,8 +143,8 @@ def dead_show(position: Position, url: Url) -> None:
 @dead.command("retry")
 def dead_retry(
     url: Url,
-    position: Annotated[int | None, typer.Argument(help="Which one; without it, all of the group.")] = None,
-    group: Annotated[str | None, typer.Option("--group", "-g", help="Only those of this group.")] = None,
+    position: Which = None,
+    group: Group = None,
 ) -> None:
     """Deliver dead letters to their group again, as if for the first time."""
     _each(url, position, group, lambda hub, letter: hub.groups.retry(letter), "delivered again")
@@ -151,8 +153,8 @@ def dead_retry(
 @dead.command("drop")
 def dead_drop(
     url: Url,
-    position: Annotated[int | None, typer.Argument(help="Which one; without it, all of the group.")] = None,
-    group: Annotated[str | None, typer.Option("--group", "-g", help="Only those of this group.")] = None,
+    position: Which = None,
+    group: Group = None,
 ) -> None:
     """Forget dead letters."""
     _each(url, position, group, lambda hub, letter: hub.groups.drop(letter), "dropped")
