@@ -1,6 +1,7 @@
 """People in a room, each in a window of their own."""
 
 import re
+from pathlib import Path
 
 from playwright.sync_api import Page, WebSocketRoute, expect
 
@@ -216,6 +217,25 @@ def test_the_server_is_killed_and_started_again(server: ChatServer, people: Peop
         expect(page.locator(".day")).to_have_count(1)
         expect(page.locator("#people .name")).to_have_text(["Ann", "Bob"])
     expect(ann.locator("#pending .message")).to_have_count(0)
+
+
+def test_a_room_that_is_kept_in_a_file_outlives_its_server(people: People, tmp_path: Path) -> None:
+    people.tolerate.append("WebSocket connection to")
+    with ChatServer("--grace", "0.3", "--url", f"sqlite:///{tmp_path}/chat.db") as server:
+        ann = people.enters(server, "Ann")
+        for text in ("one", "two", "three"):
+            say(ann, text)
+        expect(ann.locator("#messages .text")).to_have_text(["one", "two", "three"])
+        expect(ann.locator("#pending .message")).to_have_count(0)
+        server.kill()
+        expect(ann.locator("#state-text")).to_have_text("Offline")
+        say(ann, "said while it was down")
+        server.start()
+        expect(ann.locator("#state-text")).to_have_text("Connected")
+        everything = ["one", "two", "three", "said while it was down"]
+        for page in (ann, people.enters(server, "Bob")):
+            expect(page.locator("#messages .text")).to_have_text(everything)
+            expect(page.locator(".note")).to_have_count(0)
 
 
 def test_too_fast_is_sent_a_little_later_and_in_order(server: ChatServer, people: People) -> None:
