@@ -25,6 +25,11 @@ def to_json(value: object) -> bytes:
     return _encoder.encode(value)
 
 
+def to_canonical(value: object) -> bytes:
+    """As `to_json`, with the keys of dicts sorted and no choice left: equal content has equal bytes."""
+    return _canonical.encode(value)
+
+
 def from_json(data: bytes | str) -> object:
     """Plain objects from JSON. Raises `ValueError` (the sender's fault) when it is not JSON."""
     return msgspec.json.decode(data)
@@ -137,3 +142,4 @@ def _encode_foreign(value: object) -> object:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_foreign)
+_canonical = msgspec.json.Encoder(enc_hook=_encode_foreign, order="sorted")

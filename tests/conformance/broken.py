@@ -532,11 +532,65 @@ class PutsWithoutComparing(PassingEngine):
     caught_by = ("test_put_compares", "test_one_of_many_is_first", "test_two_engines_count_together")
 
     class a_records(Passing):  # noqa: N801
-        async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+        async def put(
+            self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None
+        ) -> int | None:
             number: int | None = None
             while number is None:
                 known = await self.inner.get(bucket, key)
-                number = await self.inner.put(bucket, key, value, known.revision if known else 0)
+                number = await self.inner.put(bucket, key, value, known.revision if known else 0, expires)
+            return number
+
+
+class ExpiresNothing(PassingEngine):
+    """Put: what has expired is deleted in time."""
+
+    caught_by = ("test_a_record_expires",)
+
+    class a_records(Passing):  # noqa: N801
+        async def put(
+            self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None
+        ) -> int | None:
+            number: int | None = await self.inner.put(bucket, key, value, revision)
+            return number
+
+
+class ExpiresTooEarly(PassingEngine):
+    """Put: what has not expired yet stays."""
+
+    caught_by = ("test_a_record_expires",)
+
+    class a_records(Passing):  # noqa: N801
+        async def put(
+            self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None
+        ) -> int | None:
+            expires = None if expires is None else 0.0
+            number: int | None = await self.inner.put(bucket, key, value, revision, expires)
+            return number
+
+
+class PutsBesideTheTransaction(PassingEngine):
+    """`Transaction.put`: the record is set with what else is in the transaction, or not at all."""
+
+    caught_by = ("test_a_transaction_puts_records",)
+
+    class a_transaction(Passing):  # noqa: N801
+        async def __aenter__(self) -> Any:
+            self.late: list[Any] = []
+            await self.inner.__aenter__()
+            return self
+
+        async def __aexit__(self, *error: object) -> None:
+            await self.inner.__aexit__(*error)
+            for put in self.late:
+                await self.engine.inner.records.put(*put)
+
+        async def put(
+            self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None
+        ) -> int | None:
+            number: int | None = await self.inner.put(bucket, key, value, revision, expires)
+            if number is not None:
+                self.late.append((bucket, key, value, revision, expires))
             return number
 
 
@@ -554,9 +608,11 @@ class RepeatsRevisions(PassingEngine):
             record: Record | None = await self.inner.get(bucket, key)
             return record and Record(record.value, record.revision - self.before.get((bucket, key), 0))
 
-        async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+        async def put(
+            self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None
+        ) -> int | None:
             before = self.before.get((bucket, key), 0)
-            number: int | None = await self.inner.put(bucket, key, value, revision and revision + before)
+            number: int | None = await self.inner.put(bucket, key, value, revision and revision + before, expires)
             if number is None:
                 return None
             if not revision:

@@ -40,10 +40,21 @@ class Server:
         self.order: dict[tuple[str, str, int], int] = {}  # of being kept, by topic, epoch and number
         self.rules: dict[str, Retention] = {}
         self.records: dict[tuple[str, str], Record] = {}
+        self.expiring: dict[tuple[str, str], float] = {}
         self.revisions = itertools.count(1)
         self.groups: dict[tuple[str, str], Group] = {}
         self.delayed: list[tuple[float, int, Message[Any]]] = []
         self.count = itertools.count()
+
+    def has(self, bucket: str, key: str, revision: int) -> bool:
+        known = self.records.get((bucket, key))
+        return (known.revision if known else 0) == revision
+
+    def set(self, bucket: str, key: str, record: Record, expires: float | None) -> None:
+        self.records[bucket, key] = record
+        self.expiring.pop((bucket, key), None)
+        if expires is not None:
+            self.expiring[bucket, key] = expires
 
     def log(self, topic: str) -> Log:
         log = self.kept.get(topic)
@@ -170,13 +181,16 @@ class PretendRecords:
     async def get(self, bucket: str, key: str) -> Record | None:
         return self.server.records.get((bucket, key))
 
-    async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         await asyncio.sleep(0)
-        known = self.server.records.get((bucket, key))
-        if (known.revision if known else 0) != revision:
+        for at, when in list(self.server.expiring.items()):
+            if when <= time():
+                del self.server.expiring[at]
+                self.server.records.pop(at, None)
+        if not self.server.has(bucket, key, revision):
             return None
         number = next(self.server.revisions)
-        self.server.records[bucket, key] = Record(value, number)
+        self.server.set(bucket, key, Record(value, number), expires)
         return number
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
@@ -197,6 +211,7 @@ class PretendTransaction:
         self.server = server
         self.engine = engine
         self.messages: list[Message[Any]] = []
+        self.puts: list[tuple[str, str, int, Record, float | None]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -204,8 +219,20 @@ class PretendTransaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.server.keep(self.messages, self.engine)
+        if kind is not None:
+            return
+        if not all(self.server.has(bucket, key, before) for bucket, key, before, _, _ in self.puts):
+            raise EngineFailed("the transaction", "a record was changed meanwhile")
+        self.server.keep(self.messages, self.engine)
+        for bucket, key, _, record, expires in self.puts:
+            self.server.set(bucket, key, record, expires)
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+        if not self.server.has(bucket, key, revision):
+            return None
+        record = Record(value, next(self.server.revisions))
+        self.puts.append((bucket, key, revision, record, expires))
+        return record.revision
 
     async def append(self, message: Message[Any]) -> Message[Any]:
         refuse_what_has_no_form(message)

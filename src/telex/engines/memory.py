@@ -17,8 +17,10 @@ import msgspec
 import uuid_utils
 
 from telex.engines import Feed, Groups, Guarantees, Records, Store, Transaction
-from telex.engines.memory_groups import MemoryGroups, MemoryRecords
-from telex.errors import BadOption, Closed
+from telex.engines.memory_groups import MemoryGroups
+from telex.engines.memory_records import MemoryRecords
+from telex.engines.records import Record
+from telex.errors import BadOption, Closed, EngineFailed
 from telex.log import Log, Retention
 
 if TYPE_CHECKING:
@@ -51,7 +53,8 @@ class MemoryEngine:
     def __init__(self) -> None:
         self.store: Store | None = None
         self.groups: Groups | None = MemoryGroups(self._stirred)
-        self.records: Records | None = MemoryRecords()
+        self._records = MemoryRecords()
+        self.records: Records | None = self._records
         self._feed: Feed | None = None
         self._delayed: list[tuple[float, int, Message[Any]]] = []
         self._count = count()
@@ -103,7 +106,7 @@ class MemoryEngine:
 
     def transaction(self) -> Transaction:
         """A list of messages that are published when it is left."""
-        return MemoryTransaction(self._publish_all)
+        return MemoryTransaction(self._publish_all, self._records)
 
     def _publish_all(self, messages: Sequence[Message[Any]]) -> None:
         if self._feed is None:
@@ -115,8 +118,10 @@ class MemoryEngine:
 class MemoryTransaction:
     """See `telex.engines.Transaction`."""
 
-    def __init__(self, publish: Callable[[Sequence[Message[Any]]], None]) -> None:
+    def __init__(self, publish: Callable[[Sequence[Message[Any]]], None], records: MemoryRecords) -> None:
         self._publish = publish
+        self._records = records
+        self._puts: dict[tuple[str, str], tuple[int, Record, float | None]] = {}  # with the revision before
         self._messages: list[Message[Any]] = []
 
     async def __aenter__(self) -> Self:
@@ -126,8 +131,15 @@ class MemoryTransaction:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         messages, self._messages = self._messages, []
-        if kind is None:
-            self._publish(messages)
+        puts, self._puts = self._puts, {}
+        if kind is not None:
+            return
+        for (bucket, key), (before, _, _) in puts.items():
+            if not self._records.compare(bucket, key, before):
+                raise EngineFailed("the transaction", f"record {key!r} of {bucket!r} was changed meanwhile")
+        self._publish(messages)
+        for (bucket, key), (_, record, expires) in puts.items():
+            self._records.set(bucket, key, record, expires)
 
     async def append(self, message: Message[Any]) -> Message[Any]:
         """Publish it when this is left without an error."""
@@ -135,6 +147,17 @@ class MemoryTransaction:
             msgspec.structs.force_setattr(message, "_uid", str(uuid_utils.uuid7()))
         self._messages.append(message)
         return message
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+        """Set it when this is left without an error."""
+        found = self._puts.get((bucket, key))
+        if found is None and not self._records.compare(bucket, key, revision):
+            return None
+        if found is not None and found[1].revision != revision:
+            return None
+        record = Record(value, self._records.number())
+        self._puts[bucket, key] = (revision if found is None else found[0], record, expires)
+        return record.revision
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """There is no connection."""

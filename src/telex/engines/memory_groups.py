@@ -7,7 +7,6 @@ from time import time
 from typing import TYPE_CHECKING
 
 from telex.engines.groups import Claimed, DeadLetter, GroupInfo, Settlement
-from telex.engines.records import Record
 from telex.ledger import Ledger
 from telex.start import Start, find
 
@@ -87,36 +86,3 @@ class MemoryGroups:
         """Forget a dead letter."""
         ledger = self._ledgers.get((group, pattern))
         return ledger is not None and ledger.drop(position)
-
-
-class MemoryRecords:
-    """See `telex.engines.Records`."""
-
-    def __init__(self) -> None:
-        self._records: dict[tuple[str, str], Record] = {}
-        self._revision = 0
-
-    async def get(self, bucket: str, key: str) -> Record | None:
-        """The record, or None."""
-        return self._records.get((bucket, key))
-
-    async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
-        """Set it if its revision is still ``revision``."""
-        found = self._records.get((bucket, key))
-        if (0 if found is None else found.revision) != revision:
-            return None
-        self._revision += 1
-        self._records[bucket, key] = Record(value, self._revision)
-        return self._revision
-
-    async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete it if its revision is still ``revision``."""
-        found = self._records.get((bucket, key))
-        if found is None or found.revision != revision:
-            return False
-        del self._records[bucket, key]
-        return True
-
-    async def keys(self, bucket: str) -> list[str]:
-        """All keys of a bucket, sorted."""
-        return sorted(key for of, key in self._records if of == bucket)

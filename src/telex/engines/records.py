@@ -23,9 +23,10 @@ class Records(Protocol):
     async def get(self, bucket: str, key: str) -> Record | None:
         """The record, or None."""
 
-    async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """Set it if its revision is still ``revision`` (0: if there is none). The new revision, or None when somebody
-        else was first."""
+        else was first. From ``expires`` (seconds since 1970) on the engine may delete it, and does so in time; a record
+        without it stays. Raises `EngineFailed` when there is no room for a new one."""
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
         """Delete it if its revision is still ``revision``; whether it was."""

@@ -71,6 +71,10 @@ class Transaction(Protocol):
     async def append(self, message: Message[Any]) -> Message[Any]:
         """Keep a message when, and if, this commits. Its number is certain only then."""
 
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+        """`telex.engines.Records.put`, when, and if, this commits. None: the revision is another, and nothing is put.
+        Where others can change the record meanwhile, and do, the commit fails."""
+
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function`` with the engine's own connection (SQLite: a `sqlite3.Connection`), in the thread that it
         belongs to, inside the transaction. Raises what it raises; `BadOption` for engines without a connection."""

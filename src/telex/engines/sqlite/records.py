@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from functools import partial
 from typing import TYPE_CHECKING
 
 from telex.engines.records import Record
+from telex.errors import TelexError
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.runtime import Runtime
 
+SWEPT = 2
+"""How many that have expired go for each that is put and will expire: more than come."""
+Asked = list[tuple[str, str, asyncio.Future[Record | None]]]
+Found = list[tuple[bytes, int] | None]
+
 
 class SQLiteRecords:
-    """See `telex.engines.Records`."""
+    """See `telex.engines.Records`. What is asked for in one turn of the event loop is read together."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._asked: Asked = []
 
     async def get(self, bucket: str, key: str) -> Record | None:
         """The record, or None."""
+        loop = self._runtime.loop
+        if not self._asked:
+            loop.call_soon(self._read)
+        future: asyncio.Future[Record | None] = loop.create_future()
+        self._asked.append((bucket, key, future))
+        return await future
+
+    def _read(self) -> None:
+        asked, self._asked = self._asked, []
         sql = "SELECT value, revision FROM telex_records WHERE bucket = ? AND key = ?"
-        row = await self._runtime.read(lambda connection: connection.execute(sql, (bucket, key)).fetchone())
-        return None if row is None else Record(*row)
 
-    async def put(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
+        def read(connection: sqlite3.Connection) -> Found:
+            execute = connection.execute
+            return [execute(sql, (bucket, key)).fetchone() for bucket, key, _ in asked]
+
+        try:
+            reading = self._runtime.reading(read)
+        except TelexError as error:
+            _fail(asked, error)
+        else:
+            reading.add_done_callback(partial(_answer, asked))
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """Set it if its revision is still ``revision`` (0: if there is none)."""
-
-        def put(connection: sqlite3.Connection, now: float) -> int | None:
-            if _revision(connection, bucket, key) != revision:
-                return None
-            row = connection.execute("UPDATE telex_state SET revision = revision + 1 RETURNING revision").fetchone()
-            connection.execute("INSERT OR REPLACE INTO telex_records VALUES (?, ?, ?, ?)", (bucket, key, value, *row))
-            return int(row[0])
-
-        return await self._runtime.write(put)
+        return await self._runtime.write(
+            lambda connection, now: put(connection, bucket, key, value, revision, expires, now)
+        )
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
         """Delete it if its revision is still ``revision``; whether it was."""
@@ -51,7 +72,43 @@ class SQLiteRecords:
         return sorted(key for (key,) in found)
 
 
-def _revision(connection: sqlite3.Connection, bucket: str, key: str) -> int:
-    sql = "SELECT revision FROM telex_records WHERE bucket = ? AND key = ?"
-    row = connection.execute(sql, (bucket, key)).fetchone()
-    return 0 if row is None else int(row[0])
+def put(
+    connection: sqlite3.Connection,
+    bucket: str,
+    key: str,
+    value: bytes,
+    revision: int,
+    expires: float | None,
+    now: float,
+) -> int | None:
+    """Set a record, inside of a write transaction."""
+    row = connection.execute(
+        "SELECT revision FROM telex_records WHERE bucket = ? AND key = ?", (bucket, key)
+    ).fetchone()
+    if (0 if row is None else row[0]) != revision:
+        return None
+    if expires is not None:
+        sql = "SELECT bucket, key FROM telex_records WHERE expires <= ? LIMIT ?"
+        gone = connection.execute(sql, (now, SWEPT)).fetchall()
+        connection.executemany("DELETE FROM telex_records WHERE bucket = ? AND key = ?", gone)
+    sql = "UPDATE telex_state SET revision = revision + 1 RETURNING revision"
+    (number,) = connection.execute(sql).fetchone()
+    sql = "INSERT OR REPLACE INTO telex_records VALUES (?, ?, ?, ?, ?)"
+    connection.execute(sql, (bucket, key, value, number, expires))
+    return int(number)
+
+
+def _answer(asked: Asked, reading: asyncio.Future[Found]) -> None:
+    error = reading.exception()
+    if error is not None:
+        _fail(asked, error)
+        return
+    for (_, _, future), row in zip(asked, reading.result(), strict=True):
+        if not future.done():
+            future.set_result(None if row is None else Record(*row))
+
+
+def _fail(asked: Asked, error: BaseException) -> None:
+    for _, _, future in asked:
+        if not future.done():
+            future.set_exception(error)

@@ -127,7 +127,12 @@ CREATE TABLE telex_records (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: tuple[str, ...] = (TABLES,)
+EXPIRING = """
+ALTER TABLE telex_records ADD COLUMN expires REAL;      -- from when on it may be deleted
+CREATE INDEX telex_records_expires ON telex_records (expires) WHERE expires IS NOT NULL;
+"""
+
+MIGRATIONS: tuple[str, ...] = (TABLES, EXPIRING)
 """Number n makes version n + 1 of a file of version n. What was released does not change any more."""
 
 VERSION = len(MIGRATIONS)

@@ -10,7 +10,7 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from telex.engines.sqlite import rows
+from telex.engines.sqlite import records, rows
 from telex.engines.sqlite.session import Dropped, Op, Session
 
 if TYPE_CHECKING:
@@ -66,6 +66,12 @@ class SQLiteTransaction:
 
         kept = await self._do(add, users=False)
         return self._runtime.message(kept) if type(kept) is tuple else kept
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+        """Set a record when this commits."""
+        return await self._do(
+            lambda ledger: records.put(ledger.connection, bucket, key, value, revision, expires, time()), users=False
+        )
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function(connection)`` in the thread that writes."""

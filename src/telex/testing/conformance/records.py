@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from time import time
 
-from telex.engines import Records
+from telex.engines import Record, Records
 from telex.testing.conformance.suite import Suite, has_records, promise
 
 B = "once"
+
+
+class Undone(Exception):
+    """What a transaction is left with."""
 
 
 class RecordTests(Suite):
@@ -107,6 +113,55 @@ class RecordTests(Suite):
             assert await records.delete("another", "a", record.revision)
             assert await records.keys("another") == []
             assert len(await records.keys(B)) == 6
+
+    @promise("records")
+    async def test_a_record_expires(self) -> None:
+        """Put: what has expired is deleted in time; what has not yet, or never does, stays."""
+        async with self.rig() as rig:
+            records, now = has_records(rig), time()
+            revision = await records.put(B, "past", b"1", 0, now - 1)
+            assert revision is not None
+            assert await records.put(B, "later", b"1", 0, now + 3600)
+            assert await records.put(B, "never", b"1", 0)
+            for n in range(10):
+                assert await records.put(B, f"other {n}", b"1", 0, now + 3600)
+            assert await records.get(B, "past") is None
+            assert len(await records.keys(B)) == 12
+            again = await records.put(B, "past", b"2", 0)
+            assert again is not None
+            assert again > revision, "it fences, also after it expired"
+            assert await records.put(B, "past", b"3", again, now - 1)
+            kept = await records.get(B, "later")
+            assert kept is not None
+            assert await records.put(B, "later", b"2", kept.revision), "it expires no more"
+            assert await records.put(B, "other 0", b"1", 0) is None
+            assert await records.get(B, "never") is not None
+
+    @promise("records", "transactions")
+    async def test_a_transaction_puts_records(self) -> None:
+        """`Transaction.put`: a record is set with what else is in the transaction, or not at all; it compares."""
+        async with self.rig() as rig:
+            records = has_records(rig)
+            first = await records.put(B, "k", b"1", 0)
+            assert first is not None
+            with suppress(Undone):
+                async with rig.engine.transaction() as tx:
+                    assert await tx.put(B, "k", b"2", first)
+                    assert await tx.put(B, "new", b"2", 0, time() + 3600)
+                    raise Undone
+            assert await records.keys(B) == ["k"]
+            assert await records.get(B, "k") == Record(b"1", first)
+            async with rig.engine.transaction() as tx:
+                assert await tx.put(B, "k", b"2", first + 1) is None
+                second = await tx.put(B, "k", b"2", first)
+                assert await tx.put(B, "new", b"3", 0)
+            assert second is not None
+            assert second > first
+            assert await records.get(B, "k") == Record(b"2", second)
+            assert await records.keys(B) == ["k", "new"]
+            third = await records.put(B, "k", b"4", second)
+            assert third is not None
+            assert third > second
 
     @promise("records", "shared")
     async def test_two_engines_count_together(self) -> None:
