@@ -202,11 +202,15 @@ class Runtime:
 
     async def read(self, function: Callable[[sqlite3.Connection], R]) -> R:
         """Call ``function(connection)`` in the thread that reads, in one read transaction; returns what it returned."""
+        return await self.reading(function)
+
+    def reading(self, function: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        """As `read`. Raises `Closed` here, what the reading raises from the future."""
         if self._closed is not None or self._reader is None:
             raise self._closed or Closed("the engine", "it is not open")
         future: asyncio.Future[R] = self.loop.create_future()
         self._reader.put(function, future)
-        return await future
+        return future
 
     def message(self, row: tuple[Any, ...]) -> Message[Any]:
         """A row of ``SELECT {rows.COLUMNS} FROM {rows.JOINED}`` as a message. In the event loop."""

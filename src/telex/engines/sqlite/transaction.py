@@ -69,9 +69,10 @@ class SQLiteTransaction:
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """Set a record when this commits."""
-        return await self._do(
+        number: int | None = await self._do(
             lambda ledger: records.put(ledger.connection, bucket, key, value, revision, expires, time()), users=False
         )
+        return number
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function(connection)`` in the thread that writes."""
