@@ -147,6 +147,15 @@ class Log:
         if self.parked:
             self.wake()
 
+    def extend(self, messages: Sequence[Message[Any]], now: float) -> None:
+        """Add messages that are there at the same moment."""
+        self.messages += messages
+        self.end = end = self.end + len(messages)
+        if end >= self.trim_at:
+            self.trim(now)
+        if self.parked:
+            self.wake()
+
     def keep(self, now: float | None = None) -> int:
         """The oldest number that is kept at ``now`` (seconds since 1970), or `end` when nothing is. Never goes back.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from datetime import datetime
@@ -44,6 +44,7 @@ class Outlet(Generic[T]):
         "_content",
         "_engine",
         "_feeds",
+        "_kept",
         "_log",
         "_loop",
         "_mine",
@@ -75,6 +76,7 @@ class Outlet(Generic[T]):
         )
         self._state: str = NOT_OPEN
         self._served: object = None  # while the hub closes: what `serving` is for its handlers, who may still use it
+        self._kept = False  # whether publishing is nothing but asking the store
         self._plain = False  # whether publishing is nothing but an append: the fast path
         self._turnstile: Turnstile | None = None
         self._window: Window | None = None
@@ -107,11 +109,15 @@ class Outlet(Generic[T]):
         Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`, `EngineFailed`.
         """
         limit = None if timeout is None else seconds(timeout, "timeout")
-        if self._store is not None or delay is not None or at is not None:
-            if self._store is not None and delay is None and at is None and limit is None and not self._gated():
-                message = self._make(content, id, headers, key)
-                force_setattr(message, "seq", 0)
-                return (await self._store.append((message,)))[0]
+        store = self._store
+        if store is not None or delay is not None or at is not None:
+            if store is not None and delay is None and at is None and limit is None and not self._gated():
+                if self._kept and id is None and headers is None and key is None and get_ident() == self._thread:
+                    message = Message(content, self.id, 0, self._log.uid, time())  # what `_make` does, without calls
+                else:
+                    message = self._make(content, id, headers, key)
+                    force_setattr(message, "seq", 0)
+                return (await store.append((message,)))[0]
             return await self._publish_by_engine(content, id, headers, key, due(delay, at, time()), limit)
         if not self._log.end % FAIR:
             # Before anything is done, so that who is cancelled here has published nothing.
@@ -293,6 +299,14 @@ class Outlet(Generic[T]):
         for feed in self._feeds:
             feed.append(message, message._time)
 
+    def _arrive_together(self, messages: Sequence[Message[T]]) -> bool:
+        """`_arrive` for messages that follow on, when nobody can be full: False, and nothing was done, if one can."""
+        log = self._log
+        if log.gates or self._feeds:
+            return False
+        log.extend(messages, messages[-1]._time)
+        return True
+
     def _arrive_due(self, message: Message[T]) -> None:
         """What an engine without a store publishes: a delayed message, or one of a transaction, also of a handler while
         the hub closes.
@@ -306,15 +320,15 @@ class Outlet(Generic[T]):
         self._arrive(message)
 
     def _gated(self) -> bool:
-        return bool(self._log.gates) or any(feed.gates for feed in self._feeds)
+        return bool(self._log.gates) or (bool(self._feeds) and any(feed.gates for feed in self._feeds))
 
     def _counts_bytes(self) -> bool:
         return any(c.options.buffer_bytes is not None for log in (self._log, *self._feeds) for c in log.gates)
 
     def _refresh(self) -> None:
-        self._plain = not (
-            self._state or self._feeds or self._content is not None or self._store is not None or is_pattern(self.id)
-        )
+        free = not (self._state or self._content is not None or is_pattern(self.id))
+        self._plain = free and not self._feeds and self._store is None
+        self._kept = free and self._store is not None
 
     def _closed(self) -> Closed:
         return Closed(f"topic {self.id!r}", self._state)

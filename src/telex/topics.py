@@ -163,6 +163,16 @@ class Topics:
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """Append what the engine keeps now to the local logs."""
+        first = messages[0]
+        topic = self._topics.get(first.topic)
+        if (
+            topic is not None
+            and first.seq == topic._log.end
+            and all(message.topic == first.topic for message in messages)
+            and messages[-1].seq - first.seq == len(messages) - 1
+            and topic._arrive_together(messages)
+        ):
+            return
         for message in messages:
             topic = self._topics.get(message.topic)
             if topic is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ R = TypeVar("R")
 class Store(Protocol):
     """Logs that are kept outside of the process. Numbers are those of `Message.seq`, counted from 1 in each topic."""
 
-    async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+    def append(self, messages: Sequence[Message[Any]]) -> Awaitable[Sequence[Message[Any]]]:
         """Keep messages, all or none, in this order. Each gets its number by `telex.message.place`.
 
         Returns when they are acknowledged, which is when they are kept as `Guarantees.durable` says, and after the feed

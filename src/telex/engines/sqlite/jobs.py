@@ -5,53 +5,123 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import Any, Protocol
 
 from telex.engines.sqlite.ledger import Entry, Ledger
 from telex.engines.sqlite.rows import Form
 from telex.message import Message
 
+Read = Callable[[tuple[Any, ...]], Message[Any]]
+
 
 class Waiter(Protocol):
-    """Who waits for a transaction. Made in the event loop, and settled there."""
+    """Who waits for a transaction. Made in the event loop, and told there, once."""
 
-    future: asyncio.Future[Any]
-    result: Any
-    error: BaseException | None
+    def settle(self, read: Read) -> None:
+        """It was committed. ``read`` makes messages of rows."""
+
+    def refuse(self, error: Callable[[], BaseException]) -> None:
+        """It was rolled back. ``error`` makes an error for each who waits."""
 
 
 class Job(Waiter, Protocol):
     """Something to do inside of a write transaction, in the thread that writes, and who waits for it."""
 
+    def is_wanted(self) -> bool:
+        """Asked in the thread that writes, before anything is done: whether somebody still waits."""
+
     def perform(self, ledger: Ledger, now: float) -> None:
         """Do it. What it raises makes the whole transaction fail."""
 
 
-class Append:
-    """Messages to keep."""
+class Asked:
+    """One who waits for one thing."""
 
-    __slots__ = ("error", "forms", "future", "messages", "result")
+    __slots__ = ("error", "future", "result")
 
-    def __init__(self, messages: Sequence[Message[Any]], forms: Sequence[Form], future: asyncio.Future[Any]) -> None:
-        self.messages: Sequence[Message[Any]] = messages
-        self.forms: Sequence[Form] = forms
+    def __init__(self, future: asyncio.Future[Any]) -> None:
         self.future: asyncio.Future[Any] = future
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def is_wanted(self) -> bool:
+        """Until its future is cancelled."""
+        return not self.future.cancelled()
+
+    def settle(self, read: Read) -> None:
+        """The future has the result, or what went wrong with this alone."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+    def refuse(self, error: Callable[[], BaseException]) -> None:
+        """The future has the error."""
+        if not self.future.done():
+            self.future.set_exception(error())
+
+
+class Append:
+    """Messages to keep, of all who publish in one turn of the event loop: one job for all costs less than one each.
+
+    Invariant: ``messages`` are those of ``waiters``, one after the other, and ``forms`` are theirs.
+    """
+
+    __slots__ = ("forms", "messages", "result", "waiters")
+
+    def __init__(self) -> None:
+        self.messages: list[Message[Any]] = []
+        self.forms: list[Form] = []
+        self.waiters: list[tuple[asyncio.Future[Any], Sequence[Message[Any]]]] = []
+        self.result: Sequence[Entry] = ()
+
+    def is_wanted(self) -> bool:
+        """Messages whose publisher was cancelled are left out."""
+        waiters = self.waiters
+        if any(future.cancelled() for future, _ in waiters):
+            forms = iter(self.forms)
+            kept = [(waiter, list(islice(forms, len(waiter[1])))) for waiter in waiters]
+            kept = [(waiter, its) for waiter, its in kept if not waiter[0].cancelled()]
+            self.waiters = [waiter for waiter, _ in kept]
+            self.messages = [message for (_, messages), _ in kept for message in messages]
+            self.forms = [form for _, its in kept for form in its]
+        return bool(self.waiters)
 
     def perform(self, ledger: Ledger, now: float) -> None:
         """Give them their places."""
         self.result = ledger.add(self.messages, self.forms, now)
 
+    def settle(self, read: Read) -> None:
+        """Each publisher has its own messages, and in the place of one whose id was known the one that is kept."""
+        if self.result is self.messages:
+            for future, messages in self.waiters:
+                if not future.done():
+                    future.set_result(messages)
+            return
+        entries = iter(self.result)
+        for future, messages in self.waiters:
+            its = [read(e) if type(e) is tuple else e for e in islice(entries, len(messages))]
+            if not future.done():
+                future.set_result(its)
 
-class Call:
+    def refuse(self, error: Callable[[], BaseException]) -> None:
+        """Each has its error."""
+        for future, _ in self.waiters:
+            if not future.done():
+                future.set_exception(error())
+
+
+class Call(Asked):
     """A function of the engine's own, which is trusted to leave nothing half done.
 
     ``after`` is called in the event loop with its result, before anything that is committed later is told there. One
     that is ``alone`` has a transaction of its own.
     """
 
-    __slots__ = ("after", "alone", "error", "function", "future", "result")
+    __slots__ = ("after", "alone", "function")
 
     def __init__(
         self,
@@ -61,29 +131,31 @@ class Call:
         *,
         alone: bool = False,
     ) -> None:
+        super().__init__(future)
         self.function: Callable[[Ledger, float], Any] = function
         self.after: Callable[[Any], None] | None = after
         self.alone: bool = alone
-        self.future: asyncio.Future[Any] = future
-        self.result: Any = None
-        self.error: BaseException | None = None
 
     def perform(self, ledger: Ledger, now: float) -> None:
         """Call it, with all that was added before in the tables."""
         ledger.flush()
         self.result = self.function(ledger, now)
 
+    def settle(self, read: Read) -> None:
+        """First what is to be known, then who waits."""
+        if self.after is not None:
+            self.after(self.result)
+        super().settle(read)
 
-class Guarded:
+
+class Guarded(Asked):
     """A function whose failure undoes what it did, and nothing else."""
 
-    __slots__ = ("error", "function", "future", "result")
+    __slots__ = ("function",)
 
     def __init__(self, function: Callable[[sqlite3.Connection, float], Any], future: asyncio.Future[Any]) -> None:
+        super().__init__(future)
         self.function: Callable[[sqlite3.Connection, float], Any] = function
-        self.future: asyncio.Future[Any] = future
-        self.result: Any = None
-        self.error: BaseException | None = None
 
     def perform(self, ledger: Ledger, now: float) -> None:
         """Call it between two marks."""

@@ -116,29 +116,32 @@ class Ledger:
 
     def add(self, messages: Sequence[Message[Any]], forms: Sequence[rows.Form], now: float) -> Sequence[Entry]:
         """Give messages their places. Returns them, and in the place of one whose id is known the one that is kept."""
-        touched, entries, add = self.touched, self.entries, self._rows.append
-        pos, known = self.pos, None
-        for index, message in enumerate(messages):
-            account = touched.get(message.topic) or self.account(message.topic)
-            seq, given, time = account.end, None, message._time
-            if isinstance(message._uid, str):
-                given = message._uid
+        known: dict[int, Entry] = {}
+        pos, topic, add = self.pos, "", self._rows.append
+        for message, (type_, key, headers, content, size) in zip(messages, forms, strict=True):
+            if message.topic != topic:
+                topic = message.topic
+                account = self.touched.get(topic) or self.account(topic)
+            seq = account.end
+            given = message._uid if isinstance(message._uid, str) else None
+            if given is not None:
                 kept = self._find(account, message, given, now)
                 if kept is not None:
-                    known = list(messages) if known is None else known
-                    known[index] = kept  # type: ignore[assignment]  # a list of Entry, once one is known
+                    known[len(known) + pos - self.pos] = kept
                     continue
-                self._ids.append((account.id, given, seq, time))
+                self._ids.append((account.id, given, seq, message._time))
                 self._fresh[account.id, given] = message
-            type_, key, headers, content, size = forms[index]
             place(message, seq, account.uid)
             account.end = seq + 1
-            account.total += size
-            add((pos, account.id, seq, given, time, type_, key, headers, content, account.total))
-            entries.append(message)
+            account.total = total = account.total + size
+            add((pos, account.id, seq, given, message._time, type_, key, headers, content, total))
             pos += 1
         self.pos = pos
-        return messages if known is None else known
+        if not known:
+            self.entries += messages
+            return messages
+        self.entries += [message for index, message in enumerate(messages) if index not in known]
+        return [known.get(index, message) for index, message in enumerate(messages)]
 
     def move(self, topic: str, id: str, time: float, form: rows.Form) -> None:
         """Keep a message whose content was stored before, unless its id is known."""

@@ -23,6 +23,7 @@ Form = tuple[str, str | None, str | None, str | bytes, int]
 Shape = Callable[[object, str, str | None], object]
 """`telex.engines.Feed.content`."""
 
+_BYTES = (bytes, bytearray, memoryview)
 LARGEST = 999_000_000
 """SQLite takes a thousand million bytes a row."""
 
@@ -31,7 +32,7 @@ def encode(message: Message[Any]) -> Form:
     """The parts of a row that cost work. Raises `ContentError`, the publisher's fault."""
     content, type_, key = message.content, message._type, message._key
     stored: str | bytes
-    if isinstance(content, (bytes, bytearray, memoryview)):
+    if isinstance(content, _BYTES):
         stored = bytes(content)
         size = len(stored)
     else:
@@ -51,7 +52,7 @@ def encode(message: Message[Any]) -> Form:
         raise ContentError(message.topic, f"it has {size} bytes, and a file takes {LARGEST}; publish where it is kept")
     headers = message._headers
     return (
-        _text(message, type(content).__name__ if type_ is None else type_),
+        type(content).__name__ if type_ is None else _text(message, type_),
         None if key is None else _text(message, key),
         None if headers is None else codec.to_json(headers).decode(),
         stored,

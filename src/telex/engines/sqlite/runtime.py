@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 TURN = 0.0005
 """Seconds between two looks whether a thread that said it ends has ended."""
+TOGETHER = 256
+"""Messages of several publishers in one job, before another one is begun."""
 
 
 class Head(msgspec.Struct):
@@ -63,6 +65,7 @@ class Runtime:
         self._reader: Reader | None = None
         self._watcher: Watcher | None = None
         self._pending: list[Job | Session] = []
+        self._joined: Append | None = None  # the last of what is pending, if it is messages
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened: asyncio.Future[None]
         self._ended: asyncio.Event = asyncio.Event()
@@ -153,27 +156,38 @@ class Runtime:
 
     # -- asking the threads
 
-    def put(self, job: Job | Session) -> None:
+    def put(self, job: Call | Guarded | Session) -> None:
         """Have it done in the next transaction, with all else that is put in this turn of the loop."""
         if self._closed is not None:
             job.future.cancel()
             raise self._closed
+        self._joined = None
+        self._add(job)
+
+    def _add(self, job: Job | Session) -> None:
         if not self._pending:
             self.loop.call_soon(self._flush)
         self._pending.append(job)
 
     def _flush(self) -> None:
         if self._pending and self._writer is not None:
-            pending, self._pending = self._pending, []
+            pending, self._pending, self._joined = self._pending, [], None
             self._writer.put(pending)
 
-    async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
-        """Keep messages. Raises `ContentError`, `EngineFailed`, `Closed`."""
-        forms = [rows.encode(message) for message in messages]
-        job = Append(messages, forms, self.loop.create_future())
-        self.put(job)
-        result: Sequence[Message[Any]] = await job.future
-        return result
+    def append(self, messages: Sequence[Message[Any]]) -> asyncio.Future[Sequence[Message[Any]]]:
+        """Keep messages. Raises `ContentError` and `Closed` here, `EngineFailed` from the future."""
+        forms = list(map(rows.encode, messages))  # first: of messages that cannot be kept all, none is
+        if self._closed is not None:
+            raise self._closed
+        job = self._joined
+        if job is None or len(job.messages) >= TOGETHER:
+            job = self._joined = Append()
+            self._add(job)
+        future: asyncio.Future[Sequence[Message[Any]]] = self.loop.create_future()
+        job.messages += messages
+        job.forms += forms
+        job.waiters.append((future, messages))
+        return future
 
     async def call(
         self,

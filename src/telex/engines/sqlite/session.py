@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from telex.engines.sqlite import problems
+from telex.engines.sqlite.jobs import Asked
 from telex.engines.sqlite.ledger import Ledger
 from telex.errors import BadOption, EngineFailed, TelexError, Timeout
 
@@ -51,18 +52,16 @@ class Op:
         self.commit: bool = commit
 
 
-class Session:
+class Session(Asked):
     """Made in the event loop; `serve` runs in the thread that writes, between the start of a transaction and its end.
 
     ``entered`` is done when the transaction has begun, ``future`` when it is over.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, post: Post, seconds: float) -> None:
+        super().__init__(loop.create_future())
         self.entered: asyncio.Future[None] = loop.create_future()
-        self.future: asyncio.Future[Any] = loop.create_future()
         self.future.add_done_callback(self._over)
-        self.result: Any = None
-        self.error: BaseException | None = None
         self.cause: BaseException = Dropped()  # why it was rolled back
         self.seconds: float = seconds
         self._post = post

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -57,7 +57,7 @@ class SQLiteStore:
         self._runtime = runtime
         self._rules = Rules()  # of the thread that reads
 
-    def append(self, messages: Sequence[Message[Any]]) -> Coroutine[Any, Any, Sequence[Message[Any]]]:
+    def append(self, messages: Sequence[Message[Any]]) -> Awaitable[Sequence[Message[Any]]]:
         """Keep messages, with all that others append at the same time, in one transaction."""
         return self._runtime.append(messages)
 

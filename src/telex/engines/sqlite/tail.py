@@ -9,12 +9,13 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from telex.engines.sqlite import rows
-from telex.engines.sqlite.jobs import Append, Batch, Call, Waiter
+from telex.engines.sqlite.jobs import Batch, Waiter
 from telex.engines.sqlite.session import told
 from telex.errors import Closed, TelexError
 
@@ -207,21 +208,11 @@ class Tail:
 
     def _settle(self, batch: Batch) -> None:
         for job in batch.jobs:
-            if isinstance(job, Call) and job.after is not None:
-                job.after(job.result)
-            if job.future.done():
-                continue
-            if job.error is not None:
-                job.future.set_exception(job.error)
-            elif isinstance(job, Append) and job.result is not job.messages:
-                job.future.set_result([e if type(e) is not tuple else self._runtime.message(e) for e in job.result])
-            else:
-                job.future.set_result(job.result)
+            job.settle(self._runtime.message)
 
     def _refuse(self, jobs: Iterable[Waiter], error: BaseException) -> None:
         for job in jobs:
-            if not job.future.done():
-                job.future.set_exception(told(error, f"writing {self._runtime.address.path}"))
+            job.refuse(partial(told, error, f"writing {self._runtime.address.path}"))
 
 
 def look(connection: sqlite3.Connection, first: int, limit: int, versions: tuple[int, int, int], full: bool) -> Seen:

@@ -122,7 +122,7 @@ class Writer:
             if isinstance(job, Session) or (alone and jobs):
                 break
             self._waiting.popleft()
-            if not job.future.cancelled():
+            if job.is_wanted():
                 jobs.append(job)
             if alone:
                 break
