@@ -7,10 +7,12 @@ message                               Message, Lost, Position
 log, cursor, holdings, overflow       the kernel: logs, places in them, what waits there, and who falls behind
 subscription, batches, wakeup, walk, room, start   the asynchronous shell around a cursor
 topic, outlet, history, dedup, topics   a named log; ids that are stored once; all topics of a hub
-handlers, router, crew                decorated functions, where they are declared, and the tasks that call them
+handlers, router, crew, functions     decorated functions, where they are declared, and the tasks that call them
 context, middleware, switch           what stands around a handler; which of several takes what
 members, hands, settling, grouping    consumer groups: who claims, who calls, who settles, who looks after them
 ledger                                what a group of this process has taken
+commands                              what is asked of somebody: sent, carried out, followed
+once                                  commands that run once: the machine, and where its records are
 hub, transaction                      all of it on one engine
 engines                               where logs are kept
 blocking                              the same for programs that are not async
@@ -19,6 +21,11 @@ gateway, chat, cli                    the network's edge, the chat room, the pro
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
+from telex.commands.command import CommandContext
+from telex.commands.desk import CommandStatistics, Duplicate
+from telex.commands.follower import Follower
+from telex.commands.outcome import Outcome, Progress
+from telex.commands.ticket import Ticket
 from telex.context import Context, Retry
 from telex.durations import Duration
 from telex.engines.groups import DeadLetter, GroupInfo
@@ -28,10 +35,15 @@ from telex.errors import (
     BadOption,
     BufferFull,
     Closed,
+    CommandError,
+    CommandFailed,
     ConnectFailed,
     ContentError,
     EngineFailed,
+    InProgress,
+    KeyConflict,
     Nack,
+    NoHandler,
     Reject,
     SlowSubscriber,
     TelexError,
@@ -44,6 +56,7 @@ from telex.holdings import Overflow
 from telex.hub import Hub, HubStatistics
 from telex.message import Lost, Message, Position
 from telex.names import Pattern
+from telex.once.machine import Failure
 from telex.router import Router
 from telex.start import Start
 from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
@@ -61,22 +74,34 @@ __all__ = [
     "BadOption",
     "BufferFull",
     "Closed",
+    "CommandContext",
+    "CommandError",
+    "CommandFailed",
+    "CommandStatistics",
     "ConnectFailed",
     "ContentError",
     "Context",
     "DeadLetter",
+    "Duplicate",
     "Duration",
     "EngineFailed",
+    "Failure",
+    "Follower",
     "GroupInfo",
     "HandlerStatistics",
     "Hub",
     "HubStatistics",
+    "InProgress",
+    "KeyConflict",
     "Lost",
     "Message",
     "Nack",
+    "NoHandler",
+    "Outcome",
     "Overflow",
     "Pattern",
     "Position",
+    "Progress",
     "Reject",
     "ReportingSubscription",
     "Retry",
@@ -86,6 +111,7 @@ __all__ = [
     "Subscription",
     "SubscriptionStatistics",
     "TelexError",
+    "Ticket",
     "Timeout",
     "Topic",
     "TopicStatistics",

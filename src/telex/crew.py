@@ -19,6 +19,7 @@ from telex.subscription import ReportingSubscription
 from telex.switch import Switch
 
 if TYPE_CHECKING:
+    from telex.commands.desk import Desk
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -213,15 +214,17 @@ class Crew:
         if self.progress is not None:
             self.progress.set()
 
-    async def stop(self, timeout: float) -> None:
-        """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them."""
+    async def stop(self, timeout: float, desk: Desk) -> None:
+        """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them.
+        ``desk`` has commands in hand, by tasks of the crew.
+        """
         self._started = False
         self.progress = asyncio.Event()
         for member in self._members:
             member.drain()
         try:
             async with asyncio.timeout(timeout):
-                while not (all(w.idle for w in self._workers) and all(m.idle for m in self._members)):
+                while not (all(w.idle for w in self._workers) and all(m.idle for m in self._members) and desk.idle):
                     self.progress.clear()
                     await self.progress.wait()
         except TimeoutError:

@@ -231,6 +231,116 @@ class Reject(TelexError):
         return self.reason
 
 
+class NoHandler(TelexError, LookupError):
+    """Nobody's fault, or the deployment's: no hub that is open serves this command, so waiting for it is of no use.
+
+    ``command`` is its name.
+    """
+
+    def __init__(self, command: str) -> None:
+        super().__init__(command)
+        self.command = command
+
+    def __str__(self) -> str:
+        return (
+            f"nobody serves the command {self.command!r}: declare it with @hub.command({self.command!r}) in a program "
+            "that runs on the same engine, or hub.send it to be carried out when somebody does"
+        )
+
+
+class CommandError(TelexError):
+    """Raised by a command's handler on purpose: the command has failed, and that is its outcome.
+
+    ``message`` is text for people, ``code`` a word for programs (a subclass may set it once for all), ``data`` what
+    else there is to know, with a JSON form. With ``final=False`` a command that runs once is tried again.
+    """
+
+    code: str = "failed"
+
+    def __init__(self, message: str = "", *, code: str | None = None, data: object = None, final: bool = True) -> None:
+        super().__init__(message)
+        self.message = message
+        self.data = data
+        self.final = final
+        if code is not None:
+            self.code = code
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.message,), self.__dict__
+
+
+class CommandFailed(TelexError):
+    """The handler's fault, told to whoever sent the command: its outcome is an error.
+
+    ``command`` and ``key`` say which; ``type`` is what was raised, as its class is called, with its ``code``,
+    ``message`` and ``data``; ``attempt`` and ``replayed`` are those of the outcome. In the process of the handler the
+    exception itself is the ``__cause__``.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        type: str,
+        code: str,
+        message: str,
+        data: object = None,
+        key: str | None = None,
+        attempt: int = 1,
+        replayed: bool = False,
+    ) -> None:
+        super().__init__(command, type, code, message, data, key, attempt, replayed)
+        self.command = command
+        self.type = type
+        self.code = code
+        self.message = message
+        self.data = data
+        self.key = key
+        self.attempt = attempt
+        self.replayed = replayed
+
+    def __str__(self) -> str:
+        return f"the command {self.command!r} failed: {self.type}: {self.message}"
+
+
+class KeyConflict(TelexError):
+    """The sender's fault: the key was used for this command with other content. Nothing was run for it.
+
+    ``command`` and ``key`` say which.
+    """
+
+    def __init__(self, command: str, key: str) -> None:
+        super().__init__(command, key)
+        self.command = command
+        self.key = key
+
+    def __str__(self) -> str:
+        return (
+            f"the key {_shown(self.key)} of the command {self.command!r} was used with other content; "
+            "a new command needs a key of its own, and a repeat the content of the first"
+        )
+
+
+class InProgress(TelexError):
+    """Nobody's fault: the command with this key runs already, and it was asked not to wait for it.
+
+    ``command`` and ``key`` say which.
+    """
+
+    def __init__(self, command: str, key: str) -> None:
+        super().__init__(command, key)
+        self.command = command
+        self.key = key
+
+    def __str__(self) -> str:
+        return (
+            f"the command {self.command!r} with the key {_shown(self.key)} is being carried out; send it again later, "
+            "or with duplicate='wait', to get its outcome"
+        )
+
+
 def _shown(value: object) -> str:
     """``repr``, cut so that an error never carries a whole payload."""
     text = repr(value)

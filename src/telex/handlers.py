@@ -8,7 +8,6 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -17,6 +16,7 @@ from telex.codec import Content
 from telex.context import Context, Retry, current, shaped
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption
+from telex.functions import calls_async, hints_of, name_of
 from telex.holdings import Options
 from telex.message import Message
 from telex.middleware import Middleware, check_middleware, wrap
@@ -109,7 +109,7 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
         check_pattern(pattern)
     if len(set(patterns)) < len(patterns):
         raise BadName(patterns, "the same pattern is given twice")
-    name = _name(function)
+    name = name_of(function)
     if not callable(function) or isinstance(function, type):
         raise BadHandler(name, "decorate a function; a class or a value cannot be called with a message")
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
@@ -118,7 +118,7 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
     middleware = check_middleware(options["middleware"])
-    is_async = _is_async(function) or bool(middleware)
+    is_async = calls_async(function) or bool(middleware)
     if concurrency > 1 and not is_async:
         raise BadOption(
             "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
@@ -203,19 +203,13 @@ def _classes(item: object) -> Sequence[type[Any]]:
     )
 
 
-def _is_async(function: Callable[..., object]) -> bool:
-    while isinstance(function, partial):
-        function = function.func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
-
-
 def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
     """What to pass, in order, from the annotations; an argument with a default that is not recognised is left alone."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
         return ("content",)  # a builtin, such as print
-    hints = _hints(function)
+    hints = hints_of(function)
     wants: list[Wanted] = []
     for parameter in signature.parameters.values():
         hint = hints.get(parameter.name, parameter.annotation)
@@ -249,7 +243,7 @@ def _takes(function: Callable[..., object]) -> Content[Any] | None:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
-    hints = _hints(function)
+    hints = hints_of(function)
     for parameter in parameters:
         hint = hints.get(parameter.name)
         wanted = "hub" if hint is None else _wanted(hint)
@@ -262,16 +256,6 @@ def _takes(function: Callable[..., object]) -> Content[Any] | None:
         except BadOption:
             return None
     return None
-
-
-def _hints(function: Callable[..., object]) -> Mapping[str, object]:
-    while isinstance(function, partial):
-        function = function.func
-    target = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004
-    try:
-        return typing.get_type_hints(target)
-    except Exception:  # noqa: BLE001  # names that are known to type checkers alone: then the text of the annotation decides
-        return getattr(target, "__annotations__", {})
 
 
 _BY_NAME: Mapping[str, Wanted] = {"Message": "message", "Hub": "hub", "Context": "context"}
@@ -290,9 +274,3 @@ def _wanted(hint: object) -> Wanted:
         if any(base.__module__ == "telex.hub" and base.__name__ == "Hub" for base in origin.__mro__):
             return "hub"
     return "content"
-
-
-def _name(function: object) -> str:
-    while isinstance(function, partial):
-        function = function.func
-    return getattr(function, "__qualname__", None) or repr(function)

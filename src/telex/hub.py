@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 import msgspec
 
+from telex.commands.command import Command
+from telex.commands.desk import CommandStatistics, Desk, Duplicate
+from telex.commands.follower import Follower
+from telex.commands.ticket import Ticket
 from telex.crew import Crew
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
@@ -26,6 +30,7 @@ from telex.middleware import Middleware
 from telex.names import check_pattern, check_topic
 from telex.outlet import NOT_OPEN
 from telex.router import Declaring, Router
+from telex.start import Start
 from telex.topic import Topic
 from telex.topics import Topics
 from telex.transaction import Transaction
@@ -48,6 +53,7 @@ class HubStatistics(msgspec.Struct, frozen=True):
     subscribers: int
     unhandled: int
     handlers: tuple[HandlerStatistics, ...]
+    commands: tuple[CommandStatistics, ...] = ()
 
 
 class Hub(Declaring):
@@ -84,6 +90,7 @@ class Hub(Declaring):
         """Consumer groups and dead letters."""
         self._topics = Topics(self._engine)
         self._crew = Crew(self)
+        self._desk = Desk(self, self._crew.tasks, self._crew, self._crew.moved)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
@@ -129,6 +136,7 @@ class Hub(Declaring):
             self._check_wanted()
         self._exits.push_async_callback(self._stop)
         self._crew.start(self.declarations)
+        await self._desk.start()
 
     def _check_wanted(self) -> None:
         if self._state is CLOSED:
@@ -146,7 +154,10 @@ class Hub(Declaring):
     async def _stop(self) -> None:
         # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
         self._topics.drain(CLOSED, self._crew)
-        await self._crew.stop(self._close_timeout)
+        try:
+            await self._crew.stop(self._close_timeout, self._desk)
+        finally:
+            await self._desk.stop()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -264,20 +275,154 @@ class Hub(Declaring):
             raise BadOption("router", router, "it is a telex.Router")
         router.connect(self._declared, prefix)
 
-    def _declared(self, declaration: Declaration) -> None:
+    def _declared(self, declaration: Declaration | Command) -> None:
         declaration = declaration.within(self.middleware)
+        if isinstance(declaration, Command):
+            self._desk.declare(declaration)
+            self.commands.append(declaration)
+            return
         self._crew.check(declaration, self.declarations)
         for cls in declaration.types:
             self._topics.know(cls)
         self.declarations.append(declaration)
         self._crew.add(declaration)
 
+    # -- commands
+
+    @overload
+    async def send(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+    ) -> Ticket[Any]: ...
+    @overload
+    async def send(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+        type: type[T],
+    ) -> Ticket[T]: ...
+    async def send(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+        type: type[Any] | None = None,
+    ) -> Ticket[Any]:
+        """Send a command, and return its `Ticket` once it is accepted: kept, on an engine that keeps messages. It need
+        not be served yet. ``await ticket`` gives its result.
+
+        Repeats with the same ``key`` of a command that runs once get the one outcome that it has; with
+        ``duplicate="reject"`` one that is running is not waited for. Commands with a key are carried out one after the
+        other. ``timeout`` is its deadline: what was not begun by then is dropped. ``type`` is what its result is to
+        be, for programs that do not declare the command.
+
+        Raises `ContentError`, `BadName`, `BadOption`, `KeyConflict`, `InProgress`, `EngineFailed`, `Closed`.
+        """
+        if self._state:
+            self._check_open()
+        return await self._send(name, content, key, optional_seconds(timeout), duplicate, type, wanted=False)
+
+    @overload
+    async def call(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+    ) -> Any: ...
+    @overload
+    async def call(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+        type: type[T],
+    ) -> T: ...
+    async def call(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+        type: type[Any] | None = None,
+    ) -> Any:
+        """Send a command and wait for its result, at most ``timeout``. Who is cancelled or runs out of time does not
+        stop what has begun; what has not is dropped at its deadline.
+
+        Raises what `send` raises; `NoHandler`, at once, when nobody serves it; `CommandFailed`; `Timeout`.
+        """
+        if self._state:
+            self._check_open()
+        if timeout is not None:
+            limit = seconds(timeout, "timeout")
+            ticket = await self._send(name, content, key, limit, duplicate, type, wanted=True)
+            return await ticket.result(limit)
+        if type is None and self._desk.courier is None and not self._desk.is_full(name):
+            return await self._desk.begin(name, content, key, None, duplicate, None, wanted=True)
+        return await (await self._send(name, content, key, None, duplicate, type, wanted=True))
+
+    async def _send(
+        self,
+        name: str,
+        content: object,
+        key: str | None,
+        limit: float | None,
+        duplicate: Duplicate,
+        type: type[Any] | None,
+        *,
+        wanted: bool,
+    ) -> Ticket[Any]:
+        desk = self._desk
+        if duplicate not in ("wait", "reject"):
+            raise BadOption("duplicate", duplicate, "it is 'wait' or 'reject'")
+        gives = None if type is None else desk.content(type)
+        if desk.courier is not None:
+            return await desk.courier.send(name, content, key, limit, duplicate, gives, wanted=wanted)
+        if desk.is_full(name):
+            await desk.room(name)
+        return desk.begin(name, content, key, limit, duplicate, gives, wanted=wanted)
+
+    def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
+        """Hear every `Outcome` of the commands whose names fit ``pattern``, whoever sent them, to be entered with
+        ``async with`` and iterated; with ``progress``, their `Progress` too. ``start`` and ``buffer`` as for
+        `Topic.subscribe`.
+
+        Raises `BadName`, `BadOption`, `Closed`.
+        """
+        topic = f"$command:{check_pattern(pattern)}:{'*' if progress else 'outcome'}"
+        if pattern.endswith(">"):
+            topic = f"$command:{pattern}"
+        subscription = self.topic(topic).subscribe(start=start, buffer=buffer)
+        wanted = frozenset(("outcome", "progress") if progress else ("outcome",))
+        return Follower(subscription, self._desk.opened, wanted)
+
     def statistics(self) -> HubStatistics:
         """The hub at this moment."""
         every = [topic.statistics() for topic in self._topics.all()]
         topics = len(self._topics.names(">"))
         readers = sum(s.subscribers for s in every)
-        return HubStatistics(topics, len(every) - topics, readers, self._crew.unhandled, self._crew.statistics())
+        return HubStatistics(
+            topics, len(every) - topics, readers, self._crew.unhandled, self._crew.statistics(), self._desk.statistics()
+        )
 
     def _check_open(self) -> None:
         if self._state and not self._topics.drains:

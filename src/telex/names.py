@@ -43,7 +43,11 @@ def is_pattern(name: str) -> bool:
 
 
 class Pattern:
-    """A compiled pattern: ``Pattern("chatroom:*").matches("chatroom:12345")``. A topic id matches itself alone."""
+    """A compiled pattern: ``Pattern("chatroom:*").matches("chatroom:12345")``. A topic id matches itself alone.
+
+    A pattern that begins with ``*`` or ``>`` does not stand for names that begin with ``$``, which are telex's own: the
+    rule of MQTT 4.7.2.
+    """
 
     __slots__ = ("_match", "text")
 
@@ -51,7 +55,8 @@ class Pattern:
         self.text: str = check_pattern(text)
         wild = {"*": "[^:>]+", ">": ".+"}
         parts = [wild.get(token) or re.escape(token) for token in self.text.split(":")]
-        self._match = re.compile(":".join(parts), re.DOTALL).fullmatch
+        own = "(?!\\$)" if self.text[0] in wild else ""
+        self._match = re.compile(own + ":".join(parts), re.DOTALL).fullmatch
 
     def matches(self, topic: str) -> bool:
         """Whether a topic id fits. Of a pattern, whether all that it stands for fits (``chatroom:>`` has

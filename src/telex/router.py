@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from telex.commands.command import Command, declare_command
 from telex.context import Retry
 from telex.durations import Duration
 from telex.errors import BadHandler, BadOption
@@ -13,6 +14,7 @@ from telex.holdings import Overflow
 from telex.message import Message
 from telex.middleware import Middleware, check_middleware
 from telex.names import check_pattern
+from telex.once.store import OnceStore
 from telex.start import Start
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -25,6 +27,7 @@ class Declaring:
         self.prefix: str = prefix and check_pattern(prefix)
         self.middleware: tuple[Middleware, ...] = check_middleware(middleware)
         self.declarations: list[Declaration] = []
+        self.commands: list[Command] = []
 
     def on(
         self,
@@ -86,8 +89,56 @@ class Declaring:
 
         return decorate
 
-    def _declared(self, declaration: Declaration) -> None:
-        self.declarations.append(declaration)
+    def command(
+        self,
+        name: str,
+        *,
+        once: bool = False,
+        lease: Duration = 30.0,
+        keep: Duration = "24h",
+        max_attempts: int = 3,
+        backoff: Duration = 1.0,
+        version: int = 1,
+        store: OnceStore | None = None,
+        concurrency: int = 16,
+        middleware: Sequence[Middleware] = (),
+    ) -> Callable[[F], F]:
+        """Carry out the commands of a name by a function: what it returns is the result, what it raises the error.
+
+        The function is sync or async; it takes the content and, by annotation, the `CommandContext`, the `Hub`, the
+        `Message`. The annotation of the content is what commands are held to, before anything runs, and that of what it
+        returns is what results are held to. ``concurrency`` calls run at once in this process; programs that declare
+        the same name on a shared engine share the work. A worker that dies leaves what it had to another after
+        ``lease``, which is renewed while it works.
+
+        With ``once=True`` every command has a key, and each key one recorded outcome, kept for ``keep``: repeats get
+        that, and nothing runs. A `CommandError` is recorded; after any other exception it is tried again, ``backoff``
+        later and twice that the next time, until it was begun ``max_attempts`` times. ``version`` is of what it takes:
+        change it, and an old key with the same content is another command. With an argument ``tx`` the function writes
+        in a transaction in which the outcome is recorded and published: a `telex.Transaction` of the engine or, with
+        ``store=telex.once.PostgresStore(...)``, a connection of psycopg. See `telex.once`.
+
+        ``middleware`` stands around each call. On a hub that is open it is served at once. Raises `BadHandler`,
+        `BadName`; `BadOption`, also when another function carries out that name already.
+        """
+        if callable(name):
+            called = getattr(name, "__name__", repr(name))
+            raise BadHandler(called, f"give the command a name: @hub.command('{called}'), not @hub.command")
+        options: dict[str, object] = {"once": once, "lease": lease, "keep": keep, "max_attempts": max_attempts}
+        options |= {"backoff": backoff, "version": version, "store": store}
+        options |= {"concurrency": concurrency, "middleware": middleware}
+
+        def decorate(function: F) -> F:
+            self._declared(declare_command(function, name, self.prefix, options))
+            return function
+
+        return decorate
+
+    def _declared(self, declaration: Declaration | Command) -> None:
+        if isinstance(declaration, Command):
+            self.commands.append(declaration)
+        else:
+            self.declarations.append(declaration)
 
 
 class Router(Declaring):
@@ -97,15 +148,17 @@ class Router(Declaring):
 
     def __init__(self, prefix: str = "", *, middleware: Sequence[Middleware] = ()) -> None:
         super().__init__(prefix, middleware)
-        self._connected: list[tuple[Callable[[Declaration], None], str]] = []
+        self._connected: list[tuple[Callable[[Declaration | Command], None], str]] = []
 
-    def connect(self, declared: Callable[[Declaration], None], prefix: str = "") -> None:
+    def connect(self, declared: Callable[[Declaration | Command], None], prefix: str = "") -> None:
         """Hand over all declarations, those made and those to come; what ``hub.include_router`` does."""
         checked = prefix and check_pattern(prefix)
         if any(to == declared and under == checked for to, under in self._connected):
             raise BadOption("router", self, "it was included here already; include it once, or with another prefix")
         for declaration in self.declarations:
             declared(declaration.under(checked))
+        for command in self.commands:
+            declared(command.under(checked))
         self._connected.append((declared, checked))
 
     def include_router(self, router: Router, prefix: str = "") -> None:
@@ -120,11 +173,11 @@ class Router(Declaring):
         owners = [getattr(declared, "__self__", None) for declared, _ in self._connected]
         return self is other or any(isinstance(owner, Router) and owner._leads_to(other) for owner in owners)
 
-    def _declared(self, declaration: Declaration) -> None:
+    def _declared(self, declaration: Declaration | Command) -> None:
         declaration = declaration.within(self.middleware)
         super()._declared(declaration)
         for declared, prefix in self._connected:
             declared(declaration.under(prefix))
 
     def __repr__(self) -> str:
-        return f"<Router {self.prefix!r}, {len(self.declarations)} declared>"
+        return f"<Router {self.prefix!r}, {len(self.declarations) + len(self.commands)} declared>"

@@ -31,7 +31,12 @@ def example(error: type[BaseException]) -> BaseException:
     if error.__init__ is BaseException.__init__ or error is errors.TelexError:
         return error("text")
     parameters = list(inspect.signature(error.__init__).parameters.values())[1:]
-    return error(*[SAMPLES[str(parameter.annotation)] for parameter in parameters])
+    given = {parameter.name: SAMPLES[str(parameter.annotation)] for parameter in parameters}
+    by_name = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    return error(
+        *[value for name, value in given.items() if name not in by_name],
+        **{name: value for name, value in given.items() if name in by_name},
+    )
 
 
 @pytest.mark.parametrize("error", CLASSES)

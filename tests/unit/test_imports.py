@@ -19,9 +19,21 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("holdings", "cursor", "dedup", "ledger", "log", "options", "overflow", "start"),
     ("room", "wakeup", "walk", "batches", "subscription"),
     ("history", "outlet", "topic"),
-    ("context", "middleware", "settling"),
+    ("context", "functions", "middleware", "once", "settling"),
     # The hub is made of these; handlers name it where a function asks for it.
-    ("crew", "grouping", "handlers", "hands", "hub", "members", "router", "switch", "topics", "transaction"),
+    (
+        "commands",
+        "crew",
+        "grouping",
+        "handlers",
+        "hands",
+        "hub",
+        "members",
+        "router",
+        "switch",
+        "topics",
+        "transaction",
+    ),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
 # Everything else: above the hub.

@@ -1,0 +1,373 @@
+"""`Courier`: carries commands and their outcomes over an engine that keeps messages.
+
+A command is a message of the topic ``$command:NAME:request``, which the hubs that serve it share as a group: it is
+leased to one of them, and what one that died had is another's. Of one key, one is worked on at a time. Its outcome is
+published to ``$command:NAME:outcome`` for those who follow, and to the inbox of its sender, ``$inbox:HUB``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from functools import partial
+from secrets import token_hex
+from time import time
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from telex.codec import Content, from_json, to_json
+from telex.commands.command import CommandContext, check_command
+from telex.commands.directory import Directory
+from telex.commands.outcome import CONFLICT, REFUSED, Outcome, Parcel, Progress, Told
+from telex.commands.run import INLINE, RESULTS, Get, Pace, Run, Served, outcome_of
+from telex.commands.ticket import Ticket
+from telex.context import Context, Retry
+from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler, TelexError
+from telex.handlers import Declaration, Membership
+from telex.message import Message, check_key
+from telex.once.machine import Failure, decode, fingerprint
+from telex.options import check_options
+from telex.subscription import Subscription
+
+if TYPE_CHECKING:
+    from telex.commands.desk import Desk
+    from telex.commands.enginestore import EngineTransaction
+    from telex.hub import Hub
+
+logger: logging.Logger = logging.getLogger("telex.commands")
+INBOX, DEADLINE = "telex-inbox", "telex-deadline"
+"""Headers of a command."""
+ATTEMPTS = 3
+"""How often a command that does not run once is begun, when workers die over it."""
+REMEMBERED = 10_000
+"""How many commands that were cancelled before they came are remembered."""
+KEPT = 3600.0
+"""Seconds that a large outcome is kept for those that it was sent to."""
+Duplicate = Literal["wait", "reject"]
+
+
+class Courier:
+    """The commands of one hub, sent and served."""
+
+    def __init__(self, hub: Hub, desk: Desk) -> None:
+        self._hub = hub
+        self._desk = desk
+        self._id = token_hex(8)
+        self._directory: Directory | None = None
+        # A ticket that its sender has let go of need not hear anything.
+        self._tickets: WeakValueDictionary[str, Ticket[Any]] = WeakValueDictionary()
+        self._runs: dict[str, Run] = {}
+        self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._opening = asyncio.Lock()
+        self._reading: asyncio.Task[None] | None = None
+        self._chores: set[asyncio.Task[None]] = set()
+
+    @property
+    def directory(self) -> Directory:
+        """Who is there. Raises `BadOption` on an engine without records."""
+        if self._directory is None:
+            records = self._hub._engine.records
+            if records is None:
+                raise BadOption("use of commands", self._hub.url, "its engine has no records")
+            self._directory = Directory(records, self._id)
+        return self._directory
+
+    # -- serving
+
+    def serve(self, served: Served) -> None:
+        """Take the commands of this name from now on."""
+        command = served.command
+        membership = Membership("$workers", Retry(1_000_000, first=0.1), command.lease, None, "earliest")
+        options = check_options("drop_newest", 1024, None, None, False, 30.0)
+        declaration = Declaration(
+            command.name,
+            partial(self._serve, served),
+            ("message", "context"),
+            True,
+            (f"$command:{command.name}:request",),
+            (),
+            command.concurrency,
+            options,
+            membership,
+        )
+        self._hub._crew.add(declaration)
+        cancels = msgspec.structs.replace(
+            declaration,
+            name=f"{command.name} (cancel)",
+            function=self._cancel_here,
+            wants=("message",),
+            is_async=False,
+            patterns=(f"$command:{command.name}:cancel",),
+            concurrency=1,
+            membership=None,
+        )
+        self._hub._crew.add(cancels)
+        self.directory.add(command.name, command.once is not None)
+
+    async def _serve(self, served: Served, message: Message[Any], delivery: Context[Any]) -> None:
+        command, headers = served.command, message.headers
+        deadline = float(headers[DEADLINE]) if DEADLINE in headers else None
+        context = CommandContext(
+            command.name, message.content, message.id, message.key, deadline, self._hub, self._report
+        )
+        context._message = message
+        run = Run(context, "", headers.get(INBOX, ""))
+        run.cancelled = message.id in self._cancelled
+        self._runs[message.id] = run
+        try:
+            outcome = self._refused(served, run, delivery) or await served.carry_out(run)
+            if not run.announced:
+                again = delivery.attempt > 1
+                await self._append(await self._letters(run, outcome, to_all=again or not outcome.replayed))
+            self._settle(outcome, run.cause)
+        finally:
+            del self._runs[message.id]
+            if run.pace is not None:
+                run.pace.close()
+
+    def _refused(self, served: Served, run: Run, delivery: Context[Any]) -> Outcome[Any] | None:
+        """What becomes of a command that is not begun at all."""
+        command, context = served.command, run.context
+        try:
+            context.content, run.fingerprint = self._desk.check(command.name, context.content, context.key)
+        except TelexError as error:
+            return served.ended(run, Failure(type(error).__name__, REFUSED, str(error)))
+        if command.once is None:
+            context.attempt = delivery.attempt
+            if delivery.attempt > ATTEMPTS:
+                text = f"it was begun {ATTEMPTS} times, and its workers died or stalled"
+                return served.ended(run, Failure("AttemptsExhausted", "attempts_exhausted", text))
+        return None
+
+    # -- telling
+
+    async def _letters(self, run: Run, outcome: Outcome[Any], *, to_all: bool) -> list[Message[Any]]:
+        """The messages that tell of an outcome: to those who follow, and to its sender."""
+        told: Told = outcome
+        try:
+            size = len(to_json(outcome))
+        except (TypeError, ValueError, RecursionError) as error:
+            failure = Failure(type(error).__name__, "result_refused", f"its result is refused: {error}")
+            told = outcome = msgspec.structs.replace(outcome, result=None, error=failure)
+            size = 0
+        records = self._hub._engine.records
+        if size > INLINE and records is not None:
+            ref = f"{outcome.command} {outcome.id}"
+            await records.put(RESULTS, ref, to_json(outcome), 0, time() + KEPT)
+            told = Parcel(outcome.command, outcome.id, ref)
+        topics = [f"$command:{outcome.command}:outcome"] if to_all and tells_all(outcome) else []
+        topics += self._inbox_of(run)
+        # An id of its own, so that what is told again after a crash is not told twice.
+        return [self._letter(topic, told, f"{outcome.id}-{outcome.attempt}") for topic in topics]
+
+    def _inbox_of(self, run: Run) -> list[str]:
+        """Where the sender of a command waits, if that is not here."""
+        return [f"$inbox:{run.reply}"] if run.reply and run.reply != self._id else []
+
+    def _letter(self, topic: str, told: Told, id: str | None) -> Message[Any]:
+        message = self._hub.topic(topic)._make(told, id, None, None)
+        msgspec.structs.force_setattr(message, "seq", 0)
+        return message
+
+    async def _append(self, letters: list[Message[Any]]) -> None:
+        store = self._hub._engine.store
+        if letters and store is not None:
+            await store.append(letters)
+
+    async def publish_in(self, run: Run, outcome: Outcome[Any], tx: EngineTransaction) -> None:
+        """Tell of an outcome when ``tx`` commits."""
+        for letter in await self._letters(run, outcome, to_all=True):
+            await tx.connection._engine.append(letter)
+
+    def _report(self, step: Progress) -> None:
+        run = self._runs.get(step.id)
+        if run is None:
+            return
+        ticket = self._tickets.get(step.id)
+        if ticket is not None:
+            ticket.tell(step)
+        if run.pace is None:
+            run.pace = Pace(partial(self._publish_step, run))
+        run.pace.tell(step)
+
+    def _publish_step(self, run: Run, step: Progress) -> None:
+        topics = [f"$command:{step.command}:progress", *self._inbox_of(run)]
+        self._chore(self._append([self._letter(topic, step, None) for topic in topics]))
+
+    def _chore(self, doing: Any) -> None:
+        chore = asyncio.create_task(doing, name="telex tells of a command")
+        self._chores.add(chore)
+        chore.add_done_callback(self._done)
+
+    def _done(self, chore: asyncio.Task[None]) -> None:
+        self._chores.discard(chore)
+        if not chore.cancelled() and chore.exception() is not None:
+            logger.error("what a command came to was not told: %s", chore.exception())
+
+    # -- sending
+
+    async def send(
+        self,
+        name: str,
+        content: object,
+        key: str | None,
+        limit: float | None,
+        duplicate: Duplicate,
+        gives: Content[Any] | None,
+        *,
+        wanted: bool,
+    ) -> Ticket[Any]:
+        """Keep a command, to be carried out by whoever serves it. Raises what `Hub.send` raises."""
+        content, mark = self._desk.check(name, content, key)
+        served = self._desk.served.get(name)
+        if served is None:
+            once = await self.directory.find(name, asyncio.get_running_loop().time())
+            if once is None and wanted:
+                raise NoHandler(check_command(name))
+            if once and key is None:
+                raise BadOption("key", None, f"{name!r} runs once for each key: say which one this is, key='...'")
+        elif served.command.gives is not None and gives is None:
+            gives = served.command.gives
+        if key is not None:
+            check_key(key)
+            replayed = await self._replayed(served, name, content, key, mark, duplicate, gives)
+            if replayed is not None:
+                return replayed
+        if self._reading is None:
+            await self._open_inbox()
+        headers = {INBOX: self._id}
+        if limit is not None:
+            headers[DEADLINE] = repr(time() + limit)
+        message = await self._hub.topic(f"$command:{name}:request").publish(content, headers=headers, key=key)
+        ticket: Ticket[Any] = Ticket(name, message.id, key, self._cancel_there, gives)
+        self._tickets[message.id] = ticket
+        return ticket
+
+    async def _replayed(
+        self,
+        served: Served | None,
+        name: str,
+        content: object,
+        key: str,
+        mark: str,
+        duplicate: Duplicate,
+        gives: Content[Any] | None,
+    ) -> Ticket[Any] | None:
+        """What was done before is answered from the record, and nothing is sent."""
+        get: Get
+        if served is None:
+            if self._hub._engine.records is None:
+                return None
+            get = self._hub._engine.records.get
+            mark = fingerprint(name, 1, content)
+        elif served.claims is None:
+            return None
+        else:
+            get = served.claims.store.get
+        record = await get(f"once:{name}", key)
+        entry = None if record is None else decode(record.value)
+        if entry is None or (entry.ended and entry.expires <= time()):
+            return None
+        if entry.fingerprint != mark:
+            if served is None:
+                return None  # how the handler reads the content is not known here
+            raise KeyConflict(name, key)
+        if not entry.ended:
+            if duplicate == "reject" and entry.state == "running":
+                raise InProgress(name, key)
+            return None
+        ticket: Ticket[Any] = Ticket(name, f"{self._id}-{key}", key, self._cancel_there, gives)
+        ticket.settle(await outcome_of(entry, name, ticket.id, key, get, None))
+        if served is not None:
+            served.tally.replayed += 1
+        return ticket
+
+    async def _cancel_there(self, ticket: Ticket[Any]) -> bool:
+        await self._hub.topic(f"$command:{ticket.command}:cancel").publish({"id": ticket.id})
+        return True
+
+    def _cancel_here(self, message: Message[Any]) -> None:
+        content = message.content
+        id = content.get("id") if isinstance(content, dict) else None
+        if not isinstance(id, str):
+            return
+        run = self._runs.get(id)
+        if run is not None:
+            run.cancel()
+            return
+        self._cancelled[id] = None
+        if len(self._cancelled) > REMEMBERED:
+            self._cancelled.popitem(last=False)
+
+    # -- the inbox
+
+    async def _open_inbox(self) -> None:
+        async with self._opening:
+            if self._reading is not None:
+                return
+            await self.directory.sign()
+            self.directory.begin()
+            subscription = self._hub.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up")
+            subscription.enter()
+            self._reading = asyncio.create_task(self._read(subscription), name="telex inbox")
+        self._chore(self._sweep())
+
+    async def _sweep(self) -> None:
+        """Remove the inboxes of hubs that were killed."""
+        there = await self.directory.alive()
+        for inbox in await self._hub.topics("$inbox:*"):
+            if inbox.partition(":")[2] not in there:
+                await self._hub.remove(inbox)
+
+    async def _read(self, subscription: Subscription[Any]) -> None:
+        try:
+            async for message in subscription:
+                told = await self.opened(message.content)
+                if isinstance(told, Progress):
+                    ticket = self._tickets.get(told.id)
+                    if ticket is not None:
+                        ticket.tell(told)
+                elif told is not None:
+                    self._settle(told, None)
+        finally:
+            await subscription.aclose()
+
+    async def opened(self, content: object) -> Outcome[Any] | Progress | None:
+        """What was told, from what came. None for what is not kept any more."""
+        told: Told = content if isinstance(content, (Outcome, Progress, Parcel)) else msgspec.convert(content, Told)
+        if not isinstance(told, Parcel):
+            return told
+        records = self._hub._engine.records
+        record = None if records is None else await records.get(RESULTS, told.ref)
+        return None if record is None else msgspec.convert(from_json(record.value), Outcome[Any])
+
+    def _settle(self, outcome: Outcome[Any], cause: BaseException | None) -> None:
+        ticket = self._tickets.pop(outcome.id, None)
+        if ticket is not None:
+            ticket.settle(outcome, cause)
+
+    async def close(self, error: Closed) -> None:
+        """Nothing is sent, served or heard any more. Who waits is told ``error``."""
+        for ticket in list(self._tickets.values()):
+            ticket.close(error)
+        self._tickets.clear()
+        inbox = self._reading is not None
+        tasks = [*self._chores, *(() if self._reading is None else (self._reading,))]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._directory is not None:
+            await self._directory.close()
+        if inbox and self._hub._engine.store is not None:
+            try:
+                await self._hub._engine.store.remove(f"$inbox:{self._id}")
+            except TelexError as problem:
+                logger.error("the inbox of a hub that is closed was left: %s", problem)
+
+
+def tells_all(outcome: Outcome[Any]) -> bool:
+    """Whether those who follow hear of it: not of what never was the command's own outcome."""
+    return outcome.error is None or outcome.error.code not in (CONFLICT, REFUSED)

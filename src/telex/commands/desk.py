@@ -1,0 +1,401 @@
+"""`Desk`: the commands of a hub, those that it serves and those that it sends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from itertools import count
+from secrets import token_hex
+from time import time
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from telex.codec import Content
+from telex.commands.claims import Claims, Tally
+from telex.commands.command import Command, CommandContext, check_command
+from telex.commands.courier import Courier, tells_all
+from telex.commands.enginestore import EngineStore, EngineTransaction
+from telex.commands.outcome import REFUSED, Outcome, Progress, failure_of
+from telex.commands.run import Pace, Run, Served
+from telex.commands.ticket import Ticket
+from telex.errors import BadOption, Closed, ContentError, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock
+from telex.message import check_key
+from telex.once.machine import Failure, fingerprint
+from telex.once.store import OnceStore, OnceTransaction
+from telex.outlet import serving
+from telex.topic import Topic
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
+logger: logging.Logger = logging.getLogger("telex.commands")
+Duplicate = Literal["wait", "reject"]
+UNSERVED = 1000
+"""How many commands wait, at most, for a handler to be declared, on an engine that keeps them in this process."""
+BACKLOG = 10_000
+"""How many accepted commands of one name wait for a call that may begin; with more, `Hub.send` waits."""
+
+
+class CommandStatistics(msgspec.Struct, frozen=True):
+    """A command that a hub serves, at one moment; the counts are of this process.
+
+    ``running`` and ``waiting`` now; ``executed`` is how often its handler was called, ``failed`` how many outcomes were
+    errors, ``expired`` how many commands nobody waited for any more when they were to begin. For those that run once:
+    ``replayed`` outcomes that were there, ``waited`` duplicates that waited for one, ``conflicted`` keys that came with
+    other content, ``taken_over`` leases that had run out, ``fenced`` results that came too late.
+    """
+
+    command: str
+    running: int
+    waiting: int
+    executed: int
+    failed: int
+    expired: int
+    replayed: int
+    waited: int
+    conflicted: int
+    taken_over: int
+    fenced: int
+
+
+class Local:
+    """What a command that is carried out in this process alone has in hand."""
+
+    __slots__ = ("blocked", "keys", "outcomes", "running", "steps", "waiting")
+
+    def __init__(self, outcomes: Topic[Any], steps: Topic[Any]) -> None:
+        self.running: int = 0  # runners, each with a run
+        self.waiting: deque[Run] = deque()
+        self.keys: dict[str, list[Run]] = {}  # the first works on the key, the others wait for its outcome
+        self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room
+        self.outcomes = outcomes
+        self.steps = steps
+
+    def unblock(self) -> None:
+        """There is room: whoever waits for it looks again."""
+        blocked, self.blocked = self.blocked, []
+        for future in blocked:
+            if not future.done():
+                future.set_result(None)
+
+
+class Desk:
+    """All commands of a hub. On an engine that keeps messages, `Courier` carries them."""
+
+    def __init__(self, hub: Hub, tasks: set[asyncio.Task[None]], served_by: object, moved: Callable[[], None]) -> None:
+        self.served: dict[str, Served] = {}
+        self.courier: Courier | None = None if hub._engine.store is None else Courier(hub, self)
+        self._hub = hub
+        self._tasks = tasks
+        self._served_by = served_by
+        self._moved = moved
+        self._local: dict[str, Local] = {}
+        self._unserved: dict[str, deque[Run]] = {}
+        self._runs: dict[str, Run] = {}  # by the id of the command, until it has its outcome
+        self._stores: dict[int, tuple[OnceStore, asyncio.Task[None]]] = {}
+        self._types: dict[Any, Content[Any]] = {}
+        self._ids = (token_hex(6), count(1))
+        self._started = False
+
+    # -- serving
+
+    def declare(self, command: Command) -> None:
+        """Serve one more. Raises `BadOption` when its name is taken."""
+        other = self.served.get(command.name)
+        if other is not None:
+            called = other.command.function
+            raise BadOption(
+                "command",
+                command.name,
+                f"{getattr(called, '__qualname__', called)} carries it out already; a command has one handler, "
+                "and more programs that declare it share the work",
+            )
+        claims = None
+        exclusive = False
+        if command.once is not None:
+            store = command.once.store
+            exclusive = store is None
+            claims = Claims(command.name, command.once, store or EngineStore(self._hub), Tally())
+        self.served[command.name] = Served(command, claims, self._publish_in, exclusive=exclusive)
+        if self._started:
+            self._begin_serving(self.served[command.name])
+
+    async def start(self) -> None:
+        """Begin to serve: connect the stores, and take what waits. Raises what a store raises."""
+        self._started = True
+        for served in self.served.values():
+            self._begin_serving(served)
+        await asyncio.gather(*[opening for _, opening in self._stores.values()])
+
+    def _begin_serving(self, served: Served) -> None:
+        once = served.command.once
+        if once is not None and once.store is not None:
+            if id(once.store) not in self._stores:
+                opening = asyncio.create_task(once.store.open(), name="telex opens a store")
+                self._stores[id(once.store)] = (once.store, opening)
+            served.opening = self._stores[id(once.store)][1]
+        if self.courier is not None:
+            self.courier.serve(served)
+            return
+        name = served.command.name
+        topics = [self._hub.topic(f"$command:{name}:{what}") for what in ("outcome", "progress")]
+        self._local[name] = Local(*topics)
+        for run in self._unserved.pop(name, ()):
+            try:
+                self._check(served, run.context.content, run.context.key)
+            except TelexError as error:
+                self._refuse(run, error)
+            else:
+                self._submit(served, self._local[name], run)
+
+    def _refuse(self, run: Run, error: TelexError) -> None:
+        served = self.served[run.context.command]
+        outcome = served.ended(run, Failure(type(error).__name__, REFUSED, str(error)))
+        del self._runs[outcome.id]
+        run.reply.settle(outcome, error)
+
+    # -- sending
+
+    def content(self, declared: Any) -> Content[Any]:
+        """The type that a sender expects. Raises `BadOption`."""
+        found = self._types.get(declared)
+        if found is None:
+            found = self._types[declared] = Content(declared)
+        return found
+
+    def check(self, name: str, content: object, key: str | None) -> tuple[object, str]:
+        """The content as the handler takes it, and its fingerprint; what this process does not serve is taken as it is.
+
+        Raises `ContentError`, `BadOption`, `BadName`.
+        """
+        served = self.served.get(name)
+        if served is not None:
+            return self._check(served, content, key)
+        check_command(name)
+        check_key(key)
+        return content, ""
+
+    def _check(self, served: Served, content: object, key: str | None) -> tuple[object, str]:
+        command = served.command
+        if command.takes is not None:
+            content = command.takes.check(content, command.name)
+        if key is not None:
+            check_key(key)
+        if command.once is None:
+            return content, ""
+        if key is None:
+            raise BadOption("key", None, f"{command.name!r} runs once for each key: say which one this is, key='...'")
+        try:
+            return content, fingerprint(command.name, command.once.version, content)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ContentError(command.name, f"what runs once has a JSON form: {error}") from None
+
+    def begin(
+        self,
+        name: str,
+        content: object,
+        key: str | None,
+        limit: float | None,
+        duplicate: Duplicate,
+        gives: Content[Any] | None,
+        *,
+        wanted: bool,
+    ) -> Ticket[Any]:
+        """Accept a command in this process. ``wanted``: somebody has to serve it. Raises what `Hub.send` raises."""
+        served = self.served.get(name)
+        mark = ""
+        if served is not None:
+            command = served.command
+            if command.once is not None or key is not None:
+                content, mark = self._check(served, content, key)
+            elif command.takes is not None:
+                content = command.takes.check(content, name)
+        elif wanted:
+            raise NoHandler(check_command(name))
+        else:
+            check_command(name)
+        local = self._local.get(name)
+        if mark and local is not None and key in local.keys:
+            if local.keys[key][0].fingerprint != mark:
+                raise KeyConflict(name, key)
+            if duplicate == "reject":
+                raise InProgress(name, key)
+        prefix, number = self._ids
+        id = f"{prefix}-{next(number)}"
+        ticket: Ticket[Any] = Ticket(name, id, key, self._cancel, gives)
+        deadline = None if limit is None else time() + limit
+        run = Run(CommandContext(name, content, id, key, deadline, self._hub, self._report), mark, ticket)
+        if served is None or local is None:
+            self._keep(name, run)
+        else:
+            self._submit(served, local, run)
+        self._runs[id] = run
+        return ticket
+
+    async def room(self, name: str) -> None:
+        """Wait while too many commands of this name wait."""
+        local = self._local.get(name)
+        while local is not None and len(local.waiting) >= BACKLOG:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            local.blocked.append(future)
+            await future
+
+    def is_full(self, name: str) -> bool:
+        """Whether `room` would wait."""
+        local = self._local.get(name)
+        return local is not None and len(local.waiting) >= BACKLOG
+
+    def _keep(self, name: str, run: Run) -> None:
+        waiting = self._unserved.setdefault(name, deque())
+        if len(waiting) >= UNSERVED:
+            raise WouldBlock(f"{UNSERVED} commands {name!r} wait for a handler to be declared")
+        waiting.append(run)
+
+    def _submit(self, served: Served, local: Local, run: Run) -> None:
+        if run.fingerprint:
+            key = run.context.key or ""
+            others = local.keys.get(key)
+            if others is not None:
+                served.tally.waited += 1
+                others.append(run)
+                return
+            local.keys[key] = [run]
+        if local.running < served.command.concurrency:
+            local.running += 1
+            task = asyncio.create_task(self._work(served, local, run), name=served.command.name)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        else:
+            local.waiting.append(run)
+
+    async def _work(self, served: Served, local: Local, run: Run) -> None:
+        """Carry out what waits, one after the other. As many of these run as calls may."""
+        serving.set(self._served_by)
+        carry_out, waiting = served.carry_out, local.waiting
+        try:
+            while True:
+                try:
+                    outcome = await carry_out(run)
+                except Exception as error:  # a bug, or a store's: whoever waits has to know
+                    logger.error("command %s %s came to nothing", run.context.command, run.context.id, exc_info=error)
+                    outcome = served.ended(run, failure_of(error))
+                self._settle(served, local, run, outcome)
+                if not waiting:
+                    return
+                run = waiting.popleft()
+                if local.blocked and len(waiting) < BACKLOG:
+                    local.unblock()
+        finally:
+            local.running -= 1
+            self._moved()
+
+    def _settle(self, served: Served, local: Local, run: Run, outcome: Outcome[Any]) -> None:
+        if run.fingerprint:
+            for other in local.keys.pop(run.context.key or "", ()):
+                if other is not run:
+                    self._answer(served, local, other, run, outcome)
+        if not outcome.replayed and not run.announced and tells_all(outcome):
+            try:
+                local.outcomes.publish_nowait(outcome)
+            except TelexError as error:
+                logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)
+        if run.pace is not None:
+            run.pace.close()
+        self._runs.pop(outcome.id, None)
+        run.reply.settle(outcome, run.cause)
+
+    def _answer(self, served: Served, local: Local, other: Run, run: Run, outcome: Outcome[Any]) -> None:
+        """Tell one that waited what became of the key that it waited for."""
+        if outcome.error is not None and not outcome.error.final:
+            self._submit(served, local, other)  # nothing was recorded: it is its turn
+            return
+        served.tally.replayed += 1
+        del self._runs[other.context.id]
+        other.reply.settle(msgspec.structs.replace(outcome, id=other.context.id, replayed=True), run.cause)
+
+    async def _cancel(self, ticket: Ticket[Any]) -> bool:
+        run = self._runs.get(ticket.id)
+        if run is None:
+            return False
+        local = self._local.get(ticket.command)
+        if run.fingerprint and local is not None:
+            run = local.keys[ticket.key or ""][0]  # the command of all who sent it
+        run.cancel()
+        return True
+
+    def _report(self, step: Progress) -> None:
+        run = self._runs.get(step.id)
+        local = self._local.get(step.command)
+        if run is None or local is None:
+            return  # its outcome is there
+        for each in local.keys.get(step.key or "", (run,)) if run.fingerprint else (run,):
+            each.reply.tell(step)
+        if run.pace is None:
+            run.pace = Pace(local.steps.publish_nowait)
+        run.pace.tell(step)
+
+    async def _publish_in(self, run: Run, outcome: Outcome[Any], tx: OnceTransaction) -> None:
+        """Publish an outcome in the transaction that has the effects, if that is one of the engine's."""
+        if not isinstance(tx, EngineTransaction):
+            return
+        run.announced = True
+        if self.courier is None:
+            await tx.connection.publish(f"$command:{outcome.command}:outcome", outcome)
+        else:
+            await self.courier.publish_in(run, outcome, tx)
+
+    async def opened(self, content: object) -> Outcome[Any] | Progress | None:
+        """What those who follow are told, from what came."""
+        if isinstance(content, (Outcome, Progress)):
+            return content
+        return None if self.courier is None else await self.courier.opened(content)
+
+    # -- life
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is in hand here."""
+        return all(not local.running and not local.waiting for local in self._local.values())
+
+    async def stop(self) -> None:
+        """Its work is done: let go of the stores and of what was sent and is not answered."""
+        error = Closed("the ticket", "its hub was closed before its outcome came; a command with a key is sent again")
+        if self.courier is not None:
+            await self.courier.close(error)
+        for run in self._runs.values():
+            if run.pace is not None:
+                run.pace.close()
+            run.reply.close(error)
+        self._runs.clear()
+        for local in self._local.values():
+            local.unblock()
+        for store, opening in self._stores.values():
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            if not opening.cancelled() and opening.exception() is None:
+                await store.close()
+        self._stores.clear()
+
+    def statistics(self) -> tuple[CommandStatistics, ...]:
+        """Every command that is served here, in the order of declaration."""
+        return tuple(self._statistics(served) for served in self.served.values())
+
+    def _statistics(self, served: Served) -> CommandStatistics:
+        local, tally = self._local.get(served.command.name), served.tally
+        running = served.running if local is None else local.running
+        return CommandStatistics(
+            served.command.name,
+            running,
+            0 if local is None else len(local.waiting),
+            tally.executed,
+            served.failed,
+            served.expired,
+            tally.replayed,
+            tally.waited,
+            tally.conflicted,
+            tally.taken_over,
+            tally.fenced,
+        )

@@ -1,0 +1,108 @@
+"""`Directory`: which hubs on an engine are open, what commands they serve, and where their senders wait."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from telex.errors import TelexError
+
+if TYPE_CHECKING:
+    from telex.engines import Records
+
+logger: logging.Logger = logging.getLogger("telex.commands")
+BUCKET = "$hubs"
+BEAT = 5.0
+"""Seconds between two signs of life of a hub."""
+DEAD = 3 * BEAT
+"""A hub that gave none for so long is taken for dead. That is a hint alone, for `NoHandler`: no promise hangs on it, so
+the clocks of machines may be compared."""
+FRESH = 1.0
+"""Seconds for which what was read is not read again."""
+
+
+class Sign(msgspec.Struct, frozen=True):
+    """What a hub says of itself: the commands it serves, each with whether it runs once for a key."""
+
+    at: float
+    commands: dict[str, bool]
+
+
+class Directory:
+    """The signs of life on one engine; this hub's own is given while `keep` runs."""
+
+    def __init__(self, records: Records, hub: str) -> None:
+        self._records = records
+        self._hub = hub
+        self._revision = 0
+        self._commands: dict[str, bool] = {}
+        self._seen: dict[str, bool] = {}
+        self._dead: list[str] = []
+        self._read_at = float("-inf")
+        self._beating: asyncio.Task[None] | None = None
+
+    def add(self, command: str, once: bool) -> None:  # a pair
+        """This hub serves it."""
+        self._commands[command] = once
+        self.begin()
+
+    def begin(self) -> None:
+        """Give signs of life, from now on and at once if something has changed."""
+        if self._beating is not None:
+            self._beating.cancel()
+        self._beating = asyncio.create_task(self._beat(), name="telex signs of life")
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                await self.sign()
+            except TelexError as error:
+                logger.error("no sign of life was given: %s", error)
+            await asyncio.sleep(BEAT)
+
+    async def sign(self) -> None:
+        """Give one sign of life, now. Raises what records raise."""
+        value = msgspec.json.encode(Sign(time(), self._commands))
+        revision = await self._records.put(BUCKET, self._hub, value, self._revision, time() + 2 * DEAD)
+        if revision is None:  # a put that was cancelled may have been done, and a sweep takes what has expired
+            found = await self._records.get(BUCKET, self._hub)
+            self._revision = 0 if found is None else found.revision
+            revision = await self._records.put(BUCKET, self._hub, value, self._revision, time() + 2 * DEAD)
+        self._revision = revision or self._revision
+
+    async def find(self, command: str, clock: float) -> bool | None:
+        """Whether the command runs once for a key; None when nobody serves it."""
+        if command not in self._seen or clock - self._read_at > FRESH:
+            await self._read(clock)
+        return self._seen.get(command)
+
+    async def _read(self, clock: float) -> None:
+        seen: dict[str, bool] = {}
+        for hub in await self._records.keys(BUCKET):
+            record = await self._records.get(BUCKET, hub)
+            if record is not None:
+                sign = msgspec.json.decode(record.value, type=Sign)
+                if sign.at > time() - DEAD:
+                    seen |= sign.commands
+        self._seen, self._read_at = seen, clock
+
+    async def alive(self) -> set[str]:
+        """The hubs that give signs of life."""
+        return set(await self._records.keys(BUCKET))
+
+    async def close(self) -> None:
+        """Give none any more."""
+        if self._beating is None:
+            return
+        self._beating.cancel()
+        await asyncio.gather(self._beating, return_exceptions=True)
+        try:
+            found = await self._records.get(BUCKET, self._hub)
+            if found is not None:
+                await self._records.delete(BUCKET, self._hub, found.revision)
+        except TelexError as error:
+            logger.error("the sign of life of a hub that is closed was left: %s", error)

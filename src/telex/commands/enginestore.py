@@ -1,0 +1,60 @@
+"""`EngineStore`: the records of commands that run once, on the engine of their hub."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from telex.engines.records import Record
+from telex.errors import BadOption
+from telex.once.store import OnceTransaction
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
+
+class EngineStore:
+    """A `telex.once.OnceStore` on the records of a hub's engine."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        if hub._engine.records is None:
+            raise BadOption("once", True, "the engine of this hub has no records: give store=")
+        self._records = hub._engine.records
+
+    async def open(self) -> None:
+        """It is open with its hub."""
+
+    async def close(self) -> None:
+        """It is closed with its hub."""
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        """See `telex.engines.Records`."""
+        return await self._records.get(bucket, key)
+
+    async def delete(self, bucket: str, key: str, revision: int) -> bool:
+        """See `telex.engines.Records`."""
+        return await self._records.delete(bucket, key, revision)
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+        """See `telex.engines.Records`."""
+        return await self._records.put(bucket, key, value, revision, expires)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[OnceTransaction]:
+        """A transaction of the engine; its connection is a `telex.Transaction`."""
+        async with self._hub.transaction() as tx:
+            yield EngineTransaction(tx)
+
+
+class EngineTransaction:
+    """See `telex.once.OnceTransaction`."""
+
+    def __init__(self, tx: Any) -> None:
+        self.connection: Any = tx
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None) -> int | None:
+        """As `Records.put`, when it commits."""
+        number: int | None = await self.connection._engine.put(bucket, key, value, revision, expires)
+        return number

@@ -1,0 +1,379 @@
+"""`Served`: a command in the process that carries it out; `Run`: one command that was accepted here."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from time import time
+from typing import Any
+
+import msgspec
+
+from telex.codec import Content, from_json, to_json
+from telex.commands.claims import Claims, Held, Tally
+from telex.commands.command import Command, CommandContext, Invoke
+from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, Progress, failure_of
+from telex.engines.records import Record
+from telex.errors import CommandError, ContentError, EngineFailed, TelexError
+from telex.once.machine import Entry, Failure, Result
+from telex.once.store import OnceTransaction
+
+logger: logging.Logger = logging.getLogger("telex.commands")
+INLINE = 256 * 1024
+"""Bytes of a result that are kept in the record itself, and sent about; a larger one has a record of its own."""
+RESULTS = "$results"
+"""The bucket of those records."""
+PACE = 0.1
+"""Seconds between two steps of progress of one command that are published."""
+TRIES = 0.1
+"""Seconds until a store that did not take an outcome is asked again, for as long as the lease lasts."""
+Get = Callable[[str, str], Awaitable[Record | None]]
+"""How a record is read."""
+Publish = Callable[["Run", Outcome[Any], OnceTransaction], Awaitable[None]]
+
+
+class Run:
+    """A command that was accepted in this process, until it has its outcome."""
+
+    __slots__ = ("announced", "cancelled", "cause", "context", "fingerprint", "lost", "pace", "reply", "task")
+
+    def __init__(self, context: CommandContext[Any], fingerprint: str, reply: Any) -> None:
+        self.context = context
+        self.fingerprint = fingerprint
+        self.reply = reply  # a Ticket of this hub, or the inbox of another one
+        self.task: asyncio.Task[Any] | None = None
+        self.cause: BaseException | None = None
+        self.cancelled = False  # its sender asked for that
+        self.lost = False  # the key is somebody else's
+        self.announced = False  # its outcome was published with its effects
+        self.pace: Pace | None = None
+
+    def cancel(self) -> None:
+        """End it, begun or not."""
+        self.cancelled = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def lose(self) -> None:
+        """The key is somebody else's: what its handler does is of no account."""
+        self.lost = True
+        if self.task is not None:
+            self.task.cancel()
+
+
+class Pace:
+    """Passes on steps of progress, at most one in `PACE` seconds; of those in between the last."""
+
+    def __init__(self, publish: Callable[[Progress], object]) -> None:
+        self._publish = publish
+        self._last: Progress | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def tell(self, step: Progress) -> None:
+        """It has come so far."""
+        if self._timer is not None:
+            self._last = step
+            return
+        self._timer = asyncio.get_running_loop().call_later(PACE, self._ring)
+        self._pass_on(step)
+
+    def _ring(self) -> None:
+        self._timer = None
+        step, self._last = self._last, None
+        if step is not None:
+            self.tell(step)
+
+    def _pass_on(self, step: Progress) -> None:
+        try:
+            self._publish(step)
+        except TelexError as error:
+            logger.error("the progress of command %s %s was not published: %s", step.command, step.id, error)
+
+    def close(self) -> None:
+        """Nothing more is told."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class Served:
+    """A command that is carried out here. `carry_out` gives an outcome whatever the handler does."""
+
+    def __init__(self, command: Command, claims: Claims | None, publish: Publish, *, exclusive: bool) -> None:
+        self.command: Command = command
+        self.invoke: Invoke = command.bind()
+        self.claims: Claims | None = claims
+        self.tally: Tally = Tally() if claims is None else claims.tally
+        self.failed: int = 0
+        self.expired: int = 0
+        self.running: int = 0
+        self.opening: asyncio.Task[None] | None = None  # of its store
+        self._publish = publish
+        self._exclusive = exclusive  # a transaction keeps even this process from writing
+
+    async def carry_out(self, run: Run) -> Outcome[Any]:
+        """What becomes of it. Raises `asyncio.CancelledError` when the task that it runs in is to end."""
+        context = run.context
+        if context.deadline is not None and time() > context.deadline:
+            self.expired += 1
+            return self.ended(run, Failure("Expired", EXPIRED, "it was not begun while its sender waited"))
+        if run.cancelled:
+            return self.ended(run, _CANCELLED)
+        run.task = asyncio.current_task()
+        self.running += 1
+        try:
+            return await (self._plain(run) if self.claims is None else self._once(run, self.claims))
+        finally:
+            self.running -= 1
+            run.task = None
+
+    # -- once for each time that it is sent
+
+    async def _plain(self, run: Run) -> Outcome[Any]:
+        context, command = run.context, self.command
+        self.tally.executed += 1
+        try:
+            result = self.invoke(context)
+            if command.is_async or (result is not None and inspect.isawaitable(result)):
+                result = await result
+        except asyncio.CancelledError as error:
+            return self.ended(run, self._cancelled(run, error))
+        except Exception as error:  # noqa: BLE001  # whatever it raises is its outcome
+            return self.ended(run, self._raised(run, error))
+        if command.gives is not None:
+            try:
+                result = command.gives.check(result, command.name)
+            except ContentError as error:
+                return self.ended(run, self._unsendable(run, error))
+        return Outcome(command.name, context.id, context.key, result, None, context.attempt, _now())
+
+    # -- once for each key
+
+    async def _once(self, run: Run, claims: Claims) -> Outcome[Any]:
+        key, once = run.context.key or "", claims.once
+        while True:
+            try:
+                if self.opening is not None:
+                    await asyncio.shield(self.opening)
+                found = await claims.claim(key, run.fingerprint)
+            except asyncio.CancelledError as error:
+                return self.ended(run, self._cancelled(run, error))
+            except (EngineFailed, msgspec.DecodeError, OSError) as error:
+                # Fail closed: what cannot be claimed is not run.
+                return self.ended(run, Failure("StoreUnavailable", "store_unavailable", str(error), final=False))
+            if found is None:
+                self.tally.conflicted += 1
+                return self.ended(run, Failure("KeyConflict", CONFLICT, "the key was used with other content"))
+            if isinstance(found, Entry):
+                self.tally.replayed += 1
+                return await self.replay(run, found)
+            self.tally.executed += 1
+            outcome = await self._attempt(run, found)
+            if outcome is not None:
+                return outcome
+            if not found.lost:
+                await asyncio.sleep(once.backoff * 2.0 ** (found.entry.attempt - 1))
+
+    async def _attempt(self, run: Run, held: Held) -> Outcome[Any] | None:
+        """Its outcome; None when the key was given back to be tried again, or lost."""
+        run.lost = False
+        run.context.attempt, run.context.fence = held.entry.attempt, held.fence
+        held.keep(run.lose)
+        failure: Failure | None
+        try:
+            if "tx" in self.command.wants:
+                return await self._in_transaction(run, held)
+            result = await self._result(run)
+            content, ref = await self._kept(run, held, result)
+            await held.stop()
+            entry = await _insist(held, lambda: held.complete(content, ref))
+            return None if entry is None else self._done(run, entry, result)
+        except asyncio.CancelledError as error:
+            failure = await self._interrupted(run, held, error)
+        except _Unsendable as error:
+            failure = self._unsendable(run, error.problem)
+        except Exception as error:  # noqa: BLE001  # whatever it raises is recorded
+            failure = self._raised(run, error)
+        finally:
+            await held.stop()
+        if failure is None:
+            return None
+        entry = await _insist(held, lambda: held.fail(failure))
+        return None if entry is None or not entry.ended else self._from(run, entry, None, replayed=False)
+
+    async def _interrupted(self, run: Run, held: Held, error: asyncio.CancelledError) -> Failure | None:
+        if run.lost and run.task is not None and not run.cancelled:
+            run.task.uncancel()
+            logger.warning("command %s lost its lease of key %r", self.command.name, run.context.key)
+            return None
+        try:
+            return self._cancelled(run, error)
+        except asyncio.CancelledError:
+            # This worker ends: the next one need not wait for the lease.
+            await held.stop()
+            await _insist(
+                held, lambda: held.fail(Failure("Cancelled", CANCELLED, "its worker was closed", final=False))
+            )
+            raise
+
+    async def _result(self, run: Run) -> Any:
+        result = self.invoke(run.context)
+        if self.command.is_async or (result is not None and inspect.isawaitable(result)):
+            result = await result
+        if self.command.gives is not None:
+            try:
+                result = self.command.gives.check(result, self.command.name)
+            except ContentError as error:
+                raise _Unsendable(error) from None
+        return result
+
+    async def _kept(
+        self, run: Run, held: Held, result: object, tx: OnceTransaction | None = None
+    ) -> tuple[Result, str]:
+        """The result as it is recorded: itself, or the name of a record that has it, which is there first."""
+        try:
+            content = to_json(result)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _Unsendable(error) from None
+        if self.claims is None or len(content) <= INLINE:
+            return msgspec.Raw(content), ""
+        ref = f"{self.command.name} {run.context.id} {held.fence}"
+        expires = time() + self.claims.once.keep
+        put = self.claims.store.put if tx is None else tx.put
+        await put(RESULTS, ref, content, 0, expires)
+        return msgspec.UNSET, ref
+
+    async def _in_transaction(self, run: Run, held: Held) -> Outcome[Any] | None:
+        """The handler's writes, the record and what is published commit together, or not at all."""
+        if self.claims is None:
+            raise AssertionError("only what runs once is in a transaction")
+        if self._exclusive:
+            await held.stop()  # its own renewals would wait for the transaction; nor can anybody else write
+        try:
+            async with self.claims.store.transaction() as tx:
+                run.context.tx = tx.connection
+                result = await self._result(run)
+                content, ref = await self._kept(run, held, result, tx)
+                entry = await held.complete_in(tx, content, ref)
+                if entry is None:
+                    raise _Fenced
+                outcome = self._done(run, entry, result)
+                await self._publish(run, outcome, tx)
+        except _Fenced:
+            self.tally.fenced += 1
+            return None
+        finally:
+            run.context.tx = None
+        return outcome
+
+    # -- outcomes
+
+    def _done(self, run: Run, entry: Entry, result: object) -> Outcome[Any]:
+        return self._from(run, entry, result, replayed=False)
+
+    async def replay(self, run: Run, entry: Entry) -> Outcome[Any]:
+        """The outcome that is recorded, for another sender."""
+        if self.claims is None:
+            raise AssertionError("only what runs once is replayed")
+        context = run.context
+        get, gives = self.claims.store.get, self.command.gives
+        return await outcome_of(entry, self.command.name, context.id, context.key, get, gives)
+
+    def _from(self, run: Run, entry: Entry, result: object, *, replayed: bool) -> Outcome[Any]:
+        context = run.context
+        when = datetime.fromtimestamp(entry.completed, UTC)
+        self.failed += entry.error is not None and not replayed
+        return Outcome(self.command.name, context.id, context.key, result, entry.error, entry.attempt, when, replayed)
+
+    def ended(self, run: Run, failure: Failure) -> Outcome[Any]:
+        """An outcome that is an error, and is not recorded."""
+        self.failed += 1
+        context = run.context
+        return Outcome(self.command.name, context.id, context.key, None, failure, context.attempt, _now())
+
+    # -- what was raised
+
+    def _raised(self, run: Run, error: Exception) -> Failure:
+        run.cause = error
+        if not isinstance(error, CommandError):
+            where = (self.command.name, run.context.id, run.context.attempt)
+            logger.error("command %s raised for %s, attempt %d", *where, exc_info=error)
+        failure = failure_of(error)
+        try:
+            to_json(failure.data)
+        except (TypeError, ValueError, RecursionError):
+            failure = msgspec.structs.replace(failure, data=repr(failure.data))
+        return failure
+
+    def _unsendable(self, run: Run, problem: Exception) -> Failure:
+        run.cause = problem
+        logger.error("command %s has a result that cannot be sent: %s", self.command.name, problem)
+        return Failure(type(problem).__name__, UNSENDABLE, f"its result is refused: {problem}")
+
+    def _cancelled(self, run: Run, error: asyncio.CancelledError) -> Failure:
+        """What is recorded of it. Raises it when the task itself is to end."""
+        task = run.task or asyncio.current_task()
+        if run.cancelled:
+            if task is not None:
+                task.uncancel()
+            return _CANCELLED
+        if task is not None and task.cancelling():
+            raise error
+        return Failure("CancelledError", "error", "something that its handler awaited was cancelled", final=False)
+
+
+_CANCELLED = Failure("Cancelled", CANCELLED, "its sender cancelled it")
+
+
+class _Fenced(Exception):
+    """The record is not this worker's any more: the transaction is rolled back."""
+
+
+class _Unsendable(Exception):
+    """The result has no JSON form, or is not what is annotated."""
+
+    def __init__(self, problem: Exception) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+async def _insist(held: Held, put: Callable[[], Awaitable[Entry | None]]) -> Entry | None:
+    """Record an outcome, trying again for as long as the lease lasts: what was carried out should not be again."""
+    clock = asyncio.get_running_loop().time
+    until = clock() + held.entry.lease
+    while True:
+        try:
+            return await put()
+        except EngineFailed as error:
+            if clock() > until:
+                held.lost = True
+                logger.error("an outcome was not recorded, and the command may run again: %s", error)
+                return None
+            await asyncio.sleep(TRIES)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def outcome_of(
+    entry: Entry, command: str, id: str, key: str | None, get: Get, gives: Content[Any] | None
+) -> Outcome[Any]:
+    """What is recorded, as an outcome for the sender of the command ``id``. Raises what ``get`` raises."""
+    result: object = None
+    error = entry.error
+    if entry.ref:
+        record = await get(RESULTS, entry.ref)
+        if record is None:
+            error = Failure("ResultGone", "result_gone", "its result is not kept any more")
+        else:
+            result = from_json(record.value)
+    elif entry.result is not msgspec.UNSET:
+        result = from_json(bytes(entry.result))
+    if error is None and gives is not None:
+        result = gives.check(result, command)
+    when = datetime.fromtimestamp(entry.completed, UTC)
+    return Outcome(command, id, key, result, error, entry.attempt, when, replayed=True)
