@@ -27,7 +27,12 @@ def to_json(value: object) -> bytes:
 
 def to_canonical(value: object) -> bytes:
     """As `to_json`, with the keys of dicts sorted and no choice left: equal content has equal bytes."""
-    return _canonical.encode(value)
+    try:
+        return _canonical.encode(value)
+    except TypeError:
+        # Keys that are numbers, dates or the like can be sorted when they are text.
+        plain = msgspec.to_builtins(value, str_keys=True, order="sorted", enc_hook=_encode_foreign)
+        return _canonical.encode(plain)
 
 
 def from_json(data: bytes | str) -> object:
