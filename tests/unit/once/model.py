@@ -83,6 +83,15 @@ class Worker(NamedTuple):
     """``late``: it has stalled, and what it worked on was delivered again."""
 
 
+class Flight(NamedTuple):
+    """A write that its worker has given up, and that the store may still get."""
+
+    worker: int
+    doing: Doing
+    write: Write
+    revision: int
+
+
 class World(NamedTuple):
     record: Record
     age: int
@@ -91,6 +100,7 @@ class World(NamedTuple):
     workers: tuple[Worker, ...]
     faults: int
     """How many more things may go wrong."""
+    flight: Flight | None = None
 
 
 class Move(NamedTuple):
@@ -110,9 +120,11 @@ class Model:
     deliveries: int = 2
     """Duplicates of the command. A crash delivers again what was worked on, and so does a stall."""
     faults: int = 2
-    """Crashes, stalls, and writes of whose success the worker does not hear, together."""
+    """Crashes, stalls, and writes of which the worker does not hear, together."""
     attempts: int = 2
     keep: float = FOREVER
+    late: bool = False
+    """Whether a write that was not heard of may come to the store later, or never."""
     compares: bool = True
     """False: a record is written without a look at its revision."""
     fences: bool = True
@@ -145,6 +157,8 @@ class Model:
                 yield Move(number, "crashes", crashed(world, number), fault=True)
         if self._time_may_pass(world):
             yield Move(None, "a tick passes", ticked(world))
+        if world.flight is not None:
+            yield self._landed(world, world.flight)
         entry = world.record.entry
         if entry is not None and entry.ended and entry.expires <= 0:
             yield Move(None, "the store removes the record", world._replace(record=Record(None, 0), age=0))
@@ -229,10 +243,20 @@ class Model:
         if world.faults:
             unheard = put(world, number, again)._replace(record=record, age=0, faults=world.faults - 1)
             yield Move(number, f"{does}: {decision.why}, and does not hear of it", unheard, unfit, fault=True)
+        if world.faults and self.late and world.flight is None:
+            flight = Flight(number, doing, decision, worker.seen.revision)
+            given_up = put(world, number, again)._replace(faults=world.faults - 1, flight=flight)
+            yield Move(number, f"{does}, and it is under way", given_up, fault=True)
+
+    def _landed(self, world: World, flight: Flight) -> Move:
+        broken = self._broken(world, flight.worker, flight.doing, flight.write)
+        record = Record(flight.write.entry, newest(world) + 1)
+        landed = world._replace(record=record, age=0, flight=None)
+        return Move(None, f"the store gets what was under way: {flight.write.why}", landed, broken, fault=True)
 
     def _broken(self, world: World, number: int, doing: Doing, write: Write) -> Property | None:
         """The property that this write breaks."""
-        before, own = world.record.entry, NAMES[number]
+        before, own = world.record.entry, GONE if number < 0 else NAMES[number]
         if before is not None and before.ended and before.expires > 0:
             return "one outcome"
         if write.entry.attempt > self.attempts:
@@ -248,9 +272,9 @@ DECIDED: dict[tuple[Entry | None, Event], Decision] = {}
 
 
 def put(world: World, number: int, worker: Worker) -> World:
-    record, age, queued, workers, faults = world
+    record, age, queued, workers, faults, flight = world
     workers = (*workers[:number], worker, *workers[number + 1 :])
-    return World(record, age, queued, workers, faults)
+    return World(record, age, queued, workers, faults, flight)
 
 
 def newest(world: World) -> int:
@@ -264,7 +288,14 @@ def crashed(world: World, number: int) -> World:
     record = world.record
     if record.entry is not None and record.entry.state == "running" and record.entry.owner == NAMES[number]:
         record = record._replace(entry=msgspec.structs.replace(record.entry, owner=GONE))
-    return put(world, number, Worker())._replace(record=record, queued=queued, faults=world.faults - 1)
+    flight = world.flight
+    if flight is not None and flight.worker == number:
+        flight = flight._replace(worker=-1, write=_given(flight.write, GONE))
+    return put(world, number, Worker())._replace(record=record, queued=queued, faults=world.faults - 1, flight=flight)
+
+
+def _given(write: Write, owner: str) -> Write:
+    return Write(msgspec.structs.replace(write.entry, owner=owner), write.why)
 
 
 def _in_time(world: World, age: int) -> bool:
@@ -308,7 +339,9 @@ def _older(record: Record) -> Record:
 
 def same(world: World, alike: bool) -> World:
     """The one of all worlds that are the same which stands for them."""
-    record, age, queued, before, faults = world
+    record, age, queued, before, faults, flight = world
+    if flight is not None and flight.revision != record.revision:
+        flight = None  # it will be refused whenever it comes
     workers = [worker if worker.watch is None else _forgets(worker, record.revision) for worker in before]
     if record.entry is not None and record.entry.state == "released" and record.entry.owner != GONE:
         record = _owned(record, GONE)  # nothing asks who it was
@@ -320,6 +353,9 @@ def same(world: World, alike: bool) -> World:
             names = {NAMES[old]: NAMES[new] for new, old in enumerate(order)}
             workers = [_renamed_worker(workers[old], names) for old in order]
             record = _renamed(record, names)
+            if flight is not None and flight.worker >= 0:
+                number = order.index(flight.worker)
+                flight = flight._replace(worker=number, write=_given(flight.write, NAMES[number]))
     found = {record.revision, 0}
     for worker in workers:
         if worker.seen is not None:
@@ -329,8 +365,9 @@ def same(world: World, alike: bool) -> World:
     if max(found) >= len(found):
         rank = {revision: number for number, revision in enumerate(sorted(found))}
         record = Record(record.entry, rank[record.revision], record.until)
+        flight = None if flight is None else flight._replace(revision=record.revision)
         workers = [_ranked(worker, rank) for worker in workers]
-    return World(record, age, queued, tuple(workers), faults)
+    return World(record, age, queued, tuple(workers), faults, flight)
 
 
 def _forgets(worker: Worker, revision: int) -> Worker:
@@ -500,7 +537,7 @@ def mutants() -> dict[str, tuple[Model, frozenset[Property]]]:
 
 
 def main() -> None:
-    for name, model in (("three workers", Model()), ("retention", Model(workers=2, faults=1, keep=2))):
+    for name, model in (("three workers", Model(late=True)), ("retention", Model(workers=2, faults=1, keep=2))):
         found = search(model)
         print(f"{name}: {found.worlds} worlds, {found.moves} moves, depth {found.depth}: {found.broken or 'clean'}")
     for name, (model, properties) in mutants().items():

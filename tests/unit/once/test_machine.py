@@ -275,6 +275,7 @@ def test_other_commands_have_other_fingerprints(one: tuple[str, int, Any], other
     assert (fingerprint(*one) == fingerprint(*other)) == alike
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_name_version_and_content_count(content: Any) -> None:
     own = fingerprint("print", 1, content)
