@@ -122,12 +122,17 @@ class Desk:
         self.served[command.name] = Served(command, claims, self._publish_in, exclusive=exclusive)
         if self._started:
             self._begin_serving(self.served[command.name])
+            if self.courier is not None:
+                self.courier.directory.begin()
 
     async def start(self) -> None:
         """Begin to serve: connect the stores, and take what waits. Raises what a store raises."""
         self._started = True
         for served in self.served.values():
             self._begin_serving(served)
+        if self.courier is not None and self.served:
+            await self.courier.directory.sign()
+            self.courier.directory.begin()
         await asyncio.gather(*[opening for _, opening in self._stores.values()])
 
     def _begin_serving(self, served: Served) -> None:

@@ -46,9 +46,8 @@ class Directory:
         self._beating: asyncio.Task[None] | None = None
 
     def add(self, command: str, once: bool) -> None:  # a pair
-        """This hub serves it."""
+        """This hub serves it; told with the next sign."""
         self._commands[command] = once
-        self.begin()
 
     def begin(self) -> None:
         """Give signs of life, from now on and at once if something has changed."""

@@ -1,0 +1,538 @@
+"""Commands that run once, on each engine: one outcome for each key, whatever becomes of workers and senders."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+
+import telex
+from telex.commands import claims
+from telex.once.machine import Entry, Failure, decode, encode, fingerprint
+from telex.once.store import OnceTransaction
+from tests.unit.commands.test_commands import Gate, OutOfStock, Report
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(asyncio.Event(), asyncio.Event())
+
+
+async def entry_of(hub: telex.Hub, command: str, key: str) -> tuple[Entry, int]:
+    assert hub._engine.records is not None
+    record = await hub._engine.records.get(f"once:{command}", key)
+    assert record is not None
+    return decode(record.value), record.revision
+
+
+async def plant(hub: telex.Hub, command: str, key: str, entry: Entry, revision: int = 0) -> int:
+    """Another worker, which cannot be seen from here, has written this."""
+    assert hub._engine.records is not None
+    written = await hub._engine.records.put(f"once:{command}", key, encode(entry), revision)
+    assert written is not None
+    return written
+
+
+@pytest.mark.slow
+async def test_a_hundred_duplicates_of_a_slow_command(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> Report:
+        ran.append(number)
+        await gate.pass_through()
+        return Report("november", number)
+
+    async with hub:
+        tickets = [await hub.send("build", 7, key="2026-11") for _ in range(100)]
+        await gate.reached.wait()
+        gate.opened.set()
+        outcomes = [await ticket.outcome(timeout=50) for ticket in tickets]
+    assert ran == [7]
+    assert [outcome.result for outcome in outcomes] == [Report("november", 7)] * 100
+    assert sum(outcome.replayed for outcome in outcomes) == 99
+    assert {outcome.attempt for outcome in outcomes} == {1}
+
+
+async def test_the_key_tells_other_content_apart(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        ran.append(number)
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        first = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        with pytest.raises(telex.KeyConflict, match="the key 'a' of the command 'build'"):
+            await hub.call("build", 2, key="a")
+        gate.opened.set()
+        assert await first == 1
+        with pytest.raises(telex.KeyConflict):
+            await hub.call("build", 2, key="a")
+        assert await hub.call("build", 1, key="a") == 1
+        assert await hub.call("build", 2, key="b") == 2
+    assert ran == [1, 2]
+
+
+async def test_a_conflict_of_commands_that_wait_together(file: str, gate: Gate) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        return number
+
+    async with hub:
+        # Both are kept before a worker has seen either.
+        results = await asyncio.gather(
+            hub.call("build", 1, key="a"), hub.call("build", 2, key="a"), return_exceptions=True
+        )
+        assert len([result for result in results if isinstance(result, telex.KeyConflict)]) == 1
+        assert len([result for result in results if isinstance(result, int)]) == 1
+
+
+async def test_what_runs_once_needs_a_key(url: str) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        return number
+
+    async with hub:
+        for method in (hub.call, hub.send):
+            with pytest.raises(telex.BadOption, match="'build' runs once for each key"):
+                await method("build", 1)
+            with pytest.raises(telex.TelexError):
+                await method("build", 1, key="")
+
+
+async def test_a_sender_elsewhere_needs_a_key_too(file: str) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("build", once=True)
+    async def build(number: int) -> int:
+        return number
+
+    async with worker, telex.Hub(file) as sender:
+        with pytest.raises(telex.BadOption, match="runs once for each key"):
+            await sender.send("build", 1)
+        assert await sender.call("build", 1, key="a") == 1
+        outcome = await (await sender.send("build", 1, key="a")).outcome()
+        assert (outcome.result, outcome.replayed) == (1, True)
+        with pytest.raises(telex.KeyConflict):
+            await sender.call("build", 2, key="a")
+
+
+async def test_a_result_that_cannot_be_kept_is_a_recorded_failure(url: str) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> object:
+        ran.append(number)
+        return object()
+
+    async with hub:
+        for _ in range(2):
+            with pytest.raises(telex.CommandFailed, match="object has no JSON form") as caught:
+                await hub.call("build", 1, key="a", timeout=30)
+            assert caught.value.code == "result_refused"
+    assert ran == [1]
+
+
+async def test_a_final_error_is_recorded(url: str) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("order", once=True)
+    async def order(item: str) -> None:
+        ran.append(item)
+        raise OutOfStock("no lamps", data={"next": 3})
+
+    async with hub:
+        for replayed in (False, True):
+            with pytest.raises(telex.CommandFailed) as caught:
+                await hub.call("order", "lamp", key="a")
+            error = caught.value
+            assert (error.type, error.code, error.data) == ("OutOfStock", "out_of_stock", {"next": 3})
+            assert error.replayed is replayed
+    assert ran == ["lamp"]
+
+
+async def test_an_unexpected_error_is_tried_again(url: str) -> None:
+    hub = telex.Hub(url)
+    attempts = []
+
+    @hub.command("order", once=True, backoff=0.0)
+    async def order(item: str, ctx: telex.CommandContext[str]) -> int:
+        attempts.append((ctx.attempt, ctx.fence))
+        if ctx.attempt < 3:
+            raise ConnectionError("the carrier does not answer")
+        return 7
+
+    async with hub:
+        outcome = await (await hub.send("order", "lamp", key="a")).outcome()
+        assert (outcome.result, outcome.attempt, outcome.replayed) == (7, 3, False)
+    assert [attempt for attempt, _ in attempts] == [1, 2, 3]
+    fences = [fence for _, fence in attempts]
+    assert fences == sorted(set(fences)), "each attempt has a larger fence"
+
+
+async def test_attempts_come_to_an_end(url: str) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("order", once=True, backoff=0.0, max_attempts=2)
+    async def order(item: str) -> int:
+        ran.append(item)
+        raise ConnectionError("the carrier does not answer")
+
+    async with hub:
+        tickets = [await hub.send("order", "lamp", key="a") for _ in range(3)]
+        for ticket in tickets:
+            with pytest.raises(telex.CommandFailed, match=r"begun 2 times.*the carrier does not answer") as caught:
+                await ticket
+            assert (caught.value.type, caught.value.code) == ("ConnectionError", "attempts_exhausted")
+        entry, _ = await entry_of(hub, "order", "a")
+        assert entry.state == "failed"
+    assert ran == ["lamp", "lamp"]
+
+
+async def test_a_duplicate_may_ask_not_to_wait(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        first = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        with pytest.raises(telex.InProgress, match="'build' with the key 'a' is being carried out"):
+            await hub.call("build", 1, key="a", duplicate="reject")
+        gate.opened.set()
+        assert await first == 1
+        assert await hub.call("build", 1, key="a", duplicate="reject") == 1
+
+
+async def test_an_outcome_is_kept_as_long_as_it_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True, keep="1h")
+    async def build(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async with hub:
+        assert await hub.call("build", 1, key="a") == 1
+        assert await hub.call("build", 1, key="a") == 1
+        assert ran == [1]
+        for module in (claims, telex.commands.courier):
+            monkeypatch.setattr(module, "time", lambda: time.time() + 3601)
+        assert await hub.call("build", 2, key="a") == 2, "it is another command now"
+    assert ran == [1, 2]
+
+
+@pytest.mark.slow
+async def test_a_dead_worker_is_taken_over_after_its_lease(url: str) -> None:
+    hub = telex.Hub(url)
+    seen = []
+
+    @hub.command("build", once=True, lease=0.2)
+    async def build(number: int, ctx: telex.CommandContext[int]) -> int:
+        seen.append((ctx.attempt, ctx.fence))
+        return number
+
+    async with hub:
+        dead = Entry("running", fingerprint("build", 1, 1), 1, "somebody", 0.2)
+        fence = await plant(hub, "build", "a", dead)
+        began = asyncio.get_running_loop().time()
+        outcome = await (await hub.send("build", 1, key="a")).outcome(timeout=30)
+        assert asyncio.get_running_loop().time() - began >= 0.2, "not before its lease has run out"
+        assert (outcome.result, outcome.attempt) == (1, 2)
+        assert hub.statistics().commands[0].taken_over == 1
+    ((attempt, second),) = seen
+    assert attempt == 2
+    assert second > fence
+
+
+@pytest.mark.slow
+async def test_who_renews_is_not_taken_over(url: str) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True, lease=0.2)
+    async def build(number: int) -> int:
+        raise AssertionError("another worker has it")
+
+    async with hub:
+        alive = Entry("running", fingerprint("build", 1, 1), 1, "somebody", 0.2)
+        revision = await plant(hub, "build", "a", alive)
+        ticket = await hub.send("build", 1, key="a")
+        for _ in range(8):
+            await asyncio.sleep(0.1)  # of its lease; it renews
+            revision = await plant(hub, "build", "a", alive, revision)
+        assert not ticket.done
+        done = Entry("done", alive.fingerprint, 1, "somebody", 0.2, msgspec.Raw(b"5"), completed=1.0, expires=9e9)
+        await plant(hub, "build", "a", done, revision)
+        outcome = await ticket.outcome(timeout=30)
+        assert (outcome.result, outcome.replayed) == (5, True)
+
+
+async def test_a_lease_is_renewed_while_the_handler_works(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True, lease=0.1)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        revisions: set[int] = set()
+        while len(revisions) < 4:
+            entry, revision = await entry_of(hub, "build", "a")
+            assert (entry.state, entry.attempt) == ("running", 1)
+            revisions.add(revision)
+            await asyncio.sleep(0.01)
+        gate.opened.set()
+        assert await ticket == 1
+
+
+async def test_the_result_of_a_stale_worker_is_refused(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True, lease=60)
+    async def build(number: int) -> str:
+        await gate.pass_through()
+        return "stale"
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        # It stalled past its lease, by the clock of another worker, which took over and is done.
+        entry, revision = await entry_of(hub, "build", "a")
+        done = Entry("done", entry.fingerprint, 2, "other", 60, msgspec.Raw(b'"fresh"'), completed=1.0, expires=9e9)
+        await plant(hub, "build", "a", done, revision)
+        gate.opened.set()
+        outcome = await ticket.outcome(timeout=30)
+        assert (outcome.result, outcome.attempt, outcome.replayed) == ("fresh", 2, True)
+        assert hub.statistics().commands[0].fenced == 1
+        assert (await entry_of(hub, "build", "a"))[0].owner == "other"
+
+
+async def test_who_has_lost_its_lease_is_cancelled(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+    ended = asyncio.Event()
+
+    @hub.command("build", once=True, lease=0.1)
+    async def build(number: int) -> int:
+        try:
+            await gate.pass_through()
+        finally:
+            ended.set()
+        return number
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        written = None
+        while written is None:  # between two of its renewals
+            entry, revision = await entry_of(hub, "build", "a")
+            failed = Entry("failed", entry.fingerprint, 2, "other", 0.1, error=Failure("X", "x", "gone"), expires=9e9)
+            assert hub._engine.records is not None
+            written = await hub._engine.records.put("once:build", "a", encode(failed), revision)
+        await ended.wait()
+        with pytest.raises(telex.CommandFailed, match="X: gone"):
+            await ticket
+    assert not gate.passed
+
+
+async def test_a_worker_that_is_closed_gives_the_key_back(file: str, gate: Gate) -> None:
+    first, second = telex.Hub(file, close_timeout=0.05), telex.Hub(file)
+
+    @first.command("build", once=True, lease=30)
+    async def stuck(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with telex.Hub(file) as sender:
+        async with first:
+            ticket = await sender.send("build", 1, key="a", type=int)
+            await gate.reached.wait()
+        entry, _ = await entry_of(sender, "build", "a")
+        assert entry.state == "released"
+
+        @second.command("build", once=True, lease=30)
+        async def build(number: int, ctx: telex.CommandContext[int]) -> int:
+            return ctx.attempt
+
+        async with second:
+            assert await ticket.result(timeout=20) == 2
+
+
+async def test_cancelling_is_an_outcome(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        assert await ticket.cancel()
+        for _ in range(2):
+            with pytest.raises(telex.CommandFailed) as caught:
+                await hub.call("build", 1, key="a")
+            assert caught.value.code == "cancelled"
+    assert not gate.passed
+
+
+async def test_a_large_result_has_a_record_of_its_own(url: str) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("large", once=True)
+    async def large(size: int) -> str:
+        return "x" * size
+
+    async with hub:
+        assert await hub.call("large", 600_000, key="a") == "x" * 600_000
+        entry, _ = await entry_of(hub, "large", "a")
+        assert entry.ref
+        outcome = await (await hub.send("large", 600_000, key="a")).outcome()
+        assert outcome.replayed
+        assert outcome.result == "x" * 600_000
+
+
+async def test_writes_record_and_outcome_commit_together(file: str) -> None:
+    hub = telex.Hub(file)
+    fail = [True]
+
+    @hub.command("charge", once=True, backoff=0.0)
+    async def charge(amount: int, tx: telex.Transaction) -> int:
+        await tx.execute("INSERT INTO charges VALUES (?)", (amount,))
+        if fail:
+            fail.pop()
+            raise ConnectionError("at the worst moment")
+        return amount
+
+    async with hub, hub.follow("charge") as follower:
+        async with hub.transaction() as tx:
+            await tx.execute("CREATE TABLE charges (amount INTEGER)")
+        results = await asyncio.gather(*[hub.call("charge", 5, key="a") for _ in range(5)])
+        assert results == [5] * 5
+        async with hub.transaction() as tx:
+            assert await tx.execute("SELECT amount FROM charges") == [(5,)]
+        outcome = await follower.receive(timeout=20)
+        assert isinstance(outcome, telex.Outcome)
+        assert (outcome.result, outcome.attempt) == (5, 2)
+
+
+async def test_a_stale_worker_writes_nothing(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(file)
+    ran = []
+
+    @hub.command("charge", once=True)
+    async def charge(amount: int, tx: telex.Transaction) -> int:
+        ran.append(amount)
+        await tx.execute("INSERT INTO charges VALUES (?)", (amount,))
+        return amount
+
+    async with hub:
+        async with hub.transaction() as tx:
+            await tx.execute("CREATE TABLE charges (amount INTEGER)")
+        claimed = hub._desk.served["charge"].claims
+        assert claimed is not None
+        transaction = claimed.store.transaction
+
+        @asynccontextmanager
+        async def late() -> AsyncIterator[OnceTransaction]:
+            # It stalled before it got the file's lock; another worker has taken over and is done.
+            entry, revision = await entry_of(hub, "charge", "a")
+            done = Entry("done", entry.fingerprint, 2, "other", 30, msgspec.Raw(b"6"), completed=1.0, expires=9e9)
+            await plant(hub, "charge", "a", done, revision)
+            async with transaction() as tx:
+                yield tx
+
+        monkeypatch.setattr(claimed.store, "transaction", late)
+        assert await hub.call("charge", 5, key="a", timeout=30) == 6
+        async with hub.transaction() as tx:
+            assert await tx.execute("SELECT count(*) FROM charges") == [(0,)]
+    assert ran == [5]
+
+
+async def test_a_transaction_in_memory_publishes_with_the_outcome() -> None:
+    hub = telex.Hub()
+
+    @hub.command("place", once=True)
+    async def place(number: int, tx: telex.Transaction) -> int:
+        await tx.publish("orders", number)
+        if number < 0:
+            raise OutOfStock("no")
+        return number
+
+    async with hub, hub.topic("orders").subscribe() as orders:
+        assert await hub.call("place", 1, key="a") == 1
+        with pytest.raises(telex.CommandFailed):
+            await hub.call("place", -1, key="b")
+        assert await hub.call("place", 2, key="c") == 2
+        assert [(await orders.receive(timeout=10)).content for _ in range(2)] == [1, 2]
+
+
+async def test_a_store_that_cannot_be_reached_fails_closed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async def unreachable(*args: object, **options: object) -> None:
+        raise telex.EngineFailed("reading", "the disk is gone")
+
+    async with hub:
+        served = hub._desk.served["build"]
+        assert served.claims is not None
+        monkeypatch.setattr(served.claims.store, "put", unreachable)
+        with pytest.raises(telex.CommandFailed, match="the disk is gone") as caught:
+            await hub.call("build", 1, key="a")
+        assert caught.value.code == "store_unavailable"
+        monkeypatch.undo()
+        assert await hub.call("build", 1, key="a") == 1
+    assert ran == [1]
+
+
+async def test_a_write_of_which_nothing_was_heard_is_read_back(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async with hub:
+        served = hub._desk.served["build"]
+        assert served.claims is not None
+        store = served.claims.store
+        put = store.put
+
+        async def silent(*args: object) -> None:
+            await put(*args)  # type: ignore[arg-type]  # passed on as they came
+            raise telex.EngineFailed("writing", "no answer came")
+
+        monkeypatch.setattr(store, "put", silent)
+        outcome = await (await hub.send("build", 1, key="a")).outcome(timeout=30)
+        assert (outcome.result, outcome.attempt) == (1, 1)
+    assert ran == [1]
