@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from heapq import merge
 from threading import get_ident
 from time import time
@@ -160,6 +160,11 @@ class Topics:
             return content.decode(data, topic)
         except ContentError:
             return data
+
+    def shapes(self, topic: str, types: Iterable[str]) -> bool:
+        """Whether there is a type to make of such content."""
+        found = self._topics.get(topic)
+        return (found is not None and found._content is not None) or any(type in self.types for type in types)
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """Append what the engine keeps now to the local logs."""

@@ -14,7 +14,7 @@ All calls come from the event loop of one hub, and none of them may block it. Th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -79,6 +79,10 @@ class Feed(Protocol):
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Plain data from outside as this program has it: the declared type of its topic, or the type of that name
         that a handler takes. What does not fit stays plain."""
+
+    def shapes(self, topic: str, types: Iterable[str]) -> bool:
+        """Whether `content` may make something else of the data of any of these types: if not, there is no need to
+        ask it."""
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """These are kept now: append them to the local logs. Each topic's come in the order of `Message.seq`, each

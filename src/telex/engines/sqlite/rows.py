@@ -69,12 +69,12 @@ def _text(message: Message[Any], text: str) -> str:
     return text
 
 
-def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape) -> list[Message[Any]]:
-    """Rows of ``SELECT {OWN}``, of one topic."""
+def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
+    """Rows of ``SELECT {OWN}`` of one topic; without a shape, content stays plain."""
     parse = msgspec.json.Decoder().decode
-    return [
+    messages: list[Message[Any]] = [
         Message(
-            shape(parse(content) if type(content) is str else content, name, type_),
+            parse(content) if type(content) is str else content,
             name,
             seq,
             uid if id is None else id,
@@ -86,6 +86,10 @@ def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape) -> li
         )
         for _, seq, id, time, type_, key, headers, content in rows
     ]
+    if shape is not None:
+        for message in messages:
+            msgspec.structs.force_setattr(message, "content", shape(message.content, name, message._type))
+    return messages
 
 
 def decode_one(row: tuple[Any, ...], shape: Shape) -> Message[Any]:

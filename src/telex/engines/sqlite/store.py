@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 PAGE = 1024
 FEW = 64
 """Of so many topics each is read by itself; of more, the file from its end."""
-_READ = f"""SELECT {rows.OWN} FROM telex_messages m WHERE m.topic = ? AND m.seq >= ? AND m.seq < ?
-    ORDER BY m.seq LIMIT {PAGE}"""
+_FIRST = "SELECT seq, pos FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
+_BEFORE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq < ? ORDER BY seq DESC LIMIT 1"
+_BY_SEQ = f"SELECT {rows.OWN} FROM telex_messages m WHERE m.topic = ? AND m.seq >= ? AND m.seq < ? ORDER BY m.seq"
+_BY_POS = f"SELECT {rows.OWN} FROM telex_messages m WHERE +m.topic = ? AND m.pos >= ? AND m.pos <= ? ORDER BY m.pos"
+"""Without the index (that is what the plus does)."""
 _LAST = f"SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq >= ? ORDER BY m.seq DESC LIMIT ?"
 _ALL = f"SELECT {rows.COLUMNS}, m.topic FROM {rows.JOINED} ORDER BY m.pos DESC"
 _RULES = "SELECT pattern, messages, age, bytes FROM telex_rules ORDER BY ord"
@@ -69,10 +72,14 @@ class SQLiteStore:
             kept = self._look(connection, topic, now)
             if kept is None:
                 return None, []
-            return kept, connection.execute(_READ, (kept.id, max(first, kept.first), end)).fetchall()
+            return kept, _page(connection, kept.id, max(first, kept.first), end)
 
         kept, found = await self._runtime.read(page)
-        return [] if kept is None else rows.decode(found, kept.name, kept.uid, self._runtime.feed.content)
+        if kept is None:
+            return []
+        feed = self._runtime.feed
+        shape = feed.content if feed.shapes(kept.name, {row[4] for row in found}) else None
+        return rows.decode(found, kept.name, kept.uid, shape)
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """The last messages of several topics."""
@@ -171,6 +178,19 @@ class SQLiteStore:
             return connection.execute(_RULES).fetchall()[::-1], version
 
         await runtime.call(set_rules, lambda known: runtime.rules.set(*known))
+
+
+def _page(connection: sqlite3.Connection, topic: int, first: int, end: int) -> list[tuple[Any, ...]]:
+    found = connection.execute(_FIRST, (topic, first, end)).fetchone()
+    if found is None:
+        return []
+    seq, pos = found
+    end = min(end, seq + PAGE)
+    (last,) = connection.execute(_BEFORE, (topic, end)).fetchone()
+    # Where they lie close together, it costs less to pass over those of other topics than to ask the index for each.
+    if last - pos < 2 * (end - seq):
+        return connection.execute(_BY_POS, (topic, pos, last)).fetchall()
+    return connection.execute(_BY_SEQ, (topic, seq, end)).fetchall()
 
 
 def _highest(connection: sqlite3.Connection) -> int:

@@ -10,6 +10,8 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -172,15 +174,13 @@ class Tail:
         runtime = self._runtime
         wants, shape = runtime.feed.wants, runtime.feed.content
         messages: list[Message[Any]] = []
-        wanted: dict[str, bool] = {}
-        for row in found:
-            name = row[8]
-            head = runtime.by_id.get(row[10]) or runtime.learn(row[10], name, row[11], int(row[9]))
-            head.end = row[1] + 1
-            if name not in wanted:
-                wanted[name] = wants(name)
-            if wanted[name]:
-                messages += rows.decode([row[:8]], name, head.uid, shape)
+        for id, run in groupby(found, itemgetter(10)):
+            own = list(run)
+            name, uid, epoch = own[0][8], own[0][9], own[0][11]
+            head = runtime.by_id.get(id) or runtime.learn(id, name, epoch, int(uid))
+            head.end = own[-1][1] + 1
+            if wants(name):
+                messages += rows.decode([row[:8] for row in own], name, head.uid, shape)
         if messages:
             runtime.feed.take(messages)
 

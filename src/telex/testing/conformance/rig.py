@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -180,6 +180,10 @@ class Rig:
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Plain data."""
         return data
+
+    def shapes(self, topic: str, types: Iterable[str]) -> bool:
+        """Never."""
+        return False
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """Remember them; each has to be behind the one before."""
