@@ -199,7 +199,7 @@ class Ledger:
     def flush(self) -> None:
         """Write what was added."""
         if self._rows:
-            self.connection.executemany(rows.INSERT, self._rows)
+            rows.insert(self.connection, self._rows)
             self._rows.clear()
         if self._ids:
             # An id whose two minutes are over, and that was not forgotten yet, may come again.
