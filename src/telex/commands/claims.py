@@ -56,10 +56,10 @@ class Claims:
         self.store: OnceStore = store
         self.tally: Tally = tally
 
-    async def find(self, key: str) -> Entry | None:
-        """What is recorded of a key, whether it has expired or not."""
+    async def read(self, key: str) -> tuple[Entry, int] | None:
+        """What is recorded of a key, whether it has expired or not, and its revision."""
         record = await self.store.get(self.bucket, key)
-        return None if record is None else decode(record.value)
+        return None if record is None else (decode(record.value), record.revision)
 
     async def claim(self, key: str, fingerprint: str) -> Held | Entry | None:
         """Have a key to work on; or its outcome, when it has one; or None, when it was used with other content.
@@ -71,8 +71,7 @@ class Claims:
         seen: Watch | None = None
         waited = False
         while True:
-            record = await self.store.get(self.bucket, key)
-            entry, revision = (None, 0) if record is None else (decode(record.value), record.revision)
+            entry, revision = await self.read(key) or (None, 0)
             lapsed = False
             if entry is not None:
                 seen = watch(seen, revision, clock())
@@ -97,7 +96,8 @@ class Claims:
         """Put an entry in the place of what has ``revision``; None when that is not there any more. When the store
         does not say whether it did, the record is read: an answer that was lost is no reason to run again.
         """
-        value, expires = encode(entry), entry.expires or None
+        # What nobody comes back to is forgotten, too, as late as an outcome would be.
+        value, expires = encode(entry), entry.expires or time() + entry.lease + self.once.keep
         try:
             return await self.store.put(self.bucket, key, value, revision, expires)
         except EngineFailed:
@@ -195,13 +195,23 @@ class Held:
 
     async def _put(self, event: Event) -> Entry | None:
         async with self._busy:
-            decision = step(self.entry, event, time())
-            if not isinstance(decision, Write):
-                return None
-            written = await self._claims.write(self._key, decision.entry, self._revision)
-            if written is None:
-                self.lost = True
-                self._claims.tally.fenced += 1
-                return None
-            self._revision, self.entry = written, decision.entry
-            return decision.entry
+            while True:
+                decision = step(self.entry, event, time())
+                if not isinstance(decision, Write):
+                    self.lost = True
+                    self._claims.tally.fenced += 1
+                    return None
+                written = await self._claims.write(self._key, decision.entry, self._revision)
+                if written is not None:
+                    self._revision, self.entry = written, decision.entry
+                    return decision.entry
+                # A write of this worker's own that was given up as failed may have been done after all: what counts
+                # is whose the record is now.
+                found = await self._claims.read(self._key)
+                if found is None or found[1] == self._revision or found[0].owner != self.entry.owner:
+                    self.lost = True
+                    self._claims.tally.fenced += 1
+                    return None
+                self.entry, self._revision = found
+                if self.entry.ended:
+                    return self.entry

@@ -124,7 +124,9 @@ class Courier:
                 await self._append(await self._letters(run, outcome, to_all=again or not outcome.replayed))
             self._settle(outcome, run.cause)
         finally:
-            del self._runs[message.id]
+            # What was leased too long comes again, maybe to this hub, while the first run of it ends.
+            if self._runs.get(message.id) is run:
+                del self._runs[message.id]
             if run.pace is not None:
                 run.pace.close()
 

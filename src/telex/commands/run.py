@@ -26,6 +26,8 @@ INLINE = 256 * 1024
 """Bytes of a result that are kept in the record itself, and sent about; a larger one has a record of its own."""
 RESULTS = "$results"
 """The bucket of those records."""
+MARGIN = 3600.0
+"""Seconds that such a record is kept for longer than the one that names it."""
 PACE = 0.1
 """Seconds between two steps of progress of one command that are published."""
 TRIES = 0.1
@@ -241,7 +243,7 @@ class Served:
         if self.claims is None or len(content) <= INLINE:
             return msgspec.Raw(content), ""
         ref = f"{self.command.name} {run.context.id} {held.fence}"
-        expires = time() + self.claims.once.keep
+        expires = time() + self.claims.once.keep + MARGIN
         put = self.claims.store.put if tx is None else tx.put
         await put(RESULTS, ref, content, 0, expires)
         return msgspec.UNSET, ref

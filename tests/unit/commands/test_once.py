@@ -513,6 +513,27 @@ async def test_a_store_that_cannot_be_reached_fails_closed(url: str, monkeypatch
     assert ran == [1]
 
 
+async def test_a_renewal_that_lands_late_is_no_lost_lease(
+    url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True, lease=60)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        entry, revision = await entry_of(hub, "build", "a")
+        await plant(hub, "build", "a", entry, revision)  # its own, which it was told had failed
+        gate.opened.set()
+        outcome = await ticket.outcome(timeout=30)
+        assert (outcome.result, outcome.attempt, outcome.replayed) == (1, 1, False)
+    assert gate.passed == 1
+
+
 async def test_a_write_of_which_nothing_was_heard_is_read_back(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(url)
     ran = []
