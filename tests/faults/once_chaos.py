@@ -41,6 +41,7 @@ class Count(msgspec.Struct):
     stops: int = 0
     executions: int = 0
     extra: int = 0
+    behind_a_lock: int = 0
     effects: int = 0
     problems: list[str] = []
 
@@ -152,7 +153,9 @@ async def play_round(hub: telex.Hub, command: str, keys: list[str], chance: rand
 
 
 def look(notes: str, crowd: Crowd, count: Count) -> None:
-    """Every execution but the last of a key had a worker that was dead or stalled before the next began."""
+    """Every execution but the last of a key had a worker that was dead or stalled before the next began: by itself, or
+    since another that was stopped had the lock of the file.
+    """
     begun: dict[str, list[tuple[float, int]]] = defaultdict(list)
     for line in notes.splitlines():
         what, key, pid, _, at = line.split(" ")
@@ -164,7 +167,12 @@ def look(notes: str, crowd: Crowd, count: Count) -> None:
         runs.sort()
         count.extra += len(runs) - 1
         for (began, worker), (next_began, _) in pairwise(runs):
-            if not any(start < next_began and end > began for start, end in crowd.hurt[worker]):
+            if any(start < next_began and end > began for start, end in crowd.hurt[worker]):
+                continue
+            # Whoever is stopped in the middle of a commit has the file's lock, and nobody can renew a lease meanwhile.
+            if any(start < next_began and end > began for hurt in crowd.hurt.values() for start, end in hurt):
+                count.behind_a_lock += 1
+            else:
                 count.problems.append(f"{key} ran in {worker}, which was neither dead nor stalled, and again elsewhere")
 
 
