@@ -168,6 +168,8 @@ class Topics:
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """Append what the engine keeps now to the local logs."""
+        if not messages:
+            return
         first = messages[0]
         topic = self._topics.get(first.topic)
         if (
