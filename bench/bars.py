@@ -86,6 +86,13 @@ BARS: tuple[Bar, ...] = (
         for peer in ("persist_queue", "litequeue", "huey")
     ),
     Bar("durable", "reading history, over raw SQLite", "telex", "history", ("sqlite", "history"), "at least", 0.5),
+    Bar("commands", "hub.call, over a queue and a future by hand", "telex", "call", ("queue", "call"), "at most", 2.5),
+    Bar("commands", "FastStream's request, over hub.call", "faststream", "call", ("telex", "call"), "at least", 15.0),
+    *(
+        Bar("commands", f"Powertools, {what}, over hub.call", "powertools", case, ("telex", case), "at least", 1.0)
+        for case, what in (("once", "a new key"), ("replay", "replayed"))
+    ),
+    Bar("commands", "a replay from a file, 64 together", "telex_sqlite", "together", None, "at most", 50.0, " µs"),
     Bar("import_time", "import telex, over what it stands on", "telex", "import", ("bases", "import"), "at most", 1.5),
     Bar("import_time", "web frameworks imported", "telex", "frameworks", None, "at most", 0, ""),
 )

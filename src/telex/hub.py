@@ -90,7 +90,7 @@ class Hub(Declaring):
         """Consumer groups and dead letters."""
         self._topics = Topics(self._engine)
         self._crew = Crew(self)
-        self._desk = Desk(self, self._crew.tasks, self._crew, self._crew.moved)
+        self._desk = Desk(self, self._crew)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None

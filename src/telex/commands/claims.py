@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import count
 from secrets import token_hex
 from time import time
 
@@ -17,9 +18,7 @@ from telex.once.machine import (
     Claim,
     Complete,
     Entry,
-    Event,
     Fail,
-    Failure,
     Renew,
     Result,
     Watch,
@@ -55,19 +54,53 @@ class Claims:
         self.once: Once = once
         self.store: OnceStore = store
         self.tally: Tally = tally
+        self._held: dict[Held, None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._owners = (token_hex(8), count(1))  # of this process
 
     async def read(self, key: str) -> tuple[Entry, int] | None:
         """What is recorded of a key, whether it has expired or not, and its revision."""
         record = await self.store.get(self.bucket, key)
         return None if record is None else (decode(record.value), record.revision)
 
-    async def claim(self, key: str, fingerprint: str) -> Held | Entry | None:
+    # -- leases
+
+    def hold(self, held: Held) -> None:
+        """Renew its lease until `forget`: one timer looks after all."""
+        loop = asyncio.get_running_loop()
+        held.renewed = loop.time()
+        self._held[held] = None
+        if self._timer is None:
+            self._timer = loop.call_later(self.once.lease / 8, self._look)
+
+    def forget(self, held: Held) -> None:
+        """It is renewed no more."""
+        self._held.pop(held, None)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for held in self._held:
+            held.renew(now)
+        self._timer = loop.call_later(self.once.lease / 8, self._look) if self._held else None
+
+    def close(self) -> None:
+        """Nothing is held any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # -- keys
+
+    async def claim(self, key: str, fingerprint: str, on_lost: Callable[[], object]) -> Held | Entry | None:
         """Have a key to work on; or its outcome, when it has one; or None, when it was used with other content.
 
         While another worker has it, this waits: for its outcome, or for its lease to run out as seen by the clock of
-        this process. Raises `EngineFailed` when the store cannot be reached: then nothing may be run.
+        this process. ``on_lost`` is called when what is had is somebody else's. Raises `EngineFailed` when the store
+        cannot be reached: then nothing may be run.
         """
-        once, owner, clock = self.once, token_hex(8), asyncio.get_running_loop().time
+        prefix, numbers = self._owners
+        once, owner, clock = self.once, f"{prefix}-{next(numbers)}", asyncio.get_running_loop().time
         seen: Watch | None = None
         waited = False
         while True:
@@ -85,7 +118,9 @@ class Claims:
                 if decision.entry.ended:
                     return decision.entry
                 self.tally.taken_over += decision.why == "taken_over"
-                return Held(self, key, decision.entry, written)
+                held = Held(self, key, decision.entry, written, on_lost)
+                self.hold(held)
+                return held
             if decision is not Answer.WAIT:
                 return None if decision is Answer.CONFLICT else entry
             self.tally.waited += not waited
@@ -110,108 +145,82 @@ class Claims:
 class Held:
     """A key that this process works on, until it has an outcome, is given back, or is lost."""
 
-    def __init__(self, claims: Claims, key: str, entry: Entry, revision: int) -> None:
+    __slots__ = ("_claims", "_key", "_on_lost", "_revision", "entry", "fence", "lost", "renewed", "renewing")
+
+    def __init__(self, claims: Claims, key: str, entry: Entry, revision: int, on_lost: Callable[[], object]) -> None:
         self.entry: Entry = entry
         self.fence: int = revision
         self.lost: bool = False
+        self.renewed: float = 0.0  # when it was asked for last, by the loop's clock
+        self.renewing: asyncio.Task[None] | None = None
         self._claims = claims
         self._key = key
         self._revision = revision
-        self._busy = asyncio.Lock()
-        self._timer: asyncio.TimerHandle | None = None
-        self._renewing: asyncio.Task[None] | None = None
-        self._on_lost: Callable[[], object] | None = None
+        self._on_lost: Callable[[], object] | None = on_lost
 
     # -- the lease
 
-    def keep(self, on_lost: Callable[[], object]) -> None:
-        """Renew the lease from now on, at every third of it; ``on_lost`` is called when it is somebody else's, or may
-        be, since the store could not be reached for as long as it lasts.
-        """
-        self._on_lost = on_lost
-        self._renewed = asyncio.get_running_loop().time()
-        self._arm()
+    def renew(self, now: float) -> None:
+        """Renew the lease, if it is time to."""
+        if self.renewing is None and now - self.renewed > self.entry.lease / 4:
+            self.renewing = asyncio.create_task(self._renew(now), name=f"telex renews {self._key}")
 
-    def _arm(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self.entry.lease / 3, self._begin_renewing)
-
-    def _begin_renewing(self) -> None:
-        self._renewing = asyncio.create_task(self._renew(), name=f"telex renews {self._key}")
-
-    async def _renew(self) -> None:
-        clock = asyncio.get_running_loop().time
-        began = clock()
+    async def _renew(self, now: float) -> None:
         try:
-            renewed = await self._put(Renew(self.entry.owner))
+            if await self.put(Renew(self.entry.owner)) is not None:
+                self.renewed = now
         except EngineFailed as error:
-            renewed = None
             logger.error("the lease of key %r of %s was not renewed: %s", self._key, self._claims.bucket, error)
-        if renewed is not None:
-            self._renewed = began
-        lost = renewed is None and (self.lost or clock() - self._renewed > self.entry.lease)
-        if not lost:
-            self._arm()
-        elif self._on_lost is not None:
+        self.renewing = None
+        # For as long as the store cannot be reached, it is this worker's until the lease is over by its own clock.
+        if asyncio.get_running_loop().time() - self.renewed > self.entry.lease:
             self.lost = True
+        if self.lost and self._on_lost is not None:
             self._on_lost()
 
     async def stop(self) -> None:
-        """Renew no more."""
+        """Renew no more. A renewal that is under way is let finish: it would change the revision behind the back of
+        what is written next.
+        """
         self._on_lost = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._renewing is not None and not self._renewing.done():
-            # It is let finish: a write that is under way would change the revision behind the next one's back.
-            await asyncio.wait([self._renewing])
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._claims.forget(self)
+        if self.renewing is not None:
+            await asyncio.wait([self.renewing])
 
     # -- its end
 
-    async def complete(self, result: Result, ref: str = "") -> Entry | None:
-        """Record the result; what is recorded, or None when it is not this worker's to say any more."""
-        return await self._put(Complete(self.entry.owner, result, self._claims.once.keep, ref))
-
     async def complete_in(self, tx: OnceTransaction, result: Result, ref: str = "") -> Entry | None:
-        """As `complete`, when ``tx`` commits."""
+        """As `complete`, when ``tx`` commits. After `stop`."""
         decision = step(self.entry, Complete(self.entry.owner, result, self._claims.once.keep, ref), time())
         if not isinstance(decision, Write):
             return None
-        async with self._busy:
-            entry = decision.entry
-            put = tx.put(self._claims.bucket, self._key, encode(entry), self._revision, entry.expires)
-            written = await put
+        entry = decision.entry
+        written = await tx.put(self._claims.bucket, self._key, encode(entry), self._revision, entry.expires)
         if written is None:
             self.lost = True
             return None
         return entry
 
-    async def fail(self, failure: Failure) -> Entry | None:
-        """Record an error, or give the key back to be tried again; what is recorded, or None as `complete`."""
-        once = self._claims.once
-        return await self._put(Fail(self.entry.owner, failure, once.keep, once.max_attempts))
-
-    async def _put(self, event: Event) -> Entry | None:
-        async with self._busy:
-            while True:
-                decision = step(self.entry, event, time())
-                if not isinstance(decision, Write):
-                    self.lost = True
-                    self._claims.tally.fenced += 1
-                    return None
-                written = await self._claims.write(self._key, decision.entry, self._revision)
-                if written is not None:
-                    self._revision, self.entry = written, decision.entry
-                    return decision.entry
-                # A write of this worker's own that was given up as failed may have been done after all: what counts
-                # is whose the record is now.
-                found = await self._claims.read(self._key)
-                if found is None or found[1] == self._revision or found[0].owner != self.entry.owner:
-                    self.lost = True
-                    self._claims.tally.fenced += 1
-                    return None
-                self.entry, self._revision = found
-                if self.entry.ended:
-                    return self.entry
+    async def put(self, event: Renew | Complete | Fail) -> Entry | None:
+        """Record what has happened; what is recorded then, or None when it is not this worker's to say any more.
+        Raises `EngineFailed`. Not while a renewal is under way: after `stop`.
+        """
+        while True:
+            decision = step(self.entry, event, time())
+            if not isinstance(decision, Write):
+                break
+            written = await self._claims.write(self._key, decision.entry, self._revision)
+            if written is not None:
+                self._revision, self.entry = written, decision.entry
+                return decision.entry
+            # A write of this worker's own that was given up as failed may have been done after all: what counts is
+            # whose the record is now.
+            found = await self._claims.read(self._key)
+            if found is None or found[1] == self._revision or found[0].owner != self.entry.owner:
+                break
+            self.entry, self._revision = found
+            if self.entry.ended:
+                return self.entry
+        self.lost = True
+        self._claims.tally.fenced += 1
+        return None

@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from telex.codec import Content, from_json, to_json
-from telex.commands.command import CommandContext, check_command
+from telex.commands.command import check_command
 from telex.commands.directory import Directory
 from telex.commands.outcome import CONFLICT, REFUSED, Outcome, Parcel, Progress, Told
 from telex.commands.run import INLINE, RESULTS, Get, Pace, Run, Served, outcome_of
@@ -110,11 +110,10 @@ class Courier:
     async def _serve(self, served: Served, message: Message[Any], delivery: Context[Any]) -> None:
         command, headers = served.command, message.headers
         deadline = float(headers[DEADLINE]) if DEADLINE in headers else None
-        context = CommandContext(
-            command.name, message.content, message.id, message.key, deadline, self._hub, self._report
-        )
-        context._message = message
-        run = Run(context, "", headers.get(INBOX, ""))
+        inbox = headers.get(INBOX, "")
+        content, id, key = message.content, message.id, message.key
+        run = Run(command.name, content, id, key, deadline, self._hub, self._report, "", inbox)
+        run._message = message
         run.cancelled = message.id in self._cancelled
         self._runs[message.id] = run
         try:
@@ -132,13 +131,13 @@ class Courier:
 
     def _refused(self, served: Served, run: Run, delivery: Context[Any]) -> Outcome[Any] | None:
         """What becomes of a command that is not begun at all."""
-        command, context = served.command, run.context
+        command = served.command
         try:
-            context.content, run.fingerprint = self._desk.check(command.name, context.content, context.key)
+            run.content, run.fingerprint = self._desk.check(command.name, run.content, run.key)
         except TelexError as error:
             return served.ended(run, Failure(type(error).__name__, REFUSED, str(error)))
         if command.once is None:
-            context.attempt = delivery.attempt
+            run.attempt = delivery.attempt
             if delivery.attempt > ATTEMPTS:
                 text = f"it was begun {ATTEMPTS} times, and its workers died or stalled"
                 return served.ended(run, Failure("AttemptsExhausted", "attempts_exhausted", text))

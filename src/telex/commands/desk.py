@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
 from time import time
@@ -15,7 +14,7 @@ import msgspec
 
 from telex.codec import Content
 from telex.commands.claims import Claims, Tally
-from telex.commands.command import Command, CommandContext, check_command
+from telex.commands.command import Command, check_command
 from telex.commands.courier import Courier, tells_all
 from telex.commands.enginestore import EngineStore, EngineTransaction
 from telex.commands.outcome import REFUSED, Outcome, Progress, failure_of
@@ -29,6 +28,7 @@ from telex.outlet import serving
 from telex.topic import Topic
 
 if TYPE_CHECKING:
+    from telex.crew import Crew
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.commands")
@@ -64,10 +64,11 @@ class CommandStatistics(msgspec.Struct, frozen=True):
 class Local:
     """What a command that is carried out in this process alone has in hand."""
 
-    __slots__ = ("blocked", "keys", "outcomes", "running", "steps", "waiting")
+    __slots__ = ("blocked", "keys", "outcomes", "parked", "running", "steps", "waiting")
 
     def __init__(self, outcomes: Topic[Any], steps: Topic[Any]) -> None:
-        self.running: int = 0  # runners, each with a run
+        self.running: int = 0  # runners with a run
+        self.parked: list[asyncio.Future[Run]] = []  # those without
         self.waiting: deque[Run] = deque()
         self.keys: dict[str, list[Run]] = {}  # the first works on the key, the others wait for its outcome
         self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room
@@ -85,13 +86,11 @@ class Local:
 class Desk:
     """All commands of a hub. On an engine that keeps messages, `Courier` carries them."""
 
-    def __init__(self, hub: Hub, tasks: set[asyncio.Task[None]], served_by: object, moved: Callable[[], None]) -> None:
+    def __init__(self, hub: Hub, crew: Crew) -> None:
         self.served: dict[str, Served] = {}
         self.courier: Courier | None = None if hub._engine.store is None else Courier(hub, self)
         self._hub = hub
-        self._tasks = tasks
-        self._served_by = served_by
-        self._moved = moved
+        self._crew = crew
         self._local: dict[str, Local] = {}
         self._unserved: dict[str, deque[Run]] = {}
         self._runs: dict[str, Run] = {}  # by the id of the command, until it has its outcome
@@ -150,14 +149,14 @@ class Desk:
         self._local[name] = Local(*topics)
         for run in self._unserved.pop(name, ()):
             try:
-                self._check(served, run.context.content, run.context.key)
+                self._check(served, run.content, run.key)
             except TelexError as error:
                 self._refuse(run, error)
             else:
                 self._submit(served, self._local[name], run)
 
     def _refuse(self, run: Run, error: TelexError) -> None:
-        served = self.served[run.context.command]
+        served = self.served[run.command]
         outcome = served.ended(run, Failure(type(error).__name__, REFUSED, str(error)))
         del self._runs[outcome.id]
         run.reply.settle(outcome, error)
@@ -232,7 +231,7 @@ class Desk:
         id = f"{prefix}-{next(number)}"
         ticket: Ticket[Any] = Ticket(name, id, key, self._cancel, gives)
         deadline = None if limit is None else time() + limit
-        run = Run(CommandContext(name, content, id, key, deadline, self._hub, self._report), mark, ticket)
+        run = Run(name, content, id, key, deadline, self._hub, self._report, mark, ticket)
         if served is None or local is None:
             self._keep(name, run)
         else:
@@ -261,45 +260,66 @@ class Desk:
 
     def _submit(self, served: Served, local: Local, run: Run) -> None:
         if run.fingerprint:
-            key = run.context.key or ""
+            key = run.key or ""
             others = local.keys.get(key)
             if others is not None:
                 served.tally.waited += 1
                 others.append(run)
                 return
             local.keys[key] = [run]
-        if local.running < served.command.concurrency:
-            local.running += 1
-            task = asyncio.create_task(self._work(served, local, run), name=served.command.name)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        else:
+        if local.running >= served.command.concurrency:
             local.waiting.append(run)
+            return
+        local.running += 1
+        if local.parked:
+            local.parked.pop().set_result(run)
+            return
+        task = asyncio.create_task(self._work(served, local, run), name=served.command.name)
+        self._crew.tasks.add(task)
+        task.add_done_callback(self._crew.tasks.discard)
 
     async def _work(self, served: Served, local: Local, run: Run) -> None:
-        """Carry out what waits, one after the other. As many of these run as calls may."""
-        serving.set(self._served_by)
-        carry_out, waiting = served.carry_out, local.waiting
+        """Carry out what comes, one after the other, until the hub closes. There are as many of these as calls ever
+        ran at once.
+        """
+        serving.set(self._crew)
+        carry_out, waiting, parked = served.carry_out, local.waiting, local.parked
+        create_future = asyncio.get_running_loop().create_future
+        busy = True
         try:
             while True:
                 try:
                     outcome = await carry_out(run)
+                except asyncio.CancelledError as error:
+                    task = asyncio.current_task()
+                    if task is None or self._crew.progress is not None:
+                        raise  # the hub closes
+                    task.uncancel()
+                    logger.error("the task of command %s %s was cancelled by its handler", run.command, run.id)
+                    outcome = served.ended(run, failure_of(error))
                 except Exception as error:  # a bug, or a store's: whoever waits has to know
-                    logger.error("command %s %s came to nothing", run.context.command, run.context.id, exc_info=error)
+                    logger.error("command %s %s came to nothing", run.command, run.id, exc_info=error)
                     outcome = served.ended(run, failure_of(error))
                 self._settle(served, local, run, outcome)
                 if not waiting:
-                    return
+                    local.running -= 1
+                    busy = False
+                    self._crew.moved()
+                    seat: asyncio.Future[Run] = create_future()
+                    parked.append(seat)
+                    run = await seat
+                    busy = True
+                    continue
                 run = waiting.popleft()
                 if local.blocked and len(waiting) < BACKLOG:
                     local.unblock()
         finally:
-            local.running -= 1
-            self._moved()
+            local.running -= busy
+            self._crew.moved()
 
     def _settle(self, served: Served, local: Local, run: Run, outcome: Outcome[Any]) -> None:
         if run.fingerprint:
-            for other in local.keys.pop(run.context.key or "", ()):
+            for other in local.keys.pop(run.key or "", ()):
                 if other is not run:
                     self._answer(served, local, other, run, outcome)
         if not outcome.replayed and not run.announced and tells_all(outcome):
@@ -318,8 +338,8 @@ class Desk:
             self._submit(served, local, other)  # nothing was recorded: it is its turn
             return
         served.tally.replayed += 1
-        del self._runs[other.context.id]
-        other.reply.settle(msgspec.structs.replace(outcome, id=other.context.id, replayed=True), run.cause)
+        del self._runs[other.id]
+        other.reply.settle(msgspec.structs.replace(outcome, id=other.id, replayed=True), run.cause)
 
     async def _cancel(self, ticket: Ticket[Any]) -> bool:
         run = self._runs.get(ticket.id)
@@ -377,6 +397,9 @@ class Desk:
         self._runs.clear()
         for local in self._local.values():
             local.unblock()
+        for served in self.served.values():
+            if served.claims is not None:
+                served.claims.close()
         for store, opening in self._stores.values():
             opening.cancel()
             await asyncio.gather(opening, return_exceptions=True)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,8 +18,11 @@ from telex.commands.command import Command, CommandContext, Invoke
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, Progress, failure_of
 from telex.engines.records import Record
 from telex.errors import CommandError, ContentError, EngineFailed, TelexError
-from telex.once.machine import Entry, Failure, Result
+from telex.once.machine import Complete, Entry, Fail, Failure, Result
 from telex.once.store import OnceTransaction
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 INLINE = 256 * 1024
@@ -37,14 +40,25 @@ Get = Callable[[str, str], Awaitable[Record | None]]
 Publish = Callable[["Run", Outcome[Any], OnceTransaction], Awaitable[None]]
 
 
-class Run:
-    """A command that was accepted in this process, until it has its outcome."""
+class Run(CommandContext[Any]):
+    """A command that was accepted in this process, until it has its outcome: what its handler is given, and more."""
 
-    __slots__ = ("announced", "cancelled", "cause", "context", "fingerprint", "lost", "pace", "reply", "task")
+    __slots__ = ("announced", "cancelled", "cause", "fingerprint", "lost", "pace", "reply", "task")
 
-    def __init__(self, context: CommandContext[Any], fingerprint: str, reply: Any) -> None:
-        self.context = context
-        self.fingerprint = fingerprint
+    def __init__(
+        self,
+        command: str,
+        content: object,
+        id: str,
+        key: str | None,
+        deadline: float | None,
+        hub: Hub,
+        report: Callable[[Progress], None],
+        fingerprint: str,
+        reply: Any,
+    ) -> None:
+        super().__init__(command, content, id, key, deadline, hub, report)
+        self.fingerprint = fingerprint  # of its content, if it runs once
         self.reply = reply  # a Ticket of this hub, or the inbox of another one
         self.task: asyncio.Task[Any] | None = None
         self.cause: BaseException | None = None
@@ -118,8 +132,7 @@ class Served:
 
     async def carry_out(self, run: Run) -> Outcome[Any]:
         """What becomes of it. Raises `asyncio.CancelledError` when the task that it runs in is to end."""
-        context = run.context
-        if context.deadline is not None and time() > context.deadline:
+        if run.deadline is not None and time() > run.deadline:
             self.expired += 1
             return self.ended(run, Failure("Expired", EXPIRED, "it was not begun while its sender waited"))
         if run.cancelled:
@@ -135,10 +148,10 @@ class Served:
     # -- once for each time that it is sent
 
     async def _plain(self, run: Run) -> Outcome[Any]:
-        context, command = run.context, self.command
+        command = self.command
         self.tally.executed += 1
         try:
-            result = self.invoke(context)
+            result = self.invoke(run)
             if command.is_async or (result is not None and inspect.isawaitable(result)):
                 result = await result
         except asyncio.CancelledError as error:
@@ -150,17 +163,17 @@ class Served:
                 result = command.gives.check(result, command.name)
             except ContentError as error:
                 return self.ended(run, self._unsendable(run, error))
-        return Outcome(command.name, context.id, context.key, result, None, context.attempt, _now())
+        return Outcome(command.name, run.id, run.key, result, None, run.attempt, _now())
 
     # -- once for each key
 
     async def _once(self, run: Run, claims: Claims) -> Outcome[Any]:
-        key, once = run.context.key or "", claims.once
+        key, once = run.key or "", claims.once
         while True:
             try:
                 if self.opening is not None:
                     await asyncio.shield(self.opening)
-                found = await claims.claim(key, run.fingerprint)
+                found = await claims.claim(key, run.fingerprint, run.lose)
             except asyncio.CancelledError as error:
                 return self.ended(run, self._cancelled(run, error))
             except (EngineFailed, msgspec.DecodeError, OSError) as error:
@@ -173,56 +186,58 @@ class Served:
                 self.tally.replayed += 1
                 return await self.replay(run, found)
             self.tally.executed += 1
-            outcome = await self._attempt(run, found)
+            outcome = await self._attempt(run, found, claims)
             if outcome is not None:
                 return outcome
             if not found.lost:
                 await asyncio.sleep(once.backoff * 2.0 ** (found.entry.attempt - 1))
 
-    async def _attempt(self, run: Run, held: Held) -> Outcome[Any] | None:
+    async def _attempt(self, run: Run, held: Held, claims: Claims) -> Outcome[Any] | None:
         """Its outcome; None when the key was given back to be tried again, or lost."""
         run.lost = False
-        run.context.attempt, run.context.fence = held.entry.attempt, held.fence
-        held.keep(run.lose)
+        run.attempt, run.fence = held.entry.attempt, held.fence
         failure: Failure | None
         try:
             if "tx" in self.command.wants:
                 return await self._in_transaction(run, held)
             result = await self._result(run)
             content, ref = await self._kept(run, held, result)
-            await held.stop()
-            entry = await _insist(held, lambda: held.complete(content, ref))
+            claims.forget(held)
+            if held.renewing is not None:
+                await held.stop()
+            entry = await _insist(held, Complete(held.entry.owner, content, claims.once.keep, ref))
             return None if entry is None else self._done(run, entry, result)
         except asyncio.CancelledError as error:
-            failure = await self._interrupted(run, held, error)
+            failure = await self._interrupted(run, held, error, claims)
         except _Unsendable as error:
             failure = self._unsendable(run, error.problem)
         except Exception as error:  # noqa: BLE001  # whatever it raises is recorded
             failure = self._raised(run, error)
         finally:
-            await held.stop()
+            claims.forget(held)
+            if held.renewing is not None:
+                await held.stop()
         if failure is None:
             return None
-        entry = await _insist(held, lambda: held.fail(failure))
+        entry = await _insist(held, Fail(held.entry.owner, failure, claims.once.keep, claims.once.max_attempts))
         return None if entry is None or not entry.ended else self._from(run, entry, None, replayed=False)
 
-    async def _interrupted(self, run: Run, held: Held, error: asyncio.CancelledError) -> Failure | None:
+    async def _interrupted(self, run: Run, held: Held, error: asyncio.CancelledError, claims: Claims) -> Failure | None:
         if run.lost and run.task is not None and not run.cancelled:
             run.task.uncancel()
-            logger.warning("command %s lost its lease of key %r", self.command.name, run.context.key)
+            logger.warning("command %s lost its lease of key %r", self.command.name, run.key)
             return None
         try:
             return self._cancelled(run, error)
         except asyncio.CancelledError:
             # This worker ends: the next one need not wait for the lease.
             await held.stop()
-            await _insist(
-                held, lambda: held.fail(Failure("Cancelled", CANCELLED, "its worker was closed", final=False))
-            )
+            given_back = Failure("Cancelled", CANCELLED, "its worker was closed", final=False)
+            await _insist(held, Fail(held.entry.owner, given_back, claims.once.keep, claims.once.max_attempts))
             raise
 
     async def _result(self, run: Run) -> Any:
-        result = self.invoke(run.context)
+        result = self.invoke(run)
         if self.command.is_async or (result is not None and inspect.isawaitable(result)):
             result = await result
         if self.command.gives is not None:
@@ -242,7 +257,7 @@ class Served:
             raise _Unsendable(error) from None
         if self.claims is None or len(content) <= INLINE:
             return msgspec.Raw(content), ""
-        ref = f"{self.command.name} {run.context.id} {held.fence}"
+        ref = f"{self.command.name} {run.id} {held.fence}"
         expires = time() + self.claims.once.keep + MARGIN
         put = self.claims.store.put if tx is None else tx.put
         await put(RESULTS, ref, content, 0, expires)
@@ -253,12 +268,13 @@ class Served:
         if self.claims is None:
             raise AssertionError("only what runs once is in a transaction")
         if self._exclusive:
-            await held.stop()  # its own renewals would wait for the transaction; nor can anybody else write
+            await held.stop()  # its own renewals would wait for the transaction, as do the writes of all others
         try:
             async with self.claims.store.transaction() as tx:
-                run.context.tx = tx.connection
+                run.tx = tx.connection
                 result = await self._result(run)
                 content, ref = await self._kept(run, held, result, tx)
+                await held.stop()
                 entry = await held.complete_in(tx, content, ref)
                 if entry is None:
                     raise _Fenced
@@ -268,7 +284,7 @@ class Served:
             self.tally.fenced += 1
             return None
         finally:
-            run.context.tx = None
+            run.tx = None
         return outcome
 
     # -- outcomes
@@ -280,28 +296,25 @@ class Served:
         """The outcome that is recorded, for another sender."""
         if self.claims is None:
             raise AssertionError("only what runs once is replayed")
-        context = run.context
         get, gives = self.claims.store.get, self.command.gives
-        return await outcome_of(entry, self.command.name, context.id, context.key, get, gives)
+        return await outcome_of(entry, self.command.name, run.id, run.key, get, gives)
 
     def _from(self, run: Run, entry: Entry, result: object, *, replayed: bool) -> Outcome[Any]:
-        context = run.context
         when = datetime.fromtimestamp(entry.completed, UTC)
         self.failed += entry.error is not None and not replayed
-        return Outcome(self.command.name, context.id, context.key, result, entry.error, entry.attempt, when, replayed)
+        return Outcome(self.command.name, run.id, run.key, result, entry.error, entry.attempt, when, replayed)
 
     def ended(self, run: Run, failure: Failure) -> Outcome[Any]:
         """An outcome that is an error, and is not recorded."""
         self.failed += 1
-        context = run.context
-        return Outcome(self.command.name, context.id, context.key, None, failure, context.attempt, _now())
+        return Outcome(self.command.name, run.id, run.key, None, failure, run.attempt, _now())
 
     # -- what was raised
 
     def _raised(self, run: Run, error: Exception) -> Failure:
         run.cause = error
         if not isinstance(error, CommandError):
-            where = (self.command.name, run.context.id, run.context.attempt)
+            where = (self.command.name, run.id, run.attempt)
             logger.error("command %s raised for %s, attempt %d", *where, exc_info=error)
         failure = failure_of(error)
         try:
@@ -342,13 +355,13 @@ class _Unsendable(Exception):
         self.problem = problem
 
 
-async def _insist(held: Held, put: Callable[[], Awaitable[Entry | None]]) -> Entry | None:
+async def _insist(held: Held, event: Complete | Fail) -> Entry | None:
     """Record an outcome, trying again for as long as the lease lasts: what was carried out should not be again."""
     clock = asyncio.get_running_loop().time
     until = clock() + held.entry.lease
     while True:
         try:
-            return await put()
+            return await held.put(event)
         except EngineFailed as error:
             if clock() > until:
                 held.lost = True
