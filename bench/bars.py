@@ -87,7 +87,18 @@ BARS: tuple[Bar, ...] = (
     ),
     Bar("durable", "reading history, over raw SQLite", "telex", "history", ("sqlite", "history"), "at least", 0.5),
     Bar("commands", "hub.call, over a queue and a future by hand", "telex", "call", ("queue", "call"), "at most", 2.5),
-    Bar("commands", "FastStream's request, over hub.call", "faststream", "call", ("telex", "call"), "at least", 15.0),
+    *(
+        Bar(
+            "commands",
+            f"FastStream's request, {what}, over hub.call",
+            "faststream",
+            case,
+            ("telex", case),
+            "at least",
+            15,
+        )
+        for case, what in (("call", "one at a time"), ("calls", "64 at once"))
+    ),
     *(
         Bar("commands", f"Powertools, {what}, over hub.call", "powertools", case, ("telex", case), "at least", 1.0)
         for case, what in (("once", "a new key"), ("replay", "replayed"))

@@ -20,7 +20,8 @@ QUESTION = Question(
     name="commands",
     title="A command and its result",
     method=(
-        "A request and its reply: one task asks, and waits for what the same async handler has returned. Once: each "
+        "A request and its reply: one task asks, and waits for what the same async handler has returned. 64 at once: as "
+        "many tasks ask, and the time is that of all, divided by 64. Once: each "
         "request has a new key, whose outcome is recorded. Replayed: each has the same key, and the handler is not "
         "called. Replayed together: 64 tasks ask at once, each for a key of its own that has its outcome; the time is "
         "that of all, divided by 64. In a file, the disk is asked to keep each step (synchronous=full)."
@@ -29,6 +30,7 @@ QUESTION = Question(
     better="less",
     cases={
         "call": "request and reply",
+        "calls": "64 at once",
         "once": "once, a new key",
         "replay": "once, replayed",
         "together": "once, replayed together",
@@ -36,9 +38,11 @@ QUESTION = Question(
     contestants=(
         Contestant("telex", "telex, in memory", "hub.call"),
         Contestant("telex_sqlite", "telex, in a file", "hub.call on sqlite:///"),
-        Contestant("bare_call", "bare call", "awaits the handler", cases=("call",), calls=True),
-        Contestant("queue", "asyncio.Queue and a future", "written by hand, one worker", cases=("call",)),
-        Contestant("faststream", "FastStream, TestNatsBroker", "broker.request; no logger, no FastDepends", ("call",)),
+        Contestant("bare_call", "bare call", "awaits the handler", cases=("call", "calls"), calls=True),
+        Contestant("queue", "asyncio.Queue and a future", "written by hand, one worker", cases=("call", "calls")),
+        Contestant(
+            "faststream", "FastStream, TestNatsBroker", "broker.request; no logger, no FastDepends", ("call", "calls")
+        ),
         Contestant(
             "powertools",
             "Powertools for AWS Lambda",
@@ -63,7 +67,7 @@ def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
             return run(_telex(f"sqlite:///{Path(folder) / 'bench.db'}", case, seconds)), 0
     if contestant == "telex":
         return run(_telex("memory://", case, seconds)), 0
-    return run({"bare_call": _bare_call, "queue": _queue, "faststream": _faststream}[contestant](seconds)), 0
+    return run({"bare_call": _bare_call, "queue": _queue, "faststream": _faststream}[contestant](case, seconds)), 0
 
 
 async def handle(number: int) -> int:
@@ -76,6 +80,16 @@ async def _paced(step: Step, seconds: float, chunk: int = CHUNK) -> float:
     for _ in range(min(chunk, 20)):
         await step()
     return median([await _slice(step, seconds, chunk) for _ in range(SLICES if seconds else 1)])
+
+
+async def _asked(call: Step, case: str, seconds: float, chunk: int = CHUNK) -> float:
+    if case == "call":
+        return await _paced(call, seconds, chunk)
+
+    async def together() -> None:
+        await asyncio.gather(*[call() for _ in range(TOGETHER)])
+
+    return await _paced(together, seconds, 5) / TOGETHER
 
 
 async def _slice(step: Step, seconds: float, chunk: int) -> float:
@@ -98,8 +112,8 @@ async def _telex(url: str, case: str, seconds: float) -> float:
     numbers = iter(range(10**9))
     chunk = CHUNK if url == "memory://" else 20
     async with hub:
-        if case == "call":
-            return await _paced(lambda: hub.call("plain", 1), seconds, chunk)
+        if case in ("call", "calls"):
+            return await _asked(lambda: hub.call("plain", 1), case, seconds, chunk)
         if case == "once":
             return await _paced(lambda: hub.call("once", 1, key=str(next(numbers))), seconds, chunk)
         if case == "replay":
@@ -113,11 +127,11 @@ async def _telex(url: str, case: str, seconds: float) -> float:
         return await _paced(together, seconds, 10) / TOGETHER
 
 
-async def _bare_call(seconds: float) -> float:
-    return await _paced(lambda: handle(1), seconds)
+async def _bare_call(case: str, seconds: float) -> float:
+    return await _asked(lambda: handle(1), case, seconds)
 
 
-async def _queue(seconds: float) -> float:
+async def _queue(case: str, seconds: float) -> float:
     queue: asyncio.Queue[tuple[int, asyncio.Future[int]]] = asyncio.Queue()
     loop = asyncio.get_running_loop()
 
@@ -133,18 +147,18 @@ async def _queue(seconds: float) -> float:
 
     task = asyncio.create_task(worker())
     try:
-        return await _paced(call, seconds)
+        return await _asked(call, case, seconds)
     finally:
         task.cancel()
 
 
-async def _faststream(seconds: float) -> float:
+async def _faststream(case: str, seconds: float) -> float:
     from faststream.nats import NatsBroker, TestNatsBroker
 
     broker = NatsBroker(logger=None, apply_types=False)
     broker.subscriber("number")(handle)
     async with TestNatsBroker(broker):
-        return await _paced(lambda: broker.request(1, "number"), seconds, 20)
+        return await _asked(lambda: broker.request(1, "number"), case, seconds, 20)
 
 
 def _powertools(case: str, seconds: float) -> float:

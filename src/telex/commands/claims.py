@@ -100,15 +100,17 @@ class Claims:
         cannot be reached: then nothing may be run.
         """
         prefix, numbers = self._owners
-        once, owner, clock = self.once, f"{prefix}-{next(numbers)}", asyncio.get_running_loop().time
+        once, owner = self.once, f"{prefix}-{next(numbers)}"
         seen: Watch | None = None
         waited = False
         while True:
-            entry, revision = await self.read(key) or (None, 0)
-            lapsed = False
-            if entry is not None:
-                seen = watch(seen, revision, clock())
-                lapsed = seen.lapsed(entry.lease, clock())
+            record = await self.store.get(self.bucket, key)
+            entry, revision, lapsed = None, 0, False
+            if record is not None:
+                entry, revision = decode(record.value), record.revision
+                now = asyncio.get_running_loop().time()
+                seen = watch(seen, revision, now)
+                lapsed = seen.lapsed(entry.lease, now)
             event = Claim(fingerprint, owner, once.lease, once.max_attempts, once.keep, lapsed)
             decision = step(entry, event, time())
             if isinstance(decision, Write):

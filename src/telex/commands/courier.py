@@ -117,7 +117,7 @@ class Courier:
         run.cancelled = message.id in self._cancelled
         self._runs[message.id] = run
         try:
-            outcome = self._refused(served, run, delivery) or await served.carry_out(run)
+            outcome = self._refused(served, run, delivery) or await self._carried_out(served, run)
             if not run.announced:
                 again = delivery.attempt > 1
                 await self._append(await self._letters(run, outcome, to_all=again or not outcome.replayed))
@@ -128,6 +128,16 @@ class Courier:
                 del self._runs[message.id]
             if run.pace is not None:
                 run.pace.close()
+
+    async def _carried_out(self, served: Served, run: Run) -> Outcome[Any]:
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
+        served.running += 1
+        try:
+            outcome = served.carry_out(run, task)
+            return outcome if isinstance(outcome, Outcome) else await outcome
+        finally:
+            served.running -= 1
+            run.task = None
 
     def _refused(self, served: Served, run: Run, delivery: Context[Any]) -> Outcome[Any] | None:
         """What becomes of a command that is not begun at all."""

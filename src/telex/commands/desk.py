@@ -209,24 +209,21 @@ class Desk:
         wanted: bool,
     ) -> Ticket[Any]:
         """Accept a command in this process. ``wanted``: somebody has to serve it. Raises what `Hub.send` raises."""
-        served = self.served.get(name)
+        served, local = self.served.get(name), self._local.get(name)
         mark = ""
-        if served is not None:
-            command = served.command
-            if command.once is not None or key is not None:
-                content, mark = self._check(served, content, key)
-            elif command.takes is not None:
-                content = command.takes.check(content, name)
-        elif wanted:
-            raise NoHandler(check_command(name))
-        else:
+        if served is None:
             check_command(name)
-        local = self._local.get(name)
-        if mark and local is not None and key in local.keys:
-            if local.keys[key][0].fingerprint != mark:
-                raise KeyConflict(name, key)
-            if duplicate == "reject":
-                raise InProgress(name, key)
+            if wanted:
+                raise NoHandler(name)
+        elif key is not None or served.command.once is not None:
+            content, mark = self._check(served, content, key)
+            if mark and local is not None and key in local.keys:
+                if local.keys[key][0].fingerprint != mark:
+                    raise KeyConflict(name, key)
+                if duplicate == "reject":
+                    raise InProgress(name, key)
+        elif served.command.takes is not None:
+            content = served.command.takes.check(content, name)
         prefix, number = self._ids
         id = f"{prefix}-{next(number)}"
         ticket: Ticket[Any] = Ticket(name, id, key, self._cancel, gives)
@@ -283,16 +280,17 @@ class Desk:
         ran at once.
         """
         serving.set(self._crew)
-        carry_out, waiting, parked = served.carry_out, local.waiting, local.parked
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
+        carry_out, waiting, parked, moved = served.carry_out, local.waiting, local.parked, self._crew.moved
         create_future = asyncio.get_running_loop().create_future
         busy = True
         try:
             while True:
                 try:
-                    outcome = await carry_out(run)
+                    doing = carry_out(run, task)
+                    outcome = doing if doing.__class__ is Outcome else await doing  # type: ignore[misc]  # one or the other
                 except asyncio.CancelledError as error:
-                    task = asyncio.current_task()
-                    if task is None or self._crew.progress is not None:
+                    if self._crew.progress is not None:
                         raise  # the hub closes
                     task.uncancel()
                     logger.error("the task of command %s %s was cancelled by its handler", run.command, run.id)
@@ -300,11 +298,12 @@ class Desk:
                 except Exception as error:  # a bug, or a store's: whoever waits has to know
                     logger.error("command %s %s came to nothing", run.command, run.id, exc_info=error)
                     outcome = served.ended(run, failure_of(error))
+                run.task = None
                 self._settle(served, local, run, outcome)
                 if not waiting:
                     local.running -= 1
                     busy = False
-                    self._crew.moved()
+                    moved()
                     seat: asyncio.Future[Run] = create_future()
                     parked.append(seat)
                     run = await seat
@@ -322,7 +321,7 @@ class Desk:
             for other in local.keys.pop(run.key or "", ()):
                 if other is not run:
                     self._answer(served, local, other, run, outcome)
-        if not outcome.replayed and not run.announced and tells_all(outcome):
+        if not outcome.replayed and not run.announced and (outcome.error is None or tells_all(outcome)):
             try:
                 local.outcomes.publish_nowait(outcome)
             except TelexError as error:

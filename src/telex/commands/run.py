@@ -18,7 +18,7 @@ from telex.commands.command import Command, CommandContext, Invoke
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, Progress, failure_of
 from telex.engines.records import Record
 from telex.errors import CommandError, ContentError, EngineFailed, TelexError
-from telex.once.machine import Complete, Entry, Fail, Failure, Result
+from telex.once.machine import Complete, Entry, Fail, Failure
 from telex.once.store import OnceTransaction
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Run(CommandContext[Any]):
         fingerprint: str,
         reply: Any,
     ) -> None:
-        super().__init__(command, content, id, key, deadline, hub, report)
+        CommandContext.__init__(self, command, content, id, key, deadline, hub, report)
         self.fingerprint = fingerprint  # of its content, if it runs once
         self.reply = reply  # a Ticket of this hub, or the inbox of another one
         self.task: asyncio.Task[Any] | None = None
@@ -130,20 +130,17 @@ class Served:
         self._publish = publish
         self._exclusive = exclusive  # a transaction keeps even this process from writing
 
-    async def carry_out(self, run: Run) -> Outcome[Any]:
-        """What becomes of it. Raises `asyncio.CancelledError` when the task that it runs in is to end."""
+    def carry_out(self, run: Run, task: asyncio.Task[Any]) -> Awaitable[Outcome[Any]] | Outcome[Any]:
+        """What becomes of it, at once or to be awaited in ``task``. Raises `asyncio.CancelledError` when that is to
+        end.
+        """
         if run.deadline is not None and time() > run.deadline:
             self.expired += 1
             return self.ended(run, Failure("Expired", EXPIRED, "it was not begun while its sender waited"))
         if run.cancelled:
             return self.ended(run, _CANCELLED)
-        run.task = asyncio.current_task()
-        self.running += 1
-        try:
-            return await (self._plain(run) if self.claims is None else self._once(run, self.claims))
-        finally:
-            self.running -= 1
-            run.task = None
+        run.task = task
+        return self._plain(run) if self.claims is None else self._once(run, self.claims)
 
     # -- once for each time that it is sent
 
@@ -200,12 +197,17 @@ class Served:
         try:
             if "tx" in self.command.wants:
                 return await self._in_transaction(run, held)
-            result = await self._result(run)
-            content, ref = await self._kept(run, held, result)
+            result = self.invoke(run)
+            if self.command.is_async or (result is not None and inspect.isawaitable(result)):
+                result = await result
+            content, ref = self._content(result), ""
+            if len(content) > INLINE:
+                ref = await self._put_aside(run, held, content, None)
             claims.forget(held)
             if held.renewing is not None:
                 await held.stop()
-            entry = await _insist(held, Complete(held.entry.owner, content, claims.once.keep, ref))
+            raw = msgspec.UNSET if ref else msgspec.Raw(content)
+            entry = await _insist(held, Complete(held.entry.owner, raw, claims.once.keep, ref))
             return None if entry is None else self._done(run, entry, result)
         except asyncio.CancelledError as error:
             failure = await self._interrupted(run, held, error, claims)
@@ -236,32 +238,22 @@ class Served:
             await _insist(held, Fail(held.entry.owner, given_back, claims.once.keep, claims.once.max_attempts))
             raise
 
-    async def _result(self, run: Run) -> Any:
-        result = self.invoke(run)
-        if self.command.is_async or (result is not None and inspect.isawaitable(result)):
-            result = await result
-        if self.command.gives is not None:
-            try:
-                result = self.command.gives.check(result, self.command.name)
-            except ContentError as error:
-                raise _Unsendable(error) from None
-        return result
-
-    async def _kept(
-        self, run: Run, held: Held, result: object, tx: OnceTransaction | None = None
-    ) -> tuple[Result, str]:
-        """The result as it is recorded: itself, or the name of a record that has it, which is there first."""
+    def _content(self, result: object) -> bytes:
+        """A result as it is recorded. Raises `_Unsendable`."""
+        gives = self.command.gives
         try:
-            content = to_json(result)
+            return to_json(result if gives is None else gives.check(result, self.command.name))
         except (TypeError, ValueError, RecursionError) as error:
             raise _Unsendable(error) from None
-        if self.claims is None or len(content) <= INLINE:
-            return msgspec.Raw(content), ""
+
+    async def _put_aside(self, run: Run, held: Held, content: bytes, tx: OnceTransaction | None) -> str:
+        """The name of a record that has the result, which is there before it is named."""
+        if self.claims is None:
+            raise AssertionError("only what runs once is recorded")
         ref = f"{self.command.name} {run.id} {held.fence}"
-        expires = time() + self.claims.once.keep + MARGIN
         put = self.claims.store.put if tx is None else tx.put
-        await put(RESULTS, ref, content, 0, expires)
-        return msgspec.UNSET, ref
+        await put(RESULTS, ref, content, 0, time() + self.claims.once.keep + MARGIN)
+        return ref
 
     async def _in_transaction(self, run: Run, held: Held) -> Outcome[Any] | None:
         """The handler's writes, the record and what is published commit together, or not at all."""
@@ -272,10 +264,14 @@ class Served:
         try:
             async with self.claims.store.transaction() as tx:
                 run.tx = tx.connection
-                result = await self._result(run)
-                content, ref = await self._kept(run, held, result, tx)
+                result = self.invoke(run)
+                if inspect.isawaitable(result):
+                    result = await result
+                content, ref = self._content(result), ""
+                if len(content) > INLINE:
+                    ref = await self._put_aside(run, held, content, tx)
                 await held.stop()
-                entry = await held.complete_in(tx, content, ref)
+                entry = await held.complete_in(tx, msgspec.UNSET if ref else msgspec.Raw(content), ref)
                 if entry is None:
                     raise _Fenced
                 outcome = self._done(run, entry, result)
