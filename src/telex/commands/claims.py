@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from itertools import count
 from secrets import token_hex
-from time import time
+from time import monotonic, time
 
 import msgspec
 
@@ -49,11 +49,12 @@ class Tally(msgspec.Struct):
 class Claims:
     """The keys of one command, in a store."""
 
-    def __init__(self, command: str, once: Once, store: OnceStore, tally: Tally) -> None:
+    def __init__(self, command: str, once: Once, store: OnceStore, tally: Tally, *, durable: bool) -> None:
         self.bucket: str = f"once:{command}"
         self.once: Once = once
         self.store: OnceStore = store
         self.tally: Tally = tally
+        self._abandoned = durable
         self._held: dict[Held, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._owners = (token_hex(8), count(1))  # of this process
@@ -65,24 +66,17 @@ class Claims:
 
     # -- leases
 
-    def hold(self, held: Held) -> None:
-        """Renew its lease until `forget`: one timer looks after all."""
-        loop = asyncio.get_running_loop()
-        held.renewed = loop.time()
-        self._held[held] = None
-        if self._timer is None:
-            self._timer = loop.call_later(self.once.lease / 8, self._look)
-
     def forget(self, held: Held) -> None:
         """It is renewed no more."""
         self._held.pop(held, None)
 
     def _look(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        # One timer looks after all leases.
+        now = monotonic()
         for held in self._held:
             held.renew(now)
-        self._timer = loop.call_later(self.once.lease / 8, self._look) if self._held else None
+        later = asyncio.get_running_loop().call_later
+        self._timer = later(self.once.lease / 8, self._look) if self._held else None
 
     def close(self) -> None:
         """Nothing is held any more."""
@@ -108,20 +102,26 @@ class Claims:
             entry, revision, lapsed = None, 0, False
             if record is not None:
                 entry, revision = decode(record.value), record.revision
-                now = asyncio.get_running_loop().time()
+                now = monotonic()
                 seen = watch(seen, revision, now)
                 lapsed = seen.lapsed(entry.lease, now)
             event = Claim(fingerprint, owner, once.lease, once.max_attempts, once.keep, lapsed)
             decision = step(entry, event, time())
             if isinstance(decision, Write):
-                written = await self.write(key, decision.entry, revision)
+                value, expires = self.form(decision.entry)
+                try:
+                    written = await self.store.put(self.bucket, key, value, revision, expires)
+                except EngineFailed:
+                    written = await self.kept(key, value, revision)
                 if written is None:
                     continue  # another was first
                 if decision.entry.ended:
                     return decision.entry
                 self.tally.taken_over += decision.why == "taken_over"
                 held = Held(self, key, decision.entry, written, on_lost)
-                self.hold(held)
+                self._held[held] = None
+                if self._timer is None:
+                    self._look()
                 return held
             if decision is not Answer.WAIT:
                 return None if decision is Answer.CONFLICT else entry
@@ -129,19 +129,22 @@ class Claims:
             waited = True
             await asyncio.sleep(min(LOOK, once.lease / 4 if entry is None else entry.lease / 4))
 
-    async def write(self, key: str, entry: Entry, revision: int) -> int | None:
-        """Put an entry in the place of what has ``revision``; None when that is not there any more. When the store
-        does not say whether it did, the record is read: an answer that was lost is no reason to run again.
+    def form(self, entry: Entry) -> tuple[bytes, float | None]:
+        """The value of a record, and from when on it may be forgotten: what nobody comes back to as late as an outcome
+        would be, where it would stay for ever.
         """
-        # What nobody comes back to is forgotten, too, as late as an outcome would be.
-        value, expires = encode(entry), entry.expires or time() + entry.lease + self.once.keep
-        try:
-            return await self.store.put(self.bucket, key, value, revision, expires)
-        except EngineFailed:
-            record = await self.store.get(self.bucket, key)
-            if record is not None and record.value == value and record.revision != revision:
-                return record.revision
-            raise
+        if entry.expires:
+            return encode(entry), entry.expires
+        return encode(entry), time() + entry.lease + self.once.keep if self._abandoned else None
+
+    async def kept(self, key: str, value: bytes, revision: int) -> int | None:
+        """When a store has failed to say whether it put ``value`` in the place of ``revision``: the revision it has, if
+        it did. An answer that was lost is no reason to run again. In an except clause, and raises what was caught.
+        """
+        record = await self.store.get(self.bucket, key)
+        if record is not None and record.value == value and record.revision != revision:
+            return record.revision
+        raise  # noqa: PLE0704  # what the caller has caught
 
 
 class Held:
@@ -153,7 +156,7 @@ class Held:
         self.entry: Entry = entry
         self.fence: int = revision
         self.lost: bool = False
-        self.renewed: float = 0.0  # when it was asked for last, by the loop's clock
+        self.renewed: float = monotonic()  # when it was asked for last
         self.renewing: asyncio.Task[None] | None = None
         self._claims = claims
         self._key = key
@@ -175,7 +178,7 @@ class Held:
             logger.error("the lease of key %r of %s was not renewed: %s", self._key, self._claims.bucket, error)
         self.renewing = None
         # For as long as the store cannot be reached, it is this worker's until the lease is over by its own clock.
-        if asyncio.get_running_loop().time() - self.renewed > self.entry.lease:
+        if monotonic() - self.renewed > self.entry.lease:
             self.lost = True
         if self.lost and self._on_lost is not None:
             self._on_lost()
@@ -211,7 +214,12 @@ class Held:
             decision = step(self.entry, event, time())
             if not isinstance(decision, Write):
                 break
-            written = await self._claims.write(self._key, decision.entry, self._revision)
+            claims = self._claims
+            value, expires = claims.form(decision.entry)
+            try:
+                written = await claims.store.put(claims.bucket, self._key, value, self._revision, expires)
+            except EngineFailed:
+                written = await claims.kept(self._key, value, self._revision)
             if written is not None:
                 self._revision, self.entry = written, decision.entry
                 return decision.entry

@@ -117,7 +117,8 @@ class Desk:
         if command.once is not None:
             store = command.once.store
             exclusive = store is None
-            claims = Claims(command.name, command.once, store or EngineStore(self._hub), Tally())
+            durable = store is not None or self._hub._engine.guarantees.durable
+            claims = Claims(command.name, command.once, store or EngineStore(self._hub), Tally(), durable=durable)
         self.served[command.name] = Served(command, claims, self._publish_in, exclusive=exclusive)
         if self._started:
             self._begin_serving(self.served[command.name])

@@ -207,7 +207,11 @@ class Served:
             if held.renewing is not None:
                 await held.stop()
             raw = msgspec.UNSET if ref else msgspec.Raw(content)
-            entry = await _insist(held, Complete(held.entry.owner, raw, claims.once.keep, ref))
+            done = Complete(held.entry.owner, raw, claims.once.keep, ref)
+            try:
+                entry = await held.put(done)
+            except EngineFailed:
+                entry = await _insist(held, done)
             return None if entry is None else self._done(run, entry, result)
         except asyncio.CancelledError as error:
             failure = await self._interrupted(run, held, error, claims)
