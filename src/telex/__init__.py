@@ -22,8 +22,9 @@ gateway, chat, cli                    the network's edge, the chat room, the pro
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from telex.commands.command import CommandContext
-from telex.commands.desk import CommandStatistics, Duplicate
+from telex.commands.desk import Duplicate
 from telex.commands.follower import Follower
+from telex.commands.local import CommandStatistics
 from telex.commands.outcome import Outcome, Progress
 from telex.commands.ticket import Ticket
 from telex.context import Context, Retry

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 import msgspec
 
 from telex.commands.command import Command
-from telex.commands.desk import CommandStatistics, Desk, Duplicate
-from telex.commands.follower import Follower
-from telex.commands.ticket import Ticket
+from telex.commands.desk import Desk
+from telex.commands.local import CommandStatistics
+from telex.commands.sending import Sending
 from telex.crew import Crew
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
@@ -30,7 +30,6 @@ from telex.middleware import Middleware
 from telex.names import check_pattern, check_topic
 from telex.outlet import NOT_OPEN
 from telex.router import Declaring, Router
-from telex.start import Start
 from telex.topic import Topic
 from telex.topics import Topics
 from telex.transaction import Transaction
@@ -56,7 +55,7 @@ class HubStatistics(msgspec.Struct, frozen=True):
     commands: tuple[CommandStatistics, ...] = ()
 
 
-class Hub(Declaring):
+class Hub(Declaring, Sending):
     """All topics of a program. An async context manager; `aclose` or leaving it closes it for good.
 
     ``url`` names the engine (default: the environment's TELEX_URL, else ``memory://``). ``timeout`` bounds opening,
@@ -286,134 +285,6 @@ class Hub(Declaring):
             self._topics.know(cls)
         self.declarations.append(declaration)
         self._crew.add(declaration)
-
-    # -- commands
-
-    @overload
-    async def send(
-        self,
-        name: str,
-        content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
-    ) -> Ticket[Any]: ...
-    @overload
-    async def send(
-        self,
-        name: str,
-        content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
-        type: type[T],
-    ) -> Ticket[T]: ...
-    async def send(
-        self,
-        name: str,
-        content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
-        type: type[Any] | None = None,
-    ) -> Ticket[Any]:
-        """Send a command, and return its `Ticket` once it is accepted: kept, on an engine that keeps messages. It need
-        not be served yet. ``await ticket`` gives its result.
-
-        Repeats with the same ``key`` of a command that runs once get the one outcome that it has; with
-        ``duplicate="reject"`` one that is running is not waited for. Commands with a key are carried out one after the
-        other. ``timeout`` is its deadline: what was not begun by then is dropped. ``type`` is what its result is to
-        be, for programs that do not declare the command.
-
-        Raises `ContentError`, `BadName`, `BadOption`, `KeyConflict`, `InProgress`, `EngineFailed`, `Closed`.
-        """
-        if self._state:
-            self._check_open()
-        return await self._send(name, content, key, optional_seconds(timeout), duplicate, type, wanted=False)
-
-    @overload
-    async def call(
-        self,
-        name: str,
-        content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
-    ) -> Any: ...
-    @overload
-    async def call(
-        self,
-        name: str,
-        content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
-        type: type[T],
-    ) -> T: ...
-    async def call(
-        self,
-        name: str,
-        content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
-        type: type[Any] | None = None,
-    ) -> Any:
-        """Send a command and wait for its result, at most ``timeout``. Who is cancelled or runs out of time does not
-        stop what has begun; what has not is dropped at its deadline.
-
-        Raises what `send` raises; `NoHandler`, at once, when nobody serves it; `CommandFailed`; `Timeout`.
-        """
-        if self._state:
-            self._check_open()
-        if timeout is not None:
-            limit = seconds(timeout, "timeout")
-            ticket = await self._send(name, content, key, limit, duplicate, type, wanted=True)
-            return await ticket.result(limit)
-        if type is None and self._desk.courier is None and not self._desk.is_full(name):
-            return await self._desk.begin(name, content, key, None, duplicate, None, wanted=True)
-        return await (await self._send(name, content, key, None, duplicate, type, wanted=True))
-
-    async def _send(
-        self,
-        name: str,
-        content: object,
-        key: str | None,
-        limit: float | None,
-        duplicate: Duplicate,
-        type: type[Any] | None,
-        *,
-        wanted: bool,
-    ) -> Ticket[Any]:
-        desk = self._desk
-        if duplicate not in ("wait", "reject"):
-            raise BadOption("duplicate", duplicate, "it is 'wait' or 'reject'")
-        gives = None if type is None else desk.content(type)
-        if desk.courier is not None:
-            return await desk.courier.send(name, content, key, limit, duplicate, gives, wanted=wanted)
-        if desk.is_full(name):
-            await desk.room(name)
-        return desk.begin(name, content, key, limit, duplicate, gives, wanted=wanted)
-
-    def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
-        """Hear every `Outcome` of the commands whose names fit ``pattern``, whoever sent them, to be entered with
-        ``async with`` and iterated; with ``progress``, their `Progress` too. ``start`` and ``buffer`` as for
-        `Topic.subscribe`.
-
-        Raises `BadName`, `BadOption`, `Closed`.
-        """
-        topic = f"$command:{check_pattern(pattern)}:{'*' if progress else 'outcome'}"
-        if pattern.endswith(">"):
-            topic = f"$command:{pattern}"
-        subscription = self.topic(topic).subscribe(start=start, buffer=buffer)
-        wanted = frozenset(("outcome", "progress") if progress else ("outcome",))
-        return Follower(subscription, self._desk.opened, wanted)
 
     def statistics(self) -> HubStatistics:
         """The hub at this moment."""

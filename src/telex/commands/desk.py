@@ -17,6 +17,7 @@ from telex.commands.claims import Claims, Tally
 from telex.commands.command import Command, check_command
 from telex.commands.courier import Courier, tells_all
 from telex.commands.enginestore import EngineStore, EngineTransaction
+from telex.commands.local import CommandStatistics, Local
 from telex.commands.outcome import REFUSED, Outcome, Progress, failure_of
 from telex.commands.run import Pace, Run, Served
 from telex.commands.ticket import Ticket
@@ -25,7 +26,6 @@ from telex.message import check_key
 from telex.once.machine import Failure, fingerprint
 from telex.once.store import OnceStore, OnceTransaction
 from telex.outlet import serving
-from telex.topic import Topic
 
 if TYPE_CHECKING:
     from telex.crew import Crew
@@ -37,50 +37,6 @@ UNSERVED = 1000
 """How many commands wait, at most, for a handler to be declared, on an engine that keeps them in this process."""
 BACKLOG = 10_000
 """How many accepted commands of one name wait for a call that may begin; with more, `Hub.send` waits."""
-
-
-class CommandStatistics(msgspec.Struct, frozen=True):
-    """A command that a hub serves, at one moment; the counts are of this process.
-
-    ``running`` and ``waiting`` now; ``executed`` is how often its handler was called, ``failed`` how many outcomes were
-    errors, ``expired`` how many commands nobody waited for any more when they were to begin. For those that run once:
-    ``replayed`` outcomes that were there, ``waited`` duplicates that waited for one, ``conflicted`` keys that came with
-    other content, ``taken_over`` leases that had run out, ``fenced`` results that came too late.
-    """
-
-    command: str
-    running: int
-    waiting: int
-    executed: int
-    failed: int
-    expired: int
-    replayed: int
-    waited: int
-    conflicted: int
-    taken_over: int
-    fenced: int
-
-
-class Local:
-    """What a command that is carried out in this process alone has in hand."""
-
-    __slots__ = ("blocked", "keys", "outcomes", "parked", "running", "steps", "waiting")
-
-    def __init__(self, outcomes: Topic[Any], steps: Topic[Any]) -> None:
-        self.running: int = 0  # runners with a run
-        self.parked: list[asyncio.Future[Run]] = []  # those without
-        self.waiting: deque[Run] = deque()
-        self.keys: dict[str, list[Run]] = {}  # the first works on the key, the others wait for its outcome
-        self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room
-        self.outcomes = outcomes
-        self.steps = steps
-
-    def unblock(self) -> None:
-        """There is room: whoever waits for it looks again."""
-        blocked, self.blocked = self.blocked, []
-        for future in blocked:
-            if not future.done():
-                future.set_result(None)
 
 
 class Desk:
