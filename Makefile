@@ -34,6 +34,7 @@ run: $(RUN) ## install telex and open the chat room on http://127.0.0.1:8000 (PO
 .PHONY: test
 test: $(TEST) ## run every test, Chromium included (ARGS='-k names', SEED=1 to repeat a run, JOBS=0 for one process)
 	@$(BIN)/python scripts/chromium.py --install >/dev/null
+	@$(BIN)/python scripts/postgres.py --install >/dev/null
 	@$(PYTEST) -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: test-fast

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from telex.once.machine import Entry, Failure
+from telex.once.postgres import PostgresStore
 from telex.once.store import OnceStore, OnceTransaction
 
-__all__ = ["Entry", "Failure", "OnceStore", "OnceTransaction"]
+__all__ = ["Entry", "Failure", "OnceStore", "OnceTransaction", "PostgresStore"]

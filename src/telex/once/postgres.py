@@ -1,0 +1,244 @@
+"""`PostgresStore`: the records of commands that run once in PostgreSQL, beside what their handlers write there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from telex.durations import Duration, seconds
+from telex.engines.records import Record
+from telex.errors import BadOption, EngineFailed
+from telex.once.store import OnceTransaction
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg_pool import AsyncConnectionPool
+
+    Connection = AsyncConnection[Any]
+    Pool = AsyncConnectionPool[AsyncConnection[Any]]
+
+R = TypeVar("R")
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+SWEPT = 2
+"""How many that have expired go for each that is put and will expire: more than come."""
+
+TABLE = """
+CREATE TABLE IF NOT EXISTS {table} (
+    bucket text NOT NULL,
+    key text NOT NULL,
+    value bytea NOT NULL,
+    revision bigint NOT NULL,
+    expires double precision,
+    PRIMARY KEY (bucket, key)
+);
+CREATE SEQUENCE IF NOT EXISTS {table}_revision;
+CREATE INDEX IF NOT EXISTS {table}_expires ON {table} (expires) WHERE expires IS NOT NULL
+"""
+INSERT = """
+INSERT INTO {table} VALUES (%s, %s, %s, nextval('{table}_revision'), %s)
+ON CONFLICT (bucket, key) DO NOTHING RETURNING revision
+"""
+UPDATE = """
+UPDATE {table} SET value = %s, revision = nextval('{table}_revision'), expires = %s
+WHERE bucket = %s AND key = %s AND revision = %s RETURNING revision
+"""
+SWEEP = """
+DELETE FROM {table} WHERE (bucket, key) IN (
+    SELECT bucket, key FROM {table} WHERE expires <= extract(epoch FROM clock_timestamp())
+    LIMIT %s FOR UPDATE SKIP LOCKED)
+"""
+
+
+class PostgresStore:
+    """A `telex.once.OnceStore` in a table of a PostgreSQL database, for ``@hub.command(..., once=True, store=...)``.
+
+    A handler with an argument ``tx`` gets a `psycopg.AsyncConnection` in a transaction: what it writes with it and the
+    record of its outcome commit together, so that its effects are there exactly once. It neither commits nor rolls
+    back.
+
+    ``conninfo`` is a libpq connection string or URL; ``table`` is made if there is none; ``connections`` are open at
+    once, at most, and a handler with ``tx`` has one while it runs; ``timeout`` bounds connecting and each step, waiting
+    for a connection included. One store may serve several commands. Needs the extra ``telex[postgres]``.
+
+    Raises `BadOption`, `ModuleNotFoundError`. Its methods raise `EngineFailed` when the server cannot be reached.
+    """
+
+    def __init__(
+        self, conninfo: str, *, table: str = "telex_once", connections: int = 20, timeout: Duration = 10.0
+    ) -> None:
+        try:
+            import psycopg.conninfo
+            import psycopg_pool  # noqa: F401  # whether it is there
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"{error}; pip install 'telex[postgres]'", name=error.name) from None
+        if not isinstance(table, str) or not NAME.fullmatch(table):
+            raise BadOption("table", table, "it is a name of lower-case letters, digits and _, at most 40")
+        if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
+            raise BadOption("connections", connections, "it is how many may be open at once, at least 1")
+        try:
+            parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+        except psycopg.ProgrammingError:
+            shape = "it is a connection string of libpq, such as 'postgresql://user@host/database'"
+            raise BadOption("conninfo", "...", shape) from None
+        self._where = f"postgresql://{parts.get('host') or 'localhost'}/{parts.get('dbname') or ''}"  # without secrets
+        self._conninfo = conninfo
+        self._table = table
+        self._connections = connections
+        self._timeout = seconds(timeout, "timeout")
+        self._pool: Pool | None = None
+        self._opened = 0
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect, and make the table if there is none. Opened twice, it is open until it is closed twice."""
+        async with self._turn:
+            if self._pool is None:
+                self._pool = await self._connect()
+            self._opened += 1
+
+    async def _connect(self) -> Pool:
+        import psycopg
+        from psycopg_pool import AsyncConnectionPool
+
+        pool: Pool = AsyncConnectionPool(
+            self._conninfo,
+            min_size=1,
+            max_size=self._connections,
+            timeout=self._timeout,
+            open=False,
+            kwargs={"autocommit": True, "connect_timeout": max(2, round(self._timeout))},
+            name="telex",
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                # One try tells what is wrong; the pool would try again until the time is over, and say only that.
+                async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                    await self._prepare(connection)
+                await pool.open(wait=True, timeout=self._timeout)
+        except BaseException as error:
+            await pool.close()
+            if isinstance(error, (psycopg.Error, TimeoutError)):
+                raise EngineFailed(f"connecting to {self._where}", _explained(error)) from None
+            raise
+        return pool
+
+    async def _prepare(self, connection: Connection) -> None:
+        async with connection.transaction():
+            # "IF NOT EXISTS" does not hold for two who look at the same time.
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self._table,))
+            for statement in TABLE.split(";"):
+                await connection.execute(self._sql(statement))
+
+    async def close(self) -> None:
+        """Let go of the connections. More often than it was opened is fine."""
+        async with self._turn:
+            self._opened = max(0, self._opened - 1)
+            if self._opened or self._pool is None:
+                return
+            pool, self._pool = self._pool, None
+            await pool.close(timeout=self._timeout)
+
+    # -- records
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        """The record, or None."""
+        sql = self._sql("SELECT value, revision FROM {table} WHERE bucket = %s AND key = %s")
+
+        async def get(connection: Connection) -> Record | None:
+            row = await (await connection.execute(sql, (bucket, key))).fetchone()
+            return None if row is None else Record(bytes(row[0]), row[1])
+
+        return await self._do("reading a record", get)
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+        """Set it if its revision is still ``revision`` (0: if there is none)."""
+
+        async def put(connection: Connection) -> int | None:
+            if expires is not None:
+                await connection.execute(self._sql(SWEEP), (SWEPT,))
+            return await self._put(connection, bucket, key, value, revision, expires)
+
+        return await self._do("putting a record", put)
+
+    async def _put(
+        self, connection: Connection, bucket: str, key: str, value: bytes, revision: int, expires: float | None
+    ) -> int | None:
+        # One statement compares and sets: of two at once the second waits for the first, and then finds it changed.
+        if revision:
+            cursor = await connection.execute(self._sql(UPDATE), (value, expires, bucket, key, revision))
+        else:
+            cursor = await connection.execute(self._sql(INSERT), (bucket, key, value, expires))
+        row = await cursor.fetchone()
+        return None if row is None else int(row[0])
+
+    async def delete(self, bucket: str, key: str, revision: int) -> bool:
+        """Delete it if its revision is still ``revision``; whether it was."""
+        sql = self._sql("DELETE FROM {table} WHERE bucket = %s AND key = %s AND revision = %s")
+
+        async def delete(connection: Connection) -> bool:
+            return (await connection.execute(sql, (bucket, key, revision))).rowcount > 0
+
+        return await self._do("deleting a record", delete)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[OnceTransaction]:
+        """A transaction; its ``connection`` is for the handler. What the handler's own statements raise goes to it."""
+        import psycopg
+
+        try:
+            connection = await self._open_pool().getconn(timeout=self._timeout)
+        except (psycopg.Error, TimeoutError) as error:
+            raise EngineFailed(f"a transaction on {self._where}", _explained(error)) from None
+        try:
+            async with connection.transaction():
+                yield PostgresTransaction(connection, self._put)
+        finally:
+            await self._open_pool().putconn(connection)
+
+    async def _do(self, what: str, step: Callable[[Connection], Awaitable[R]]) -> R:
+        import psycopg
+
+        pool = self._open_pool()
+        try:
+            async with asyncio.timeout(self._timeout), pool.connection() as connection:
+                return await step(connection)
+        except (psycopg.Error, TimeoutError) as error:
+            raise EngineFailed(f"{what} on {self._where}", _explained(error)) from None
+
+    def _open_pool(self) -> Pool:
+        if self._pool is None:
+            raise EngineFailed(f"use of the store on {self._where}", "it is not open; a hub opens it when it opens")
+        return self._pool
+
+    def _sql(self, statement: str) -> bytes:
+        return statement.replace("{table}", self._table).encode()
+
+    def __repr__(self) -> str:
+        return f"<PostgresStore {self._where}, table {self._table}>"
+
+
+class PostgresTransaction:
+    """See `telex.once.OnceTransaction`."""
+
+    def __init__(self, connection: Connection, put: Callable[..., Awaitable[int | None]]) -> None:
+        self._connection = connection
+        self._put = put
+
+    @property
+    def connection(self) -> object:
+        """The `psycopg.AsyncConnection`."""
+        return self._connection
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None) -> int | None:
+        """As `PostgresStore.put`, when it commits."""
+        return await self._put(self._connection, bucket, key, value, revision, expires)
+
+
+def _explained(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "the server did not answer in time; is it there, and are there connections enough?"
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
