@@ -5,7 +5,6 @@ python -m tests.faults.once_chaos --rounds 50 --keys 500 --command tx
 
 import argparse
 import asyncio
-import os
 import random
 import signal
 import subprocess
@@ -14,7 +13,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +23,7 @@ import telex
 from telex.engines.sqlite.upkeep import check
 from telex.once.machine import decode
 from tests.faults.once_worker import LEASE
+from tests.support.postgres import server
 
 WORKERS, REPEATS = 4, 5
 SPREAD = 1.5
@@ -218,11 +218,11 @@ def main() -> int:
     parser.add_argument("--keys", type=int, default=500)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     parser.add_argument("--command", choices=["plain", "tx", "postgres"], default="plain")
-    parser.add_argument("--conninfo", default=os.environ.get("TELEX_TEST_POSTGRES", ""))
     given = parser.parse_args()
     print("seed", given.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        count = run(Path(folder), given.command, given.rounds, given.keys, given.seed, given.conninfo)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as exits:
+        conninfo = exits.enter_context(server()) if given.command == "postgres" else ""
+        count = run(Path(folder), given.command, given.rounds, given.keys, given.seed, conninfo)
     problems, count.problems = count.problems, []
     print(msgspec.json.encode(count).decode())
     print(*problems[:20], f"{len(problems)} problems", sep="\n")

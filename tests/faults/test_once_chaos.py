@@ -1,19 +1,23 @@
 """A short form of `tests.faults.once_chaos`, in each run of the tests."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from tests.faults.once_chaos import run
+from tests.support.postgres import server
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", ["plain", "tx"])
+@pytest.mark.parametrize("command", ["plain", "tx", "postgres"])
 def test_one_outcome_a_key_whatever_becomes_of_the_workers(tmp_path: Path, command: str) -> None:
-    count = run(tmp_path, command, rounds=2, keys=40, seed=7)
+    with ExitStack() as exits:
+        conninfo = exits.enter_context(server()) if command == "postgres" else ""
+        count = run(tmp_path, command, rounds=2, keys=40, seed=7, conninfo=conninfo)
     assert not count.problems
     assert count.keys == 80
     assert count.sends == 400
     assert count.kills + count.stops >= 2
-    if command == "tx":
+    if command != "plain":
         assert count.effects == 80
