@@ -2,7 +2,7 @@
 
 The hub runs in a thread of its own, on an event loop of its own. Everything here may be called from any thread but
 that one, waits for its result, and raises what the coroutine of the same name raises. Handlers declared with `Hub.on`
-are called in the hub's thread.
+and `Hub.command` are called in the hub's thread.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
+from telex.commands.desk import Duplicate
+from telex.commands.follower import Follower as AsyncFollower
+from telex.commands.outcome import Outcome, Progress
+from telex.commands.ticket import Ticket as AsyncTicket
 from telex.durations import Duration
 from telex.errors import BadOption, Closed, WrongThread
 from telex.holdings import Overflow
@@ -170,9 +174,73 @@ class Hub:
         decorate: Callable[[F], F] = self._hub.on(*what, **options)
         return lambda function: self._declare(lambda: decorate(function))
 
+    def command(self, name: str, **options: Any) -> Callable[[F], F]:
+        """Carry out commands by a function, with the options of ``telex.Hub.command``; it is called in the hub's
+        thread.
+        """
+        decorate: Callable[[F], F] = self._hub.command(name, **options)
+        return lambda function: self._declare(lambda: decorate(function))
+
     def include_router(self, router: Router, prefix: str = "") -> None:
         """Take in what a router declares."""
         self._declare(lambda: self._hub.include_router(router, prefix))
+
+    @overload
+    def send(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+    ) -> Ticket[Any]: ...
+    @overload
+    def send(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+        type: type[T],
+    ) -> Ticket[T]: ...
+    def send(self, name: str, content: object = None, **options: Any) -> Ticket[Any]:
+        """Send a command, and return its `Ticket` once it is accepted; as the coroutine of this name."""
+        thread = self._open()
+        return Ticket(thread.wait(self._hub.send(name, content, **options)), thread)
+
+    @overload
+    def call(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+    ) -> Any: ...
+    @overload
+    def call(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+        type: type[T],
+    ) -> T: ...
+    def call(self, name: str, content: object = None, **options: Any) -> Any:
+        """Send a command and wait for its result; as the coroutine of this name."""
+        return self._open().wait(self._hub.call(name, content, **options))
+
+    def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
+        """Hear every outcome of the commands of a pattern, to be entered with ``with``; as ``telex.Hub.follow``."""
+        thread = self._open()
+        follow = self._hub.follow
+        return Follower(thread.call(lambda: follow(pattern, progress=progress, start=start, buffer=buffer)), thread)
 
     def statistics(self) -> HubStatistics:
         """The hub at this moment."""
@@ -347,3 +415,95 @@ class Subscription(Generic[Item]):
     def statistics(self) -> SubscriptionStatistics:
         """The accounts at this moment."""
         return self._thread.call(self._subscription.statistics)
+
+
+class Ticket(Generic[T]):
+    """A `telex.Ticket` behind a thread: a command that was accepted. Whoever waits may be interrupted, or run out of
+    time: the command goes on.
+    """
+
+    def __init__(self, ticket: AsyncTicket[T], thread: _Thread) -> None:
+        self._ticket = ticket
+        self._thread = thread
+
+    @property
+    def command(self) -> str:
+        """The command's name."""
+        return self._ticket.command
+
+    @property
+    def id(self) -> str:
+        """The id of this command, as it was sent."""
+        return self._ticket.id
+
+    @property
+    def key(self) -> str | None:
+        """What makes repeats of it one."""
+        return self._ticket.key
+
+    @property
+    def done(self) -> bool:
+        """Whether its outcome is known here."""
+        return self._ticket.done
+
+    def result(self, timeout: Duration | None = None) -> T:
+        """Its result; as the coroutine of this name. What is known can be asked for when the hub is closed, too."""
+        outcome = self.outcome(timeout)
+        return outcome.result if outcome.error is None else outcome.fail(self._ticket._cause)
+
+    def outcome(self, timeout: Duration | None = None) -> Outcome[T]:
+        """What became of it; as the coroutine of this name."""
+        known = self._ticket._outcome
+        return self._thread.wait(self._ticket.outcome(timeout)) if known is None else known
+
+    def progress(self) -> Iterator[Progress]:
+        """How far it is, as it is told, until its outcome is there."""
+        steps = self._ticket.progress()
+
+        async def next_step() -> Progress | None:
+            return await anext(steps, None)
+
+        while (step := self._thread.wait(next_step())) is not None:
+            yield step
+
+    def cancel(self) -> bool:
+        """Ask that it is not begun, or that its handler is cancelled; as the coroutine of this name."""
+        return self._thread.wait(self._ticket.cancel())
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._ticket!r}>"
+
+
+class Follower:
+    """A `telex.Follower` behind a thread: iterate it with ``for``, or call `receive`."""
+
+    def __init__(self, follower: AsyncFollower, thread: _Thread) -> None:
+        self._follower = follower
+        self._thread = thread
+
+    def __enter__(self) -> Self:
+        """Begin to hear."""
+        self._thread.wait(self._follower.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hear no more. Twice is fine."""
+        with suppress(Closed):  # of a hub that was closed before it
+            self._thread.wait(self._follower.__aexit__(None, None, None))
+
+    def __iter__(self) -> Iterator[Outcome[Any] | Progress]:
+        """Each in turn, until this or the hub is closed."""
+        while (told := self._thread.wait(self._next())) is not None:
+            yield told
+
+    async def _next(self) -> Outcome[Any] | Progress | None:
+        return await anext(self._follower, None)
+
+    def receive(self, timeout: Duration | None = None) -> Outcome[Any] | Progress:
+        """The next one; as the coroutine of this name."""
+        return self._thread.wait(self._follower.receive(timeout))
