@@ -202,19 +202,32 @@ class Outlet(Generic[T]):
         return message
 
     def publish_threadsafe(
-        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
+        self,
+        content: T,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        delay: Duration | None = None,
+        at: datetime | None = None,
     ) -> Future[Message[T]]:
         """Publish from another thread than the hub's; the future's result is the message.
 
         Raises `Closed` when the hub is not open; what `publish` raises comes from the future. Cancelling the future
-        before the message is appended takes it back. In the hub's own thread it is `publish_nowait`, done when this
-        returns, since waiting for the future there would be waiting for oneself: on engines that keep messages outside
-        of this process it is refused there with `WouldBlock`.
+        before the message is appended takes it back. ``delay``, from this call on, and ``at`` are those of `publish`.
+        In the hub's own thread it is `publish_nowait`, done when this returns, since waiting for the future there would
+        be waiting for oneself: on engines that keep messages outside of this process it is refused there with
+        `WouldBlock`, and so it is on all engines with ``delay`` or ``at``.
         """
         self._check_open()
         if self._loop is None:
             raise self._closed()
+        asked, for_later = time(), delay is not None or at is not None
         if get_ident() == self._thread and self._loop.is_running():
+            if for_later:
+                refused: Future[Message[T]] = Future()
+                refused.set_exception(WouldBlock(f"publishing to {self.id!r} for later waits for the engine"))
+                return refused
             return _done(lambda: self.publish_nowait(content, id=id, headers=headers, key=key))
         returned: list[Future[Message[T]]] = []
 
@@ -222,8 +235,8 @@ class Outlet(Generic[T]):
             # asyncio would pass the news on only after the first step of this task, which may be all of it.
             if returned and returned[0].cancelled():
                 raise asyncio.CancelledError
-            if self._store is not None:
-                return await self._publish_by_engine(content, id, headers, key, None, None)
+            if self._store is not None or for_later:
+                return await self._publish_by_engine(content, id, headers, key, due(delay, at, asked), None)
             # Without giving way: the next one that this thread published would overtake it.
             return await self._publish(content, id, headers, key, None)
 

@@ -4,7 +4,10 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -447,6 +450,42 @@ async def test_what_publishing_raises_comes_from_the_future() -> None:
         topic: telex.Topic[Any] = hub.topic("a", int)
         with pytest.raises(telex.ContentError):
             await asyncio.wrap_future(await asyncio.to_thread(topic.publish_threadsafe, "text"))
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["memory", "sqlite"])
+async def test_a_thread_publishes_for_later(tmp_path: Path, kept: bool) -> None:
+    async with telex.Hub(f"sqlite:///{tmp_path}/later.db" if kept else "memory://") as hub:
+        topic = hub.topic("a")
+
+        def publish(content: str, **when: Any) -> telex.Message[Any]:
+            return topic.publish_threadsafe(content, **when).result(30)
+
+        async with topic.subscribe() as inbox:
+            now = datetime.now(UTC)
+            for when in ({"delay": "1d"}, {"at": now + timedelta(days=1)}):
+                assert (await asyncio.to_thread(publish, "tomorrow", **when)).seq == 0
+            for due in ({"delay": 0}, {"at": now}):
+                await asyncio.to_thread(publish, "now", **due)
+            await asyncio.to_thread(publish, "last")
+            assert [(await inbox.receive(timeout=30)).content for _ in range(3)] == ["now", "now", "last"]
+        assert topic.statistics().published == 3
+
+
+async def test_mistakes_of_publishing_for_later_come_from_the_future() -> None:
+    async with telex.Hub() as hub:
+        topic, now = hub.topic("a"), datetime.now(UTC)
+
+        def publish(when: dict[str, Any]) -> Future[telex.Message[Any]]:
+            return topic.publish_threadsafe(1, **when)
+
+        for mistake in ({"delay": "soon"}, {"at": now.replace(tzinfo=None)}, {"delay": 1, "at": now}):
+            with pytest.raises(telex.BadOption):
+                await asyncio.wrap_future(await asyncio.to_thread(publish, mistake))
+        for when in ({"delay": 1}, {"at": now}):
+            refused = publish(when)
+            with pytest.raises(telex.WouldBlock, match="for later"):
+                refused.result(0)
+        assert topic.statistics().published == 0
 
 
 async def test_a_topic_made_in_another_thread_belongs_to_the_hub_s() -> None:
