@@ -496,14 +496,14 @@ class Follower:
         with suppress(Closed):  # of a hub that was closed before it
             self._thread.wait(self._follower.__aexit__(None, None, None))
 
-    def __iter__(self) -> Iterator[Outcome[Any] | Progress]:
+    def __iter__(self) -> Iterator[Outcome[Any] | Progress | Lost]:
         """Each in turn, until this or the hub is closed."""
         while (told := self._thread.wait(self._next())) is not None:
             yield told
 
-    async def _next(self) -> Outcome[Any] | Progress | None:
+    async def _next(self) -> Outcome[Any] | Progress | Lost | None:
         return await anext(self._follower, None)
 
-    def receive(self, timeout: Duration | None = None) -> Outcome[Any] | Progress:
+    def receive(self, timeout: Duration | None = None) -> Outcome[Any] | Progress | Lost:
         """The next one; as the coroutine of this name."""
         return self._thread.wait(self._follower.receive(timeout))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from telex.commands.outcome import Outcome, Progress
 from telex.durations import Duration, optional_seconds
 from telex.errors import Closed, Timeout
+from telex.message import Lost
 from telex.subscription import AnySubscription
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ Opened = Callable[[object], Awaitable[Outcome[Any] | Progress | None]]
 
 class Follower:
     """Made by ``hub.follow``, entered with ``async with``, and iterated: every `Outcome` of the commands that it
-    follows, and their `Progress` if that was asked for. Iteration ends when the hub is closed.
+    follows, and their `Progress` if that was asked for. When the start that it was given is gone, the first thing is a
+    `Lost`. Iteration ends when the hub is closed.
     """
 
     def __init__(self, subscription: AnySubscription[Any, Any], opened: Opened, wanted: frozenset[str]) -> None:
@@ -40,16 +42,18 @@ class Follower:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Outcome[Any] | Progress:
+    async def __anext__(self) -> Outcome[Any] | Progress | Lost:
         # The last token of the topic says what it is of.
         while True:
             message = await self._subscription.receive_or_end()
+            if isinstance(message, Lost):
+                return message
             if message.topic.rpartition(":")[2] in self._wanted:
                 told = await self._opened(message.content)
                 if told is not None:
                     return told
 
-    async def receive(self, timeout: Duration | None = None) -> Outcome[Any] | Progress:
+    async def receive(self, timeout: Duration | None = None) -> Outcome[Any] | Progress | Lost:
         """The next one. Raises `Timeout`, `Closed`."""
         limit = optional_seconds(timeout)
         if limit is None:

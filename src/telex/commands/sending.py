@@ -147,7 +147,7 @@ class Sending:
     def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
         """Hear every `Outcome` of the commands whose names fit ``pattern``, whoever sent them, to be entered with
         ``async with`` and iterated; with ``progress``, their `Progress` too. ``start`` and ``buffer`` as for
-        `Topic.subscribe`.
+        `Topic.subscribe`; a start that is gone is told by a `Lost`.
 
         Raises `BadName`, `BadOption`, `Closed`.
         """
