@@ -104,6 +104,8 @@ BARS: tuple[Bar, ...] = (
         for case, what in (("once", "a new key"), ("replay", "replayed"))
     ),
     Bar("commands", "a replay from a file, 64 together", "telex_sqlite", "together", None, "at most", 50.0, " µs"),
+    Bar("http", "a command by HTTP, over a FastAPI route", "telex", "plain", ("fastapi", "plain"), "at most", 1.5),
+    Bar("http", "once, a new key, over a FastAPI route", "telex", "once", ("fastapi", "plain"), "at most", 1.5),
     Bar("import_time", "import telex, over what it stands on", "telex", "import", ("bases", "import"), "at most", 1.5),
     Bar("import_time", "web frameworks imported", "telex", "frameworks", None, "at most", 0, ""),
 )

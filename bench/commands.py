@@ -20,8 +20,8 @@ QUESTION = Question(
     name="commands",
     title="A command and its result",
     method=(
-        "A request and its reply: one task asks, and waits for what the same async handler has returned. 64 at once: as "
-        "many tasks ask, and the time is that of all, divided by 64. Once: each "
+        "A request and its reply: one task asks, and waits for what the same async handler has returned. 64 at once: "
+        "as many tasks ask, and the time is that of all, divided by 64. Once: each "
         "request has a new key, whose outcome is recorded. Replayed: each has the same key, and the handler is not "
         "called. Replayed together: 64 tasks ask at once, each for a key of its own that has its outcome; the time is "
         "that of all, divided by 64. In a file, the disk is asked to keep each step (synchronous=full)."
@@ -161,7 +161,7 @@ async def _faststream(case: str, seconds: float) -> float:
         return await _asked(lambda: broker.request(1, "number"), case, seconds, 20)
 
 
-def _powertools(case: str, seconds: float) -> float:
+def _powertools(case: str, seconds: float) -> float:  # noqa: C901  # the whole of what its documentation asks for
     from aws_lambda_powertools.utilities.idempotency import IdempotencyConfig, idempotent_function
     from aws_lambda_powertools.utilities.idempotency.exceptions import (
         IdempotencyItemAlreadyExistsError,

@@ -62,6 +62,11 @@ class Ticket(Generic[T]):
         """Whether its outcome is known here."""
         return self._outcome is not None
 
+    @property
+    def step(self) -> Progress | None:
+        """How far it was when that was told last."""
+        return self._steps[-1] if self._steps else None
+
     def __await__(self) -> Generator[Any, None, T]:
         """The result. Raises `CommandFailed`, `KeyConflict`; `Closed` when the hub was closed before it came."""
         while self._outcome is None:

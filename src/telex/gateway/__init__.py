@@ -1,11 +1,11 @@
 """The gateway: topics of a hub for browsers and for programs elsewhere, over ASGI.
 
-`Gateway` is the app, `Rules` say which topics are open through it, `Limits` bound what a connection may ask for,
-`Visitor` is where an application decides for itself. `protocol` describes and reads the frames; it and what else a
-client needs can be imported without a web framework.
+`Gateway` is the app, `Commands` the one for HTTP, `Rules` say which topics and commands are open through them,
+`Limits` bound what a client may ask for, `Visitor` is where an application decides for itself. `protocol` describes
+and reads the frames; it and what else a client needs can be imported without a web framework.
 
 Layout: ``protocol`` (text in, decisions out), ``limits`` and ``auth`` (pure), ``feed`` (batches encoded once for all),
-``outbox`` (what waits for one client), ``connection`` (the shell around them), ``app`` (ASGI).
+``outbox`` (what waits for one client), ``connection`` (the shell around them), ``app`` (ASGI); ``commands`` (HTTP).
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from telex.gateway.limits import DEFAULT_LIMITS, Limits
 
 if TYPE_CHECKING:
     from telex.gateway.app import Gateway, GatewayStatistics
+    from telex.gateway.commands import Commands
 
 __all__ = [
     "DEFAULT_LIMITS",
     "CloseCode",
+    "Commands",
     "Gateway",
     "GatewayStatistics",
     "Limits",
@@ -44,4 +46,8 @@ def __getattr__(name: str) -> Any:
                 f"the gateway needs {error.name}: pip install 'telex[gateway]'", name=error.name
             ) from error
         return getattr(app, name)
+    if name == "Commands":
+        from telex.gateway.commands import Commands
+
+        return Commands
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,7 +14,7 @@ from telex.names import check_pattern
 DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 RESERVED = "telex"
-"""Topics whose first token is this belong to telex itself, and no client may touch them."""
+"""Topics whose first token is this, or begins with ``$``, belong to telex itself, and no client may touch them."""
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -37,17 +37,24 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """Which topics may be published to and followed, as patterns. What no pattern allows is refused.
+    """Which topics may be published to and followed, and which commands sent, as patterns. What no pattern allows is
+    refused.
 
     Raises `BadName` for a pattern that is none.
     """
 
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
+    call: tuple[str, ...] = ()
+    """Commands that may be sent by HTTP (`telex.gateway.Commands`)."""
 
     def __post_init__(self) -> None:
-        for pattern in (*self.publish, *self.subscribe):
+        for pattern in (*self.publish, *self.subscribe, *self.call):
             check_pattern(pattern)
+
+    def may_call(self, command: str) -> bool:
+        """Whether a client may send a command."""
+        return any(covers(rule, command) for rule in self.call)
 
     def may_publish(self, topic: str) -> bool:
         """Whether a client may publish to a topic."""
@@ -98,7 +105,7 @@ class Visitor:
 def covers(rule: str, asked: str) -> bool:
     """Whether everything that ``asked``, a topic or a pattern, stands for is allowed by the pattern ``rule``."""
     mine, theirs = rule.split(":"), asked.split(":")
-    if theirs[0] == RESERVED and mine[0] != RESERVED:
+    if (theirs[0] == RESERVED or theirs[0].startswith("$")) and mine[0] != theirs[0]:
         return False
     for index, token in enumerate(mine):
         if token == ">":

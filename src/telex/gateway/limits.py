@@ -39,6 +39,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds that a client is given to take the close frame."""
     idle: float = 60.0
     """Seconds that a connection without a subscription may be silent."""
+    body_bytes: int = 1024 * 1024
+    """The largest content of a command that may be sent by HTTP."""
+    requests: int = 1000
+    """Commands that are waited for at once, by HTTP."""
+    command_timeout: float = 30.0
+    """Seconds that a request waits for its outcome; then it is told where to look."""
+    outcomes: int = 10_000
+    """Outcomes that are kept for those who look later."""
     operation_timeout: float = 10.0
     """Seconds that the engine is given for one frame."""
 

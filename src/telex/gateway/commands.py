@@ -1,0 +1,267 @@
+"""`Commands`: an ASGI app with which commands are sent by HTTP.
+
+``POST /{name}`` carries out a command with a JSON body as its content; ``GET /{name}/outcomes/{id}`` says what became
+of one that was not waited for. The header ``Idempotency-Key`` (draft-ietf-httpapi-idempotency-key-header) is the
+command's key, ``Prefer`` (RFC 7240) says how long to wait, and errors are problem details (RFC 9457).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from telex.codec import from_json, to_json
+from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, REFUSED, Outcome
+from telex.commands.ticket import Ticket
+from telex.errors import (
+    BadName,
+    BadOption,
+    Closed,
+    ContentError,
+    EngineFailed,
+    InProgress,
+    KeyConflict,
+    NoHandler,
+    TelexError,
+    Timeout,
+)
+from telex.gateway.auth import NOTHING, Peer, Rules, check_handshake
+from telex.gateway.limits import DEFAULT_LIMITS, Limits
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from telex.hub import Hub
+
+JSON = ("application/json",)
+STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z:/]+")
+LONGEST_KEY = 255
+Header = tuple[bytes, bytes]
+STATUS = {CONFLICT: 422, REFUSED: 422, EXPIRED: 504, CANCELLED: 409, "store_unavailable": 503}
+"""Of errors that are telex's own. What a handler raised on purpose is 422, and what it did not is 500."""
+
+
+class Problem(Exception):
+    """What a request is answered with when it cannot be done: problem details."""
+
+    def __init__(
+        self, status: int, type: str, detail: str, *, headers: tuple[Header, ...] = (), **more: object
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.body: bytes = to_json(
+            {"type": f"urn:telex:{type}", "title": type.replace("-", " "), "status": status, "detail": detail} | more
+        )
+        self.headers = headers
+
+
+class Commands:
+    """An ASGI app: the commands of ``hub`` by HTTP. Mount it with ``Mount("/commands", Commands(hub, rules=...))``.
+
+    ``rules.call`` says which commands may be sent; without it, none. ``origins`` and ``hosts`` are those of `Gateway`:
+    a page elsewhere may not send anything, and a program on another machine has to say an Origin that may. ``limits``
+    bound the size of a body, how many requests are worked on at once, and how long one waits.
+
+    The hub is its owner's: open it before the first request.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        rules: Rules = NOTHING,
+        limits: Limits = DEFAULT_LIMITS,
+        origins: Iterable[str] = (),
+        hosts: Iterable[str] = (),
+    ) -> None:
+        self.hub = hub
+        self.rules = rules
+        self.limits = limits
+        self._origins = frozenset(origins)
+        self._hosts = frozenset(hosts)
+        self._at_work = 0
+        self._tickets: OrderedDict[str, Ticket[Any]] = OrderedDict()  # of those that did not wait, the oldest first
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise BadOption("scope", scope["type"], "this app speaks HTTP; mount telex.gateway.Gateway for WebSocket")
+        status: int
+        headers: tuple[Header, ...]
+        try:
+            if self._at_work >= self.limits.requests:
+                raise Problem(503, "too-many-requests-at-once", "try again later", headers=((b"retry-after", b"1"),))
+            self._at_work += 1
+            try:
+                status, headers, body = await self._answer(scope, receive)
+            finally:
+                self._at_work -= 1
+        except Problem as problem:
+            status, body = problem.status, problem.body
+            headers = ((b"content-type", b"application/problem+json"), *problem.headers)
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [*headers, (b"content-length", b"%d" % len(body))],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, tuple[Header, ...], bytes]:
+        headers: dict[str, str] = {}
+        for name, value in scope["headers"]:
+            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
+        client = scope.get("client")
+        peer = Peer(client[0] if client else "", headers, scope.get("scheme", "http"))
+        problem = check_handshake(peer, self._origins, self._hosts)
+        if problem is not None:
+            raise Problem(403, "forbidden", problem)
+        root: str = scope.get("root_path", "")
+        path: str = scope["path"].removeprefix(root)
+        name, slash, rest = path.removeprefix("/").partition("/")
+        if not self.rules.may_call(name):
+            raise Problem(404, "not-found", f"the rules of this server do not let you send {name[:80]!r}")
+        method = scope["method"]
+        if slash and rest.startswith("outcomes/"):
+            if method not in ("GET", "HEAD"):
+                raise Problem(405, "method-not-allowed", "an outcome is looked at with GET", headers=(GET,))
+            return await self._look(root, name, rest.removeprefix("outcomes/"))
+        if slash:
+            raise Problem(404, "not-found", "there is nothing here")
+        if method != "POST":
+            raise Problem(405, "method-not-allowed", "a command is sent with POST", headers=(POST,))
+        content = await self._content(headers, receive)
+        return await self._carry_out(root, name, content, headers)
+
+    async def _content(self, headers: dict[str, str], receive: Receive) -> object:
+        kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+        if kind not in JSON and not kind.endswith("+json"):
+            raise Problem(415, "unsupported-media-type", f"the content of a command is JSON, not {kind[:80]!r}")
+        most = self.limits.body_bytes
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Problem(400, "incomplete", "the request ended before its body")
+            body += message.get("body", b"")
+            if len(body) > most:
+                raise Problem(413, "content-too-large", f"the content of a command has at most {most} bytes")
+            if not message.get("more_body", False):
+                break
+        if not body:
+            return None
+        try:
+            return from_json(body)
+        except ValueError as error:
+            raise Problem(400, "malformed", f"the content is no JSON: {error}") from None
+
+    async def _carry_out(
+        self, root: str, name: str, content: object, headers: dict[str, str]
+    ) -> tuple[int, tuple[Header, ...], bytes]:
+        key = key_of(headers.get("idempotency-key"))
+        at_once, wait = preference(headers.get("prefer", ""), self.limits.command_timeout)
+        try:
+            ticket = await self.hub._send(name, content, key, None, "reject", None, wanted=True)
+            if not ticket.done and at_once:
+                return self._later(root, ticket, b"respond-async")
+            outcome = await ticket.outcome(wait)
+        except Timeout:
+            return self._later(root, ticket, b"")
+        except TelexError as error:
+            raise _problem(error, name) from None
+        return _told(outcome, key)
+
+    def _later(self, root: str, ticket: Ticket[Any], applied: bytes) -> tuple[int, tuple[Header, ...], bytes]:
+        self._tickets[ticket.id] = ticket
+        while len(self._tickets) > self.limits.outcomes:
+            self._tickets.popitem(last=False)
+        where = f"{quote(root)}/{quote(ticket.command, safe=':')}/outcomes/{quote(ticket.id, safe='')}"
+        headers = (CONTENT, (b"location", where.encode()), *(((b"preference-applied", applied),) if applied else ()))
+        return 202, headers, to_json({"id": ticket.id, "state": "running"})
+
+    async def _look(self, root: str, name: str, id: str) -> tuple[int, tuple[Header, ...], bytes]:
+        ticket = self._tickets.get(id)
+        if ticket is None or ticket.command != name:
+            raise Problem(404, "not-found", "this outcome is not known here; send the command again, with its key")
+        if not ticket.done:
+            step = ticket.step
+            told = {} if step is None else {"progress": step.fraction, "text": step.text}
+            return 202, (CONTENT, (b"retry-after", b"1")), to_json({"id": id, "state": "running"} | told)
+        try:
+            outcome = await ticket.outcome()
+        except Closed as error:
+            raise Problem(503, "closed", str(error)) from None
+        status, headers, body = _told(outcome, None)
+        return (200 if status == 201 else status), headers, body
+
+
+CONTENT: Header = (b"content-type", b"application/json")
+REPLAYED: Header = (b"idempotent-replayed", b"true")
+GET: Header = (b"allow", b"GET, HEAD")
+POST: Header = (b"allow", b"POST")
+
+
+def key_of(header: str | None) -> str | None:
+    """The key that the header ``Idempotency-Key`` gives: a string in double quotes (RFC 8941, 3.3.3), or a bare token.
+
+    Raises `Problem` with 400.
+    """
+    if header is None:
+        return None
+    text = header.strip()
+    found = STRING.fullmatch(text)
+    key = re.sub(r"\\(.)", r"\1", found[1]) if found else text if TOKEN.fullmatch(text) else ""
+    if not key or len(key) > LONGEST_KEY:
+        raise Problem(
+            400, "bad-idempotency-key", f'it is text in double quotes, "like-this", of 1 to {LONGEST_KEY} characters'
+        )
+    return key
+
+
+def preference(header: str, most: float) -> tuple[bool, float]:
+    """Whether the answer is to come at once, and how many seconds to wait for it else: RFC 7240."""
+    at_once, wait = False, most
+    for part in header.lower().split(","):
+        name, _, value = part.partition(";")[0].partition("=")
+        if name.strip() == "respond-async":
+            at_once = True
+        elif name.strip() == "wait" and value.strip().isdigit():
+            wait = min(most, float(value.strip()[:9]))
+    return at_once and wait == most, wait
+
+
+def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ...], bytes]:
+    error = outcome.error
+    if error is None:
+        status = 200 if outcome.replayed or key is None else 201
+        headers = (CONTENT, REPLAYED) if outcome.replayed else (CONTENT,)
+        return status, headers, to_json(outcome.result)
+    status = STATUS.get(error.code) or (422 if error.final and error.code != "attempts_exhausted" else 500)
+    if error.code == CONFLICT:
+        raise _problem(KeyConflict(outcome.command, outcome.key or ""), outcome.command)
+    more = {"code": error.code, "raised": error.type, "data": error.data, "attempt": outcome.attempt}
+    said = (REPLAYED,) if outcome.replayed else ()
+    raise Problem(status, "command-failed", error.message or error.type, headers=said, **more)
+
+
+def _problem(error: TelexError, name: str) -> Problem:
+    if isinstance(error, NoHandler):
+        return Problem(404, "no-handler", f"nobody serves the command {name[:80]!r}")
+    if isinstance(error, KeyConflict):
+        return Problem(422, "key-conflict", str(error))
+    if isinstance(error, InProgress):
+        return Problem(409, "in-progress", str(error), headers=((b"retry-after", b"1"),))
+    if isinstance(error, ContentError):
+        return Problem(422, "content-refused", error.problem, path=error.path)
+    if isinstance(error, BadOption) and error.option == "key":
+        return Problem(400, "idempotency-key-needed", f"this command needs the header Idempotency-Key ({error.mend})")
+    if isinstance(error, (BadName, BadOption)):
+        return Problem(400, "malformed", str(error))
+    if isinstance(error, (EngineFailed, Closed)):
+        return Problem(503, "unavailable", str(error), headers=((b"retry-after", b"5"),))
+    return Problem(500, "failed", str(error))

@@ -1,0 +1,227 @@
+"""Commands by HTTP: keys, repeats, waiting, problems, and what is not let in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+import telex
+from telex.gateway import Commands, Limits, Rules
+from telex.gateway.commands import Problem, key_of, preference
+
+
+class Month(msgspec.Struct):
+    year: int
+
+
+class OutOfPaper(telex.CommandError):
+    code = "out_of_paper"
+
+
+class Site:
+    """A hub with commands behind an app, and a client of it."""
+
+    def __init__(self, limits: Limits, peer: str) -> None:
+        self.hub = telex.Hub()
+        self.reached, self.go_on = asyncio.Event(), asyncio.Event()
+        self.ran: list[int] = []
+        commands = Commands(self.hub, rules=Rules(call=("report:*", "plain")), limits=limits, origins=["https://ours"])
+        app = Starlette(routes=[Mount("/commands", commands)])
+        transport = httpx.ASGITransport(app, client=(peer, 1))
+        self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
+
+        @self.hub.command("report:build", once=True)
+        async def build(month: Month) -> dict[str, int]:
+            self.ran.append(month.year)
+            return {"pages": month.year}
+
+        @self.hub.command("report:slow", once=True)
+        async def slow(number: int, ctx: telex.CommandContext[int]) -> int:
+            ctx.progress(0.5, "half")
+            self.reached.set()
+            await self.go_on.wait()
+            return number
+
+        @self.hub.command("report:fails", once=True, backoff=0.0)
+        async def fails(kind: str) -> None:
+            if kind == "paper":
+                raise OutOfPaper("no paper", data={"tray": 2})
+            raise ZeroDivisionError("by zero")
+
+        @self.hub.command("plain")
+        async def plain(number: int) -> int:
+            return number + 1
+
+        @self.hub.command("secret")
+        async def secret() -> None: ...
+
+    async def post(self, name: str, content: object, key: str | None = None, **headers: str) -> httpx.Response:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        if key is not None:
+            given["idempotency-key"] = key
+        return await self.client.post(f"/commands/{name}", json=content, headers=given)
+
+
+@asynccontextmanager
+async def site(limits: Limits | None = None, peer: str = "127.0.0.1") -> AsyncIterator[Site]:
+    found = Site(limits or Limits(), peer)
+    async with found.hub, found.client:
+        yield found
+
+
+def problem(response: httpx.Response) -> dict[str, Any]:
+    assert response.headers["content-type"] == "application/problem+json"
+    told: dict[str, Any] = response.json()
+    assert told["status"] == response.status_code
+    assert told["title"]
+    assert told["detail"]
+    return told
+
+
+async def test_carried_out_then_replayed() -> None:
+    async with site() as on:
+        for status, replayed in ((201, None), (200, "true"), (200, "true")):
+            response = await on.post("report:build", {"year": 2026}, '"november"')
+            assert response.status_code == status
+            assert response.json() == {"pages": 2026}
+            assert response.headers.get("idempotent-replayed") == replayed
+        assert on.ran == [2026]
+
+
+async def test_a_plain_command_needs_no_key() -> None:
+    async with site() as on:
+        response = await on.post("plain", 1)
+        assert (response.status_code, response.json()) == (200, 2)
+
+
+async def test_what_is_wrong_with_keys() -> None:
+    async with site() as on:
+        missing = await on.post("report:build", {"year": 2026})
+        assert missing.status_code == 400
+        assert problem(missing)["type"] == "urn:telex:idempotency-key-needed"
+        for key in ('""', '"', "a b", '"' + "x" * 256 + '"'):
+            assert problem(await on.post("report:build", {"year": 1}, key))["type"] == "urn:telex:bad-idempotency-key"
+        assert (await on.post("report:build", {"year": 1}, "a")).status_code == 201
+        other = await on.post("report:build", {"year": 2}, "a")
+        assert (other.status_code, problem(other)["type"]) == (422, "urn:telex:key-conflict")
+        assert on.ran == [1]
+
+
+async def test_running_already() -> None:
+    async with site() as on:
+        first = asyncio.create_task(on.post("report:slow", 1, "a"))
+        await on.reached.wait()
+        second = await on.post("report:slow", 1, "a")
+        assert (second.status_code, problem(second)["type"]) == (409, "urn:telex:in-progress")
+        assert second.headers["retry-after"] == "1"
+        on.go_on.set()
+        assert (await first).status_code == 201
+        assert (await on.post("report:slow", 1, "a")).status_code == 200
+
+
+@pytest.mark.parametrize("prefer", ["respond-async", "wait=0"])
+async def test_not_waiting(prefer: str) -> None:
+    async with site() as on:
+        accepted = await on.post("report:slow", 7, "a", prefer=prefer)
+        assert accepted.status_code == 202
+        assert accepted.headers.get("preference-applied") == ("respond-async" if prefer == "respond-async" else None)
+        where = accepted.headers["location"]
+        assert where.startswith("/commands/report:slow/outcomes/")
+        await on.reached.wait()
+        running = await on.client.get(where)
+        assert (running.status_code, running.json()["progress"], running.json()["text"]) == (202, 0.5, "half")
+        on.go_on.set()
+        assert (await on.post("report:slow", 7, "a", prefer="wait=30")).status_code in (200, 409)
+        async with on.hub.follow("report:slow", start="earliest") as follower:
+            await follower.receive(timeout=20)
+        done = await on.client.get(where)
+        assert (done.status_code, done.json()) == (200, 7)
+        assert (await on.client.get(where + "x")).status_code == 404
+        assert (await on.client.post(where)).status_code == 405
+
+
+async def test_errors_are_problems() -> None:
+    async with site() as on:
+        for replayed in (None, "true"):
+            response = await on.post("report:fails", "paper", "a")
+            assert response.status_code == 422
+            told = problem(response)
+            assert (told["code"], told["raised"], told["data"]) == ("out_of_paper", "OutOfPaper", {"tray": 2})
+            assert response.headers.get("idempotent-replayed") == replayed
+        response = await on.post("report:fails", "else", "b")
+        assert (response.status_code, problem(response)["code"]) == (500, "attempts_exhausted")
+        refused = await on.post("report:build", {"year": "x"}, "c")
+        assert (refused.status_code, problem(refused)["path"]) == (422, "$.year")
+
+
+async def test_what_is_not_there() -> None:
+    async with site() as on:
+        assert problem(await on.post("secret", None))["type"] == "urn:telex:not-found", "it is not in the rules"
+        assert problem(await on.post("report:none", None, "a"))["type"] == "urn:telex:no-handler"
+        assert (await on.client.get("/commands/plain")).status_code == 405
+        assert (await on.client.post("/commands/plain/else")).status_code == 404
+        assert (await on.client.post("/commands/")).status_code == 404
+
+
+async def test_bodies() -> None:
+    async with site(Limits(body_bytes=100)) as on:
+        headers = {"content-type": "application/json"}
+        assert (await on.client.post("/commands/plain", content=b"{", headers=headers)).status_code == 400
+        assert (await on.client.post("/commands/plain", content=b"1" * 101, headers=headers)).status_code == 413
+        kind = {"content-type": "text/plain"}
+        assert (await on.client.post("/commands/plain", content=b"1", headers=kind)).status_code == 415
+
+
+async def test_who_is_let_in() -> None:
+    async with site() as on:
+        assert (await on.post("plain", 1, origin="https://evil")).status_code == 403
+        assert (await on.post("plain", 1, origin="https://ours")).status_code == 200
+        assert (await on.post("plain", 1, host="evil.example")).status_code == 403
+    async with site(peer="192.0.2.7") as on:
+        assert problem(await on.post("plain", 1))["type"] == "urn:telex:forbidden", "another machine says its Origin"
+
+
+async def test_too_many_at_once() -> None:
+    async with site(Limits(requests=1)) as on:
+        first = asyncio.create_task(on.post("report:slow", 1, "a"))
+        await on.reached.wait()
+        second = await on.post("plain", 1)
+        assert (second.status_code, second.headers["retry-after"]) == (503, "1")
+        on.go_on.set()
+        assert (await first).status_code == 201
+        assert (await on.post("plain", 1)).status_code == 200
+
+
+async def test_outcomes_to_look_at_are_bounded() -> None:
+    async with site(Limits(outcomes=2)) as on:
+        places = [
+            (await on.post("report:slow", 1, f"k{n}", prefer="respond-async")).headers["location"] for n in (1, 2, 3)
+        ]
+        assert [(await on.client.get(where)).status_code for where in places] == [404, 202, 202]
+        on.go_on.set()
+
+
+def test_keys_and_preferences() -> None:
+    assert key_of(None) is None
+    assert key_of('"a \\"b\\" \\\\"') == 'a "b" \\'
+    assert key_of("8e03978e-40d5-43dd-bc93-6894a57f9324") == "8e03978e-40d5-43dd-bc93-6894a57f9324"
+    with pytest.raises(Problem):
+        key_of('"a\n"')
+    assert preference("", 30) == (False, 30)
+    assert preference("respond-async, wait=10", 30) == (False, 10)
+    assert preference("Respond-Async;x=1", 30) == (True, 30)
+    assert preference("wait=100000", 30) == (False, 30)
+    assert preference("wait=x", 30) == (False, 30)
+
+
+def test_the_rules_do_not_open_what_is_telex_own() -> None:
+    everything = Rules(publish=(">",), subscribe=("*:>",), call=(">",))
+    assert not everything.may_publish("$command:charge:request")
+    assert not everything.may_subscribe("$command:charge:outcome")
+    assert everything.may_call("charge")
