@@ -46,6 +46,17 @@ def test_command_has_its_options_and_examples(command: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("command", ["dead", "groups"])
+def test_every_part_of_a_command_is_on_the_page(command: str) -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    (row,) = [line for line in page.splitlines() if re.match(rf"\| `telex {command} [a-z]", line)]
+    parts = re.findall(r"^  ([a-z]+)  ", told(command, "--help").partition("Commands")[2], re.MULTILINE)
+    assert parts
+    for part in parts:
+        assert f"{part}`" in row
+
+
+@pytest.mark.slow
 def test_every_command_is_on_the_page() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text()
     commands = re.findall(r"^[\s│|]+([a-z]+)  ", told("--help").partition("Commands")[2], re.MULTILINE)

@@ -11,6 +11,7 @@ import telex
 from telex.cli import chat, pub, stored, sub, topics
 from telex.cli import run as run_
 from telex.cli.exits import EXIT_CODES, Exit, code_for, tell
+from telex.cli.groups import groups
 
 app: typer.Typer = typer.Typer(
     name="telex",
@@ -52,7 +53,7 @@ app.command(epilog=EXIT_CODES, short_help="Publish to a topic of a running serve
 app.command(epilog=EXIT_CODES, short_help="Print the messages of a topic or a pattern as they come.")(sub.sub)
 app.command(epilog=EXIT_CODES, short_help="List the topics of a running server.")(topics.topics)
 app.command(epilog=EXIT_CODES, short_help="Print what a topic keeps.")(stored.history)
-app.command(epilog=EXIT_CODES, short_help="List consumer groups.")(stored.groups)
+app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List consumer groups; pause, resume, forget them.")
 app.add_typer(stored.dead, name="dead", short_help="Look after dead letters: list, show, retry, drop.")
 app.command(epilog=EXIT_CODES, short_help="Write what topics keep as JSON lines.")(stored.export)
 app.command("import", epilog=EXIT_CODES, short_help="Publish what export wrote.")(stored.import_)

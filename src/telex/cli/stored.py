@@ -1,6 +1,4 @@
-"""Commands on what an engine keeps: ``telex history``, ``groups``, ``dead``, ``export``, ``import``, ``check``,
-``compact``.
-"""
+"""Commands on what an engine keeps: ``telex history``, ``dead``, ``export``, ``import``, ``check``, ``compact``."""
 
 from __future__ import annotations
 
@@ -8,22 +6,18 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from telex.cli.exits import Exit, tell
+from telex.cli.files import Url, show, with_hub
 from telex.cli.options import Json
 
 if TYPE_CHECKING:
     from telex import DeadLetter, Hub, Message
 
-R = TypeVar("R")
 BATCH = 500
-Url = Annotated[
-    str,
-    typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help="Where messages are kept: sqlite:///file.db"),
-]
 Pattern = Annotated[str, typer.Argument(help="Which topics: '*' stands for one token, '>' for all the rest.")]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The file of an sqlite:/// URL.")]
 Which = Annotated[int | None, typer.Argument(help="Which one; without it, all of the group.")]
@@ -31,35 +25,11 @@ Group = Annotated[str | None, typer.Option("--group", "-g", help="Only those of 
 Position = Annotated[int, typer.Argument(help="The dead letter, as `telex dead list` numbers it.")]
 
 
-def _with_hub(url: str, work: Callable[[Hub], Awaitable[R]]) -> R:
-    """Open a hub on what is there already, and work with it."""
-    from telex import Hub
-    from telex.engines.sqlite.address import parse
-
-    if not url.startswith("sqlite:"):
-        tell(f"--url {url.partition('@')[2] or url}: give the file that is meant, --url sqlite:///file.db")
-        raise typer.Exit(Exit.USAGE)
-    path = Path(parse(url).path)
-    if not path.exists():
-        tell(f"there is no file {path}")
-        raise typer.Exit(Exit.ERROR)
-
-    async def run() -> R:
-        async with Hub(url) as hub:
-            return await work(hub)
-
-    return asyncio.run(run())
-
-
 def _line(message: Message[Any]) -> str:
     from telex.codec import to_json
 
     content = message.content if isinstance(message.content, str) else to_json(message.content).decode()
     return f"{message.timestamp:%Y-%m-%d %H:%M:%S}  {message.topic} {message.seq}  {content}"
-
-
-def _print(text: str) -> None:
-    typer.echo("".join(c if c.isprintable() else " " for c in text))
 
 
 def history(
@@ -76,35 +46,11 @@ def history(
       telex history orders --last 10 --json --url sqlite:///shop.db | jq .content
     """
 
-    async def show(hub: Hub) -> None:
+    async def print_all(hub: Hub) -> None:
         async for message in hub.topic(topic).history(start="earliest" if last is None else last):
-            typer.echo(message.to_json().decode()) if json else _print(_line(message))
+            typer.echo(message.to_json().decode()) if json else show(_line(message))
 
-    _with_hub(url, show)
-
-
-def groups(url: Url, json: Json = False) -> None:
-    """List consumer groups, with how far they are behind.
-
-    \b
-    Example:
-      telex groups --url sqlite:///shop.db
-    """
-    import msgspec
-
-    async def find(hub: Hub) -> list[Any]:
-        return await hub.groups.list()
-
-    found = _with_hub(url, find)
-    if json:
-        typer.echo(msgspec.json.encode(found).decode())
-        return
-    for group in found:
-        paused = ", paused" if group.paused else ""
-        _print(
-            f"{group.group} on {group.pattern}: {group.lag} behind, {group.leased} in work, {group.delayed} waiting, "
-            f"{group.dead} dead{paused}"
-        )
+    with_hub(url, print_all)
 
 
 _DEAD = """Look after dead letters: messages that a group gave up.
@@ -124,12 +70,12 @@ def dead_list(
     json: Json = False,
 ) -> None:
     """List dead letters, the oldest first: messages that a group gave up."""
-    letters = _with_hub(url, lambda hub: hub.groups.dead(group))
+    letters = with_hub(url, lambda hub: hub.groups.dead(group))
     for letter in letters:
         if json:
             typer.echo(_letter_json(letter))
         else:
-            _print(
+            show(
                 f"{letter.position}  {letter.group}  {letter.attempts} tries  {letter.reason}  {_line(letter.message)}"
             )
 
@@ -168,7 +114,7 @@ def _letter_json(letter: DeadLetter) -> str:
 
 
 def _letter(url: str, position: int | None, group: str | None) -> list[DeadLetter]:
-    letters = _with_hub(url, lambda hub: hub.groups.dead(group))
+    letters = with_hub(url, lambda hub: hub.groups.dead(group))
     chosen = [letter for letter in letters if position in (None, letter.position)]
     if position is not None and not chosen:
         tell(f"there is no dead letter {position}; `telex dead list` shows those that are there")
@@ -191,7 +137,7 @@ def _each(
     async def act_on_all(hub: Hub) -> int:
         return sum([await act(hub, letter) for letter in chosen])
 
-    _print(f"{_with_hub(url, act_on_all)} {done}")
+    show(f"{with_hub(url, act_on_all)} {done}")
 
 
 def export(url: Url, pattern: Pattern = ">") -> None:
@@ -207,7 +153,7 @@ def export(url: Url, pattern: Pattern = ">") -> None:
             async for message in hub.topic(name).history():
                 sys.stdout.buffer.write(message.to_json() + b"\n")
 
-    _with_hub(url, write)
+    with_hub(url, write)
     sys.stdout.buffer.flush()
 
 
@@ -234,7 +180,7 @@ def import_(
                 count += len(await hub.adopt(batch))
         return count
 
-    _print(f"{asyncio.run(publish())} messages")
+    show(f"{asyncio.run(publish())} messages")
 
 
 def _batches(file: typer.FileBinaryRead) -> Iterator[list[Message[Any]]]:
@@ -273,7 +219,7 @@ def check(file: File) -> None:
         tell(problem)
     if problems:
         raise typer.Exit(Exit.ERROR)
-    _print(f"{file} is in order")
+    show(f"{file} is in order")
 
 
 def compact(file: File) -> None:
@@ -286,4 +232,4 @@ def compact(file: File) -> None:
     from telex.engines.sqlite.upkeep import compact
 
     before, after = compact(file)
-    _print(f"{file}: {before:,} bytes before, {after:,} now")
+    show(f"{file}: {before:,} bytes before, {after:,} now")
