@@ -1,7 +1,7 @@
 """The program ``telex``. One file a command; what a command needs is imported when it runs.
 
-``app`` lists the commands, ``exits`` the exit codes, ``client`` talks to a gateway, ``supervisor`` keeps the
-processes of ``telex run``.
+``app`` lists the commands, ``exits`` the exit codes, ``client`` talks to a gateway, ``http`` sends it commands,
+``bar`` shows how far one is, ``supervisor`` keeps the processes of ``telex run``.
 """
 
 from __future__ import annotations

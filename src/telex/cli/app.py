@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 import telex
-from telex.cli import chat, pub, stored, sub, topics
+from telex.cli import chat, follow, pub, send, stored, sub, topics
 from telex.cli import run as run_
 from telex.cli.exits import EXIT_CODES, Exit, code_for, tell
 from telex.cli.groups import groups
+from telex.cli.once import once
 
 app: typer.Typer = typer.Typer(
     name="telex",
@@ -34,7 +35,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Topics, chat rooms, handlers and groups, in the memory of one process or in an SQLite file.
+    """Topics, chat rooms, handlers, commands and groups, in the memory of one process or in an SQLite file.
 
     \b
     Examples:
@@ -43,6 +44,8 @@ def options(
       telex pub chatroom:lobby hello            say something in a room
       telex sub 'chatroom:*' --since 20         follow all rooms, from 20 messages back
       telex topics --json                       which topics there are
+      telex send report:build 7 --url sqlite:///shop.db
+                                                have a command carried out, and print its result
       telex groups --url sqlite:///shop.db      which groups there are, and how far behind
     """
 
@@ -52,6 +55,9 @@ app.command(epilog=EXIT_CODES, short_help="Run the handlers of a program.")(run_
 app.command(epilog=EXIT_CODES, short_help="Publish to a topic of a running server.")(pub.pub)
 app.command(epilog=EXIT_CODES, short_help="Print the messages of a topic or a pattern as they come.")(sub.sub)
 app.command(epilog=EXIT_CODES, short_help="List the topics of a running server, or of a file.")(topics.topics)
+app.command(epilog=EXIT_CODES, short_help="Send a command, and print its result.")(send.send)
+app.command(epilog=EXIT_CODES, short_help="Print what becomes of commands.")(follow.follow)
+app.add_typer(once, name="once", epilog=EXIT_CODES, short_help="Look after commands that run once: show, forget.")
 app.command(epilog=EXIT_CODES, short_help="Print what a topic keeps.")(stored.history)
 app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List consumer groups; pause, resume, forget them.")
 app.add_typer(stored.dead, name="dead", short_help="Look after dead letters: list, show, retry, drop.")

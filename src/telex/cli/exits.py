@@ -21,12 +21,15 @@ class Exit(IntEnum):
     """The server cannot be reached, or does not answer."""
     TIMEOUT = 4
     """What was waited for did not come in time."""
+    FAILED = 5
+    """The command that was sent was carried out, and failed."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
 
 EXIT_CODES = (
-    """Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 cannot connect, 4 timed out, 130 interrupted."""
+    """Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 cannot connect, 4 timed out, 5 the command that was """
+    """sent failed, 130 interrupted."""
 )
 
 

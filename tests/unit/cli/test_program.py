@@ -14,7 +14,8 @@ from tests.unit.cli.conftest import Telex
 
 
 def test_help_has_examples_and_exit_codes(telex: Telex) -> None:
-    for command in ((), ("chat",), ("run",), ("pub",), ("sub",), ("topics",)):
+    commands = ["chat", "run", "pub", "sub", "topics", "send", "follow", "once"]
+    for command in ((), *((name,) for name in commands), ("once", "show"), ("once", "forget")):
         ran = telex(*command, "--help")
         assert ran.code == 0
         assert "Examples:\n" in ran.out
