@@ -7,14 +7,16 @@ command's key, ``Prefer`` (RFC 7240) says how long to wait, and errors are probl
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from telex.codec import from_json, to_json
-from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, REFUSED, Outcome
+from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, REFUSED, UNSENDABLE, Outcome
 from telex.commands.ticket import Ticket
 from telex.errors import (
     BadName,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
     from telex.hub import Hub
 
+logger: logging.Logger = logging.getLogger("telex.gateway")
 JSON = ("application/json",)
 STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z:/]+")
@@ -94,7 +97,7 @@ class Commands:
         headers: tuple[Header, ...]
         try:
             if self._at_work >= self.limits.requests:
-                raise Problem(503, "too-many-requests-at-once", "try again later", headers=((b"retry-after", b"1"),))
+                raise Problem(503, "too-many-requests-at-once", "try again later", headers=(SOON,))
             self._at_work += 1
             try:
                 status, headers, body = await self._answer(scope, receive)
@@ -130,7 +133,7 @@ class Commands:
         if slash and rest.startswith("outcomes/"):
             if method not in ("GET", "HEAD"):
                 raise Problem(405, "method-not-allowed", "an outcome is looked at with GET", headers=(GET,))
-            return await self._look(root, name, rest.removeprefix("outcomes/"))
+            return await self._look(name, rest.removeprefix("outcomes/"))
         if slash:
             raise Problem(404, "not-found", "there is nothing here")
         if method != "POST":
@@ -157,7 +160,7 @@ class Commands:
             return None
         try:
             return from_json(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise Problem(400, "malformed", f"the content is no JSON: {error}") from None
 
     async def _carry_out(
@@ -165,8 +168,14 @@ class Commands:
     ) -> tuple[int, tuple[Header, ...], bytes]:
         key = key_of(headers.get("idempotency-key"))
         at_once, wait = preference(headers.get("prefer", ""), self.limits.command_timeout)
+        hub = self.hub
         try:
-            ticket = await self.hub._send(name, content, key, None, "reject", None, wanted=True)
+            if hub._state:
+                hub._check_open()
+            if hub._desk.is_full(name):
+                # Waiting for room is not bounded, and this is.
+                raise Problem(503, "too-many-at-once", "too many of this command wait", headers=(SOON,))
+            ticket = await hub._send(name, content, key, None, "reject", None, wanted=True)
             if not ticket.done and at_once:
                 return self._later(root, ticket, b"respond-async")
             outcome = await ticket.outcome(wait)
@@ -177,21 +186,23 @@ class Commands:
         return _told(outcome, key)
 
     def _later(self, root: str, ticket: Ticket[Any], applied: bytes) -> tuple[int, tuple[Header, ...], bytes]:
-        self._tickets[ticket.id] = ticket
+        # Ids can be guessed from one another: who may look at an outcome is who was told where it is.
+        place = f"{ticket.id}-{token_urlsafe(12)}"
+        self._tickets[place] = ticket
         while len(self._tickets) > self.limits.outcomes:
             self._tickets.popitem(last=False)
-        where = f"{quote(root)}/{quote(ticket.command, safe=':')}/outcomes/{quote(ticket.id, safe='')}"
+        where = f"{quote(root)}/{quote(ticket.command, safe=':')}/outcomes/{quote(place, safe='')}"
         headers = (CONTENT, (b"location", where.encode()), *(((b"preference-applied", applied),) if applied else ()))
         return 202, headers, to_json({"id": ticket.id, "state": "running"})
 
-    async def _look(self, root: str, name: str, id: str) -> tuple[int, tuple[Header, ...], bytes]:
-        ticket = self._tickets.get(id)
+    async def _look(self, name: str, place: str) -> tuple[int, tuple[Header, ...], bytes]:
+        ticket = self._tickets.get(place)
         if ticket is None or ticket.command != name:
             raise Problem(404, "not-found", "this outcome is not known here; send the command again, with its key")
         if not ticket.done:
             step = ticket.step
             told = {} if step is None else {"progress": step.fraction, "text": step.text}
-            return 202, (CONTENT, (b"retry-after", b"1")), to_json({"id": id, "state": "running"} | told)
+            return 202, (CONTENT, SOON), to_json({"id": ticket.id, "state": "running"} | told)
         try:
             outcome = await ticket.outcome()
         except Closed as error:
@@ -201,6 +212,7 @@ class Commands:
 
 
 CONTENT: Header = (b"content-type", b"application/json")
+SOON: Header = (b"retry-after", b"1")
 REPLAYED: Header = (b"idempotent-replayed", b"true")
 GET: Header = (b"allow", b"GET, HEAD")
 POST: Header = (b"allow", b"POST")
@@ -225,14 +237,15 @@ def key_of(header: str | None) -> str | None:
 
 def preference(header: str, most: float) -> tuple[bool, float]:
     """Whether the answer is to come at once, and how many seconds to wait for it else: RFC 7240."""
-    at_once, wait = False, most
+    at_once, wait, bounded = False, most, False
     for part in header.lower().split(","):
         name, _, value = part.partition(";")[0].partition("=")
         if name.strip() == "respond-async":
             at_once = True
         elif name.strip() == "wait" and value.strip().isdigit():
-            wait = min(most, float(value.strip()[:9]))
-    return at_once and wait == most, wait
+            wait, bounded = min(most, float(value.strip()[:9])), True
+    # Both together are for waiting so long, and only then being told where to look.
+    return at_once and not bounded, wait
 
 
 def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ...], bytes]:
@@ -240,7 +253,13 @@ def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ..
     if error is None:
         status = 200 if outcome.replayed or key is None else 201
         headers = (CONTENT, REPLAYED) if outcome.replayed else (CONTENT,)
-        return status, headers, to_json(outcome.result)
+        try:
+            return status, headers, to_json(outcome.result)
+        except (TypeError, ValueError, RecursionError) as problem:
+            logger.error("command %s has a result that cannot be sent: %s", outcome.command, problem)
+            name, attempt = type(problem).__name__, outcome.attempt
+            told = "its result has no JSON form"
+            raise Problem(500, "command-failed", told, code=UNSENDABLE, raised=name, attempt=attempt) from None
     status = STATUS.get(error.code) or (422 if error.final and error.code != "attempts_exhausted" else 500)
     if error.code == CONFLICT:
         raise _problem(KeyConflict(outcome.command, outcome.key or ""), outcome.command)
@@ -255,7 +274,7 @@ def _problem(error: TelexError, name: str) -> Problem:
     if isinstance(error, KeyConflict):
         return Problem(422, "key-conflict", str(error))
     if isinstance(error, InProgress):
-        return Problem(409, "in-progress", str(error), headers=((b"retry-after", b"1"),))
+        return Problem(409, "in-progress", str(error), headers=(SOON,))
     if isinstance(error, ContentError):
         return Problem(422, "content-refused", error.problem, path=error.path)
     if isinstance(error, BadOption) and error.option == "key":

@@ -58,6 +58,10 @@ class Site:
         async def plain(number: int) -> int:
             return number + 1
 
+        @self.hub.command("report:odd")
+        async def odd() -> object:
+            return object()
+
         @self.hub.command("secret")
         async def secret() -> None: ...
 
@@ -174,8 +178,54 @@ async def test_bodies() -> None:
         headers = {"content-type": "application/json"}
         assert (await on.client.post("/commands/plain", content=b"{", headers=headers)).status_code == 400
         assert (await on.client.post("/commands/plain", content=b"1" * 101, headers=headers)).status_code == 413
+        for body in (b"[" * 50 + b"]" * 49, b'"\xff"'):
+            assert (await on.client.post("/commands/plain", content=body, headers=headers)).status_code == 400
         kind = {"content-type": "text/plain"}
         assert (await on.client.post("/commands/plain", content=b"1", headers=kind)).status_code == 415
+
+
+async def test_a_body_that_is_nested_too_deep() -> None:
+    async with site() as on:
+        response = await on.client.post("/commands/plain", content=b"[" * 100_000 + b"]" * 100_000)
+        assert (response.status_code, problem(response)["type"]) == (400, "urn:telex:malformed")
+
+
+async def test_a_result_that_has_no_json_form() -> None:
+    async with site() as on:
+        response = await on.post("report:odd", None)
+        assert (response.status_code, problem(response)["code"]) == (500, "result_refused")
+
+
+async def test_a_hub_that_is_not_open() -> None:
+    on = Site(Limits(), "127.0.0.1")
+    async with on.client:
+        before = await on.post("plain", 1)
+        async with on.hub:
+            assert (await on.post("plain", 1)).status_code == 200
+        after = await on.post("plain", 1)
+    for response in (before, after):
+        assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+        assert problem(response)["type"] == "urn:telex:unavailable"
+
+
+async def test_more_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with site() as on:
+        monkeypatch.setattr(on.hub._desk, "is_full", lambda name: name == "plain")
+        response = await on.post("plain", 1)
+        assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+        assert problem(response)["type"] == "urn:telex:too-many-at-once"
+
+
+async def test_an_outcome_is_for_those_who_know_where_it_is() -> None:
+    async with site() as on:
+        accepted = await on.post("report:slow", 7, "a", prefer="respond-async")
+        where = accepted.headers["location"]
+        id = accepted.json()["id"]
+        assert id in where
+        assert (await on.client.get(f"/commands/report:slow/outcomes/{id}")).status_code == 404
+        assert (await on.client.get(where.replace("report:slow", "plain"))).status_code == 404
+        assert (await on.client.get(where)).status_code == 202
+        on.go_on.set()
 
 
 async def test_who_is_let_in() -> None:
@@ -216,6 +266,8 @@ def test_keys_and_preferences() -> None:
     assert preference("", 30) == (False, 30)
     assert preference("respond-async, wait=10", 30) == (False, 10)
     assert preference("Respond-Async;x=1", 30) == (True, 30)
+    assert preference("respond-async, wait=30", 30) == (False, 30)
+    assert preference("respond-async, wait=99", 30) == (False, 30)
     assert preference("wait=100000", 30) == (False, 30)
     assert preference("wait=x", 30) == (False, 30)
 
