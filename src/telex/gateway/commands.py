@@ -32,6 +32,7 @@ from telex.errors import (
 )
 from telex.gateway.auth import NOTHING, Peer, Rules, check_handshake
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
+from telex.once.machine import EXHAUSTED
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -44,7 +45,16 @@ STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z:/]+")
 LONGEST_KEY = 255
 Header = tuple[bytes, bytes]
-STATUS = {CONFLICT: 422, REFUSED: 422, EXPIRED: 504, CANCELLED: 409, "store_unavailable": 503}
+STATUS = {
+    CONFLICT: 422,
+    REFUSED: 422,
+    EXPIRED: 504,
+    CANCELLED: 409,
+    UNSENDABLE: 500,
+    EXHAUSTED: 500,
+    "result_gone": 500,
+    "store_unavailable": 503,
+}
 """Of errors that are telex's own. What a handler raised on purpose is 422, and what it did not is 500."""
 
 
@@ -260,7 +270,7 @@ def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ..
             name, attempt = type(problem).__name__, outcome.attempt
             told = "its result has no JSON form"
             raise Problem(500, "command-failed", told, code=UNSENDABLE, raised=name, attempt=attempt) from None
-    status = STATUS.get(error.code) or (422 if error.final and error.code != "attempts_exhausted" else 500)
+    status = STATUS.get(error.code) or (422 if error.final else 500)
     if error.code == CONFLICT:
         raise _problem(KeyConflict(outcome.command, outcome.key or ""), outcome.command)
     more = {"code": error.code, "raised": error.type, "data": error.data, "attempt": outcome.attempt}

@@ -62,6 +62,10 @@ class Site:
         async def odd() -> object:
             return object()
 
+        @self.hub.command("report:wrong")
+        async def wrong() -> int:
+            return "text"  # type: ignore[return-value]  # that is what is wrong
+
         @self.hub.command("secret")
         async def secret() -> None: ...
 
@@ -190,10 +194,11 @@ async def test_a_body_that_is_nested_too_deep() -> None:
         assert (response.status_code, problem(response)["type"]) == (400, "urn:telex:malformed")
 
 
-async def test_a_result_that_has_no_json_form() -> None:
+async def test_a_result_that_cannot_be_sent() -> None:
     async with site() as on:
-        response = await on.post("report:odd", None)
-        assert (response.status_code, problem(response)["code"]) == (500, "result_refused")
+        for name in ("report:odd", "report:wrong"):
+            response = await on.post(name, None)
+            assert (response.status_code, problem(response)["code"]) == (500, "result_refused")
 
 
 async def test_a_hub_that_is_not_open() -> None:
