@@ -3,7 +3,9 @@ says which promise it breaks, `caught_by` which tests of the suite have to see i
 
 import asyncio
 import copy
-from collections.abc import Sequence
+import socket
+import threading
+from collections.abc import Callable, Sequence
 from time import time
 from types import TracebackType
 from typing import Any, ClassVar, Self
@@ -705,6 +707,89 @@ class LeavesATask(PassingEngine):
     async def open(self, feed: Feed) -> None:
         self.task = asyncio.ensure_future(asyncio.sleep(60))
         await super().open(feed)
+
+
+OPENING = (
+    "test_an_engine_whose_opening_is_cancelled_leaves_nothing",
+    "test_an_engine_whose_opening_fails_leaves_nothing",
+)
+
+
+LEFT: list[Callable[[], object]] = []
+"""What ends the things that broken engines left, after the test that was to see them."""
+
+
+class LeavesATaskToClose(PassingEngine):
+    """Open that is cancelled or fails: no task stays, before close too."""
+
+    caught_by = OPENING
+
+    async def open(self, feed: Feed) -> None:
+        self.begin()
+        await super().open(feed)
+
+    async def close(self) -> None:
+        while LEFT:
+            LEFT.pop()()
+        await super().close()
+
+    def begin(self) -> None:
+        LEFT.append(asyncio.ensure_future(asyncio.sleep(60)).cancel)
+
+
+class LeavesAThreadToClose(LeavesATaskToClose):
+    """Open that is cancelled or fails: no thread stays, before close too."""
+
+    def begin(self) -> None:
+        over = threading.Event()
+        threading.Thread(target=over.wait, args=(60,)).start()
+        LEFT.append(over.set)
+
+
+class LeavesADescriptorToClose(LeavesATaskToClose):
+    """Open that is cancelled or fails: no descriptor stays, before close too."""
+
+    def begin(self) -> None:
+        LEFT.append(socket.socket().close)
+
+
+class LeavesALockToClose(PassingEngine):
+    """Open that is cancelled or fails: no lock stays that keeps another engine out, before close too."""
+
+    caught_by = ("test_an_engine_whose_opening_is_cancelled_leaves_nothing",)
+    held: ClassVar[dict[object, PassingEngine]] = {}
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self.data = inner.server if hasattr(inner, "server") else inner._runtime.address.path
+
+    async def open(self, feed: Feed) -> None:
+        while self.data in self.held:  # noqa: ASYNC110  # a lock like this tells nobody that it is free
+            await asyncio.sleep(0.01)
+        self.held[self.data] = self
+        await super().open(feed)
+        del self.held[self.data]
+
+    async def close(self) -> None:
+        if self.held.get(self.data) is self:
+            del self.held[self.data]
+        await super().close()
+
+
+class IsClosedOnlyOnceOpen(PassingEngine):
+    """Open that is cancelled or fails: close after it is fine."""
+
+    caught_by = OPENING
+    ready = False
+
+    async def open(self, feed: Feed) -> None:
+        await super().open(feed)
+        self.ready = True
+
+    async def close(self) -> None:
+        await super().close()
+        if not self.ready:
+            raise ValueError(self)
 
 
 class LosesWhatIsCancelled(PassingEngine):

@@ -10,8 +10,8 @@ from telex.engines import Engine
 from telex.engines.sqlite import SQLiteEngine
 from telex.testing.conformance import Conformance
 from telex.testing.conformance.suite import Suite, promises
-from tests.conformance.broken import PassingEngine, all_broken
-from tests.support.pretend import PretendEngine, Server
+from tests.conformance.broken import LEFT, PassingEngine, all_broken
+from tests.support.pretend import PretendEngine, Server, server_that_is_down
 
 Wrap = Callable[[Any], Any]
 
@@ -30,6 +30,9 @@ def over_pretend(wrap: Wrap) -> type[Conformance]:
             engine: Engine = wrap(PretendEngine(self.server))
             return engine
 
+        def unopenable(self) -> list[Engine]:
+            return [wrap(PretendEngine(server_that_is_down()))]
+
     return OverPretend
 
 
@@ -43,6 +46,9 @@ def over_sqlite(wrap: Wrap) -> type[Conformance]:
             engine: Engine = wrap(SQLiteEngine.from_url(f"sqlite:///{self.place}/telex.db"))
             return engine
 
+        def unopenable(self) -> list[Engine]:
+            return [wrap(SQLiteEngine.from_url(f"sqlite:///{self.place}"))]
+
     return OverSQLite
 
 
@@ -55,6 +61,8 @@ def outcome(suite: type[Conformance], test: str) -> BaseException | None:
     except (AssertionError, ValueError, TimeoutError) as error:
         return error
     finally:
+        while LEFT:
+            LEFT.pop()()
         case.teardown_method()
     return None
 

@@ -2,7 +2,7 @@
 
 from telex.engines import Engine
 from telex.testing.conformance import Conformance
-from tests.support.pretend import PretendEngine, Server
+from tests.support.pretend import PretendEngine, Server, server_that_is_down
 
 
 class TestPretend(Conformance):
@@ -14,3 +14,6 @@ class TestPretend(Conformance):
         if not hasattr(self, "server"):
             self.server = Server()
         return PretendEngine(self.server)
+
+    def unopenable(self) -> list[Engine]:
+        return [PretendEngine(server_that_is_down())]

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 from telex.engines import Feed, Groups, Guarantees, Record, Records, Store, Transaction
-from telex.errors import BadOption, EngineFailed
+from telex.errors import BadOption, ConnectFailed, EngineFailed
 from telex.log import Log, Retention
 from telex.message import Lost, Message, place
 from telex.names import Pattern, is_pattern
@@ -35,6 +35,7 @@ class Server:
 
     def __init__(self) -> None:
         self.engines: list[PretendEngine] = []
+        self.down = False
         self.kept: dict[str, Log] = {}
         self.ids: dict[str, dict[str, Message[Any]]] = {}
         self.order: dict[tuple[str, str, int], int] = {}  # of being kept, by topic, epoch and number
@@ -115,6 +116,12 @@ class Server:
 def refuse_what_has_no_form(message: Message[Any]) -> None:
     if type(message.content) is object:
         raise EngineFailed("keeping a message", "its content has no form outside of this process")
+
+
+def server_that_is_down() -> Server:
+    server = Server()
+    server.down = True
+    return server
 
 
 class PretendStore:
@@ -277,6 +284,8 @@ class PretendEngine:
 
     async def open(self, feed: Feed) -> None:
         await asyncio.sleep(0)
+        if self.server.down:
+            raise ConnectFailed("pretend://", "its server is down; start it")
         self.feed = feed
         self._loop = asyncio.get_running_loop()
         self.server.engines.append(self)

@@ -75,6 +75,13 @@ class Runtime:
 
     async def open(self, feed: Feed) -> None:
         """Start the threads, and learn what is in the file. Raises `ConnectFailed`."""
+        try:
+            await self._begin(feed)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _begin(self, feed: Feed) -> None:
         self.loop, self.feed = asyncio.get_running_loop(), feed
         self._opened = self.loop.create_future()
         told = Told(self._open_done, self._writer_ended, self.tail.begun, self.tail.committed, self.post)

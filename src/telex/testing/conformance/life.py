@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any
 
-from telex.errors import Closed, Timeout
+from telex.engines import Engine
+from telex.errors import Closed, ConnectFailed, Timeout
 from telex.hub import Hub
 from telex.testing.conformance.rig import Rig
-from telex.testing.conformance.suite import Suite, has_store, promise, refused
+from telex.testing.conformance.suite import Suite, has_store, needing, promise, refused
 
 T = "orders:1"
 
@@ -42,6 +45,58 @@ class LifeTests(Suite):
         async with self.rig() as rig:
             await rig.send(T, "a")
             assert rig.contents(T) == ["a"]
+
+    @needing(slow=True)
+    def test_an_engine_whose_opening_is_cancelled_leaves_nothing(self) -> None:
+        """Open that is cancelled, at whatever point, has left nothing when it ends, before close too: no task, thread,
+        descriptor, nor a lock that keeps another engine out. Close after it is fine."""
+        took: list[float] = []
+        kept: list[Engine] = []  # as a program that failed to open it would: nothing is let go of by chance
+
+        async def measure() -> None:
+            began = monotonic()
+            async with self.rig():
+                took.append(monotonic() - began)
+
+        async def cancelled(turns: int, wait: float, close: bool) -> None:
+            engine = self.engine()
+            kept.append(engine)
+            opening = asyncio.ensure_future(engine.open(Rig(engine)))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if wait:
+                await asyncio.sleep(wait)
+            opening.cancel()
+            (error,) = await asyncio.gather(opening, return_exceptions=True)
+            if close or error is None:
+                await engine.close()
+
+        self.run(measure)
+        rounds = self.size(10, 100)
+        # At each of its first turns of the loop, and at moments spread over the time that it takes.
+        for turns, wait in [(n, 0.0) for n in range(rounds)] + [(0, took[0] * n / rounds) for n in range(1, rounds)]:
+            for close in (False, True):
+                self.run(functools.partial(cancelled, turns, wait, close))
+                self.run(self._opens)
+
+    @needing(slow=True)
+    def test_an_engine_whose_opening_fails_leaves_nothing(self) -> None:
+        """The same for open that fails, for each engine of `unopenable`. It raises ConnectFailed."""
+
+        async def fails(engine: Engine, close: bool) -> None:
+            with refused(ConnectFailed):
+                await engine.open(Rig(engine))
+            if close:
+                await engine.close()
+
+        for close in (False, True):
+            for engine in self.unopenable():
+                self.run(functools.partial(fails, engine, close))
+                self.run(self._opens)
+
+    async def _opens(self) -> None:
+        async with asyncio.timeout(self.patience), self.rig() as rig:
+            await rig.send(T, "a")
 
     @promise()
     async def test_an_engine_is_closed_without_having_been_opened(self) -> None:

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -80,6 +80,12 @@ class Suite:
         declares.
         """
         raise NotImplementedError("a conformance suite is given its engine: def engine(self) -> telex.engines.Engine")
+
+    def unopenable(self) -> Iterable[Engine]:
+        """New engines whose `open` fails, each for a reason of its own: a silent host, a file that is something else.
+        They must not stand in the way of `engine`. Override it where opening can fail.
+        """
+        return ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
