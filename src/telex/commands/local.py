@@ -45,8 +45,8 @@ class Local:
         self.waiting: deque[Run] = deque()
         self.keys: dict[str, list[Run]] = {}  # the first works on the key, the others wait for its outcome
         self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room
-        self.outcomes = outcomes
-        self.steps = steps
+        self.outcomes: Topic[Any] = outcomes
+        self.steps: Topic[Any] = steps
 
     def unblock(self) -> None:
         """There is room: whoever waits for it looks again."""

@@ -58,13 +58,13 @@ class Run(CommandContext[Any]):
         reply: Any,
     ) -> None:
         CommandContext.__init__(self, command, content, id, key, deadline, hub, report)
-        self.fingerprint = fingerprint  # of its content, if it runs once
-        self.reply = reply  # a Ticket of this hub, or the inbox of another one
+        self.fingerprint: str = fingerprint  # of its content, if it runs once
+        self.reply: Any = reply  # a Ticket of this hub, or the inbox of another one
         self.task: asyncio.Task[Any] | None = None
         self.cause: BaseException | None = None
-        self.cancelled = False  # its sender asked for that
-        self.lost = False  # the key is somebody else's
-        self.announced = False  # its outcome was published with its effects
+        self.cancelled: bool = False  # its sender asked for that
+        self.lost: bool = False  # the key is somebody else's
+        self.announced: bool = False  # its outcome was published with its effects
         self.pace: Pace | None = None
 
     def cancel(self) -> None:
