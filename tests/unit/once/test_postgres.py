@@ -19,7 +19,7 @@ from telex.once import OnceStore, PostgresStore
 
 B = "once"
 pytestmark = pytest.mark.slow
-assert psycopg_pool  # imported here: inside of an event loop that would block it
+assert psycopg_pool.__version__  # imported here: inside of an event loop that would block it
 Make = Callable[[], PostgresStore]
 
 

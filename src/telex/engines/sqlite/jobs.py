@@ -139,7 +139,7 @@ class Call(Asked):
     def perform(self, ledger: Ledger, now: float) -> None:
         """Call it, with all that was added before in the tables."""
         ledger.flush()
-        self.result = self.function(ledger, now)
+        self.result: Any = self.function(ledger, now)
 
     def settle(self, read: Read) -> None:
         """First what is to be known, then who waits."""
@@ -163,7 +163,7 @@ class Guarded(Asked):
         connection = ledger.connection
         connection.execute("SAVEPOINT telex_call")
         try:
-            self.result = self.function(connection, now)
+            self.result: Any = self.function(connection, now)
         except Exception as error:
             if not connection.in_transaction:  # SQLite gave up the whole transaction: the disk is full
                 raise

@@ -1,0 +1,140 @@
+"""Short commands: what is the status of an order, and tell its owner by text message, for which a carrier charges.
+
+    python examples/order_status.py worker          serves the commands; start as many as you like
+    python examples/order_status.py status 1001     asks, and waits for the answer
+    python examples/order_status.py notify 1001     sends the message, once, however often this is repeated
+    python examples/order_status.py demo            all of it, with a worker that is killed in the middle
+
+They meet in a file, shop.db, in the folder that SHOP names, or here.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import carrier
+import msgspec
+
+import telex
+
+FOLDER = Path(os.environ.get("SHOP", "."))
+ORDERS = {"1001": ("shipped", "+33 6 12 34 56 78"), "1002": ("packed", "+49 151 123456")}
+
+
+class Status(msgspec.Struct):
+    """What is said of an order."""
+
+    order: str
+    status: str
+
+
+class UnknownOrder(telex.CommandError):
+    """There is no such order: the sender's mistake, and trying again would not help."""
+
+    code = "unknown_order"
+
+
+def shop() -> telex.Hub:
+    """A hub on the file in which workers and clients meet."""
+    return telex.Hub(f"sqlite:///{FOLDER}/shop.db")
+
+
+def declare(hub: telex.Hub) -> None:
+    """The commands of the shop."""
+
+    @hub.command("order:status")
+    async def status(order: str) -> Status:
+        if order not in ORDERS:
+            raise UnknownOrder(f"there is no order {order}", data={"order": order})
+        return Status(order, ORDERS[order][0])
+
+    # Asked for twice, it is done once: the carrier charges for each message.
+    @hub.command("order:notify", once=True, lease="1s")
+    async def notify(order: str, ctx: telex.CommandContext[str]) -> str:
+        if order not in ORDERS:
+            raise UnknownOrder(f"there is no order {order}", data={"order": order})
+        what, number = ORDERS[order]
+        print(f"worker {os.getpid()}: order {order}, attempt {ctx.attempt}", flush=True)
+        await asyncio.sleep(0.5)  # the line to the carrier is slow; a worker may be killed here
+        await asyncio.to_thread(carrier.send, FOLDER, number, f"Your order {order} is {what}.")
+        return f"told {number}"
+
+
+async def worker() -> None:
+    """Serve until somebody ends this."""
+    hub = shop()
+    declare(hub)
+    async with hub:
+        await asyncio.Event().wait()
+
+
+async def status(order: str) -> None:
+    """Ask, and print the answer."""
+    async with shop() as hub:
+        try:
+            print(await hub.call("order:status", order, timeout=10, type=Status))
+        except telex.CommandFailed as error:
+            print(f"{error.code}: {error.message}")
+
+
+async def notify(order: str, times: int = 1) -> None:
+    """Have the owner told: the key says which telling is meant, so that repeats are none."""
+    async with shop() as hub:
+        tickets = [await hub.send("order:notify", order, key=f"{order} is shipped") for _ in range(times)]
+        for ticket in tickets:
+            outcome = await ticket.outcome(timeout=30)
+            print(outcome.result, "(attempt", outcome.attempt, "replayed)" if outcome.replayed else "carried out)")
+
+
+def demo() -> None:
+    """Two workers; five times the same command; the worker that has it is killed; one message is charged."""
+    global FOLDER  # noqa: PLW0603  # the demonstration has a folder of its own
+    with tempfile.TemporaryDirectory() as folder:
+        FOLDER = Path(folder)
+        command = [sys.executable, __file__, "worker"]
+        environment = os.environ | {"SHOP": folder}
+        workers = {p.pid: p for p in (subprocess.Popen(command, env=environment, stdout=-1, text=True) for _ in "ab")}
+        try:
+            client = subprocess.Popen([sys.executable, __file__, "notify", "1001", "5"], env=environment)
+            victim = first_line(workers)
+            print(f"worker {victim} is killed with the command in its hands")
+            os.kill(victim, signal.SIGKILL)
+            client.wait(60)
+            asyncio.run(status("1001"))
+            asyncio.run(status("9999"))
+        finally:
+            for process in workers.values():
+                process.kill()
+                process.communicate()
+        charged = carrier.charges(FOLDER)
+        for number, text, cents in charged:
+            print(f"charged: {cents} cents for {text!r} to {number}")
+        print(f"{len(charged)} charge, for 5 commands and 2 attempts")
+
+
+def first_line(workers: "dict[int, subprocess.Popen[str]]") -> int:
+    """The worker that has begun: it says so."""
+    import select
+
+    outputs = {process.stdout: pid for pid, process in workers.items() if process.stdout is not None}
+    ready, _, _ = select.select(list(outputs), [], [], 30)
+    print(ready[0].readline(), end="")
+    return outputs[ready[0]]
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["worker"]:
+            asyncio.run(worker())
+        case ["status", order]:
+            asyncio.run(status(order))
+        case ["notify", order, *times]:
+            asyncio.run(notify(order, int(times[0]) if times else 1))
+        case ["demo"]:
+            demo()
+        case _:
+            sys.exit(__doc__)

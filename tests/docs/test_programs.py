@@ -1,0 +1,43 @@
+"""The programs of the folder `examples`, as a reader would run them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def demo(name: str, folder: Path) -> str:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), "demo"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, cwd=folder, check=False)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@pytest.mark.slow
+def test_a_message_is_charged_once(tmp_path: Path) -> None:
+    told = demo("order_status.py", tmp_path)
+    assert "is killed with the command in its hands" in told
+    assert told.count("charged: 7 cents") == 1
+    assert "(attempt 2 carried out)" in told
+    assert told.count("(attempt 2 replayed)") == 4
+    assert "Status(order='1001', status='shipped')" in told
+    assert "unknown_order: there is no order 9999" in told
+
+
+@pytest.mark.slow
+def test_each_row_is_imported_once(tmp_path: Path) -> None:
+    told = demo("batch_import.py", tmp_path)
+    assert told.startswith("3 workers killed")
+    assert told.endswith("2000 imported, 2000 of them different\n")
+
+
+@pytest.mark.parametrize("name", ["order_status.py", "batch_import.py"])
+def test_without_arguments_it_says_how(name: str, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert run.returncode == 1
+    assert f"python examples/{name} demo" in run.stderr
