@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -67,9 +68,7 @@ def declare(hub: telex.Hub) -> None:
             async with hub.transaction() as tx:
                 ((done,),) = await tx.execute("SELECT coalesce(max(rows), 0) FROM imports WHERE key = ?", (ctx.key,))
                 part = every[done : done + CHUNK]
-                await tx.run(
-                    lambda connection, part=part: connection.executemany("INSERT INTO items VALUES (?, ?)", part)
-                )
+                await tx.run(partial(insert, part))
                 done += len(part)
                 await tx.execute("INSERT OR REPLACE INTO imports VALUES (?, ?)", (ctx.key, done))
             ctx.progress(done / len(every), f"{done} of {len(every)} rows, attempt {ctx.attempt}")

@@ -168,7 +168,7 @@ class Guarded(Asked):
             if not connection.in_transaction:  # SQLite gave up the whole transaction: the disk is full
                 raise
             connection.execute("ROLLBACK TO telex_call")
-            self.error = error
+            self.error: BaseException | None = error
         connection.execute("RELEASE telex_call")
 
 
