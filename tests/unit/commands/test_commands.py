@@ -480,6 +480,8 @@ async def test_a_large_result_reaches_its_sender(file: str) -> None:
             outcome = await follower.receive(timeout=20)
             assert isinstance(outcome, telex.Outcome)
             assert outcome.result == "x" * size
+        async for message in worker.topic("$command:large:outcome").history():
+            assert message.size < 1000, "what is sent about names the record that has it"
 
 
 async def until_nobody_serves(sender: telex.Hub) -> None:

@@ -471,6 +471,58 @@ async def test_a_stale_worker_writes_nothing(file: str, monkeypatch: pytest.Monk
     assert ran == [5]
 
 
+async def test_an_outcome_that_was_recorded_and_not_told_is_told_again(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = telex.Hub(file)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async with hub, hub.follow("build") as follower:
+        courier = hub._desk.courier
+        assert courier is not None
+        append = courier._append
+
+        async def lost(letters: list[telex.Message[object]]) -> None:
+            monkeypatch.setattr(courier, "_append", append)
+            raise telex.EngineFailed("telling", "the process was killed here")
+
+        monkeypatch.setattr(courier, "_append", lost)
+        outcome = await (await hub.send("build", 1, key="a")).outcome(timeout=30)
+        assert (outcome.result, outcome.replayed) == (1, True)
+        heard = await follower.receive(timeout=20)
+        assert isinstance(heard, telex.Outcome)
+        assert heard.result == 1
+    assert ran == [1]
+
+
+async def test_with_a_transaction_the_outcome_is_told_when_it_is_recorded(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("build", once=True)
+    async def build(number: int, tx: telex.Transaction) -> int:
+        return number
+
+    async with hub, hub.follow("build") as follower:
+        courier = hub._desk.courier
+        assert courier is not None
+
+        async def never(letters: list[telex.Message[object]]) -> None:
+            raise AssertionError("nothing is left to be told after it")
+
+        monkeypatch.setattr(courier, "_append", never)
+        assert await hub.call("build", 1, key="a", timeout=20) == 1
+        heard = await follower.receive(timeout=20)
+        assert isinstance(heard, telex.Outcome)
+        assert (heard.result, heard.replayed) == (1, False)
+
+
 async def test_a_transaction_in_memory_publishes_with_the_outcome() -> None:
     hub = telex.Hub()
 
