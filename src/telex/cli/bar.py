@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """A bar on standard error, if that is a terminal; gone when it is left."""
+    """A bar on standard error, if that is a terminal; gone when it is left. Not ``wanted``, it is nowhere."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, wanted: bool = True) -> None:
         self._title = title
+        self._wanted = wanted
         self._shown: Progress | None = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if self._wanted and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -39,11 +40,12 @@ class Bar:
         if self._shown is not None:
             self._shown.stop()
 
-    def tell(self, fraction: float, text: str) -> None:
-        """It has come so far."""
+    def tell(self, fraction: float | None, text: str) -> None:
+        """It has come so far; None while nobody knows how far it is."""
         if self._shown is not None:
             description = _plain(f"{self._title}  {text}" if text else self._title)
-            self._shown.update(self._shown.task_ids[0], total=1.0, completed=fraction, description=description)
+            total = None if fraction is None else 1.0
+            self._shown.update(self._shown.task_ids[0], total=total, completed=fraction, description=description)
 
 
 def _plain(text: str) -> str:

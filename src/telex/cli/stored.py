@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import stat
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -10,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from telex import TelexError
+from telex.cli.bar import Bar
 from telex.cli.exits import Exit, tell
 from telex.cli.files import Url, show, with_hub
 from telex.cli.options import Json
@@ -143,18 +147,33 @@ def _each(
 def export(url: Url, pattern: Pattern = ">") -> None:
     """Write all that topics keep as JSON lines to the standard output, for `telex import`.
 
+    A terminal shows how far it is while the output goes elsewhere.
+
     \b
-    Example:
-      telex export 'orders:>' --url sqlite:///shop.db > orders.jsonl
+    Examples:
+      telex export --url sqlite:///shop.db > all.jsonl
+      telex export 'orders:>' --url sqlite:///shop.db | gzip > orders.jsonl.gz
     """
+    out = sys.stdout.buffer
 
     async def write(hub: Hub) -> None:
-        for name in await hub.topics(pattern):
+        names = await hub.topics(pattern)
+        total = sum(hub.topic(name).statistics().kept for name in names)
+        written = 0
+        for name in names:
             async for message in hub.topic(name).history():
-                sys.stdout.buffer.write(message.to_json() + b"\n")
+                out.write(message.to_json() + b"\n")
+                written += 1
+                if not written % BATCH:
+                    bar.tell(written / max(total, written), f"{written:,} messages")
 
-    with_hub(url, write)
-    sys.stdout.buffer.flush()
+    with Bar("exporting", wanted=not sys.stdout.isatty()) as bar:
+        with_hub(url, write)
+        out.flush()
+
+
+class NotAMessage(TelexError):
+    """The user's fault: a line of what is imported is none that `telex export` wrote."""
 
 
 def import_(
@@ -162,47 +181,63 @@ def import_(
     file: Annotated[
         typer.FileBinaryRead, typer.Argument(help="JSON lines as `telex export` writes them; - reads here.")
     ],
+    json: Json = False,
 ) -> None:
     """Publish what `telex export` wrote: with its ids, times, headers and keys, after what is there.
 
-    Ids that were published in the last two minutes are not published again.
+    Ids that were published in the last two minutes are not published again. A terminal shows how far it is.
 
     \b
-    Example:
+    Examples:
       telex import orders.jsonl --url sqlite:///other.db
+      zcat orders.jsonl.gz | telex import - --json --url sqlite:///other.db
     """
     from telex import Hub
+
+    size = _size(file)
 
     async def publish() -> int:
         count = 0
         async with Hub(url) as hub:
-            for batch in _batches(file):
+            for batch, end in _batches(file):
                 count += len(await hub.adopt(batch))
+                bar.tell(None if size is None else end / max(size, end), f"{count:,} messages")
         return count
 
-    show(f"{asyncio.run(publish())} messages")
+    with Bar("importing") as bar:
+        count = asyncio.run(publish())
+    typer.echo(f'{{"messages":{count}}}' if json else f"{count} messages")
 
 
-def _batches(file: typer.FileBinaryRead) -> Iterator[list[Message[Any]]]:
+def _size(file: typer.FileBinaryRead) -> int | None:
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:  # it is no file of the system
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _batches(file: typer.FileBinaryRead) -> Iterator[tuple[list[Message[Any]], int]]:
+    """Messages, and where in the file they end."""
     from telex import Message
 
     batch: list[Message[Any]] = []
-    with typer.progressbar(file, label="importing", file=sys.stderr) as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                batch.append(Message.from_json(line))
-            except ValueError as error:
-                if batch:
-                    yield batch
-                tell(f"line {number} is no message: {error}; what came before it was imported")
-                raise typer.Exit(Exit.ERROR) from None
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
+    end = 0
+    for number, line in enumerate(file, 1):
+        end += len(line)
+        if not line.strip():
+            continue
+        try:
+            batch.append(Message.from_json(line))
+        except ValueError as error:
+            if batch:
+                yield batch, end
+            raise NotAMessage(f"line {number} is no message: {error}; what came before it was imported") from None
+        if len(batch) == BATCH:
+            yield batch, end
+            batch = []
     if batch:
-        yield batch
+        yield batch, end
 
 
 def check(file: File) -> None:
