@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import telex
+import telex.engines
 from telex.commands import claims
 from telex.once.machine import Entry, Failure, decode, encode, fingerprint
 from telex.once.store import OnceTransaction
@@ -264,32 +265,48 @@ async def test_a_dead_worker_is_taken_over_after_its_lease(url: str) -> None:
     assert second > fence
 
 
-@pytest.mark.slow
-async def test_who_renews_is_not_taken_over(url: str) -> None:
+async def test_who_renews_is_not_taken_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(url)
+    now, looks = [1000.0], [0]
+    monkeypatch.setattr(claims, "monotonic", lambda: now[0])
+    monkeypatch.setattr(claims, "LOOK", 0.001)
 
-    @hub.command("build", once=True, lease=0.2)
+    @hub.command("build", once=True, lease=100)
     async def build(number: int) -> int:
         raise AssertionError("another worker has it")
 
     async with hub:
-        alive = Entry("running", fingerprint("build", 1, 1), 1, "somebody", 0.2)
+        alive = Entry("running", fingerprint("build", 1, 1), 1, "somebody", 100)
         revision = await plant(hub, "build", "a", alive)
+        found = hub._desk.served["build"].claims
+        assert found is not None
+        get = found.store.get
+
+        async def counted(bucket: str, key: str) -> telex.engines.Record | None:
+            record = await get(bucket, key)
+            looks[0] += 1
+            return record
+
+        monkeypatch.setattr(found.store, "get", counted)
         ticket = await hub.send("build", 1, key="a")
         for _ in range(8):
-            await asyncio.sleep(0.1)  # of its lease; it renews
+            before = looks[0]
+            while looks[0] < before + 2:  # noqa: ASYNC110  # until the new revision was seen
+                await asyncio.sleep(0.001)
+            now[0] += 60.0  # of its lease of 100, by the clock of who waits
             revision = await plant(hub, "build", "a", alive, revision)
         assert not ticket.done
-        done = Entry("done", alive.fingerprint, 1, "somebody", 0.2, msgspec.Raw(b"5"), completed=1.0, expires=9e9)
+        done = Entry("done", alive.fingerprint, 1, "somebody", 100, msgspec.Raw(b"5"), completed=1.0, expires=9e9)
         await plant(hub, "build", "a", done, revision)
         outcome = await ticket.outcome(timeout=30)
         assert (outcome.result, outcome.replayed) == (5, True)
 
 
+@pytest.mark.slow
 async def test_a_lease_is_renewed_while_the_handler_works(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
 
-    @hub.command("build", once=True, lease=0.1)
+    @hub.command("build", once=True, lease=1)  # long enough for a machine that is busy
     async def build(number: int) -> int:
         await gate.pass_through()
         return number
