@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
+from typing import Any
 
 import pytest
 
 import telex
 from telex import middleware
+from tests.support.shell import idle
 
 QUICK = telex.Retry(attempts=3, first=0.0, jitter=0.0)
 
@@ -20,23 +22,47 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/groups.db"
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Until it holds; `run_alone` ends who waits for ever."""
-    while not condition():  # noqa: ASYNC110  # what happens meanwhile tells no event of this test
-        await asyncio.sleep(0.001)
+class Telling:
+    """The groups of an engine; ``changed`` is set after each step that may leave a group with nothing to do."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self.changed = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    async def join(self, *arguments: Any) -> None:
+        await self.inner.join(*arguments)
+        self.changed.set()
+
+    async def settle(self, *arguments: Any) -> Sequence[bool]:
+        won: Sequence[bool] = await self.inner.settle(*arguments)
+        self.changed.set()
+        return won
+
+
+def telling(url: str, **options: Any) -> telex.Hub:
+    """A hub whose groups `settled` can wait for."""
+    hub = telex.Hub(url, **options)
+    hub._engine.groups = Telling(hub._engine.groups)
+    return hub
 
 
 async def settled(hub: telex.Hub, group: str = "billing") -> telex.GroupInfo:
-    """The group, when it has nothing left."""
+    """The group, when it has nothing left; `run_alone` ends who waits for ever."""
+    groups = hub._engine.groups
+    assert isinstance(groups, Telling)
     while True:
+        groups.changed.clear()
         for found in await hub.groups.list():
             if found.group == group and not found.lag:
                 return found
-        await asyncio.sleep(0.001)
+        await groups.changed.wait()
 
 
 async def test_each_message_is_handled_by_one_member(url: str) -> None:
-    hub = telex.Hub(url)
+    hub = telling(url)
     handled: list[tuple[str, int]] = []
 
     @hub.on("orders:*", group="billing")
@@ -63,7 +89,7 @@ async def test_each_message_is_handled_by_one_member(url: str) -> None:
 
 
 async def test_what_was_published_before_is_handled(url: str) -> None:
-    hub = telex.Hub(url)
+    hub = telling(url)
     handled: list[int] = []
     async with hub:
         for number in range(3):
@@ -86,7 +112,7 @@ async def test_what_was_published_before_is_handled(url: str) -> None:
 
 async def test_what_raises_is_tried_again_and_then_dead(url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "telex.handlers")
-    hub = telex.Hub(url)
+    hub = telling(url)
     attempts: list[int] = []
 
     @hub.on("orders", group="billing", retry=QUICK, dead_letter="orders:dead")
@@ -112,7 +138,8 @@ async def test_what_raises_is_tried_again_and_then_dead(url: str, caplog: pytest
             "telex-id": published.id,
         }
         assert await hub.groups.retry(letter)
-        await dead_again(hub, attempts)
+        await settled(hub)
+        assert attempts == [1, 2, 3, 1, 2, 3]
         (letter,) = await hub.groups.dead()
         assert await hub.groups.drop(letter)
         assert not await hub.groups.drop(letter)
@@ -120,13 +147,8 @@ async def test_what_raises_is_tried_again_and_then_dead(url: str, caplog: pytest
         assert [s.dead for s in hub.statistics().handlers] == [2]
 
 
-async def dead_again(hub: telex.Hub, attempts: list[int]) -> None:
-    await until(lambda: attempts == [1, 2, 3, 1, 2, 3])
-    await settled(hub)
-
-
 async def test_settling_by_raising(url: str) -> None:
-    hub = telex.Hub(url)
+    hub = telling(url)
     seen: list[tuple[str, int]] = []
 
     @hub.on("orders", group="billing")
@@ -147,7 +169,7 @@ async def test_settling_by_raising(url: str) -> None:
 
 
 async def test_settling_by_hand(url: str) -> None:
-    hub = telex.Hub(url)
+    hub, done = telling(url), asyncio.Event()
     won: list[bool] = []
 
     @hub.on("orders", group="billing")
@@ -155,18 +177,19 @@ async def test_settling_by_hand(url: str) -> None:
         won.append(await context.extend("1m"))
         won.append(await context.ack())
         won.append(await context.reject())
+        done.set()
         raise ValueError("of no account")
 
     async with hub:
         await hub.topic("orders").publish("x")
-        await until(lambda: len(won) == 3)
+        await done.wait()
         found = await settled(hub)
         assert won == [True, True, False]
         assert (found.lag, found.dead) == (0, 0)
 
 
 async def test_messages_of_one_key_are_worked_on_one_after_the_other(url: str) -> None:
-    hub = telex.Hub(url)
+    hub = telling(url)
     running: set[str] = set()
     order: dict[str, list[int]] = {"a": [], "b": [], "c": []}
     most = 0
@@ -193,7 +216,7 @@ async def test_messages_of_one_key_are_worked_on_one_after_the_other(url: str) -
 
 
 async def test_a_paused_group_claims_nothing(url: str) -> None:
-    hub = telex.Hub(url)
+    hub = telling(url)
     handled: list[int] = []
 
     @hub.on("orders", group="billing")
@@ -217,7 +240,7 @@ async def test_a_paused_group_claims_nothing(url: str) -> None:
 async def test_what_a_closed_hub_had_in_hand_is_handled_by_the_next(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/groups.db"
     handled: list[int] = []
-    hub = telex.Hub(url, close_timeout=0)
+    hub = telling(url, close_timeout=0)
     begun = asyncio.Event()
 
     @hub.on("orders", group="billing", concurrency=2)
@@ -229,7 +252,7 @@ async def test_what_a_closed_hub_had_in_hand_is_handled_by_the_next(tmp_path: Pa
         for number in range(10):
             await hub.topic("orders").publish(number)
         await begun.wait()
-    again = telex.Hub(url)
+    again = telling(url)
 
     @again.on("orders", group="billing")
     def bill(content: int) -> None:
@@ -243,7 +266,7 @@ async def test_what_a_closed_hub_had_in_hand_is_handled_by_the_next(tmp_path: Pa
 
 
 async def test_a_long_handler_keeps_its_lease(url: str) -> None:
-    hub = telex.Hub(url)
+    hub = telling(url)
     calls = 0
 
     @hub.on("orders", group="billing", concurrency=2, lease=0.1)
@@ -259,7 +282,7 @@ async def test_a_long_handler_keeps_its_lease(url: str) -> None:
 
 
 async def test_middleware_stands_around_in_its_order(url: str) -> None:
-    hub = telex.Hub(url)
+    hub = telling(url)
     seen: list[str] = []
 
     def named(name: str) -> middleware.Middleware:
@@ -332,38 +355,38 @@ class Order:
 
 async def test_content_is_what_the_annotation_says_wherever_it_comes_from(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/typed.db"
-    handled: list[object] = []
-    hub = telex.Hub(url)
+    handled: asyncio.Queue[object] = asyncio.Queue()
+    hub = telling(url)
 
     @hub.on("orders", group="content")
     def content(order: Order) -> None:
-        handled.append(order)
+        handled.put_nowait(order)
 
     @hub.on("orders", group="message")
     def whole(message: telex.Message[Order]) -> None:
-        handled.append(message.content)
+        handled.put_nowait(message.content)
 
     @hub.on("orders", group="context")
     async def by_context(context: telex.Context[Order]) -> None:
-        handled.append(context.message.content)
+        handled.put_nowait(context.message.content)
 
     @hub.on("orders")
     def live(order: Order) -> None:
-        handled.append(order)
+        handled.put_nowait(order)
 
     async with hub, telex.Hub(url) as elsewhere:
         await elsewhere.topic("orders").publish({"number": 7})
+        assert [await handled.get() for _ in range(4)] == [Order(7)] * 4
         for group in ("content", "message", "context"):
-            await until(lambda: len(handled) == 4)
             await settled(hub, group)
-    assert handled == [Order(7)] * 4
+    assert handled.empty()
 
 
 async def test_content_that_does_not_fit_the_annotation_is_dead_with_the_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, "telex.handlers")
-    hub = telex.Hub(f"sqlite:///{tmp_path}/typed.db")
+    hub = telling(f"sqlite:///{tmp_path}/typed.db")
 
     @hub.on("orders", group="billing", retry=telex.Retry(attempts=1))
     async def bill(context: telex.Context[Order]) -> None:
@@ -377,12 +400,13 @@ async def test_content_that_does_not_fit_the_annotation_is_dead_with_the_reason(
 
 
 async def test_a_handler_may_publish_in_a_transaction_while_its_hub_closes(url: str) -> None:
-    hub, begun, told = telex.Hub(url), asyncio.Event(), []
+    hub, begun, closing, told = telex.Hub(url), asyncio.Event(), asyncio.Event(), []
 
     @hub.on("a")
     async def first(content: int) -> None:
         begun.set()
-        await until(lambda: hub.closed)
+        await closing.wait()
+        assert hub.closed
         async with hub.transaction() as tx:
             await tx.publish("b", content)
 
@@ -393,6 +417,10 @@ async def test_a_handler_may_publish_in_a_transaction_while_its_hub_closes(url: 
     async with hub:
         await hub.topic("a").publish(1)
         await begun.wait()
+        closed = asyncio.create_task(hub.aclose())
+        await idle()
+        closing.set()
+        await closed
     assert told == [1]
 
 
