@@ -41,14 +41,11 @@ def kill_often(folder: Path, times: int, seed: int, options: str = "") -> Count:
     url = f"sqlite:///{folder}/victim.db{options}"
     for run in range(times):
         process = start(url, notes, run)
-        while f"R {run}\n" not in (notes.read_text() if notes.exists() else ""):
-            assert process.poll() is None, f"run {run} has ended by itself"
-            time.sleep(0.005)
+        ready(process)
         time.sleep(chance.random() * LONGEST)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    end = start(url, notes, -1)
-    assert end.wait(120) == 0, "the last run did not come to its end"
+    last_run(url, notes)
     count = asyncio.run(look(url, notes.read_text()))
     count.kills = times
     count.problems += check(folder / "victim.db")
@@ -56,7 +53,21 @@ def kill_often(folder: Path, times: int, seed: int, options: str = "") -> Count:
 
 
 def start(url: str, notes: Path, run: int) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen([sys.executable, "-m", "tests.faults.victim", url, str(notes), str(run)])
+    command = [sys.executable, "-m", "tests.faults.victim", url, str(notes), str(run)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE)
+
+
+def ready(process: "subprocess.Popen[bytes]") -> None:
+    """Wait until its hub is open."""
+    assert process.stdout is not None
+    with process.stdout as told:
+        assert told.readline() == b"ready\n", "it has ended by itself"
+
+
+def last_run(url: str, notes: Path) -> None:
+    """Handle what is left, and publish nothing."""
+    with start(url, notes, -1) as process:
+        assert process.wait(120) == 0, "the last run did not come to its end"
 
 
 def together(folder: Path, processes: int, messages: int) -> Count:
@@ -64,7 +75,9 @@ def together(folder: Path, processes: int, messages: int) -> Count:
     notes, errors, url = folder / "notes", folder / "errors", f"sqlite:///{folder}/victim.db"
     with errors.open("wb") as told:
         command = [sys.executable, "-m", "tests.faults.victim", url, str(notes)]
-        running = [subprocess.Popen([*command, str(run)], stderr=told) for run in range(processes)]
+        running = [
+            subprocess.Popen([*command, str(run)], stdout=subprocess.DEVNULL, stderr=told) for run in range(processes)
+        ]
         try:
             while not notes.exists() or notes.read_text().count("\nP ") < messages:
                 assert all(process.poll() is None for process in running), errors.read_text()[-2000:]
@@ -73,7 +86,7 @@ def together(folder: Path, processes: int, messages: int) -> Count:
             for process in running:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
-    assert start(url, notes, -1).wait(120) == 0, "the last run did not come to its end"
+    last_run(url, notes)
     count = asyncio.run(look(url, notes.read_text()))
     count.problems += check(folder / "victim.db")
     count.problems += errors.read_text().splitlines()

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from telex.engines.sqlite.upkeep import check
-from tests.faults.kills import LONGEST, Count, look, main, start
+from tests.faults.kills import LONGEST, Count, last_run, look, main, ready, start
 
 SOURCE = Path(__file__).with_name("syncs.c")
 
@@ -35,14 +35,12 @@ def lose_power(folder: Path, times: int, seed: int, options: str = "") -> Count:
             process = start(url, notes, run)
         finally:
             del os.environ["LD_PRELOAD"]
-        while f"R {run}\n" not in (notes.read_text() if notes.exists() else ""):
-            assert process.poll() is None, f"run {run} has ended by itself"
-            time.sleep(0.005)
+        ready(process)
         time.sleep(chance.random() * LONGEST)
         process.send_signal(signal.SIGKILL)
         process.wait()
         only_what_was_synced(folder)
-    assert start(url, notes, -1).wait(120) == 0, "the last run did not come to its end"
+    last_run(url, notes)
     count = asyncio.run(look(url, notes.read_text()))
     count.kills = times
     count.problems += check(folder / "victim.db")

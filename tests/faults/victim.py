@@ -40,7 +40,7 @@ async def main(url: str, notes: str, run: int) -> None:
     for number in range(MEMBERS):
         member(number)
     async with hub:
-        note(f"R {run}")
+        print("ready", flush=True)
         await asyncio.gather(*(publish(number) for number in range(PUBLISHERS)))
         # The last run publishes nothing, and ends when all is handled.
         while any(group.lag for group in await hub.groups.list()):  # noqa: ASYNC110  # lag is asked for
