@@ -192,9 +192,15 @@ class PostgresStore:
             connection = await self._open_pool().getconn(timeout=self._timeout)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"a transaction on {self._where}", _explained(error)) from None
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
+        asked = task.cancelling()
         try:
             async with connection.transaction():
                 yield PostgresTransaction(connection, self._put)
+                if task.cancelling() > asked:
+                    # Where an answer comes as the task is cancelled, asyncio.wait_for of Python 3.11, in which psycopg
+                    # waits, forgets that it was (gh-86296). What was cancelled is not committed.
+                    raise asyncio.CancelledError
         finally:
             await self._open_pool().putconn(connection)
 

@@ -135,7 +135,7 @@ async def test_cancelling_leaves_nothing(make: Make) -> None:
                 assert await tx.put(B, "k", b"1", 0, None)
                 started.set()
                 connection: Any = tx.connection
-                await connection.execute("SELECT pg_sleep(60)")
+                await connection.execute("SELECT pg_sleep(3)")
 
         tasks = [asyncio.create_task(stuck()) for _ in range(3)]
         await started.wait()
