@@ -96,9 +96,11 @@ class Claims:
         prefix, numbers = self._owners
         once, owner = self.once, f"{prefix}-{next(numbers)}"
         seen: Watch | None = None
-        waited = False
+        waited, first = False, True
         while True:
-            record = await self.store.get(self.bucket, key)
+            # Most keys are new: the first try is to create it, and only when it is there it is read.
+            record = None if first else await self.store.get(self.bucket, key)
+            first = False
             entry, revision, lapsed = None, 0, False
             if record is not None:
                 entry, revision = decode(record.value), record.revision

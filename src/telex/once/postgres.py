@@ -188,12 +188,12 @@ class PostgresStore:
         """A transaction; its ``connection`` is for the handler. What the handler's own statements raise goes to it."""
         import psycopg
 
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
+        asked = task.cancelling()
         try:
             connection = await self._open_pool().getconn(timeout=self._timeout)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"a transaction on {self._where}", _explained(error)) from None
-        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
-        asked = task.cancelling()
         try:
             async with connection.transaction():
                 yield PostgresTransaction(connection, self._put)
