@@ -12,6 +12,7 @@ from time import monotonic, time
 import msgspec
 
 from telex.commands.command import Once
+from telex.engines.records import Record
 from telex.errors import EngineFailed
 from telex.once.machine import (
     Answer,
@@ -31,6 +32,7 @@ from telex.once.machine import (
 from telex.once.store import OnceStore, OnceTransaction
 
 logger: logging.Logger = logging.getLogger("telex.commands")
+Peek = Callable[[str, str], Record | None]
 LOOK = 0.25
 """Seconds between two looks at a record that another process works on; less, when its lease is short."""
 
@@ -54,6 +56,7 @@ class Claims:
         self.once: Once = once
         self.store: OnceStore = store
         self.tally: Tally = tally
+        self._peek: Peek | None = getattr(store, "peek", None)
         self._abandoned = durable
         self._held: dict[Held, None] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -63,6 +66,18 @@ class Claims:
         """What is recorded of a key, whether it has expired or not, and its revision."""
         record = await self.store.get(self.bucket, key)
         return None if record is None else (decode(record.value), record.revision)
+
+    def replayed(self, key: str, fingerprint: str) -> Entry | None:
+        """The outcome of a key, where a store tells it at once and it is in the record itself; None where it has to be
+        asked for. Raises `KeyError` when the key was used with other content.
+        """
+        record = None if self._peek is None else self._peek(self.bucket, key)
+        entry = None if record is None else decode(record.value)
+        if entry is None or not entry.ended or entry.expires <= time() or entry.ref:
+            return None
+        if entry.fingerprint != fingerprint:
+            raise KeyError(key)
+        return entry
 
     # -- leases
 

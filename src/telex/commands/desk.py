@@ -19,7 +19,7 @@ from telex.commands.courier import Courier, tells_all
 from telex.commands.enginestore import EngineStore, EngineTransaction
 from telex.commands.local import CommandStatistics, Local
 from telex.commands.outcome import REFUSED, Outcome, Progress, failure_of
-from telex.commands.run import Pace, Run, Served
+from telex.commands.run import Pace, Run, Served, outcome_at_once
 from telex.commands.ticket import Ticket
 from telex.errors import BadOption, Closed, ContentError, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock
 from telex.message import check_key
@@ -179,6 +179,12 @@ class Desk:
                     raise KeyConflict(name, key)
                 if duplicate == "reject":
                     raise InProgress(name, key)
+            elif mark and key is not None and served.claims is not None:
+                told = self._replayed(served, served.claims, key, mark)
+                if told is not None:
+                    done: Ticket[Any] = Ticket(name, told.id, key, self._cancel, gives)
+                    done.settle(told)
+                    return done
         elif served.command.takes is not None:
             content = served.command.takes.check(content, name)
         prefix, number = self._ids
@@ -192,6 +198,19 @@ class Desk:
             self._submit(served, local, run)
         self._runs[id] = run
         return ticket
+
+    def _replayed(self, served: Served, claims: Claims, key: str, mark: str) -> Outcome[Any] | None:
+        """What was done before, when that can be told at once."""
+        name = served.command.name
+        try:
+            entry = claims.replayed(key, mark)
+        except KeyError:
+            raise KeyConflict(name, key) from None
+        if entry is None:
+            return None
+        served.tally.replayed += 1
+        prefix, number = self._ids
+        return outcome_at_once(entry, name, f"{prefix}-{next(number)}", key, served.command.gives)
 
     async def room(self, name: str) -> None:
         """Wait while too many commands of this name wait."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +39,7 @@ class EngineStore:
         # What stands between costs as much as a dictionary does.
         self.get: Get = self._records.get
         self.put: Put = self._records.put
+        self.peek: Callable[[str, str], Record | None] | None = getattr(self._records, "peek", None)
 
     async def open(self) -> None:
         """It is open with its hub."""

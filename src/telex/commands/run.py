@@ -378,16 +378,20 @@ async def outcome_of(
     entry: Entry, command: str, id: str, key: str | None, get: Get, gives: Content[Any] | None
 ) -> Outcome[Any]:
     """What is recorded, as an outcome for the sender of the command ``id``. Raises what ``get`` raises."""
-    result: object = None
+    if not entry.ref:
+        return outcome_at_once(entry, command, id, key, gives)
+    record = await get(RESULTS, entry.ref)
+    if record is None:
+        gone = Failure("ResultGone", "result_gone", "its result is not kept any more")
+        return outcome_at_once(msgspec.structs.replace(entry, error=gone), command, id, key, None)
+    there = msgspec.structs.replace(entry, result=msgspec.Raw(record.value))
+    return outcome_at_once(there, command, id, key, gives)
+
+
+def outcome_at_once(entry: Entry, command: str, id: str, key: str | None, gives: Content[Any] | None) -> Outcome[Any]:
+    """As `outcome_of`, of a record that has its result."""
     error = entry.error
-    if entry.ref:
-        record = await get(RESULTS, entry.ref)
-        if record is None:
-            error = Failure("ResultGone", "result_gone", "its result is not kept any more")
-        else:
-            result = from_json(record.value)
-    elif entry.result is not msgspec.UNSET:
-        result = from_json(bytes(entry.result))
+    result = None if error is not None or entry.result is msgspec.UNSET else from_json(bytes(entry.result))
     if error is None and gives is not None:
         result = gives.check(result, command)
     when = datetime.fromtimestamp(entry.completed, UTC)

@@ -27,6 +27,10 @@ class MemoryRecords:
         """The record, or None."""
         return self._records.get((bucket, key))
 
+    def peek(self, bucket: str, key: str) -> Record | None:
+        """As `get`, at once."""
+        return self._records.get((bucket, key))
+
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """Set it if its revision is still ``revision``."""
         if not self.compare(bucket, key, revision):
