@@ -157,8 +157,11 @@ def look(notes: str, crowd: Crowd, count: Count) -> None:
     since another that was stopped had the lock of the file.
     """
     begun: dict[str, list[tuple[float, int]]] = defaultdict(list)
-    for line in notes.splitlines():
-        what, key, pid, _, at = line.split(" ")
+    lines = [line.split(" ") for line in notes.splitlines()]
+    for what, began_at, pid, _, ended_at in lines:
+        if what == "stall":  # the machine was busy elsewhere
+            crowd.hurt[int(pid)].append((float(began_at), float(ended_at)))
+    for what, key, pid, _, at in lines:
         if what == "begin":
             begun[key].append((float(at), int(pid)))
             count.executions += 1

@@ -45,6 +45,17 @@ def declare(hub: telex.Hub, notes: int, store: OnceStore | None) -> None:
             return await work(ctx)
 
 
+async def tell_stalls(notes: int) -> None:
+    """A machine that is too busy stalls a process as a signal does: then that is noted, too."""
+    last = time.monotonic()
+    while True:
+        await asyncio.sleep(LEASE / 12)
+        now = time.monotonic()
+        if now - last > LEASE / 4:
+            os.write(notes, f"stall {last} {os.getpid()} 0 {now}\n".encode())
+        last = now
+
+
 async def main(url: str, notes: int, conninfo: str) -> None:
     store: OnceStore | None = None
     if conninfo:
@@ -53,8 +64,9 @@ async def main(url: str, notes: int, conninfo: str) -> None:
         store = PostgresStore(conninfo)
     async with telex.Hub(url) as hub:
         declare(hub, notes, store)
+        stalls = asyncio.create_task(tell_stalls(notes))
         os.write(notes, f"ready - {os.getpid()} 0 {time.monotonic()}\n".encode())
-        await asyncio.Event().wait()
+        await stalls
 
 
 if __name__ == "__main__":
