@@ -13,6 +13,7 @@ members, hands, settling, grouping    consumer groups: who claims, who calls, wh
 ledger                                what a group of this process has taken
 commands                              what is asked of somebody: sent, carried out, followed
 once                                  commands that run once: the machine, and where its records are
+triggers                              what publishes by itself when its time has come
 hub, transaction                      all of it on one engine
 engines                               where logs are kept
 blocking                              the same for programs that are not async
@@ -63,6 +64,8 @@ from telex.start import Start
 from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
 from telex.topic import Topic, TopicStatistics
 from telex.transaction import Transaction
+from telex.triggers.schedule import Misfire
+from telex.triggers.trigger import Firing, Trigger, TriggerStatistics
 
 if _TYPE_CHECKING:
     from telex import blocking as blocking
@@ -87,6 +90,7 @@ __all__ = [
     "Duration",
     "EngineFailed",
     "Failure",
+    "Firing",
     "Follower",
     "GroupInfo",
     "HandlerStatistics",
@@ -96,6 +100,7 @@ __all__ = [
     "KeyConflict",
     "Lost",
     "Message",
+    "Misfire",
     "Nack",
     "NoHandler",
     "Outcome",
@@ -117,6 +122,8 @@ __all__ = [
     "Topic",
     "TopicStatistics",
     "Transaction",
+    "Trigger",
+    "TriggerStatistics",
     "WouldBlock",
     "WrongThread",
     "__version__",

@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
@@ -33,6 +34,8 @@ from telex.router import Declaring, Router
 from telex.topic import Topic
 from telex.topics import Topics
 from telex.transaction import Transaction
+from telex.triggers.scheduler import Scheduler
+from telex.triggers.timing import Timing
 
 if TYPE_CHECKING:
     from typing import Self
@@ -55,14 +58,14 @@ class HubStatistics(msgspec.Struct, frozen=True):
     commands: tuple[CommandStatistics, ...] = ()
 
 
-class Hub(Declaring, Sending):
+class Hub(Declaring, Sending, Timing):
     """All topics of a program. An async context manager; `aclose` or leaving it closes it for good.
 
     ``url`` names the engine (default: the environment's TELEX_URL, else ``memory://``). ``timeout`` bounds opening,
     all tries together. ``close_timeout`` is how long handlers may take to finish what they have when it closes.
     ``lifespan`` is entered with the hub once it is open, before handlers start, and left after they have stopped.
     ``middleware`` stands around every handler, outermost first. Durations are seconds, text such as ``"5s"``, or
-    timedeltas. Raises `BadOption`.
+    timedeltas. ``clock`` gives the time to triggers, in seconds since 1970 (`telex.testing.clock`). Raises `BadOption`.
 
     Topics, handlers and retention may be declared before it is opened and while it is open.
     """
@@ -75,6 +78,7 @@ class Hub(Declaring, Sending):
         close_timeout: Duration = 10.0,
         lifespan: Lifespan | None = None,
         middleware: Sequence[Middleware] = (),
+        clock: Callable[[], float] | None = None,
     ) -> None:
         super().__init__("", middleware)
         given = os.environ.get("TELEX_URL") or "memory://" if url is None else url
@@ -90,6 +94,7 @@ class Hub(Declaring, Sending):
         self._topics = Topics(self._engine)
         self._crew = Crew(self)
         self._desk = Desk(self, self._crew)
+        self._scheduler = Scheduler(self, time if clock is None else clock)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
@@ -136,6 +141,7 @@ class Hub(Declaring, Sending):
         self._exits.push_async_callback(self._stop)
         self._crew.start(self.declarations)
         await self._desk.start()
+        self._scheduler.start()
 
     def _check_wanted(self) -> None:
         if self._state is CLOSED:
@@ -151,6 +157,7 @@ class Hub(Declaring, Sending):
                 self._turn_of = None
 
     async def _stop(self) -> None:
+        await self._scheduler.stop()
         # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
         self._topics.drain(CLOSED, self._crew)
         try:

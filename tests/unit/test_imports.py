@@ -33,6 +33,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
         "switch",
         "topics",
         "transaction",
+        "triggers",
     ),
 )
 RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}

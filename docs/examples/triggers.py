@@ -1,0 +1,28 @@
+import asyncio
+
+import telex
+from telex.testing.clock import VirtualClock
+
+clock = VirtualClock()  # waiting takes no time here; leave it out, and it is the clock of the machine
+hub = telex.Hub("memory://", clock=clock)
+
+
+@hub.every("6h")
+async def look(firing: telex.Firing) -> None:
+    print(f"look {firing.number} at {firing.scheduled:%H:%M}")
+
+
+hub.cron("0 9 * * mon-fri", tz="Europe/Paris", topic="mornings")
+hub.after("90m", topic="reminder")
+
+
+async def main() -> None:
+    async with hub, hub.topic("mornings").subscribe() as mornings:
+        async with hub.topic("reminder").subscribe() as reminder:
+            async for message in reminder:  # it fires once, and then there is nothing more to hear
+                print("reminded at", f"{message.content.scheduled:%H:%M}")
+        await asyncio.sleep(86400)
+        print("mornings:", [message.id for message in await mornings.receive_many()])
+
+
+clock.run(main())

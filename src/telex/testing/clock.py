@@ -1,0 +1,66 @@
+"""`VirtualClock`: an event loop on which waiting takes no time, and a clock that goes with it."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+R = TypeVar("R")
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class VirtualClock:
+    """A clock for tests: ``clock.run(main())`` runs a coroutine on a loop that goes on to the next timer at once when
+    there is nothing else to do, and ``telex.Hub(clock=clock)`` tells the time by it. A week of timers takes
+    milliseconds.
+
+    For programs of one process, on ``memory://``: what threads, processes and sockets do takes its own time.
+    """
+
+    def __init__(self, begin: datetime = BEGIN) -> None:
+        self._begin = begin.timestamp()
+        self._passed = 0.0
+
+    def __call__(self) -> float:
+        """Seconds since 1970."""
+        return self._begin + self._passed
+
+    @property
+    def now(self) -> datetime:
+        """The time, as people write it."""
+        return datetime.fromtimestamp(self(), UTC)
+
+    def run(self, main: Coroutine[Any, Any, R]) -> R:
+        """Run a coroutine to its end, as `asyncio.run`, in virtual time."""
+        with asyncio.Runner(loop_factory=lambda: _Loop(self)) as runner:
+            return runner.run(main)
+
+    def advance(self, by: float) -> None:
+        """Let time pass while nothing runs: the machine sleeps."""
+        self._passed += by
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        super().__init__(_Selector(clock))
+
+    def time(self) -> float:
+        return self._clock._passed
+
+
+class _Selector(selectors.DefaultSelector):
+    """Instead of waiting for what comes in, time passes."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0 if timeout is not None else None)
+        if not ready and timeout is not None and timeout > 0:
+            self._clock._passed += timeout
+        return ready
