@@ -100,6 +100,7 @@ class Declaring:
         backoff: Duration = 1.0,
         version: int = 1,
         store: OnceStore | None = None,
+        run_anyway: bool = False,
         concurrency: int = 16,
         middleware: Sequence[Middleware] = (),
     ) -> Callable[[F], F]:
@@ -116,7 +117,9 @@ class Declaring:
         later and twice that the next time, until it was begun ``max_attempts`` times. ``version`` is of what it takes:
         change it, and an old key with the same content is another command. With an argument ``tx`` the function writes
         in a transaction in which the outcome is recorded and published: a `telex.Transaction` of the engine or, with
-        ``store=telex.once.PostgresStore(...)``, a connection of psycopg. See `telex.once`.
+        ``store=telex.once.PostgresStore(...)``, a connection of psycopg. When the store cannot be reached nothing is
+        run, and the error has the code ``store_unavailable``; with ``run_anyway`` it is run without a record, for work
+        that is better done twice than not at all. See `telex.once`.
 
         ``middleware`` stands around each call. On a hub that is open it is served at once. Raises `BadHandler`,
         `BadName`; `BadOption`, also when another function carries out that name already.
@@ -125,7 +128,7 @@ class Declaring:
             called = getattr(name, "__name__", repr(name))
             raise BadHandler(called, f"give the command a name: @hub.command('{called}'), not @hub.command")
         options: dict[str, object] = {"once": once, "lease": lease, "keep": keep, "max_attempts": max_attempts}
-        options |= {"backoff": backoff, "version": version, "store": store}
+        options |= {"backoff": backoff, "version": version, "store": store, "run_anyway": run_anyway}
         options |= {"concurrency": concurrency, "middleware": middleware}
 
         def decorate(function: F) -> F:

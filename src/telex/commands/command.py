@@ -107,6 +107,7 @@ class Once(msgspec.Struct, frozen=True):
     backoff: float
     version: int
     store: OnceStore | None
+    run_anyway: bool = False
 
 
 class Command(msgspec.Struct, frozen=True):
@@ -204,7 +205,7 @@ def declare_command(function: object, name: object, prefix: str, options: Mappin
     return Command(checked, function, wants, is_async, concurrency, takes, gives, once, lease, middleware)
 
 
-_OF_ONCE = {"keep": "24h", "max_attempts": 3, "backoff": 1.0, "version": 1, "store": None}
+_OF_ONCE = {"keep": "24h", "max_attempts": 3, "backoff": 1.0, "version": 1, "store": None, "run_anyway": False}
 
 
 def _once(options: Mapping[str, Any], lease: float) -> Once | None:
@@ -226,7 +227,9 @@ def _once(options: Mapping[str, Any], lease: float) -> Once | None:
     if store is not None and not (hasattr(store, "transaction") and hasattr(store, "put")):
         raise BadOption("store", store, "it is a telex.once.OnceStore, such as telex.once.PostgresStore(...)")
     backoff = seconds(options["backoff"], "backoff")
-    return Once(lease, keep, options["max_attempts"], backoff, options["version"], store)
+    if not isinstance(options["run_anyway"], bool):
+        raise BadOption("run_anyway", options["run_anyway"], "it is True or False")
+    return Once(lease, keep, options["max_attempts"], backoff, options["version"], store, options["run_anyway"])
 
 
 def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:

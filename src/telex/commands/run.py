@@ -7,6 +7,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from hashlib import sha256
 from time import time
 from typing import TYPE_CHECKING, Any
 
@@ -174,6 +175,9 @@ class Served:
             except asyncio.CancelledError as error:
                 return self.ended(run, self._cancelled(run, error))
             except (EngineFailed, msgspec.DecodeError, OSError) as error:
+                if once.run_anyway and "tx" not in self.command.wants:
+                    logger.error("command %s runs without a record, as it was asked to: %s", self.command.name, error)
+                    return await self._plain(run)
                 # Fail closed: what cannot be claimed is not run.
                 return self.ended(run, Failure("StoreUnavailable", "store_unavailable", str(error), final=False))
             if found is None:
@@ -254,7 +258,7 @@ class Served:
         """The name of a record that has the result, which is there before it is named."""
         if self.claims is None:
             raise AssertionError("only what runs once is recorded")
-        ref = f"{self.command.name} {run.id} {held.fence}"
+        ref = f"{self.command.name} {run.id} {held.fence} {sha256(content).hexdigest()}"
         put = self.claims.store.put if tx is None else tx.put
         await put(RESULTS, ref, content, 0, time() + self.claims.once.keep + MARGIN)
         return ref
@@ -381,7 +385,7 @@ async def outcome_of(
     if not entry.ref:
         return outcome_at_once(entry, command, id, key, gives)
     record = await get(RESULTS, entry.ref)
-    if record is None:
+    if record is None or sha256(record.value).hexdigest() != entry.ref.rpartition(" ")[2]:
         gone = Failure("ResultGone", "result_gone", "its result is not kept any more")
         return outcome_at_once(msgspec.structs.replace(entry, error=gone), command, id, key, None)
     there = msgspec.structs.replace(entry, result=msgspec.Raw(record.value))

@@ -429,6 +429,14 @@ async def test_a_large_result_has_a_record_of_its_own(url: str) -> None:
         outcome = await (await hub.send("large", 600_000, key="a")).outcome()
         assert outcome.replayed
         assert outcome.result == "x" * 600_000
+        records = hub._engine.records
+        assert records is not None
+        kept = await records.get("$results", entry.ref)
+        assert kept is not None
+        assert await records.put("$results", entry.ref, b'"something else"', kept.revision)
+        with pytest.raises(telex.CommandFailed) as caught:
+            await hub.call("large", 600_000, key="a")
+        assert caught.value.code == "result_gone", "what it names is told apart by its digest"
 
 
 async def test_writes_record_and_outcome_commit_together(file: str) -> None:
@@ -601,6 +609,29 @@ async def test_a_renewal_that_lands_late_is_no_lost_lease(
         outcome = await ticket.outcome(timeout=30)
         assert (outcome.result, outcome.attempt, outcome.replayed) == (1, 1, False)
     assert gate.passed == 1
+
+
+async def test_what_is_better_done_twice_than_not_at_all(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("warn", once=True, run_anyway=True)
+    async def warn(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async def unreachable(*args: object, **options: object) -> None:
+        raise telex.EngineFailed("reading", "the disk is gone")
+
+    async with hub:
+        served = hub._desk.served["warn"]
+        assert served.claims is not None
+        monkeypatch.setattr(served.claims.store, "put", unreachable)
+        assert await hub.call("warn", 1, key="a") == 1
+        monkeypatch.undo()
+        assert await hub.call("warn", 1, key="a") == 1
+        assert await hub.call("warn", 1, key="a") == 1
+    assert ran == [1, 1], "once without a record, once with one"
 
 
 async def test_a_write_of_which_nothing_was_heard_is_read_back(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
