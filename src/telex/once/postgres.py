@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+FOR_RECORDS = 4
+"""Connections, at most, that records are read and put with. Handlers in a transaction have others: however many there
+are, a lease is renewed in time.
+"""
 SWEPT = 2
 """How many that have expired go for each that is put and will expire: more than come."""
 
@@ -60,8 +64,9 @@ class PostgresStore:
     back.
 
     ``conninfo`` is a libpq connection string or URL; ``table`` is made if there is none; ``connections`` are open at
-    once, at most, and a handler with ``tx`` has one while it runs; ``timeout`` bounds connecting and each step, waiting
-    for a connection included. One store may serve several commands. Needs the extra ``telex[postgres]``.
+    once, at most, for handlers with ``tx``, of which each has one while it runs, and 4 for the records; ``timeout``
+    bounds connecting and each step, waiting for a connection included. One store may serve several commands. Needs the
+    extra ``telex[postgres]``.
 
     Raises `BadOption`, `ModuleNotFoundError`. Its methods raise `EngineFailed` when the server cannot be reached.
     """
@@ -88,7 +93,8 @@ class PostgresStore:
         self._table = table
         self._connections = connections
         self._timeout = seconds(timeout, "timeout")
-        self._pool: Pool | None = None
+        self._pool: Pool | None = None  # for records
+        self._for_handlers: Pool | None = None
         self._opened = 0
         self._turn = asyncio.Lock()
 
@@ -96,34 +102,40 @@ class PostgresStore:
         """Connect, and make the table if there is none. Opened twice, it is open until it is closed twice."""
         async with self._turn:
             if self._pool is None:
-                self._pool = await self._connect()
+                self._pool, self._for_handlers = await self._connect()
             self._opened += 1
 
-    async def _connect(self) -> Pool:
-        import psycopg
+    def _new_pool(self, least: int, most: int) -> Pool:
         from psycopg_pool import AsyncConnectionPool
 
-        pool: Pool = AsyncConnectionPool(
+        return AsyncConnectionPool(
             self._conninfo,
-            min_size=1,
-            max_size=self._connections,
+            min_size=least,
+            max_size=most,
             timeout=self._timeout,
             open=False,
             kwargs={"autocommit": True, "connect_timeout": max(2, round(self._timeout))},
             name="telex",
         )
+
+    async def _connect(self) -> tuple[Pool, Pool]:
+        import psycopg
+
+        pool, for_handlers = self._new_pool(min(2, FOR_RECORDS), FOR_RECORDS), self._new_pool(0, self._connections)
         try:
             async with asyncio.timeout(self._timeout):
                 # One try tells what is wrong; the pool would try again until the time is over, and say only that.
                 async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
                     await self._prepare(connection)
                 await pool.open(wait=True, timeout=self._timeout)
+                await for_handlers.open()
         except BaseException as error:
             await pool.close()
+            await for_handlers.close()
             if isinstance(error, (psycopg.Error, TimeoutError)):
                 raise EngineFailed(f"connecting to {self._where}", _explained(error)) from None
             raise
-        return pool
+        return pool, for_handlers
 
     async def _prepare(self, connection: Connection) -> None:
         async with connection.transaction():
@@ -138,8 +150,11 @@ class PostgresStore:
             self._opened = max(0, self._opened - 1)
             if self._opened or self._pool is None:
                 return
-            pool, self._pool = self._pool, None
-            await pool.close(timeout=self._timeout)
+            pools = (self._pool, self._for_handlers)
+            self._pool = self._for_handlers = None
+            for pool in pools:
+                if pool is not None:
+                    await pool.close(timeout=self._timeout)
 
     # -- records
 
@@ -191,7 +206,8 @@ class PostgresStore:
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
         asked = task.cancelling()
         try:
-            connection = await self._open_pool().getconn(timeout=self._timeout)
+            pool = self._opened_one(self._for_handlers)
+            connection = await pool.getconn(timeout=self._timeout)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"a transaction on {self._where}", _explained(error)) from None
         try:
@@ -202,22 +218,22 @@ class PostgresStore:
                     # waits, forgets that it was (gh-86296). What was cancelled is not committed.
                     raise asyncio.CancelledError
         finally:
-            await self._open_pool().putconn(connection)
+            await pool.putconn(connection)
 
     async def _do(self, what: str, step: Callable[[Connection], Awaitable[R]]) -> R:
         import psycopg
 
-        pool = self._open_pool()
+        pool = self._opened_one(self._pool)
         try:
             async with asyncio.timeout(self._timeout), pool.connection() as connection:
                 return await step(connection)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"{what} on {self._where}", _explained(error)) from None
 
-    def _open_pool(self) -> Pool:
-        if self._pool is None:
+    def _opened_one(self, pool: Pool | None) -> Pool:
+        if pool is None:
             raise EngineFailed(f"use of the store on {self._where}", "it is not open; a hub opens it when it opens")
-        return self._pool
+        return pool
 
     def _sql(self, statement: str) -> bytes:
         return statement.replace("{table}", self._table).encode()

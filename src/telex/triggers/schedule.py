@@ -130,9 +130,7 @@ class Cron(msgspec.Struct, frozen=True):
 
     def after(self, instant: float, start: float) -> float | None:
         """See `Schedule`."""
-        # Where the clocks were put forward a moment ago, local times that were left out are meant for now.
-        local, moved = self._local(instant)
-        local -= max(moved, timedelta())
+        local, _ = self._local(instant)
         return next((found for found in self._instants(local, reverse=False) if found > max(instant, start)), None)
 
     def latest(self, instant: float, start: float) -> float | None:
