@@ -87,9 +87,12 @@ class StoreTests(Suite):
         async with self.rig() as rig:
             sent = 0
             for turns in range(self.size(8, 200)):
+                told = len(rig.contents(TOPIC))
                 appending = asyncio.ensure_future(rig.send(TOPIC, f"{turns}a", f"{turns}b"))
                 for _ in range(turns % 8):
                     await asyncio.sleep(0)
+                while turns % 2 and not appending.done() and len(rig.contents(TOPIC)) == told:
+                    await asyncio.sleep(0)  # until something of it is kept, and no longer
                 appending.cancel()
                 await asyncio.gather(appending, return_exceptions=True)
                 sent += 2
