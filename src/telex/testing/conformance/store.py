@@ -91,7 +91,7 @@ class StoreTests(Suite):
                 appending = asyncio.ensure_future(rig.send(TOPIC, f"{turns}a", f"{turns}b"))
                 for _ in range(turns % 8):
                     await asyncio.sleep(0)
-                while turns % 2 and not appending.done() and len(rig.contents(TOPIC)) == told:
+                while turns % 2 and not appending.done() and len(rig.contents(TOPIC)) == told:  # noqa: ASYNC110
                     await asyncio.sleep(0)  # until something of it is kept, and no longer
                 appending.cancel()
                 await asyncio.gather(appending, return_exceptions=True)
