@@ -52,7 +52,9 @@ def declare(hub: telex.Hub) -> None:
             raise UnknownOrder(f"there is no order {order}", data={"order": order})
         return Status(order, ORDERS[order][0])
 
-    # Asked for twice, it is done once: the carrier charges for each message.
+    # Asked for twice, it is done once: the carrier charges for each message. A worker that dies before it has told the
+    # carrier costs nothing. One that dies after, and before that is recorded, costs a second message: nobody can know
+    # whether the first was sent. A carrier that takes a key, as many do, is given ctx.key, and then it is one, too.
     @hub.command("order:notify", once=True, lease="1s")
     async def notify(order: str, ctx: telex.CommandContext[str]) -> str:
         if order not in ORDERS:

@@ -101,15 +101,19 @@ class Claims:
 
     # -- keys
 
-    async def claim(self, key: str, fingerprint: str, on_lost: Callable[[], object]) -> Held | Entry | None:
+    def owner(self) -> str:
+        """A new token, for one attempt."""
+        prefix, numbers = self._owners
+        return f"{prefix}-{next(numbers)}"
+
+    async def claim(self, key: str, fingerprint: str, owner: str, on_lost: Callable[[], object]) -> Held | Entry | None:
         """Have a key to work on; or its outcome, when it has one; or None, when it was used with other content.
 
         While another worker has it, this waits: for its outcome, or for its lease to run out as seen by the clock of
-        this process. ``on_lost`` is called when what is had is somebody else's. Raises `EngineFailed` when the store
-        cannot be reached: then nothing may be run.
+        this process. ``on_lost`` is called when what is had is somebody else's. Cancelled, it may have claimed it: the
+        same ``owner`` may ask again. Raises `EngineFailed` when the store cannot be reached: then nothing may be run.
         """
-        prefix, numbers = self._owners
-        once, owner = self.once, f"{prefix}-{next(numbers)}"
+        once = self.once
         seen: Watch | None = None
         waited, first = False, True
         while True:
@@ -191,9 +195,10 @@ class Held:
         try:
             if await self.put(Renew(self.entry.owner)) is not None:
                 self.renewed = now
-        except EngineFailed as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again while the lease lasts
             logger.error("the lease of key %r of %s was not renewed: %s", self._key, self._claims.bucket, error)
-        self.renewing = None
+        finally:
+            self.renewing = None
         # For as long as the store cannot be reached, it is this worker's until the lease is over by its own clock.
         if monotonic() - self.renewed > self.entry.lease:
             self.lost = True

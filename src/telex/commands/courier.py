@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
+from datetime import UTC, datetime
 from functools import partial
 from secrets import token_hex
 from time import time
@@ -25,12 +26,14 @@ from telex.commands.outcome import CONFLICT, REFUSED, Outcome, Parcel, Progress,
 from telex.commands.run import INLINE, RESULTS, Get, Pace, Run, Served, outcome_of
 from telex.commands.ticket import Ticket
 from telex.context import Context, Retry
-from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler, TelexError
+from telex.errors import BadOption, Closed, EngineFailed, InProgress, KeyConflict, NoHandler, TelexError
 from telex.handlers import Declaration, Membership
-from telex.message import Message, check_key
+from telex.log import Retention
+from telex.members import groups_of
+from telex.message import Lost, Message, check_key
 from telex.once.machine import Failure, decode, fingerprint
 from telex.options import check_options
-from telex.subscription import Subscription
+from telex.subscription import AnySubscription
 
 if TYPE_CHECKING:
     from telex.commands.desk import Desk
@@ -40,10 +43,15 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("telex.commands")
 INBOX, DEADLINE = "telex-inbox", "telex-deadline"
 """Headers of a command."""
+GROUP = "$workers"
 ATTEMPTS = 3
 """How often a command that does not run once is begun, when workers die over it."""
 REMEMBERED = 10_000
 """How many commands that were cancelled before they came are remembered."""
+UNREAD = 3600.0
+"""Seconds for which a sender may read nothing of what comes to its inbox."""
+TRIES, PAUSE = 50, 0.1
+"""How often, and every how many seconds, an outcome that is put aside is asked for while the engine fails."""
 KEPT = 3600.0
 """Seconds that a large outcome is kept for those that it was sent to."""
 Duplicate = Literal["wait", "reject"]
@@ -61,6 +69,7 @@ class Courier:
         self._tickets: WeakValueDictionary[str, Ticket[Any]] = WeakValueDictionary()
         self._runs: dict[str, Run] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._joined: set[str] = set()  # commands whose group is known to be there
         self._opening = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
         self._chores: set[asyncio.Task[None]] = set()
@@ -80,7 +89,7 @@ class Courier:
     def serve(self, served: Served) -> None:
         """Take the commands of this name from now on."""
         command = served.command
-        membership = Membership("$workers", Retry(1_000_000, first=0.1), command.lease, None, "earliest")
+        membership = Membership(GROUP, Retry(1_000_000, first=0.1), command.lease, None, "earliest")
         options = check_options("drop_newest", 1024, None, None, False, 30.0)
         declaration = Declaration(
             command.name,
@@ -155,8 +164,12 @@ class Courier:
 
     # -- telling
 
-    async def _letters(self, run: Run, outcome: Outcome[Any], *, to_all: bool) -> list[Message[Any]]:
-        """The messages that tell of an outcome: to those who follow, and to its sender."""
+    async def _letters(
+        self, run: Run, outcome: Outcome[Any], *, to_all: bool, tx: EngineTransaction | None = None
+    ) -> list[Message[Any]]:
+        """The messages that tell of an outcome: to those who follow, and to its sender. What is too large for them is
+        put aside, in ``tx`` if that is open: it may have the only pen.
+        """
         told: Told = outcome
         try:
             size = len(to_json(outcome))
@@ -167,7 +180,8 @@ class Courier:
         records = self._hub._engine.records
         if size > INLINE and records is not None:
             ref = f"{outcome.command} {outcome.id}"
-            await records.put(RESULTS, ref, to_json(outcome), 0, time() + KEPT)
+            put = records.put if tx is None else tx.put
+            await put(RESULTS, ref, to_json(outcome), 0, time() + KEPT)
             told = Parcel(outcome.command, outcome.id, ref)
         topics = [f"$command:{outcome.command}:outcome"] if to_all and tells_all(outcome) else []
         topics += self._inbox_of(run)
@@ -190,7 +204,7 @@ class Courier:
 
     async def publish_in(self, run: Run, outcome: Outcome[Any], tx: EngineTransaction) -> None:
         """Tell of an outcome when ``tx`` commits."""
-        for letter in await self._letters(run, outcome, to_all=True):
+        for letter in await self._letters(run, outcome, to_all=True, tx=tx):
             await tx.connection._engine.append(letter)
 
     def _report(self, step: Progress) -> None:
@@ -249,6 +263,8 @@ class Courier:
                 return replayed
         if self._reading is None:
             await self._open_inbox()
+        if name not in self._joined:
+            await self._join(name)
         headers = {INBOX: self._id}
         if limit is not None:
             headers[DEADLINE] = repr(time() + limit)
@@ -256,6 +272,12 @@ class Courier:
         ticket: Ticket[Any] = Ticket(name, message.id, key, self._cancel_there, gives)
         self._tickets[message.id] = ticket
         return ticket
+
+    async def _join(self, name: str) -> None:
+        """Have the group of the workers begin before the first command: then none is forgotten until one has come."""
+        topic = self._hub.topic(f"$command:{name}:request")
+        await groups_of(self._hub, GROUP).join(GROUP, topic.id, "earliest", topic._log)
+        self._joined.add(name)
 
     async def _replayed(
         self,
@@ -273,7 +295,10 @@ class Courier:
             if self._hub._engine.records is None:
                 return None
             get = self._hub._engine.records.get
-            mark = fingerprint(name, 1, content)
+            try:
+                mark = fingerprint(name, 1, content)
+            except (TypeError, ValueError, RecursionError):
+                return None  # publishing says what is wrong with it
         elif served.claims is None:
             return None
         else:
@@ -319,32 +344,56 @@ class Courier:
         async with self._opening:
             if self._reading is not None:
                 return
+            store = self._hub._engine.store
+            if store is not None:
+                # What a sender has not read is not bounded by a number: it may be slow, or asleep.
+                await store.retain([("$inbox:*", Retention(None, UNREAD, None))])
             await self.directory.sign()
             self.directory.begin()
-            subscription = self._hub.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up")
+            subscription = self._hub.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
             subscription.enter()
             self._reading = asyncio.create_task(self._read(subscription), name="telex inbox")
         self._chore(self._sweep())
 
     async def _sweep(self) -> None:
         """Remove the inboxes of hubs that were killed."""
+        # In this order: a hub that comes in between is in the second list.
+        inboxes = await self._hub.topics("$inbox:*")
         there = await self.directory.alive()
-        for inbox in await self._hub.topics("$inbox:*"):
+        for inbox in inboxes:
             if inbox.partition(":")[2] not in there:
                 await self._hub.remove(inbox)
 
-    async def _read(self, subscription: Subscription[Any]) -> None:
+    async def _read(self, subscription: AnySubscription[Any, Any]) -> None:
         try:
             async for message in subscription:
-                told = await self.opened(message.content)
-                if isinstance(told, Progress):
-                    ticket = self._tickets.get(told.id)
-                    if ticket is not None:
-                        ticket.tell(told)
-                elif told is not None:
-                    self._settle(told, None)
+                if isinstance(message, Lost):
+                    self._lose_all(message)
+                    continue
+                try:
+                    await self._hear(message.content)
+                except Exception as error:  # one letter that cannot be read is no reason to read no more
+                    logger.error("a letter to the inbox of this hub cannot be read", exc_info=error)
         finally:
             await subscription.aclose()
+
+    async def _hear(self, content: object) -> None:
+        told = await self.opened(content)
+        if isinstance(told, Progress):
+            ticket = self._tickets.get(told.id)
+            if ticket is not None:
+                ticket.tell(told)
+        elif told is not None:
+            self._settle(told, None)
+
+    def _lose_all(self, lost: Lost) -> None:
+        """Letters were not read while they were kept: whoever waits may wait for one of them, and is told."""
+        text = (
+            f"{lost.count} outcomes were lost to this sender, which did not read them in time; with a key, send again"
+        )
+        for id, ticket in list(self._tickets.items()):
+            failure = Failure("OutcomeLost", "outcome_lost", text, final=False)
+            ticket.settle(Outcome(ticket.command, id, ticket.key, None, failure, 0, datetime.now(UTC)))
 
     async def opened(self, content: object) -> Outcome[Any] | Progress | None:
         """What was told, from what came. None for what is not kept any more."""
@@ -352,8 +401,19 @@ class Courier:
         if not isinstance(told, Parcel):
             return told
         records = self._hub._engine.records
-        record = None if records is None else await records.get(RESULTS, told.ref)
-        return None if record is None else msgspec.convert(from_json(record.value), Outcome[Any])
+        for _ in range(TRIES):
+            try:
+                record = None if records is None else await records.get(RESULTS, told.ref)
+                break
+            except EngineFailed as error:
+                logger.error("the outcome of command %s %s cannot be read yet: %s", told.command, told.id, error)
+                await asyncio.sleep(PAUSE)
+        else:
+            record = None
+        if record is None:
+            gone = Failure("ResultGone", "result_gone", "its outcome is not kept any more")
+            return Outcome(told.command, told.id, None, None, gone, 0, datetime.now(UTC))
+        return msgspec.convert(from_json(record.value), Outcome[Any])
 
     def _settle(self, outcome: Outcome[Any], cause: BaseException | None) -> None:
         ticket = self._tickets.pop(outcome.id, None)

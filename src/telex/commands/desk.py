@@ -19,7 +19,7 @@ from telex.commands.courier import Courier, tells_all
 from telex.commands.enginestore import EngineStore, EngineTransaction
 from telex.commands.local import CommandStatistics, Local
 from telex.commands.outcome import REFUSED, Outcome, Progress, failure_of
-from telex.commands.run import Pace, Run, Served, outcome_at_once
+from telex.commands.run import CONFLICTING, Pace, Run, Served, outcome_at_once
 from telex.commands.ticket import Ticket
 from telex.errors import BadOption, Closed, ContentError, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock
 from telex.message import check_key
@@ -54,6 +54,7 @@ class Desk:
         self._types: dict[Any, Content[Any]] = {}
         self._ids = (token_hex(6), count(1))
         self._started = False
+        self._stopped = False
 
     # -- serving
 
@@ -106,7 +107,7 @@ class Desk:
         self._local[name] = Local(*topics)
         for run in self._unserved.pop(name, ()):
             try:
-                self._check(served, run.content, run.key)
+                run.content, run.fingerprint = self._check(served, run.content, run.key)
             except TelexError as error:
                 self._refuse(run, error)
             else:
@@ -219,6 +220,8 @@ class Desk:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             local.blocked.append(future)
             await future
+            if self._stopped:
+                raise Closed("this hub", "it was closed while the command waited for room")
 
     def is_full(self, name: str) -> bool:
         """Whether `room` would wait."""
@@ -235,6 +238,11 @@ class Desk:
         if run.fingerprint:
             key = run.key or ""
             others = local.keys.get(key)
+            if others is not None and others[0].fingerprint != run.fingerprint:
+                served.tally.conflicted += 1
+                self._runs.pop(run.id, None)
+                run.reply.settle(served.ended(run, CONFLICTING))
+                return
             if others is not None:
                 served.tally.waited += 1
                 others.append(run)
@@ -337,15 +345,15 @@ class Desk:
             run.pace = Pace(local.steps.publish_nowait)
         run.pace.tell(step)
 
-    async def _publish_in(self, run: Run, outcome: Outcome[Any], tx: OnceTransaction) -> None:
+    async def _publish_in(self, run: Run, outcome: Outcome[Any], tx: OnceTransaction) -> bool:
         """Publish an outcome in the transaction that has the effects, if that is one of the engine's."""
         if not isinstance(tx, EngineTransaction):
-            return
-        run.announced = True
+            return False
         if self.courier is None:
             await tx.connection.publish(f"$command:{outcome.command}:outcome", outcome)
         else:
             await self.courier.publish_in(run, outcome, tx)
+        return True
 
     async def opened(self, content: object) -> Outcome[Any] | Progress | None:
         """What those who follow are told, from what came."""
@@ -362,6 +370,7 @@ class Desk:
 
     async def stop(self) -> None:
         """Its work is done: let go of the stores and of what was sent and is not answered."""
+        self._stopped = True
         error = Closed("the ticket", "its hub was closed before its outcome came; a command with a key is sent again")
         if self.courier is not None:
             await self.courier.close(error)

@@ -21,6 +21,8 @@ BEAT = 5.0
 DEAD = 3 * BEAT
 """A hub that gave none for so long is taken for dead. That is a hint alone, for `NoHandler`: no promise hangs on it, so
 the clocks of machines may be compared."""
+KEPT = 86400.0
+"""Seconds for which the sign of a hub is kept, and with it its inbox: its machine may have slept."""
 FRESH = 1.0
 """Seconds for which what was read is not read again."""
 
@@ -66,11 +68,11 @@ class Directory:
     async def sign(self) -> None:
         """Give one sign of life, now. Raises what records raise."""
         value = msgspec.json.encode(Sign(time(), self._commands))
-        revision = await self._records.put(BUCKET, self._hub, value, self._revision, time() + 2 * DEAD)
+        revision = await self._records.put(BUCKET, self._hub, value, self._revision, time() + KEPT)
         if revision is None:  # a put that was cancelled may have been done, and a sweep takes what has expired
             found = await self._records.get(BUCKET, self._hub)
             self._revision = 0 if found is None else found.revision
-            revision = await self._records.put(BUCKET, self._hub, value, self._revision, time() + 2 * DEAD)
+            revision = await self._records.put(BUCKET, self._hub, value, self._revision, time() + KEPT)
         self._revision = revision or self._revision
 
     async def find(self, command: str, clock: float) -> bool | None:
@@ -90,7 +92,7 @@ class Directory:
         self._seen, self._read_at = seen, clock
 
     async def alive(self) -> set[str]:
-        """The hubs that give signs of life."""
+        """The hubs that gave a sign of life within a day, and were not closed."""
         return set(await self._records.keys(BUCKET))
 
     async def close(self) -> None:

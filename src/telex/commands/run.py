@@ -38,7 +38,8 @@ TRIES = 0.1
 """Seconds until a store that did not take an outcome is asked again, for as long as the lease lasts."""
 Get = Callable[[str, str], Awaitable[Record | None]]
 """How a record is read."""
-Publish = Callable[["Run", Outcome[Any], OnceTransaction], Awaitable[None]]
+Publish = Callable[["Run", Outcome[Any], OnceTransaction], Awaitable[bool]]
+"""Publishes an outcome in a transaction, if that can be; whether it was."""
 
 
 class Run(CommandContext[Any]):
@@ -138,7 +139,7 @@ class Served:
         if run.deadline is not None and time() > run.deadline:
             self.expired += 1
             return self.ended(run, Failure("Expired", EXPIRED, "it was not begun while its sender waited"))
-        if run.cancelled:
+        if run.cancelled and self.claims is None:
             return self.ended(run, _CANCELLED)
         run.task = task
         return self._plain(run) if self.claims is None else self._once(run, self.claims)
@@ -166,14 +167,16 @@ class Served:
     # -- once for each key
 
     async def _once(self, run: Run, claims: Claims) -> Outcome[Any]:
-        key, once = run.key or "", claims.once
+        key, once, owner = run.key or "", claims.once, claims.owner()
         while True:
             try:
                 if self.opening is not None:
                     await asyncio.shield(self.opening)
-                found = await claims.claim(key, run.fingerprint, run.lose)
+                found = await claims.claim(key, run.fingerprint, owner, run.lose)
             except asyncio.CancelledError as error:
-                return self.ended(run, self._cancelled(run, error))
+                # What was under way may have been done: the same owner claims again, and then calls it off.
+                self._cancelled(run, error)
+                continue
             except (EngineFailed, msgspec.DecodeError, OSError) as error:
                 if once.run_anyway and "tx" not in self.command.wants:
                     logger.error("command %s runs without a record, as it was asked to: %s", self.command.name, error)
@@ -182,16 +185,28 @@ class Served:
                 return self.ended(run, Failure("StoreUnavailable", "store_unavailable", str(error), final=False))
             if found is None:
                 self.tally.conflicted += 1
-                return self.ended(run, Failure("KeyConflict", CONFLICT, "the key was used with other content"))
+                return self.ended(run, CONFLICTING)
             if isinstance(found, Entry):
                 self.tally.replayed += 1
                 return await self.replay(run, found)
+            if run.cancelled:  # before it began, or between two attempts
+                return await self._call_off(run, found, claims)
             self.tally.executed += 1
             outcome = await self._attempt(run, found, claims)
             if outcome is not None:
                 return outcome
             if not found.lost:
-                await asyncio.sleep(once.backoff * 2.0 ** (found.entry.attempt - 1))
+                try:
+                    await asyncio.sleep(once.backoff * 2.0 ** (found.entry.attempt - 1))
+                except asyncio.CancelledError as error:
+                    self._cancelled(run, error)  # and if it was its sender, that is recorded when it is claimed
+            owner = claims.owner()
+
+    async def _call_off(self, run: Run, held: Held, claims: Claims) -> Outcome[Any]:
+        """Its sender cancelled it: that is recorded, for all of its senders."""
+        await held.stop()
+        entry = await _insist(held, Fail(held.entry.owner, _CANCELLED, claims.once.keep, claims.once.max_attempts))
+        return self.ended(run, _CANCELLED) if entry is None else self._from(run, entry, None, replayed=False)
 
     async def _attempt(self, run: Run, held: Held, claims: Claims) -> Outcome[Any] | None:
         """Its outcome; None when the key was given back to be tried again, or lost."""
@@ -227,10 +242,16 @@ class Served:
             claims.forget(held)
             if held.renewing is not None:
                 await held.stop()
-        if failure is None:
-            return None
+        return None if failure is None else await self._failed(run, held, claims, failure)
+
+    async def _failed(self, run: Run, held: Held, claims: Claims, failure: Failure) -> Outcome[Any] | None:
+        """Record an error, or give the key back; as `_attempt`."""
         entry = await _insist(held, Fail(held.entry.owner, failure, claims.once.keep, claims.once.max_attempts))
-        return None if entry is None or not entry.ended else self._from(run, entry, None, replayed=False)
+        if entry is None or not entry.ended:
+            return None
+        if entry.state == "done":  # it was recorded before this came
+            return msgspec.structs.replace(await self.replay(run, entry), replayed=False)
+        return self._from(run, entry, None, replayed=False)
 
     async def _interrupted(self, run: Run, held: Held, error: asyncio.CancelledError, claims: Claims) -> Failure | None:
         if run.lost and run.task is not None and not run.cancelled:
@@ -283,7 +304,8 @@ class Served:
                 if entry is None:
                     raise _Fenced
                 outcome = self._done(run, entry, result)
-                await self._publish(run, outcome, tx)
+                announced = await self._publish(run, outcome, tx)
+            run.announced = announced  # now that it has committed
         except _Fenced:
             self.tally.fenced += 1
             return None
@@ -344,6 +366,7 @@ class Served:
         return Failure("CancelledError", "error", "something that its handler awaited was cancelled", final=False)
 
 
+CONFLICTING = Failure("KeyConflict", CONFLICT, "the key was used with other content")
 _CANCELLED = Failure("Cancelled", CANCELLED, "its sender cancelled it")
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from telex.commands.desk import Desk, Duplicate
 from telex.commands.follower import Follower
 from telex.commands.ticket import Ticket
 from telex.durations import Duration, optional_seconds, seconds
-from telex.errors import BadOption
+from telex.errors import BadOption, Timeout
 from telex.names import check_pattern
 from telex.start import Start
 
@@ -67,11 +69,12 @@ class Sending:
         not be served yet. ``await ticket`` gives its result.
 
         Repeats with the same ``key`` of a command that runs once get the one outcome that it has; with
-        ``duplicate="reject"`` one that is running is not waited for. Commands with a key are carried out one after the
-        other. ``timeout`` is its deadline: what was not begun by then is dropped. ``type`` is what its result is to
-        be, for programs that do not declare the command.
+        ``duplicate="reject"`` one that is running is not waited for. On an engine that keeps messages, commands with a
+        key are carried out one after the other. ``timeout`` is its deadline: what was not begun by then is dropped.
+        ``type`` is what its result is to be, for programs that do not declare the command.
 
-        Raises `ContentError`, `BadName`, `BadOption`, `KeyConflict`, `InProgress`, `EngineFailed`, `Closed`.
+        Raises `ContentError`, `BadName`, `BadOption`, `KeyConflict`, `InProgress`, `Timeout`, `EngineFailed`, `Closed`;
+        `WouldBlock` when too many wait in memory for a handler to be declared.
         """
         if self._state:
             self._check_open()
@@ -117,13 +120,41 @@ class Sending:
             self._check_open()
         if timeout is not None:
             limit = seconds(timeout, "timeout")
+            until = monotonic() + limit
             ticket = await self._send(name, content, key, limit, duplicate, type, wanted=True)
-            return await ticket.result(limit)
-        if type is None and self._desk.courier is None and not self._desk.is_full(name):
+            if ticket.done:
+                return await ticket
+            try:
+                return await ticket.result(max(0.0, until - monotonic()))
+            except Timeout:
+                raise Timeout(f"the command {name!r}", limit) from None
+        if type is None and duplicate == "wait" and self._desk.courier is None and not self._desk.is_full(name):
             return await self._desk.begin(name, content, key, None, duplicate, None, wanted=True)
         return await (await self._send(name, content, key, None, duplicate, type, wanted=True))
 
     async def _send(
+        self,
+        name: str,
+        content: object,
+        key: str | None,
+        limit: float | None,
+        duplicate: Duplicate,
+        type: type[Any] | None,
+        *,
+        wanted: bool,
+    ) -> Ticket[Any]:
+        if limit is None:
+            return await self._accepted(name, content, key, None, duplicate, type, wanted=wanted)
+        try:
+            # A deadline of nothing is for what is carried out, and not for its being accepted.
+            async with asyncio.timeout(limit or None) as clock:
+                return await self._accepted(name, content, key, limit, duplicate, type, wanted=wanted)
+        except TimeoutError as error:
+            if isinstance(error, Timeout) or not clock.expired():
+                raise
+            raise Timeout(f"sending the command {name!r}", limit) from None
+
+    async def _accepted(
         self,
         name: str,
         content: object,

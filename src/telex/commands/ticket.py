@@ -15,6 +15,7 @@ from telex.errors import Closed, ContentError, Timeout
 from telex.once.machine import Failure
 
 T = TypeVar("T")
+MANY = 8
 
 
 class Ticket(Generic[T]):
@@ -61,6 +62,11 @@ class Ticket(Generic[T]):
     def done(self) -> bool:
         """Whether its outcome is known here."""
         return self._outcome is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether its outcome will never be known here, since its hub was closed."""
+        return self._closed is not None and self._outcome is None
 
     @property
     def step(self) -> Progress | None:
@@ -122,6 +128,8 @@ class Ticket(Generic[T]):
             raise self._closed
         # One future each: who is cancelled while waiting cancels only that.
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(self._waiters) >= MANY:  # who was cancelled or ran out of time leaves nothing
+            self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
         self._waiters.append(future)
         return future
 

@@ -7,6 +7,7 @@ command's key, ``Prefer`` (RFC 7240) says how long to wait, and errors are probl
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections import OrderedDict
@@ -106,13 +107,7 @@ class Commands:
         status: int
         headers: tuple[Header, ...]
         try:
-            if self._at_work >= self.limits.requests:
-                raise Problem(503, "too-many-requests-at-once", "try again later", headers=(SOON,))
-            self._at_work += 1
-            try:
-                status, headers, body = await self._answer(scope, receive)
-            finally:
-                self._at_work -= 1
+            status, headers, body = await self._answer(scope, receive)
         except Problem as problem:
             status, body = problem.status, problem.body
             headers = ((b"content-type", b"application/problem+json"), *problem.headers)
@@ -148,8 +143,18 @@ class Commands:
             raise Problem(404, "not-found", "there is nothing here")
         if method != "POST":
             raise Problem(405, "method-not-allowed", "a command is sent with POST", headers=(POST,))
-        content = await self._content(headers, receive)
-        return await self._carry_out(root, name, content, headers)
+        try:
+            async with asyncio.timeout(self.limits.operation_timeout):
+                content = await self._content(headers, receive)
+        except TimeoutError:
+            raise Problem(408, "request-timeout", "the content did not come in time") from None
+        if self._at_work >= self.limits.requests:
+            raise Problem(503, "too-many-requests-at-once", "try again later", headers=(SOON,))
+        self._at_work += 1
+        try:
+            return await self._carry_out(root, name, content, headers)
+        finally:
+            self._at_work -= 1
 
     async def _content(self, headers: dict[str, str], receive: Receive) -> object:
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
@@ -188,9 +193,14 @@ class Commands:
             ticket = await hub._send(name, content, key, None, "reject", None, wanted=True)
             if not ticket.done and at_once:
                 return self._later(root, ticket, b"respond-async")
+        except TelexError as error:
+            raise _problem(error, name) from None
+        try:
             outcome = await ticket.outcome(wait)
         except Timeout:
             return self._later(root, ticket, b"")
+        except Closed:
+            raise Problem(500, "outcome-unknown", UNKNOWN) from None
         except TelexError as error:
             raise _problem(error, name) from None
         return _told(outcome, key)
@@ -209,18 +219,20 @@ class Commands:
         ticket = self._tickets.get(place)
         if ticket is None or ticket.command != name:
             raise Problem(404, "not-found", "this outcome is not known here; send the command again, with its key")
+        if ticket.closed:
+            raise Problem(500, "outcome-unknown", UNKNOWN)
         if not ticket.done:
             step = ticket.step
             told = {} if step is None else {"progress": step.fraction, "text": step.text}
             return 202, (CONTENT, SOON), to_json({"id": ticket.id, "state": "running"} | told)
-        try:
-            outcome = await ticket.outcome()
-        except Closed as error:
-            raise Problem(503, "closed", str(error)) from None
+        outcome = await ticket.outcome()
         status, headers, body = _told(outcome, None)
         return (200 if status == 201 else status), headers, body
 
 
+UNKNOWN = (
+    "the server stopped before the outcome was known: the command may have been carried out; repeat it with its key"
+)
 CONTENT: Header = (b"content-type", b"application/json")
 SOON: Header = (b"retry-after", b"1")
 REPLAYED: Header = (b"idempotent-replayed", b"true")
@@ -252,7 +264,7 @@ def preference(header: str, most: float) -> tuple[bool, float]:
         name, _, value = part.partition(";")[0].partition("=")
         if name.strip() == "respond-async":
             at_once = True
-        elif name.strip() == "wait" and value.strip().isdigit():
+        elif name.strip() == "wait" and value.strip().isascii() and value.strip().isdigit():
             wait, bounded = min(most, float(value.strip()[:9])), True
     # Both together are for waiting so long, and only then being told where to look.
     return at_once and not bounded, wait

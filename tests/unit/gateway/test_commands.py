@@ -282,3 +282,33 @@ def test_the_rules_do_not_open_what_is_telex_own() -> None:
     assert not everything.may_publish("$command:charge:request")
     assert not everything.may_subscribe("$command:charge:outcome")
     assert everything.may_call("charge")
+
+
+async def test_a_body_that_never_comes_holds_nothing() -> None:
+    async with site(Limits(requests=1, operation_timeout=0.05)) as on:
+        started = asyncio.Event()
+
+        async def never() -> AsyncIterator[bytes]:
+            started.set()
+            yield b"1"
+            await asyncio.Event().wait()
+
+        silent = asyncio.create_task(on.client.post("/commands/plain", content=never()))
+        await started.wait()
+        assert (await on.post("plain", 1)).status_code == 200
+        assert (await silent).status_code == 408
+
+
+async def test_a_server_that_stops_says_that_it_does_not_know() -> None:
+    async with site() as on:
+        on.hub._close_timeout = 0.05
+        posting = asyncio.create_task(on.post("report:slow", 1, "a"))
+        await on.reached.wait()
+        accepted = await on.post("report:slow", 2, "b", prefer="respond-async")
+        await on.hub.aclose()
+        assert problem(await posting)["type"] == "urn:telex:outcome-unknown"
+        assert problem(await on.client.get(accepted.headers["location"]))["type"] == "urn:telex:outcome-unknown"
+
+
+def test_a_wait_that_is_no_number() -> None:
+    assert preference("wait=\u00b2", 30) == (False, 30)

@@ -1,0 +1,252 @@
+"""Senders that are slow or asleep, workers that come late, letters that cannot be read, cancels that cross outcomes."""
+
+import asyncio
+import random
+
+import msgspec
+import pytest
+
+import telex
+from telex.commands import desk
+from telex.once.store import OnceTransaction
+from tests.unit.commands.test_commands import Gate, OutOfStock
+from tests.unit.commands.test_once import entry_of
+
+MANY = 1300
+"""More than a topic keeps by default."""
+
+
+class Item(msgspec.Struct):
+    n: int
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(asyncio.Event(), asyncio.Event())
+
+
+@pytest.mark.slow
+async def test_a_sender_that_reads_late_gets_all_outcomes(
+    file: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("double", concurrency=64)
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async with worker, telex.Hub(file) as sender:
+        assert await sender.call("double", 1) == 2
+        courier = sender._desk.courier
+        assert courier is not None
+        hear = courier._hear
+
+        async def late(content: object) -> None:
+            await gate.pass_through()
+            await hear(content)
+
+        monkeypatch.setattr(courier, "_hear", late)
+        tickets = await asyncio.gather(*[sender.send("double", n) for n in range(MANY)])
+        async with worker.follow("double", start=MANY) as done:
+            seen = 0
+            while seen < MANY - 300:
+                await done.receive(timeout=30)
+                seen += 1
+        gate.opened.set()
+        assert [await ticket.result(timeout=50) for ticket in tickets] == [2 * n for n in range(MANY)]
+
+
+@pytest.mark.slow
+async def test_what_waits_for_a_worker_is_not_bounded_by_what_topics_keep(file: str) -> None:
+    async with telex.Hub(file) as sender:
+        tickets = await asyncio.gather(*[sender.send("double", n) for n in range(MANY)])
+        worker = telex.Hub(file)
+
+        @worker.command("double", concurrency=64)
+        async def double(number: int) -> int:
+            return 2 * number
+
+        async with worker:
+            assert [await ticket.result(timeout=50) for ticket in tickets] == [2 * n for n in range(MANY)]
+
+
+async def test_a_large_result_of_a_transaction(file: str) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("large", once=True)
+    async def large(size: int, tx: telex.Transaction) -> str:
+        return "x" * size
+
+    async with hub, telex.Hub(file) as sender:
+        assert await sender.call("large", 400_000, key="a", timeout=20) == "x" * 400_000
+        assert hub.statistics().commands[0].executed == 1
+
+
+async def test_an_outcome_is_told_though_a_transaction_before_was_rolled_back(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("order", once=True, backoff=0.0)
+    async def order(item: str, ctx: telex.CommandContext[str], tx: telex.Transaction) -> str:
+        if ctx.attempt > 1:
+            raise OutOfStock("sold meanwhile")
+        return item
+
+    async with hub, telex.Hub(file) as sender:
+        served = hub._desk.served["order"]
+        publish = served._publish
+
+        async def fails(run: object, outcome: telex.Outcome[object], tx: OnceTransaction) -> bool:
+            await publish(run, outcome, tx)  # type: ignore[arg-type]  # passed on as it came
+            raise telex.EngineFailed("committing", "the disk is full")
+
+        monkeypatch.setattr(served, "_publish", fails)
+        outcome = await (await sender.send("order", "lamp", key="a")).outcome(timeout=20)
+        assert outcome.error is not None
+        assert outcome.error.code == "out_of_stock"
+
+
+@pytest.mark.slow
+async def test_a_cancel_that_crosses_the_outcome_hides_no_result(file: str) -> None:
+    hub, chance = telex.Hub(file), random.Random(5)
+
+    @hub.command("answer", once=True)
+    async def answer(number: int) -> int:
+        return 42
+
+    async def one(key: int) -> None:
+        ticket = await hub.send("answer", 1, key=str(key))
+        await asyncio.sleep(chance.random() * 0.02)
+        await ticket.cancel()
+        outcome = await ticket.outcome(timeout=30)
+        entry, _ = await entry_of(hub, "answer", str(key))
+        if outcome.error is None:
+            assert outcome.result == 42
+            assert entry.state == "done"
+        else:
+            assert outcome.error.code == "cancelled"
+            assert entry.state == "failed"
+
+    async with hub:
+        for begin in range(0, 200, 20):
+            await asyncio.gather(*[one(key) for key in range(begin, begin + 20)])
+
+
+async def test_a_letter_that_cannot_be_read_is_the_only_one(file: str, caplog: pytest.LogCaptureFixture) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("double")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async with worker, telex.Hub(file) as sender:
+        assert await sender.call("double", 1) == 2
+        courier = sender._desk.courier
+        assert courier is not None
+        await sender.topic(f"$inbox:{courier._id}").publish({"no": "letter"})
+        assert await sender.call("double", 2, timeout=20) == 4
+    assert any("cannot be read" in record.message for record in caplog.records)
+
+
+async def test_a_result_that_is_gone_is_told(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("large")
+    async def large(size: int) -> str:
+        return "x" * size
+
+    async with worker, telex.Hub(file) as sender:
+        records = sender._engine.records
+        assert records is not None
+        get = records.get
+
+        async def gone(bucket: str, key: str) -> telex.engines.Record | None:
+            return None if bucket == "$results" else await get(bucket, key)
+
+        monkeypatch.setattr(records, "get", gone)
+        with pytest.raises(telex.CommandFailed) as caught:
+            await sender.call("large", 400_000, timeout=20)
+        assert caught.value.code == "result_gone"
+
+
+async def test_what_was_sent_before_it_was_declared_is_held_to_it() -> None:
+    async with telex.Hub() as hub:
+        tickets = [await hub.send("take", {"n": n}, key="a") for n in (1, 1, 2)]
+        wrong = await hub.send("take", {"m": 1}, key="b")
+        seen = []
+
+        @hub.command("take", once=True)
+        async def take(item: Item) -> int:
+            seen.append(item)
+            return item.n
+
+        assert [await tickets[0], await tickets[1]] == [1, 1]
+        with pytest.raises(telex.KeyConflict):
+            await tickets[2]
+        with pytest.raises(telex.CommandFailed, match="missing required field `n`"):
+            await wrong
+        assert seen == [Item(1)]
+        assert await hub.call("take", {"n": 1}, key="a") == 1
+
+
+async def test_cancelling_between_two_attempts(url: str) -> None:
+    hub, failed, ran = telex.Hub(url), asyncio.Event(), []
+
+    @hub.command("order", once=True, backoff=3600)
+    async def order(item: str) -> None:
+        ran.append(item)
+        failed.set()
+        raise ConnectionError("the carrier does not answer")
+
+    async with hub:
+        tickets = [await hub.send("order", "lamp", key="a") for _ in range(2)]
+        await failed.wait()
+        while (await entry_of(hub, "order", "a"))[0].state != "released":  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.001)
+        assert await tickets[0].cancel()
+        for ticket in tickets:
+            outcome = await ticket.outcome(timeout=20)
+            assert outcome.error is not None
+            assert outcome.error.code == "cancelled"
+    assert ran == ["lamp"]
+
+
+async def test_a_full_backlog(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
+    monkeypatch.setattr(desk, "BACKLOG", 2)
+    hub = telex.Hub(close_timeout=0.05)
+
+    @hub.command("slow", concurrency=1)
+    async def slow(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        for number in range(3):
+            await hub.send("slow", number)
+        with pytest.raises(telex.Timeout, match="sending the command 'slow'"):
+            await hub.call("slow", 4, timeout=0.05)
+        waiting = asyncio.create_task(hub.send("slow", 5))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    with pytest.raises(telex.Closed):
+        await waiting
+
+
+async def test_who_ran_out_of_time_leaves_nothing(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("slow")
+    async def slow() -> None:
+        await gate.pass_through()
+
+    async with hub:
+        ticket = await hub.send("slow")
+        for _ in range(50):
+            with pytest.raises(telex.Timeout):
+                await ticket.outcome(timeout=0)
+        assert len(ticket._waiters) < 10
+        with pytest.raises(telex.BadOption, match="'wait' or 'reject'"):
+            await hub.call("slow", duplicate="bogus")  # type: ignore[call-overload]  # on purpose
+        gate.opened.set()
+        await ticket
