@@ -13,7 +13,7 @@ import msgspec
 from telex.codec import Content
 from telex.commands.outcome import Progress
 from telex.durations import seconds
-from telex.errors import BadHandler, BadOption
+from telex.errors import BadHandler, BadName, BadOption
 from telex.functions import calls_async, hints_of, name_of
 from telex.message import Message
 from telex.middleware import Middleware, check_middleware, wrap
@@ -177,6 +177,8 @@ class Command(msgspec.Struct, frozen=True):
 def check_command(name: object) -> str:
     """The name of a command. Raises `BadName`."""
     checked = check_topic(name)
+    if checked.startswith("$"):
+        raise BadName(name, "names that begin with '$' are telex's own")
     check_topic(f"$command:{checked}:progress")  # its topics have names, too
     return checked
 

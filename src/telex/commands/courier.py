@@ -129,7 +129,10 @@ class Courier:
             outcome = self._refused(served, run, delivery) or await self._carried_out(served, run)
             if not run.announced:
                 again = delivery.attempt > 1
-                await self._append(await self._letters(run, outcome, to_all=again or not outcome.replayed))
+                letters = await self._letters(run, outcome, to_all=again or not outcome.replayed)
+                step = None if run.pace is None else run.pace.close()
+                before = [] if step is None else self._steps(run, step)
+                await self._append([*before, *letters])  # in this order
             self._settle(outcome, run.cause)
         finally:
             # What was leased too long comes again, maybe to this hub, while the first run of it ends.
@@ -219,8 +222,11 @@ class Courier:
         run.pace.tell(step)
 
     def _publish_step(self, run: Run, step: Progress) -> None:
+        self._chore(self._append(self._steps(run, step)))
+
+    def _steps(self, run: Run, step: Progress) -> list[Message[Any]]:
         topics = [f"$command:{step.command}:progress", *self._inbox_of(run)]
-        self._chore(self._append([self._letter(topic, step, None) for topic in topics]))
+        return [self._letter(topic, step, None) for topic in topics]
 
     def _chore(self, doing: Any) -> None:
         chore = asyncio.create_task(doing, name="telex tells of a command")

@@ -305,13 +305,15 @@ class Desk:
             for other in local.keys.pop(run.key or "", ()):
                 if other is not run:
                     self._answer(served, local, other, run, outcome)
+        if run.pace is not None:
+            step = run.pace.close()
+            if step is not None:  # what is told of it comes before its outcome
+                run.pace.pass_on(step)
         if not outcome.replayed and not run.announced and (outcome.error is None or tells_all(outcome)):
             try:
                 local.outcomes.publish_nowait(outcome)
             except TelexError as error:
                 logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)
-        if run.pace is not None:
-            run.pace.close()
         self._runs.pop(outcome.id, None)
         run.reply.settle(outcome, run.cause)
 

@@ -96,7 +96,7 @@ class Pace:
             self._last = step
             return
         self._timer = asyncio.get_running_loop().call_later(PACE, self._ring)
-        self._pass_on(step)
+        self.pass_on(step)
 
     def _ring(self) -> None:
         self._timer = None
@@ -104,17 +104,20 @@ class Pace:
         if step is not None:
             self.tell(step)
 
-    def _pass_on(self, step: Progress) -> None:
+    def pass_on(self, step: Progress) -> None:
+        """Publish a step."""
         try:
             self._publish(step)
         except TelexError as error:
             logger.error("the progress of command %s %s was not published: %s", step.command, step.id, error)
 
-    def close(self) -> None:
-        """Nothing more is told."""
+    def close(self) -> Progress | None:
+        """Nothing more is told. The step that was not told yet, if there is one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        step, self._last = self._last, None
+        return step
 
 
 class Served:

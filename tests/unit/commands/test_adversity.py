@@ -212,6 +212,23 @@ async def test_cancelling_between_two_attempts(url: str) -> None:
     assert ran == ["lamp"]
 
 
+async def test_the_last_step_is_told_before_the_outcome(url: str) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build")
+    async def build(ctx: telex.CommandContext[None]) -> None:
+        ctx.progress(0.5)
+        await asyncio.sleep(0)
+        ctx.progress(1, "all")
+
+    async with hub, hub.follow("build", progress=True) as follower:
+        await hub.call("build")
+        heard = [await follower.receive(timeout=20) for _ in range(3)]
+    assert [type(each) for each in heard] == [telex.Progress, telex.Progress, telex.Outcome]
+    assert isinstance(heard[1], telex.Progress)
+    assert heard[1].text == "all"
+
+
 async def test_a_full_backlog(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
     monkeypatch.setattr(desk, "BACKLOG", 2)
     hub = telex.Hub(close_timeout=0.05)
