@@ -64,8 +64,9 @@ from telex.start import Start
 from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
 from telex.topic import Topic, TopicStatistics
 from telex.transaction import Transaction
+from telex.triggers.firing import Firing
 from telex.triggers.schedule import Misfire
-from telex.triggers.trigger import Firing, Trigger, TriggerStatistics
+from telex.triggers.trigger import Trigger, TriggerStatistics
 
 if _TYPE_CHECKING:
     from telex import blocking as blocking

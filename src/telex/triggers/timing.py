@@ -8,7 +8,7 @@ from telex.durations import Duration, seconds
 from telex.errors import BadOption
 from telex.triggers.schedule import After, At, Cron, Every, Misfire, Schedule
 from telex.triggers.scheduler import Scheduler
-from telex.triggers.trigger import Trigger, TriggerStatistics
+from telex.triggers.trigger import TimeTrigger, Trigger, TriggerStatistics
 
 SHORTEST = 0.001
 
@@ -75,7 +75,7 @@ class Timing:
     def _trigger(
         self, schedule: Schedule, topic: str | None, name: str | None, misfire: Misfire, jitter: Duration
     ) -> Trigger:
-        return Trigger(self._scheduler, schedule, name, topic, misfire, seconds(jitter, "jitter"))
+        return TimeTrigger(self._scheduler, schedule, name, topic, misfire, seconds(jitter, "jitter"))
 
     def triggers(self) -> tuple[TriggerStatistics, ...]:
         """All triggers at this moment, in the order of declaration."""
@@ -83,7 +83,7 @@ class Timing:
 
     def trigger(self, name: str) -> Trigger:
         """The trigger of a name: to pause it, to fire it by hand. Raises `BadOption` when there is none."""
-        found: Trigger | None = self._scheduler.find(name)
+        found = self._scheduler.find(name)
         if found is None:
             raise BadOption("name", name, f"the triggers are {', '.join(t.trigger for t in self.triggers()) or 'none'}")
         return found

@@ -1,9 +1,9 @@
-"""`Trigger`: one that was declared; `Firing`: what it publishes."""
+"""`Trigger`: one that was declared. What it publishes is a `Firing`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -11,6 +11,8 @@ import msgspec
 from telex.errors import BadHandler, BadOption
 from telex.functions import name_of
 from telex.names import check_topic
+from telex.triggers.claims import Kept
+from telex.triggers.firing import moment
 from telex.triggers.schedule import GRACE, Misfire, Schedule, due
 
 if TYPE_CHECKING:
@@ -19,19 +21,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 
-class Firing(msgspec.Struct, frozen=True):
-    """What a trigger publishes: its name, the instant for which it was meant, and which of its firings it is, the first
-    being 1.
-    """
-
-    trigger: str
-    scheduled: datetime
-    number: int
-
-
 class TriggerStatistics(msgspec.Struct, frozen=True):
     """A trigger at one moment; ``next`` and ``last`` are the instants for which firings are meant, ``late`` by how many
-    seconds the last one came later."""
+    seconds the last one came later. ``failed`` counts looks at it that raised."""
 
     trigger: str
     schedule: str
@@ -42,34 +34,23 @@ class TriggerStatistics(msgspec.Struct, frozen=True):
     late: float
     paused: bool
     ended: bool
+    failed: int = 0
 
 
 class Trigger:
-    """Made by ``hub.every``, ``hub.cron``, ``hub.at`` and ``hub.after``. It publishes a `Firing` to its topic each time
-    that it is due; as a decorator it has a function called with that, a handler of the topic like any other.
+    """Made by ``hub.every``, ``hub.cron``, ``hub.at``, ``hub.after`` and ``hub.when``. It publishes a `Firing` to its
+    topic each time that it is due; as a decorator it has a function called with that, a handler of the topic like any
+    other.
     """
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        schedule: Schedule,
-        name: str | None,
-        topic: str | None,
-        misfire: Misfire,
-        jitter: float,
-    ) -> None:
-        if misfire not in ("skip", "once", "all"):
-            raise BadOption("misfire", misfire, "it is 'skip', 'once' or 'all'")
-        self.schedule = schedule
-        self.misfire: Misfire = misfire
-        self.jitter = jitter
+    def __init__(self, scheduler: Scheduler, name: str | None, topic: str | None) -> None:
         self.name: str = ""
         self.topic: str = "" if topic is None else check_topic(topic)
         self.start: float = 0.0  # the instant at which it began
         self.last: float | None = None  # for which it fired last
         self.next: float | None = None
-        self.at: float = 0.0  # when that is done: later by the jitter
         self.fired: int = 0
+        self.failed: int = 0
         self.late: float = 0.0
         self.paused: bool = False
         self.ended: bool = False
@@ -92,10 +73,29 @@ class Trigger:
         self._scheduler.handle(self, function)
         return function
 
-    def due(self, last: float | None, now: float) -> tuple[list[float], float | None]:
-        """Which instants are to be fired now, and when the next one is."""
-        grace = GRACE + self.jitter
-        return due(self.schedule, last, self.start, now, self.misfire, grace)
+    def describe(self) -> str:
+        """When it fires, for people."""
+        raise NotImplementedError
+
+    # -- what the scheduler does
+
+    def begin(self) -> None:
+        """The hub is open, and it may fire."""
+        raise NotImplementedError
+
+    def ring(self, now: float) -> None:
+        """Its time has come."""
+        raise NotImplementedError
+
+    async def claim(self) -> bool:
+        """Claim what is due, on an engine that processes share. See `Claims`."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """It fires no more."""
+        self.ended, self.next, self.entry = True, None, 0
+
+    # -- by hand
 
     def pause(self) -> None:
         """Fire no more, until `resume`. What is missed meanwhile is as ``misfire`` says."""
@@ -104,7 +104,7 @@ class Trigger:
     def resume(self) -> None:
         """Go on."""
         self.paused = False
-        self._scheduler.arm(self)
+        self._scheduler.arm(self, self.next)
 
     async def fire(self) -> None:
         """Fire now, by hand, beside its schedule."""
@@ -118,7 +118,7 @@ class Trigger:
         """The trigger at this moment."""
         return TriggerStatistics(
             self.name,
-            self.schedule.describe(),
+            self.describe(),
             self.topic,
             None if self.next is None else moment(self.next),
             None if self.last is None else moment(self.last),
@@ -126,18 +126,91 @@ class Trigger:
             self.late,
             self.paused,
             self.ended,
+            self.failed,
         )
 
     def __repr__(self) -> str:
-        return f"<Trigger {self.name!r}, {self.schedule.describe()}>"
+        return f"<Trigger {self.name!r}, {self.describe()}>"
 
 
-def moment(instant: float) -> datetime:
-    """An instant as people write it."""
-    return datetime.fromtimestamp(instant, UTC)
+class TimeTrigger(Trigger):
+    """One that fires at the instants of a schedule."""
 
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        schedule: Schedule,
+        name: str | None,
+        topic: str | None,
+        misfire: Misfire,
+        jitter: float,
+    ) -> None:
+        if misfire not in ("skip", "once", "all"):
+            raise BadOption("misfire", misfire, "it is 'skip', 'once' or 'all'")
+        self.schedule = schedule
+        self.misfire: Misfire = misfire
+        self.jitter = jitter
+        super().__init__(scheduler, name, topic)
 
-def firing_of(trigger: Trigger, instant: float, number: int) -> tuple[Firing, str]:
-    """What is published for an instant, and the id of that message: the same in every process."""
-    when = moment(instant)
-    return Firing(trigger.name, when, number), f"{trigger.name}@{when.isoformat()}"
+    def describe(self) -> str:
+        """When it fires, for people."""
+        return self.schedule.describe()
+
+    def due(self, last: float | None, now: float) -> tuple[list[float], float | None]:
+        """Which instants are to be fired now, and when the next one is."""
+        return due(self.schedule, last, self.start, now, self.misfire, GRACE + self.jitter)
+
+    def begin(self) -> None:
+        """The hub is open, and it may fire."""
+        scheduler = self._scheduler
+        self.start = scheduler.clock()
+        if scheduler.claims is not None:
+            scheduler.claims.soon(self)
+        else:
+            self.next = self.schedule.after(self.start, self.start)
+            self._arm()
+
+    def _arm(self) -> None:
+        at = self.next
+        self._scheduler.arm(self, at + self.jitter * self._scheduler.chance() if at is not None and self.jitter else at)
+
+    def resume(self) -> None:
+        """Go on."""
+        self.paused = False
+        self._arm()
+
+    def ring(self, now: float) -> None:
+        """Its time has come."""
+        scheduler = self._scheduler
+        if scheduler.claims is not None:
+            scheduler.claims.soon(self)
+            return
+        instants, self.next = self.due(self.last, now)
+        for instant in instants:
+            scheduler.fire(self, instant, now)
+        if self.next is None:
+            scheduler.finish(self)
+        else:
+            self._arm()
+
+    async def claim(self) -> bool:
+        """See `Trigger.claim`."""
+        claims = self._scheduler.claims
+        if claims is None:
+            raise AssertionError("only on an engine that processes share is anything claimed")
+        kept, revision = await claims.read(self.name, self.start)
+        now = self._scheduler.clock()
+        self.start, self.last, self.fired = kept.start, kept.last, kept.fired
+        instants, self.next = self.due(kept.last, now)
+        if not revision or instants:
+            fired = kept.fired + len(instants)
+            told = Kept(kept.start, instants[-1] if instants else kept.last, fired)
+            firings = [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)]
+            if not await claims.commit(self, told, revision, firings):
+                return False  # another process was first: see what it has left
+            if instants:
+                self.last, self.late, self.fired = instants[-1], now - instants[-1], fired
+        if self.next is None:
+            self.ended = True
+        self._arm()
+        return True

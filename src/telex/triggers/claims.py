@@ -1,0 +1,96 @@
+"""`Claims`: triggers that several processes have fire once, however many they are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from telex.errors import BadOption, Closed, TelexError
+from telex.triggers.firing import firing_of
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
+logger: logging.Logger = logging.getLogger("telex.triggers")
+BUCKET = "$triggers"
+TRIES = 5.0
+"""Seconds until an engine that failed is asked again."""
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What an engine that keeps and shares knows of a trigger."""
+
+    start: float
+    last: float | None = None
+    fired: int = 0
+
+
+class Claimant(Protocol):
+    """A trigger with something to claim."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def topic(self) -> str: ...
+    async def claim(self) -> bool:
+        """Claim what is due; False when another process was first, and it has to look again."""
+
+
+class Claims:
+    """A firing is claimed by compare-and-set on the trigger's record, in the transaction that publishes it: so each
+    instant is fired once, and by a handler of a group, to which it comes again when the process that has it dies.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._due: list[Claimant] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def soon(self, trigger: Claimant) -> None:
+        """Have a trigger claim what is due. Never waits."""
+        self._due.append(trigger)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
+
+    async def stop(self) -> None:
+        """Claim nothing more."""
+        self._due.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _claim_all(self) -> None:
+        while self._due:
+            trigger = self._due.pop(0)
+            try:
+                if not await trigger.claim():
+                    self._due.append(trigger)
+            except Closed:
+                return
+            except TelexError as error:
+                logger.error("trigger %s cannot be claimed: %s", trigger.name, error)
+                asyncio.get_running_loop().call_later(TRIES, self.soon, trigger)
+
+    async def read(self, name: str, start: float) -> tuple[Kept, int]:
+        """What is known of a trigger, and the revision of that: 0 when nothing is, and it began at ``start``."""
+        records = self._hub._engine.records
+        if records is None:
+            raise BadOption("use of triggers", self._hub.url, "its engine has no records")
+        record = await records.get(BUCKET, name)
+        if record is None:
+            return Kept(start), 0
+        return msgspec.json.decode(record.value, type=Kept), record.revision
+
+    async def commit(self, trigger: Claimant, kept: Kept, revision: int, firings: list[tuple[float, int]]) -> bool:
+        """Keep a record and publish firings (the instant and the number of each), together; whether nobody else
+        was first."""
+        async with self._hub.transaction() as tx:
+            if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(kept), revision) is None:
+                return False
+            for instant, number in firings:
+                firing, id = firing_of(trigger.name, instant, number)
+                await tx.publish(trigger.topic, firing, id=id)
+        return True

@@ -1,0 +1,30 @@
+"""`Firing`: what a trigger publishes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+
+class Firing(msgspec.Struct, frozen=True):
+    """What a trigger publishes: its name, the instant for which it was meant, and which of its firings it is, the first
+    being 1. ``key`` is for whom it fired, when its condition is one for each key.
+    """
+
+    trigger: str
+    scheduled: datetime
+    number: int
+    key: str | None = None
+
+
+def moment(instant: float) -> datetime:
+    """An instant as people write it."""
+    return datetime.fromtimestamp(instant, UTC)
+
+
+def firing_of(name: str, instant: float, number: int, key: str | None = None) -> tuple[Firing, str]:
+    """What is published for an instant, and the id of that message: the same in every process."""
+    when = moment(instant)
+    id = f"{name}@{when.isoformat()}"
+    return Firing(name, when, number, key), id if key is None else f"{id}:{key}"
