@@ -54,6 +54,7 @@ class Trigger:
         self.late: float = 0.0
         self.paused: bool = False
         self.ended: bool = False
+        self.handled: bool = False  # by a function
         self.entry: int = 0  # of the heap: what was put there before is passed over
         self._scheduler = scheduler
         if name is not None or topic is not None:
@@ -69,7 +70,10 @@ class Trigger:
         if not callable(function):
             raise BadHandler(repr(function), "decorate a function with the trigger")
         if not self.name:
-            self._named(name_of(function).rpartition(".")[2])
+            called = name_of(function).rpartition(".")[2]
+            if not called.isidentifier():
+                raise BadOption("name", called, "give the trigger one, name='...'")
+            self._named(called)
         self._scheduler.handle(self, function)
         return function
 
@@ -195,11 +199,12 @@ class TimeTrigger(Trigger):
 
     async def claim(self) -> bool:
         """See `Trigger.claim`."""
-        claims = self._scheduler.claims
+        scheduler = self._scheduler
+        claims = scheduler.claims
         if claims is None:
             raise AssertionError("only on an engine that processes share is anything claimed")
         kept, revision = await claims.read(self.name, self.start)
-        now = self._scheduler.clock()
+        now = scheduler.clock()
         self.start, self.last, self.fired = kept.start, kept.last, kept.fired
         instants, self.next = self.due(kept.last, now)
         if not revision or instants:
@@ -211,6 +216,7 @@ class TimeTrigger(Trigger):
             if instants:
                 self.last, self.late, self.fired = instants[-1], now - instants[-1], fired
         if self.next is None:
-            self.ended = True
-        self._arm()
+            scheduler.finish(self)
+        else:
+            self._arm()
         return True
