@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from telex.errors import BadOption, TelexError, WouldBlock
 from telex.triggers.claims import Claims
-from telex.triggers.firing import firing_of
+from telex.triggers.firing import by_hand, firing_of
 from telex.triggers.trigger import Trigger, TriggerStatistics
 
 if TYPE_CHECKING:
@@ -154,8 +154,11 @@ class Scheduler:
 
     async def fire_by_hand(self, trigger: Trigger) -> None:
         """Publish a firing that is meant for now."""
+        if self.claims is not None:
+            trigger.fired = await self.claims.fire(trigger, self.clock())
+            return
         trigger.fired += 1
-        firing, id = firing_of(trigger.name, self.clock(), trigger.fired)
+        firing, id = by_hand(trigger.name, self.clock(), trigger.fired)
         await self._hub.topic(trigger.topic).publish(firing, id=id)
 
     # -- looking
