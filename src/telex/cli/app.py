@@ -13,6 +13,7 @@ from telex.cli import run as run_
 from telex.cli.exits import EXIT_CODES, Exit, code_for, tell
 from telex.cli.groups import groups
 from telex.cli.once import once
+from telex.cli.triggers import triggers
 
 app: typer.Typer = typer.Typer(
     name="telex",
@@ -60,6 +61,7 @@ app.command(epilog=EXIT_CODES, short_help="Print what becomes of commands.")(fol
 app.add_typer(once, name="once", epilog=EXIT_CODES, short_help="Look after commands that run once: show, forget.")
 app.command(epilog=EXIT_CODES, short_help="Print what a topic keeps.")(stored.history)
 app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List consumer groups; pause, resume, forget them.")
+app.add_typer(triggers, name="triggers", epilog=EXIT_CODES, short_help="List triggers; pause, resume, fire them.")
 app.add_typer(stored.dead, name="dead", short_help="Look after dead letters: list, show, retry, drop.")
 app.command(epilog=EXIT_CODES, short_help="Write what topics keep as JSON lines.")(stored.export)
 app.command("import", epilog=EXIT_CODES, short_help="Publish what export wrote.")(stored.import_)

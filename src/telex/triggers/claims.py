@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from telex.errors import BadOption, Closed, TelexError
-from telex.triggers.firing import firing_of
+from telex.errors import BadOption, Closed
+from telex.triggers.firing import by_hand, firing_of
 
 if TYPE_CHECKING:
     from telex.hub import Hub
@@ -25,29 +25,38 @@ TRIES = 5.0
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What an engine that keeps and shares knows of a trigger."""
+    """What an engine that keeps and shares knows of a trigger: what firings are claimed by, and what is told of it.
+    Change it with `msgspec.structs.replace`, so that what others have put there stays."""
 
     start: float
     last: float | None = None
     fired: int = 0
-    held: bool = False  # a function that is looked at was true, and nobody has found it false since
+    schedule: str = ""  # for people
+    topic: str = ""
+    next: float | None = None
+    late: float = 0.0
+    paused: bool = False  # in all processes
+    ended: bool = False
+    true: bool = False  # a function that is looked at was that, and nobody has found it false since
 
-    def after(self, instant: float, *, held: bool = False) -> Kept:
+    def after(self, instant: float, late: float, *, true: bool, ended: bool) -> Kept:
         """What is known after one more firing."""
-        return Kept(self.start, instant if self.last is None else max(self.last, instant), self.fired + 1, held)
-
-    def let_go(self) -> Kept:
-        """What is known after it was found false."""
-        return Kept(self.start, self.last, self.fired)
+        last = instant if self.last is None else max(self.last, instant)
+        return msgspec.structs.replace(self, last=last, late=late, fired=self.fired + 1, true=true, ended=ended)
 
 
-class Claimant(Protocol):
-    """A trigger with something to claim."""
+class Named(Protocol):
+    """What publishes firings under a name."""
 
     @property
     def name(self) -> str: ...
     @property
     def topic(self) -> str: ...
+
+
+class Claimant(Named, Protocol):
+    """A trigger with something to claim."""
+
     async def claim(self) -> bool:
         """Claim what is due; False when another process was first, and it has to look again."""
 
@@ -61,9 +70,12 @@ class Claims:
         self._hub = hub
         self._due: list[Claimant] = []
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
 
     def soon(self, trigger: Claimant) -> None:
         """Have a trigger claim what is due. Never waits."""
+        if self._stopped:
+            return  # it was to be asked again after a failure
         self._due.append(trigger)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
@@ -80,6 +92,7 @@ class Claims:
 
     async def stop(self) -> None:
         """Claim nothing more."""
+        self._stopped = True
         self._due.clear()
         if self._task is not None:
             self._task.cancel()
@@ -93,7 +106,7 @@ class Claims:
                     self._due.append(trigger)
             except Closed:
                 return
-            except TelexError as error:
+            except Exception as error:  # noqa: BLE001  # whatever it is, it may have passed when it is asked again
                 logger.error("trigger %s cannot be claimed: %s", trigger.name, error)
                 asyncio.get_running_loop().call_later(TRIES, self.soon, trigger)
 
@@ -114,7 +127,7 @@ class Claims:
         return None if record is None else msgspec.json.decode(record.value, type=float)
 
     async def commit(
-        self, trigger: Claimant, kept: Kept, revision: int, firings: list[tuple[float, int]], key: str | None = None
+        self, trigger: Named, kept: Kept, revision: int, firings: list[tuple[float, int]], key: str | None = None
     ) -> bool:
         """Keep a record and publish firings (the instant and the number of each; all for ``key``), together; whether
         nobody else was first.
@@ -135,3 +148,14 @@ class Claims:
         record = None if records is None else await records.get(BY_KEY, name)
         revision = 0 if record is None else record.revision
         await tx._engine.put(BY_KEY, name, msgspec.json.encode(instant), revision, instant + KEY_KEPT)
+
+    async def fire(self, trigger: Named, now: float) -> int:
+        """Publish a firing by hand, beside the schedule; its number."""
+        while True:
+            kept, revision = await self.read(trigger.name, now)
+            kept = msgspec.structs.replace(kept, fired=kept.fired + 1)
+            firing, id = by_hand(trigger.name, now, kept.fired)
+            async with self._hub.transaction() as tx:
+                if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(kept), revision) is not None:
+                    await tx.publish(trigger.topic, firing, id=id)
+                    return kept.fired

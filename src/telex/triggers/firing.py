@@ -28,3 +28,9 @@ def firing_of(name: str, instant: float, number: int, key: str | None = None) ->
     when = moment(instant)
     id = f"{name}@{when.isoformat()}"
     return Firing(name, when, number, key), id if key is None else f"{id}:{key}"
+
+
+def by_hand(name: str, instant: float, number: int) -> tuple[Firing, str]:
+    """What is published by hand. Its id is its own, also when something is due at the same instant."""
+    firing, id = firing_of(name, instant, number)
+    return firing, f"{id}#{number}"

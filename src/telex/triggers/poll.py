@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Protocol
 
 from telex.errors import BadHandler
-from telex.functions import name_of
+from telex.functions import calls_async, name_of
 from telex.triggers.fold import Fired
 from telex.triggers.schedule import Every
 
@@ -32,7 +32,7 @@ class Looker(Protocol):
     def alarm(self, at: float | None) -> None:
         """It is to be looked at ``at``."""
 
-    def do(self, chore: Coroutine[Any, Any, None]) -> None:
+    def do(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what takes a while."""
 
 
@@ -46,6 +46,7 @@ class Poll:
         if not callable(function):
             raise BadHandler(repr(function), "give a function of no arguments that says whether it is time")
         self._function = function
+        self._is_async = calls_async(function)
         self._every = Every(period)
         self._start = 0.0
         self._looks = False
@@ -76,20 +77,21 @@ class Poll:
         self._wait(now)
         if self._looks or instant is None or self._owner is None:
             return
+        if self._is_async:
+            self._looks = True
+            self._owner.do(partial(self._look, instant))
+            return
         try:
-            found = self._function()
+            found = bool(self._function())
         except Exception as error:  # noqa: BLE001  # the program's own function: it is told, and looked at again
             self._raised(error)
-            return
-        if inspect.isawaitable(found):
-            self._looks = True
-            self._owner.do(self._look(found, instant))
         else:
-            self._found(bool(found), instant)
+            self._found(found, instant)
 
-    async def _look(self, found: Awaitable[bool], instant: float) -> None:
+    async def _look(self, instant: float) -> None:
         try:
-            self._found(bool(await found), instant)
+            looked = self._function()
+            self._found(bool(await looked if isinstance(looked, Awaitable) else looked), instant)
         except Exception as error:  # noqa: BLE001  # as above
             self._raised(error)
         finally:

@@ -189,7 +189,7 @@ def due(
         found = list(islice(_from(schedule, since, start, now), MOST))
         return found, schedule.after(found[-1] if found else max(since, now), start)
     latest = schedule.latest(now, start)
-    following = schedule.after(now, start)
+    following = schedule.after(max(since, now), start)  # of processes whose clocks differ the last has fired already
     if latest is None or latest <= since or (misfire == "skip" and now - latest > grace):
         return [], following
     return [latest], following

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.triggers.claims import Claims
 from telex.triggers.condition import Condition, Moment
-from telex.triggers.firing import firing_of
+from telex.triggers.firing import by_hand, firing_of
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 from telex.triggers.watch import Watch
@@ -70,7 +71,7 @@ class Scheduler:
         if found is None:
             found = self._variables[name] = Variable(self._hub, name, initial, type)
             if self._open and self.claims is not None:
-                self.do(found.follow())
+                self.do(found.follow)
         elif found.initial != initial:
             raise BadOption("initial", initial, f"the variable {name!r} is there and begins as {found.initial!r}")
         return found
@@ -103,7 +104,7 @@ class Scheduler:
         self._open = True
         if self.claims is not None:
             for variable in self._variables.values():
-                self.do(variable.follow())
+                self.do(variable.follow)
         for trigger in list(self._triggers.values()):
             trigger.begin()
 
@@ -119,7 +120,7 @@ class Scheduler:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
 
-    def do(self, chore: Coroutine[Any, Any, None]) -> None:
+    def do(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what takes a while, at most until `stop`."""
         task = asyncio.create_task(_done(chore), name="telex triggers")
         self._chores.add(task)
@@ -166,7 +167,7 @@ class Scheduler:
         try:
             self._hub.topic(trigger.topic).publish_nowait(firing, id=id)
         except WouldBlock:
-            self.do(self._fire_slowly(trigger, instant, trigger.fired, key))
+            self.do(partial(self._fire_slowly, trigger, instant, trigger.fired, key))
         except TelexError as error:
             self._unheard(trigger, instant, error)
 
@@ -185,7 +186,7 @@ class Scheduler:
         """A trigger has fired for the last time. Whoever iterates over its topic comes to the end."""
         trigger.end()
         if self._open:
-            self.do(self._close_topic(trigger))
+            self.do(partial(self._close_topic, trigger))
 
     async def _close_topic(self, trigger: Trigger) -> None:
         store = self._hub._engine.store
@@ -200,8 +201,11 @@ class Scheduler:
 
     async def fire_by_hand(self, trigger: Trigger) -> None:
         """Publish a firing that is meant for now."""
+        if self.claims is not None:
+            trigger.fired = await self.claims.fire(trigger, self.clock())
+            return
         trigger.fired += 1
-        firing, id = firing_of(trigger.name, self.clock(), trigger.fired)
+        firing, id = by_hand(trigger.name, self.clock(), trigger.fired)
         await self._hub.topic(trigger.topic).publish(firing, id=id)
 
     # -- looking
@@ -215,9 +219,9 @@ class Scheduler:
         return self._triggers.get(name)
 
 
-async def _done(chore: Coroutine[Any, Any, None]) -> None:
+async def _done(chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
-        await chore
+        await chore()
     except Closed:
         pass  # the hub was, while this waited
     except TelexError as error:

@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from telex.errors import BadHandler, BadOption
 from telex.functions import name_of
 from telex.names import check_topic
-from telex.triggers.claims import Kept
 from telex.triggers.firing import moment
 from telex.triggers.schedule import GRACE, Misfire, Schedule, due
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from telex.triggers.scheduler import Scheduler
 
 F = TypeVar("F", bound=Callable[..., object])
+LOOK = 1.0
+"""Seconds after which a trigger that is paused for all processes sees, at the latest, that it goes on."""
 
 
 class TriggerStatistics(msgspec.Struct, frozen=True):
@@ -52,7 +54,8 @@ class Trigger:
         self.fired: int = 0
         self.failed: int = 0
         self.late: float = 0.0
-        self.paused: bool = False
+        self.paused: bool = False  # in this process
+        self.held: bool = False  # paused for all processes, by what is kept of it
         self.ended: bool = False
         self.handled: bool = False  # by a function
         self.entry: int = 0  # of the heap: what was put there before is passed over
@@ -102,11 +105,12 @@ class Trigger:
     # -- by hand
 
     def pause(self) -> None:
-        """Fire no more, until `resume`. What is missed meanwhile is as ``misfire`` says."""
+        """Fire no more, until `resume`. What is missed meanwhile is as ``misfire`` says. In this process alone: on a
+        file others fire it still, and `telex.triggers.stored.pause_trigger` pauses it in all."""
         self.paused = True
 
     def resume(self) -> None:
-        """Go on."""
+        """Go on, in this process."""
         self.paused = False
         self._scheduler.arm(self, self.next)
 
@@ -128,7 +132,7 @@ class Trigger:
             None if self.last is None else moment(self.last),
             self.fired,
             self.late,
-            self.paused,
+            self.paused or self.held,
             self.ended,
             self.failed,
         )
@@ -172,16 +176,22 @@ class TimeTrigger(Trigger):
             scheduler.claims.soon(self)
         else:
             self.next = self.schedule.after(self.start, self.start)
-            self._arm()
+            if self.next is None:
+                scheduler.finish(self)
+            else:
+                self._arm()
 
     def _arm(self) -> None:
         at = self.next
         self._scheduler.arm(self, at + self.jitter * self._scheduler.chance() if at is not None and self.jitter else at)
 
     def resume(self) -> None:
-        """Go on."""
+        """Go on, in this process."""
         self.paused = False
-        self._arm()
+        if self.next is None and not self.ended:
+            self._scheduler.arm(self, self._scheduler.clock())  # it was paused before it knew when it is due
+        else:
+            self._arm()
 
     def ring(self, now: float) -> None:
         """Its time has come."""
@@ -203,20 +213,30 @@ class TimeTrigger(Trigger):
         claims = scheduler.claims
         if claims is None:
             raise AssertionError("only on an engine that processes share is anything claimed")
+        if self.paused or self.ended:
+            return True
         kept, revision = await claims.read(self.name, self.start)
         now = scheduler.clock()
-        self.start, self.last, self.fired = kept.start, kept.last, kept.fired
+        self.start, self.last, self.fired, self.held = kept.start, kept.last, kept.fired, kept.paused
+        if self.held:
+            self._look_again(now)
+            return True
         instants, self.next = self.due(kept.last, now)
-        if not revision or instants:
-            fired = kept.fired + len(instants)
-            told = Kept(kept.start, instants[-1] if instants else kept.last, fired)
-            firings = [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)]
-            if not await claims.commit(self, told, revision, firings):
-                return False  # another process was first: see what it has left
-            if instants:
-                self.last, self.late, self.fired = instants[-1], now - instants[-1], fired
+        told = replace(kept, schedule=self.describe(), topic=self.topic, next=self.next, ended=self.next is None)
+        if instants:
+            told = replace(told, last=instants[-1], fired=kept.fired + len(instants), late=now - instants[-1])
+        firings = [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)]
+        if (told != kept or not revision) and not await claims.commit(self, told, revision, firings):
+            return False  # another process was first: see what it has left
+        self.last, self.fired, self.late = told.last, told.fired, told.late
         if self.next is None:
             scheduler.finish(self)
         else:
             self._arm()
         return True
+
+    def _look_again(self, now: float) -> None:
+        """It is paused for all processes, and nobody tells when it goes on."""
+        self.next = self.schedule.after(now, self.start)
+        again = now + LOOK
+        self._scheduler.arm(self, again if self.next is None else min(again, self.next))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from telex.triggers.claims import Claims, Kept
 from telex.triggers.fold import Fired
@@ -61,7 +63,7 @@ class WhenTrigger(Trigger):
 
     def _read(self, watch: Watch) -> None:
         for reader in watch.readers():
-            self._scheduler.do(reader())
+            self._scheduler.do(reader)
         watch.rearm()
 
     def ring(self, now: float) -> None:
@@ -93,7 +95,7 @@ class WhenTrigger(Trigger):
         """Be told the time at ``at``."""
         self._scheduler.arm(self, at)
 
-    def do(self, chore: Coroutine[Any, Any, None]) -> None:
+    def do(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what takes a while."""
         self._scheduler.do(chore)
 
@@ -136,17 +138,18 @@ class WhenTrigger(Trigger):
         claims = self._shared
         kept, revision = await claims.read(self.name, self.start)
         fresh = not revision
-        if fresh and not await claims.commit(self, kept, 0, []):
+        told = replace(kept, schedule=self.describe(), topic=self.topic)
+        if (told != kept or fresh) and not await claims.commit(self, told, revision, []):
             return False
-        self._take(kept)
-        if self._over(kept):
+        self._take(told)
+        if self._over(told):
             return True
         if isinstance(self.what, Poll):
-            self.what.begin(self, kept.start, self._scheduler.clock())
+            self.what.begin(self, told.start, self._scheduler.clock())
         else:
-            await self.what.resume(self, kept.start, fresh=fresh)
+            await self.what.resume(self, told.start, fresh=fresh)
             self._pending = deque(
-                each for each in self._pending if each.instant > kept.start or (fresh and each.instant == kept.start)
+                each for each in self._pending if each.instant > told.start or (fresh and each.instant == told.start)
             )
             self._read(self.what)
         self._begun = True
@@ -154,7 +157,7 @@ class WhenTrigger(Trigger):
 
     async def _let_rise(self) -> bool:
         kept, revision = await self._shared.read(self.name, self.start)
-        if kept.held and not await self._shared.commit(self, kept.let_go(), revision, []):
+        if kept.true and not await self._shared.commit(self, replace(kept, true=False), revision, []):
             return False
         self._fell = False
         return True
@@ -166,25 +169,24 @@ class WhenTrigger(Trigger):
         if self._over(kept):
             return True
         if isinstance(self.what, Poll):
-            stale = kept.held
+            stale = kept.true
         else:
             last = kept.last if key is None else await claims.last_of(self.name, key)
             stale = last is not None and instant <= last
-        if stale:
-            self._take(kept)
+        self._take(kept)
+        if stale or kept.paused:
             return True
-        held = isinstance(self.what, Poll)
-        told = kept.after(instant, held=held)
+        late = self._scheduler.clock() - instant
+        told = kept.after(instant, late, true=isinstance(self.what, Poll), ended=not self.rising)
         if not await claims.commit(self, told, revision, [(instant, told.fired)], key):
             return False
         self._take(told)
-        self.late = self._scheduler.clock() - instant
         self._over(told)
         return True
 
     def _over(self, kept: Kept) -> bool:
         """Whether it fires no more, since it fires once and has, in whichever process."""
-        if self.rising or not kept.fired:
+        if self.rising or not kept.ended:
             return False
         self._take(kept)
         self._pending.clear()
@@ -193,7 +195,8 @@ class WhenTrigger(Trigger):
         return True
 
     def _take(self, kept: Kept) -> None:
-        self.start, self.last, self.fired = kept.start, kept.last, kept.fired
+        self.start, self.last, self.fired, self.late = kept.start, kept.last, kept.fired, kept.late
+        self.held = kept.paused
 
     @property
     def _shared(self) -> Claims:

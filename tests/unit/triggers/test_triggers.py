@@ -139,6 +139,34 @@ def test_by_hand(clock: VirtualClock) -> None:
     clock.run(main())
 
 
+def test_by_hand_at_the_instant_of_another_firing(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    trigger = hub.every(10, topic="ticks")
+
+    async def main() -> None:
+        async with hub, hub.topic("ticks").subscribe() as ticks:
+            while trigger.fired < 1:
+                await ticks.receive()
+            await trigger.fire()
+            await trigger.fire()
+            assert [(await ticks.receive()).content for _ in range(2)] == [
+                telex.Firing("ticks", after(10), number) for number in (2, 3)
+            ]
+
+    clock.run(main())
+
+
+def test_what_is_past_when_it_begins_has_ended(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.at(after(-5), topic="then", misfire="all")
+
+    async def main() -> None:
+        async with hub:
+            assert (hub.triggers()[0].ended, hub.triggers()[0].fired) == (True, 0)
+
+    clock.run(main())
+
+
 def test_one_that_raises_stops_nobody(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
     hub = telex.Hub(clock=clock)
     seen = []

@@ -1,0 +1,125 @@
+"""``telex triggers``: list the triggers that a file keeps, pause them, let them go on, fire them by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from telex.cli.exits import Exit, tell
+from telex.cli.files import URL_HELP, Url, show, with_hub
+from telex.cli.options import Json
+
+if TYPE_CHECKING:
+    from telex import Hub, TriggerStatistics
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger, as `telex triggers` names it.")]
+
+triggers: typer.Typer = typer.Typer(rich_markup_mode=None)
+
+
+@triggers.callback(invoke_without_command=True)
+def listing(
+    ctx: typer.Context,
+    url: Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)] = None,
+    json: Json = False,
+) -> None:
+    """List triggers: when each fires next and fired last. With a command: pause one, let it go on, or fire it.
+
+    \b
+    Examples:
+      telex triggers --url sqlite:///shop.db
+      telex triggers --json --url sqlite:///shop.db | jq '.[] | select(.late > 5)'
+      telex triggers pause mornings --url sqlite:///shop.db
+      telex triggers fire mornings --url sqlite:///shop.db
+    """
+    if ctx.invoked_subcommand is not None:
+        # What is given before the command is meant for it.
+        given = ({"url": url} if url is not None else {}) | ({"json": True} if json else {})
+        ctx.default_map = {ctx.invoked_subcommand: given}
+        return
+    if url is None:
+        raise typer.BadParameter("give the file that is meant, --url sqlite:///file.db", ctx, param_hint="'--url'")
+    found = with_hub(url, _list)
+    if json:
+        _print_json(found)
+        return
+    for trigger in found:
+        show(_described(trigger))
+
+
+@triggers.command()
+def pause(name: Name, url: Url, json: Json = False) -> None:
+    """Let a trigger fire no more, in all processes. What it misses is as its program says with misfire=.
+
+    \b
+    Examples:
+      telex triggers pause mornings --url sqlite:///shop.db
+    """
+    from telex.triggers.stored import pause_trigger
+
+    _tell_what_is_now(url, name, with_hub(url, lambda hub: pause_trigger(hub, name)), "paused", json)
+
+
+@triggers.command()
+def resume(name: Name, url: Url, json: Json = False) -> None:
+    """Let a trigger that was paused go on, within a second.
+
+    \b
+    Examples:
+      telex triggers resume mornings --url sqlite:///shop.db
+      telex triggers resume mornings --json --url sqlite:///shop.db | jq .next
+    """
+    from telex.triggers.stored import resume_trigger
+
+    _tell_what_is_now(url, name, with_hub(url, lambda hub: resume_trigger(hub, name)), "goes on", json)
+
+
+@triggers.command()
+def fire(name: Name, url: Url, json: Json = False) -> None:
+    """Fire a trigger by hand, now, beside its schedule and also while it is paused.
+
+    \b
+    Examples:
+      telex triggers fire mornings --url sqlite:///shop.db
+      telex triggers fire mornings --json --url sqlite:///shop.db | jq .fired
+    """
+    from telex.triggers.stored import fire_trigger
+
+    number = with_hub(url, lambda hub: fire_trigger(hub, name))
+    _tell_what_is_now(url, name, number is not None, f"firing {number}", json)
+
+
+async def _list(hub: Hub) -> list[TriggerStatistics]:
+    from telex.triggers.stored import stored_triggers
+
+    return await stored_triggers(hub)
+
+
+def _tell_what_is_now(url: str, name: str, found: bool, what: str, json: bool) -> None:
+    if not found:
+        tell(f"there is no trigger {name}; `telex triggers` shows those that are there")
+        raise typer.Exit(Exit.ERROR)
+    if json:
+        _print_json(next((trigger for trigger in with_hub(url, _list) if trigger.trigger == name), None))
+        return
+    show(f"{name}: {what}")
+
+
+def _described(trigger: TriggerStatistics) -> str:
+    state = "paused" if trigger.paused else "ended" if trigger.next is None else f"next {_when(trigger.next)}"
+    parts = [f"{trigger.trigger}: {trigger.schedule}, to {trigger.topic}", state]
+    if trigger.last is not None:
+        parts.append(f"last {_when(trigger.last)}, {trigger.late:.3f} s late")
+    return "; ".join([*parts, f"{trigger.fired} fired"])
+
+
+def _when(moment: datetime) -> str:
+    return moment.astimezone().isoformat(" ", "seconds")
+
+
+def _print_json(found: object) -> None:
+    import msgspec
+
+    typer.echo(msgspec.json.encode(found).decode())
