@@ -106,6 +106,11 @@ BARS: tuple[Bar, ...] = (
     Bar("commands", "a replay from a file, 64 together", "telex_sqlite", "together", None, "at most", 50.0, " µs"),
     Bar("http", "a command by HTTP, over a FastAPI route", "telex", "plain", ("fastapi", "plain"), "at most", 1.5),
     Bar("http", "once, a new key, over a FastAPI route", "telex", "once", ("fastapi", "plain"), "at most", 1.5),
+    *(
+        Bar("rates", f"to {case} with {what}, over without", watched, case, ("plain", case), "at least", 0.7)
+        for watched, what in (("reached", "a rate"), ("below", "a rate that is not reached"), ("by_key", "1000 keys"))
+        for case in EVERY
+    ),
     Bar("import_time", "import telex, over what it stands on", "telex", "import", ("bases", "import"), "at most", 1.5),
     Bar("import_time", "web frameworks imported", "telex", "frameworks", None, "at most", 0, ""),
 )

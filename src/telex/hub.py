@@ -34,8 +34,9 @@ from telex.router import Declaring, Router
 from telex.topic import Topic
 from telex.topics import Topics
 from telex.transaction import Transaction
+from telex.triggers.plan import Plan
 from telex.triggers.scheduler import Scheduler
-from telex.triggers.timing import Timing
+from telex.triggers.timing import Triggering
 
 if TYPE_CHECKING:
     from typing import Self
@@ -58,7 +59,7 @@ class HubStatistics(msgspec.Struct, frozen=True):
     commands: tuple[CommandStatistics, ...] = ()
 
 
-class Hub(Declaring, Sending, Timing):
+class Hub(Declaring, Sending, Triggering):
     """All topics of a program. An async context manager; `aclose` or leaving it closes it for good.
 
     ``url`` names the engine (default: the environment's TELEX_URL, else ``memory://``). ``timeout`` bounds opening,
@@ -283,7 +284,10 @@ class Hub(Declaring, Sending, Timing):
             raise BadOption("router", router, "it is a telex.Router")
         router.connect(self._declared, prefix)
 
-    def _declared(self, declaration: Declaration | Command) -> None:
+    def _declared(self, declaration: Declaration | Command | Plan) -> None:
+        if isinstance(declaration, Plan):  # its functions become handlers of this hub, and get its middleware then
+            declaration.carry_out(self._scheduler)
+            return
         declaration = declaration.within(self.middleware)
         if isinstance(declaration, Command):
             self._desk.declare(declaration)

@@ -16,6 +16,8 @@ from telex.middleware import Middleware, check_middleware
 from telex.names import check_pattern
 from telex.once.store import OnceStore
 from telex.start import Start
+from telex.triggers.plan import Maker, Plan
+from telex.triggers.timing import Timing
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -28,6 +30,7 @@ class Declaring:
         self.middleware: tuple[Middleware, ...] = check_middleware(middleware)
         self.declarations: list[Declaration] = []
         self.commands: list[Command] = []
+        self.plans: list[Plan] = []
 
     def on(
         self,
@@ -137,23 +140,25 @@ class Declaring:
 
         return decorate
 
-    def _declared(self, declaration: Declaration | Command) -> None:
+    def _declared(self, declaration: Declaration | Command | Plan) -> None:
         if isinstance(declaration, Command):
             self.commands.append(declaration)
+        elif isinstance(declaration, Plan):
+            self.plans.append(declaration)
         else:
             self.declarations.append(declaration)
 
 
-class Router(Declaring):
+class Router(Declaring, Timing[Plan]):
     """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; types alone mean
     ``orders:>``. ``middleware`` stands around every handler, within that of the hub.
     """
 
     def __init__(self, prefix: str = "", *, middleware: Sequence[Middleware] = ()) -> None:
         super().__init__(prefix, middleware)
-        self._connected: list[tuple[Callable[[Declaration | Command], None], str]] = []
+        self._connected: list[tuple[Callable[[Declaration | Command | Plan], None], str]] = []
 
-    def connect(self, declared: Callable[[Declaration | Command], None], prefix: str = "") -> None:
+    def connect(self, declared: Callable[[Declaration | Command | Plan], None], prefix: str = "") -> None:
         """Hand over all declarations, those made and those to come; what ``hub.include_router`` does."""
         checked = prefix and check_pattern(prefix)
         if any(to == declared and under == checked for to, under in self._connected):
@@ -162,6 +167,8 @@ class Router(Declaring):
             declared(declaration.under(checked))
         for command in self.commands:
             declared(command.under(checked))
+        for plan in self.plans:
+            declared(plan.under(checked))
         self._connected.append((declared, checked))
 
     def include_router(self, router: Router, prefix: str = "") -> None:
@@ -176,11 +183,16 @@ class Router(Declaring):
         owners = [getattr(declared, "__self__", None) for declared, _ in self._connected]
         return self is other or any(isinstance(owner, Router) and owner._leads_to(other) for owner in owners)
 
-    def _declared(self, declaration: Declaration | Command) -> None:
+    def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Plan:
+        plan = Plan(make, name, topic, self.prefix)
+        self._declared(plan)
+        return plan
+
+    def _declared(self, declaration: Declaration | Command | Plan) -> None:
         declaration = declaration.within(self.middleware)
         super()._declared(declaration)
         for declared, prefix in self._connected:
             declared(declaration.under(prefix))
 
     def __repr__(self) -> str:
-        return f"<Router {self.prefix!r}, {len(self.declarations) + len(self.commands)} declared>"
+        return f"<Router {self.prefix!r}, {len(self.declarations) + len(self.commands) + len(self.plans)} declared>"

@@ -81,9 +81,23 @@ class Condition:
         """Whether the state remembers nothing that makes it another than a new one."""
         raise NotImplementedError
 
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
+        """The same, of parts for which ``leaf`` is called where they have no parts themselves."""
+        return leaf(self)
+
     def slackened(self, hysteresis: float) -> Condition:
         """The same with bounds that, once they are reached, are moved by ``hysteresis``."""
-        raise NotImplementedError
+        return self.rebuilt(lambda leaf: leaf._slackened(hysteresis))
+
+    def under(self, prefix: str) -> Condition:
+        """The same, about topics whose names begin with ``prefix``. Variables are those of the hub."""
+        return self.rebuilt(lambda leaf: leaf._under(prefix))
+
+    def _slackened(self, hysteresis: float) -> Condition:
+        return self
+
+    def _under(self, prefix: str) -> Condition:
+        return self
 
     # -- combining
 
@@ -167,8 +181,7 @@ class Compare(Condition):
         """See `Condition`."""
         return not state or not self.slack
 
-    def slackened(self, hysteresis: float) -> Condition:
-        """See `Condition`."""
+    def _slackened(self, hysteresis: float) -> Condition:
         if self.op not in UP + DOWN:
             return self
         if isinstance(self.bound, bool) or not isinstance(self.bound, (int, float)):
@@ -206,9 +219,9 @@ class Both(Condition):
         """See `Condition`."""
         return self.one.rests(state[0], now) and self.other.rests(state[1], now)
 
-    def slackened(self, hysteresis: float) -> Condition:
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """See `Condition`."""
-        return Both(self.one.slackened(hysteresis), self.other.slackened(hysteresis))
+        return Both(self.one.rebuilt(leaf), self.other.rebuilt(leaf))
 
     def __repr__(self) -> str:
         return f"({self.one!r} & {self.other!r})"
@@ -241,9 +254,9 @@ class Either(Condition):
         """See `Condition`."""
         return self.one.rests(state[0], now) and self.other.rests(state[1], now)
 
-    def slackened(self, hysteresis: float) -> Condition:
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """See `Condition`."""
-        return Either(self.one.slackened(hysteresis), self.other.slackened(hysteresis))
+        return Either(self.one.rebuilt(leaf), self.other.rebuilt(leaf))
 
     def __repr__(self) -> str:
         return f"({self.one!r} | {self.other!r})"
@@ -275,9 +288,9 @@ class Not(Condition):
         """See `Condition`."""
         return self.of.rests(state, now)
 
-    def slackened(self, hysteresis: float) -> Condition:
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """See `Condition`."""
-        return Not(self.of.slackened(hysteresis))
+        return Not(self.of.rebuilt(leaf))
 
     def __repr__(self) -> str:
         return f"~{self.of!r}"

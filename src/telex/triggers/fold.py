@@ -6,7 +6,7 @@ condition with ``by=`` is one for each key, which begins with the first message 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any, NamedTuple
@@ -17,8 +17,12 @@ from telex.triggers.condition import Condition, Moment, Source
 from telex.triggers.stream import Counted
 
 KEYS = 100_000
-"""Of how many keys a condition with ``by=`` remembers something, unless told; then the one that was touched longest ago
-is forgotten."""
+"""Of how many keys a condition with ``by=`` remembers something, unless told; then one that nothing
+came for lately is forgotten."""
+
+
+LOOKS = 16
+"""How many are looked at for one to forget: of so many that are all in use the one that is here longest goes."""
 
 
 class Fired(NamedTuple):
@@ -31,10 +35,11 @@ class Fired(NamedTuple):
 class Life:
     """A condition for one key."""
 
-    __slots__ = ("at", "holds", "state")
+    __slots__ = ("at", "holds", "since", "state", "touched")
 
-    def __init__(self, state: Any) -> None:
+    def __init__(self, state: Any, now: float) -> None:
         self.state = state
+        self.since = self.touched = now
         self.holds: bool = False
         self.at: float | None = None  # when it has to be looked at again
 
@@ -59,9 +64,9 @@ class Fold:
         self._alarms: list[tuple[float, int, object]] = []
         self._entries = count()
         self._forgets = not condition.variables  # one at rest may become true by them
-        self._skims = condition if isinstance(condition, Counted) and condition.skims and not self._keyed else None
+        self._skims = condition if isinstance(condition, Counted) and condition.skims else None
         if not self._keyed:
-            self._lives[None] = Life(condition.begin(start))
+            self._lives[None] = Life(condition.begin(start), start)
 
     @property
     def next(self) -> float | None:
@@ -115,34 +120,48 @@ class Fold:
 
     def feed(self, source: Source, messages: Sequence[Message[Any]]) -> list[Fired]:
         """Messages have come, in this order."""
-        if self._skims is not None:
+        if self._skims is not None and not self._keyed:
             return self._skim(self._skims, messages)
+        take = self._take if self._skims is None else self._take_skimming
         fired: list[Fired] = []
-        by, condition, values, lives = source.by, self.condition, self.values, self._lives
+        waiting = iter(messages)
+        while True:
+            try:
+                take(source, waiting, fired)
+            except Exception as error:  # noqa: BLE001  # the program's own function: it is told, and the rest goes on
+                self.failed += 1
+                self.error = error
+            else:
+                return fired
+
+    def _take(self, source: Source, messages: Iterator[Message[Any]], fired: list[Fired]) -> None:
+        by, lives, alarms = source.by, self._lives, self._alarms
         for message in messages:
-            now = message._time
-            if now < self.now:
-                now = self.now
-            if self._alarms and self._alarms[0][0] <= now:
+            now = max(message._time, self.now)
+            if alarms and alarms[0][0] <= now:
                 fired += self.advance(now)
             self.now = now
-            key: object = None
-            if by is not None:
-                try:
-                    key = by(message)
-                    life = lives.pop(key, None)
-                except Exception as error:  # noqa: BLE001  # the program's own function: it is told, and the rest goes on
-                    self.failed += 1
-                    self.error = error
-                    continue
-                if life is None:
-                    self._make_room(now)
-                    life = Life(condition.begin(now))
-                lives[key] = life  # the last one now
-            else:
-                life = lives[None]
-            self._step(key, life, Moment(now, values, source, message), fired)
-        return fired
+            key = None if by is None else by(message)
+            life = lives.get(key)
+            if life is None:
+                life = self._begin(key, now)
+            life.touched = now
+            self._step(key, life, Moment(now, self.values, source, message), fired)
+
+    def _take_skimming(self, source: Source, messages: Iterator[Message[Any]], fired: list[Fired]) -> None:
+        """For a rate alone, by keys: it falls when it is looked at, and no time is waited for."""
+        by, get, rises, now = source.by, self._lives.get, self._skims.skim_one, self.now  # type: ignore[union-attr]  # `feed` has looked
+        try:
+            for message in messages:
+                if message._time > now:
+                    now = message._time
+                key = by(message)  # type: ignore[misc]  # as there
+                life = get(key) or self._begin(key, now)
+                life.touched = now
+                if rises(life.state, now):
+                    fired.append(Fired(now, str(key)))
+        finally:
+            self.now = now
 
     def _step(self, key: object, life: Life, moment: Moment, fired: list[Fired]) -> None:
         life.state, holds, at = self.condition.step(life.state, moment)
@@ -163,22 +182,36 @@ class Fold:
         life.holds = life.state.many
         return [Fired(instant) for instant in rises]
 
-    def _make_room(self, now: float) -> None:
-        """Before a key begins: forget two of those that were touched longest ago, if they are at rest; and one that is
-        not, when there is no other way."""
-        lives, condition = self._lives, self.condition
+    def _begin(self, key: object, now: float) -> Life:
+        """A key is new: before it begins, two of those that are here longest are forgotten if they are at rest; and
+        one that is not, when there is no other way."""
+        lives = self._lives
         for _ in range(2 * self._forgets):
-            key = next(iter(lives), None)
-            if key is None or lives[key].holds or not condition.rests(lives[key].state, now):
+            oldest = next(iter(lives), None)
+            if oldest is None or lives[oldest].holds or not self.condition.rests(lives[oldest].state, now):
                 break
-            del lives[key]
+            del lives[oldest]
         if len(lives) >= self._keys:
-            del lives[next(iter(lives))]
+            del lives[self._least_touched()]
             self.forgotten += 1
         if len(self._alarms) > 2 * len(lives) + 64:
             entries = self._entries
-            self._alarms = [(life.at, next(entries), key) for key, life in lives.items() if life.at is not None]
+            self._alarms[:] = [(life.at, next(entries), key) for key, life in lives.items() if life.at is not None]
             self._alarms.sort()
+        lives[key] = life = Life(self.condition.begin(now), now)
+        return life
+
+    def _least_touched(self) -> object:
+        """One that nothing came for since it was last looked at here: those for which something did go to the end."""
+        lives = self._lives
+        for _ in range(LOOKS):
+            oldest = next(iter(lives))
+            life = lives[oldest]
+            if life.touched == life.since:
+                break
+            life.since = life.touched
+            lives[oldest] = lives.pop(oldest)
+        return next(iter(lives))
 
 
 def keyed(condition: Condition) -> bool:

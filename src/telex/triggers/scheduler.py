@@ -93,9 +93,9 @@ class Scheduler:
         """Have a function called at each firing: it is a handler of the trigger's topic."""
         trigger.handled = True
         if self.claims is not None:
-            self._hub.on(trigger.topic, group=GROUP)(function)
+            self._hub.on(trigger.topic, group=GROUP, middleware=trigger.middleware)(function)
         else:
-            self._hub.on(trigger.topic, buffer=100_000)(function)
+            self._hub.on(trigger.topic, buffer=100_000, middleware=trigger.middleware)(function)
 
     # -- life
 

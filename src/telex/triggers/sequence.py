@@ -5,6 +5,7 @@ A condition becomes true at a moment at which it holds and did not hold at the o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from telex.triggers.condition import Condition, Moment, Step, earlier
@@ -52,9 +53,9 @@ class Then(Condition):
             return False
         return self.one.rests(one, now) and self.other.rests(other, now)
 
-    def slackened(self, hysteresis: float) -> Condition:
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """See `Condition`."""
-        return Then(self.one.slackened(hysteresis), self.other.slackened(hysteresis), self.within)
+        return Then(self.one.rebuilt(leaf), self.other.rebuilt(leaf), self.within)
 
     def __repr__(self) -> str:
         return f"{self.one!r}.then({self.other!r}, within={self.within:g})"
@@ -94,9 +95,9 @@ class Debounce(Condition):
         """See `Condition`."""
         return state[1] is None and self.of.rests(state[0], now)
 
-    def slackened(self, hysteresis: float) -> Condition:
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """See `Condition`."""
-        return Debounce(self.of.slackened(hysteresis), self.wait)
+        return Debounce(self.of.rebuilt(leaf), self.wait)
 
     def __repr__(self) -> str:
         return f"{self.of!r}.debounce({self.wait:g})"
@@ -135,9 +136,9 @@ class Throttle(Condition):
         of, held, last, _ = state
         return not held and (last is None or now >= last + self.period) and self.of.rests(of, now)
 
-    def slackened(self, hysteresis: float) -> Condition:
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """See `Condition`."""
-        return Throttle(self.of.slackened(hysteresis), self.period)
+        return Throttle(self.of.rebuilt(leaf), self.period)
 
     def __repr__(self) -> str:
         return f"{self.of!r}.throttle({self.period:g})"
@@ -173,9 +174,9 @@ class Times(Condition):
         of, held, number = state
         return not held and number in (0, self.count) and self.of.rests(of, now)
 
-    def slackened(self, hysteresis: float) -> Condition:
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """See `Condition`."""
-        return Times(self.of.slackened(hysteresis), self.count)
+        return Times(self.of.rebuilt(leaf), self.count)
 
     def __repr__(self) -> str:
         return f"{self.of!r}.times({self.count})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NoReturn
 
 from telex.durations import Duration, seconds
@@ -11,6 +13,8 @@ from telex.message import Message
 from telex.names import check_pattern
 from telex.triggers.condition import UP, By, Condition, Moment, Op, Source, Step
 
+_time = attrgetter("_time")
+LEAST = 8
 LARGEST = 1_000_000
 """The largest number of messages that a rate is compared with: the times of so many are kept."""
 
@@ -48,13 +52,15 @@ class Rate:
 
 
 class Recent:
-    """The times of the last messages, as many as a comparison needs, oldest first; and whether it holds."""
+    """The times of the last messages, as many as a comparison needs, oldest first; and whether there were many when it
+    was last looked at."""
 
-    __slots__ = ("many", "times")
+    __slots__ = ("many", "room", "times")
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.many: bool = False
+        self.room: int = LEAST  # when there are more, those that are of no use any more go
 
 
 class Counted(Condition):
@@ -95,55 +101,77 @@ class Counted(Condition):
             state.many = False
         if moment.source == self.rate.source:
             times.append(now)
+            if len(times) > state.room:
+                self._trim(state, now)
             if len(times) >= self._on:
                 state.many = state.many or times[-self._on] + per > now
-                if len(times) > 2 * self._on + 8:
-                    del times[: -self._on]
         return state, state.many is self._up, times[-off] + per if state.many else None
+
+    def _trim(self, state: Recent, now: float) -> None:
+        """Let go of times that are of no use any more: more than are compared, or long out of the window."""
+        times = state.times
+        if state.many and times[-self._off] + self.rate.per <= now:
+            state.many = False
+        long_ago = now - 1.001 * self.rate.per  # certainly out of it, however sums are rounded
+        del times[: max(bisect_left(times, long_ago), len(times) - self._on, 0)]
+        state.room = max(LEAST, 2 * len(times))
 
     def rests(self, state: Recent, now: float) -> bool:
         """See `Condition`."""
         return not state.times or state.times[-1] + self.rate.per <= now
 
-    def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
-        """What `step` does for each of these messages, quicker: the times at which it became true. For a condition
-        that is one by itself and holds when there are many. No time counts as before ``last``.
-        """
-        times, per, on, off = state.times, self.rate.per, self._on, self._off
-        if state.many and messages[-1]._time < times[-off] + per:
-            # Those that made it true are still within the window when the last of these comes.
-            for message in messages[-on:]:
-                last = max(last, message._time)
-                times.append(last)
-            if len(times) > 2 * on + 8:
-                del times[:-on]
-            return []
-        rises, many, count = [], state.many, len(times)
-        for message in messages:
-            now = message._time
-            if now < last:
-                now = last
-            last = now
-            if many and times[-off] + per <= now:
-                many = False
-            times.append(now)
-            count += 1
-            if not many and count >= on and times[-on] + per > now:
-                many = True
-                rises.append(now)
-        state.many = many
-        if count > 2 * on + 8:
-            del times[:-on]
-        return rises
+    # -- the same, quicker, for a condition that stands alone: all of a batch at once, and no time is asked for
 
     @property
     def skims(self) -> bool:
-        """Whether `skim` may be asked."""
+        """Whether `skim` and `skim_one` may be asked: when it holds if there are many."""
         return self._up
 
-    def slackened(self, hysteresis: float) -> Condition:
-        """See `Condition`."""
+    def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
+        """What `step` does for each of these messages: the times at which it became true. Within a batch they count in
+        the order of their times, and none as before ``last``.
+        """
+        times, per, on, off = state.times, self.rate.per, self._on, self._off
+        came = sorted(map(_time, messages[-on:] if state.many else messages))
+        if came[0] < last:
+            came = [max(time, last) for time in came]
+        if state.many and came[-1] < times[-off] + per:
+            # Those that made it true are still within the window when the last of these comes.
+            times += came
+            rises: list[float] = []
+        elif not state.many and len(times) + len(came) < on:
+            times += came
+            rises = []
+        else:
+            if state.many:
+                came = [max(message._time, last) for message in messages]
+            rises = [now for now in came if self.skim_one(state, now)]
+        if len(times) > state.room:
+            self._trim(state, times[-1])
+        return rises
+
+    def skim_one(self, state: Recent, now: float) -> bool:
+        """What `step` does for one message: whether it became true."""
+        times, per = state.times, self.rate.per
+        if state.many and times[-self._off] + per <= now:
+            state.many = False
+        times.append(now)
+        if len(times) < self._on:
+            if len(times) > state.room:
+                self._trim(state, now)
+            return False
+        rises = not state.many and times[-self._on] + per > now
+        state.many = state.many or rises
+        if len(times) > state.room:
+            self._trim(state, now)
+        return rises
+
+    def _slackened(self, hysteresis: float) -> Condition:
         return Counted(self.rate, self.op, self.bound, hysteresis)
+
+    def _under(self, prefix: str) -> Condition:
+        source = self.rate.source
+        return Counted(Rate(f"{prefix}:{source.pattern}", self.rate.per, source.by), self.op, self.bound, self.slack)
 
     def __repr__(self) -> str:
         return f"{self.rate!r} {self.op} {self.bound}"
@@ -180,9 +208,8 @@ class Silence(Condition):
         """See `Condition`: what is silent is not forgotten, or it would be new each time."""
         return False
 
-    def slackened(self, hysteresis: float) -> Condition:
-        """See `Condition`."""
-        return self
+    def _under(self, prefix: str) -> Condition:
+        return Silence(f"{prefix}:{self.source.pattern}", self.longer_than, self.source.by)
 
     def __repr__(self) -> str:
         return f"silence({self.source.pattern!r}, longer_than={self.longer_than:g})"

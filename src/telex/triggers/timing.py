@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from telex.durations import Duration, seconds
 from telex.errors import BadOption
 from telex.triggers.condition import By, Condition
 from telex.triggers.fold import KEYS
+from telex.triggers.plan import Maker
 from telex.triggers.poll import Look, Poll
 from telex.triggers.schedule import After, At, Cron, Every, Misfire, Schedule
 from telex.triggers.scheduler import Scheduler
 from telex.triggers.stream import Rate, Silence
-from telex.triggers.trigger import TimeTrigger, Trigger, TriggerStatistics
+from telex.triggers.trigger import TimeTrigger, Trigger, TriggerStatistics, check_misfire
 from telex.triggers.variable import Variable
-from telex.triggers.watch import Watch
 from telex.triggers.when import WhenTrigger
 
 T = TypeVar("T")
+Made = TypeVar("Made")
 
 SHORTEST = 0.001
 
 
-class Timing:
-    """The triggers of a `Hub`."""
+class Timing(Generic[Made]):
+    """What declares triggers: a `Hub`, which makes each a `Trigger`, and a `Router`, where it is a `Plan` of one."""
 
-    _scheduler: Scheduler
+    def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Made:
+        raise NotImplementedError
 
     def every(
         self,
@@ -36,7 +38,7 @@ class Timing:
         name: str | None = None,
         misfire: Misfire = "skip",
         jitter: Duration = 0.0,
-    ) -> Trigger:
+    ) -> Made:
         """Fire once in ``period``, the n-th time n periods after it began: it does not drift.
 
         As a decorator it has a function called; with ``topic`` the firings are published there. ``name`` (the
@@ -46,7 +48,7 @@ class Timing:
 
         Raises `BadOption`, `BadName`.
         """
-        return self._trigger(Every(period_of(period, "period")), topic, name, misfire, jitter)
+        return self._timed(Every(period_of(period, "period")), topic, name, misfire, jitter)
 
     def cron(
         self,
@@ -57,44 +59,40 @@ class Timing:
         name: str | None = None,
         misfire: Misfire = "skip",
         jitter: Duration = 0.0,
-    ) -> Trigger:
+    ) -> Made:
         """Fire at the times of an expression of cron, on the clocks of the time zone ``tz``: each local time at most
         once, and one that is left out when clocks are put forward at the next instant that there is. Else as `every`.
         """
-        return self._trigger(Cron.checked(expression, tz), topic, name, misfire, jitter)
+        return self._timed(Cron.checked(expression, tz), topic, name, misfire, jitter)
 
     def at(
         self, when: datetime, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "skip"
-    ) -> Trigger:
+    ) -> Made:
         """Fire once, at ``when``, an aware datetime. Its topic is then closed. Else as `every`."""
         if not isinstance(when, datetime) or when.tzinfo is None:
             raise BadOption(
                 "when", when, "give an aware datetime, such as datetime.now(timezone.utc) + timedelta(hours=1)"
             )
-        return self._trigger(At(when.timestamp()), topic, name, misfire, 0.0)
+        return self._timed(At(when.timestamp()), topic, name, misfire, 0.0)
 
     def after(
         self, delay: Duration, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "skip"
-    ) -> Trigger:
+    ) -> Made:
         """Fire once, ``delay`` after it began. Its topic is then closed. Else as `every`."""
-        return self._trigger(After(seconds(delay, "delay")), topic, name, misfire, 0.0)
+        return self._timed(After(seconds(delay, "delay")), topic, name, misfire, 0.0)
 
-    def _trigger(
+    def _timed(
         self, schedule: Schedule, topic: str | None, name: str | None, misfire: Misfire, jitter: Duration
-    ) -> Trigger:
-        return TimeTrigger(self._scheduler, schedule, name, topic, misfire, seconds(jitter, "jitter"))
+    ) -> Made:
+        check_misfire(misfire)
+        width = seconds(jitter, "jitter")
+
+        def make(scheduler: Scheduler, prefix: str, name: str | None, topic: str | None) -> Trigger:
+            return TimeTrigger(scheduler, schedule, name, topic, misfire, width)
+
+        return self._trigger(make, name, topic)
 
     # -- what becomes true
-
-    def variable(self, name: str, initial: T, type: type[T] | None = None) -> Variable[T]:
-        """A value whose changes are published to the topic ``name``, as `telex.Change`; the same one every time.
-
-        It is held to ``type``, or to that of ``initial``. Compared, as in ``count >= 1000``, it makes a condition for
-        `when`. On an engine that keeps messages it is one for all processes, which begins as ``initial``, and is kept.
-
-        Raises `BadName`; `BadOption` when it is there with another initial value; `ContentError`.
-        """
-        return self._scheduler.variable(name, initial, type)
 
     def rate(self, pattern: str, *, per: Duration, by: By | None = None) -> Rate:
         """How many messages of a topic or pattern have come within the last ``per``, to be compared with a whole
@@ -123,7 +121,7 @@ class Timing:
         rising: bool = False,
         hysteresis: float = 0.0,
         keys: int = KEYS,
-    ) -> Trigger:
+    ) -> Made:
         """Fire at the moment at which ``condition`` becomes true, or is found true when the hub is opened: once, after
         which its topic is closed, or with ``rising`` each time that it becomes true again.
 
@@ -137,22 +135,46 @@ class Timing:
 
         The rest is as for `every`. Raises `BadOption`, `BadHandler`, `BadName`.
         """
-        what: Watch | Poll
         if isinstance(condition, Condition):
             if every is not None:
                 raise BadOption("every", every, "it is for functions: a condition is looked at when something happens")
-            what = self._scheduler.watch(slack(condition, hysteresis), at_least_one(keys))
+            watched, most = slack(condition, hysteresis), at_least_one(keys)
         elif callable(condition):
             if every is None:
                 raise BadOption("every", every, "say how often to look at the function, every='10s'")
             if hysteresis:
                 raise BadOption("hysteresis", hysteresis, "it is for conditions, and this is a function")
-            what = Poll(condition, period_of(every, "every"))
+            look, period = condition, period_of(every, "every")
         else:
-            raise BadOption(
-                "condition", condition, "give a comparison, such as count >= 1000, or a function and every="
-            )
-        return WhenTrigger(self._scheduler, what, name, topic, rising=rising)
+            mend = "give a comparison, such as count >= 1000, or a function and every="
+            raise BadOption("condition", condition, mend)
+
+        def make(scheduler: Scheduler, prefix: str, name: str | None, topic: str | None) -> Trigger:
+            if every is not None:
+                return WhenTrigger(scheduler, Poll(look, period), name, topic, rising=rising)
+            what = scheduler.watch(watched.under(prefix) if prefix else watched, most)
+            return WhenTrigger(scheduler, what, name, topic, rising=rising)
+
+        return self._trigger(make, name, topic)
+
+
+class Triggering(Timing[Trigger]):
+    """The triggers and variables of a `Hub`."""
+
+    _scheduler: Scheduler
+
+    def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Trigger:
+        return make(self._scheduler, "", name, topic)
+
+    def variable(self, name: str, initial: T, type: type[T] | None = None) -> Variable[T]:
+        """A value whose changes are published to the topic ``name``, as `telex.Change`; the same one every time.
+
+        It is held to ``type``, or to that of ``initial``. Compared, as in ``count >= 1000``, it makes a condition for
+        `when`. On an engine that keeps messages it is one for all processes, which begins as ``initial``, and is kept.
+
+        Raises `BadName`; `BadOption` when it is there with another initial value; `ContentError`.
+        """
+        return self._scheduler.variable(name, initial, type)
 
     # -- looking
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from telex.errors import BadHandler, BadOption
 from telex.functions import name_of
+from telex.middleware import Middleware
 from telex.names import check_topic
 from telex.triggers.firing import moment
 from telex.triggers.schedule import GRACE, Misfire, Schedule, due
@@ -58,6 +59,8 @@ class Trigger:
         self.held: bool = False  # paused for all processes, by what is kept of it
         self.ended: bool = False
         self.handled: bool = False  # by a function
+        self.prefix: str = ""  # and what stands around that, of the router that it comes from
+        self.middleware: tuple[Middleware, ...] = ()
         self.entry: int = 0  # of the heap: what was put there before is passed over
         self._scheduler = scheduler
         if name is not None or topic is not None:
@@ -76,7 +79,7 @@ class Trigger:
             called = name_of(function).rpartition(".")[2]
             if not called.isidentifier():
                 raise BadOption("name", called, "give the trigger one, name='...'")
-            self._named(called)
+            self._named(f"{self.prefix}:{called}" if self.prefix else called)
         self._scheduler.handle(self, function)
         return function
 
@@ -153,8 +156,7 @@ class TimeTrigger(Trigger):
         misfire: Misfire,
         jitter: float,
     ) -> None:
-        if misfire not in ("skip", "once", "all"):
-            raise BadOption("misfire", misfire, "it is 'skip', 'once' or 'all'")
+        check_misfire(misfire)
         self.schedule = schedule
         self.misfire: Misfire = misfire
         self.jitter = jitter
@@ -240,3 +242,9 @@ class TimeTrigger(Trigger):
         self.next = self.schedule.after(now, self.start)
         again = now + LOOK
         self._scheduler.arm(self, again if self.next is None else min(again, self.next))
+
+
+def check_misfire(misfire: object) -> None:
+    """Raises `BadOption` for what is no `Misfire`."""
+    if misfire not in ("skip", "once", "all"):
+        raise BadOption("misfire", misfire, "it is 'skip', 'once' or 'all'")

@@ -91,6 +91,7 @@ class Watch:
             values[variable.name] = value if first is None else self._before(variable, first)
         begin = min((found[0][0] if found else start), start)
         self._fold = Fold(self.condition, begin, values, self._keys)
+        self._act(lambda fold: fold.look(begin))
         for time, _, source, message in found:
             if fresh and time > start:
                 self._look(start)
@@ -101,7 +102,7 @@ class Watch:
 
     def _look(self, start: float) -> None:
         """Whether it is true at ``start``: what was true before fires now."""
-        self._act(lambda fold: fold.advance(start))
+        self._act(lambda fold: fold.look(start))
         if self._fold.holds and self._owner is not None:
             self._owner.tell([Fired(start)])
 

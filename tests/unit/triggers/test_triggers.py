@@ -14,11 +14,6 @@ import telex
 from telex.testing.clock import BEGIN, VirtualClock
 
 
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
-
-
 def firing_in(message: telex.Message[object]) -> telex.Firing:
     """What another process, or an earlier one, has published is plain data."""
     return msgspec.convert(message.content, telex.Firing)

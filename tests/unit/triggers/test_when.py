@@ -11,11 +11,6 @@ import telex
 from telex.testing.clock import BEGIN, VirtualClock
 
 
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock()
-
-
 def after(seconds: float) -> datetime:
     return BEGIN + timedelta(seconds=seconds)
 

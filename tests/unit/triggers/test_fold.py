@@ -1,0 +1,75 @@
+"""What is remembered of keys, and for how long."""
+
+from typing import Any
+
+import pytest
+
+from telex.message import Message
+from telex.triggers.condition import Condition, Source
+from telex.triggers.fold import Fold
+from telex.triggers.stream import Counted, Rate, Silence
+
+
+def by_content(message: Message[Any]) -> object:
+    return message.content
+
+
+A, B = Counted(Rate("a", 1, by_content), ">=", 1), Counted(Rate("b", 1, by_content), ">=", 1)
+
+
+def feed(fold: Fold, *events: tuple[float, str, str]) -> list[tuple[float, str | None]]:
+    fired = fold.look(0.0)
+    for time, topic, key in events:
+        message: Message[Any] = Message(key, topic, 1, 1, time)
+        fired += fold.feed(Source(topic, by_content), [message])
+    return [(instant, key) for instant, key in fired if key == "k"]
+
+
+OTHERS = [(time, "a", f"other {time}") for time in (5.0, 6.0, 7.0, 8.0)]
+
+
+@pytest.mark.parametrize(
+    ("condition", "then", "fired"),
+    [
+        (A.throttle(100), (10.0, "a", "k"), [(0.0, "k")]),
+        (A.throttle(10), (10.0, "a", "k"), [(0.0, "k"), (10.0, "k")]),
+        (A.times(2), (10.0, "a", "k"), [(10.0, "k")]),
+        (A.then(B, within=100), (10.0, "b", "k"), [(10.0, "k")]),
+        (A.then(B, within=9), (10.0, "b", "k"), []),
+        (A.then(Silence("b", 20, by_content), within=100), (30.0, "b", "x"), [(20.0, "k")]),
+    ],
+    ids=repr,
+)
+def test_a_key_is_not_forgotten_while_it_matters(
+    condition: Condition, then: tuple[float, str, str], fired: list[tuple[float, str]]
+) -> None:
+    assert feed(Fold(condition, 0.0, {}), (0.0, "a", "k"), *OTHERS, then) == fired
+
+
+@pytest.mark.parametrize("condition", [A, A.throttle(3), A.then(B, within=3), A.debounce(0.5), A | B], ids=repr)
+def test_a_key_is_forgotten_when_it_does_not(condition: Condition) -> None:
+    fold = Fold(condition, 0.0, {})
+    feed(fold, *((float(time), "a", f"key {time}") for time in range(1000)))
+    assert len(fold) < 10
+    assert len(fold._alarms) < 100
+    assert fold.forgotten == 0
+
+
+def test_a_key_that_matters_is_forgotten_for_want_of_room() -> None:
+    fold = Fold(A.throttle(1000), 0.0, {}, keys=10)
+    feed(fold, *((float(time), "a", f"key {time}") for time in range(100)))
+    assert (len(fold), fold.forgotten) == (10, 90)
+
+
+def test_what_follows_counts_once() -> None:
+    fold = Fold(A.then(B, within=100), 0.0, {})
+    fired = feed(
+        fold, (0.0, "a", "k"), (2.0, "b", "k"), (4.0, "b", "k"), (6.0, "a", "k"), (6.5, "a", "k"), (8.0, "b", "k")
+    )
+    assert fired == [(2.0, "k"), (8.0, "k")]
+
+
+def test_times_do_not_go_back() -> None:
+    fold = Fold(A.throttle(5), 0.0, {})
+    assert feed(fold, (10.0, "a", "k"), (3.0, "a", "k"), (12.0, "a", "k")) == [(10.0, "k")]
+    assert fold.now == 12.0
