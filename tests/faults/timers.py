@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -140,8 +141,9 @@ class Look:
         """Numbers without holes, instants that rise, ids that are each one's; and a record that says the same."""
         self.count.firings += len(self.fired)
         self.count.by_hand += len(self.every) - len(self.fired)
-        if [it.number for it in self.every] != list(range(1, len(self.every) + 1)):
-            yield f"the numbers are {[it.number for it in self.every]}"
+        for before, after in pairwise([0, *[it.number for it in self.every]]):
+            if after != before + 1:
+                yield f"firing {after} follows {before}"
         if [it.instant for it in self.fired] != sorted({it.instant for it in self.fired}):
             yield "instants were fired twice, or not in their order"
         if len({it.id for it in self.every}) != len(self.every):
