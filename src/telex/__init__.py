@@ -64,9 +64,12 @@ from telex.start import Start
 from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
 from telex.topic import Topic, TopicStatistics
 from telex.transaction import Transaction
+from telex.triggers.condition import Condition
 from telex.triggers.firing import Firing
 from telex.triggers.schedule import Misfire
+from telex.triggers.stream import Rate
 from telex.triggers.trigger import Trigger, TriggerStatistics
+from telex.triggers.variable import Change, Variable
 
 if _TYPE_CHECKING:
     from telex import blocking as blocking
@@ -78,11 +81,13 @@ __all__ = [
     "BadName",
     "BadOption",
     "BufferFull",
+    "Change",
     "Closed",
     "CommandContext",
     "CommandError",
     "CommandFailed",
     "CommandStatistics",
+    "Condition",
     "ConnectFailed",
     "ContentError",
     "Context",
@@ -109,6 +114,7 @@ __all__ = [
     "Pattern",
     "Position",
     "Progress",
+    "Rate",
     "Reject",
     "ReportingSubscription",
     "Retry",
@@ -125,6 +131,7 @@ __all__ = [
     "Transaction",
     "Trigger",
     "TriggerStatistics",
+    "Variable",
     "WouldBlock",
     "WrongThread",
     "__version__",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from time import time
 
 from telex.engines import Engine, Groups
@@ -15,7 +16,8 @@ class Grouping:
     `EngineFailed`, `Closed`; `BadOption` for an engine without groups.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time) -> None:
+        self._clock = clock
         self._engine = engine
 
     @property
@@ -53,7 +55,7 @@ class Grouping:
 
     async def retry(self, letter: DeadLetter) -> bool:
         """Deliver a dead letter to its group again, as if for the first time. Whether it was still there."""
-        return await self._groups.revive(letter.group, letter.pattern, letter.position, time())
+        return await self._groups.revive(letter.group, letter.pattern, letter.position, self._clock())
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Forget a dead letter. Whether it was still there."""

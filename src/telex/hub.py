@@ -65,7 +65,8 @@ class Hub(Declaring, Sending, Timing):
     all tries together. ``close_timeout`` is how long handlers may take to finish what they have when it closes.
     ``lifespan`` is entered with the hub once it is open, before handlers start, and left after they have stopped.
     ``middleware`` stands around every handler, outermost first. Durations are seconds, text such as ``"5s"``, or
-    timedeltas. ``clock`` gives the time to triggers, in seconds since 1970 (`telex.testing.clock`). Raises `BadOption`.
+    timedeltas. ``clock`` gives the time, in seconds since 1970, for tests in one process (`telex.testing.clock`).
+    Raises `BadOption`.
 
     Topics, handlers and retention may be declared before it is opened and while it is open.
     """
@@ -88,13 +89,14 @@ class Hub(Declaring, Sending, Timing):
         self._timeout = optional_seconds(timeout, "timeout")
         self._close_timeout = seconds(close_timeout, "close_timeout")
         self._lifespan = None if lifespan is None else _lifespan(lifespan)
-        self._engine: Engine = engine_for(given) if isinstance(given, str) else given
-        self.groups: Grouping = Grouping(self._engine)
+        clock = time if clock is None else clock
+        self._engine: Engine = engine_for(given, clock) if isinstance(given, str) else given
+        self.groups: Grouping = Grouping(self._engine, clock)
         """Consumer groups and dead letters."""
-        self._topics = Topics(self._engine)
+        self._topics = Topics(self._engine, clock)
         self._crew = Crew(self)
         self._desk = Desk(self, self._crew)
-        self._scheduler = Scheduler(self, time if clock is None else clock)
+        self._scheduler = Scheduler(self, clock)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None

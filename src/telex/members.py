@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Collection
-from time import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,7 +59,8 @@ class Member:
         self._owner = f"{hub.url.partition('@')[2] or hub.url}-{random.getrandbits(32):08x}"  # for people
         self._held: dict[int, Delivery] = {}  # by token
         self._kept: dict[int, float] = {}  # how long what a handler extended by itself is leased, by token
-        self._settler = Settler(self._groups, self._group, pattern, self.moved)
+        self._settler = Settler(self._groups, self._group, pattern, self.moved, hub._topics.clock)
+        self._clock = hub._topics.clock
         self._room = 0
         self._ahead = 0
         self._claimed_at = 0.0
@@ -152,7 +152,7 @@ class Member:
     async def extend(self, delivery: Delivery, duration: float) -> bool:
         """A handler extends its lease by itself; whether it has it still."""
         if delivery.token in self._held:
-            self._kept[delivery.token] = time() + duration
+            self._kept[delivery.token] = self._clock() + duration
         return await self._settler.ask(delivery, "extend", duration)
 
     # -- claiming
@@ -188,11 +188,11 @@ class Member:
         log.parked[seat] = None
         try:
             room = self._room + self._ahead - len(self._held) - self._settler.pending
-            claimed = await self._groups.claim(self._group, self.pattern, room, self._lease, self._owner, time())
+            claimed = await self._groups.claim(self._group, self.pattern, room, self._lease, self._owner, self._clock())
             self._take(claimed, room)
             if not claimed.deliveries and not self.stopping and seat in log.parked:
                 self._ahead //= 2
-                wait = LONGEST if claimed.next_due is None else claimed.next_due - time()
+                wait = LONGEST if claimed.next_due is None else claimed.next_due - self._clock()
                 await self._wait(seat, min(max(wait, 0.0), LONGEST))
         finally:
             log.parked.pop(seat, None)
@@ -266,7 +266,7 @@ class Member:
             self._renewer = None
 
     async def _renew_all(self) -> None:
-        enough = time() + self._lease
+        enough = self._clock() + self._lease
         held = [d for d in self._held.values() if self._kept.get(d.token, 0.0) < enough]
         asked = [(delivery, self._settler.ask(delivery, "extend", self._lease)) for delivery in held]
         if not asked:

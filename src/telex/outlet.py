@@ -41,6 +41,7 @@ class Outlet(Generic[T]):
 
     __slots__ = (
         "__weakref__",
+        "_clock",
         "_content",
         "_engine",
         "_feeds",
@@ -59,8 +60,16 @@ class Outlet(Generic[T]):
         "id",
     )
 
-    def __init__(self, id: str, log: Log, engine: Engine, declared: type[T] | None = None) -> None:
+    def __init__(
+        self,
+        id: str,
+        log: Log,
+        engine: Engine,
+        declared: type[T] | None = None,
+        clock: Callable[[], float] = time,
+    ) -> None:
         self.id: str = id
+        self._clock = clock
         self._log = log
         self._origin = log.end  # where the log of this process began
         self._engine = engine
@@ -118,7 +127,7 @@ class Outlet(Generic[T]):
                     message = self._make(content, id, headers, key)
                     force_setattr(message, "seq", 0)
                 return (await store.append((message,)))[0]
-            return await self._publish_by_engine(content, id, headers, key, due(delay, at, time()), limit)
+            return await self._publish_by_engine(content, id, headers, key, due(delay, at, self._clock()), limit)
         if not self._log.end % FAIR:
             # Before anything is done, so that who is cancelled here has published nothing.
             await asyncio.sleep(0)
@@ -222,7 +231,7 @@ class Outlet(Generic[T]):
         self._check_open()
         if self._loop is None:
             raise self._closed()
-        asked, for_later = time(), delay is not None or at is not None
+        asked, for_later = self._clock(), delay is not None or at is not None
         if get_ident() == self._thread and self._loop.is_running():
             if for_later:
                 refused: Future[Message[T]] = Future()
@@ -271,7 +280,9 @@ class Outlet(Generic[T]):
         uid: int | str = self._log.uid if id is None else check_id(id)
         if id is not None and self._window is None and self._store is None:
             self._window = Window(self._log)
-        return Message(content, self.id, self._log.end, uid, time(), check_headers(headers), None, -1, check_key(key))
+        return Message(
+            content, self.id, self._log.end, uid, self._clock(), check_headers(headers), None, -1, check_key(key)
+        )
 
     def _seen(self, message: Message[T]) -> Message[T] | None:
         # Ids that are made here are new; so no topic pays for a window until a publisher gives an id.
@@ -328,7 +339,7 @@ class Outlet(Generic[T]):
             self._window = Window(self._log)
         if (self._state and self._served is None) or self._seen(message) is not None:
             return
-        force_setattr(message, "_time", time())
+        force_setattr(message, "_time", self._clock())
         place(message, self._log.end, self._log.uid)
         self._arrive(message)
 
@@ -339,7 +350,7 @@ class Outlet(Generic[T]):
         return any(c.options.buffer_bytes is not None for log in (self._log, *self._feeds) for c in log.gates)
 
     def _refresh(self) -> None:
-        free = not (self._state or self._content is not None or is_pattern(self.id))
+        free = not (self._state or self._content is not None or is_pattern(self.id)) and self._clock is time
         self._plain = free and not self._feeds and self._store is None
         self._kept = free and self._store is not None
 

@@ -16,11 +16,14 @@ Answer = asyncio.Future[bool]
 class Settler:
     """The settlements of a member, in the order in which they were put. ``settled`` is called after each batch."""
 
-    def __init__(self, groups: Groups, group: str, pattern: str, settled: Callable[[], None]) -> None:
+    def __init__(
+        self, groups: Groups, group: str, pattern: str, settled: Callable[[], None], clock: Callable[[], float] = time
+    ) -> None:
         self._groups = groups
         self._group = group
         self._pattern = pattern
         self._settled = settled
+        self._clock = clock
         self._waiting: list[tuple[Settlement, Answer | None]] = []
         self._task: asyncio.Task[None] | None = None
         self.pending: int = 0
@@ -59,7 +62,7 @@ class Settler:
 
     async def _settle(self, batch: list[tuple[Settlement, Answer | None]]) -> None:
         try:
-            won = await self._groups.settle(self._group, self._pattern, [one for one, _ in batch], time())
+            won = await self._groups.settle(self._group, self._pattern, [one for one, _ in batch], self._clock())
         except Exception as error:  # noqa: BLE001  # whatever it is, who waits has to know
             # Nothing is lost: what is not settled is delivered again when its lease ends.
             count = len(batch)

@@ -116,6 +116,10 @@ class AnySubscription(Generic[T, Item]):
 
     async def aclose(self) -> None:
         """Leave the log, at once. Who waits in `receive` gets `Closed`, who iterates reaches the end. Twice is fine."""
+        self.leave()
+
+    def leave(self) -> None:
+        """As `aclose`, which never waits."""
         cursor = self._cursor
         if cursor is None or self._closed:
             return
@@ -249,6 +253,16 @@ class AnySubscription(Generic[T, Item]):
         if item is None:
             raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
         return item
+
+    def receive_many_nowait(self, limit: int = LONGEST_SEGMENT) -> tuple[Item, ...]:
+        """All that waits, as `receive_many`. Raises `WouldBlock` if nothing does, and what `receive_many` raises but
+        `Timeout`.
+        """
+        _check_limit(limit)
+        batch = self._take_many(self._entered(), limit)
+        if not batch:
+            raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
+        return batch
 
     async def receive_many(self, limit: int = LONGEST_SEGMENT, timeout: Duration | None = None) -> tuple[Item, ...]:
         """All that waits, at least one and at most ``limit`` messages; raises what `receive` raises.

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
 from threading import get_ident
-from time import time
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 import msgspec
@@ -123,7 +122,7 @@ class Topic(Outlet[T]):
         Raises `Closed`, `WrongThread`.
         """
         self._check_here()
-        first, told = found or find(self._log, start, time())
+        first, told = found or find(self._log, start, self._clock())
         return Cursor(self._log, options, first, told)
 
     def prepare(self, options: Options, start: Start) -> Awaitable[tuple[int, Lost | None] | None] | None:
@@ -138,7 +137,7 @@ class Topic(Outlet[T]):
             await self._fill()
             return None
         log = self._log
-        first, told = await self._store.find(self.id, start, time())
+        first, told = await self._store.find(self.id, start, self._clock())
         while log.end < first:
             self._check_open()
             await park(log)  # this process has not heard of all yet that the store had then
@@ -197,7 +196,7 @@ class Topic(Outlet[T]):
             raise BadOption("limit", limit, "give a number of messages, or None for all")
         start = check_start(start)
         if self._store is not None and not is_pattern(self.id):
-            pages = Pages(self._store, self.id, start, limit, time)
+            pages = Pages(self._store, self.id, start, limit, self._clock)
             return History(partial(self._page, pages))
         return History(Once(partial(self._snapshot, start, limit)))
 
@@ -209,7 +208,7 @@ class Topic(Outlet[T]):
         self._check_open()
         if self._store is not None:
             await self._fill()
-        first, told = find(self._log, start, time())
+        first, told = find(self._log, start, self._clock())
         end = self._log.end if limit is None else min(self._log.end, first + limit)
         kept: Iterator[Message[T] | Lost] = iter(self._log.slice(first, end))
         return chain([told], kept) if told is not None and isinstance(start, Position) else kept
@@ -221,7 +220,7 @@ class Topic(Outlet[T]):
     def statistics(self) -> TopicStatistics:
         """The topic at this moment."""
         log = self._log
-        first = log.keep(time())
+        first = log.keep(self._clock())
         if self._store is not None and not is_pattern(self.id):
             first = self._store.end(self.id)[0]
         waiting = 0 if self._turnstile is None else len(self._turnstile)

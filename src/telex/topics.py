@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import merge
 from threading import get_ident
 from time import time
@@ -32,8 +32,10 @@ class Topics:
     Invariant: the log of every pattern gets each message of every topic that fits it, in the order of publishing.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time) -> None:
         self._engine = engine
+        self.clock: Callable[[], float] = clock
+        """Seconds since 1970."""
         self._topics: dict[str, Topic[Any]] = {}
         self._patterns: dict[str, tuple[Pattern, Topic[Any], Log]] = {}
         self._rules: list[tuple[Pattern, Retention]] = []
@@ -58,14 +60,16 @@ class Topics:
         log = self._engine.log(name, self._retention(name))
         if self._engine.store is not None and is_pattern(name):
             log.begin(1 + (log.retention.messages or KEPT))  # below are the numbers of what was there before
-        topic: Topic[Any] = Topic(name, log, self._engine, declared)
+        topic: Topic[Any] = Topic(name, log, self._engine, declared, self.clock)
         self._logs[name] = log
         if is_pattern(name):
             pattern = Pattern(name)
             fitting = [id for id in self._topics if pattern.matches(id)]
             if self._engine.store is None:
                 # What is kept already comes first, in the order of publishing.
-                kept = (self._logs[id].messages[self._logs[id].keep(time()) - self._logs[id].base :] for id in fitting)
+                kept = (
+                    self._logs[id].messages[self._logs[id].keep(self.clock()) - self._logs[id].base :] for id in fitting
+                )
                 for message in merge(*kept, key=lambda m: m._time):
                     log.append(message, message._time)
             self._patterns[name] = (pattern, topic, log)
@@ -98,6 +102,10 @@ class Topics:
         stored = self._engine.store is not None and await self._engine.store.remove(check_topic(name))
         return self._forget(check_topic(name)) or stored
 
+    def let_go(self, name: str) -> None:
+        """Forget a topic here: its subscriptions end after what they have. What an engine keeps of it stays."""
+        self._forget(name)
+
     def _forget(self, name: str) -> bool:
         topic = self._topics.pop(name, None)
         if topic is None:
@@ -116,7 +124,7 @@ class Topics:
         self._untold.append((pattern, retention))
         for name, log in self._logs.items():
             log.retain(self._retention(name) if not log.remote else cached(self._retention(name)))
-            log.trim(time())
+            log.trim(self.clock())
         return self._engine.store is not None and self._loop is not None
 
     async def keep_rules(self) -> None:

@@ -14,7 +14,8 @@ All calls come from the event loop of one hub, and none of them may block it. Th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from time import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -143,15 +144,15 @@ class Engine(Protocol):
         """A new transaction, to be entered with ``async with``. Raises `BadOption` unless `Guarantees.transactions`."""
 
 
-def engine_for(url: str) -> Engine:
-    """The engine that a URL names. Raises `BadOption` for one that telex does not know."""
+def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
+    """The engine that a URL names; ``clock`` is for those of one process. Raises `BadOption` when telex knows none."""
     scheme, colon, address = url.partition("://")
     if scheme == "memory":
         from telex.engines.memory import MemoryEngine
 
         if address or not colon:
             raise BadOption("url", url, "the engine in memory has no address; write 'memory://'")
-        return MemoryEngine()
+        return MemoryEngine(clock)
     if scheme == "sqlite" and colon:
         from telex.engines.sqlite import SQLiteEngine
 

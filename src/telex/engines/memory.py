@@ -50,7 +50,8 @@ class MemoryEngine:
         transactions=True,
     )
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time) -> None:
+        self._clock = clock
         self.store: Store | None = None
         self.groups: Groups | None = MemoryGroups(self._stirred)
         self._records = MemoryRecords()
@@ -82,7 +83,7 @@ class MemoryEngine:
         """Publish it then, unless the hub is closed first."""
         if not isinstance(message._uid, str):
             msgspec.structs.force_setattr(message, "_uid", str(uuid_utils.uuid7()))
-        if due <= time() and self._feed is not None:
+        if due <= self._clock() and self._feed is not None:
             self._feed.publish(message)
             return message
         heappush(self._delayed, (due, next(self._count), message))
@@ -94,11 +95,11 @@ class MemoryEngine:
             self._timer.cancel()
             self._timer = None
         if self._delayed:
-            wait = min(max(0.0, self._delayed[0][0] - time()), LONGEST)
+            wait = min(max(0.0, self._delayed[0][0] - self._clock()), LONGEST)
             self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
 
     def _ring(self) -> None:
-        now = time()
+        now = self._clock()
         while self._delayed and self._delayed[0][0] <= now and self._feed is not None:
             message = heappop(self._delayed)[2]
             self._feed.publish(message)

@@ -13,9 +13,13 @@ from telex.triggers.firing import by_hand, firing_of
 
 if TYPE_CHECKING:
     from telex.hub import Hub
+    from telex.transaction import Transaction
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
 BUCKET = "$triggers"
+BY_KEY = "$triggers-by-key"
+KEY_KEPT = 7 * 86400.0
+"""Seconds for which it is known when a condition with keys fired last for one of them."""
 TRIES = 5.0
 """Seconds until an engine that failed is asked again."""
 
@@ -33,6 +37,12 @@ class Kept(msgspec.Struct, frozen=True):
     late: float = 0.0
     paused: bool = False  # in all processes
     ended: bool = False
+    true: bool = False  # a function that is looked at was that, and nobody has found it false since
+
+    def after(self, instant: float, late: float, *, true: bool, ended: bool) -> Kept:
+        """What is known after one more firing."""
+        last = instant if self.last is None else max(self.last, instant)
+        return msgspec.structs.replace(self, last=last, late=late, fired=self.fired + 1, true=true, ended=ended)
 
 
 class Named(Protocol):
@@ -70,6 +80,16 @@ class Claims:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being claimed."""
+        return self._task is not None and not self._task.done()
+
+    async def idle(self) -> None:
+        """Wait until nothing is being claimed."""
+        if self._task is not None:
+            await asyncio.wait((self._task,))
+
     async def stop(self) -> None:
         """Claim nothing more."""
         self._stopped = True
@@ -100,16 +120,34 @@ class Claims:
             return Kept(start), 0
         return msgspec.json.decode(record.value, type=Kept), record.revision
 
-    async def commit(self, trigger: Named, kept: Kept, revision: int, firings: list[tuple[float, int]]) -> bool:
-        """Keep a record and publish firings (the instant and the number of each), together; whether nobody else
-        was first."""
+    async def last_of(self, name: str, key: str) -> float | None:
+        """For which instant a trigger fired last for a key."""
+        records = self._hub._engine.records
+        record = None if records is None else await records.get(BY_KEY, f"{name} {key}")
+        return None if record is None else msgspec.json.decode(record.value, type=float)
+
+    async def commit(
+        self, trigger: Named, kept: Kept, revision: int, firings: list[tuple[float, int]], key: str | None = None
+    ) -> bool:
+        """Keep a record and publish firings (the instant and the number of each; all for ``key``), together; whether
+        nobody else was first.
+        """
         async with self._hub.transaction() as tx:
             if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(kept), revision) is None:
                 return False
             for instant, number in firings:
-                firing, id = firing_of(trigger.name, instant, number)
+                firing, id = firing_of(trigger.name, instant, number, key)
                 await tx.publish(trigger.topic, firing, id=id)
+                if key is not None:
+                    await self._keep_key(tx, f"{trigger.name} {key}", instant)
         return True
+
+    async def _keep_key(self, tx: Transaction, name: str, instant: float) -> None:
+        """Nobody else writes it meanwhile: that the trigger's own record was not changed is checked before."""
+        records = self._hub._engine.records
+        record = None if records is None else await records.get(BY_KEY, name)
+        revision = 0 if record is None else record.revision
+        await tx._engine.put(BY_KEY, name, msgspec.json.encode(instant), revision, instant + KEY_KEPT)
 
     async def fire(self, trigger: Named, now: float) -> int:
         """Publish a firing by hand, beside the schedule; its number."""

@@ -6,18 +6,24 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Coroutine
+from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from telex.errors import BadOption, TelexError, WouldBlock
+from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.triggers.claims import Claims
+from telex.triggers.condition import Condition, Moment
 from telex.triggers.firing import by_hand, firing_of
 from telex.triggers.trigger import Trigger, TriggerStatistics
+from telex.triggers.variable import Variable
+from telex.triggers.watch import Watch
+from telex.wakeup import park
 
 if TYPE_CHECKING:
     from telex.hub import Hub
 
+T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("telex.triggers")
 LONGEST = 60.0
 """Seconds after which it looks again: the clock of the machine may have been set."""
@@ -35,6 +41,7 @@ class Scheduler:
         self.chance: Callable[[], float] = random.random
         self._hub = hub
         self._triggers: dict[str, Trigger] = {}
+        self._variables: dict[str, Variable[Any]] = {}
         self._heap: list[tuple[float, int, Trigger]] = []
         self._entries = count(1)
         self._timer: asyncio.TimerHandle | None = None
@@ -58,8 +65,33 @@ class Scheduler:
             del self._triggers[trigger.name]
         trigger.end()
 
+    def variable(self, name: str, initial: T, type: type[T] | None) -> Variable[T]:
+        """The variable of a name, made if it is new. Raises `BadOption`, `BadName`, `ContentError`."""
+        found = self._variables.get(name)
+        if found is None:
+            found = self._variables[name] = Variable(self._hub, name, initial, type)
+            if self._open and self.claims is not None:
+                self.do(found.follow)
+        elif found.initial != initial:
+            raise BadOption("initial", initial, f"the variable {name!r} is there and begins as {found.initial!r}")
+        return found
+
+    def watch(self, condition: Condition, keys: int) -> Watch:
+        """A condition, to be watched. Raises `BadOption` when it cannot be looked at."""
+        variables = [self._variables[name] for name in sorted(condition.variables) if name in self._variables]
+        if len(variables) < len(condition.variables):
+            strange = ", ".join(sorted(condition.variables - self._variables.keys()))
+            raise BadOption("condition", condition, f"it is about variables of another hub: {strange}")
+        values = {each.name: each.value for each in variables}
+        try:
+            condition.step(condition.begin(0.0), Moment(0.0, values))
+        except TypeError as error:
+            raise BadOption("condition", condition, f"it cannot be looked at: {error}") from None
+        return Watch(condition, self._hub, variables, keys)
+
     def handle(self, trigger: Trigger, function: Callable[..., object]) -> None:
         """Have a function called at each firing: it is a handler of the trigger's topic."""
+        trigger.handled = True
         if self.claims is not None:
             self._hub.on(trigger.topic, group=GROUP)(function)
         else:
@@ -70,6 +102,9 @@ class Scheduler:
     def start(self) -> None:
         """Begin. In the event loop of the hub."""
         self._open = True
+        if self.claims is not None:
+            for variable in self._variables.values():
+                self.do(variable.follow)
         for trigger in list(self._triggers.values()):
             trigger.begin()
 
@@ -85,9 +120,9 @@ class Scheduler:
             chore.cancel()
         await asyncio.gather(*self._chores, return_exceptions=True)
 
-    def do(self, chore: Coroutine[Any, Any, None]) -> None:
+    def do(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what takes a while, at most until `stop`."""
-        task = asyncio.create_task(chore, name="telex triggers")
+        task = asyncio.create_task(_done(chore), name="telex triggers")
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
@@ -123,13 +158,16 @@ class Scheduler:
 
     def fire(self, trigger: Trigger, instant: float, now: float, key: str | None = None) -> None:
         """Publish a firing that was meant for ``instant``. Never waits."""
+        again = trigger.last == instant and key is None
         trigger.last, trigger.late = instant, now - instant
         trigger.fired += 1
         firing, id = firing_of(trigger.name, instant, trigger.fired, key)
+        if again:
+            id += f"#{trigger.fired}"  # or it would be taken for the one before
         try:
             self._hub.topic(trigger.topic).publish_nowait(firing, id=id)
         except WouldBlock:
-            self.do(self._fire_slowly(trigger, instant, trigger.fired, key))
+            self.do(partial(self._fire_slowly, trigger, instant, trigger.fired, key))
         except TelexError as error:
             self._unheard(trigger, instant, error)
 
@@ -147,10 +185,19 @@ class Scheduler:
     def finish(self, trigger: Trigger) -> None:
         """A trigger has fired for the last time. Whoever iterates over its topic comes to the end."""
         trigger.end()
-        self.do(self._close_topic(trigger))
+        if self._open:
+            self.do(partial(self._close_topic, trigger))
 
     async def _close_topic(self, trigger: Trigger) -> None:
-        await self._hub.remove(trigger.topic)
+        store = self._hub._engine.store
+        if store is None:
+            await self._hub.remove(trigger.topic)
+        elif not trigger.handled:
+            # What is kept stays for those who come later: here, those who read now end after it.
+            log = self._hub.topic(trigger.topic)._log
+            while log.end < store.end(trigger.topic)[1]:
+                await park(log)
+            self._hub._topics.let_go(trigger.topic)
 
     async def fire_by_hand(self, trigger: Trigger) -> None:
         """Publish a firing that is meant for now."""
@@ -170,3 +217,12 @@ class Scheduler:
     def find(self, name: str) -> Trigger | None:
         """The trigger of a name."""
         return self._triggers.get(name)
+
+
+async def _done(chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    try:
+        await chore()
+    except Closed:
+        pass  # the hub was, while this waited
+    except TelexError as error:
+        logger.error("the triggers of a hub: %s", error)

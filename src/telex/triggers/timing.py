@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TypeVar
 
 from telex.durations import Duration, seconds
 from telex.errors import BadOption
+from telex.triggers.condition import By, Condition
+from telex.triggers.fold import KEYS
+from telex.triggers.poll import Look, Poll
 from telex.triggers.schedule import After, At, Cron, Every, Misfire, Schedule
 from telex.triggers.scheduler import Scheduler
+from telex.triggers.stream import Rate, Silence
 from telex.triggers.trigger import TimeTrigger, Trigger, TriggerStatistics
+from telex.triggers.variable import Variable
+from telex.triggers.watch import Watch
+from telex.triggers.when import WhenTrigger
+
+T = TypeVar("T")
 
 SHORTEST = 0.001
 
@@ -36,10 +46,7 @@ class Timing:
 
         Raises `BadOption`, `BadName`.
         """
-        length = seconds(period, "period")
-        if length < SHORTEST:
-            raise BadOption("period", period, f"it is at least {SHORTEST} s")
-        return self._trigger(Every(length), topic, name, misfire, jitter)
+        return self._trigger(Every(period_of(period, "period")), topic, name, misfire, jitter)
 
     def cron(
         self,
@@ -77,6 +84,78 @@ class Timing:
     ) -> Trigger:
         return TimeTrigger(self._scheduler, schedule, name, topic, misfire, seconds(jitter, "jitter"))
 
+    # -- what becomes true
+
+    def variable(self, name: str, initial: T, type: type[T] | None = None) -> Variable[T]:
+        """A value whose changes are published to the topic ``name``, as `telex.Change`; the same one every time.
+
+        It is held to ``type``, or to that of ``initial``. Compared, as in ``count >= 1000``, it makes a condition for
+        `when`. On an engine that keeps messages it is one for all processes, which begins as ``initial``, and is kept.
+
+        Raises `BadName`; `BadOption` when it is there with another initial value; `ContentError`.
+        """
+        return self._scheduler.variable(name, initial, type)
+
+    def rate(self, pattern: str, *, per: Duration, by: By | None = None) -> Rate:
+        """How many messages of a topic or pattern have come within the last ``per``, to be compared with a whole
+        number: ``hub.rate("logins:failed:*", per="1m") >= 5`` is a condition for `when`. With ``by``, a function of the
+        message, it is one for each key that this gives.
+
+        Raises `BadName`, `BadOption`.
+        """
+        return Rate(pattern, per, by)
+
+    def silence(self, pattern: str, *, longer_than: Duration, by: By | None = None) -> Silence:
+        """The condition, for `when`, that no message of a topic or pattern has come for ``longer_than``, nor since the
+        hub was opened. With ``by``, a function of the message, it is one for each key that has been heard of.
+
+        Raises `BadName`, `BadOption`.
+        """
+        return Silence(pattern, longer_than, by)
+
+    def when(
+        self,
+        condition: Condition | Look,
+        *,
+        every: Duration | None = None,
+        topic: str | None = None,
+        name: str | None = None,
+        rising: bool = False,
+        hysteresis: float = 0.0,
+        keys: int = KEYS,
+    ) -> Trigger:
+        """Fire at the moment at which ``condition`` becomes true, or is found true when the hub is opened: once, after
+        which its topic is closed, or with ``rising`` each time that it becomes true again.
+
+        A condition compares a variable or a rate, is a silence, or is made of others: ``a & b``, ``a | b``, ``~a``,
+        ``a.then(b, within="30s")``, ``a.debounce("5s")``, ``a.throttle("1h")``, ``a.times(3)``. With ``hysteresis``
+        each bound is moved by that once it is reached: ``heat > 30`` with 5 holds until ``heat > 25`` does not.
+        Of a condition with ``by=``, at most ``keys`` keys are remembered, and each firing says its key.
+
+        Instead of a condition it may be a function of no arguments, sync or async, that says whether it is time; it is
+        looked at ``every`` so often.
+
+        The rest is as for `every`. Raises `BadOption`, `BadHandler`, `BadName`.
+        """
+        what: Watch | Poll
+        if isinstance(condition, Condition):
+            if every is not None:
+                raise BadOption("every", every, "it is for functions: a condition is looked at when something happens")
+            what = self._scheduler.watch(slack(condition, hysteresis), at_least_one(keys))
+        elif callable(condition):
+            if every is None:
+                raise BadOption("every", every, "say how often to look at the function, every='10s'")
+            if hysteresis:
+                raise BadOption("hysteresis", hysteresis, "it is for conditions, and this is a function")
+            what = Poll(condition, period_of(every, "every"))
+        else:
+            raise BadOption(
+                "condition", condition, "give a comparison, such as count >= 1000, or a function and every="
+            )
+        return WhenTrigger(self._scheduler, what, name, topic, rising=rising)
+
+    # -- looking
+
     def triggers(self) -> tuple[TriggerStatistics, ...]:
         """All triggers at this moment, in the order of declaration."""
         return self._scheduler.statistics()
@@ -87,3 +166,25 @@ class Timing:
         if found is None:
             raise BadOption("name", name, f"the triggers are {', '.join(t.trigger for t in self.triggers()) or 'none'}")
         return found
+
+
+def period_of(given: Duration, option: str) -> float:
+    """Seconds of a period, checked."""
+    length = seconds(given, option)
+    if length < SHORTEST:
+        raise BadOption(option, given, f"it is at least {SHORTEST} s")
+    return length
+
+
+def slack(condition: Condition, hysteresis: float) -> Condition:
+    """A condition with its hysteresis, checked."""
+    if isinstance(hysteresis, bool) or not isinstance(hysteresis, (int, float)) or not hysteresis >= 0:
+        raise BadOption("hysteresis", hysteresis, "it is a number of at least 0, of what is compared")
+    return condition.slackened(hysteresis) if hysteresis else condition
+
+
+def at_least_one(keys: object) -> int:
+    """How many keys are remembered, checked."""
+    if isinstance(keys, bool) or not isinstance(keys, int) or keys < 1:
+        raise BadOption("keys", keys, "it is how many keys are remembered, at least 1")
+    return keys

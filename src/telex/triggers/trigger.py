@@ -57,6 +57,7 @@ class Trigger:
         self.paused: bool = False  # in this process
         self.held: bool = False  # paused for all processes, by what is kept of it
         self.ended: bool = False
+        self.handled: bool = False  # by a function
         self.entry: int = 0  # of the heap: what was put there before is passed over
         self._scheduler = scheduler
         if name is not None or topic is not None:
@@ -72,7 +73,10 @@ class Trigger:
         if not callable(function):
             raise BadHandler(repr(function), "decorate a function with the trigger")
         if not self.name:
-            self._named(name_of(function).rpartition(".")[2])
+            called = name_of(function).rpartition(".")[2]
+            if not called.isidentifier():
+                raise BadOption("name", called, "give the trigger one, name='...'")
+            self._named(called)
         self._scheduler.handle(self, function)
         return function
 
@@ -205,13 +209,14 @@ class TimeTrigger(Trigger):
 
     async def claim(self) -> bool:
         """See `Trigger.claim`."""
-        claims = self._scheduler.claims
+        scheduler = self._scheduler
+        claims = scheduler.claims
         if claims is None:
             raise AssertionError("only on an engine that processes share is anything claimed")
         if self.paused or self.ended:
             return True
         kept, revision = await claims.read(self.name, self.start)
-        now = self._scheduler.clock()
+        now = scheduler.clock()
         self.start, self.last, self.fired, self.held = kept.start, kept.last, kept.fired, kept.paused
         if self.held:
             self._look_again(now)
@@ -225,8 +230,9 @@ class TimeTrigger(Trigger):
             return False  # another process was first: see what it has left
         self.last, self.fired, self.late = told.last, told.fired, told.late
         if self.next is None:
-            self.ended = True
-        self._arm()
+            scheduler.finish(self)
+        else:
+            self._arm()
         return True
 
     def _look_again(self, now: float) -> None:

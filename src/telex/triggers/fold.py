@@ -1,0 +1,191 @@
+"""`Fold`: what comes of a condition over all that happens. No clock and no I/O: it is told what has come, and when.
+
+A condition fires when it becomes true: at a moment at which it holds and did not hold before, or at the first one. A
+condition with ``by=`` is one for each key, which begins with the first message of that key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, NamedTuple
+
+from telex.errors import BadOption
+from telex.message import Message
+from telex.triggers.condition import Condition, Moment, Source
+from telex.triggers.stream import Counted
+
+KEYS = 100_000
+"""Of how many keys a condition with ``by=`` remembers something, unless told; then the one that was touched longest ago
+is forgotten."""
+
+
+class Fired(NamedTuple):
+    """A condition has become true: when, and for which key."""
+
+    instant: float
+    key: str | None = None
+
+
+class Life:
+    """A condition for one key."""
+
+    __slots__ = ("at", "holds", "state")
+
+    def __init__(self, state: Any) -> None:
+        self.state = state
+        self.holds: bool = False
+        self.at: float | None = None  # when it has to be looked at again
+
+
+class Fold:
+    """A condition, from ``start`` on, with the ``values`` of its variables. Times are in seconds; one that comes later
+    than a later one counts as that.
+
+    What a source's ``by`` raises is counted in `failed`, and the message passed over; `error` is the last one.
+    """
+
+    def __init__(self, condition: Condition, start: float, values: dict[str, Any], keys: int = KEYS) -> None:
+        self.condition = condition
+        self.values = values
+        self.now: float = start
+        self.failed: int = 0
+        self.forgotten: int = 0  # keys of which something was known, to make room for others
+        self.error: Exception | None = None
+        self._keys = keys
+        self._keyed = keyed(condition)
+        self._lives: dict[object, Life] = {}
+        self._alarms: list[tuple[float, int, object]] = []
+        self._entries = count()
+        self._forgets = not condition.variables  # one at rest may become true by them
+        self._skims = condition if isinstance(condition, Counted) and condition.skims and not self._keyed else None
+        if not self._keyed:
+            self._lives[None] = Life(condition.begin(start))
+
+    @property
+    def next(self) -> float | None:
+        """When it has to be told the time, unless something else happens first."""
+        alarms, lives = self._alarms, self._lives
+        while alarms:
+            at, _, key = alarms[0]
+            life = lives.get(key)
+            if life is not None and life.at == at:
+                return at
+            heappop(alarms)  # it was put off, or its key forgotten
+        return None
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is true now; False when it is one for each key."""
+        return not self._keyed and self._lives[None].holds
+
+    def __len__(self) -> int:
+        """Of how many keys something is known."""
+        return len(self._lives)
+
+    def look(self, now: float) -> list[Fired]:
+        """The first moment, or one at which something else than messages and variables may have changed."""
+        fired = self.advance(now)
+        moment = Moment(self.now, self.values)
+        for key, life in list(self._lives.items()):
+            self._step(key, life, moment, fired)
+        return fired
+
+    def advance(self, now: float) -> list[Fired]:
+        """It is ``now``, and nothing has come meanwhile."""
+        fired: list[Fired] = []
+        while (at := self.next) is not None and at <= now:
+            key = heappop(self._alarms)[2]
+            life = self._lives[key]
+            life.at = None
+            self.now = max(self.now, at)
+            self._step(key, life, Moment(self.now, self.values), fired)
+        self.now = max(self.now, now)
+        return fired
+
+    def change(self, variable: str, value: Any, now: float) -> list[Fired]:
+        """A variable has another value."""
+        fired = self.advance(now)
+        self.values[variable] = value
+        moment = Moment(self.now, self.values)
+        for key, life in list(self._lives.items()):
+            self._step(key, life, moment, fired)
+        return fired
+
+    def feed(self, source: Source, messages: Sequence[Message[Any]]) -> list[Fired]:
+        """Messages have come, in this order."""
+        if self._skims is not None:
+            return self._skim(self._skims, messages)
+        fired: list[Fired] = []
+        by, condition, values, lives = source.by, self.condition, self.values, self._lives
+        for message in messages:
+            now = message._time
+            if now < self.now:
+                now = self.now
+            if self._alarms and self._alarms[0][0] <= now:
+                fired += self.advance(now)
+            self.now = now
+            key: object = None
+            if by is not None:
+                try:
+                    key = by(message)
+                    life = lives.pop(key, None)
+                except Exception as error:  # noqa: BLE001  # the program's own function: it is told, and the rest goes on
+                    self.failed += 1
+                    self.error = error
+                    continue
+                if life is None:
+                    self._make_room(now)
+                    life = Life(condition.begin(now))
+                lives[key] = life  # the last one now
+            else:
+                life = lives[None]
+            self._step(key, life, Moment(now, values, source, message), fired)
+        return fired
+
+    def _step(self, key: object, life: Life, moment: Moment, fired: list[Fired]) -> None:
+        life.state, holds, at = self.condition.step(life.state, moment)
+        if holds and not life.holds:
+            fired.append(Fired(moment.now, None if key is None else str(key)))
+        life.holds = holds
+        if at is not None and (life.at is None or at < life.at or (at > life.at and not self._keyed)):
+            # Later ones of keys are not put into the heap: it is looked at too early, which does no harm.
+            life.at = at
+            heappush(self._alarms, (at, next(self._entries), key))
+        elif at is None and life.at is not None and not self._keyed:
+            life.at = None
+
+    def _skim(self, condition: Counted, messages: Sequence[Message[Any]]) -> list[Fired]:
+        life = self._lives[None]
+        rises = condition.skim(life.state, messages, self.now)
+        self.now = max(self.now, messages[-1]._time)
+        life.holds = life.state.many
+        return [Fired(instant) for instant in rises]
+
+    def _make_room(self, now: float) -> None:
+        """Before a key begins: forget two of those that were touched longest ago, if they are at rest; and one that is
+        not, when there is no other way."""
+        lives, condition = self._lives, self.condition
+        for _ in range(2 * self._forgets):
+            key = next(iter(lives), None)
+            if key is None or lives[key].holds or not condition.rests(lives[key].state, now):
+                break
+            del lives[key]
+        if len(lives) >= self._keys:
+            del lives[next(iter(lives))]
+            self.forgotten += 1
+        if len(self._alarms) > 2 * len(lives) + 64:
+            entries = self._entries
+            self._alarms = [(life.at, next(entries), key) for key, life in lives.items() if life.at is not None]
+            self._alarms.sort()
+
+
+def keyed(condition: Condition) -> bool:
+    """Whether it is one condition for each key. Raises `BadOption` when it is that in parts only."""
+    kinds = {source.by is not None for source in condition.sources}
+    if len(kinds) > 1:
+        raise BadOption(
+            "by", condition, "give by= to all rates and silences of a condition, or to none: it is one for each key"
+        )
+    return kinds == {True}

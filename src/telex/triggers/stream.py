@@ -1,0 +1,195 @@
+"""Conditions of messages and of their absence: `Rate` and `Silence`. Pure, as all conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from telex.durations import Duration, seconds
+from telex.errors import BadOption
+from telex.message import Message
+from telex.names import check_pattern
+from telex.triggers.condition import UP, By, Condition, Moment, Op, Source, Step
+
+LARGEST = 1_000_000
+"""The largest number of messages that a rate is compared with: the times of so many are kept."""
+
+
+class Rate:
+    """How many messages of a pattern have come within the last ``per`` seconds. Made by ``hub.rate``; compared with a
+    number it is a condition. A message counts until ``per`` seconds after its time, not at that instant any more.
+    """
+
+    __slots__ = ("per", "source")
+
+    def __init__(self, pattern: str, per: Duration, by: By | None = None) -> None:
+        self.source = source_of(pattern, by)
+        self.per: float = seconds(per, "per")
+        if not self.per:
+            raise BadOption("per", per, "it is longer than nothing")
+
+    def __ge__(self, bound: int) -> Counted:
+        return Counted(self, ">=", bound)
+
+    def __gt__(self, bound: int) -> Counted:
+        return Counted(self, ">", bound)
+
+    def __le__(self, bound: int) -> Counted:
+        return Counted(self, "<=", bound)
+
+    def __lt__(self, bound: int) -> Counted:
+        return Counted(self, "<", bound)
+
+    def __bool__(self) -> NoReturn:
+        raise BadOption("rate", self, "compare it: hub.rate(...) >= 5")
+
+    def __repr__(self) -> str:
+        return f"rate({self.source.pattern!r}, per={self.per:g})"
+
+
+class Recent:
+    """The times of the last messages, as many as a comparison needs, oldest first; and whether it holds."""
+
+    __slots__ = ("many", "times")
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.many: bool = False
+
+
+class Counted(Condition):
+    """A rate against a number.
+
+    It is worked out as "there are many": at least ``on`` messages within the window, and then, until there are fewer
+    than ``off``. Only the times of so many messages are kept.
+    """
+
+    __slots__ = ("_off", "_on", "_up", "bound", "op", "rate", "slack")
+
+    def __init__(self, rate: Rate, op: Op, bound: int, slack: float = 0.0) -> None:
+        if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= LARGEST:
+            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {LARGEST}")
+        self.rate, self.op, self.bound, self.slack = rate, op, bound, slack
+        self._up = op in UP
+        number = bound + (op in (">", "<="))  # "more than 5" is "at least 6", and "at most 5" is "not at least 6"
+        room = int(slack)  # of whole numbers, only those count that are missed by more than the slack
+        self._on = number if self._up else number + room
+        self._off = number - room if self._up else number
+        if self._off < 1:
+            raise BadOption("hysteresis", slack, f"it is smaller than the number that the rate has to reach, {number}")
+
+    @property
+    def sources(self) -> frozenset[Source]:
+        """See `Condition`."""
+        return frozenset((self.rate.source,))
+
+    def begin(self, now: float) -> Recent:
+        """See `Condition`."""
+        return Recent()
+
+    def step(self, state: Recent, moment: Moment) -> Step:
+        """See `Condition`."""
+        now, per, times = moment.now, self.rate.per, state.times
+        off = self._off
+        if state.many and times[-off] + per <= now:
+            state.many = False
+        if moment.source == self.rate.source:
+            times.append(now)
+            if len(times) >= self._on:
+                state.many = state.many or times[-self._on] + per > now
+                if len(times) > 2 * self._on + 8:
+                    del times[: -self._on]
+        return state, state.many is self._up, times[-off] + per if state.many else None
+
+    def rests(self, state: Recent, now: float) -> bool:
+        """See `Condition`."""
+        return not state.times or state.times[-1] + self.rate.per <= now
+
+    def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
+        """What `step` does for each of these messages, quicker: the times at which it became true. For a condition
+        that is one by itself and holds when there are many. No time counts as before ``last``.
+        """
+        times, per, on, off = state.times, self.rate.per, self._on, self._off
+        if state.many and messages[-1]._time < times[-off] + per:
+            # Those that made it true are still within the window when the last of these comes.
+            for message in messages[-on:]:
+                last = max(last, message._time)
+                times.append(last)
+            if len(times) > 2 * on + 8:
+                del times[:-on]
+            return []
+        rises, many, count = [], state.many, len(times)
+        for message in messages:
+            now = message._time
+            if now < last:
+                now = last
+            last = now
+            if many and times[-off] + per <= now:
+                many = False
+            times.append(now)
+            count += 1
+            if not many and count >= on and times[-on] + per > now:
+                many = True
+                rises.append(now)
+        state.many = many
+        if count > 2 * on + 8:
+            del times[:-on]
+        return rises
+
+    @property
+    def skims(self) -> bool:
+        """Whether `skim` may be asked."""
+        return self._up
+
+    def slackened(self, hysteresis: float) -> Condition:
+        """See `Condition`."""
+        return Counted(self.rate, self.op, self.bound, hysteresis)
+
+    def __repr__(self) -> str:
+        return f"{self.rate!r} {self.op} {self.bound}"
+
+
+class Silence(Condition):
+    """No message of a pattern has come for ``longer_than`` seconds. Made by ``hub.silence``."""
+
+    __slots__ = ("longer_than", "source")
+
+    def __init__(self, pattern: str, longer_than: Duration, by: By | None = None) -> None:
+        self.source = source_of(pattern, by)
+        self.longer_than: float = seconds(longer_than, "longer_than")
+        if not self.longer_than:
+            raise BadOption("longer_than", longer_than, "it is longer than nothing")
+
+    @property
+    def sources(self) -> frozenset[Source]:
+        """See `Condition`."""
+        return frozenset((self.source,))
+
+    def begin(self, now: float) -> float:
+        """See `Condition`."""
+        return now
+
+    def step(self, state: float, moment: Moment) -> Step:
+        """See `Condition`."""
+        if moment.source == self.source:
+            state = moment.now
+        due = state + self.longer_than
+        return (state, True, None) if moment.now >= due else (state, False, due)
+
+    def rests(self, state: float, now: float) -> bool:
+        """See `Condition`: what is silent is not forgotten, or it would be new each time."""
+        return False
+
+    def slackened(self, hysteresis: float) -> Condition:
+        """See `Condition`."""
+        return self
+
+    def __repr__(self) -> str:
+        return f"silence({self.source.pattern!r}, longer_than={self.longer_than:g})"
+
+
+def source_of(pattern: str, by: By | None) -> Source:
+    """What is given for messages, checked. Raises `BadName`, `BadOption`."""
+    if by is not None and not callable(by):
+        raise BadOption("by", by, "it is a function of the message that gives a key: by=lambda m: m.content.user")
+    return Source(check_pattern(pattern), by)

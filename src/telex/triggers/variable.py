@@ -1,0 +1,196 @@
+"""`Variable`: a value whose change is an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+import msgspec
+
+from telex.codec import Content
+from telex.errors import BadOption, Closed, ContentError, WouldBlock
+from telex.message import Message
+from telex.names import check_topic
+from telex.outlet import FAIR
+from telex.triggers.condition import Compare, Condition
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
+T = TypeVar("T")
+BUCKET = "$variables"
+Listener = Callable[[str, Any, float], None]
+"""Told of a change, in this process alone: the variable's name, its value, and when."""
+
+
+class Change(msgspec.Struct, Generic[T], frozen=True):
+    """What a variable publishes: its name, its value, and the one before."""
+
+    variable: str
+    value: T
+    before: T
+
+
+class Variable(Generic[T]):
+    """Made by ``hub.variable(name, initial)``. Each change is published to the topic of its name, as a `Change`;
+    setting it to what it is publishes nothing. Comparing it makes a condition for ``hub.when``.
+
+    On an engine that keeps messages it is shared: one value for all processes, kept, and changed by compare-and-set.
+    """
+
+    def __init__(self, hub: Hub, name: str, initial: T, type: type[T] | None) -> None:
+        self.name: str = check_topic(name)
+        self.initial: T = initial
+        self.value: T = initial
+        """What it is; on a shared engine, what this process has heard of last."""
+        self.listeners: list[Listener] = []
+        self.content: Content[T] = Content(_type_of(initial) if type is None else type)
+        self.content.check(initial, name)
+        self._hub = hub
+        self._seq = 0  # of the change that `value` is from, on a shared engine
+        self._changes = 0
+        self._slow = asyncio.Lock()  # held while a change waits for subscribers
+
+    # -- changing
+
+    async def set(self, value: T) -> T:
+        """Give it a value; the value. Returns when the change is published. Raises what publishing raises;
+        `ContentError` for a value of another type.
+        """
+        return await self.update(lambda before: value)
+
+    async def add(self, amount: T) -> T:
+        """Add to it; the new value. Raises as `set`."""
+        return await self.update(lambda before: before + amount)  # type: ignore[operator]  # what T can do is its own affair
+
+    async def update(self, function: Callable[[T], T]) -> T:
+        """Change it by a function of its value; the new value. On a shared engine the function may be called several
+        times, when others change it meanwhile. Raises what the function raises, and as `set`.
+        """
+        if self._hub._engine.store is None:
+            return await self._update_here(function)
+        while (found := await self._update_shared(function)) is None:
+            pass  # another was first: once more, with its value
+        return found[0]
+
+    def set_nowait(self, value: T) -> T:
+        """As `set`, at once. Raises `WouldBlock` where that would wait: always, on a shared engine."""
+        return self.update_nowait(lambda before: value)
+
+    def add_nowait(self, amount: T) -> T:
+        """As `add`, at once. Raises as `set_nowait`."""
+        return self.update_nowait(lambda before: before + amount)  # type: ignore[operator]  # as in `add`
+
+    def update_nowait(self, function: Callable[[T], T]) -> T:
+        """As `update`, at once. Raises as `set_nowait`."""
+        if self._hub._engine.store is not None:
+            raise WouldBlock(f"changing {self.name!r} waits until the engine has the change; use `await`")
+        if self._slow.locked():
+            raise WouldBlock(f"another change of {self.name!r} waits for a subscriber")
+        before = self.value
+        value = self.content.check(function(before), self.name)
+        if value != before:
+            self._changed(value, self._hub.topic(self.name).publish_nowait(Change(self.name, value, before)))
+        return value
+
+    async def _update_here(self, function: Callable[[T], T]) -> T:
+        self._changes += 1
+        if not self._changes % FAIR:
+            await asyncio.sleep(0)  # so that a loop that counts lets others hear of it
+        if not self._slow.locked():
+            try:
+                return self.update_nowait(function)
+            except WouldBlock:
+                pass  # a subscriber with overflow="block" has no room
+        async with self._slow:
+            before = self.value
+            value = self.content.check(function(before), self.name)
+            if value != before:
+                self._changed(value, await self._hub.topic(self.name).publish(Change(self.name, value, before)))
+            return value
+
+    def _changed(self, value: T, message: Message[Any]) -> None:
+        self.value = value
+        for listener in self.listeners:
+            listener(self.name, value, message._time)
+
+    async def _update_shared(self, function: Callable[[T], T]) -> tuple[T] | None:
+        before, revision = await self.stored()
+        value = self.content.check(function(before), self.name)
+        if value == before:
+            return (value,)
+        async with self._hub.transaction() as tx:
+            if await tx._engine.put(BUCKET, self.name, msgspec.json.encode(value), revision) is None:
+                return None
+            message = await tx.publish(self.name, Change(self.name, value, before))
+        self._hear(value, message.seq)
+        return (value,)
+
+    # -- what others have done, on a shared engine
+
+    async def stored(self) -> tuple[T, int]:
+        """What a shared engine has, and the revision of that: 0 when it has nothing."""
+        records = self._hub._engine.records
+        if records is None:
+            raise BadOption("use of variables", self._hub.url, "its engine has no records")
+        record = await records.get(BUCKET, self.name)
+        if record is None:
+            return self.initial, 0
+        return self.content.decode(msgspec.json.decode(record.value), self.name), record.revision
+
+    def read(self, content: object) -> Change[T]:
+        """A change as it comes from the log, of this process or another. Raises `ContentError`."""
+        try:
+            found = content if isinstance(content, Change) else msgspec.convert(content, Change[Any])
+        except msgspec.ValidationError as error:
+            raise ContentError(self.name, f"{error} (here only changes of the variable are published)", "$") from None
+        return Change(
+            self.name, self.content.decode(found.value, self.name), self.content.decode(found.before, self.name)
+        )
+
+    def _hear(self, value: T, seq: int) -> None:
+        if seq > self._seq:
+            self.value, self._seq = value, seq
+
+    async def follow(self) -> None:
+        """Keep `value` up to date with what others do, until the hub is closed."""
+        try:
+            async with self._hub.topic(self.name).subscribe(overflow="latest", buffer=1) as changes:
+                value, _ = await self.stored()
+                if not self._seq:
+                    self.value = value
+                async for message in changes:
+                    self._hear(self.read(message.content).value, message.seq)
+        except Closed:
+            pass  # the hub was, while this began
+
+    # -- conditions
+
+    def __ge__(self, bound: T) -> Condition:
+        return Compare(self.name, ">=", bound)
+
+    def __gt__(self, bound: T) -> Condition:
+        return Compare(self.name, ">", bound)
+
+    def __le__(self, bound: T) -> Condition:
+        return Compare(self.name, "<=", bound)
+
+    def __lt__(self, bound: T) -> Condition:
+        return Compare(self.name, "<", bound)
+
+    def __eq__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
+        return Compare(self.name, "==", bound)
+
+    def __ne__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
+        return Compare(self.name, "!=", bound)
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"<Variable {self.name!r}: {self.value!r}>"
+
+
+def _type_of(initial: Any) -> type[Any]:
+    """To what a variable is held that has this value at first: nothing says what comes instead of None."""
+    return object if initial is None else cast("type[Any]", initial.__class__)

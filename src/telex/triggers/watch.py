@@ -1,0 +1,210 @@
+"""`Watch`: tells a `Fold` what happens: the messages, the changes and the time of one hub."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from telex.errors import Closed, ContentError, WouldBlock
+from telex.message import Lost, Message
+from telex.subscription import ReportingSubscription
+from telex.triggers.condition import Condition, Source
+from telex.triggers.fold import Fired, Fold
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+    from telex.triggers.variable import Variable
+
+logger: logging.Logger = logging.getLogger("telex.triggers")
+BUFFER = 1_000_000
+"""How many messages may wait for a condition to look at them; those that do not fit are counted as lost."""
+
+
+class Owner(Protocol):
+    """Whose condition is watched."""
+
+    name: str
+    failed: int
+
+    def tell(self, fired: Sequence[Fired]) -> None:
+        """The condition has become true, at these instants."""
+
+    def alarm(self, at: float) -> None:
+        """It wants to be told the time at ``at``."""
+
+
+class Watch:
+    """A condition on a hub. What raises in it is logged and counted, and the rest goes on."""
+
+    def __init__(self, condition: Condition, hub: Hub, variables: Sequence[Variable[Any]], keys: int) -> None:
+        self.condition = condition
+        self.lost: int = 0
+        self._hub = hub
+        self._variables = variables
+        self._keys = keys
+        self._fold = Fold(condition, 0.0, {}, keys)
+        self._alarm: float | None = None
+        self._subscriptions: list[tuple[Source, ReportingSubscription[Any]]] = []
+        self._heard: dict[Source, Variable[Any]] = {}  # variables whose changes come as messages
+        self._seen: dict[str, int] = {}  # by topic, the last number that was read from what the engine keeps
+        self._owner: Owner | None = None
+
+    def describe(self) -> str:
+        """What is watched, for people."""
+        return f"when {self.condition!r}"
+
+    # -- life
+
+    def begin(self, owner: Owner, start: float) -> None:
+        """Watch from now on, on an engine of this process alone."""
+        self._owner = owner
+        for variable in self._variables:
+            variable.listeners.append(self._change)
+        self._fold = Fold(self.condition, start, {each.name: each.value for each in self._variables}, self._keys)
+        self._enter(self.condition.sources)
+
+    def look(self) -> None:
+        """Whether it is true as it begins."""
+        self._act(lambda fold: fold.look(fold.now))
+        self._set_alarm()
+
+    async def resume(self, owner: Owner, start: float, *, fresh: bool) -> None:
+        """Watch what an engine keeps, and from now on: whoever reads the same messages comes to the same instants.
+        ``start`` is when the trigger was declared first; what happened before only counts as it was. A ``fresh`` one
+        that is true then fires for that.
+        """
+        self._owner = owner
+        self._heard = {Source(variable.name): variable for variable in self._variables}
+        self._enter(self.condition.sources | self._heard.keys())
+        found: list[tuple[float, int, Source, Message[Any]]] = []
+        for number, (source, _) in enumerate(self._subscriptions):
+            async for message in self._hub.topic(source.pattern).history():
+                found.append((message._time, number, source, message))
+                self._seen[message.topic] = max(message.seq, self._seen.get(message.topic, 0))
+        found.sort(key=lambda each: each[:2])
+        values = {each.name: each.initial for each in self._variables}
+        for variable in self._variables:
+            value, _ = await variable.stored()
+            first = next((m for _, _, source, m in found if source == Source(variable.name)), None)
+            values[variable.name] = value if first is None else self._before(variable, first)
+        begin = min((found[0][0] if found else start), start)
+        self._fold = Fold(self.condition, begin, values, self._keys)
+        for time, _, source, message in found:
+            if fresh and time > start:
+                self._look(start)
+                fresh = False
+            self._act(partial(self._feed, source=source, messages=(message,)))
+        if fresh:
+            self._look(start)
+
+    def _look(self, start: float) -> None:
+        """Whether it is true at ``start``: what was true before fires now."""
+        self._act(lambda fold: fold.advance(start))
+        if self._fold.holds and self._owner is not None:
+            self._owner.tell([Fired(start)])
+
+    def _before(self, variable: Variable[Any], message: Message[Any]) -> Any:
+        try:
+            return variable.read(message.content).before
+        except ContentError:
+            return variable.initial
+
+    def _enter(self, sources: frozenset[Source]) -> None:
+        for source in sorted(sources, key=lambda source: source.pattern):
+            subscription = self._hub.topic(source.pattern).subscribe(buffer=BUFFER, report_lost=True)
+            subscription.enter()
+            self._subscriptions.append((source, subscription))
+
+    def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """What has to run for each source, as coroutine functions."""
+        return [partial(self._read, source, of) for source, of in self._subscriptions]
+
+    async def _read(self, source: Source, subscription: ReportingSubscription[Any]) -> None:
+        async for batch in subscription.batches():
+            self._take(source, batch)
+            self._set_alarm()
+
+    def close(self) -> None:
+        """Watch no more."""
+        for variable in self._variables:
+            if self._change in variable.listeners:
+                variable.listeners.remove(self._change)
+        for _, subscription in self._subscriptions:
+            subscription.leave()
+
+    # -- what happens
+
+    def ring(self, now: float) -> None:
+        """It is ``now``."""
+        self._alarm = None
+        self._drain()
+        self._act(lambda fold: fold.advance(now))
+        self._set_alarm()
+
+    def rearm(self) -> None:
+        """Ask again to be told the time."""
+        self._alarm = None
+        self._set_alarm()
+
+    def _change(self, variable: str, value: Any, now: float) -> None:
+        self._drain()  # what came before is looked at before
+        self._act(lambda fold: fold.change(variable, value, now))
+        self._set_alarm()
+
+    def _drain(self) -> None:
+        for source, subscription in self._subscriptions:
+            while True:
+                try:
+                    batch = subscription.receive_many_nowait()
+                except (WouldBlock, Closed):
+                    break
+                self._take(source, batch)
+
+    def _take(self, source: Source, batch: Sequence[Message[Any] | Lost]) -> None:
+        first = batch[0]
+        if isinstance(first, Lost):
+            self.lost += first.count
+            logger.warning("the condition %r missed %d messages of %s", self.condition, first.count, source.pattern)
+            return
+        messages: Any = batch  # a Lost comes alone
+        if self._seen:
+            messages = [m for m in messages if m.seq > self._seen.get(m.topic, 0)]
+            if not messages:
+                return
+        self._act(lambda fold: self._feed(fold, source, messages))
+
+    def _feed(self, fold: Fold, source: Source, messages: Sequence[Message[Any]]) -> list[Fired]:
+        fired: list[Fired] = []
+        variable = self._heard.get(source)
+        if variable is not None:
+            for message in messages:
+                fired += fold.change(variable.name, variable.read(message.content).value, message._time)
+        if source in self.condition.sources:
+            failed = fold.failed
+            fired += fold.feed(source, messages)
+            if fold.failed != failed and self._owner is not None:
+                self._owner.failed += fold.failed - failed
+                where = (self.condition, fold.failed - failed, source.pattern)
+                logger.error("by= of %r raised for %d messages of %s", *where, exc_info=fold.error)
+        return fired
+
+    def _act(self, act: Callable[[Fold], list[Fired]]) -> None:
+        owner = self._owner
+        if owner is None:
+            raise AssertionError("what happens is told after `begin`")
+        try:
+            fired = act(self._fold)
+        except Exception as error:  # a comparison may raise whatever it likes: the others go on
+            owner.failed += 1
+            logger.error("trigger %s: its condition %r raised", owner.name, self.condition, exc_info=error)
+            return
+        if fired:
+            owner.tell(fired)
+
+    def _set_alarm(self) -> None:
+        at = self._fold.next
+        if at is not None and (self._alarm is None or at < self._alarm) and self._owner is not None:
+            self._alarm = at
+            self._owner.alarm(at)

@@ -1,0 +1,206 @@
+"""`WhenTrigger`: a trigger that fires when something becomes true."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
+
+from telex.triggers.claims import Claims, Kept
+from telex.triggers.fold import Fired
+from telex.triggers.poll import Poll
+from telex.triggers.trigger import Trigger
+from telex.triggers.watch import Watch
+
+if TYPE_CHECKING:
+    from telex.triggers.scheduler import Scheduler
+
+
+class WhenTrigger(Trigger):
+    """Made by ``hub.when``: it fires once, or with ``rising`` each time.
+
+    On an engine that processes share, each process watches, and each firing is claimed by its instant; a `Poll` that
+    has fired in one of them fires in none until one has found it false.
+    """
+
+    def __init__(
+        self, scheduler: Scheduler, what: Watch | Poll, name: str | None, topic: str | None, *, rising: bool
+    ) -> None:
+        self.what = what
+        self.rising = rising
+        self._begun = False
+        self._fell = False
+        self._pending: deque[Fired] = deque()
+        super().__init__(scheduler, name, topic)
+
+    def describe(self) -> str:
+        """What it waits for, for people."""
+        return self.what.describe()
+
+    # -- what the scheduler does
+
+    def begin(self) -> None:
+        """See `Trigger`."""
+        self.start = self._scheduler.clock()
+        if self._scheduler.claims is not None:
+            self._scheduler.claims.soon(self)
+            return
+        self._begun = True
+        if isinstance(self.what, Poll):
+            self.what.begin(self, self.start, self.start)
+            return
+        self.what.begin(self, self.start)
+        self._read(self.what)
+        # Not yet: who subscribes, and which function is called, may be said by the next line of the program.
+        asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        if isinstance(self.what, Watch) and not self.ended:
+            self.what.look()
+
+    def _read(self, watch: Watch) -> None:
+        for reader in watch.readers():
+            self._scheduler.do(reader)
+        watch.rearm()
+
+    def ring(self, now: float) -> None:
+        """See `Trigger`."""
+        self.what.ring(now)
+
+    def end(self) -> None:
+        """See `Trigger`."""
+        super().end()
+        if isinstance(self.what, Watch):
+            self.what.close()
+
+    def resume(self) -> None:
+        """Go on. What became true meanwhile is not told."""
+        now, running = self._scheduler.clock(), self._begun and not self.ended
+        if isinstance(self.what, Poll):
+            self.paused = False
+            if running:
+                self.what.rearm(now)
+            return
+        if running:
+            self.what.ring(now)
+        self.paused = False
+        self.what.rearm()
+
+    # -- what the watch and the poll do
+
+    def alarm(self, at: float | None) -> None:
+        """Be told the time at ``at``."""
+        self._scheduler.arm(self, at)
+
+    def do(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do what takes a while."""
+        self._scheduler.do(chore)
+
+    def tell(self, fired: Sequence[Fired]) -> None:
+        """It has become true, at these instants."""
+        if self.paused or self.ended:
+            return
+        if self._scheduler.claims is not None:
+            self._pending += fired
+            if self._begun:
+                self._scheduler.claims.soon(self)
+            return
+        now = self._scheduler.clock()
+        for instant, key in fired if self.rising else fired[:1]:
+            self._scheduler.fire(self, instant, now, key)
+        if not self.rising:
+            self._scheduler.finish(self)
+
+    def fell(self) -> None:
+        """What is looked at is false again."""
+        if self._scheduler.claims is not None and self.rising:
+            self._fell = True
+            self._scheduler.claims.soon(self)
+
+    # -- once for all processes
+
+    async def claim(self) -> bool:
+        """See `Trigger.claim`."""
+        if not self._begun and not await self._begin_shared():
+            return False
+        if self._fell and not await self._let_rise():
+            return False
+        while self._pending and not self.ended:
+            if not await self._claim_one(self._pending[0]):
+                return False
+            self._pending.popleft()
+        return True
+
+    async def _begin_shared(self) -> bool:
+        claims = self._shared
+        kept, revision = await claims.read(self.name, self.start)
+        fresh = not revision
+        told = replace(kept, schedule=self.describe(), topic=self.topic)
+        if (told != kept or fresh) and not await claims.commit(self, told, revision, []):
+            return False
+        self._take(told)
+        if self._over(told):
+            return True
+        if isinstance(self.what, Poll):
+            self.what.begin(self, told.start, self._scheduler.clock())
+        else:
+            await self.what.resume(self, told.start, fresh=fresh)
+            self._pending = deque(
+                each for each in self._pending if each.instant > told.start or (fresh and each.instant == told.start)
+            )
+            self._read(self.what)
+        self._begun = True
+        return True
+
+    async def _let_rise(self) -> bool:
+        kept, revision = await self._shared.read(self.name, self.start)
+        if kept.true and not await self._shared.commit(self, replace(kept, true=False), revision, []):
+            return False
+        self._fell = False
+        return True
+
+    async def _claim_one(self, fired: Fired) -> bool:
+        """Whether it is settled whose firing that is."""
+        claims, (instant, key) = self._shared, fired
+        kept, revision = await claims.read(self.name, self.start)
+        if self._over(kept):
+            return True
+        if isinstance(self.what, Poll):
+            stale = kept.true
+        else:
+            last = kept.last if key is None else await claims.last_of(self.name, key)
+            stale = last is not None and instant <= last
+        self._take(kept)
+        if stale or kept.paused:
+            return True
+        late = self._scheduler.clock() - instant
+        told = kept.after(instant, late, true=isinstance(self.what, Poll), ended=not self.rising)
+        if not await claims.commit(self, told, revision, [(instant, told.fired)], key):
+            return False
+        self._take(told)
+        self._over(told)
+        return True
+
+    def _over(self, kept: Kept) -> bool:
+        """Whether it fires no more, since it fires once and has, in whichever process."""
+        if self.rising or not kept.ended:
+            return False
+        self._take(kept)
+        self._pending.clear()
+        self._begun = True
+        self._scheduler.finish(self)
+        return True
+
+    def _take(self, kept: Kept) -> None:
+        self.start, self.last, self.fired, self.late = kept.start, kept.last, kept.fired, kept.late
+        self.held = kept.paused
+
+    @property
+    def _shared(self) -> Claims:
+        claims = self._scheduler.claims
+        if claims is None:
+            raise AssertionError("only on an engine that processes share is anything claimed")
+        return claims

@@ -1,0 +1,175 @@
+"""Variables and what becomes true on a file that several programs share: one value, and each firing once."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import telex
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/triggers.db"
+
+
+@asynccontextmanager
+async def programs(url: str, count: int, declare: Callable[[telex.Hub], object]) -> AsyncIterator[list[telex.Hub]]:
+    """So many hubs on one file, each of which declares the same."""
+    async with AsyncExitStack() as stack:
+        hubs = []
+        for _ in range(count):
+            hub = telex.Hub(url)
+            declare(hub)
+            hubs.append(await stack.enter_async_context(hub))
+        yield hubs
+
+
+async def kept(hub: telex.Hub, topic: str) -> list[telex.Firing]:
+    return [msgspec.convert(message.content, telex.Firing) async for message in hub.topic(topic).history()]
+
+
+async def caught_up(hub: telex.Hub) -> None:
+    """Until all that could fire has: a claim is made for what the hub has heard of, and then none is left."""
+    claims = hub._scheduler.claims
+    assert claims is not None
+    while claims.busy:
+        await claims.idle()
+
+
+async def test_one_value_for_all(url: str) -> None:
+    async with programs(url, 3, lambda hub: hub.variable("count", 0)) as hubs:
+        counts = [hub.variable("count", 0) for hub in hubs]
+        async with hubs[0].topic("count").subscribe() as changes:
+            await asyncio.gather(*(count.add(1) for count in counts for _ in range(20)))
+            values = [(await changes.receive(timeout=20)).content for _ in range(60)]
+        assert [msgspec.convert(change, telex.Change[int]).value for change in values] == list(range(1, 61))
+        async with hubs[1].topic("count").subscribe(start=1) as last:
+            await last.receive(timeout=20)
+        with pytest.raises(telex.WouldBlock):
+            counts[0].add_nowait(1)
+    async with telex.Hub(url) as hub:
+        assert await hub.variable("count", 0).add(1) == 61
+
+
+async def test_once_fires_once_in_all_and_for_ever(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.variable("count", 0) >= 10, topic="full")
+
+    async with programs(url, 3, declare) as hubs, AsyncExitStack() as stack:
+        inboxes = [await stack.enter_async_context(hub.topic("full").subscribe()) for hub in hubs]
+        await asyncio.gather(*(hub.variable("count", 0).add(1) for hub in hubs for _ in range(5)))
+        for inbox in inboxes:  # in each of them the topic closes after it
+            async with asyncio.timeout(20):
+                assert len([message async for message in inbox]) == 1
+    async with programs(url, 1, declare) as (hub,):
+        async with asyncio.timeout(20):
+            async with hub.topic("full").subscribe(start="earliest") as inbox:
+                assert len([message async for message in inbox]) == 1
+        await hub.variable("count", 0).set(0)
+        await hub.variable("count", 0).set(50)
+        await caught_up(hub)
+        assert len(await kept(hub, "full")) == 1
+
+
+async def test_each_rise_is_fired_once_also_those_that_nobody_watched(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+
+    async with programs(url, 3, declare) as hubs, hubs[1].topic("full").subscribe() as full:
+        for value in (10, 0, 20, 30, 5, 10):
+            await hubs[0].variable("count", 0).set(value)
+        for _ in range(3):
+            await full.receive(timeout=20)
+    async with programs(url, 1, lambda hub: hub.variable("count", 0)) as (hub,):
+        for value in (0, 11, 12, 0):  # it becomes true while nobody watches
+            await hub.variable("count", 0).set(value)
+    async with programs(url, 2, declare) as hubs, hubs[0].topic("full").subscribe(start="earliest") as full:
+        numbers = [msgspec.convert((await full.receive(timeout=20)).content, telex.Firing).number for _ in range(4)]
+        for hub in hubs:
+            await caught_up(hub)
+        assert numbers == [1, 2, 3, 4]
+        assert len(await kept(hubs[0], "full")) == 4
+
+
+async def test_a_rate_is_that_of_all_who_publish(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.rate("failed:*", per="1h") >= 5, topic="attack", rising=True)
+        hub.when(hub.rate("failed:*", per="1h", by=lambda m: m.content) >= 3, topic="guess", rising=True)
+
+    async with programs(url, 2, declare) as hubs:
+        for number in range(4):
+            await hubs[number % 2].topic(f"failed:{number}").publish("ann" if number < 2 else "bob")
+    async with programs(url, 2, declare) as hubs, AsyncExitStack() as stack:  # the fifth comes after a restart
+        attack = await stack.enter_async_context(hubs[0].topic("attack").subscribe())
+        guess = await stack.enter_async_context(hubs[1].topic("guess").subscribe())
+        await hubs[1].topic("failed:9").publish("ann")
+        assert msgspec.convert((await attack.receive(timeout=20)).content, telex.Firing).number == 1
+        assert msgspec.convert((await guess.receive(timeout=20)).content, telex.Firing).key == "ann"
+        await hubs[1].topic("failed:9").publish("bob")
+        assert msgspec.convert((await guess.receive(timeout=20)).content, telex.Firing).key == "bob"
+        for hub in hubs:
+            await caught_up(hub)
+        assert (len(await kept(hubs[0], "attack")), len(await kept(hubs[0], "guess"))) == (1, 2)
+
+
+async def test_what_is_true_when_it_is_declared_first_fires(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+
+    async with programs(url, 1, lambda hub: hub.variable("count", 0)) as (hub,):
+        await hub.variable("count", 0).set(10)
+    for _ in range(2):
+        async with programs(url, 2, declare) as hubs, hubs[0].topic("full").subscribe(start="earliest") as full:
+            await full.receive(timeout=20)
+            for hub in hubs:
+                await caught_up(hub)
+            assert len(await kept(hubs[0], "full")) == 1
+
+
+async def test_a_function_that_is_true_in_all_fires_in_one(url: str) -> None:
+    answers: list[bool] = []
+    true, looked = False, asyncio.Event()
+
+    def ready() -> bool:
+        answers.append(true)
+        if answers[-30:] == [true] * 30:
+            looked.set()  # all of them have looked, several times
+        return true
+
+    def declare(hub: telex.Hub) -> None:
+        hub.when(ready, every="20ms", topic="ready", rising=True)
+
+    async with programs(url, 3, declare) as hubs, hubs[0].topic("ready").subscribe() as inbox:
+        for number in (1, 2):
+            for true in (True, False):
+                looked.clear()
+                if true:
+                    assert msgspec.convert((await inbox.receive(timeout=20)).content, telex.Firing).number == number
+                async with asyncio.timeout(20):
+                    await looked.wait()
+        for hub in hubs:
+            await caught_up(hub)
+        assert len(await kept(hubs[0], "ready")) == 2
+
+
+async def test_its_function_is_called_in_one_of_them(url: str) -> None:
+    heard: list[int] = []
+    done = asyncio.Event()
+
+    def declare(hub: telex.Hub) -> None:
+        @hub.when(hub.variable("count", 0) >= 1, name="first")
+        def first(firing: telex.Firing) -> None:
+            heard.append(firing.number)
+            done.set()
+
+    async with programs(url, 3, declare) as hubs:
+        await hubs[2].variable("count", 0).set(1)
+        async with asyncio.timeout(20):
+            await done.wait()
+    assert heard == [1]
