@@ -222,14 +222,14 @@ class Look:
         if self.spec.misfire == "all" or (self.spec.misfire == "once" and self.spec.kind != "every"):
             return True
         start, end = self._window(instant)
-        lived = any(life.lived(start - SLACK, end + SLACK) for life in self.crowd.lives.values())
+        lived = any(life.lived(start - SLACK, end + 2 * SLACK) for life in self.crowd.lives.values())
         return lived and not self.hands.paused(self.spec.name, start - SLACK, end)
 
     def _watched(self, instant: float) -> bool:
         """Whether a process lived then, and was well."""
         start, end = self._window(instant)
         lives = self.crowd.lives.values()
-        return any(life.lived(start - SLACK, end + SLACK) and life.well(start, end) for life in lives)
+        return any(life.lived(start - SLACK, end + 2 * SLACK) and life.well(start, end) for life in lives)
 
     def handled(self, handled: dict[tuple[str, int], int]) -> Iterator[str]:
         """Functions were called for every firing."""
