@@ -15,5 +15,7 @@ def test_each_instant_is_fired_once_whoever_dies(tmp_path: Path) -> None:
     assert not count.problems, f"seed {seed}: {count.problems[:5]}"
     assert count.kills >= 4
     assert count.stops >= 1
-    assert count.firings >= 150
-    assert count.handled >= 70
+    assert count.pauses >= 1
+    assert count.by_hand >= 1
+    assert count.needed >= 60
+    assert count.handled >= 20

@@ -6,13 +6,11 @@ python -m tests.faults.timers --seconds 60
 import argparse
 import asyncio
 import random
-import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -22,9 +20,9 @@ from telex.engines.sqlite.upkeep import check
 from telex.triggers.claims import BUCKET, Kept
 from telex.triggers.firing import moment
 from telex.triggers.schedule import GRACE
+from tests.faults.timers_crowd import Crowd, Hands
 from tests.faults.timers_worker import Spec, specs
 
-WORKERS = 4
 SETTLED = 60.0
 """Seconds, at most, until what was due has been fired and handled when nobody is killed any more."""
 SLACK = 0.5
@@ -40,9 +38,12 @@ class Count(msgspec.Struct):
 
     kills: int = 0
     stops: int = 0  # of all processes at once
+    pauses: int = 0
     firings: int = 0
+    by_hand: int = 0
     handled: int = 0
     handled_again: int = 0
+    needed: int = 0  # instants that had to be fired, since there were processes, or since all are
     passed_over: int = 0  # instants for which nothing was fired, and nothing was to be
     excused: int = 0  # those of them that passed while the machine was busy
     problems: list[str] = []
@@ -56,133 +57,32 @@ class Fired(msgspec.Struct):
     instant: float
     published: float
 
-
-class Life(msgspec.Struct):
-    """A process, from when its triggers had begun; and when it was not itself."""
-
-    ready: float = float("inf")
-    died: float = float("inf")
-    hurt: list[tuple[float, float]] = []
-
-    def lived(self, start: float, end: float) -> bool:
-        return self.ready <= start and self.died >= end
-
-    def well(self, start: float, end: float) -> bool:
-        return all(began >= end or ended <= start for began, ended in self.hurt)
-
-
-class Crowd:
-    """The processes, and when they lived."""
-
-    def __init__(self, command: list[str], notes: Path, chance: random.Random) -> None:
-        self.lives: dict[int, Life] = defaultdict(Life)
-        self.stops: list[tuple[float, float]] = []  # when no process was there
-        self.kills = 0
-        self._command, self._notes, self._chance = command, notes, chance
-        self._running: list[subprocess.Popen[bytes]] = []
-
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        try:
-            self._start_all()
-            yield
-        finally:
-            for number in range(len(self._running)):
-                self._kill(number)
-
-    def _start(self) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(self._command)
-
-    def _start_all(self) -> None:
-        self._running = [self._start() for _ in range(WORKERS)]
-
-    def _kill(self, number: int) -> None:
-        process = self._running[number]
-        assert process.poll() is None, "a process has ended by itself"
-        self.lives[process.pid].died = time.time()
-        process.kill()
-        process.wait()
-
-    async def hurt_them(self, seconds: float) -> None:
-        """Kill one, or all for a while, again and again."""
-        end = time.time() + seconds
-        stop = self._next_stop()
-        while time.time() < end:
-            await asyncio.sleep(0.05 + self._chance.random() * 0.6)
-            if time.time() < stop:
-                number = self._chance.randrange(WORKERS)
-                self._kill(number)
-                self._running[number] = self._start()
-                self.kills += 1
-                continue
-            for number in range(WORKERS):
-                self._kill(number)
-            began = time.time()
-            await asyncio.sleep(0.5 + self._chance.random() * 3)
-            self.stops.append((began, time.time()))
-            self._start_all()
-            self.kills += WORKERS
-            stop = self._next_stop()
-
-    def _next_stop(self) -> float:
-        return time.time() + 2.5 + self._chance.random() * 8
-
-    def handled(self) -> dict[tuple[str, int], int]:
-        """How often each firing was handled."""
-        found: dict[tuple[str, int], int] = defaultdict(int)
-        for line in self._notes.read_text().splitlines():
-            what, trigger, number, *_ = line.split(" ")
-            if what == "handled":
-                found[trigger, int(number)] += 1
-        return found
-
-    def look(self) -> None:
-        """What the processes have told of themselves."""
-        for line in self._notes.read_text().splitlines():
-            what, pid, at, *rest = line.split(" ")
-            if what == "ready":
-                self.lives[int(pid)].ready = float(at)
-            elif what != "handled":
-                self.lives[int(pid)].hurt.append((float(at), float(rest[0])))
+    @property
+    def late(self) -> float:
+        return self.published - self.instant
 
 
 async def play(folder: Path, seconds: float, seed: int) -> Count:
     url, notes, base = f"sqlite:///{folder}/timers.db", folder / "notes", time.time()
     command = [sys.executable, "-m", "tests.faults.timers_worker", url, str(notes), str(base), str(seconds)]
-    crowd, triggers = Crowd(command, notes, random.Random(seed)), specs(seconds)
+    crowd, hands, triggers = Crowd(command, notes, random.Random(seed)), Hands(random.Random(seed)), specs(seconds)
     with crowd.open():
-        await crowd.hurt_them(seconds)
+        await asyncio.gather(crowd.hurt_them(seconds), hands.meddle(url, [spec.name for spec in triggers], seconds))
         async with telex.Hub(url) as hub:
             await settled(hub, triggers, crowd, time.time())
-    count = Count(kills=crowd.kills, stops=len(crowd.stops), problems=[])
     crowd.look()
     handled = crowd.handled()
-    count.handled, count.handled_again = len(handled), sum(times - 1 for times in handled.values())
+    count = Count(kills=crowd.kills, stops=len(crowd.stops), handled=len(handled), problems=[])
+    count.pauses = sum(map(len, hands.pauses.values()))
+    count.handled_again = sum(times - 1 for times in handled.values())
     async with telex.Hub(url) as hub:
         for spec in triggers:
-            found = await look_at(hub, spec, crowd, handled, base, count)
-            count.problems += [f"{spec.name}: {problem}" for problem in found]
+            fired, kept = await fired_of(hub, spec), await kept_of(hub, spec)
+            assert kept is not None, "nothing is kept of it"
+            look = Look(spec, kept, fired, crowd, hands, count)
+            problems = [*look.ordered(), *look.timely(), *look.grid(base), *look.made_up(), *look.handled(handled)]
+            count.problems += [f"{spec.name}: {problem}" for problem in problems]
     return count
-
-
-async def look_at(
-    hub: telex.Hub, spec: Spec, crowd: Crowd, handled: dict[tuple[str, int], int], base: float, count: Count
-) -> list[str]:
-    """What is wrong with a trigger."""
-    # What was due last may be under way when all are killed.
-    end = max(life.died for life in crowd.lives.values()) - SLACK - 1
-    fired, kept = await fired_of(hub, spec), await kept_of(hub, spec)
-    count.firings += len(fired)
-    if kept is None:
-        return ["nothing is kept of it"]
-    found = [*ordered(fired, kept), *timely(spec, fired, crowd)]
-    found += grid(spec, fired, crowd, scheduled(spec, kept, base, end), end, count)
-    if spec.kind == "every" and spec.misfire == "once":
-        found += made_up(fired, crowd)
-    if spec.handled:
-        missed = [it.number for it in fired if (spec.name, it.number) not in handled and it.published < end]
-        found += [f"firing {number} was not handled" for number in missed]
-    return found
 
 
 async def settled(hub: telex.Hub, triggers: list[Spec], crowd: Crowd, now: float) -> None:
@@ -223,80 +123,120 @@ async def fired_of(hub: telex.Hub, spec: Spec) -> list[Fired]:
     return found
 
 
-def ordered(fired: list[Fired], kept: Kept) -> Iterator[str]:
-    """Numbers without holes, instants that rise, ids that are each one's; and a record that says the same."""
-    if [it.number for it in fired] != list(range(1, len(fired) + 1)):
-        yield f"the numbers are {[it.number for it in fired]}"
-    if [it.instant for it in fired] != sorted({it.instant for it in fired}):
-        yield "instants were fired twice, or not in their order"
-    if len({it.id for it in fired}) != len(fired):
-        yield "two firings have one id"
-    if kept.fired != len(fired):
-        yield f"{len(fired)} were fired, and {kept.fired} are recorded"
-
-
-def timely(spec: Spec, fired: list[Fired], crowd: Crowd) -> Iterator[str]:
-    """What ``misfire`` says of firings that come late."""
-    for it in fired:
-        late = it.published - it.instant
-        if late < -0.001:
-            yield f"firing {it.number} came {-late} s too early"
-        if spec.misfire == "skip" and late > GRACE + spec.jitter + SLACK and not busy(crowd, it.published):
-            yield f"firing {it.number} was fired {late} s late"
-        latest = spec.misfire == "once" and spec.kind == "every"
-        if latest and late > spec.length + SLACK and not busy(crowd, it.published):
-            yield f"firing {it.number} is not of the latest instant, but {late} s late"
-
-
-def made_up(fired: list[Fired], crowd: Crowd) -> Iterator[str]:
-    """With ``misfire="once"`` there is one firing, as soon as somebody lives, for all that were missed in a stop."""
-    for began, ended in crowd.stops:
-        missed = [it.number for it in fired if began < it.instant < ended]
-        if len(missed) > 1:
-            yield f"firings {missed} were all missed in one stop"
-        ready = min(life.ready for life in crowd.lives.values() if life.ready > ended and life.died > life.ready + 1)
-        soon = any(began < it.published < ready + SLACK for it in fired)
-        if ended - began > LONGEST and not soon and not busy(crowd, ready):
-            yield f"nothing was fired after the stop of {clock_time(began)}"
-
-
-def busy(crowd: Crowd, at: float) -> bool:
-    """Whether some process was not itself, or waited for the disk."""
-    return any(not life.well(at - SLACK, at + SLACK) for life in crowd.lives.values())
-
-
-def grid(spec: Spec, fired: list[Fired], crowd: Crowd, due: list[float], end: float, count: Count) -> Iterator[str]:
-    """Every firing is of an instant of the schedule, and no instant is missing but those that were to be left out."""
-    missing = list(due)
-    for it in fired:
-        if it.instant > end:
-            continue
-        match = next((instant for instant in missing if abs(instant - it.instant) <= ROUNDING), None)
-        if match is None:
-            yield f"firing {it.number} is of {it.id}, when nothing was due"
-        else:
-            missing.remove(match)
-    count.passed_over += len(missing)
-    for instant in missing:
-        if spec.misfire == "all" or (spec.misfire == "once" and spec.kind != "every"):
-            yield f"nothing was fired for {clock_time(instant)}"
-            continue
-        last = instant + (spec.length if spec.kind == "every" else GRACE)
-        alive = [life for life in crowd.lives.values() if life.lived(instant - SLACK, last + SLACK)]
-        if any(life.well(instant, last) for life in alive):
-            yield f"nothing was fired for {clock_time(instant)}, when processes lived"
-        count.excused += bool(alive)
-
-
 def clock_time(instant: float) -> str:
     return f"{moment(instant):%H:%M:%S.%f}"
 
 
-def scheduled(spec: Spec, kept: Kept, base: float, end: float) -> list[float]:
-    """The instants until ``end``."""
-    if spec.kind == "every":
-        return [kept.start + n * spec.length for n in range(1, int((end - kept.start) / spec.length) + 1)]
-    return [(kept.start if spec.kind == "after" else base) + spec.length]
+class Look:
+    """A trigger after a run: each method gives what is wrong."""
+
+    def __init__(self, spec: Spec, kept: Kept, fired: list[Fired], crowd: Crowd, hands: Hands, count: Count) -> None:
+        self.spec, self.kept, self.every = spec, kept, fired
+        self.fired = [it for it in fired if "#" not in it.id]  # by the schedule
+        self.crowd, self.hands, self.count = crowd, hands, count
+        # What was due last may be under way when all are killed.
+        self.end = max(life.died for life in crowd.lives.values()) - SLACK - 1
+
+    def ordered(self) -> Iterator[str]:
+        """Numbers without holes, instants that rise, ids that are each one's; and a record that says the same."""
+        self.count.firings += len(self.fired)
+        self.count.by_hand += len(self.every) - len(self.fired)
+        for before, after in pairwise([0, *[it.number for it in self.every]]):
+            if after != before + 1:
+                yield f"firing {after} follows {before}"
+        if [it.instant for it in self.fired] != sorted({it.instant for it in self.fired}):
+            yield "instants were fired twice, or not in their order"
+        if len({it.id for it in self.every}) != len(self.every):
+            yield "two firings have one id"
+        if self.kept.fired != len(self.every):
+            yield f"{len(self.every)} were fired, and {self.kept.fired} are recorded"
+        by_hand, there = self.hands.fired[self.spec.name], len(self.every) - len(self.fired)
+        if by_hand != there:
+            yield f"{by_hand} were fired by hand, and {there} of them are there"
+
+    def timely(self) -> Iterator[str]:
+        """What ``misfire`` says of firings that come late; and none came in a pause."""
+        spec = self.spec
+        latest = spec.misfire == "once" and spec.kind == "every"
+        for it in self.fired:
+            if it.late < -0.001:
+                yield f"firing {it.number} came {-it.late} s too early"
+            if any(began < it.published < ended for began, ended in self.hands.pauses[spec.name]):
+                yield f"firing {it.number} was published while it was paused"
+            if self.crowd.busy(it.published - SLACK, it.published + SLACK):
+                continue
+            if spec.misfire == "skip" and it.late > GRACE + spec.jitter + SLACK:
+                yield f"firing {it.number} was fired {it.late} s late"
+            if latest and it.late > spec.length + SLACK:
+                yield f"firing {it.number} is not of the latest instant, but {it.late} s late"
+
+    def made_up(self) -> Iterator[str]:
+        """With ``misfire="once"`` there is one firing, as soon as somebody lives, for all that were missed in a stop,
+        and with ``"all"`` one for each.
+        """
+        if self.spec.kind != "every" or self.spec.misfire == "skip":
+            return
+        lives = self.crowd.lives.values()
+        for began, ended in self.crowd.stops:
+            missed = [it.number for it in self.fired if began < it.instant < ended]
+            if len(missed) > 1 and self.spec.misfire == "once":
+                yield f"firings {missed} were all missed in one stop"
+            ready = min(life.ready for life in lives if life.ready > ended and life.died > life.ready + 1)
+            if self.crowd.busy(ended, ready + SLACK) or self.hands.paused(self.spec.name, began, ready + SLACK):
+                continue
+            soon = any(began < it.published < ready + SLACK for it in self.fired)
+            if ended - began > LONGEST and not soon:
+                yield f"nothing was fired after the stop of {clock_time(began)}"
+
+    def grid(self, base: float) -> Iterator[str]:
+        """Every firing is of an instant of the schedule, and none is missing but those that were to be left out."""
+        spec, due = self.spec, self._due(base)
+        missing = set(due)
+        for it in self.fired:
+            match = next((instant for instant in due if abs(instant - it.instant) <= ROUNDING), None)
+            missing.discard(match or 0.0)
+            if match is None and it.instant <= self.end:
+                yield f"firing {it.number} is {it.id}, when nothing was due"
+        for instant in due:
+            missed, needed, excused = instant in missing, self._needed(instant), False
+            if needed and not (spec.misfire == "all" or (spec.misfire == "once" and spec.kind != "every")):
+                excused = not self._watched(instant)
+            self.count.needed += needed and not excused
+            self.count.passed_over += missed
+            self.count.excused += missed and excused
+            if missed and needed and not excused:
+                yield f"nothing was fired for {clock_time(instant)}"
+
+    def _due(self, base: float) -> list[float]:
+        spec, start = self.spec, self.kept.start
+        if spec.kind == "every":
+            return [start + n * spec.length for n in range(1, int((self.end - start) / spec.length) + 1)]
+        return [(start if spec.kind == "after" else base) + spec.length]
+
+    def _window(self, instant: float) -> tuple[float, float]:
+        """While it is to be fired, unless all are."""
+        return instant, instant + (self.spec.length if self.spec.kind == "every" else GRACE)
+
+    def _needed(self, instant: float) -> bool:
+        """Whether it had to be fired, were the machine never busy."""
+        if self.spec.misfire == "all" or (self.spec.misfire == "once" and self.spec.kind != "every"):
+            return True
+        start, end = self._window(instant)
+        lived = any(life.lived(start - SLACK, end + 2 * SLACK) for life in self.crowd.lives.values())
+        return lived and not self.hands.paused(self.spec.name, start - SLACK, end)
+
+    def _watched(self, instant: float) -> bool:
+        """Whether a process lived then, and was well."""
+        start, end = self._window(instant)
+        lives = self.crowd.lives.values()
+        return any(life.lived(start - SLACK, end + 2 * SLACK) and life.well(start, end) for life in lives)
+
+    def handled(self, handled: dict[tuple[str, int], int]) -> Iterator[str]:
+        """Functions were called for every firing."""
+        if self.spec.handled:
+            for it in self.every:
+                if (self.spec.name, it.number) not in handled and it.published < self.end:
+                    yield f"firing {it.number} was not handled"
 
 
 def run(folder: Path, seconds: float, seed: int) -> Count:

@@ -5,7 +5,7 @@ What it does is told in NOTES, a line a time, each by one call, so it is there w
 ready pid time             its triggers have begun
 handled trigger number     a function was called
 stall pid from to          the machine gave it no time
-slow pid from to           what was due took long to claim
+slow pid from to           what was due takes long to claim; told while it does, since it may be killed meanwhile
 """
 
 import asyncio
@@ -84,28 +84,34 @@ def declare(hub: telex.Hub, note: Callable[..., None], base: float, seconds: flo
             trigger(work)
 
 
-def tell_slow_claims(hub: telex.Hub, note: Callable[..., None]) -> None:
-    """Instants that passed while the disk was busy were not lost by a trigger."""
+def watch_claims(hub: telex.Hub) -> set[float]:
+    """Since when it claims what was due, if it does."""
+    began: set[float] = set()
     claims = hub._scheduler.claims
     assert claims is not None
     claim_all = claims._claim_all
 
     async def timed() -> None:
-        began = time.time()
+        now = time.time()
+        began.add(now)
         await claim_all()
-        if time.time() - began > LONG:
-            note("slow", os.getpid(), began, time.time())
+        began.remove(now)
 
     claims._claim_all = timed  # type: ignore[method-assign]
+    return began
 
 
-async def tell_stalls(note: Callable[..., None]) -> None:
+async def tell_stalls(note: Callable[..., None], claiming: set[float]) -> None:
+    """Instants that passed while the machine or its disk was busy were not lost by a trigger."""
     last = time.time()
     while True:
         await asyncio.sleep(LONG / 2)
         now = time.time()
         if now - last > 1.5 * LONG:
             note("stall", os.getpid(), last, now)
+        for began in claiming:
+            if now - began > LONG:
+                note("slow", os.getpid(), began, now + LONG)
         last = now
 
 
@@ -115,10 +121,10 @@ async def main(url: str, notes: int, base: float, seconds: float) -> None:
 
     hub = telex.Hub(url)
     declare(hub, note, base, seconds)
-    tell_slow_claims(hub, note)
+    claiming = watch_claims(hub)
     async with hub:
         note("ready", os.getpid(), time.time())
-        await tell_stalls(note)
+        await tell_stalls(note, claiming)
 
 
 if __name__ == "__main__":

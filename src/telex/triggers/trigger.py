@@ -17,6 +17,7 @@ from telex.triggers.firing import moment
 from telex.triggers.schedule import GRACE, Misfire, Schedule, due
 
 if TYPE_CHECKING:
+    from telex.triggers.claims import Kept
     from telex.triggers.scheduler import Scheduler
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -105,6 +106,11 @@ class Trigger:
         """It fires no more."""
         self.ended, self.next, self.entry = True, None, 0
 
+    def _take(self, kept: Kept) -> None:
+        """What all processes know of it, this one knows."""
+        self.start, self.last, self.fired, self.late = kept.start, kept.last, kept.fired, kept.late
+        self.held = kept.paused
+
     # -- by hand
 
     def pause(self) -> None:
@@ -173,7 +179,7 @@ class TimeTrigger(Trigger):
     def begin(self) -> None:
         """The hub is open, and it may fire."""
         scheduler = self._scheduler
-        self.start = scheduler.clock()
+        self.start: float = scheduler.clock()
         if scheduler.claims is not None:
             scheduler.claims.soon(self)
         else:
@@ -219,7 +225,7 @@ class TimeTrigger(Trigger):
             return True
         kept, revision = await claims.read(self.name, self.start)
         now = scheduler.clock()
-        self.start, self.last, self.fired, self.held = kept.start, kept.last, kept.fired, kept.paused
+        self._take(kept)
         if self.held:
             self._look_again(now)
             return True
@@ -230,7 +236,7 @@ class TimeTrigger(Trigger):
         firings = [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)]
         if (told != kept or not revision) and not await claims.commit(self, told, revision, firings):
             return False  # another process was first: see what it has left
-        self.last, self.fired, self.late = told.last, told.fired, told.late
+        self._take(told)
         if self.next is None:
             scheduler.finish(self)
         else:

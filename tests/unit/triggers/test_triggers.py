@@ -156,7 +156,8 @@ def test_what_is_past_when_it_begins_has_ended(clock: VirtualClock) -> None:
     hub.at(after(-5), topic="then", misfire="all")
 
     async def main() -> None:
-        async with hub:
+        async with hub, hub.topic("then").subscribe() as then:
+            assert [message async for message in then] == []
             assert (hub.triggers()[0].ended, hub.triggers()[0].fired) == (True, 0)
 
     clock.run(main())
