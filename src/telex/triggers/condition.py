@@ -156,10 +156,10 @@ class Compare(Condition):
     __slots__ = ("_apart", "_test", "bound", "op", "slack", "variable")
 
     def __init__(self, variable: str, op: Op, bound: Any, slack: float = 0.0) -> None:
-        self.variable = variable
+        self.variable: str = variable
         self.op: Op = op
-        self.bound = bound
-        self.slack = slack
+        self.bound: Any = bound
+        self.slack: float = slack
         self._test = OPERATORS[op]
         self._apart = bound if not slack else bound - slack if op in UP else bound + slack
 
@@ -198,7 +198,8 @@ class Both(Condition):
     __slots__ = ("one", "other")
 
     def __init__(self, one: Condition, other: Condition) -> None:
-        self.one, self.other = one, other
+        self.one: Condition = one
+        self.other: Condition = other
 
     @property
     def parts(self) -> tuple[Condition, ...]:
@@ -233,7 +234,8 @@ class Either(Condition):
     __slots__ = ("one", "other")
 
     def __init__(self, one: Condition, other: Condition) -> None:
-        self.one, self.other = one, other
+        self.one: Condition = one
+        self.other: Condition = other
 
     @property
     def parts(self) -> tuple[Condition, ...]:
@@ -268,7 +270,7 @@ class Not(Condition):
     __slots__ = ("of",)
 
     def __init__(self, of: Condition) -> None:
-        self.of = of
+        self.of: Condition = of
 
     @property
     def parts(self) -> tuple[Condition, ...]:

@@ -38,8 +38,9 @@ class Life:
     __slots__ = ("at", "holds", "since", "state", "touched")
 
     def __init__(self, state: Any, now: float) -> None:
-        self.state = state
-        self.since = self.touched = now
+        self.state: Any = state
+        self.since: float = now  # or since it went to the end
+        self.touched: float = now
         self.holds: bool = False
         self.at: float | None = None  # when it has to be looked at again
 

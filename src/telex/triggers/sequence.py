@@ -21,7 +21,9 @@ class Then(Condition):
     __slots__ = ("one", "other", "within")
 
     def __init__(self, one: Condition, other: Condition, within: float) -> None:
-        self.one, self.other, self.within = one, other, within
+        self.one: Condition = one
+        self.other: Condition = other
+        self.within: float = within
 
     @property
     def parts(self) -> tuple[Condition, ...]:
@@ -67,7 +69,8 @@ class Debounce(Condition):
     __slots__ = ("of", "wait")
 
     def __init__(self, of: Condition, wait: float) -> None:
-        self.of, self.wait = of, wait
+        self.of: Condition = of
+        self.wait: float = wait
 
     @property
     def parts(self) -> tuple[Condition, ...]:
@@ -109,7 +112,8 @@ class Throttle(Condition):
     __slots__ = ("of", "period")
 
     def __init__(self, of: Condition, period: float) -> None:
-        self.of, self.period = of, period
+        self.of: Condition = of
+        self.period: float = period
 
     @property
     def parts(self) -> tuple[Condition, ...]:
@@ -150,7 +154,8 @@ class Times(Condition):
     __slots__ = ("count", "of")
 
     def __init__(self, of: Condition, count: int) -> None:
-        self.of, self.count = of, count
+        self.of: Condition = of
+        self.count: int = count
 
     @property
     def parts(self) -> tuple[Condition, ...]:

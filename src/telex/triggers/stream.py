@@ -27,7 +27,7 @@ class Rate:
     __slots__ = ("per", "source")
 
     def __init__(self, pattern: str, per: Duration, by: By | None = None) -> None:
-        self.source = source_of(pattern, by)
+        self.source: Source = source_of(pattern, by)
         self.per: float = seconds(per, "per")
         if not self.per:
             raise BadOption("per", per, "it is longer than nothing")
@@ -75,7 +75,10 @@ class Counted(Condition):
     def __init__(self, rate: Rate, op: Op, bound: int, slack: float = 0.0) -> None:
         if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= LARGEST:
             raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {LARGEST}")
-        self.rate, self.op, self.bound, self.slack = rate, op, bound, slack
+        self.rate: Rate = rate
+        self.op: Op = op
+        self.bound: int = bound
+        self.slack: float = slack
         self._up = op in UP
         number = bound + (op in (">", "<="))  # "more than 5" is "at least 6", and "at most 5" is "not at least 6"
         room = int(slack)  # of whole numbers, only those count that are missed by more than the slack
@@ -183,7 +186,7 @@ class Silence(Condition):
     __slots__ = ("longer_than", "source")
 
     def __init__(self, pattern: str, longer_than: Duration, by: By | None = None) -> None:
-        self.source = source_of(pattern, by)
+        self.source: Source = source_of(pattern, by)
         self.longer_than: float = seconds(longer_than, "longer_than")
         if not self.longer_than:
             raise BadOption("longer_than", longer_than, "it is longer than nothing")

@@ -185,7 +185,8 @@ class Variable(Generic[T]):
     def __ne__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
         return Compare(self.name, "!=", bound)
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return id(self)
 
     def __repr__(self) -> str:
         return f"<Variable {self.name!r}: {self.value!r}>"

@@ -144,8 +144,8 @@ class Watch:
         self._act(lambda fold: fold.advance(now))
         self._set_alarm()
 
-    def rearm(self) -> None:
-        """Ask again to be told the time."""
+    def rearm(self, now: float) -> None:
+        """Ask again to be told the time, after a pause."""
         self._alarm = None
         self._set_alarm()
 

@@ -44,7 +44,7 @@ class WhenTrigger(Trigger):
 
     def begin(self) -> None:
         """See `Trigger`."""
-        self.start = self._scheduler.clock()
+        self.start: float = self._scheduler.clock()
         if self._scheduler.claims is not None:
             self._scheduler.claims.soon(self)
             return
@@ -64,7 +64,7 @@ class WhenTrigger(Trigger):
     def _read(self, watch: Watch) -> None:
         for reader in watch.readers():
             self._scheduler.do(reader)
-        watch.rearm()
+        watch.rearm(self.start)
 
     def ring(self, now: float) -> None:
         """See `Trigger`."""
@@ -79,15 +79,11 @@ class WhenTrigger(Trigger):
     def resume(self) -> None:
         """Go on. What became true meanwhile is not told."""
         now, running = self._scheduler.clock(), self._begun and not self.ended
-        if isinstance(self.what, Poll):
-            self.paused = False
-            if running:
-                self.what.rearm(now)
-            return
+        if running and isinstance(self.what, Watch):
+            self.what.ring(now)  # while it is paused still
+        super().resume()
         if running:
-            self.what.ring(now)
-        self.paused = False
-        self.what.rearm()
+            self.what.rearm(now)
 
     # -- what the watch and the poll do
 
@@ -193,10 +189,6 @@ class WhenTrigger(Trigger):
         self._begun = True
         self._scheduler.finish(self)
         return True
-
-    def _take(self, kept: Kept) -> None:
-        self.start, self.last, self.fired, self.late = kept.start, kept.last, kept.fired, kept.late
-        self.held = kept.paused
 
     @property
     def _shared(self) -> Claims:
