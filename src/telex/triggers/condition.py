@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 By = Callable[[Message[Any]], object]
 Op = Literal[">=", ">", "<=", "<", "==", "!="]
-OPERATORS = {">=": ge, ">": gt, "<=": le, "<": lt, "==": eq, "!=": ne}
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {">=": ge, ">": gt, "<=": le, "<": lt, "==": eq, "!=": ne}
 UP, DOWN = (">=", ">"), ("<=", "<")
 
 

@@ -165,6 +165,8 @@ class Fold:
             self.now = now
 
     def _step(self, key: object, life: Life, moment: Moment, fired: list[Fired]) -> None:
+        if self._skims is not None:
+            life.holds = life.state.many
         life.state, holds, at = self.condition.step(life.state, moment)
         if holds and not life.holds:
             fired.append(Fired(moment.now, None if key is None else str(key)))

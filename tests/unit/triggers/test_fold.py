@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from telex.message import Message
-from telex.triggers.condition import Condition, Source
-from telex.triggers.fold import Fold
+from telex.triggers.condition import Compare, Condition, Source
+from telex.triggers.fold import Fired, Fold
 from telex.triggers.stream import Counted, Rate, Silence
 
 
@@ -73,3 +75,55 @@ def test_times_do_not_go_back() -> None:
     fold = Fold(A.throttle(5), 0.0, {})
     assert feed(fold, (10.0, "a", "k"), (3.0, "a", "k"), (12.0, "a", "k")) == [(10.0, "k")]
     assert fold.now == 12.0
+
+
+def test_a_key_at_rest_is_not_forgotten_when_a_variable_may_wake_it() -> None:
+    fold = Fold(A | Compare("x", ">=", 1), 0.0, {"x": 0})
+    assert feed(fold, (0.0, "a", "k"), *OTHERS) == [(0.0, "k")]
+    assert Fired(9.0, "k") in fold.change("x", 1, 9.0)
+
+
+def test_a_rate_that_was_looked_at_does_not_rise_again() -> None:
+    fold = Fold(A, 0.0, {})
+    assert feed(fold, (0.0, "a", "k")) == [(0.0, "k")]
+    assert fold.look(0.5) == []
+
+
+times = st.lists(st.integers(0, 200), min_size=1, max_size=120).map(lambda found: [n / 4 for n in sorted(found)])
+
+
+@given(
+    times,
+    st.lists(st.integers(1, 40), min_size=120, max_size=120),
+    st.integers(1, 12),
+    st.integers(0, 11),
+    st.booleans(),
+)
+def test_a_rate_alone(times: list[float], sizes: list[int], bound: int, slack: int, by_key: bool) -> None:
+    """Whole batches, against the numbers in the window."""
+    on, off, per = bound, bound - min(slack, bound - 1), 5.0
+    by = by_content if by_key else None
+    wanted, many = [], False
+    for number, now in enumerate(times):
+        before = sum(time + per > now for time in times[:number])
+        many = many and before >= off
+        if not many and before + 1 >= on:
+            many = True
+            wanted.append(Fired(now, "k" if by_key else None))
+    fold = Fold(Counted(Rate("a", per, by), ">=", bound, bound - off), 0.0, {})
+    messages: list[Message[Any]] = [Message("k", "a", 1, 1, time) for time in times]
+    found: list[Fired] = []
+    while messages:
+        size = sizes.pop()
+        found += fold.feed(Source("a", by), messages[:size])
+        messages = messages[size:]
+    assert found == wanted
+
+
+def test_only_times_that_matter_are_kept() -> None:
+    for by in (by_content, None):
+        fold = Fold(Counted(Rate("a", 1, by), ">=", 1_000_000), 0.0, {})
+        for n in range(1000):
+            fold.feed(Source("a", by), [Message("k", "a", 1, 1, n / 10 + part / 1000) for part in range(10)])
+        (life,) = fold._lives.values()
+        assert 100 <= len(life.state.times) <= 250
