@@ -13,7 +13,18 @@ from bench.bars import judge
 from bench.question import Question
 from bench.rounds import WorkerFailed, ask
 
-QUESTIONS = ("fanout", "publish_cost", "latency", "memory", "import_time", "durable", "commands", "http", "rates")
+QUESTIONS = (
+    "fanout",
+    "publish_cost",
+    "latency",
+    "memory",
+    "import_time",
+    "durable",
+    "commands",
+    "http",
+    "timers",
+    "rates",
+)
 
 
 def arguments(given: Sequence[str] | None) -> argparse.Namespace:

@@ -107,6 +107,28 @@ BARS: tuple[Bar, ...] = (
     Bar("http", "a command by HTTP, over a FastAPI route", "telex", "plain", ("fastapi", "plain"), "at most", 1.5),
     Bar("http", "once, a new key, over a FastAPI route", "telex", "once", ("fastapi", "plain"), "at most", 1.5),
     *(
+        Bar(
+            "timers",
+            f"{what} of 100 thousand, over one of a thousand",
+            "telex",
+            f"{case}_many",
+            ("telex", f"{case}_few"),
+            "at most",
+            2,
+        )
+        for case, what in (("add", "adding a timer"), ("cancel", "cancelling one"), ("fire", "firing one"))
+    ),
+    Bar("timers", "lateness of triggers, over loop.call_at", "telex", "late", ("call_at", "late"), "at most", 1.2),
+    *(
+        Bar("timers", f"APScheduler, firing {what}, over telex", "apscheduler", case, ("telex", case), "at least", 20)
+        for case, what in (
+            ("fire_few", "a thousand"),
+            ("fire_many", "100 thousand"),
+            ("periodic", "10 thousand, periodic"),
+        )
+    ),
+    Bar("timers", "idle with 10 thousand timers, of a second", "telex", "idle", None, "at most", 1000, " µs"),
+    *(
         Bar("rates", f"to {case} with {what}, over without", watched, case, ("plain", case), "at least", 0.7)
         for watched, what in (("reached", "a rate"), ("below", "a rate that is not reached"), ("by_key", "1000 keys"))
         for case in EVERY

@@ -210,6 +210,21 @@ class Outlet(Generic[T]):
             log.wake()
         return message
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was removed or its hub closed: it takes nothing more."""
+        return bool(self._state)
+
+    def publish_new(self, content: T, id: str) -> Message[T]:
+        """As `publish_nowait`, of an id that is new for certain."""
+        log = self._log
+        if not self._plain or log.gates or self._window is not None or get_ident() != self._thread:
+            return self._publish_with_care(content, id, None, None)
+        now = time()
+        message = Message(content, self.id, log.end, id, now)
+        log.append(message, now)
+        return message
+
     def publish_threadsafe(
         self,
         content: T,

@@ -102,6 +102,21 @@ class Topics:
         stored = self._engine.store is not None and await self._engine.store.remove(check_topic(name))
         return self._forget(check_topic(name)) or stored
 
+    def publish_once(self, name: str, content: object, id: str) -> bool:
+        """Publish to a topic that is removed right after, in memory: patterns get it. False, and nothing was done, when
+        the topic is there already or somebody has to be asked for room.
+        """
+        if name in self._topics or self._loop is None:
+            return False
+        logs = [log for pattern, _, log in self._patterns.values() if pattern.matches(name)]
+        if any(log.gates for log in logs):
+            return False
+        now = self.clock()
+        message = Message(content, name, 1, id, now)
+        for log in logs:
+            log.append(message, now)
+        return True
+
     def let_go(self, name: str) -> None:
         """Forget a topic here: its subscriptions end after what they have. What an engine keeps of it stays."""
         self._forget(name)

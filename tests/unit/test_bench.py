@@ -16,7 +16,18 @@ from bench.question import Answer, Figures
 from bench.ratios import Spread, compact, ratios, spread
 
 ROOT = Path(__file__).parents[2]
-QUESTIONS = ("fanout", "publish_cost", "latency", "memory", "import_time", "durable", "commands", "http", "rates")
+QUESTIONS = (
+    "fanout",
+    "publish_cost",
+    "latency",
+    "memory",
+    "import_time",
+    "durable",
+    "commands",
+    "http",
+    "timers",
+    "rates",
+)
 ABOUT: dict[str, object] = {
     "processor": "P",
     "cores": 2,

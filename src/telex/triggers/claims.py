@@ -80,6 +80,11 @@ class Claims:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
 
+    def end(self, topic: str) -> int:
+        """The number that the next message of a topic will get, by what is known here."""
+        store = self._hub._engine.store
+        return 0 if store is None else store.end(topic)[1]
+
     @property
     def busy(self) -> bool:
         """Whether anything is being claimed."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("telex.triggers")
+REMEMBERED = 100
+"""Of so many triggers that have ended it is told what they were."""
+AT_ONCE = 1000
+"""How many are rung before the event loop gets its turn."""
 LONGEST = 60.0
 """Seconds after which it looks again: the clock of the machine may have been set."""
 GROUP = "$triggers"
@@ -47,13 +52,17 @@ class Scheduler:
         self._timer: asyncio.TimerHandle | None = None
 
         self._chores: set[asyncio.Task[None]] = set()
+        self._rings = False
+        self._dead = 0  # entries of the heap that are of no use any more
+        self._ended: deque[Trigger] = deque()
         self._open = False
 
     # -- declaring
 
     def add(self, trigger: Trigger) -> None:
         """One more. Raises `BadOption` when there is one of its name."""
-        if trigger.name in self._triggers:
+        known = self._triggers.get(trigger.name)
+        if known is not None and not known.ended:
             raise BadOption("name", trigger.name, "there is a trigger of this name; give another, name='...'")
         self._triggers[trigger.name] = trigger
         if self._open:
@@ -130,12 +139,29 @@ class Scheduler:
 
     def arm(self, trigger: Trigger, at: float | None) -> None:
         """Have a trigger rung at ``at``, and at no other time any more."""
+        if trigger.entry:
+            self.disarm(trigger)
         if at is None or trigger.paused or trigger.ended or not self._open:
             return
+        if self._dead > 64 and self._dead > len(self._heap) // 2:
+            # What is of no use goes when it is more than what is; in place, since `_ring` may be at it.
+            self._heap[:] = [item for item in self._heap if item[2].entry == item[1]]
+            heapify(self._heap)
+            self._dead = 0
         trigger.entry = entry = next(self._entries)
         heappush(self._heap, (at, entry, trigger))
-        if self._heap[0][1] == entry:
+        if not self._rings and self._heap[0][1] == entry:
             self._set_timer()
+
+    def disarm(self, trigger: Trigger) -> None:
+        """Have a trigger not rung."""
+        if not trigger.entry:
+            return
+        trigger.entry = 0
+        self._dead += 1
+        if self._dead == len(self._heap):
+            self._heap.clear()
+            self._dead = 0
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -146,13 +172,22 @@ class Scheduler:
             self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
 
     def _ring(self) -> None:
-        heap, now = self._heap, self.clock()
-        while heap and heap[0][0] <= now:
-            _, entry, trigger = heappop(heap)
-            if trigger.entry != entry or trigger.paused or trigger.ended:
-                continue  # it was armed anew, paused or removed
-            trigger.ring(now)
-        self._set_timer()
+        heap, now, left = self._heap, self.clock(), AT_ONCE
+        self._rings = True
+        try:
+            while heap and heap[0][0] <= now and left:
+                _, entry, trigger = heappop(heap)
+                if trigger.entry != entry:
+                    self._dead -= 1  # it was armed anew, or has ended
+                    continue
+                trigger.entry = 0
+                if trigger.paused:
+                    continue
+                left -= 1
+                trigger.ring(now)
+        finally:
+            self._rings = False
+            self._set_timer()
 
     # -- firing, in this process alone
 
@@ -165,7 +200,12 @@ class Scheduler:
         if again:
             id += f"#{trigger.fired}"  # or it would be taken for the one before
         try:
-            self._hub.topic(trigger.topic).publish_nowait(firing, id=id)
+            topic = trigger.outlet
+            if topic is None or topic.ended:
+                if trigger.next is None and self._hub._topics.publish_once(trigger.topic, firing, id):
+                    return
+                topic = trigger.outlet = self._hub.topic(trigger.topic)
+            topic.publish_new(firing, id)
         except WouldBlock:
             self.do(partial(self._fire_slowly, trigger, instant, trigger.fired, key))
         except TelexError as error:
@@ -185,19 +225,22 @@ class Scheduler:
     def finish(self, trigger: Trigger) -> None:
         """A trigger has fired for the last time. Whoever iterates over its topic comes to the end."""
         trigger.end()
-        if self._open:
-            self.do(partial(self._close_topic, trigger))
-
-    async def _close_topic(self, trigger: Trigger) -> None:
-        store = self._hub._engine.store
-        if store is None:
-            await self._hub.remove(trigger.topic)
-        elif not trigger.handled:
-            # What is kept stays for those who come later: here, those who read now end after it.
-            log = self._hub.topic(trigger.topic)._log
-            while log.end < store.end(trigger.topic)[1]:
-                await park(log)
+        self._ended.append(trigger)
+        while len(self._ended) > REMEMBERED:
+            oldest = self._ended.popleft()
+            if self._triggers.get(oldest.name) is oldest:
+                del self._triggers[oldest.name]
+        if self.claims is None:
             self._hub._topics.let_go(trigger.topic)
+        elif self._open and not trigger.handled:
+            self.do(partial(self._close_topic, trigger.topic, self.claims))
+
+    async def _close_topic(self, topic: str, claims: Claims) -> None:
+        """What is kept stays for those who come later: here, those who read now end after it."""
+        log = self._hub.topic(topic)._log
+        while log.end < claims.end(topic):
+            await park(log)
+        self._hub._topics.let_go(topic)
 
     async def fire_by_hand(self, trigger: Trigger) -> None:
         """Publish a firing that is meant for now."""

@@ -78,8 +78,8 @@ class Timing(Generic[Made]):
     def after(
         self, delay: Duration, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "skip"
     ) -> Made:
-        """Fire once, ``delay`` after it began. Its topic is then closed. Else as `every`."""
-        return self._timed(After(seconds(delay, "delay")), topic, name, misfire, 0.0)
+        """Fire once, ``delay`` after it began, at least a millisecond. Its topic is then closed. Else as `every`."""
+        return self._timed(After(max(seconds(delay, "delay"), SHORTEST)), topic, name, misfire, 0.0)
 
     def _timed(
         self, schedule: Schedule, topic: str | None, name: str | None, misfire: Misfire, jitter: Duration

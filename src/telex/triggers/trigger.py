@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -13,10 +14,11 @@ from telex.errors import BadHandler, BadOption
 from telex.functions import name_of
 from telex.middleware import Middleware
 from telex.names import check_topic
-from telex.triggers.firing import moment
+from telex.triggers.firing import Firing, moment
 from telex.triggers.schedule import GRACE, Misfire, Schedule, due
 
 if TYPE_CHECKING:
+    from telex.topic import Topic
     from telex.triggers.claims import Kept
     from telex.triggers.scheduler import Scheduler
 
@@ -62,6 +64,7 @@ class Trigger:
         self.handled: bool = False  # by a function
         self.prefix: str = ""  # and what stands around that, of the router that it comes from
         self.middleware: tuple[Middleware, ...] = ()
+        self.outlet: Topic[Firing] | None = None  # where it has published
         self.entry: int = 0  # of the heap: what was put there before is passed over
         self._scheduler = scheduler
         if name is not None or topic is not None:
@@ -104,7 +107,8 @@ class Trigger:
 
     def end(self) -> None:
         """It fires no more."""
-        self.ended, self.next, self.entry = True, None, 0
+        self.ended, self.next = True, None
+        self._scheduler.disarm(self)
 
     def _take(self, kept: Kept) -> None:
         """What all processes know of it, this one knows."""
@@ -184,8 +188,8 @@ class TimeTrigger(Trigger):
             scheduler.claims.soon(self)
         else:
             self.next = self.schedule.after(self.start, self.start)
-            if self.next is None:
-                scheduler.finish(self)
+            if self.next is None:  # soon: who subscribes may be said by the next line of the program
+                asyncio.get_running_loop().call_soon(scheduler.finish, self)
             else:
                 self._arm()
 
@@ -207,13 +211,21 @@ class TimeTrigger(Trigger):
         if scheduler.claims is not None:
             scheduler.claims.soon(self)
             return
-        instants, self.next = self.due(self.last, now)
-        for instant in instants:
-            scheduler.fire(self, instant, now)
+        meant = self.next
+        following = None if meant is None else self.schedule.after(meant, self.start)
+        if meant is not None and meant <= now <= meant + GRACE and (following is None or following > now):
+            self.next = following  # what `due` says, too, for one that was not missed
+            scheduler.fire(self, meant, now)
+        else:
+            instants, self.next = self.due(self.last, now)
+            for instant in instants:
+                scheduler.fire(self, instant, now)
         if self.next is None:
             scheduler.finish(self)
-        else:
+        elif self.jitter:
             self._arm()
+        else:
+            scheduler.arm(self, self.next)
 
     async def claim(self) -> bool:
         """See `Trigger.claim`."""

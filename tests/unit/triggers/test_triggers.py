@@ -276,3 +276,14 @@ async def test_on_a_file_once_is_once_for_ever(tmp_path: Path) -> None:
         async with hub, hub.topic("soon").subscribe(start="earliest") as soon:
             assert firing_in(await soon.receive(timeout=20)).number == 1
             assert hub.topic("soon").statistics().published == 1, f"run {run}"
+
+
+def test_after_nothing_is_soon(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.after(0, topic="soon")
+
+    async def main() -> None:
+        async with hub, hub.topic("soon").subscribe() as soon:
+            assert len([message async for message in soon]) == 1
+
+    clock.run(main())

@@ -1,0 +1,73 @@
+"""Many triggers: what they leave behind, and that they let others run."""
+
+import asyncio
+
+import telex
+from telex.testing.clock import VirtualClock
+
+
+def test_cancelled_triggers_leave_nothing(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+
+    async def main() -> None:
+        async with hub:
+            kept = hub.after("1h", topic="kept")
+            for number in range(5000):
+                hub.after("1h", topic=f"t:{number}").cancel()
+            assert len(hub._scheduler._heap) < 200
+            assert len(hub.triggers()) == 1
+            async with hub.topic("kept").subscribe() as inbox:
+                assert len([message async for message in inbox]) == 1
+            kept.cancel()
+            assert hub._scheduler._heap == []
+
+    clock.run(main())
+
+
+def test_ended_triggers_are_forgotten_in_time(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+
+    async def main() -> None:
+        async with hub, hub.topic("t:*").subscribe(buffer=1000) as inbox:
+            for number in range(500):
+                hub.after(number / 1000, topic=f"t:{number}")
+            hub.after(2, topic="last")
+            await asyncio.sleep(1)
+            assert [message.topic for message in inbox.receive_many_nowait()] == [f"t:{n}" for n in range(500)]
+            assert len(hub.triggers()) == 101, "one that waits, and the last hundred of those that have ended"
+            hub.after(1, topic="t:499")  # its name is free again
+            await asyncio.sleep(2)
+            assert inbox.waiting == 1
+            assert await hub.topics("t:*") == []
+
+    clock.run(main())
+
+
+def test_what_ends_with_its_firing_asks_who_blocks(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+
+    async def main() -> None:
+        async with hub, hub.topic("t:*").subscribe(buffer=1, overflow="block") as inbox:
+            for number in range(3):
+                hub.after(1, topic=f"t:{number}")
+            await asyncio.sleep(2)
+            assert {(await inbox.receive(timeout=5)).topic for _ in range(3)} == {"t:0", "t:1", "t:2"}
+
+    clock.run(main())
+
+
+def test_many_that_are_due_let_others_run(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    turns: list[int] = []
+
+    async def main() -> None:
+        async with hub, hub.topic("ticks").subscribe(buffer=10_000) as ticks:
+            for number in range(5000):
+                hub.every(1, topic="ticks", name=f"t:{number}")
+            clock.advance(1)
+            while (waiting := ticks.waiting) < 5000:
+                turns.append(waiting)
+                await asyncio.sleep(0)
+
+    clock.run(main())
+    assert {1000, 2000, 3000, 4000} <= set(turns)
