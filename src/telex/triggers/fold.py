@@ -6,6 +6,7 @@ condition with ``by=`` is one for each key, which begins with the first message 
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
@@ -62,6 +63,7 @@ class Fold:
         self._keys = keys
         self._keyed = keyed(condition)
         self._lives: dict[object, Life] = {}
+        self._order: deque[object] = deque()  # the keys, those that are here longest first
         self._alarms: list[tuple[float, int, object]] = []
         self._entries = count()
         self._forgets = not condition.variables  # one at rest may become true by them
@@ -188,33 +190,32 @@ class Fold:
     def _begin(self, key: object, now: float) -> Life:
         """A key is new: before it begins, two of those that are here longest are forgotten if they are at rest; and
         one that is not, when there is no other way."""
-        lives = self._lives
+        lives, order = self._lives, self._order
         for _ in range(2 * self._forgets):
-            oldest = next(iter(lives), None)
-            if oldest is None or lives[oldest].holds or not self.condition.rests(lives[oldest].state, now):
+            if not order or lives[order[0]].holds or not self.condition.rests(lives[order[0]].state, now):
                 break
-            del lives[oldest]
+            del lives[order.popleft()]
         if len(lives) >= self._keys:
-            del lives[self._least_touched()]
-            self.forgotten += 1
+            self._forget_one()
         if len(self._alarms) > 2 * len(lives) + 64:
             entries = self._entries
             self._alarms[:] = [(life.at, next(entries), key) for key, life in lives.items() if life.at is not None]
             self._alarms.sort()
         lives[key] = life = Life(self.condition.begin(now), now)
+        order.append(key)
         return life
 
-    def _least_touched(self) -> object:
+    def _forget_one(self) -> None:
         """One that nothing came for since it was last looked at here: those for which something did go to the end."""
-        lives = self._lives
+        lives, order = self._lives, self._order
         for _ in range(LOOKS):
-            oldest = next(iter(lives))
-            life = lives[oldest]
+            life = lives[order[0]]
             if life.touched == life.since:
                 break
             life.since = life.touched
-            lives[oldest] = lives.pop(oldest)
-        return next(iter(lives))
+            order.rotate(-1)
+        del lives[order.popleft()]
+        self.forgotten += 1
 
 
 def keyed(condition: Condition) -> bool:

@@ -61,6 +61,8 @@ class Scheduler:
 
     def add(self, trigger: Trigger) -> None:
         """One more. Raises `BadOption` when there is one of its name."""
+        if self._hub.closed:
+            raise Closed("this hub", "it was closed; make another with telex.Hub()")
         known = self._triggers.get(trigger.name)
         if known is not None and not known.ended:
             raise BadOption("name", trigger.name, "there is a trigger of this name; give another, name='...'")

@@ -50,6 +50,7 @@ class Watch:
         self._heard: dict[Source, Variable[Any]] = {}  # variables whose changes come as messages
         self._seen: dict[str, int] = {}  # by topic, the last number that was read from what the engine keeps
         self._owner: Owner | None = None
+        self._closed = False
 
     def describe(self) -> str:
         """What is watched, for people."""
@@ -63,7 +64,7 @@ class Watch:
         for variable in self._variables:
             variable.listeners.append(self._change)
         self._fold = Fold(self.condition, start, {each.name: each.value for each in self._variables}, self._keys)
-        self._enter(self.condition.sources)
+        self._enter_all(self.condition.sources)
 
     def look(self) -> None:
         """Whether it is true as it begins."""
@@ -77,7 +78,7 @@ class Watch:
         """
         self._owner = owner
         self._heard = {Source(variable.name): variable for variable in self._variables}
-        self._enter(self.condition.sources | self._heard.keys())
+        self._enter_all(self.condition.sources | self._heard.keys())
         found: list[tuple[float, int, Source, Message[Any]]] = []
         for number, (source, _) in enumerate(self._subscriptions):
             async for message in self._hub.topic(source.pattern).history():
@@ -112,23 +113,34 @@ class Watch:
         except ContentError:
             return variable.initial
 
-    def _enter(self, sources: frozenset[Source]) -> None:
+    def _enter_all(self, sources: frozenset[Source]) -> None:
         for source in sorted(sources, key=lambda source: source.pattern):
-            subscription = self._hub.topic(source.pattern).subscribe(buffer=BUFFER, report_lost=True)
-            subscription.enter()
-            self._subscriptions.append((source, subscription))
+            self._enter(source)
+
+    def _enter(self, source: Source) -> ReportingSubscription[Any]:
+        subscription = self._hub.topic(source.pattern).subscribe(buffer=BUFFER, report_lost=True)
+        subscription.enter()
+        self._subscriptions.append((source, subscription))
+        return subscription
 
     def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What has to run for each source, as coroutine functions."""
         return [partial(self._read, source, of) for source, of in self._subscriptions]
 
     async def _read(self, source: Source, subscription: ReportingSubscription[Any]) -> None:
-        async for batch in subscription.batches():
-            self._take(source, batch)
-            self._set_alarm()
+        while True:
+            async for batch in subscription.batches():
+                self._take(source, batch)
+                self._set_alarm()
+            if self._closed or self._hub.closed:
+                return
+            # Its topic was removed: what comes to the one that is made anew counts as well.
+            self._subscriptions.remove((source, subscription))
+            subscription = self._enter(source)
 
     def close(self) -> None:
         """Watch no more."""
+        self._closed = True
         for variable in self._variables:
             if self._change in variable.listeners:
                 variable.listeners.remove(self._change)
@@ -171,10 +183,20 @@ class Watch:
             return
         messages: Any = batch  # a Lost comes alone
         if self._seen:
-            messages = [m for m in messages if m.seq > self._seen.get(m.topic, 0)]
+            messages = [message for message in messages if self._is_new(message)]
             if not messages:
                 return
         self._act(lambda fold: self._feed(fold, source, messages))
+
+    def _is_new(self, message: Message[Any]) -> bool:
+        """Whether it was not read from what the engine keeps."""
+        seen = self._seen.get(message.topic)
+        if seen is None:
+            return True
+        if message.seq <= seen:
+            return False
+        del self._seen[message.topic]  # and so are all that follow, also when the topic is made anew
+        return True
 
     def _feed(self, fold: Fold, source: Source, messages: Sequence[Message[Any]]) -> list[Fired]:
         fired: list[Fired] = []

@@ -63,6 +63,14 @@ def test_a_key_that_matters_is_forgotten_for_want_of_room() -> None:
     assert (len(fold), fold.forgotten) == (10, 90)
 
 
+def test_a_key_in_use_is_not_the_one_that_is_forgotten() -> None:
+    fold = Fold(A.throttle(1000), 0.0, {}, keys=10)
+    for time in range(100):
+        feed(fold, (float(time), "a", "k"), (float(time), "a", f"key {time}"))
+    assert len(fold) == 10
+    assert feed(fold, (101.0, "a", "k")) == [], "it is known still that it fired"
+
+
 def test_what_follows_counts_once() -> None:
     fold = Fold(A.then(B, within=100), 0.0, {})
     fired = feed(

@@ -9,6 +9,9 @@ import msgspec
 import pytest
 
 import telex
+from telex.triggers.stored import pause_trigger, resume_trigger
+from telex.triggers.watch import Watch
+from telex.triggers.when import WhenTrigger
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +43,16 @@ async def caught_up(hub: telex.Hub) -> None:
     assert claims is not None
     while claims.busy:
         await claims.idle()
+
+
+async def watched(hub: telex.Hub, trigger: str, value: int) -> None:
+    """Until the trigger has seen this value of its variable."""
+    found = hub.trigger(trigger)
+    assert isinstance(found, WhenTrigger)
+    assert isinstance(found.what, Watch)
+    async with asyncio.timeout(20):
+        while found.what._fold.values["count"] != value:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.001)
 
 
 async def test_one_value_for_all(url: str) -> None:
@@ -130,6 +143,42 @@ async def test_what_is_true_when_it_is_declared_first_fires(url: str) -> None:
             for hub in hubs:
                 await caught_up(hub)
             assert len(await kept(hubs[0], "full")) == 1
+
+
+async def test_what_was_true_all_the_time_does_not_fire_again(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.retain("count", messages=1)  # so that little is known of the time before
+        hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+
+    for value in (10, 11, 12):
+        async with programs(url, 2, declare) as hubs:
+            await hubs[0].variable("count", 0).set(value)
+            async with hubs[0].topic("full").subscribe(start="earliest") as full:
+                await full.receive(timeout=20)
+            for hub in hubs:
+                await caught_up(hub)
+            assert len(await kept(hubs[0], "full")) == 1
+
+
+async def test_a_condition_is_paused_for_all(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+
+    async with programs(url, 2, declare) as hubs, hubs[0].topic("full").subscribe() as full:
+        for hub in hubs:
+            await caught_up(hub)
+        assert await pause_trigger(hubs[0], "full")
+        await hubs[1].variable("count", 0).set(10)
+        for hub in hubs:
+            await watched(hub, "full", 10)
+        await hubs[1].variable("count", 0).set(0)
+        for hub in hubs:
+            await watched(hub, "full", 0)
+            await caught_up(hub)
+        assert await resume_trigger(hubs[1], "full")
+        await hubs[0].variable("count", 0).set(20)
+        assert msgspec.convert((await full.receive(timeout=20)).content, telex.Firing).number == 1
+        assert len(await kept(hubs[0], "full")) == 1
 
 
 async def test_a_function_that_is_true_in_all_fires_in_one(url: str) -> None:

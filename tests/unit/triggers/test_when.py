@@ -389,3 +389,44 @@ def test_of_many_keys_the_oldest_is_forgotten(clock: VirtualClock) -> None:
             assert [message.content.key for message in twice.receive_many_nowait()] == ["149"]
 
     clock.run(main())
+
+
+def test_once_is_once_also_within_a_batch(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.when(hub.rate("m", per=1) >= 1, topic="first")
+    hub.when(hub.rate("m", per=1) >= 1, topic="each", rising=True)
+
+    async def main() -> None:
+        async with hub, hub.topic("first").subscribe() as first, hub.topic("each").subscribe() as each:
+            for _ in range(3):
+                hub.topic("m").publish_nowait(None)
+                clock.advance(2)
+            assert len([message async for message in first]) == 1
+            assert waiting(each) == [0, 2, 4]
+
+    clock.run(main())
+
+
+def test_a_topic_that_is_removed_and_made_anew_goes_on(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.when(hub.rate("m", per="1h") >= 3, topic="three", rising=True)
+
+    async def main() -> None:
+        async with hub, hub.topic("three").subscribe() as three:
+            for _ in range(3):
+                await hub.topic("m").publish(None)
+                await asyncio.sleep(1)
+                await hub.remove("m")
+                await asyncio.sleep(1)
+            assert three.waiting == 1
+
+    clock.run(main())
+
+
+async def test_on_a_hub_that_is_closed_nothing_is_declared() -> None:
+    async with telex.Hub() as hub:
+        pass
+    with pytest.raises(telex.Closed):
+        hub.when(lambda: True, every=1, topic="x")
+    with pytest.raises(telex.Closed):
+        hub.every(1, topic="x")
