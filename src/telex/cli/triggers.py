@@ -108,8 +108,11 @@ def _tell_what_is_now(url: str, name: str, found: bool, what: str, json: bool) -
 
 
 def _described(trigger: TriggerStatistics) -> str:
-    state = "paused" if trigger.paused else "ended" if trigger.next is None else f"next {_when(trigger.next)}"
-    parts = [f"{trigger.trigger}: {trigger.schedule}, to {trigger.topic}", state]
+    parts = [f"{trigger.trigger}: {trigger.schedule}, to {trigger.topic}"]
+    if trigger.paused or trigger.ended:
+        parts.append("paused" if trigger.paused else "ended")
+    elif trigger.next is not None:  # it is known of those of time alone
+        parts.append(f"next {_when(trigger.next)}")
     if trigger.last is not None:
         parts.append(f"last {_when(trigger.last)}, {trigger.late:.3f} s late")
     return "; ".join([*parts, f"{trigger.fired} fired"])

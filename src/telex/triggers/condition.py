@@ -141,6 +141,11 @@ class Condition:
             raise BadOption("count", count, "it is how often it has to become true, at least 1")
         return Times(self, count)
 
+    @property
+    def inner(self) -> str:
+        """How it is written within another one."""
+        return repr(self)
+
     def __bool__(self) -> NoReturn:
         raise BadOption(
             "condition",
@@ -191,6 +196,11 @@ class Compare(Condition):
     def __repr__(self) -> str:
         return f"{self.variable} {self.op} {self.bound!r}"
 
+    @property
+    def inner(self) -> str:
+        """See `Condition`."""
+        return f"({self!r})"
+
 
 class Both(Condition):
     """Two conditions that hold together."""
@@ -225,7 +235,12 @@ class Both(Condition):
         return Both(self.one.rebuilt(leaf), self.other.rebuilt(leaf))
 
     def __repr__(self) -> str:
-        return f"({self.one!r} & {self.other!r})"
+        return f"{self.one.inner} & {self.other.inner}"
+
+    @property
+    def inner(self) -> str:
+        """See `Condition`."""
+        return f"({self!r})"
 
 
 class Either(Condition):
@@ -261,7 +276,12 @@ class Either(Condition):
         return Either(self.one.rebuilt(leaf), self.other.rebuilt(leaf))
 
     def __repr__(self) -> str:
-        return f"({self.one!r} | {self.other!r})"
+        return f"{self.one.inner} | {self.other.inner}"
+
+    @property
+    def inner(self) -> str:
+        """See `Condition`."""
+        return f"({self!r})"
 
 
 class Not(Condition):
@@ -295,7 +315,7 @@ class Not(Condition):
         return Not(self.of.rebuilt(leaf))
 
     def __repr__(self) -> str:
-        return f"~{self.of!r}"
+        return f"~{self.of.inner}"
 
 
 def earlier(one: float | None, other: float | None) -> float | None:

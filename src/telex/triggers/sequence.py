@@ -60,7 +60,7 @@ class Then(Condition):
         return Then(self.one.rebuilt(leaf), self.other.rebuilt(leaf), self.within)
 
     def __repr__(self) -> str:
-        return f"{self.one!r}.then({self.other!r}, within={self.within:g})"
+        return f"{_before_dot(self.one)}.then({self.other!r}, within={self.within:g})"
 
 
 class Debounce(Condition):
@@ -103,7 +103,7 @@ class Debounce(Condition):
         return Debounce(self.of.rebuilt(leaf), self.wait)
 
     def __repr__(self) -> str:
-        return f"{self.of!r}.debounce({self.wait:g})"
+        return f"{_before_dot(self.of)}.debounce({self.wait:g})"
 
 
 class Throttle(Condition):
@@ -145,7 +145,7 @@ class Throttle(Condition):
         return Throttle(self.of.rebuilt(leaf), self.period)
 
     def __repr__(self) -> str:
-        return f"{self.of!r}.throttle({self.period:g})"
+        return f"{_before_dot(self.of)}.throttle({self.period:g})"
 
 
 class Times(Condition):
@@ -184,4 +184,9 @@ class Times(Condition):
         return Times(self.of.rebuilt(leaf), self.count)
 
     def __repr__(self) -> str:
-        return f"{self.of!r}.times({self.count})"
+        return f"{_before_dot(self.of)}.times({self.count})"
+
+
+def _before_dot(condition: Condition) -> str:
+    text = condition.inner
+    return f"({text})" if text.startswith("~") else text

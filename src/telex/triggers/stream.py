@@ -179,6 +179,11 @@ class Counted(Condition):
     def __repr__(self) -> str:
         return f"{self.rate!r} {self.op} {self.bound}"
 
+    @property
+    def inner(self) -> str:
+        """See `Condition`."""
+        return f"({self!r})"
+
 
 class Silence(Condition):
     """No message of a pattern has come for ``longer_than`` seconds. Made by ``hub.silence``."""

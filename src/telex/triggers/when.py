@@ -127,7 +127,8 @@ class WhenTrigger(Trigger):
         while self._pending and not self.ended:
             if not await self._claim_one(self._pending[0]):
                 return False
-            self._pending.popleft()
+            if self._pending:  # it is empty when that was the end of it
+                self._pending.popleft()
         return True
 
     async def _begin_shared(self) -> bool:

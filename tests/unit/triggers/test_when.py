@@ -430,3 +430,20 @@ async def test_on_a_hub_that_is_closed_nothing_is_declared() -> None:
         hub.when(lambda: True, every=1, topic="x")
     with pytest.raises(telex.Closed):
         hub.every(1, topic="x")
+
+
+def test_conditions_are_shown_as_they_are_written() -> None:
+    hub = telex.Hub()
+    a, b, rate = hub.variable("a", 0), hub.variable("b", 0), hub.rate("m:*", per="1m")
+    for condition, text in (
+        (
+            (a >= 1) & ~(b < 2) | (rate >= 3).debounce(5),
+            "((a >= 1) & ~(b < 2)) | (rate('m:*', per=60) >= 3).debounce(5)",
+        ),
+        ((~(a >= 1)).throttle("1h"), "(~(a >= 1)).throttle(3600)"),
+        (
+            ((a >= 1) | (b == 2)).then(hub.silence("x", longer_than=3), within=4).times(3),
+            "((a >= 1) | (b == 2)).then(silence('x', longer_than=3), within=4).times(3)",
+        ),
+    ):
+        assert repr(condition) == text
