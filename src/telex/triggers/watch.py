@@ -78,18 +78,20 @@ class Watch:
         """
         self._owner = owner
         self._heard = {Source(variable.name): variable for variable in self._variables}
+        self._leave()  # what an engine that failed has left half done
         self._enter_all(self.condition.sources | self._heard.keys())
+        # Values come first: what is changed from now on is read below, or comes.
+        values = {each.name: (await each.stored())[0] for each in self._variables}
         found: list[tuple[float, int, Source, Message[Any]]] = []
         for number, (source, _) in enumerate(self._subscriptions):
             async for message in self._hub.topic(source.pattern).history():
                 found.append((message._time, number, source, message))
                 self._seen[message.topic] = max(message.seq, self._seen.get(message.topic, 0))
         found.sort(key=lambda each: each[:2])
-        values = {each.name: each.initial for each in self._variables}
         for variable in self._variables:
-            value, _ = await variable.stored()
-            first = next((m for _, _, source, m in found if source == Source(variable.name)), None)
-            values[variable.name] = value if first is None else self._before(variable, first)
+            first = next((message for _, _, source, message in found if source == Source(variable.name)), None)
+            if first is not None:
+                values[variable.name] = self._before(variable, first)
         begin = min((found[0][0] if found else start), start)
         self._fold = Fold(self.condition, begin, values, self._keys)
         self._act(lambda fold: fold.look(begin))
@@ -144,8 +146,12 @@ class Watch:
         for variable in self._variables:
             if self._change in variable.listeners:
                 variable.listeners.remove(self._change)
+        self._leave()
+
+    def _leave(self) -> None:
         for _, subscription in self._subscriptions:
             subscription.leave()
+        self._subscriptions.clear()
 
     # -- what happens
 
