@@ -171,7 +171,7 @@ async def opening(monkeypatch: pytest.MonkeyPatch, timeout: float | None = None)
         finally:
             entered.append("ended")
 
-    monkeypatch.setattr("telex.hub.engine_for", lambda url: engine)
+    monkeypatch.setattr("telex.hub.engine_for", lambda url, clock: engine)
     hub = telex.Hub("slow://", lifespan=lifespan, timeout=timeout)
 
     @hub.on("a")
@@ -240,7 +240,7 @@ async def test_a_timeout_of_the_engine_is_its_own(monkeypatch: pytest.MonkeyPatc
         async def open(self, feed: Feed) -> None:
             raise TimeoutError("the network's own")
 
-    monkeypatch.setattr("telex.hub.engine_for", lambda url: Unreachable())
+    monkeypatch.setattr("telex.hub.engine_for", lambda url, clock: Unreachable())
     with pytest.raises(TimeoutError, match="the network's own"):
         async with telex.Hub("slow://", timeout=60):
             raise AssertionError("it was opened")

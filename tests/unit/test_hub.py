@@ -363,7 +363,7 @@ async def test_the_engine_is_closed_last_and_once(monkeypatch: pytest.MonkeyPatc
         yield
         order.append("lifespan ends")
 
-    monkeypatch.setattr("telex.hub.engine_for", lambda url: Engine())
+    monkeypatch.setattr("telex.hub.engine_for", lambda url, clock: Engine())
     hub = telex.Hub(lifespan=lifespan)
 
     @hub.on("a")

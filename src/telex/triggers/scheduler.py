@@ -186,7 +186,11 @@ class Scheduler:
                 if trigger.paused:
                     continue
                 left -= 1
-                trigger.ring(now)
+                try:
+                    trigger.ring(now)
+                except Exception as error:  # noqa: BLE001  # whatever one of them does, the others are rung
+                    trigger.failed += 1
+                    logger.error("trigger %s raised", trigger.name, exc_info=error)
         finally:
             self._rings = False
             self._set_timer()

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import telex.outlet
-import telex.topic
-import telex.topics
 from telex import BufferFull, Closed, Hub, Lost, Message, Position, SlowSubscriber, WouldBlock
 from telex.holdings import Options
 from telex.log import Retention
@@ -26,9 +24,7 @@ T = TypeVar("T")
 TOPICS = ("a:1", "a:2", "b:1", "a:1:x")
 PATTERNS = ("a:*", "a:>", ">", "*:1")
 WINDOW = 120.0
-topic_module: Any = telex.topic
 outlet_module: Any = telex.outlet
-topics_module: Any = telex.topics
 
 
 def covers(pattern: str, name: str) -> bool:
@@ -52,10 +48,10 @@ class HubMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_000_000.0
         self.runner = asyncio.Runner()
-        self.clocks = topic_module.time, outlet_module.time, topics_module.time
-        topic_module.time = outlet_module.time = topics_module.time = lambda: self.now
+        self.clock = outlet_module.time
+        outlet_module.time = clock = lambda: self.now
         self.restore = shorten(512, 65536, 4096)
-        self.hub = Hub()
+        self.hub = Hub(clock=clock)
         self.run(self.hub.__aenter__())
         self.shelves: dict[str, Shelf] = {}
         self.rules_: list[tuple[str, Retention]] = []
@@ -83,7 +79,7 @@ class HubMachine(RuleBasedStateMachine):
                 self.run(subscriber.subscription.aclose())
         finally:
             self.runner.close()
-            topic_module.time, outlet_module.time, topics_module.time = self.clocks
+            outlet_module.time = self.clock
             self.restore()
 
     def run(self, awaitable: Awaitable[T]) -> T:

@@ -71,3 +71,19 @@ def test_many_that_are_due_let_others_run(clock: VirtualClock) -> None:
 
     clock.run(main())
     assert {1000, 2000, 3000, 4000} <= set(turns)
+
+
+def test_one_that_raises_when_it_is_rung_stops_no_other(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.topic("odd", int)  # a firing is no whole number, so it is not published there
+    hub.every(1, topic="odd")
+    broken = hub.every(1, topic="broken")
+    other = hub.every(1, topic="other")
+
+    async def main() -> None:
+        async with hub:
+            broken.schedule = None  # type: ignore[attr-defined]  # it cannot be rung
+            await asyncio.sleep(3.5)
+            assert (broken.failed, broken.fired, other.fired) == (1, 0, 3)
+
+    clock.run(main())
