@@ -188,7 +188,7 @@ class Scheduler:
                 left -= 1
                 try:
                     trigger.ring(now)
-                except Exception as error:  # noqa: BLE001  # whatever one of them does, the others are rung
+                except Exception as error:  # whatever one of them does, the others are rung
                     trigger.failed += 1
                     logger.error("trigger %s raised", trigger.name, exc_info=error)
         finally:
