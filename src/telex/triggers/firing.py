@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import msgspec
 
@@ -27,7 +28,10 @@ def firing_of(name: str, instant: float, number: int, key: str | None = None) ->
     """What is published for an instant, and the id of that message: the same in every process."""
     when = moment(instant)
     id = f"{name}@{when.isoformat()}"
-    return Firing(name, when, number, key), id if key is None else f"{id}:{key}"
+    if key is not None:
+        plain = len(key) <= 64 and key.isascii() and key.isprintable() and " " not in key
+        id = f"{id}:{key if plain else sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+    return Firing(name, when, number, key), id
 
 
 def by_hand(name: str, instant: float, number: int) -> tuple[Firing, str]:

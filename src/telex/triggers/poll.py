@@ -50,7 +50,7 @@ class Poll:
         self._every = Every(period)
         self._start = 0.0
         self._looks = False
-        self.holds: bool = False
+        self.holds: bool | None = None  # None: it was not looked at yet
         self._owner: Looker | None = None
 
     def describe(self) -> str:
@@ -105,7 +105,7 @@ class Poll:
     def _found(self, holds: bool, instant: float) -> None:
         was, self.holds = self.holds, holds
         if self._owner is None or was is holds:
-            return
+            return  # a first look that finds it false tells so: it may have been true when another process looked
         if holds:
             self._owner.tell([Fired(instant)])
         else:

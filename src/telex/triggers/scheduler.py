@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -13,9 +14,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.errors import BadOption, Closed, TelexError, WouldBlock
+from telex.functions import name_of
 from telex.triggers.claims import Claims
 from telex.triggers.condition import Condition, Moment
-from telex.triggers.firing import by_hand, firing_of
+from telex.triggers.firing import Firing, by_hand, firing_of
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 from telex.triggers.watch import Watch
@@ -46,6 +48,7 @@ class Scheduler:
         self.chance: Callable[[], float] = random.random
         self._hub = hub
         self._triggers: dict[str, Trigger] = {}
+        self._by_topic: dict[str, int] = {}  # how many triggers publish there that have not ended
         self._variables: dict[str, Variable[Any]] = {}
         self._heap: list[tuple[float, int, Trigger]] = []
         self._entries = count(1)
@@ -67,6 +70,7 @@ class Scheduler:
         if known is not None and not known.ended:
             raise BadOption("name", trigger.name, "there is a trigger of this name; give another, name='...'")
         self._triggers[trigger.name] = trigger
+        self._by_topic[trigger.topic] = self._by_topic.get(trigger.topic, 0) + 1
         if self._open:
             trigger.begin()
 
@@ -104,7 +108,10 @@ class Scheduler:
         """Have a function called at each firing: it is a handler of the trigger's topic."""
         trigger.handled = True
         if self.claims is not None:
-            self._hub.on(trigger.topic, group=GROUP, middleware=trigger.middleware)(function)
+            # A group for each function, so that all are called.
+            called = re.sub(r"\W", "_", name_of(function).rpartition(".")[2])
+            group = f"{GROUP}:{trigger.name}:{called}"
+            self._hub.on(trigger.topic, group=group, middleware=trigger.middleware)(function)
         else:
             self._hub.on(trigger.topic, buffer=100_000, middleware=trigger.middleware)(function)
 
@@ -155,6 +162,12 @@ class Scheduler:
         if not self._rings and self._heap[0][1] == entry:
             self._set_timer()
 
+    def leave_topic(self, trigger: Trigger) -> None:
+        """It publishes nothing more."""
+        left = self._by_topic.pop(trigger.topic, 0) - 1
+        if left > 0:
+            self._by_topic[trigger.topic] = left
+
     def disarm(self, trigger: Trigger) -> None:
         """Have a trigger not rung."""
         if not trigger.entry:
@@ -197,8 +210,8 @@ class Scheduler:
 
     # -- firing, in this process alone
 
-    def fire(self, trigger: Trigger, instant: float, now: float, key: str | None = None) -> None:
-        """Publish a firing that was meant for ``instant``. Never waits."""
+    def fire(self, trigger: Trigger, instant: float, now: float, key: str | None = None, *, last: bool = False) -> None:
+        """Publish a firing that was meant for ``instant``, the ``last`` one or not. Never waits."""
         again = trigger.last == instant and key is None
         trigger.last, trigger.late = instant, now - instant
         trigger.fired += 1
@@ -208,22 +221,30 @@ class Scheduler:
         try:
             topic = trigger.outlet
             if topic is None or topic.ended:
-                if trigger.next is None and self._hub._topics.publish_once(trigger.topic, firing, id):
+                if (
+                    last
+                    and not self._shares_topic(trigger)
+                    and self._hub._topics.publish_once(trigger.topic, firing, id)
+                ):
                     return
                 topic = trigger.outlet = self._hub.topic(trigger.topic)
             topic.publish_new(firing, id)
         except WouldBlock:
-            self.do(partial(self._fire_slowly, trigger, instant, trigger.fired, key))
+            trigger.unheard += 1
+            self.do(partial(self._fire_slowly, trigger, firing, id))
         except TelexError as error:
             self._unheard(trigger, instant, error)
 
-    async def _fire_slowly(self, trigger: Trigger, instant: float, number: int, key: str | None) -> None:
-        """A subscriber with ``overflow="block"`` has no room: that one waits for it, and nothing else does."""
-        firing, id = firing_of(trigger.name, instant, number, key)
+    async def _fire_slowly(self, trigger: Trigger, firing: Firing, id: str) -> None:
+        """A subscriber with ``overflow="block"`` has no room: this firing waits for it, and nothing else does."""
         try:
             await self._hub.topic(trigger.topic).publish(firing, id=id)
         except TelexError as error:
-            self._unheard(trigger, instant, error)
+            self._unheard(trigger, firing.scheduled.timestamp(), error)
+        finally:
+            trigger.unheard -= 1
+            if trigger.ended and not trigger.unheard and self._finished(trigger):
+                self._hub._topics.let_go(trigger.topic)
 
     def _unheard(self, trigger: Trigger, instant: float, error: TelexError) -> None:
         logger.error("trigger %s did not publish its firing of %s: %s", trigger.name, instant, error)
@@ -236,10 +257,20 @@ class Scheduler:
             oldest = self._ended.popleft()
             if self._triggers.get(oldest.name) is oldest:
                 del self._triggers[oldest.name]
+        if self._shares_topic(trigger):
+            return  # another one publishes there still
         if self.claims is None:
-            self._hub._topics.let_go(trigger.topic)
+            if not trigger.unheard:
+                self._hub._topics.let_go(trigger.topic)
         elif self._open and not trigger.handled:
             self.do(partial(self._close_topic, trigger.topic, self.claims))
+
+    def _shares_topic(self, trigger: Trigger) -> bool:
+        others = self._by_topic.get(trigger.topic, 0)
+        return others > (0 if trigger.ended else 1)
+
+    def _finished(self, trigger: Trigger) -> bool:
+        return self._triggers.get(trigger.name) in (trigger, None) and not self._shares_topic(trigger)
 
     async def _close_topic(self, topic: str, claims: Claims) -> None:
         """What is kept stays for those who come later: here, those who read now end after it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import inf
 from typing import Generic, TypeVar
 
 from telex.durations import Duration, seconds
@@ -22,6 +23,7 @@ T = TypeVar("T")
 Made = TypeVar("Made")
 
 SHORTEST = 0.001
+LONGEST = 100 * 366 * 86400.0
 
 
 class Timing(Generic[Made]):
@@ -79,7 +81,7 @@ class Timing(Generic[Made]):
         self, delay: Duration, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "skip"
     ) -> Made:
         """Fire once, ``delay`` after it began, at least a millisecond. Its topic is then closed. Else as `every`."""
-        return self._timed(After(max(seconds(delay, "delay"), SHORTEST)), topic, name, misfire, 0.0)
+        return self._timed(After(max(length_of(delay, "delay"), SHORTEST)), topic, name, misfire, 0.0)
 
     def _timed(
         self, schedule: Schedule, topic: str | None, name: str | None, misfire: Misfire, jitter: Duration
@@ -190,9 +192,17 @@ class Triggering(Timing[Trigger]):
         return found
 
 
+def length_of(given: Duration, option: str) -> float:
+    """Seconds of a length of time, checked."""
+    length = seconds(given, option)
+    if length > LONGEST:
+        raise BadOption(option, given, "it is at most 100 years")
+    return length
+
+
 def period_of(given: Duration, option: str) -> float:
     """Seconds of a period, checked."""
-    length = seconds(given, option)
+    length = length_of(given, option)
     if length < SHORTEST:
         raise BadOption(option, given, f"it is at least {SHORTEST} s")
     return length
@@ -200,7 +210,7 @@ def period_of(given: Duration, option: str) -> float:
 
 def slack(condition: Condition, hysteresis: float) -> Condition:
     """A condition with its hysteresis, checked."""
-    if isinstance(hysteresis, bool) or not isinstance(hysteresis, (int, float)) or not hysteresis >= 0:
+    if isinstance(hysteresis, bool) or not isinstance(hysteresis, (int, float)) or not 0 <= hysteresis < inf:
         raise BadOption("hysteresis", hysteresis, "it is a number of at least 0, of what is compared")
     return condition.slackened(hysteresis) if hysteresis else condition
 

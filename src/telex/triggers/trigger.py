@@ -65,6 +65,7 @@ class Trigger:
         self.prefix: str = ""  # and what stands around that, of the router that it comes from
         self.middleware: tuple[Middleware, ...] = ()
         self.outlet: Topic[Firing] | None = None  # where it has published
+        self.unheard: int = 0  # firings that wait for a subscriber
         self.entry: int = 0  # of the heap: what was put there before is passed over
         self._scheduler = scheduler
         if name is not None or topic is not None:
@@ -79,12 +80,19 @@ class Trigger:
         """Have ``function`` called at each firing. Raises `BadHandler`, `BadName`, `BadOption`."""
         if not callable(function):
             raise BadHandler(repr(function), "decorate a function with the trigger")
-        if not self.name:
+        unnamed, topic = not self.name, self.topic
+        if unnamed:
             called = name_of(function).rpartition(".")[2]
             if not called.isidentifier():
                 raise BadOption("name", called, "give the trigger one, name='...'")
             self._named(f"{self.prefix}:{called}" if self.prefix else called)
-        self._scheduler.handle(self, function)
+        try:
+            self._scheduler.handle(self, function)
+        except BaseException:
+            if unnamed:  # as it was before
+                self._scheduler.remove(self)
+                self.name, self.topic, self.ended, self.handled = "", topic, False, False
+            raise
         return function
 
     def describe(self) -> str:
@@ -107,6 +115,8 @@ class Trigger:
 
     def end(self) -> None:
         """It fires no more."""
+        if not self.ended:
+            self._scheduler.leave_topic(self)
         self.ended, self.next = True, None
         self._scheduler.disarm(self)
 
@@ -170,6 +180,7 @@ class TimeTrigger(Trigger):
         self.schedule = schedule
         self.misfire: Misfire = misfire
         self.jitter = jitter
+        self.rang: float = 0.0  # when it was rung last
         super().__init__(scheduler, name, topic)
 
     def describe(self) -> str:
@@ -184,6 +195,7 @@ class TimeTrigger(Trigger):
         """The hub is open, and it may fire."""
         scheduler = self._scheduler
         self.start: float = scheduler.clock()
+        self.rang = self.start
         if scheduler.claims is not None:
             scheduler.claims.soon(self)
         else:
@@ -209,13 +221,14 @@ class TimeTrigger(Trigger):
         """Its time has come."""
         scheduler = self._scheduler
         if scheduler.claims is not None:
+            self.rang = now
             scheduler.claims.soon(self)
             return
         meant = self.next
         following = None if meant is None else self.schedule.after(meant, self.start)
         if meant is not None and meant <= now <= meant + GRACE and (following is None or following > now):
             self.next = following  # what `due` says, too, for one that was not missed
-            scheduler.fire(self, meant, now)
+            scheduler.fire(self, meant, now, last=following is None)
         else:
             instants, self.next = self.due(self.last, now)
             for instant in instants:
@@ -236,7 +249,7 @@ class TimeTrigger(Trigger):
         if self.paused or self.ended:
             return True
         kept, revision = await claims.read(self.name, self.start)
-        now = scheduler.clock()
+        now = self.rang  # however long others were claimed before it: it was not missed for that
         self._take(kept)
         if self.held:
             self._look_again(now)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import msgspec
 
 from telex.codec import Content
-from telex.errors import BadOption, Closed, ContentError, WouldBlock
+from telex.errors import BadOption, ContentError, WouldBlock
 from telex.message import Message
 from telex.names import check_topic
 from telex.outlet import FAIR
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BUCKET = "$variables"
+logger: logging.Logger = logging.getLogger("telex.triggers")
 Listener = Callable[[str, Any, float], None]
 """Told of a change, in this process alone: the variable's name, its value, and when."""
 
@@ -112,7 +114,7 @@ class Variable(Generic[T]):
 
     def _changed(self, value: T, message: Message[Any]) -> None:
         self.value = value
-        for listener in self.listeners:
+        for listener in tuple(self.listeners):  # one that fires once goes
             listener(self.name, value, message._time)
 
     async def _update_shared(self, function: Callable[[T], T]) -> tuple[T] | None:
@@ -155,15 +157,17 @@ class Variable(Generic[T]):
 
     async def follow(self) -> None:
         """Keep `value` up to date with what others do, until the hub is closed."""
-        try:
+        while not self._hub.closed:
             async with self._hub.topic(self.name).subscribe(overflow="latest", buffer=1) as changes:
+                self._seq = 0  # a topic that was removed and is made anew counts from the beginning
                 value, _ = await self.stored()
                 if not self._seq:
                     self.value = value
                 async for message in changes:
-                    self._hear(self.read(message.content).value, message.seq)
-        except Closed:
-            pass  # the hub was, while this began
+                    try:
+                        self._hear(self.read(message.content).value, message.seq)
+                    except ContentError as error:
+                        logger.error("variable %s passes over message %s: %s", self.name, message.id, error)
 
     # -- conditions
 

@@ -48,9 +48,10 @@ class Watch:
         self._alarm: float | None = None
         self._subscriptions: list[tuple[Source, ReportingSubscription[Any]]] = []
         self._heard: dict[Source, Variable[Any]] = {}  # variables whose changes come as messages
-        self._seen: dict[str, int] = {}  # by topic, the last number that was read from what the engine keeps
+        self._seen: dict[str, set[str]] = {}  # by topic, the ids of what was read from what the engine keeps
         self._owner: Owner | None = None
         self._closed = False
+        self.known: float = 0.0  # from when on all is known that happened, on a shared engine
 
     def describe(self) -> str:
         """What is watched, for people."""
@@ -83,11 +84,18 @@ class Watch:
         # Values come first: what is changed from now on is read below, or comes.
         values = {each.name: (await each.stored())[0] for each in self._variables}
         found: list[tuple[float, int, Source, Message[Any]]] = []
+        firsts: dict[str, tuple[float, int]] = {}  # of what is kept of each topic
         for number, (source, _) in enumerate(self._subscriptions):
             async for message in self._hub.topic(source.pattern).history():
                 found.append((message._time, number, source, message))
-                self._seen[message.topic] = max(message.seq, self._seen.get(message.topic, 0))
+                firsts.setdefault(message.topic, (message._time, message.seq))
+                self._seen.setdefault(message.topic, set()).add(message.id)
         found.sort(key=lambda each: each[:2])
+        self.known = max((at for at, seq in firsts.values() if seq > 1), default=start)
+        if self.known > start:
+            # Of the time before, retention has let something go: nobody can say what was true then.
+            start, fresh = self.known, False
+            found = [each for each in found if each[0] >= start]
         for variable in self._variables:
             first = next((message for _, _, source, message in found if source == Source(variable.name)), None)
             if first is not None:
@@ -199,7 +207,7 @@ class Watch:
         seen = self._seen.get(message.topic)
         if seen is None:
             return True
-        if message.seq <= seen:
+        if message.id in seen:
             return False
         del self._seen[message.topic]  # and so are all that follow, also when the topic is made anew
         return True
@@ -209,7 +217,11 @@ class Watch:
         variable = self._heard.get(source)
         if variable is not None:
             for message in messages:
-                fired += fold.change(variable.name, variable.read(message.content).value, message._time)
+                try:
+                    value = variable.read(message.content).value
+                except ContentError:
+                    continue  # it is told where the variable hears of it
+                fired += fold.change(variable.name, value, message._time)
         if source in self.condition.sources:
             failed = fold.failed
             fired += fold.feed(source, messages)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
+from telex.errors import BadOption, ContentError
 from telex.triggers.claims import Claims, Kept
 from telex.triggers.fold import Fired
 from telex.triggers.poll import Poll
@@ -17,6 +19,9 @@ from telex.triggers.watch import Watch
 
 if TYPE_CHECKING:
     from telex.triggers.scheduler import Scheduler
+
+
+logger: logging.Logger = logging.getLogger("telex.triggers")
 
 
 class WhenTrigger(Trigger):
@@ -32,8 +37,7 @@ class WhenTrigger(Trigger):
         self.what = what
         self.rising = rising
         self._begun = False
-        self._fell = False
-        self._pending: deque[Fired] = deque()
+        self._pending: deque[Fired | None] = deque()  # what it is to claim; None: it was found false
         super().__init__(scheduler, name, topic)
 
     def describe(self) -> str:
@@ -106,26 +110,32 @@ class WhenTrigger(Trigger):
             return
         now = self._scheduler.clock()
         for instant, key in fired if self.rising else fired[:1]:
-            self._scheduler.fire(self, instant, now, key)
+            self._scheduler.fire(self, instant, now, key, last=not self.rising)
         if not self.rising:
             self._scheduler.finish(self)
 
     def fell(self) -> None:
         """What is looked at is false again."""
         if self._scheduler.claims is not None and self.rising:
-            self._fell = True
+            self._pending.append(None)
             self._scheduler.claims.soon(self)
 
     # -- once for all processes
 
     async def claim(self) -> bool:
         """See `Trigger.claim`."""
+        if self.ended:
+            return True
         if not self._begun and not await self._begin_shared():
             return False
-        if self._fell and not await self._let_rise():
-            return False
         while self._pending and not self.ended:
-            if not await self._claim_one(self._pending[0]):
+            first = self._pending[0]
+            try:
+                settled = await (self._let_rise() if first is None else self._claim_one(first))
+            except (BadOption, ContentError) as error:
+                settled = True  # it can never be published
+                logger.error("trigger %s does not publish its firing: %s", self.name, error)
+            if not settled:
                 return False
             if self._pending:  # it is empty when that was the end of it
                 self._pending.popleft()
@@ -134,9 +144,9 @@ class WhenTrigger(Trigger):
     async def _begin_shared(self) -> bool:
         claims = self._shared
         kept, revision = await claims.read(self.name, self.start)
-        fresh = not revision
+        fresh = kept.last is None  # it has never fired by itself
         told = replace(kept, schedule=self.describe(), topic=self.topic)
-        if (told != kept or fresh) and not await claims.commit(self, told, revision, []):
+        if (told != kept or not revision) and not await claims.commit(self, told, revision, []):
             return False
         self._take(told)
         if self._over(told):
@@ -145,19 +155,22 @@ class WhenTrigger(Trigger):
             self.what.begin(self, told.start, self._scheduler.clock())
         else:
             await self.what.resume(self, told.start, fresh=fresh)
+            since = max(told.start, self.what.known)
             self._pending = deque(
-                each for each in self._pending if each.instant > told.start or (fresh and each.instant == told.start)
+                each
+                for each in self._pending
+                if each is not None and (each.instant > since or (fresh and each.instant == told.start))
             )
+            if self.ended:
+                self.what.close()  # it was cancelled meanwhile
+                return True
             self._read(self.what)
         self._begun = True
         return True
 
     async def _let_rise(self) -> bool:
         kept, revision = await self._shared.read(self.name, self.start)
-        if kept.true and not await self._shared.commit(self, replace(kept, true=False), revision, []):
-            return False
-        self._fell = False
-        return True
+        return not kept.true or await self._shared.commit(self, replace(kept, true=False), revision, [])
 
     async def _claim_one(self, fired: Fired) -> bool:
         """Whether it is settled whose firing that is."""
