@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from telex.errors import Closed, ContentError, WouldBlock
+from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
 from telex.message import Lost, Message
 from telex.subscription import ReportingSubscription
 from telex.triggers.condition import Condition, Source
@@ -140,7 +142,10 @@ class Watch:
     async def _read(self, source: Source, subscription: ReportingSubscription[Any]) -> None:
         while True:
             async for batch in subscription.batches():
-                self._take(source, batch)
+                if len(self._subscriptions) == 1:
+                    self._take(source, batch)
+                else:
+                    self._merge([(source, batch), *self._waiting()])
                 self._set_alarm()
             if self._closed or self._hub.closed:
                 return
@@ -181,13 +186,34 @@ class Watch:
         self._set_alarm()
 
     def _drain(self) -> None:
+        self._merge(self._waiting())
+
+    def _waiting(self) -> list[tuple[Source, Sequence[Message[Any] | Lost]]]:
+        found: list[tuple[Source, Sequence[Message[Any] | Lost]]] = []
         for source, subscription in self._subscriptions:
             while True:
                 try:
-                    batch = subscription.receive_many_nowait()
-                except (WouldBlock, Closed):
+                    found.append((source, subscription.receive_many_nowait()))
+                except (WouldBlock, Closed, SlowSubscriber):
                     break
+        return found
+
+    def _merge(self, waiting: list[tuple[Source, Sequence[Message[Any] | Lost]]]) -> None:
+        """Look at what has come from several sources in the order of its times, in which others see it, too."""
+        if len({source for source, _ in waiting}) <= 1:
+            for source, batch in waiting:
                 self._take(source, batch)
+            return
+        messages: list[tuple[float, Source, Message[Any]]] = []
+        for source, batch in waiting:
+            for item in batch:
+                if isinstance(item, Lost):
+                    self._take(source, (item,))
+                else:
+                    messages.append((item._time, source, item))
+        messages.sort(key=itemgetter(0))
+        for source, run in groupby(messages, key=itemgetter(1)):
+            self._take(source, [message for _, _, message in run])
 
     def _take(self, source: Source, batch: Sequence[Message[Any] | Lost]) -> None:
         first = batch[0]

@@ -1,0 +1,212 @@
+"""What goes wrong around triggers, and takes nothing with it."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+import telex
+from telex.testing.clock import VirtualClock
+from tests.unit.triggers.test_shared import caught_up, programs, url
+
+__all__ = ["url"]
+
+
+def test_several_that_fire_once_on_one_variable(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    value = hub.variable("value", 0)
+    triggers = [hub.when(value >= 1, topic=f"t:{number}") for number in range(4)]
+
+    async def main() -> None:
+        async with hub:
+            await asyncio.sleep(1)
+            await value.set(1)
+            assert [trigger.fired for trigger in triggers] == [1, 1, 1, 1]
+
+    clock.run(main())
+
+
+def test_what_fires_again_keeps_its_firings(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    value = hub.variable("value", 0)
+    hub.when(value == 1, topic="ones", rising=True)
+
+    async def main() -> None:
+        async with hub:
+            for number in (1, 0, 1):
+                await asyncio.sleep(1)
+                await value.set(number)
+            assert len([message async for message in hub.topic("ones").history()]) == 2
+
+    clock.run(main())
+
+
+def test_the_last_firing_waits_for_room(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.after(5, topic="t")
+
+    async def main() -> None:
+        async with hub, hub.topic("t").subscribe(buffer=1, overflow="block") as inbox:
+            await hub.topic("t").publish("first")
+            await asyncio.sleep(6)
+            assert [type(message.content) async for message in inbox] == [str, telex.Firing]
+
+    clock.run(main())
+
+
+def test_a_topic_is_closed_with_the_last_that_publishes_there(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.every(1, topic="t", name="each")
+    hub.after(2, topic="t", name="once")
+
+    async def main() -> None:
+        async with hub, hub.topic("t").subscribe() as inbox:
+            await asyncio.sleep(5.5)
+            names = [message.content.trigger for message in inbox.receive_many_nowait()]
+            assert sorted(names) == ["each"] * 5 + ["once"]
+
+    clock.run(main())
+
+
+def test_a_function_that_is_refused_leaves_nothing(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+
+    def look(one: int, other: int) -> None: ...
+
+    with pytest.raises(telex.BadHandler):
+        hub.every(1)(look)
+    called = []
+
+    def mended() -> None:
+        called.append(1)
+
+    mended.__qualname__ = "look"
+    hub.every(1)(mended)
+
+    async def main() -> None:
+        async with hub:
+            await asyncio.sleep(1.5)
+
+    clock.run(main())
+    assert called == [1]
+
+
+def test_lengths_that_cannot_be() -> None:
+    hub = telex.Hub()
+    value = hub.variable("value", 0)
+    with pytest.raises(telex.BadOption, match="100 years"):
+        hub.after("100000000d", topic="a")
+    with pytest.raises(telex.BadOption, match="100 years"):
+        hub.every(1e300, topic="b")
+    with pytest.raises(telex.BadOption, match="hysteresis"):
+        hub.when(value >= 1, hysteresis=float("inf"), topic="c")
+    assert hub.triggers() == ()
+
+
+@pytest.mark.slow
+async def test_a_key_that_is_no_name_stops_no_other(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.rate("m", per="1h", by=lambda m: m.content) >= 1, topic="seen", rising=True)
+
+    keys = ["good", "x" * 300, "a\nb", "\0", "", "ü" * 200, "a b", "good too"]
+    async with programs(url, 2, declare) as hubs, hubs[1].topic("seen").subscribe() as seen:
+        for key in keys:
+            await hubs[0].topic("m").publish(key)
+        heard = [msgspec.convert((await seen.receive(timeout=20)).content, telex.Firing).key for _ in keys]
+        assert sorted(map(str, heard)) == sorted(keys)
+
+
+@pytest.mark.slow
+async def test_topics_that_are_removed_on_a_file(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.rate("m:*", per="1h") >= 6, topic="six")
+        hub.variable("value", 0)
+
+    async with programs(url, 1, lambda hub: None) as (hub,):
+        for _ in range(3):
+            await hub.topic("m:x").publish(None)
+    async with programs(url, 2, declare) as hubs, hubs[0].topic("six").subscribe() as six:
+        for hub in hubs:
+            await caught_up(hub)
+        await hubs[0].remove("m:x")
+        for _ in range(3):
+            await hubs[0].topic("m:x").publish(None)  # numbered as those before
+        await six.receive(timeout=20)
+        values = [hub.variable("value", 0) for hub in hubs]
+        await values[0].set(1)
+        await hubs[0].remove("value")
+        async with hubs[1].topic("value").subscribe(overflow="latest", buffer=1, start="earliest") as changes:
+            await values[0].set(100)
+            async for message in changes:
+                if msgspec.convert(message.content, telex.Change[int]).value == 100:
+                    break
+        assert values[0].value == 100
+
+
+@pytest.mark.slow
+async def test_what_is_no_change_is_passed_over(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.variable("value", 0) >= 1, topic="one")
+
+    async with programs(url, 2, declare) as hubs, hubs[1].topic("one").subscribe() as one:
+        await hubs[0].topic("value").publish("no change at all")
+        await hubs[0].variable("value", 0).set(1)
+        await one.receive(timeout=20)
+
+
+@pytest.mark.slow
+async def test_a_function_that_was_true_when_its_program_ended(url: str) -> None:
+    answers: list[bool] = [True]
+
+    def ready() -> bool:
+        return answers[0] if len(answers) == 1 else answers.pop(0)
+
+    def declare(hub: telex.Hub) -> None:
+        hub.when(ready, every="20ms", topic="ready", rising=True)
+
+    for number, following in ((1, [True]), (2, [False, True])):
+        answers[:] = following
+        async with programs(url, 1, declare) as (hub,), hub.topic("ready").subscribe() as inbox:
+            assert msgspec.convert((await inbox.receive(timeout=20)).content, telex.Firing).number == number
+
+
+@pytest.mark.slow
+async def test_each_function_of_a_trigger_is_called(url: str) -> None:
+    called: dict[str, asyncio.Event] = {"one": asyncio.Event(), "other": asyncio.Event()}
+
+    def declare(hub: telex.Hub) -> None:
+        trigger = hub.after("50ms", topic="soon")
+
+        @trigger
+        def one() -> None:
+            called["one"].set()
+
+        @trigger
+        def other() -> None:
+            called["other"].set()
+
+    async with programs(url, 2, declare), asyncio.timeout(20):
+        await called["one"].wait()
+        await called["other"].wait()
+
+
+@pytest.mark.slow
+async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str) -> None:
+    async with telex.Hub(url) as hub:
+        claims: Any = hub._scheduler.claims
+        commit, slow = claims.commit, hub._scheduler.clock
+        late = [0.0]
+        hub._scheduler.clock = lambda: slow() + late[0]
+
+        async def slowly(*given: Any) -> bool:
+            late[0] += 5.0  # each claim takes five seconds
+            return bool(await commit(*given))
+
+        triggers = [hub.after("100ms", topic=f"t:{number}") for number in range(5)]
+        await caught_up(hub)
+        claims.commit = slowly
+        for trigger in triggers:
+            trigger.ring(trigger.start + 0.2)
+        await caught_up(hub)
+        assert [trigger.fired for trigger in triggers] == [1] * 5
