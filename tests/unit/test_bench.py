@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench import chart, report
+from bench.__main__ import QUESTIONS
 from bench.bars import BARS, Bar, Verdict, handler_allowance, judge
 from bench.fanout import QUESTION as FANOUT
 from bench.latency import QUESTION as LATENCY
@@ -16,18 +17,6 @@ from bench.question import Answer, Figures
 from bench.ratios import Spread, compact, ratios, spread
 
 ROOT = Path(__file__).parents[2]
-QUESTIONS = (
-    "fanout",
-    "publish_cost",
-    "latency",
-    "memory",
-    "import_time",
-    "durable",
-    "commands",
-    "http",
-    "timers",
-    "rates",
-)
 ABOUT: dict[str, object] = {
     "processor": "P",
     "cores": 2,

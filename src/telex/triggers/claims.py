@@ -85,16 +85,6 @@ class Claims:
         store = self._hub._engine.store
         return 0 if store is None else store.end(topic)[1]
 
-    @property
-    def busy(self) -> bool:
-        """Whether anything is being claimed."""
-        return self._task is not None and not self._task.done()
-
-    async def idle(self) -> None:
-        """Wait until nothing is being claimed."""
-        if self._task is not None:
-            await asyncio.wait((self._task,))
-
     async def stop(self) -> None:
         """Claim nothing more."""
         self._stopped = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -13,6 +14,7 @@ from telex.triggers.fold import Fired
 from telex.triggers.schedule import Every
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
+MEND = "give a function of no arguments that says whether it is time"
 Look = Callable[[], bool] | Callable[[], Awaitable[bool]]
 
 
@@ -44,7 +46,13 @@ class Poll:
 
     def __init__(self, function: Look, period: float) -> None:
         if not callable(function):
-            raise BadHandler(repr(function), "give a function of no arguments that says whether it is time")
+            raise BadHandler(repr(function), MEND)
+        try:
+            inspect.signature(function).bind()
+        except TypeError as error:
+            raise BadHandler(name_of(function), f"{error}: {MEND}") from None
+        except ValueError:
+            pass  # a builtin that does not tell what it takes
         self._function = function
         self._is_async = calls_async(function)
         self._every = Every(period)

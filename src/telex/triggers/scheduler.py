@@ -17,7 +17,7 @@ from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.functions import name_of
 from telex.triggers.claims import Claims
 from telex.triggers.condition import Condition, Moment
-from telex.triggers.firing import Firing, by_hand, firing_of
+from telex.triggers.firing import Firing, by_hand, firing_of, moment
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 from telex.triggers.watch import Watch
@@ -53,7 +53,6 @@ class Scheduler:
         self._heap: list[tuple[float, int, Trigger]] = []
         self._entries = count(1)
         self._timer: asyncio.TimerHandle | None = None
-
         self._chores: set[asyncio.Task[None]] = set()
         self._rings = False
         self._dead = 0  # entries of the heap that are of no use any more
@@ -247,7 +246,7 @@ class Scheduler:
                 self._hub._topics.let_go(trigger.topic)
 
     def _unheard(self, trigger: Trigger, instant: float, error: TelexError) -> None:
-        logger.error("trigger %s did not publish its firing of %s: %s", trigger.name, instant, error)
+        logger.error("trigger %s did not publish its firing of %s: %s", trigger.name, moment(instant), error)
 
     def finish(self, trigger: Trigger) -> None:
         """A trigger has fired for the last time. Whoever iterates over its topic comes to the end."""

@@ -44,6 +44,16 @@ class Rate:
     def __lt__(self, bound: int) -> Counted:
         return Counted(self, "<", bound)
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, (int, float)):
+            raise BadOption(
+                "rate", self, "a rate passes a number and is seldom equal to it: compare it with >=, >, <= or <"
+            )
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
     def __bool__(self) -> NoReturn:
         raise BadOption("rate", self, "compare it: hub.rate(...) >= 5")
 

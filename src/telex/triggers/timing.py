@@ -50,7 +50,10 @@ class Timing(Generic[Made]):
 
         Raises `BadOption`, `BadName`.
         """
-        return self._timed(Every(period_of(period, "period")), topic, name, misfire, jitter)
+        every = Every(period_of(period, "period"))
+        if seconds(jitter, "jitter") >= every.period:
+            raise BadOption("jitter", jitter, "it is shorter than the period, or firings would be left out")
+        return self._timed(every, topic, name, misfire, jitter)
 
     def cron(
         self,
@@ -147,6 +150,8 @@ class Timing(Generic[Made]):
             if hysteresis:
                 raise BadOption("hysteresis", hysteresis, "it is for conditions, and this is a function")
             look, period = condition, period_of(every, "every")
+        elif isinstance(condition, (Variable, Rate)):
+            raise BadOption("condition", condition, "compare it: hub.when(count >= 1000)")
         else:
             mend = "give a comparison, such as count >= 1000, or a function and every="
             raise BadOption("condition", condition, mend)

@@ -29,7 +29,8 @@ LOOK = 1.0
 
 class TriggerStatistics(msgspec.Struct, frozen=True):
     """A trigger at one moment; ``next`` and ``last`` are the instants for which firings are meant, ``late`` by how many
-    seconds the last one came later. ``failed`` counts looks at it that raised."""
+    seconds the last one came later. ``failed`` counts looks at it that raised, ``lost`` messages
+    that came too quickly to be looked at, and ``forgotten`` keys that had to make room for others."""
 
     trigger: str
     schedule: str
@@ -41,6 +42,8 @@ class TriggerStatistics(msgspec.Struct, frozen=True):
     paused: bool
     ended: bool
     failed: int = 0
+    lost: int = 0
+    forgotten: int = 0
 
 
 class Trigger:
@@ -158,7 +161,12 @@ class Trigger:
             self.paused or self.held,
             self.ended,
             self.failed,
+            *self.missed(),
         )
+
+    def missed(self) -> tuple[int, int]:
+        """Messages that were lost, and keys that were forgotten."""
+        return 0, 0
 
     def __repr__(self) -> str:
         return f"<Trigger {self.name!r}, {self.describe()}>"

@@ -59,6 +59,11 @@ class Watch:
         """What is watched, for people."""
         return f"when {self.condition!r}"
 
+    @property
+    def forgotten(self) -> int:
+        """Keys of which something was known, that made room for others."""
+        return self._fold.forgotten
+
     # -- life
 
     def begin(self, owner: Owner, start: float) -> None:
@@ -75,9 +80,9 @@ class Watch:
         self._set_alarm()
 
     async def resume(self, owner: Owner, start: float, *, fresh: bool) -> None:
-        """Watch what an engine keeps, and from now on: whoever reads the same messages comes to the same instants.
-        ``start`` is when the trigger was declared first; what happened before only counts as it was. A ``fresh`` one
-        that is true then fires for that.
+        """Watch what an engine keeps, and from now on. Whoever reads the same messages of one source comes to the same
+        instants; of several, as far as they come in the order of their times. ``start`` is when the trigger was
+        declared first; what happened before only counts as it was. A ``fresh`` one that is true then fires for that.
         """
         self._owner = owner
         self._heard = {Source(variable.name): variable for variable in self._variables}

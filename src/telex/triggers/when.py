@@ -44,6 +44,10 @@ class WhenTrigger(Trigger):
         """What it waits for, for people."""
         return self.what.describe()
 
+    def missed(self) -> tuple[int, int]:
+        """See `Trigger`."""
+        return (self.what.lost, self.what.forgotten) if isinstance(self.what, Watch) else (0, 0)
+
     # -- what the scheduler does
 
     def begin(self) -> None:

@@ -41,8 +41,8 @@ async def caught_up(hub: telex.Hub) -> None:
     """Until all that could fire has: a claim is made for what the hub has heard of, and then none is left."""
     claims = hub._scheduler.claims
     assert claims is not None
-    while claims.busy:
-        await claims.idle()
+    while claims._task is not None and not claims._task.done():
+        await asyncio.wait((claims._task,))
 
 
 async def watched(hub: telex.Hub, trigger: str, value: int) -> None:

@@ -357,6 +357,10 @@ def test_mistakes_are_told_where_they_are_made() -> None:
         (lambda: hub.when(hub.rate("a", per=1) >= 3, hysteresis=3, topic="x"), "smaller"),
         (lambda: hub.when(count >= 1, keys=0, topic="x"), "at least 1"),
         (lambda: hub.rate("a", per=0), "longer than nothing"),
+        (lambda: hub.when(hub.rate("a", per=1) == 5, topic="x"), "compare it with"),  # type: ignore[arg-type]
+        (lambda: hub.when(count, topic="x"), "compare it"),  # type: ignore[arg-type]
+        (lambda: hub.when(hub.rate("a", per=1), topic="x"), "compare it"),  # type: ignore[arg-type]
+        (lambda: hub.every(1, jitter=1, topic="x"), "shorter than the period"),
         (lambda: hub.rate("a", per=1) >= 0, "from 1"),
         (lambda: hub.rate("a", per=1) >= 1.5, "whole number"),  # type: ignore[operator]
         (lambda: hub.rate("a", per=1, by=3), "function of the message"),  # type: ignore[arg-type]
@@ -372,6 +376,8 @@ def test_mistakes_are_told_where_they_are_made() -> None:
             mistake()
     with pytest.raises(telex.BadName):
         hub.rate("a b", per=1)
+    with pytest.raises(telex.BadHandler, match="no arguments"):
+        hub.when(lambda message: True, every=1, topic="x")  # type: ignore[arg-type]
     assert hub.triggers() == ()
 
 
@@ -387,6 +393,7 @@ def test_of_many_keys_the_oldest_is_forgotten(clock: VirtualClock) -> None:
                 await hub.topic("m").publish(n)
             await asyncio.sleep(1)
             assert [message.content.key for message in twice.receive_many_nowait()] == ["149"]
+            assert hub.triggers()[0].forgotten == 51
 
     clock.run(main())
 
