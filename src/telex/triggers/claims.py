@@ -80,10 +80,11 @@ class Claims:
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
 
-    def end(self, topic: str) -> int:
-        """The number that the next message of a topic will get, by what is known here."""
+    async def end(self, topic: str) -> int:
+        """The number that the next message of a topic will get, by what the engine has: this process may not have heard
+        of all of it yet."""
         store = self._hub._engine.store
-        return 0 if store is None else store.end(topic)[1]
+        return 0 if store is None else (await store.find(topic, "new", self._hub._scheduler.clock()))[0]
 
     async def stop(self) -> None:
         """Claim nothing more."""

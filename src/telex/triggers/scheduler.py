@@ -274,7 +274,8 @@ class Scheduler:
     async def _close_topic(self, topic: str, claims: Claims) -> None:
         """What is kept stays for those who come later: here, those who read now end after it."""
         log = self._hub.topic(topic)._log
-        while log.end < claims.end(topic):
+        end = await claims.end(topic)
+        while log.end < end:
             await park(log)
         self._hub._topics.let_go(topic)
 
