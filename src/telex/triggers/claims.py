@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -68,17 +69,24 @@ class Claims:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._due: list[Claimant] = []
+        self._due: deque[Claimant] = deque()
+        self._waiting: set[Claimant] = set()  # the same
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
-    def soon(self, trigger: Claimant) -> None:
-        """Have a trigger claim what is due. Never waits."""
-        if self._stopped:
-            return  # it was to be asked again after a failure
-        self._due.append(trigger)
+    def soon(self, trigger: Claimant) -> bool:
+        """Have a trigger claim what is due; False when it is to do that already. Never waits."""
+        if self._stopped or trigger in self._waiting:
+            return False
+        self._put(trigger)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
+        return True
+
+    def _put(self, trigger: Claimant) -> None:
+        if trigger not in self._waiting:
+            self._due.append(trigger)
+            self._waiting.add(trigger)
 
     async def end(self, topic: str) -> int:
         """The number that the next message of a topic will get, by what the engine has: this process may not have heard
@@ -90,16 +98,18 @@ class Claims:
         """Claim nothing more."""
         self._stopped = True
         self._due.clear()
+        self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _claim_all(self) -> None:
         while self._due:
-            trigger = self._due.pop(0)
+            trigger = self._due.popleft()
+            self._waiting.discard(trigger)
             try:
                 if not await trigger.claim():
-                    self._due.append(trigger)
+                    self._put(trigger)
             except Closed:
                 return
             except Exception as error:  # noqa: BLE001  # whatever it is, it may have passed when it is asked again

@@ -229,8 +229,8 @@ class TimeTrigger(Trigger):
         """Its time has come."""
         scheduler = self._scheduler
         if scheduler.claims is not None:
-            self.rang = now
-            scheduler.claims.soon(self)
+            if scheduler.claims.soon(self):
+                self.rang = now
             return
         meant = self.next
         following = None if meant is None else self.schedule.after(meant, self.start)
