@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from telex.errors import BadOption, Closed
+from telex.errors import BadOption
 from telex.triggers.firing import by_hand, firing_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,8 @@ KEY_KEPT = 7 * 86400.0
 """Seconds for which it is known when a condition with keys fired last for one of them."""
 TRIES = 5.0
 """Seconds until an engine that failed is asked again."""
+TOGETHER = 64
+"""So many triggers of time are claimed in one transaction, at most: others wait while it has the file."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -56,10 +60,30 @@ class Named(Protocol):
 
 
 class Claimant(Named, Protocol):
-    """A trigger with something to claim."""
+    """A trigger with something to claim by itself."""
 
     async def claim(self) -> bool:
         """Claim what is due; False when another process was first, and it has to look again."""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What is known of a trigger once its firings are published: the instant and the number of each."""
+
+    kept: Kept
+    firings: list[tuple[float, int]]
+
+
+class Timed(Named, Protocol):
+    """A trigger whose claims are decided at once, so that those of many are one transaction."""
+
+    @property
+    def start(self) -> float: ...
+
+    def decide(self, kept: Kept) -> Claim | None:
+        """What it claims, by what is known of it; None when it claims nothing now."""
+
+    def settle(self, kept: Kept) -> None:
+        """That is known of it now."""
 
 
 class Claims:
@@ -70,23 +94,29 @@ class Claims:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._due: deque[Claimant] = deque()
-        self._waiting: set[Claimant] = set()  # the same
+        self._timed: deque[Timed] = deque()
+        self._waiting: set[Claimant | Timed] = set()  # both
         self._task: asyncio.Task[None] | None = None
         self._stopped = False
 
-    def soon(self, trigger: Claimant) -> bool:
-        """Have a trigger claim what is due; False when it is to do that already. Never waits."""
+    def soon(self, trigger: Claimant) -> None:
+        """Have a trigger claim what is due. Never waits."""
+        if not self._stopped and trigger not in self._waiting:
+            self._due.append(trigger)
+            self._begin(trigger)
+
+    def now(self, trigger: Timed) -> bool:
+        """Have a trigger of time claim what is due; False when it is to do that already. Never waits."""
         if self._stopped or trigger in self._waiting:
             return False
-        self._put(trigger)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
+        self._timed.append(trigger)
+        self._begin(trigger)
         return True
 
-    def _put(self, trigger: Claimant) -> None:
-        if trigger not in self._waiting:
-            self._due.append(trigger)
-            self._waiting.add(trigger)
+    def _begin(self, trigger: Claimant | Timed) -> None:
+        self._waiting.add(trigger)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
 
     async def end(self, topic: str) -> int:
         """The number that the next message of a topic will get, by what the engine has: this process may not have heard
@@ -98,23 +128,72 @@ class Claims:
         """Claim nothing more."""
         self._stopped = True
         self._due.clear()
+        self._timed.clear()
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _claim_all(self) -> None:
-        while self._due:
-            trigger = self._due.popleft()
-            self._waiting.discard(trigger)
-            try:
-                if not await trigger.claim():
-                    self._put(trigger)
-            except Closed:
+        while self._due or self._timed:
+            if self._timed:
+                timed = [self._timed.popleft() for _ in range(min(TOGETHER, len(self._timed)))]
+                self._waiting.difference_update(timed)
+                await self._claim_timed(timed)
+            if self._due:
+                trigger = self._due.popleft()
+                self._waiting.discard(trigger)
+                await self._claim_one(trigger)
+
+    async def _claim_one(self, trigger: Claimant) -> None:
+        try:
+            if not await trigger.claim():
+                self.soon(trigger)
+        except Exception as error:  # noqa: BLE001  # whatever it is, it may have passed when it is asked again
+            self._again(partial(self.soon, trigger), trigger, error)
+
+    async def _claim_timed(self, triggers: Sequence[Timed]) -> None:
+        try:
+            for trigger in await self._claim_together(triggers):
+                self.now(trigger)
+        except Exception as error:  # noqa: BLE001  # as above
+            if len(triggers) == 1:
+                self._again(partial(self.now, triggers[0]), triggers[0], error)
                 return
-            except Exception as error:  # noqa: BLE001  # whatever it is, it may have passed when it is asked again
-                logger.error("trigger %s cannot be claimed: %s", trigger.name, error)
-                asyncio.get_running_loop().call_later(TRIES, self.soon, trigger)
+            for trigger in triggers:  # one of them may be what cannot be claimed
+                await self._claim_timed([trigger])
+
+    def _again(self, ask: Callable[[], object], trigger: Named, error: Exception) -> None:
+        if self._hub.closed:
+            return
+        logger.error("trigger %s cannot be claimed: %s", trigger.name, error)
+        asyncio.get_running_loop().call_later(TRIES, ask)
+
+    async def _claim_together(self, triggers: Sequence[Timed]) -> list[Timed]:
+        """Claim what is due for these; those for which another process was first, and that have to look again."""
+        known = await asyncio.gather(*[self.read(trigger.name, trigger.start) for trigger in triggers])
+        wanted: list[tuple[Timed, Claim, int]] = []
+        for trigger, (kept, revision) in zip(triggers, known, strict=True):
+            claim = trigger.decide(kept)
+            if claim is None:
+                continue
+            if revision and claim.kept == kept:
+                trigger.settle(kept)
+            else:
+                wanted.append((trigger, claim, revision))
+        if not wanted:
+            return []
+        async with self._hub.transaction() as tx:
+            # All at once, so that none waits until another was heard of; and none is left at it when one has failed.
+            asked = [self._put(tx, trigger, claim, revision) for trigger, claim, revision in wanted]
+            won = await asyncio.gather(*asked, return_exceptions=True)
+            for each in won:
+                if isinstance(each, BaseException):
+                    raise each
+        for (trigger, claim, _), mine in zip(wanted, won, strict=True):
+            if mine:
+                trigger.settle(claim.kept)
+        return [trigger for (trigger, _, _), mine in zip(wanted, won, strict=True) if not mine]
 
     async def read(self, name: str, start: float) -> tuple[Kept, int]:
         """What is known of a trigger, and the revision of that: 0 when nothing is, and it began at ``start``."""
@@ -139,13 +218,18 @@ class Claims:
         nobody else was first.
         """
         async with self._hub.transaction() as tx:
-            if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(kept), revision) is None:
-                return False
-            for instant, number in firings:
-                firing, id = firing_of(trigger.name, instant, number, key)
-                await tx.publish(trigger.topic, firing, id=id)
-                if key is not None:
+            won = await self._put(tx, trigger, Claim(kept, firings), revision, key)
+            if won and key is not None:
+                for instant, _ in firings:
                     await self._keep_key(tx, f"{trigger.name} {key}", instant)
+        return won
+
+    async def _put(self, tx: Transaction, trigger: Named, claim: Claim, revision: int, key: str | None = None) -> bool:
+        if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(claim.kept), revision) is None:
+            return False
+        for instant, number in claim.firings:
+            firing, id = firing_of(trigger.name, instant, number, key)
+            await tx.publish(trigger.topic, firing, id=id)
         return True
 
     async def _keep_key(self, tx: Transaction, name: str, instant: float) -> None:

@@ -14,12 +14,12 @@ from telex.errors import BadHandler, BadOption
 from telex.functions import name_of
 from telex.middleware import Middleware
 from telex.names import check_topic
+from telex.triggers.claims import Claim, Kept
 from telex.triggers.firing import Firing, moment
 from telex.triggers.schedule import GRACE, Misfire, Schedule, due
 
 if TYPE_CHECKING:
     from telex.topic import Topic
-    from telex.triggers.claims import Kept
     from telex.triggers.scheduler import Scheduler
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -112,10 +112,6 @@ class Trigger:
         """Its time has come."""
         raise NotImplementedError
 
-    async def claim(self) -> bool:
-        """Claim what is due, on an engine that processes share. See `Claims`."""
-        raise NotImplementedError
-
     def end(self) -> None:
         """It fires no more."""
         if not self.ended:
@@ -205,7 +201,7 @@ class TimeTrigger(Trigger):
         self.start: float = scheduler.clock()
         self.rang = self.start
         if scheduler.claims is not None:
-            scheduler.claims.soon(self)
+            scheduler.claims.now(self)
         else:
             self.next = self.schedule.after(self.start, self.start)
             if self.next is None:  # soon: who subscribes may be said by the next line of the program
@@ -229,7 +225,7 @@ class TimeTrigger(Trigger):
         """Its time has come."""
         scheduler = self._scheduler
         if scheduler.claims is not None:
-            if scheduler.claims.soon(self):
+            if scheduler.claims.now(self):
                 self.rang = now
             return
         meant = self.next
@@ -248,33 +244,30 @@ class TimeTrigger(Trigger):
         else:
             scheduler.arm(self, self.next)
 
-    async def claim(self) -> bool:
-        """See `Trigger.claim`."""
-        scheduler = self._scheduler
-        claims = scheduler.claims
-        if claims is None:
-            raise AssertionError("only on an engine that processes share is anything claimed")
+    def decide(self, kept: Kept) -> Claim | None:
+        """See `telex.triggers.claims.Timed`."""
         if self.paused or self.ended:
-            return True
-        kept, revision = await claims.read(self.name, self.start)
+            return None
         now = self.rang  # however long others were claimed before it: it was not missed for that
         self._take(kept)
         if self.held:
             self._look_again(now)
-            return True
+            return None
         instants, self.next = self.due(kept.last, now)
         told = replace(kept, schedule=self.describe(), topic=self.topic, next=self.next, ended=self.next is None)
         if instants:
             told = replace(told, last=instants[-1], fired=kept.fired + len(instants), late=now - instants[-1])
-        firings = [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)]
-        if (told != kept or not revision) and not await claims.commit(self, told, revision, firings):
-            return False  # another process was first: see what it has left
-        self._take(told)
+        return Claim(told, [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)])
+
+    def settle(self, kept: Kept) -> None:
+        """See `telex.triggers.claims.Timed`."""
+        self._take(kept)
+        if self.ended:
+            return  # it was cancelled meanwhile
         if self.next is None:
-            scheduler.finish(self)
+            self._scheduler.finish(self)
         else:
             self._arm()
-        return True
 
     def _look_again(self, now: float) -> None:
         """It is paused for all processes, and nobody tells when it goes on."""

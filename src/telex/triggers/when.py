@@ -127,7 +127,7 @@ class WhenTrigger(Trigger):
     # -- once for all processes
 
     async def claim(self) -> bool:
-        """See `Trigger.claim`."""
+        """See `telex.triggers.claims.Claimant`."""
         if self.ended:
             return True
         if not self._begun and not await self._begin_shared():

@@ -192,21 +192,36 @@ async def test_each_function_of_a_trigger_is_called(url: str) -> None:
 
 
 @pytest.mark.slow
-async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str) -> None:
+async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telex.triggers.claims.TOGETHER", 1)
     async with telex.Hub(url) as hub:
         claims: Any = hub._scheduler.claims
-        commit, slow = claims.commit, hub._scheduler.clock
+        put, slow = claims._put, hub._scheduler.clock
         late = [0.0]
         hub._scheduler.clock = lambda: slow() + late[0]
 
         async def slowly(*given: Any) -> bool:
             late[0] += 5.0  # each claim takes five seconds
-            return bool(await commit(*given))
+            return bool(await put(*given))
 
         triggers = [hub.after("100ms", topic=f"t:{number}") for number in range(5)]
         await caught_up(hub)
-        claims.commit = slowly
+        claims._put = slowly
         for trigger in triggers:
+            hub._scheduler.disarm(trigger)  # it is rung here, and not by the time
             trigger.ring(trigger.start + 0.2)
         await caught_up(hub)
         assert [trigger.fired for trigger in triggers] == [1] * 5
+
+
+async def test_one_that_cannot_be_claimed_does_not_hold_up_those_claimed_with_it(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with telex.Hub(url) as hub:
+        hub.topic("bad", int)  # which no firing is
+        triggers = [hub.after("1ms", topic=topic) for topic in ("t:1", "bad", "t:2")]
+        async with hub.topic("t:2").subscribe(start="earliest") as firings:
+            await firings.receive()
+        await caught_up(hub)
+        assert [trigger.fired for trigger in triggers] == [1, 0, 1]
+    assert "trigger bad cannot be claimed" in caplog.text
