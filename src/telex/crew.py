@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -37,16 +38,27 @@ class Worker:
         self.failed: int = 0
         self.running: int = 0
         self.serving: int = 0  # tasks
+        self.retired: bool = False
         self._crew = crew
         self._switch = switch
         self._invoke = declaration.bind(hub)
-        topic = hub.topic(pattern)
-        self.subscription: ReportingSubscription[Any] = ReportingSubscription(topic, declaration.options, "new")
+        self._hub = hub
+        self._lost = 0  # by subscriptions before this one
+        self.subscription: ReportingSubscription[Any] = self._subscription()
+        self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
+
+    def _subscription(self) -> ReportingSubscription[Any]:
+        return ReportingSubscription(self._hub.topic(self.pattern), self.declaration.options, "new")
+
+    @property
+    def waiting(self) -> int:
+        """Messages that it could still be called for."""
+        return self.subscription.waiting + sum(subscription.waiting for subscription in self._later)
 
     @property
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits that it could still be called for."""
-        return not self.running and not (self.subscription.waiting and self.serving)
+        return not self.running and not (self.waiting and self.serving)
 
     def start(self) -> None:
         """Begin to call the handler."""
@@ -62,7 +74,13 @@ class Worker:
         """Call the handler for every message until the subscription ends."""
         serving.set(self._crew)
         try:
-            await self._serve()
+            served = None
+            while served is not self.subscription:
+                served = self.subscription
+                await self._serve(served)
+                if served is self.subscription and self._later:
+                    self._lost += served.lost
+                    self.subscription = self._later.popleft()
         except SlowSubscriber as error:
             logger.warning("handler %s of %s has stopped: %s", self.declaration.name, self.pattern, error)
         except Exception as error:  # the key function's, which is the program's own
@@ -70,11 +88,34 @@ class Worker:
         finally:
             self.serving -= 1
             self._crew.moved()
+            if self.retired and not self.serving:
+                self._crew.forget(self)
 
-    async def _serve(self) -> None:
+    def go_on(self) -> None:
+        """Its topic was removed: after what came there it serves the one that is made in its place."""
+        if not self.retired:
+            subscription = self._subscription()
+            subscription.enter()
+            self._later.append(subscription)
+
+    def leave(self) -> None:
+        """Take nothing more."""
+        self.subscription.leave()
+        while self._later:
+            self._later.pop().leave()
+
+    def retire(self, *, at_once: bool) -> None:
+        """Be forgotten when its subscription has ended: ``at_once``, or by itself."""
+        self.retired = True
+        if at_once:
+            self.leave()
+        if not self.serving:
+            self._crew.forget(self)
+
+    async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
         invoke, is_async, crew, switch = self._invoke, self.declaration.is_async, self._crew, self._switch
         several = self.declaration.concurrency > 1
-        source = _Each(self.subscription) if several else self.subscription
+        source = _Each(subscription) if several else subscription
         message: Any  # a Message or a Lost; told apart by class, which costs less than isinstance
         async for message in source:
             if message.__class__ is Lost:
@@ -116,7 +157,7 @@ class Worker:
         logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
 
     def _missed(self, lost: Lost) -> None:
-        total = self.subscription.lost
+        total = self._lost + self.subscription.lost
         # A power of two, so that a handler that is always behind does not fill the log as well.
         if (total - lost.count).bit_length() != total.bit_length():
             logger.warning(
@@ -131,8 +172,8 @@ class Worker:
 
     def statistics(self) -> HandlerStatistics:
         """The handler at this moment."""
-        name, subscription = self.declaration.name, self.subscription
-        return HandlerStatistics(name, self.pattern, self.handled, self.failed, subscription.waiting, subscription.lost)
+        lost = self._lost + self.subscription.lost
+        return HandlerStatistics(self.declaration.name, self.pattern, self.handled, self.failed, self.waiting, lost)
 
 
 class _Each:
@@ -154,6 +195,7 @@ class Crew:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._workers: list[Worker] = []
+        self._by_topic: dict[str, list[Worker]] = {}  # the same, also by pattern
         self._members: list[Member] = []
         self._typed: dict[tuple[str, str], Member] = {}  # those with typed handlers, by group and pattern
         self._switches: dict[str, Switch[Worker]] = {}
@@ -197,6 +239,7 @@ class Crew:
             worker = Worker(declaration, pattern, self._hub, self, switch)
             worker.start()
             self._workers.append(worker)
+            self._by_topic.setdefault(pattern, []).append(worker)
             if switch is not None:
                 switch.add(worker)
 
@@ -208,6 +251,36 @@ class Crew:
             if declaration.types:
                 self._typed[membership.group, pattern] = member
         return member
+
+    def removed(self, topic: str) -> None:
+        """A topic was removed. Its handlers go on with the one that is made anew, of which nothing is there yet."""
+        if self._started:
+            for worker in self._by_topic.get(topic, ()):
+                worker.go_on()
+
+    def forget(self, worker: Worker) -> None:
+        """A worker has ended."""
+        if worker in self._workers:
+            self._workers.remove(worker)
+            self._by_topic[worker.pattern].remove(worker)
+            if not self._by_topic[worker.pattern]:
+                del self._by_topic[worker.pattern]
+
+    def retire(self, declaration: Declaration, *, at_once: bool) -> None:
+        """Have nothing left of a live handler once its subscription has ended: ``at_once``, or by itself."""
+        self._withdraw(declaration)
+        for worker in [worker for worker in self._workers if worker.declaration is declaration]:
+            worker.retire(at_once=at_once)
+
+    async def retire_member(self, declaration: Declaration) -> None:
+        """Have a handler without types leave its group, once what it works on is done."""
+        self._withdraw(declaration)
+        for member in [member for member in self._members if member.hands[0].declaration is declaration]:
+            await member.leave()
+            self._members.remove(member)
+
+    def _withdraw(self, declaration: Declaration) -> None:
+        self._hub.declarations[:] = [each for each in self._hub.declarations if each is not declaration]
 
     def moved(self) -> None:
         """A worker has done something: while the hub closes, `stop` looks again."""
@@ -228,15 +301,15 @@ class Crew:
                     self.progress.clear()
                     await self.progress.wait()
         except TimeoutError:
-            left = sum(worker.subscription.waiting + worker.running for worker in self._workers)
+            left = sum(worker.waiting + worker.running for worker in self._workers)
             left += sum(member.unfinished for member in self._members)
             logger.warning(
                 "the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout
             )
         finally:
             # In this order, so that a handler that does not let itself be cancelled finds nothing to go on with.
-            for worker in self._workers:
-                await worker.subscription.aclose()
+            for worker in list(self._workers):
+                worker.leave()
             for task in self.tasks:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)

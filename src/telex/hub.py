@@ -96,6 +96,7 @@ class Hub(Declaring, Sending, Triggering):
         """Consumer groups and dead letters."""
         self._topics = Topics(self._engine, clock)
         self._crew = Crew(self)
+        self._topics.on_removed = self._crew.removed
         self._desk = Desk(self, self._crew)
         self._scheduler = Scheduler(self, clock)
         self._exits = AsyncExitStack()

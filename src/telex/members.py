@@ -69,6 +69,7 @@ class Member:
         self._joined: Log | None = None
         self._claimer: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Event | None = None  # set whenever something was done, while it leaves
 
     def add(self, declaration: Declaration, membership: Membership) -> None:
         """One more handler."""
@@ -122,6 +123,15 @@ class Member:
             self._give_back(delivery)
         await self._settler.finish()
 
+    async def leave(self) -> None:
+        """Claim nothing more, and end when what is worked on is done. Cancelled, it has it still."""
+        self.drain()
+        self._leaving = asyncio.Event()
+        while not self.idle:
+            self._leaving.clear()
+            await self._leaving.wait()
+        await self.finish()
+
     def _give_back(self, delivery: Delivery) -> None:
         self.settle(delivery, "nack", 0.0, "the member that had it was closed")
 
@@ -132,6 +142,8 @@ class Member:
         if self._full and self._seat is not None and self._has_room():
             self._full = False
             self._seat.wake()
+        if self._leaving is not None:
+            self._leaving.set()
         self._crew.moved()
 
     def settle(self, delivery: Delivery, action: Action, delay: float = 0.0, reason: str = "") -> None:

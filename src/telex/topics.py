@@ -44,6 +44,8 @@ class Topics:
         self._thread = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
         self._draining: tuple[str, object] | None = None
         self._untold: list[tuple[str, Retention]] = []  # rules that the engine does not know yet
+        self.on_removed: Callable[[str], None] | None = None
+        """Told of each topic that was removed, when it is."""
         self.types: dict[str, Content[Any]] = {}  # what handlers take, by name: to decode what comes from outside
 
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
@@ -127,6 +129,8 @@ class Topics:
             return False
         del self._logs[name]
         topic._close("removed", REMOVED)
+        if self.on_removed is not None and self._loop is not None:
+            self.on_removed(name)
         return True
 
     def retain(self, pattern: str, retention: Retention) -> bool:

@@ -76,6 +76,40 @@ async def test_a_handler_of_a_removed_topic_finishes_what_it_has() -> None:
     assert got == list(range(5))
 
 
+@pytest.mark.parametrize("concurrency", [1, 3])
+async def test_a_handler_of_a_removed_topic_goes_on_with_the_one_that_is_made_anew(concurrency: int) -> None:
+    hub, got = telex.Hub(), list[int]()
+    held = asyncio.Event()
+
+    @hub.on("a", concurrency=concurrency)
+    async def handler(content: int) -> None:
+        if not content:
+            await held.wait()
+        got.append(content)
+
+    async with hub:
+        for begin in (0, 5, 10):
+            await hub.remove("a")
+            for number in range(begin, begin + 5):
+                await hub.topic("a").publish(number)
+        asyncio.get_running_loop().call_later(0.01, held.set)  # while the hub closes
+    assert sorted(got) == list(range(15))
+    assert concurrency > 1 or got == sorted(got)
+
+
+@pytest.mark.slow
+async def test_a_handler_goes_on_when_another_program_removes_its_topic(tmp_path: Path) -> None:
+    url, got = f"sqlite:///{tmp_path}/a.db", asyncio.Queue[int]()
+    hub = telex.Hub(url)
+    hub.on("a")(got.put_nowait)
+    async with hub, telex.Hub(url) as other:
+        for number in range(5):
+            await other.topic("a").publish(number)
+            assert await got.get() == number
+            await (hub, other)[number % 2].remove("a")
+    assert got.empty()
+
+
 # -- opening and the lifespan
 
 

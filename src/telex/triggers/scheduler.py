@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.functions import name_of
+from telex.handlers import Declaration
 from telex.triggers.claims import Claims
 from telex.triggers.condition import Condition, Moment
 from telex.triggers.firing import Firing, by_hand, firing_of, moment
@@ -32,6 +33,8 @@ REMEMBERED = 100
 """Of so many triggers that have ended it is told what they were."""
 AT_ONCE = 1000
 """How many are rung before the event loop gets its turn."""
+LOOK = 1.0
+"""Seconds until it is looked whether what an ended trigger has fired is settled; then twice that, up to `LONGEST`."""
 LONGEST = 60.0
 """Seconds after which it looks again: the clock of the machine may have been set."""
 GROUP = "$triggers"
@@ -57,6 +60,7 @@ class Scheduler:
         self._rings = False
         self._dead = 0  # entries of the heap that are of no use any more
         self._ended: deque[Trigger] = deque()
+        self._settling: list[Declaration] = []  # handlers of triggers that have ended
         self._open = False
 
     # -- declaring
@@ -74,10 +78,18 @@ class Scheduler:
             trigger.begin()
 
     def remove(self, trigger: Trigger) -> None:
-        """One less, in this process."""
+        """One less, in this process; its functions are not called any more."""
         if self._triggers.get(trigger.name) is trigger:
             del self._triggers[trigger.name]
+        ended = trigger.ended
         trigger.end()
+        for handler in trigger.handlers:
+            if handler.membership is not None and self._open:
+                self.do(partial(self._hub._crew.retire_member, handler))
+            else:
+                self._hub._crew.retire(handler, at_once=True)
+        if not ended and self.claims is None and self._open and not self._shares_topic(trigger):
+            self._hub._topics.let_go(trigger.topic)
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> Variable[T]:
         """The variable of a name, made if it is new. Raises `BadOption`, `BadName`, `ContentError`."""
@@ -105,7 +117,6 @@ class Scheduler:
 
     def handle(self, trigger: Trigger, function: Callable[..., object]) -> None:
         """Have a function called at each firing: it is a handler of the trigger's topic."""
-        trigger.handled = True
         if self.claims is not None:
             # A group for each function, so that all are called.
             called = re.sub(r"\W", "_", name_of(function).rpartition(".")[2])
@@ -113,6 +124,21 @@ class Scheduler:
             self._hub.on(trigger.topic, group=group, middleware=trigger.middleware)(function)
         else:
             self._hub.on(trigger.topic, buffer=100_000, middleware=trigger.middleware)(function)
+        trigger.handlers.append(self._hub.declarations[-1])
+
+    async def _retire_settled(self) -> None:
+        """Functions of triggers that have fired for the last time are called no more when every firing is settled:
+        until then it may come to this process, should another die that has it.
+        """
+        wait = LOOK
+        while self._settling:
+            await asyncio.sleep(wait)
+            settled = {info.group for info in await self._hub.groups.list() if not info.lag}
+            left = [handler for handler in self._settling if handler.membership and handler.membership.group in settled]
+            wait = LOOK if left else min(2 * wait, LONGEST)
+            for handler in left:
+                self._settling.remove(handler)
+                await self._hub._crew.retire_member(handler)
 
     # -- life
 
@@ -256,13 +282,22 @@ class Scheduler:
             oldest = self._ended.popleft()
             if self._triggers.get(oldest.name) is oldest:
                 del self._triggers[oldest.name]
+        if self.claims is None:
+            for handler in trigger.handlers:
+                self._hub._crew.retire(handler, at_once=False)
         if self._shares_topic(trigger):
             return  # another one publishes there still
         if self.claims is None:
             if not trigger.unheard:
                 self._hub._topics.let_go(trigger.topic)
-        elif self._open and not trigger.handled:
+        elif not self._open:
+            return
+        elif not trigger.handlers:
             self.do(partial(self._close_topic, trigger.topic, self.claims))
+        else:
+            if not self._settling:
+                self.do(self._retire_settled)
+            self._settling += trigger.handlers
 
     def _shares_topic(self, trigger: Trigger) -> bool:
         others = self._by_topic.get(trigger.topic, 0)

@@ -19,6 +19,7 @@ from telex.triggers.firing import Firing, moment
 from telex.triggers.schedule import GRACE, Misfire, Schedule, due
 
 if TYPE_CHECKING:
+    from telex.handlers import Declaration
     from telex.topic import Topic
     from telex.triggers.scheduler import Scheduler
 
@@ -64,7 +65,7 @@ class Trigger:
         self.paused: bool = False  # in this process
         self.held: bool = False  # paused for all processes, by what is kept of it
         self.ended: bool = False
-        self.handled: bool = False  # by a function
+        self.handlers: list[Declaration] = []  # its functions
         self.prefix: str = ""  # and what stands around that, of the router that it comes from
         self.middleware: tuple[Middleware, ...] = ()
         self.outlet: Topic[Firing] | None = None  # where it has published
@@ -94,7 +95,7 @@ class Trigger:
         except BaseException:
             if unnamed:  # as it was before
                 self._scheduler.remove(self)
-                self.name, self.topic, self.ended, self.handled = "", topic, False, False
+                self.name, self.topic, self.ended = "", topic, False
             raise
         return function
 
@@ -141,7 +142,9 @@ class Trigger:
         await self._scheduler.fire_by_hand(self)
 
     def cancel(self) -> None:
-        """End it in this process."""
+        """End it in this process: its functions are called no more, apart from a call that runs. In memory its topic
+        is closed, as after a last firing; on a file others may publish there, and what is being claimed may still be
+        fired."""
         self._scheduler.remove(self)
 
     def statistics(self) -> TriggerStatistics:

@@ -1,0 +1,196 @@
+"""What is left of triggers that have ended: nothing that is called, waits or is counted."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+import telex
+from telex.testing.clock import VirtualClock
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/triggers.db"
+
+
+def test_the_function_of_a_cancelled_one_is_called_no_more(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    called: list[tuple[str, int]] = []
+
+    async def main() -> None:
+        async with hub:
+
+            @hub.every("1s", name="tick")
+            def old(firing: telex.Firing) -> None:
+                called.append(("old", firing.number))
+
+            await asyncio.sleep(1.5)
+            hub.trigger("tick").cancel()
+
+            @hub.every("2s", name="tick")
+            def new(firing: telex.Firing) -> None:
+                called.append(("new", firing.number))
+
+            await asyncio.sleep(2.5)
+            (handler,) = hub.statistics().handlers
+            assert handler.handled == 1
+            assert len(hub.declarations) == 1
+
+    clock.run(main())
+    assert called == [("old", 1), ("new", 1)]
+
+
+def test_one_that_is_cancelled_before_the_hub_is_open_has_no_function(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+
+    @hub.every("1s")
+    def never() -> None:
+        raise AssertionError
+
+    hub.trigger("never").cancel()
+
+    async def main() -> None:
+        async with hub:
+            await asyncio.sleep(5)
+            assert (hub.triggers(), hub.statistics().handlers) == ((), ())
+
+    clock.run(main())
+
+
+def test_who_iterates_over_the_topic_of_one_that_is_cancelled_comes_to_the_end(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    trigger, other = hub.after("5s", topic="t"), hub.every("4s", topic="t", name="other")
+
+    async def main() -> list[str]:
+        async with hub, hub.topic("t").subscribe() as firings:
+            asyncio.get_running_loop().call_later(4.5, trigger.cancel)  # the other one publishes there still
+            asyncio.get_running_loop().call_later(9.0, other.cancel)
+            return [message.content.trigger async for message in firings]
+
+    assert clock.run(main()) == ["other", "other"]
+
+
+def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    called: list[str] = []
+
+    async def main() -> None:
+        async with hub:
+            before = len(asyncio.all_tasks())
+            for number in range(1000):
+
+                @hub.after("1s", name=f"once-{number}")
+                async def remind(firing: telex.Firing) -> None:
+                    await asyncio.sleep(1)
+                    called.append(firing.trigger)
+
+                @hub.every("1h", name=f"cancelled-{number}")
+                def look() -> None: ...
+
+                hub.trigger(f"cancelled-{number}").cancel()
+
+            await asyncio.sleep(3)
+            assert len(asyncio.all_tasks()) == before
+            assert (hub.statistics().handlers, hub.declarations, hub._crew._workers) == ((), [], [])
+            assert await hub.topics() == []
+
+    clock.run(main())
+    assert len(set(called)) == 1000
+
+
+@pytest.mark.slow
+async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is_left_of_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telex.triggers.scheduler.LOOK", 0.01)
+    done, held = asyncio.Event(), asyncio.Event()
+    async with telex.Hub(url) as hub:
+
+        @hub.after("1ms")
+        async def once() -> None:
+            held.set()
+            await done.wait()
+
+        await held.wait()
+        crew = hub._crew
+        chores = set(hub._scheduler._chores)
+        assert len(crew._members) == 1
+        done.set()
+        await asyncio.wait(chores)
+        assert (crew._members, hub.declarations) == ([], [])
+        assert [info.lag for info in await hub.groups.list()] == [0]
+
+
+@pytest.mark.slow
+async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: str) -> None:
+    called = asyncio.Queue[str]()
+    async with telex.Hub(url) as hub:
+
+        def old() -> None:
+            called.put_nowait("old")
+
+        def new() -> None:
+            called.put_nowait("new")
+
+        for function in (old, new):
+            function.__qualname__ = "look"  # the same group
+        hub.every("10ms", name="tick")(old)
+        assert await called.get() == "old"
+        hub.trigger("tick").cancel()
+        (leaving,) = hub._scheduler._chores
+        await asyncio.wait((leaving,))
+        while not called.empty():
+            called.get_nowait()
+        hub.every("10ms", name="tick")(new)
+        assert {await called.get() for _ in range(5)} == {"new"}
+        assert len(hub._crew._members) == len(hub.declarations) == 1
+
+
+@pytest.mark.slow
+async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telex.triggers.scheduler.LOOK", 0.001)
+    called = asyncio.Queue[telex.Hub]()
+
+    def declared() -> telex.Hub:
+        hub = telex.Hub(url, close_timeout=0)
+
+        @hub.after("1ms")
+        async def once(hub: telex.Hub) -> None:
+            called.put_nowait(hub)
+            await asyncio.Event().wait()
+
+        return hub
+
+    async with declared() as one, declared() as other:
+        has = await called.get()
+        left = other if has is one else one
+        while not left._scheduler._settling:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.001)
+        await asyncio.wait(left._scheduler._chores, timeout=0.05)  # it has looked many times whether it is settled
+        assert left._crew._members
+        await has.aclose()
+        assert await called.get() is left
+
+
+@pytest.mark.slow
+async def test_on_a_file_a_call_that_runs_when_its_trigger_is_cancelled_is_the_last(url: str) -> None:
+    called, done = asyncio.Queue[int](), asyncio.Event()
+    async with telex.Hub(url) as hub:
+
+        @hub.every("1h")
+        async def look(firing: telex.Firing) -> None:
+            called.put_nowait(firing.number)
+            await done.wait()
+
+        await hub.trigger("look").fire()
+        assert await called.get() == 1
+        hub.trigger("look").cancel()
+        (leaving,) = hub._scheduler._chores
+        await asyncio.wait((leaving,), timeout=0.05)
+        done.set()
+        await asyncio.wait((leaving,))
+        assert [(info.lag, info.leased) for info in await hub.groups.list()] == [(0, 0)]
+        assert called.empty()
