@@ -37,6 +37,8 @@ LOOK = 1.0
 """Seconds until it is looked whether what an ended trigger has fired is settled; then twice that, up to `LONGEST`."""
 LONGEST = 60.0
 """Seconds after which it looks again: the clock of the machine may have been set."""
+UNHEARD = 1000
+"""So many firings of a trigger may wait for a subscriber with ``overflow="block"``; those beyond are told as errors."""
 GROUP = "$triggers"
 
 
@@ -254,7 +256,10 @@ class Scheduler:
                     return
                 topic = trigger.outlet = self._hub.topic(trigger.topic)
             topic.publish_new(firing, id)
-        except WouldBlock:
+        except WouldBlock as error:
+            if trigger.unheard >= UNHEARD:
+                self._unheard(trigger, instant, error)
+                return
             trigger.unheard += 1
             self.do(partial(self._fire_slowly, trigger, firing, id))
         except TelexError as error:

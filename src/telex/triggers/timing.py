@@ -71,9 +71,10 @@ class Timing(Generic[Made]):
         return self._timed(Cron.checked(expression, tz), topic, name, misfire, jitter)
 
     def at(
-        self, when: datetime, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "skip"
+        self, when: datetime, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "once"
     ) -> Made:
-        """Fire once, at ``when``, an aware datetime. Its topic is then closed. Else as `every`."""
+        """Fire once, at ``when``, an aware datetime, or late if that was missed after it began. Its topic is then
+        closed. Else as `every`."""
         if not isinstance(when, datetime) or when.tzinfo is None:
             raise BadOption(
                 "when", when, "give an aware datetime, such as datetime.now(timezone.utc) + timedelta(hours=1)"
@@ -81,9 +82,10 @@ class Timing(Generic[Made]):
         return self._timed(At(when.timestamp()), topic, name, misfire, 0.0)
 
     def after(
-        self, delay: Duration, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "skip"
+        self, delay: Duration, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "once"
     ) -> Made:
-        """Fire once, ``delay`` after it began, at least a millisecond. Its topic is then closed. Else as `every`."""
+        """Fire once, ``delay`` after it began, at least a millisecond, or late if that was missed. Its topic is then
+        closed. Else as `every`."""
         return self._timed(After(max(length_of(delay, "delay"), SHORTEST)), topic, name, misfire, 0.0)
 
     def _timed(

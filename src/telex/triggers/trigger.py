@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
@@ -53,6 +54,8 @@ class Trigger:
     other.
     """
 
+    _idle: bool = False  # it has no name yet, and does nothing
+
     def __init__(self, scheduler: Scheduler, name: str | None, topic: str | None) -> None:
         self.name: str = ""
         self.topic: str = "" if topic is None else check_topic(topic)
@@ -74,6 +77,13 @@ class Trigger:
         self._scheduler = scheduler
         if name is not None or topic is not None:
             self._named(check_topic(name if name is not None else self.topic))
+        else:
+            self._idle = True
+
+    def __del__(self) -> None:
+        if self._idle:
+            mend = "decorate a function with it, or give it a topic or a name"
+            warnings.warn(f"a trigger, {self.describe()}, does nothing: {mend}", RuntimeWarning, stacklevel=2)
 
     def _named(self, name: str) -> None:
         self.name = name
@@ -82,6 +92,7 @@ class Trigger:
 
     def __call__(self, function: F) -> F:
         """Have ``function`` called at each firing. Raises `BadHandler`, `BadName`, `BadOption`."""
+        self._idle = False  # or what is wrong with it is told now
         if not callable(function):
             raise BadHandler(repr(function), "decorate a function with the trigger")
         unnamed, topic = not self.name, self.topic

@@ -85,7 +85,7 @@ def test_mistakes() -> None:
         router.every(10, topic="a b")
     with pytest.raises(telex.BadHandler, match="decorate a function"):
         router.every(10)(5)  # type: ignore[type-var]  # on purpose
-    strange = telex.Hub().variable("count", 0)
+    router, strange = telex.Router("shop"), telex.Hub().variable("count", 0)
     router.when(strange >= 3, topic="many")
     with pytest.raises(telex.BadOption, match="another hub"):
         telex.Hub().include_router(router)

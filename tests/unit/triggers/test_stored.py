@@ -131,12 +131,12 @@ async def test_what_was_missed_in_a_pause(
     assert [round((firing.scheduled.timestamp() - begun) / HOUR, 3) for firing in fired] == hours
 
 
-@pytest.mark.parametrize(("misfire", "fired"), [("skip", 0), ("once", 1)])
+@pytest.mark.parametrize(("given", "fired"), [({"misfire": "skip"}, 0), ({"misfire": "once"}, 1), ({}, 1)])
 async def test_one_that_fires_once_is_paused_over_its_time(
-    url: str, ahead: list[float], misfire: telex.Misfire, fired: int
+    url: str, ahead: list[float], given: dict[str, telex.Misfire], fired: int
 ) -> None:
     hub = telex.Hub(url, clock=lambda: time.time() + ahead[0])
-    once = hub.at(datetime.now(UTC) + timedelta(hours=1), topic="then", misfire=misfire)
+    once = hub.at(datetime.now(UTC) + timedelta(hours=1), topic="then", **given)
     async with hub:
         await until(lambda: once.entry)  # its record is there
         assert await pause_trigger(hub, "then")

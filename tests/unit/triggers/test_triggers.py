@@ -202,6 +202,22 @@ def test_a_subscriber_that_blocks_publishers_blocks_no_trigger(clock: VirtualClo
     clock.run(main())
 
 
+def test_firings_that_wait_for_a_subscriber_are_bounded(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telex.triggers.scheduler.UNHEARD", 2)
+    hub = telex.Hub(clock=clock)
+    hub.every(1, topic="ticks")
+
+    async def main() -> list[int]:
+        async with hub, hub.topic("ticks").subscribe(buffer=1, overflow="block") as ticks:
+            await asyncio.sleep(10.5)
+            return [(await ticks.receive()).content.number for _ in range(4)]
+
+    assert clock.run(main()) == [1, 2, 3, 11]
+    assert caplog.text.count("trigger ticks did not publish its firing") == 7
+
+
 def test_declared_on_a_hub_that_is_open(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
 
@@ -232,6 +248,14 @@ def test_mistakes() -> None:
         hub.trigger("tick")
     with pytest.raises(telex.BadHandler, match="decorate a function"):
         hub.every(10)(5)  # type: ignore[type-var]  # on purpose
+
+
+def test_one_that_does_nothing_says_so() -> None:
+    hub = telex.Hub()
+    with pytest.warns(RuntimeWarning, match="every 10 s, does nothing: decorate a function with it"):
+        hub.every(10)
+    with pytest.warns(RuntimeWarning, match="when signups >= 3, does nothing"):
+        hub.when(hub.variable("signups", 0) >= 3)
 
 
 @pytest.mark.slow
@@ -272,7 +296,7 @@ async def test_on_a_file_once_is_once_for_ever(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/triggers.db"
     for run in range(2):
         hub = telex.Hub(url)
-        hub.after("50ms", topic="soon", misfire="once")
+        hub.after("50ms", topic="soon")
         async with hub, hub.topic("soon").subscribe(start="earliest") as soon:
             assert firing_in(await soon.receive(timeout=20)).number == 1
             assert hub.topic("soon").statistics().published == 1, f"run {run}"
