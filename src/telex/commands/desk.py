@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from functools import partial
 from itertools import count
 from secrets import token_hex
 from time import time
@@ -18,14 +19,15 @@ from telex.commands.command import Command, check_command
 from telex.commands.courier import Courier, tells_all
 from telex.commands.enginestore import EngineStore, EngineTransaction
 from telex.commands.local import CommandStatistics, Local
-from telex.commands.outcome import REFUSED, Outcome, Progress, failure_of
+from telex.commands.outcome import REFUSED, Outcome, Progress
 from telex.commands.run import CONFLICTING, Pace, Run, Served, outcome_at_once
+from telex.commands.runner import Runner
 from telex.commands.ticket import Ticket
 from telex.errors import BadOption, Closed, ContentError, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock
 from telex.message import check_key
 from telex.once.machine import Failure, fingerprint
 from telex.once.store import OnceStore, OnceTransaction
-from telex.outlet import serving
+from telex.outlet import FAIR
 
 if TYPE_CHECKING:
     from telex.crew import Crew
@@ -55,6 +57,8 @@ class Desk:
         self._ids = (token_hex(6), count(1))
         self._started = False
         self._stopped = False
+        self._calls = 0
+        self._at_once = False  # a command is begun in the turn of who asks for it
 
     # -- serving
 
@@ -165,8 +169,11 @@ class Desk:
         gives: Content[Any] | None,
         *,
         wanted: bool,
+        at_once: bool = False,
     ) -> Ticket[Any]:
-        """Accept a command in this process. ``wanted``: somebody has to serve it. Raises what `Hub.send` raises."""
+        """Accept a command in this process. ``wanted``: somebody has to serve it; ``at_once``: it may be begun before
+        this returns. Raises what `Hub.send` raises.
+        """
         served, local = self.served.get(name), self._local.get(name)
         mark = ""
         if served is None:
@@ -195,9 +202,10 @@ class Desk:
         run = Run(name, content, id, key, deadline, self._hub, self._report, mark, ticket)
         if served is None or local is None:
             self._keep(name, run)
+            self._runs[id] = run
         else:
-            self._submit(served, local, run)
-        self._runs[id] = run
+            self._runs[id] = run
+            self._submit(served, local, run, at_once=at_once)
         return ticket
 
     def _replayed(self, served: Served, claims: Claims, key: str, mark: str) -> Outcome[Any] | None:
@@ -228,13 +236,20 @@ class Desk:
         local = self._local.get(name)
         return local is not None and len(local.waiting) >= BACKLOG
 
+    def takes_turn(self) -> bool:
+        """Whether a command may be begun in the turn of who asks for it: not every time, so that one that calls and
+        calls does not keep other tasks from their turns.
+        """
+        self._calls += 1
+        return self._calls % FAIR != 0
+
     def _keep(self, name: str, run: Run) -> None:
         waiting = self._unserved.setdefault(name, deque())
         if len(waiting) >= UNSERVED:
             raise WouldBlock(f"{UNSERVED} commands {name!r} wait for a handler to be declared")
         waiting.append(run)
 
-    def _submit(self, served: Served, local: Local, run: Run) -> None:
+    def _submit(self, served: Served, local: Local, run: Run, *, at_once: bool = False) -> None:
         if run.fingerprint:
             key = run.key or ""
             others = local.keys.get(key)
@@ -252,52 +267,65 @@ class Desk:
             local.waiting.append(run)
             return
         local.running += 1
-        if local.parked:
-            local.parked.pop().set_result(run)
+        if not local.parked:
+            task = Runner(served, self._crew, partial(self._work, served, local), run).task
+            self._crew.tasks.add(task)
+            task.add_done_callback(self._crew.tasks.discard)
             return
-        task = asyncio.create_task(self._work(served, local, run), name=served.command.name)
-        self._crew.tasks.add(task)
-        task.add_done_callback(self._crew.tasks.discard)
+        runner = local.parked.pop()
+        if at_once and not self._at_once and self._crew.progress is None:
+            self._begin(served, local, runner, run)
+        else:
+            runner.give(run)
 
-    async def _work(self, served: Served, local: Local, run: Run) -> None:
+    def _begin(self, served: Served, local: Local, runner: Runner, run: Run) -> None:
+        """Carry out a command as far as it goes without waiting, now."""
+        self._at_once = True  # what is called meanwhile is not: it would be one within the other without end
+        try:
+            outcome = runner.begin(run)
+        finally:
+            self._at_once = False
+        if outcome is None:
+            return
+        run.task = None
+        self._settle(served, local, run, outcome)
+        if runner.is_spent():
+            local.running -= 1
+        elif local.waiting:
+            runner.give(self._next(local))
+        else:
+            local.running -= 1
+            local.parked.append(runner)
+
+    def _next(self, local: Local) -> Run:
+        run = local.waiting.popleft()
+        if local.blocked and len(local.waiting) < BACKLOG:
+            local.unblock()
+        return run
+
+    async def _work(self, served: Served, local: Local, runner: Runner, run: Run) -> None:
         """Carry out what comes, one after the other, until the hub closes. There are as many of these as calls ever
         ran at once.
         """
-        serving.set(self._crew)
-        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
-        carry_out, waiting, parked, moved = served.carry_out, local.waiting, local.parked, self._crew.moved
-        create_future = asyncio.get_running_loop().create_future
         busy = True
         try:
             while True:
-                try:
-                    doing = carry_out(run, task)
-                    outcome = doing if doing.__class__ is Outcome else await doing  # type: ignore[misc]  # one or the other
-                except asyncio.CancelledError as error:
-                    if self._crew.progress is not None:
-                        raise  # the hub closes
-                    task.uncancel()
-                    logger.error("the task of command %s %s was cancelled by its handler", run.command, run.id)
-                    outcome = served.ended(run, failure_of(error))
-                except Exception as error:  # a bug, or a store's: whoever waits has to know
-                    logger.error("command %s %s came to nothing", run.command, run.id, exc_info=error)
-                    outcome = served.ended(run, failure_of(error))
+                outcome = await runner.carry_out(run)
                 run.task = None
                 self._settle(served, local, run, outcome)
-                if not waiting:
-                    local.running -= 1
-                    busy = False
-                    moved()
-                    seat: asyncio.Future[Run] = create_future()
-                    parked.append(seat)
-                    run = await seat
-                    busy = True
+                if local.waiting:
+                    run = self._next(local)
                     continue
-                run = waiting.popleft()
-                if local.blocked and len(waiting) < BACKLOG:
-                    local.unblock()
+                local.running -= 1
+                busy = False
+                self._crew.moved()
+                local.parked.append(runner)
+                run = await runner.park()
+                busy = True
         finally:
             local.running -= busy
+            if runner in local.parked:
+                local.parked.remove(runner)
             self._crew.moved()
 
     def _settle(self, served: Served, local: Local, run: Run, outcome: Outcome[Any]) -> None:

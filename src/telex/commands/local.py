@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from telex.commands.run import Run
+from telex.commands.runner import Runner
 from telex.topic import Topic
 
 
@@ -41,7 +42,7 @@ class Local:
 
     def __init__(self, outcomes: Topic[Any], steps: Topic[Any]) -> None:
         self.running: int = 0  # runners with a run
-        self.parked: list[asyncio.Future[Run]] = []  # those without
+        self.parked: list[Runner] = []  # those without
         self.waiting: deque[Run] = deque()
         self.keys: dict[str, list[Run]] = {}  # the first works on the key, the others wait for its outcome
         self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room

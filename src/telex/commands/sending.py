@@ -118,19 +118,21 @@ class Sending:
         """
         if self._state:
             self._check_open()
-        if timeout is not None:
-            limit = seconds(timeout, "timeout")
-            until = monotonic() + limit
+        limit = None if timeout is None else seconds(timeout, "timeout")
+        until = 0.0 if limit is None else monotonic() + limit
+        desk = self._desk
+        if type is None and duplicate == "wait" and desk.courier is None and limit != 0.0 and not desk.is_full(name):
+            # Most commands are begun here and now; now and then other tasks get their turn before.
+            at_once = desk.takes_turn()
+            ticket = desk.begin(name, content, key, limit, duplicate, None, wanted=True, at_once=at_once)
+        else:
             ticket = await self._send(name, content, key, limit, duplicate, type, wanted=True)
-            if ticket.done:
-                return await ticket
-            try:
-                return await ticket.result(max(0.0, until - monotonic()))
-            except Timeout:
-                raise Timeout(f"the command {name!r}", limit) from None
-        if type is None and duplicate == "wait" and self._desk.courier is None and not self._desk.is_full(name):
-            return await self._desk.begin(name, content, key, None, duplicate, None, wanted=True)
-        return await (await self._send(name, content, key, None, duplicate, type, wanted=True))
+        if limit is None or ticket.done:
+            return await ticket
+        try:
+            return await ticket.result(max(0.0, until - monotonic()))
+        except Timeout:
+            raise Timeout(f"the command {name!r}", limit) from None
 
     async def _send(
         self,

@@ -1,0 +1,167 @@
+"""`Runner`: a task that carries out the commands of one name in this process, one after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio.tasks import _enter_task, _leave_task
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from telex.commands.outcome import Outcome, failure_of
+from telex.outlet import serving
+
+if TYPE_CHECKING:
+    from telex.commands.run import Run, Served
+    from telex.crew import Crew
+
+logger: logging.Logger = logging.getLogger("telex.commands")
+
+
+class Runner:
+    """Parked, it waits for a run. It may be begun in the turn of whoever asks for it, as that task's own work would be:
+    what never waits has its outcome then, and no task is switched to. What does is gone on with in its own task, which
+    is the current one all the while (`asyncio.current_task`): so it may be cancelled, and not with who asked.
+    """
+
+    __slots__ = ("_begun", "_context", "_crew", "_loop", "_run", "_seat", "_served", "task")
+
+    def __init__(self, served: Served, crew: Crew, work: Callable[[Runner, Run], Awaitable[None]], run: Run) -> None:
+        self._served = served
+        self._crew = crew
+        self._loop = asyncio.get_running_loop()
+        self._seat: Seat | None = None  # where it is parked
+        self._run: Run | None = None  # that it was given there
+        self._begun: Begun | None = None  # what was begun of that
+        self._context = copy_context()
+        self._context.run(serving.set, crew)
+        self.task: asyncio.Task[None] = asyncio.create_task(
+            work(self, run),  # type: ignore[arg-type]  # a coroutine
+            name=served.command.name,
+            context=self._context,
+        )
+
+    # -- in its task
+
+    async def park(self) -> Run:
+        """Wait for a run."""
+        self._seat = seat = Seat(loop=self._loop)
+        try:
+            await seat
+        except asyncio.CancelledError as error:
+            if self._begun is None:
+                raise
+            self._begun.interrupted = error  # it is what was begun that is cancelled
+        finally:
+            self._seat = None
+        run, self._run = self._run, None
+        if run is None:
+            raise AssertionError("who wakes it gives it a run")
+        return run
+
+    async def carry_out(self, run: Run) -> Outcome[Any]:
+        """What becomes of a run. Raises `asyncio.CancelledError` when the hub closes."""
+        begun, self._begun = self._begun, None
+        try:
+            if begun is not None:
+                outcome: Outcome[Any] = await begun
+                return outcome
+            doing = self._served.carry_out(run, self.task)
+            return doing if isinstance(doing, Outcome) else await doing
+        except asyncio.CancelledError as error:
+            if self._crew.progress is not None:
+                raise  # the hub closes
+            self.task.uncancel()
+            return self._came_to_nothing(run, error)
+        except Exception as error:  # noqa: BLE001  # a bug, or a store's: whoever waits has to know
+            return self._came_to_nothing(run, error)
+
+    def _came_to_nothing(self, run: Run, error: BaseException) -> Outcome[Any]:
+        if isinstance(error, asyncio.CancelledError):
+            logger.error("the task of command %s %s was cancelled by its handler", run.command, run.id)
+        else:
+            logger.error("command %s %s came to nothing", run.command, run.id, exc_info=error)
+        return self._served.ended(run, failure_of(error))
+
+    # -- in another one, while it is parked
+
+    def give(self, run: Run) -> None:
+        """Have it carry out a run."""
+        if self._seat is None:
+            raise AssertionError("only who is parked is given a run")
+        self._run = run
+        self._seat.set_result(None)
+
+    def begin(self, run: Run) -> Outcome[Any] | None:
+        """Carry out a run as far as it goes without waiting: its outcome, or None when its task goes on with it."""
+        loop, task, seat, asker = self._loop, self.task, self._seat, asyncio.current_task()
+        if seat is None or asker is None:
+            raise AssertionError("a task begins what a parked one is to do")
+        seat.held = True  # or who cancels the task meanwhile would cancel its parking
+        _leave_task(loop, asker)
+        _enter_task(loop, task)
+        try:
+            doing: Any = self._served.carry_out(run, task)
+            if doing.__class__ is Outcome:
+                return doing
+            waits_for = self._context.run(doing.send, None)
+        except StopIteration as end:
+            outcome: Outcome[Any] = end.value
+            return outcome
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001  # as in `carry_out`
+            return self._came_to_nothing(run, error)
+        finally:
+            _leave_task(loop, task)
+            _enter_task(loop, asker)
+            seat.held = False
+        self._begun = Begun(doing, waits_for)
+        self.give(run)
+        return None
+
+    def is_spent(self) -> bool:
+        """Whether what it has begun and ended has cancelled its task. Then it ends."""
+        if not self.task.cancelling():
+            return False
+        if self._seat is not None:
+            self._seat.set_result(None)
+        return True
+
+
+class Seat(asyncio.Future[None]):
+    """Where a runner is parked."""
+
+    held: bool = False
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Not while something is done in the name of the task that waits here: it hears of it when it goes on."""
+        return not self.held and super().cancel(msg)
+
+
+class Begun:
+    """A coroutine that has run until it waits for something. Awaited, it goes on from there."""
+
+    __slots__ = ("_coroutine", "_waits_for", "interrupted")
+
+    def __init__(self, coroutine: Any, waits_for: Any) -> None:
+        self.interrupted: asyncio.CancelledError | None = None  # before it could go on
+        self._coroutine = coroutine
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        coroutine, waits_for = self._coroutine, self._waits_for
+        error: BaseException | None = self.interrupted
+        if error is not None and waits_for is not None and waits_for.cancel():
+            error = None  # as when a task is cancelled: what it waits for is, and tells it
+        while True:
+            if error is None:
+                try:
+                    yield waits_for
+                except BaseException as thrown:  # noqa: BLE001  # what it waited for has raised, and it is told
+                    error = thrown
+                else:
+                    return (yield from coroutine.__await__())
+            try:
+                waits_for, error = coroutine.throw(error), None
+            except StopIteration as end:
+                return end.value

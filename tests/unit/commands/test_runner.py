@@ -1,0 +1,333 @@
+"""Commands that are begun in the turn of who asks for them, on the event loops that there are: nobody can tell."""
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+import telex
+
+pytestmark = pytest.mark.every_loop
+Handler = Callable[[str], Awaitable[object]]
+told: contextvars.ContextVar[str] = contextvars.ContextVar("told", default="nothing")
+
+
+def serving(function: Handler) -> telex.Hub:
+    """A hub with that command, ``work``, of which "warm" is done at once."""
+    hub = telex.Hub()
+
+    @hub.command("work", concurrency=600)
+    async def work(content: str) -> object:
+        return "warm" if content == "warm" else await function(content)
+
+    return hub
+
+
+async def warmed(hub: telex.Hub, runners: int = 1) -> None:
+    """So many tasks are there and wait for a command."""
+    assert await asyncio.gather(*[hub.call("work", "warm") for _ in range(runners)]) == ["warm"] * runners
+    assert len(hub._desk._local["work"].parked) == runners
+
+
+def here() -> "asyncio.Task[object]":
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
+async def test_what_never_waits_is_done_in_that_turn() -> None:
+    turns = 0
+
+    async def work(content: str) -> object:
+        return turns
+
+    async with serving(work) as hub:
+        await warmed(hub)
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+
+        asyncio.get_running_loop().call_soon(count)
+        assert await hub.call("work", "") == 0
+        assert await hub.call("work", "", timeout=5) == 0
+
+
+async def test_the_current_task_is_the_one_that_carries_it_out() -> None:
+    async def work(content: str) -> object:
+        found = [here()]
+        for _ in range(3):
+            await asyncio.sleep(0)
+            found.append(here())
+        return found
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        mine = here()
+        found = await hub.call("work", "")
+        assert here() is mine
+        assert isinstance(found, list)
+        assert len(set(found)) == 1
+        assert mine not in found
+
+
+async def test_who_asks_is_cancelled_and_the_command_goes_on() -> None:
+    reached, opened, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(content: str) -> object:
+        reached.set()
+        await opened.wait()
+        done.set()
+        return None
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        asker = asyncio.create_task(hub.call("work", ""))
+        await reached.wait()
+        asker.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asker
+        opened.set()
+        await done.wait()
+
+
+async def test_a_timeout_within_it_is_its_own() -> None:
+    async def work(content: str) -> object:
+        try:
+            async with asyncio.timeout(float(content)):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            return "too late"
+        return None
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        assert await hub.call("work", "0") == "too late"
+        assert await hub.call("work", "0.01") == "too late"
+        assert not here().cancelling()
+        assert await hub.call("work", "warm") == "warm"
+
+
+@pytest.mark.parametrize("waits", [0, 1, 2])
+async def test_what_it_raises_is_its_outcome(waits: int, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(content: str) -> object:
+        for _ in range(waits):
+            await asyncio.sleep(0)
+        raise ValueError(content)
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        with pytest.raises(telex.CommandFailed, match="no"):
+            await hub.call("work", "no")
+        assert await hub.call("work", "warm") == "warm"
+    assert "command work raised" in caplog.text
+
+
+async def test_what_it_waits_for_first_may_fail() -> None:
+    async def work(content: str) -> object:
+        future = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(future.set_exception, KeyError(content))
+        try:
+            await future
+        except KeyError as error:
+            await asyncio.sleep(0)
+            return error.args[0]
+        return None
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        assert await hub.call("work", "key") == "key"
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_one_that_cancels_its_own_task(waits: bool, caplog: pytest.LogCaptureFixture) -> None:
+    async def work(content: str) -> object:
+        here().cancel()
+        if waits:
+            await asyncio.sleep(0)
+        return content
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        if waits:
+            with pytest.raises(telex.CommandFailed):
+                await hub.call("work", "done")
+        else:
+            assert await hub.call("work", "done") == "done"
+        assert await (await hub.send("work", "warm")) == "warm"
+        for _ in range(3):
+            assert await hub.call("work", "warm") == "warm"
+        assert hub.statistics().commands[0].running == 0
+        assert not here().cancelling()
+
+
+async def test_one_that_cancels_its_own_task_and_ends_by_that(caplog: pytest.LogCaptureFixture) -> None:
+    async def work(content: str) -> object:
+        here().cancel()
+        raise asyncio.CancelledError
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        with pytest.raises(telex.CommandFailed):
+            await hub.call("work", "")
+        assert await hub.call("work", "warm") == "warm"
+    assert "was cancelled by its handler" in caplog.text
+
+
+async def test_context_variables_are_its_own() -> None:
+    async def work(content: str) -> object:
+        before = told.get()
+        told.set(content)
+        await asyncio.sleep(0)
+        return before, told.get()
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        told.set("asked")
+        assert await hub.call("work", "a") == ("nothing", "a")
+        assert told.get() == "asked"
+
+
+async def test_commands_that_call_one_another_are_not_one_within_the_other() -> None:
+    depths: list[int] = []
+
+    async def work(content: str) -> object:
+        frame, depth = inspect.currentframe(), 0
+        while frame is not None:
+            frame, depth = frame.f_back, depth + 1
+        depths.append(depth)
+        return 0 if content == "0" else 1 + int(str(await hub.call("work", str(int(content) - 1))))
+
+    async with serving(work) as hub:
+        await warmed(hub, 51)
+        assert await hub.call("work", "50") == 50
+    assert max(depths) < 60
+
+
+async def test_a_task_that_is_cancelled_while_it_waits_for_a_command_is_given_none() -> None:
+    async def work(content: str) -> object:
+        return here()
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        task = await hub.call("work", "")
+        assert isinstance(task, asyncio.Task)
+        task.cancel()
+        await asyncio.wait((task,))
+        assert await hub.call("work", "") is not task
+        assert await hub.call("work", "warm") == "warm"
+
+
+async def test_who_calls_and_calls_lets_others_have_their_turn() -> None:
+    turns = 0
+
+    async def work(content: str) -> object:
+        return None
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        other = asyncio.create_task(others())
+        for _ in range(640):
+            await hub.call("work", "")
+        other.cancel()
+        assert turns >= 10
+
+
+@pytest.mark.parametrize("waits_for", ["a task", "a future", "a turn", "what is shielded"])
+async def test_cancelled_before_its_own_task_has_gone_on_with_it(waits_for: str) -> None:
+    """Cancelled in the turn in which it was begun it hears of it as in any other, and so does what it waits for."""
+    hub, ended = telex.Hub(), asyncio.Event()
+    child = asyncio.create_task(asyncio.Event().wait())
+
+    @hub.command("once", once=True)
+    async def once(content: str) -> None:
+        if content == "warm":
+            return
+        try:
+            if waits_for == "a task":
+                await child
+            elif waits_for == "a future":
+                await asyncio.get_running_loop().create_future()
+            elif waits_for == "what is shielded":
+                await asyncio.shield(child)
+            while True:  # noqa: ASYNC110  # there is nothing else that it waits for
+                await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            ended.set()
+            raise
+
+    async with hub:
+        await hub.call("once", "warm", key="warm")
+        runner = hub._desk._local["once"].parked[0]
+        asker = asyncio.create_task(hub.call("once", "", key="k"))
+        while runner._begun is None:  # noqa: ASYNC110  # each turn is looked at
+            await asyncio.sleep(0)
+        ticket = await hub.send("once", "", key="k")
+        assert await ticket.cancel()
+        assert runner._begun is not None
+        for each in (asker, ticket):
+            with pytest.raises(telex.CommandFailed, match="cancelled"):
+                await each
+        assert ended.is_set()
+        assert child.cancelled() is (waits_for == "a task")
+        assert await hub.call("once", "warm", key="other") is None
+    child.cancel()
+    await asyncio.wait((child,))
+
+
+@pytest.mark.parametrize("timeout", [0.0, 10.0])
+async def test_the_hub_closes_before_its_own_task_has_gone_on_with_it(
+    timeout: float,
+) -> None:
+    ended = list[str]()
+
+    async def work(content: str) -> object:
+        try:
+            await asyncio.sleep(0)
+            if not timeout:
+                await asyncio.Event().wait()
+        finally:
+            ended.append(content)
+        return "done"
+
+    hub = serving(work)
+    hub._close_timeout = timeout
+    await hub.__aenter__()
+    await warmed(hub)
+    (runner,) = hub._desk._local["work"].parked
+    asker = asyncio.create_task(hub.call("work", "a"))
+    while runner._begun is None:  # noqa: ASYNC110  # each turn is looked at
+        await asyncio.sleep(0)
+    await hub.aclose()
+    if timeout:
+        assert await asker == "done"
+    else:
+        with pytest.raises(telex.Closed):
+            await asker
+    assert ended == ["a"]
+
+
+async def test_what_is_sent_meanwhile_for_one_runner_comes_after() -> None:
+    hub, order = telex.Hub(), list[int]()
+
+    @hub.command("count", concurrency=1)
+    async def count(number: int) -> int:
+        if number == 1:
+            for each in (2, 3):
+                await hub.send("count", each)
+        order.append(number)
+        return number
+
+    async with hub:
+        await hub.call("count", 0)
+        assert await hub.call("count", 1) == 1
+        assert await hub.call("count", 4) == 4
+    assert order == [0, 1, 2, 3, 4]
