@@ -220,9 +220,16 @@ class Outlet(Generic[T]):
         log = self._log
         if not self._plain or log.gates or self._window is not None or get_ident() != self._thread:
             return self._publish_with_care(content, id, None, None)
+        # As in `publish_nowait`, what `Log.append` does.
         now = time()
-        message = Message(content, self.id, log.end, id, now)
-        log.append(message, now)
+        end = log.end
+        message = Message(content, self.id, end, id, now)
+        log.messages.append(message)
+        log.end = end = end + 1
+        if end >= log.trim_at:
+            log.trim(now)
+        if log.parked:
+            log.wake()
         return message
 
     def publish_threadsafe(

@@ -234,8 +234,13 @@ class TimeTrigger(Trigger):
             return
         meant = self.next
         following = None if meant is None else self.schedule.after(meant, self.start)
-        if meant is not None and meant <= now <= meant + GRACE and (following is None or following > now):
-            self.next = following  # what `due` says, too, for one that was not missed
+        if (
+            meant is not None
+            and meant <= now
+            and (following is None or following > now)
+            and (now <= meant + GRACE or self.misfire != "skip")
+        ):
+            self.next = following  # what `due` says, too, when it is one instant and this is fired
             scheduler.fire(self, meant, now, last=following is None)
         else:
             instants, self.next = self.due(self.last, now)
