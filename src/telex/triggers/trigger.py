@@ -69,7 +69,7 @@ class Trigger:
         self.middleware: tuple[Middleware, ...] = ()
         self.outlet: Topic[Firing] | None = None  # where it has published
         self.unheard: int = 0  # firings that wait for a subscriber
-        self.entry: int = 0  # of the heap: what was put there before is passed over
+        self.entry: int = 0  # of the agenda: what was put there before is passed over
         self._scheduler = scheduler
         if name is not None or topic is not None:
             self._named(check_topic(name if name is not None else self.topic))
