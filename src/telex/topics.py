@@ -108,9 +108,12 @@ class Topics:
         """
         if name in self._topics or self._loop is None:
             return False
-        logs = [log for pattern, _, log in self._patterns.values() if pattern.matches(name)]
-        if any(log.gates for log in logs):
-            return False
+        logs = []
+        for pattern, _, log in self._patterns.values():
+            if pattern.matches(name):
+                if log.gates:
+                    return False
+                logs.append(log)
         now = self.clock()
         message = Message(content, name, 1, id, now)
         for log in logs:

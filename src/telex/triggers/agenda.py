@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from telex.triggers.trigger import Trigger
 
 Item = tuple[float, int, "Trigger"]
-SLOTS = 8.0
+SLOTS = 4.0
 """Into so many slots each second is divided."""
 FEW = 64
 """So many items of no use are not worth looking for."""

@@ -30,7 +30,7 @@ def moment(instant: float) -> datetime:
 
 def firing_of(name: str, instant: float, number: int, key: str | None = None) -> tuple[Firing, str]:
     """What is published for an instant, and the id of that message: the same in every process."""
-    when = datetime.fromtimestamp(instant, UTC)
+    when = moment(instant)
     micro = when.microsecond
     if micro and instant > 0:
         # What `isoformat` says, in half the time: the firings of a second have all but the fraction in common.
