@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from functools import lru_cache
 from hashlib import sha256
 
 import msgspec
@@ -22,6 +21,16 @@ class Firing(msgspec.Struct, frozen=True, gc=False):
     number: int
     key: str | None = None
 
+    @property
+    def _message_id(self) -> str:
+        """The id of its message: the same in every process."""
+        id = f"{self.trigger}@{self.scheduled.isoformat()}"
+        key = self.key
+        if key is None:
+            return id
+        plain = len(key) <= 64 and key.isascii() and key.isprintable() and " " not in key
+        return f"{id}:{key if plain else sha256(key.encode(errors='surrogatepass')).hexdigest()}"
+
 
 def moment(instant: float) -> datetime:
     """An instant as people write it."""
@@ -29,23 +38,9 @@ def moment(instant: float) -> datetime:
 
 
 def firing_of(name: str, instant: float, number: int, key: str | None = None) -> tuple[Firing, str]:
-    """What is published for an instant, and the id of that message: the same in every process."""
-    when = moment(instant)
-    micro = when.microsecond
-    if micro and instant > 0:
-        # What `isoformat` says, in half the time: the firings of a second have all but the fraction in common.
-        id = f"{name}@{_second(int(instant))}.{micro:06d}+00:00"
-    else:
-        id = f"{name}@{when.isoformat()}"
-    if key is not None:
-        plain = len(key) <= 64 and key.isascii() and key.isprintable() and " " not in key
-        id = f"{id}:{key if plain else sha256(key.encode(errors='surrogatepass')).hexdigest()}"
-    return Firing(name, when, number, key), id
-
-
-@lru_cache(maxsize=16)
-def _second(instant: int) -> str:
-    return datetime.fromtimestamp(instant, UTC).isoformat()[:-6]  # without the offset
+    """What is published for an instant, and the id of that message."""
+    firing = Firing(name, moment(instant), number, key)
+    return firing, firing._message_id
 
 
 def by_hand(name: str, instant: float, number: int) -> tuple[Firing, str]:

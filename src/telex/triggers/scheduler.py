@@ -17,7 +17,7 @@ from telex.functions import name_of
 from telex.triggers.agenda import Agenda
 from telex.triggers.claims import Claims
 from telex.triggers.condition import Condition, Moment
-from telex.triggers.firing import Firing, by_hand, firing_of, moment
+from telex.triggers.firing import Firing, by_hand, moment
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 from telex.triggers.watch import Watch
@@ -196,9 +196,11 @@ class Scheduler:
         again = trigger.last == instant and key is None
         trigger.last, trigger.late = instant, now - instant
         trigger.fired += 1
-        firing, id = firing_of(trigger.name, instant, trigger.fired, key)
+        firing = Firing(trigger.name, moment(instant), trigger.fired, key)
+        # Of most firings nobody reads the id, and writing it down costs more than publishing.
+        id: str | Firing = firing
         if again:
-            id += f"#{trigger.fired}"  # or it would be taken for the one before
+            id = f"{firing._message_id}#{trigger.fired}"  # or it would be taken for the one before
         try:
             topic = trigger.outlet
             if topic is None or topic.ended:
@@ -212,7 +214,8 @@ class Scheduler:
             topic.publish_new(firing, id)
         except WouldBlock:
             trigger.unheard += 1
-            self.do(partial(self._fire_slowly, trigger, firing, id))
+            text = id if isinstance(id, str) else id._message_id
+            self.do(partial(self._fire_slowly, trigger, firing, text))
         except TelexError as error:
             self._unheard(trigger, instant, error)
 
