@@ -47,8 +47,8 @@ class Window:
     def _look(self) -> None:
         log = self._log
         for message in log.messages[max(0, self._seen - log.base) :]:
-            if isinstance(message._uid, str):
-                self._ids[message._uid] = message
+            if not isinstance(message._uid, int):
+                self._ids[message.id] = message
         self._seen = log.end
 
     def _find_made(self, id: str) -> Message[Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from time import time
 from types import MappingProxyType
-from typing import Any, Generic, Literal, NoReturn, TypeVar
+from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar
 from unicodedata import category
 from uuid import UUID
 
@@ -27,6 +27,13 @@ before they were read (``trimmed``), the log was lost and begun anew (``epoch``)
 reached (``ahead``)."""
 
 
+class Named(Protocol):
+    """Content that gives its message an id, and makes the text of it when that is read."""
+
+    @property
+    def _message_id(self) -> str: ...
+
+
 class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defaults=True):
     """One message. Immutable; passed by reference to every subscriber of the process.
 
@@ -39,7 +46,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     content: T
     topic: str
     seq: int
-    _uid: int | str
+    _uid: Any  # the number that its id counts from; or its id as text, or `Named`
     _time: float
     _headers: dict[str, str] | None = None
     _type: str | None = None
@@ -71,8 +78,10 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     @property
     def id(self) -> str:
         """The id as text: a UUIDv7 (RFC 9562), or what the publisher gave."""
-        uid = self._uid
-        return uid if isinstance(uid, str) else uuid7_text(uid + self.seq, self._time)
+        uid: int | str | Named = self._uid
+        if isinstance(uid, str):
+            return uid
+        return uuid7_text(uid + self.seq, self._time) if isinstance(uid, int) else uid._message_id
 
     @property
     def timestamp(self) -> datetime:

@@ -20,7 +20,7 @@ from telex.dedup import Window
 from telex.durations import Duration, due, seconds
 from telex.errors import BadName, Closed, TelexError, Timeout, WouldBlock, WrongThread
 from telex.log import Log
-from telex.message import Message, check_headers, check_id, check_key, place
+from telex.message import Message, Named, check_headers, check_id, check_key, place
 from telex.names import is_pattern
 from telex.room import Pass, Turnstile, open_room
 from telex.wakeup import Wakeup
@@ -215,14 +215,21 @@ class Outlet(Generic[T]):
         """Whether it was removed or its hub closed: it takes nothing more."""
         return bool(self._state)
 
-    def publish_new(self, content: T, id: str) -> Message[T]:
+    def publish_new(self, content: T, id: str | Named) -> Message[T]:
         """As `publish_nowait`, of an id that is new for certain."""
         log = self._log
         if not self._plain or log.gates or self._window is not None or get_ident() != self._thread:
-            return self._publish_with_care(content, id, None, None)
+            return self._publish_with_care(content, id if isinstance(id, str) else id._message_id, None, None)
+        # As in `publish_nowait`, what `Log.append` does.
         now = time()
-        message = Message(content, self.id, log.end, id, now)
-        log.append(message, now)
+        end = log.end
+        message = Message(content, self.id, end, id, now)
+        log.messages.append(message)
+        log.end = end = end + 1
+        if end >= log.trim_at:
+            log.trim(now)
+        if log.parked:
+            log.wake()
         return message
 
     def publish_threadsafe(

@@ -14,7 +14,7 @@ from telex.codec import Content
 from telex.engines import Engine
 from telex.errors import BadName, BadOption, ContentError
 from telex.log import Log, Retention, cached
-from telex.message import Message
+from telex.message import Message, Named
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.outlet import serving
 from telex.topic import Topic
@@ -104,15 +104,18 @@ class Topics:
         stored = self._engine.store is not None and await self._engine.store.remove(check_topic(name))
         return self._forget(check_topic(name)) or stored
 
-    def publish_once(self, name: str, content: object, id: str) -> bool:
+    def publish_once(self, name: str, content: object, id: str | Named) -> bool:
         """Publish to a topic that is removed right after, in memory: patterns get it. False, and nothing was done, when
         the topic is there already or somebody has to be asked for room.
         """
         if name in self._topics or self._loop is None:
             return False
-        logs = [log for pattern, _, log in self._patterns.values() if pattern.matches(name)]
-        if any(log.gates for log in logs):
-            return False
+        logs = []
+        for pattern, _, log in self._patterns.values():
+            if pattern.matches(name):
+                if log.gates:
+                    return False
+                logs.append(log)
         now = self.clock()
         message = Message(content, name, 1, id, now)
         for log in logs:

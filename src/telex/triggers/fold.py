@@ -153,15 +153,25 @@ class Fold:
 
     def _take_skimming(self, source: Source, messages: Iterator[Message[Any]], fired: list[Fired]) -> None:
         """For a rate alone, by keys: it falls when it is looked at, and no time is waited for."""
-        by, get, rises, now = source.by, self._lives.get, self._skims.skim_one, self.now  # type: ignore[union-attr]  # `feed` has looked
+        condition: Counted = self._skims  # type: ignore[assignment]  # `feed` has looked
+        by, get, now = source.by, self._lives.get, self.now
+        few = condition.on - 1
         try:
             for message in messages:
-                if message._time > now:
-                    now = message._time
+                time = message._time
+                if time > now:
+                    now = time
                 key = by(message)  # type: ignore[misc]  # as there
-                life = get(key) or self._begin(key, now)
+                life = get(key)
+                if life is None:
+                    life = self._begin(key, now)
                 life.touched = now
-                if rises(life.state, now):
+                state = life.state
+                times = state.times
+                known = len(times)
+                if known < few and known < state.room and not state.many:
+                    times.append(now)  # all that `skim_one` does for one that is far from becoming true
+                elif condition.skim_one(state, now):
                     fired.append(Fired(now, str(key)))
         finally:
             self.now = now

@@ -46,9 +46,14 @@ class Every(msgspec.Struct, frozen=True):
 
     def after(self, instant: float, start: float) -> float | None:
         """See `Schedule`."""
-        number = max(1, floor((instant - start) / self.period) + 1)
-        while (found := start + number * self.period) <= instant:
+        period = self.period
+        number = floor((instant - start) / period) + 1
+        if number < 1:
+            number = 1
+        found = start + number * period
+        while found <= instant:
             number += 1  # the quotient was rounded down to the instant itself
+            found = start + number * period
         return found
 
     def latest(self, instant: float, start: float) -> float | None:

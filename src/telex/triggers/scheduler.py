@@ -1,4 +1,4 @@
-"""`Scheduler`: the one loop of a hub that drives all its triggers, from a heap. It wakes only when something is due."""
+"""`Scheduler`: the one loop of a hub that drives all its triggers. It wakes only when something is due."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import re
 from collections import deque
 from collections.abc import Callable, Coroutine
 from functools import partial
-from heapq import heapify, heappop, heappush
-from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.functions import name_of
 from telex.handlers import Declaration
+from telex.triggers.agenda import Agenda
 from telex.triggers.claims import Claims
 from telex.triggers.condition import Condition, Moment
-from telex.triggers.firing import Firing, by_hand, firing_of, moment
+from telex.triggers.firing import Firing, by_hand, moment
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 from telex.triggers.watch import Watch
@@ -55,12 +55,11 @@ class Scheduler:
         self._triggers: dict[str, Trigger] = {}
         self._by_topic: dict[str, int] = {}  # how many triggers publish there that have not ended
         self._variables: dict[str, Variable[Any]] = {}
-        self._heap: list[tuple[float, int, Trigger]] = []
-        self._entries = count(1)
+        self._agenda = Agenda()
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes = inf  # for which instant the timer is
         self._chores: set[asyncio.Task[None]] = set()
         self._rings = False
-        self._dead = 0  # entries of the heap that are of no use any more
         self._ended: deque[Trigger] = deque()
         self._settling: list[Declaration] = []  # handlers of triggers that have ended
         self._open = False
@@ -158,7 +157,7 @@ class Scheduler:
         self._open = False
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._wakes = None, inf
         if self.claims is not None:
             await self.claims.stop()
         for chore in self._chores:
@@ -175,18 +174,11 @@ class Scheduler:
 
     def arm(self, trigger: Trigger, at: float | None) -> None:
         """Have a trigger rung at ``at``, and at no other time any more."""
-        if trigger.entry:
-            self.disarm(trigger)
         if at is None or trigger.paused or trigger.ended or not self._open:
+            self._agenda.drop(trigger)
             return
-        if self._dead > 64 and self._dead > len(self._heap) // 2:
-            # What is of no use goes when it is more than what is; in place, since `_ring` may be at it.
-            self._heap[:] = [item for item in self._heap if item[2].entry == item[1]]
-            heapify(self._heap)
-            self._dead = 0
-        trigger.entry = entry = next(self._entries)
-        heappush(self._heap, (at, entry, trigger))
-        if not self._rings and self._heap[0][1] == entry:
+        self._agenda.put(at, trigger)
+        if at < self._wakes and not self._rings:
             self._set_timer()
 
     def leave_topic(self, trigger: Trigger) -> None:
@@ -197,32 +189,22 @@ class Scheduler:
 
     def disarm(self, trigger: Trigger) -> None:
         """Have a trigger not rung."""
-        if not trigger.entry:
-            return
-        trigger.entry = 0
-        self._dead += 1
-        if self._dead == len(self._heap):
-            self._heap.clear()
-            self._dead = 0
+        self._agenda.drop(trigger)
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._heap and self._open:
-            wait = min(max(self._heap[0][0] - self.clock(), 0.0), LONGEST)
+        self._wakes = first = self._agenda.first() if self._open else inf
+        if first < inf:
+            wait = min(max(first - self.clock(), 0.0), LONGEST)
             self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
 
     def _ring(self) -> None:
-        heap, now, left = self._heap, self.clock(), AT_ONCE
+        now, left, take = self.clock(), AT_ONCE, self._agenda.take
         self._rings = True
         try:
-            while heap and heap[0][0] <= now and left:
-                _, entry, trigger = heappop(heap)
-                if trigger.entry != entry:
-                    self._dead -= 1  # it was armed anew, or has ended
-                    continue
-                trigger.entry = 0
+            while left and (trigger := take(now)) is not None:
                 if trigger.paused:
                     continue
                 left -= 1
@@ -242,9 +224,11 @@ class Scheduler:
         again = trigger.last == instant and key is None
         trigger.last, trigger.late = instant, now - instant
         trigger.fired += 1
-        firing, id = firing_of(trigger.name, instant, trigger.fired, key)
+        firing = Firing(trigger.name, moment(instant), trigger.fired, key)
+        # Of most firings nobody reads the id, and writing it down costs more than publishing.
+        id: str | Firing = firing
         if again:
-            id += f"#{trigger.fired}"  # or it would be taken for the one before
+            id = f"{firing._message_id}#{trigger.fired}"  # or it would be taken for the one before
         try:
             topic = trigger.outlet
             if topic is None or topic.ended:
@@ -261,7 +245,8 @@ class Scheduler:
                 self._unheard(trigger, instant, error)
                 return
             trigger.unheard += 1
-            self.do(partial(self._fire_slowly, trigger, firing, id))
+            text = id if isinstance(id, str) else id._message_id
+            self.do(partial(self._fire_slowly, trigger, firing, text))
         except TelexError as error:
             self._unheard(trigger, instant, error)
 

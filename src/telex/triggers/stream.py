@@ -140,6 +140,11 @@ class Counted(Condition):
         """Whether `skim` and `skim_one` may be asked: when it holds if there are many."""
         return self._up
 
+    @property
+    def on(self) -> int:
+        """It holds from so many on."""
+        return self._on
+
     def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
         """What `step` does for each of these messages: the times at which it became true. Within a batch they count in
         the order of their times, and none as before ``last``.

@@ -73,7 +73,7 @@ class Trigger:
         self.middleware: tuple[Middleware, ...] = ()
         self.outlet: Topic[Firing] | None = None  # where it has published
         self.unheard: int = 0  # firings that wait for a subscriber
-        self.entry: int = 0  # of the heap: what was put there before is passed over
+        self.entry: int = 0  # of the agenda: what was put there before is passed over
         self._scheduler = scheduler
         if name is not None or topic is not None:
             self._named(check_topic(name if name is not None else self.topic))
@@ -244,8 +244,13 @@ class TimeTrigger(Trigger):
             return
         meant = self.next
         following = None if meant is None else self.schedule.after(meant, self.start)
-        if meant is not None and meant <= now <= meant + GRACE and (following is None or following > now):
-            self.next = following  # what `due` says, too, for one that was not missed
+        if (
+            meant is not None
+            and meant <= now
+            and (following is None or following > now)
+            and (now <= meant + GRACE or self.misfire != "skip")
+        ):
+            self.next = following  # what `due` says, too, when it is one instant and this is fired
             scheduler.fire(self, meant, now, last=following is None)
         else:
             instants, self.next = self.due(self.last, now)

@@ -134,6 +134,23 @@ def test_by_hand(clock: VirtualClock) -> None:
     clock.run(main())
 
 
+async def test_the_id_of_a_firing_is_known_to_who_publishes_it_again() -> None:
+    # On the clock of the machine, where a firing is published without writing its id down.
+    async with (
+        telex.Hub("memory://") as hub,
+        hub.topic("ticks").subscribe() as ticks,
+        hub.topic("once:*").subscribe() as ends,
+    ):
+        hub.every("10ms", topic="ticks")
+        hub.after("10ms", topic="once:1")
+        first, second = await ticks.receive(timeout=20), await ticks.receive(timeout=20)
+        assert first.id == f"ticks@{first.content.scheduled.isoformat()}" != second.id
+        assert await hub.topic("ticks").publish(first.content, id=first.id) is first
+        assert await hub.topic("ticks").publish(second.content, id=second.id) is second
+        end = await ends.receive(timeout=20)
+        assert end.id == f"once:1@{end.content.scheduled.isoformat()}"
+
+
 def test_by_hand_at_the_instant_of_another_firing(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     trigger = hub.every(10, topic="ticks")

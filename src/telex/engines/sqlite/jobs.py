@@ -81,7 +81,7 @@ class Append:
     def is_wanted(self) -> bool:
         """Messages whose publisher was cancelled are left out."""
         waiters = self.waiters
-        if any(future.cancelled() for future, _ in waiters):
+        if True in [future.cancelled() for future, _ in waiters]:
             forms = iter(self.forms)
             kept = [(waiter, list(islice(forms, len(waiter[1])))) for waiter in waiters]
             kept = [(waiter, its) for waiter, its in kept if not waiter[0].cancelled()]

@@ -12,7 +12,7 @@ import msgspec
 from telex.dedup import SECONDS
 from telex.engines.sqlite import rows
 from telex.engines.sqlite.retention import Rules
-from telex.message import Message, place, uuid7_counter, uuid7_text
+from telex.message import Message, uuid7_counter, uuid7_text
 
 Entry = Message[Any] | tuple[Any, ...]
 """A message, or the row of one that the event loop has to decode."""
@@ -117,21 +117,24 @@ class Ledger:
     def add(self, messages: Sequence[Message[Any]], forms: Sequence[rows.Form], now: float) -> Sequence[Entry]:
         """Give messages their places. Returns them, and in the place of one whose id is known the one that is kept."""
         known: dict[int, Entry] = {}
-        pos, topic, add = self.pos, "", self._rows.append
+        pos, topic, add, number = self.pos, "", self._rows.append, msgspec.structs.force_setattr
         for message, (type_, key, headers, content, size) in zip(messages, forms, strict=True):
             if message.topic != topic:
                 topic = message.topic
                 account = self.touched.get(topic) or self.account(topic)
             seq = account.end
-            given = message._uid if isinstance(message._uid, str) else None
-            if given is not None:
+            uid, given = message._uid, None
+            if isinstance(uid, str):
+                given = uid
                 kept = self._find(account, message, given, now)
                 if kept is not None:
                     known[len(known) + pos - self.pos] = kept
                     continue
                 self._ids.append((account.id, given, seq, message._time))
                 self._fresh[account.id, given] = message
-            place(message, seq, account.uid)
+            number(message, "seq", seq)
+            if given is None and uid != account.uid:  # most were made with it
+                number(message, "_uid", account.uid)
             account.end = seq + 1
             account.total = total = account.total + size
             add((pos, account.id, seq, given, message._time, type_, key, headers, content, total))

@@ -183,7 +183,8 @@ class Runtime:
 
     def append(self, messages: Sequence[Message[Any]]) -> asyncio.Future[Sequence[Message[Any]]]:
         """Keep messages. Raises `ContentError` and `Closed` here, `EngineFailed` from the future."""
-        forms = list(map(rows.encode, messages))  # first: of messages that cannot be kept all, none is
+        # First: of messages that cannot be kept all, none is.
+        forms = [rows.encode(messages[0])] if len(messages) == 1 else list(map(rows.encode, messages))
         if self._closed is not None:
             raise self._closed
         job = self._joined
