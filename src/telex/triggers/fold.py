@@ -183,7 +183,7 @@ class Fold:
     def _skim(self, condition: Counted, messages: Sequence[Message[Any]]) -> list[Fired]:
         life = self._lives[None]
         rises = condition.skim(life.state, messages, self.now)
-        self.now = max(self.now, messages[-1]._time)
+        self.now = life.state.times[-1]  # of them all the latest
         life.holds = life.state.many
         return [Fired(instant) for instant in rises]
 

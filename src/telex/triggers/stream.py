@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -141,23 +142,21 @@ class Counted(Condition):
         return self._up
 
     def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
-        """What `step` does for each of these messages: the times at which it became true. Within a batch they count in
-        the order of their times, and none as before ``last``.
+        """What `step` does for each of these messages: the times at which it became true. They count in their order,
+        each not before those that came before it, nor before ``last``: however they are cut into batches.
         """
         times, per, on, off = state.times, self.rate.per, self._on, self._off
-        came = sorted(map(_time, messages[-on:] if state.many else messages))
-        if came[0] < last:
-            came = [max(time, last) for time in came]
+        came = list(map(_time, messages))
+        if came[0] < last or came != sorted(came):
+            came = list(accumulate(came, max, initial=last))[1:]
         if state.many and came[-1] < times[-off] + per:
             # Those that made it true are still within the window when the last of these comes.
-            times += came
+            times += came[-on:]
             rises: list[float] = []
         elif not state.many and len(times) + len(came) < on:
             times += came
             rises = []
         else:
-            if state.many:
-                came = [max(message._time, last) for message in messages]
             rises = [now for now in came if self.skim_one(state, now)]
         if len(times) > state.room:
             self._trim(state, times[-1])

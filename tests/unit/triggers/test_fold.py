@@ -1,5 +1,6 @@
 """What is remembered of keys, and for how long."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -126,6 +127,27 @@ def test_a_rate_alone(times: list[float], sizes: list[int], bound: int, slack: i
         found += fold.feed(Source("a", by), messages[:size])
         messages = messages[size:]
     assert found == wanted
+
+
+@pytest.mark.slow
+@given(st.data(), st.booleans(), st.integers(1, 6), st.integers(0, 5))
+def test_how_messages_are_cut_into_batches_does_not_matter(
+    data: st.DataObject, by_key: bool, bound: int, slack: int
+) -> None:
+    """Also of messages that are stored in another order than that of their times."""
+    times = [n / 4 for n in data.draw(st.lists(st.integers(0, 60), min_size=1, max_size=40))]
+    cuts = data.draw(st.sets(st.integers(1, len(times))))
+    by = by_content if by_key else None
+    found = []
+    for ends in (sorted({*cuts, len(times)}), range(1, len(times) + 1)):
+        fold = Fold(Counted(Rate("a", 5.0, by), ">=", bound, min(slack, bound - 1)), 0.0, {})
+        messages: list[Message[Any]] = [Message("k", "a", 1, 1, time) for time in times]
+        fired = [
+            each for start, end in pairwise([0, *ends]) for each in fold.feed(Source("a", by), messages[start:end])
+        ]
+        found.append((fired, fold.now))
+    assert found[0] == found[1]
+    assert found[0][1] == max(times)
 
 
 def test_only_times_that_matter_are_kept() -> None:
