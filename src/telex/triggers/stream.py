@@ -18,6 +18,10 @@ _time = attrgetter("_time")
 LEAST = 8
 LARGEST = 1_000_000
 """The largest number of messages that a rate is compared with: the times of so many are kept."""
+APART = (
+    "to compare two that change, keep what tells of both, such as their difference, in a variable of its own, or give "
+    "hub.when a function and every="
+)
 
 
 class Rate:
@@ -46,11 +50,13 @@ class Rate:
         return Counted(self, "<", bound)
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Rate) and other is not self:
+            raise BadOption("bound", other, f"a rate is compared with a number; {APART}")
         if isinstance(other, (int, float)):
             raise BadOption(
                 "rate", self, "a rate passes a number and is seldom equal to it: compare it with >=, >, <= or <"
             )
-        return self is other
+        return True if self is other else NotImplemented  # a variable says what is wrong with it
 
     def __hash__(self) -> int:
         return id(self)
@@ -85,7 +91,7 @@ class Counted(Condition):
 
     def __init__(self, rate: Rate, op: Op, bound: int, slack: float = 0.0) -> None:
         if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= LARGEST:
-            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {LARGEST}")
+            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {LARGEST}; {APART}")
         self.rate: Rate = rate
         self.op: Op = op
         self.bound: int = bound

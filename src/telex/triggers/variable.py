@@ -14,7 +14,8 @@ from telex.errors import BadOption, ContentError, WouldBlock
 from telex.message import Message
 from telex.names import check_topic
 from telex.outlet import FAIR
-from telex.triggers.condition import Compare, Condition
+from telex.triggers.condition import Compare, Condition, Op
+from telex.triggers.stream import APART, Rate
 
 if TYPE_CHECKING:
     from telex.hub import Hub
@@ -172,22 +173,27 @@ class Variable(Generic[T]):
     # -- conditions
 
     def __ge__(self, bound: T) -> Condition:
-        return Compare(self.name, ">=", bound)
+        return self._compared(">=", bound)
 
     def __gt__(self, bound: T) -> Condition:
-        return Compare(self.name, ">", bound)
+        return self._compared(">", bound)
 
     def __le__(self, bound: T) -> Condition:
-        return Compare(self.name, "<=", bound)
+        return self._compared("<=", bound)
 
     def __lt__(self, bound: T) -> Condition:
-        return Compare(self.name, "<", bound)
+        return self._compared("<", bound)
 
     def __eq__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
-        return Compare(self.name, "==", bound)
+        return self._compared("==", bound)
 
     def __ne__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
-        return Compare(self.name, "!=", bound)
+        return self._compared("!=", bound)
+
+    def _compared(self, op: Op, bound: object) -> Condition:
+        if isinstance(bound, (Variable, Rate, Condition)):
+            raise BadOption("bound", bound, f"{self.name!r} is compared with a value; {APART}")
+        return Compare(self.name, op, bound)
 
     def __hash__(self) -> int:
         return id(self)

@@ -358,6 +358,12 @@ def test_mistakes_are_told_where_they_are_made() -> None:
         (lambda: hub.when(count >= 1, keys=0, topic="x"), "at least 1"),
         (lambda: hub.rate("a", per=0), "longer than nothing"),
         (lambda: hub.when(hub.rate("a", per=1) == 5, topic="x"), "compare it with"),  # type: ignore[arg-type]
+        (lambda: count >= count, "compare two that change"),  # type: ignore[operator]
+        (lambda: count != hub.rate("a", per=1), "compare two that change"),
+        (lambda: count == (count >= 1), "compare two that change"),
+        (lambda: hub.rate("a", per=1) >= count, "compare two that change"),  # type: ignore[operator]
+        (lambda: hub.rate("a", per=1) == count, "compare two that change"),
+        (lambda: hub.rate("a", per=1) != hub.rate("b", per=1), "compare two that change"),
         (lambda: hub.when(count, topic="x"), "compare it"),  # type: ignore[arg-type]
         (lambda: hub.when(hub.rate("a", per=1), topic="x"), "compare it"),  # type: ignore[arg-type]
         (lambda: hub.every(1, jitter=1, topic="x"), "shorter than the period"),
