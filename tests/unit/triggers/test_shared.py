@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.triggers import claims
 from telex.triggers.stored import pause_trigger, resume_trigger
 from telex.triggers.watch import Watch
 from telex.triggers.when import WhenTrigger
@@ -68,6 +69,30 @@ async def test_one_value_for_all(url: str) -> None:
             counts[0].add_nowait(1)
     async with telex.Hub(url) as hub:
         assert await hub.variable("count", 0).add(1) == 61
+
+
+async def test_what_is_stored_of_another_type_is_replaced_by_set(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(claims, "TRIES", 0.01)
+    async with telex.Hub(url) as hub:
+        await hub.variable("count", "none").set("many")
+
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.variable("count", 0) >= 10, topic="full")
+
+    async with programs(url, 2, declare) as hubs, hubs[1].topic("full").subscribe() as full:
+        one, other = (hub.variable("count", 0) for hub in hubs)
+        with pytest.raises(telex.ContentError, match="replace it by `set`"):
+            await one.add(1)
+        async with hubs[1].topic("count").subscribe() as changes:
+            assert await one.set(0) == 0  # also when it is set to what it begins as
+            assert await other.set(12) == 12
+            found = [msgspec.convert((await changes.receive(timeout=20)).content, telex.Change[int]) for _ in range(2)]
+        assert [(change.before, change.value) for change in found] == [(0, 0), (0, 12)]
+        await full.receive(timeout=20)
+        assert await one.add(1) == 13
+    assert "replace it by `set`" in caplog.text
 
 
 async def test_once_fires_once_in_all_and_for_ever(url: str) -> None:
