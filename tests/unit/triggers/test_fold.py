@@ -72,6 +72,17 @@ def test_a_key_in_use_is_not_the_one_that_is_forgotten() -> None:
     assert feed(fold, (101.0, "a", "k")) == [], "it is known still that it fired"
 
 
+@pytest.mark.parametrize("condition", [Counted(Rate("a", 9, by_content), ">=", 2), A.times(2)], ids=repr)
+def test_a_key_is_its_text(condition: Condition) -> None:
+    fold = Fold(condition, 0.0, {})
+    fired = []
+    contents: list[object] = [None, 1, "None", "1", []]
+    for time, content in enumerate(contents):
+        message: Message[Any] = Message(content, "a", 1, 1, 3.0 * time)
+        fired += fold.feed(Source("a", by_content), [message])
+    assert fired == [Fired(6.0, "None"), Fired(9.0, "1")]
+
+
 def test_what_follows_counts_once() -> None:
     fold = Fold(A.then(B, within=100), 0.0, {})
     fired = feed(

@@ -337,7 +337,7 @@ def test_what_raises_is_counted_and_the_rest_goes_on(clock: VirtualClock, caplog
             with pytest.raises(telex.BadOption, match="cannot be looked at"):
                 hub.when(nothing > 3, topic="none")
             await free.set(11)
-            contents: list[object] = [{"user": "ann"}, {}, {"user": "ann"}, {"user": []}]
+            contents: list[object] = [{"user": "ann"}, {}, {"user": "ann"}, None]
             for content in contents:
                 await hub.topic("m").publish(content)
             await asyncio.sleep(1)
