@@ -103,11 +103,11 @@ class Condition:
 
     def __and__(self, other: Condition) -> Condition:
         """Both hold."""
-        return Both(self, checked(other))
+        return Joined(self, checked(other), both=True)
 
     def __or__(self, other: Condition) -> Condition:
         """One of them holds."""
-        return Either(self, checked(other))
+        return Joined(self, checked(other), both=False)
 
     def __invert__(self) -> Condition:
         """It does not hold."""
@@ -202,14 +202,15 @@ class Compare(Condition):
         return f"({self!r})"
 
 
-class Both(Condition):
-    """Two conditions that hold together."""
+class Joined(Condition):
+    """Two conditions: ``both`` hold, or one of them is enough."""
 
-    __slots__ = ("one", "other")
+    __slots__ = ("both", "one", "other")
 
-    def __init__(self, one: Condition, other: Condition) -> None:
+    def __init__(self, one: Condition, other: Condition, *, both: bool) -> None:
         self.one: Condition = one
         self.other: Condition = other
+        self.both: bool = both
 
     @property
     def parts(self) -> tuple[Condition, ...]:
@@ -224,7 +225,7 @@ class Both(Condition):
         """See `Condition`."""
         one, holds, at = self.one.step(state[0], moment)
         other, also, then = self.other.step(state[1], moment)
-        return (one, other), holds and also, earlier(at, then)
+        return (one, other), (holds and also) if self.both else (holds or also), earlier(at, then)
 
     def rests(self, state: Any, now: float) -> bool:
         """See `Condition`."""
@@ -232,51 +233,10 @@ class Both(Condition):
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """See `Condition`."""
-        return Both(self.one.rebuilt(leaf), self.other.rebuilt(leaf))
+        return Joined(self.one.rebuilt(leaf), self.other.rebuilt(leaf), both=self.both)
 
     def __repr__(self) -> str:
-        return f"{self.one.inner} & {self.other.inner}"
-
-    @property
-    def inner(self) -> str:
-        """See `Condition`."""
-        return f"({self!r})"
-
-
-class Either(Condition):
-    """Two conditions of which one is enough."""
-
-    __slots__ = ("one", "other")
-
-    def __init__(self, one: Condition, other: Condition) -> None:
-        self.one: Condition = one
-        self.other: Condition = other
-
-    @property
-    def parts(self) -> tuple[Condition, ...]:
-        """See `Condition`."""
-        return self.one, self.other
-
-    def begin(self, now: float) -> Any:
-        """See `Condition`."""
-        return self.one.begin(now), self.other.begin(now)
-
-    def step(self, state: Any, moment: Moment) -> Step:
-        """See `Condition`."""
-        one, holds, at = self.one.step(state[0], moment)
-        other, also, then = self.other.step(state[1], moment)
-        return (one, other), holds or also, earlier(at, then)
-
-    def rests(self, state: Any, now: float) -> bool:
-        """See `Condition`."""
-        return self.one.rests(state[0], now) and self.other.rests(state[1], now)
-
-    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        """See `Condition`."""
-        return Either(self.one.rebuilt(leaf), self.other.rebuilt(leaf))
-
-    def __repr__(self) -> str:
-        return f"{self.one.inner} | {self.other.inner}"
+        return f"{self.one.inner} {'&' if self.both else '|'} {self.other.inner}"
 
     @property
     def inner(self) -> str:

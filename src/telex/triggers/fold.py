@@ -1,7 +1,8 @@
 """`Fold`: what comes of a condition over all that happens. No clock and no I/O: it is told what has come, and when.
 
 A condition fires when it becomes true: at a moment at which it holds and did not hold before, or at the first one. A
-condition with ``by=`` is one for each key, which begins with the first message of that key.
+condition with ``by=`` is one for each key, which begins with the first message of that key. A key is the text of what
+``by`` gives, which is what firings tell, and by which processes that share an engine know it.
 """
 
 from __future__ import annotations
@@ -62,9 +63,9 @@ class Fold:
         self.error: Exception | None = None
         self._keys = keys
         self._keyed = keyed(condition)
-        self._lives: dict[object, Life] = {}
-        self._order: deque[object] = deque()  # the keys, those that are here longest first
-        self._alarms: list[tuple[float, int, object]] = []
+        self._lives: dict[str | None, Life] = {}
+        self._order: deque[str | None] = deque()  # the keys, those that are here longest first
+        self._alarms: list[tuple[float, int, str | None]] = []
         self._entries = count()
         self._forgets = not condition.variables  # one at rest may become true by them
         self._skims = condition if isinstance(condition, Counted) and condition.skims else None
@@ -144,7 +145,9 @@ class Fold:
             if alarms and alarms[0][0] <= now:
                 fired += self.advance(now)
             self.now = now
-            key = None if by is None else by(message)
+            key: Any = None if by is None else by(message)
+            if by is not None and key.__class__ is not str:
+                key = str(key)
             life = lives.get(key)
             if life is None:
                 life = self._begin(key, now)
@@ -162,6 +165,8 @@ class Fold:
                 if time > now:
                     now = time
                 key = by(message)  # type: ignore[misc]  # as there
+                if key.__class__ is not str:
+                    key = str(key)
                 life = get(key)
                 if life is None:
                     life = self._begin(key, now)
@@ -172,16 +177,16 @@ class Fold:
                 if known < few and known < state.room and not state.many:
                     times.append(now)  # all that `skim_one` does for one that is far from becoming true
                 elif condition.skim_one(state, now):
-                    fired.append(Fired(now, str(key)))
+                    fired.append(Fired(now, key))
         finally:
             self.now = now
 
-    def _step(self, key: object, life: Life, moment: Moment, fired: list[Fired]) -> None:
+    def _step(self, key: str | None, life: Life, moment: Moment, fired: list[Fired]) -> None:
         if self._skims is not None:
             life.holds = life.state.many
         life.state, holds, at = self.condition.step(life.state, moment)
         if holds and not life.holds:
-            fired.append(Fired(moment.now, None if key is None else str(key)))
+            fired.append(Fired(moment.now, key))
         life.holds = holds
         if at is not None and (life.at is None or at < life.at or (at > life.at and not self._keyed)):
             # Later ones of keys are not put into the heap: it is looked at too early, which does no harm.
@@ -193,11 +198,11 @@ class Fold:
     def _skim(self, condition: Counted, messages: Sequence[Message[Any]]) -> list[Fired]:
         life = self._lives[None]
         rises = condition.skim(life.state, messages, self.now)
-        self.now = max(self.now, messages[-1]._time)
+        self.now = life.state.times[-1]  # of them all the latest
         life.holds = life.state.many
         return [Fired(instant) for instant in rises]
 
-    def _begin(self, key: object, now: float) -> Life:
+    def _begin(self, key: str | None, now: float) -> Life:
         """A key is new: before it begins, two of those that are here longest are forgotten if they are at rest; and
         one that is not, when there is no other way."""
         lives, order = self._lives, self._order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,6 +15,8 @@ from telex.triggers.fold import Fired
 from telex.triggers.schedule import Every
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
+PATIENCE = 1.0
+"""Seconds for which the closing of a hub waits for a function that does not let itself be cancelled."""
 MEND = "give a function of no arguments that says whether it is time"
 Look = Callable[[], bool] | Callable[[], Awaitable[bool]]
 
@@ -97,15 +100,33 @@ class Poll:
             self._found(found, instant)
 
     async def _look(self, instant: float) -> None:
+        looking = asyncio.create_task(self._call(), name=f"telex trigger looks at {name_of(self._function)}")
         try:
-            looked = self._function()
-            self._found(bool(await looked if isinstance(looked, Awaitable) else looked), instant)
+            await asyncio.wait((looking,))
+            self._found(looking.result(), instant)
+        except asyncio.CancelledError as error:
+            if not looking.done():
+                await self._cancel(looking)
+                raise
+            self._raised(error)  # something that it awaited was
         except Exception as error:  # noqa: BLE001  # as above
             self._raised(error)
         finally:
             self._looks = False
 
-    def _raised(self, error: Exception) -> None:
+    async def _call(self) -> bool:
+        looked = self._function()
+        return bool(await looked if isinstance(looked, Awaitable) else looked)
+
+    async def _cancel(self, looking: asyncio.Task[bool]) -> None:
+        """The hub is closed: the function is waited for, but not for ever."""
+        looking.add_done_callback(lambda task: task.cancelled() or task.exception())  # what it raises now is nobody's
+        looking.cancel()
+        if (await asyncio.wait((looking,), timeout=PATIENCE))[1]:
+            text = "the hub was closed while a trigger looked at %s, which did not let itself be cancelled in %g s"
+            logger.error(text, name_of(self._function), PATIENCE)
+
+    def _raised(self, error: BaseException) -> None:
         if self._owner is not None:
             self._owner.failed += 1
             logger.error("trigger %s: %s raised", self._owner.name, name_of(self._function), exc_info=error)

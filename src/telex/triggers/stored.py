@@ -1,7 +1,7 @@
 """The triggers that a file keeps, also while nobody runs what declares them: for ``telex triggers``.
 
 What is changed here all processes see: that a trigger was paused with the next firing that they would claim, that it
-goes on within a second.
+goes on within a second of that. The one that changes it shows it at once.
 """
 
 from __future__ import annotations
@@ -72,6 +72,10 @@ async def _set_paused(hub: Hub, name: str, *, paused: bool) -> bool:
         kept = msgspec.json.decode(record.value, type=Kept)
         value = msgspec.json.encode(msgspec.structs.replace(kept, paused=paused))
         if kept.paused is paused or await records.put(BUCKET, name, value, record.revision) is not None:
+            trigger = hub._scheduler.find(name)
+            if trigger is not None:  # here it is known at once
+                trigger.held = paused
+                trigger.look()
             return True
     return False
 

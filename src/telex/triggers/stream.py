@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NoReturn
 
@@ -17,6 +18,10 @@ _time = attrgetter("_time")
 LEAST = 8
 LARGEST = 1_000_000
 """The largest number of messages that a rate is compared with: the times of so many are kept."""
+APART = (
+    "to compare two that change, keep what tells of both, such as their difference, in a variable of its own, or give "
+    "hub.when a function and every="
+)
 
 
 class Rate:
@@ -45,11 +50,13 @@ class Rate:
         return Counted(self, "<", bound)
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, Rate) and other is not self:
+            raise BadOption("bound", other, f"a rate is compared with a number; {APART}")
         if isinstance(other, (int, float)):
             raise BadOption(
                 "rate", self, "a rate passes a number and is seldom equal to it: compare it with >=, >, <= or <"
             )
-        return self is other
+        return True if self is other else NotImplemented  # a variable says what is wrong with it
 
     def __hash__(self) -> int:
         return id(self)
@@ -84,7 +91,7 @@ class Counted(Condition):
 
     def __init__(self, rate: Rate, op: Op, bound: int, slack: float = 0.0) -> None:
         if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= LARGEST:
-            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {LARGEST}")
+            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {LARGEST}; {APART}")
         self.rate: Rate = rate
         self.op: Op = op
         self.bound: int = bound
@@ -146,23 +153,21 @@ class Counted(Condition):
         return self._on
 
     def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
-        """What `step` does for each of these messages: the times at which it became true. Within a batch they count in
-        the order of their times, and none as before ``last``.
+        """What `step` does for each of these messages: the times at which it became true. They count in their order,
+        each not before those that came before it, nor before ``last``: however they are cut into batches.
         """
         times, per, on, off = state.times, self.rate.per, self._on, self._off
-        came = sorted(map(_time, messages[-on:] if state.many else messages))
-        if came[0] < last:
-            came = [max(time, last) for time in came]
+        came = list(map(_time, messages))
+        if came[0] < last or came != sorted(came):
+            came = list(accumulate(came, max, initial=last))[1:]
         if state.many and came[-1] < times[-off] + per:
             # Those that made it true are still within the window when the last of these comes.
-            times += came
+            times += came[-on:]
             rises: list[float] = []
         elif not state.many and len(times) + len(came) < on:
             times += came
             rises = []
         else:
-            if state.many:
-                came = [max(message._time, last) for message in messages]
             rises = [now for now in came if self.skim_one(state, now)]
         if len(times) > state.room:
             self._trim(state, times[-1])

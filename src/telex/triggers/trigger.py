@@ -124,6 +124,10 @@ class Trigger:
         """Its time has come."""
         raise NotImplementedError
 
+    def look(self) -> None:
+        """What is kept of it was changed."""
+        raise NotImplementedError
+
     def end(self) -> None:
         """It fires no more."""
         if not self.ended:
@@ -262,6 +266,11 @@ class TimeTrigger(Trigger):
             self._arm()
         else:
             scheduler.arm(self, self.next)
+
+    def look(self) -> None:
+        """See `Trigger`."""
+        if not self.ended:
+            self.ring(self._scheduler.clock())
 
     def decide(self, kept: Kept) -> Claim | None:
         """See `telex.triggers.claims.Timed`."""

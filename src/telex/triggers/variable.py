@@ -14,9 +14,11 @@ from telex.errors import BadOption, ContentError, WouldBlock
 from telex.message import Message
 from telex.names import check_topic
 from telex.outlet import FAIR
-from telex.triggers.condition import Compare, Condition
+from telex.triggers.condition import Compare, Condition, Op
+from telex.triggers.stream import APART, Rate
 
 if TYPE_CHECKING:
+    from telex.engines import Record
     from telex.hub import Hub
 
 T = TypeVar("T")
@@ -59,8 +61,11 @@ class Variable(Generic[T]):
     async def set(self, value: T) -> T:
         """Give it a value; the value. Returns when the change is published. Raises what publishing raises;
         `ContentError` for a value of another type.
+
+        A value that another program has stored, and that is not of the type that is declared here, is replaced: to
+        those who hear of it the value before was the initial one.
         """
-        return await self.update(lambda before: value)
+        return await self._update(lambda before: value, mends=True)
 
     async def add(self, amount: T) -> T:
         """Add to it; the new value. Raises as `set`."""
@@ -70,9 +75,12 @@ class Variable(Generic[T]):
         """Change it by a function of its value; the new value. On a shared engine the function may be called several
         times, when others change it meanwhile. Raises what the function raises, and as `set`.
         """
+        return await self._update(function, mends=False)
+
+    async def _update(self, function: Callable[[T], T], *, mends: bool) -> T:
         if self._hub._engine.store is None:
             return await self._update_here(function)
-        while (found := await self._update_shared(function)) is None:
+        while (found := await self._update_shared(function, mends=mends)) is None:
             pass  # another was first: once more, with its value
         return found[0]
 
@@ -117,11 +125,18 @@ class Variable(Generic[T]):
         for listener in tuple(self.listeners):  # one that fires once goes
             listener(self.name, value, message._time)
 
-    async def _update_shared(self, function: Callable[[T], T]) -> tuple[T] | None:
-        before, revision = await self.stored()
+    async def _update_shared(self, function: Callable[[T], T], *, mends: bool) -> tuple[T] | None:
+        record = await self._record()
+        try:
+            before, strange = self._value_of(record), False
+        except ContentError:
+            if not mends:
+                raise
+            before, strange = self.initial, True  # one that those who hear of the change can read
         value = self.content.check(function(before), self.name)
-        if value == before:
+        if value == before and not strange:
             return (value,)
+        revision = 0 if record is None else record.revision
         async with self._hub.transaction() as tx:
             if await tx._engine.put(BUCKET, self.name, msgspec.json.encode(value), revision) is None:
                 return None
@@ -132,14 +147,27 @@ class Variable(Generic[T]):
     # -- what others have done, on a shared engine
 
     async def stored(self) -> tuple[T, int]:
-        """What a shared engine has, and the revision of that: 0 when it has nothing."""
+        """What a shared engine has, and the revision of that: 0 when it has nothing. Raises `ContentError` when that
+        is of another type."""
+        record = await self._record()
+        return self._value_of(record), 0 if record is None else record.revision
+
+    async def _record(self) -> Record | None:
         records = self._hub._engine.records
         if records is None:
             raise BadOption("use of variables", self._hub.url, "its engine has no records")
-        record = await records.get(BUCKET, self.name)
+        return await records.get(BUCKET, self.name)
+
+    def _value_of(self, record: Record | None) -> T:
         if record is None:
-            return self.initial, 0
-        return self.content.decode(msgspec.json.decode(record.value), self.name), record.revision
+            return self.initial
+        try:
+            return self.content.decode(msgspec.json.decode(record.value), self.name)
+        except ContentError as error:
+            mend = (
+                "so it was stored, by a program that declares it otherwise: replace it by `set`, or declare that type"
+            )
+            raise ContentError(self.name, f"{error.problem}; {mend}", error.path) from None
 
     def read(self, content: object) -> Change[T]:
         """A change as it comes from the log, of this process or another. Raises `ContentError`."""
@@ -160,9 +188,12 @@ class Variable(Generic[T]):
         while not self._hub.closed:
             async with self._hub.topic(self.name).subscribe(overflow="latest", buffer=1) as changes:
                 self._seq = 0  # a topic that was removed and is made anew counts from the beginning
-                value, _ = await self.stored()
-                if not self._seq:
-                    self.value = value
+                try:
+                    value, _ = await self.stored()
+                    if not self._seq:
+                        self.value = value
+                except ContentError as error:
+                    logger.error("variable %s has no value that can be read: %s", self.name, error)
                 async for message in changes:
                     try:
                         self._hear(self.read(message.content).value, message.seq)
@@ -172,22 +203,27 @@ class Variable(Generic[T]):
     # -- conditions
 
     def __ge__(self, bound: T) -> Condition:
-        return Compare(self.name, ">=", bound)
+        return self._compared(">=", bound)
 
     def __gt__(self, bound: T) -> Condition:
-        return Compare(self.name, ">", bound)
+        return self._compared(">", bound)
 
     def __le__(self, bound: T) -> Condition:
-        return Compare(self.name, "<=", bound)
+        return self._compared("<=", bound)
 
     def __lt__(self, bound: T) -> Condition:
-        return Compare(self.name, "<", bound)
+        return self._compared("<", bound)
 
     def __eq__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
-        return Compare(self.name, "==", bound)
+        return self._compared("==", bound)
 
     def __ne__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
-        return Compare(self.name, "!=", bound)
+        return self._compared("!=", bound)
+
+    def _compared(self, op: Op, bound: object) -> Condition:
+        if isinstance(bound, (Variable, Rate, Condition)):
+            raise BadOption("bound", bound, f"{self.name!r} is compared with a value; {APART}")
+        return Compare(self.name, op, bound)
 
     def __hash__(self) -> int:
         return id(self)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
 from telex.message import Lost, Message
@@ -134,8 +134,8 @@ class Watch:
         for source in sorted(sources, key=lambda source: source.pattern):
             self._enter(source)
 
-    def _enter(self, source: Source) -> ReportingSubscription[Any]:
-        subscription = self._hub.topic(source.pattern).subscribe(buffer=BUFFER, report_lost=True)
+    def _enter(self, source: Source, start: Literal["new", "earliest"] = "new") -> ReportingSubscription[Any]:
+        subscription = self._hub.topic(source.pattern).subscribe(start=start, buffer=BUFFER, report_lost=True)
         subscription.enter()
         self._subscriptions.append((source, subscription))
         return subscription
@@ -154,9 +154,9 @@ class Watch:
                 self._set_alarm()
             if self._closed or self._hub.closed:
                 return
-            # Its topic was removed: what comes to the one that is made anew counts as well.
+            # Its topic was removed: what comes to the one that is made anew, or has come there already, counts too.
             self._subscriptions.remove((source, subscription))
-            subscription = self._enter(source)
+            subscription = self._enter(source, "earliest")
 
     def close(self) -> None:
         """Watch no more."""

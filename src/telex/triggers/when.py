@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from telex.errors import BadOption, ContentError
+from telex.subscription import Subscription
 from telex.triggers.claims import Claims, Kept
 from telex.triggers.fold import Fired
 from telex.triggers.poll import Poll
-from telex.triggers.trigger import Trigger
+from telex.triggers.trigger import LOOK, Trigger
 from telex.triggers.watch import Watch
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class WhenTrigger(Trigger):
         self.rising = rising
         self._begun = False
         self._pending: deque[Fired | None] = deque()  # what it is to claim; None: it was found false
+        self._stale = False  # whether what is kept of it may have been changed by another process
+        self._again: asyncio.TimerHandle | None = None
+        self._firings: Subscription[Any] | None = None  # of all processes
         super().__init__(scheduler, name, topic)
 
     def describe(self) -> str:
@@ -78,11 +82,19 @@ class WhenTrigger(Trigger):
         """See `Trigger`."""
         self.what.ring(now)
 
+    def look(self) -> None:
+        """See `Trigger`."""
+        self._shared.soon(self)
+
     def end(self) -> None:
         """See `Trigger`."""
         super().end()
         if isinstance(self.what, Watch):
             self.what.close()
+        if self._firings is not None:
+            self._firings.leave()
+        if self._again is not None:
+            self._again.cancel()
 
     def resume(self) -> None:
         """Go on. What became true meanwhile is not told."""
@@ -132,6 +144,24 @@ class WhenTrigger(Trigger):
             return True
         if not self._begun and not await self._begin_shared():
             return False
+        if self._stale:
+            self._stale = False
+            kept, _ = await self._shared.read(self.name, self.start)
+            self._take(kept)
+            if self._over(kept):
+                return True
+        if not await self._claim_pending():
+            return False
+        if self.held and not self.ended and self._again is None:
+            # It is paused for all processes, and nobody tells when it goes on.
+            self._again = asyncio.get_running_loop().call_later(LOOK, self._look_again)
+        return True
+
+    def _look_again(self) -> None:
+        self._again, self._stale = None, True
+        self._shared.soon(self)
+
+    async def _claim_pending(self) -> bool:
         while self._pending and not self.ended:
             first = self._pending[0]
             try:
@@ -157,6 +187,8 @@ class WhenTrigger(Trigger):
             return True
         if isinstance(self.what, Poll):
             self.what.begin(self, told.start, self._scheduler.clock())
+            if not self.rising:
+                self._scheduler.do(self._hear_firings)
         else:
             await self.what.resume(self, told.start, fresh=fresh)
             since = max(told.start, self.what.known)
@@ -171,6 +203,15 @@ class WhenTrigger(Trigger):
             self._read(self.what)
         self._begun = True
         return True
+
+    async def _hear_firings(self) -> None:
+        """That another process has fired is seen by nothing else when the function is not true in this one."""
+        hub = self._scheduler._hub
+        while not self.ended and not hub.closed:
+            async with hub.topic(self.topic).subscribe(overflow="latest", buffer=1) as self._firings:
+                self._look_again()  # what was fired before this
+                async for _ in self._firings:
+                    self._look_again()
 
     async def _let_rise(self) -> bool:
         kept, revision = await self._shared.read(self.name, self.start)

@@ -117,6 +117,24 @@ async def test_a_key_that_is_no_name_stops_no_other(url: str) -> None:
         assert sorted(map(str, heard)) == sorted(keys)
 
 
+def test_a_topic_that_is_published_to_right_after_it_was_removed(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.when(hub.rate("m", per="1m") >= 4, topic="four", rising=True)
+
+    async def main() -> None:
+        async with hub, hub.topic("four").subscribe() as four:
+            await hub.topic("m").publish(None)
+            await asyncio.sleep(1)
+            for _ in range(2):
+                await hub.remove("m")
+                for _ in range(3):
+                    hub.topic("m").publish_nowait(None)
+                await asyncio.sleep(120)
+            assert four.waiting == 1, "the four that came within a minute; then three in another"
+
+    clock.run(main())
+
+
 @pytest.mark.slow
 async def test_topics_that_are_removed_on_a_file(url: str) -> None:
     def declare(hub: telex.Hub) -> None:

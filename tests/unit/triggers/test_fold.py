@@ -1,5 +1,6 @@
 """What is remembered of keys, and for how long."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -71,6 +72,17 @@ def test_a_key_in_use_is_not_the_one_that_is_forgotten() -> None:
     assert feed(fold, (101.0, "a", "k")) == [], "it is known still that it fired"
 
 
+@pytest.mark.parametrize("condition", [Counted(Rate("a", 9, by_content), ">=", 2), A.times(2)], ids=repr)
+def test_a_key_is_its_text(condition: Condition) -> None:
+    fold = Fold(condition, 0.0, {})
+    fired = []
+    contents: list[object] = [None, 1, "None", "1", []]
+    for time, content in enumerate(contents):
+        message: Message[Any] = Message(content, "a", 1, 1, 3.0 * time)
+        fired += fold.feed(Source("a", by_content), [message])
+    assert fired == [Fired(6.0, "None"), Fired(9.0, "1")]
+
+
 def test_what_follows_counts_once() -> None:
     fold = Fold(A.then(B, within=100), 0.0, {})
     fired = feed(
@@ -126,6 +138,27 @@ def test_a_rate_alone(times: list[float], sizes: list[int], bound: int, slack: i
         found += fold.feed(Source("a", by), messages[:size])
         messages = messages[size:]
     assert found == wanted
+
+
+@pytest.mark.slow
+@given(st.data(), st.booleans(), st.integers(1, 6), st.integers(0, 5))
+def test_how_messages_are_cut_into_batches_does_not_matter(
+    data: st.DataObject, by_key: bool, bound: int, slack: int
+) -> None:
+    """Also of messages that are stored in another order than that of their times."""
+    times = [n / 4 for n in data.draw(st.lists(st.integers(0, 60), min_size=1, max_size=40))]
+    cuts = data.draw(st.sets(st.integers(1, len(times))))
+    by = by_content if by_key else None
+    found = []
+    for ends in (sorted({*cuts, len(times)}), range(1, len(times) + 1)):
+        fold = Fold(Counted(Rate("a", 5.0, by), ">=", bound, min(slack, bound - 1)), 0.0, {})
+        messages: list[Message[Any]] = [Message("k", "a", 1, 1, time) for time in times]
+        fired = [
+            each for start, end in pairwise([0, *ends]) for each in fold.feed(Source("a", by), messages[start:end])
+        ]
+        found.append((fired, fold.now))
+    assert found[0] == found[1]
+    assert found[0][1] == max(times)
 
 
 def test_only_times_that_matter_are_kept() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telex.message import Message
-from telex.triggers.condition import Both, Compare, Condition, Either, Not, Op, Source
+from telex.triggers.condition import Compare, Condition, Joined, Not, Op, Source
 from telex.triggers.fold import Fired, Fold
 from telex.triggers.sequence import Debounce, Then, Throttle, Times
 from telex.triggers.stream import Counted, Rate, Silence
@@ -51,11 +51,11 @@ def plain(condition: Condition, history: list[At], start: float, x: Values) -> l
             return [history[i].time >= times[-1] + condition.longer_than for i, times in enumerate(heard)]
         case Not():
             return [not each for each in plain(condition.of, history, start, x)]
-        case Both() | Either() | Then():
+        case Joined() | Then():
             one, other = (plain(part, history, start, x) for part in condition.parts)
             if isinstance(condition, Then):
                 return followed(one, other, condition.within, history)
-            return [(a and b) if isinstance(condition, Both) else (a or b) for a, b in zip(one, other, strict=True)]
+            return [(a and b) if condition.both else (a or b) for a, b in zip(one, other, strict=True)]
         case Debounce():
             of = plain(condition.of, history, start, x)
             return [of[i] and history[i].time >= history[run(of, i)].time + condition.wait for i in range(len(of))]
@@ -151,8 +151,8 @@ def leaves(by: By) -> Any:
 
 def combined(of: Any) -> dict[str, Any]:
     return {
-        "both": st.builds(Both, of, of),
-        "either": st.builds(Either, of, of),
+        "both": st.builds(Joined, of, of, both=st.just(True)),
+        "either": st.builds(Joined, of, of, both=st.just(False)),
         "not": st.builds(Not, of),
         "then": st.builds(Then, of, of, durations),
         "debounce": st.builds(Debounce, of, durations),

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.triggers import claims, when
 from telex.triggers.stored import pause_trigger, resume_trigger
 from telex.triggers.watch import Watch
 from telex.triggers.when import WhenTrigger
@@ -68,6 +69,30 @@ async def test_one_value_for_all(url: str) -> None:
             counts[0].add_nowait(1)
     async with telex.Hub(url) as hub:
         assert await hub.variable("count", 0).add(1) == 61
+
+
+async def test_what_is_stored_of_another_type_is_replaced_by_set(
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(claims, "TRIES", 0.01)
+    async with telex.Hub(url) as hub:
+        await hub.variable("count", "none").set("many")
+
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.variable("count", 0) >= 10, topic="full")
+
+    async with programs(url, 2, declare) as hubs, hubs[1].topic("full").subscribe() as full:
+        one, other = (hub.variable("count", 0) for hub in hubs)
+        with pytest.raises(telex.ContentError, match="replace it by `set`"):
+            await one.add(1)
+        async with hubs[1].topic("count").subscribe() as changes:
+            assert await one.set(0) == 0  # also when it is set to what it begins as
+            assert await other.set(12) == 12
+            found = [msgspec.convert((await changes.receive(timeout=20)).content, telex.Change[int]) for _ in range(2)]
+        assert [(change.before, change.value) for change in found] == [(0, 0), (0, 12)]
+        await full.receive(timeout=20)
+        assert await one.add(1) == 13
+    assert "replace it by `set`" in caplog.text
 
 
 async def test_once_fires_once_in_all_and_for_ever(url: str) -> None:
@@ -160,7 +185,9 @@ async def test_what_was_true_all_the_time_does_not_fire_again(url: str) -> None:
             assert len(await kept(hubs[0], "full")) == 1
 
 
-async def test_a_condition_is_paused_for_all(url: str) -> None:
+async def test_a_condition_is_paused_for_all(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(when, "LOOK", 0.01)
+
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
 
@@ -168,6 +195,7 @@ async def test_a_condition_is_paused_for_all(url: str) -> None:
         for hub in hubs:
             await caught_up(hub)
         assert await pause_trigger(hubs[0], "full")
+        assert hubs[0].triggers()[0].paused
         await hubs[1].variable("count", 0).set(10)
         for hub in hubs:
             await watched(hub, "full", 10)
@@ -175,7 +203,12 @@ async def test_a_condition_is_paused_for_all(url: str) -> None:
         for hub in hubs:
             await watched(hub, "full", 0)
             await caught_up(hub)
+        assert all(hub.triggers()[0].paused for hub in hubs)
         assert await resume_trigger(hubs[1], "full")
+        assert not hubs[1].triggers()[0].paused
+        async with asyncio.timeout(20):
+            while hubs[0].triggers()[0].paused:  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.001)
         await hubs[0].variable("count", 0).set(20)
         assert msgspec.convert((await full.receive(timeout=20)).content, telex.Firing).number == 1
         assert len(await kept(hubs[0], "full")) == 1
@@ -205,6 +238,26 @@ async def test_a_function_that_is_true_in_all_fires_in_one(url: str) -> None:
         for hub in hubs:
             await caught_up(hub)
         assert len(await kept(hubs[0], "ready")) == 2
+
+
+async def test_a_function_that_is_true_in_another_process_ends_the_trigger(url: str) -> None:
+    answers = iter((False, True, False))
+
+    def declare(hub: telex.Hub) -> None:
+        answer = next(answers)  # of the function, in each process another one
+        hub.when(lambda: answer, every="20ms", topic="ready")
+
+    async with AsyncExitStack() as stack:
+        hubs = await stack.enter_async_context(programs(url, 3, declare))
+        subscriptions = [hub.topic("ready").subscribe(start="earliest") for hub in hubs]
+        inboxes = [await stack.enter_async_context(each) for each in subscriptions]
+        for inbox in inboxes:
+            async with asyncio.timeout(20):
+                assert len([message async for message in inbox]) == 1
+    answers = iter((False,))
+    async with programs(url, 1, declare) as (hub,):
+        await caught_up(hub)
+        assert [(trigger.ended, trigger.fired) for trigger in hub.triggers()] == [(True, 1)]
 
 
 async def test_its_function_is_called_in_one_of_them(url: str) -> None:

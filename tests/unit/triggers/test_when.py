@@ -291,6 +291,40 @@ def test_a_function_is_looked_at(clock: VirtualClock, caplog: pytest.LogCaptureF
     assert "broken raised" in caplog.text
 
 
+def test_a_function_that_is_slow_to_be_cancelled_holds_up_no_closing(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = telex.Hub(clock=clock)
+    left = []
+
+    async def stubborn() -> bool:
+        try:
+            await asyncio.sleep(1000)
+        except asyncio.CancelledError:
+            await asyncio.sleep(500)
+        left.append(clock.now)
+        raise ZeroDivisionError
+
+    async def cancelled() -> bool:
+        raise asyncio.CancelledError  # as when what it awaits was
+
+    hub.when(stubborn, every="10s", topic="stubborn")
+    hub.when(cancelled, every="10s", topic="cancelled")
+
+    async def main() -> None:
+        async with hub:
+            await asyncio.sleep(45)
+            assert [trigger.failed for trigger in hub.triggers()] == [0, 4]
+        assert clock.now == after(46)
+        await asyncio.sleep(600)
+        assert left == [after(545)]
+
+    with caplog.at_level(logging.ERROR):
+        clock.run(main())
+    assert "stubborn, which did not let itself be cancelled in 1 s" in caplog.text
+    assert "never retrieved" not in caplog.text
+
+
 def test_what_raises_is_counted_and_the_rest_goes_on(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
     hub = telex.Hub(clock=clock)
     free: telex.Variable[Any] = hub.variable("free", 0)
@@ -303,7 +337,7 @@ def test_what_raises_is_counted_and_the_rest_goes_on(clock: VirtualClock, caplog
             with pytest.raises(telex.BadOption, match="cannot be looked at"):
                 hub.when(nothing > 3, topic="none")
             await free.set(11)
-            contents: list[object] = [{"user": "ann"}, {}, {"user": "ann"}, {"user": []}]
+            contents: list[object] = [{"user": "ann"}, {}, {"user": "ann"}, None]
             for content in contents:
                 await hub.topic("m").publish(content)
             await asyncio.sleep(1)
@@ -358,6 +392,12 @@ def test_mistakes_are_told_where_they_are_made() -> None:
         (lambda: hub.when(count >= 1, keys=0, topic="x"), "at least 1"),
         (lambda: hub.rate("a", per=0), "longer than nothing"),
         (lambda: hub.when(hub.rate("a", per=1) == 5, topic="x"), "compare it with"),  # type: ignore[arg-type]
+        (lambda: count >= count, "compare two that change"),  # type: ignore[operator]
+        (lambda: count != hub.rate("a", per=1), "compare two that change"),
+        (lambda: count == (count >= 1), "compare two that change"),
+        (lambda: hub.rate("a", per=1) >= count, "compare two that change"),  # type: ignore[operator]
+        (lambda: hub.rate("a", per=1) == count, "compare two that change"),
+        (lambda: hub.rate("a", per=1) != hub.rate("b", per=1), "compare two that change"),
         (lambda: hub.when(count, topic="x"), "compare it"),  # type: ignore[arg-type]
         (lambda: hub.when(hub.rate("a", per=1), topic="x"), "compare it"),  # type: ignore[arg-type]
         (lambda: hub.every(1, jitter=1, topic="x"), "shorter than the period"),
