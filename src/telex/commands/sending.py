@@ -125,6 +125,8 @@ class Sending:
             # Most commands are begun here and now; now and then other tasks get their turn before.
             at_once = desk.takes_turn()
             ticket = desk.begin(name, content, key, limit, duplicate, None, wanted=True, at_once=at_once)
+            if ticket.done:
+                return ticket.value()
         else:
             ticket = await self._send(name, content, key, limit, duplicate, type, wanted=True)
         if limit is None or ticket.done:

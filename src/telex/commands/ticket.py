@@ -32,7 +32,7 @@ class Ticket(Generic[T]):
         "_closed",
         "_gives",
         "_outcome",
-        "_steps",
+        "_step",
         "_waiters",
         "command",
         "id",
@@ -55,8 +55,8 @@ class Ticket(Generic[T]):
         self._outcome: Outcome[T] | None = None
         self._cause: BaseException | None = None
         self._closed: Closed | None = None
-        self._waiters: list[asyncio.Future[None]] = []
-        self._steps: list[Progress] = []  # the last one alone, for who asks later
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._step: Progress | None = None  # the last one, for who asks later
 
     @property
     def done(self) -> bool:
@@ -71,13 +71,19 @@ class Ticket(Generic[T]):
     @property
     def step(self) -> Progress | None:
         """How far it was when that was told last."""
-        return self._steps[-1] if self._steps else None
+        return self._step
 
     def __await__(self) -> Generator[Any, None, T]:
         """The result. Raises `CommandFailed`, `KeyConflict`; `Closed` when the hub was closed before it came."""
         while self._outcome is None:
             yield from self._wait().__await__()
+        return self.value()
+
+    def value(self) -> T:
+        """The result of one that is `done`. Raises as awaiting it; `Closed` also when it is not done."""
         outcome = self._outcome
+        if outcome is None:
+            raise self._closed or Closed("the ticket", "its outcome is not there yet; use `await ticket`")
         return outcome.result if outcome.error is None else outcome.fail(self._cause)
 
     async def result(self, timeout: Duration | None = None) -> T:
@@ -108,8 +114,8 @@ class Ticket(Generic[T]):
         and who is slow the newest."""
         seen: Progress | None = None
         while True:
-            if self._steps and self._steps[-1] is not seen:
-                seen = self._steps[-1]
+            if self._step is not None and self._step is not seen:
+                seen = self._step
                 yield seen
             elif self._outcome is not None:
                 return
@@ -128,7 +134,9 @@ class Ticket(Generic[T]):
             raise self._closed
         # One future each: who is cancelled while waiting cancels only that.
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if len(self._waiters) >= MANY:  # who was cancelled or ran out of time leaves nothing
+        if self._waiters is None:
+            self._waiters = []
+        elif len(self._waiters) >= MANY:  # who was cancelled or ran out of time leaves nothing
             self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
         self._waiters.append(future)
         return future
@@ -144,24 +152,25 @@ class Ticket(Generic[T]):
                 error, cause = Failure("ContentError", UNSENDABLE, str(problem)), problem
                 outcome = msgspec.structs.replace(outcome, result=None, error=error)
         self._outcome, self._cause = outcome, cause
-        self._wake()
+        if self._waiters is not None:
+            self._wake()
 
     def tell(self, step: Progress) -> None:
         """It has come so far."""
-        self._steps = [step]
+        self._step = step
         self._wake()
 
     def close(self, error: Closed) -> None:
         """Its outcome will never come here."""
         self._closed = error
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_exception(error)
 
     def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
