@@ -37,6 +37,8 @@ READ = (
 )
 
 
+LET_GO = "it ended with its last message; hub.topic(...) makes it anew"
+"""The state of a topic that takes nothing more here, and of which what a store keeps can still be read."""
 PAGE = 1024
 """How many messages are read from a store at once."""
 
@@ -123,7 +125,10 @@ class Topic(Outlet[T]):
         """
         self._check_here()
         first, told = found or find(self._log, start, self._clock())
-        return Cursor(self._log, options, first, told)
+        cursor = Cursor(self._log, options, first, told)
+        if self._state is LET_GO:
+            cursor.end("removed")
+        return cursor
 
     def prepare(self, options: Options, start: Start) -> Awaitable[tuple[int, Lost | None] | None] | None:
         """What has to be awaited before `attach`: nothing (None) in memory."""
@@ -139,6 +144,8 @@ class Topic(Outlet[T]):
         log = self._log
         first, told = await self._store.find(self.id, start, self._clock())
         while log.end < first:
+            if self._state is LET_GO:
+                return log.end, told  # what came later is not for those who read this one
             self._check_open()
             await park(log)  # this process has not heard of all yet that the store had then
         while options.key is not None and first < log.base:
@@ -167,12 +174,16 @@ class Topic(Outlet[T]):
         far = cursor.far
         if far is None or self._store is None:
             return
-        self._check_open()
+        self._check_readable()
         messages = await self._store.read(self.id, *far)
         cursor.supply(far[0], messages[-1].seq + 1 if messages else far[1], messages)
 
+    def _check_readable(self) -> None:
+        if self._state is not LET_GO:
+            self._check_open()
+
     def _check_here(self) -> None:
-        self._check_open()
+        self._check_readable()
         if get_ident() != self._thread or asyncio.get_running_loop() is not self._loop:
             raise WrongThread(f"subscribe to {self.id!r}")
 
@@ -201,7 +212,7 @@ class Topic(Outlet[T]):
         return History(Once(partial(self._snapshot, start, limit)))
 
     async def _page(self, pages: Pages) -> list[Message[Any] | Lost]:
-        self._check_open()
+        self._check_readable()
         return await pages()
 
     async def _snapshot(self, start: Start, limit: int | None) -> Iterator[Message[T] | Lost]:

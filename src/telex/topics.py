@@ -17,7 +17,7 @@ from telex.log import Log, Retention, cached
 from telex.message import Message, Named
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.outlet import serving
-from telex.topic import Topic
+from telex.topic import LET_GO, Topic
 
 REMOVED = "it was removed; hub.topic(...) makes it anew"
 
@@ -123,15 +123,16 @@ class Topics:
         return True
 
     def let_go(self, name: str) -> None:
-        """Forget a topic here: its subscriptions end after what they have. What an engine keeps of it stays."""
-        self._forget(name)
+        """Forget a topic here: its subscriptions end after what they have. What an engine keeps of it stays, and can be
+        read by those who have the topic in their hands."""
+        self._forget(name, REMOVED if self._engine.store is None else LET_GO)
 
-    def _forget(self, name: str) -> bool:
+    def _forget(self, name: str, state: str = REMOVED) -> bool:
         topic = self._topics.pop(name, None)
         if topic is None:
             return False
         del self._logs[name]
-        topic._close("removed", REMOVED)
+        topic._close("removed", state)
         if self.on_removed is not None and self._loop is not None:
             self.on_removed(name)
         return True

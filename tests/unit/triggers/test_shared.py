@@ -115,6 +115,33 @@ async def test_once_fires_once_in_all_and_for_ever(url: str) -> None:
         assert len(await kept(hub, "full")) == 1
 
 
+async def test_who_reads_as_it_ends_reads_to_the_end(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.variable("count", 0) >= 10, topic="full")
+
+    async with telex.Hub(url) as hub:
+        for number in range(20):
+            await hub.topic("full").publish(number)
+    async with programs(url, 2, declare) as (hub, other), asyncio.timeout(20):
+        full = hub.topic("full")
+        history = full.history(limit=10)
+        assert (await anext(history)).content == 0
+        async with full.subscribe(start="earliest") as inbox, full.subscribe() as end:
+            assert (await inbox.receive()).content == 0
+            late = full.subscribe(start=3)
+            await other.variable("count", 0).set(10)
+            assert len([message async for message in end]) == 1  # from here on the topic has ended in this process
+            assert [message.content async for message in history] == list(range(1, 10))
+            assert len([message async for message in inbox]) == 20
+            async with late:
+                assert len([message async for message in late]) == 3
+            assert len([message async for message in full.history()]) == 21
+            with pytest.raises(telex.Closed, match="makes it anew"):
+                await full.publish("more")
+    with pytest.raises(telex.Closed):
+        await anext(full.history())
+
+
 async def test_each_rise_is_fired_once_also_those_that_nobody_watched(url: str) -> None:
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
