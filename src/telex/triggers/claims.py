@@ -22,7 +22,8 @@ logger: logging.Logger = logging.getLogger("telex.triggers")
 BUCKET = "$triggers"
 BY_KEY = "$triggers-by-key"
 KEY_KEPT = 7 * 86400.0
-"""Seconds for which it is known when a condition with keys fired last for one of them."""
+"""Seconds for which it is known when a condition with keys fired last for one of them. What became true longer ago, and
+was seen by nobody since, is not fired any more."""
 TRIES = 5.0
 """Seconds until an engine that failed is asked again."""
 TOGETHER = 64
@@ -205,11 +206,11 @@ class Claims:
             return Kept(start), 0
         return msgspec.json.decode(record.value, type=Kept), record.revision
 
-    async def last_of(self, name: str, key: str) -> float | None:
-        """For which instant a trigger fired last for a key."""
+    async def last_of(self, name: str, key: str, now: float) -> float:
+        """For which instant a trigger fired last for a key; what is longer ago than is known is taken for fired."""
         records = self._hub._engine.records
         record = None if records is None else await records.get(BY_KEY, f"{name} {key}")
-        return None if record is None else msgspec.json.decode(record.value, type=float)
+        return now - KEY_KEPT if record is None else msgspec.json.decode(record.value, type=float)
 
     async def commit(
         self, trigger: Named, kept: Kept, revision: int, firings: list[tuple[float, int]], key: str | None = None

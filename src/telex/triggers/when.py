@@ -226,7 +226,7 @@ class WhenTrigger(Trigger):
         if isinstance(self.what, Poll):
             stale = kept.true
         else:
-            last = kept.last if key is None else await claims.last_of(self.name, key)
+            last = kept.last if key is None else await claims.last_of(self.name, key, self._scheduler.clock())
             stale = last is not None and instant <= last
         self._take(kept)
         if stale or kept.paused:

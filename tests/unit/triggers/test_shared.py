@@ -1,6 +1,7 @@
 """Variables and what becomes true on a file that several programs share: one value, and each firing once."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 import telex
 from telex.triggers import claims, when
+from telex.triggers.claims import BY_KEY, KEY_KEPT
 from telex.triggers.stored import pause_trigger, resume_trigger
 from telex.triggers.watch import Watch
 from telex.triggers.when import WhenTrigger
@@ -302,3 +304,33 @@ async def test_its_function_is_called_in_one_of_them(url: str) -> None:
         async with asyncio.timeout(20):
             await done.wait()
     assert heard == [1]
+
+
+async def test_what_fired_for_a_key_long_ago_is_not_fired_again(url: str) -> None:
+    ahead = 0.0
+
+    @asynccontextmanager
+    async def program() -> AsyncIterator[telex.Hub]:
+        hub = telex.Hub(url, clock=lambda: time.time() + ahead)
+        rate = hub.rate("logins", per="1h", by=lambda message: message.content)
+        hub.when(rate >= 2, topic="alarms", rising=True)
+        async with hub, hub.topic("alarms").subscribe() as alarms:
+            yield hub
+            assert msgspec.convert((await alarms.receive(timeout=20)).content, telex.Firing).number
+
+    async with program() as hub:
+        for _ in range(2):
+            await hub.topic("logins").publish("eve")
+    ahead = KEY_KEPT + 3600
+    async with telex.Hub(url) as other:
+        records = other._engine.records
+        assert records is not None
+        (name,) = await records.keys(BY_KEY)
+        record = await records.get(BY_KEY, name)
+        assert record is not None
+        assert await records.delete(BY_KEY, name, record.revision)  # it is kept for so long
+    async with program() as hub:
+        for _ in range(2):
+            await hub.topic("logins").publish("bob")
+    async with telex.Hub(url) as other:
+        assert [(firing.key, firing.number) for firing in await kept(other, "alarms")] == [("eve", 1), ("bob", 2)]
