@@ -3,12 +3,10 @@
 python -m tests.faults.conditions --seconds 60
 """
 
-import argparse
 import asyncio
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +15,7 @@ import msgspec
 
 import telex
 from telex.engines.sqlite.upkeep import check
+from tests.faults import command
 from tests.faults.conditions_worker import KEYS, declare
 
 WORKERS = 4
@@ -123,19 +122,5 @@ def run(folder: Path, seconds: float, seed: int) -> Count:
     return count
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
-    given = parser.parse_args()
-    print("seed", given.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        count = run(Path(folder), given.seconds, given.seed)
-    problems, count.problems = count.problems, []
-    print(msgspec.json.encode(count).decode())
-    print(*problems[:20], f"{len(problems)} problems", sep="\n")
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.play(__doc__, run))

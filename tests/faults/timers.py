@@ -3,11 +3,9 @@
 python -m tests.faults.timers --seconds 60
 """
 
-import argparse
 import asyncio
 import random
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -20,6 +18,7 @@ from telex.engines.sqlite.upkeep import check
 from telex.triggers.claims import BUCKET, Kept
 from telex.triggers.firing import moment
 from telex.triggers.schedule import GRACE
+from tests.faults import command
 from tests.faults.timers_crowd import Crowd, Hands
 from tests.faults.timers_worker import Spec, specs
 
@@ -245,19 +244,5 @@ def run(folder: Path, seconds: float, seed: int) -> Count:
     return count
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
-    given = parser.parse_args()
-    print("seed", given.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        count = run(Path(folder), given.seconds, given.seed)
-    problems, count.problems = count.problems, []
-    print(msgspec.json.encode(count).decode())
-    print(*problems[:20], f"{len(problems)} problems", sep="\n")
-    return 1 if problems else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command.play(__doc__, run))
