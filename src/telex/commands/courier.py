@@ -22,7 +22,7 @@ import msgspec
 from telex.codec import Content, from_json, to_json
 from telex.commands.command import check_command
 from telex.commands.directory import Directory
-from telex.commands.outcome import CONFLICT, REFUSED, Outcome, Parcel, Progress, Told
+from telex.commands.outcome import REFUSED, Outcome, Parcel, Progress, Told, tells_all
 from telex.commands.run import INLINE, RESULTS, Get, Pace, Run, Served, outcome_of
 from telex.commands.ticket import Ticket
 from telex.context import Context, Retry
@@ -443,8 +443,3 @@ class Courier:
                 await self._hub._engine.store.remove(f"$inbox:{self._id}")
             except TelexError as problem:
                 logger.error("the inbox of a hub that is closed was left: %s", problem)
-
-
-def tells_all(outcome: Outcome[Any]) -> bool:
-    """Whether those who follow hear of it: not of what never was the command's own outcome."""
-    return outcome.error is None or outcome.error.code not in (CONFLICT, REFUSED)

@@ -5,29 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from functools import partial
 from itertools import count
 from secrets import token_hex
 from time import time
 from typing import TYPE_CHECKING, Any, Literal
 
-import msgspec
-
 from telex.codec import Content
 from telex.commands.claims import Claims, Tally
 from telex.commands.command import Command, check_command
-from telex.commands.courier import Courier, tells_all
+from telex.commands.courier import Courier
 from telex.commands.enginestore import EngineStore, EngineTransaction
-from telex.commands.local import CommandStatistics, Local
+from telex.commands.local import CommandStatistics, Local, Turn
 from telex.commands.outcome import REFUSED, Outcome, Progress
-from telex.commands.run import CONFLICTING, Pace, Run, Served, outcome_at_once
-from telex.commands.runner import Runner
+from telex.commands.run import Run, Served, outcome_at_once
 from telex.commands.ticket import Ticket
 from telex.errors import BadOption, Closed, ContentError, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock
 from telex.message import check_key
 from telex.once.machine import Failure, fingerprint
 from telex.once.store import OnceStore, OnceTransaction
-from telex.outlet import FAIR
 
 if TYPE_CHECKING:
     from telex.crew import Crew
@@ -37,8 +32,6 @@ logger: logging.Logger = logging.getLogger("telex.commands")
 Duplicate = Literal["wait", "reject"]
 UNSERVED = 1000
 """How many commands wait, at most, for a handler to be declared, on an engine that keeps them in this process."""
-BACKLOG = 10_000
-"""How many accepted commands of one name wait for a call that may begin; with more, `Hub.send` waits."""
 
 
 class Desk:
@@ -57,8 +50,7 @@ class Desk:
         self._ids = (token_hex(6), count(1))
         self._started = False
         self._stopped = False
-        self._calls = 0
-        self._at_once = False  # a command is begun in the turn of who asks for it
+        self._turn = Turn()
 
     # -- serving
 
@@ -108,14 +100,14 @@ class Desk:
             return
         name = served.command.name
         topics = [self._hub.topic(f"$command:{name}:{what}") for what in ("outcome", "progress")]
-        self._local[name] = Local(*topics)
+        self._local[name] = local = Local(served, self._crew, self._runs, self._turn, *topics)
         for run in self._unserved.pop(name, ()):
             try:
                 run.content, run.fingerprint = self._check(served, run.content, run.key)
             except TelexError as error:
                 self._refuse(run, error)
             else:
-                self._submit(served, self._local[name], run)
+                local.submit(run)
 
     def _refuse(self, run: Run, error: TelexError) -> None:
         served = self.served[run.command]
@@ -205,7 +197,7 @@ class Desk:
             self._runs[id] = run
         else:
             self._runs[id] = run
-            self._submit(served, local, run, at_once=at_once)
+            local.submit(run, at_once=at_once)
         return ticket
 
     def _replayed(self, served: Served, claims: Claims, key: str, mark: str) -> Outcome[Any] | None:
@@ -224,24 +216,19 @@ class Desk:
     async def room(self, name: str) -> None:
         """Wait while too many commands of this name wait."""
         local = self._local.get(name)
-        while local is not None and len(local.waiting) >= BACKLOG:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            local.blocked.append(future)
-            await future
+        while local is not None and local.is_full:
+            await local.room()
             if self._stopped:
                 raise Closed("this hub", "it was closed while the command waited for room")
 
     def is_full(self, name: str) -> bool:
         """Whether `room` would wait."""
         local = self._local.get(name)
-        return local is not None and len(local.waiting) >= BACKLOG
+        return local is not None and local.is_full
 
     def takes_turn(self) -> bool:
-        """Whether a command may be begun in the turn of who asks for it: not every time, so that one that calls and
-        calls does not keep other tasks from their turns.
-        """
-        self._calls += 1
-        return self._calls % FAIR != 0
+        """Whether a command may be begun in the turn of who asks for it."""
+        return self._turn.offers()
 
     def _keep(self, name: str, run: Run) -> None:
         waiting = self._unserved.setdefault(name, deque())
@@ -249,131 +236,22 @@ class Desk:
             raise WouldBlock(f"{UNSERVED} commands {name!r} wait for a handler to be declared")
         waiting.append(run)
 
-    def _submit(self, served: Served, local: Local, run: Run, *, at_once: bool = False) -> None:
-        if run.fingerprint:
-            key = run.key or ""
-            others = local.keys.get(key)
-            if others is not None and others[0].fingerprint != run.fingerprint:
-                served.tally.conflicted += 1
-                self._runs.pop(run.id, None)
-                run.reply.settle(served.ended(run, CONFLICTING))
-                return
-            if others is not None:
-                served.tally.waited += 1
-                others.append(run)
-                return
-            local.keys[key] = [run]
-        if local.running >= served.command.concurrency:
-            local.waiting.append(run)
-            return
-        local.running += 1
-        if not local.parked:
-            task = Runner(served, self._crew, partial(self._work, served, local), run).task
-            self._crew.tasks.add(task)
-            task.add_done_callback(self._crew.tasks.discard)
-            return
-        runner = local.parked.pop()
-        if at_once and not self._at_once and self._crew.progress is None:
-            self._begin(served, local, runner, run)
-        else:
-            runner.give(run)
-
-    def _begin(self, served: Served, local: Local, runner: Runner, run: Run) -> None:
-        """Carry out a command as far as it goes without waiting, now."""
-        self._at_once = True  # what is called meanwhile is not: it would be one within the other without end
-        try:
-            outcome = runner.begin(run)
-        finally:
-            self._at_once = False
-        if outcome is None:
-            return
-        run.task = None
-        self._settle(served, local, run, outcome)
-        if runner.is_spent():
-            local.running -= 1
-        elif local.waiting:
-            runner.give(self._next(local))
-        else:
-            local.running -= 1
-            local.parked.append(runner)
-
-    def _next(self, local: Local) -> Run:
-        run = local.waiting.popleft()
-        if local.blocked and len(local.waiting) < BACKLOG:
-            local.unblock()
-        return run
-
-    async def _work(self, served: Served, local: Local, runner: Runner, run: Run) -> None:
-        """Carry out what comes, one after the other, until the hub closes. There are as many of these as calls ever
-        ran at once.
-        """
-        busy = True
-        try:
-            while True:
-                outcome = await runner.carry_out(run)
-                run.task = None
-                self._settle(served, local, run, outcome)
-                if local.waiting:
-                    run = self._next(local)
-                    continue
-                local.running -= 1
-                busy = False
-                self._crew.moved()
-                local.parked.append(runner)
-                run = await runner.park()
-                busy = True
-        finally:
-            local.running -= busy
-            if runner in local.parked:
-                local.parked.remove(runner)
-            self._crew.moved()
-
-    def _settle(self, served: Served, local: Local, run: Run, outcome: Outcome[Any]) -> None:
-        if run.fingerprint:
-            for other in local.keys.pop(run.key or "", ()):
-                if other is not run:
-                    self._answer(served, local, other, run, outcome)
-        if run.pace is not None:
-            step = run.pace.close()
-            if step is not None:  # what is told of it comes before its outcome
-                run.pace.pass_on(step)
-        if not outcome.replayed and not run.announced and (outcome.error is None or tells_all(outcome)):
-            try:
-                local.outcomes.publish_nowait(outcome)
-            except TelexError as error:
-                logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)
-        self._runs.pop(outcome.id, None)
-        run.reply.settle(outcome, run.cause)
-
-    def _answer(self, served: Served, local: Local, other: Run, run: Run, outcome: Outcome[Any]) -> None:
-        """Tell one that waited what became of the key that it waited for."""
-        if outcome.error is not None and not outcome.error.final:
-            self._submit(served, local, other)  # nothing was recorded: it is its turn
-            return
-        served.tally.replayed += 1
-        del self._runs[other.id]
-        other.reply.settle(msgspec.structs.replace(outcome, id=other.id, replayed=True), run.cause)
-
     async def _cancel(self, ticket: Ticket[Any]) -> bool:
         run = self._runs.get(ticket.id)
         if run is None:
             return False
         local = self._local.get(ticket.command)
-        if run.fingerprint and local is not None:
-            run = local.keys[ticket.key or ""][0]  # the command of all who sent it
-        run.cancel()
+        if local is None:
+            run.cancel()
+        else:
+            local.cancel(run)
         return True
 
     def _report(self, step: Progress) -> None:
         run = self._runs.get(step.id)
         local = self._local.get(step.command)
-        if run is None or local is None:
-            return  # its outcome is there
-        for each in local.keys.get(step.key or "", (run,)) if run.fingerprint else (run,):
-            each.reply.tell(step)
-        if run.pace is None:
-            run.pace = Pace(local.steps.publish_nowait)
-        run.pace.tell(step)
+        if run is not None and local is not None:  # or its outcome is there
+            local.report(run, step)
 
     async def _publish_in(self, run: Run, outcome: Outcome[Any], tx: OnceTransaction) -> bool:
         """Publish an outcome in the transaction that has the effects, if that is one of the engine's."""

@@ -1,16 +1,27 @@
-"""`Local`: what a command that is carried out in this process alone has in hand; `CommandStatistics`."""
+"""`Local`: a command that is carried out in this process alone, and what it has in hand; `CommandStatistics`."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.commands.run import Run
+from telex.commands.outcome import Outcome, Progress, tells_all
+from telex.commands.run import CONFLICTING, Pace, Run, Served
 from telex.commands.runner import Runner
+from telex.errors import TelexError
+from telex.outlet import FAIR
 from telex.topic import Topic
+
+if TYPE_CHECKING:
+    from telex.crew import Crew
+
+logger: logging.Logger = logging.getLogger("telex.commands")
+BACKLOG = 10_000
+"""How many accepted commands of one name wait for a call that may begin; with more, `Hub.send` waits."""
 
 
 class CommandStatistics(msgspec.Struct, frozen=True):
@@ -35,12 +46,46 @@ class CommandStatistics(msgspec.Struct, frozen=True):
     fenced: int
 
 
+class Turn:
+    """The turn of the event loop in which a command of a hub may be begun as it is called for."""
+
+    __slots__ = ("_calls", "taken")
+
+    def __init__(self) -> None:
+        self.taken: bool = False  # one is being begun
+        self._calls = 0
+
+    def offers(self) -> bool:
+        """Whether one more may be begun in it: not every time, so that who calls and calls does not keep other tasks
+        from their turns.
+        """
+        self._calls += 1
+        return self._calls % FAIR != 0
+
+
 class Local:
-    """What a command that is carried out in this process alone has in hand."""
+    """What a command that is carried out in this process alone has in hand. ``runs`` are those of all commands, by id,
+    until they have their outcome.
+    """
 
-    __slots__ = ("blocked", "keys", "outcomes", "parked", "running", "steps", "waiting")
+    __slots__ = (
+        "_crew",
+        "_runs",
+        "_turn",
+        "blocked",
+        "keys",
+        "outcomes",
+        "parked",
+        "running",
+        "served",
+        "steps",
+        "waiting",
+    )
 
-    def __init__(self, outcomes: Topic[Any], steps: Topic[Any]) -> None:
+    def __init__(
+        self, served: Served, crew: Crew, runs: dict[str, Run], turn: Turn, outcomes: Topic[Any], steps: Topic[Any]
+    ) -> None:
+        self.served: Served = served
         self.running: int = 0  # runners with a run
         self.parked: list[Runner] = []  # those without
         self.waiting: deque[Run] = deque()
@@ -48,6 +93,20 @@ class Local:
         self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room
         self.outcomes: Topic[Any] = outcomes
         self.steps: Topic[Any] = steps
+        self._crew = crew
+        self._runs = runs
+        self._turn = turn
+
+    @property
+    def is_full(self) -> bool:
+        """Whether who sends one more has to wait for `room`."""
+        return len(self.waiting) >= BACKLOG
+
+    async def room(self) -> None:
+        """Wait until there may be room, or none is needed any more."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.blocked.append(future)
+        await future
 
     def unblock(self) -> None:
         """There is room: whoever waits for it looks again."""
@@ -55,3 +114,127 @@ class Local:
         for future in blocked:
             if not future.done():
                 future.set_result(None)
+
+    # -- carrying out
+
+    def submit(self, run: Run, *, at_once: bool = False) -> None:
+        """Have a command carried out; ``at_once``: it may be begun before this returns."""
+        if run.fingerprint:
+            key = run.key or ""
+            others = self.keys.get(key)
+            if others is not None and others[0].fingerprint != run.fingerprint:
+                self.served.tally.conflicted += 1
+                self._runs.pop(run.id, None)
+                run.reply.settle(self.served.ended(run, CONFLICTING))
+                return
+            if others is not None:
+                self.served.tally.waited += 1
+                others.append(run)
+                return
+            self.keys[key] = [run]
+        if self.running >= self.served.command.concurrency:
+            self.waiting.append(run)
+            return
+        self.running += 1
+        if not self.parked:
+            task = Runner(self.served, self._crew, self._work, run).task
+            self._crew.tasks.add(task)
+            task.add_done_callback(self._crew.tasks.discard)
+            return
+        runner = self.parked.pop()
+        if at_once and not self._turn.taken and self._crew.progress is None:
+            self._begin(runner, run)
+        else:
+            runner.give(run)
+
+    def _begin(self, runner: Runner, run: Run) -> None:
+        """Carry out a command as far as it goes without waiting, now."""
+        self._turn.taken = True  # what is called meanwhile is not: it would be one within the other without end
+        try:
+            outcome = runner.begin(run)
+        finally:
+            self._turn.taken = False
+        if outcome is None:
+            return
+        run.task = None
+        self._settle(run, outcome)
+        if runner.is_spent():
+            self.running -= 1
+        elif self.waiting:
+            runner.give(self._next())
+        else:
+            self.running -= 1
+            self.parked.append(runner)
+
+    def _next(self) -> Run:
+        run = self.waiting.popleft()
+        if self.blocked and len(self.waiting) < BACKLOG:
+            self.unblock()
+        return run
+
+    async def _work(self, runner: Runner, run: Run) -> None:
+        """Carry out what comes, one after the other, until the hub closes. There are as many of these as calls ever
+        ran at once.
+        """
+        busy = True
+        try:
+            while True:
+                outcome = await runner.carry_out(run)
+                run.task = None
+                self._settle(run, outcome)
+                if self.waiting:
+                    run = self._next()
+                    continue
+                self.running -= 1
+                busy = False
+                self._crew.moved()
+                self.parked.append(runner)
+                run = await runner.park()
+                busy = True
+        finally:
+            self.running -= busy
+            if runner in self.parked:
+                self.parked.remove(runner)
+            self._crew.moved()
+
+    def _settle(self, run: Run, outcome: Outcome[Any]) -> None:
+        if run.fingerprint:
+            for other in self.keys.pop(run.key or "", ()):
+                if other is not run:
+                    self._answer(other, run, outcome)
+        if run.pace is not None:
+            step = run.pace.close()
+            if step is not None:  # what is told of it comes before its outcome
+                run.pace.pass_on(step)
+        if not outcome.replayed and not run.announced and (outcome.error is None or tells_all(outcome)):
+            try:
+                self.outcomes.publish_nowait(outcome)
+            except TelexError as error:
+                logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)
+        self._runs.pop(outcome.id, None)
+        run.reply.settle(outcome, run.cause)
+
+    def _answer(self, other: Run, run: Run, outcome: Outcome[Any]) -> None:
+        """Tell one that waited what became of the key that it waited for."""
+        if outcome.error is not None and not outcome.error.final:
+            self.submit(other)  # nothing was recorded: it is its turn
+            return
+        self.served.tally.replayed += 1
+        del self._runs[other.id]
+        other.reply.settle(msgspec.structs.replace(outcome, id=other.id, replayed=True), run.cause)
+
+    # -- what those who sent it ask and are told
+
+    def cancel(self, run: Run) -> None:
+        """End it, begun or not."""
+        if run.fingerprint:
+            run = self.keys[run.key or ""][0]  # the command of all who sent it
+        run.cancel()
+
+    def report(self, run: Run, step: Progress) -> None:
+        """It has come so far: tell its senders, and those who follow."""
+        for each in self.keys.get(run.key or "", (run,)) if run.fingerprint else (run,):
+            each.reply.tell(step)
+        if run.pace is None:
+            run.pace = Pace(self.steps.publish_nowait)
+        run.pace.tell(step)

@@ -83,3 +83,8 @@ def failure_of(error: BaseException) -> Failure:
     if isinstance(error, CommandError):
         return Failure(name, error.code, error.message, error.data, error.final)
     return Failure(name, "error", str(error), None, final=False)
+
+
+def tells_all(outcome: Outcome[Any]) -> bool:
+    """Whether those who follow hear of it: not of what never was the command's own outcome."""
+    return outcome.error is None or outcome.error.code not in (CONFLICT, REFUSED)

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 import telex
-from telex.commands import desk
+from telex.commands import local
 from telex.once.store import OnceTransaction
 from tests.unit.commands.test_commands import Gate, OutOfStock
 from tests.unit.commands.test_once import entry_of
@@ -230,7 +230,7 @@ async def test_the_last_step_is_told_before_the_outcome(url: str) -> None:
 
 
 async def test_a_full_backlog(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
-    monkeypatch.setattr(desk, "BACKLOG", 2)
+    monkeypatch.setattr(local, "BACKLOG", 2)
     hub = telex.Hub(close_timeout=0.05)
 
     @hub.command("slow", concurrency=1)
