@@ -120,7 +120,9 @@ class Fold:
     def change(self, variable: str, value: Any, now: float) -> list[Fired]:
         """A variable has another value."""
         fired = self.advance(now)
-        self.values[variable] = value
+        before, self.values[variable] = self.values[variable], value
+        if len(self._lives) > 1 and not self.condition.minds(variable, before, value):
+            return fired  # to ask once costs less than to look at each
         moment = Moment(self.now, self.values)
         for key, life in list(self._lives.items()):
             self._step(key, life, moment, fired)
