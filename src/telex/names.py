@@ -43,7 +43,8 @@ def is_pattern(name: str) -> bool:
 
 
 class Pattern:
-    """A compiled pattern: ``Pattern("chatroom:*").matches("chatroom:12345")``. A topic id matches itself alone.
+    """A compiled pattern: ``Pattern("chatroom:*").matches("chatroom:12345")``. A topic id matches itself alone. Of
+    several, what matches one of them does.
 
     A pattern that begins with ``*`` or ``>`` does not stand for names that begin with ``$``, which are telex's own: the
     rule of MQTT 4.7.2.
@@ -51,12 +52,10 @@ class Pattern:
 
     __slots__ = ("_match", "text")
 
-    def __init__(self, text: str) -> None:
-        self.text: str = check_pattern(text)
-        wild = {"*": "[^:>]+", ">": ".+"}
-        parts = [wild.get(token) or re.escape(token) for token in self.text.split(":")]
-        own = "(?!\\$)" if self.text[0] in wild else ""
-        self._match = re.compile(own + ":".join(parts), re.DOTALL).fullmatch
+    def __init__(self, *texts: str) -> None:
+        expressions = [_expression(check_pattern(text)) for text in texts]
+        self.text: str = " ".join(texts)
+        self._match = re.compile("|".join(expressions), re.DOTALL).fullmatch
 
     def matches(self, topic: str) -> bool:
         """Whether a topic id fits. Of a pattern, whether all that it stands for fits (``chatroom:>`` has
@@ -66,6 +65,12 @@ class Pattern:
 
     def __repr__(self) -> str:
         return f"Pattern({self.text!r})"
+
+
+def _expression(pattern: str) -> str:
+    wild = {"*": "[^:>]+", ">": ".+"}
+    own = "(?!\\$)" if pattern[0] in wild else ""
+    return own + ":".join(wild.get(token) or re.escape(token) for token in pattern.split(":"))
 
 
 def _check_text(name: object) -> str:

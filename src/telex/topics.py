@@ -58,14 +58,30 @@ class Topics:
             topic._declare(declared)
         return topic
 
-    def _make(self, name: str, declared: type[Any] | None) -> Topic[Any]:
+    def gather(self, patterns: Sequence[str]) -> Topic[Any]:
+        """What comes to any of several topics and patterns, in one log: in the order in which the engine keeps it, the
+        same in every process. To be read from now on, until `disperse`.
+        """
+        name = f"{' '.join(patterns)} >"  # which is no name that anybody else can give
+        entry = self._patterns.get(name)
+        return self._make(name, None, Pattern(*patterns)) if entry is None else entry[1]
+
+    def disperse(self, gathered: Topic[Any]) -> None:
+        """One who read it does so no more."""
+        if not gathered._log.cursors and self._patterns.pop(gathered.id, None) is not None:
+            del self._logs[gathered.id]
+            for topic in self._topics.values():
+                if gathered._log in topic._feeds:
+                    self._link(topic)
+
+    def _make(self, name: str, declared: type[Any] | None, several: Pattern | None = None) -> Topic[Any]:
         log = self._engine.log(name, self._retention(name))
         if self._engine.store is not None and is_pattern(name):
             log.begin(1 + (log.retention.messages or KEPT))  # below are the numbers of what was there before
         topic: Topic[Any] = Topic(name, log, self._engine, declared, self.clock)
         self._logs[name] = log
         if is_pattern(name):
-            pattern = Pattern(name)
+            pattern = Pattern(name) if several is None else several
             fitting = [id for id in self._topics if pattern.matches(id)]
             if self._engine.store is None:
                 # What is kept already comes first, in the order of publishing.

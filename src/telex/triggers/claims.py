@@ -206,11 +206,11 @@ class Claims:
             return Kept(start), 0
         return msgspec.json.decode(record.value, type=Kept), record.revision
 
-    async def last_of(self, name: str, key: str, now: float) -> float:
-        """For which instant a trigger fired last for a key; what is longer ago than is known is taken for fired."""
+    async def last_of(self, name: str, key: str) -> float | None:
+        """For which instant a trigger fired last for a key, if that is known."""
         records = self._hub._engine.records
         record = None if records is None else await records.get(BY_KEY, f"{name} {key}")
-        return now - KEY_KEPT if record is None else msgspec.json.decode(record.value, type=float)
+        return None if record is None else msgspec.json.decode(record.value, type=float)
 
     async def commit(
         self, trigger: Named, kept: Kept, revision: int, firings: list[tuple[float, int]], key: str | None = None

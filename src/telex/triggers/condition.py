@@ -81,6 +81,10 @@ class Condition:
         """Whether the state remembers nothing that makes it another than a new one."""
         raise NotImplementedError
 
+    def minds(self, variable: str, before: Any, value: Any) -> bool:
+        """Whether it makes a difference to it, in any state, that a variable has another value."""
+        return any(part.minds(variable, before, value) for part in self.parts)
+
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """The same, of parts for which ``leaf`` is called where they have no parts themselves."""
         return leaf(self)
@@ -185,6 +189,16 @@ class Compare(Condition):
     def rests(self, state: bool, now: float) -> bool:
         """See `Condition`."""
         return not state or not self.slack
+
+    def minds(self, variable: str, before: Any, value: Any) -> bool:
+        """See `Condition`."""
+        if variable != self.variable:
+            return False
+        test, bounds = self._test, (self.bound, self._apart)
+        try:
+            return any(bool(test(before, bound)) != bool(test(value, bound)) for bound in bounds)
+        except Exception:  # noqa: BLE001  # a comparison may raise whatever it likes: `step` tells of it
+            return True
 
     def _slackened(self, hysteresis: float) -> Condition:
         if self.op not in UP + DOWN:

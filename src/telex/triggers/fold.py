@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from typing import Any, NamedTuple
 
 from telex.errors import BadOption
@@ -28,22 +29,25 @@ LOOKS = 16
 
 
 class Fired(NamedTuple):
-    """A condition has become true: when, and for which key."""
+    """A condition has become true: when, for which key, and since when it had not been true; `inf` where that is not
+    known."""
 
     instant: float
     key: str | None = None
+    since: float = inf
 
 
 class Life:
     """A condition for one key."""
 
-    __slots__ = ("at", "holds", "since", "state", "touched")
+    __slots__ = ("at", "fell", "holds", "since", "state", "touched")
 
     def __init__(self, state: Any, now: float) -> None:
         self.state: Any = state
         self.since: float = now  # or since it went to the end
         self.touched: float = now
         self.holds: bool = False
+        self.fell: float = now  # since when it does not hold, if it does not
         self.at: float | None = None  # when it has to be looked at again
 
 
@@ -116,7 +120,9 @@ class Fold:
     def change(self, variable: str, value: Any, now: float) -> list[Fired]:
         """A variable has another value."""
         fired = self.advance(now)
-        self.values[variable] = value
+        before, self.values[variable] = self.values[variable], value
+        if len(self._lives) > 1 and not self.condition.minds(variable, before, value):
+            return fired  # to ask once costs less than to look at each
         moment = Moment(self.now, self.values)
         for key, life in list(self._lives.items()):
             self._step(key, life, moment, fired)
@@ -185,9 +191,10 @@ class Fold:
         if self._skims is not None:
             life.holds = life.state.many
         life.state, holds, at = self.condition.step(life.state, moment)
-        if holds and not life.holds:
-            fired.append(Fired(moment.now, key))
-        life.holds = holds
+        if holds != life.holds:
+            if holds:
+                fired.append(Fired(moment.now, key, life.fell if self._skims is None else inf))
+            life.holds, life.fell = holds, moment.now
         if at is not None and (life.at is None or at < life.at or (at > life.at and not self._keyed)):
             # Later ones of keys are not put into the heap: it is looked at too early, which does no harm.
             life.at = at

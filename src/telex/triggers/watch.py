@@ -6,22 +6,26 @@ import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
 from telex.message import Lost, Message
+from telex.names import Pattern
 from telex.subscription import ReportingSubscription
 from telex.triggers.condition import Condition, Source
 from telex.triggers.fold import Fired, Fold
 
 if TYPE_CHECKING:
     from telex.hub import Hub
+    from telex.topic import Topic
     from telex.triggers.variable import Variable
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
 BUFFER = 1_000_000
 """How many messages may wait for a condition to look at them; those that do not fit are counted as lost."""
+KEPT = 100_000
+"""How many messages of several topics are read of what an engine keeps, the last ones."""
 
 
 class Owner(Protocol):
@@ -48,8 +52,11 @@ class Watch:
         self._keys = keys
         self._fold = Fold(condition, 0.0, {}, keys)
         self._alarm: float | None = None
-        self._subscriptions: list[tuple[Source, ReportingSubscription[Any]]] = []
-        self._heard: dict[Source, Variable[Any]] = {}  # variables whose changes come as messages
+        self._patterns: list[str] = []  # of all sources, and of all variables whose changes come as messages
+        self._routes: list[tuple[Pattern, Source]] = []
+        self._heard: dict[str, Variable[Any]] = {}  # those variables, by topic
+        self._topic: Topic[Any] | None = None
+        self._inbox: ReportingSubscription[Any] | None = None
         self._seen: dict[str, set[str]] = {}  # by topic, the ids of what was read from what the engine keeps
         self._owner: Owner | None = None
         self._closed = False
@@ -72,7 +79,7 @@ class Watch:
         for variable in self._variables:
             variable.listeners.append(self._change)
         self._fold = Fold(self.condition, start, {each.name: each.value for each in self._variables}, self._keys)
-        self._enter_all(self.condition.sources)
+        self._begin_reading()
 
     def look(self) -> None:
         """Whether it is true as it begins."""
@@ -80,43 +87,48 @@ class Watch:
         self._set_alarm()
 
     async def resume(self, owner: Owner, start: float, *, fresh: bool) -> None:
-        """Watch what an engine keeps, and from now on. Whoever reads the same messages of one source comes to the same
-        instants; of several, as far as they come in the order of their times. ``start`` is when the trigger was
-        declared first; what happened before only counts as it was. A ``fresh`` one that is true then fires for that.
+        """Watch what an engine keeps, and from now on, all in the order in which it is kept: whoever reads the same
+        comes to the same instants. ``start`` is when the trigger was declared first; what happened before only counts
+        as it was. A ``fresh`` one that is true then fires for that.
         """
         self._owner = owner
-        self._heard = {Source(variable.name): variable for variable in self._variables}
+        self._heard = {variable.name: variable for variable in self._variables}
         self._leave()  # what an engine that failed has left half done
-        self._enter_all(self.condition.sources | self._heard.keys())
+        self._begin_reading()
         # Values come first: what is changed from now on is read below, or comes.
         values = {each.name: (await each.stored())[0] for each in self._variables}
-        found: list[tuple[float, int, Source, Message[Any]]] = []
-        firsts: dict[str, tuple[float, int]] = {}  # of what is kept of each topic
-        for number, (source, _) in enumerate(self._subscriptions):
-            async for message in self._hub.topic(source.pattern).history():
-                found.append((message._time, number, source, message))
-                firsts.setdefault(message.topic, (message._time, message.seq))
-                self._seen.setdefault(message.topic, set()).add(message.id)
-        found.sort(key=lambda each: each[:2])
-        self.known = max((at for at, seq in firsts.values() if seq > 1), default=start)
-        if self.known > start:
+        found = await self._kept()
+        self._seen = {topic: set() for topic in {message.topic for message in found}}
+        for message in found:
+            self._seen[message.topic].add(message.id)
+        begins = {message.topic: number for number, message in reversed(list(enumerate(found)))}
+        cut = max((number for number in begins.values() if found[number].seq > 1), default=None)
+        self.known = start if cut is None else found[cut]._time
+        if cut is not None and self.known > start:
             # Of the time before, retention has let something go: nobody can say what was true then.
-            start, fresh = self.known, False
-            found = [each for each in found if each[0] >= start]
+            start, fresh, found = self.known, False, found[cut:]
         for variable in self._variables:
-            first = next((message for _, _, source, message in found if source == Source(variable.name)), None)
+            first = next((message for message in found if message.topic == variable.name), None)
             if first is not None:
                 values[variable.name] = self._before(variable, first)
-        begin = min((found[0][0] if found else start), start)
+        begin = min((found[0]._time if found else start), start)
         self._fold = Fold(self.condition, begin, values, self._keys)
         self._act(lambda fold: fold.look(begin))
-        for time, _, source, message in found:
-            if fresh and time > start:
+        for message in found:
+            if fresh and message._time > start:
                 self._look(start)
                 fresh = False
-            self._act(partial(self._feed, source=source, messages=(message,)))
+            self._feed((message,))
         if fresh:
             self._look(start)
+
+    async def _kept(self) -> list[Message[Any]]:
+        """What the engine keeps, in its order."""
+        store = self._hub._engine.store
+        if len(self._patterns) == 1 or store is None:
+            return [message for pattern in self._patterns async for message in self._hub.topic(pattern).history()]
+        matches = Pattern(*self._patterns).matches
+        return list(await store.read_pattern([topic for topic in store.topics() if matches(topic)], KEPT))
 
     def _look(self, start: float) -> None:
         """Whether it is true at ``start``: what was true before fires now."""
@@ -130,33 +142,34 @@ class Watch:
         except ContentError:
             return variable.initial
 
-    def _enter_all(self, sources: frozenset[Source]) -> None:
-        for source in sorted(sources, key=lambda source: source.pattern):
-            self._enter(source)
+    def _begin_reading(self) -> None:
+        """From one log, whatever it is about: its order is that in which the engine keeps messages."""
+        sources = sorted(self.condition.sources, key=lambda source: source.pattern)
+        self._routes = [(Pattern(source.pattern), source) for source in sources]
+        self._patterns = sorted({*(source.pattern for source in sources), *self._heard})
+        if self._patterns:
+            self._enter("new")
 
-    def _enter(self, source: Source, start: Literal["new", "earliest"] = "new") -> ReportingSubscription[Any]:
-        subscription = self._hub.topic(source.pattern).subscribe(start=start, buffer=BUFFER, report_lost=True)
-        subscription.enter()
-        self._subscriptions.append((source, subscription))
-        return subscription
+    def _enter(self, start: Literal["new", "earliest"]) -> None:
+        several = len(self._patterns) > 1
+        hub = self._hub
+        self._topic = hub._topics.gather(self._patterns) if several else hub.topic(self._patterns[0])
+        self._inbox = self._topic.subscribe(start=start, buffer=BUFFER, report_lost=True)
+        self._inbox.enter()
 
     def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """What has to run for each source, as coroutine functions."""
-        return [partial(self._read, source, of) for source, of in self._subscriptions]
+        """What has to run, as coroutine functions."""
+        return [] if self._inbox is None else [self._read]
 
-    async def _read(self, source: Source, subscription: ReportingSubscription[Any]) -> None:
-        while True:
-            async for batch in subscription.batches():
-                if len(self._subscriptions) == 1:
-                    self._take(source, batch)
-                else:
-                    self._merge([(source, batch), *self._waiting()])
+    async def _read(self) -> None:
+        while self._inbox is not None:
+            async for batch in self._inbox.batches():
+                self._take(batch)
                 self._set_alarm()
             if self._closed or self._hub.closed:
                 return
             # Its topic was removed: what comes to the one that is made anew, or has come there already, counts too.
-            self._subscriptions.remove((source, subscription))
-            subscription = self._enter(source, "earliest")
+            self._enter("earliest")
 
     def close(self) -> None:
         """Watch no more."""
@@ -167,9 +180,11 @@ class Watch:
         self._leave()
 
     def _leave(self) -> None:
-        for _, subscription in self._subscriptions:
-            subscription.leave()
-        self._subscriptions.clear()
+        if self._inbox is not None and self._topic is not None:
+            self._inbox.leave()
+            self._inbox = None
+            if len(self._patterns) > 1:
+                self._hub._topics.disperse(self._topic)
 
     # -- what happens
 
@@ -177,7 +192,9 @@ class Watch:
         """It is ``now``."""
         self._alarm = None
         self._drain()
-        self._act(lambda fold: fold.advance(now))
+        # Not to `now`: when this process was rung is to be seen in no instant.
+        while (at := self._fold.next) is not None and at <= now:
+            self._act(partial(Fold.advance, now=at))
         self._set_alarm()
 
     def rearm(self, now: float) -> None:
@@ -191,47 +208,29 @@ class Watch:
         self._set_alarm()
 
     def _drain(self) -> None:
-        self._merge(self._waiting())
+        while self._inbox is not None:
+            try:
+                self._take(self._inbox.receive_many_nowait())
+            except (WouldBlock, Closed, SlowSubscriber):
+                return
 
-    def _waiting(self) -> list[tuple[Source, Sequence[Message[Any] | Lost]]]:
-        found: list[tuple[Source, Sequence[Message[Any] | Lost]]] = []
-        for source, subscription in self._subscriptions:
-            while True:
-                try:
-                    found.append((source, subscription.receive_many_nowait()))
-                except (WouldBlock, Closed, SlowSubscriber):
-                    break
-        return found
-
-    def _merge(self, waiting: list[tuple[Source, Sequence[Message[Any] | Lost]]]) -> None:
-        """Look at what has come from several sources in the order of its times, in which others see it, too."""
-        if len({source for source, _ in waiting}) <= 1:
-            for source, batch in waiting:
-                self._take(source, batch)
-            return
-        messages: list[tuple[float, Source, Message[Any]]] = []
-        for source, batch in waiting:
-            for item in batch:
-                if isinstance(item, Lost):
-                    self._take(source, (item,))
-                else:
-                    messages.append((item._time, source, item))
-        messages.sort(key=itemgetter(0))
-        for source, run in groupby(messages, key=itemgetter(1)):
-            self._take(source, [message for _, _, message in run])
-
-    def _take(self, source: Source, batch: Sequence[Message[Any] | Lost]) -> None:
+    def _take(self, batch: Sequence[Message[Any] | Lost]) -> None:
         first = batch[0]
         if isinstance(first, Lost):
             self.lost += first.count
-            logger.warning("the condition %r missed %d messages of %s", self.condition, first.count, source.pattern)
+            where = ", ".join(self._patterns)
+            logger.warning("the condition %r missed %d messages of %s", self.condition, first.count, where)
             return
         messages: Any = batch  # a Lost comes alone
         if self._seen:
             messages = [message for message in messages if self._is_new(message)]
-            if not messages:
-                return
-        self._act(lambda fold: self._feed(fold, source, messages))
+        if not messages:
+            return
+        if len(self._routes) == 1 == len(self._patterns) and not self._heard:
+            self._tell(self._routes[0][1], messages)
+            return
+        for _, run in groupby(messages, key=attrgetter("topic")):
+            self._feed(tuple(run))
 
     def _is_new(self, message: Message[Any]) -> bool:
         """Whether it was not read from what the engine keeps."""
@@ -243,24 +242,35 @@ class Watch:
         del self._seen[message.topic]  # and so are all that follow, also when the topic is made anew
         return True
 
-    def _feed(self, fold: Fold, source: Source, messages: Sequence[Message[Any]]) -> list[Fired]:
-        fired: list[Fired] = []
-        variable = self._heard.get(source)
-        if variable is not None:
-            for message in messages:
-                try:
-                    value = variable.read(message.content).value
-                except ContentError:
-                    continue  # it is told where the variable hears of it
-                fired += fold.change(variable.name, value, message._time)
-        if source in self.condition.sources:
-            failed = fold.failed
-            fired += fold.feed(source, messages)
-            if fold.failed != failed and self._owner is not None:
-                self._owner.failed += fold.failed - failed
-                where = (self.condition, fold.failed - failed, source.pattern)
-                logger.error("by= of %r raised for %d messages of %s", *where, exc_info=fold.error)
-        return fired
+    def _feed(self, messages: Sequence[Message[Any]]) -> None:
+        """Messages of one topic. Each is told to all that it concerns before the next one is."""
+        topic = messages[0].topic
+        sources = [source for pattern, source in self._routes if pattern.matches(topic)]
+        variable = self._heard.get(topic)
+        if variable is None and len(sources) == 1:
+            self._tell(sources[0], messages)
+            return
+        for message in messages:
+            if variable is not None:
+                self._tell_change(variable, message)
+            for source in sources:
+                self._tell(source, (message,))
+
+    def _tell_change(self, variable: Variable[Any], message: Message[Any]) -> None:
+        try:
+            value = variable.read(message.content).value
+        except ContentError:
+            return  # it is told where the variable hears of it
+        self._act(lambda fold: fold.change(variable.name, value, message._time))
+
+    def _tell(self, source: Source, messages: Sequence[Message[Any]]) -> None:
+        fold = self._fold
+        failed = fold.failed
+        self._act(lambda fold: fold.feed(source, messages))
+        if fold.failed != failed and self._owner is not None:
+            self._owner.failed += fold.failed - failed
+            where = (self.condition, fold.failed - failed, source.pattern)
+            logger.error("by= of %r raised for %d messages of %s", *where, exc_info=fold.error)
 
     def _act(self, act: Callable[[Fold], list[Fired]]) -> None:
         owner = self._owner

@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
 from telex.errors import BadOption, ContentError
 from telex.subscription import Subscription
-from telex.triggers.claims import Claims, Kept
+from telex.triggers.claims import KEY_KEPT, Claims, Kept
 from telex.triggers.fold import Fired
 from telex.triggers.poll import Poll
 from telex.triggers.trigger import LOOK, Trigger
@@ -39,6 +40,7 @@ class WhenTrigger(Trigger):
         self.rising = rising
         self._begun = False
         self._pending: deque[Fired | None] = deque()  # what it is to claim; None: it was found false
+        self._other: float = -inf  # until then it fired for another condition
         self._stale = False  # whether what is kept of it may have been changed by another process
         self._again: asyncio.TimerHandle | None = None
         self._firings: Subscription[Any] | None = None  # of all processes
@@ -125,7 +127,7 @@ class WhenTrigger(Trigger):
                 self._scheduler.claims.soon(self)
             return
         now = self._scheduler.clock()
-        for instant, key in fired if self.rising else fired[:1]:
+        for instant, key, _ in fired if self.rising else fired[:1]:
             self._scheduler.fire(self, instant, now, key, last=not self.rising)
         if not self.rising:
             self._scheduler.finish(self)
@@ -180,6 +182,8 @@ class WhenTrigger(Trigger):
         kept, revision = await claims.read(self.name, self.start)
         fresh = kept.last is None  # it has never fired by itself
         told = replace(kept, schedule=self.describe(), topic=self.topic)
+        if kept.schedule != told.schedule and kept.last is not None:
+            self._other = kept.last
         if (told != kept or not revision) and not await claims.commit(self, told, revision, []):
             return False
         self._take(told)
@@ -219,15 +223,18 @@ class WhenTrigger(Trigger):
 
     async def _claim_one(self, fired: Fired) -> bool:
         """Whether it is settled whose firing that is."""
-        claims, (instant, key) = self._shared, fired
+        claims, (instant, key, since) = self._shared, fired
         kept, revision = await claims.read(self.name, self.start)
         if self._over(kept):
             return True
         if isinstance(self.what, Poll):
             stale = kept.true
         else:
-            last = kept.last if key is None else await claims.last_of(self.name, key, self._scheduler.clock())
-            stale = last is not None and instant <= last
+            last = kept.last if key is None else await claims.last_of(self.name, key)
+            # What others found true later than this process knows it to have been false is the same rise, seen at
+            # another instant. What is so long ago that nobody knows is taken for fired.
+            stale = last is not None and (instant <= last or since < last > self._other)
+            stale = stale or (key is not None and instant <= self._scheduler.clock() - KEY_KEPT)
         self._take(kept)
         if stale or kept.paused:
             return True

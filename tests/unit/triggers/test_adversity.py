@@ -104,6 +104,24 @@ def test_lengths_that_cannot_be() -> None:
     assert hub.triggers() == ()
 
 
+def test_a_value_that_cannot_be_compared_is_passed_over_by_all_keys(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    value: telex.Variable[Any] = hub.variable("value", 0, object)
+    hub.when((hub.rate("m", per="1h", by=lambda m: m.content) >= 1) & (value >= 5), topic="t", rising=True)
+
+    async def main() -> None:
+        async with hub, hub.topic("t").subscribe() as inbox:
+            for key in "abc":
+                await hub.topic("m").publish(key)
+            for number in (1, "many", 6):
+                await asyncio.sleep(1)
+                await value.set(number)
+            assert sorted(message.content.key for message in inbox.receive_many_nowait()) == ["a", "b", "c"]
+            assert [trigger.failed for trigger in hub.triggers()] == [1]
+
+    clock.run(main())
+
+
 @pytest.mark.slow
 async def test_a_key_that_is_no_name_stops_no_other(url: str) -> None:
     def declare(hub: telex.Hub) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex.message import Message
-from telex.triggers.condition import Compare, Condition, Source
+from telex.triggers.condition import Compare, Condition, Moment, Source, Step
 from telex.triggers.fold import Fired, Fold
 from telex.triggers.stream import Counted, Rate, Silence
 
@@ -25,7 +25,7 @@ def feed(fold: Fold, *events: tuple[float, str, str]) -> list[tuple[float, str |
     for time, topic, key in events:
         message: Message[Any] = Message(key, topic, 1, 1, time)
         fired += fold.feed(Source(topic, by_content), [message])
-    return [(instant, key) for instant, key in fired if key == "k"]
+    return [(instant, key) for instant, key, _ in fired if key == "k"]
 
 
 OTHERS = [(time, "a", f"other {time}") for time in (5.0, 6.0, 7.0, 8.0)]
@@ -80,7 +80,7 @@ def test_a_key_is_its_text(condition: Condition) -> None:
     for time, content in enumerate(contents):
         message: Message[Any] = Message(content, "a", 1, 1, 3.0 * time)
         fired += fold.feed(Source("a", by_content), [message])
-    assert fired == [Fired(6.0, "None"), Fired(9.0, "1")]
+    assert [(instant, key) for instant, key, _ in fired] == [(6.0, "None"), (9.0, "1")]
 
 
 def test_what_follows_counts_once() -> None:
@@ -100,7 +100,38 @@ def test_times_do_not_go_back() -> None:
 def test_a_key_at_rest_is_not_forgotten_when_a_variable_may_wake_it() -> None:
     fold = Fold(A | Compare("x", ">=", 1), 0.0, {"x": 0})
     assert feed(fold, (0.0, "a", "k"), *OTHERS) == [(0.0, "k")]
-    assert Fired(9.0, "k") in fold.change("x", 1, 9.0)
+    assert Fired(9.0, "k", 1.0) in fold.change("x", 1, 9.0)
+
+
+@given(st.lists(st.integers(0, 9), max_size=20), st.integers(0, 3), st.booleans())
+def test_a_change_that_passes_no_bound_is_not_looked_at_for_each_key(
+    values: list[int], slack: int, also_high: bool
+) -> None:
+    steps = []
+
+    class Looked(Compare):
+        def step(self, state: bool, moment: Moment) -> Step:
+            steps.append(moment.now)
+            return super().step(state, moment)
+
+    x: Condition = Looked("x", ">=", 4, slack)
+    condition = Silence("a", 5, by_content) & (x | Compare("x", "==", 1) if also_high else x)
+    folds = Fold(condition, 0.0, {"x": 0}), [Fold(condition, 0.0, {"x": 0}) for _ in range(10)]
+    for number in range(10):
+        message: Message[Any] = Message(number, "a", 1, 1, 0.0)
+        for fold in (folds[0], folds[1][number]):
+            fold.feed(Source("a", by_content), [message])
+    before = 0
+    for now, value in enumerate(values):
+        steps.clear()
+        one = folds[0].change("x", value, float(now))
+        looks = len(steps)
+        steps.clear()
+        each = [fired for fold in folds[1] for fired in fold.change("x", value, float(now))]
+        assert sorted(one) == sorted(each)
+        if now != 5 and {before, value} <= {5, 6, 7, 8, 9}:
+            assert looks == 0 < len(steps)
+        before = value
 
 
 def test_a_rate_that_was_looked_at_does_not_rise_again() -> None:

@@ -7,6 +7,7 @@ or false in between. What a condition is at each moment is worked out here from 
 import os
 from collections.abc import Callable
 from itertools import groupby
+from math import inf
 from typing import Any, NamedTuple
 
 import pytest
@@ -102,6 +103,18 @@ def counted(condition: Counted, history: list[At]) -> list[bool]:
 
 def rises(levels: list[bool]) -> list[int]:
     return [i for i, level in enumerate(levels) if level and (i == 0 or not levels[i - 1])]
+
+
+def fired(levels: list[bool], history: list[At], fold: Fold, start: float, key: str | None = None) -> list[Fired]:
+    """When it becomes true, and since when it had not been."""
+    found = []
+    for i in rises(levels):
+        first = i
+        while first > 0 and not levels[first - 1]:
+            first -= 1
+        since = history[first].time if first > 0 else start
+        found.append(Fired(history[i].time, key, since if fold._skims is None else inf))
+    return found
 
 
 def run(levels: list[bool], i: int) -> int:
@@ -211,7 +224,7 @@ def test_a_condition_is_what_its_definition_says(kind: str, data: st.DataObject,
     history = history_of(events, 0.0)
     levels = plain(condition, history, 0.0, START)
     fold = Fold(condition, 0.0, dict(START))
-    assert fold_over(fold, events, None) == [Fired(history[i].time) for i in rises(levels)]
+    assert fold_over(fold, events, None) == fired(levels, history, fold, 0.0)
     if fold._skims is None:
         assert fold.holds == levels[-1]
 
@@ -229,7 +242,8 @@ def test_with_keys_it_is_one_for_each(kind: str, data: st.DataObject, events: li
     sources = {source.pattern for source in condition.sources}
     if not sources:
         return
-    wanted = []
+    fold = Fold(condition, 0.0, dict(START))
+    wanted: list[Fired] = []
     for key in "klmn":
         heard = [i for i, each in enumerate(events) if each.topic in sources and each.content == key]
         if not heard:
@@ -240,6 +254,9 @@ def test_with_keys_it_is_one_for_each(kind: str, data: st.DataObject, events: li
         # It begins with its first message, and there is no moment before that.
         history = [own[0], *(each for each in history_of(own[1:], start) if each.topic or each.time > start)]
         levels = plain(condition, history, start, values)
-        wanted += [Fired(history[i].time, key) for i in rises(levels)]
-    found = fold_over(Fold(condition, 0.0, dict(START)), events, by_content)
-    assert sorted(found, key=str) == sorted(wanted, key=str)
+        wanted += fired(levels, history, fold, start, key)
+    found = fold_over(fold, events, by_content)
+    found, wanted = sorted(found, key=str), sorted(wanted, key=str)
+    assert [each[:2] for each in found] == [each[:2] for each in wanted]
+    for one, other in zip(found, wanted, strict=True):  # a key that was forgotten at rest began again since
+        assert other.since <= one.since <= one.instant or one.since == inf

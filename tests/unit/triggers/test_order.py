@@ -1,0 +1,143 @@
+"""Several processes look at the same in the same order, and fire once for what becomes true once."""
+
+import asyncio
+import time
+import random
+from collections.abc import Sequence
+from math import inf
+from typing import Any
+
+import pytest
+
+import telex
+from telex.message import Message
+from telex.testing.clock import BEGIN, VirtualClock
+from telex.triggers.fold import Fired
+from telex.triggers.watch import Watch
+from telex.triggers.when import WhenTrigger
+from tests.unit.triggers.test_shared import caught_up, kept, programs, url
+
+__all__ = ["url"]
+
+
+def when_trigger(hub: telex.Hub, name: str) -> WhenTrigger:
+    found = hub.trigger(name)
+    assert isinstance(found, WhenTrigger)
+    return found
+
+
+@pytest.mark.slow
+async def test_whoever_looks_at_the_same_comes_to_the_same_instants(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One gets each message as it is published, another all at once; their times are in another order."""
+    told: dict[Any, list[Fired]] = {}
+    monkeypatch.setattr(WhenTrigger, "tell", lambda self, fired: told.setdefault(self._scheduler, []).extend(fired))
+
+    def declare(hub: telex.Hub) -> None:
+        count = hub.variable("count", 0)
+        few, many = hub.rate("a:*", per=4) >= 1, hub.rate("b", per=4) >= 2
+        hub.when((few & many) | (count >= 7).then(hub.rate("b", per=1) >= 1, within=9), topic="t", rising=True)
+
+    chance, times = random.Random(1), [0.0]
+    begun = telex.Hub(url)._scheduler.clock() + 1000
+    async with programs(url, 1, declare) as (live,):
+        await caught_up(live)
+        watch = when_trigger(live, "t").what
+        assert isinstance(watch, Watch)
+        async with telex.Hub(url, clock=lambda: begun + times[0]) as hub, live.topic(">").subscribe() as heard:
+            count = hub.variable("count", 0)
+            for step in range(80):
+                times[0] = step - chance.choice((0, 0, 2, 5))
+                what = chance.randrange(4)
+                if what == 3:
+                    await count.add(chance.choice((5, -5)))
+                else:
+                    await hub.topic(("a:x", "a:y", "b")[what]).publish(step)
+                await heard.receive(timeout=20)
+                watch._drain()
+        (one,) = told.values()
+        assert len(one) > 5
+        async with programs(url, 1, declare) as (late,):
+            await caught_up(late)
+    one, other = told.values()
+    assert one == other
+
+
+@pytest.mark.slow
+async def test_what_becomes_true_once_is_fired_once(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.silence("m", longer_than="1h"), topic="t", rising=True)
+        hub.when(hub.silence("m", longer_than="1h", by=lambda m: m.content), topic="each", rising=True)
+
+    def declare_another(hub: telex.Hub) -> None:
+        hub.when(hub.silence("m", longer_than="2h"), topic="t", rising=True)
+
+    begin = int(time.time())
+
+    async def tell(hub: telex.Hub, name: str, *fired: Fired) -> None:
+        when_trigger(hub, name).tell([Fired(begin + each.instant, each.key, begin + each.since) for each in fired])
+        await caught_up(hub)
+
+    async def fired(hub: telex.Hub, name: str) -> list[float]:
+        return [firing.scheduled.timestamp() - begin for firing in await kept(hub, name)]
+
+    async with programs(url, 2, declare) as (one, other):
+        for hub in (one, other):
+            await caught_up(hub)
+        for name, key in (("t", None), ("each", "k")):
+            await tell(one, name, Fired(10.0, key, 5.0))
+            await tell(other, name, Fired(10.5, key, 5.5))  # as another process sees it
+            await tell(other, name, Fired(20.0, key, 12.0), Fired(30.0, key, 22.0))
+            await tell(one, name, Fired(20.5, key, 12.0), Fired(29.5, key, 22.5), Fired(40.0, key, 30.0))
+            await tell(one, name, Fired(50.0, key, inf))  # where it is not known
+            assert await fired(one, name) == [10, 20, 30, 40, 50]
+        await tell(one, "each", Fired(50.5, "another", 1.0))
+        assert len(await fired(one, "each")) == 6
+    async with programs(url, 1, declare_another) as (hub,):
+        await caught_up(hub)
+        await tell(hub, "t", Fired(60.0, None, 1.0))  # what it fired for before was something else
+        await tell(hub, "t", Fired(61.0, None, 1.0))
+        assert await fired(hub, "t") == [10, 20, 30, 40, 50, 60]
+
+
+def test_when_it_was_rung_is_seen_in_no_instant(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.when(hub.silence("m", longer_than=5), topic="quiet", rising=True)
+    begin = BEGIN.timestamp()
+
+    async def main() -> None:
+        async with hub, hub.topic("quiet").subscribe() as quiet:
+            watch = when_trigger(hub, "quiet").what
+            assert isinstance(watch, Watch)
+            clock.advance(7)  # the machine slept
+            await asyncio.sleep(0.1)
+            message: Message[Any] = Message(None, "m", 1, 1, begin + 6)  # it was on its way meanwhile
+            watch._take((message,))
+            watch.ring(begin + 12)
+            fired: Sequence[Message[Any]] = quiet.receive_many_nowait()
+            assert [each.content.scheduled.timestamp() - begin for each in fired] == [5, 11]
+
+    clock.run(main())
+
+
+def test_what_is_gathered_comes_in_the_order_of_publishing(clock: VirtualClock) -> None:
+    async def main() -> None:
+        async with telex.Hub(clock=clock) as hub:
+            topics = hub._topics
+            gathered = topics.gather(["a", "b:*"])
+            inbox = gathered.subscribe()
+            inbox.enter()
+            expected = []
+            for number in range(20):
+                for name in ("a", "b:x", "c", "b:y")[number % 3 :]:
+                    hub.topic(name).publish_nowait(number)
+                    expected += [] if name == "c" else [(name, number)]
+                await hub.remove("a")  # what is made anew is of it again
+                topics.disperse(topics.gather(["a", "b:*"]))  # it is still read
+            assert [(message.topic, message.content) for message in inbox.receive_many_nowait()] == expected
+            before = hub.statistics().patterns
+            inbox.leave()
+            topics.disperse(gathered)
+            assert hub.statistics().patterns == before - 1
+            assert not hub.topic("b:x")._feeds
+
+    clock.run(main())
