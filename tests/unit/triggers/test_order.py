@@ -1,8 +1,8 @@
 """Several processes look at the same in the same order, and fire once for what becomes true once."""
 
 import asyncio
-import time
 import random
+import time
 from collections.abc import Sequence
 from math import inf
 from typing import Any
