@@ -310,9 +310,10 @@ class Crew:
             # In this order, so that a handler that does not let itself be cancelled finds nothing to go on with.
             for worker in list(self._workers):
                 worker.leave()
-            for task in self.tasks:
-                task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+            while self.tasks:  # what is cancelled may ask for commands as it ends
+                for task in self.tasks:
+                    task.cancel()
+                await asyncio.gather(*self.tasks, return_exceptions=True)
             for member in self._members:
                 await member.finish()
 

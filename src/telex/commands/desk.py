@@ -7,6 +7,7 @@ import logging
 from collections import deque
 from itertools import count
 from secrets import token_hex
+from threading import get_ident
 from time import time
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,17 @@ from telex.commands.local import CommandStatistics, Local, Turn
 from telex.commands.outcome import REFUSED, Outcome, Progress
 from telex.commands.run import Run, Served, outcome_at_once
 from telex.commands.ticket import Ticket
-from telex.errors import BadOption, Closed, ContentError, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock
+from telex.errors import (
+    BadOption,
+    Closed,
+    ContentError,
+    InProgress,
+    KeyConflict,
+    NoHandler,
+    TelexError,
+    WouldBlock,
+    WrongThread,
+)
 from telex.message import check_key
 from telex.once.machine import Failure, fingerprint
 from telex.once.store import OnceStore, OnceTransaction
@@ -166,6 +177,8 @@ class Desk:
         """Accept a command in this process. ``wanted``: somebody has to serve it; ``at_once``: it may be begun before
         this returns. Raises what `Hub.send` raises.
         """
+        if get_ident() != self._hub._topics._thread:
+            raise WrongThread(f"send the command {name!r}")
         served, local = self.served.get(name), self._local.get(name)
         mark = ""
         if served is None:
@@ -227,7 +240,7 @@ class Desk:
         return local is not None and local.is_full
 
     def takes_turn(self) -> bool:
-        """Whether a command may be begun in the turn of who asks for it."""
+        """Whether who asks for a command may do so at once, and not after other tasks had their turn."""
         return self._turn.offers()
 
     def _keep(self, name: str, run: Run) -> None:

@@ -47,7 +47,7 @@ class CommandStatistics(msgspec.Struct, frozen=True):
 
 
 class Turn:
-    """The turn of the event loop in which a command of a hub may be begun as it is called for."""
+    """The turn of the event loop in which commands of a hub are called for, and begun."""
 
     __slots__ = ("_calls", "taken")
 
@@ -56,8 +56,8 @@ class Turn:
         self._calls = 0
 
     def offers(self) -> bool:
-        """Whether one more may be begun in it: not every time, so that who calls and calls does not keep other tasks
-        from their turns.
+        """Whether one more may be called for in it: not every time, so that who calls and calls does not keep other
+        tasks from theirs.
         """
         self._calls += 1
         return self._calls % FAIR != 0
@@ -136,16 +136,23 @@ class Local:
             self.waiting.append(run)
             return
         self.running += 1
-        if not self.parked:
-            task = Runner(self.served, self._crew, self._work, run).task
-            self._crew.tasks.add(task)
-            task.add_done_callback(self._crew.tasks.discard)
+        while self.parked:
+            runner = self.parked.pop()
+            if runner.is_parked:
+                break
+        else:
+            self._hire(run)
             return
-        runner = self.parked.pop()
         if at_once and not self._turn.taken and self._crew.progress is None:
             self._begin(runner, run)
         else:
             runner.give(run)
+
+    def _hire(self, run: Run) -> None:
+        """One more runner."""
+        task = Runner(self.served, self._crew, self._work, run).task
+        self._crew.tasks.add(task)
+        task.add_done_callback(self._crew.tasks.discard)
 
     def _begin(self, runner: Runner, run: Run) -> None:
         """Carry out a command as far as it goes without waiting, now."""
@@ -158,12 +165,16 @@ class Local:
             return
         run.task = None
         self._settle(run, outcome)
-        if runner.is_spent():
-            self.running -= 1
-        elif self.waiting:
-            runner.give(self._next())
-        else:
-            self.running -= 1
+        spent = runner.is_spent()
+        if self.waiting:
+            following = self._next()
+            if spent:
+                self._hire(following)
+            else:
+                runner.give(following)
+            return
+        self.running -= 1
+        if not spent:
             self.parked.append(runner)
 
     def _next(self) -> Run:

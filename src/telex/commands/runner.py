@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio.tasks import _enter_task, _leave_task
-from collections.abc import Awaitable, Callable, Generator
-from contextvars import copy_context
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from telex.commands.outcome import Outcome, failure_of
@@ -27,20 +28,25 @@ class Runner:
 
     __slots__ = ("_begun", "_context", "_crew", "_loop", "_run", "_seat", "_served", "task")
 
-    def __init__(self, served: Served, crew: Crew, work: Callable[[Runner, Run], Awaitable[None]], run: Run) -> None:
+    def __init__(
+        self, served: Served, crew: Crew, work: Callable[[Runner, Run], Coroutine[Any, Any, None]], run: Run
+    ) -> None:
         self._served = served
         self._crew = crew
         self._loop = asyncio.get_running_loop()
         self._seat: Seat | None = None  # where it is parked
         self._run: Run | None = None  # that it was given there
         self._begun: Begun | None = None  # what was begun of that
-        self._context = copy_context()
-        self._context.run(serving.set, crew)
-        self.task: asyncio.Task[None] = asyncio.create_task(
-            work(self, run),  # type: ignore[arg-type]  # a coroutine
-            name=served.command.name,
-            context=self._context,
-        )
+        context = copy_context()
+        context.run(serving.set, crew)
+        self._context: Context | None = context
+        doing, name = work(self, run), served.command.name
+        self.task: asyncio.Task[None]
+        try:
+            self.task = asyncio.create_task(doing, name=name, context=context)
+        except TypeError:  # of a loop whose task factory knows of no contexts
+            self._context = None
+            self.task = context.run(partial(asyncio.create_task, doing, name=name))
 
     # -- in its task
 
@@ -50,9 +56,12 @@ class Runner:
         try:
             await seat
         except asyncio.CancelledError as error:
-            if self._begun is None:
-                raise
-            self._begun.interrupted = error  # it is what was begun that is cancelled
+            if self._begun is not None:
+                self._begun.interrupted = error  # it is what was begun that is cancelled
+            elif self._run is None or self._crew.progress is not None:
+                raise  # it is the task itself, or the hub closes
+            else:
+                self.task.uncancel()  # meant for what it did before, and too late
         finally:
             self._seat = None
         run, self._run = self._run, None
@@ -63,12 +72,10 @@ class Runner:
     async def carry_out(self, run: Run) -> Outcome[Any]:
         """What becomes of a run. Raises `asyncio.CancelledError` when the hub closes."""
         begun, self._begun = self._begun, None
+        outcome: Outcome[Any]
         try:
-            if begun is not None:
-                outcome: Outcome[Any] = await begun
-                return outcome
-            doing = self._served.carry_out(run, self.task)
-            return doing if isinstance(doing, Outcome) else await doing
+            doing = self._served.carry_out(run, self.task) if begun is None else begun
+            outcome = doing if isinstance(doing, Outcome) else await doing
         except asyncio.CancelledError as error:
             if self._crew.progress is not None:
                 raise  # the hub closes
@@ -76,6 +83,16 @@ class Runner:
             return self._came_to_nothing(run, error)
         except Exception as error:  # noqa: BLE001  # a bug, or a store's: whoever waits has to know
             return self._came_to_nothing(run, error)
+        if self._is_cancelled and self._crew.progress is None:
+            await self._forget_it()
+        return outcome
+
+    async def _forget_it(self) -> None:
+        """A run that has ended has cancelled its task: that is not for the next one."""
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            self.task.uncancel()
 
     def _came_to_nothing(self, run: Run, error: BaseException) -> Outcome[Any]:
         if isinstance(error, asyncio.CancelledError):
@@ -85,6 +102,11 @@ class Runner:
         return self._served.ended(run, failure_of(error))
 
     # -- in another one, while it is parked
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it can be given a run: not when its task was cancelled as it waited."""
+        return self._seat is not None and not self._seat.done()
 
     def give(self, run: Run) -> None:
         """Have it carry out a run."""
@@ -96,8 +118,11 @@ class Runner:
     def begin(self, run: Run) -> Outcome[Any] | None:
         """Carry out a run as far as it goes without waiting: its outcome, or None when its task goes on with it."""
         loop, task, seat, asker = self._loop, self.task, self._seat, asyncio.current_task()
-        if seat is None or asker is None:
-            raise AssertionError("a task begins what a parked one is to do")
+        if seat is None:
+            raise AssertionError("only who is parked begins a run")
+        if asker is None or self._context is None:  # no task asks, but a coroutine that is driven by hand
+            self.give(run)
+            return None
         seat.held = True  # or who cancels the task meanwhile would cancel its parking
         _leave_task(loop, asker)
         _enter_task(loop, task)
@@ -121,11 +146,15 @@ class Runner:
 
     def is_spent(self) -> bool:
         """Whether what it has begun and ended has cancelled its task. Then it ends."""
-        if not self.task.cancelling():
-            return False
-        if self._seat is not None:
-            self._seat.set_result(None)
-        return True
+        if self._is_cancelled:
+            self.task.cancel()
+            return True
+        return False
+
+    @property
+    def _is_cancelled(self) -> bool:
+        """Whether its task would be interrupted by what it waits for next, whatever that is."""
+        return getattr(self.task, "_must_cancel", False)  # nothing public tells
 
 
 class Seat(asyncio.Future[None]):

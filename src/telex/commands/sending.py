@@ -116,15 +116,15 @@ class Sending:
 
         Raises what `send` raises; `NoHandler`, at once, when nobody serves it; `CommandFailed`; `Timeout`.
         """
-        if self._state:
-            self._check_open()
+        desk = self._desk
         limit = None if timeout is None else seconds(timeout, "timeout")
         until = 0.0 if limit is None else monotonic() + limit
-        desk = self._desk
+        if not desk.takes_turn():
+            await asyncio.sleep(0)
+        if self._state:
+            self._check_open()
         if type is None and duplicate == "wait" and desk.courier is None and limit != 0.0 and not desk.is_full(name):
-            # Most commands are begun here and now; now and then other tasks get their turn before.
-            at_once = desk.takes_turn()
-            ticket = desk.begin(name, content, key, limit, duplicate, None, wanted=True, at_once=at_once)
+            ticket = desk.begin(name, content, key, limit, duplicate, None, wanted=True, at_once=True)
             if ticket.done:
                 return ticket.value()
         else:

@@ -331,3 +331,156 @@ async def test_what_is_sent_meanwhile_for_one_runner_comes_after() -> None:
         assert await hub.call("count", 1) == 1
         assert await hub.call("count", 4) == 4
     assert order == [0, 1, 2, 3, 4]
+
+
+# -- what must not be left of what others have done
+
+
+async def test_what_waits_for_a_task_that_was_cancelled_by_its_own_command_is_carried_out() -> None:
+    hub = telex.Hub()
+    sent: list[telex.Ticket[str]] = []
+
+    @hub.command("work", concurrency=1)
+    async def work(content: str) -> str:
+        if content == "ends":
+            sent.append(await hub.send("work", "waits"))
+            here().cancel()
+        else:
+            await asyncio.sleep(0)
+        return content
+
+    async with hub:
+        for _ in range(3):  # begun by a new task, and by one that was parked
+            assert await hub.call("work", "ends") == "ends"
+            assert await sent.pop().result(timeout=5) == "waits"
+            assert await hub.call("work", "after") == "after"
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_a_task_that_was_cancelled_and_not_after_all(begun: bool) -> None:
+    async def work(content: str) -> object:
+        if content == "changes its mind":
+            here().cancel()
+            here().uncancel()
+        elif content == "waits":
+            await asyncio.sleep(0)
+        return content
+
+    async with serving(work) as hub:
+        if begun:
+            await warmed(hub)
+        for content in ("changes its mind", "waits", "changes its mind", "warm", "waits"):
+            assert await hub.call("work", content, timeout=5) == content
+        for content in ("changes its mind", "waits", "changes its mind", "warm", "waits"):
+            ticket = await hub.send("work", content)
+            assert await ticket.result(timeout=5) == content
+
+
+async def test_a_task_that_is_cancelled_is_given_nothing_from_then_on() -> None:
+    async def work(content: str) -> object:
+        await asyncio.sleep(0)
+        return here()
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        (runner,) = hub._desk._local["work"].parked
+        runner.task.cancel()
+        for _ in range(2):
+            assert await hub.call("work", "", timeout=5) is not runner.task
+        assert hub.statistics().commands[0].running == 0
+
+
+async def test_a_coroutine_that_no_task_drives() -> None:
+    async def work(content: str) -> object:
+        return content
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        calling = asyncio.get_running_loop().create_future()
+
+        def drive() -> None:
+            coroutine = hub.call("work", "a")
+            coroutine.send(None)
+            calling.set_result(coroutine)
+
+        asyncio.get_running_loop().call_soon(drive)
+        (await calling).close()
+        assert await hub.call("work", "b", timeout=5) == "b"
+
+
+async def test_in_another_thread_it_is_refused() -> None:
+    async def work(content: str) -> object:
+        return content
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        with pytest.raises(telex.WrongThread, match="send the command 'work' from here"):
+            await asyncio.to_thread(lambda: asyncio.run(hub.call("work", "a")))
+        assert await hub.call("work", "b", timeout=5) == "b"
+
+
+async def test_with_a_task_factory_that_knows_of_no_contexts() -> None:
+    async def work(content: str) -> object:
+        await asyncio.sleep(0)
+        return told.get()
+
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, asyncio.BaseEventLoop):
+        return  # uvloop has no such factories
+    loop.set_task_factory(lambda loop, coroutine: asyncio.Task(coroutine, loop=loop))
+    try:
+        async with serving(work) as hub:
+            await warmed(hub)
+            told.set("asked")
+            for _ in range(2):
+                assert await hub.call("work", "a", timeout=5) == "nothing"
+    finally:
+        loop.set_task_factory(None)
+
+
+async def test_who_asks_for_what_is_done_again_and_again_lets_others_have_their_turn() -> None:
+    hub, turns = telex.Hub(), 0
+
+    @hub.command("once", once=True)
+    async def once(content: str) -> str:
+        return content
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with hub:
+        await hub.call("once", "a", key="k")
+        other = asyncio.create_task(others())
+        for _ in range(640):
+            await hub.call("once", "a", key="k")
+        other.cancel()
+        assert turns >= 10
+
+
+async def test_what_ends_with_its_hub_may_ask_for_commands_until_it_has() -> None:
+    hub, noted = telex.Hub(close_timeout=0), list[str]()
+    reached = asyncio.Event()
+
+    @hub.command("note", concurrency=1)
+    async def note(content: str) -> None:
+        await asyncio.sleep(0)
+        noted.append(content)
+
+    @hub.command("work")
+    async def work(content: str) -> None:
+        try:
+            reached.set()
+            await asyncio.Event().wait()
+        finally:
+            await hub.call("note", content)
+
+    async with hub:
+        await hub.call("note", "first")
+        asker = asyncio.create_task(hub.call("work", "last"))
+        await reached.wait()
+    with pytest.raises(telex.Closed):
+        await asker
+    assert noted == ["first", "last"]
