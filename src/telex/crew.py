@@ -48,7 +48,8 @@ class Worker:
         self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
 
     def _subscription(self) -> ReportingSubscription[Any]:
-        return ReportingSubscription(self._hub.topic(self.pattern), self.declaration.options, "new")
+        # Also while the hub closes, when others may not ask for topics any more.
+        return ReportingSubscription(self._hub._topics.get(self.pattern, None), self.declaration.options, "new")
 
     @property
     def waiting(self) -> int:
@@ -87,16 +88,21 @@ class Worker:
             logger.error("handler %s of %s has stopped", self.declaration.name, self.pattern, exc_info=error)
         finally:
             self.serving -= 1
+            if not self.serving:
+                self.leave()
+                if self.retired:
+                    self._crew.forget(self)
             self._crew.moved()
-            if self.retired and not self.serving:
-                self._crew.forget(self)
 
     def go_on(self) -> None:
         """Its topic was removed: after what came there it serves the one that is made in its place."""
-        if not self.retired:
-            subscription = self._subscription()
-            subscription.enter()
-            self._later.append(subscription)
+        if self.retired or not self.serving:
+            return
+        while self._later and not self._later[-1].waiting:
+            self._later.pop()  # to a topic that was removed before anything came
+        subscription = self._subscription()
+        subscription.enter()
+        self._later.append(subscription)
 
     def leave(self) -> None:
         """Take nothing more."""

@@ -97,6 +97,67 @@ async def test_a_handler_of_a_removed_topic_goes_on_with_the_one_that_is_made_an
     assert concurrency > 1 or got == sorted(got)
 
 
+async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_keeps_nothing_of_that() -> None:
+    hub, got, held = telex.Hub(), list[int](), asyncio.Event()
+
+    @hub.on("a")
+    async def handler(content: int) -> None:
+        await held.wait()
+        got.append(content)
+
+    async with hub:
+        await hub.topic("a").publish(1)
+        await asyncio.sleep(0)
+        for _ in range(100):
+            await hub.remove("a")
+            hub.topic("a")
+        (worker,) = hub._crew._workers
+        assert len(worker._later) == 1
+        await hub.topic("a").publish(2)
+        held.set()
+    assert got == [1, 2]
+
+
+async def test_a_handler_that_has_stopped_subscribes_to_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
+    hub, held = telex.Hub(), asyncio.Event()
+
+    @hub.on("a", buffer=1, overflow="close")
+    async def handler(content: int) -> None:
+        await held.wait()
+
+    async with hub:
+        for number in range(5):
+            await hub.topic("a").publish(number)
+            await asyncio.sleep(0)
+        await hub.remove("a")  # before it has heard that it was too slow
+        held.set()
+        (worker,) = hub._crew._workers
+        while worker.serving:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0)
+        assert hub.topic("a").statistics().subscribers == 0
+        await hub.remove("a")  # and after
+        assert hub.topic("a").statistics().subscribers == 0
+    assert "has stopped" in caplog.text
+
+
+async def test_a_topic_that_is_removed_while_the_hub_closes() -> None:
+    hub, removed = telex.Hub(), asyncio.Event()
+
+    @hub.on("a")
+    async def handler(content: int) -> None: ...
+
+    async with hub:
+        stop = hub._scheduler.stop
+
+        async def slowly() -> None:
+            assert hub._topics._forget("a")  # as when another process has done it
+            removed.set()
+            await stop()
+
+        hub._scheduler.stop = slowly  # type: ignore[method-assign]  # the first thing that a hub does as it closes
+    assert removed.is_set()
+
+
 @pytest.mark.slow
 async def test_a_handler_goes_on_when_another_program_removes_its_topic(tmp_path: Path) -> None:
     url, got = f"sqlite:///{tmp_path}/a.db", asyncio.Queue[int]()
