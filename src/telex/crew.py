@@ -44,12 +44,9 @@ class Worker:
         self._invoke = declaration.bind(hub)
         self._hub = hub
         self._lost = 0  # by subscriptions before this one
-        self.subscription: ReportingSubscription[Any] = self._subscription()
+        topic = hub.topic(pattern)
+        self.subscription: ReportingSubscription[Any] = ReportingSubscription(topic, declaration.options, "new")
         self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
-
-    def _subscription(self) -> ReportingSubscription[Any]:
-        # Also while the hub closes, when others may not ask for topics any more.
-        return ReportingSubscription(self._hub._topics.get(self.pattern, None), self.declaration.options, "new")
 
     @property
     def waiting(self) -> int:
@@ -100,7 +97,8 @@ class Worker:
             return
         while self._later and not self._later[-1].waiting:
             self._later.pop()  # to a topic that was removed before anything came
-        subscription = self._subscription()
+        topic = self._hub._topics.await_anew(self.pattern)
+        subscription: ReportingSubscription[Any] = ReportingSubscription(topic, self.declaration.options, "new")
         subscription.enter()
         self._later.append(subscription)
 
@@ -206,6 +204,7 @@ class Crew:
         self._typed: dict[tuple[str, str], Member] = {}  # those with typed handlers, by group and pattern
         self._switches: dict[str, Switch[Worker]] = {}
         self._started = False
+        self.ends: bool = False  # calls are cancelled, and none is begun any more
         self.chance: Callable[[], float] = random.random  # for the jitter of retries
         self.tasks: set[asyncio.Task[None]] = set()
         self.progress: asyncio.Event | None = None  # set by workers after every call while the hub closes
@@ -313,13 +312,13 @@ class Crew:
                 "the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout
             )
         finally:
+            self.ends = True
             # In this order, so that a handler that does not let itself be cancelled finds nothing to go on with.
             for worker in list(self._workers):
                 worker.leave()
-            while self.tasks:  # what is cancelled may ask for commands as it ends
-                for task in self.tasks:
-                    task.cancel()
-                await asyncio.gather(*self.tasks, return_exceptions=True)
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
             for member in self._members:
                 await member.finish()
 

@@ -38,6 +38,7 @@ class Topics:
         """Seconds since 1970."""
         self._topics: dict[str, Topic[Any]] = {}
         self._patterns: dict[str, tuple[Pattern, Topic[Any], Log]] = {}
+        self._awaited: set[str] = set()  # topics that were removed and made anew for their handlers
         self._rules: list[tuple[Pattern, Retention]] = []
         self._logs: dict[str, Log] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,7 +110,18 @@ class Topics:
         """The ids of the topics that fit, sorted."""
         matches = Pattern(pattern).matches
         store = self._engine.store
-        return sorted(id for id in {*self._topics, *(() if store is None else store.topics())} if matches(id))
+        there = {id for id in self._topics if self._is_there(id)}
+        return sorted(id for id in {*there, *(() if store is None else store.topics())} if matches(id))
+
+    def _is_there(self, name: str) -> bool:
+        """Whether there is a topic, and not only handlers that wait for it to be made anew."""
+        topic = self._topics.get(name)
+        return topic is not None and not (name in self._awaited and topic._log.end == topic._origin)
+
+    def await_anew(self, name: str) -> Topic[Any]:
+        """The topic that comes in the place of one that was removed, for those who wait for it."""
+        self._awaited.add(name)
+        return self.get(name, None)
 
     async def remove(self, name: str) -> bool:
         """Forget a topic and end its subscriptions, after what they have; whether there was one."""
@@ -118,7 +130,9 @@ class Topics:
                 name, "topics are removed one by one: for id in await hub.topics(pattern): await hub.remove(id)"
             )
         stored = self._engine.store is not None and await self._engine.store.remove(check_topic(name))
-        return self._forget(check_topic(name)) or stored
+        if not self._is_there(check_topic(name)):
+            return stored
+        return self._forget(name) or stored
 
     def publish_once(self, name: str, content: object, id: str | Named) -> bool:
         """Publish to a topic that is removed right after, in memory: patterns get it. False, and nothing was done, when
@@ -148,6 +162,7 @@ class Topics:
         if topic is None:
             return False
         del self._logs[name]
+        self._awaited.discard(name)
         topic._close("removed", state)
         if self.on_removed is not None and self._loop is not None:
             self.on_removed(name)

@@ -118,6 +118,19 @@ async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_k
     assert got == [1, 2]
 
 
+@pytest.mark.parametrize("where", ["memory://", pytest.param("sqlite:///{}/a.db", marks=pytest.mark.slow)])
+async def test_a_topic_for_which_only_handlers_wait_is_not_there(where: str, tmp_path: Path) -> None:
+    hub, got = telex.Hub(where.format(tmp_path)), asyncio.Queue[int]()
+    hub.on("a")(got.put_nowait)
+    async with hub:
+        for number in range(2):
+            await hub.topic("a").publish(number)
+            assert await hub.topics() == ["a"]
+            assert await got.get() == number
+            assert [await hub.remove("a") for _ in range(3)] == [True, False, False]
+            assert await hub.topics() == []
+
+
 async def test_a_handler_that_has_stopped_subscribes_to_nothing_more(caplog: pytest.LogCaptureFixture) -> None:
     hub, held = telex.Hub(), asyncio.Event()
 

@@ -189,9 +189,10 @@ class Held:
     def renew(self, now: float) -> None:
         """Renew the lease, if it is time to."""
         if self.renewing is None and now - self.renewed > self.entry.lease / 4:
-            self.renewing = asyncio.create_task(self._renew(now), name=f"telex renews {self._key}")
+            self.renewing = asyncio.create_task(self._renew(), name=f"telex renews {self._key}")
 
-    async def _renew(self, now: float) -> None:
+    async def _renew(self) -> None:
+        now = monotonic()  # not when this was asked for: others may have had the loop since
         try:
             if await self.put(Renew(self.entry.owner)) is not None:
                 self.renewed = now

@@ -9,7 +9,7 @@ from itertools import count
 from secrets import token_hex
 from threading import get_ident
 from time import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from telex.codec import Content
 from telex.commands.claims import Claims, Tally
@@ -61,7 +61,7 @@ class Desk:
         self._ids = (token_hex(6), count(1))
         self._started = False
         self._stopped = False
-        self._turn = Turn()
+        self.turn: Turn = Turn()
 
     # -- serving
 
@@ -111,7 +111,7 @@ class Desk:
             return
         name = served.command.name
         topics = [self._hub.topic(f"$command:{name}:{what}") for what in ("outcome", "progress")]
-        self._local[name] = local = Local(served, self._crew, self._runs, self._turn, *topics)
+        self._local[name] = local = Local(served, self._crew, self._runs, self.turn, *topics)
         for run in self._unserved.pop(name, ()):
             try:
                 run.content, run.fingerprint = self._check(served, run.content, run.key)
@@ -177,8 +177,8 @@ class Desk:
         """Accept a command in this process. ``wanted``: somebody has to serve it; ``at_once``: it may be begun before
         this returns. Raises what `Hub.send` raises.
         """
-        if get_ident() != self._hub._topics._thread:
-            raise WrongThread(f"send the command {name!r}")
+        if get_ident() != self._hub._topics._thread or self._crew.ends:
+            self._refuse_here(name)
         served, local = self.served.get(name), self._local.get(name)
         mark = ""
         if served is None:
@@ -213,6 +213,11 @@ class Desk:
             local.submit(run, at_once=at_once)
         return ticket
 
+    def _refuse_here(self, name: str) -> NoReturn:
+        if get_ident() != self._hub._topics._thread:
+            raise WrongThread(f"send the command {name!r}")
+        raise Closed("this hub", "it ends what runs, and begins nothing more")
+
     def _replayed(self, served: Served, claims: Claims, key: str, mark: str) -> Outcome[Any] | None:
         """What was done before, when that can be told at once."""
         name = served.command.name
@@ -238,10 +243,6 @@ class Desk:
         """Whether `room` would wait."""
         local = self._local.get(name)
         return local is not None and local.is_full
-
-    def takes_turn(self) -> bool:
-        """Whether who asks for a command may do so at once, and not after other tasks had their turn."""
-        return self._turn.offers()
 
     def _keep(self, name: str, run: Run) -> None:
         waiting = self._unserved.setdefault(name, deque())

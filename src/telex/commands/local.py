@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.commands.outcome import Outcome, Progress, tells_all
+from telex.commands.outcome import Outcome, Progress, failure_of, tells_all
 from telex.commands.run import CONFLICTING, Pace, Run, Served
 from telex.commands.runner import Runner
 from telex.errors import TelexError
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from telex.crew import Crew
 
 logger: logging.Logger = logging.getLogger("telex.commands")
+SHARE = 0.005
+"""Seconds for which commands are begun in one turn, before other tasks have theirs."""
 BACKLOG = 10_000
 """How many accepted commands of one name wait for a call that may begin; with more, `Hub.send` waits."""
 
@@ -49,18 +52,24 @@ class CommandStatistics(msgspec.Struct, frozen=True):
 class Turn:
     """The turn of the event loop in which commands of a hub are called for, and begun."""
 
-    __slots__ = ("_calls", "taken")
+    __slots__ = ("_began", "_calls", "given", "taken")
 
     def __init__(self) -> None:
         self.taken: bool = False  # one is being begun
+        self.given: int = 0  # commands that were accepted and are begun in another turn: none is begun before them
+        self._began = 0.0
         self._calls = 0
 
     def offers(self) -> bool:
-        """Whether one more may be called for in it: not every time, so that who calls and calls does not keep other
-        tasks from theirs.
+        """Whether one more may be called for in it: not for long, so that who calls and calls does not keep other tasks
+        from theirs.
         """
         self._calls += 1
-        return self._calls % FAIR != 0
+        return self._calls < FAIR and monotonic() - self._began < SHARE
+
+    def begin(self) -> None:
+        """It is a new one."""
+        self._calls, self._began = 0, monotonic()
 
 
 class Local:
@@ -118,7 +127,11 @@ class Local:
     # -- carrying out
 
     def submit(self, run: Run, *, at_once: bool = False) -> None:
-        """Have a command carried out; ``at_once``: it may be begun before this returns."""
+        """Have a command carried out; ``at_once``: it may be begun before this returns. When the hub ends its calls it
+        is not begun any more, and its ticket is closed with the others.
+        """
+        if self._crew.ends:
+            return
         if run.fingerprint:
             key = run.key or ""
             others = self.keys.get(key)
@@ -143,13 +156,16 @@ class Local:
         else:
             self._hire(run)
             return
-        if at_once and not self._turn.taken and self._crew.progress is None:
+        turn = self._turn
+        if at_once and not turn.taken and not turn.given and self._crew.progress is None:
             self._begin(runner, run)
         else:
+            turn.given += 1
             runner.give(run)
 
     def _hire(self, run: Run) -> None:
         """One more runner."""
+        self._turn.given += 1
         task = Runner(self.served, self._crew, self._work, run).task
         self._crew.tasks.add(task)
         task.add_done_callback(self._crew.tasks.discard)
@@ -159,6 +175,11 @@ class Local:
         self._turn.taken = True  # what is called meanwhile is not: it would be one within the other without end
         try:
             outcome = runner.begin(run)
+        except BaseException as error:  # which ends the program: it is told, and whoever catches it finds all in order
+            self._settle(run, self.served.ended(run, failure_of(error)))
+            self.running -= 1
+            self.parked.append(runner)
+            raise
         finally:
             self._turn.taken = False
         if outcome is None:
@@ -171,6 +192,7 @@ class Local:
             if spent:
                 self._hire(following)
             else:
+                self._turn.given += 1
                 runner.give(following)
             return
         self.running -= 1
@@ -188,9 +210,16 @@ class Local:
         ran at once.
         """
         busy = True
+        self._turn.given -= 1
         try:
             while True:
-                outcome = await runner.carry_out(run)
+                try:
+                    outcome = await runner.carry_out(run)
+                except asyncio.CancelledError:
+                    raise  # the hub closes
+                except BaseException as error:  # which ends the program: as in `_begin`
+                    self._settle(run, self.served.ended(run, failure_of(error)))
+                    raise
                 run.task = None
                 self._settle(run, outcome)
                 if self.waiting:
@@ -202,6 +231,7 @@ class Local:
                 self.parked.append(runner)
                 run = await runner.park()
                 busy = True
+                self._turn.given -= not runner.has_begun
         finally:
             self.running -= busy
             if runner in self.parked:

@@ -69,6 +69,11 @@ class Runner:
             raise AssertionError("who wakes it gives it a run")
         return run
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether what it was given was begun by `begin`."""
+        return self._begun is not None
+
     async def carry_out(self, run: Run) -> Outcome[Any]:
         """What becomes of a run. Raises `asyncio.CancelledError` when the hub closes."""
         begun, self._begun = self._begun, None
@@ -170,18 +175,23 @@ class Seat(asyncio.Future[None]):
 class Begun:
     """A coroutine that has run until it waits for something. Awaited, it goes on from there."""
 
-    __slots__ = ("_coroutine", "_waits_for", "interrupted")
+    __slots__ = ("_blocks", "_coroutine", "_waits_for", "interrupted")
 
     def __init__(self, coroutine: Any, waits_for: Any) -> None:
         self.interrupted: asyncio.CancelledError | None = None  # before it could go on
         self._coroutine = coroutine
         self._waits_for = waits_for
+        self._blocks = getattr(waits_for, "_asyncio_future_blocking", None) is not None
+        if self._blocks:
+            waits_for._asyncio_future_blocking = False  # or another task that waits for the same would be disturbed
 
     def __await__(self) -> Generator[Any, None, Any]:
         coroutine, waits_for = self._coroutine, self._waits_for
         error: BaseException | None = self.interrupted
         if error is not None and waits_for is not None and waits_for.cancel():
             error = None  # as when a task is cancelled: what it waits for is, and tells it
+        if error is None and self._blocks:
+            waits_for._asyncio_future_blocking = True  # what a task that is told of it expects
         while True:
             if error is None:
                 try:

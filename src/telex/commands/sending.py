@@ -119,8 +119,9 @@ class Sending:
         desk = self._desk
         limit = None if timeout is None else seconds(timeout, "timeout")
         until = 0.0 if limit is None else monotonic() + limit
-        if not desk.takes_turn():
+        if not desk.turn.offers():
             await asyncio.sleep(0)
+            desk.turn.begin()
         if self._state:
             self._check_open()
         if type is None and duplicate == "wait" and desk.courier is None and limit != 0.0 and not desk.is_full(name):

@@ -130,7 +130,8 @@ class Cron(msgspec.Struct, frozen=True):
             next(CronSim(expression, datetime(2000, 1, 1)))  # noqa: DTZ001  # local times have no zone yet
         except (CronSimError, StopIteration) as error:
             problem = str(error).lower() or "it has no time at all"
-            raise BadOption("cron", expression, f"{problem}: write five fields, such as '0 9 * * mon-fri'") from None
+            mend = "minute, hour, day, month and day of the week, such as '0 9 * * mon-fri' or '*/15 * 1 * *'"
+            raise BadOption("cron", expression, f"{problem}: write five fields, {mend}") from None
         return cls(expression, zone)
 
     def after(self, instant: float, start: float) -> float | None:

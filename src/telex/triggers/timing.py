@@ -7,7 +7,8 @@ from math import inf
 from typing import Generic, TypeVar
 
 from telex.durations import Duration, seconds
-from telex.errors import BadOption
+from telex.errors import BadHandler, BadOption
+from telex.functions import name_of
 from telex.triggers.condition import By, Condition
 from telex.triggers.fold import KEYS
 from telex.triggers.plan import Maker
@@ -209,6 +210,8 @@ def length_of(given: Duration, option: str) -> float:
 
 def period_of(given: Duration, option: str) -> float:
     """Seconds of a period, checked."""
+    if callable(given):
+        raise BadHandler(name_of(given), "say how often: write @hub.every('10s'), not @hub.every")
     length = length_of(given, option)
     if length < SHORTEST:
         raise BadOption(option, given, f"it is at least {SHORTEST} s")

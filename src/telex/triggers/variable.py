@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -224,6 +224,18 @@ class Variable(Generic[T]):
         if isinstance(bound, (Variable, Rate, Condition)):
             raise BadOption("bound", bound, f"{self.name!r} is compared with a value; {APART}")
         return Compare(self.name, op, bound)
+
+    def __bool__(self) -> NoReturn:
+        raise BadOption(
+            "variable", self, "it is neither true nor false: look at its value, v.value, or compare it in hub.when"
+        )
+
+    def _apart(self, *other: object) -> NoReturn:
+        mend = "put each comparison in parentheses, (v > 1) & (w > 1); to change it, await v.add(1)"
+        raise BadOption("variable", self, mend)
+
+    if not TYPE_CHECKING:  # type checkers refuse these by themselves
+        __and__ = __rand__ = __or__ = __ror__ = __invert__ = __add__ = __radd__ = __sub__ = __iadd__ = __isub__ = _apart
 
     def __hash__(self) -> int:
         return id(self)

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextvars
+import gc
 import inspect
+import time
 from collections.abc import Awaitable, Callable
+from math import inf
 
 import pytest
 
@@ -50,6 +53,7 @@ async def test_what_never_waits_is_done_in_that_turn() -> None:
             nonlocal turns
             turns += 1
 
+        hub._desk.turn._began = inf  # however slow this machine is
         asyncio.get_running_loop().call_soon(count)
         assert await hub.call("work", "") == 0
         assert await hub.call("work", "", timeout=5) == 0
@@ -460,14 +464,15 @@ async def test_who_asks_for_what_is_done_again_and_again_lets_others_have_their_
         assert turns >= 10
 
 
-async def test_what_ends_with_its_hub_may_ask_for_commands_until_it_has() -> None:
-    hub, noted = telex.Hub(close_timeout=0), list[str]()
+@pytest.mark.parametrize("which", ["note", "work"])
+async def test_what_is_cancelled_as_the_hub_closes_can_ask_for_nothing_more(which: str) -> None:
+    hub, refused = telex.Hub(close_timeout=0), list[str]()
     reached = asyncio.Event()
 
     @hub.command("note", concurrency=1)
     async def note(content: str) -> None:
-        await asyncio.sleep(0)
-        noted.append(content)
+        if content != "first":
+            await asyncio.Event().wait()
 
     @hub.command("work")
     async def work(content: str) -> None:
@@ -475,7 +480,10 @@ async def test_what_ends_with_its_hub_may_ask_for_commands_until_it_has() -> Non
             reached.set()
             await asyncio.Event().wait()
         finally:
-            await hub.call("note", content)
+            try:
+                await hub.call(which, content)
+            except telex.Closed as error:
+                refused.append(str(error))
 
     async with hub:
         await hub.call("note", "first")
@@ -483,4 +491,107 @@ async def test_what_ends_with_its_hub_may_ask_for_commands_until_it_has() -> Non
         await reached.wait()
     with pytest.raises(telex.Closed):
         await asker
-    assert noted == ["first", "last"]
+    assert len(refused) == 1
+    assert "begins nothing more" in refused[0]
+
+
+async def test_several_wait_for_the_same_as_one_is_begun() -> None:
+    shared = asyncio.get_running_loop().create_future()
+
+    async def work(content: str) -> object:
+        return await shared
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        asker = asyncio.create_task(hub.call("work", "a"))
+        others = [asyncio.create_task(waiting(shared)) for _ in range(2)]  # before the runner goes on
+        asyncio.get_running_loop().call_later(0.001, shared.set_result, "done")
+        assert await asyncio.gather(asker, *others) == ["done"] * 3
+
+
+async def waiting(future: "asyncio.Future[str]") -> str:
+    return await future
+
+
+class Ends(BaseException):
+    pass
+
+
+async def test_what_ends_the_program_is_raised_and_leaves_all_in_order() -> None:
+    async def work(content: str) -> object:
+        raise Ends
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        with pytest.raises(Ends):
+            await hub.call("work", "a")
+        assert await hub.call("work", "warm") == "warm"
+        assert hub.statistics().commands[0].running == 0
+        assert hub._desk._runs == {}
+
+
+async def test_who_calls_for_what_takes_long_lets_others_have_their_turn() -> None:
+    turns = 0
+
+    async def work(content: str) -> object:
+        end = time.monotonic() + 0.004
+        while time.monotonic() < end:
+            pass
+        return None
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        other = asyncio.create_task(others())
+        for _ in range(20):
+            await hub.call("work", "")
+        other.cancel()
+        assert turns >= 8
+
+
+async def test_commands_are_begun_in_the_order_in_which_they_were_accepted() -> None:
+    begun: list[str] = []
+
+    async def work(content: str) -> object:
+        begun.append(content)
+        if content == "0":
+            await asyncio.sleep(0)
+        return None
+
+    async with serving(work) as hub:
+        await warmed(hub)
+        for _ in range(3):  # with more and more that are parked
+            await hub.call("work", "0")
+            tickets = [await hub.send("work", content) for content in "123"]
+            await hub.call("work", "4")
+            await asyncio.gather(*tickets)
+            assert begun == ["0", "1", "2", "3", "4"]
+            begun.clear()
+            assert hub._desk.turn.given == 0
+
+
+@pytest.mark.slow
+async def test_what_ends_the_program_after_a_while_is_told_to_all_who_wait() -> None:
+    hub, loop = telex.Hub(), asyncio.get_running_loop()
+
+    @hub.command("once", once=True, lease=0.2)
+    async def once(content: str) -> None:
+        await asyncio.sleep(0)
+        raise Ends
+
+    async with hub:
+        complaints: list[object] = []
+        handler = loop.get_exception_handler()
+        loop.set_exception_handler(lambda loop, context: complaints.append(context["exception"]))
+        tickets = [await hub.send("once", "", key="k") for _ in range(2)]
+        for ticket in tickets:
+            with pytest.raises(telex.CommandFailed):
+                await ticket.result(timeout=20)
+        assert (hub._desk._runs, hub._desk._local["once"].keys) == ({}, {})
+    gc.collect()
+    loop.set_exception_handler(handler)

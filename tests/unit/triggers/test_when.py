@@ -494,3 +494,24 @@ def test_conditions_are_shown_as_they_are_written() -> None:
         ),
     ):
         assert repr(condition) == text
+
+
+def test_a_variable_is_not_its_value() -> None:
+    hub = telex.Hub()
+    count, other = hub.variable("count", 0), hub.variable("other", 0)
+    with pytest.raises(telex.BadOption, match="look at its value"):
+        bool(count)
+    for mistake in (
+        lambda: count > 1 & other > 1,  # type: ignore[operator]  # on purpose
+        lambda: count + 1,  # type: ignore[operator]  # on purpose
+        lambda: 1 | count,  # type: ignore[operator]  # on purpose
+    ):
+        with pytest.raises(telex.BadOption, match="parentheses"):
+            mistake()
+    with pytest.raises(telex.BadHandler, match=r"not @hub\.every"):
+
+        @hub.every  # type: ignore[arg-type]  # on purpose
+        def tick() -> None: ...
+
+    with pytest.raises(telex.BadOption, match="minute, hour, day, month"):
+        hub.cron("60 * * * *")

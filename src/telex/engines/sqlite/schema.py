@@ -162,9 +162,10 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 def check(connection: sqlite3.Connection) -> None:
     """Raise `NotOurs` unless the file is empty or telex's own, of this version or an older one."""
+    # The tables first: another process may be making them, and who sees them sees whose they are.
+    (tables,) = connection.execute("SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)").fetchone()
     if application != APPLICATION and (tables or application or version):
         raise NotOurs("it is the database of another program; give telex a file of its own, with another name")
     if version > VERSION:
