@@ -282,7 +282,8 @@ class Crew:
         self._withdraw(declaration)
         for member in [member for member in self._members if member.hands[0].declaration is declaration]:
             await member.leave()
-            self._members.remove(member)
+            if member in self._members:  # it may have been asked to leave twice
+                self._members.remove(member)
 
     def _withdraw(self, declaration: Declaration) -> None:
         self._hub.declarations[:] = [each for each in self._hub.declarations if each is not declaration]

@@ -13,6 +13,7 @@ import msgspec
 
 from telex.errors import BadOption
 from telex.triggers.firing import by_hand, firing_of
+from telex.triggers.schedule import MOST
 
 if TYPE_CHECKING:
     from telex.hub import Hub
@@ -174,16 +175,21 @@ class Claims:
         """Claim what is due for these; those for which another process was first, and that have to look again."""
         known = await asyncio.gather(*[self.read(trigger.name, trigger.start) for trigger in triggers])
         wanted: list[tuple[Timed, Claim, int]] = []
+        left: list[Timed] = []
+        firings = 0
         for trigger, (kept, revision) in zip(triggers, known, strict=True):
             claim = trigger.decide(kept)
             if claim is None:
                 continue
             if revision and claim.kept == kept:
                 trigger.settle(kept)
+            elif wanted and firings + len(claim.firings) > MOST:
+                left.append(trigger)  # in a transaction of its own: others wait while this one has the file
             else:
                 wanted.append((trigger, claim, revision))
+                firings += len(claim.firings)
         if not wanted:
-            return []
+            return left
         async with self._hub.transaction() as tx:
             # All at once, so that none waits until another was heard of; and none is left at it when one has failed.
             asked = [self._put(tx, trigger, claim, revision) for trigger, claim, revision in wanted]
@@ -194,7 +200,7 @@ class Claims:
         for (trigger, claim, _), mine in zip(wanted, won, strict=True):
             if mine:
                 trigger.settle(claim.kept)
-        return [trigger for (trigger, _, _), mine in zip(wanted, won, strict=True) if not mine]
+        return left + [trigger for (trigger, _, _), mine in zip(wanted, won, strict=True) if not mine]
 
     async def read(self, name: str, start: float) -> tuple[Kept, int]:
         """What is known of a trigger, and the revision of that: 0 when nothing is, and it began at ``start``."""

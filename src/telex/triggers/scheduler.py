@@ -134,7 +134,13 @@ class Scheduler:
         wait = LOOK
         while self._settling:
             await asyncio.sleep(wait)
-            settled = {info.group for info in await self._hub.groups.list() if not info.lag}
+            try:
+                settled = {info.group for info in await self._hub.groups.list() if not info.lag}
+            except Closed:
+                raise
+            except TelexError as error:
+                logger.error("it is not known whether what triggers have fired is settled: %s", error)
+                settled = set()
             left = [handler for handler in self._settling if handler.membership and handler.membership.group in settled]
             wait = LOOK if left else min(2 * wait, LONGEST)
             for handler in left:

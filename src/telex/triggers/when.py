@@ -160,6 +160,8 @@ class WhenTrigger(Trigger):
         return True
 
     def _look_again(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
         self._again, self._stale = None, True
         self._shared.soon(self)
 

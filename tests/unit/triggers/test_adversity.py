@@ -1,6 +1,7 @@
 """What goes wrong around triggers, and takes nothing with it."""
 
 import asyncio
+import time
 from typing import Any
 
 import msgspec
@@ -261,3 +262,22 @@ async def test_one_that_cannot_be_claimed_does_not_hold_up_those_claimed_with_it
         await caught_up(hub)
         assert [trigger.fired for trigger in triggers] == [1, 0, 1]
     assert "trigger bad cannot be claimed" in caplog.text
+
+
+async def test_many_that_have_missed_much_are_not_one_transaction(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telex.triggers.claims.MOST", 5)
+    now = time.time()
+    ahead = [0.0]
+    hub = telex.Hub(url, clock=lambda: now + ahead[0])
+    triggers = [hub.every("1s", topic=f"t:{number}", misfire="all") for number in range(4)]
+    async with hub:
+        await caught_up(hub)
+        transactions: list[object] = []
+        transaction = hub.transaction
+        hub.transaction = lambda: transactions.append(None) or transaction()  # type: ignore[method-assign, func-returns-value]  # counted
+        ahead[0] = 3.5
+        for trigger in triggers:
+            trigger.ring(now + 3.5)
+        await caught_up(hub)
+        assert [trigger.fired for trigger in triggers] == [3] * 4
+        assert len(transactions) == 4

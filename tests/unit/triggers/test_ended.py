@@ -194,3 +194,19 @@ async def test_on_a_file_a_call_that_runs_when_its_trigger_is_cancelled_is_the_l
         await asyncio.wait((leaving,))
         assert [(info.lag, info.leased) for info in await hub.groups.list()] == [(0, 0)]
         assert called.empty()
+
+
+@pytest.mark.slow
+async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
+    async with telex.Hub(url) as hub:
+
+        @hub.every("1h")
+        def look() -> None: ...
+
+        trigger = hub.trigger("look")
+        trigger.cancel()
+        trigger.cancel()
+        leaving = set(hub._scheduler._chores)
+        await asyncio.wait(leaving)
+        assert [chore.exception() for chore in leaving] == [None, None]
+        assert hub._crew._members == []
