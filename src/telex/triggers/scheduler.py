@@ -62,6 +62,7 @@ class Scheduler:
         self._rings = False
         self._ended: deque[Trigger] = deque()
         self._settling: list[Declaration] = []  # handlers of triggers that have ended
+        self._retires = False  # whether a task looks after them
         self._open = False
 
     # -- declaring
@@ -146,6 +147,7 @@ class Scheduler:
             for handler in left:
                 self._settling.remove(handler)
                 await self._hub._crew.retire_member(handler)
+        self._retires = False
 
     # -- life
 
@@ -281,19 +283,18 @@ class Scheduler:
         if self.claims is None:
             for handler in trigger.handlers:
                 self._hub._crew.retire(handler, at_once=False)
+        elif self._open and trigger.handlers:
+            self._settling += trigger.handlers
+            if not self._retires:
+                self._retires = True
+                self.do(self._retire_settled)
         if self._shares_topic(trigger):
             return  # another one publishes there still
         if self.claims is None:
             if not trigger.unheard:
                 self._hub._topics.let_go(trigger.topic)
-        elif not self._open:
-            return
-        elif not trigger.handlers:
+        elif self._open:
             self.do(partial(self._close_topic, trigger.topic, self.claims))
-        else:
-            if not self._settling:
-                self.do(self._retire_settled)
-            self._settling += trigger.handlers
 
     def _shares_topic(self, trigger: Trigger) -> bool:
         others = self._by_topic.get(trigger.topic, 0)

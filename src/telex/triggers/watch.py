@@ -144,7 +144,8 @@ class Watch:
 
     def _begin_reading(self) -> None:
         """From one log, whatever it is about: its order is that in which the engine keeps messages."""
-        sources = sorted(self.condition.sources, key=lambda source: source.pattern)
+        # Of one pattern in the order in which they stand there: it is the same in every process.
+        sources = sorted(_sources(self.condition), key=lambda source: source.pattern)
         self._routes = [(Pattern(source.pattern), source) for source in sources]
         self._patterns = sorted({*(source.pattern for source in sources), *self._heard})
         if self._patterns:
@@ -290,3 +291,11 @@ class Watch:
         if at is not None and (self._alarm is None or at < self._alarm) and self._owner is not None:
             self._alarm = at
             self._owner.alarm(at)
+
+
+def _sources(condition: Condition) -> dict[Source, None]:
+    """What a condition is about, each once, in the order in which it says so."""
+    found: dict[Source, None] = {}
+    for part in condition.parts:
+        found |= _sources(part)
+    return found or dict.fromkeys(condition.sources)  # of one without parts there is at most one

@@ -210,3 +210,20 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
         await asyncio.wait(leaving)
         assert [chore.exception() for chore in leaving] == [None, None]
         assert hub._crew._members == []
+
+
+@pytest.mark.slow
+async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_end(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telex.triggers.scheduler.LOOK", 0.01)
+    called = asyncio.Queue[str]()
+    async with telex.Hub(url) as hub, hub.topic("t").subscribe() as firings, asyncio.timeout(20):
+        for name in ("one", "other"):
+            hub.after("50ms", topic="t", name=name)(called.put_nowait)
+        assert len([message async for message in firings]) == 2
+        for _ in range(3):  # each for its own, and the last one for that before it
+            await called.get()
+        while hub._crew._members:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.01)
+        assert hub.declarations == []

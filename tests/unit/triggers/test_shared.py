@@ -334,3 +334,16 @@ async def test_what_fired_for_a_key_long_ago_is_not_fired_again(url: str) -> Non
             await hub.topic("logins").publish("bob")
     async with telex.Hub(url) as other:
         assert [(firing.key, firing.number) for firing in await kept(other, "alarms")] == [("eve", 1), ("bob", 2)]
+
+
+async def test_a_key_that_is_no_text_stops_no_other(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    def declare(hub: telex.Hub) -> None:
+        rate = hub.rate("m", per="1h", by=lambda message: "a\ud800b" if message.content == 1 else message.content)
+        hub.when(rate >= 1, topic="alarms", rising=True)
+
+    async with programs(url, 1, declare) as (hub,), hub.topic("alarms").subscribe() as alarms:
+        for number in range(3):
+            await hub.topic("m").publish(number)
+        keys = [msgspec.convert((await alarms.receive(timeout=20)).content, telex.Firing).key for _ in range(2)]
+        assert keys == ["0", "2"]
+    assert "trigger alarms does not publish its firing" in caplog.text
