@@ -40,6 +40,23 @@ def here() -> "asyncio.Task[object]":
     return task
 
 
+class Other:
+    """Another task, that counts its turns."""
+
+    def __init__(self) -> None:
+        self._turns = 0
+        self._task = asyncio.create_task(self._count())
+
+    async def _count(self) -> None:
+        while True:
+            self._turns += 1
+            await asyncio.sleep(0)
+
+    def end(self) -> int:
+        self._task.cancel()
+        return self._turns
+
+
 async def test_what_never_waits_is_done_in_that_turn() -> None:
     turns = 0
 
@@ -225,24 +242,15 @@ async def test_a_task_that_is_cancelled_while_it_waits_for_a_command_is_given_no
 
 
 async def test_who_calls_and_calls_lets_others_have_their_turn() -> None:
-    turns = 0
-
     async def work(content: str) -> object:
         return None
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async with serving(work) as hub:
         await warmed(hub)
-        other = asyncio.create_task(others())
+        other = Other()
         for _ in range(640):
             await hub.call("work", "")
-        other.cancel()
-        assert turns >= 10
+        assert other.end() >= 10
 
 
 @pytest.mark.parametrize("waits_for", ["a task", "a future", "a turn", "what is shielded"])
@@ -443,25 +451,18 @@ async def test_with_a_task_factory_that_knows_of_no_contexts() -> None:
 
 
 async def test_who_asks_for_what_is_done_again_and_again_lets_others_have_their_turn() -> None:
-    hub, turns = telex.Hub(), 0
+    hub = telex.Hub()
 
     @hub.command("once", once=True)
     async def once(content: str) -> str:
         return content
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async with hub:
         await hub.call("once", "a", key="k")
-        other = asyncio.create_task(others())
+        other = Other()
         for _ in range(640):
             await hub.call("once", "a", key="k")
-        other.cancel()
-        assert turns >= 10
+        assert other.end() >= 10
 
 
 @pytest.mark.parametrize("which", ["note", "work"])
@@ -531,27 +532,18 @@ async def test_what_ends_the_program_is_raised_and_leaves_all_in_order() -> None
 
 
 async def test_who_calls_for_what_takes_long_lets_others_have_their_turn() -> None:
-    turns = 0
-
     async def work(content: str) -> object:
         end = time.monotonic() + 0.004
         while time.monotonic() < end:
             pass
         return None
 
-    async def others() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     async with serving(work) as hub:
         await warmed(hub)
-        other = asyncio.create_task(others())
+        other = Other()
         for _ in range(20):
             await hub.call("work", "")
-        other.cancel()
-        assert turns >= 8
+        assert other.end() >= 8
 
 
 async def test_commands_are_begun_in_the_order_in_which_they_were_accepted() -> None:
