@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
 from telex.message import Lost, Message
-from telex.names import Pattern
+from telex.names import Pattern, is_pattern
 from telex.subscription import ReportingSubscription
 from telex.triggers.condition import Condition, Source
 from telex.triggers.fold import Fired, Fold
@@ -125,7 +125,7 @@ class Watch:
     async def _kept(self) -> list[Message[Any]]:
         """What the engine keeps, in its order."""
         store = self._hub._engine.store
-        if len(self._patterns) == 1 or store is None:
+        if store is None or (len(self._patterns) == 1 and not is_pattern(self._patterns[0])):
             return [message for pattern in self._patterns async for message in self._hub.topic(pattern).history()]
         matches = Pattern(*self._patterns).matches
         return list(await store.read_pattern([topic for topic in store.topics() if matches(topic)], KEPT))

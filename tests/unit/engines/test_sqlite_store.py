@@ -15,6 +15,7 @@ import pytest
 
 import telex
 from telex.engines.sqlite import SQLiteEngine, problems
+from telex.engines.sqlite.tail import Tail
 from telex.engines.sqlite.upkeep import check, compact
 
 WITHIN = 0.02
@@ -292,3 +293,25 @@ async def test_compacting_gives_back_space_and_wants_the_file_for_itself(tmp_pat
     before, after = await asyncio.to_thread(compact, path)
     assert after <= before
     assert await asyncio.to_thread(check, path) == []
+
+
+async def test_a_pattern_has_what_this_process_hears_later_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, unheard = f"sqlite:///{tmp_path}/a.db", list[tuple[Tail, int]]()
+    async with telex.Hub(url) as other:
+        await other.topic("m:a").publish(1)
+        noticed = Tail.noticed
+        monkeypatch.setattr(Tail, "noticed", lambda self, pos: unheard.append((self, pos)))
+        async with telex.Hub(url) as hub:
+            async with hub.topic("m:*").subscribe() as inbox:
+                await other.topic("m:a").publish(2)
+                assert [message.content async for message in hub.topic("m:*").history()][:1] == [1]
+                async with asyncio.timeout(20):
+                    while not unheard:  # noqa: ASYNC110  # nothing tells of it
+                        await asyncio.sleep(0.001)
+                monkeypatch.undo()
+                for tail, pos in unheard:
+                    noticed(tail, pos)
+                assert (await inbox.receive(timeout=20)).content == 2
+            assert [message.content async for message in hub.topic("m:*").history()] == [1, 2]

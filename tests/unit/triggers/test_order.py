@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import telex
+from telex.engines.sqlite.tail import Tail
 from telex.message import Message
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.triggers.condition import Condition
@@ -152,3 +153,39 @@ def test_sources_of_one_pattern_are_told_in_the_order_in_which_they_stand() -> N
         for function in functions[1:]:
             condition = condition.then(hub.rate("m", per=1, by=function) >= 1, within=1)
         assert [source.by for source in _sources(condition)] == functions
+
+
+@pytest.mark.slow
+async def test_what_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is published while a process reads what is kept is read, and comes to it when it hears of it."""
+    unheard, noticed = list[tuple[Tail, int]](), Tail.noticed
+    monkeypatch.setattr(Tail, "noticed", lambda tail, pos: unheard.append((tail, pos)))
+    async with telex.Hub(url) as other:
+        await other.topic("m:a").publish(1)
+        hub = telex.Hub(url)
+        for topic, bound in (("three", 3), ("four", 4), ("five", 5)):
+            hub.when(hub.rate("m:*", per="1h") >= bound, topic=topic)
+        store = hub._engine.store
+        assert store is not None
+        read = store.read_pattern
+
+        async def late(topics: Sequence[str], count: int) -> Sequence[telex.Message[Any]]:
+            while other.topic("m:a").statistics().published < 3:
+                await other.topic("m:a").publish(0)
+            return await read(topics, count)
+
+        monkeypatch.setattr(store, "read_pattern", late)
+        async with hub, hub.topic("m:a").subscribe() as heard:
+            await caught_up(hub)
+            monkeypatch.undo()
+            while len({id(tail) for tail, _ in unheard}) < 2:  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.001)
+            for tail, pos in unheard:
+                noticed(tail, pos)
+            await other.topic("m:a").publish(4)
+            while (await heard.receive(timeout=20)).content != 4:
+                pass
+            await caught_up(hub)
+            async with hub.topic("four").subscribe(start="earliest") as fired:
+                await fired.receive(timeout=20)
+            assert [len(await kept(hub, topic)) for topic in ("three", "four", "five")] == [1, 1, 0]

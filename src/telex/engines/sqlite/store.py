@@ -82,7 +82,7 @@ class SQLiteStore:
         return rows.decode(found, kept.name, kept.uid, shape)
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """The last messages of several topics."""
+        """The last messages of several topics, of those that the feed was told of."""
         now = time()
 
         def last(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
@@ -99,7 +99,9 @@ class SQLiteStore:
                     newest.append(row)
             return newest[::-1]
 
-        return [self._runtime.message(row) for row in await self._runtime.read(last)]
+        found = await self._runtime.read(last)
+        told = self._runtime.tail.fed  # what comes after it the feed is told, and would be there twice
+        return [self._runtime.message(row) for row in found if row[0] < told]
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
         """Where ``start`` is."""
