@@ -158,8 +158,15 @@ def test_sources_of_one_pattern_are_told_in_the_order_in_which_they_stand() -> N
 @pytest.mark.slow
 async def test_what_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is published while a process reads what is kept is read, and comes to it when it hears of it."""
-    unheard, noticed = list[tuple[Tail, int]](), Tail.noticed
-    monkeypatch.setattr(Tail, "noticed", lambda tail, pos: unheard.append((tail, pos)))
+    unheard, noticed, heeds = list[tuple[Tail, int]](), Tail.noticed, asyncio.Event()
+
+    def once_it_heeds(tail: Tail, pos: int) -> None:
+        if heeds.is_set():
+            noticed(tail, pos)
+        else:
+            unheard.append((tail, pos))
+
+    monkeypatch.setattr(Tail, "noticed", once_it_heeds)
     async with telex.Hub(url) as other:
         await other.topic("m:a").publish(1)
         hub = telex.Hub(url)
@@ -180,6 +187,7 @@ async def test_what_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch:
             monkeypatch.undo()
             while len({id(tail) for tail, _ in unheard}) < 2:  # noqa: ASYNC110  # nothing tells of it
                 await asyncio.sleep(0.001)
+            heeds.set()
             for tail, pos in unheard:
                 noticed(tail, pos)
             await other.topic("m:a").publish(4)
