@@ -25,6 +25,7 @@ from telex.commands.directory import Directory
 from telex.commands.outcome import REFUSED, Outcome, Parcel, Progress, Told, tells_all
 from telex.commands.run import INLINE, RESULTS, Get, Pace, Run, Served, outcome_of
 from telex.commands.ticket import Ticket
+from telex.commands.underway import Sent, Underway
 from telex.context import Context, Retry
 from telex.errors import BadOption, Closed, EngineFailed, InProgress, KeyConflict, NoHandler, TelexError
 from telex.handlers import Declaration, Membership
@@ -67,6 +68,7 @@ class Courier:
         self._directory: Directory | None = None
         # A ticket that its sender has let go of need not hear anything.
         self._tickets: WeakValueDictionary[str, Ticket[Any]] = WeakValueDictionary()
+        self._underway = Underway()
         self._runs: dict[str, Run] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         self._joined: set[str] = set()  # commands whose group is known to be there
@@ -254,19 +256,46 @@ class Courier:
         """Keep a command, to be carried out by whoever serves it. Raises what `Hub.send` raises."""
         content, mark = self._desk.check(name, content, key)
         served = self._desk.served.get(name)
+        once: bool | None
         if served is None:
             once = await self.directory.find(name, asyncio.get_running_loop().time())
             if once is None and wanted:
                 raise NoHandler(check_command(name))
             if once and key is None:
                 raise BadOption("key", None, f"{name!r} runs once for each key: say which one this is, key='...'")
-        elif served.command.gives is not None and gives is None:
-            gives = served.command.gives
-        if key is not None:
-            check_key(key)
-            replayed = await self._replayed(served, name, content, key, mark, duplicate, gives)
-            if replayed is not None:
-                return replayed
+        else:
+            once = served.command.once is not None
+            if gives is None:
+                gives = served.command.gives
+        if key is None:
+            return await self._publish(name, content, None, limit, gives)
+        check_key(key)
+        if served is None:
+            try:
+                mark = fingerprint(name, 1, content)
+            except (TypeError, ValueError, RecursionError):
+                mark = ""  # publishing says what is wrong with it
+        replayed = await self._replayed(served, name, key, mark, duplicate, gives)
+        if replayed is not None:
+            return replayed
+        if not once or not mark:
+            return await self._publish(name, content, key, limit, gives)
+        now = time()
+        if duplicate == "reject" and self._underway.has(name, key, mark, now):
+            raise InProgress(name, key)
+        sent = Sent(mark, None if limit is None else now + limit)
+        self._underway.begin(name, key, sent)
+        try:
+            ticket = await self._publish(name, content, key, limit, gives)
+        except BaseException:  # a cancelled one may have been kept, and nothing is known of it
+            self._underway.end(name, key, sent)
+            raise
+        sent.id = ticket.id
+        return ticket
+
+    async def _publish(
+        self, name: str, content: object, key: str | None, limit: float | None, gives: Content[Any] | None
+    ) -> Ticket[Any]:
         if self._reading is None:
             await self._open_inbox()
         if name not in self._joined:
@@ -289,7 +318,6 @@ class Courier:
         self,
         served: Served | None,
         name: str,
-        content: object,
         key: str,
         mark: str,
         duplicate: Duplicate,
@@ -298,13 +326,9 @@ class Courier:
         """What was done before is answered from the record, and nothing is sent."""
         get: Get
         if served is None:
-            if self._hub._engine.records is None:
+            if not mark or self._hub._engine.records is None:
                 return None
             get = self._hub._engine.records.get
-            try:
-                mark = fingerprint(name, 1, content)
-            except (TypeError, ValueError, RecursionError):
-                return None  # publishing says what is wrong with it
         elif served.claims is None:
             return None
         else:
@@ -397,6 +421,7 @@ class Courier:
         text = (
             f"{lost.count} outcomes were lost to this sender, which did not read them in time; with a key, send again"
         )
+        self._underway.clear()
         for id, ticket in list(self._tickets.items()):
             failure = Failure("OutcomeLost", "outcome_lost", text, final=False)
             ticket.settle(Outcome(ticket.command, id, ticket.key, None, failure, 0, datetime.now(UTC)))
@@ -422,6 +447,7 @@ class Courier:
         return msgspec.convert(from_json(record.value), Outcome[Any])
 
     def _settle(self, outcome: Outcome[Any], cause: BaseException | None) -> None:
+        self._underway.settle(outcome)
         ticket = self._tickets.pop(outcome.id, None)
         if ticket is not None:
             ticket.settle(outcome, cause)

@@ -223,6 +223,52 @@ async def test_a_duplicate_may_ask_not_to_wait(url: str, gate: Gate) -> None:
         assert await hub.call("build", 1, key="a", duplicate="reject") == 1
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Gate, elsewhere: bool) -> None:
+    worker, ran = telex.Hub(file), []
+
+    @worker.command("build", once=True, concurrency=1)
+    async def build(number: int) -> int:
+        ran.append(number)
+        await gate.pass_through()
+        return number
+
+    async with worker, telex.Hub(file) as other:
+        sender = other if elsewhere else worker
+        busy = await sender.send("build", 0, key="busy")
+        await gate.reached.wait()
+        first = await sender.send("build", 1, key="a")
+        with pytest.raises(telex.InProgress):
+            await sender.send("build", 1, key="a", duplicate="reject")
+        waiting = await sender.send("build", 1, key="a")  # the default
+        assert ran == [0]
+        gate.opened.set()
+        assert [await ticket.result(timeout=20) for ticket in (busy, first, waiting)] == [0, 1, 1]
+        assert await sender.call("build", 1, key="a", duplicate="reject", timeout=20) == 1
+        assert not sender._desk.courier._underway._sent  # type: ignore[union-attr]  # a file has one
+    assert ran == [0, 1]
+
+
+async def test_what_was_dropped_is_not_in_progress(file: str, gate: Gate) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("build", once=True, concurrency=1)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        await hub.send("build", 0, key="busy")
+        await gate.reached.wait()
+        with pytest.raises(telex.Timeout):
+            await hub.call("build", 1, key="a", timeout=0.01)
+        again = await hub.send("build", 1, key="a", duplicate="reject")
+        with pytest.raises(telex.InProgress):
+            await hub.send("build", 1, key="a", duplicate="reject")
+        gate.opened.set()
+        assert await again.result(timeout=20) == 1
+
+
 async def test_an_outcome_is_kept_as_long_as_it_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(url)
     ran = []

@@ -1,0 +1,65 @@
+"""`Underway`: what a hub has sent under a key, and of which it has not heard what became."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import msgspec
+
+from telex.commands.outcome import Outcome
+
+MOST = 10_000
+"""Of so many keys it is known; of more, only of the newest."""
+
+
+class Sent(msgspec.Struct, eq=False):
+    """A command that was sent."""
+
+    mark: str
+    """The fingerprint of its content."""
+    deadline: float | None
+    """When it is dropped if it was not begun, in seconds since 1970."""
+    id: str = ""
+    """Known as soon as it is kept."""
+
+
+class Underway:
+    """The commands that run once and that one hub has sent, until it hears of their outcomes. What is accepted and not
+    begun has no record yet: who sent it is the only one that knows of it.
+    """
+
+    def __init__(self) -> None:
+        self._sent: OrderedDict[tuple[str, str], list[Sent]] = OrderedDict()
+
+    def begin(self, name: str, key: str, sent: Sent) -> None:
+        """It is being sent: with its first write it may be in the hands of a worker."""
+        self._sent.setdefault((name, key), []).append(sent)
+        while len(self._sent) > MOST:
+            self._sent.popitem(last=False)
+
+    def has(self, name: str, key: str, mark: str, now: float) -> bool:
+        """Whether one with this key and content was sent, and may still be begun at ``now``."""
+        return any(
+            sent.mark == mark and (sent.deadline is None or now <= sent.deadline)
+            for sent in self._sent.get((name, key), ())
+        )
+
+    def end(self, name: str, key: str, sent: Sent) -> None:
+        """It was not sent, or its outcome is there."""
+        left = [other for other in self._sent.get((name, key), ()) if other is not sent]
+        if left:
+            self._sent[name, key] = left
+        else:
+            self._sent.pop((name, key), None)
+
+    def settle(self, outcome: Outcome[object]) -> None:
+        """The outcome of one is there."""
+        key = outcome.key or ""
+        for sent in self._sent.get((outcome.command, key), ()):
+            if sent.id == outcome.id:
+                return self.end(outcome.command, key, sent)
+        return None
+
+    def clear(self) -> None:
+        """Outcomes were lost: nothing is known of any."""
+        self._sent.clear()
