@@ -131,7 +131,12 @@ class Courier:
             outcome = self._refused(served, run, delivery) or await self._carried_out(served, run)
             if not run.announced:
                 again = delivery.attempt > 1
-                letters = await self._letters(run, outcome, to_all=again or not outcome.replayed)
+                try:
+                    size = len(to_json(outcome))
+                except (TypeError, ValueError, RecursionError) as error:
+                    # For all who hear of it, be they in this process: what becomes of a command is one.
+                    outcome, size = served.unsendable(run, error), 0
+                letters = await self._letters(run, outcome, size, to_all=again or not outcome.replayed)
                 step = None if run.pace is None else run.pace.close()
                 before = [] if step is None else self._steps(run, step)
                 await self._append([*before, *letters])  # in this order
@@ -170,18 +175,12 @@ class Courier:
     # -- telling
 
     async def _letters(
-        self, run: Run, outcome: Outcome[Any], *, to_all: bool, tx: EngineTransaction | None = None
+        self, run: Run, outcome: Outcome[Any], size: int, *, to_all: bool, tx: EngineTransaction | None = None
     ) -> list[Message[Any]]:
         """The messages that tell of an outcome: to those who follow, and to its sender. What is too large for them is
         put aside, in ``tx`` if that is open: it may have the only pen.
         """
         told: Told = outcome
-        try:
-            size = len(to_json(outcome))
-        except (TypeError, ValueError, RecursionError) as error:
-            failure = Failure(type(error).__name__, "result_refused", f"its result is refused: {error}")
-            told = outcome = msgspec.structs.replace(outcome, result=None, error=failure)
-            size = 0
         records = self._hub._engine.records
         if size > INLINE and records is not None:
             ref = f"{outcome.command} {outcome.id}"
@@ -209,7 +208,7 @@ class Courier:
 
     async def publish_in(self, run: Run, outcome: Outcome[Any], tx: EngineTransaction) -> None:
         """Tell of an outcome when ``tx`` commits."""
-        for letter in await self._letters(run, outcome, to_all=True, tx=tx):
+        for letter in await self._letters(run, outcome, len(to_json(outcome)), to_all=True, tx=tx):
             await tx.connection._engine.append(letter)
 
     def _report(self, step: Progress) -> None:

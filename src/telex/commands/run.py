@@ -164,7 +164,7 @@ class Served:
             try:
                 result = command.gives.check(result, command.name)
             except ContentError as error:
-                return self.ended(run, self._unsendable(run, error))
+                return self.unsendable(run, error)
         return Outcome(command.name, run.id, run.key, result, None, run.attempt, _now())
 
     # -- once for each key
@@ -337,6 +337,10 @@ class Served:
         """An outcome that is an error, and is not recorded."""
         self.failed += 1
         return Outcome(self.command.name, run.id, run.key, None, failure, run.attempt, _now())
+
+    def unsendable(self, run: Run, problem: Exception) -> Outcome[Any]:
+        """The outcome of what has a result that cannot be one."""
+        return self.ended(run, self._unsendable(run, problem))
 
     # -- what was raised
 

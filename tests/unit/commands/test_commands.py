@@ -4,6 +4,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import pytest
@@ -101,6 +102,47 @@ async def test_a_result_is_held_to_its_annotation(url: str) -> None:
         with pytest.raises(telex.CommandFailed, match="Expected `int`") as caught:
             await hub.call("count")
         assert caught.value.code == "result_refused"
+
+
+async def test_on_a_file_a_result_without_a_json_form_is_a_failure_for_all(file: str) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("bare")
+    async def bare() -> Any:
+        return {"line": [object()]}
+
+    @hub.command("report")
+    async def report() -> Report:
+        return Report("november", object())  # type: ignore[arg-type]  # on purpose
+
+    async with hub, telex.Hub(file) as other, hub.follow(">") as follower:
+        for sender in (hub, other):
+            for name in ("bare", "report"):
+                with pytest.raises(telex.CommandFailed, match="its result is refused: object has no JSON") as caught:
+                    await sender.call(name)
+                assert caught.value.code == "result_refused"
+                heard = await follower.receive(timeout=20)
+                assert isinstance(heard, telex.Outcome)
+                assert heard.error is not None
+                assert heard.error.code == "result_refused"
+        assert [each.failed for each in hub.statistics().commands] == [2, 2]
+
+
+async def test_in_memory_a_result_passes_as_it_is() -> None:
+    hub, result = telex.Hub(), object()
+
+    @hub.command("bare")
+    async def bare() -> Any:
+        return result
+
+    @hub.command("kept", once=True)
+    async def kept() -> Any:
+        return result
+
+    async with hub:
+        assert await hub.call("bare") is result
+        with pytest.raises(telex.CommandFailed, match="object has no JSON form"):
+            await hub.call("kept", key="a")
 
 
 async def test_errors_keep_their_type_and_data(url: str, caplog: pytest.LogCaptureFixture) -> None:
