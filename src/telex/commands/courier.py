@@ -253,6 +253,7 @@ class Courier:
         wanted: bool,
     ) -> Ticket[Any]:
         """Keep a command, to be carried out by whoever serves it. Raises what `Hub.send` raises."""
+        deadline = None if limit is None else time() + limit
         content, mark = self._desk.check(name, content, key)
         served = self._desk.served.get(name)
         once: bool | None
@@ -267,7 +268,7 @@ class Courier:
             if gives is None:
                 gives = served.command.gives
         if key is None:
-            return await self._publish(name, content, None, limit, gives)
+            return await self._publish(name, content, None, deadline, gives)
         check_key(key)
         if served is None:
             try:
@@ -278,14 +279,13 @@ class Courier:
         if replayed is not None:
             return replayed
         if not once or not mark:
-            return await self._publish(name, content, key, limit, gives)
-        now = time()
-        if duplicate == "reject" and self._underway.has(name, key, mark, now):
+            return await self._publish(name, content, key, deadline, gives)
+        if duplicate == "reject" and self._underway.has(name, key, mark, time()):
             raise InProgress(name, key)
-        sent = Sent(mark, None if limit is None else now + limit)
+        sent = Sent(mark, deadline)
         self._underway.begin(name, key, sent)
         try:
-            ticket = await self._publish(name, content, key, limit, gives)
+            ticket = await self._publish(name, content, key, deadline, gives)
         except BaseException:  # a cancelled one may have been kept, and nothing is known of it
             self._underway.end(name, key, sent)
             raise
@@ -293,15 +293,15 @@ class Courier:
         return ticket
 
     async def _publish(
-        self, name: str, content: object, key: str | None, limit: float | None, gives: Content[Any] | None
+        self, name: str, content: object, key: str | None, deadline: float | None, gives: Content[Any] | None
     ) -> Ticket[Any]:
         if self._reading is None:
             await self._open_inbox()
         if name not in self._joined:
             await self._join(name)
         headers = {INBOX: self._id}
-        if limit is not None:
-            headers[DEADLINE] = repr(time() + limit)
+        if deadline is not None:
+            headers[DEADLINE] = repr(deadline)
         message = await self._hub.topic(f"$command:{name}:request").publish(content, headers=headers, key=key)
         ticket: Ticket[Any] = Ticket(name, message.id, key, self._cancel_there, gives)
         self._tickets[message.id] = ticket
