@@ -110,10 +110,12 @@ class Content(Generic[T]):
             return cast("T", self._convert(data))
         except msgspec.ValidationError as error:
             problem, _, path = str(error).partition(" - at `")
-            raise ContentError(topic, f"{problem} (the topic takes {self.name})", path.rstrip("`") or "$") from None
+            raise ContentError(
+                topic, f"{problem} (expected as a whole: {self.name})", path.rstrip("`") or "$"
+            ) from None
         except ValueError as error:
             problem, path = _pydantic_problem(error)
-            raise ContentError(topic, f"{problem} (the topic takes {self.name})", path) from None
+            raise ContentError(topic, f"{problem} (expected as a whole: {self.name})", path) from None
 
     def __repr__(self) -> str:
         return f"Content({self.name})"
@@ -142,7 +144,7 @@ def _encode_foreign(value: object) -> object:
     if callable(dump):
         return dump(mode="json")
     raise TypeError(
-        f"{type(value).__name__} has no JSON form: publish a struct, a dataclass, a model, or dicts, lists and text"
+        f"{type(value).__name__} has no JSON form: use a struct, a dataclass, a model, or dicts, lists and text"
     )
 
 

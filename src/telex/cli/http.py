@@ -12,7 +12,7 @@ import msgspec
 
 from telex import BadOption, ConnectFailed, Failure, TelexError, Timeout
 from telex.cli.bar import Bar
-from telex.cli.send import Sent
+from telex.cli.send import Sent, key_needed
 from telex.codec import to_json
 
 EXAMPLE = "http://127.0.0.1:8000/commands"
@@ -94,6 +94,8 @@ def _read(answer: Answer, sent: Sent, place: Place) -> Sent:
         sent.result = body
     elif status != 202:
         told = body if isinstance(body, dict) else {}
+        if told.get("type") == "urn:telex:idempotency-key-needed":
+            raise key_needed(sent.command)
         if "code" not in told:
             raise Answered(place.url, status, _problem(told, status))
         said = {name: str(told.get(name, "")) for name in ("raised", "code", "detail")}
@@ -189,5 +191,5 @@ class Place:
 def _quoted(key: str) -> str:
     """A key as a structured field's string (RFC 8941, 3.3.3)."""
     if not (key.isascii() and key.isprintable()):
-        raise BadOption("key", key, "by HTTP a key is printable ASCII")
+        raise BadOption("--key", key, "by HTTP a key is printable ASCII")
     return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -19,8 +19,9 @@ def duration(value: str | float) -> float:
         number = None
     try:
         return seconds(value if number is None else number)
-    except BadOption as error:
-        raise typer.BadParameter(error.mend) from None
+    except BadOption:
+        mend = "give seconds, finite and not negative, or text such as '250ms', '10s', '5m', '24h', '7d'"
+        raise typer.BadParameter(mend) from None
 
 
 def positive_duration(value: str | float) -> float:

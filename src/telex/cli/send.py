@@ -9,18 +9,42 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from telex import BadOption, Failure, KeyConflict, Timeout
+from telex import BadOption, Failure, KeyConflict, NoHandler, TelexError, Timeout
 from telex.cli.bar import Bar
 from telex.cli.exits import Exit, tell
 from telex.cli.files import URL_HELP, show, with_hub
 from telex.cli.options import ConnectTimeout, Json, duration
-from telex.commands.outcome import CONFLICT, EXPIRED, REFUSED
+from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, REFUSED, UNSENDABLE
+from telex.message import check_key
+from telex.once.machine import EXHAUSTED
 
 if TYPE_CHECKING:
     from telex import Hub, Ticket
 
 NOT_CARRIED_OUT = {REFUSED: Exit.ERROR, "store_unavailable": Exit.ERROR, EXPIRED: Exit.TIMEOUT}
 """How outcomes end the program that are no failure of the command itself."""
+SELF_SAID = {REFUSED, EXPIRED, CANCELLED, UNSENDABLE, EXHAUSTED, "store_unavailable", "result_gone", "outcome_lost"}
+"""Failures that say all in their message: the class of what was raised is of no use to who reads it."""
+EXAMPLE_KEY = "order-7"
+
+
+class Unserved(TelexError):
+    """Nobody carries out the command ``name``: `telex.NoHandler`, for who reads it at a terminal."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+    def __str__(self) -> str:
+        return (
+            f"nobody serves the command {self.name!r}: check its name, start the program that carries it out, or have "
+            "it kept until then with --no-wait"
+        )
+
+
+def key_needed(name: str) -> BadOption:
+    """What is told when a command that runs once is sent without a key."""
+    return BadOption("--key", None, f"{name!r} runs once for each key: say which one this is, --key {EXAMPLE_KEY}")
 
 
 class Sent(msgspec.Struct, omit_defaults=True):
@@ -77,6 +101,10 @@ def send(
       telex send report:build - --json --url sqlite:///shop.db < month.json | jq .result
     """
     given = _content(content)
+    try:
+        check_key(key)
+    except BadOption:
+        raise BadOption("--key", key, f"it is 1 to 255 printable characters, such as {EXAMPLE_KEY}") from None
     if server is not None and url is not None and ctx.get_parameter_source("url").name != "ENVIRONMENT":  # type: ignore[union-attr]  # it was given
         raise typer.BadParameter("give one of the two", ctx, param_hint="'--url' / '--server'")
     with Bar(name) as bar:
@@ -109,8 +137,10 @@ async def _through(
         ticket = await hub._send(name, content, key, timeout, "wait", None, wanted=wait)
     except BadOption as error:
         if error.option == "key" and key is None:
-            raise BadOption("key", None, f"{name!r} runs once for each key: say which one this is with --key") from None
+            raise key_needed(name) from None
         raise
+    except NoHandler:
+        raise Unserved(name) from None
     sent = Sent(name, ticket.id, key)
     if wait:
         try:
@@ -141,5 +171,6 @@ def _print(sent: Sent, json: bool) -> None:
     elif error is None:
         show(sent.result if isinstance(sent.result, str) else msgspec.json.encode(sent.result).decode())
     if error is not None:
-        tell(f"the command {sent.command!r} failed: {error.type}: {error.message}")
+        said = error.message if error.code in SELF_SAID else f"{error.type}: {error.message}"
+        tell(said if error.code == REFUSED else f"the command {sent.command!r} failed: {said}")
         raise typer.Exit(NOT_CARRIED_OUT.get(error.code, Exit.FAILED))

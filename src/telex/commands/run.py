@@ -359,7 +359,13 @@ class Served:
     def _unsendable(self, run: Run, problem: Exception) -> Failure:
         run.cause = problem
         logger.error("command %s has a result that cannot be sent: %s", self.command.name, problem)
-        return Failure(type(problem).__name__, UNSENDABLE, f"its result is refused: {problem}")
+        if isinstance(problem, ContentError):
+            said = (
+                f"its result is refused at {problem.path}: {problem.problem}; return what its handler is annotated with"
+            )
+        else:
+            said = f"its result is refused: {problem}"
+        return Failure(type(problem).__name__, UNSENDABLE, said)
 
     def _cancelled(self, run: Run, error: asyncio.CancelledError) -> Failure:
         """What is recorded of it. Raises it when the task itself is to end."""

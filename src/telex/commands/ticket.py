@@ -149,7 +149,8 @@ class Ticket(Generic[T]):
             try:
                 outcome = msgspec.structs.replace(outcome, result=self._gives.check(outcome.result, self.command))
             except ContentError as problem:
-                error, cause = Failure("ContentError", UNSENDABLE, str(problem)), problem
+                said = f"its result is not of the type that was asked for, at {problem.path}: {problem.problem}"
+                error, cause = Failure("ContentError", UNSENDABLE, said), problem
                 outcome = msgspec.structs.replace(outcome, result=None, error=error)
         self._outcome, self._cause = outcome, cause
         if self._waiters is not None:

@@ -140,16 +140,24 @@ class Commands:
                 raise Problem(405, "method-not-allowed", "an outcome is looked at with GET", headers=(GET,))
             return await self._look(name, rest.removeprefix("outcomes/"))
         if slash:
-            raise Problem(404, "not-found", "there is nothing here")
+            raise Problem(
+                404,
+                "not-found",
+                "there is nothing here; POST to the name of a command, and GET the Location that it is answered with",
+            )
         if method != "POST":
             raise Problem(405, "method-not-allowed", "a command is sent with POST", headers=(POST,))
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
                 content = await self._content(headers, receive)
         except TimeoutError:
-            raise Problem(408, "request-timeout", "the content did not come in time") from None
+            raise Problem(
+                408, "request-timeout", "the content did not come in time; send it at once, or less of it"
+            ) from None
         if self._at_work >= self.limits.requests:
-            raise Problem(503, "too-many-requests-at-once", "try again later", headers=(SOON,))
+            raise Problem(
+                503, "too-many-requests-at-once", "the server has its hands full; try again later", headers=(SOON,)
+            )
         self._at_work += 1
         try:
             return await self._carry_out(root, name, content, headers)
@@ -159,16 +167,24 @@ class Commands:
     async def _content(self, headers: dict[str, str], receive: Receive) -> object:
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind not in JSON and not kind.endswith("+json"):
-            raise Problem(415, "unsupported-media-type", f"the content of a command is JSON, not {kind[:80]!r}")
+            raise Problem(
+                415,
+                "unsupported-media-type",
+                f"the content of a command is JSON, not {kind[:80]!r}; say Content-Type: application/json",
+            )
         most = self.limits.body_bytes
         body = b""
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                raise Problem(400, "incomplete", "the request ended before its body")
+                raise Problem(400, "incomplete", "the request ended before its body; send all of it")
             body += message.get("body", b"")
             if len(body) > most:
-                raise Problem(413, "content-too-large", f"the content of a command has at most {most} bytes")
+                raise Problem(
+                    413,
+                    "content-too-large",
+                    f"the content of a command has at most {most} bytes; send where to find the rest",
+                )
             if not message.get("more_body", False):
                 break
         if not body:
@@ -176,7 +192,9 @@ class Commands:
         try:
             return from_json(body)
         except (ValueError, RecursionError) as error:
-            raise Problem(400, "malformed", f"the content is no JSON: {error}") from None
+            raise Problem(
+                400, "malformed", f"the content is no JSON ({error}); send JSON in UTF-8, or nothing"
+            ) from None
 
     async def _carry_out(
         self, root: str, name: str, content: object, headers: dict[str, str]
@@ -189,7 +207,9 @@ class Commands:
                 hub._check_open()
             if hub._desk.is_full(name):
                 # Waiting for room is not bounded, and this is.
-                raise Problem(503, "too-many-at-once", "too many of this command wait", headers=(SOON,))
+                raise Problem(
+                    503, "too-many-at-once", "too many of this command wait; try again later", headers=(SOON,)
+                )
             ticket = await hub._send(name, content, key, None, "reject", None, wanted=True)
             if not ticket.done and at_once:
                 return self._later(root, ticket, b"respond-async")
@@ -235,6 +255,7 @@ UNKNOWN = (
 )
 CONTENT: Header = (b"content-type", b"application/json")
 SOON: Header = (b"retry-after", b"1")
+LATER = ((b"retry-after", b"5"),)
 REPLAYED: Header = (b"idempotent-replayed", b"true")
 GET: Header = (b"allow", b"GET, HEAD")
 POST: Header = (b"allow", b"POST")
@@ -252,7 +273,9 @@ def key_of(header: str | None) -> str | None:
     key = re.sub(r"\\(.)", r"\1", found[1]) if found else text if TOKEN.fullmatch(text) else ""
     if not key or len(key) > LONGEST_KEY:
         raise Problem(
-            400, "bad-idempotency-key", f'it is text in double quotes, "like-this", of 1 to {LONGEST_KEY} characters'
+            400,
+            "bad-idempotency-key",
+            f'the header Idempotency-Key is text in double quotes, "like-this", of 1 to {LONGEST_KEY} characters',
         )
     return key
 
@@ -280,7 +303,7 @@ def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ..
         except (TypeError, ValueError, RecursionError) as problem:
             logger.error("command %s has a result that cannot be sent: %s", outcome.command, problem)
             name, attempt = type(problem).__name__, outcome.attempt
-            told = "its result has no JSON form"
+            told = "its result has no JSON form; its handler has to return plain data"
             raise Problem(500, "command-failed", told, code=UNSENDABLE, raised=name, attempt=attempt) from None
     status = STATUS.get(error.code) or (422 if error.final else 500)
     if error.code == CONFLICT:
@@ -291,18 +314,28 @@ def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ..
 
 
 def _problem(error: TelexError, name: str) -> Problem:
+    """What is told of an error to who sends by HTTP, who knows of headers and not of this library."""
+    called = repr(name[:80])
     if isinstance(error, NoHandler):
-        return Problem(404, "no-handler", f"nobody serves the command {name[:80]!r}")
+        return Problem(404, "no-handler", f"nobody serves the command {called}: check its name, or try again later")
     if isinstance(error, KeyConflict):
         return Problem(422, "key-conflict", str(error))
     if isinstance(error, InProgress):
-        return Problem(409, "in-progress", str(error), headers=(SOON,))
+        told = f"the command {called} with this key is in hand; repeat the request later to get its outcome"
+        return Problem(409, "in-progress", told, headers=(SOON,))
     if isinstance(error, ContentError):
         return Problem(422, "content-refused", error.problem, path=error.path)
-    if isinstance(error, BadOption) and error.option == "key":
-        return Problem(400, "idempotency-key-needed", f"this command needs the header Idempotency-Key ({error.mend})")
+    if isinstance(error, BadOption) and error.option == "key" and error.value is None:
+        told = f"the command {called} runs once for each key: say which one this is in the header Idempotency-Key"
+        return Problem(400, "idempotency-key-needed", told)
     if isinstance(error, (BadName, BadOption)):
         return Problem(400, "malformed", str(error))
-    if isinstance(error, (EngineFailed, Closed)):
-        return Problem(503, "unavailable", str(error), headers=((b"retry-after", b"5"),))
-    return Problem(500, "failed", str(error))
+    if isinstance(error, Closed):
+        told = "the server is not open, or about to stop, and has not begun this; send it again"
+        return Problem(503, "unavailable", told, headers=LATER)
+    if isinstance(error, EngineFailed):
+        logger.error("the command %s was not taken: %s", called, error)
+        told = "the server cannot keep commands at the moment; send it again, with its key"
+        return Problem(503, "unavailable", told, headers=LATER)
+    logger.error("the command %s was not taken", called, exc_info=error)
+    return Problem(500, "failed", f"the command {called} was not taken, for a reason that is the server's")

@@ -1,6 +1,7 @@
 """Commands by HTTP: keys, repeats, waiting, problems, and what is not let in."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -89,6 +90,8 @@ def problem(response: httpx.Response) -> dict[str, Any]:
     assert told["status"] == response.status_code
     assert told["title"]
     assert told["detail"]
+    # Who sends by HTTP knows of headers and content, and not of topics and of what Python calls options.
+    assert not re.search(r"\btopic|publish|\w=[.'\w]|hub\b", told["detail"]), told["detail"]
     return told
 
 
@@ -113,6 +116,7 @@ async def test_what_is_wrong_with_keys() -> None:
         missing = await on.post("report:build", {"year": 2026})
         assert missing.status_code == 400
         assert problem(missing)["type"] == "urn:telex:idempotency-key-needed"
+        assert problem(missing)["detail"].endswith("say which one this is in the header Idempotency-Key")
         for key in ('""', '"', "a b", '"' + "x" * 256 + '"'):
             assert problem(await on.post("report:build", {"year": 1}, key))["type"] == "urn:telex:bad-idempotency-key"
         assert (await on.post("report:build", {"year": 1}, "a")).status_code == 201
@@ -127,6 +131,7 @@ async def test_running_already() -> None:
         await on.reached.wait()
         second = await on.post("report:slow", 1, "a")
         assert (second.status_code, problem(second)["type"]) == (409, "urn:telex:in-progress")
+        assert "repeat the request later" in problem(second)["detail"]
         assert second.headers["retry-after"] == "1"
         on.go_on.set()
         assert (await first).status_code == 201
