@@ -20,6 +20,7 @@ from telex.once.machine import (
     Complete,
     Entry,
     Fail,
+    GiveBack,
     Renew,
     Result,
     Watch,
@@ -229,7 +230,7 @@ class Held:
             return None
         return entry
 
-    async def put(self, event: Renew | Complete | Fail) -> Entry | None:
+    async def put(self, event: Renew | Complete | Fail | GiveBack) -> Entry | None:
         """Record what has happened; what is recorded then, or None when it is not this worker's to say any more.
         Raises `EngineFailed`. Not while a renewal is under way: after `stop`.
         """

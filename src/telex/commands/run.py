@@ -19,7 +19,7 @@ from telex.commands.command import Command, CommandContext, Invoke
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, Progress, failure_of
 from telex.engines.records import Record
 from telex.errors import CommandError, ContentError, EngineFailed, TelexError
-from telex.once.machine import Complete, Entry, Fail, Failure
+from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack
 from telex.once.store import OnceTransaction
 
 if TYPE_CHECKING:
@@ -266,8 +266,7 @@ class Served:
         except asyncio.CancelledError:
             # This worker ends: the next one need not wait for the lease.
             await held.stop()
-            given_back = Failure("Cancelled", CANCELLED, "its worker was closed", final=False)
-            await _insist(held, Fail(held.entry.owner, given_back, claims.once.keep, claims.once.max_attempts))
+            await _insist(held, GiveBack(held.entry.owner))
             raise
 
     def _content(self, result: object) -> bytes:
@@ -395,7 +394,7 @@ class _Unsendable(Exception):
         self.problem = problem
 
 
-async def _insist(held: Held, event: Complete | Fail) -> Entry | None:
+async def _insist(held: Held, event: Complete | Fail | GiveBack) -> Entry | None:
     """Record an outcome, trying again for as long as the lease lasts: what was carried out should not be again."""
     clock = asyncio.get_running_loop().time
     until = clock() + held.entry.lease

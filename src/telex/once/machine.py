@@ -42,7 +42,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``owner`` is the token of the attempt that runs, or ran last; ``lease`` in seconds; ``result`` is JSON, or with
     ``ref`` the name of the record that has it. ``completed`` and ``expires`` are seconds since 1970; from ``expires``
-    on it is as if there were none.
+    on it is as if there were none. ``spared`` attempts do not count: their workers were closed.
     """
 
     state: State
@@ -55,6 +55,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     error: Failure | None = None
     completed: float = 0.0
     expires: float = 0.0
+    spared: int = 0
+
+    @property
+    def counted(self) -> int:
+        """How many attempts were made that count."""
+        return self.attempt - self.spared
 
     @property
     def ended(self) -> bool:
@@ -100,7 +106,13 @@ class Fail(msgspec.Struct, frozen=True):
     max_attempts: int
 
 
-Event = Claim | Renew | Complete | Fail
+class GiveBack(msgspec.Struct, frozen=True):
+    """The worker ``owner`` is closed before it came to an end. That is no fault of the command: it does not count."""
+
+    owner: str
+
+
+Event = Claim | Renew | Complete | Fail | GiveBack
 
 
 # -- what is to be done
@@ -141,9 +153,11 @@ def step(entry: Entry | None, event: Event, now: float) -> Decision:
         return Write(entry, "renewed")
     if isinstance(event, Complete):
         return Write(_ended(entry, "done", now, event.keep, result=event.result, ref=event.ref), "done")
+    if isinstance(event, GiveBack):
+        return Write(msgspec.structs.replace(entry, state="released", spared=entry.spared + 1), "released")
     if event.error.final:
         return Write(_ended(entry, "failed", now, event.keep, error=event.error), "failed")
-    if entry.attempt >= event.max_attempts:
+    if entry.counted >= event.max_attempts:
         return _exhausted(entry, event.error, event.keep, now)
     return Write(msgspec.structs.replace(entry, state="released", error=event.error), "released")
 
@@ -159,9 +173,11 @@ def _claim(entry: Entry | None, event: Claim, now: float) -> Decision:
         return Answer.WAIT
     if entry.state == "running" and entry.owner == event.owner:
         return Write(entry, "renewed")  # its own claim, of which it never heard that it was written
-    if entry.attempt >= event.max_attempts:
+    if entry.counted >= event.max_attempts:
         return _exhausted(entry, entry.error, event.keep, now)
-    again = Entry("running", entry.fingerprint, entry.attempt + 1, event.owner, event.lease, error=entry.error)
+    again = msgspec.structs.replace(
+        entry, state="running", attempt=entry.attempt + 1, owner=event.owner, lease=event.lease
+    )
     return Write(again, "retried" if entry.state == "released" else "taken_over")
 
 
@@ -186,7 +202,7 @@ def _ended(
     error: Failure | None = None,
 ) -> Entry:
     attempt, owner, lease = entry.attempt, entry.owner, entry.lease
-    return Entry(state, entry.fingerprint, attempt, owner, lease, result, ref, error, now, now + keep)
+    return Entry(state, entry.fingerprint, attempt, owner, lease, result, ref, error, now, now + keep, entry.spared)
 
 
 # -- whether who runs it is dead

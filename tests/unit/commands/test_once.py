@@ -443,6 +443,36 @@ async def test_a_worker_that_is_closed_gives_the_key_back(file: str, gate: Gate)
             assert await ticket.result(timeout=20) == 2
 
 
+async def test_attempts_of_workers_that_are_closed_do_not_count(file: str) -> None:
+    attempts: list[int] = []
+
+    async def build(number: int, ctx: telex.CommandContext[int]) -> int:
+        attempts.append(ctx.attempt)
+        if len(attempts) <= 3:
+            begun.set()
+            await asyncio.Event().wait()
+        if len(attempts) == 4:
+            raise ConnectionError("the line is dead")
+        return number
+
+    async with telex.Hub(file) as sender:
+        ticket = await sender.send("build", 1, key="a", type=int)
+        for _ in range(3):
+            begun = asyncio.Event()
+            worker = telex.Hub(file, close_timeout=0.01)
+            worker.command("build", once=True, max_attempts=2, backoff=0.0)(build)
+            async with worker:
+                await begun.wait()
+        worker = telex.Hub(file)
+        worker.command("build", once=True, max_attempts=2, backoff=0.0)(build)
+        async with worker:
+            outcome = await ticket.outcome(timeout=20)
+        entry, _ = await entry_of(sender, "build", "a")
+    assert outcome.result == 1
+    assert attempts == [1, 2, 3, 4, 5]
+    assert (outcome.attempt, entry.attempt, entry.spared) == (5, 5, 3)
+
+
 async def test_cancelling_is_an_outcome(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
 

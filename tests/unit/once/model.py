@@ -34,6 +34,7 @@ from telex.once.machine import (
     Event,
     Fail,
     Failure,
+    GiveBack,
     Renew,
     Watch,
     Write,
@@ -55,7 +56,7 @@ FOREVER = float("inf")
 DECLINED = Failure("Declined", "declined", "the card was declined")
 BROKEN = Failure("OSError", "unexpected", "the line is dead", final=False)
 
-Doing = Literal["idle", "claim", "run", "renew", "complete", "fail", "release"]
+Doing = Literal["idle", "claim", "run", "renew", "complete", "fail", "release", "close"]
 Pace = Literal["on time", "stalled", "late"]
 Property = Literal["one outcome", "fenced", "answer", "attempts", "in time", "one at a time", "an end"]
 SAFETY: frozenset[Property] = frozenset(("one outcome", "fenced", "answer", "attempts", "in time", "one at a time"))
@@ -171,6 +172,9 @@ class Model:
         if worker.doing == "run":
             for doing, does in SETTLING:
                 yield from self._act(world, number, worker, doing, does)
+            if world.faults:  # it need not be, and as often as it is the key may be begun once more
+                closed = self._act(world._replace(faults=world.faults - 1), number, worker, "close", "is closed")
+                yield from (move._replace(fault=True) for move in closed)
         elif worker.seen is None:
             yield Move(number, "reads", put(world, number, worker._replace(seen=world.record)))
         elif worker.doing == "claim":
@@ -203,6 +207,8 @@ class Model:
             event = Renew(owner)
         elif doing == "complete":
             event = Complete(owner, msgspec.UNSET, self.keep, f"the result of attempt {entry.attempt if entry else 0}")
+        elif doing == "close":
+            event = GiveBack(owner)
         else:
             event = Fail(owner, DECLINED if doing == "fail" else BROKEN, self.keep, self.attempts)
         if not self.fences and entry is not None:
@@ -259,7 +265,7 @@ class Model:
         before, own = world.record.entry, GONE if number < 0 else NAMES[number]
         if before is not None and before.ended and before.expires > 0:
             return "one outcome"
-        if write.entry.attempt > self.attempts:
+        if write.entry.counted > self.attempts:
             return "attempts"
         if doing != "claim" and (before is None or before.state != "running" or before.owner != own):
             return "fenced"

@@ -23,6 +23,7 @@ from telex.once.machine import (
     Event,
     Fail,
     Failure,
+    GiveBack,
     Renew,
     State,
     Watch,
@@ -46,18 +47,18 @@ RESULT = msgspec.Raw(b'{"page":1}')
 LATER = NOW + 0.001
 
 TABLE = """
-| recorded                          | claim     | claim, lapsed | claim, other content | renew   | complete | fail   | fail, not final |
-| --------------------------------- | --------- | ------------- | -------------------- | ------- | -------- | ------ | --------------- |
-| nothing                           | created   | created       | created              | fenced  | fenced   | fenced | fenced          |
-| running, own                      | renewed   | renewed       | conflict             | renewed | done     | failed | released        |
-| running, own, last attempt        | renewed   | renewed       | conflict             | renewed | done     | failed | exhausted       |
-| running, another's                | wait      | taken_over    | conflict             | fenced  | fenced   | fenced | fenced          |
-| running, another's, last attempt  | wait      | exhausted     | conflict             | fenced  | fenced   | fenced | fenced          |
-| released                          | retried   | retried       | conflict             | fenced  | fenced   | fenced | fenced          |
-| released, last attempt            | exhausted | exhausted     | conflict             | fenced  | fenced   | fenced | fenced          |
-| done                              | replay    | replay        | conflict             | fenced  | fenced   | fenced | fenced          |
-| failed                            | replay    | replay        | conflict             | fenced  | fenced   | fenced | fenced          |
-| done or failed, expired           | created   | created       | created              | fenced  | fenced   | fenced | fenced          |
+| recorded                          | claim     | claim, lapsed | claim, other content | renew   | complete | fail   | fail, not final | closed   |
+| --------------------------------- | --------- | ------------- | -------------------- | ------- | -------- | ------ | --------------- | -------- |
+| nothing                           | created   | created       | created              | fenced  | fenced   | fenced | fenced          | fenced   |
+| running, own                      | renewed   | renewed       | conflict             | renewed | done     | failed | released        | released |
+| running, own, last attempt        | renewed   | renewed       | conflict             | renewed | done     | failed | exhausted       | released |
+| running, another's                | wait      | taken_over    | conflict             | fenced  | fenced   | fenced | fenced          | fenced   |
+| running, another's, last attempt  | wait      | exhausted     | conflict             | fenced  | fenced   | fenced | fenced          | fenced   |
+| released                          | retried   | retried       | conflict             | fenced  | fenced   | fenced | fenced          | fenced   |
+| released, last attempt            | exhausted | exhausted     | conflict             | fenced  | fenced   | fenced | fenced          | fenced   |
+| done                              | replay    | replay        | conflict             | fenced  | fenced   | fenced | fenced          | fenced   |
+| failed                            | replay    | replay        | conflict             | fenced  | fenced   | fenced | fenced          | fenced   |
+| done or failed, expired           | created   | created       | created              | fenced  | fenced   | fenced | fenced          | fenced   |
 """  # noqa: E501
 Edges = dict[tuple[str, str], str]
 
@@ -69,7 +70,7 @@ def parse(text: str) -> Edges:
     return {(row[0], column): cell for row in rows[2:] for column, cell in zip(columns, row[1:], strict=True)}
 
 
-def entry(state: State, attempt: int = 1, owner: str = OWN, expires: float = 0.0) -> Entry:
+def entry(state: State, attempt: int = 1, owner: str = OWN, expires: float = 0.0, spared: int = 0) -> Entry:
     ended = state in ("done", "failed")
     return Entry(
         state,
@@ -82,20 +83,21 @@ def entry(state: State, attempt: int = 1, owner: str = OWN, expires: float = 0.0
         REFUSED if state == "failed" else BROKEN if state == "released" else None,
         NOW - 1 if ended else 0.0,
         expires,
+        spared,
     )
 
 
-def both(state: State, attempt: int = 1, expires: float = 0.0) -> list[Entry | None]:
-    return [entry(state, attempt, owner, expires) for owner in (OWN, ANOTHER)]
+def both(state: State, attempt: int = 1, expires: float = 0.0, spared: int = 0) -> list[Entry | None]:
+    return [entry(state, attempt, owner, expires, spared) for owner in (OWN, ANOTHER)]
 
 
 RECORDED: dict[str, list[Entry | None]] = {
     "nothing": [None],
-    "running, own": [entry("running", 1), entry("running", 2)],
-    "running, own, last attempt": [entry("running", 3), entry("running", 4)],
+    "running, own": [entry("running", 1), entry("running", 2), entry("running", 5, spared=3)],
+    "running, own, last attempt": [entry("running", 3), entry("running", 4), entry("running", 4, spared=1)],
     "running, another's": [entry("running", 1, ANOTHER), entry("running", 2, ANOTHER)],
     "running, another's, last attempt": [entry("running", 3, ANOTHER), entry("running", 4, ANOTHER)],
-    "released": both("released", 1) + both("released", 2),
+    "released": both("released", 1) + both("released", 2) + both("released", 3, spared=1),
     "released, last attempt": both("released", 3),
     "done": both("done", 1, LATER) + both("done", 3, LATER),
     "failed": both("failed", 1, LATER) + both("failed", 3, LATER),
@@ -116,6 +118,7 @@ EVENTS: dict[str, list[Event]] = {
     "complete": [Complete(OWN, RESULT, KEEP), Complete(OWN, msgspec.UNSET, KEEP, "object-1")],
     "fail": [Fail(OWN, REFUSED, KEEP, 3)],
     "fail, not final": [Fail(OWN, BROKEN, KEEP, 3)],
+    "closed": [GiveBack(OWN)],
 }
 """Every event that a column stands for."""
 
@@ -145,13 +148,15 @@ def written(outcome: str, recorded: Entry | None, event: Event) -> Entry:
     if outcome == "created":
         return Entry("running", event.fingerprint if isinstance(event, Claim) else "", 1, OWN, 20.0)
     assert recorded is not None
-    begun = recorded.attempt
+    begun, spared = recorded.attempt, recorded.spared
     if outcome in ("taken_over", "retried"):
-        return Entry("running", SAME, begun + 1, OWN, 20.0, error=recorded.error)
+        return Entry("running", SAME, begun + 1, OWN, 20.0, error=recorded.error, spared=spared)
     if outcome == "renewed":
         return recorded
     if outcome == "released":
-        return Entry("released", SAME, begun, OWN, 30.0, error=BROKEN)
+        if isinstance(event, GiveBack):
+            return Entry("released", SAME, begun, OWN, 30.0, error=recorded.error, spared=spared + 1)
+        return Entry("released", SAME, begun, OWN, 30.0, error=BROKEN, spared=spared)
     error: Failure | None = None
     if outcome == "exhausted":
         last = recorded.error if isinstance(event, Claim) else BROKEN
@@ -162,7 +167,7 @@ def written(outcome: str, recorded: Entry | None, event: Event) -> Entry:
         error = event.error
     result, ref = (event.result, event.ref) if isinstance(event, Complete) else (msgspec.UNSET, "")
     state: State = "done" if outcome == "done" else "failed"
-    return Entry(state, SAME, begun, recorded.owner, 30.0, result, ref, error, NOW, NOW + KEEP)
+    return Entry(state, SAME, begun, recorded.owner, 30.0, result, ref, error, NOW, NOW + KEEP, spared)
 
 
 def test_the_table_has_every_record_and_event() -> None:
