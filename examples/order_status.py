@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import carrier
@@ -54,7 +55,8 @@ def declare(hub: telex.Hub) -> None:
 
     # Asked for twice, it is done once: the carrier charges for each message. A worker that dies before it has told the
     # carrier costs nothing. One that dies after, and before that is recorded, costs a second message: nobody can know
-    # whether the first was sent. A carrier that takes a key, as many do, is given ctx.key, and then it is one, too.
+    # whether the first was sent. The demonstration shows both. A carrier that takes a key, as many do, is given
+    # ctx.key, and then it is one, too.
     @hub.command("order:notify", once=True, lease="1s")
     async def notify(order: str, ctx: telex.CommandContext[str]) -> str:
         if order not in ORDERS:
@@ -63,6 +65,8 @@ def declare(hub: telex.Hub) -> None:
         print(f"worker {os.getpid()}: order {order}, attempt {ctx.attempt}", flush=True)
         await asyncio.sleep(0.5)  # the line to the carrier is slow; a worker may be killed here
         await asyncio.to_thread(carrier.send, FOLDER, number, f"Your order {order} is {what}.")
+        print(f"worker {os.getpid()}: order {order}, the carrier has it", flush=True)
+        await asyncio.sleep(0.5)  # or here, when it was charged and that is not recorded
         return f"told {number}"
 
 
@@ -93,39 +97,43 @@ async def notify(order: str, times: int = 1) -> None:
 
 
 def demo() -> None:
-    """Two workers; five times the same command; the worker that has it is killed; one message is charged."""
+    """Five times the same command, and the worker that has it is killed: before the carrier has the message, for one
+    order, and just after, for the other.
+    """
     global FOLDER  # noqa: PLW0603  # the demonstration has a folder of its own
     with tempfile.TemporaryDirectory() as folder:
         FOLDER = Path(folder)
         command = [sys.executable, __file__, "worker"]
         environment = os.environ | {"SHOP": folder}
-        workers = {p.pid: p for p in (subprocess.Popen(command, env=environment, stdout=-1, text=True) for _ in "ab")}
+        ours, theirs = os.pipe()
+        workers = [subprocess.Popen(command, env=environment, stdout=theirs) for _ in range(3)]
+        os.close(theirs)
         try:
-            client = subprocess.Popen([sys.executable, __file__, "notify", "1001", "5"], env=environment)
-            victim = first_line(workers)
-            print(f"worker {victim} is killed with the command in its hands")
-            os.kill(victim, signal.SIGKILL)
-            client.wait(60)
+            with os.fdopen(ours) as told:
+                for order, said in ("1001", "attempt 1"), ("1002", "the carrier has it"):
+                    client = subprocess.Popen([sys.executable, __file__, "notify", order, "5"], env=environment)
+                    victim = who_says(told, f"order {order}, {said}")
+                    print(f"worker {victim} is killed with the command in its hands", flush=True)
+                    os.kill(victim, signal.SIGKILL)
+                    client.wait(60)
             asyncio.run(status("1001"))
             asyncio.run(status("9999"))
         finally:
-            for process in workers.values():
+            for process in workers:
                 process.kill()
-                process.communicate()
-        charged = carrier.charges(FOLDER)
-        for number, text, cents in charged:
+                process.wait()
+        for number, text, cents in carrier.charges(FOLDER):
             print(f"charged: {cents} cents for {text!r} to {number}")
-        print(f"{len(charged)} charge, for 5 commands and 2 attempts")
+        print("5 commands and 2 attempts each: killed before the charge, one; killed after it, two")
 
 
-def first_line(workers: "dict[int, subprocess.Popen[str]]") -> int:
-    """The worker that has begun: it says so."""
-    import select
-
-    outputs = {process.stdout: pid for pid, process in workers.items() if process.stdout is not None}
-    ready, _, _ = select.select(list(outputs), [], [], 30)
-    print(ready[0].readline(), end="")
-    return outputs[ready[0]]
+def who_says(told: Iterable[str], what: str) -> int:
+    """The worker that says so, of all that they say."""
+    for line in told:
+        print(line, end="", flush=True)
+        if what in line:
+            return int(line.split()[1].rstrip(":"))
+    raise SystemExit("the workers have ended")
 
 
 if __name__ == "__main__":
