@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 URL_HELP = "Where messages are kept: sqlite:///file.db"
 Url = Annotated[str, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
+MaybeUrl = Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
+"""Of a command that has commands of its own: they have to be given it, and it lists without one of them."""
 
 
 def with_hub(url: str, work: Callable[[Hub], Awaitable[R]]) -> R:
@@ -37,6 +39,32 @@ def with_hub(url: str, work: Callable[[Hub], Awaitable[R]]) -> R:
             return await work(hub)
 
     return asyncio.run(run())
+
+
+def to_list(ctx: typer.Context, url: str | None, json: bool) -> str | None:
+    """The file of which a command is to list something; None when a command of its own was given, for which what stood
+    before it is meant.
+    """
+    if ctx.invoked_subcommand is not None:
+        given = ({"url": url} if url is not None else {}) | ({"json": True} if json else {})
+        ctx.default_map = {ctx.invoked_subcommand: given}
+        return None
+    if url is None:
+        raise typer.BadParameter("give the file that is meant, --url sqlite:///file.db", ctx, param_hint="'--url'")
+    return url
+
+
+def none_such(kind: str, which: str) -> typer.Exit:
+    """Tell that what was named is not there, and where its kind is listed; what to raise then."""
+    tell(f"there is no {kind} {which}; `telex {kind}s` shows those that are there")
+    return typer.Exit(Exit.ERROR)
+
+
+def print_json(found: object) -> None:
+    """Print one line of JSON."""
+    import msgspec
+
+    typer.echo(msgspec.json.encode(found).decode())
 
 
 def show(text: str) -> None:

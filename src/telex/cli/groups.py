@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telex.cli.exits import Exit, tell
-from telex.cli.files import URL_HELP, Url, show, with_hub
+from telex.cli.files import MaybeUrl, Url, none_such, print_json, show, to_list, with_hub
 from telex.cli.options import Json
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ groups: typer.Typer = typer.Typer(rich_markup_mode=None)
 @groups.callback(invoke_without_command=True)
 def listing(
     ctx: typer.Context,
-    url: Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)] = None,
+    url: MaybeUrl = None,
     json: Json = False,
 ) -> None:
     """List consumer groups, with how far they are behind. With a command: pause, resume or forget one.
@@ -39,16 +39,12 @@ def listing(
       telex groups pause billing --url sqlite:///shop.db
       telex groups forget billing --pattern 'orders:*' --yes --url sqlite:///shop.db
     """
-    if ctx.invoked_subcommand is not None:
-        # What is given before the command is meant for it.
-        given = ({"url": url} if url is not None else {}) | ({"json": True} if json else {})
-        ctx.default_map = {ctx.invoked_subcommand: given}
+    file = to_list(ctx, url, json)
+    if file is None:
         return
-    if url is None:
-        raise typer.BadParameter("give the file that is meant, --url sqlite:///file.db", ctx, param_hint="'--url'")
-    found = with_hub(url, _list)
+    found = with_hub(file, _list)
     if json:
-        _print_json(found)
+        print_json(found)
         return
     for group in found:
         paused = ", paused" if group.paused else ""
@@ -106,7 +102,7 @@ def forget(
         _confirm(chosen)
     gone = _each(url, chosen, lambda hub, info: hub.groups.forget(info.group, info.pattern))
     if json:
-        _print_json(gone)
+        print_json(gone)
         return
     for info in gone:
         show(f"{_named(info)}: forgotten")
@@ -124,8 +120,7 @@ def _chosen(url: str, group: str, pattern: str | None) -> list[GroupInfo]:
     chosen = [info for info in with_hub(url, _list) if info.group == group and pattern in (None, info.pattern)]
     if not chosen:
         which = group if pattern is None else f"{group} on {pattern}"
-        tell(f"there is no group {which}; `telex groups` shows those that are there")
-        raise typer.Exit(Exit.ERROR)
+        raise none_such("group", which)
     return chosen
 
 
@@ -152,7 +147,7 @@ def _confirm(chosen: list[GroupInfo]) -> None:
 def _tell_what_is_now(url: str, changed: list[GroupInfo], what: str, json: bool) -> None:
     if json:
         names = {_named(info) for info in changed}
-        _print_json([info for info in with_hub(url, _list) if _named(info) in names])
+        print_json([info for info in with_hub(url, _list) if _named(info) in names])
         return
     for info in changed:
         show(f"{_named(info)}: {what}")
@@ -164,9 +159,3 @@ def _named(info: GroupInfo) -> str:
 
 def _counts(info: GroupInfo) -> str:
     return f"{info.lag} behind, {info.leased} in work, {info.delayed} waiting, {info.dead} dead"
-
-
-def _print_json(found: list[GroupInfo]) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.encode(found).decode())

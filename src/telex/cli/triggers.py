@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telex.cli.exits import Exit, tell
-from telex.cli.files import URL_HELP, Url, show, with_hub
+from telex.cli.files import MaybeUrl, Url, none_such, print_json, show, to_list, with_hub
 from telex.cli.options import Json
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ triggers: typer.Typer = typer.Typer(rich_markup_mode=None)
 @triggers.callback(invoke_without_command=True)
 def listing(
     ctx: typer.Context,
-    url: Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)] = None,
+    url: MaybeUrl = None,
     json: Json = False,
 ) -> None:
     """List triggers: when each fires next and fired last. With a command: pause one, let it go on, or fire it.
@@ -34,16 +33,12 @@ def listing(
       telex triggers pause mornings --url sqlite:///shop.db
       telex triggers fire mornings --url sqlite:///shop.db
     """
-    if ctx.invoked_subcommand is not None:
-        # What is given before the command is meant for it.
-        given = ({"url": url} if url is not None else {}) | ({"json": True} if json else {})
-        ctx.default_map = {ctx.invoked_subcommand: given}
+    file = to_list(ctx, url, json)
+    if file is None:
         return
-    if url is None:
-        raise typer.BadParameter("give the file that is meant, --url sqlite:///file.db", ctx, param_hint="'--url'")
-    found = with_hub(url, _list)
+    found = with_hub(file, _list)
     if json:
-        _print_json(found)
+        print_json(found)
         return
     for trigger in found:
         show(_described(trigger))
@@ -99,10 +94,9 @@ async def _list(hub: Hub) -> list[TriggerStatistics]:
 
 def _tell_what_is_now(url: str, name: str, found: bool, what: str, json: bool) -> None:
     if not found:
-        tell(f"there is no trigger {name}; `telex triggers` shows those that are there")
-        raise typer.Exit(Exit.ERROR)
+        raise none_such("trigger", name)
     if json:
-        _print_json(next((trigger for trigger in with_hub(url, _list) if trigger.trigger == name), None))
+        print_json(next((trigger for trigger in with_hub(url, _list) if trigger.trigger == name), None))
         return
     show(f"{name}: {what}")
 
@@ -120,9 +114,3 @@ def _described(trigger: TriggerStatistics) -> str:
 
 def _when(moment: datetime) -> str:
     return moment.astimezone().isoformat(" ", "seconds")
-
-
-def _print_json(found: object) -> None:
-    import msgspec
-
-    typer.echo(msgspec.json.encode(found).decode())
