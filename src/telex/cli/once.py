@@ -12,7 +12,7 @@ import typer
 from telex.cli.exits import EXIT_CODES, Exit, tell
 from telex.cli.files import Url, show, with_hub
 from telex.cli.options import Json
-from telex.commands.run import RESULTS
+from telex.commands.recorded import RESULTS
 
 if TYPE_CHECKING:
     from telex import Hub

@@ -23,7 +23,9 @@ from telex.codec import Content, from_json, to_json
 from telex.commands.command import check_command
 from telex.commands.directory import Directory
 from telex.commands.outcome import REFUSED, Outcome, Parcel, Progress, Told, tells_all
-from telex.commands.run import INLINE, RESULTS, Get, Pace, Run, Served, outcome_of
+from telex.commands.pace import Pace
+from telex.commands.recorded import INLINE, RESULTS, Get, outcome_of
+from telex.commands.run import Run, Served
 from telex.commands.ticket import Ticket
 from telex.commands.underway import Sent, Underway
 from telex.context import Context, Retry

@@ -18,7 +18,8 @@ from telex.commands.courier import Courier
 from telex.commands.enginestore import EngineStore, EngineTransaction
 from telex.commands.local import CommandStatistics, Local, Turn
 from telex.commands.outcome import REFUSED, Outcome, Progress
-from telex.commands.run import Run, Served, outcome_at_once
+from telex.commands.recorded import outcome_at_once
+from telex.commands.run import Run, Served
 from telex.commands.ticket import Ticket
 from telex.errors import (
     BadOption,

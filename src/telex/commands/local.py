@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from telex.commands.outcome import Outcome, Progress, failure_of, tells_all
-from telex.commands.run import CONFLICTING, Pace, Run, Served
+from telex.commands.pace import Pace
+from telex.commands.run import CONFLICTING, Run, Served
 from telex.commands.runner import Runner
 from telex.errors import TelexError
 from telex.outlet import FAIR

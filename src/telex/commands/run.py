@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.codec import Content, from_json, to_json
+from telex.codec import to_json
 from telex.commands.claims import Claims, Held, Tally
 from telex.commands.command import Command, CommandContext, Invoke
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, Progress, failure_of
-from telex.engines.records import Record
-from telex.errors import CommandError, ContentError, EngineFailed, TelexError
+from telex.commands.pace import Pace
+from telex.commands.recorded import INLINE, RESULTS, outcome_of
+from telex.errors import CommandError, ContentError, EngineFailed
 from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack
 from telex.once.store import OnceTransaction
 
@@ -26,18 +27,10 @@ if TYPE_CHECKING:
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.commands")
-INLINE = 256 * 1024
-"""Bytes of a result that are kept in the record itself, and sent about; a larger one has a record of its own."""
-RESULTS = "$results"
-"""The bucket of those records."""
 MARGIN = 3600.0
 """Seconds that such a record is kept for longer than the one that names it."""
-PACE = 0.1
-"""Seconds between two steps of progress of one command that are published."""
 TRIES = 0.1
 """Seconds until a store that did not take an outcome is asked again, for as long as the lease lasts."""
-Get = Callable[[str, str], Awaitable[Record | None]]
-"""How a record is read."""
 Publish = Callable[["Run", Outcome[Any], OnceTransaction], Awaitable[bool]]
 """Publishes an outcome in a transaction, if that can be; whether it was."""
 
@@ -80,44 +73,6 @@ class Run(CommandContext[Any]):
         self.lost = True
         if self.task is not None:
             self.task.cancel()
-
-
-class Pace:
-    """Passes on steps of progress, at most one in `PACE` seconds; of those in between the last."""
-
-    def __init__(self, publish: Callable[[Progress], object]) -> None:
-        self._publish = publish
-        self._last: Progress | None = None
-        self._timer: asyncio.TimerHandle | None = None
-
-    def tell(self, step: Progress) -> None:
-        """It has come so far."""
-        if self._timer is not None:
-            self._last = step
-            return
-        self._timer = asyncio.get_running_loop().call_later(PACE, self._ring)
-        self.pass_on(step)
-
-    def _ring(self) -> None:
-        self._timer = None
-        step, self._last = self._last, None
-        if step is not None:
-            self.tell(step)
-
-    def pass_on(self, step: Progress) -> None:
-        """Publish a step."""
-        try:
-            self._publish(step)
-        except TelexError as error:
-            logger.error("the progress of command %s %s was not published: %s", step.command, step.id, error)
-
-    def close(self) -> Progress | None:
-        """Nothing more is told. The step that was not told yet, if there is one."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        step, self._last = self._last, None
-        return step
 
 
 class Served:
@@ -411,27 +366,3 @@ async def _insist(held: Held, event: Complete | Fail | GiveBack) -> Entry | None
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-async def outcome_of(
-    entry: Entry, command: str, id: str, key: str | None, get: Get, gives: Content[Any] | None
-) -> Outcome[Any]:
-    """What is recorded, as an outcome for the sender of the command ``id``. Raises what ``get`` raises."""
-    if not entry.ref:
-        return outcome_at_once(entry, command, id, key, gives)
-    record = await get(RESULTS, entry.ref)
-    if record is None or sha256(record.value).hexdigest() != entry.ref.rpartition(" ")[2]:
-        gone = Failure("ResultGone", "result_gone", "its result is not kept any more")
-        return outcome_at_once(msgspec.structs.replace(entry, error=gone), command, id, key, None)
-    there = msgspec.structs.replace(entry, result=msgspec.Raw(record.value))
-    return outcome_at_once(there, command, id, key, gives)
-
-
-def outcome_at_once(entry: Entry, command: str, id: str, key: str | None, gives: Content[Any] | None) -> Outcome[Any]:
-    """As `outcome_of`, of a record that has its result."""
-    error = entry.error
-    result = None if error is not None or entry.result is msgspec.UNSET else from_json(bytes(entry.result))
-    if error is None and gives is not None:
-        result = gives.check(result, command)
-    when = datetime.fromtimestamp(entry.completed, UTC)
-    return Outcome(command, id, key, result, error, entry.attempt, when, replayed=True)

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import telex as package
 from telex.cli import http
 from telex.cli.bar import Bar
-from telex.commands.run import RESULTS
+from telex.commands.recorded import RESULTS
 from telex.gateway import Commands, Rules
 from tests.unit.cli.conftest import Telex
 
