@@ -10,33 +10,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from datetime import UTC, datetime
 from functools import partial
 from secrets import token_hex
 from time import time
 from typing import TYPE_CHECKING, Any, Literal
-from weakref import WeakValueDictionary
 
 import msgspec
 
-from telex.codec import Content, from_json, to_json
+from telex.codec import Content, to_json
 from telex.commands.command import check_command
 from telex.commands.directory import Directory
+from telex.commands.inbox import Inbox
 from telex.commands.outcome import REFUSED, Outcome, Parcel, Progress, Told, tells_all
 from telex.commands.pace import Pace
 from telex.commands.recorded import INLINE, RESULTS, Get, outcome_of
 from telex.commands.run import Run, Served
 from telex.commands.ticket import Ticket
-from telex.commands.underway import Sent, Underway
+from telex.commands.underway import Sent
 from telex.context import Context, Retry
-from telex.errors import BadOption, Closed, EngineFailed, InProgress, KeyConflict, NoHandler, TelexError
+from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler, TelexError
 from telex.handlers import Declaration, Membership
-from telex.log import Retention
 from telex.members import groups_of
-from telex.message import Lost, Message, check_key
+from telex.message import Message, check_key
 from telex.once.machine import Failure, decode, fingerprint
 from telex.options import check_options
-from telex.subscription import AnySubscription
 
 if TYPE_CHECKING:
     from telex.commands.desk import Desk
@@ -51,10 +48,6 @@ ATTEMPTS = 3
 """How often a command that does not run once is begun, when workers die over it."""
 REMEMBERED = 10_000
 """How many commands that were cancelled before they came are remembered."""
-UNREAD = 3600.0
-"""Seconds for which a sender may read nothing of what comes to its inbox."""
-TRIES, PAUSE = 50, 0.1
-"""How often, and every how many seconds, an outcome that is put aside is asked for while the engine fails."""
 KEPT = 3600.0
 """Seconds that a large outcome is kept for those that it was sent to."""
 Duplicate = Literal["wait", "reject"]
@@ -68,14 +61,10 @@ class Courier:
         self._desk = desk
         self._id = token_hex(8)
         self._directory: Directory | None = None
-        # A ticket that its sender has let go of need not hear anything.
-        self._tickets: WeakValueDictionary[str, Ticket[Any]] = WeakValueDictionary()
-        self._underway = Underway()
+        self.inbox: Inbox = Inbox(hub, self._id, lambda: self.directory)
         self._runs: dict[str, Run] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         self._joined: set[str] = set()  # commands whose group is known to be there
-        self._opening = asyncio.Lock()
-        self._reading: asyncio.Task[None] | None = None
         self._chores: set[asyncio.Task[None]] = set()
 
     @property
@@ -142,7 +131,7 @@ class Courier:
                 step = None if run.pace is None else run.pace.close()
                 before = [] if step is None else self._steps(run, step)
                 await self._append([*before, *letters])  # in this order
-            self._settle(outcome, run.cause)
+            self.inbox.settle(outcome, run.cause)
         finally:
             # What was leased too long comes again, maybe to this hub, while the first run of it ends.
             if self._runs.get(message.id) is run:
@@ -217,9 +206,7 @@ class Courier:
         run = self._runs.get(step.id)
         if run is None:
             return
-        ticket = self._tickets.get(step.id)
-        if ticket is not None:
-            ticket.tell(step)
+        self.inbox.tell(step)
         if run.pace is None:
             run.pace = Pace(partial(self._publish_step, run))
         run.pace.tell(step)
@@ -282,14 +269,14 @@ class Courier:
             return replayed
         if not once or not mark:
             return await self._publish(name, content, key, deadline, gives)
-        if duplicate == "reject" and self._underway.has(name, key, mark, time()):
+        if duplicate == "reject" and self.inbox.underway.has(name, key, mark, time()):
             raise InProgress(name, key)
         sent = Sent(mark, deadline)
-        self._underway.begin(name, key, sent)
+        self.inbox.underway.begin(name, key, sent)
         try:
             ticket = await self._publish(name, content, key, deadline, gives)
         except BaseException:  # a cancelled one may have been kept, and nothing is known of it
-            self._underway.end(name, key, sent)
+            self.inbox.underway.end(name, key, sent)
             raise
         sent.id = ticket.id
         return ticket
@@ -297,8 +284,7 @@ class Courier:
     async def _publish(
         self, name: str, content: object, key: str | None, deadline: float | None, gives: Content[Any] | None
     ) -> Ticket[Any]:
-        if self._reading is None:
-            await self._open_inbox()
+        await self.inbox.open()
         if name not in self._joined:
             await self._join(name)
         headers = {INBOX: self._id}
@@ -306,7 +292,7 @@ class Courier:
             headers[DEADLINE] = repr(deadline)
         message = await self._hub.topic(f"$command:{name}:request").publish(content, headers=headers, key=key)
         ticket: Ticket[Any] = Ticket(name, message.id, key, self._cancel_there, gives)
-        self._tickets[message.id] = ticket
+        self.inbox.add(ticket)
         return ticket
 
     async def _join(self, name: str) -> None:
@@ -369,104 +355,12 @@ class Courier:
         if len(self._cancelled) > REMEMBERED:
             self._cancelled.popitem(last=False)
 
-    # -- the inbox
-
-    async def _open_inbox(self) -> None:
-        async with self._opening:
-            if self._reading is not None:
-                return
-            store = self._hub._engine.store
-            if store is not None:
-                # What a sender has not read is not bounded by a number: it may be slow, or asleep.
-                await store.retain([("$inbox:*", Retention(None, UNREAD, None))])
-            await self.directory.sign()
-            self.directory.begin()
-            subscription = self._hub.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
-            subscription.enter()
-            self._reading = asyncio.create_task(self._read(subscription), name="telex inbox")
-        self._chore(self._sweep())
-
-    async def _sweep(self) -> None:
-        """Remove the inboxes of hubs that were killed."""
-        # In this order: a hub that comes in between is in the second list.
-        inboxes = await self._hub.topics("$inbox:*")
-        there = await self.directory.alive()
-        for inbox in inboxes:
-            if inbox.partition(":")[2] not in there:
-                await self._hub.remove(inbox)
-
-    async def _read(self, subscription: AnySubscription[Any, Any]) -> None:
-        try:
-            async for message in subscription:
-                if isinstance(message, Lost):
-                    self._lose_all(message)
-                    continue
-                try:
-                    await self._hear(message.content)
-                except Exception as error:  # one letter that cannot be read is no reason to read no more
-                    logger.error("a letter to the inbox of this hub cannot be read", exc_info=error)
-        finally:
-            await subscription.aclose()
-
-    async def _hear(self, content: object) -> None:
-        told = await self.opened(content)
-        if isinstance(told, Progress):
-            ticket = self._tickets.get(told.id)
-            if ticket is not None:
-                ticket.tell(told)
-        elif told is not None:
-            self._settle(told, None)
-
-    def _lose_all(self, lost: Lost) -> None:
-        """Letters were not read while they were kept: whoever waits may wait for one of them, and is told."""
-        text = (
-            f"{lost.count} outcomes were lost to this sender, which did not read them in time; with a key, send again"
-        )
-        self._underway.clear()
-        for id, ticket in list(self._tickets.items()):
-            failure = Failure("OutcomeLost", "outcome_lost", text, final=False)
-            ticket.settle(Outcome(ticket.command, id, ticket.key, None, failure, 0, datetime.now(UTC)))
-
-    async def opened(self, content: object) -> Outcome[Any] | Progress | None:
-        """What was told, from what came. None for what is not kept any more."""
-        told: Told = content if isinstance(content, (Outcome, Progress, Parcel)) else msgspec.convert(content, Told)
-        if not isinstance(told, Parcel):
-            return told
-        records = self._hub._engine.records
-        for _ in range(TRIES):
-            try:
-                record = None if records is None else await records.get(RESULTS, told.ref)
-                break
-            except EngineFailed as error:
-                logger.error("the outcome of command %s %s cannot be read yet: %s", told.command, told.id, error)
-                await asyncio.sleep(PAUSE)
-        else:
-            record = None
-        if record is None:
-            gone = Failure("ResultGone", "result_gone", "its outcome is not kept any more")
-            return Outcome(told.command, told.id, None, None, gone, 0, datetime.now(UTC))
-        return msgspec.convert(from_json(record.value), Outcome[Any])
-
-    def _settle(self, outcome: Outcome[Any], cause: BaseException | None) -> None:
-        self._underway.settle(outcome)
-        ticket = self._tickets.pop(outcome.id, None)
-        if ticket is not None:
-            ticket.settle(outcome, cause)
-
     async def close(self, error: Closed) -> None:
         """Nothing is sent, served or heard any more. Who waits is told ``error``."""
-        for ticket in list(self._tickets.values()):
-            ticket.close(error)
-        self._tickets.clear()
-        inbox = self._reading is not None
-        tasks = [*self._chores, *(() if self._reading is None else (self._reading,))]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for chore in self._chores:
+            chore.cancel()
+        await asyncio.gather(*self._chores, return_exceptions=True)
+        await self.inbox.close(error)
         if self._directory is not None:
             await self._directory.close()
-        if inbox and self._hub._engine.store is not None:
-            try:
-                await self._hub._engine.store.remove(f"$inbox:{self._id}")
-            except TelexError as problem:
-                logger.error("the inbox of a hub that is closed was left: %s", problem)
+        await self.inbox.remove()

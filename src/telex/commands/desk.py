@@ -282,7 +282,7 @@ class Desk:
         """What those who follow are told, from what came."""
         if isinstance(content, (Outcome, Progress)):
             return content
-        return None if self.courier is None else await self.courier.opened(content)
+        return None if self.courier is None else await self.courier.inbox.opened(content)
 
     # -- life
 

@@ -39,13 +39,13 @@ async def test_a_sender_that_reads_late_gets_all_outcomes(
         assert await sender.call("double", 1) == 2
         courier = sender._desk.courier
         assert courier is not None
-        hear = courier._hear
+        hear = courier.inbox._hear
 
         async def late(content: object) -> None:
             await gate.pass_through()
             await hear(content)
 
-        monkeypatch.setattr(courier, "_hear", late)
+        monkeypatch.setattr(courier.inbox, "_hear", late)
         tickets = await asyncio.gather(*[sender.send("double", n) for n in range(MANY)])
         async with worker.follow("double", start=MANY) as done:
             seen = 0

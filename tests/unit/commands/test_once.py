@@ -245,7 +245,7 @@ async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Ga
         gate.opened.set()
         assert [await ticket.result(timeout=20) for ticket in (busy, first, waiting)] == [0, 1, 1]
         assert await sender.call("build", 1, key="a", duplicate="reject", timeout=20) == 1
-        assert not sender._desk.courier._underway._sent  # type: ignore[union-attr]  # a file has one
+        assert not sender._desk.courier.inbox.underway._sent  # type: ignore[union-attr]  # a file has one
     assert ran == [0, 1]
 
 
