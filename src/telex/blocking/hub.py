@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, overload
+from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
 from telex.blocking.thread import Thread
 from telex.blocking.ticket import Follower, Ticket
 from telex.blocking.topic import Topic
-from telex.commands.desk import Duplicate
+from telex.commands.sending import SendOptions
 from telex.durations import Duration
 from telex.errors import BadOption, Closed, WrongThread
 from telex.hub import Hub as AsyncHub
@@ -122,10 +122,7 @@ class Hub:
         self,
         name: str,
         content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
+        **options: Unpack[SendOptions],
     ) -> Ticket[Any]: ...
     @overload
     def send(
@@ -133,10 +130,8 @@ class Hub:
         name: str,
         content: object = None,
         *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
         type: type[T],
+        **options: Unpack[SendOptions],
     ) -> Ticket[T]: ...
     def send(self, name: str, content: object = None, **options: Any) -> Ticket[Any]:
         """Send a command, and return its `Ticket` once it is accepted; as the coroutine of this name."""
@@ -148,10 +143,7 @@ class Hub:
         self,
         name: str,
         content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
+        **options: Unpack[SendOptions],
     ) -> Any: ...
     @overload
     def call(
@@ -159,10 +151,8 @@ class Hub:
         name: str,
         content: object = None,
         *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
         type: type[T],
+        **options: Unpack[SendOptions],
     ) -> T: ...
     def call(self, name: str, content: object = None, **options: Any) -> Any:
         """Send a command and wait for its result; as the coroutine of this name."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from telex.commands.desk import Desk, Duplicate
 from telex.commands.follower import Follower
@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from telex.topic import Topic
 
 T = TypeVar("T")
+
+
+class SendOptions(TypedDict, total=False):
+    """What may be said of a command that is sent; what each is, `Sending.send` tells."""
+
+    key: str | None
+    timeout: Duration | None
+    duplicate: Duplicate
 
 
 class Sending:
@@ -39,10 +47,7 @@ class Sending:
         self,
         name: str,
         content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
+        **options: Unpack[SendOptions],
     ) -> Ticket[Any]: ...
     @overload
     async def send(
@@ -50,10 +55,8 @@ class Sending:
         name: str,
         content: object = None,
         *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
         type: type[T],
+        **options: Unpack[SendOptions],
     ) -> Ticket[T]: ...
     async def send(
         self,
@@ -85,10 +88,7 @@ class Sending:
         self,
         name: str,
         content: object = None,
-        *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
+        **options: Unpack[SendOptions],
     ) -> Any: ...
     @overload
     async def call(
@@ -96,10 +96,8 @@ class Sending:
         name: str,
         content: object = None,
         *,
-        key: str | None = None,
-        timeout: Duration | None = None,
-        duplicate: Duplicate = "wait",
         type: type[T],
+        **options: Unpack[SendOptions],
     ) -> T: ...
     async def call(
         self,
