@@ -24,6 +24,7 @@ from telex.commands.inbox import Inbox
 from telex.commands.outcome import REFUSED, Outcome, Parcel, Progress, Told, tells_all
 from telex.commands.pace import Pace
 from telex.commands.recorded import INLINE, RESULTS, Get, outcome_of
+from telex.commands.restarts import Restarts
 from telex.commands.run import Run, Served
 from telex.commands.ticket import Ticket
 from telex.commands.underway import Sent
@@ -45,7 +46,7 @@ INBOX, DEADLINE = "telex-inbox", "telex-deadline"
 """Headers of a command."""
 GROUP = "$workers"
 ATTEMPTS = 3
-"""How often a command that does not run once is begun, when workers die over it."""
+"""How often a command that does not run once is begun, when workers die over it. Those that are closed do not count."""
 REMEMBERED = 10_000
 """How many commands that were cancelled before they came are remembered."""
 KEPT = 3600.0
@@ -119,7 +120,9 @@ class Courier:
         run.cancelled = message.id in self._cancelled
         self._runs[message.id] = run
         try:
-            outcome = self._refused(served, run, delivery) or await self._carried_out(served, run)
+            outcome = self._refused(served, run) or await self._given_up(served, run, delivery)
+            if outcome is None:
+                outcome = await self._carried_out(served, run)
             if not run.announced:
                 again = delivery.attempt > 1
                 try:
@@ -132,6 +135,10 @@ class Courier:
                 before = [] if step is None else self._steps(run, step)
                 await self._append([*before, *letters])  # in this order
             self.inbox.settle(outcome, run.cause)
+        except asyncio.CancelledError:
+            if command.once is None and self._hub._crew.progress is not None:  # the hub closes
+                await self._spare(run)
+            raise
         finally:
             # What was leased too long comes again, maybe to this hub, while the first run of it ends.
             if self._runs.get(message.id) is run:
@@ -149,19 +156,38 @@ class Courier:
             served.running -= 1
             run.task = None
 
-    def _refused(self, served: Served, run: Run, delivery: Context[Any]) -> Outcome[Any] | None:
+    def _refused(self, served: Served, run: Run) -> Outcome[Any] | None:
         """What becomes of a command that is not begun at all."""
         command = served.command
         try:
             run.content, run.fingerprint = self._desk.check(command.name, run.content, run.key)
         except TelexError as error:
             return served.ended(run, Failure(type(error).__name__, REFUSED, str(error)))
-        if command.once is None:
-            run.attempt = delivery.attempt
-            if delivery.attempt > ATTEMPTS:
-                text = f"it was begun {ATTEMPTS} times, and its workers died or stalled"
-                return served.ended(run, Failure("AttemptsExhausted", "attempts_exhausted", text))
         return None
+
+    async def _given_up(self, served: Served, run: Run, delivery: Context[Any]) -> Outcome[Any] | None:
+        """What becomes of a command that does not run once and was begun too often. What comes for the first time is
+        not counted: that would be a write more for each.
+        """
+        if served.command.once is not None:
+            return None
+        run.attempt = delivery.attempt
+        if delivery.attempt == 1 or await self._restarts().count(run.id) < ATTEMPTS:
+            return None
+        text = f"it was begun as often as it may be, {ATTEMPTS} times, and its workers died or stalled"
+        return served.ended(run, Failure("AttemptsExhausted", "attempts_exhausted", text))
+
+    async def _spare(self, run: Run) -> None:
+        try:
+            await self._restarts().spare(run.id)
+        except TelexError as error:
+            logger.error("command %s %s counts as begun, though its worker was closed: %s", run.command, run.id, error)
+
+    def _restarts(self) -> Restarts:
+        records = self._hub._engine.records
+        if records is None:
+            raise AssertionError("what is served has a directory, and that is of records")
+        return Restarts(records)
 
     # -- telling
 

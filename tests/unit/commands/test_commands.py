@@ -5,6 +5,7 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import AsyncMock
 
 import msgspec
 import pytest
@@ -484,6 +485,43 @@ async def test_closing_does_not_wait_for_ever(url: str, gate: Gate) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stalls", [False, True])
+async def test_workers_that_are_closed_are_no_attempts_and_those_that_stall_are(file: str, stalls: bool) -> None:
+    attempts: list[int] = []
+
+    async def build(number: int, ctx: telex.CommandContext[int]) -> int:
+        attempts.append(ctx.attempt)
+        if len(attempts) > 5:
+            return number
+        begun.set()
+        await asyncio.Event().wait()
+        return 0
+
+    async with telex.Hub(file) as sender:
+        ticket = await sender.send("build", 1)
+        for _ in range(3 if stalls else 5):
+            begun = asyncio.Event()
+            worker = telex.Hub(file, close_timeout=0.01)
+            worker.command("build")(build)
+            async with worker:
+                await begun.wait()
+                courier = worker._desk.courier
+                assert courier is not None
+                if stalls:  # what has died counts nothing back
+                    courier._spare = AsyncMock()  # type: ignore[method-assign]  # on purpose
+        worker = telex.Hub(file)
+        worker.command("build")(build)
+        async with worker:
+            outcome = await ticket.outcome(timeout=20)
+    if stalls:
+        assert outcome.error is not None
+        assert outcome.error.code == "attempts_exhausted"
+        assert attempts == [1, 2, 3]
+    else:
+        assert (outcome.result, outcome.error) == (1, None)
+        assert attempts == [1, 2, 3, 4, 5, 6]
+
+
 async def test_workers_share_a_command(file: str, gate: Gate) -> None:
     hubs = [telex.Hub(file) for _ in range(2)]
     begun: list[tuple[int, int]] = []
