@@ -91,6 +91,9 @@ class Hub(Declaring, Sending, Triggering):
         self._close_timeout = seconds(close_timeout, "close_timeout")
         self._lifespan = None if lifespan is None else _lifespan(lifespan)
         clock = time if clock is None else clock
+        if not callable(clock):
+            mend = "it is a function that gives the time, such as time.time, or a telex.testing.clock.VirtualClock"
+            raise BadOption("clock", clock, mend)
         self._engine: Engine = engine_for(given, clock) if isinstance(given, str) else given
         self.groups: Grouping = Grouping(self._engine, clock)
         """Consumer groups and dead letters."""

@@ -338,6 +338,12 @@ MISTAKES = [
     ),
     Mistake("memory: without slashes", lambda hub: telex.Hub("memory"), telex.BadOption, ("url", "write 'memory://'")),
     Mistake(
+        "a time in place of a clock",
+        lambda hub: telex.Hub(clock=5),  # type: ignore[arg-type]
+        telex.BadOption,
+        ("clock", "5", "time.time"),
+    ),
+    Mistake(
         "headers that are not text",
         lambda hub: hub.topic("chat").publish(1, headers={"attempt": 3}),  # type: ignore[dict-item]
         telex.BadOption,

@@ -46,6 +46,7 @@ class _Supervisor:
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
+            # Where the loop knows no signals (Windows), the interpreter's own KeyboardInterrupt ends it.
             with suppress(NotImplementedError):
                 loop.add_signal_handler(number, self._over.set)
         while not self._over.is_set():

@@ -80,7 +80,7 @@ class CommandContext(Generic[T]):
         """Tell whoever sent the command, and those who follow it, how far it is: a ``fraction`` from 0 to 1 and text
         for people. Never waits; of many in a short time the last is told. Raises `BadOption`.
         """
-        if not 0 <= fraction <= 1:
+        if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
             raise BadOption("fraction", fraction, "it is a part of the whole, from 0 to 1")
         self._report(Progress(self.command, self.id, self.key, float(fraction), text))
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 BUCKET = "$variables"
+FUNCTION = "give a function of the value, such as lambda n: n + 1, or replace it by `set`"
 logger: logging.Logger = logging.getLogger("telex.triggers")
 Listener = Callable[[str, Any, float], None]
 """Told of a change, in this process alone: the variable's name, its value, and when."""
@@ -68,14 +69,25 @@ class Variable(Generic[T]):
         return await self._update(lambda before: value, mends=True)
 
     async def add(self, amount: T) -> T:
-        """Add to it; the new value. Raises as `set`."""
-        return await self.update(lambda before: before + amount)  # type: ignore[operator]  # what T can do is its own affair
+        """Add to it; the new value. Raises as `set`, and `BadOption` for what cannot be added to its value."""
+        return await self.update(self._plus(amount))
 
     async def update(self, function: Callable[[T], T]) -> T:
         """Change it by a function of its value; the new value. On a shared engine the function may be called several
         times, when others change it meanwhile. Raises what the function raises, and as `set`.
         """
+        if not callable(function):
+            raise BadOption("function", function, FUNCTION)
         return await self._update(function, mends=False)
+
+    def _plus(self, amount: T) -> Callable[[T], T]:
+        def plus(before: T) -> T:
+            try:
+                return before + amount  # type: ignore[operator,no-any-return]  # what T can do is its own affair
+            except TypeError as error:
+                raise BadOption("amount", amount, f"it is added to {before!r}, and {error}") from None
+
+        return plus
 
     async def _update(self, function: Callable[[T], T], *, mends: bool) -> T:
         if self._hub._engine.store is None:
@@ -90,10 +102,12 @@ class Variable(Generic[T]):
 
     def add_nowait(self, amount: T) -> T:
         """As `add`, at once. Raises as `set_nowait`."""
-        return self.update_nowait(lambda before: before + amount)  # type: ignore[operator]  # as in `add`
+        return self.update_nowait(self._plus(amount))
 
     def update_nowait(self, function: Callable[[T], T]) -> T:
         """As `update`, at once. Raises as `set_nowait`."""
+        if not callable(function):
+            raise BadOption("function", function, FUNCTION)
         if self._hub._engine.store is not None:
             raise WouldBlock(f"changing {self.name!r} waits until the engine has the change; use `await`")
         if self._slow.locked():

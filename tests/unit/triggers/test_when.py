@@ -54,6 +54,12 @@ def test_a_variable_is_held_to_its_type(clock: VirtualClock) -> None:
             assert [count.value] == [0]
             with pytest.raises(telex.BadOption, match="begins as 0"):
                 hub.variable("signups", 1)
+            for adds in (count.add, count.add_nowait):
+                with pytest.raises(telex.BadOption, match="amount '1': it is added to 0"):
+                    await adds("1")  # type: ignore[arg-type,misc]  # the mistake
+            for updates in (count.update, count.update_nowait):
+                with pytest.raises(telex.BadOption, match="function of the value"):
+                    await updates(1)  # type: ignore[arg-type,misc]  # the mistake
             free: telex.Variable[Any] = hub.variable("anything", None)
             assert await free.set({"a": 1}) == {"a": 1}
 
