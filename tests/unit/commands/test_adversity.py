@@ -217,6 +217,8 @@ async def test_the_last_step_is_told_before_the_outcome(url: str) -> None:
 
     @hub.command("build")
     async def build(ctx: telex.CommandContext[None]) -> None:
+        with pytest.raises(telex.BadOption, match="from 0 to 1"):
+            ctx.progress("40%")  # type: ignore[arg-type]  # the mistake
         ctx.progress(0.5)
         await asyncio.sleep(0)
         ctx.progress(1, "all")
@@ -267,3 +269,31 @@ async def test_who_ran_out_of_time_leaves_nothing(url: str, gate: Gate) -> None:
             await hub.call("slow", duplicate="bogus")  # type: ignore[call-overload]  # on purpose
         gate.opened.set()
         await ticket
+
+
+async def test_what_a_cancelled_handler_sends_as_its_hub_closes_is_not_begun() -> None:
+    hub, reached, sent, ran = telex.Hub(close_timeout=0), asyncio.Event(), list[telex.Ticket[object]](), list[str]()
+
+    @hub.command("build")
+    async def build() -> None:
+        try:
+            reached.set()
+            await asyncio.Event().wait()
+        finally:
+            sent.append(await hub.send("clean"))
+
+    @hub.command("clean")
+    async def clean() -> None:
+        ran.append("clean")
+        await asyncio.Event().wait()
+
+    before = asyncio.all_tasks()
+    async with hub:
+        ticket = await hub.send("build")
+        await reached.wait()
+    assert asyncio.all_tasks() == before
+    assert ran == []
+    for each in (ticket, *sent):
+        with pytest.raises(telex.Closed):
+            await each.result(timeout=20)
+    assert len(sent) == 1

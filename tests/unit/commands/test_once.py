@@ -241,8 +241,11 @@ async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Ga
         with pytest.raises(telex.InProgress):
             await sender.send("build", 1, key="a", duplicate="reject")
         waiting = await sender.send("build", 1, key="a")  # the default
+        conflicting = await sender.send("build", 2, key="a", duplicate="reject")  # which is no duplicate
         assert ran == [0]
         gate.opened.set()
+        with pytest.raises(telex.KeyConflict):
+            await conflicting.result(timeout=20)
         assert [await ticket.result(timeout=20) for ticket in (busy, first, waiting)] == [0, 1, 1]
         assert await sender.call("build", 1, key="a", duplicate="reject", timeout=20) == 1
         assert not sender._desk.courier.inbox.underway._sent  # type: ignore[union-attr]  # a file has one
@@ -268,6 +271,47 @@ async def test_what_was_dropped_is_not_in_progress(file: str, gate: Gate) -> Non
             await hub.send("build", 1, key="a", duplicate="reject")
         gate.opened.set()
         assert await again.result(timeout=20) == 1
+
+
+async def test_what_was_not_sent_is_not_in_progress(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("build", once=True)
+    def build(number: int) -> int:
+        return number
+
+    async def unwritable(*given: object) -> None:
+        raise telex.EngineFailed("publishing", "the disk is full")
+
+    async with hub:
+        assert hub._desk.courier is not None
+        monkeypatch.setattr(hub._desk.courier, "_publish", unwritable)
+        with pytest.raises(telex.EngineFailed):
+            await hub.send("build", 1, key="a")
+        monkeypatch.undo()
+        assert await hub.call("build", 1, key="a", duplicate="reject", timeout=20) == 1
+
+
+async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str, gate: Gate) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("build", once=True)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with worker, telex.Hub(file) as sender:
+        ticket = await sender.send("build", 1, key="a")
+        await gate.reached.wait()
+        assert sender._desk.courier is not None
+        inbox = sender._desk.courier.inbox
+        inbox._lose_all(telex.Lost(3, 1, 3, "trimmed"))
+        with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost .* send again") as caught:
+            await ticket.result(timeout=20)
+        assert caught.value.code == "outcome_lost"
+        assert not inbox.underway.has("build", "a", fingerprint("build", 1, 1), time.time())
+        gate.opened.set()
+        assert await sender.call("build", 1, key="a", timeout=20) == 1
 
 
 async def test_an_outcome_is_kept_as_long_as_it_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

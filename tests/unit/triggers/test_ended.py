@@ -101,7 +101,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 
 @pytest.mark.slow
 async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is_left_of_it(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("telex.triggers.scheduler.LOOK", 0.01)
     done, held = asyncio.Event(), asyncio.Event()
@@ -120,6 +120,25 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
         await asyncio.wait(chores)
         assert (crew._members, hub.declarations) == ([], [])
         assert [info.lag for info in await hub.groups.list()] == [0]
+
+        failing = hub.groups.list
+
+        async def unreadable() -> None:
+            monkeypatch.setattr(hub.groups, "list", failing)
+            raise telex.EngineFailed("reading", "the disk is gone")
+
+        monkeypatch.setattr(hub.groups, "list", unreadable)
+        called = asyncio.Event()
+
+        @hub.after("1ms")
+        async def another() -> None:
+            called.set()
+
+        await called.wait()
+        while crew._members:
+            await asyncio.wait(set(hub._scheduler._chores))
+        assert hub.declarations == []
+        assert "it is not known whether what triggers have fired is settled" in caplog.text
 
 
 @pytest.mark.slow

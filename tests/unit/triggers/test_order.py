@@ -15,7 +15,7 @@ from telex.message import Message
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.triggers.condition import Condition
 from telex.triggers.fold import Fired
-from telex.triggers.watch import Watch, _sources
+from telex.triggers.watch import Watch
 from telex.triggers.when import WhenTrigger
 from tests.unit.triggers.test_shared import caught_up, kept, programs, url
 
@@ -145,14 +145,24 @@ def test_what_is_gathered_comes_in_the_order_of_publishing(clock: VirtualClock) 
     clock.run(main())
 
 
-def test_sources_of_one_pattern_are_told_in_the_order_in_which_they_stand() -> None:
-    hub = telex.Hub()
-    for _ in range(20):  # functions lie where they will
+def test_sources_of_one_pattern_are_told_in_the_order_in_which_they_stand(clock: VirtualClock) -> None:
+    hub, expected = telex.Hub(clock=clock), []
+    for number in range(20):  # functions lie where they will
         functions = [lambda message, key=key: key for key in range(8)]
         condition: Condition = hub.rate("m", per=1, by=functions[0]) >= 1
         for function in functions[1:]:
             condition = condition.then(hub.rate("m", per=1, by=function) >= 1, within=1)
-        assert [source.by for source in _sources(condition)] == functions
+        hub.when(condition, topic=f"t:{number}")
+        expected.append(functions)
+
+    async def main() -> None:
+        async with hub:
+            watches = [when_trigger(hub, f"t:{number}").what for number in range(20)]
+            assert [
+                [source.by for _, source in watch._routes] for watch in watches if isinstance(watch, Watch)
+            ] == expected
+
+    clock.run(main())
 
 
 @pytest.mark.slow
