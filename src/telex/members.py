@@ -243,7 +243,7 @@ class Member:
                 hand = self.hands[0] if self._switch is None else self._hand(self._switch, delivery.message)
                 hand.ready.append(delivery)
                 hand.begin()
-        if self._held and self._renewer is None:
+        if self._held and self._renewer is None and not self._crew.ends:
             self._renewer = asyncio.create_task(self._renew(), name=f"telex leases {self._group}")
             self._crew.tasks.add(self._renewer)
             self._renewer.add_done_callback(self._crew.tasks.discard)

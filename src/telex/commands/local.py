@@ -223,6 +223,8 @@ class Local:
                     raise
                 run.task = None
                 self._settle(run, outcome)
+                if self._crew.ends:
+                    return  # its handler has an outcome though it was cancelled, and nobody cancels it again
                 if self.waiting:
                     run = self._next()
                     continue

@@ -153,12 +153,19 @@ class Served:
             outcome = await self._attempt(run, found, claims)
             if outcome is not None:
                 return outcome
-            if not found.lost:
-                try:
-                    await asyncio.sleep(once.backoff * 2.0 ** (found.entry.attempt - 1))
-                except asyncio.CancelledError as error:
-                    self._cancelled(run, error)  # and if it was its sender, that is recorded when it is claimed
+            await self._back_off(run, found, once.backoff)
             owner = claims.owner()
+
+    async def _back_off(self, run: Run, held: Held, backoff: float) -> None:
+        """Wait until it may be tried again. Raises `asyncio.CancelledError` when the hub closes."""
+        if run.hub._crew.ends:
+            raise asyncio.CancelledError  # its handler has made an error of that, and nobody cancels it again
+        if held.lost:
+            return
+        try:
+            await asyncio.sleep(backoff * 2.0 ** (held.entry.attempt - 1))
+        except asyncio.CancelledError as error:
+            self._cancelled(run, error)  # and if it was its sender, that is recorded when it is claimed
 
     async def _call_off(self, run: Run, held: Held, claims: Claims) -> Outcome[Any]:
         """Its sender cancelled it: that is recorded, for all of its senders."""
