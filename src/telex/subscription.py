@@ -258,7 +258,7 @@ class AnySubscription(Generic[T, Item]):
         """All that waits, as `receive_many`. Raises `WouldBlock` if nothing does, and what `receive_many` raises but
         `Timeout`.
         """
-        _check_limit(limit)
+        check_limit(limit)
         batch = self._take_many(self._entered(), limit)
         if not batch:
             raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
@@ -269,7 +269,7 @@ class AnySubscription(Generic[T, Item]):
 
         A `Lost`, where one is told, comes alone. Subscribers that are at the same place are handed the same tuple.
         """
-        _check_limit(limit)
+        check_limit(limit)
         cursor = self._entered()
         deadline = _deadline(timeout)
         batch = self._take_many(cursor, limit)
@@ -283,7 +283,7 @@ class AnySubscription(Generic[T, Item]):
         """Iterate over what waits, as tuples of 1 to ``limit`` messages: for work that is cheaper in bulk. Ends as
         `async for`.
         """
-        _check_limit(limit)
+        check_limit(limit)
         self._entered()
         return Batches(self, limit)
 
@@ -423,7 +423,8 @@ class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
     __slots__ = ()
 
 
-def _check_limit(limit: object) -> None:
+def check_limit(limit: object) -> None:
+    """Raises `BadOption` for what is no number of messages to take."""
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise BadOption("limit", limit, "it is how many messages are taken at most, at least 1")
 

@@ -5,8 +5,11 @@ that one, waits for its result, and raises what the coroutine of the same name r
 and `Hub.command` are called in the hub's thread.
 """
 
+from telex.blocking.groups import Groups
 from telex.blocking.hub import Hub
 from telex.blocking.ticket import Follower, Ticket
 from telex.blocking.topic import Subscription, Topic
+from telex.blocking.transaction import Transaction
+from telex.blocking.triggers import Trigger, Variable
 
-__all__ = ["Follower", "Hub", "Subscription", "Ticket", "Topic"]
+__all__ = ["Follower", "Groups", "Hub", "Subscription", "Ticket", "Topic", "Transaction", "Trigger", "Variable"]

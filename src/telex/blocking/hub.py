@@ -2,49 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
+from telex.blocking.groups import Groups
+from telex.blocking.place import Place
 from telex.blocking.thread import Thread
 from telex.blocking.ticket import Follower, Ticket
 from telex.blocking.topic import Topic
+from telex.blocking.transaction import Transaction
+from telex.blocking.triggers import Trigger, Variable
+from telex.commands.command import Command
+from telex.commands.desk import Duplicate
 from telex.commands.sending import SendOptions
 from telex.durations import Duration
+from telex.engines import Engine
 from telex.errors import BadOption, Closed, WrongThread
+from telex.handlers import Declaration
 from telex.hub import Hub as AsyncHub
 from telex.hub import HubStatistics, Lifespan
-from telex.router import Router
+from telex.message import Message
+from telex.middleware import Middleware
+from telex.router import Declaring, Router
 from telex.start import Start
 from telex.topic import Topic as AsyncTopic
+from telex.triggers.plan import Maker, Plan
+from telex.triggers.timing import Timing
+from telex.triggers.trigger import Trigger as AsyncTrigger
+from telex.triggers.trigger import TriggerStatistics
+from telex.triggers.variable import Variable as AsyncVariable
 
 T = TypeVar("T")
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., object])
 
 
-class Hub:
-    """A `telex.Hub` behind a thread. Takes the same arguments; a context manager; closed for good by `close`."""
+class Hub(Declaring, Timing[Trigger]):
+    """A `telex.Hub` behind a thread. Takes the same arguments; a context manager; closed for good by `close`.
+
+    It has every method and option of the async hub. Functions that are declared on it are called in its thread.
+    """
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | Engine | None = None,
         *,
         timeout: Duration | None = None,
         close_timeout: Duration = 10.0,
         lifespan: Lifespan | None = None,
+        middleware: Sequence[Middleware] = (),
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        self._hub = AsyncHub(url, timeout=timeout, close_timeout=close_timeout, lifespan=lifespan)
-        self._thread: Thread | None = None
+        super().__init__("", middleware)
+        self._hub = AsyncHub(
+            url, timeout=timeout, close_timeout=close_timeout, lifespan=lifespan, middleware=middleware, clock=clock
+        )
+        self.declarations: list[Declaration] = self._hub.declarations
+        self.commands: list[Command] = self._hub.commands
+        self._place = Place()
+
+    @property
+    def url(self) -> str:
+        """The URL of the engine."""
+        return self._hub.url
+
+    @property
+    def groups(self) -> Groups:
+        """Consumer groups and dead letters."""
+        return Groups(self._hub.groups, self._place.open())
 
     def __enter__(self) -> Self:
         """Start the thread and open the hub in it; if that fails, the thread ends. Raises what ``async with``
         raises.
         """
-        if self._thread is not None:
+        if self._place.thread is not None:
             raise Closed("this hub", "a hub is opened once; make another with telex.blocking.Hub()")
-        self._thread = thread = Thread("telex hub")
+        self._place.thread = thread = Thread("telex hub")
         try:
             thread.wait(self._hub.__aenter__())
         except BaseException:
@@ -59,15 +93,15 @@ class Hub:
 
     def close(self) -> None:
         """Close the hub as ``aclose`` does, and end the thread. Twice is fine."""
-        if self._thread is None:
+        if self._place.thread is None:
             return
-        if self._thread.is_current():
+        if self._place.thread.is_current():
             raise WrongThread("close the blocking hub")
         try:
             with suppress(Closed):
-                self._thread.wait(self._hub.aclose())
+                self._place.thread.wait(self._hub.aclose())
         finally:
-            self._thread.stop()
+            self._place.thread.stop()
 
     @overload
     def topic(self, id: str) -> Topic[Any]: ...
@@ -79,7 +113,7 @@ class Hub:
         def get() -> AsyncTopic[Any]:
             return self._hub.topic(id) if type is None else self._hub.topic(id, type)
 
-        return Topic(self._open().call(get), self._open())
+        return Topic(self._place.open().call(get), self._place.open())
 
     def __aenter__(self) -> NoReturn:
         raise BadOption("use of the hub", self._hub.url, "enter it with `with`; `async with` is for telex.Hub")
@@ -89,33 +123,63 @@ class Hub:
 
     def topics(self, pattern: str = ">") -> list[str]:
         """The ids of all topics that fit, sorted."""
-        return self._open().wait(self._hub.topics(pattern))
+        return self._place.open().wait(self._hub.topics(pattern))
 
     def remove(self, id: str) -> bool:
         """Remove a topic; whether there was one."""
-        return self._open().wait(self._hub.remove(id))
+        return self._place.open().wait(self._hub.remove(id))
 
     def retain(
         self, pattern: str, *, messages: int | None = None, age: Duration | None = None, bytes: int | None = None
     ) -> None:
         """Say what the topics of a pattern keep. May be called before the hub is opened."""
-        self._declare(lambda: self._hub.retain(pattern, messages=messages, age=age, bytes=bytes))
+        self._place.call(lambda: self._hub.retain(pattern, messages=messages, age=age, bytes=bytes))
 
-    def on(self, *what: str | type[Any], **options: Any) -> Callable[[F], F]:
-        """Declare a handler, with the options of ``telex.Hub.on``; it is called in the hub's thread."""
-        decorate: Callable[[F], F] = self._hub.on(*what, **options)
-        return lambda function: self._declare(lambda: decorate(function))
+    def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        """Publish messages that come from elsewhere; as the coroutine of this name."""
+        return self._place.open().wait(self._hub.adopt(messages))
 
-    def command(self, name: str, **options: Any) -> Callable[[F], F]:
-        """Carry out commands by a function, with the options of ``telex.Hub.command``; it is called in the hub's
-        thread.
+    def transaction(self) -> Transaction:
+        """Messages that are published together or not at all: ``with hub.transaction() as tx:``; as
+        ``telex.Hub.transaction``.
         """
-        decorate: Callable[[F], F] = self._hub.command(name, **options)
-        return lambda function: self._declare(lambda: decorate(function))
+        thread = self._place.open()
+        return Transaction(thread.call(self._hub.transaction), thread)
+
+    # -- declaring
 
     def include_router(self, router: Router, prefix: str = "") -> None:
-        """Take in what a router declares."""
-        self._declare(lambda: self._hub.include_router(router, prefix))
+        """Take in all that ``router`` declares, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""
+        if not isinstance(router, Router):
+            raise BadOption("router", router, "it is a telex.Router")
+        router.connect(self._declared, prefix)
+
+    def _declared(self, declaration: Declaration | Command | Plan) -> None:
+        self._place.call(lambda: self._hub._declared(declaration))
+
+    def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Trigger:
+        def trigger() -> AsyncTrigger:
+            return self._hub._trigger(make, name, topic)
+
+        return Trigger(self._place.call(trigger), self._place)
+
+    def variable(self, name: str, initial: T, type: type[T] | None = None) -> Variable[T]:
+        """A value whose changes are published to the topic ``name``; as ``telex.Hub.variable``."""
+
+        def variable() -> AsyncVariable[T]:
+            return self._hub.variable(name, initial, type)
+
+        return Variable(self._place.call(variable), self._place)
+
+    def triggers(self) -> tuple[TriggerStatistics, ...]:
+        """All triggers at this moment, in the order of declaration."""
+        return self._place.call(self._hub.triggers)
+
+    def trigger(self, name: str) -> Trigger:
+        """The trigger of a name: to pause it, to fire it by hand. Raises `BadOption` when there is none."""
+        return Trigger(self._place.call(lambda: self._hub.trigger(name)), self._place)
+
+    # -- commands
 
     @overload
     def send(
@@ -133,10 +197,19 @@ class Hub:
         type: type[T],
         **options: Unpack[SendOptions],
     ) -> Ticket[T]: ...
-    def send(self, name: str, content: object = None, **options: Any) -> Ticket[Any]:
+    def send(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+        type: type[Any] | None = None,
+    ) -> Ticket[Any]:
         """Send a command, and return its `Ticket` once it is accepted; as the coroutine of this name."""
-        thread = self._open()
-        return Ticket(thread.wait(self._hub.send(name, content, **options)), thread)
+        thread = self._place.open()
+        return Ticket(thread.wait(self._hub.send(name, content, **_sent(key, timeout, duplicate, type))), thread)
 
     @overload
     def call(
@@ -154,29 +227,34 @@ class Hub:
         type: type[T],
         **options: Unpack[SendOptions],
     ) -> T: ...
-    def call(self, name: str, content: object = None, **options: Any) -> Any:
+    def call(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        duplicate: Duplicate = "wait",
+        type: type[Any] | None = None,
+    ) -> Any:
         """Send a command and wait for its result; as the coroutine of this name."""
-        return self._open().wait(self._hub.call(name, content, **options))
+        return self._place.open().wait(self._hub.call(name, content, **_sent(key, timeout, duplicate, type)))
 
     def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
         """Hear every outcome of the commands of a pattern, to be entered with ``with``; as ``telex.Hub.follow``."""
-        thread = self._open()
+        thread = self._place.open()
         follow = self._hub.follow
         return Follower(thread.call(lambda: follow(pattern, progress=progress, start=start, buffer=buffer)), thread)
 
     def statistics(self) -> HubStatistics:
         """The hub at this moment."""
-        return self._open().call(self._hub.statistics)
+        return self._place.open().call(self._hub.statistics)
 
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
         return self._hub.closed
 
-    def _declare(self, declare: Callable[[], R]) -> R:
-        return declare() if self._thread is None else self._thread.call(declare)
 
-    def _open(self) -> Thread:
-        if self._thread is None:
-            raise Closed("this hub", "it is not open yet: `with hub:`")
-        return self._thread
+def _sent(key: str | None, timeout: Duration | None, duplicate: Duplicate, type: type[Any] | None) -> dict[str, Any]:
+    return {"key": key, "timeout": timeout, "duplicate": duplicate, "type": type}

@@ -47,6 +47,16 @@ class Ticket(Generic[T]):
         """Whether its outcome is known here."""
         return self._ticket.done
 
+    @property
+    def closed(self) -> bool:
+        """Whether its outcome will never be known here, since the hub was closed."""
+        return self._ticket.closed
+
+    @property
+    def step(self) -> Progress | None:
+        """The last progress that was reported."""
+        return self._ticket.step
+
     def result(self, timeout: Duration | None = None) -> T:
         """Its result; as the coroutine of this name. What is known can be asked for when the hub is closed, too."""
         outcome = self.outcome(timeout)

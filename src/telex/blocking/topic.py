@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 
@@ -13,8 +14,9 @@ from telex.durations import Duration
 from telex.errors import Closed
 from telex.holdings import Overflow
 from telex.message import Lost, Message, Position
+from telex.overflow import LONGEST_SEGMENT
 from telex.start import Start
-from telex.subscription import AnySubscription, SubscriptionStatistics
+from telex.subscription import AnySubscription, SubscriptionStatistics, check_limit
 from telex.topic import Key, TopicStatistics
 from telex.topic import Topic as AsyncTopic
 
@@ -37,16 +39,38 @@ class Topic(Generic[T]):
         """The topic's id."""
         return self._topic.id
 
+    @property
+    def type(self) -> Any:
+        """The declared type of its content; None when any content may be published."""
+        return self._topic.type
+
+    @property
+    def ended(self) -> bool:
+        """Whether it takes no more messages, though its hub is open; as ``telex.Topic.ended``."""
+        return self._topic.ended
+
     def publish(
         self,
         content: T,
         *,
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        delay: Duration | None = None,
+        at: datetime | None = None,
         timeout: Duration | None = None,
     ) -> Message[T]:
         """Append a message, and return it once the engine has it; as the coroutine of this name."""
-        return self._thread.wait(self._topic.publish(content, id=id, headers=headers, timeout=timeout))
+        publish = self._topic.publish(content, id=id, headers=headers, key=key, delay=delay, at=at, timeout=timeout)
+        return self._thread.wait(publish)
+
+    def publish_nowait(
+        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
+    ) -> Message[T]:
+        """Append a message at once. Raises `WouldBlock` where `publish` would wait: always, on engines that keep
+        messages outside of this process.
+        """
+        return self._thread.call(lambda: self._topic.publish_nowait(content, id=id, headers=headers, key=key))
 
     @overload
     def subscribe(
@@ -74,9 +98,30 @@ class Topic(Generic[T]):
         block_timeout: Duration = 30.0,
         timeout: Duration | None = None,
     ) -> Subscription[Message[T] | Lost]: ...
-    def subscribe(self, **options: Any) -> Subscription[Any]:
+    def subscribe(
+        self,
+        *,
+        start: Start = "new",
+        buffer: int = 1024,
+        buffer_bytes: int | None = None,
+        overflow: Overflow = "drop_newest",
+        key: Key[T] | None = None,
+        report_lost: bool = False,
+        block_timeout: Duration = 30.0,
+        timeout: Duration | None = None,
+    ) -> Subscription[Any]:
         """A subscription to enter with ``with``; the options of ``telex.Topic.subscribe``."""
-        return Subscription(self._topic.subscribe(**options), self._thread)
+        subscription = self._topic.subscribe(
+            start=start,
+            buffer=buffer,
+            buffer_bytes=buffer_bytes,
+            overflow=overflow,
+            key=key,
+            report_lost=report_lost,
+            block_timeout=block_timeout,
+            timeout=timeout,
+        )
+        return Subscription(subscription, self._thread)
 
     def history(self, *, start: Start = "earliest", limit: int | None = None) -> Iterator[Message[T] | Lost]:
         """What is kept, oldest first, as it is now; as ``telex.Topic.history``."""
@@ -127,13 +172,13 @@ class Subscription(Generic[Item]):
         while True:
             while self._ahead:
                 yield self._ahead.popleft()
-            batch = self._thread.wait(self._next_batch())
+            batch = self._thread.wait(self._next_batch(AHEAD))
             if not batch:
                 return
             self._ahead.extend(batch)
 
-    async def _next_batch(self) -> tuple[Item, ...]:
-        async for batch in self._subscription.batches(AHEAD):
+    async def _next_batch(self, limit: int) -> tuple[Item, ...]:
+        async for batch in self._subscription.batches(limit):
             return batch
         return ()
 
@@ -149,14 +194,32 @@ class Subscription(Generic[Item]):
             return self._ahead.popleft()
         return cast("Item", self._thread.call(self._subscription.receive_nowait))
 
+    def receive_many_nowait(self, limit: int = LONGEST_SEGMENT) -> tuple[Item, ...]:
+        """At most ``limit`` of the messages that wait, if one does; else `WouldBlock`."""
+        if not self._ahead:
+            return self._thread.call(lambda: self._subscription.receive_many_nowait(limit))
+        return self.receive_many(limit)
+
+    def batches(self, limit: int = LONGEST_SEGMENT) -> Iterator[tuple[Item, ...]]:
+        """Iterate over all that waits each time, at most ``limit`` messages, until there will be no more."""
+        check_limit(limit)
+        while batch := self.receive_many(limit) if self._ahead else self._thread.wait(self._next_batch(limit)):
+            yield batch
+
+    @property
+    def topic(self) -> str:
+        """The id or pattern that is subscribed to."""
+        return self._subscription.topic
+
     @property
     def position(self) -> Position:
         """Just after the last message that was handed over."""
         position = self._thread.call(lambda: self._subscription.position)
         return Position(position.seq - len(self._ahead), position.epoch)
 
-    def receive_many(self, limit: int = AHEAD, timeout: Duration | None = None) -> tuple[Item, ...]:
+    def receive_many(self, limit: int = LONGEST_SEGMENT, timeout: Duration | None = None) -> tuple[Item, ...]:
         """All that waits, at least one and at most ``limit`` messages; as the coroutine of this name."""
+        check_limit(limit)
         if not self._ahead:
             return self._thread.wait(self._subscription.receive_many(limit, timeout))
         count = min(limit, len(self._ahead))

@@ -1,0 +1,57 @@
+"""`Transaction`: that of a program that is not async."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from telex.blocking.thread import Thread
+from telex.blocking.topic import Topic
+from telex.message import Message
+from telex.transaction import Transaction as AsyncTransaction
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Transaction:
+    """A `telex.Transaction` behind a thread, entered with ``with``. It holds the file's write lock until it is left:
+    keep it short, and publish with its own `publish` while it is open.
+    """
+
+    def __init__(self, transaction: AsyncTransaction, thread: Thread) -> None:
+        self._transaction = transaction
+        self._thread = thread
+
+    def __enter__(self) -> Self:
+        """Begin. Raises what ``async with`` raises."""
+        self._thread.wait(self._transaction.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Commit, or roll back if there is an error."""
+        self._thread.wait(self._transaction.__aexit__(kind, error, trace))
+
+    def publish(
+        self,
+        topic: str | Topic[T],
+        content: T,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Message[T]:
+        """Publish when this commits; as the coroutine of this name."""
+        to = topic.id if isinstance(topic, Topic) else topic  # the hub has one topic of each id
+        return self._thread.wait(self._transaction.publish(to, content, id=id, headers=headers, key=key))
+
+    def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
+        """Execute one statement of SQL in the transaction and return its rows; as the coroutine of this name."""
+        return self._thread.wait(self._transaction.execute(sql, parameters))
+
+    def run(self, function: Callable[[Any], R]) -> R:
+        """Call ``function`` with the engine's connection inside the transaction; as the coroutine of this name."""
+        return self._thread.wait(self._transaction.run(function))
