@@ -13,8 +13,10 @@ import asyncio
 import functools
 import gc
 import inspect
+import linecache
 import os
 import random
+import signal
 import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from pathlib import Path
@@ -47,6 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # `make test &` in a script begins with SIGINT ignored, and so would the programs that tests start and interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # The seed is chosen here, before hypothesis and the workers read it, so that the header can tell it.
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.randrange(2**32))
@@ -63,9 +68,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    # What exists by now stays: the collections after each test need not look at it.
     gc.collect()
-    gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    # The last collections, which pytest makes, look at everything.
+    gc.unfreeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -142,8 +150,18 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     guard.deactivate()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def sources_do_not_change() -> Iterator[None]:
+    """asyncio's debug mode takes the stack of every callback, and would look each time at the files named in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(linecache, "checkcache", lambda filename=None: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(nothing_blocks_the_loop: None) -> Iterator[None]:
+    # The collection after the test looks only at objects that the test has made.
+    gc.freeze()
     threads, sockets = set(threading.enumerate()), open_sockets()
     yield
     gc.collect()

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -36,8 +37,9 @@ EXPECTED = {
     "property": "found",
     "skip": "nothing may",
 }
+INTERRUPT = "def test():\n    with pytest.raises(KeyboardInterrupt):\n        signal.raise_signal(signal.SIGINT)\n"
 HEAD = """
-import asyncio, socket, threading, warnings
+import asyncio, signal, socket, threading, warnings
 import pytest
 from hypothesis import given, strategies as st
 KEPT = []
@@ -50,23 +52,30 @@ def test_every_broken_rule_fails(tmp_path: Path) -> None:
     for name, body in BROKEN.items():
         (tmp_path / f"test_{name}.py").write_text(f"{HEAD}{body}\n")
     (tmp_path / "test_good.py").write_text(f"{HEAD}@pytest.mark.every_loop\nasync def test(): await asyncio.sleep(0)\n")
+    (tmp_path / "test_interrupt.py").write_text(HEAD + INTERRUPT)
     root = CONFTEST.parent.parent
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", str(tmp_path), "--rootdir", str(tmp_path), "--confcutdir", str(tmp_path)),
-            *("--config-file", str(root / "pyproject.toml"), "-p", "tests.conftest", "-p", "no:cacheprovider"),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=root,
-        check=False,
-    )
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a script that runs the tests in the background
+    try:
+        run = subprocess.run(
+            [
+                *(sys.executable, "-m", "pytest", str(tmp_path), "--rootdir", str(tmp_path)),
+                *("--confcutdir", str(tmp_path), "--config-file", str(root / "pyproject.toml")),
+                *("-p", "tests.conftest", "-p", "no:cacheprovider"),
+            ],
+            capture_output=True,
+            text=True,
+            cwd=root,
+            check=False,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     told = re.sub(r"\s+", " ", run.stdout)
     for name, text in EXPECTED.items():
         assert re.search(rf"(ERROR|FAILED) \S*test_{name}\.py", told), f"{name} passed\n{run.stdout}"
         assert text in told, f"nothing says {text!r}\n{run.stdout}"
+    assert not re.search(r"(ERROR|FAILED) \S*test_(good|interrupt)\.py", told), run.stdout
     # The good one runs on both loops; what a test leaves is found after it, so those two pass and then fail.
-    assert "4 passed" in told.rpartition("=====")[0], run.stdout
+    assert "5 passed" in told.rpartition("=====")[0], run.stdout
 
 
 def code_of_telex(source: str) -> Callable[[], None]:
