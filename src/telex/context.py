@@ -31,10 +31,15 @@ class Retry(msgspec.Struct, frozen=True):
     """
 
     attempts: int = 5
+    """The number of deliveries after which a message is dead-lettered, at least 1."""
     first: Duration = 1.0
+    """The wait before the first retry."""
     factor: float = 2.0
+    """The factor by which each wait is longer than the one before, at least 1."""
     most: Duration = 300.0
+    """The longest wait."""
     jitter: float = 0.25
+    """The part of a wait, from 0 to 1, by which it is shorter or longer at random."""
 
     def __post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from telex.errors import BadOption
+from telex.errors import BadName, BadOption, ContentError
 from telex.triggers.firing import by_hand, firing_of
 from telex.triggers.schedule import MOST
 
@@ -27,6 +27,8 @@ KEY_KEPT = 7 * 86400.0
 was seen by nobody since, is not fired any more."""
 TRIES = 5.0
 """Seconds until an engine that failed is asked again."""
+MISTAKES = (BadName, BadOption, ContentError, UnicodeError)
+"""Errors of what is published, which come again however often it is tried."""
 TOGETHER = 64
 """So many triggers of time are claimed in one transaction, at most: others wait while it has the file."""
 
@@ -45,6 +47,7 @@ class Kept(msgspec.Struct, frozen=True):
     paused: bool = False  # in all processes
     ended: bool = False
     true: bool = False  # a function that is looked at was that, and nobody has found it false since
+    plan: str = ""  # which schedule `start` is of
 
     def after(self, instant: float, late: float, *, true: bool, ended: bool) -> Kept:
         """What is known after one more firing."""
@@ -73,6 +76,8 @@ class Claim(msgspec.Struct, frozen=True):
 
     kept: Kept
     firings: list[tuple[float, int]]
+    key: str | None = None  # all are for it
+    value: object = None  # that made a condition true
 
 
 class Timed(Named, Protocol):
@@ -86,6 +91,9 @@ class Timed(Named, Protocol):
 
     def settle(self, kept: Kept) -> None:
         """That is known of it now."""
+
+    def pass_over(self) -> None:
+        """What it has claimed can never be published."""
 
 
 class Claims:
@@ -159,11 +167,14 @@ class Claims:
             for trigger in await self._claim_together(triggers):
                 self.now(trigger)
         except Exception as error:  # noqa: BLE001  # as above
-            if len(triggers) == 1:
+            if len(triggers) == 1 and isinstance(error, MISTAKES):
+                logger.error("trigger %s cannot be claimed, and what is due is left out: %s", triggers[0].name, error)
+                triggers[0].pass_over()
+            elif len(triggers) == 1:
                 self._again(partial(self.now, triggers[0]), triggers[0], error)
-                return
-            for trigger in triggers:  # one of them may be what cannot be claimed
-                await self._claim_timed([trigger])
+            else:
+                for trigger in triggers:  # one of them may be what cannot be claimed
+                    await self._claim_timed([trigger])
 
     def _again(self, ask: Callable[[], object], trigger: Named, error: Exception) -> None:
         if self._hub.closed:
@@ -218,24 +229,20 @@ class Claims:
         record = None if records is None else await records.get(BY_KEY, f"{name} {key}")
         return None if record is None else msgspec.json.decode(record.value, type=float)
 
-    async def commit(
-        self, trigger: Named, kept: Kept, revision: int, firings: list[tuple[float, int]], key: str | None = None
-    ) -> bool:
-        """Keep a record and publish firings (the instant and the number of each; all for ``key``), together; whether
-        nobody else was first.
-        """
+    async def commit(self, trigger: Named, claim: Claim, revision: int) -> bool:
+        """Keep a record and publish firings, together; whether nobody else was first."""
         async with self._hub.transaction() as tx:
-            won = await self._put(tx, trigger, Claim(kept, firings), revision, key)
-            if won and key is not None:
-                for instant, _ in firings:
-                    await self._keep_key(tx, f"{trigger.name} {key}", instant)
+            won = await self._put(tx, trigger, claim, revision)
+            if won and claim.key is not None:
+                for instant, _ in claim.firings:
+                    await self._keep_key(tx, f"{trigger.name} {claim.key}", instant)
         return won
 
-    async def _put(self, tx: Transaction, trigger: Named, claim: Claim, revision: int, key: str | None = None) -> bool:
+    async def _put(self, tx: Transaction, trigger: Named, claim: Claim, revision: int) -> bool:
         if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(claim.kept), revision) is None:
             return False
         for instant, number in claim.firings:
-            firing, id = firing_of(trigger.name, instant, number, key)
+            firing, id = firing_of(trigger.name, instant, number, claim.key, claim.value)
             await tx.publish(trigger.topic, firing, id=id)
         return True
 

@@ -81,6 +81,11 @@ class Condition:
         """Whether the state remembers nothing that makes it another than a new one."""
         raise NotImplementedError
 
+    def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
+        """The values of its variables by name, and what its rates have counted by pattern, after it was stepped to
+        ``moment``."""
+        return {}
+
     def minds(self, variable: str, before: Any, value: Any) -> bool:
         """Whether it makes a difference to it, in any state, that a variable has another value."""
         return any(part.minds(variable, before, value) for part in self.parts)
@@ -186,6 +191,10 @@ class Compare(Condition):
         holds = bool(self._test(moment.values[self.variable], self._apart if state else self.bound))
         return holds, holds, None
 
+    def measures(self, state: bool, moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return {self.variable: moment.values[self.variable]}
+
     def rests(self, state: bool, now: float) -> bool:
         """See `Condition`."""
         return not state or not self.slack
@@ -241,6 +250,10 @@ class Joined(Condition):
         other, also, then = self.other.step(state[1], moment)
         return (one, other), (holds and also) if self.both else (holds or also), earlier(at, then)
 
+    def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return merged(self.one.measures(state[0], moment), self.other.measures(state[1], moment))
+
     def rests(self, state: Any, now: float) -> bool:
         """See `Condition`."""
         return self.one.rests(state[0], now) and self.other.rests(state[1], now)
@@ -280,6 +293,10 @@ class Not(Condition):
         state, holds, at = self.of.step(state, moment)
         return state, not holds, at
 
+    def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return self.of.measures(state, moment)
+
     def rests(self, state: Any, now: float) -> bool:
         """See `Condition`."""
         return self.of.rests(state, now)
@@ -290,6 +307,12 @@ class Not(Condition):
 
     def __repr__(self) -> str:
         return f"~{self.of.inner}"
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What two conditions measure. Of two rates on one pattern it is the larger one."""
+    both = one.keys() & other.keys()
+    return one | other | {name: max(one[name], other[name]) for name in both if one[name] != other[name]}
 
 
 def earlier(one: float | None, other: float | None) -> float | None:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import msgspec
+
+from telex.errors import BadName
 
 
 class Firing(msgspec.Struct, frozen=True, gc=False):
     """What a trigger publishes: its name, the instant for which it was meant, and which of its firings it is, the first
     being 1. ``key`` is for whom it fired, when its condition is one for each key.
+
+    ``value`` is what made a condition true: the value of its variable, or how many messages its rate had counted, at
+    least as many as it is compared with. Of a condition on several it is a dict of them, by the name of the variable
+    and the pattern of the rate. It is None for all else. From a file it comes as plain data.
     """
 
-    # gc=False: nothing that it holds can lead back to it, and so neither it nor its message is looked at by the
-    # collector, of which a busy scheduler makes many.
+    # gc=False: nothing that it holds leads back to it (a value is there before it), and so neither it nor its message
+    # is looked at by the collector, of which a busy scheduler makes many.
 
     trigger: str
     scheduled: datetime
     number: int
     key: str | None = None
+    value: Any = None
 
     @property
     def _message_id(self) -> str:
@@ -32,14 +40,29 @@ class Firing(msgspec.Struct, frozen=True, gc=False):
         return f"{id}:{key if plain else sha256(key.encode(errors='surrogatepass')).hexdigest()}"
 
 
+LONGEST = 128
+"""Characters of the name of a trigger: the ids of its firings, and the groups of its functions, begin with it."""
+
+
+def check_name(name: str) -> str:
+    """The name of a trigger, a topic id. Raises `BadName` when the ids of its firings could not begin with it."""
+    if len(name) > LONGEST:
+        raise BadName(name, f"a trigger has a name of at most {LONGEST} characters; give it another, name='...'")
+    if not name.isprintable():
+        raise BadName(name, "a trigger has a name of printable characters; give it another, name='...'")
+    return name
+
+
 def moment(instant: float) -> datetime:
     """An instant as people write it."""
     return datetime.fromtimestamp(instant, UTC)
 
 
-def firing_of(name: str, instant: float, number: int, key: str | None = None) -> tuple[Firing, str]:
+def firing_of(
+    name: str, instant: float, number: int, key: str | None = None, value: object = None
+) -> tuple[Firing, str]:
     """What is published for an instant, and the id of that message."""
-    firing = Firing(name, moment(instant), number, key)
+    firing = Firing(name, moment(instant), number, key, value)
     return firing, firing._message_id
 
 

@@ -29,12 +29,13 @@ LOOKS = 16
 
 
 class Fired(NamedTuple):
-    """A condition has become true: when, for which key, and since when it had not been true; `inf` where that is not
-    known."""
+    """A condition has become true: when, for which key, since when it had not been true (`inf` where that is not
+    known), and the `Firing.value` of that."""
 
     instant: float
     key: str | None = None
     since: float = inf
+    value: Any = None
 
 
 class Life:
@@ -92,6 +93,11 @@ class Fold:
     def holds(self) -> bool:
         """Whether it is true now; False when it is one for each key."""
         return not self._keyed and self._lives[None].holds
+
+    @property
+    def value(self) -> Any:
+        """The `Firing.value` of it now; None when it is one for each key."""
+        return None if self._keyed else self._value(self._lives[None], Moment(self.now, self.values))
 
     def __len__(self) -> int:
         """Of how many keys something is known."""
@@ -183,7 +189,7 @@ class Fold:
                 if known < few and known < state.room and not state.many:
                     times.append(now)  # all that `skim_one` does for one that is far from becoming true
                 elif condition.skim_one(state, now):
-                    fired.append(Fired(now, key))
+                    fired.append(Fired(now, key, inf, condition.on))
         finally:
             self.now = now
 
@@ -193,7 +199,8 @@ class Fold:
         life.state, holds, at = self.condition.step(life.state, moment)
         if holds != life.holds:
             if holds:
-                fired.append(Fired(moment.now, key, life.fell if self._skims is None else inf))
+                since = life.fell if self._skims is None else inf
+                fired.append(Fired(moment.now, key, since, self._value(life, moment)))
             life.holds, life.fell = holds, moment.now
         if at is not None and (life.at is None or at < life.at or (at > life.at and not self._keyed)):
             # Later ones of keys are not put into the heap: it is looked at too early, which does no harm.
@@ -207,7 +214,11 @@ class Fold:
         rises = condition.skim(life.state, messages, self.now)
         self.now = life.state.times[-1]  # of them all the latest
         life.holds = life.state.many
-        return [Fired(instant) for instant in rises]
+        return [Fired(instant, value=condition.on) for instant in rises]
+
+    def _value(self, life: Life, moment: Moment) -> Any:
+        found = self.condition.measures(life.state, moment)
+        return next(iter(found.values()), None) if len(found) < 2 else found
 
     def _begin(self, key: str | None, now: float) -> Life:
         """A key is new: before it begins, two of those that are here longest are forgotten if they are at rest; and

@@ -22,12 +22,28 @@ Misfire = Literal["skip", "once", "all"]
 them, or one for each."""
 GRACE = 1.0
 """Seconds that a firing may be late without having been missed."""
+CALM = 0.9
+"""The share of the time until the next instant within which a firing is put off: what is left is for being late."""
+MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+"""Words of cron, and the fields that they stand for."""
 MOST = 1000
 """How many missed instants are fired in one go; those that are left come in the next."""
 
 
 class Schedule(Protocol):
-    """The instants of a trigger."""
+    """The instants of a trigger. Its `repr` tells it from every other one."""
+
+    @property
+    def is_single(self) -> bool:
+        """Whether it has one instant, and ends with it."""
 
     def after(self, instant: float, start: float) -> float | None:
         """The first one later than ``instant``; None when there is none any more."""
@@ -43,6 +59,11 @@ class Every(msgspec.Struct, frozen=True):
     """Once in ``period`` seconds, the first time one period after the start."""
 
     period: float
+
+    @property
+    def is_single(self) -> bool:
+        """See `Schedule`."""
+        return False
 
     def after(self, instant: float, start: float) -> float | None:
         """See `Schedule`."""
@@ -73,6 +94,11 @@ class At(msgspec.Struct, frozen=True):
 
     when: float
 
+    @property
+    def is_single(self) -> bool:
+        """See `Schedule`."""
+        return True
+
     def after(self, instant: float, start: float) -> float | None:
         """See `Schedule`."""
         return self.when if self.when > instant else None
@@ -90,6 +116,11 @@ class After(msgspec.Struct, frozen=True):
     """Once, ``delay`` seconds after the start."""
 
     delay: float
+
+    @property
+    def is_single(self) -> bool:
+        """See `Schedule`."""
+        return True
 
     def after(self, instant: float, start: float) -> float | None:
         """See `Schedule`."""
@@ -115,6 +146,11 @@ class Cron(msgspec.Struct, frozen=True):
     expression: str
     tz: str
 
+    @property
+    def is_single(self) -> bool:
+        """See `Schedule`."""
+        return False
+
     @classmethod
     def checked(cls, expression: object, tz: object) -> Cron:
         """One from what a program gives. Raises `BadOption`."""
@@ -122,17 +158,23 @@ class Cron(msgspec.Struct, frozen=True):
 
         if not isinstance(expression, str):
             raise BadOption("cron", expression, "it is text of five fields, such as '0 9 * * mon-fri'")
+        fields = " ".join(expression.split())
+        if fields.startswith("@"):
+            if fields.lower() not in MACROS:
+                raise BadOption("cron", expression, f"write five fields, or one of {', '.join(MACROS)}")
+            fields = MACROS[fields.lower()]
         try:
             zone = str(ZoneInfo(str(tz)))
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise BadOption("tz", tz, "it is the name of a time zone, such as 'Europe/Paris'") from None
         try:
-            next(CronSim(expression, datetime(2000, 1, 1)))  # noqa: DTZ001  # local times have no zone yet
+            next(CronSim(fields, datetime(2000, 1, 1)))  # noqa: DTZ001  # local times have no zone yet
         except (CronSimError, StopIteration) as error:
             problem = str(error).lower() or "it has no time at all"
             mend = "minute, hour, day, month and day of the week, such as '0 9 * * mon-fri' or '*/15 * 1 * *'"
-            raise BadOption("cron", expression, f"{problem}: write five fields, {mend}") from None
-        return cls(expression, zone)
+            more = "; with six, the first is the second"
+            raise BadOption("cron", expression, f"{problem}: write five fields, {mend}{more}") from None
+        return cls(fields, zone)
 
     def after(self, instant: float, start: float) -> float | None:
         """See `Schedule`."""
@@ -184,13 +226,23 @@ def instant_of(local: datetime, zone: ZoneInfo) -> float:
     return float(round(high))
 
 
+def spread(schedule: Schedule, instant: float, start: float, width: float, chance: float) -> float:
+    """When to fire what is meant for ``instant``: later by the share ``chance``, from 0 to 1, of ``width`` seconds, or
+    of the time until the next instant if that is shorter, so that none is left out.
+    """
+    following = schedule.after(instant, start)
+    if following is not None:
+        width = min(width, CALM * (following - instant))
+    return instant + width * chance
+
+
 def due(
     schedule: Schedule, last: float | None, start: float, now: float, misfire: Misfire, grace: float = GRACE
 ) -> tuple[list[float], float | None]:
     """Which instants are to be fired at ``now``, when ``last`` was the one before, and when the next one is. One that
-    is later than ``grace`` seconds was missed.
+    is later than ``grace`` seconds was missed, and none is fired that lies before ``start``.
     """
-    since = start if last is None else last
+    since = start if last is None else max(last, start)
     if misfire == "all":
         found = list(islice(_from(schedule, since, start, now), MOST))
         return found, schedule.after(found[-1] if found else max(since, now), start)

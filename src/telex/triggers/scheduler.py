@@ -32,7 +32,7 @@ logger: logging.Logger = logging.getLogger("telex.triggers")
 REMEMBERED = 100
 """Of so many triggers that have ended it is told what they were."""
 AT_ONCE = 1000
-"""How many are rung before the event loop gets its turn."""
+"""How many are rung, or firings of one that missed many, before the event loop gets its turn."""
 LOOK = 1.0
 """Seconds until it is looked whether what an ended trigger has fired is settled; then twice that, up to `LONGEST`."""
 LONGEST = 60.0
@@ -212,27 +212,37 @@ class Scheduler:
         now, left, take = self.clock(), AT_ONCE, self._agenda.take
         self._rings = True
         try:
-            while left and (trigger := take(now)) is not None:
+            while left > 0 and (trigger := take(now)) is not None:
                 if trigger.paused:
                     continue
-                left -= 1
+                fired = trigger.fired
                 try:
                     trigger.ring(now)
                 except Exception as error:  # whatever one of them does, the others are rung
                     trigger.failed += 1
                     logger.error("trigger %s raised", trigger.name, exc_info=error)
+                left -= max(1, trigger.fired - fired)
         finally:
             self._rings = False
             self._set_timer()
 
     # -- firing, in this process alone
 
-    def fire(self, trigger: Trigger, instant: float, now: float, key: str | None = None, *, last: bool = False) -> None:
+    def fire(
+        self,
+        trigger: Trigger,
+        instant: float,
+        now: float,
+        key: str | None = None,
+        value: object = None,
+        *,
+        last: bool = False,
+    ) -> None:
         """Publish a firing that was meant for ``instant``, the ``last`` one or not. Never waits."""
         again = trigger.last == instant and key is None
         trigger.last, trigger.late = instant, now - instant
         trigger.fired += 1
-        firing = Firing(trigger.name, moment(instant), trigger.fired, key)
+        firing = Firing(trigger.name, moment(instant), trigger.fired, key, value)
         # Of most firings nobody reads the id, and writing it down costs more than publishing.
         id: str | Firing = firing
         if again:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from telex.triggers.condition import Condition, Moment, Step, earlier
+from telex.triggers.condition import Condition, Moment, Step, earlier, merged
 
 Bout = tuple[Any, bool, float | None, bool]
 """The state of what it is made of, whether that held, when it last became true in a way that counts, and whether the
@@ -47,6 +47,10 @@ class Then(Condition):
         if holds and not held:  # after `other` was looked at: what follows comes later
             rose = moment.now
         return (one, holds, rose, other, follows, counts), counts, earlier(at, then)
+
+    def measures(self, state: tuple[Any, bool, float | None, Any, bool, bool], moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return merged(self.one.measures(state[0], moment), self.other.measures(state[3], moment))
 
     def rests(self, state: tuple[Any, bool, float | None, Any, bool, bool], now: float) -> bool:
         """See `Condition`."""
@@ -94,6 +98,10 @@ class Debounce(Condition):
             return (of, since), True, at
         return (of, since), False, earlier(at, due)
 
+    def measures(self, state: tuple[Any, float | None], moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return self.of.measures(state[0], moment)
+
     def rests(self, state: tuple[Any, float | None], now: float) -> bool:
         """See `Condition`."""
         return state[1] is None and self.of.rests(state[0], now)
@@ -135,6 +143,10 @@ class Throttle(Condition):
         counts = counts and holds
         return (of, holds, last, counts), counts, at
 
+    def measures(self, state: Bout, moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return self.of.measures(state[0], moment)
+
     def rests(self, state: Bout, now: float) -> bool:
         """See `Condition`."""
         of, held, last, _ = state
@@ -173,6 +185,10 @@ class Times(Condition):
         if holds and not held:
             number = number % self.count + 1
         return (of, holds, number), holds and number == self.count, at
+
+    def measures(self, state: tuple[Any, bool, int], moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return self.of.measures(state[0], moment)
 
     def rests(self, state: tuple[Any, bool, int], now: float) -> bool:
         """See `Condition`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import attrgetter
@@ -126,6 +126,12 @@ class Counted(Condition):
             if len(times) >= self._on:
                 state.many = state.many or times[-self._on] + per > now
         return state, state.many is self._up, times[-off] + per if state.many else None
+
+    def measures(self, state: Recent, moment: Moment) -> dict[str, Any]:
+        """See `Condition`. Times that are not kept are not counted: it is at least what it is compared with."""
+        times, per = state.times, self.rate.per
+        gone = bisect_right(times, moment.now, key=lambda time: time + per)
+        return {self.rate.source.pattern: len(times) - gone}
 
     def _trim(self, state: Recent, now: float) -> None:
         """Let go of times that are of no use any more: more than are compared, or long out of the window."""

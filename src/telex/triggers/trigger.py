@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import warnings
 from collections.abc import Callable
 from datetime import datetime
@@ -16,8 +17,8 @@ from telex.functions import name_of
 from telex.middleware import Middleware
 from telex.names import check_topic
 from telex.triggers.claims import Claim, Kept
-from telex.triggers.firing import Firing, moment
-from telex.triggers.schedule import GRACE, Misfire, Schedule, due
+from telex.triggers.firing import Firing, check_name, moment
+from telex.triggers.schedule import GRACE, Misfire, Schedule, due, spread
 
 if TYPE_CHECKING:
     from telex.handlers import Declaration
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from telex.triggers.scheduler import Scheduler
 
 F = TypeVar("F", bound=Callable[..., object])
+logger: logging.Logger = logging.getLogger("telex.triggers")
 LOOK = 1.0
 """Seconds after which a trigger that is paused for all processes sees, at the latest, that it goes on."""
 
@@ -58,16 +60,27 @@ class Trigger:
 
     def __init__(self, scheduler: Scheduler, name: str | None, topic: str | None) -> None:
         self.name: str = ""
+        """The name, which is one and the same in all processes."""
         self.topic: str = "" if topic is None else check_topic(topic)
-        self.start: float = 0.0  # the instant at which it began
-        self.last: float | None = None  # for which it fired last
+        """The topic that the firings are published to."""
+        self.start: float = 0.0
+        """The instant at which its schedule began, in seconds since 1970."""
+        self.last: float | None = None
+        """The instant for which it fired last, in seconds since 1970; None before the first firing."""
         self.next: float | None = None
+        """The instant for which it fires next, in seconds since 1970; None when that is not known, or never."""
         self.fired: int = 0
+        """The number of its firings, on a file of all processes."""
         self.failed: int = 0
+        """The number of looks at it that raised, in this process."""
         self.late: float = 0.0
-        self.paused: bool = False  # in this process
-        self.held: bool = False  # paused for all processes, by what is kept of it
+        """The seconds by which the last firing came later than its instant."""
+        self.paused: bool = False
+        """Whether `pause` was called, and `resume` was not, in this process."""
+        self.held: bool = False
+        """Whether it is paused for all processes of a file, as far as this process knows."""
         self.ended: bool = False
+        """Whether it fires no more."""
         self.handlers: list[Declaration] = []  # its functions
         self.prefix: str = ""  # and what stands around that, of the router that it comes from
         self.middleware: tuple[Middleware, ...] = ()
@@ -86,7 +99,7 @@ class Trigger:
             warnings.warn(f"a trigger, {self.describe()}, does nothing: {mend}", RuntimeWarning, stacklevel=2)
 
     def _named(self, name: str) -> None:
-        self.name = name
+        self.name = check_name(name)
         self.topic = self.topic or check_topic(f"$trigger:{name}")
         self._scheduler.add(self)
 
@@ -134,6 +147,15 @@ class Trigger:
             self._scheduler.leave_topic(self)
         self.ended, self.next = True, None
         self._scheduler.disarm(self)
+
+    def warn_ended(self, kept: Kept) -> None:
+        """Log that it never fires, where it was declared anew in the hope that it does."""
+        if kept.schedule != self.describe():
+            logger.warning(
+                "trigger %s fires no more: it has fired for the last time (%s), and a name fires once; now it is "
+                "declared %s: give it another name",
+                *(self.name, kept.schedule, self.describe()),
+            )
 
     def _take(self, kept: Kept) -> None:
         """What all processes know of it, this one knows."""
@@ -203,6 +225,8 @@ class TimeTrigger(Trigger):
         self.misfire: Misfire = misfire
         self.jitter = jitter
         self.rang: float = 0.0  # when it was rung last
+        self._declared: float = 0.0  # when its hub was opened with it
+        self._joined = False  # what is kept of it knows of its schedule
         super().__init__(scheduler, name, topic)
 
     def describe(self) -> str:
@@ -217,7 +241,7 @@ class TimeTrigger(Trigger):
         """The hub is open, and it may fire."""
         scheduler = self._scheduler
         self.start: float = scheduler.clock()
-        self.rang = self.start
+        self.rang = self._declared = self.start
         if scheduler.claims is not None:
             scheduler.claims.now(self)
         else:
@@ -229,7 +253,9 @@ class TimeTrigger(Trigger):
 
     def _arm(self) -> None:
         at = self.next
-        self._scheduler.arm(self, at + self.jitter * self._scheduler.chance() if at is not None and self.jitter else at)
+        if at is not None and self.jitter:
+            at = spread(self.schedule, at, self.start, self.jitter, self._scheduler.chance())
+        self._scheduler.arm(self, at)
 
     def resume(self) -> None:
         """Go on, in this process."""
@@ -277,21 +303,49 @@ class TimeTrigger(Trigger):
         if self.paused or self.ended:
             return None
         now = self.rang  # however long others were claimed before it: it was not missed for that
-        self._take(kept)
+        known = self._joined_to(kept)
+        self._take(known)
         if self.held:
             self._look_again(now)
             return None
+        if self.schedule.is_single and known.ended and known.last is not None:
+            self.warn_ended(kept)
+            self.next = None
+            return Claim(kept, [])
         instants, self.next = self.due(kept.last, now)
-        told = replace(kept, schedule=self.describe(), topic=self.topic, next=self.next, ended=self.next is None)
+        told = known if known.plan == repr(self.schedule) else kept
+        told = replace(told, schedule=self.describe(), topic=self.topic, next=self.next, ended=self.next is None)
         if instants:
             told = replace(told, last=instants[-1], fired=kept.fired + len(instants), late=now - instants[-1])
         return Claim(told, [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)])
 
+    def _joined_to(self, kept: Kept) -> Kept:
+        """What is kept of it, where that is of its schedule. A schedule that is new under its name counts from when it
+        was declared first: until then the other one was in force.
+        """
+        plan = repr(self.schedule)
+        if kept.plan == plan or (not kept.plan and kept.schedule in ("", self.describe())):
+            return replace(kept, plan=plan)
+        if self._joined:  # another process has declared another one since
+            return replace(kept, start=self.start)
+        return replace(kept, plan=plan, start=self._declared)
+
     def settle(self, kept: Kept) -> None:
         """See `telex.triggers.claims.Timed`."""
-        self._take(kept)
+        self._joined = True
+        self._take(self._joined_to(kept))
         if self.ended:
             return  # it was cancelled meanwhile
+        if self.next is None:
+            self._scheduler.finish(self)
+        else:
+            self._arm()
+
+    def pass_over(self) -> None:
+        """See `telex.triggers.claims.Timed`."""
+        self.failed += 1
+        if self.ended:
+            return
         if self.next is None:
             self._scheduler.finish(self)
         else:

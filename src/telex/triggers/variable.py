@@ -47,8 +47,7 @@ class Variable(Generic[T]):
     def __init__(self, hub: Hub, name: str, initial: T, type: type[T] | None) -> None:
         self.name: str = check_topic(name)
         self.initial: T = initial
-        self.value: T = initial
-        """What it is; on a shared engine, what this process has heard of last."""
+        self._value: T = initial
         self.listeners: list[Listener] = []
         self.content: Content[T] = Content(_type_of(initial) if type is None else type)
         self.content.check(initial, name)
@@ -56,6 +55,18 @@ class Variable(Generic[T]):
         self._seq = 0  # of the change that `value` is from, on a shared engine
         self._changes = 0
         self._slow = asyncio.Lock()  # held while a change waits for subscribers
+
+    @property
+    def value(self) -> T:
+        """What it is; on a shared engine, what this process has heard of last. Assigning to it raises `BadOption`."""
+        return self._value
+
+    if not TYPE_CHECKING:  # type checkers refuse it by themselves
+
+        @value.setter
+        def value(self, value: object) -> NoReturn:
+            mend = f"the variable {self.name!r} is changed by `await v.set(...)`, or in memory by `v.set_nowait(...)`"
+            raise BadOption("value", value, mend)
 
     # -- changing
 
@@ -112,7 +123,7 @@ class Variable(Generic[T]):
             raise WouldBlock(f"changing {self.name!r} waits until the engine has the change; use `await`")
         if self._slow.locked():
             raise WouldBlock(f"another change of {self.name!r} waits for a subscriber")
-        before = self.value
+        before = self._value
         value = self.content.check(function(before), self.name)
         if value != before:
             self._changed(value, self._hub.topic(self.name).publish_nowait(Change(self.name, value, before)))
@@ -128,14 +139,14 @@ class Variable(Generic[T]):
             except WouldBlock:
                 pass  # a subscriber with overflow="block" has no room
         async with self._slow:
-            before = self.value
+            before = self._value
             value = self.content.check(function(before), self.name)
             if value != before:
                 self._changed(value, await self._hub.topic(self.name).publish(Change(self.name, value, before)))
             return value
 
     def _changed(self, value: T, message: Message[Any]) -> None:
-        self.value = value
+        self._value = value
         for listener in tuple(self.listeners):  # one that fires once goes
             listener(self.name, value, message._time)
 
@@ -195,7 +206,7 @@ class Variable(Generic[T]):
 
     def _hear(self, value: T, seq: int) -> None:
         if seq > self._seq:
-            self.value, self._seq = value, seq
+            self._value, self._seq = value, seq
 
     async def follow(self) -> None:
         """Keep `value` up to date with what others do, until the hub is closed."""
@@ -205,7 +216,7 @@ class Variable(Generic[T]):
                 try:
                     value, _ = await self.stored()
                     if not self._seq:
-                        self.value = value
+                        self._value = value
                 except ContentError as error:
                     logger.error("variable %s has no value that can be read: %s", self.name, error)
                 async for message in changes:
@@ -245,11 +256,14 @@ class Variable(Generic[T]):
         )
 
     def _apart(self, *other: object) -> NoReturn:
-        mend = "put each comparison in parentheses, (v > 1) & (w > 1); to change it, await v.add(1)"
+        mend = "put comparisons in parentheses, (v > 1) & (w > 1); to read it, v.value; to change it, await v.add(1)"
         raise BadOption("variable", self, mend)
 
     if not TYPE_CHECKING:  # type checkers refuse these by themselves
-        __and__ = __rand__ = __or__ = __ror__ = __invert__ = __add__ = __radd__ = __sub__ = __iadd__ = __isub__ = _apart
+        __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _apart
+        __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __neg__ = __abs__ = _apart
+        __truediv__ = __rtruediv__ = __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _apart
+        __iadd__ = __isub__ = __int__ = __float__ = __len__ = __getitem__ = __setitem__ = __delitem__ = _apart
 
     def __hash__(self) -> int:
         return id(self)

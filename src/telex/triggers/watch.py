@@ -134,7 +134,7 @@ class Watch:
         """Whether it is true at ``start``: what was true before fires now."""
         self._act(lambda fold: fold.look(start))
         if self._fold.holds and self._owner is not None:
-            self._owner.tell([Fired(start)])
+            self._owner.tell([Fired(start, value=self._fold.value)])
 
     def _before(self, variable: Variable[Any], message: Message[Any]) -> Any:
         try:

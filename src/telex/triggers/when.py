@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from telex.errors import BadOption, ContentError
 from telex.subscription import Subscription
-from telex.triggers.claims import KEY_KEPT, Claims, Kept
+from telex.triggers.claims import KEY_KEPT, Claim, Claims, Kept
 from telex.triggers.fold import Fired
 from telex.triggers.poll import Poll
 from telex.triggers.trigger import LOOK, Trigger
@@ -127,8 +127,8 @@ class WhenTrigger(Trigger):
                 self._scheduler.claims.soon(self)
             return
         now = self._scheduler.clock()
-        for instant, key, _ in fired if self.rising else fired[:1]:
-            self._scheduler.fire(self, instant, now, key, last=not self.rising)
+        for instant, key, _, value in fired if self.rising else fired[:1]:
+            self._scheduler.fire(self, instant, now, key, value, last=not self.rising)
         if not self.rising:
             self._scheduler.finish(self)
 
@@ -184,9 +184,14 @@ class WhenTrigger(Trigger):
         kept, revision = await claims.read(self.name, self.start)
         fresh = kept.last is None  # it has never fired by itself
         told = replace(kept, schedule=self.describe(), topic=self.topic)
-        if kept.schedule != told.schedule and kept.last is not None:
-            self._other = kept.last
-        if (told != kept or not revision) and not await claims.commit(self, told, revision, []):
+        if kept.schedule not in ("", told.schedule):
+            if not self.rising and kept.ended:
+                self.warn_ended(kept)
+                told = kept
+            else:
+                told = replace(told, start=self.start)  # until now the other one was in force
+            self._other = -inf if kept.last is None else kept.last
+        if (told != kept or not revision) and not await claims.commit(self, Claim(told, []), revision):
             return False
         self._take(told)
         if self._over(told):
@@ -221,11 +226,11 @@ class WhenTrigger(Trigger):
 
     async def _let_rise(self) -> bool:
         kept, revision = await self._shared.read(self.name, self.start)
-        return not kept.true or await self._shared.commit(self, replace(kept, true=False), revision, [])
+        return not kept.true or await self._shared.commit(self, Claim(replace(kept, true=False), []), revision)
 
     async def _claim_one(self, fired: Fired) -> bool:
         """Whether it is settled whose firing that is."""
-        claims, (instant, key, since) = self._shared, fired
+        claims, (instant, key, since, value) = self._shared, fired
         kept, revision = await claims.read(self.name, self.start)
         if self._over(kept):
             return True
@@ -242,7 +247,7 @@ class WhenTrigger(Trigger):
             return True
         late = self._scheduler.clock() - instant
         told = kept.after(instant, late, true=isinstance(self.what, Poll), ended=not self.rising)
-        if not await claims.commit(self, told, revision, [(instant, told.fired)], key):
+        if not await claims.commit(self, Claim(told, [(instant, told.fired)], key, value), revision):
             return False
         self._take(told)
         self._over(told)

@@ -261,7 +261,23 @@ async def test_one_that_cannot_be_claimed_does_not_hold_up_those_claimed_with_it
             await firings.receive()
         await caught_up(hub)
         assert [trigger.fired for trigger in triggers] == [1, 0, 1]
-    assert "trigger bad cannot be claimed" in caplog.text
+        assert triggers[1].ended, "it comes again in this process no more: nothing would be different"
+        assert [(told.trigger, told.failed) for told in hub.triggers()] == [("t:1", 0), ("bad", 1), ("t:2", 0)]
+    assert caplog.text.count("trigger bad cannot be claimed") == 1
+
+
+async def test_one_that_cannot_be_claimed_is_tried_again_for_its_next_instant(
+    url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with telex.Hub(url) as hub:
+        hub.topic("bad", int)
+        tick = hub.every("1h", topic="bad", misfire="once")
+        await caught_up(hub)
+        for times in (1, 2):
+            tick.ring(tick.start + 3600 * times)
+            await caught_up(hub)
+            assert (tick.failed, tick.entry > 0, tick.next) == (times, True, tick.start + 3600 * (times + 1))
+    assert caplog.text.count("trigger bad cannot be claimed") == 2
 
 
 async def test_many_that_have_missed_much_are_not_one_transaction(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

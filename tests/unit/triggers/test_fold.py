@@ -25,7 +25,7 @@ def feed(fold: Fold, *events: tuple[float, str, str]) -> list[tuple[float, str |
     for time, topic, key in events:
         message: Message[Any] = Message(key, topic, 1, 1, time)
         fired += fold.feed(Source(topic, by_content), [message])
-    return [(instant, key) for instant, key, _ in fired if key == "k"]
+    return [(instant, key) for instant, key, *_ in fired if key == "k"]
 
 
 OTHERS = [(time, "a", f"other {time}") for time in (5.0, 6.0, 7.0, 8.0)]
@@ -80,7 +80,7 @@ def test_a_key_is_its_text(condition: Condition) -> None:
     for time, content in enumerate(contents):
         message: Message[Any] = Message(content, "a", 1, 1, 3.0 * time)
         fired += fold.feed(Source("a", by_content), [message])
-    assert [(instant, key) for instant, key, _ in fired] == [(6.0, "None"), (9.0, "1")]
+    assert [(instant, key) for instant, key, *_ in fired] == [(6.0, "None"), (9.0, "1")]
 
 
 def test_what_follows_counts_once() -> None:
@@ -100,7 +100,7 @@ def test_times_do_not_go_back() -> None:
 def test_a_key_at_rest_is_not_forgotten_when_a_variable_may_wake_it() -> None:
     fold = Fold(A | Compare("x", ">=", 1), 0.0, {"x": 0})
     assert feed(fold, (0.0, "a", "k"), *OTHERS) == [(0.0, "k")]
-    assert Fired(9.0, "k", 1.0) in fold.change("x", 1, 9.0)
+    assert Fired(9.0, "k", 1.0, {"a": 0, "x": 1}) in fold.change("x", 1, 9.0)
 
 
 @given(st.lists(st.integers(0, 9), max_size=20), st.integers(0, 3), st.booleans())
@@ -160,7 +160,7 @@ def test_a_rate_alone(times: list[float], sizes: list[int], bound: int, slack: i
         many = many and before >= off
         if not many and before + 1 >= on:
             many = True
-            wanted.append(Fired(now, "k" if by_key else None))
+            wanted.append(Fired(now, "k" if by_key else None, value=on))
     fold = Fold(Counted(Rate("a", per, by), ">=", bound, bound - off), 0.0, {})
     messages: list[Message[Any]] = [Message("k", "a", 1, 1, time) for time in times]
     found: list[Fired] = []

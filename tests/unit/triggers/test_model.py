@@ -212,7 +212,8 @@ def fold_over(fold: Fold, events: list[At], by: By) -> list[Fired]:
         elif Source(topic, by) in fold.condition.sources:
             messages: list[Message[Any]] = [Message(each.content, topic, 1, 1, each.time) for each in together]
             fired += fold.feed(Source(topic, by), messages)
-    return fired + fold.advance(END - GRID)
+    fired += fold.advance(END - GRID)
+    return [each._replace(value=None) for each in fired]
 
 
 @pytest.mark.slow

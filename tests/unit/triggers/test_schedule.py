@@ -162,3 +162,48 @@ def test_mistakes() -> None:
             Cron.checked(expression, "UTC")
     with pytest.raises(BadOption, match="time zone"):
         Cron.checked("* * * * *", "Mars/Olympus")
+
+
+@pytest.mark.parametrize(
+    ("word", "first", "second"),
+    [
+        ("@yearly", "2027-01-01 00:00:00", "2028-01-01 00:00:00"),
+        ("@annually", "2027-01-01 00:00:00", "2028-01-01 00:00:00"),
+        ("@monthly", "2026-06-01 00:00:00", "2026-07-01 00:00:00"),
+        ("@weekly", "2026-05-10 00:00:00", "2026-05-17 00:00:00"),
+        (" @Daily ", "2026-05-05 00:00:00", "2026-05-06 00:00:00"),
+        ("@midnight", "2026-05-05 00:00:00", "2026-05-06 00:00:00"),
+        ("@hourly", "2026-05-04 13:00:00", "2026-05-04 14:00:00"),
+        ("*/20 30 12 * * *", "2026-05-04 12:30:00", "2026-05-04 12:30:20"),
+        ("5  0 9 * *   mon", "2026-05-11 09:00:05", "2026-05-18 09:00:05"),
+    ],
+)
+def test_words_of_cron_and_six_fields(word: str, first: str, second: str) -> None:
+    cron = Cron.checked(word, "UTC")
+    start = datetime(2026, 5, 4, 12, 10, 30, tzinfo=UTC).timestamp()  # a Monday
+    one = cron.after(start, start)
+    assert one is not None
+    other = cron.after(one, start)
+    assert other is not None
+    assert [f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S}" for at in (one, other)] == [first, second]
+    assert cron.latest(other - 0.5, start) == one
+    assert cron.latest(one - 0.5, start) is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "match"),
+    [
+        ("@reboot", "@yearly, @annually"),
+        ("@every 5m", "five fields, or one of"),
+        ("@dayly", "@daily"),
+        ("* * * *", "with six, the first is the second"),
+        ("* * * * * * *", "with six, the first is the second"),
+        ("0 9 * * * 2026", "bad day-of-week"),
+        ("0 9 ? * *", "bad day-of-month"),
+        ("", "wrong number of fields"),
+        (5, "text of five fields"),
+    ],
+)
+def test_what_cron_does_not_know(expression: object, match: str) -> None:
+    with pytest.raises(BadOption, match=match):
+        Cron.checked(expression, "UTC")

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import cycle, pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ import pytest
 
 import telex
 from telex.testing.clock import BEGIN, VirtualClock
+from telex.triggers.schedule import Cron
 
 
 def firing_in(message: telex.Message[object]) -> telex.Firing:
@@ -109,6 +111,73 @@ def test_jitter_puts_off_and_does_not_add_up(clock: VirtualClock) -> None:
     heard = clock.run(main())
     assert [scheduled for scheduled, _ in heard] == [10, 20, 30]
     assert [at for _, at in heard] == pytest.approx([12, 20, 34])
+
+
+@pytest.mark.parametrize(
+    ("expression", "jitter"),
+    [("0,1 9 * * *", "10m"), ("0,20,21,59 9-10 * * *", "1d"), ("*/20 * 9 * * *", "1h"), ("0 */7 * * *", "25h")],
+)
+def test_jitter_leaves_out_no_firing(clock: VirtualClock, expression: str, jitter: str) -> None:
+    """Whatever the time until the next one is, each is put off by less."""
+    hub = telex.Hub(clock=clock)
+    hub.cron(expression, topic="t", jitter=jitter)
+    chances = cycle([0.0, 0.999, 0.5, 0.999, 0.999])
+    hub._scheduler.chance = chances.__next__
+    cron = Cron.checked(expression, "UTC")
+
+    async def main() -> tuple[telex.Message[telex.Firing], ...]:
+        async with hub, hub.topic("t").subscribe(buffer=10_000) as firings:
+            await asyncio.sleep(2 * 86400)
+            return await firings.receive_many(10_000)
+
+    found, instants, at = clock.run(main()), [], BEGIN.timestamp()
+    while (following := cron.after(at, BEGIN.timestamp())) is not None and following < at_end(found):
+        instants.append(following)
+        at = following
+    assert [message.content.scheduled.timestamp() for message in found] == instants
+    assert len({message.timestamp - message.content.scheduled for message in found}) > 1
+
+
+def at_end(found: tuple[telex.Message[telex.Firing], ...]) -> float:
+    """Just after the last firing that was heard of."""
+    return found[-1].content.scheduled.timestamp() + 1
+
+
+def test_hundreds_of_thousands_that_were_missed_do_not_stop_the_loop(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    ticks = hub.every(1, topic="ticks", misfire="all")
+
+    async def main() -> None:
+        async with hub:
+            ticks.pause()
+            await asyncio.sleep(300_000)
+            ticks.resume()
+            before = ticks.fired
+            for _ in range(20):
+                await asyncio.sleep(0)
+                assert ticks.fired - before <= 1000, "others have their turn after so many"
+                before = ticks.fired
+            assert before > 5000
+
+    clock.run(main())
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [("x" * 129, "at most 128"), ("x:" * 90 + "x", "at most 128"), ("family\u200dname", "printable")],
+)
+def test_a_name_that_no_id_can_begin_with_is_refused(name: str, match: str) -> None:
+    hub = telex.Hub()
+    declarations: tuple[Callable[[], object], ...] = (
+        lambda: hub.every(1, topic=name),
+        lambda: hub.after(1, topic="t", name=name),
+        lambda: hub.when(hub.variable("v", 0) > 1, name=name),
+    )
+    for declare in declarations:
+        with pytest.raises(telex.BadName, match=match):
+            declare()
+    assert hub.triggers() == ()
+    hub.every(1, topic=name, name="short")
 
 
 def test_by_hand(clock: VirtualClock) -> None:

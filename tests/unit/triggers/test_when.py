@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import operator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -521,3 +523,76 @@ def test_a_variable_is_not_its_value() -> None:
 
     with pytest.raises(telex.BadOption, match="minute, hour, day, month"):
         hub.cron("60 * * * *")
+
+
+def test_a_firing_has_the_value_that_made_it(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    heat, state = hub.variable("heat", 20.0), hub.variable("state", {"door": "shut"})
+    logins = hub.rate("logins:*", per="1m")
+    by_user = hub.rate("logins:*", per="1m", by=lambda message: message.content)
+    several = (heat > 30) & (logins >= 2)
+    for name, condition in {
+        "hot": heat > 30,
+        "cold": ~(heat > 10),
+        "open": state == {"door": "open"},
+        "many": logins >= 3,
+        "few": logins < 3,
+        "each": by_user >= 2,
+        "both": several,
+        "held": (heat > 30).debounce("5s"),
+        "twice": (heat > 30).times(2),
+        "still": hub.silence("logins:*", longer_than="2m"),
+        "first": hub.variable("there", "before") == "before",
+    }.items():
+        hub.when(condition, topic=name, rising=name != "first")
+
+    async def main() -> dict[str, list[object]]:
+        heard: dict[str, list[object]] = {}
+        async with hub, hub.topic("*").subscribe(buffer=1000) as firings:
+            for value in (31.5, 40.0, 5.0, 33.0):
+                await heat.set(value)
+                await asyncio.sleep(10)
+            await state.set({"door": "open"})
+            for user in ("ann", "bob", "ann", "ann"):
+                await hub.topic(f"logins:{user}").publish(user)
+                await asyncio.sleep(1)
+            await asyncio.sleep(300)
+            for message in await firings.receive_many(1000):
+                if isinstance(message.content, telex.Firing):
+                    heard.setdefault(message.topic, []).append(message.content.value)
+        return heard
+
+    assert clock.run(main()) == {
+        "first": ["before"],
+        "few": [0, 2],
+        "hot": [31.5, 33.0],
+        "held": [31.5, 33.0],
+        "cold": [5.0],
+        "twice": [33.0],
+        "open": [{"door": "open"}],
+        "each": [2],
+        "many": [3],
+        "both": [{"heat": 33.0, "logins:*": 2}],
+        "still": [None],
+    }
+
+
+def test_a_variable_is_not_assigned_to_nor_calculated_with() -> None:
+    count: Any = telex.Hub().variable("count", 3)
+    with pytest.raises(telex.BadOption, match=r"await v.set\(...\)"):
+        count.value = 5
+    with pytest.raises(telex.BadOption, match=r"await v.set\(...\)"):
+        count.value += 5
+    mistakes: tuple[Callable[[], object], ...] = (
+        lambda: operator.iadd(count, 1),  # type: ignore[no-untyped-call]
+        lambda: count * 2,
+        lambda: 2 / count,
+        lambda: count**2,
+        lambda: -count,
+        lambda: float(count),
+        lambda: count & 1,
+    )
+    for mistake in mistakes:
+        with pytest.raises(telex.BadOption, match=r"to read it, v.value; to change it, await v.add\(1\)"):
+            mistake()
+    assert count.value == 3
