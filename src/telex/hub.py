@@ -88,7 +88,8 @@ class Hub(Declaring, Sending, Triggering):
         if not isinstance(given, str) and not hasattr(given, "guarantees"):
             raise BadOption("url", url, "it is text such as 'memory://', or an engine")
         self._timeout = optional_seconds(timeout, "timeout")
-        self._close_timeout = seconds(close_timeout, "close_timeout")
+        self.close_timeout: float = seconds(close_timeout, "close_timeout")
+        """Seconds that handlers may take to finish what they have when the hub closes."""
         self._lifespan = None if lifespan is None else _lifespan(lifespan)
         clock = time if clock is None else clock
         if not callable(clock):
@@ -168,7 +169,7 @@ class Hub(Declaring, Sending, Triggering):
         # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
         self._topics.drain(CLOSED, self._crew)
         try:
-            await self._crew.stop(self._close_timeout, self._desk)
+            await self._crew.stop(self.close_timeout, self._desk)
         finally:
             await self._desk.stop()
 

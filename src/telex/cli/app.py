@@ -47,13 +47,13 @@ def options(
       telex topics --json                       which topics there are
       telex send report:build 7 --url sqlite:///shop.db
                                                 have a command carried out, and print its result
-      telex groups --url sqlite:///shop.db      which groups there are, and how far behind
+      telex groups --url sqlite:///shop.db      which groups there are, and the lag of each
     """
 
 
 app.command(epilog=EXIT_CODES, short_help="Serve a chat room.")(chat.chat)
 app.command(epilog=EXIT_CODES, short_help="Run the handlers of a program.")(run_.run)
-app.command(epilog=EXIT_CODES, short_help="Publish to a topic of a running server.")(pub.pub)
+app.command(epilog=EXIT_CODES, short_help="Publish to a topic.")(pub.pub)
 app.command(epilog=EXIT_CODES, short_help="Print the messages of a topic or a pattern as they come.")(sub.sub)
 app.command(epilog=EXIT_CODES, short_help="List the topics of a running server, or of a file.")(topics.topics)
 app.command(epilog=EXIT_CODES, short_help="Send a command, and print its result.")(send.send)
@@ -65,7 +65,7 @@ app.add_typer(triggers, name="triggers", epilog=EXIT_CODES, short_help="List tri
 app.add_typer(stored.dead, name="dead", short_help="Look after dead letters: list, show, retry, drop.")
 app.command(epilog=EXIT_CODES, short_help="Write what topics keep as JSON lines.")(stored.export)
 app.command("import", epilog=EXIT_CODES, short_help="Publish what export wrote.")(stored.import_)
-app.command(epilog=EXIT_CODES, short_help="See that nothing is wrong with a file.")(stored.check)
+app.command(epilog=EXIT_CODES, short_help="Report what is wrong with a file.")(stored.check)
 app.command(epilog=EXIT_CODES, short_help="Give back the space of what was deleted.")(stored.compact)
 
 

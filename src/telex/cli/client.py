@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections import deque
@@ -40,6 +41,8 @@ R = TypeVar("R")
 DEFAULT_SERVER = "ws://127.0.0.1:8000/ws"
 ANSWER_WITHIN = 30.0
 COME_BACK_FOR = 30.0
+SHORTEST_TRY = 0.05
+"""Seconds that connecting again gets at least."""
 LARGEST_FRAME = 64 * 1024 * 1024
 
 
@@ -109,12 +112,13 @@ class Client:
         """Hang up. Twice is fine."""
         self._exits.close()
 
-    def request(self, frame: Frame, answer: type[R]) -> R:
-        """Send a request (its ``ref`` is set here) and wait for its answer.
+    def request(self, frame: Frame, answer: type[R], deadline: float = math.inf) -> R:
+        """Send a request (its ``ref`` is set here) and wait for its answer, until ``deadline`` (of `time.monotonic`)
+        at most.
 
         A refusal that passes is waited out and tried again. Raises `Refused`, `Timeout`, `Gone`.
         """
-        deadline = time.monotonic() + ANSWER_WITHIN
+        deadline = min(deadline, time.monotonic() + ANSWER_WITHIN)
         while True:
             reply = self._ask(frame, deadline)
             if isinstance(reply, answer):
@@ -259,13 +263,16 @@ def follow(
     """
     lost_at: float | None = None
     attempt = 0
+    until = math.inf if deadline is None else deadline
     while True:
         try:
-            with Client(url, connect_timeout) as client:
-                since = client.request(Subscribe(topic, since), Subscribed).position
+            # The first connection has its own time; making it again has what is left until the deadline.
+            limit = math.inf if lost_at is None else max(until, time.monotonic() + SHORTEST_TRY)
+            with Client(url, min(connect_timeout, limit - time.monotonic())) as client:
+                since = client.request(Subscribe(topic, since), Subscribed, limit).position
                 lost_at, attempt = None, 0
                 while True:
-                    frame = client.next(None if deadline is None else deadline - time.monotonic())
+                    frame = client.next(None if deadline is None else until - time.monotonic())
                     if isinstance(frame, Ended):
                         return
                     if isinstance(frame, (Messages, LostFrame)):
@@ -281,13 +288,11 @@ def follow(
             elif lost_at is None or now > lost_at + COME_BACK_FOR:
                 raise
             attempt += 1
-            time.sleep(_wait(attempt, deadline))
+            time.sleep(_wait(attempt, until))
 
 
-def _wait(attempt: int, deadline: float | None) -> float:
+def _wait(attempt: int, deadline: float) -> float:
     wait = min(5.0, 0.1 * 2.0**attempt) * random.uniform(0.5, 1.0)
-    if deadline is None:
-        return wait
     left = deadline - time.monotonic()
     if left <= 0:
         raise Timeout("connecting again", wait)

@@ -21,18 +21,31 @@ MaybeUrl = Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL",
 """Of a command that has commands of its own: they have to be given it, and it lists without one of them."""
 
 
-def with_hub(url: str, work: Callable[[Hub], Awaitable[R]]) -> R:
-    """Open a hub on what is there already, and work with it."""
-    from telex import Hub
+def file_of(url: str) -> Path:
+    """The file that an ``sqlite:///`` URL names. Any other URL is wrong usage."""
     from telex.engines.sqlite.address import parse
 
     if not url.startswith("sqlite:"):
         tell(f"--url {url.partition('@')[2] or url}: give the file that is meant, --url sqlite:///file.db")
         raise typer.Exit(Exit.USAGE)
-    path = Path(parse(url).path)
+    return Path(parse(url).path)
+
+
+def existing(url: str) -> Path:
+    """The same, of a file that has to be there."""
+    path = file_of(url)
     if not path.exists():
-        tell(f"there is no file {path}")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}; a path from the root has four slashes, sqlite:////"
+        tell(f"there is no file {path}{where}")
         raise typer.Exit(Exit.ERROR)
+    return path
+
+
+def with_hub(url: str, work: Callable[[Hub], Awaitable[R]], *, create: bool = False) -> R:
+    """Open a hub on the file of a URL, and work with it. Without ``create`` the file has to be there."""
+    from telex import Hub
+
+    _ = file_of(url) if create else existing(url)
 
     async def run() -> R:
         async with Hub(url) as hub:
@@ -55,7 +68,7 @@ def to_list(ctx: typer.Context, url: str | None, json: bool) -> str | None:
 
 
 def none_such(kind: str, which: str) -> typer.Exit:
-    """Tell that what was named is not there, and where its kind is listed; what to raise then."""
+    """Report that something is not there, and the command that lists its kind; the exception to raise then."""
     tell(f"there is no {kind} {which}; `telex {kind}s` shows those that are there")
     return typer.Exit(Exit.ERROR)
 

@@ -11,6 +11,7 @@ import typer
 from telex.cli.exits import Exit, tell
 from telex.cli.files import MaybeUrl, Url, none_such, print_json, show, to_list, with_hub
 from telex.cli.options import Json
+from telex.cli.table import show_table
 
 if TYPE_CHECKING:
     from telex import GroupInfo, Hub
@@ -20,6 +21,8 @@ Pattern = Annotated[
     str | None,
     typer.Option("--pattern", "-p", metavar="PATTERN", help="Only on this pattern; without it, on all that it has."),
 ]
+COUNTS = ("lag", "in flight", "delayed", "dead")
+"""The headings of a group's numbers."""
 
 groups: typer.Typer = typer.Typer(rich_markup_mode=None)
 
@@ -30,7 +33,10 @@ def listing(
     url: MaybeUrl = None,
     json: Json = False,
 ) -> None:
-    """List consumer groups, with how far they are behind. With a command: pause, resume or forget one.
+    """List consumer groups. With a command: pause, resume or forget one.
+
+    LAG counts the messages that are published and not settled, IN FLIGHT those of them that a handler works on,
+    DELAYED those that wait for a retry, and DEAD the dead letters of the group.
 
     \b
     Examples:
@@ -46,9 +52,8 @@ def listing(
     if json:
         print_json(found)
         return
-    for group in found:
-        paused = ", paused" if group.paused else ""
-        show(f"{_named(group)}: {_counts(group)}{paused}")
+    rows = [(g.group, g.pattern, *_counts(g), "paused" if g.paused else "") for g in found]
+    show_table(("GROUP", "PATTERN", *(name.upper() for name in COUNTS), "STATE"), rows)
 
 
 @groups.command()
@@ -135,7 +140,8 @@ def _each(url: str, chosen: list[GroupInfo], act: Callable[[Hub, GroupInfo], Awa
 
 def _confirm(chosen: list[GroupInfo]) -> None:
     for info in chosen:
-        typer.echo(f"{_named(info)}: {_counts(info)}", err=True)
+        counts = ", ".join(f"{name} {count}" for name, count in zip(COUNTS, _counts(info), strict=True))
+        typer.echo(f"{_named(info)}: {counts}", err=True)
     # Not by a prompt of typer, which writes to the standard output, too.
     typer.echo("Forget this, with its dead letters? [y/N] ", err=True, nl=False)
     agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
@@ -157,5 +163,5 @@ def _named(info: GroupInfo) -> str:
     return f"{info.group} on {info.pattern}"
 
 
-def _counts(info: GroupInfo) -> str:
-    return f"{info.lag} behind, {info.leased} in work, {info.delayed} waiting, {info.dead} dead"
+def _counts(info: GroupInfo) -> tuple[int, int, int, int]:
+    return info.lag, info.leased, info.delayed, info.dead

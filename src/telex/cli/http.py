@@ -133,7 +133,8 @@ class Place:
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
         """One request, on a connection of its own. Raises `ConnectFailed`, `Timeout`."""
-        connection = self._connection(self._host, self._port, timeout=self._connect_timeout)
+        within = min(self._connect_timeout, max(0.1, self._left()))
+        connection = self._connection(self._host, self._port, timeout=within)
         try:
             self._connect(connection)
             connection.sock.settimeout(limit := min(ANSWER_WITHIN, max(0.1, self._left())))

@@ -32,6 +32,12 @@ def positive_duration(value: str | float) -> float:
     return length
 
 
+def is_given(ctx: typer.Context, option: str) -> bool:
+    """Whether an option stands on the command line. A variable of the environment may name it for other commands."""
+    source = ctx.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 Server = Annotated[
     str, typer.Option("--server", "-s", envvar="TELEX_SERVER", metavar="URL", help="The server's address.")
 ]
@@ -45,4 +51,4 @@ ConnectTimeout = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-__all__ = ["DEFAULT_SERVER", "ConnectTimeout", "Json", "Server", "duration", "positive_duration"]
+__all__ = ["DEFAULT_SERVER", "ConnectTimeout", "Json", "Server", "duration", "is_given", "positive_duration"]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import signal
+import logging
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
-
-import typer
 
 from telex import BadOption, Hub, TelexError
 from telex.cli.exits import Exit, code_for, tell
+from telex.cli.files import show
+from telex.cli.stopping import Stopping
 
 
 class Unusable(TelexError):
@@ -48,32 +47,68 @@ def load(program: str) -> Hub:
     return hub
 
 
-def run_hub(hub: Hub, *, announce: bool) -> int:
-    """Open the hub, wait for SIGINT or SIGTERM, and close it; the exit code."""
+def run_hub(hub: Hub, *, announce: str | None, is_worker: bool = False) -> int:
+    """Open the hub, wait for SIGINT or SIGTERM, and close it; the exit code. ``announce`` is the program, to list what
+    its hub has; None to say nothing.
+    """
     try:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-            runner.run(_run(hub, announce))
+            return runner.run(_run(hub, announce, is_worker))
     except BadOption as error:
         tell(str(error))
         return Exit.USAGE
     except TelexError as error:
         tell(str(error))
         return code_for(error)
+
+
+async def _run(hub: Hub, announce: str | None, is_worker: bool) -> int:
+    stopping = Stopping(is_worker=is_worker)
+    with stopping.handling():
+        try:
+            async with hub:
+                if announce is not None:
+                    list_declared(announce, hub)
+                await stopping.asked.wait()
+        except asyncio.CancelledError:
+            if not stopping.at_once:
+                raise
+            return Exit.INTERRUPTED
     return Exit.OK
 
 
-async def _run(hub: Hub, announce: bool) -> None:
-    over = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # Where the loop knows no signals (Windows), the interpreter's own KeyboardInterrupt ends it.
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, over.set)
-    async with hub:
-        if announce:
-            handlers = len(hub.statistics().handlers)
-            typer.echo(f"running with {handlers} handler{'' if handlers == 1 else 's'}  (Ctrl-C stops it)")
-        await over.wait()
+def list_declared(program: str, hub: Hub) -> None:
+    """Print what a hub runs: its handlers, commands and triggers."""
+    triggers = hub.triggers()
+    fired = {trigger.topic for trigger in triggers}
+    handlers = [handler for handler in hub.statistics().handlers if handler.pattern not in fired]
+    counts = ", ".join(
+        f"{number} {kind}{'' if number == 1 else 's'}"
+        for number, kind in ((len(handlers), "handler"), (len(hub.commands), "command"), (len(triggers), "trigger"))
+    )
+    show(f"running {program} on {hub.url.partition('@')[2] or hub.url} with {counts}  (Ctrl-C stops it)")
+    for handler in handlers:
+        group = "" if handler.group is None else f", group {handler.group}"
+        show(f"  handler {handler.name}: {handler.pattern}{group}")
+    for command in hub.commands:
+        show(f"  command {command.name}{'' if command.once is None else ', once per key'}")
+    for trigger in triggers:
+        show(f"  trigger {trigger.trigger}: {trigger.schedule}")
+    if not (handlers or hub.commands or triggers):
+        tell(
+            "this hub has nothing to run: import the modules that declare its handlers, commands and triggers",
+            bad=False,
+        )
+
+
+def configure_logging(level: str | None) -> None:
+    """Have log records written to standard error, from ``level`` on (INFO). A program that has configured logging
+    itself keeps what it has; a level that is given holds for it, too.
+    """
+    if not logging.getLogger("telex").hasHandlers():
+        logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=level or "INFO")
+    elif level is not None:
+        logging.getLogger().setLevel(level)
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -15,15 +15,16 @@ import typer
 from telex import TelexError
 from telex.cli.bar import Bar
 from telex.cli.exits import Exit, tell
-from telex.cli.files import Url, show, with_hub
-from telex.cli.options import Json
+from telex.cli.files import MaybeUrl, Url, existing, none_such, show, with_hub
+from telex.cli.options import Json, is_given
+from telex.cli.table import show_table
 
 if TYPE_CHECKING:
     from telex import DeadLetter, Hub, Message
 
 BATCH = 500
 Pattern = Annotated[str, typer.Argument(help="Which topics: '*' stands for one token, '>' for all the rest.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The file of an sqlite:/// URL.")]
+File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The file, if it is not named by --url.")]
 Which = Annotated[int | None, typer.Argument(help="Which one; without it, all of the group.")]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="Only those of this group.")]
 Position = Annotated[int, typer.Argument(help="The dead letter, as `telex dead list` numbers it.")]
@@ -33,28 +34,46 @@ def _line(message: Message[Any]) -> str:
     from telex.codec import to_json
 
     content = message.content if isinstance(message.content, str) else to_json(message.content).decode()
-    return f"{message.timestamp:%Y-%m-%d %H:%M:%S}  {message.topic} {message.seq}  {content}"
+    return f"{message.timestamp.astimezone():%Y-%m-%d %H:%M:%S}  {message.topic} {message.seq}  {content}"
 
 
 def history(
     topic: Annotated[str, typer.Argument(help="The topic.")],
     url: Url,
     last: Annotated[int | None, typer.Option("--last", "-n", min=1, help="Only so many, the newest.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Then print messages as they come.")] = False,
     json: Json = False,
 ) -> None:
-    """Print what a topic keeps, the oldest first.
+    """Print what a topic keeps, the oldest first. With --follow it goes on until Ctrl-C.
 
     \b
     Examples:
       telex history chatroom:lobby --url sqlite:///chat.db
       telex history orders --last 10 --json --url sqlite:///shop.db | jq .content
+      telex history orders --last 10 --follow --url sqlite:///shop.db
     """
 
     async def print_all(hub: Hub) -> None:
+        await _check_there(hub, topic)
+        if follow:
+            return
         async for message in hub.topic(topic).history(start="earliest" if last is None else last):
             typer.echo(message.to_json().decode()) if json else show(_line(message))
 
     with_hub(url, print_all)
+    if follow:
+        from telex.cli.follow_file import follow_file
+        from telex.cli.printing import Printer
+
+        Printer(json, None, dated=True).run(follow_file(url, topic, "earliest" if last is None else last, None))
+
+
+async def _check_there(hub: Hub, topic: str) -> None:
+    """A pattern may match nothing; a topic that is named has to be there."""
+    from telex.names import is_pattern
+
+    if not is_pattern(topic) and not await hub.topics(topic):
+        raise none_such("topic", topic)
 
 
 _DEAD = """Look after dead letters: messages that a group gave up.
@@ -74,14 +93,13 @@ def dead_list(
     json: Json = False,
 ) -> None:
     """List dead letters, the oldest first: messages that a group gave up."""
-    letters = with_hub(url, lambda hub: hub.groups.dead(group))
-    for letter in letters:
-        if json:
+    letters = with_hub(url, lambda hub: _dead(hub, group))
+    if json:
+        for letter in letters:
             typer.echo(_letter_json(letter))
-        else:
-            show(
-                f"{letter.position}  {letter.group}  {letter.attempts} tries  {letter.reason}  {_line(letter.message)}"
-            )
+        return
+    rows = [(str(d.position), d.group, d.attempts, d.reason, _line(d.message)) for d in letters]
+    show_table(("NUMBER", "GROUP", "ATTEMPTS", "REASON", "MESSAGE"), rows)
 
 
 @dead.command("show")
@@ -110,6 +128,13 @@ def dead_drop(
     _each(url, position, group, lambda hub, letter: hub.groups.drop(letter), "dropped")
 
 
+async def _dead(hub: Hub, group: str | None) -> list[DeadLetter]:
+    letters = await hub.groups.dead(group)
+    if not letters and group is not None and all(info.group != group for info in await hub.groups.list()):
+        raise none_such("group", group)
+    return letters
+
+
 def _letter_json(letter: DeadLetter) -> str:
     import msgspec
 
@@ -118,7 +143,7 @@ def _letter_json(letter: DeadLetter) -> str:
 
 
 def _letter(url: str, position: int | None, group: str | None) -> list[DeadLetter]:
-    letters = with_hub(url, lambda hub: hub.groups.dead(group))
+    letters = with_hub(url, lambda hub: _dead(hub, group))
     chosen = [letter for letter in letters if position in (None, letter.position)]
     if position is not None and not chosen:
         tell(f"there is no dead letter {position}; `telex dead list` shows those that are there")
@@ -157,6 +182,7 @@ def export(url: Url, pattern: Pattern = ">") -> None:
     out = sys.stdout.buffer
 
     async def write(hub: Hub) -> None:
+        await _check_there(hub, pattern)
         names = await hub.topics(pattern)
         total = sum(hub.topic(name).statistics().kept for name in names)
         written = 0
@@ -240,31 +266,46 @@ def _batches(file: typer.FileBinaryRead) -> Iterator[tuple[list[Message[Any]], i
         yield batch, end
 
 
-def check(file: File) -> None:
-    """Read a whole file and see that nothing is wrong with it. Changes nothing.
+def check(ctx: typer.Context, file: File = None, url: MaybeUrl = None) -> None:
+    """Read a whole file and report what is wrong with it. Changes nothing.
 
     \b
-    Example:
+    Examples:
+      telex check --url sqlite:///shop.db
       telex check shop.db
     """
     from telex.engines.sqlite.upkeep import check
 
-    problems = check(file)
+    path = _path(ctx, file, url)
+    problems = check(path)
     for problem in problems:
         tell(problem)
     if problems:
         raise typer.Exit(Exit.ERROR)
-    show(f"{file} is in order")
+    show(f"{path} is in order")
 
 
-def compact(file: File) -> None:
+def compact(ctx: typer.Context, file: File = None, url: MaybeUrl = None) -> None:
     """Give back the space of messages that were deleted. Nobody may have the file open.
 
     \b
-    Example:
+    Examples:
+      telex compact --url sqlite:///shop.db
       telex compact shop.db
     """
     from telex.engines.sqlite.upkeep import compact
 
-    before, after = compact(file)
-    show(f"{file}: {before:,} bytes before, {after:,} now")
+    path = _path(ctx, file, url)
+    before, after = compact(path)
+    show(f"{path}: {before:,} bytes before, {after:,} now")
+
+
+def _path(ctx: typer.Context, file: str | None, url: str | None) -> Path:
+    """The file that is named by its path or by its URL."""
+    if file is not None and url is not None and is_given(ctx, "url"):
+        raise typer.BadParameter("give the file or --url, not both", ctx, param_hint="'--url'")
+    if file is not None:
+        return existing(file) if file.startswith("sqlite:") else Path(file)
+    if url is None:
+        raise typer.BadParameter("give the file that is meant, --url sqlite:///file.db", ctx, param_hint="'--url'")
+    return existing(url)

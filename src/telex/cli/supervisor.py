@@ -11,23 +11,28 @@ from contextlib import suppress
 from pathlib import Path
 
 from telex.cli.exits import Exit, tell
+from telex.cli.stopping import AT_ONCE, HINT, HINT_AFTER
 
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 STEADY = 10.0
 """Seconds after which a worker counts as having started well."""
-STOP_WITHIN = 15.0
+MARGIN = 15.0
+"""Seconds that a worker may take to stop beyond the ``close_timeout`` of its hub."""
+WORKER = "TELEX_WORKER"
+"""The variable that makes a process a worker: its number, and the descriptor to report ``close_timeout`` on."""
 
 
-def supervise(program: str, workers: int, *, reload: bool) -> int:
+def supervise(program: str, workers: int, *, reload: bool, options: tuple[str, ...] = ()) -> int:
     """Run ``workers`` processes of a program until SIGINT or SIGTERM; the exit code.
 
     A worker that crashes is started again, after a wait that grows while it keeps crashing. With ``reload`` all are
     started again when a Python file below the current folder changes. A program that cannot be run at all ends this
-    with its code.
+    with its code. At the first signal the workers finish what they have, within the ``close_timeout`` of their hub; at
+    the second one they stop at once. ``options`` are further arguments of ``telex run``.
     """
     with asyncio.Runner() as runner:
-        return runner.run(_Supervisor(program, workers, reload).run())
+        return runner.run(_Supervisor(program, workers, reload, options).run())
 
 
 def wait_before(crashes: int) -> float:
@@ -35,12 +40,18 @@ def wait_before(crashes: int) -> float:
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (crashes - 1))
 
 
+def crashes_in_a_row(before: int, ran: float) -> int:
+    """The number of crashes after one more, of a worker that had run for ``ran`` seconds."""
+    return 1 if ran > STEADY else before + 1
+
+
 class _Supervisor:
-    def __init__(self, program: str, workers: int, reload: bool) -> None:
-        self._program = program
+    def __init__(self, program: str, workers: int, reload: bool, options: tuple[str, ...]) -> None:
+        self._command = (sys.executable, "-m", "telex", "run", program, *options)
         self._workers = workers
         self._reload = reload
         self._over = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._code = int(Exit.OK)
 
     async def run(self) -> int:
@@ -48,7 +59,7 @@ class _Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             # Where the loop knows no signals (Windows), the interpreter's own KeyboardInterrupt ends it.
             with suppress(NotImplementedError):
-                loop.add_signal_handler(number, self._over.set)
+                loop.add_signal_handler(number, self._signalled)
         while not self._over.is_set():
             async with asyncio.TaskGroup() as group:
                 keepers = [group.create_task(self._keep(number)) for number in range(1, self._workers + 1)]
@@ -56,6 +67,12 @@ class _Supervisor:
                 for keeper in keepers:
                     keeper.cancel()
         return self._code
+
+    def _signalled(self) -> None:
+        if self._over.is_set():
+            self._code = Exit.INTERRUPTED
+            self._hurry.set()
+        self._over.set()
 
     async def _until_change(self) -> None:
         """Wait for a signal or, with reload, for a changed file."""
@@ -75,7 +92,7 @@ class _Supervisor:
         crashes = 0
         while True:
             started = time.monotonic()
-            code = await self._run_worker()
+            code = await self._run_worker(number)
             if code in (Exit.USAGE, Exit.OK):
                 # It ended on purpose, or cannot run as it is: the next one would do the same.
                 if self._reload and code != Exit.OK:
@@ -84,32 +101,58 @@ class _Supervisor:
                 self._code = code
                 self._over.set()
                 return
-            crashes = 1 if time.monotonic() - started > STEADY else crashes + 1
+            crashes = crashes_in_a_row(crashes, time.monotonic() - started)
             wait = wait_before(crashes)
             tell(f"worker {number} ended with {_described(code)}; starting it again in {wait:g} s")
             await asyncio.sleep(wait)
 
-    async def _run_worker(self) -> int:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "telex", "run", self._program, env={**os.environ, "TELEX_WORKER": "1"}
-        )
+    async def _run_worker(self, number: int) -> int:
+        read, write = os.pipe()
+        os.set_blocking(read, False)
         try:
-            return await process.wait()
-        except asyncio.CancelledError:
-            await _stop(process)
-            raise
+            try:
+                process = await asyncio.create_subprocess_exec(
+                    *self._command, env={**os.environ, WORKER: f"{number} {write}"}, pass_fds=[write]
+                )
+            finally:
+                os.close(write)
+            try:
+                return await process.wait()
+            except asyncio.CancelledError:
+                await stop(process, close_timeout_of(read) + MARGIN, self._hurry)
+                raise
+        finally:
+            os.close(read)
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    # Handlers finish within the hub's own close_timeout; what takes longer than that has hung.
+def close_timeout_of(read: int) -> float:
+    """The ``close_timeout`` that a worker has reported; 0 of one that has not got as far."""
+    try:
+        told = os.read(read, 64)
+    except BlockingIOError:
+        return 0.0
+    return float(told) if told else 0.0
+
+
+async def stop(process: asyncio.subprocess.Process, within: float, hurry: asyncio.Event) -> None:
+    """Have a worker finish what it has, and kill it after ``within`` seconds, or soon after ``hurry`` is set."""
     with suppress(ProcessLookupError):
         process.terminate()
-        try:
-            async with asyncio.timeout(STOP_WITHIN):
-                await process.wait()
-        except TimeoutError:
+    hint = asyncio.get_running_loop().call_later(HINT_AFTER, tell, HINT)
+    ended, hurried = asyncio.ensure_future(process.wait()), asyncio.ensure_future(hurry.wait())
+    try:
+        await asyncio.wait([ended, hurried], timeout=within, return_when=asyncio.FIRST_COMPLETED)
+        hint.cancel()
+        if not ended.done() and hurried.done():
+            process.terminate()
+            await asyncio.wait([ended], timeout=AT_ONCE)
+        if not ended.done():
             process.kill()
-            await process.wait()
+        await ended
+    finally:
+        hint.cancel()
+        hurried.cancel()
+        ended.cancel()
 
 
 def _described(code: int) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
-from telex.cli.files import URL_HELP, with_hub
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server
+from telex.cli.files import URL_HELP, existing, none_such, print_json, show
+from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, is_given
+from telex.cli.table import show_table
+from telex.names import Pattern, check_pattern, is_pattern
 
 
 def topics(
@@ -20,29 +23,45 @@ def topics(
 ) -> None:
     """List the topics of a running server, or of a file.
 
+    Of a file, each with the number of messages that it keeps, their size in bytes, and the time of the last one. With
+    --json a file gives objects, and a server names.
+
     \b
     Examples:
       telex topics
       telex topics 'chatroom:*'
       telex topics --json | jq -r '.[]'
       telex topics 'orders:>' --url sqlite:///shop.db
+      telex topics --json --url sqlite:///shop.db | jq -r '.[].topic'
     """
-    import msgspec
-
-    from telex.names import check_pattern
-
     check_pattern(pattern)
     if url is None:
         found = _of_server(server, connect_timeout, pattern)
-    elif _is_given(ctx, "server"):
+        names: list[str] = found
+    elif is_given(ctx, "server"):
         raise typer.BadParameter("give --url or --server, not both", ctx, param_hint="'--url'")
     else:
-        found = with_hub(url, lambda hub: hub.topics(pattern))
-    if json:
-        typer.echo(msgspec.json.encode(found).decode())
+        from telex.engines.sqlite.summary import summaries
+
+        matches = Pattern(pattern).matches
+        kept = [summary for summary in summaries(existing(url)) if matches(summary.topic)]
+        names = [summary.topic for summary in kept]
+    if not names and not is_pattern(pattern):
+        raise none_such("topic", pattern)
+    if url is None:
+        if json:
+            print_json(names)
+        for name in () if json else names:
+            show(name)
+    elif json:
+        print_json(kept)
     else:
-        for name in found:
-            typer.echo(name)
+        rows = [(topic.topic, topic.messages, topic.bytes, _when(topic.last)) for topic in kept]
+        show_table(("TOPIC", "MESSAGES", "BYTES", "LAST"), rows)
+
+
+def _when(moment: datetime | None) -> str:
+    return "" if moment is None else moment.astimezone().isoformat(" ", "seconds")
 
 
 def _of_server(server: str, connect_timeout: float, pattern: str) -> list[str]:
@@ -51,9 +70,3 @@ def _of_server(server: str, connect_timeout: float, pattern: str) -> list[str]:
 
     with Client(server, connect_timeout) as client:
         return list(client.request(ListTopics(pattern), TopicList).topics)
-
-
-def _is_given(ctx: typer.Context, option: str) -> bool:
-    # A variable of the environment may name a server for other commands.
-    source = ctx.get_parameter_source(option)
-    return source is not None and source.name == "COMMANDLINE"

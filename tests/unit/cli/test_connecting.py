@@ -5,10 +5,15 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 import pytest
 from websockets.sync.server import ServerConnection, serve
 
+from telex import ConnectFailed, Timeout
+from telex.cli import client
+from telex.cli.client import Gone, follow
+from telex.gateway.protocol import Messages, Reply, Subscribe, Subscribed
 from tests.support.server import ChatServer
 from tests.unit.cli.conftest import Telex
 
@@ -101,3 +106,84 @@ def test_a_host_that_is_unknown(telex: Telex) -> None:
     ran = telex("topics", "--server", "ws://no-such-host.invalid:8000/ws", "--connect-timeout", "2")
     assert ran.code == 3
     assert ran.err.count("\n") == 1
+
+
+# -- connecting again
+
+
+class Clock:
+    """The time that the client sees: it passes only by sleeping and waiting."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        assert seconds >= 0
+        self.now += seconds
+
+
+class Server:
+    """A server in place of a connection to one: it sends one message, is gone, and is silent for ``away`` seconds."""
+
+    def __init__(self, clock: Clock, away: float) -> None:
+        self.clock, self.away, self.since = clock, away, list[object]()
+
+    def __call__(self, url: str, timeout: float) -> Self:
+        self.timeout = timeout
+        return self
+
+    def __enter__(self) -> Self:
+        if self.since and self.clock.now < self.away:
+            self.clock.sleep(self.timeout)
+            raise ConnectFailed("ws://x", "no answer")
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def request(self, frame: Subscribe, answer: type[Subscribed], deadline: float) -> Subscribed:
+        self.since.append(frame.since)
+        return Subscribed(frame.topic, f"e:{len(self.since)}")
+
+    def next(self, timeout: float | None) -> Reply:
+        if timeout is not None and timeout <= 0:
+            raise Timeout("waiting", timeout)
+        self.clock.sleep(0.1)
+        if self.clock.now > 0.15 and len(self.since) == 1:
+            raise Gone("ws://x", 1012, "it restarts")
+        return Messages("a", f"e:{10 * len(self.since)}", [{}])
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(client, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize("deadline", [0.3, 1.0, 7.0, 20.0])
+def test_retries_end_at_the_deadline(clock: Clock, deadline: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "Client", Server(clock, away=1e9))
+    frames = follow("ws://x", "a", "new", 5.0, deadline)
+    assert isinstance(next(frames), Messages)
+    assert isinstance(next(frames), Gone)
+    with pytest.raises(Timeout):
+        next(frames)
+    assert clock.now == pytest.approx(deadline, abs=0.06)
+
+
+def test_it_comes_back_to_where_it_was(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(clock, away=3.0)
+    monkeypatch.setattr(client, "Client", server)
+    frames = follow("ws://x", "a", "earliest", 5.0, None)
+    assert [type(next(frames)) for _ in range(3)] == [Messages, Gone, Messages]
+    assert server.since == ["earliest", "e:10"]
+
+
+def test_it_gives_up_a_server_that_stays_away(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "Client", Server(clock, away=1e9))
+    with pytest.raises(ConnectFailed):
+        list(follow("ws://x", "a", "new", 5.0, None))
+    assert client.COME_BACK_FOR < clock.now < client.COME_BACK_FOR + 10

@@ -4,11 +4,14 @@ import asyncio
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+import typer
 
 import telex as library
 from tests.support.server import ENVIRONMENT
@@ -35,8 +38,15 @@ def test_topics_of_a_file(telex: Telex, url: str, monkeypatch: pytest.MonkeyPatc
     # No server is asked, wherever it may be.
     monkeypatch.setenv("TELEX_SERVER", "ws://127.0.0.1:1/ws")
     ran = telex("topics", "--url", url)
-    assert (ran.code, ran.out, ran.err) == (0, "orders:1\norders:2\nrefunds\n", "")
-    assert json.loads(telex("topics", "orders:*", "--json", "--url", url).out) == ["orders:1", "orders:2"]
+    assert (ran.code, ran.err) == (0, "")
+    heading, *lines = ran.out.splitlines()
+    assert heading.split() == ["TOPIC", "MESSAGES", "BYTES", "LAST"]
+    assert [line.split()[:2] for line in lines] == [["orders:1", "1"], ["orders:2", "1"], ["refunds", "1"]]
+    found = json.loads(telex("topics", "orders:*", "--json", "--url", url).out)
+    assert [topic["topic"] for topic in found] == ["orders:1", "orders:2"]
+    assert all(topic["messages"] == 1 and topic["bytes"] >= len('{"number":0}') for topic in found)
+    (message,) = [json.loads(line) for line in telex("history", "orders:1", "--json", "--url", url).out.splitlines()]
+    assert datetime.fromisoformat(found[0]["last"]) == datetime.fromisoformat(message["timestamp"])
     assert telex("topics", "nothing:*", "--url", url).out == ""
     assert json.loads(telex("topics", "nothing:*", "--json", "--url", url).out) == []
 
@@ -61,6 +71,123 @@ def test_refusals_name_the_mend(telex: Telex, options: tuple[str, ...], code: in
     ran = telex("topics", *options)
     assert (ran.code, ran.out) == (code, "")
     assert said in ran.err
+
+
+def test_what_a_topic_no_longer_keeps_does_not_count(telex: Telex, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/few.db"
+
+    async def make() -> None:
+        async with library.Hub(url) as hub:
+            hub.retain("few", messages=2)
+            for number in range(10):
+                await hub.topic("few").publish(number)
+            await hub.topic("gone").publish(1)
+            hub.retain("gone", messages=0)
+
+    asyncio.run(make())
+    gone, few = sorted(json.loads(telex("topics", "--json", "--url", url).out), key=lambda topic: topic["messages"])
+    assert (few["topic"], few["messages"], few["bytes"]) == ("few", 2, 2)
+    assert gone == {"topic": "gone", "messages": 0, "bytes": 0, "last": None}
+
+
+UNKNOWN = [
+    ("topics", "nowhere"),
+    ("history", "nowhere"),
+    ("history", "nowhere", "--follow"),
+    ("export", "nowhere"),
+    ("dead", "list", "--group", "nobody"),
+    ("dead", "retry", "--group", "nobody"),
+    ("dead", "drop", "--group", "nobody"),
+    ("groups", "pause", "nobody"),
+    ("groups", "resume", "nobody"),
+    ("groups", "forget", "nobody", "--yes"),
+]
+
+
+@pytest.mark.parametrize("command", UNKNOWN, ids=" ".join)
+def test_what_is_unknown_is_an_error(telex: Telex, url: str, command: tuple[str, ...]) -> None:
+    ran = telex(*command, "--url", url)
+    kind, name = ("topic", "nowhere") if "nowhere" in command else ("group", "nobody")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == f"telex: there is no {kind} {name}; `telex {kind}s` shows those that are there\n"
+
+
+# -- publish and follow
+
+
+def test_a_file_is_published_to_and_followed(telex: Telex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELEX_SERVER", "ws://127.0.0.1:1/ws")  # no server is asked
+    url = f"sqlite:///{tmp_path}/new.db"
+    done = telex("pub", "orders:1", '{"item": "tea"}', "--header", "by=test", "--id", "one", "--json", "--url", url)
+    assert (done.code, json.loads(done.out)) == (0, {"topic": "orders:1", "id": "one", "seq": 1})
+    assert telex("pub", "orders:1", "again", "--id", "one", "--url", url).out.startswith("orders:1 #1 ")
+    monkeypatch.setattr(sys, "stdin", Lines(b"first\n2\n"))
+    assert telex("pub", "orders:2", "-", "--url", url).code == 0
+    read = telex("sub", "orders:*", "--since", "earliest", "--count", "3", "--json", "--url", url)
+    messages = [json.loads(line) for line in read.out.splitlines()]
+    assert [message["content"] for message in messages] == [{"item": "tea"}, "first", 2]
+    assert messages[0]["headers"] == {"by": "test"}
+    ran = telex("sub", "orders:1", "--count", "1", "--timeout", "0.01", "--url", url)
+    assert (ran.code, ran.out) == (4, "")
+    assert telex("sub", "orders:1", "--timeout", "0", "--url", url).code == 0
+    lost = telex("sub", "orders:2", "--since", "0123456789abcdef:1", "--count", "2", "--json", "--url", url)
+    assert json.loads(lost.out.splitlines()[0])["lost"]["reason"] == "epoch"
+
+
+@pytest.mark.parametrize("command", [("pub", "a", "1"), ("sub", "a")], ids=" ".join)
+def test_a_place_to_publish_is_named_once(telex: Telex, url: str, command: tuple[str, ...]) -> None:
+    ran = telex(*command, "--url", url, "--server", "ws://127.0.0.1:1/ws")
+    assert ran.code == 2
+    assert "not both" in ran.err
+    assert telex(*command, "--url", "nats://x").code == 2
+    assert telex("sub", "a", "--url", "sqlite:///there/is/none.db").code == 1
+    assert telex("pub", "a", "1", "--url", "sqlite:///there/is/none.db").code == 3
+
+
+def test_history_goes_on(url: str) -> None:
+    command = [sys.executable, "-m", "telex", "history", "orders:1", "--follow", "--json", "--url", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as follower:
+        assert follower.stdout is not None
+        assert json.loads(follower.stdout.readline())["content"] == {"number": 1}
+        with library.blocking.Hub(url) as hub:
+            hub.topic("orders:1").publish("more")
+        assert json.loads(follower.stdout.readline())["content"] == "more"
+        follower.send_signal(signal.SIGINT)
+        assert follower.wait(20) == 130
+
+
+def test_history_and_what_comes_look_alike(telex: Telex, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = telex("history", "orders:1", "--url", url).out
+    # It ends when the topic is removed, which the reader of the first line does.
+    real = typer.echo
+
+    def remove(line: str) -> None:
+        real(line)
+        with library.blocking.Hub(url) as hub:
+            hub.remove("orders:1")
+
+    monkeypatch.setattr("telex.cli.printing.typer.echo", remove)
+    assert telex("history", "orders:1", "--last", "1", "--follow", "--url", url).out == kept
+
+
+# -- check and compact
+
+
+@pytest.mark.parametrize("command", ["check", "compact"])
+def test_a_file_is_named_by_its_path_or_its_url(
+    telex: Telex, url: str, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "shop.db")
+    for given in ((path,), ("--url", url), (url,)):
+        ran = telex(command, *given)
+        assert (ran.code, ran.err) == (0, "")
+        assert path in ran.out
+    assert telex(command).code == 2
+    assert telex(command, path, "--url", url).code == 2
+    assert telex(command, "--url", "sqlite:///there/is/none.db").code == 1
+    monkeypatch.setenv("TELEX_URL", url)
+    assert telex(command).code == 0
+    assert telex(command, path).code == 0
 
 
 # -- export and import
@@ -91,7 +218,7 @@ def test_what_is_exported_is_imported(telex: Telex, url: str, tmp_path: Path, mo
     lines = exported(telex, monkeypatch, "--url", url)
     assert [line["topic"] for line in lines] == ["orders:1", "orders:2", "refunds"]
     assert len(exported(telex, monkeypatch, "orders:*", "--url", url)) == 2
-    assert exported(telex, monkeypatch, "nothing", "--url", url) == []
+    assert exported(telex, monkeypatch, "nothing:*", "--url", url) == []
     file, other = tmp_path / "all.jsonl", f"sqlite:///{tmp_path}/other.db"
     file.write_text("\n\n".join(map(json.dumps, lines)))
     ran = telex("import", str(file), "--url", other)

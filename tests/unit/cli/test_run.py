@@ -1,5 +1,7 @@
 """`telex run`: programs found or not, run, stopped, restarted."""
 
+import asyncio
+import logging
 import os
 import re
 import signal
@@ -12,7 +14,9 @@ from typing import IO
 
 import pytest
 
-from telex.cli.supervisor import LONGEST_WAIT, wait_before
+import telex as library
+from telex.cli.program import configure_logging, list_declared
+from telex.cli.supervisor import LONGEST_WAIT, STEADY, close_timeout_of, crashes_in_a_row, stop, wait_before
 from tests.support.server import ENVIRONMENT, WITHIN
 from tests.unit.cli.conftest import Telex
 
@@ -103,7 +107,7 @@ def test_memory_is_not_shared_by_workers(telex: Telex, folder: Path) -> None:
 def test_run_until_a_signal(folder: Path, number: signal.Signals) -> None:
     with running(folder, "shop:hub") as (process, output):
         line_with(output, "up")
-        line_with(output, "running with 1 handler")
+        line_with(output, "running shop:hub on memory:// with 1 handler")
         process.send_signal(number)
         line_with(output, "down")
         assert process.wait(WITHIN) == 0
@@ -154,3 +158,132 @@ def test_the_wait_grows_and_is_bounded() -> None:
     assert waits == sorted(waits)
     assert waits[0] < 1
     assert waits[-1] == LONGEST_WAIT
+
+
+def test_crashes_are_counted_anew_after_a_good_while() -> None:
+    assert crashes_in_a_row(5, STEADY - 0.1) == 6
+    assert crashes_in_a_row(5, STEADY + 0.1) == 1
+
+
+# -- stopping
+
+STUBBORN = """
+import asyncio, contextlib, time
+import telex
+hub = telex.Hub("sqlite:///stubborn.db", close_timeout=600)
+
+@hub.on("sleeps", group="g")
+async def sleeps(content):
+    print("begins", flush=True)
+    await asyncio.sleep(600)
+
+@hub.on("swallows", group="g")
+async def swallows(content):
+    print("begins", flush=True)
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(600)
+
+@hub.on("blocks", group="g")
+def blocks(content):
+    print("begins", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("handler", "options"), [("sleeps", ()), ("swallows", ()), ("blocks", ()), ("swallows", ("--workers", "2"))]
+)
+def test_a_second_signal_stops_at_once(telex: Telex, folder: Path, handler: str, options: tuple[str, ...]) -> None:
+    (folder / "shop.py").write_text(STUBBORN)
+    assert telex("pub", handler, "1", "--url", "sqlite:///stubborn.db").code == 0
+    with running(folder, "shop:hub", *options) as (process, output):
+        line_with(output, "begins")
+        process.send_signal(signal.SIGINT)
+        line_with(output, "Ctrl-C again stops at once")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WITHIN) == 130
+
+
+@pytest.mark.slow
+async def test_a_worker_that_hangs_is_killed() -> None:
+    ignoring = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(600)"
+    )
+    for within, hurried in ((0.1, False), (600.0, True)):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", ignoring, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        await process.stdout.readline()
+        hurry = asyncio.Event()
+        if hurried:
+            hurry.set()
+        await stop(process, within, hurry)
+        assert process.returncode == -signal.SIGKILL
+
+
+def test_a_worker_says_how_long_it_may_take(folder: Path, telex: Telex, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "slow.py").write_text("import telex\nhub = telex.Hub(close_timeout='40s', lifespan=1)\n")
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    try:
+        assert close_timeout_of(read) == 0.0  # it has not got as far
+        monkeypatch.setenv("TELEX_WORKER", f"2 {write}")
+        (folder / "slow.py").write_text(
+            "import telex\nhub = telex.Hub('sqlite:///no/such/folder.db', close_timeout='40s')\n"
+        )
+        assert telex("run", "slow:hub").code == 3
+        assert close_timeout_of(read) == 40.0
+    finally:
+        sys.modules.pop("slow", None)
+        os.close(read)
+
+
+# -- what it says
+
+
+def declared() -> library.Hub:
+    hub = library.Hub()
+
+    @hub.on("orders:*")
+    def show(content: object) -> None: ...
+
+    @hub.command("charge", once=True)
+    def charge(content: object) -> None: ...
+
+    @hub.every("10s")
+    def look() -> None: ...
+
+    return hub
+
+
+async def test_what_is_run_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    async with declared() as hub:
+        list_declared("shop:hub", hub)
+    out = capsys.readouterr().out
+    assert out.startswith("running shop:hub on memory:// with 1 handler, 1 command, 1 trigger  (Ctrl-C")
+    for part in ("orders:*", "command charge, once per key", "trigger look: every 10 s"):
+        assert part in out
+    async with library.Hub() as hub:
+        list_declared("shop:hub", hub)
+    assert "import the modules" in capsys.readouterr().err
+
+
+def test_logging_is_configured_unless_the_program_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])  # without those of the test run
+    monkeypatch.setattr(root, "level", root.level)
+    configure_logging("WARNING")
+    assert len(root.handlers) == 1
+    assert not logging.getLogger("telex").isEnabledFor(logging.INFO)
+    configure_logging(None)
+    assert not logging.getLogger("telex").isEnabledFor(logging.INFO)
+    configure_logging("DEBUG")
+    assert len(root.handlers) == 1
+    assert logging.getLogger("telex").isEnabledFor(logging.DEBUG)
+
+
+def test_an_unknown_level_is_refused(telex: Telex, folder: Path) -> None:
+    ran = telex("run", "shop:hub", "--log-level", "loud")
+    assert ran.code == 2
+    assert "warning" in ran.err

@@ -19,7 +19,7 @@ def check(path: str | Path) -> list[str]:
 
     Raises `ConnectFailed` when it is not there, or is no file of telex.
     """
-    with _opened(path, "ro") as connection:
+    with opened(path, "ro") as connection:
         try:
             found = [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({MANY})")]
             if found != ["ok"]:
@@ -58,7 +58,7 @@ def compact(path: str | Path) -> tuple[int, int]:
     Raises `ConnectFailed` as `check`; `EngineFailed` when somebody has it open or the disk is full.
     """
     file = Path(path)
-    with _opened(path, "rw") as connection:
+    with opened(path, "rw") as connection:
         before = file.stat().st_size
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -73,7 +73,8 @@ def compact(path: str | Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _opened(path: str | Path, mode: str) -> Iterator[sqlite3.Connection]:
+def opened(path: str | Path, mode: str) -> Iterator[sqlite3.Connection]:
+    """A connection to a file of telex, ``ro`` or ``rw``. Raises `ConnectFailed` when it is not there or is no such."""
     file = Path(path)
     if not file.is_file():
         raise ConnectFailed(str(file), "there is no such file")

@@ -1,0 +1,46 @@
+"""The messages of a topic or pattern of a file as they come, for ``telex sub --url`` and ``telex history --follow``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from telex import Lost, Timeout
+from telex.gateway.protocol import LostFrame, Messages
+
+if TYPE_CHECKING:
+    from telex import Message, Start
+
+AT_ONCE = 500
+"""The number of messages that are read at once."""
+
+
+def follow_file(url: str, topic: str, start: Start, deadline: float | None) -> Iterator[Messages | LostFrame]:
+    """What a gateway would send of a topic or pattern, until the topic is removed.
+
+    Raises `Timeout` at ``deadline`` (of `time.monotonic`), `ConnectFailed`, `EngineFailed`.
+    """
+    from telex.blocking import Hub
+
+    with Hub(url) as hub, hub.topic(topic).subscribe(start=start, overflow="catch_up", report_lost=True) as inbox:
+        while inbox.ended is None or inbox.waiting:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise Timeout(f"following {topic!r}", 0.0)
+            try:
+                batch = inbox.receive_many(AT_ONCE, left)
+            except Timeout:
+                continue
+            yield from _frames(topic, str(inbox.position), batch)
+
+
+def _frames(topic: str, position: str, batch: tuple[Message[Any] | Lost, ...]) -> Iterator[Messages | LostFrame]:
+    messages = [item for item in batch if not isinstance(item, Lost)]
+    for item in batch:
+        if isinstance(item, Lost):
+            yield LostFrame(topic, position, item.count, item.first, item.last, item.reason)
+    if messages:
+        yield Messages(topic, position, [msgspec.json.decode(message.to_json()) for message in messages])
