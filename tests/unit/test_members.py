@@ -317,7 +317,7 @@ async def test_who_is_slow_claims_nothing_ahead() -> None:
     async def other(content: int) -> None:
         handled.append(content)
 
-    hub._close_timeout = 0
+    hub.close_timeout = 0
     async with hub:
         await idle()
         for content in range(20):

@@ -311,7 +311,7 @@ async def test_the_hub_closes_before_its_own_task_has_gone_on_with_it(
         return "done"
 
     hub = serving(work)
-    hub._close_timeout = timeout
+    hub.close_timeout = timeout
     await hub.__aenter__()
     await warmed(hub)
     (runner,) = hub._desk._local["work"].parked

@@ -306,7 +306,7 @@ async def test_a_body_that_never_comes_holds_nothing() -> None:
 
 async def test_a_server_that_stops_says_that_it_does_not_know() -> None:
     async with site() as on:
-        on.hub._close_timeout = 0.05
+        on.hub.close_timeout = 0.05
         posting = asyncio.create_task(on.post("report:slow", 1, "a"))
         await on.reached.wait()
         accepted = await on.post("report:slow", 2, "b", prefer="respond-async")
