@@ -1,85 +1,91 @@
 """Content at the boundary: what may be published under a type, and content as JSON bytes.
 
 Inside one process objects pass by reference. Only what comes from or goes to a disk, a network or a browser is
-decoded and encoded, and only there a type is enforced field by field.
+decoded and encoded, and only there a type is enforced field by field. What is published there is proven to come back:
+it is encoded, decoded as a reader decodes it, and compared.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast, get_origin, is_typeddict
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
+from uuid import UUID
 
 import msgspec
 
-from telex.errors import BadOption, ContentError
+from telex.encoding import (
+    TOO_DEEP,
+    encoded,
+    from_json,
+    from_stored,
+    obstacle_in,
+    plain_json,
+    refusal,
+    size_of,
+    to_canonical,
+    to_json,
+)
+from telex.errors import BadOption, ContentError, printable, text_of
+from telex.roundtrip import MAX_NESTING, difference, is_model, is_record, is_too_deep
 
+__all__ = [
+    "BYTES",
+    "STANDARD",
+    "Content",
+    "from_json",
+    "from_stored",
+    "hold",
+    "plain_json",
+    "size_of",
+    "to_canonical",
+    "to_json",
+]
 T = TypeVar("T")
+Decode = Callable[[object], Any]
+BYTES = (bytes, bytearray, memoryview)
+"""Content of these classes is stored as it is, and not as JSON."""
+UNTYPED = "publish plain JSON data (text as keys), or declare the topic's type: hub.topic(name, type)"
 
 
-def to_json(value: object) -> bytes:
-    """JSON bytes of content: what msgspec encodes, and pydantic models by their own dump.
+def hold(content: object, topic: str) -> None:
+    """See that content of a topic without a declared type comes back equal from where it is stored.
 
-    Raises `TypeError` (the publisher's fault) for an object that has no JSON form.
+    Plain JSON data comes back as it is, and a value of a class in `STANDARD` as that class; a record (a struct,
+    dataclass, model, attrs class or named tuple) as its own class, wherever that is declared. Raises `ContentError`,
+    with the path, for all else.
     """
-    return _encoder.encode(value)
-
-
-def to_canonical(value: object) -> bytes:
-    """As `to_json`, with the keys of dicts sorted and no choice left: equal content has equal bytes."""
-    try:
-        return _canonical.encode(value)
-    except TypeError:
-        # Keys that are numbers, dates or the like can be sorted when they are text.
-        plain = msgspec.to_builtins(value, str_keys=True, order="sorted", enc_hook=_encode_foreign)
-        return _canonical.encode(plain)
-
-
-def from_json(data: bytes | str) -> object:
-    """Plain objects from JSON. Raises `ValueError` (the sender's fault) when it is not JSON."""
-    return msgspec.json.decode(data)
-
-
-def size_of(content: object) -> int:
-    """Bytes that content counts for: its own length for bytes and text, its JSON for the rest.
-
-    An object without a JSON form, which only ever travels by reference, counts for its shallow size in memory.
-    """
-    if isinstance(content, (bytes, bytearray)):
-        return len(content)
-    if isinstance(content, str):
-        return len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
-    try:
-        return len(_encoder.encode(content))
-    except (TypeError, ValueError, RecursionError):
-        return sys.getsizeof(content)
+    cls = type(content)
+    if cls in _AS_THEY_ARE or isinstance(content, BYTES) or (cls is str and cast("str", content).isascii()):
+        return
+    if cls is dict or cls is list:
+        _prove(content, _plain, topic, UNTYPED)
+    elif is_record(cls):
+        _prove(content, partial(_convert, cls), topic, "give its fields types that JSON carries")
+    elif cls.__name__ in STANDARD and STANDARD[cls.__name__].declared is cls:
+        _prove(content, partial(_convert, cls), topic, UNTYPED)
+    else:
+        _prove(content, _plain, topic, UNTYPED)
 
 
 class Content(Generic[T]):
-    """The declared type of a topic's content: `check` for what a program publishes, `decode` for what comes from
-    outside.
+    """The declared type of a topic's content: `check` for what a program publishes, `hold` for what is stored, `decode`
+    for what comes from outside.
 
     ``declared`` may be a class, a msgspec struct, a dataclass, a TypedDict, a pydantic model or any type that msgspec
-    knows (``list[int]``, ``int | str``). Raises `BadOption` when it is none of them.
+    knows (``list[int]``, ``int | str``), or a union with models that pydantic knows. Raises `BadOption` when it is none
+    of them.
     """
 
-    __slots__ = ("_convert", "_instance", "declared")
+    __slots__ = ("_build", "_decode", "_instance", "declared")
 
     def __init__(self, declared: type[T]) -> None:
         self.declared: type[T] = declared
-        self._convert: Callable[[object], Any]
-        validate = getattr(declared, "model_validate", None)
-        if callable(validate):
-            self._convert = validate
-        else:
-            try:
-                msgspec.json.Decoder(declared)
-            except (TypeError, RuntimeError) as error:
-                if not isinstance(declared, type):
-                    raise BadOption("type", declared, f"give a class or a type that msgspec knows ({error})") from None
-                self._convert = _refuse_all(declared)
-            else:
-                self._convert = lambda value: msgspec.convert(value, declared)
+        self._decode: Decode = _decoder_of(declared, _decode_foreign)
+        self._build: Decode = _decoder_of(declared, _build_foreign)
         # A class that is not a TypedDict can be tested with isinstance, and then content passes by reference. A plain
         # bool is refused where an int is declared, as msgspec does.
         plain = isinstance(declared, type) and get_origin(declared) is None and not is_typeddict(declared)
@@ -102,51 +108,193 @@ class Content(Generic[T]):
             and not (instance is int and isinstance(content, bool))
         ):
             return cast("T", content)
-        return self.decode(content, topic)
+        return cast("T", _decoded(content, self._build, topic, f" (expected as a whole: {self.name})"))
 
-    def decode(self, data: object, topic: str) -> T:
-        """Plain data from outside as the declared type. Raises `ContentError` with the path to the field."""
-        try:
-            return cast("T", self._convert(data))
-        except msgspec.ValidationError as error:
-            problem, _, path = str(error).partition(" - at `")
-            raise ContentError(
-                topic, f"{problem} (expected as a whole: {self.name})", path.rstrip("`") or "$"
-            ) from None
-        except ValueError as error:
-            problem, path = _pydantic_problem(error)
-            raise ContentError(topic, f"{problem} (expected as a whole: {self.name})", path) from None
+    def hold(self, content: T, topic: str) -> None:
+        """See that content comes back equal, and of this type, from where it is stored. Raises `ContentError` with the
+        path to what would not.
+        """
+        if self.declared in _ANYTHING:
+            hold(content, topic)
+        elif not isinstance(content, BYTES):
+            decode = self._decode_as(type(content).__name__)
+            _prove(content, decode, topic, f"its type does not carry it (expected as a whole: {self.name})")
+
+    def decode(self, data: object, topic: str, type: str | None = None) -> T:
+        """Plain data from outside as the declared type, or as the subclass of it that is called ``type``. Raises
+        `ContentError`, with the path to the field, whatever the type raises.
+        """
+        return cast("T", _decoded(data, self._decode_as(type), topic, f" (expected as a whole: {self.name})"))
+
+    def _decode_as(self, name: str | None) -> Decode:
+        declared = self._instance
+        if name is None or declared is None or declared is object or name == declared.__name__:
+            return self._decode
+        found = next((cls for cls in _subclasses(declared) if cls.__name__ == name and is_record(cls)), None)
+        return self._decode if found is None else partial(_convert, found)
 
     def __repr__(self) -> str:
         return f"Content({self.name})"
 
 
-def _refuse_all(declared: type) -> Callable[[object], Any]:
-    """For a class that msgspec cannot build from plain data: instances alone are taken."""
-
-    def refuse(value: object) -> Any:
-        raise msgspec.ValidationError(f"Expected an instance of {declared.__name__}, got {type(value).__name__}")
-
-    return refuse
+def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    for each in type.__subclasses__(cls):
+        yield each
+        yield from _subclasses(each)
 
 
-def _pydantic_problem(error: ValueError) -> tuple[str, str]:
-    errors = getattr(error, "errors", None)
-    if not callable(errors):
-        return str(error), "$"
-    first = errors()[0]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
-    return str(first["msg"]), "$" + path
+# -- proving that content comes back
 
 
-def _encode_foreign(value: object) -> object:
-    dump = getattr(value, "model_dump", None)
-    if callable(dump):
-        return dump(mode="json")
-    raise TypeError(
-        f"{type(value).__name__} has no JSON form: use a struct, a dataclass, a model, or dicts, lists and text"
+def _prove(content: object, decode: Decode, topic: str, mend: str) -> None:
+    data = encoded(content, topic)
+    if is_too_deep(data):
+        raise ContentError(topic, TOO_DEEP)
+    plain = msgspec.json.decode(data)
+    if decode is _plain:
+        if plain == content:
+            return
+        back = plain
+    else:
+        try:
+            back = _decoded(plain, decode, topic, "")
+        except ContentError as error:
+            raise refusal(topic, obstacle_in(content) or (error.path, error.problem), mend) from error.__cause__
+    found = difference(content, back)
+    if found is not None:
+        raise refusal(topic, found, mend)
+
+
+# -- decoding
+
+
+def _decoder_of(declared: Any, hook: Callable[[Any, object], Any]) -> Decode:
+    """How plain data becomes ``declared``; ``hook`` makes what msgspec does not build by itself. Raises `BadOption`."""
+    try:
+        msgspec.json.Decoder(declared, dec_hook=hook)
+    except (TypeError, RuntimeError) as error:
+        if _holds_model(declared):
+            return _decoder_of_pydantic(declared, error, from_outside=hook is _decode_foreign)
+        if not isinstance(declared, type):
+            raise BadOption("type", declared, f"give a class or a type that msgspec knows ({error})") from None
+        return partial(_decode_foreign, declared)
+    return partial(_convert, declared) if hook is _decode_foreign else partial(_build_from, declared)
+
+
+def _convert(declared: Any, data: object) -> Any:
+    """From plain data."""
+    return msgspec.convert(data, declared, str_keys=True, dec_hook=_decode_foreign)
+
+
+def _build_from(declared: Any, data: object) -> Any:
+    """From data of this process."""
+    return msgspec.convert(data, declared, str_keys=True, dec_hook=_build_foreign)
+
+
+def _decoder_of_pydantic(declared: Any, error: Exception, *, from_outside: bool) -> Decode:
+    """For a union of which a model is a member: msgspec does not know which one to build."""
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        adapter = TypeAdapter(declared)
+    except PydanticUserError:
+        raise BadOption("type", declared, f"give a class or a type that msgspec knows ({error})") from None
+
+    def decode(data: object) -> Any:
+        return adapter.validate_json(to_json(data), by_alias=True, by_name=True)
+
+    def build(data: object) -> Any:
+        return _either(lambda: adapter.validate_python(data, by_alias=True, by_name=True), lambda: decode(data))
+
+    return decode if from_outside else build
+
+
+def _decode_foreign(declared: Any, data: object) -> Any:
+    """An object that msgspec does not build by itself, from plain data: a pydantic model is read from JSON, of all
+    other classes only instances are taken.
+    """
+    cls = _class_of(declared, data)
+    return data if cls is None else cls.model_validate_json(to_json(data), by_alias=True, by_name=True)
+
+
+def _build_foreign(declared: Any, data: object) -> Any:
+    """As `_decode_foreign`, from data of this process: a model may be given objects, and JSON has none."""
+    cls = _class_of(declared, data)
+    if cls is None:
+        return data
+    return _either(
+        lambda: cls.model_validate(data, by_alias=True, by_name=True), lambda: _decode_foreign(declared, data)
     )
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_encode_foreign)
-_canonical = msgspec.json.Encoder(enc_hook=_encode_foreign, order="sorted")
+def _class_of(declared: Any, data: object) -> Any:
+    """The model to make of ``data``, None when that is an instance already."""
+    cls = get_origin(declared) or declared
+    if isinstance(data, cls):
+        return None
+    if not is_model(cls):
+        raise msgspec.ValidationError(f"Expected an instance of {cls.__name__}, got {type(data).__name__}")
+    return cls
+
+
+def _either(build: Callable[[], Any], decode: Callable[[], Any]) -> Any:
+    """A model from data of this process: as it is, else as JSON, which strict models read otherwise."""
+    try:
+        return build()
+    except ValueError as error:
+        try:
+            return decode()
+        except TypeError:  # it has no JSON form
+            raise error from None
+
+
+def _holds_model(declared: Any) -> bool:
+    return is_model(declared) or any(_holds_model(part) for part in get_args(declared))
+
+
+def _plain(data: object) -> object:
+    return data
+
+
+def _decoded(data: object, decode: Decode, topic: str, expected: str) -> Any:
+    try:
+        return decode(data)
+    except MemoryError:
+        raise
+    except RecursionError:
+        raise ContentError(topic, f"it is nested more than {MAX_NESTING} levels deep{expected}") from None
+    except ValueError as error:  # which is how a type refuses a value
+        problem, path = _problem(error)
+        raise ContentError(topic, f"{problem}{expected}", path) from None
+    except Exception as error:  # whatever else its own code raises refuses the value, too
+        said = f"{type(error).__name__}: {text_of(error)}"
+        raise ContentError(topic, f"its type raises {said}{expected}") from error
+
+
+def _problem(error: ValueError) -> tuple[str, str]:
+    """What is wrong, and the path to it."""
+    errors = getattr(error, "errors", None)
+    if callable(errors):  # pydantic's
+        first = errors()[0]
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        return printable(str(first["msg"])), printable("$" + path)
+    said = text_of(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return said, "$"
+    problem, found, path = said.rpartition(" - at `")
+    problem, path = (problem, path.rstrip("`")) if found else (said, "$")
+    if path.startswith("key` in `"):
+        problem, path = f"a key: {problem}", path.removeprefix("key` in `")
+    inner = error.__cause__
+    if isinstance(inner, ValueError):  # a model within
+        problem, within = _problem(inner)
+        path += within.removeprefix("$")
+    return problem, path
+
+
+_AS_THEY_ARE = frozenset({int, bool, type(None)})
+_ANYTHING = (object, Any)
+_STANDARD = (tuple, set, frozenset, datetime, date, time, timedelta, Decimal, UUID, bytearray)
+STANDARD: Mapping[str, Content[Any]] = MappingProxyType({cls.__name__: Content(cls) for cls in _STANDARD})
+"""Classes of Python's own by name, as which content of topics without a type comes back."""

@@ -11,7 +11,7 @@ import msgspec
 from telex.codec import Content
 from telex.durations import Duration, seconds
 from telex.engines.groups import Action, Delivery
-from telex.errors import BadOption
+from telex.errors import BadOption, text_of
 from telex.message import Message
 
 T = TypeVar("T")
@@ -104,7 +104,7 @@ class Context(Generic[T]):
 
     async def reject(self, reason: str = "its handler rejected it") -> bool:
         """It becomes a dead letter, without another try; its copy is published to the dead-letter topic."""
-        return await self._once("reject", 0.0, reason)
+        return await self._once("reject", 0.0, text_of(reason))
 
     async def extend(self, duration: Duration) -> bool:
         """Keep it for ``duration`` from now. A lease is renewed by itself while the handler runs: this is for handlers

@@ -266,7 +266,7 @@ class CommandError(TelexError):
             self.code = code
 
     def __str__(self) -> str:
-        return self.message
+        return self.message if isinstance(self.message, str) else text_of(self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.message,), self.__dict__
@@ -341,7 +341,28 @@ class InProgress(TelexError):
         )
 
 
+def printable(text: str) -> str:
+    """Text as it can be stored and sent: a lone surrogate, which has no UTF-8 form, is written as its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def text_of(value: object) -> str:
+    """``str(value)`` as it can be stored and sent, whatever its ``__str__`` does."""
+    try:
+        return printable(str(value))
+    except Exception as error:  # noqa: BLE001  # it is another program's, and may raise anything
+        return f"<{type(value).__name__} whose str() raises {type(error).__name__}>"
+
+
+def shown(value: object) -> str:
+    """``repr(value)`` as it can be stored and sent, whatever its ``__repr__`` does."""
+    try:
+        return printable(repr(value))
+    except Exception as error:  # noqa: BLE001  # it is another program's, and may raise anything
+        return f"<{type(value).__name__} whose repr() raises {type(error).__name__}>"
+
+
 def _shown(value: object) -> str:
     """``repr``, cut so that an error never carries a whole payload."""
-    text = repr(value)
+    text = shown(value)
     return text if len(text) <= 120 else text[:117] + "..."

@@ -14,7 +14,7 @@ import msgspec
 from telex.context import Context, current
 from telex.durations import seconds
 from telex.engines.groups import Action, Delivery
-from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexError
+from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexError, text_of
 from telex.handlers import Declaration, Membership
 from telex.outlet import FAIR, serving
 
@@ -173,15 +173,15 @@ class Hand:
                 self.failed += 1
                 logger.error("handler %s raised a Nack: %s", self.declaration.name, mistake)
                 delay = None
-            await self._again(delivery, context, str(error), delay)
+            await self._again(delivery, context, text_of(error), delay)
         elif isinstance(error, Reject):
             self.failed += 1
-            await self._bury(delivery, context, error.reason)
+            await self._bury(delivery, context, text_of(error.reason))
         else:
             self.failed += 1
             where = (self.declaration.name, delivery.message.id, delivery.message.topic, delivery.attempt)
             logger.error("handler %s raised for message %s of %s, attempt %d", *where, exc_info=error)
-            await self._again(delivery, context, f"{type(error).__name__}: {error}", None)
+            await self._again(delivery, context, f"{type(error).__name__}: {text_of(error)}", None)
 
     async def _again(self, delivery: Delivery, context: Context[Any] | None, reason: str, delay: float | None) -> None:
         if delivery.attempt >= self.membership.retry.attempts:
@@ -224,7 +224,7 @@ class Hand:
         headers = {name: value for name, value in message.headers.items() if name.lower() not in told} | told
         try:
             topic = self._hub.topic(self.dead_letter)
-            await topic.publish(message.content, id=_copy_id(group, message.id), headers=headers, key=message.key)
+            await topic.publish_held(message.content, id=_copy_id(group, message.id), headers=headers, key=message.key)
         except (BadName, BadOption, ContentError) as error:
             logger.error("the dead letter %s of group %s cannot be published: %s", message.id, group, error)
         except TelexError as error:

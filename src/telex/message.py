@@ -122,9 +122,13 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     def to_json(self) -> bytes:
         """JSON bytes with the names ``id``, ``timestamp``, ``content``, ``topic``, ``seq``, ``type``, ``headers``.
 
-        Raises `TypeError` when the content has no JSON form.
+        Content that is bytes is base64 text, with ``"encoding": "base64"`` beside it. Raises `TypeError` or
+        `ValueError` when the content has no JSON form.
         """
-        return codec.to_json(self.to_dict())
+        fields = self.to_dict()
+        if isinstance(self.content, codec.BYTES):
+            fields["encoding"] = "base64"
+        return codec.to_json(fields)
 
     @classmethod
     def from_json(cls, data: bytes | str, content_type: Any = None) -> Message[Any]:
@@ -135,6 +139,8 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         """
         wire = msgspec.json.decode(data, type=_Wire)
         content = wire.content
+        if wire.encoding == "base64":
+            content = msgspec.convert(content, bytes)
         if content_type is not None:
             content = codec.Content(content_type).decode(content, wire.topic)
         return cls.new(
@@ -182,6 +188,7 @@ class _Wire(msgspec.Struct):
     type: str | None = None
     headers: dict[str, str] | None = None
     key: str | None = None
+    encoding: Literal["base64"] | None = None
 
 
 class Lost(msgspec.Struct, frozen=True):

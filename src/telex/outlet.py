@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from msgspec.structs import force_setattr
 
-from telex.codec import Content
+from telex.codec import Content, hold
 from telex.dedup import Window
 from telex.durations import Duration, due, seconds
 from telex.errors import BadName, Closed, TelexError, Timeout, WouldBlock, WrongThread
@@ -122,12 +122,14 @@ class Outlet(Generic[T]):
         if store is not None or delay is not None or at is not None:
             if store is not None and delay is None and at is None and limit is None and not self._gated():
                 if self._kept and id is None and headers is None and key is None and get_ident() == self._thread:
+                    hold(content, self.id)
                     message = Message(content, self.id, 0, self._log.uid, time())  # what `_make` does, without calls
                 else:
                     message = self._make(content, id, headers, key)
                     force_setattr(message, "seq", 0)
                 return (await store.append((message,)))[0]
-            return await self._publish_by_engine(content, id, headers, key, due(delay, at, self._clock()), limit)
+            message = self._make(content, id, headers, key)
+            return await self._publish_by_engine(message, due(delay, at, self._clock()), limit)
         if not self._log.end % FAIR:
             # Before anything is done, so that who is cancelled here has published nothing.
             await asyncio.sleep(0)
@@ -144,16 +146,22 @@ class Outlet(Generic[T]):
         with await self._room(message, limit, lambda: self._seen(message) is not None):
             return self._append(message)
 
-    async def _publish_by_engine(
+    async def publish_held(
         self,
         content: T,
-        id: str | None,
-        headers: Mapping[str, str] | None,
-        key: str | None,
-        due: float | None,
-        limit: float | None,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
     ) -> Message[T]:
-        message = self._make(content, id, headers, key)
+        """As `publish`, of content that is known to come back from where it is stored: by a type that this topic does
+        not declare, or because it was stored before.
+        """
+        if self._store is None or self._content is not None:
+            return await self.publish(content, id=id, headers=headers, key=key)
+        return await self._publish_by_engine(self._make(content, id, headers, key, held=True), None, None)
+
+    async def _publish_by_engine(self, message: Message[T], due: float | None, limit: float | None) -> Message[T]:
         force_setattr(message, "seq", 0)
         try:
             async with asyncio.timeout(limit) as clock:
@@ -267,7 +275,8 @@ class Outlet(Generic[T]):
             if returned and returned[0].cancelled():
                 raise asyncio.CancelledError
             if self._store is not None or for_later:
-                return await self._publish_by_engine(content, id, headers, key, due(delay, at, asked), None)
+                message = self._make(content, id, headers, key)
+                return await self._publish_by_engine(message, due(delay, at, asked), None)
             # Without giving way: the next one that this thread published would overtake it.
             return await self._publish(content, id, headers, key, None)
 
@@ -291,7 +300,15 @@ class Outlet(Generic[T]):
             turnstile.pass_nowait((self._log, *self._feeds), message.size if self._counts_bytes() else 0)
         return self._append(message)
 
-    def _make(self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None) -> Message[T]:
+    def _make(
+        self,
+        content: T,
+        id: str | None,
+        headers: Mapping[str, str] | None,
+        key: str | None,
+        *,
+        held: bool = False,
+    ) -> Message[T]:
         if is_pattern(self.id):
             raise BadName(self.id, "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')")
         self._check_open()
@@ -299,6 +316,10 @@ class Outlet(Generic[T]):
             raise WrongThread(f"publish to {self.id!r}")
         if self._content is not None:
             content = self._content.check(content, self.id)
+            if self._store is not None:
+                self._content.hold(content, self.id)
+        elif self._store is not None and not held:
+            hold(content, self.id)
         uid: int | str = self._log.uid if id is None else check_id(id)
         if id is not None and self._window is None and self._store is None:
             self._window = Window(self._log)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from time import time
 
 from telex.engines.groups import Action, Delivery, Groups, Settlement
+from telex.errors import text_of
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 Answer = asyncio.Future[bool]
@@ -30,12 +31,12 @@ class Settler:
 
     def put(self, delivery: Delivery, action: Action, seconds: float = 0.0, reason: str = "") -> None:
         """Settle it soon, whatever comes of that."""
-        self._add(Settlement(delivery.position, delivery.token, action, seconds, reason), None)
+        self._add(Settlement(delivery.position, delivery.token, action, seconds, text_of(reason)), None)
 
     def ask(self, delivery: Delivery, action: Action, seconds: float = 0.0, reason: str = "") -> Answer:
         """Settle it soon; the future says whether that won, or raises what the engine raised. It has to be awaited."""
         answer: Answer = asyncio.get_running_loop().create_future()
-        self._add(Settlement(delivery.position, delivery.token, action, seconds, reason), answer)
+        self._add(Settlement(delivery.position, delivery.token, action, seconds, text_of(reason)), answer)
         return answer
 
     def _add(self, settlement: Settlement, answer: Answer | None) -> None:

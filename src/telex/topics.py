@@ -10,7 +10,7 @@ from threading import get_ident
 from time import time
 from typing import Any
 
-from telex.codec import Content
+from telex.codec import STANDARD, Content, hold
 from telex.engines import Engine
 from telex.errors import BadName, BadOption, ContentError
 from telex.log import Log, Retention, cached
@@ -210,23 +210,33 @@ class Topics:
 
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Plain data from outside as this program has it: as the topic's declared type, else as the one that a handler
-        takes and that has this name. What does not fit stays plain.
+        takes and that has this name, else as the standard class of this name. What does not fit stays plain.
         """
         found = self._topics.get(topic)
         content = None if found is None else found._content
         if content is None and type is not None:
-            content = self.types.get(type)
+            content = self.types.get(type) or STANDARD.get(type)
         if content is None:
             return data
         try:
-            return content.decode(data, topic)
+            return content.decode(data, topic, type)
         except ContentError:
             return data
 
     def shapes(self, topic: str, types: Iterable[str]) -> bool:
         """Whether there is a type to make of such content."""
         found = self._topics.get(topic)
-        return (found is not None and found._content is not None) or any(type in self.types for type in types)
+        return (found is not None and found._content is not None) or any(
+            type in self.types or type in STANDARD for type in types
+        )
+
+    def hold(self, content: object, topic: str) -> None:
+        """See that content comes back equal from where it is stored. Raises `ContentError`."""
+        found = self._topics.get(topic)
+        if found is None or found._content is None:
+            hold(content, topic)
+        else:
+            found._content.hold(found._content.check(content, topic), topic)
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """Append what the engine keeps now to the local logs."""

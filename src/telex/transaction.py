@@ -63,7 +63,14 @@ class Transaction:
         if not isinstance(topic, (str, Topic)):
             raise BadOption("topic", topic, "it is a topic's id, or hub.topic(...)")
         to = self._topic(topic) if isinstance(topic, str) else topic
-        message = to._make(content, id, headers, key)
+        return await self._append(to._make(content, id, headers, key))
+
+    async def publish_held(self, topic: str, content: T) -> Message[T]:
+        """As `publish`, of content that is known to come back from where it is stored: see `Topic.publish_held`."""
+        self._check()
+        return await self._append(self._topic(topic)._make(content, None, None, None, held=True))
+
+    async def _append(self, message: Message[T]) -> Message[T]:
         msgspec.structs.force_setattr(message, "seq", 0)
         return await self._engine.append(message)
 

@@ -15,7 +15,7 @@ PACKAGE = Path(FOUND.origin).parent
 # The kernel, from the bottom up. A module imports only what is in a row above its own, or beside it in its own row.
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
-    ("message", "codec"),
+    ("message", "codec", "encoding", "roundtrip"),
     ("holdings", "cursor", "dedup", "ledger", "log", "options", "overflow", "start"),
     ("room", "wakeup", "walk", "batches", "subscription"),
     ("history", "outlet", "topic"),

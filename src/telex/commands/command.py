@@ -13,7 +13,7 @@ import msgspec
 from telex.codec import Content
 from telex.commands.outcome import Progress
 from telex.durations import seconds
-from telex.errors import BadHandler, BadName, BadOption
+from telex.errors import BadHandler, BadName, BadOption, text_of
 from telex.functions import calls_async, hints_of, name_of
 from telex.message import Message
 from telex.middleware import Middleware, check_middleware, wrap
@@ -78,11 +78,12 @@ class CommandContext(Generic[T]):
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell whoever sent the command, and those who follow it, how far it is: a ``fraction`` from 0 to 1 and text
-        for people. Never waits; of many in a short time the last is told. Raises `BadOption`.
+        for people. Never waits; of many in a short time the last is told. A lone surrogate in the text is written as
+        its escape. Raises `BadOption`.
         """
         if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
             raise BadOption("fraction", fraction, "it is a part of the whole, from 0 to 1")
-        self._report(Progress(self.command, self.id, self.key, float(fraction), text))
+        self._report(Progress(self.command, self.id, self.key, float(fraction), text_of(text)))
 
     @property
     def message(self) -> Message[T]:

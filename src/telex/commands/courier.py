@@ -21,7 +21,7 @@ from telex.codec import Content, to_json
 from telex.commands.command import check_command
 from telex.commands.directory import Directory
 from telex.commands.inbox import Inbox
-from telex.commands.outcome import REFUSED, Outcome, Parcel, Progress, Told, tells_all
+from telex.commands.outcome import REFUSED, Outcome, Parcel, Progress, Told, refused, tells_all
 from telex.commands.pace import Pace
 from telex.commands.recorded import INLINE, RESULTS, Get, outcome_of
 from telex.commands.restarts import Restarts
@@ -33,7 +33,7 @@ from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler, 
 from telex.handlers import Declaration, Membership
 from telex.members import groups_of
 from telex.message import Message, check_key
-from telex.once.machine import Failure, decode, fingerprint
+from telex.once.machine import Failure, decode, digest_of, fingerprint_of
 from telex.options import check_options
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.commands")
-INBOX, DEADLINE = "telex-inbox", "telex-deadline"
-"""Headers of a command."""
+INBOX, DEADLINE, DIGEST = "telex-inbox", "telex-deadline", "telex-digest"
+"""Headers of a command. The digest is of the content as it was sent, which whoever takes it may have filled in."""
 GROUP = "$workers"
 ATTEMPTS = 3
 """How often a command that does not run once is begun, when workers die over it. Those that are closed do not count."""
@@ -126,9 +126,11 @@ class Courier:
             if not run.announced:
                 again = delivery.attempt > 1
                 try:
+                    # For all who hear of it, be they in this process: what becomes of a command is one.
+                    if outcome.error is None:
+                        outcome = msgspec.structs.replace(outcome, result=served.sendable(outcome.result)[1])
                     size = len(to_json(outcome))
                 except (TypeError, ValueError, RecursionError) as error:
-                    # For all who hear of it, be they in this process: what becomes of a command is one.
                     outcome, size = served.unsendable(run, error), 0
                 letters = await self._letters(run, outcome, size, to_all=again or not outcome.replayed)
                 step = None if run.pace is None else run.pace.close()
@@ -160,9 +162,10 @@ class Courier:
         """What becomes of a command that is not begun at all."""
         command = served.command
         try:
-            run.content, run.fingerprint = self._desk.check(command.name, run.content, run.key)
+            digest = run.message.headers.get(DIGEST, "")
+            run.content, run.fingerprint = self._desk.check(command.name, run.content, run.key, digest)
         except TelexError as error:
-            return served.ended(run, Failure(type(error).__name__, REFUSED, str(error)))
+            return served.ended(run, refused(error, REFUSED))
         return None
 
     async def _given_up(self, served: Served, run: Run, delivery: Context[Any]) -> Outcome[Any] | None:
@@ -214,7 +217,7 @@ class Courier:
         return [f"$inbox:{run.reply}"] if run.reply and run.reply != self._id else []
 
     def _letter(self, topic: str, told: Told, id: str | None) -> Message[Any]:
-        message = self._hub.topic(topic)._make(told, id, None, None)
+        message = self._hub.topic(topic)._make(told, id, None, None, held=True)
         msgspec.structs.force_setattr(message, "seq", 0)
         return message
 
@@ -269,7 +272,8 @@ class Courier:
     ) -> Ticket[Any]:
         """Keep a command, to be carried out by whoever serves it. Raises what `Hub.send` raises."""
         deadline = None if limit is None else time() + limit
-        content, mark = self._desk.check(name, content, key)
+        digest = "" if key is None else _digest_of(content)
+        content, mark = self._desk.check(name, content, key, digest)
         served = self._desk.served.get(name)
         once: bool | None
         if served is None:
@@ -283,24 +287,21 @@ class Courier:
             if gives is None:
                 gives = served.command.gives
         if key is None:
-            return await self._publish(name, content, None, deadline, gives)
+            return await self._publish(name, content, None, deadline, gives, digest)
         check_key(key)
-        if served is None:
-            try:
-                mark = fingerprint(name, 1, content)
-            except (TypeError, ValueError, RecursionError):
-                mark = ""  # publishing says what is wrong with it
+        if served is None and digest:
+            mark = fingerprint_of(name, 1, digest)
         replayed = await self._replayed(served, name, key, mark, duplicate, gives)
         if replayed is not None:
             return replayed
         if not once or not mark:
-            return await self._publish(name, content, key, deadline, gives)
+            return await self._publish(name, content, key, deadline, gives, digest)
         if duplicate == "reject" and self.inbox.underway.has(name, key, mark, time()):
             raise InProgress(name, key)
         sent = Sent(mark, deadline)
         self.inbox.underway.begin(name, key, sent)
         try:
-            ticket = await self._publish(name, content, key, deadline, gives)
+            ticket = await self._publish(name, content, key, deadline, gives, digest)
         except BaseException:  # a cancelled one may have been kept, and nothing is known of it
             self.inbox.underway.end(name, key, sent)
             raise
@@ -308,7 +309,13 @@ class Courier:
         return ticket
 
     async def _publish(
-        self, name: str, content: object, key: str | None, deadline: float | None, gives: Content[Any] | None
+        self,
+        name: str,
+        content: object,
+        key: str | None,
+        deadline: float | None,
+        gives: Content[Any] | None,
+        digest: str,
     ) -> Ticket[Any]:
         await self.inbox.open()
         if name not in self._joined:
@@ -316,7 +323,16 @@ class Courier:
         headers = {INBOX: self._id}
         if deadline is not None:
             headers[DEADLINE] = repr(deadline)
-        message = await self._hub.topic(f"$command:{name}:request").publish(content, headers=headers, key=key)
+        if digest:
+            headers[DIGEST] = digest
+        topic = self._hub.topic(f"$command:{name}:request")
+        served = self._desk.served.get(name)
+        takes = None if served is None else served.command.takes
+        if takes is None:
+            message = await topic.publish(content, headers=headers, key=key)
+        else:
+            takes.hold(content, name)
+            message = await topic.publish_held(content, headers=headers, key=key)
         ticket: Ticket[Any] = Ticket(name, message.id, key, self._cancel_there, gives)
         self.inbox.add(ticket)
         return ticket
@@ -359,7 +375,7 @@ class Courier:
                 raise InProgress(name, key)
             return None
         ticket: Ticket[Any] = Ticket(name, f"{self._id}-{key}", key, self._cancel_there, gives)
-        ticket.settle(await outcome_of(entry, name, ticket.id, key, get, None))
+        ticket.settle(await outcome_of(entry, name, ticket.id, key, get, None), from_outside=True)
         if served is not None:
             served.tally.replayed += 1
         return ticket
@@ -390,3 +406,10 @@ class Courier:
         if self._directory is not None:
             await self._directory.close()
         await self.inbox.remove()
+
+
+def _digest_of(content: object) -> str:
+    try:
+        return digest_of(content)
+    except (TypeError, ValueError, RecursionError):
+        return ""  # publishing says what is wrong with it

@@ -11,13 +11,15 @@ from threading import get_ident
 from time import time
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+import msgspec
+
 from telex.codec import Content
 from telex.commands.claims import Claims, Tally
 from telex.commands.command import Command, check_command
 from telex.commands.courier import Courier
 from telex.commands.enginestore import EngineStore, EngineTransaction
 from telex.commands.local import CommandStatistics, Local, Turn
-from telex.commands.outcome import REFUSED, Outcome, Progress
+from telex.commands.outcome import REFUSED, Outcome, Progress, refused
 from telex.commands.recorded import outcome_at_once
 from telex.commands.run import Run, Served
 from telex.commands.ticket import Ticket
@@ -33,7 +35,7 @@ from telex.errors import (
     WrongThread,
 )
 from telex.message import check_key
-from telex.once.machine import Failure, fingerprint
+from telex.once.machine import digest_of, fingerprint_of
 from telex.once.store import OnceStore, OnceTransaction
 
 if TYPE_CHECKING:
@@ -123,7 +125,7 @@ class Desk:
 
     def _refuse(self, run: Run, error: TelexError) -> None:
         served = self.served[run.command]
-        outcome = served.ended(run, Failure(type(error).__name__, REFUSED, str(error)))
+        outcome = served.ended(run, refused(error, REFUSED))
         del self._runs[outcome.id]
         run.reply.settle(outcome, error)
 
@@ -136,20 +138,21 @@ class Desk:
             found = self._types[declared] = Content(declared)
         return found
 
-    def check(self, name: str, content: object, key: str | None) -> tuple[object, str]:
-        """The content as the handler takes it, and its fingerprint; what this process does not serve is taken as it is.
+    def check(self, name: str, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
+        """The content as the handler takes it, and the fingerprint of it as it was sent; what this process does not
+        serve is taken as it is. ``digest`` is the one of the content as it was sent, where that was elsewhere.
 
         Raises `ContentError`, `BadOption`, `BadName`.
         """
         served = self.served.get(name)
         if served is not None:
-            return self._check(served, content, key)
+            return self._check(served, content, key, digest)
         check_command(name)
         check_key(key)
         return content, ""
 
-    def _check(self, served: Served, content: object, key: str | None) -> tuple[object, str]:
-        command = served.command
+    def _check(self, served: Served, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
+        command, sent = served.command, content
         if command.takes is not None:
             content = command.takes.check(content, command.name)
         if key is not None:
@@ -159,7 +162,7 @@ class Desk:
         if key is None:
             raise BadOption("key", None, f"{command.name!r} runs once for each key: say which one this is, key='...'")
         try:
-            return content, fingerprint(command.name, command.once.version, content)
+            return content, fingerprint_of(command.name, command.once.version, digest or digest_of(sent))
         except (TypeError, ValueError, RecursionError) as error:
             raise ContentError(command.name, f"what runs once has a JSON form: {error}") from None
 
@@ -282,7 +285,21 @@ class Desk:
         """What those who follow are told, from what came."""
         if isinstance(content, (Outcome, Progress)):
             return content
-        return None if self.courier is None else await self.courier.inbox.opened(content)
+        told = None if self.courier is None else await self.courier.inbox.opened(content)
+        return self.shaped(told) if isinstance(told, Outcome) else told
+
+    def shaped(self, outcome: Outcome[Any]) -> Outcome[Any]:
+        """An outcome that comes from outside, with a result of the type that its handler is annotated with, if that is
+        declared here; a result that does not fit stays plain.
+        """
+        served = self.served.get(outcome.command)
+        if served is None or served.command.gives is None or outcome.error is not None:
+            return outcome
+        try:
+            result = served.command.gives.decode(outcome.result, outcome.command)
+        except ContentError:
+            return outcome
+        return msgspec.structs.replace(outcome, result=result)
 
     # -- life
 

@@ -59,12 +59,12 @@ class Inbox:
         if ticket is not None:
             ticket.tell(step)
 
-    def settle(self, outcome: Outcome[Any], cause: BaseException | None) -> None:
+    def settle(self, outcome: Outcome[Any], cause: BaseException | None, *, from_outside: bool = False) -> None:
         """The outcome of a command is known here."""
         self.underway.settle(outcome)
         ticket = self._tickets.pop(outcome.id, None)
         if ticket is not None:
-            ticket.settle(outcome, cause)
+            ticket.settle(outcome, cause, from_outside=from_outside)
 
     # -- what comes
 
@@ -114,7 +114,7 @@ class Inbox:
         if isinstance(told, Progress):
             self.tell(told)
         elif told is not None:
-            self.settle(told, None)
+            self.settle(told, None, from_outside=told is not content)
 
     def _lose_all(self, lost: Lost) -> None:
         """Letters were not read while they were kept: whoever waits may wait for one of them, and is told."""

@@ -7,7 +7,8 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
-from telex.errors import CommandError, CommandFailed, KeyConflict
+from telex.codec import from_json, to_json
+from telex.errors import CommandError, CommandFailed, KeyConflict, printable, shown, text_of
 from telex.once.machine import Failure
 
 T = TypeVar("T")
@@ -79,10 +80,27 @@ Told = Outcome[Any] | Progress | Parcel
 
 def failure_of(error: BaseException) -> Failure:
     """What is recorded and sent of what a handler raised."""
-    name = type(error).__qualname__
-    if isinstance(error, CommandError):
-        return Failure(name, error.code, error.message, error.data, error.final)
-    return Failure(name, "error", str(error), None, final=False)
+    name = printable(type(error).__qualname__)
+    if not isinstance(error, CommandError):
+        return Failure(name, "error", text_of(error), None, final=False)
+    # A subclass may have been made without `CommandError.__init__`, and with values of any type.
+    message = getattr(error, "message", None)
+    said = " ".join(map(text_of, error.args)) if message is None else text_of(message)
+    final = bool(getattr(error, "final", True))
+    return Failure(name, text_of(error.code), said, _plain(getattr(error, "data", None)), final)
+
+
+def refused(error: BaseException, code: str, *, final: bool = True) -> Failure:
+    """A failure that is telex's own."""
+    return Failure(type(error).__name__, code, text_of(error), final=final)
+
+
+def _plain(data: object) -> object:
+    """What a handler gave as ``data``, as every sender gets it: plain, or text where it has no JSON form."""
+    try:
+        return from_json(to_json(data))
+    except Exception:  # noqa: BLE001  # the error that carries it is told all the same
+        return shown(data)
 
 
 def tells_all(outcome: Outcome[Any]) -> bool:

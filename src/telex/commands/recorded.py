@@ -41,6 +41,6 @@ def outcome_at_once(entry: Entry, command: str, id: str, key: str | None, gives:
     error = entry.error
     result = None if error is not None or entry.result is msgspec.UNSET else from_json(bytes(entry.result))
     if error is None and gives is not None:
-        result = gives.check(result, command)
+        result = gives.decode(result, command)
     when = datetime.fromtimestamp(entry.completed, UTC)
     return Outcome(command, id, key, result, error, entry.attempt, when, replayed=True)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.codec import to_json
+from telex.codec import from_json, plain_json, to_json
 from telex.commands.claims import Claims, Held, Tally
 from telex.commands.command import Command, CommandContext, Invoke
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, Progress, failure_of
 from telex.commands.pace import Pace
 from telex.commands.recorded import INLINE, RESULTS, outcome_of
-from telex.errors import CommandError, ContentError, EngineFailed
+from telex.errors import CommandError, ContentError, EngineFailed, text_of
 from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack
 from telex.once.store import OnceTransaction
 
@@ -140,7 +140,7 @@ class Served:
                     logger.error("command %s runs without a record, as it was asked to: %s", self.command.name, error)
                     return await self._plain(run)
                 # Fail closed: what cannot be claimed is not run.
-                return self.ended(run, Failure("StoreUnavailable", "store_unavailable", str(error), final=False))
+                return self.ended(run, Failure("StoreUnavailable", "store_unavailable", text_of(error), final=False))
             if found is None:
                 self.tally.conflicted += 1
                 return self.ended(run, CONFLICTING)
@@ -184,7 +184,7 @@ class Served:
             result = self.invoke(run)
             if self.command.is_async or (result is not None and inspect.isawaitable(result)):
                 result = await result
-            content, ref = self._content(result), ""
+            (content, result), ref = self._content(result), ""
             if len(content) > INLINE:
                 ref = await self._put_aside(run, held, content, None)
             claims.forget(held)
@@ -231,13 +231,24 @@ class Served:
             await _insist(held, GiveBack(held.entry.owner))
             raise
 
-    def _content(self, result: object) -> bytes:
-        """A result as it is recorded. Raises `_Unsendable`."""
-        gives = self.command.gives
+    def _content(self, result: object) -> tuple[bytes, object]:
+        """A result as it is recorded, and as all senders get it. Raises `_Unsendable`."""
         try:
-            return to_json(result if gives is None else gives.check(result, self.command.name))
+            return self.sendable(result)
         except (TypeError, ValueError, RecursionError) as error:
             raise _Unsendable(error) from None
+
+    def sendable(self, result: object) -> tuple[bytes, object]:
+        """A result as JSON, and as all senders get it, the first one too: of the type that is annotated, else plain.
+        Raises `ContentError`.
+        """
+        gives, name = self.command.gives, self.command.name
+        if gives is None:
+            data = plain_json(result, name)
+            return data, from_json(data)
+        checked = gives.check(result, name)
+        gives.hold(checked, name)
+        return to_json(checked), checked
 
     async def _put_aside(self, run: Run, held: Held, content: bytes, tx: OnceTransaction | None) -> str:
         """The name of a record that has the result, which is there before it is named."""
@@ -260,7 +271,7 @@ class Served:
                 result = self.invoke(run)
                 if inspect.isawaitable(result):
                     result = await result
-                content, ref = self._content(result), ""
+                (content, result), ref = self._content(result), ""
                 if len(content) > INLINE:
                     ref = await self._put_aside(run, held, content, tx)
                 await held.stop()
@@ -310,22 +321,17 @@ class Served:
         if not isinstance(error, CommandError):
             where = (self.command.name, run.id, run.attempt)
             logger.error("command %s raised for %s, attempt %d", *where, exc_info=error)
-        failure = failure_of(error)
-        try:
-            to_json(failure.data)
-        except (TypeError, ValueError, RecursionError):
-            failure = msgspec.structs.replace(failure, data=repr(failure.data))
-        return failure
+        return failure_of(error)
 
     def _unsendable(self, run: Run, problem: Exception) -> Failure:
         run.cause = problem
-        logger.error("command %s has a result that cannot be sent: %s", self.command.name, problem)
+        logger.error("command %s has a result that cannot be sent: %s", self.command.name, text_of(problem))
         if isinstance(problem, ContentError):
             said = (
                 f"its result is refused at {problem.path}: {problem.problem}; return what its handler is annotated with"
             )
         else:
-            said = f"its result is refused: {problem}"
+            said = f"its result is refused: {text_of(problem)}"
         return Failure(type(problem).__name__, UNSENDABLE, said)
 
     def _cancelled(self, run: Run, error: asyncio.CancelledError) -> Failure:
@@ -352,7 +358,7 @@ class _Unsendable(Exception):
     """The result has no JSON form, or is not what is annotated."""
 
     def __init__(self, problem: Exception) -> None:
-        super().__init__(str(problem))
+        super().__init__(text_of(problem))
         self.problem = problem
 
 

@@ -141,13 +141,16 @@ class Ticket(Generic[T]):
         self._waiters.append(future)
         return future
 
-    def settle(self, outcome: Outcome[T], cause: BaseException | None = None) -> None:
-        """Its outcome is there. The first one counts."""
+    def settle(self, outcome: Outcome[T], cause: BaseException | None = None, *, from_outside: bool = False) -> None:
+        """Its outcome is there. The first one counts. One that comes ``from_outside`` of this process has a plain
+        result.
+        """
         if self._outcome is not None:
             return
         if self._gives is not None and outcome.error is None:
             try:
-                outcome = msgspec.structs.replace(outcome, result=self._gives.check(outcome.result, self.command))
+                shape = self._gives.decode if from_outside else self._gives.check
+                outcome = msgspec.structs.replace(outcome, result=shape(outcome.result, self.command))
             except ContentError as problem:
                 said = f"its result is not of the type that was asked for, at {problem.path}: {problem.problem}"
                 error, cause = Failure("ContentError", UNSENDABLE, said), problem

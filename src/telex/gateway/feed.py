@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from telex import codec
+from telex.errors import text_of
 from telex.message import Message, Position
 
 
@@ -65,12 +66,14 @@ def encode(message: Message[Any]) -> bytes:
     """A message as JSON. Content that has no JSON form, which only programs of this process can publish, is left out:
     ``content`` is null and ``unreadable`` says why, so that nothing is missing in the order."""
     fields = message.to_dict()
+    if isinstance(message.content, codec.BYTES):
+        fields["encoding"] = "base64"
     if not fields["headers"]:
         del fields["headers"]
     try:
         return codec.to_json(fields)
     except (TypeError, ValueError, RecursionError) as error:
-        return codec.to_json({**fields, "content": None, "unreadable": str(error)})
+        return codec.to_json({**fields, "content": None, "unreadable": text_of(error)})
 
 
 def _frame(topic: str, position: Position, parts: Sequence[bytes]) -> str:

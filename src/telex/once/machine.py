@@ -229,9 +229,21 @@ def watch(before: Watch | None, revision: int, now: float) -> Watch:
 
 def fingerprint(command: str, version: int, content: object) -> str:
     """What tells a repeat from another command under the same key: SHA-256 of the name, the ``version`` of what it
-    takes, and the content in JSON with sorted keys. Raises `TypeError` for content that has no JSON form.
+    takes, and the content as it was sent. Raises `TypeError` or `ValueError` for content that has no JSON form.
     """
-    return sha256(b"%s\0%d\0%s" % (command.encode(), version, to_canonical(content))).hexdigest()
+    return fingerprint_of(command, version, digest_of(content))
+
+
+def digest_of(content: object) -> str:
+    """SHA-256 of content in JSON with sorted keys and sets: of equal content the same in every process. Raises as
+    `fingerprint`.
+    """
+    return sha256(to_canonical(content)).hexdigest()
+
+
+def fingerprint_of(command: str, version: int, digest: str) -> str:
+    """As `fingerprint`, of content of which the digest is known."""
+    return sha256(b"%s\0%d\0%s" % (command.encode(), version, digest.encode())).hexdigest()
 
 
 _encoder = msgspec.json.Encoder()

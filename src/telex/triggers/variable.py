@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
-from telex.codec import Content
+from telex.codec import Content, from_stored, to_json
 from telex.errors import BadOption, ContentError, WouldBlock
 from telex.message import Message
 from telex.names import check_topic
@@ -161,11 +161,12 @@ class Variable(Generic[T]):
         value = self.content.check(function(before), self.name)
         if value == before and not strange:
             return (value,)
+        self.content.hold(value, self.name)
         revision = 0 if record is None else record.revision
         async with self._hub.transaction() as tx:
-            if await tx._engine.put(BUCKET, self.name, msgspec.json.encode(value), revision) is None:
+            if await tx._engine.put(BUCKET, self.name, to_json(value), revision) is None:
                 return None
-            message = await tx.publish(self.name, Change(self.name, value, before))
+            message = await tx.publish_held(self.name, Change(self.name, value, before))
         self._hear(value, message.seq)
         return (value,)
 
@@ -187,7 +188,7 @@ class Variable(Generic[T]):
         if record is None:
             return self.initial
         try:
-            return self.content.decode(msgspec.json.decode(record.value), self.name)
+            return self.content.decode(from_stored(record.value, self.name), self.name)
         except ContentError as error:
             mend = (
                 "so it was stored, by a program that declares it otherwise: replace it by `set`, or declare that type"
@@ -200,9 +201,8 @@ class Variable(Generic[T]):
             found = content if isinstance(content, Change) else msgspec.convert(content, Change[Any])
         except msgspec.ValidationError as error:
             raise ContentError(self.name, f"{error} (here only changes of the variable are published)", "$") from None
-        return Change(
-            self.name, self.content.decode(found.value, self.name), self.content.decode(found.before, self.name)
-        )
+        shape = self.content.check if isinstance(content, Change) else self.content.decode
+        return Change(self.name, shape(found.value, self.name), shape(found.before, self.name))
 
     def _hear(self, value: T, seq: int) -> None:
         if seq > self._seq:
