@@ -259,7 +259,8 @@ class Hub(Declaring, Sending, Triggering):
 
     async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
         """Publish messages that come from elsewhere, such as from `Message.from_json`, with their ids, times, headers
-        and keys: all or none, in this order. They get numbers of their own. Returns them as they are kept.
+        and keys: all or none, in this order. They get numbers of their own. A message whose id its topic has already,
+        or that was adopted before, is not stored again, however old it is. Returns those that were stored now.
 
         Raises `BadOption` on an engine that keeps nothing outside of this process, `ContentError`, `EngineFailed`,
         `Closed`.
@@ -267,10 +268,12 @@ class Hub(Declaring, Sending, Triggering):
         self._check_open()
         if self._engine.store is None:
             raise BadOption("use of adopt", self.url, "this engine keeps nothing; use sqlite:///file.db")
+        for message in messages:
+            self._topics.hold(message.content, check_topic(message.topic))
         drafts = [
             Message(m.content, check_topic(m.topic), 0, m.id, m._time, m._headers, m._type, -1, m.key) for m in messages
         ]
-        return await self._engine.store.append(drafts)
+        return await self._engine.store.adopt(drafts)
 
     def transaction(self) -> Transaction:
         """Messages that are published together or not at all; on SQLite, together with rows of your own tables in the

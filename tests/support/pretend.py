@@ -135,6 +135,9 @@ class PretendStore:
         await asyncio.sleep(0)
         return self.server.keep(messages, self.engine)
 
+    async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        return [kept for kept in await self.append(messages) if any(kept is draft for draft in messages)]
+
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
         log = self.server.kept.get(topic)
         if log is None:

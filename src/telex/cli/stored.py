@@ -211,7 +211,7 @@ def import_(
 ) -> None:
     """Publish what `telex export` wrote: with its ids, times, headers and keys, after what is there.
 
-    Ids that were published in the last two minutes are not published again. A terminal shows how far it is.
+    A message whose id is there already, or was imported before, is not stored again. A terminal shows how far it is.
 
     \b
     Examples:
@@ -222,17 +222,19 @@ def import_(
 
     size = _size(file)
 
-    async def publish() -> int:
-        count = 0
+    async def publish() -> tuple[int, int]:
+        count = known = 0
         async with Hub(url) as hub:
             for batch, end in _batches(file):
-                count += len(await hub.adopt(batch))
+                stored = len(await hub.adopt(batch))
+                count, known = count + stored, known + len(batch) - stored
                 bar.tell(None if size is None else end / max(size, end), f"{count:,} messages")
-        return count
+        return count, known
 
     with Bar("importing") as bar:
-        count = asyncio.run(publish())
-    typer.echo(f'{{"messages":{count}}}' if json else f"{count} messages")
+        count, known = asyncio.run(publish())
+    there = f", {known} were there already" if known else ""
+    typer.echo(f'{{"messages":{count},"known":{known}}}' if json else f"{count} messages{there}")
 
 
 def _size(file: typer.FileBinaryRead) -> int | None:

@@ -28,6 +28,11 @@ class Store(Protocol):
         Cancelled, it may have kept them. Raises `EngineFailed` when it did not keep them.
         """
 
+    async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        """As `append`, of messages from elsewhere, which all have ids: one whose id its topic has already, however old
+        it is, or whose id was adopted before, is not stored again. Returns those that were stored now.
+        """
+
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
         """The kept messages of a topic from number ``first`` up to, not with, ``end``, in order: at most 1024 of them,
         none when none is left. Numbers that retention took are left out. For a pattern there are no numbers: see

@@ -70,9 +70,10 @@ class Append:
     Invariant: ``messages`` are those of ``waiters``, one after the other, and ``forms`` are theirs.
     """
 
-    __slots__ = ("forms", "messages", "result", "waiters")
+    __slots__ = ("adopted", "forms", "messages", "result", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, *, adopted: bool = False) -> None:
+        self.adopted: bool = adopted
         self.messages: list[Message[Any]] = []
         self.forms: list[Form] = []
         self.waiters: list[tuple[asyncio.Future[Any], Sequence[Message[Any]]]] = []
@@ -92,7 +93,7 @@ class Append:
 
     def perform(self, ledger: Ledger, now: float) -> None:
         """Give them their places."""
-        self.result = ledger.add(self.messages, self.forms, now)
+        self.result = ledger.add(self.messages, self.forms, now, adopted=self.adopted)
 
     def settle(self, read: Read) -> None:
         """Each publisher has its own messages, and in the place of one whose id was known the one that is kept."""

@@ -18,6 +18,11 @@ Entry = Message[Any] | tuple[Any, ...]
 """A message, or the row of one that the event loop has to decode."""
 _FORGET = """DELETE FROM telex_ids WHERE (topic, id) IN
     (SELECT topic, id FROM telex_ids WHERE time < ? ORDER BY time LIMIT 1000)"""
+_ADOPTED = (
+    "CREATE TABLE IF NOT EXISTS telex_adopted (topic INTEGER, id TEXT, PRIMARY KEY (topic, id)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS telex_messages_id ON telex_messages (topic, id) WHERE id IS NOT NULL",
+)
+_WITH_ID = "SELECT seq FROM telex_messages WHERE topic = ? AND id = ?"
 
 
 class Account(msgspec.Struct):
@@ -114,8 +119,14 @@ class Ledger:
         assert cursor.lastrowid is not None
         return Account(cursor.lastrowid, name, epoch, uid, 1, 0, 1, 1)
 
-    def add(self, messages: Sequence[Message[Any]], forms: Sequence[rows.Form], now: float) -> Sequence[Entry]:
-        """Give messages their places. Returns them, and in the place of one whose id is known the one that is kept."""
+    def add(
+        self, messages: Sequence[Message[Any]], forms: Sequence[rows.Form], now: float, *, adopted: bool = False
+    ) -> Sequence[Entry]:
+        """Give messages their places. Returns them, and in the place of one whose id is known the one that is kept.
+        Ids of messages that are ``adopted`` are remembered for all time.
+        """
+        if adopted:
+            self._remember_adopted()
         known: dict[int, Entry] = {}
         pos, topic, add, number = self.pos, "", self._rows.append, msgspec.structs.force_setattr
         for message, (type_, key, headers, content, size) in zip(messages, forms, strict=True):
@@ -127,10 +138,12 @@ class Ledger:
             if isinstance(uid, str):
                 given = uid
                 kept = self._find(account, message, given, now)
+                if kept is None and adopted:
+                    kept = self._find_ever(account, message, given)
                 if kept is not None:
                     known[len(known) + pos - self.pos] = kept
                     continue
-                self._ids.append((account.id, given, seq, message._time))
+                self._ids.append((account.id, given, seq, now))
                 self._fresh[account.id, given] = message
             number(message, "seq", seq)
             if given is None and uid != account.uid:  # most were made with it
@@ -178,6 +191,29 @@ class Ledger:
         if row is None:  # retention took it, and its id is still known
             return Message(message.content, message.topic, found[0], id, found[1], message._headers, message._type)
         return row
+
+    def _remember_adopted(self) -> None:
+        """Only files that something was imported into pay for it."""
+        for statement in _ADOPTED:
+            self.connection.execute(statement)
+
+    def _find_ever(self, account: Account, message: Message[Any], id: str) -> Entry | None:
+        """The message of this topic that has this id, or was adopted with it, however long ago; if there is none, the
+        id is marked as adopted.
+        """
+        made = self._find_made(account, id, float("-inf"))
+        if made is not None:
+            return made
+        self.flush()
+        found = self.connection.execute(_WITH_ID, (account.id, id)).fetchone()
+        row = None if found is None else self._row(account, found[0])
+        if row is not None:
+            return row
+        marked = self.connection.execute("INSERT OR IGNORE INTO telex_adopted VALUES (?, ?)", (account.id, id))
+        if marked.rowcount:
+            return None
+        # Retention took it: what stands in its place is as little to be read as it is.
+        return Message(message.content, message.topic, 0, id, message._time, message._headers, message._type)
 
     def _find_made(self, account: Account, id: str, oldest: float) -> Entry | None:
         counter = uuid7_counter(id)

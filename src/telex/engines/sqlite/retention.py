@@ -182,6 +182,8 @@ def sweep_orphans(connection: sqlite3.Connection) -> bool:
     connection.executemany("DELETE FROM telex_messages WHERE pos = ?", found)
     if len(found) < CHUNK:
         connection.execute("DELETE FROM telex_ids WHERE topic = ?", orphan)
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'telex_adopted'").fetchone():
+            connection.execute("DELETE FROM telex_adopted WHERE topic = ?", orphan)
         connection.execute("DELETE FROM telex_orphans WHERE topic = ?", orphan)
     return connection.execute("SELECT 1 FROM telex_orphans LIMIT 1").fetchone() is not None
 

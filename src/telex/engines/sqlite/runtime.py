@@ -181,15 +181,18 @@ class Runtime:
             pending, self._pending, self._joined = self._pending, [], None
             self._writer.put(pending)
 
-    def append(self, messages: Sequence[Message[Any]]) -> asyncio.Future[Sequence[Message[Any]]]:
+    def append(
+        self, messages: Sequence[Message[Any]], *, adopted: bool = False
+    ) -> asyncio.Future[Sequence[Message[Any]]]:
         """Keep messages. Raises `ContentError` and `Closed` here, `EngineFailed` from the future."""
         # First: of messages that cannot be kept all, none is.
         forms = [rows.encode(messages[0])] if len(messages) == 1 else list(map(rows.encode, messages))
         if self._closed is not None:
             raise self._closed
         job = self._joined
-        if job is None or len(job.messages) >= TOGETHER:
-            job = self._joined = Append()
+        if job is None or adopted or len(job.messages) >= TOGETHER:
+            job = Append(adopted=adopted)
+            self._joined = None if adopted else job
             self._add(job)
         future: asyncio.Future[Sequence[Message[Any]]] = self.loop.create_future()
         job.messages += messages

@@ -64,6 +64,11 @@ class SQLiteStore:
         """Keep messages, with all that others append at the same time, in one transaction."""
         return self._runtime.append(messages)
 
+    async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        """Keep messages from elsewhere, each once for all time."""
+        kept = await self._runtime.append(messages, adopted=True)
+        return [message for message, draft in zip(kept, messages, strict=True) if message is draft]
+
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
         """A page of a topic."""
         now = time()
