@@ -54,11 +54,11 @@ from telex.errors import (
     WrongThread,
 )
 from telex.hands import HandlerStatistics
-from telex.holdings import Overflow
 from telex.hub import Hub, HubStatistics
 from telex.message import Lost, Message, Position
 from telex.names import Pattern
 from telex.once.machine import Failure
+from telex.options import Overflow
 from telex.router import Router
 from telex.start import Start
 from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics

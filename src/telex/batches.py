@@ -1,64 +1,53 @@
-"""`Batches`: what `Subscription.batches` iterates over."""
+"""`Batches`: the iterator of `Subscription.batches`."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from telex.cursor import ENDED, FAR
+from telex.cursor import EMPTY, Cursor, State
 from telex.errors import BadOption
-from telex.wakeup import Seat
+from telex.wakeup import Waiter
 
 if TYPE_CHECKING:
     from typing import Self
-
-    from telex.subscription import AnySubscription
 
 Item = TypeVar("Item", covariant=True)
 
 
 class Batches(Generic[Item]):
-    """The iterator; not a generator, so that leaving its loop leaves nothing to be
-    closed.
-    """
+    """The iterator; not a generator, so that leaving its loop leaves nothing to be closed."""
 
-    __slots__ = ("_limit", "_seat", "_subscription")
+    __slots__ = ("_cursor", "_limit", "_topic", "_wait", "_waiter")
 
-    def __init__(self, subscription: AnySubscription[Any, Item], limit: int) -> None:
-        self._subscription = subscription
+    def __init__(self, cursor: Cursor, limit: int, wait: Callable[[State], Awaitable[None]], topic: str) -> None:
+        """``wait`` waits after any state but EMPTY, and raises `StopAsyncIteration` at the end."""
+        self._cursor = cursor
         self._limit = limit
-        self._seat = Seat(asyncio.get_running_loop())
+        self._wait = wait
+        self._topic = topic
+        self._waiter = Waiter(asyncio.get_running_loop())
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> tuple[Item, ...]:
-        subscription, seat = self._subscription, self._seat
-        cursor = subscription._counted()
-        log = cursor.log
-        if subscription._closed:
-            subscription._raise_if_failed(cursor)
-            raise StopAsyncIteration
+        cursor, waiter = self._cursor, self._waiter
         while True:
-            run: Any = cursor.take_run(self._limit)  # the kernel knows no Item
-            if run is None:
-                state = cursor.load()
-                if state is ENDED:
-                    subscription._raise_if_failed(cursor)
-                    raise StopAsyncIteration
-                if state is FAR:
-                    await subscription._host.bring(cursor)
-                    continue
-                run = subscription._take_many(cursor, self._limit)
-            if run:
-                return run  # type: ignore[no-any-return]
-            if seat.taken:
-                raise BadOption(
-                    "use of batches of", subscription.topic, "another task iterates them; call batches() once for each"
-                )
-            log.parked[seat] = None
+            batch: Any = cursor.take_many(self._limit)  # the kernel knows no Item
+            if batch.__class__ is not State:
+                return batch  # type: ignore[no-any-return]
+            if waiter.taken:
+                mend = "another task iterates them; call batches() once for each"
+                raise BadOption("use of batches of", self._topic, mend)
+            if batch is not EMPTY:
+                await self._wait(batch)
+                continue
+            # What `park` does, without a coroutine of its own.
+            cursor.log.observer.waiters[waiter] = None
             try:
-                await seat
+                await waiter
             except BaseException:
-                log.parked.pop(seat, None)
+                cursor.log.observer.waiters.pop(waiter, None)
                 raise

@@ -1,9 +1,9 @@
 """The kernel: `Cursor`, one subscriber's place in a log. No asyncio, no clock, no I/O.
 
 A cursor is not pushed to. It looks at the log when its subscriber takes, and its policy works out from the log's end
-and its own place what arrived and what did not fit. That is exact, to the message, because the place moves only when
-something is taken, and every take looks first whether the log has moved past `Cursor.limit`: all that arrived since
-the last look met the cursor where it stands.
+and its own place which messages arrived and which did not fit. That is exact, to the message, because the place moves
+only when something is taken, and every take looks first whether the log has moved past `Cursor.limit`: all that arrived
+since the last look met the cursor where it stands.
 """
 
 from __future__ import annotations
@@ -12,186 +12,163 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from telex.holdings import NOTHING, Far, Holdings, Options, through
-from telex.message import Lost, Message
-from telex.overflow import LONGEST_SEGMENT, NEVER, Block, Policy, policy_for
+from telex.holdings import Buffer, Run, UnloadedRange
+from telex.log import NEVER
+from telex.message import Lost, Message, Reason
+from telex.options import Options
+from telex.overflow import Close, policy_for
 
 if TYPE_CHECKING:
-    from telex.holdings import Rest
     from telex.log import Log
+    from telex.overflow import Policy
+
+
+BYTES_RUN = 64
+"""The longest run that is loaded at once where bytes are bounded: its rest is measured at every look."""
 
 
 class State(Enum):
-    """What `Cursor.load` and `Cursor.take` found."""
+    """The answer of `Cursor.load`, and of a take that has no message."""
 
     READY = "a message waits in `current`"
-    HOLE = "a Lost is to be told first"
-    EMPTY = "nothing waits"
-    ENDED = "nothing waits, and nothing will"
-    ASK = "`load` has to be asked"
-    FAR = "the store has to `supply` what comes next"
+    HOLE = "a Lost is reported first"
+    EMPTY = "no message waits"
+    ENDED = "no message waits, and none will"
+    UNLOADED = "the next messages have to be read from the engine; see `Cursor.supply`"
 
 
-READY, HOLE, EMPTY, ENDED, ASK, FAR = State.READY, State.HOLE, State.EMPTY, State.ENDED, State.ASK, State.FAR
+READY, HOLE, EMPTY, ENDED, UNLOADED = State.READY, State.HOLE, State.EMPTY, State.ENDED, State.UNLOADED
 
 
-class Cursor(Holdings):
-    """A place in a log, and what waits there for one subscriber.
+class Cursor:
+    """A place in a log, and the messages that wait there for one subscriber.
 
-    A take is `pop`, or ``next(cursor.current)``, allowed after READY and as long as ``log.end <= cursor.limit``;
-    during a `walk`, always.
+    A subscriber takes by `take` and `take_many`; or it loops over ``buffer.current`` after `load` said READY, for as
+    long as ``log.end <= cursor.limit``.
 
     Invariant: published = received + lost + waiting, each counted on its own; the properties of these names.
     Invariant: while ``log.end <= limit``, all messages from `open` to the log's end are accepted.
     """
 
-    __slots__ = ("_policy", "ended", "limit", "walks")
-    current: Rest
-    open: int
-    segment: tuple[Message[Any], ...]
+    __slots__ = (
+        "_direct",
+        "_hole",
+        "_longest",
+        "_lost",
+        "_policy",
+        "_reason",
+        "_resting",
+        "_started",
+        "_stopped",
+        "_told",
+        "buffer",
+        "closed",
+        "ended",
+        "error",
+        "limit",
+        "log",
+        "open",
+        "options",
+    )
 
     def __init__(self, log: Log, options: Options, start: int, told: Lost | None = None) -> None:
-        """A cursor of ``log`` whose first message is ``start``; ``told`` is a hole before it, told whatever was
-        asked.
+        """A cursor of ``log`` whose first message is number ``start``. ``told`` is a hole before it, reported whether
+        or not ``options.report_lost`` is set.
         """
-        super().__init__(log, options, start, told)
+        self.log: Log = log
+        self.options: Options = options
+        self.buffer: Buffer = Buffer(
+            start, keyed=options.key is not None, bytes_counted=options.buffer_bytes is not None
+        )
+        self.open: int = start  # the first number that is not in the buffer
         self.limit: int = start
         self.ended: str | None = None  # why nothing more is accepted
-        self._policy: Policy = policy_for(
-            options.overflow, by_key=options.key is not None, by_bytes=options.buffer_bytes is not None
-        )
-        # Policies that weigh every arrival, or wake publishers at every take, look before every take.
-        self.walks: bool = self._policy.longest == LONGEST_SEGMENT
-        log.join(self, self._policy.keeps(options.buffer))
-        if isinstance(self._policy, Block):
-            log.gates.append(self)
+        self.closed: bool = False  # whether its subscriber has left, and takes nothing more
+        self.error: Exception | None = None  # the error of the subscriber's own key function, which ended the cursor
+        self._started = start if told is None else start - told.count
+        self._stopped: int | None = None  # the log's end when the cursor began to accept and to miss nothing
+        self._lost = 0 if told is None else told.count
+        self._told = told
+        self._hole: int | None = None  # the first number of a hole that ends right before the next message
+        self._reason: Reason = "overflow"
+        self._resting: int | None = None  # `open`, while the cursor is full and the log need not ask it before trimming
+        self._policy: Policy = policy_for(options.overflow)
+        bounded = BYTES_RUN if options.buffer_bytes is not None else log.tuning.longest_run
+        self._longest: int = self._policy.longest or bounded  # the longest run that is loaded at once
+        # Whether the next message is number `open` of the log for certain, so that a take looks at nothing else. Every
+        # call of the policy ends that, and a load that finds nothing in hand begins it again.
+        self._direct = False
+        log.join(self, self._policy.tail(self))
+        if self._policy.blocks:
+            log.blocking_cursors.append(self)
         self._policy.begin(self)
 
     # -- what a subscriber does
 
     def load(self) -> State:
-        """Make the next thing ready to be taken, and say what it is."""
-        log = self.log
-        if log.end > self.limit:
-            self._policy.sync(self, log.end)
+        """Make the next message or hole ready to be taken; returns which of them it is."""
+        log, buffer = self.log, self.buffer
+        end = log.end
+        if self._direct and end <= self.limit and not buffer.current.__length_hint__():
+            start = self.open
+            if start == end:
+                return EMPTY
+            if end - start <= self._longest:
+                self.open = end
+                buffer.load(start, log.slice(start, end))
+                return READY
+        return self._load()
+
+    def _load(self) -> State:
+        if self.closed:
+            return ENDED
+        if self.log.end > self.limit:
+            self._sync()
         if self._told is not None:
             return HOLE
-        left = self.current.__length_hint__() - self._over or self._advance()
+        found = READY if self.buffer.current.__length_hint__() else self._advance()
         if self._hole is not None:
             hole, self._hole = self._hole, None
             if self.options.report_lost:
                 last = self.place - 1
                 self._told = Lost(last - hole + 1, hole, last, self._reason)
                 return HOLE
-        if left:
-            return READY if left > 0 else FAR
-        return EMPTY if self.ended is None else ENDED
+        plain = self._policy.longest is None and self.ended is None
+        self._direct = plain and not self.buffer.runs and self.open == self.buffer.next
+        return ENDED if found is EMPTY and self.ended is not None else found
 
-    def take(self) -> Message[Any] | State:
-        """The common cases in one call: a message that came alone, taken; READY, when several are in `current` now;
-        EMPTY, when nothing waits; and for all else ASK, which means that `load` knows.
-        """
-        log = self.log
+    def _sync(self) -> None:
+        self._direct = False
+        self._policy.sync(self, self.log.end)
+
+    def take(self) -> Message[Any] | Lost | State:
+        """The next message, or the hole before it; EMPTY, ENDED or UNLOADED when there is none."""
+        state = self.load()
+        if state is READY:
+            return next(self.buffer.current)
+        return self.tell() if state is HOLE else state
+
+    def take_many(self, limit: int) -> tuple[Message[Any] | Lost, ...] | State:
+        """All that waits, at most ``limit`` messages; a hole comes alone. EMPTY, ENDED or UNLOADED as `take`."""
+        log, buffer = self.log, self.buffer
         end = log.end
-        if end > self.limit or self._told is not None or self._hole is not None:
-            return ASK
-        left = self.current.__length_hint__() - self._over
-        if left:
-            return READY
-        start = self.open
-        if start != self._next or self._later or not self.walks or self.ended is not None:
-            return ASK
-        arrived = end - start
-        if not arrived:
-            return EMPTY
-        if arrived > LONGEST_SEGMENT:
-            return ASK
-        self._last = start - 1
-        self.open = self._next = end
-        self._taken += arrived
-        if arrived == 1:
-            # It is taken from the log without a segment around it.
-            self.segment = ()
-            self._last = start
-            return log.messages[start - log.base]
-        self.segment = segment = log.slice(start, end)
-        if self._over:
-            self._rest()
-        self.current = through(segment)
-        return READY
-
-    def step(self, mark: object) -> Message[Any] | State:
-        """What comes next for who walks, in one call: a message that came alone, taken; READY, when a walk over the
-        stand-ins in `Log.read` has begun, of which the first is taken; EMPTY, when nothing waits; for all else ASK.
-
-        Called first when the mark was taken, or when the subscriber does not walk.
-        """
-        log = self.log
-        if self._over:
-            if self.current.__length_hint__():
-                self.put_back()  # it was called too early
-            self._rest()
-        end = log.end
-        if end > self.limit:
-            self._policy.sync(self, end)
-        start = self.open
-        if (
-            start != self._next
-            or self._hole is not None
-            or self._told is not None
-            or self._later
-            or self.ended is not None
-            or not self.walks
-            or self.current.__length_hint__()
-        ):
-            return ASK
-        arrived = end - start
-        if not arrived:
-            return EMPTY
-        if arrived == 1:
-            self.open = self._next = end
-            self._taken += 1
-            self._last = start
-            self.segment = ()
-            return log.messages[start - log.base]
-        segment, stand_ins = log.read
-        if stand_ins is None or segment is not log.slice(start, end):
-            return ASK
-        self._last = start - 1
-        self.open = self._next = end
-        self._taken += arrived
-        self.segment = segment
-        self.walk(stand_ins + (mark,))  # noqa: RUF005  # half the time of unpacking
-        return READY
-
-    def take_run(self, limit: int) -> tuple[Message[Any], ...] | None:
-        """As `take`, for all that waits, at most ``limit`` messages: none when nothing waits, None when `load`
-        knows.
-        """
-        log = self.log
-        end = log.end
-        if end > self.limit or self._told is not None or self._hole is not None:
-            return None
-        if self.current.__length_hint__() - self._over:
-            return self.take_many(limit)
-        start = self.open
-        if start != self._next or self._later or not self.walks or self.ended is not None:
-            return None
-        if end == start:
-            return ()
-        if end - start > limit:
-            return None
-        self._last = end - 1
-        self.open = self._next = end
-        self._taken += end - start
-        self.segment = ()
-        return log.slice(start, end)
-
-    def pop(self) -> Message[Any]:
-        """Take the next message of `current`. Called after READY."""
-        left = self.current.__length_hint__() - self._over
-        next(self.current)
-        return self.segment[-left]
+        if self._direct and end <= self.limit and not buffer.current.__length_hint__():
+            start = self.open
+            if start == end:
+                return EMPTY
+            if end - start <= limit:
+                self.open = end
+                run = log.slice(start, end)
+                buffer.pass_on(end)
+                return run
+        state = self._load()
+        if state is READY:
+            run = self.buffer.take_many(limit)
+            if self._policy.longest == 1:  # such policies load one message at a time
+                while len(run) < limit and self._load() is READY:
+                    run += self.buffer.take_many(limit - len(run))
+            return run
+        return (self.tell(),) if state is HOLE else state
 
     def tell(self) -> Lost:
         """The hole that `load` found. Called once, after it said HOLE."""
@@ -200,89 +177,126 @@ class Cursor(Holdings):
             raise AssertionError("tell() follows a load() that said HOLE")
         return told
 
-    def walk(self, stand_ins: Iterable[Any]) -> None:
-        """Take the first message of the run that is `segment`, and let the subscriber take the others from `current`,
-        without looking at the log before every take. Allowed where `walks` is true, before any of it is taken.
+    def _advance(self) -> State:
+        """Load the next run."""
+        log, buffer, start = self.log, self.buffer, self.open
+        if start < log.base and log.remote and not buffer.runs and self._stopped is None:
+            self.defer(log.base)
+        if buffer.runs:
+            if isinstance(buffer.runs[0][1], UnloadedRange):
+                return UNLOADED
+            first = buffer.next
+            start = buffer.load_held()
+            if start > first and self._hole is None:
+                self._hole = first
+        else:
+            run: Run = ()
+            if log.end > start and self._stopped is None:
+                self.open = end = min(log.end, start + self._longest)
+                run = log.slice(start, end)
+            elif start == buffer.next:
+                return EMPTY
+            if start > buffer.next and self._hole is None:
+                self._hole = buffer.next
+            buffer.load(start, run)
+        if self._policy.blocks:
+            log.observer.room_made()
+        return READY if buffer.run else EMPTY
 
-        ``stand_ins`` take the place of the messages of `segment`, one for one, and one more marks their end: who
-        takes that calls `step`. Until then the log looks after the cursor: an append that may not fit calls `notice`.
+    # -- messages that this process has not read
+
+    @property
+    def unloaded(self) -> tuple[int, int] | None:
+        """The numbers, from the first up to but not including the second, that `supply` brings before the next take;
+        None when none are.
         """
-        self.current = current = through(stand_ins)
-        self._over = 1
-        next(current)
-        if self._policy.minds:
-            log = self.log
-            log.walkers[self] = None
-            if self.limit < log.alarm:
-                log.sound(self.limit)
+        buffer = self.buffer
+        if not buffer.left and buffer.runs and isinstance(buffer.runs[0][1], UnloadedRange):
+            start, run = buffer.runs[0]
+            return start, start + len(run)
+        return None
 
-    def _rest(self) -> None:
-        """A walk has come to its mark: from here on every take looks before it takes."""
-        self._over = 0
-        self.current = NOTHING  # which lets go of the stand-ins
-        self.log.walkers.pop(self, None)
+    def defer(self, end: int) -> None:
+        """The messages from `open` up to but not including ``end`` are read from the engine when their turn comes."""
+        self.buffer.hold(self.open, UnloadedRange(end - self.open))
+        self.open = end
 
-    def notice(self) -> None:
-        """During a walk, the log has gone past `limit`."""
-        self._policy.sync(self, self.log.end)
-        if self.limit <= self.log.end:
-            self.put_back()
+    def supply(self, start: int, end: int, messages: Iterable[Message[Any]]) -> None:
+        """Take in what the engine keeps of the numbers from ``start`` up to but not including ``end``: the others are
+        lost to retention. Ignored unless `unloaded` begins there.
+        """
+        if self.unloaded is None or self.unloaded[0] != start:
+            return
+        missing = self.buffer.supply(start, end, messages)
+        self._lost += missing
+        if missing:
+            self._reason = "trimmed"
 
-    def put_back(self) -> None:
-        """Empty `current`; what is left of it waits first in its own hands, and a walk ends at the next take."""
-        self.log.walkers.pop(self, None)
-        super().put_back()
+    # -- what policies do
 
-    def take_many(self, limit: int) -> tuple[Message[Any], ...]:
-        """What is ready, at most ``limit`` messages, at once. Called after `load` said READY."""
-        current, segment = self.current, self.segment
-        left = current.__length_hint__() - self._over
-        start = len(segment) - left
-        count = min(left, limit)
-        current.__setstate__(start + count)
-        return segment if count == len(segment) else segment[start : start + count]
+    @property
+    def fresh(self) -> int:
+        """The number of messages in the buffer that its capacity counts: not those that the log had before it began."""
+        held, live = self.buffer.held, self.buffer.live
+        return held if live <= self._started else max(0, held - max(0, live - self.place))
 
-    def _advance(self) -> int:
-        """Put the next run in `current`; how many messages it has, -1 when the store has to bring it."""
-        log, start = self.log, self.open
-        if start < log.base and log.remote and not self._later and self._stopped is None:
-            self.defer()
-        if self._later and self._later[0][1].__class__ is Far:
-            return -1
-        if start == self._next and start == log.end and not self._later:
-            return 0
-        segment: tuple[Message[Any], ...] = ()
-        if self._later:
-            start, segment = self._later.popleft()
-            self._later_count -= len(segment)
-            if self.options.buffer_bytes is not None and start >= self.live:
-                self._later_bytes -= sum(m.size for m in segment)
-        elif log.end > start and self._stopped is None:
-            self.open = end = min(log.end, start + self._policy.longest)
-            segment = log.slice(start, end)
-        self._last = self.last
-        if start > self._next and self._hole is None:
-            self._hole = self._next
-        count = len(segment)
-        self.segment = segment
-        self._next = start + count
-        self._taken += count
-        if self._over:
-            self._rest()
-        self.current = through(segment)
-        if self._policy.asked:
-            log.room_made()
-        return count
+    @property
+    def place(self) -> int:
+        """The number of the next message that waits, or of the next that may come."""
+        place = self.buffer.place
+        return self.open if place is None else place
+
+    def rise(self) -> None:
+        """End the rest that `hold` may have begun: `open` is again what it was."""
+        if self._resting is not None:
+            self.open, self._resting = self._resting, None
+
+    def seal(self, end: int) -> None:
+        """Put the messages from `open` up to but not including ``end`` into the buffer."""
+        log = self.log
+        if self.open < log.base and log.remote:
+            self.defer(log.base)
+        if end > self.open:
+            self.buffer.hold(self.open, log.slice(self.open, end))
+            self.open = end
+
+    def skip(self, end: int, reason: Reason = "overflow") -> None:
+        """Lose the messages from `open` up to but not including ``end``. `load` finds the hole."""
+        if end > self.open:
+            self._lost += end - self.open
+            self._reason = reason
+            self.open = end
+
+    def drop(self, count: int) -> None:
+        """Lose the ``count`` oldest messages that the capacity counts."""
+        self._reason = "overflow"
+        self._lost += count
+        rest, hole = self.buffer.drop(count)
+        if self._hole is None:
+            self._hole = hole
+        self.open += rest
+
+    def hold_by_key(self, message: Message[Any], key: object) -> None:
+        """Put ``message``, number `open`, into the buffer as the newest of ``key``; the older one is lost."""
+        if self.buffer.hold_by_key(key, self.open, message):
+            self._lost += 1
+        self.open += 1
+
+    def break_off(self, error: Exception) -> None:
+        """End, because the subscriber's own function failed with ``error``, which is raised to the subscriber."""
+        self.ended, self.error = "failed", error
+        self.skip(self.log.end)
+        self._stopped, self.limit = self.log.end, NEVER
 
     # -- what logs, publishers and the shell do
 
     def hold(self, first: int) -> None:
-        """Take hold of what waits below ``first``, which the log is about to let go."""
+        """Put what waits below ``first`` into the buffer: the log is about to trim it."""
         lost = self._lost
-        self._policy.sync(self, self.log.end)
+        self._sync()
         self._policy.hold(self, first)
         if self._lost > lost and self._policy.rests and self.fresh >= self.options.buffer:
-            self.put_back()
+            self.buffer.put_back()
             # It is full, so it needs nothing of the log until it takes; and since the log's end is past every limit
             # that a loop over `current` may remember, no take goes by without `load`.
             self._resting = self.open
@@ -290,55 +304,59 @@ class Cursor(Holdings):
             self.limit = -1
 
     def miss(self, count: int) -> None:
-        """The next ``count`` messages come to nobody here: retention took them from the store first."""
-        self.put_back()
-        self._policy.sync(self, self.log.end)
+        """The next ``count`` messages do not come to this process: retention took them from the engine first."""
+        self._direct = False
+        self.buffer.put_back()
+        self._sync()
         self.seal(self.log.end)
         self.skip(self.log.end + count, "trimmed")
         self.limit = -1
 
     def is_full(self, size: int) -> bool:
         """Whether a publisher has to wait, or to give up, before it adds a message of ``size`` bytes."""
-        return self.ended is None and isinstance(self._policy, Block) and self._policy.is_full(self, size)
+        self._direct = False
+        return self.ended is None and self._policy.is_full(self, size)
 
     def end(self, why: str, *, slow: bool = False) -> None:
         """Accept nothing more; what waits can still be taken. The first reason stays."""
+        self._direct = False
         if self.ended is None:
-            self._policy.sync(self, self.log.end)  # which may find that it was too slow
+            self._sync()  # which may find that it was too slow
         if self.ended is not None:
             return
         self.seal(self.log.end)
         self.ended = "slow" if slow else why
         if slow:
             # What it misses until its subscriber learns of the end is counted.
-            self._policy = policy_for("close", by_key=False, by_bytes=False)
+            self._policy = Close()
             self.limit = self.log.end
-            self.close_gate()
+            self._unblock()
         else:
             self.stop()
 
     def stop(self) -> None:
-        """Leave the log: nothing of this cursor stays in it, and its accounts stand still but for what it holds."""
+        """Leave the log: nothing of this cursor stays in it. Its accounts change no more but for what it holds."""
+        self._direct = False
         if self._stopped is None:
-            self._policy.sync(self, self.log.end)
+            self._sync()
             if self.ended is None:
                 self.seal(self.log.end)
             self._stopped = self.log.end
         self.limit = NEVER
         self.log.leave(self)
-        self.close_gate()
+        self._unblock()
 
-    def close_gate(self) -> None:
+    def close(self) -> None:
+        """The subscriber leaves: it takes nothing more, and what waited for it is counted as waiting."""
+        self.end("closed")
+        self.stop()
+        self.closed = True
+
+    def _unblock(self) -> None:
         """Publishers need not ask this cursor any more."""
-        if self in self.log.gates:
-            self.log.gates.remove(self)
-            self.log.room_made()
-
-    def break_off(self, error: Exception) -> None:
-        """End, because the subscriber's own function failed with ``error``, which the subscriber will be given."""
-        self.ended, self.keyed().error = "failed", error
-        self.skip(self.log.end)
-        self._stopped, self.limit = self.log.end, NEVER
+        if self in self.log.blocking_cursors:
+            self.log.blocking_cursors.remove(self)
+            self.log.observer.room_made()
 
     # -- accounts
 
@@ -348,8 +366,13 @@ class Cursor(Holdings):
         return self.ended == "slow"
 
     @property
+    def last(self) -> int:
+        """The number of the last message that was taken."""
+        return self.buffer.last
+
+    @property
     def published(self) -> int:
-        """Messages that its log was given since it began."""
+        """Messages that its log was given since the cursor began."""
         self._settle()
         return (self.log.end if self._stopped is None else self._stopped) - self._started
 
@@ -357,11 +380,11 @@ class Cursor(Holdings):
     def received(self) -> int:
         """Messages that were taken."""
         self._settle()
-        return self._taken - self.left
+        return self.buffer.taken - self.buffer.left
 
     @property
     def lost(self) -> int:
-        """Messages that it missed."""
+        """Messages that the subscriber missed."""
         self._settle()
         return self._lost
 
@@ -369,8 +392,8 @@ class Cursor(Holdings):
     def waiting(self) -> int:
         """Messages that wait to be taken."""
         self._settle()
-        return self.held + (self.log.end - self.open if self._stopped is None else 0)
+        return self.buffer.held + (self.log.end - self.open if self._stopped is None else 0)
 
     def _settle(self) -> None:
         if self.log.end > self.limit:
-            self._policy.sync(self, self.log.end)
+            self._sync()

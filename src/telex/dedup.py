@@ -30,7 +30,7 @@ class Window:
         self._log = log
         self._ids: dict[str, Message[Any]] = {}  # oldest first
         self._seen = log.base  # messages below are in `_ids`, or were
-        log.letting_go = self._look
+        log.before_trim = self._look
 
     def find(self, id: str, now: float) -> Message[Any] | None:
         """The message that has this id, if it is remembered at ``now``."""

@@ -17,11 +17,10 @@ from telex.context import Context, Retry, current, shaped
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption
 from telex.functions import calls_async, hints_of, name_of
-from telex.holdings import Options
 from telex.message import Message
 from telex.middleware import Middleware, check_middleware, wrap
 from telex.names import check_pattern, check_topic
-from telex.options import check_options
+from telex.options import Options, check_options
 from telex.start import Start, check_start
 
 if TYPE_CHECKING:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.cursor import READY as MORE
-from telex.cursor import Cursor
+from telex.cursor import Cursor, State
 from telex.engines.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
-from telex.holdings import Options
-from telex.overflow import NEVER
+from telex.log import NEVER
+from telex.options import Options
 
 if TYPE_CHECKING:
     from telex.log import Log
@@ -159,10 +158,8 @@ class Ledger:
             if passed >= LOOK:
                 return False
             room = limit - len(found)
-            messages = cursor.take_run(room)
-            if messages is None and cursor.load() is MORE:
-                messages = cursor.take_many(room)
-            if not messages:
+            messages: Any = cursor.take_many(room)  # the cursor of a group reports no hole
+            if isinstance(messages, State):
                 return True
             for message in messages:
                 self._count = position = self._count + 1

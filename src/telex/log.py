@@ -9,19 +9,92 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from telex.message import Message
-from telex.overflow import NEVER
-
-if TYPE_CHECKING:
-    from telex.cursor import Cursor
+from telex.options import Options
 
 _open = attrgetter("open")
-_SLACK = 512
-_BYTES_SLACK = 16
+
+NEVER = 1 << 62
+"""A number that no log reaches."""
+
+
+class Tuning(msgspec.Struct, frozen=True):
+    """Numbers of messages that make work for many messages at once of work for each."""
+
+    slack: int = 512
+    """Messages kept beyond retention before a log trims."""
+    bytes_slack: int = 16
+    """The same where retention counts bytes."""
+    longest_run: int = 4096
+    """The longest run that a cursor takes from a log at once."""
+    longest_tail: int = 65536
+    """The largest buffer for which a log keeps its own last messages, instead of asking the cursor to hold them."""
+
+
+class Reader(Protocol):
+    """A cursor, as its log sees it."""
+
+    open: int
+    """The first number that the reader has not put into its own buffer."""
+    limit: int
+    """The log's end up to which the reader need not look before it takes."""
+    options: Options
+    """The options of its subscription."""
+    log: Log
+    """The log that it reads."""
+
+    @property
+    def received(self) -> int:
+        """Messages that were taken."""
+
+    def is_full(self, size: int) -> bool:
+        """Whether its publishers have to wait, or to give up, before they add a message of ``size`` bytes."""
+
+    def hold(self, first: int) -> None:
+        """The log is about to trim all messages below ``first``."""
+
+    def miss(self, count: int) -> None:
+        """The next ``count`` numbers are of messages that do not come to this process."""
+
+    def end(self, why: str, *, slow: bool = False) -> None:
+        """Accept nothing more."""
+
+
+class LogObserver(Protocol):
+    """What the shell around a log is called back for."""
+
+    waiters: dict[Any, None]
+    """The readers that wait for the next append, in the order they came; while it is empty, `notify` is not called."""
+    blocked: dict[Any, None]
+    """The publishers that wait for room at a blocking cursor, in the order they came."""
+
+    def notify(self) -> None:
+        """Messages were appended while readers waited."""
+
+    def room_made(self) -> None:
+        """A blocking cursor took messages, or left."""
+
+
+class NoObserver:
+    """The observer of a log that no shell is around."""
+
+    def __init__(self) -> None:
+        self.waiters: dict[Any, None] = {}
+        self.blocked: dict[Any, None] = {}
+
+    def notify(self) -> None:
+        """No reader waits."""
+
+    def room_made(self) -> None:
+        """No publisher waits."""
+
+
+TUNING = Tuning()
+NO_OBSERVER = NoObserver()
 
 
 class Retention(msgspec.Struct, frozen=True):
@@ -60,60 +133,53 @@ class Log:
         "_shared_start",
         "_slack",
         "_tails",
-        "_trim_due",
-        "alarm",
         "base",
-        "blocked",
+        "before_trim",
+        "blocking_cursors",
         "cursors",
         "end",
         "epoch",
         "first",
-        "gates",
-        "letting_go",
         "messages",
         "name",
-        "parked",
-        "read",
+        "observer",
         "remote",
         "retention",
-        "room_made",
         "trim_at",
         "trimmed_time",
+        "tuning",
         "uid",
-        "wake",
-        "walkers",
     )
 
-    def __init__(self, name: str, epoch: str, retention: Retention, uid: int, *, remote: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        epoch: str,
+        retention: Retention,
+        uid: int,
+        *,
+        remote: bool = False,
+        tuning: Tuning = TUNING,
+    ) -> None:
         """``uid`` is a random number of 74 bits, from which the ids of its messages are counted. A ``remote`` log has
-        only the last messages of one that a store keeps; what retention takes from it may be read again there.
+        only the last messages of one that an engine keeps; what retention takes from it may be read again there.
         """
         self.remote: bool = remote
         self.name: str = name
         self.epoch: str = epoch
         self.uid: int = uid
+        self.tuning: Tuning = tuning
         self.messages: list[Message[Any]] = []
         self.base: int = 1
         self.first: int = 1  # the oldest number that retention keeps, as of the last `keep`
         self.end: int = 1
         self.trimmed_time: float | None = None  # when the last message that is not kept any more was published
-        self.cursors: dict[Cursor, None] = {}
-        self._holders: dict[Cursor, None] = {}  # of these, those that hold what waits for them before it is trimmed
-        self._tails: dict[Cursor, int] = {}  # and those for whom so many of the last messages are not trimmed
-        self.walkers: dict[Cursor, None] = {}  # those that take without looking; see `Cursor.walk`
-        self.alarm: int = NEVER  # no walker's `limit` is below
-        self.gates: list[Cursor] = []  # cursors that publishers must ask before an append: policies block and fail
-        self.parked: dict[Any, None] = {}  # who waits for the next append, in the order they came; the shell's futures
-        self.blocked: dict[Any, None] = {}  # publishers that wait for room at one of `gates`; the shell's waiters
-        self.room_made: Callable[[], None] = _nobody_waits  # called after a take, and when one of `gates` goes
-        self.letting_go: Callable[[], None] = _nobody_waits  # called before messages are trimmed
-        self.wake: Callable[[], None] = (
-            _nobody_waits  # what the shell wants called after an append while somebody is parked
-        )
-        self.read: tuple[tuple[Message[Any], ...], tuple[Any, ...] | None] = (
-            (),
-            None,
-        )  # the run that was read last, and the shell's futures for it
+        self.cursors: dict[Reader, None] = {}
+        self._holders: dict[Reader, None] = {}  # of these, those that hold what waits for them before it is trimmed
+        self._tails: dict[Reader, int] = {}  # and those for which so many of the last messages are not trimmed
+        self.blocking_cursors: list[Reader] = []  # publishers ask these before an append: policies block and fail
+        self.observer: LogObserver = NO_OBSERVER
+        self.before_trim: Callable[[], None] | None = None  # called before messages are trimmed
         self._shared: tuple[Message[Any], ...] = ()
         self._shared_start = self._shared_end = 0
         self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
@@ -127,10 +193,10 @@ class Log:
         self.retention = retention
         self._bytes, self._measured = 0, self.first
         # Trimming moves what is kept to the front of the list, so it is done once for many messages.
-        self._slack = _SLACK if retention.messages is None else max(_SLACK, retention.messages)
+        slack = self.tuning.slack
+        self._slack = slack if retention.messages is None else max(slack, retention.messages)
         if retention.bytes is not None:
-            self._slack = _BYTES_SLACK
-        self._trim_due = self.end
+            self._slack = self.tuning.bytes_slack
         self.trim_at: int = self.end
         self._all_look()
 
@@ -144,8 +210,8 @@ class Log:
         self.end = end = self.end + 1
         if end >= self.trim_at:
             self.trim(now)
-        if self.parked:
-            self.wake()
+        if self.observer.waiters:
+            self.observer.notify()
 
     def extend(self, messages: Sequence[Message[Any]], now: float) -> None:
         """Add messages that are there at the same moment."""
@@ -153,8 +219,8 @@ class Log:
         self.end = end = self.end + len(messages)
         if end >= self.trim_at:
             self.trim(now)
-        if self.parked:
-            self.wake()
+        if self.observer.waiters:
+            self.observer.notify()
 
     def keep(self, now: float | None = None) -> int:
         """The oldest number that is kept at ``now`` (seconds since 1970), or `end` when nothing is. Never goes back.
@@ -190,24 +256,9 @@ class Log:
         return first
 
     def trim(self, now: float) -> None:
-        """What is not done for every message: tell walkers that may be full, and let go of what retention no longer
-        keeps, after every cursor that still needs it has taken hold of it.
+        """Let go of what retention no longer keeps, after every reader that still needs it has taken hold of it. Done
+        once for many messages: when the end reaches `trim_at`.
         """
-        if self.end > self.alarm:
-            for cursor in list(self.walkers):
-                if cursor.limit < self.end:
-                    cursor.notice()
-            self.alarm = min((cursor.limit for cursor in self.walkers), default=NEVER)
-        if self.end >= self._trim_due:
-            self._trim(now)
-        self.trim_at = min(self._trim_due, self.alarm + 1)
-
-    def sound(self, limit: int) -> None:
-        """A walker may have no room beyond ``limit``: it is told when the log gets there."""
-        self.alarm = limit
-        self.trim_at = min(self._trim_due, limit + 1)
-
-    def _trim(self, now: float) -> None:
         low = self.keep(now)
         slack = self._slack
         if self.retention.bytes is None:
@@ -224,17 +275,17 @@ class Log:
                 for cursor in self._holders:
                     if cursor.open < low:
                         cursor.hold(low)
-            self.letting_go()
+            if self.before_trim is not None:
+                self.before_trim()
             del self.messages[:count]
             self.base = low
             self._shared, self._shared_start, self._shared_end = (), 0, 0
-            self.read = ((), None)
-        self._trim_due = self.end + slack
+        self.trim_at = self.end + slack
 
     def begin(self, end: int) -> None:
         """The next message is number ``end``. Before any was appended."""
         self.base = self.first = self.end = self._measured = end
-        self._trim_due = self.trim_at = end
+        self.trim_at = end
 
     def prepend(self, messages: Sequence[Message[Any]]) -> None:
         """These come right before the oldest that is here."""
@@ -247,14 +298,14 @@ class Log:
         """The next ``count`` numbers are of messages that come to nobody here; see `Cursor.miss`."""
         for cursor in list(self.cursors):
             cursor.miss(count)
-        self.letting_go()
+        if self.before_trim is not None:
+            self.before_trim()
         self.messages.clear()
         self._bytes = 0
         self.begin(self.end + count)
         self._shared, self._shared_start, self._shared_end = (), 0, 0
-        self.read = ((), None)
 
-    def join(self, cursor: Cursor, keeps: int | None) -> None:
+    def join(self, cursor: Reader, keeps: int | None) -> None:
         """A cursor begins. Until it leaves, the last ``keeps`` messages stay if it needs them; None: it holds them
         itself.
         """
@@ -264,9 +315,9 @@ class Log:
         elif keeps:
             self._tails[cursor] = keeps
 
-    def leave(self, cursor: Cursor) -> None:
+    def leave(self, cursor: Reader) -> None:
         """A cursor has ended. Twice is fine."""
-        for group in (self.cursors, self._holders, self._tails, self.walkers):
+        for group in (self.cursors, self._holders, self._tails):
             group.pop(cursor, None)
 
     def slice(self, start: int, end: int) -> tuple[Message[Any], ...]:
@@ -288,7 +339,3 @@ class Log:
     def history(self, now: float) -> Iterator[Message[Any]]:
         """What is kept at ``now``, oldest first, as one snapshot."""
         return iter(self.messages[self.keep(now) - self.base :])
-
-
-def _nobody_waits() -> None:
-    """What is called in a log where nobody has asked to be called."""

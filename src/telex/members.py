@@ -17,7 +17,7 @@ from telex.hands import Hand, HandlerStatistics
 from telex.outlet import serving
 from telex.settling import Settler, finished
 from telex.switch import Switch
-from telex.wakeup import Seat
+from telex.wakeup import Waiter
 
 if TYPE_CHECKING:
     from telex.crew import Crew
@@ -64,7 +64,7 @@ class Member:
         self._room = 0
         self._ahead = 0
         self._claimed_at = 0.0
-        self._seat: Seat | None = None  # where `_claim` waits
+        self._waiter: Waiter | None = None  # where `_claim` waits
         self._full = False  # that it waits for room
         self._joined: Log | None = None
         self._claimer: asyncio.Task[None] | None = None
@@ -110,8 +110,8 @@ class Member:
         for hand in (*self.hands, *(() if self._nobody is None else (self._nobody,))):
             while hand.ready:
                 self._give_back(hand.ready.popleft())
-        if self._seat is not None:
-            self._seat.wake()
+        if self._waiter is not None:
+            self._waiter.wake()
 
     async def finish(self) -> None:
         """After its calls have ended: what was in their hands is somebody else's, and the engine is told."""
@@ -139,9 +139,9 @@ class Member:
 
     def moved(self) -> None:
         """Something was done: there may be room for more."""
-        if self._full and self._seat is not None and self._has_room():
+        if self._full and self._waiter is not None and self._has_room():
             self._full = False
-            self._seat.wake()
+            self._waiter.wake()
         if self._leaving is not None:
             self._leaving.set()
         self._crew.moved()
@@ -178,7 +178,7 @@ class Member:
                 return
             except Exception as error:  # noqa: BLE001  # whatever it is, it may have passed when it is asked again
                 logger.error("group %s on %s cannot claim: %s", self._group, self.pattern, error)
-                await self._wait(self._new_seat(), PAUSE)
+                await self._wait(self._new_waiter(), PAUSE)
 
     def _has_room(self) -> bool:
         free = self._room + self._ahead - len(self._held) - self._settler.pending
@@ -188,7 +188,7 @@ class Member:
         """Claim once, and wait if there was nothing, or if there is enough."""
         if not self._has_room():
             self._full = True
-            await self._wait(self._new_seat(), None)
+            await self._wait(self._new_waiter(), None)
             return
         # A topic that was removed and is there anew has another log, and the engine is told which.
         log = self._hub.topic(self.pattern)._log
@@ -196,31 +196,31 @@ class Member:
             await self._groups.join(self._group, self.pattern, self._start, log)
             self._joined = log
         # It sits there before it looks, so that nothing that comes meanwhile is missed.
-        seat = self._new_seat()
-        log.parked[seat] = None
+        waiter = self._new_waiter()
+        log.observer.waiters[waiter] = None
         try:
             room = self._room + self._ahead - len(self._held) - self._settler.pending
             claimed = await self._groups.claim(self._group, self.pattern, room, self._lease, self._owner, self._clock())
             self._take(claimed, room)
-            if not claimed.deliveries and not self.stopping and seat in log.parked:
+            if not claimed.deliveries and not self.stopping and waiter in log.observer.waiters:
                 self._ahead //= 2
                 wait = LONGEST if claimed.next_due is None else claimed.next_due - self._clock()
-                await self._wait(seat, min(max(wait, 0.0), LONGEST))
+                await self._wait(waiter, min(max(wait, 0.0), LONGEST))
         finally:
-            log.parked.pop(seat, None)
+            log.observer.waiters.pop(waiter, None)
 
-    def _new_seat(self) -> Seat:
-        return Seat(asyncio.get_running_loop())
+    def _new_waiter(self) -> Waiter:
+        return Waiter(asyncio.get_running_loop())
 
-    async def _wait(self, seat: Seat, timeout: float | None) -> None:
+    async def _wait(self, waiter: Waiter, timeout: float | None) -> None:
         if self.stopping:
             return
-        timer = None if timeout is None else asyncio.get_running_loop().call_later(timeout, seat.wake)
-        self._seat = seat
+        timer = None if timeout is None else asyncio.get_running_loop().call_later(timeout, waiter.wake)
+        self._waiter = waiter
         try:
-            await seat
+            await waiter
         finally:
-            self._seat = None
+            self._waiter = None
             if timer is not None:
                 timer.cancel()
 

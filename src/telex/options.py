@@ -4,13 +4,29 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
+
+import msgspec
 
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadOption
-from telex.holdings import Options, Overflow
 from telex.message import Message
-from telex.overflow import NAMES
+
+Overflow = Literal["drop_newest", "drop_oldest", "latest", "block", "fail", "close", "catch_up"]
+"""The policy for a full subscriber; `telex.overflow` has the table."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The options of one subscription, checked."""
+
+    overflow: Overflow = "drop_newest"
+    buffer: int = 1024
+    buffer_bytes: int | None = None
+    key: Callable[[Message[Any]], object] | None = None
+    report_lost: bool = False
+    block_timeout: float = 30.0
+    timeout: float | None = None
+    """Seconds that entering may take; None for no bound."""
 
 
 def check_options(
@@ -22,9 +38,9 @@ def check_options(
     block_timeout: Duration,
     timeout: Duration | None = None,
 ) -> Options:
-    """The options of a subscription. Raises `BadOption` for a value that cannot be, where it is given."""
-    if overflow not in NAMES:
-        raise BadOption("overflow", overflow, f"it is one of {', '.join(NAMES)}")
+    """The options of a subscription. Raises `BadOption` for an invalid value: the caller's fault."""
+    if overflow not in get_args(Overflow):
+        raise BadOption("overflow", overflow, f"it is one of {', '.join(get_args(Overflow))}")
     if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
         raise BadOption("buffer", buffer, "it is how many messages may wait, at least 1")
     if buffer_bytes is not None and (not isinstance(buffer_bytes, int) or buffer_bytes < 1):

@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from datetime import datetime
-from functools import partial
 from threading import get_ident
 from time import time
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -22,8 +21,8 @@ from telex.errors import BadName, Closed, TelexError, Timeout, WouldBlock, Wrong
 from telex.log import Log
 from telex.message import Message, Named, check_headers, check_id, check_key, place
 from telex.names import is_pattern
-from telex.room import Pass, Turnstile, open_room
-from telex.wakeup import Wakeup
+from telex.room import PublishQueue, PublishSlot
+from telex.wakeup import Notifier
 
 if TYPE_CHECKING:
     from telex.engines import Engine
@@ -51,11 +50,11 @@ class Outlet(Generic[T]):
         "_mine",
         "_origin",
         "_plain",
+        "_publish_queue",
         "_served",
         "_state",
         "_store",
         "_thread",
-        "_turnstile",
         "_window",
         "id",
     )
@@ -75,8 +74,7 @@ class Outlet(Generic[T]):
         self._engine = engine
         self._store = engine.store
         self._mine: set[int] = set()  # messages that are being stored and asked the subscribers before, by identity
-        log.wake = Wakeup(log).after_append
-        log.room_made = partial(open_room, log)
+        log.observer = Notifier()
         self._content: Content[T] | None = None if declared is None else Content(declared)
         self._feeds: tuple[Log, ...] = ()  # the logs of the patterns that this topic fits
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -87,7 +85,7 @@ class Outlet(Generic[T]):
         self._served: object = None  # while the hub closes: what `serving` is for its handlers, who may still use it
         self._kept = False  # whether publishing is nothing but asking the store
         self._plain = False  # whether publishing is nothing but an append: the fast path
-        self._turnstile: Turnstile | None = None
+        self._publish_queue: PublishQueue | None = None
         self._window: Window | None = None
 
     # -- publishing
@@ -138,7 +136,7 @@ class Outlet(Generic[T]):
     async def _publish(
         self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
     ) -> Message[T]:
-        if not self._log.gates and (not self._feeds or not self._gated()) and not self._turnstile:
+        if not self._log.blocking_cursors and (not self._feeds or not self._gated()) and not self._publish_queue:
             return self.publish_nowait(content, id=id, headers=headers, key=key)
         message = self._make(content, id, headers, key)
         if self._seen(message) is not None:
@@ -184,11 +182,11 @@ class Outlet(Generic[T]):
             raise AssertionError("only an engine with a store keeps messages")
         return (await self._store.append((message,)))[0]
 
-    def _room(self, message: Message[T], limit: float | None, stored: Callable[[], bool]) -> Awaitable[Pass]:
-        if self._turnstile is None:
-            self._turnstile = Turnstile()
+    def _room(self, message: Message[T], limit: float | None, stored: Callable[[], bool]) -> Awaitable[PublishSlot]:
+        if self._publish_queue is None:
+            self._publish_queue = PublishQueue()
         size = message.size if self._counts_bytes() else 0
-        return self._turnstile.wait((self._log, *self._feeds), size, limit, stored)
+        return self._publish_queue.wait((self._log, *self._feeds), size, limit, stored)
 
     def publish_nowait(
         self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
@@ -199,7 +197,7 @@ class Outlet(Generic[T]):
         log = self._log
         if (
             not self._plain
-            or log.gates
+            or log.blocking_cursors
             or id is not None
             or headers is not None
             or key is not None
@@ -214,8 +212,8 @@ class Outlet(Generic[T]):
         log.end = end = end + 1
         if end >= log.trim_at:
             log.trim(now)
-        if log.parked:
-            log.wake()
+        if log.observer.waiters:
+            log.observer.notify()
         return message
 
     @property
@@ -226,7 +224,7 @@ class Outlet(Generic[T]):
     def publish_new(self, content: T, id: str | Named) -> Message[T]:
         """As `publish_nowait`, of an id that is new for certain."""
         log = self._log
-        if not self._plain or log.gates or self._window is not None or get_ident() != self._thread:
+        if not self._plain or log.blocking_cursors or self._window is not None or get_ident() != self._thread:
             return self._publish_with_care(content, id if isinstance(id, str) else id._message_id, None, None)
         # As in `publish_nowait`, what `Log.append` does.
         now = time()
@@ -236,8 +234,8 @@ class Outlet(Generic[T]):
         log.end = end = end + 1
         if end >= log.trim_at:
             log.trim(now)
-        if log.parked:
-            log.wake()
+        if log.observer.waiters:
+            log.observer.notify()
         return message
 
     def publish_threadsafe(
@@ -296,8 +294,8 @@ class Outlet(Generic[T]):
         if self._store is not None:
             raise WouldBlock(f"publishing to {self.id!r} waits until the engine has the message")
         if self._gated() and self._seen(message) is None:
-            turnstile = self._turnstile or Turnstile()
-            turnstile.pass_nowait((self._log, *self._feeds), message.size if self._counts_bytes() else 0)
+            queue = self._publish_queue or PublishQueue()
+            queue.pass_nowait((self._log, *self._feeds), message.size if self._counts_bytes() else 0)
         return self._append(message)
 
     def _make(
@@ -356,10 +354,10 @@ class Outlet(Generic[T]):
         if missing:
             for each in (log, *self._feeds):
                 each.jump(missing)
-        if (log.gates or self._feeds) and self._gated() and builtins.id(message) not in self._mine:
+        if (log.blocking_cursors or self._feeds) and self._gated() and builtins.id(message) not in self._mine:
             # Its publisher is elsewhere and cannot be made to wait: who has no room is closed as slow.
             for each in (log, *self._feeds):
-                for cursor in list(each.gates):
+                for cursor in list(each.blocking_cursors):
                     if cursor.is_full(message.size if cursor.options.buffer_bytes is not None else 0):
                         cursor.end("slow", slow=True)
         log.append(message, message._time)
@@ -369,7 +367,7 @@ class Outlet(Generic[T]):
     def _arrive_together(self, messages: Sequence[Message[T]]) -> bool:
         """`_arrive` for messages that follow on, when nobody can be full: False, and nothing was done, if one can."""
         log = self._log
-        if log.gates or self._feeds:
+        if log.blocking_cursors or self._feeds:
             return False
         log.extend(messages, messages[-1]._time)
         return True
@@ -387,10 +385,14 @@ class Outlet(Generic[T]):
         self._arrive(message)
 
     def _gated(self) -> bool:
-        return bool(self._log.gates) or (bool(self._feeds) and any(feed.gates for feed in self._feeds))
+        return bool(self._log.blocking_cursors) or (
+            bool(self._feeds) and any(feed.blocking_cursors for feed in self._feeds)
+        )
 
     def _counts_bytes(self) -> bool:
-        return any(c.options.buffer_bytes is not None for log in (self._log, *self._feeds) for c in log.gates)
+        return any(
+            c.options.buffer_bytes is not None for log in (self._log, *self._feeds) for c in log.blocking_cursors
+        )
 
     def _refresh(self) -> None:
         free = not (self._state or self._content is not None or is_pattern(self.id)) and self._clock is time

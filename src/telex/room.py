@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 from telex.errors import BufferFull, Closed, Timeout, WouldBlock
 
 if TYPE_CHECKING:
-    from telex.cursor import Cursor
-    from telex.log import Log
+    from telex.log import Log, Reader
 
 
-def full_gate(logs: Sequence[Log], size: int) -> Cursor | None:
+def first_full(logs: Sequence[Log], size: int) -> Reader | None:
     """The first subscriber of these logs that has no room for a message of ``size`` bytes.
 
     Raises `BufferFull` when it, or any after it, is one that fails its publishers: then no one may get the message.
     """
     full = None
     for log in logs:
-        for cursor in log.gates:
+        for cursor in log.blocking_cursors:
             if cursor.is_full(size):
                 if cursor.options.overflow == "fail":
                     raise BufferFull(log.name, cursor.options.buffer)
@@ -29,13 +28,7 @@ def full_gate(logs: Sequence[Log], size: int) -> Cursor | None:
     return full
 
 
-def open_room(log: Log) -> None:
-    """A subscriber of ``log`` took something, or left: publishers that wait for room there look again."""
-    for waiter in list(log.blocked):
-        waiter.wake()
-
-
-class Turnstile:
+class PublishQueue:
     """The queue of publishers of one topic, first come first served.
 
     Invariant: only the head of the queue looks for room, so that the order of publishers is the order of their calls.
@@ -45,39 +38,41 @@ class Turnstile:
 
     def __init__(self) -> None:
         self._closed: Closed | None = None
-        self._queue: deque[_Waiter] = deque()
+        self._queue: deque[_QueuedPublisher] = deque()
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def pass_nowait(self, logs: Sequence[Log], size: int) -> None:
-        """Raises `WouldBlock` when a publisher would have to wait, `BufferFull` as `full_gate` does."""
-        full = full_gate(logs, size)
+        """Raises `WouldBlock` when a publisher would have to wait, `BufferFull` as `first_full` does."""
+        full = first_full(logs, size)
         if self._queue or full is not None:
             where = logs[0].name if full is None else full.log.name
             raise WouldBlock(f"a subscriber to {where!r} with overflow='block' has no room")
 
-    async def wait(self, logs: Sequence[Log], size: int, timeout: float | None, stored: Callable[[], bool]) -> Pass:
+    async def wait(
+        self, logs: Sequence[Log], size: int, timeout: float | None, stored: Callable[[], bool]
+    ) -> PublishSlot:
         """Wait for its turn and for room in all of ``logs``, at most ``timeout`` seconds. No room is needed when the
         message is ``stored``, since one before it in the queue had the same id.
 
-        The caller publishes and then leaves by the `Pass`, without awaiting in between. A subscriber that has no room
-        for the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull` as
-        `full_gate`. Cancelled or timed out, nothing of it stays in the queue.
+        The caller publishes and then leaves by the `PublishSlot`, without awaiting in between. A subscriber that has no
+        room for the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull`
+        as `first_full`. Cancelled or timed out, nothing of it stays in the queue.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        waiter = _Waiter()
+        waiter = _QueuedPublisher()
         self._queue.append(waiter)
         try:
-            patience: dict[Cursor, tuple[int, float]] = {}
+            patience: dict[Reader, tuple[int, float]] = {}
             while True:
                 if self._closed is not None:
                     raise Closed(*self._closed.args)
                 if self._queue[0] is waiter:
-                    full = None if stored() else full_gate(logs, size)
+                    full = None if stored() else first_full(logs, size)
                     if full is None:
-                        return Pass(self, waiter)
+                        return PublishSlot(self, waiter)
                     taken, give_up = patience.get(full, (-1, 0.0))
                     if taken != full.received:  # it made room, which another topic's publisher was quicker to take
                         give_up = loop.time() + _patience(full, size)
@@ -94,13 +89,13 @@ class Turnstile:
             self.leave(waiter)
             raise
 
-    async def _watch(self, waiter: _Waiter, full: Cursor, until: float) -> None:
-        log = full.log
-        log.blocked[waiter] = None
+    async def _watch(self, waiter: _QueuedPublisher, full: Reader, until: float) -> None:
+        blocked = full.log.observer.blocked
+        blocked[waiter] = None
         try:
             await waiter.wait(until)
         finally:
-            log.blocked.pop(waiter, None)
+            blocked.pop(waiter, None)
 
     def close(self, closed: Closed) -> None:
         """The topic is gone: all who wait are raised ``closed``."""
@@ -108,7 +103,7 @@ class Turnstile:
         for waiter in self._queue:
             waiter.wake()
 
-    def leave(self, waiter: _Waiter) -> None:
+    def leave(self, waiter: _QueuedPublisher) -> None:
         """Let the next one try."""
         head = self._queue[0] is waiter
         self._queue.remove(waiter)
@@ -116,22 +111,22 @@ class Turnstile:
             self._queue[0].wake()
 
 
-class Pass:
+class PublishSlot:
     """A publisher's turn: there is room now. Leaving by it lets the next one try."""
 
-    __slots__ = ("_turnstile", "_waiter")
+    __slots__ = ("_publish_queue", "_waiter")
 
-    def __init__(self, turnstile: Turnstile, waiter: _Waiter) -> None:
-        self._turnstile = turnstile
+    def __init__(self, turnstile: PublishQueue, waiter: _QueuedPublisher) -> None:
+        self._publish_queue = turnstile
         self._waiter = waiter
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, *error: object) -> None:
-        self._turnstile.leave(self._waiter)
+        self._publish_queue.leave(self._waiter)
 
 
-class _Waiter:
+class _QueuedPublisher:
     """One publisher in the queue."""
 
     __slots__ = ("_future",)
@@ -162,7 +157,7 @@ def wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _patience(cursor: Cursor, size: int) -> float:
+def _patience(cursor: Reader, size: int) -> float:
     # A message that is larger than the whole buffer never fits, however long its publisher waits.
     bound = cursor.options.buffer_bytes
     return 0.0 if bound is not None and size > bound else cursor.options.block_timeout

@@ -10,11 +10,11 @@ from telex.context import Retry
 from telex.durations import Duration
 from telex.errors import BadHandler, BadOption
 from telex.handlers import Declaration, declare
-from telex.holdings import Overflow
 from telex.message import Message
 from telex.middleware import Middleware, check_middleware
 from telex.names import check_pattern
 from telex.once.store import OnceStore
+from telex.options import Overflow
 from telex.start import Start
 from telex.triggers.plan import Maker, Plan
 from telex.triggers.timing import Timing

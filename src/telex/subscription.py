@@ -6,27 +6,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
-from types import TracebackType
+from contextlib import suppress
+from types import AsyncGeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 import msgspec
 
 from telex.batches import Batches
-from telex.cursor import ASK, EMPTY, ENDED, FAR, HOLE, READY, Cursor
+from telex.cursor import EMPTY, ENDED, HOLE, READY, UNLOADED, Cursor, State
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadOption, Closed, SlowSubscriber, Timeout, WouldBlock
-from telex.holdings import Options, Overflow
 from telex.message import Lost, Message, Position
-from telex.overflow import LONGEST_SEGMENT
+from telex.options import Options, Overflow
 from telex.start import Start
-from telex.wakeup import Seat, park
-from telex.walk import Walk, together
+from telex.wakeup import Waiter
 
 if TYPE_CHECKING:
     from typing import Self
 
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
+MAX_BATCH = 4096
+"""Messages that `receive_many` and `batches` give at once unless told otherwise."""
 
 
 class Host(Protocol):
@@ -67,16 +68,15 @@ class AnySubscription(Generic[T, Item]):
     raises `SlowSubscriber` after what was waiting, if it fell behind too far.
     """
 
-    __slots__ = ("_closed", "_cursor", "_host", "_options", "_seat", "_start", "_walk")
+    __slots__ = ("_cursor", "_host", "_iterator", "_options", "_start", "_waiter")
 
     def __init__(self, host: Host, options: Options, start: Start) -> None:
         self._host = host
         self._options = options
         self._start = start
         self._cursor: Cursor | None = None
-        self._closed = False
-        self._seat: Seat | None = None  # one that is free
-        self._walk: Walk[Item] | None = None
+        self._waiter: Waiter | None = None  # one that is free
+        self._iterator: AsyncGeneratorType[Item, None] | None = None
 
     @property
     def topic(self) -> str:
@@ -107,7 +107,6 @@ class AnySubscription(Generic[T, Item]):
         if self._cursor is not None:
             raise Closed(self._name, "a subscription is entered once; call topic.subscribe() again for another")
         self._cursor = self._host.attach(self._options, self._start, found)
-        self._seat = Seat(asyncio.get_running_loop())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -121,16 +120,15 @@ class AnySubscription(Generic[T, Item]):
     def leave(self) -> None:
         """As `aclose`, which never waits."""
         cursor = self._cursor
-        if cursor is None or self._closed:
+        if cursor is None or cursor.closed:
             return
-        self._closed = True
-        cursor.end("closed")
-        cursor.stop()
-        if cursor.log.parked:
-            cursor.log.wake()
-        walk, self._walk = self._walk, None
-        if walk is not None:
-            walk.close()
+        cursor.close()
+        if cursor.log.observer.waiters:
+            cursor.log.observer.notify()
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None and not iterator.ag_running:  # a task that waits in it reaches its end when it is woken
+            with suppress(StopIteration):
+                iterator.aclose().send(None)  # at a yield, so it awaits nothing
 
     # -- taking
 
@@ -139,54 +137,41 @@ class AnySubscription(Generic[T, Item]):
 
         One task iterates at a time; for several, open a subscription each, or let them all call `receive`.
         """
-        cursor = self._entered()
-        walk = self._walk
-        if walk is None:
-            seat, self._seat = self._seat or Seat(asyncio.get_running_loop()), None
-            self._walk = walk = Walk(cursor, seat, self)
-        if not walk.begin():
+        cursor, iterator = self._entered(), self._iterator
+        if iterator is not None and iterator.ag_running:
             raise BadOption(
                 "use of the subscription", self.topic, "another task iterates it; subscribe once more, or use receive()"
             )
-        return walk
+        if iterator is None or iterator.ag_frame is None:  # a loop that was cancelled, or came to the end, is over
+            self._iterator = iterator = cast("AsyncGeneratorType[Item, None]", self._iterate(cursor))
+        return iterator
 
-    async def _iterate(self, walk: Walk[Item], seat: Seat) -> AsyncGenerator[Item, None]:
-        cursor = self._counted()
-        log = cursor.log
-        while True:
-            item: Any = cursor.take()  # the kernel knows no T
-            if item is ASK:
-                item = cursor.load()
-            if item is READY:
-                item = together(cursor, seat)
-                if item is not None:
-                    walk.through(item)
-                    item = item[0].result()
-                    yield item
-                    continue
+    async def _iterate(self, cursor: Cursor) -> AsyncGenerator[Item, None]:
+        log, buffer, observer = cursor.log, cursor.buffer, cursor.log.observer
+        waiter = Waiter(asyncio.get_running_loop())
+        item: Any  # the kernel knows no Item
+        while (state := cursor.load()) is not ENDED:
+            if state is READY:
                 limit = cursor.limit
                 # What is taken is known from the iterator; what arrived, from the log's end.
-                for item in cursor.current:
+                for item in buffer.current:
                     yield item
                     if log.end > limit:
                         break
-            elif item is EMPTY:
+            elif state is EMPTY:
                 # What `park` does, without a coroutine of its own.
-                log.parked[seat] = None
+                observer.waiters[waiter] = None
                 try:
-                    await seat
+                    await waiter
                 except BaseException:
-                    log.parked.pop(seat, None)
+                    observer.waiters.pop(waiter, None)
                     raise
-            elif item is HOLE:
-                yield cast("Item", cursor.tell())  # only with report_lost or a start that may be gone
-            elif item is FAR:
-                await self._host.bring(cursor)
-            elif item is ENDED:
-                self._raise_if_failed(cursor)
-                return
-            else:
+            elif state is HOLE:
+                item = cursor.tell()  # only with report_lost or a start that may be gone
                 yield item
+            else:
+                await self._host.bring(cursor)
+        self._raise_if_failed(cursor)
 
     async def receive(self, timeout: Duration | None = None) -> Item:
         """The next message, waited for at most ``timeout`` seconds (None: as long as it takes).
@@ -194,98 +179,64 @@ class AnySubscription(Generic[T, Item]):
         Raises `Timeout`; `Closed` when nothing will come any more; `SlowSubscriber` when it was ended for being slow.
         Several tasks may wait at once: each message goes to one of them. A cancelled wait takes nothing.
         """
-        cursor = self._cursor
-        if cursor is None or self._closed:
-            cursor = self._entered()
-        if timeout is not None:
-            return await self._receive_until(cursor, timeout)
-        log = cursor.log
+        deadline = None if timeout is None else _deadline(timeout)
         while True:
-            item: Any = cursor.take()  # the kernel knows no T
-            if item is READY:
-                return cursor.pop()  # type: ignore[return-value]
-            if item is ASK:
-                item = self._take(cursor)
-                if item is None and cursor.far is not None:
-                    await self._host.bring(cursor)
-                    continue
-            if item is not EMPTY and item is not None:
+            cursor = self._entered()
+            item: Any = cursor.take()  # the kernel knows no Item
+            if not isinstance(item, State):
                 return item  # type: ignore[no-any-return]
-            # What `park` does, without a coroutine of its own.
-            seat, self._seat = self._seat or Seat(asyncio.get_running_loop()), None
-            log.parked[seat] = None
-            try:
-                await seat
-            except BaseException:
-                log.parked.pop(seat, None)
-                raise
-            self._seat = seat
-
-    async def _receive_until(self, cursor: Cursor, timeout: Duration) -> Item:
-        deadline = _deadline(timeout)
-        item = self._take(cursor)
-        while item is None:
-            await self._wait(cursor, timeout, deadline)
-            item = self._take(cursor)
-        return item
+            await self._more(cursor, item, timeout, deadline)
 
     async def receive_or_end(self) -> Item:
         """As `receive`, for iterators: raises `StopAsyncIteration` when nothing will come any more."""
         cursor = self._counted()
         while True:
-            if self._closed or cursor.load() is ENDED:
-                self._raise_if_failed(cursor)
-                raise StopAsyncIteration
-            item = self._take(cursor)
-            if item is not None:
-                return item
-            if cursor.far is not None:
-                await self._host.bring(cursor)
-            else:
-                await park(cursor.log)
+            item: Any = cursor.take()  # the kernel knows no Item
+            if not isinstance(item, State):
+                return item  # type: ignore[no-any-return]
+            await self._wait_or_end(item)
+
+    async def _wait_or_end(self, state: State) -> None:
+        """As `_more`, for iterators: raises `StopAsyncIteration` when nothing will come any more."""
+        cursor = self._counted()
+        if state is ENDED:
+            self._raise_if_failed(cursor)
+            raise StopAsyncIteration
+        await self._more(cursor, state, None, None)
 
     def receive_nowait(self) -> Item:
         """The next message, if one waits. Raises `WouldBlock` if not, and what `receive` raises but `Timeout`."""
-        cursor = self._entered()
-        item = self._take(cursor)
-        if item is None and cursor.far is not None:
-            raise WouldBlock(f"the next message of the subscription to {self.topic!r} is read from the engine first")
-        if item is None:
-            raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
-        return item
+        item: Any = self._now(self._entered().take())
+        return item  # type: ignore[no-any-return]
 
-    def receive_many_nowait(self, limit: int = LONGEST_SEGMENT) -> tuple[Item, ...]:
+    def receive_many_nowait(self, limit: int = MAX_BATCH) -> tuple[Item, ...]:
         """All that waits, as `receive_many`. Raises `WouldBlock` if nothing does, and what `receive_many` raises but
         `Timeout`.
         """
         check_limit(limit)
-        batch = self._take_many(self._entered(), limit)
-        if not batch:
-            raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
-        return batch
+        batch: Any = self._now(self._entered().take_many(limit))
+        return batch  # type: ignore[no-any-return]
 
-    async def receive_many(self, limit: int = LONGEST_SEGMENT, timeout: Duration | None = None) -> tuple[Item, ...]:
+    async def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
         """All that waits, at least one and at most ``limit`` messages; raises what `receive` raises.
 
         A `Lost`, where one is told, comes alone. Subscribers that are at the same place are handed the same tuple.
         """
         check_limit(limit)
-        cursor = self._entered()
-        deadline = _deadline(timeout)
-        batch = self._take_many(cursor, limit)
-        if not batch:
-            while not batch:
-                await self._wait(cursor, timeout, deadline)
-                batch = self._take_many(cursor, limit)
-        return batch
+        deadline = None if timeout is None else _deadline(timeout)
+        while True:
+            cursor = self._entered()
+            batch: Any = cursor.take_many(limit)
+            if not isinstance(batch, State):
+                return batch  # type: ignore[no-any-return]
+            await self._more(cursor, batch, timeout, deadline)
 
-    def batches(self, limit: int = LONGEST_SEGMENT) -> AsyncIterator[tuple[Item, ...]]:
+    def batches(self, limit: int = MAX_BATCH) -> AsyncIterator[tuple[Item, ...]]:
         """Iterate over what waits, as tuples of 1 to ``limit`` messages: for work that is cheaper in bulk. Ends as
         `async for`.
         """
         check_limit(limit)
-        self._entered()
-        return Batches(self, limit)
+        return Batches(self._entered(), limit, self._wait_or_end, self.topic)
 
     # -- accounts
 
@@ -308,7 +259,7 @@ class AnySubscription(Generic[T, Item]):
     @property
     def ended(self) -> str | None:
         """None while messages may come, else why they do not: ``closed``, ``removed``, ``slow``, ``failed``."""
-        return "closed" if self._closed else self._counted().ended
+        return "closed" if self._counted().closed else self._counted().ended
 
     def statistics(self) -> SubscriptionStatistics:
         """The accounts at this moment, also of a subscription that is closed."""
@@ -332,47 +283,43 @@ class AnySubscription(Generic[T, Item]):
             raise Closed(
                 self._name, "enter it first: `async with topic.subscribe(...) as inbox:` (in telex.blocking, `with`)"
             )
-        if self._closed:
+        if cursor.closed:
             raise self._no_more(cursor)
         return cursor
 
     def _counted(self) -> Cursor:
         return self._entered() if self._cursor is None else self._cursor
 
-    def _take(self, cursor: Cursor) -> Item | None:
-        state = cursor.load()
-        if state is READY:
-            return cast("Item", cursor.pop())  # the kernel knows no T
-        if state is EMPTY or state is FAR:
-            return None
-        if state is HOLE:
-            return cast("Item", cursor.tell())
-        self._raise_if_failed(cursor)
-        raise self._no_more(cursor)
+    def _now(self, taken: object) -> object:
+        """``taken`` if it was taken; raises what `receive_nowait` raises if it says that nothing was."""
+        if not isinstance(taken, State):
+            return taken
+        if taken is UNLOADED:
+            raise WouldBlock(f"the next message of the subscription to {self.topic!r} is read from the engine first")
+        if taken is EMPTY:
+            raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
+        raise self._no_more(self._counted())
 
-    def _take_many(self, cursor: Cursor, limit: int) -> tuple[Item, ...]:
-        state = cursor.load()
-        if state is READY:
-            batch = cursor.take_many(limit)
-            if len(batch) == 1:
-                # Policies that publishers wait for load one at a time.
-                while len(batch) < limit and cursor.load() is READY:
-                    batch += cursor.take_many(limit - len(batch))
-            return batch  # type: ignore[return-value]  # the kernel knows no T
-        if state is EMPTY or state is FAR:
-            return ()
-        if state is HOLE:
-            return (cursor.tell(),)  # type: ignore[return-value]
-        self._raise_if_failed(cursor)
-        raise self._no_more(cursor)
-
-    async def _wait(self, cursor: Cursor, timeout: Duration | None, deadline: float | None) -> None:
-        if cursor.far is not None:
+    async def _more(self, cursor: Cursor, state: State, timeout: Duration | None, deadline: float | None) -> None:
+        """Wait until another take may find something."""
+        if state is UNLOADED:
             await self._host.bring(cursor)
-        elif deadline is None:
-            await park(cursor.log)
-        elif not await park(cursor.log, deadline - asyncio.get_running_loop().time()) and cursor.load() is EMPTY:
+            return
+        if state is ENDED:
+            raise self._no_more(cursor)
+        loop = asyncio.get_running_loop()
+        if deadline is not None and loop.time() >= deadline:
             raise Timeout(f"receiving from {self.topic!r}", optional_seconds(timeout) or 0.0)
+        waiter, self._waiter = self._waiter or Waiter(loop), None
+        timer = None if deadline is None else loop.call_at(deadline, waiter.wake)
+        cursor.log.observer.waiters[waiter] = None
+        try:
+            await waiter
+        finally:
+            cursor.log.observer.waiters.pop(waiter, None)
+            if timer is not None:
+                timer.cancel()
+        self._waiter = waiter
 
     def _raise_if_failed(self, cursor: Cursor) -> None:
         if cursor.slow:
@@ -383,6 +330,7 @@ class AnySubscription(Generic[T, Item]):
             raise cursor.error
 
     def _no_more(self, cursor: Cursor) -> Closed:
+        self._raise_if_failed(cursor)
         if cursor.ended == "removed":
             return Closed(f"topic {self.topic!r}", "it was removed; hub.topic(...) makes it anew")
         return Closed(self._name, "it, or its hub, was closed; subscribe again to receive more")
@@ -429,7 +377,5 @@ def check_limit(limit: object) -> None:
         raise BadOption("limit", limit, "it is how many messages are taken at most, at least 1")
 
 
-def _deadline(timeout: Duration | None) -> float | None:
-    if timeout is None:
-        return None
+def _deadline(timeout: Duration) -> float:
     return asyncio.get_running_loop().time() + seconds(timeout, "timeout")

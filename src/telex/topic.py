@@ -17,11 +17,10 @@ from telex.cursor import Cursor
 from telex.durations import Duration
 from telex.errors import BadOption, WrongThread
 from telex.history import History, Once, Pages
-from telex.holdings import Options, Overflow
 from telex.log import Log
 from telex.message import Lost, Message, Position
 from telex.names import Pattern, is_pattern
-from telex.options import check_options
+from telex.options import Options, Overflow, check_options
 from telex.outlet import Outlet
 from telex.start import Start, check_start, find
 from telex.subscription import ReportingSubscription, Subscription
@@ -171,12 +170,12 @@ class Topic(Outlet[T]):
 
     async def bring(self, cursor: Cursor) -> None:
         """Read the next messages of a cursor from the store. Raises `Closed`, `EngineFailed`."""
-        far = cursor.far
-        if far is None or self._store is None:
+        unloaded = cursor.unloaded
+        if unloaded is None or self._store is None:
             return
         self._check_readable()
-        messages = await self._store.read(self.id, *far)
-        cursor.supply(far[0], messages[-1].seq + 1 if messages else far[1], messages)
+        messages = await self._store.read(self.id, *unloaded)
+        cursor.supply(unloaded[0], messages[-1].seq + 1 if messages else unloaded[1], messages)
 
     def _check_readable(self) -> None:
         if self._state is not LET_GO:
@@ -234,7 +233,7 @@ class Topic(Outlet[T]):
         first = log.keep(self._clock())
         if self._store is not None and not is_pattern(self.id):
             first = self._store.end(self.id)[0]
-        waiting = 0 if self._turnstile is None else len(self._turnstile)
+        waiting = 0 if self._publish_queue is None else len(self._publish_queue)
         return TopicStatistics(self.id, log.end - 1, log.end - first, first, len(log.cursors), waiting)
 
     # -- what the hub does
@@ -254,11 +253,11 @@ class Topic(Outlet[T]):
         """
         self._state, self._served = state, None
         self._refresh()
-        if self._turnstile is not None:
-            self._turnstile.close(self._closed())
+        if self._publish_queue is not None:
+            self._publish_queue.close(self._closed())
         for cursor in list(self._log.cursors):
             cursor.end(why)
-        self._log.wake()
+        self._log.observer.notify()
 
     def _feed(self, feeds: tuple[Log, ...]) -> None:
         self._feeds = feeds

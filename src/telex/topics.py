@@ -143,7 +143,7 @@ class Topics:
         logs = []
         for pattern, _, log in self._patterns.values():
             if pattern.matches(name):
-                if log.gates:
+                if log.blocking_cursors:
                     return False
                 logs.append(log)
         now = self.clock()
@@ -276,8 +276,8 @@ class Topics:
         logs = [log for pattern, _, log in self._patterns.values() if topic is None or pattern.matches(topic)]
         logs += self._logs.values() if topic is None else [self._logs[topic]] if topic in self._logs else []
         for log in logs:
-            if log.parked:
-                log.wake()
+            if log.observer.waiters:
+                log.observer.notify()
 
     def failed(self, error: Exception) -> None:
         """The engine can go on no more."""

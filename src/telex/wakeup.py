@@ -1,8 +1,7 @@
-"""How those who wait for a log's next message are woken: the asyncio side of `Log.parked`.
+"""`Notifier` and `Waiter`: how tasks that wait for a log's next message are woken.
 
-A task that waits sits on a `Seat`, which is to asyncio a future (`asyncio.isfuture`). What it saves: a seat is used
-again and again, and when many are woken, one callback of the loop takes a step of every task, instead of one callback
-each.
+A waiting task awaits a `Waiter`, which asyncio takes for a future (`asyncio.isfuture`). A waiter is used again and
+again, and when many are woken, one callback of the loop takes a step of every task, instead of one callback each.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from weakref import ref
 if TYPE_CHECKING:
     from telex.log import Log
 
-Callback = Callable[["Seat"], object]
+Callback = Callable[["Waiter"], object]
 
 FEW = 8
-"""So many are woken by the publisher itself, which saves one of them a turn of the loop; more, by one callback for all,
+"""The publisher itself wakes at most so many, which saves a turn of the loop; more are woken by one callback for all,
 so that publishing costs the same however many wait."""
 
 
 _woken = repeat(None).__next__
 
 
-class Seat:
-    """What one task awaits until it is woken: once at a time, as often as it likes.
+class Waiter:
+    """One task awaits it until it is woken: once at a time, as often as it likes.
 
     It does of a future what a task asks of one (PEP 3156; `asyncio.Task` calls `get_loop`, `add_done_callback`,
     `cancel` and `result`). Invariant: a callback is taken from it by exactly one of `wake`, `wake_all` and `cancel`.
@@ -49,7 +48,7 @@ class Seat:
         """Nothing, or `asyncio.CancelledError`."""
 
     def __await__(self) -> Any:
-        # The task is handed the seat, waits, and comes to the iterator's end: as with a generator that yields once.
+        # The task is handed the waiter, waits, and comes to the iterator's end: as with a generator that yields once.
         self._asyncio_future_blocking = True
         return repeat(self, 1)
 
@@ -92,45 +91,49 @@ class Seat:
         raise asyncio.CancelledError(*message)
 
 
-def wake_all(seats: Iterable[Seat]) -> None:
+def wake_all(waiters: Iterable[Waiter]) -> None:
     """Take a step of every task that waits. Called by the loop, and never by a task, which cannot step another."""
-    rest = iter(seats)
+    rest = iter(waiters)
     try:
-        for seat in rest:
-            callback, context = seat._callback, seat._context
+        for waiter in rest:
+            callback, context = waiter._callback, waiter._context
             if callback is not None and context is not None:
-                seat._callback = None
-                context.run(callback, seat)
+                waiter._callback = None
+                context.run(callback, waiter)
     except BaseException:
         # A task ended the program, as SystemExit does. The others are not forgotten if somebody goes on.
-        for seat in rest:
-            seat.wake()
+        for waiter in rest:
+            waiter.wake()
         raise
 
 
-class Wakeup:
-    """The waking side of one log; `after_append` is its `Log.wake`."""
+class Notifier:
+    """The `LogObserver` of one log in an event loop: it wakes the tasks that wait for messages, or for room."""
 
-    __slots__ = ("_log",)
+    __slots__ = ("blocked", "waiters")
 
-    def __init__(self, log: Log) -> None:
-        self._log = log
+    def __init__(self) -> None:
+        self.waiters: dict[Waiter, None] = {}
+        self.blocked: dict[Any, None] = {}
 
-    def after_append(self) -> None:
-        """Wake who is parked: at once when they are few, else in one callback of the loop."""
-        log = self._log
-        parked = log.parked
-        if len(parked) == 1:
-            seat: Seat = parked.popitem()[0]
-            seat.wake()
+    def notify(self) -> None:
+        """Wake the waiting readers: at once when they are few, else in one callback of the loop."""
+        waiters = self.waiters
+        if len(waiters) == 1:
+            waiters.popitem()[0].wake()
             return
-        # Whoever parks from now on waits for the next append, which finds nobody to wake a second time.
-        log.parked = {}
-        if len(parked) > FEW:
-            next(iter(parked)).loop.call_soon(wake_all, parked)
+        # Readers that wait from now on wait for the next append, which finds nobody to wake a second time.
+        self.waiters = {}
+        if len(waiters) > FEW:
+            next(iter(waiters)).loop.call_soon(wake_all, waiters)
         else:
-            for seat in parked:
-                seat.wake()
+            for waiter in waiters:
+                waiter.wake()
+
+    def room_made(self) -> None:
+        """Publishers that wait for room look again."""
+        for publisher in list(self.blocked):
+            publisher.wake()
 
 
 async def park(log: Log, timeout: float | None = None) -> bool:
@@ -139,13 +142,13 @@ async def park(log: Log, timeout: float | None = None) -> bool:
     Whatever ends it, nothing of it stays in the log or on the loop.
     """
     loop = asyncio.get_running_loop()
-    seat = Seat(loop)
-    log.parked[seat] = None
-    timer = None if timeout is None else loop.call_later(max(0.0, timeout), seat.wake)
+    waiter = Waiter(loop)
+    log.observer.waiters[waiter] = None
+    timer = None if timeout is None else loop.call_later(max(0.0, timeout), waiter.wake)
     try:
-        await seat
-        return seat not in log.parked
+        await waiter
+        return waiter not in log.observer.waiters
     finally:
-        log.parked.pop(seat, None)
+        log.observer.waiters.pop(waiter, None)
         if timer is not None:
             timer.cancel()

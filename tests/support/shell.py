@@ -67,10 +67,10 @@ def left_in(topic: Topic[Any]) -> dict[str, int]:
         "cursors": log.cursors,
         "holders": log._holders,
         "tails": log._tails,
-        "gates": log.gates,
-        "parked": log.parked,
-        "blocked": log.blocked,
-        "queue": topic._turnstile or (),
+        "blocking": log.blocking_cursors,
+        "waiters": log.observer.waiters,
+        "blocked": log.observer.blocked,
+        "queue": topic._publish_queue or (),
     }
     return {name: len(group) for name, group in groups.items()}
 

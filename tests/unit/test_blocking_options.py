@@ -174,7 +174,7 @@ def test_an_interrupted_receive_takes_no_message() -> None:
     main = threading.get_ident()
     try:
         with telex.blocking.Hub() as hub, hub.topic("a").subscribe() as inbox:
-            parked = hub.topic("a")._topic._log.parked
+            parked = hub.topic("a")._topic._log.observer.waiters
 
             def when_it_waits() -> None:
                 while not parked:

@@ -364,7 +364,6 @@ async def reading(read: Reader, overflow: telex.Overflow, others: int) -> AsyncI
         inbox_gone = left(hub)["a"]
         assert isinstance(inbox_gone, dict)
         assert not any(inbox_gone.values())
-        assert not topic._log.walkers  # a loop that was left in the middle of a run was one as long as it could go on
 
 
 @pytest.mark.parametrize("others", [0, 9])
@@ -498,7 +497,6 @@ async def test_a_subscription_closed_in_the_middle_of_a_shared_run_is_closed_at_
         assert inboxes[1].statistics() == inboxes[2].statistics()
         assert (inboxes[1].waiting, inboxes[1].statistics().received, inboxes[1].lost) == (8, 2, 0)
         assert left(hub) == before
-        assert not topic._log.walkers
 
 
 # -- publishing under `block`

@@ -17,7 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec", "encoding", "roundtrip"),
     ("holdings", "cursor", "dedup", "ledger", "log", "options", "overflow", "start"),
-    ("room", "wakeup", "walk", "batches", "subscription"),
+    ("room", "wakeup", "batches", "subscription"),
     ("history", "outlet", "topic"),
     ("context", "functions", "middleware", "once", "settling"),
     # The hub is made of these; handlers name it where a function asks for it.

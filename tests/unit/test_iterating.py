@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 import telex
-from telex.walk import Walk
 from tests.support.shell import idle
 
 pytestmark = pytest.mark.every_loop
@@ -37,7 +36,7 @@ async def burst(topic: telex.Topic[int], *contents: int) -> None:
     await idle()
 
 
-async def test_a_waiting_task_walks_the_next_run_and_waits_again() -> None:
+async def test_a_waiting_task_takes_the_next_run_and_waits_again() -> None:
     async with readers(3) as (topic, inbox):
         got: list[int] = []
         task = asyncio.create_task(count(inbox, got))
@@ -47,31 +46,8 @@ async def test_a_waiting_task_walks_the_next_run_and_waits_again() -> None:
             assert inbox.statistics().received == first + 2
         await burst(topic, 10)
         assert got == [*range(1, 11)]
-        assert isinstance(inbox._walk, Walk)
-        assert inbox._walk._generator is None  # it never read a run alone
         await inbox.aclose()
         await task
-
-
-async def test_two_awaited_out_of_turn_are_given_one_message_each() -> None:
-    async with readers(3) as (topic, inbox):
-        steps = aiter(inbox)
-        ahead = [anext(steps), anext(steps)]
-        await burst(topic, 1, 2, 3)
-        assert [(await step).content for step in ahead] == [1, 2]
-        assert (inbox.statistics().received, inbox.waiting) == (2, 1)
-        assert (await anext(aiter(inbox))).content == 3
-
-
-async def test_a_run_whose_end_was_taken_and_not_awaited_is_gone_on_from() -> None:
-    async with readers(3) as (topic, inbox):
-        steps = aiter(inbox)
-        first = asyncio.ensure_future(anext(steps))
-        await burst(topic, 1, 2)
-        assert [(await first).content, (await anext(steps)).content] == [1, 2]
-        anext(steps)
-        await burst(topic, 3, 4)
-        assert [(await anext(aiter(inbox))).content for _ in range(2)] == [3, 4]
 
 
 async def test_a_cancelled_wait_ends_the_iterator_and_the_next_loop_goes_on() -> None:

@@ -12,11 +12,10 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 from telex.blocking.thread import Thread
 from telex.durations import Duration
 from telex.errors import Closed
-from telex.holdings import Overflow
 from telex.message import Lost, Message, Position
-from telex.overflow import LONGEST_SEGMENT
+from telex.options import Overflow
 from telex.start import Start
-from telex.subscription import AnySubscription, SubscriptionStatistics, check_limit
+from telex.subscription import MAX_BATCH, AnySubscription, SubscriptionStatistics, check_limit
 from telex.topic import Key, TopicStatistics
 from telex.topic import Topic as AsyncTopic
 
@@ -194,13 +193,13 @@ class Subscription(Generic[Item]):
             return self._ahead.popleft()
         return cast("Item", self._thread.call(self._subscription.receive_nowait))
 
-    def receive_many_nowait(self, limit: int = LONGEST_SEGMENT) -> tuple[Item, ...]:
+    def receive_many_nowait(self, limit: int = MAX_BATCH) -> tuple[Item, ...]:
         """At most ``limit`` of the messages that wait, if one does; else `WouldBlock`."""
         if not self._ahead:
             return self._thread.call(lambda: self._subscription.receive_many_nowait(limit))
         return self.receive_many(limit)
 
-    def batches(self, limit: int = LONGEST_SEGMENT) -> Iterator[tuple[Item, ...]]:
+    def batches(self, limit: int = MAX_BATCH) -> Iterator[tuple[Item, ...]]:
         """Iterate over all that waits each time, at most ``limit`` messages, until there will be no more."""
         check_limit(limit)
         while batch := self.receive_many(limit) if self._ahead else self._thread.wait(self._next_batch(limit)):
@@ -217,7 +216,7 @@ class Subscription(Generic[Item]):
         position = self._thread.call(lambda: self._subscription.position)
         return Position(position.seq - len(self._ahead), position.epoch)
 
-    def receive_many(self, limit: int = LONGEST_SEGMENT, timeout: Duration | None = None) -> tuple[Item, ...]:
+    def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
         """All that waits, at least one and at most ``limit`` messages; as the coroutine of this name."""
         check_limit(limit)
         if not self._ahead:

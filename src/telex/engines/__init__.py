@@ -152,7 +152,7 @@ def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
 
         if address or not colon:
             raise BadOption("url", url, "the engine in memory has no address; write 'memory://'")
-        return MemoryEngine(clock)
+        return MemoryEngine(clock=clock)
     if scheme == "sqlite" and colon:
         from telex.engines.sqlite import SQLiteEngine
 

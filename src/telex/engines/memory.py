@@ -21,7 +21,7 @@ from telex.engines.memory_groups import MemoryGroups
 from telex.engines.memory_records import MemoryRecords
 from telex.engines.records import Record
 from telex.errors import BadOption, Closed, EngineFailed
-from telex.log import Log, Retention
+from telex.log import TUNING, Log, Retention, Tuning
 
 if TYPE_CHECKING:
     from typing import Self
@@ -50,7 +50,8 @@ class MemoryEngine:
         transactions=True,
     )
 
-    def __init__(self, clock: Callable[[], float] = time) -> None:
+    def __init__(self, tuning: Tuning = TUNING, clock: Callable[[], float] = time) -> None:
+        self._tuning = tuning
         self._clock = clock
         self.store: Store | None = None
         self.groups: Groups | None = MemoryGroups(self._stirred)
@@ -73,7 +74,7 @@ class MemoryEngine:
 
     def log(self, topic: str, retention: Retention) -> Log:
         """A list that begins now."""
-        return Log(topic, token_hex(6), retention, randbits(74))
+        return Log(topic, token_hex(6), retention, randbits(74), tuning=self._tuning)
 
     def _stirred(self, pattern: str) -> None:
         if self._feed is not None:

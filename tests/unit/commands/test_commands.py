@@ -120,7 +120,7 @@ async def test_on_a_file_a_result_without_a_json_form_is_a_failure_for_all(file:
         for sender in (hub, other):
             for name in ("bare", "report"):
                 with pytest.raises(
-                    telex.CommandFailed, match="its result is refused at \\$\\.\\w+(\\[0\\])?: it has no JSON form"
+                    telex.CommandFailed, match=r"its result is refused at \$\.\w+(\[0\])?: it has no JSON form"
                 ) as caught:
                     await sender.call(name)
                 assert caught.value.code == "result_refused"

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from telex import Message
-from telex.holdings import Options, Overflow
-from telex.log import Retention
+from telex.log import Retention, Tuning
+from telex.options import Options, Overflow
 
 BY_COUNT: tuple[Overflow, ...] = ("drop_newest", "drop_oldest", "latest", "block", "fail", "close", "catch_up")
 BY_BYTES: tuple[Overflow, ...] = ("drop_newest", "drop_oldest", "latest", "block", "fail", "close")
@@ -58,6 +58,14 @@ retentions: st.SearchStrategy[Retention] = st.one_of(
     st.builds(Retention, messages=st.sampled_from([None, 4]), bytes=st.sampled_from([0, 1, 6, 40])),
     st.builds(Retention, messages=st.none(), age=st.sampled_from([1.0, 5.0]), bytes=st.sampled_from([5, 30])),
 )
+
+tunings: st.SearchStrategy[Tuning] = st.builds(
+    lambda slack, tail, longest: Tuning(slack, min(slack, 16), longest, tail),
+    st.sampled_from([1, 1, 3, 512]),
+    st.sampled_from([0, 2, 65536]),
+    st.sampled_from([2, 5, 4096]),
+)
+"""What the kernel does once for many messages it does for few, so that the tests meet it."""
 
 seconds: st.SearchStrategy[float] = st.sampled_from([0.5, 1.0, 2.5, 10.0])
 

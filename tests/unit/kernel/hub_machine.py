@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import telex.outlet
 from telex import BufferFull, Closed, Hub, Lost, Message, Position, SlowSubscriber, WouldBlock
-from telex.holdings import Options
-from telex.log import Retention
+from telex.engines.memory import MemoryEngine
+from telex.log import Retention, Tuning
+from telex.options import Options
 from tests.unit.kernel import choices
-from tests.unit.kernel.machine import shorten
 from tests.unit.kernel.model import Reader, Shelf
 from tests.unit.kernel.taker import Subscriber
 
@@ -50,24 +50,18 @@ class HubMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.clock = outlet_module.time
         outlet_module.time = clock = lambda: self.now
-        self.restore = shorten(512, 65536, 4096)
-        self.hub = Hub(clock=clock)
-        self.run(self.hub.__aenter__())
+        self.tick = clock
         self.shelves: dict[str, Shelf] = {}
         self.rules_: list[tuple[str, Retention]] = []
         self.ids: dict[str, dict[str, Message[Any]]] = {}
         self.subscribers: list[Subscriber] = []
 
-    @initialize(
-        slack=st.sampled_from([1, 3, 512]),
-        tail=st.sampled_from([0, 2, 65536]),
-        longest=st.sampled_from([2, 5, 4096]),
-        looks=st.booleans(),
-    )
-    def begin(self, slack: int, tail: int, longest: int, looks: bool) -> None:
+    @initialize(tuning=choices.tunings, looks=st.booleans())
+    def begin(self, tuning: Tuning, looks: bool) -> None:
         self.looks = looks
-        self.longest = longest
-        shorten(slack, tail, longest)
+        self.longest = tuning.longest_run
+        self.hub = Hub(MemoryEngine(tuning), clock=self.tick)
+        self.run(self.hub.__aenter__())
 
     def teardown(self) -> None:
         try:
@@ -80,7 +74,6 @@ class HubMachine(RuleBasedStateMachine):
         finally:
             self.runner.close()
             outlet_module.time = self.clock
-            self.restore()
 
     def run(self, awaitable: Awaitable[T]) -> T:
         async def one() -> T:
@@ -121,9 +114,15 @@ class HubMachine(RuleBasedStateMachine):
         for content in contents:
             self.publish_one(name, content, None)
 
-    @rule(name=st.sampled_from(TOPICS), content=choices.contents, id=st.sampled_from("xy"))
-    def publish_with_id(self, name: str, content: str, id: str) -> None:
+    @rule(
+        name=st.sampled_from(TOPICS), content=choices.contents, id=st.sampled_from("xy"), more=st.sampled_from([0, 9])
+    )
+    def publish_with_id(self, name: str, content: str, id: str, more: int) -> None:
+        """Publish under an id, then ``more`` messages, which may make the log trim it, and then under it again."""
         self.publish_one(name, content, id)
+        if more:
+            self.publish(name, ["a"] * more)
+            self.publish_one(name, content, id)
 
     def publish_one(self, name: str, content: str, id: str | None) -> None:
         shelves, topic = self.fed(name), self.hub.topic(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -10,114 +10,70 @@ from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import telex.cursor
-import telex.log
-import telex.overflow
 from telex import Lost, Message, Position
 from telex.cursor import Cursor, State
-from telex.holdings import Options
-from telex.log import Log, Retention
+from telex.log import Log, Retention, Tuning
+from telex.options import Options
 from telex.start import find
 from tests.unit.kernel import choices
 from tests.unit.kernel.model import Reader, Shelf, Told
 
-MARK: Any = object()
 NOTHING = "nothing waits"
 OVER = "nothing waits, and nothing will"
 
 
 class Loop:
-    """An ``async for`` without asyncio: what it has in its hands stays there while other things happen."""
+    """An ``async for`` without asyncio: the run that it goes through stays while other things happen."""
 
-    def __init__(self, cursor: Cursor, walks: bool) -> None:
+    def __init__(self, cursor: Cursor) -> None:
         self.cursor = cursor
-        self.walks = walks
-        self.step: Callable[[], Any] | None = None
         self.items = self.iterate()
 
     def next(self) -> Any:
-        if self.step is not None:
-            item = self.step()
-            if item is not MARK:
-                return item
-            self.step = None
-            return self.after_the_mark()
         return next(self.items)
-
-    def after_the_mark(self) -> Any:
-        cursor = self.cursor
-        item: Any = cursor.step(MARK)
-        if item is State.READY:
-            self.step = cursor.current.__next__
-            return cursor.segment[0]
-        if item is State.ASK:
-            return next(self.items)
-        return NOTHING if item is State.EMPTY else item
 
     def iterate(self) -> Iterator[Any]:
         cursor = self.cursor
         while True:
-            item: Any = cursor.take()
-            if item is State.ASK:
-                item = cursor.load()
-            if item is State.READY:
-                segment = cursor.segment
-                if self.walks:
-                    cursor.log.read = (segment, segment)  # messages stand in for themselves
-                if self.walks and cursor.walks and cursor.current.__length_hint__() == len(segment):
-                    cursor.walk((*segment, MARK))
-                    self.step = cursor.current.__next__
-                    yield segment[0]
-                    continue
+            state = cursor.load()
+            if state is State.READY:
                 limit = cursor.limit
-                for item in cursor.current:
+                for item in cursor.buffer.current:
                     yield item
                     if cursor.log.end > limit:
                         break
-            elif item is State.EMPTY:
-                yield NOTHING
-            elif item is State.HOLE:
+            elif state is State.HOLE:
                 yield cursor.tell()
-            elif item is State.ENDED:
-                yield OVER
             else:
-                yield item
+                yield NOTHING if state is State.EMPTY else OVER
 
 
 class Subscriber:
     """A cursor, the loop over it, and the model of it."""
 
-    def __init__(self, number: int, cursor: Cursor, reader: Reader, walks: bool) -> None:
+    def __init__(self, number: int, cursor: Cursor, reader: Reader) -> None:
         self.number = number
         self.cursor = cursor
         self.reader = reader
-        self.loop = Loop(cursor, walks)
+        self.loop = Loop(cursor)
         self.closed = False
 
     # -- ways to take; each gives one thing, and `NOTHING` or `OVER`
 
     def by_take(self) -> Any:
         item = self.cursor.take()
-        if item is State.READY:
-            return self.cursor.pop()
-        if item is State.EMPTY:
-            return NOTHING
-        return self.by_load() if item is State.ASK else item
+        return shown_state(item) if isinstance(item, State) else item
 
-    def by_load(self) -> Any:
-        state = self.cursor.load()
-        if state is State.READY:
-            return self.cursor.pop()
-        if state is State.HOLE:
-            return self.cursor.tell()
-        return NOTHING if state is State.EMPTY else OVER
+    def by_one(self) -> Any:
+        items = self.cursor.take_many(1)
+        return shown_state(items) if isinstance(items, State) else items[0]
 
     def by_loop(self) -> Any:
         return self.loop.next()
 
     def receive(self, way: str) -> bool:
         """Take one thing and compare it; whether there was one."""
-        item = {"take": self.by_take, "load": self.by_load, "loop": self.by_loop}[way]()
+        item = {"take": self.by_take, "one": self.by_one, "loop": self.by_loop}[way]()
         self.expect(item)
         if item == OVER and self.cursor.slow:
             self.cursor.stop()
@@ -125,20 +81,13 @@ class Subscriber:
         return item not in (NOTHING, OVER)
 
     def receive_many(self, limit: int) -> None:
-        cursor = self.cursor
-        run = cursor.take_run(limit)
-        if run is None:
-            state = cursor.load()
-            if state is State.READY:
-                run = cursor.take_many(limit)
-            else:
-                self.expect(cursor.tell() if state is State.HOLE else NOTHING if state is State.EMPTY else OVER)
-                return
-        assert len(run) <= limit
-        for message in run:
-            self.expect(message)
-        if not run:
-            self.expect(NOTHING)
+        items = self.cursor.take_many(limit)
+        if isinstance(items, State):
+            self.expect(shown_state(items))
+            return
+        assert 1 <= len(items) <= limit
+        for item in items:
+            self.expect(item)
 
     def expect(self, item: Told | str) -> None:
         expected: Told | str | None = self.reader.take()
@@ -161,6 +110,11 @@ class Subscriber:
         assert cursor.slow == (reader.ended == "slow")
 
 
+def shown_state(state: State) -> str:
+    assert state in (State.EMPTY, State.ENDED)
+    return NOTHING if state is State.EMPTY else OVER
+
+
 def shown(item: object) -> str:
     return f"message {item.seq}" if isinstance(item, Message) else str(item)
 
@@ -174,24 +128,13 @@ class LogMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_000_000.0
         self.subscribers: list[Subscriber] = []
-        self.restore = shorten(512, 65536, 4096)
 
-    @initialize(
-        retention=choices.retentions,
-        slack=st.sampled_from([1, 3, 512]),
-        tail=st.sampled_from([0, 2, 65536]),
-        longest=st.sampled_from([2, 5, 4096]),
-        looks=st.booleans(),
-    )
-    def begin(self, retention: Retention, slack: int, tail: int, longest: int, looks: bool) -> None:
-        shorten(slack, tail, longest)
+    @initialize(retention=choices.retentions, tuning=choices.tunings, looks=st.booleans())
+    def begin(self, retention: Retention, tuning: Tuning, looks: bool) -> None:
         self.looks = looks
-        self.longest = longest
-        self.log = Log("a", "epoch", retention, 1)
+        self.longest = tuning.longest_run
+        self.log = Log("a", "epoch", retention, 1, tuning=tuning)
         self.shelf = Shelf(retention, "epoch")
-
-    def teardown(self) -> None:
-        self.restore()
 
     # -- what can happen
 
@@ -199,7 +142,7 @@ class LogMachine(RuleBasedStateMachine):
     def publish(self, contents: list[str]) -> None:
         for content in contents:
             message = Message(content, "a", self.log.end, 1, self.now)
-            full = {c.options.overflow for c in self.log.gates if c.is_full(message.size)}
+            full = {c.options.overflow for c in self.log.blocking_cursors if c.is_full(message.size)}
             assert full == self.shelf.refusal(message), f"{full or 'nobody'} turns the publisher down"
             if not full:
                 self.log.append(message, self.now)
@@ -218,10 +161,10 @@ class LogMachine(RuleBasedStateMachine):
         self.shelf.expire(self.now)
 
     @precondition(lambda self: len(self.subscribers) < 5)
-    @rule(data=st.data(), start=st.integers(-3, 12), walks=st.sampled_from([True, True, False]))
-    def subscribe(self, data: st.DataObject, start: int, walks: bool) -> None:
+    @rule(data=st.data(), start=st.integers(-3, 12))
+    def subscribe(self, data: st.DataObject, start: int) -> None:
         options = data.draw(choices.options(self.kinds))
-        self.join(options, self.start_of(start), walks)
+        self.join(options, self.start_of(start))
 
     def start_of(self, number: int) -> Any:
         """One of the starts; as the model wants a time, a float."""
@@ -236,7 +179,7 @@ class LogMachine(RuleBasedStateMachine):
             return Position(max(0, self.log.end - 1 - back), "epoch")
         return ((0.0, 1.0, 3.0, 60.0)[number - 9],)
 
-    def join(self, options: Options, start: Any, walks: bool) -> Subscriber:
+    def join(self, options: Options, start: Any) -> Subscriber:
         asked = start
         if isinstance(start, tuple):
             asked = timedelta(seconds=start[0])
@@ -247,12 +190,12 @@ class LogMachine(RuleBasedStateMachine):
         assert place == self.shelf.find(start, self.now), f"start={asked}"
         cursor = Cursor(self.log, options, *place)
         reader = self.shelf.subscribe(options, *place, self.longest)
-        subscriber = Subscriber(len(self.subscribers), cursor, reader, walks)
+        subscriber = Subscriber(len(self.subscribers), cursor, reader)
         self.subscribers.append(subscriber)
         return subscriber
 
     @precondition(lambda self: self.subscribers)
-    @rule(who=st.integers(0, 4), way=st.sampled_from(["take", "load", "loop", "loop"]), count=st.integers(1, 9))
+    @rule(who=st.integers(0, 4), way=st.sampled_from(["take", "one", "loop", "loop"]), count=st.integers(1, 9))
     def receive(self, who: int, way: str, count: int) -> None:
         subscriber = self.subscribers[who % len(self.subscribers)]
         for _ in range(count):
@@ -297,8 +240,7 @@ class LogMachine(RuleBasedStateMachine):
             subscriber.check()
             self.subscribers.remove(subscriber)
             assert cursor not in self.log.cursors
-            assert cursor not in self.log.walkers
-            assert cursor not in self.log.gates
+            assert cursor not in self.log.blocking_cursors
         elif why == "stop":
             if reader.ended is not None:
                 cursor.stop()
@@ -313,9 +255,9 @@ class LogMachine(RuleBasedStateMachine):
         """Who begins again where another stands is given all that is kept after it, or told first that it is gone."""
         old = self.subscribers[who % len(self.subscribers)]
         position = Position(old.cursor.last, "epoch")
-        new = self.join(Options("drop_newest", report_lost=True), position, walks=False)
+        new = self.join(Options("drop_newest", report_lost=True), position)
         given: list[int] = []
-        while (item := new.by_load()) is not NOTHING:
+        while (item := new.by_take()) is not NOTHING:
             new.expect(item)
             given += range(item.first, item.last + 1) if isinstance(item, Lost) else [item.seq]
         assert given == list(range(position.seq + 1, self.log.end))
@@ -352,20 +294,6 @@ class LogMachine(RuleBasedStateMachine):
     def empty(self) -> None:
         """All subscribers take all they can."""
         for number, subscriber in enumerate(self.subscribers):
-            while subscriber.receive(("take", "load", "loop")[number % 3]):
+            while subscriber.receive(("take", "one", "loop")[number % 3]):
                 pass
             subscriber.check()
-
-
-def shorten(slack: int, tail: int, longest: int) -> Callable[[], None]:
-    """Do for few messages what the kernel does once for many, so that it is met; what is returned undoes it."""
-    log, overflow = telex.log, telex.overflow
-    cursor: Any = telex.cursor
-    before = (log._SLACK, log._BYTES_SLACK, overflow.LONGEST_TAIL, cursor.LONGEST_SEGMENT)
-
-    def put(slack: int, bytes_slack: int, tail: int, longest: int) -> None:
-        log._SLACK, log._BYTES_SLACK, overflow.LONGEST_TAIL, cursor.LONGEST_SEGMENT = slack, bytes_slack, tail, longest
-        overflow.Policy.longest = overflow.Fail.longest = longest
-
-    put(slack, min(slack, 16), tail, longest)
-    return lambda: put(*before)

@@ -6,8 +6,8 @@ import pytest
 
 from telex import Lost, Message
 from telex.cursor import Cursor, State
-from telex.holdings import Options, Overflow
 from telex.log import Log, Retention
+from telex.options import Options, Overflow
 
 
 def log_of(count: int = 0) -> Log:
@@ -24,8 +24,8 @@ def publish(log: Log, *contents: Any) -> None:
 def taken(cursor: Cursor) -> list[int | Lost]:
     """All that it gives: the numbers of messages, and holes."""
     items: list[int | Lost] = []
-    while (state := cursor.load()) in (State.READY, State.HOLE):
-        items.append(cursor.pop().seq if state is State.READY else cursor.tell())
+    while not isinstance(item := cursor.take(), State):
+        items.append(item.seq if isinstance(item, Message) else item)
     return items
 
 
@@ -57,17 +57,16 @@ def test_who_takes_nothing(overflow: Overflow, given: list[int | Lost]) -> None:
 def test_publishers_ask_first(overflow: Overflow) -> None:
     log = log_of()
     cursor = Cursor(log, Options(overflow, buffer=2), 1)
-    assert log.gates == [cursor]
+    assert log.blocking_cursors == [cursor]
     publish(log, "a")
     assert not cursor.is_full(1)
     publish(log, "a")
     assert cursor.is_full(1)
-    cursor.load()
-    cursor.pop()
+    cursor.take()
     assert not cursor.is_full(1)
     cursor.end("closed")
     assert not cursor.is_full(1)
-    assert log.gates == []
+    assert log.blocking_cursors == []
 
 
 @pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest", "close", "catch_up", "block", "fail"])

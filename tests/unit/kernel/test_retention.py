@@ -4,8 +4,8 @@ import pytest
 
 from telex import Message
 from telex.cursor import Cursor
-from telex.holdings import Options
 from telex.log import Log, Retention
+from telex.options import Options
 from telex.start import find
 
 NOW = 1_000_000.0
@@ -141,8 +141,9 @@ def test_what_waits_is_kept_whatever_the_retention(overflow: str) -> None:
     assert waiting == (1 if overflow == "latest" else 10)
     given = []
     while cursor.waiting:
-        cursor.load()
-        given.append(cursor.pop().seq)
+        item = cursor.take()
+        assert isinstance(item, Message)
+        given.append(item.seq)
     wanted = {"drop_oldest": range(4991, 5001), "latest": [5000]}.get(overflow, range(1, 11))
     assert given == list(wanted)
     assert len(log.messages) <= 600
@@ -155,13 +156,14 @@ def test_catch_up_is_bounded_by_retention_alone() -> None:
     assert (cursor.waiting, cursor.lost) == (100, 0)
     fill(log, "a" * 50)
     assert (cursor.waiting, cursor.lost) == (100, 50)
-    cursor.load()
-    assert cursor.pop().seq == 51
+    item = cursor.take()
+    assert isinstance(item, Message)
+    assert item.seq == 51
 
 
 def test_a_thousand_that_take_nothing_hold_a_thousand_references_to_the_same_messages() -> None:
     log = Log("a", "epoch", Retention(messages=0), 1)
     cursors = [Cursor(log, Options("drop_newest", buffer=10), 1) for _ in range(1000)]
     fill(log, "a" * 10_000)
-    runs = {id(run) for cursor in cursors for _, run in (cursor._later or [])}  # type: ignore[union-attr]
+    runs = {id(run) for cursor in cursors for _, run in (cursor.buffer.runs or [])}  # type: ignore[union-attr]
     assert len(runs) == 1

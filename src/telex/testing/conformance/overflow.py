@@ -6,8 +6,8 @@ import asyncio
 from typing import Any
 
 from telex.errors import BufferFull, SlowSubscriber, Timeout
-from telex.holdings import Overflow
 from telex.message import Lost
+from telex.options import Overflow
 from telex.subscription import AnySubscription
 from telex.testing.conformance.suite import Suite, promise, refused
 
