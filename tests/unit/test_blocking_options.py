@@ -30,8 +30,9 @@ PAIRS: dict[type[Any], type[Any]] = {
 RENAMED = {"aclose": "close"}
 # What the objects of a hub do with each other, and what is needless where every call may come from any thread.
 LEFT_OUT: dict[type[Any], set[str]] = {
-    telex.Topic: {"publish_threadsafe", "publish_new", "attach", "prepare", "bring"},
+    telex.Topic: {"publish_threadsafe", "publish_held", "publish_new", "attach", "prepare", "bring"},
     Subscription: {"enter", "leave", "receive_or_end"},
+    telex.Transaction: {"publish_held"},
     telex.Ticket: {"settle", "tell", "value", "close"},
     telex.Trigger: {"begin", "ring", "look", "end", "missed"},
     telex.Variable: {"set_nowait", "add_nowait", "update_nowait", "follow", "read"},
