@@ -5,7 +5,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from telex.options import Options
-from tests.mutants import MUTANTS, Mutant, found_by
+from tests.mutants.kernel import MUTANTS, Mutant, found_by
 from tests.unit.kernel.choices import every_kind, kind_id
 from tests.unit.kernel.hub_machine import HubMachine
 from tests.unit.kernel.machine import LogMachine

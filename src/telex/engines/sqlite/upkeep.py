@@ -12,6 +12,8 @@ from telex.errors import ConnectFailed, EngineFailed
 
 MANY = 100
 """So many problems are told, at most."""
+BUSY = 5.0
+"""Seconds to wait while another program has the file locked."""
 
 
 def check(path: str | Path) -> list[str]:
@@ -51,14 +53,14 @@ def _disagreements(connection: sqlite3.Connection) -> list[str]:
     return found
 
 
-def compact(path: str | Path) -> tuple[int, int]:
+def compact(path: str | Path, busy: float = BUSY) -> tuple[int, int]:
     """Give back the space of what was deleted; the bytes of the file before and after. Needs as much space again while
-    it works, and that nobody has the file open.
+    it works, and that nobody has the file open; it waits ``busy`` seconds for that.
 
     Raises `ConnectFailed` as `check`; `EngineFailed` when somebody has it open or the disk is full.
     """
     file = Path(path)
-    with opened(path, "rw") as connection:
+    with opened(path, "rw", busy) as connection:
         before = file.stat().st_size
         try:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -73,13 +75,13 @@ def compact(path: str | Path) -> tuple[int, int]:
 
 
 @contextmanager
-def opened(path: str | Path, mode: str) -> Iterator[sqlite3.Connection]:
+def opened(path: str | Path, mode: str, busy: float = BUSY) -> Iterator[sqlite3.Connection]:
     """A connection to a file of telex, ``ro`` or ``rw``. Raises `ConnectFailed` when it is not there or is no such."""
     file = Path(path)
     if not file.is_file():
         raise ConnectFailed(str(file), "there is no such file")
     try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=5)) as connection:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy)) as connection:
             connection.isolation_level = None
             schema.check(connection)
             (version,) = connection.execute("PRAGMA user_version").fetchone()

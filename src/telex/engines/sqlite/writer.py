@@ -19,7 +19,7 @@ from telex.engines.sqlite.session import Session
 MOST = 4096
 """Jobs in one transaction: what comes after them waits for the next."""
 PATIENCE = 2.0
-"""Seconds for which closing waits while another process has the file locked."""
+"""Seconds for which closing waits while another process has the file locked, by default."""
 
 
 class Told:
@@ -44,10 +44,12 @@ class Writer:
     """Owns the connection that writes.
 
     Invariant: between two batches no transaction is open, except that of a `Session`.
+    ``patience``: seconds for which closing waits while another process has the file locked.
     """
 
-    def __init__(self, address: Address, told: Told) -> None:
+    def __init__(self, address: Address, told: Told, patience: float = PATIENCE) -> None:
         self._address = address
+        self._patience = patience
         self._told = told
         self._inbox: SimpleQueue[Sequence[Job | Session] | None] = SimpleQueue()
         self._waiting: deque[Job | Session] = deque()
@@ -161,7 +163,7 @@ class Writer:
             self._told.post(self._told.committed, batch)
 
     def _begin(self, batch: Batch) -> None:
-        ledger, hurry = self.ledger, monotonic() + PATIENCE
+        ledger, hurry = self.ledger, monotonic() + self._patience
         persist(
             ledger.connection,
             "BEGIN IMMEDIATE",

@@ -6,7 +6,6 @@ seed. CONTRIBUTING.md lists what found which; ``python -m tests.mutants --table`
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -16,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parent.parent
+REPOSITORY = Path(__file__).parent.parent.parent
 SECONDS = 60.0
 """The longest that one mutant may live."""
 
@@ -225,23 +224,14 @@ def found_by(mutant: Mutant) -> str:
     return run.stdout.strip()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Put bugs into the kernel and see that the property tests find them.")
-    parser.add_argument("--examine", action="store_true", help="run the machines against the telex that is imported")
-    parser.add_argument("--table", action="store_true", help="write the list for CONTRIBUTING.md")
-    options = parser.parse_args()
-    if options.examine:
-        return examine()
+def put_in_all(table: bool) -> int:
+    """Put each in and run the machines; returns how many live. `table`: print the list for CONTRIBUTING.md."""
     living = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for mutant, finding in zip(MUTANTS, pool.map(found_by, MUTANTS), strict=True):
             living += not finding
-            if options.table:
+            if table:
                 print(f"- {mutant.name.capitalize()} (`{mutant.file}`): {mutant.tells}.\n  {finding}.")
             else:
                 print(f"{'found' if finding else 'LIVES':6} {mutant.name}: {finding}", flush=True)
     return living
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,378 @@
+"""Bugs put in by hand, each with the test that has to find it: ``python -m tests.mutants --hand``.
+
+Each was made once and found by no test. `old` is looked for in all of `src/telex`, white space aside, and has to be
+there once (`near` narrows it down to files with that in their path), so that a file may be moved or wrapped anew.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.mutants.cover import SOURCE
+from tests.mutants.sample import over_trees
+from tests.mutants.trees import Tree
+
+SECONDS = 120.0
+"""The longest that the test of one bug may take."""
+
+
+@dataclass(frozen=True)
+class Bug:
+    old: str
+    new: str
+    test: str
+    tells: str
+    """The behaviour that goes wrong."""
+    near: str = ""
+
+
+class NotThere(Exception):
+    """The code that a bug changes is gone, or is there more than once: the bug has to be written anew."""
+
+
+def locate(bug: Bug, source: Path = SOURCE) -> tuple[str, str]:
+    """The file of a bug, relative to the source, and its text with the bug in it. Raises `NotThere`."""
+    pattern = re.compile(r"\s+".join(map(re.escape, textwrap.dedent(bug.old).split())))
+    found: list[tuple[Path, re.Match[str], str]] = []
+    for path in sorted(source.rglob("*.py")):
+        if bug.near in path.relative_to(source).as_posix():
+            text = path.read_text()
+            found += [(path, match, text) for match in pattern.finditer(text)]
+    if len(found) != 1:
+        where = ", ".join(path.relative_to(source).as_posix() for path, _, _ in found) or "nowhere"
+        raise NotThere(f"{bug.old!r} is there {len(found)} times ({where})")
+    path, match, text = found[0]
+    line = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+    indent = line[: len(line) - len(line.lstrip())]
+    new = textwrap.dedent(bug.new).strip().replace("\n", f"\n{indent}")
+    return path.relative_to(source).as_posix(), text[: match.start()] + new + text[match.end() :]
+
+
+def put_in(bug: Bug, copy: Tree) -> tuple[bool, str]:
+    """Whether the test of a bug finds it, and a line for the user."""
+    try:
+        file, text = locate(bug, copy.source)
+    except NotThere as error:
+        return False, f"GONE   {error}"
+    clean, output = copy.run([bug.test], SECONDS)
+    if clean != "passed":
+        return False, f"BROKEN {bug.test} {clean} without the bug: {output.strip()[-200:]}"
+    with copy.change(file, text):
+        outcome, output = copy.run([bug.test], SECONDS)
+    found = outcome != "passed" and "no tests ran" not in output
+    return found, f"{'found' if found else 'LIVES':6} {file}: {bug.tells} [{bug.test.partition('::')[2]}]"
+
+
+def put_in_all(only: str, jobs: int) -> int:
+    """Put each in and run its test; returns how many were not found."""
+    chosen = [bug for bug in BUGS if only in f"{bug.near} {bug.old} {bug.tells} {bug.test}"]
+    found = 0
+    for was_found, line in over_trees(put_in, chosen, jobs):
+        found += was_found
+        print(line, flush=True)
+    print(f"{found} of {len(chosen)} found")
+    return len(chosen) - found
+
+
+EDGES = "tests/unit/test_edges.py::"
+SQLITE = "tests/unit/engines/test_sqlite_edges.py::"
+COMMANDS = "tests/unit/commands/test_edges.py::"
+TRIGGERS = "tests/unit/triggers/test_edges.py::"
+GATEWAY = "tests/unit/gateway/test_edges.py::"
+CHAT = "tests/unit/chat/test_edges.py::"
+CLI = "tests/unit/cli/test_edges.py::"
+
+BUGS: Sequence[Bug] = (
+    # -- the kernel, handlers, middleware
+    Bug(
+        "for each in (log, *self._feeds): for cursor in list(each.gates):",
+        "for each in (log,):\n    for cursor in list(each.gates):",
+        EDGES + "test_a_full_blocking_subscriber_is_closed_when_another_process_publishes",
+        "a full blocking subscriber of a pattern is not closed when another process publishes",
+    ),
+    Bug(
+        "for seat in rest: seat.wake() raise",
+        "raise",
+        EDGES + "test_a_task_that_ends_the_program_leaves_no_sleeper_asleep",
+        "after SystemExit in a task the other sleepers are not woken",
+    ),
+    Bug(
+        "self._lost += served.lost",
+        "pass",
+        EDGES + "test_what_a_handler_has_lost_is_counted_over_the_topics_that_it_served",
+        "`lost` of a handler is forgotten when its topic is made anew",
+    ),
+    Bug(
+        "known.move_to_end(of)",
+        "pass",
+        EDGES + "test_deduplicate_forgets_the_key_that_was_handled_longest_ago",
+        "a key that is handled again keeps its old place and is forgotten first",
+    ),
+    Bug(
+        "if not self._records.compare(bucket, key, before): raise",
+        "if False:\n    raise",
+        EDGES + "test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory",
+        "a record that was changed meanwhile is overwritten at commit",
+    ),
+    Bug(
+        "future.cancel() raise",
+        "raise",
+        EDGES + "test_an_interrupted_receive_takes_no_message",
+        "an interrupted receive is left running and takes the next message",
+        near="blocking",
+    ),
+    # -- SQLite
+    Bug(
+        "if state == LEASED and due > now:",
+        "if state == LEASED:",
+        SQLITE + "test_a_lease_is_renewed_when_that_of_the_other_of_its_key_has_ended",
+        "extend is refused though the lease of the other of its key has ended",
+    ),
+    Bug(
+        "limit, now - YOUNG, 2**62",
+        "limit, now, 2**62",
+        SQLITE + "test_what_is_young_is_not_deleted",
+        "the two seconds for slow processes are not kept",
+    ),
+    Bug(
+        "self.arm(time() + 1.0) # the disk was full",
+        "pass  # the disk was full",
+        SQLITE + "test_what_is_due_is_tried_again_after_the_engine_failed",
+        "a due message is not tried again after the engine failed",
+    ),
+    Bug(
+        "wait = min(max(0.0, due - time()), LONGEST)",
+        "wait = max(0.0, due - time())",
+        SQLITE + "test_the_timer_of_delayed_messages_looks_again_every_hour",
+        "the timer does not look again hourly",
+    ),
+    Bug(
+        "return found, row[0] + 1",
+        "return found, limit",
+        SQLITE + "test_what_does_not_fit_one_read_is_read_next",
+        "after 16 MiB the rest of a read is taken for read",
+        near="tail",
+    ),
+    Bug(
+        "if own_known is None or seen.pos <= own_known:",
+        "if True:",
+        SQLITE + "test_what_is_being_committed_is_not_known_yet",
+        "`known` moves past a batch of its own that is being committed",
+    ),
+    Bug(
+        "batch.error = error self.claimed = self._known",
+        "batch.error = error",
+        SQLITE + "test_what_was_rolled_back_claims_nothing",
+        "`claimed` stays after a rollback, and the next commit of another process is taken for its own",
+    ),
+    Bug(
+        "lambda: self._closing.is_set() and monotonic() > hurry",
+        "lambda: False",
+        SQLITE + "test_closing_gives_up_on_a_file_that_stays_locked",
+        "closing does not give up when the file is locked",
+    ),
+    Bug(
+        'connection.execute("ROLLBACK TO telex_call")',
+        "pass",
+        SQLITE + "test_what_a_function_did_before_it_failed_is_undone",
+        "no ROLLBACK TO when a guarded function fails half way",
+    ),
+    Bug(
+        "connection.row_factory = None",
+        "pass",
+        SQLITE + "test_what_a_program_set_on_the_connection_ends_with_its_statement",
+        "row_factory of a program stays on the writing connection",
+        near="session",
+    ),
+    Bug(
+        "lambda: monotonic() >= self._end, 10_000",
+        "lambda: False, 10_000",
+        SQLITE + "test_a_statement_is_interrupted_at_the_end_of_its_transaction",
+        "a statement is not interrupted at the end of the transaction's time",
+    ),
+    Bug(
+        "except BaseException: await self._end(commit=False) raise return self",
+        "except BaseException:\n    raise\nreturn self",
+        SQLITE + "test_a_transaction_whose_entering_was_cancelled_holds_nothing",
+        "entering was cancelled, and the transaction begins all the same and holds the file",
+    ),
+    Bug(
+        "if version > VERSION:",
+        "if version > VERSION + 1:",
+        SQLITE + "test_a_file_of_the_next_version_is_refused_and_left_as_it_is",
+        "a file of the very next version is opened",
+        near="schema",
+    ),
+    Bug(
+        "if highest >= end:",
+        "if highest > end + 10**9:",
+        SQLITE + "test_checking_finds_a_message_behind_the_end_of_its_topic",
+        "`telex check` does not see a message behind the end of its topic",
+    ),
+    Bug(
+        'connection.execute("VACUUM")',
+        "pass",
+        "tests/unit/engines/test_sqlite_store.py::test_compacting_gives_back_space_and_wants_the_file_for_itself",
+        "`telex compact` gives back nothing",
+    ),
+    Bug(
+        "self._ids.clear() self._prune = True",
+        "self._ids.clear()",
+        SQLITE + "test_ids_are_forgotten_after_their_window",
+        "telex_ids is never pruned",
+    ),
+    Bug(
+        "row[2] is not None or row[3] <= oldest or",
+        "row[2] is not None or",
+        SQLITE + "test_an_id_made_here_is_known_for_its_window",
+        "an id that was made here is found after its two minutes",
+    ),
+    # -- commands and once
+    Bug(
+        "if sign.at > time() - DEAD:",
+        "if sign.at > time() - KEPT:",
+        COMMANDS + "test_a_hub_without_a_heartbeat_serves_nothing",
+        "a hub that was killed counts as serving for a day instead of 15 s",
+    ),
+    Bug(
+        "del self._runs[message.id] if run.pace is not None: run.pace.close()",
+        "del self._runs[message.id]",
+        COMMANDS + "test_the_timer_of_progress_ends_with_a_command_that_is_cancelled",
+        "the timer of progress is left when a command is cancelled",
+    ),
+    Bug(
+        'if inbox.partition(":")[2] not in there:',
+        "if False:",
+        COMMANDS + "test_the_inboxes_of_killed_hubs_are_removed",
+        "inboxes of killed hubs are never removed",
+    ),
+    Bug(
+        "if len(waiting) >= UNSERVED:",
+        "if False:",
+        COMMANDS + "test_commands_that_wait_for_a_handler_are_bounded",
+        "no bound on commands that wait for a handler in memory",
+    ),
+    Bug(
+        "self.renewed = now",
+        "self.renewed = monotonic()",
+        COMMANDS + "test_a_lease_counts_from_when_its_renewal_was_asked_for",
+        "a lease counts from when the renewal was answered",
+    ),
+    Bug(
+        "if self._abandoned else None",
+        "if False else None",
+        COMMANDS + "test_a_record_without_an_outcome_expires_after_lease_and_keep",
+        "abandoned records never expire",
+    ),
+    # -- triggers
+    Bug(
+        "revision, instant + KEY_KEPT)",
+        "revision)",
+        TRIGGERS + "test_the_record_of_a_key_expires",
+        "records of keys never expire",
+    ),
+    Bug(
+        "life = self._begin(key, now) life.touched = now state = life.state",
+        "life = self._begin(key, now)\nstate = life.state",
+        TRIGGERS + "test_a_key_in_use_is_kept_where_rates_are_skimmed",
+        "a key in use is not marked as used, and is forgotten first",
+    ),
+    Bug(
+        "self._firings.leave() if self._again is not None: self._again.cancel()",
+        "    self._firings.leave()",
+        TRIGGERS + "test_a_paused_trigger_that_ends_leaves_no_timer",
+        "the timer of a paused trigger is left when it ends",
+    ),
+    Bug(
+        "wait = min(max(first - self.clock(), 0.0), LONGEST)",
+        "wait = max(first - self.clock(), 0.0)",
+        TRIGGERS + "test_the_timer_looks_again_when_the_clock_was_set",
+        "the timer does not look again when the clock was set",
+    ),
+    Bug(
+        "if seq > self._seq:",
+        "if seq:",
+        TRIGGERS + "test_an_older_change_does_not_replace_a_newer_value",
+        "an older change overwrites a newer value",
+    ),
+    # -- the gateway and the chat room
+    Bug(
+        '("forwarded", "x-forwarded-for", "x-real-ip")',
+        '("forwarded", "x-forwarded-for")',
+        "tests/unit/gateway/test_auth.py::test_a_request_through_a_proxy_is_not_of_this_machine",
+        "X-Real-IP is no sign of a proxy",
+    ),
+    Bug(
+        "headers.setdefault(name, value)",
+        "headers[name] = value",
+        GATEWAY + "test_of_two_origins_the_first_counts_for_a_websocket",
+        "the last of two Origin headers counts",
+    ),
+    Bug(
+        'headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))',
+        'headers[name.decode("latin-1")] = value.decode("latin-1")',
+        GATEWAY + "test_of_two_origins_the_first_counts_for_http",
+        "the last of two Origin headers counts, by HTTP",
+    ),
+    Bug(
+        "asyncio.timeout(self.limits.operation_timeout)",
+        "asyncio.timeout(None)",
+        GATEWAY + "test_an_operation_that_takes_too_long_is_answered_with_timeout",
+        "operation_timeout of a WebSocket frame is not held",
+        near="connection",
+    ),
+    Bug(
+        "self._hasty = 0 try:",
+        "try:",
+        GATEWAY + "test_a_client_that_waits_as_it_was_told_is_never_closed",
+        "strikes for haste are never reset",
+    ),
+    Bug(
+        "idle: float = 60.0",
+        "idle: float = 600.0",
+        GATEWAY + "test_the_limits_are_those_of_the_page",
+        "idle is 600 s by default",
+    ),
+    Bug(
+        "proxy_headers=False",
+        "proxy_headers=True",
+        CHAT + "test_the_server_believes_no_proxy",
+        "uvicorn believes X-Forwarded-For",
+    ),
+    Bug(
+        "except BaseException: self.lose(room, name) raise",
+        "except BaseException:\n    raise",
+        CHAT + "test_somebody_whose_entering_failed_is_not_in_the_room",
+        "somebody whose entering failed stays in the room for ever",
+    ),
+    Bug(
+        "len(rooms) >= MOST_ROOMS:",
+        "len(rooms) >= 10 * MOST_ROOMS:",
+        CHAT + "test_rooms_are_bounded",
+        "no bound of 1000 rooms",
+    ),
+    # -- the program
+    Bug(
+        "crashes = 1 if time.monotonic() - started > STEADY else crashes + 1",
+        "crashes = crashes + 1",
+        CLI + "test_a_crash_after_a_steady_run_counts_as_the_first",
+        "crashes are counted for ever, not anew after 10 s that were fine",
+    ),
+    Bug(
+        "process.kill()",
+        "pass",
+        CLI + "test_a_worker_that_hangs_is_killed",
+        "a worker that hangs is not killed after 15 s",
+        near="supervisor",
+    ),
+    Bug(
+        "since = frame.position",
+        "pass",
+        CLI + "test_a_follower_goes_on_where_it_was",
+        "`telex sub` comes back to where it began, and prints all again",
+    ),
+)

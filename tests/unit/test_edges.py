@@ -1,0 +1,135 @@
+"""Edges of the kernel, of handlers and of what is about them, one each; `tests/mutants/hand.py` names the bug."""
+
+import asyncio
+import concurrent.futures
+import contextvars
+import threading
+from typing import Any
+
+import pytest
+
+import telex
+import telex.blocking
+from telex import middleware
+from telex.wakeup import Seat, wake_all
+from tests.support.pretend import PretendEngine, Server
+from tests.support.shell import Clock, idle
+
+
+@pytest.mark.parametrize("subscribed", ["a:1", "a:*"])
+async def test_a_full_blocking_subscriber_is_closed_when_another_process_publishes(subscribed: str) -> None:
+    server = Server()
+    async with telex.Hub(PretendEngine(server)) as other, telex.Hub(PretendEngine(server)) as hub:
+        async with hub.topic(subscribed).subscribe(overflow="block", buffer=2) as inbox:
+            for number in range(5):
+                await other.topic("a:1").publish(number)
+            await idle()
+            assert inbox.waiting == 2
+            assert [inbox.receive_nowait().content for _ in range(2)] == [0, 1]
+            with pytest.raises(telex.SlowSubscriber):
+                inbox.receive_nowait()
+
+
+async def test_a_task_that_ends_the_program_leaves_no_sleeper_asleep() -> None:
+    loop, woken = asyncio.get_running_loop(), list[int]()
+    seats = [Seat(loop) for _ in range(3)]
+
+    async def sleep(number: int) -> None:
+        await seats[number]
+        woken.append(number)
+
+    def exit(seat: Seat) -> None:
+        raise SystemExit(3)
+
+    tasks = [asyncio.create_task(sleep(number)) for number in (1, 2)]
+    await idle()
+    seats[0].add_done_callback(exit, context=contextvars.copy_context())
+    # Called from no task, as the loop does it.
+    raised = loop.create_future()
+
+    def wake() -> None:
+        try:
+            wake_all(seats)
+        except SystemExit as error:
+            raised.set_result(error.code)
+
+    loop.call_soon(wake)
+    assert await raised == 3
+    await idle()
+    done = [task.done() for task in tasks]
+    for task in tasks:
+        task.cancel()
+    assert done == [True, True]
+    assert woken == [1, 2]
+
+
+async def test_what_a_handler_has_lost_is_counted_over_the_topics_that_it_served() -> None:
+    hub, go_on = telex.Hub(), asyncio.Event()
+
+    @hub.on("a", buffer=2, overflow="drop_newest")
+    async def slow(content: int) -> None:
+        await go_on.wait()
+
+    async with hub:
+        for number in range(11):
+            await hub.topic("a").publish(number)
+        await idle()
+        (before,) = hub.statistics().handlers
+        await hub.remove("a")
+        go_on.set()
+        await idle()
+        await hub.topic("a").publish("the topic was made anew")
+        await idle()
+        (after,) = hub.statistics().handlers
+        assert before.lost == after.lost > 0
+        assert after.handled + after.lost == 12
+
+
+async def test_deduplicate_forgets_the_key_that_was_handled_longest_ago() -> None:
+    handled: list[object] = []
+
+    async def handler(message: telex.Message[object]) -> None:
+        handled.append(message.content)
+
+    clock = Clock()
+    step: Any = middleware.deduplicate(lambda message: message.content, keep="10s", most=2)(handler)
+    for wait, key in ((0, "a"), (4, "b"), (7, "a"), (0, "c"), (0, "a")):
+        await clock.forward(wait)
+        await step(telex.Message.new(key))
+    assert handled == ["a", "b", "a", "c"], "a was handled again after b, so b goes for c"
+
+
+async def test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory() -> None:
+    async with telex.Hub() as hub:
+        records = hub._engine.records
+        assert records is not None
+        revision = await records.put("b", "k", b"0", 0)
+        assert revision is not None
+        with pytest.raises(telex.EngineFailed, match="changed meanwhile"):
+            async with hub.transaction() as tx:
+                assert await tx._engine.put("b", "k", b"mine", revision) is not None
+                await tx.publish("t", 1)
+                assert await records.put("b", "k", b"theirs", revision) is not None
+        found = await records.get("b", "k")
+        assert found is not None
+        assert found.value == b"theirs"
+        assert hub.topic("t").statistics().published == 0
+
+
+def test_an_interrupted_receive_takes_no_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    with telex.blocking.Hub() as hub, hub.topic("a").subscribe() as inbox:
+        ends = threading.Event()
+        result = concurrent.futures.Future.result
+
+        def interrupted(future: Any, timeout: float | None = None) -> Any:
+            if not ends.is_set():
+                ends.set()
+                raise KeyboardInterrupt
+            return result(future, timeout)
+
+        monkeypatch.setattr(concurrent.futures.Future, "result", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            inbox.receive(timeout=30)
+        monkeypatch.undo()
+        hub.topic("a").publish(1)
+        assert inbox.receive(timeout=5).content == 1
