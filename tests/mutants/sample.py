@@ -115,7 +115,9 @@ class Selection:
             where = place(file, line)
             if where is not None:
                 found |= self._covered.tests.get(where, set())
-        return found or {t for (file, _), tests in self._covered.by_function.items() if file == mutant.file for t in tests}
+        return found or {
+            t for (file, _), tests in self._covered.by_function.items() if file == mutant.file for t in tests
+        }
 
 
 def names(path: Path, line: int) -> set[str]:

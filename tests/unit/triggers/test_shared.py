@@ -40,6 +40,14 @@ async def kept(hub: telex.Hub, topic: str) -> list[telex.Firing]:
     return [msgspec.convert(message.content, telex.Firing) async for message in hub.topic(topic).history()]
 
 
+async def expiry(hub: telex.Hub, bucket: str, key: str) -> float | None:
+    """When a record may be deleted."""
+    async with hub.transaction() as tx:
+        sql = "SELECT expires FROM telex_records WHERE bucket = ? AND key = ?"
+        ((expires,),) = await tx.execute(sql, (bucket, key))
+    return None if expires is None else float(expires)
+
+
 async def caught_up(hub: telex.Hub) -> None:
     """Until all that could fire has: a claim is made for what the hub has heard of, and then none is left."""
     claims = hub._scheduler.claims
@@ -328,7 +336,9 @@ async def test_what_fired_for_a_key_long_ago_is_not_fired_again(url: str) -> Non
         (name,) = await records.keys(BY_KEY)
         record = await records.get(BY_KEY, name)
         assert record is not None
-        assert await records.delete(BY_KEY, name, record.revision)  # it is kept for so long
+        expires = await expiry(other, BY_KEY, name)
+        assert expires == msgspec.json.decode(record.value, type=float) + KEY_KEPT
+        assert await records.delete(BY_KEY, name, record.revision)  # as is done when it has expired
     async with program() as hub:
         for _ in range(2):
             await hub.topic("logins").publish("bob")

@@ -1,0 +1,250 @@
+"""Edges of commands and of what runs once, one each; `tests/mutants/hand.py` names the bug that each finds."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
+from time import time
+from typing import Any
+
+import msgspec
+import pytest
+
+import telex
+from telex.commands import claims as leases
+from telex.commands.claims import Claims, Held, Tally
+from telex.commands.command import Once
+from telex.commands.desk import UNSERVED
+from telex.commands.directory import BUCKET, DEAD, Directory, Sign
+from telex.engines.records import Record
+from telex.errors import EngineFailed
+from telex.once.machine import Complete, Renew, decode, fingerprint
+from telex.once.store import OnceTransaction
+from tests.support.shell import idle
+from tests.unit.commands.test_commands import Gate
+
+ONCE = Once(lease=40.0, keep=1000.0, max_attempts=3, backoff=0.1, version=1, store=None)
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(asyncio.Event(), asyncio.Event())
+
+
+class Store:
+    """Records in memory, as `telex.once.OnceStore`; `before` is called before, and `after` after, each put."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, Record] = {}
+        self.expires: list[float | None] = []
+        self.fails_after = False
+        self.clock: list[float] = [0.0]
+        self.takes = 0.0
+        """Seconds of `clock` that a put takes."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        return self.records.get(key)
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+        self.expires.append(expires)
+        self.clock[0] += self.takes
+        known = self.records.get(key)
+        if (known.revision if known else 0) != revision:
+            return None
+        self.records[key] = Record(value, revision + 1)
+        if self.fails_after:
+            raise EngineFailed("putting a record", "the answer was lost")
+        return revision + 1
+
+    async def delete(self, bucket: str, key: str, revision: int) -> bool:
+        return self.records.pop(key, None) is not None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[OnceTransaction]:
+        raise NotImplementedError("no test here asks for one")
+        yield
+
+
+def claims_on(store: Store, *, durable: bool = True) -> Claims:
+    return Claims("build", ONCE, store, Tally(), durable=durable)
+
+
+async def claimed(claims: Claims, key: str = "a") -> Held:
+    held = await claims.claim(key, fingerprint("build", 1, 1), claims.owner(), lambda: None)
+    assert isinstance(held, Held)
+    return held
+
+
+# -- which hubs are there
+
+
+@pytest.mark.parametrize(("ago", "serves"), [(DEAD - 2, True), (DEAD + 2, None), (3600.0, None)])
+async def test_a_hub_without_a_heartbeat_serves_nothing(ago: float, serves: bool | None) -> None:
+    async with telex.Hub() as hub:
+        records = hub._engine.records
+        assert records is not None
+        sign = msgspec.json.encode(Sign(time() - ago, {"build": True}))
+        assert await records.put(BUCKET, "other", sign, 0) is not None
+        directory = Directory(records, "this one")
+        assert await directory.find("build", 0.0) is serves
+
+
+async def test_the_inboxes_of_killed_hubs_are_removed(file: str) -> None:
+    async with telex.Hub(file) as hub:
+        records = hub._engine.records
+        assert records is not None
+        await hub.topic("$inbox:killed").publish(1)
+        await hub.topic("$inbox:asleep").publish(1)
+        assert await records.put(BUCKET, "asleep", msgspec.json.encode(Sign(time(), {})), 0) is not None
+        with pytest.raises(telex.NoHandler):
+            await hub.call("nothing", 1)
+        courier = hub._desk.courier
+        assert courier is not None
+        await courier.inbox.open()
+        assert courier.inbox._sweeping is not None
+        await courier.inbox._sweeping
+        assert set(await hub.topics("$inbox:*")) == {"$inbox:asleep", f"$inbox:{courier._id}"}
+
+
+# -- bounds, and what is left behind
+
+
+async def test_commands_that_wait_for_a_handler_are_bounded() -> None:
+    async with telex.Hub() as hub:
+        for number in range(UNSERVED):
+            await hub.send("later", number)
+        with pytest.raises(telex.WouldBlock, match="wait for a handler"):
+            await hub.send("later", UNSERVED)
+        await hub.send("another", 1)  # each command has its own
+
+
+async def test_the_timer_of_progress_ends_with_a_command_that_is_cancelled(file: str, gate: Gate) -> None:
+    hub = telex.Hub(file, close_timeout=0)
+    pace = None
+
+    @hub.command("build")
+    async def build(ctx: telex.CommandContext[None]) -> None:
+        nonlocal pace
+        ctx.progress(0.5)
+        courier = hub._desk.courier
+        assert courier is not None
+        (run,) = courier._runs.values()
+        pace = run.pace
+        await gate.pass_through()
+
+    async with hub:
+        await hub.send("build")
+        await gate.reached.wait()
+        assert pace is not None
+        assert pace._timer is not None
+    assert pace._timer is None
+
+
+# -- leases
+
+
+async def test_a_lease_counts_from_when_its_renewal_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    now = store.clock
+    monkeypatch.setattr(leases, "monotonic", lambda: now[0])
+    claims = claims_on(store)
+    held = await claimed(claims)
+    now[0] = 15.0
+    store.takes = 20.0
+    held.renew(now[0])
+    assert held.renewing is not None
+    await held.renewing
+    assert (held.renewed, held.lost, now[0]) == (15.0, False, 35.0)
+    store.takes = 41.0  # longer than the lease: another may have it by now
+    held.renew(now[0])
+    await held.renewing
+    assert held.lost
+    claims.close()
+
+
+@pytest.mark.parametrize("ago", [9.0, 11.0])
+async def test_a_lease_is_renewed_after_a_quarter_of_it(ago: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store()
+    monkeypatch.setattr(leases, "monotonic", lambda: store.clock[0])
+    claims = claims_on(store)
+    held = await claimed(claims)
+    held.renew(ago)
+    assert (held.renewing is not None) is (ago > 10)
+    await held.stop()
+    claims.close()
+
+
+async def test_a_record_without_an_outcome_expires_after_lease_and_keep() -> None:
+    store = Store()
+    claims = claims_on(store)
+    held = await claimed(claims)
+    await held.put(Renew(held.entry.owner))
+    due = time() + ONCE.lease + ONCE.keep
+    assert store.expires == [pytest.approx(due, abs=5), pytest.approx(due, abs=5)]
+    await held.put(Complete(held.entry.owner, msgspec.Raw(b"1"), 500.0, ""))
+    assert store.expires[2] == pytest.approx(time() + 500, abs=5), "its outcome is kept as long as it says"
+    assert decode(store.records["a"].value).expires == store.expires[2]
+    in_memory = Store()
+    claims_in_memory = claims_on(in_memory, durable=False)
+    await claimed(claims_in_memory)
+    assert in_memory.expires == [None], "what dies with the process needs no end"
+    claims.close()
+    claims_in_memory.close()
+
+
+async def test_a_claim_whose_answer_was_lost_is_known_by_its_value() -> None:
+    store = Store()
+    claims = claims_on(store)
+    store.fails_after = True
+    held = await claimed(claims)
+    assert decode(store.records["a"].value).owner == held.entry.owner
+    store.fails_after = False
+    mine, theirs = b"mine", b"theirs"
+    store.records["b"] = Record(theirs, 2)
+    for value, revision, expected in ((theirs, 1, 2), (theirs, 2, None), (mine, 1, None)):
+        try:
+            raise EngineFailed("putting a record", "the answer was lost")
+        except EngineFailed:
+            if expected is None:
+                with pytest.raises(EngineFailed):
+                    await claims.kept("b", value, revision)
+            else:
+                assert await claims.kept("b", value, revision) == expected
+    claims.close()
+
+
+async def test_what_is_renewed_does_not_wait_for_its_own_transaction(file: str) -> None:
+    hub = telex.Hub(f"{file}?synchronous=normal")
+    ran: list[int] = []
+
+    @hub.command("charge", once=True)
+    async def charge(number: int, tx: telex.Transaction) -> int:
+        ran.append(number)
+        await tx.execute("CREATE TABLE charges (amount)")
+        served = hub._desk.served["charge"].claims
+        assert served is not None
+        for held in list(served._held):  # near the end of its lease
+            held.renew(inf)
+        await idle()
+        return number
+
+    async with hub:
+        assert await hub.call("charge", 5, key="a", timeout=10) == 5
+    assert ran == [5]
+
+
+async def test_an_outcome_of_a_key_is_the_same_however_often_it_is_asked_for() -> None:
+    store: Any = Store()
+    claims = claims_on(store)
+    held = await claimed(claims)
+    await held.stop()
+    done = await held.put(Complete(held.entry.owner, msgspec.Raw(b"7"), 500.0, ""))
+    assert done is not None
+    again = await claims.claim("a", fingerprint("build", 1, 1), claims.owner(), lambda: None)
+    assert again == done
+    assert await claims.claim("a", fingerprint("build", 1, 2), claims.owner(), lambda: None) is None, "other content"
+    claims.close()

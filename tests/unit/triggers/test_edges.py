@@ -1,0 +1,70 @@
+"""Edges of triggers, one each; `tests/mutants/hand.py` names the bug that each finds."""
+
+import asyncio
+from pathlib import Path
+
+import telex
+from telex.triggers.stream import Counted, Rate
+from telex.triggers.fold import Fold
+from telex.triggers.scheduler import LONGEST
+from telex.triggers.stored import pause_trigger
+from telex.triggers.when import WhenTrigger
+from telex.testing.clock import VirtualClock
+from tests.unit.triggers.test_fold import by_content, feed
+from tests.unit.triggers.test_shared import caught_up, watched
+
+
+def test_a_key_in_use_is_kept_where_rates_are_skimmed() -> None:
+    fold = Fold(Counted(Rate("a", 1000, by_content), ">=", 90), 0.0, {}, keys=10)
+    fired = []
+    for moment in range(100):
+        fired += feed(fold, (float(moment), "a", "k"), (float(moment), "a", f"key {moment}"))
+    assert len(fold) == 10
+    assert fired == [(89.0, "k")]
+
+
+async def test_a_paused_trigger_that_ends_leaves_no_timer(tmp_path: Path) -> None:
+    hub = telex.Hub(f"sqlite:///{tmp_path}/triggers.db?synchronous=normal")
+    hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+    async with hub:
+        await caught_up(hub)
+        assert await pause_trigger(hub, "full")
+        await hub.variable("count", 0).set(10)
+        await watched(hub, "full", 10)
+        await caught_up(hub)
+        found = hub.trigger("full")
+        assert isinstance(found, WhenTrigger)
+        timer = found._again
+        assert timer is not None
+        assert not timer.cancelled()
+        found.cancel()
+        assert timer.cancelled()
+
+
+def test_the_timer_looks_again_when_the_clock_was_set(clock: VirtualClock) -> None:
+    ahead = 0.0
+    hub = telex.Hub(clock=lambda: clock() + ahead)
+    heard: list[int] = []
+
+    @hub.after("1h", topic="soon")
+    def soon(firing: telex.Firing) -> None:
+        heard.append(firing.number)
+
+    async def main() -> None:
+        nonlocal ahead
+        async with hub:
+            await asyncio.sleep(LONGEST + 1)
+            assert heard == []
+            ahead = 3600.0
+            await asyncio.sleep(LONGEST + 1)
+            assert heard == [1]
+
+    clock.run(main())
+
+
+async def test_an_older_change_does_not_replace_a_newer_value() -> None:
+    async with telex.Hub() as hub:
+        variable = hub.variable("count", 0)
+        for value, seq, expected in ((5, 3, 5), (4, 2, 5), (4, 3, 5), (6, 4, 6)):
+            variable._hear(value, seq)
+            assert variable.value == expected
