@@ -10,6 +10,9 @@ PORT ?= 8000
 JOBS ?= auto
 # More arguments for the program that a target runs: make test ARGS='-k names'
 ARGS ?=
+# How many bugs `make mutants` draws, and of which package.
+N ?= 100
+P ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
@@ -57,6 +60,10 @@ check: $(CHECK) ## lint, formatting, types (mypy and pyright) and the import rul
 format: $(CHECK) ## write the formatting and the fixes that ruff knows
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+.PHONY: mutants
+mutants: $(TEST) ## put N=100 generated bugs into copies of the source, and see which the tests find (SEED=1, P=gateway)
+	@JOBS=$(subst auto,,$(JOBS)) $(BIN)/python -m tests.mutants --sample $(N) $(if $(SEED),--seed $(SEED)) $(if $(P),--package $(P)) $(ARGS)
 
 .PHONY: bench
 bench: $(BENCH) ## run the benchmarks; writes bench/results.json and bench/results.svg

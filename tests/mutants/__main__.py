@@ -15,16 +15,12 @@ def main() -> int:
     parser.add_argument("--examine", action="store_true", help="run the state machines of the kernel on this telex")
     parser.add_argument("--table", action="store_true", help="write the list of the kernel's bugs for CONTRIBUTING.md")
     parser.add_argument("--hand", action="store_true", help="put in the bugs of tests/mutants/hand.py")
-    parser.add_argument(
-        "--only", default="", metavar="TEXT", help="of those, the bugs with this text in file or change"
-    )
+    parser.add_argument("--only", default="", metavar="TEXT", help="those of them with this text in them")
     parser.add_argument("--sample", type=int, metavar="N", help="put in N generated bugs")
     parser.add_argument("--seed", type=int, default=1, help="which are drawn (1)")
+    parser.add_argument("--package", action="append", default=[], metavar="P", help="only of this package: log, once")
     parser.add_argument(
-        "--package", action="append", default=[], metavar="P", help="only of this package: log, once, …"
-    )
-    parser.add_argument(
-        "--budget", type=float, default=sample.BUDGET_SECONDS, metavar="S", help="tests of S s for each"
+        "--budget", type=float, default=sample.BUDGET_SECONDS, metavar="S", help="seconds of tests for each"
     )
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("JOBS") or 1), help="processes at once (1)")
     parser.add_argument("--record", action="store_true", help="record anew which tests cover what, all of them")

@@ -21,22 +21,22 @@ DURATIONS = "TELEX_DURATIONS"
 """The variable with the path that the durations are written to."""
 
 seconds = pytest.StashKey[dict[str, float]]()
-failed = pytest.StashKey[set[str]]()
+failed = pytest.StashKey[list[str]]()
 
 
-class Popen(subprocess.Popen[Any]):
+class Marked(subprocess.Popen[Any]):
     """A child process that is told which test it belongs to, also when the test gives it an environment of its own."""
 
     def __init__(self, args: Any, *positional: Any, env: Any = None, **options: Any) -> None:
         if env is not None:
             env = {**env, CONTEXT: os.environ.get(CONTEXT, "")}
-        super().__init__(args, *positional, env=env, **options)
+        super().__init__(args, *positional, env=env, **options)  # type: ignore[call-overload]  # whatever it was
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    subprocess.Popen = Popen  # type: ignore[misc]  # of this process, which only records
+    subprocess.Popen = Marked  # type: ignore[misc]  # of this process, which only records
     config.stash[seconds] = {}
-    config.stash[failed] = set()
+    config.stash[failed] = []
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -54,11 +54,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     took = item.config.stash[seconds]
     took[item.nodeid] = round(took.get(item.nodeid, 0.0) + report.duration, 3)
     if report.failed:
-        item.config.stash[failed].add(item.nodeid)
+        item.config.stash[failed].append(item.nodeid)
     return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     stash = session.config.stash
-    written = {"seconds": stash[seconds], "failed": sorted(stash[failed])}
+    written = {"seconds": stash[seconds], "failed": stash[failed]}
     Path(os.environ[DURATIONS]).write_text(json.dumps(written))

@@ -1,7 +1,7 @@
 """Which tests run which lines of the source, recorded once by test file and kept in `.cache/mutants`.
 
-A line is kept relative to the function that it is in, so that a recording outlives changes elsewhere in the file. A test
-file that has changed is recorded anew; `--record` records all.
+A line is kept relative to the function that it is in, so that a recording outlives changes elsewhere in the file.
+`sample.py` records a test file that has changed again; `--record` records all.
 """
 
 from __future__ import annotations

@@ -19,15 +19,18 @@ from tests.support.shell import Clock, idle
 @pytest.mark.parametrize("subscribed", ["a:1", "a:*"])
 async def test_a_full_blocking_subscriber_is_closed_when_another_process_publishes(subscribed: str) -> None:
     server = Server()
-    async with telex.Hub(PretendEngine(server)) as other, telex.Hub(PretendEngine(server)) as hub:
-        async with hub.topic(subscribed).subscribe(overflow="block", buffer=2) as inbox:
-            for number in range(5):
-                await other.topic("a:1").publish(number)
-            await idle()
-            assert inbox.waiting == 2
-            assert [inbox.receive_nowait().content for _ in range(2)] == [0, 1]
-            with pytest.raises(telex.SlowSubscriber):
-                inbox.receive_nowait()
+    async with (
+        telex.Hub(PretendEngine(server)) as other,
+        telex.Hub(PretendEngine(server)) as hub,
+        hub.topic(subscribed).subscribe(overflow="block", buffer=2) as inbox,
+    ):
+        for number in range(5):
+            await other.topic("a:1").publish(number)
+        await idle()
+        assert inbox.waiting == 2
+        assert [inbox.receive_nowait().content for _ in range(2)] == [0, 1]
+        with pytest.raises(telex.SlowSubscriber):
+            inbox.receive_nowait()
 
 
 async def test_a_task_that_ends_the_program_leaves_no_sleeper_asleep() -> None:
@@ -105,11 +108,12 @@ async def test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memo
         assert records is not None
         revision = await records.put("b", "k", b"0", 0)
         assert revision is not None
+        tx = await hub.transaction().__aenter__()
+        assert await tx._engine.put("b", "k", b"mine", revision) is not None
+        await tx.publish("t", 1)
+        assert await records.put("b", "k", b"theirs", revision) is not None
         with pytest.raises(telex.EngineFailed, match="changed meanwhile"):
-            async with hub.transaction() as tx:
-                assert await tx._engine.put("b", "k", b"mine", revision) is not None
-                await tx.publish("t", 1)
-                assert await records.put("b", "k", b"theirs", revision) is not None
+            await tx.__aexit__(None, None, None)
         found = await records.get("b", "k")
         assert found is not None
         assert found.value == b"theirs"

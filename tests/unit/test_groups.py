@@ -12,6 +12,7 @@ import pytest
 
 import telex
 from telex import middleware
+from telex.engines import Settlement
 from tests.support.shell import idle
 
 QUICK = telex.Retry(attempts=3, first=0.0, jitter=0.0)
@@ -267,13 +268,24 @@ async def test_what_a_closed_hub_had_in_hand_is_handled_by_the_next(tmp_path: Pa
 
 async def test_a_long_handler_keeps_its_lease(url: str) -> None:
     hub = telling(url)
-    calls = 0
+    groups, calls, extended, lease = hub._engine.groups, 0, asyncio.Event(), 0.1
+    assert groups is not None
+    settle, ends = groups.settle, list[float]()
 
-    @hub.on("orders", group="billing", concurrency=2, lease=0.1)
+    async def counted(group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+        won = await settle(group, pattern, settlements, now)
+        ends.extend(now for each, mine in zip(settlements, won, strict=True) if each.action == "extend" and mine)
+        if ends and ends[-1] > ends[0] + lease:
+            extended.set()
+        return won
+
+    groups.settle = counted  # type: ignore[method-assign]  # of this hub's engine
+
+    @hub.on("orders", group="billing", concurrency=2, lease=lease)
     async def bill(content: int) -> None:
         nonlocal calls
         calls += 1
-        await asyncio.sleep(0.35)
+        await extended.wait()
 
     async with hub:
         await hub.topic("orders").publish(1)

@@ -247,8 +247,8 @@ async def test_another_process_is_heard_of_within_20_ms_and_waiting_costs_nothin
         assert other.stdin is not None
         assert other.stdout is not None
         assert await other.stdout.readline() == b"ready\n"
-        for number in range(30):
-            await asyncio.sleep(0.15)  # until the watcher sleeps, as it does when nothing comes
+        for number in range(9):
+            await asyncio.sleep(0.12)  # until the watcher sleeps, as it does when nothing comes
             other.stdin.write(f"{number}\n".encode())
             assert (await inbox.receive(timeout=5)).content == number
             heard = time.time()
@@ -257,11 +257,11 @@ async def test_another_process_is_heard_of_within_20_ms_and_waiting_costs_nothin
         await other.wait()
         other._transport.close()  # type: ignore[attr-defined]  # else its pipes are collected unclosed
         before = time.process_time()
-        await asyncio.sleep(2)
-        idle = (time.process_time() - before) / 2
+        await asyncio.sleep(1)
+        idle = time.process_time() - before
     late.sort()
-    print(f"heard after {late[15]:.4f} s, at most {late[-1]:.4f} s; idle {idle:.2%} of a core")
-    assert late[15] < WITHIN, "the median, since this machine may be busy"
+    print(f"heard after {late[4]:.4f} s, at most {late[-1]:.4f} s; idle {idle:.2%} of a core")
+    assert late[4] < WITHIN, "the median, since this machine may be busy"
     assert idle < 0.01
 
 

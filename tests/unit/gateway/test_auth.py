@@ -50,6 +50,7 @@ def test_handshakes(headers: dict[str, str], allowed: bool) -> None:
         ("", {}),
         ("127.0.0.1", {"x-forwarded-for": "192.168.1.7"}),
         ("127.0.0.1", {"forwarded": "for=192.168.1.7"}),
+        ("127.0.0.1", {"x-real-ip": "192.168.1.7"}),
     ],
 )
 def test_only_programs_of_this_machine_come_without_an_origin(address: str, headers: dict[str, str]) -> None:

@@ -4,12 +4,12 @@ import asyncio
 from pathlib import Path
 
 import telex
-from telex.triggers.stream import Counted, Rate
+from telex.testing.clock import VirtualClock
 from telex.triggers.fold import Fold
 from telex.triggers.scheduler import LONGEST
 from telex.triggers.stored import pause_trigger
+from telex.triggers.stream import Counted, Rate
 from telex.triggers.when import WhenTrigger
-from telex.testing.clock import VirtualClock
 from tests.unit.triggers.test_fold import by_content, feed
 from tests.unit.triggers.test_shared import caught_up, watched
 

@@ -1,0 +1,116 @@
+"""Edges of the program, one each; `tests/mutants/hand.py` names the bug that each finds."""
+
+import asyncio
+import itertools
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+
+from telex.cli import client, supervisor
+from telex.cli.exits import Exit
+from telex.errors import Timeout
+from telex.gateway.protocol import Messages, Subscribe, Subscribed
+from telex.testing.clock import VirtualClock
+
+
+def test_a_crash_after_a_steady_run_counts_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, waits = VirtualClock(), []
+    lasting = iter([(0.5, 1), (0.5, 1), (supervisor.STEADY + 1, 1), (supervisor.STEADY - 1, 1), (0.0, Exit.USAGE)])
+
+    async def run(self: object) -> int:
+        seconds, code = next(lasting)
+        await asyncio.sleep(seconds)
+        return int(code)
+
+    def wait(crashes: int) -> float:
+        waits.append(crashes)
+        return 0.1
+
+    monkeypatch.setattr(supervisor._Supervisor, "_run_worker", run)
+    monkeypatch.setattr(supervisor, "wait_before", wait)
+    monkeypatch.setattr(time, "monotonic", clock)
+
+    async def main() -> None:
+        await supervisor._Supervisor("shop:hub", 1, reload=False)._keep(1)
+
+    clock.run(main())
+    assert waits == [1, 2, 1, 2]
+
+
+def test_a_worker_that_hangs_is_killed() -> None:
+    clock, signals = VirtualClock(), list[tuple[str, float]]()
+
+    class Process:
+        def __init__(self) -> None:
+            self._ended = asyncio.Event()
+            self.returncode: int | None = None
+
+        def terminate(self) -> None:
+            signals.append(("terminate", clock()))
+
+        def kill(self) -> None:
+            signals.append(("kill", clock()))
+            self._ended.set()
+
+        async def wait(self) -> int:
+            await self._ended.wait()
+            return -9
+
+    async def main() -> None:
+        process: Any = Process()
+        async with asyncio.timeout(supervisor.STOP_WITHIN + 60):
+            await supervisor._stop(process)
+
+    begun = clock()
+    clock.run(main())
+    assert signals == [("terminate", begun), ("kill", begun + supervisor.STOP_WITHIN)]
+
+
+class Connections:
+    """In the place of `Client`: each connection gives the frames of its turn, and is lost."""
+
+    def __init__(self, turns: list[list[Messages]]) -> None:
+        self.since: list[object] = []
+        self._turns = iter(turns)
+
+    def __call__(self, url: str, timeout: float) -> Self:
+        self._frames = iter(next(self._turns))
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def request(self, frame: Subscribe, kind: type[Subscribed]) -> Subscribed:
+        self.since.append(frame.since)
+        return Subscribed(frame.topic, f"begins {len(self.since)}")
+
+    def next(self, timeout: float | None) -> Messages:
+        for frame in self._frames:
+            return frame
+        raise client.Gone("ws://there", 1012, "the server stops")
+
+
+def test_a_follower_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [[Messages("a", f"{turn}:{number}", []) for number in range(turn)] for turn in (2, 0, 3, 0)]
+    connections = Connections(frames)
+    monkeypatch.setattr(client, "Client", connections)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    followed = client.follow("ws://there", "a", "earliest", 1.0, None)
+    seen = [frame.position for frame in itertools.islice(followed, 9) if isinstance(frame, Messages)]
+    followed.close()
+    assert seen == ["2:0", "2:1", "3:0", "3:1", "3:2"]
+    assert connections.since == ["earliest", "2:1", "begins 2", "3:2"]
+
+
+def test_nobody_waits_past_the_deadline() -> None:
+    for _ in range(20):
+        assert 0 <= client._wait(30, None) <= 5.0
+        assert 0 <= client._wait(30, time.monotonic() + 0.01) <= 0.01
+    with pytest.raises(Timeout, match="connecting again"):
+        client._wait(1, time.monotonic())

@@ -1,0 +1,77 @@
+"""Edges of the gateway, one each; `tests/mutants/hand.py` names the bug that each finds."""
+
+import asyncio
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+
+import telex
+from telex.gateway import Commands, Gateway, Limits, Rules, Visitor
+from telex.gateway.protocol import Close, Error, Ping, Session
+from tests.support.websocket import PROGRAM, WebSocketClient
+
+PAGE = Path(__file__).parents[3] / "docs" / "gateway.md"
+TEXT = PAGE.read_text()  # files are not read on the event loop
+OURS, THEIRS = "http://127.0.0.1:8000", "https://evil.example"
+
+
+@pytest.mark.parametrize(("origins", "accepted"), [((OURS, THEIRS), True), ((THEIRS, OURS), False)])
+async def test_of_two_origins_the_first_counts_for_a_websocket(origins: tuple[str, str], accepted: bool) -> None:
+    async with telex.Hub() as hub:
+        client = WebSocketClient(Gateway(hub), PROGRAM)
+        headers = client._scope["headers"]
+        assert isinstance(headers, list)
+        headers += [(b"origin", origin.encode()) for origin in origins]
+        async with client:
+            assert client.accepted is accepted
+
+
+@pytest.mark.parametrize(("origins", "status"), [((OURS, THEIRS), 404), ((THEIRS, OURS), 403)])
+async def test_of_two_origins_the_first_counts_for_http(origins: tuple[str, str], status: int) -> None:
+    async with telex.Hub() as hub:
+        transport = httpx.ASGITransport(Commands(hub, rules=Rules(call=(">",))), client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url=OURS) as client:
+            headers = [("origin", origin) for origin in origins] + [("content-type", "application/json")]
+            assert (await client.post("/nothing", content=b"1", headers=headers)).status_code == status
+
+
+async def test_an_operation_that_takes_too_long_is_answered_with_timeout() -> None:
+    class Slow(Visitor):
+        async def call(self, name: str, content: object) -> object:
+            return await asyncio.Event().wait()
+
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=Rules(), visitor=Slow, limits=Limits(operation_timeout=0.01))
+        async with WebSocketClient(gateway) as client:
+            answer = await client.ask("call", name="slow", content=1)
+            assert (answer["op"], answer["code"], answer["retry_after"]) == ("error", "timeout", 1.0)
+            assert (await client.ask("ping"))["op"] == "pong"
+
+
+def test_a_client_that_waits_as_it_was_told_is_never_closed() -> None:
+    session, now = Session(Limits(rate=1, burst=1, strikes=3), 0.0), 0.0
+    for _ in range(5):
+        assert session.receive('{"op":"ping"}', now) == Ping()
+        refused: object = None
+        for _ in range(2):
+            refused = session.receive('{"op":"ping"}', now)
+        assert isinstance(refused, Error)
+        now += refused.retry_after or 0.0
+    answers = [session.receive('{"op":"ping"}', now - 1) for _ in range(3)]
+    assert isinstance(answers[-1], Close), "and one that does not wait is"
+
+
+UNITS = {"": 1, "s": 1, "a second": 1, "in a row": 1, "KiB": 1024, "MiB": 1024**2}
+BOUND = re.compile(r"`(\w+)`(?:, | \| )([\d ]*\d) ?(KiB|MiB|s\b|a second|in a row|)")
+
+
+def test_the_limits_are_those_of_the_page() -> None:
+    fields = Limits.__struct_fields__
+    found = {
+        name: int(number.replace(" ", "")) * UNITS[unit] for name, number, unit in BOUND.findall(TEXT) if name in fields
+    }
+    assert {"frame_bytes", "idle", "connections", "outbox_bytes", "write_timeout", "strikes", "rate"} <= set(found)
+    assert {"body_bytes", "requests", "command_timeout", "outcomes", "burst"} <= set(found)
+    assert found == {name: getattr(Limits(), name) for name in found}
