@@ -357,8 +357,8 @@ BUGS: Sequence[Bug] = (
     ),
     # -- the program
     Bug(
-        "crashes = 1 if time.monotonic() - started > STEADY else crashes + 1",
-        "crashes = crashes + 1",
+        "return 1 if ran > STEADY else before + 1",
+        "return before + 1",
         CLI + "test_a_crash_after_a_steady_run_counts_as_the_first",
         "crashes are counted for ever, not anew after 10 s that were fine",
     ),

@@ -384,11 +384,16 @@ def test_checking_finds_a_message_behind_the_end_of_its_topic(tmp_path: Path, nu
     assert found == [f"topic 't' has message {number}, and was to end before 4"]
 
 
-async def test_ids_are_forgotten_after_their_window(tmp_path: Path) -> None:
-    async with rig_on(tmp_path) as rig:
+def test_ids_are_forgotten_after_their_window(tmp_path: Path) -> None:
+    with closing(writing(parse(f"sqlite:///{tmp_path}/telex.db"))) as connection:
+        ledger, now = Ledger(connection), time()
         for number, ago in enumerate((SECONDS + 10, SECONDS + 5, SECONDS - 20, 0)):
-            await send(rig, "t", 1, ago=ago, id=f"id {number}")
-    with closing(connect(tmp_path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            ledger.refresh()
+            ledger.add([message("t", 1, id=f"id {number}")], [("int", None, None, b"1", 1)], now - ago)
+            ledger.finish(now - ago)
+            connection.execute("COMMIT")
+            ledger.clear()
         assert connection.execute("SELECT id FROM telex_ids ORDER BY id").fetchall() == [("id 2",), ("id 3",)]
 
 
