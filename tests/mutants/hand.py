@@ -89,13 +89,13 @@ CLI = "tests/unit/cli/test_edges.py::"
 BUGS: Sequence[Bug] = (
     # -- the kernel, handlers, middleware
     Bug(
-        "for each in (log, *self._feeds): for cursor in list(each.gates):",
-        "for each in (log,):\n    for cursor in list(each.gates):",
+        "for each in (log, *self._feeds): for cursor in list(each.blocking_cursors):",
+        "for each in (log,):\n    for cursor in list(each.blocking_cursors):",
         EDGES + "test_a_full_blocking_subscriber_is_closed_when_another_process_publishes",
         "a full blocking subscriber of a pattern is not closed when another process publishes",
     ),
     Bug(
-        "for seat in rest: seat.wake() raise",
+        "for waiter in rest: waiter.wake() raise",
         "raise",
         EDGES + "test_a_task_that_ends_the_program_leaves_no_sleeper_asleep",
         "after SystemExit in a task the other sleepers are not woken",

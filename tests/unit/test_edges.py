@@ -11,7 +11,7 @@ import pytest
 import telex
 import telex.blocking
 from telex import middleware
-from telex.wakeup import Seat, wake_all
+from telex.wakeup import Waiter, wake_all
 from tests.support.pretend import PretendEngine, Server
 from tests.support.shell import Clock, idle
 
@@ -35,24 +35,24 @@ async def test_a_full_blocking_subscriber_is_closed_when_another_process_publish
 
 async def test_a_task_that_ends_the_program_leaves_no_sleeper_asleep() -> None:
     loop, woken = asyncio.get_running_loop(), list[int]()
-    seats = [Seat(loop) for _ in range(3)]
+    waiters = [Waiter(loop) for _ in range(3)]
 
     async def sleep(number: int) -> None:
-        await seats[number]
+        await waiters[number]
         woken.append(number)
 
-    def exit(seat: Seat) -> None:
+    def exit(waiter: Waiter) -> None:
         raise SystemExit(3)
 
     tasks = [asyncio.create_task(sleep(number)) for number in (1, 2)]
     await idle()
-    seats[0].add_done_callback(exit, context=contextvars.copy_context())
+    waiters[0].add_done_callback(exit, context=contextvars.copy_context())
     # Called from no task, as the loop does it.
     raised = loop.create_future()
 
     def wake() -> None:
         try:
-            wake_all(seats)
+            wake_all(waiters)
         except SystemExit as error:
             raised.set_result(error.code)
 
