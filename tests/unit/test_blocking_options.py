@@ -34,7 +34,7 @@ LEFT_OUT: dict[type[Any], set[str]] = {
     Subscription: {"enter", "leave", "receive_or_end"},
     telex.Transaction: {"publish_held"},
     telex.Ticket: {"settle", "tell", "value", "close"},
-    telex.Trigger: {"begin", "ring", "look", "end", "missed"},
+    telex.Trigger: {"begin", "warn_ended", "ring", "look", "end", "missed"},
     telex.Variable: {"set_nowait", "add_nowait", "update_nowait", "follow", "read"},
 }
 
