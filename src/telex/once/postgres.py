@@ -29,6 +29,7 @@ are, a lease is renewed in time.
 SWEPT = 2
 """How many that have expired go for each that is put and will expire: more than come."""
 
+THERE = "SELECT to_regclass('{table}') IS NOT NULL AND to_regclass('{table}_revision') IS NOT NULL"
 TABLE = """
 CREATE TABLE IF NOT EXISTS {table} (
     bucket text NOT NULL,
@@ -63,16 +64,25 @@ class PostgresStore:
     record of its outcome commit together, so that its effects are there exactly once. It neither commits nor rolls
     back.
 
-    ``conninfo`` is a libpq connection string or URL; ``table`` is made if there is none; ``connections`` are open at
-    once, at most, for handlers with ``tx``, of which each has one while it runs, and 4 for the records; ``timeout``
-    bounds connecting and each step, waiting for a connection included. One store may serve several commands. Needs the
-    extra ``telex[postgres]``.
+    ``conninfo`` is a libpq connection string or URL; ``table`` is made if there is none, and a role that may make none
+    uses the one that is there; ``connections`` are open at once, at most, for handlers with ``tx``, of which each has
+    one while it runs, and 4 for the records; ``timeout`` bounds connecting and each step, waiting for a connection
+    included. ``pgbouncer=True`` is for a server behind PgBouncer in transaction mode, or a pooler like it: no statement
+    is prepared. One store may serve several commands. Needs the extra ``telex[postgres]``.
+
+    A connection that was cut while nobody used it is replaced by another one before anybody notices.
 
     Raises `BadOption`, `ModuleNotFoundError`. Its methods raise `EngineFailed` when the server cannot be reached.
     """
 
     def __init__(
-        self, conninfo: str, *, table: str = "telex_once", connections: int = 20, timeout: Duration = 10.0
+        self,
+        conninfo: str,
+        *,
+        table: str = "telex_once",
+        connections: int = 20,
+        timeout: Duration = 10.0,
+        pgbouncer: bool = False,
     ) -> None:
         try:
             import psycopg.conninfo
@@ -83,6 +93,10 @@ class PostgresStore:
             raise BadOption("table", table, "it is a name of lower-case letters, digits and _, at most 40")
         if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
             raise BadOption("connections", connections, "it is how many may be open at once, at least 1")
+        if not isinstance(pgbouncer, bool):
+            raise BadOption(
+                "pgbouncer", pgbouncer, "it is True for a server behind a pooler in transaction mode, or False"
+            )
         try:
             parts = psycopg.conninfo.conninfo_to_dict(conninfo)
         except psycopg.ProgrammingError:
@@ -92,6 +106,7 @@ class PostgresStore:
         self._conninfo = conninfo
         self._table = table
         self._connections = connections
+        self._options: dict[str, Any] = {"prepare_threshold": None} if pgbouncer else {}
         self._timeout = seconds(timeout, "timeout")
         self._pool: Pool | None = None  # for records
         self._for_handlers: Pool | None = None
@@ -105,8 +120,12 @@ class PostgresStore:
                 self._pool, self._for_handlers = await self._connect()
             self._opened += 1
 
-    def _new_pool(self, least: int, most: int) -> Pool:
+    def _new_pool(self, least: int, most: int, *, checks: bool) -> Pool:
         from psycopg_pool import AsyncConnectionPool
+
+        # A record is asked for again where its connection was cut. What a handler has done cannot be done again, so
+        # that its connection is asked first whether it is there.
+        check = AsyncConnectionPool.check_connection if checks else None
 
         return AsyncConnectionPool(
             self._conninfo,
@@ -114,18 +133,21 @@ class PostgresStore:
             max_size=most,
             timeout=self._timeout,
             open=False,
-            kwargs={"autocommit": True, "connect_timeout": max(2, round(self._timeout))},
+            kwargs={"autocommit": True, "connect_timeout": max(2, round(self._timeout)), **self._options},
+            check=check,
             name="telex",
         )
 
     async def _connect(self) -> tuple[Pool, Pool]:
         import psycopg
 
-        pool, for_handlers = self._new_pool(min(2, FOR_RECORDS), FOR_RECORDS), self._new_pool(0, self._connections)
+        pool = self._new_pool(min(2, FOR_RECORDS), FOR_RECORDS, checks=False)
+        for_handlers = self._new_pool(0, self._connections, checks=True)
         try:
             async with asyncio.timeout(self._timeout):
                 # One try tells what is wrong; the pool would try again until the time is over, and say only that.
-                async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as connection:
+                connecting = psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, **self._options)
+                async with await connecting as connection:
                     await self._prepare(connection)
                 await pool.open(wait=True, timeout=self._timeout)
                 await for_handlers.open()
@@ -138,6 +160,22 @@ class PostgresStore:
         return pool, for_handlers
 
     async def _prepare(self, connection: Connection) -> None:
+        import psycopg
+
+        row = await (await connection.execute(self._sql(THERE))).fetchone()
+        if row is not None and row[0]:
+            return
+        try:
+            await self._make_table(connection)
+        except psycopg.errors.InsufficientPrivilege as error:
+            table = self._table
+            mend = (
+                f"{_explained(error)}; open the store once by a role that may make the table, then GRANT SELECT, "
+                f"INSERT, UPDATE, DELETE ON {table} and GRANT USAGE ON SEQUENCE {table}_revision to this one"
+            )
+            raise EngineFailed(f"making the table {table} on {self._where}", mend) from None
+
+    async def _make_table(self, connection: Connection) -> None:
         async with connection.transaction():
             # "IF NOT EXISTS" does not hold for two who look at the same time.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self._table,))
@@ -225,8 +263,17 @@ class PostgresStore:
 
         pool = self._opened_one(self._pool)
         try:
-            async with asyncio.timeout(self._timeout), pool.connection() as connection:
-                return await step(connection)
+            async with asyncio.timeout(self._timeout):
+                for _ in range(FOR_RECORDS):
+                    async with pool.connection() as connection:
+                        try:
+                            return await step(connection)
+                        except psycopg.OperationalError:
+                            # It may have been cut as nobody used it. Who puts learns by reading whether it was done.
+                            if not connection.closed:
+                                raise
+                async with pool.connection() as connection:  # all were cut: this one is new
+                    return await step(connection)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"{what} on {self._where}", _explained(error)) from None
 
@@ -263,4 +310,6 @@ def _explained(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "the server did not answer in time; is it there, and are there connections enough?"
     text = " ".join(str(error).split())
+    if "prepared statement" in text or "bind message" in text:
+        return f"{text}; behind PgBouncer in transaction mode give the store pgbouncer=True"
     return text or type(error).__name__

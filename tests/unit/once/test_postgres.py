@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from time import time
 from typing import Any
@@ -172,6 +172,88 @@ async def test_opened_twice_it_is_closed_twice(make: Make) -> None:
     await store.close()
 
 
+async def test_a_role_that_may_make_no_table(make: Make, postgres: str) -> None:
+    """It uses the table that is there, and is told what to do where there is none."""
+    role = f"app_{uuid4().hex}"
+    async with opened(make()) as owner:
+        await execute(owner, f"CREATE ROLE {role} LOGIN")
+        await execute(owner, "REVOKE CREATE ON SCHEMA public FROM public")
+        await execute(owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {owner._table} TO {role}")
+        await execute(owner, f"GRANT USAGE ON SEQUENCE {owner._table}_revision TO {role}")
+        conninfo = postgres.replace("user=telex", f"user={role}")
+        async with opened(PostgresStore(conninfo, table=owner._table)) as store:
+            first = await store.put(B, "k", b"1", 0, time() + 60)
+            assert first
+            assert await store.get(B, "k") == Record(b"1", first)
+            second = await store.put(B, "k", b"2", first)
+            assert second
+            assert await store.delete(B, "k", second)
+        with pytest.raises(telex.EngineFailed, match=r"permission denied.*GRANT SELECT, INSERT, UPDATE, DELETE"):
+            await PostgresStore(conninfo, table=f"t{uuid4().hex}").open()
+
+
+async def cut(store: PostgresStore, pool: Any) -> None:
+    """End the connections of a pool from the server's side, as a restart or a firewall does."""
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(pool.connection()) for _ in range(pool.get_stats()["pool_size"])]
+        for connection in connections:
+            await execute(store, "SELECT pg_terminate_backend(%s, 5000)", connection.info.backend_pid)
+
+
+async def test_connections_that_were_cut_are_replaced(make: Make) -> None:
+    store, hub = make(), telex.Hub()
+
+    @hub.command("pay", once=True, store=store)
+    async def pay(cents: int, tx: Any) -> int:
+        await tx.execute("SELECT 1")
+        return cents
+
+    async with hub:
+        await asyncio.gather(*[hub.call("pay", 1, key=f"before {n}") for n in range(8)])  # so that there are many
+        async with opened(make()) as other:
+            await cut(other, store._pool)
+            await cut(other, store._for_handlers)
+        outcomes = await asyncio.gather(*[hub.call("pay", n, key=f"after {n}", timeout=30) for n in range(8)])
+        assert outcomes == list(range(8))
+        assert hub.statistics().commands[0].failed == 0
+
+
+async def test_a_step_that_fails_on_a_connection_that_is_there_is_not_tried_again(make: Make) -> None:
+    async with opened(make()) as store:
+        tries: list[int] = []
+
+        async def step(connection: Any) -> None:
+            tries.append(1)
+            await connection.execute("SELECT pg_cancel_backend(pg_backend_pid()), pg_sleep(5)")
+
+        with pytest.raises(telex.EngineFailed, match="canceling"):
+            await store._do("a test", step)
+        assert len(tries) == 1
+
+        async def strange(connection: Any) -> None:
+            await connection.execute("EXECUTE telex_1")  # a pooler has given it to a connection that does not know it
+
+        with pytest.raises(telex.EngineFailed, match="pgbouncer=True"):
+            await store._do("a test", strange)
+
+
+@pytest.mark.parametrize("pgbouncer", [False, True])
+async def test_behind_pgbouncer_nothing_is_prepared(postgres: str, pgbouncer: bool) -> None:
+    table = f"t{uuid4().hex}"
+    async with opened(PostgresStore(postgres, table=table, pgbouncer=pgbouncer)) as store:
+        prepared = "SELECT count(*) FROM pg_prepared_statements"
+        assert store._pool is not None
+        for _ in range(40):
+            await store.get(B, "k")
+        async with store._pool.connection() as connection:
+            (found,) = await (await connection.execute(prepared)).fetchone() or (None,)
+        for _ in range(10):
+            async with store.transaction() as tx:
+                await tx.put(B, "k", b"1", 5, None)
+        ((in_transactions,),) = await execute(store, prepared)
+    assert ((found or 0) > 0, in_transactions > 0) == (not pgbouncer, not pgbouncer)
+
+
 async def test_nobody_there(tmp_path: Path) -> None:
     store = PostgresStore(f"host={tmp_path} user=me password=secret dbname=orders", timeout=5)
     with pytest.raises(telex.EngineFailed, match="No such file") as caught:
@@ -185,6 +267,8 @@ def test_mistakes() -> None:
         PostgresStore("", table='x"; DROP')
     with pytest.raises(telex.BadOption, match="at least 1"):
         PostgresStore("", connections=0)
+    with pytest.raises(telex.BadOption, match="True for a server behind a pooler"):
+        PostgresStore("", pgbouncer="yes")  # type: ignore[arg-type]
     with pytest.raises(telex.BadOption, match="libpq") as caught:
         PostgresStore("password=secret nonsense")
     assert "secret" not in str(caught.value)
