@@ -52,13 +52,12 @@ class Tally(msgspec.Struct):
 class Claims:
     """The keys of one command, in a store."""
 
-    def __init__(self, command: str, once: Once, store: OnceStore, tally: Tally, *, durable: bool) -> None:
+    def __init__(self, command: str, once: Once, store: OnceStore, tally: Tally) -> None:
         self.bucket: str = f"once:{command}"
         self.once: Once = once
         self.store: OnceStore = store
         self.tally: Tally = tally
         self._peek: Peek | None = getattr(store, "peek", None)
-        self._abandoned = durable
         self._held: dict[Held, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._owners = (token_hex(8), count(1))  # of this process
@@ -67,6 +66,16 @@ class Claims:
         """What is recorded of a key, whether it has expired or not, and its revision."""
         record = await self.store.get(self.bucket, key)
         return None if record is None else (decode(record.value), record.revision)
+
+    @property
+    def tells_at_once(self) -> bool:
+        """Whether the records are in this process, so that no other one has a key."""
+        return self._peek is not None
+
+    async def live(self, key: str) -> tuple[Entry, int] | None:
+        """As `read`, and None for an outcome that has expired."""
+        found = await self.read(key)
+        return None if found is None or (found[0].ended and found[0].expires <= time()) else found
 
     def replayed(self, key: str, fingerprint: str) -> Entry | None:
         """The outcome of a key, where a store tells it at once and it is in the record itself; None where it has to be
@@ -152,12 +161,10 @@ class Claims:
             await asyncio.sleep(min(LOOK, once.lease / 4 if entry is None else entry.lease / 4))
 
     def form(self, entry: Entry) -> tuple[bytes, float | None]:
-        """The value of a record, and from when on it may be forgotten: what nobody comes back to as late as an outcome
-        would be, where it would stay for ever.
+        """The value of a record, and from when on it may be forgotten: never without an outcome, or a clock that is set
+        would take a key from its worker.
         """
-        if entry.expires:
-            return encode(entry), entry.expires
-        return encode(entry), time() + entry.lease + self.once.keep if self._abandoned else None
+        return encode(entry), entry.expires or None
 
     async def kept(self, key: str, value: bytes, revision: int) -> int | None:
         """When a store has failed to say whether it put ``value`` in the place of ``revision``: the revision it has, if

@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -28,6 +28,19 @@ T = TypeVar("T")
 Wanted = Literal["content", "message", "hub", "context", "tx"]
 SHORTEST = 0.1
 """Seconds that a lease lasts at least: who works renews it at a third of it."""
+
+
+class _Nothing:
+    """The result of `CommandContext.progress`: as good as None, but it says what is wrong when it is awaited."""
+
+    __slots__ = ()
+
+    def __await__(self) -> NoReturn:
+        mend = "it never waits, and has no result: write ctx.progress(...) on a line of its own, without await"
+        raise BadOption("await", "ctx.progress(...)", mend)
+
+
+_NOTHING = _Nothing()
 
 
 class CommandContext(Generic[T]):
@@ -63,27 +76,35 @@ class CommandContext(Generic[T]):
         report: Callable[[Progress], None],
     ) -> None:
         self.command: str = command
+        """The name of the command."""
         self.content: T = content
+        """The content, of the type that the handler annotates."""
         self.id: str = id
+        """The id of the command as it was sent, which is that of its `Ticket` and its `Outcome`."""
         self.key: str | None = key
+        """The key that it was sent under."""
         self.deadline: float | None = deadline
-        """When nobody waits for it any more, in seconds since 1970; None for never."""
+        """The time after which its sender does not wait any more, in seconds since 1970; None without one."""
         self.hub: Hub = hub
+        """The hub that carries it out."""
         self.attempt: int = 1
+        """The number of this attempt, from 1."""
         self.fence: int = 0
+        """A number that is larger for every later attempt of its key; 0 for a command that does not run once."""
         self.tx: Any = None
-        """What the handler writes with, when it asked for ``tx``."""
+        """The transaction, for a handler that asked for ``tx``; else None."""
         self._report = report
         self._message: Message[T] | None = None
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Tell whoever sent the command, and those who follow it, how far it is: a ``fraction`` from 0 to 1 and text
-        for people. Never waits; of many in a short time the last is told. A lone surrogate in the text is written as
-        its escape. Raises `BadOption`.
+        for people. Never waits, and is called without ``await``; of many in a short time the last is told. A lone
+        surrogate in the text is written as its escape. Raises `BadOption`.
         """
         if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
             raise BadOption("fraction", fraction, "it is a part of the whole, from 0 to 1")
         self._report(Progress(self.command, self.id, self.key, float(fraction), text_of(text)))
+        return _NOTHING  # type: ignore[return-value]  # for those who await it
 
     @property
     def message(self) -> Message[T]:

@@ -12,7 +12,7 @@ import logging
 from collections import OrderedDict
 from functools import partial
 from secrets import token_hex
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -118,6 +118,7 @@ class Courier:
         run = Run(command.name, content, id, key, deadline, self._hub, self._report, "", inbox)
         run._message = message
         run.cancelled = message.id in self._cancelled
+        run.redelivered = delivery.attempt > 1
         self._runs[message.id] = run
         try:
             outcome = self._refused(served, run) or await self._given_up(served, run, delivery)
@@ -363,8 +364,10 @@ class Courier:
         else:
             get = served.claims.store.get
         record = await get(f"once:{name}", key)
-        entry = None if record is None else decode(record.value)
-        if entry is None or (entry.ended and entry.expires <= time()):
+        if record is None:
+            return None
+        entry = decode(record.value)
+        if entry.ended and entry.expires <= time():
             return None
         if entry.fingerprint != mark:
             if served is None:
@@ -372,7 +375,7 @@ class Courier:
             raise KeyConflict(name, key)
         if not entry.ended:
             if duplicate == "reject" and entry.state == "running":
-                raise InProgress(name, key)
+                self._desk.sightings.check(name, key, entry.lease, record.revision, monotonic())
             return None
         ticket: Ticket[Any] = Ticket(name, f"{self._id}-{key}", key, self._cancel_there, gives)
         ticket.settle(await outcome_of(entry, name, ticket.id, key, get, None), from_outside=True)

@@ -8,7 +8,7 @@ from collections import deque
 from itertools import count
 from secrets import token_hex
 from threading import get_ident
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
@@ -23,10 +23,12 @@ from telex.commands.outcome import REFUSED, Outcome, Progress, refused
 from telex.commands.recorded import outcome_at_once
 from telex.commands.run import Run, Served
 from telex.commands.ticket import Ticket
+from telex.commands.underway import Sightings
 from telex.errors import (
     BadOption,
     Closed,
     ContentError,
+    EngineFailed,
     InProgress,
     KeyConflict,
     NoHandler,
@@ -62,6 +64,7 @@ class Desk:
         self._stores: dict[int, tuple[OnceStore, asyncio.Task[None]]] = {}
         self._types: dict[Any, Content[Any]] = {}
         self._ids = (token_hex(6), count(1))
+        self.sightings: Sightings = Sightings()
         self._started = False
         self._stopped = False
         self.turn: Turn = Turn()
@@ -84,8 +87,7 @@ class Desk:
         if command.once is not None:
             store = command.once.store
             exclusive = store is None
-            durable = store is not None or self._hub._engine.guarantees.durable
-            claims = Claims(command.name, command.once, store or EngineStore(self._hub), Tally(), durable=durable)
+            claims = Claims(command.name, command.once, store or EngineStore(self._hub), Tally())
         self.served[command.name] = Served(command, claims, self._publish_in, exclusive=exclusive)
         if self._started:
             self._begin_serving(self.served[command.name])
@@ -234,6 +236,26 @@ class Desk:
         served.tally.replayed += 1
         prefix, number = self._ids
         return outcome_at_once(entry, name, f"{prefix}-{next(number)}", key, served.command.gives)
+
+    async def look(self, name: str, content: object, key: str | None) -> None:
+        """Whether another process runs the key of a command whose records are in a store beside this process. Raises
+        `InProgress`, and as `check`.
+        """
+        served, local = self.served.get(name), self._local.get(name)
+        claims = None if served is None else served.claims
+        if served is None or claims is None or claims.tells_at_once or key is None:
+            return
+        if local is not None and key in local.keys:
+            return  # what this process knows of it counts
+        _, mark = self._check(served, content, key)
+        try:
+            if served.opening is not None:
+                await asyncio.shield(served.opening)
+            found = await claims.live(key)
+        except EngineFailed:
+            return  # it is told when it is to be begun
+        if found is not None and found[0].state == "running" and found[0].fingerprint == mark:
+            self.sightings.check(name, key, found[0].lease, found[1], monotonic())
 
     async def room(self, name: str) -> None:
         """Wait while too many commands of this name wait."""

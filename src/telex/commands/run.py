@@ -38,7 +38,7 @@ Publish = Callable[["Run", Outcome[Any], OnceTransaction], Awaitable[bool]]
 class Run(CommandContext[Any]):
     """A command that was accepted in this process, until it has its outcome: what its handler is given, and more."""
 
-    __slots__ = ("announced", "cancelled", "cause", "fingerprint", "lost", "pace", "reply", "task")
+    __slots__ = ("announced", "cancelled", "cause", "fingerprint", "lost", "pace", "redelivered", "reply", "task")
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Run(CommandContext[Any]):
         self.cause: BaseException | None = None
         self.cancelled: bool = False  # its sender asked for that
         self.lost: bool = False  # the key is somebody else's
+        self.redelivered: bool = False  # another worker had it, and may have begun it
         self.announced: bool = False  # its outcome was published with its effects
         self.pace: Pace | None = None
 
@@ -94,13 +95,18 @@ class Served:
         """What becomes of it, at once or to be awaited in ``task``. Raises `asyncio.CancelledError` when that is to
         end.
         """
-        if run.deadline is not None and time() > run.deadline:
-            self.expired += 1
-            return self.ended(run, Failure("Expired", EXPIRED, "it was not begun while its sender waited"))
-        if run.cancelled and self.claims is None:
-            return self.ended(run, _CANCELLED)
+        if self.claims is None:
+            # One that a worker had before may have been begun: what has begun goes on, whoever waits for it.
+            if run.deadline is not None and not run.redelivered and time() > run.deadline:
+                return self._expired(run)
+            if run.cancelled:
+                return self.ended(run, _CANCELLED)
         run.task = task
         return self._plain(run) if self.claims is None else self._once(run, self.claims)
+
+    def _expired(self, run: Run) -> Outcome[Any]:
+        self.expired += 1
+        return self.ended(run, EXPIRED_UNBEGUN)
 
     # -- once for each time that it is sent
 
@@ -130,6 +136,8 @@ class Served:
             try:
                 if self.opening is not None:
                     await asyncio.shield(self.opening)
+                if run.deadline is not None and time() > run.deadline and not await self._has_begun(run, claims):
+                    return self._expired(run)
                 found = await claims.claim(key, run.fingerprint, owner, run.lose)
             except asyncio.CancelledError as error:
                 # What was under way may have been done: the same owner claims again, and then calls it off.
@@ -155,6 +163,12 @@ class Served:
                 return outcome
             await self._back_off(run, found, once.backoff)
             owner = claims.owner()
+
+    async def _has_begun(self, run: Run, claims: Claims) -> bool:
+        """Whether a command was begun under its key, by whoever had it: then it goes on, and else it is dropped. Raises
+        what the store raises.
+        """
+        return await claims.live(run.key or "") is not None or (claims.once.run_anyway and run.redelivered)
 
     async def _back_off(self, run: Run, held: Held, backoff: float) -> None:
         """Wait until it may be tried again. Raises `asyncio.CancelledError` when the hub closes."""
@@ -346,6 +360,7 @@ class Served:
         return Failure("CancelledError", "error", "something that its handler awaited was cancelled", final=False)
 
 
+EXPIRED_UNBEGUN = Failure("Expired", EXPIRED, "it was not begun while its sender waited", final=False)
 CONFLICTING = Failure("KeyConflict", CONFLICT, "the key was used with other content")
 _CANCELLED = Failure("Cancelled", CANCELLED, "its sender cancelled it")
 

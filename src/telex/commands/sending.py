@@ -174,6 +174,8 @@ class Sending:
         gives = None if type is None else desk.content(type)
         if desk.courier is not None:
             return await desk.courier.send(name, content, key, limit, duplicate, gives, wanted=wanted)
+        if duplicate == "reject":
+            await desk.look(name, content, key)
         if desk.is_full(name):
             await desk.room(name)
         return desk.begin(name, content, key, limit, duplicate, gives, wanted=wanted)

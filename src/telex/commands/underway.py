@@ -1,4 +1,6 @@
-"""`Underway`: what a hub has sent under a key, and of which it has not heard what became."""
+"""`Underway`: what a hub has sent under a key, and of which it has not heard what became; `Sightings`: what it has seen
+that others run.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,8 @@ from collections import OrderedDict
 import msgspec
 
 from telex.commands.outcome import Outcome
+from telex.errors import InProgress
+from telex.once.machine import Watch, watch
 
 MOST = 10_000
 """Of so many keys it is known; of more, only of the newest."""
@@ -63,3 +67,23 @@ class Underway:
     def clear(self) -> None:
         """Outcomes were lost: nothing is known of any."""
         self._sent.clear()
+
+
+class Sightings:
+    """The keys that a sender who does not wait has found running, each with the `Watch` of its record: of a worker that
+    is dead nothing else tells.
+    """
+
+    def __init__(self) -> None:
+        self._watches: OrderedDict[tuple[str, str], Watch] = OrderedDict()
+
+    def check(self, name: str, key: str, lease: float, revision: int, now: float) -> None:
+        """Raises `InProgress` for a key that is running, unless its lease has run out since it was seen first; ``now``
+        by the monotonic clock of this process.
+        """
+        seen = watch(self._watches.pop((name, key), None), revision, now)
+        self._watches[name, key] = seen
+        if len(self._watches) > MOST:
+            self._watches.popitem(last=False)
+        if not seen.lapsed(lease, now):
+            raise InProgress(name, key)

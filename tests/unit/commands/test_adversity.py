@@ -231,6 +231,18 @@ async def test_the_last_step_is_told_before_the_outcome(url: str) -> None:
     assert heard[1].text == "all"
 
 
+async def test_progress_that_is_awaited_is_told_so(url: str) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build")
+    async def build(ctx: telex.CommandContext[None]) -> None:
+        await ctx.progress(0.4)  # type: ignore[misc]  # the mistake
+
+    async with hub:
+        with pytest.raises(telex.CommandFailed, match=r"write ctx.progress\(...\) on a line of its own, without await"):
+            await hub.call("build", timeout=20)
+
+
 async def test_a_full_backlog(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
     monkeypatch.setattr(local, "BACKLOG", 2)
     hub = telex.Hub(close_timeout=0.05)

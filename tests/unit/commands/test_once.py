@@ -9,10 +9,12 @@ import msgspec
 import pytest
 
 import telex
+import telex.commands.courier
 import telex.engines
 from telex.commands import claims
 from telex.once.machine import Entry, Failure, decode, encode, fingerprint
 from telex.once.store import OnceTransaction
+from tests.support.clocks import set_clocks
 from tests.unit.commands.test_commands import Gate, OutOfStock, Report
 
 
@@ -250,6 +252,158 @@ async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Ga
         assert await sender.call("build", 1, key="a", duplicate="reject", timeout=20) == 1
         assert not sender._desk.courier.inbox.underway._sent  # type: ignore[union-attr]  # a file has one
     assert ran == [0, 1]
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_who_does_not_wait_takes_over_from_a_dead_worker(
+    file: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever became of the message of the first: its key is not in progress for ever."""
+    worker = telex.Hub(file)
+    jumps = [0.0]
+    for module in (telex.commands.courier, claims):
+        monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + jumps[0])
+
+    @worker.command("build", once=True, lease=30)
+    async def build(number: int, ctx: telex.CommandContext[int]) -> tuple[int, int]:
+        return number, ctx.attempt
+
+    async with worker, telex.Hub(file) as other:
+        sender = other if elsewhere else worker
+        dead = Entry("running", fingerprint("build", 1, 5), 1, "dead", 30)
+        revision = await plant(worker, "build", "a", dead)
+        with pytest.raises(telex.InProgress):
+            await sender.send("build", 5, key="a", duplicate="reject")
+        jumps[0] += 29
+        with pytest.raises(telex.InProgress):
+            await sender.send("build", 5, key="a", duplicate="reject")
+        revision = await plant(worker, "build", "a", dead, revision)  # it is alive
+        jumps[0] += 29
+        with pytest.raises(telex.InProgress):
+            await sender.send("build", 5, key="a", duplicate="reject")
+        jumps[0] += 31
+        ticket = await sender.send("build", 5, key="a", duplicate="reject")
+        with pytest.raises(telex.InProgress):  # this hub has sent it
+            await sender.send("build", 5, key="a", duplicate="reject")
+        while worker.statistics().commands[0].waited == 0:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.001)
+        jumps[0] += 31  # who works waits for the lease, too
+        assert tuple(await ticket.result(timeout=20)) == (5, 2)
+        assert tuple(await sender.call("build", 5, key="a", duplicate="reject", timeout=20)) == (5, 2)
+        assert worker.statistics().commands[0].taken_over == 1
+
+
+@pytest.mark.parametrize("hours", [100, -100])
+async def test_a_clock_that_is_set_takes_no_key_from_its_worker(
+    url: str, gate: Gate, hours: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record without an outcome does not expire, and its lease is a matter of the monotonic clock."""
+    hub = telex.Hub(url)
+    ran: list[int] = []
+
+    @hub.command("build", once=True, lease="10s", keep="10s")
+    async def build(number: int, ctx: telex.CommandContext[int]) -> int:
+        ran.append(number)
+        if number == 0:
+            await gate.pass_through()
+        return ctx.attempt
+
+    async with hub:
+        first = await hub.send("build", 0, key="a")
+        await gate.reached.wait()
+        set_clocks(monkeypatch, hours * 3600)
+        for number in range(1, 8):  # each lets go of some records that have expired
+            assert await hub.call("build", number, key=str(number), timeout=20) == 1
+        assert (await entry_of(hub, "build", "a"))[0].state == "running"
+        with pytest.raises(telex.InProgress):
+            await hub.call("build", 0, key="a", duplicate="reject", timeout=20)
+        gate.opened.set()
+        assert await first.result(timeout=20) == 1
+        statistics = hub.statistics().commands[0]
+        assert (statistics.taken_over, statistics.fenced) == (0, 0)
+    assert ran == list(range(8))
+
+
+BEGUN = fingerprint("build", 1, 5)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        (None, "expired"),
+        (Entry("running", BEGUN, 1, "dead", 0.01), (5, 2)),
+        (Entry("released", BEGUN, 1, "closed", 0.01, spared=1), (5, 2)),
+        (Entry("done", BEGUN, 1, "dead", 30, msgspec.Raw(b"[7,1]"), completed=1.0, expires=9e9), (7, 1)),
+        (Entry("done", BEGUN, 1, "dead", 30, msgspec.Raw(b"[7,1]"), completed=1.0, expires=2.0), "expired"),
+    ],
+)
+async def test_what_was_begun_goes_on_after_its_deadline(
+    file: str, entry: Entry | None, told: object, before: int
+) -> None:
+    """It is told as not begun only where that is known, by the record and not by who had its message."""
+    worker = telex.Hub(file)
+
+    @worker.command("build", once=True)
+    async def build(number: int, ctx: telex.CommandContext[int]) -> tuple[int, int]:
+        return number, ctx.attempt
+
+    async with telex.Hub(file) as sender:
+        ticket = await sender.send("build", 5, key="a", timeout=0)
+        await leased(sender, "build", before)
+        if entry is not None:
+            await plant(sender, "build", "a", entry)
+        async with worker:
+            outcome = await ticket.outcome(timeout=20)
+            assert (outcome.error.code if outcome.error else tuple(outcome.result)) == told
+            assert worker.statistics().commands[0].expired == (told == "expired")
+
+
+@pytest.mark.parametrize(("before", "told"), [(0, "expired"), (1, 5)])
+async def test_what_a_worker_had_is_begun_again_after_its_deadline(file: str, before: int, told: object) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("build")
+    async def build(number: int) -> int:
+        return number
+
+    async with telex.Hub(file) as sender, sender.follow("build") as heard:
+        ticket = await sender.send("build", 5, timeout=0)
+        await leased(sender, "build", before)
+        async with worker:
+            for outcome in (await ticket.outcome(timeout=20), await heard.receive(timeout=20)):
+                assert isinstance(outcome, telex.Outcome)
+                assert (outcome.error.code if outcome.error else outcome.result) == told
+                assert outcome.attempt == before + 1
+
+
+async def leased(hub: telex.Hub, command: str, times: int) -> None:
+    """So many workers had the command, and died."""
+    groups = hub._engine.groups
+    assert groups is not None
+    for _ in range(times):
+        claimed = await groups.claim("$workers", f"$command:{command}:request", 1, 0.001, "dead", time.time())
+        assert len(claimed.deliveries) == 1
+        await asyncio.sleep(0.002)
+
+
+async def test_a_duplicate_of_what_was_dropped_is_no_part_of_that(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True, concurrency=1)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        await hub.send("build", 0, key="busy")
+        await gate.reached.wait()
+        dropped = await hub.send("build", 1, key="a", timeout=0)
+        kept = await hub.send("build", 1, key="a", timeout=60)
+        gate.opened.set()
+        with pytest.raises(telex.CommandFailed, match="not begun"):
+            await dropped.result(timeout=20)
+        assert await kept.result(timeout=20) == 1
 
 
 async def test_what_was_dropped_is_not_in_progress(file: str, gate: Gate) -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Any
 from uuid import uuid4
 
@@ -14,8 +14,10 @@ import psycopg_pool
 import pytest
 
 import telex
+from telex.commands import claims, desk
 from telex.engines import Record
 from telex.once import OnceStore, PostgresStore
+from telex.once.machine import Entry, encode, fingerprint
 
 B = "once"
 pytestmark = pytest.mark.slow
@@ -334,6 +336,34 @@ async def test_two_programs_run_it_once(make: Make) -> None:
     assert [outcome.result for outcome in outcomes] == [3, 3]
     assert sorted(outcome.replayed for outcome in outcomes) == [False, True]
     assert ran == [3]
+
+
+async def test_who_does_not_wait_is_told_what_another_program_runs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that share nothing but the store: its key is in progress until its lease has run out, and no longer."""
+    store, hub = make(), telex.Hub()
+    jumps = [0.0]
+    for module in (desk, claims):
+        monkeypatch.setattr(module, "monotonic", lambda: monotonic() + jumps[0])
+
+    @hub.command("build", once=True, lease=30, store=store)
+    async def build(number: int, ctx: telex.CommandContext[int]) -> tuple[int, int]:
+        return number, ctx.attempt
+
+    async with hub:
+        entry = Entry("running", fingerprint("build", 1, 5), 1, "dead", 30.0)
+        assert await store.put("once:build", "a", encode(entry), 0)
+        for later in (0, 29):
+            jumps[0] += later
+            with pytest.raises(telex.InProgress):
+                await hub.call("build", 5, key="a", duplicate="reject", timeout=0.01)
+        jumps[0] += 2
+        ticket = await hub.send("build", 5, key="a", duplicate="reject", timeout=60)
+        with pytest.raises(telex.InProgress):
+            await hub.send("build", 5, key="a", duplicate="reject")
+        while hub.statistics().commands[0].waited == 0:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.001)
+        jumps[0] += 31
+        assert await ticket.result(timeout=30) == (5, 2)
 
 
 async def test_a_stale_worker_writes_nothing(make: Make) -> None:
