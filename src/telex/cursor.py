@@ -221,16 +221,16 @@ class Cursor:
         self.buffer.hold(self.open, UnloadedRange(end - self.open))
         self.open = end
 
-    def supply(self, start: int, end: int, messages: Iterable[Message[Any]]) -> None:
-        """Take in what the engine keeps of the numbers from ``start`` up to but not including ``end``: the others are
-        lost to retention. Ignored unless `unloaded` begins there.
+    def supply(self, start: int, end: int, messages: Iterable[Message[Any]], reason: Reason = "trimmed") -> None:
+        """Take in what can be read of the numbers from ``start`` up to but not including ``end``: the others are lost,
+        for ``reason``. Ignored unless `unloaded` begins there.
         """
         if self.unloaded is None or self.unloaded[0] != start:
             return
         missing = self.buffer.supply(start, end, messages)
         self._lost += missing
         if missing:
-            self._reason = "trimmed"
+            self._reason = reason
 
     # -- what policies do
 
@@ -303,13 +303,14 @@ class Cursor:
             self.open = NEVER
             self.limit = -1
 
-    def miss(self, count: int) -> None:
-        """The next ``count`` messages do not come to this process: retention took them from the engine first."""
+    def miss(self, count: int, reason: Reason = "trimmed") -> None:
+        """The next ``count`` messages do not come to this process: retention took them from the engine first, or their
+        content cannot be decoded."""
         self._direct = False
         self.buffer.put_back()
         self._sync()
         self.seal(self.log.end)
-        self.skip(self.log.end + count, "trimmed")
+        self.skip(self.log.end + count, reason)
         self.limit = -1
 
     def is_full(self, size: int) -> bool:

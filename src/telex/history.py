@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from telex.errors import BadOption
+from telex.errors import BadOption, EngineFailed
 from telex.message import Lost, Message, Position
 
 if TYPE_CHECKING:
@@ -57,6 +57,29 @@ class Once:
         return () if snapshot is None else await snapshot()
 
 
+class Holes:
+    """The items of a page in which something cannot be read: `EngineFailed` is raised in its place, and iteration may
+    go on after it."""
+
+    def __init__(self, topic: str, items: Iterable[Any]) -> None:
+        self._topic = topic
+        self._items = iter(items)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        item = next(self._items)
+        if isinstance(item, Lost):
+            which = f"message {item.first}" if item.count == 1 else f"messages {item.first} to {item.last}"
+            problem = (
+                "the content is damaged; `telex check FILE` lists all damage, iterating on gives what follows, and "
+                "history(start=telex.Position(0, epoch)) gives a Lost in its place"
+            )
+            raise EngineFailed(f"reading {which} of {self._topic!r}", problem)
+        return item
+
+
 class Pages:
     """The pages of a topic that a store keeps, up to where it ended when iteration began."""
 
@@ -69,8 +92,9 @@ class Pages:
         self._next: int | None = None
         self._end = 0
 
-    async def __call__(self) -> list[Message[Any] | Lost]:
-        """The next page."""
+    async def __call__(self) -> Iterable[Message[Any] | Lost]:
+        """The next page. From a `Position` on, a `Lost` stands in the place of what cannot be read; for all other
+        starts `EngineFailed` is raised there."""
         page: list[Message[Any] | Lost] = []
         if self._next is None:
             self._next, told = await self._store.find(self._topic, self._start, self._now())
@@ -80,9 +104,14 @@ class Pages:
         if self._left == 0 or self._next >= self._end:
             return page
         end = self._end if self._left is None else min(self._end, self._next + self._left)
-        messages = await self._store.read(self._topic, self._next, end)
-        self._next = messages[-1].seq + 1 if messages else self._end
+        found = await self._store.read(self._topic, self._next, end)
+        if not found:
+            self._next = self._end
+            return page
+        last = found[-1]
+        self._next = 1 + (last.last if isinstance(last, Lost) else last.seq)
+        lost = Lost in set(map(type, found))
         if self._left is not None:
-            self._left -= len(messages)
-        page.extend(messages)
-        return page
+            self._left -= sum(not isinstance(item, Lost) for item in found) if lost else len(found)
+        page.extend(found)
+        return Holes(self._topic, page) if lost and not isinstance(self._start, Position) else page

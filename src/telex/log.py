@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from telex.message import Message
+from telex.message import Message, Reason
 from telex.options import Options
 
 _open = attrgetter("open")
@@ -57,7 +57,7 @@ class Reader(Protocol):
     def hold(self, first: int) -> None:
         """The log is about to trim all messages below ``first``."""
 
-    def miss(self, count: int) -> None:
+    def miss(self, count: int, reason: Reason = "trimmed") -> None:
         """The next ``count`` numbers are of messages that do not come to this process."""
 
     def end(self, why: str, *, slow: bool = False) -> None:
@@ -294,10 +294,10 @@ class Log:
         self.first = min(self.first, self.base)
         self._bytes, self._measured = 0, self.first
 
-    def jump(self, count: int) -> None:
+    def jump(self, count: int, reason: Reason = "trimmed") -> None:
         """The next ``count`` numbers are of messages that come to nobody here; see `Cursor.miss`."""
         for cursor in list(self.cursors):
-            cursor.miss(count)
+            cursor.miss(count, reason)
         if self.before_trim is not None:
             self.before_trim()
         self.messages.clear()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.engines.groups import Action, Claimed, Delivery, Groups
+from telex.engines.groups import Action, Claimed, Delivery, Groups, Unreadable
 from telex.errors import BadOption, Closed, Reject
 from telex.handlers import Declaration, Membership
 from telex.hands import Hand, HandlerStatistics
@@ -202,7 +202,8 @@ class Member:
             room = self._room + self._ahead - len(self._held) - self._settler.pending
             claimed = await self._groups.claim(self._group, self.pattern, room, self._lease, self._owner, self._clock())
             self._take(claimed, room)
-            if not claimed.deliveries and not self.stopping and waiter in log.observer.waiters:
+            found = claimed.deliveries or claimed.unreadable
+            if not found and not self.stopping and waiter in log.observer.waiters:
                 self._ahead //= 2
                 wait = LONGEST if claimed.next_due is None else claimed.next_due - self._clock()
                 await self._wait(waiter, min(max(wait, 0.0), LONGEST))
@@ -243,6 +244,14 @@ class Member:
                 hand = self.hands[0] if self._switch is None else self._hand(self._switch, delivery.message)
                 hand.ready.append(delivery)
                 hand.begin()
+        for delivery in claimed.unreadable:
+            self._held[delivery.token] = delivery
+            if self.stopping:
+                self._give_back(delivery)
+            else:
+                hand = self._nobody_takes()
+                hand.ready.append(delivery)
+                hand.begin()
         if self._held and self._renewer is None and not self._crew.ends:
             self._renewer = asyncio.create_task(self._renew(), name=f"telex leases {self._group}")
             self._crew.tasks.add(self._renewer)
@@ -250,8 +259,10 @@ class Member:
 
     def _hand(self, switch: Switch[Hand], message: Message[Any]) -> Hand:
         takers = switch.takers(message.content.__class__)
-        if takers:
-            return next(iter(takers))
+        return next(iter(takers)) if takers else self._nobody_takes()
+
+    def _nobody_takes(self) -> Hand:
+        """What rejects messages that no handler of this member can be called for."""
         if self._nobody is None:
             declaration = msgspec.structs.replace(
                 self.hands[0].declaration,
@@ -302,4 +313,6 @@ def groups_of(hub: Hub, group: str) -> Groups:
 
 
 def _refuse(message: Message[Any]) -> None:
+    if isinstance(message.content, Unreadable):
+        raise Reject(f"its content is damaged and cannot be read: {message.content.problem}")
     raise Reject(f"no handler takes {message.content.__class__.__name__}")

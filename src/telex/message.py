@@ -21,10 +21,11 @@ T = TypeVar("T")
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone surrogates, line ends
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
-Reason = Literal["overflow", "trimmed", "epoch", "ahead"]
+Reason = Literal["overflow", "trimmed", "epoch", "ahead", "unreadable"]
 """Why messages were missed: the subscriber fell behind further than its buffer (``overflow``), retention took them
 before they were read (``trimmed``), the log was lost and begun anew (``epoch``), the position is one the log has not
-reached (``ahead``)."""
+reached (``ahead``), the messages are kept and their content cannot be decoded, since the disk has damaged it
+(``unreadable``)."""
 
 
 class Named(Protocol):

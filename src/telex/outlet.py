@@ -364,6 +364,15 @@ class Outlet(Generic[T]):
         for feed in self._feeds:
             feed.append(message, message._time)
 
+    def _arrive_unreadable(self, missing: int) -> None:
+        """As `_arrive`, of a message that comes to nobody here since it cannot be decoded."""
+        for log in (self._log, *self._feeds):
+            if missing:
+                log.jump(missing)
+            log.jump(1, "unreadable")
+            if log.observer.waiters:
+                log.observer.notify()
+
     def _arrive_together(self, messages: Sequence[Message[T]]) -> bool:
         """`_arrive` for messages that follow on, when nobody can be full: False, and nothing was done, if one can."""
         log = self._log

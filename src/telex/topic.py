@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -151,7 +151,12 @@ class Topic(Outlet[T]):
             # The newest of each key is worked out from the messages themselves.
             base = log.base
             kept = await self._store.read(self.id, max(first, base - PAGE), base)
-            run = [message for message in kept if message.seq < log.base]
+            run: list[Message[Any]] = []
+            for item in kept:
+                if isinstance(item, Lost):
+                    run = []  # the newest of each key is known only from where all can be read
+                elif item.seq < log.base:
+                    run.append(item)
             if not run or run[-1].seq != log.base - 1 or run[0].seq + len(run) != log.base:
                 first = log.base
             log.prepend(run)
@@ -174,8 +179,16 @@ class Topic(Outlet[T]):
         if unloaded is None or self._store is None:
             return
         self._check_readable()
-        messages = await self._store.read(self.id, *unloaded)
-        cursor.supply(unloaded[0], messages[-1].seq + 1 if messages else unloaded[1], messages)
+        found = await self._store.read(self.id, *unloaded)
+        hole = next((n for n, item in enumerate(found) if isinstance(item, Lost)), None)
+        if hole is None:
+            cursor.supply(unloaded[0], found[-1].seq + 1 if found else unloaded[1], found)  # type: ignore[union-attr, arg-type]
+            return
+        lost: Any = found[hole]
+        if lost.first > unloaded[0]:
+            cursor.supply(unloaded[0], lost.first, found[:hole])  # type: ignore[arg-type]  # before the first Lost
+        else:
+            cursor.supply(unloaded[0], lost.last + 1, (), "unreadable")
 
     def _check_readable(self) -> None:
         if self._state is not LET_GO:
@@ -200,7 +213,9 @@ class Topic(Outlet[T]):
         """Iterate over what is kept, oldest first, at most ``limit`` messages, as it was when iteration began.
 
         ``start`` as for `subscribe`. A `Position` that is gone is told by a `Lost`, first; the other starts mean "of
-        what is kept". Raises `BadOption`; `Closed`, from the iteration.
+        what is kept". Raises `BadOption`; from the iteration `Closed`, and `EngineFailed` in the place of a message
+        whose content is damaged: iterating on gives what follows. With a `Position`, a `Lost` with the reason
+        ``unreadable`` comes there instead.
         """
         if limit is not None and limit < 0:
             raise BadOption("limit", limit, "give a number of messages, or None for all")
@@ -210,7 +225,7 @@ class Topic(Outlet[T]):
             return History(partial(self._page, pages))
         return History(Once(partial(self._snapshot, start, limit)))
 
-    async def _page(self, pages: Pages) -> list[Message[Any] | Lost]:
+    async def _page(self, pages: Pages) -> Iterable[Message[Any] | Lost]:
         self._check_readable()
         return await pages()
 

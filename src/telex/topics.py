@@ -12,7 +12,7 @@ from typing import Any
 
 from telex.codec import STANDARD, Content, hold
 from telex.engines import Engine
-from telex.errors import BadName, BadOption, ContentError
+from telex.errors import BadName, BadOption
 from telex.log import Log, Retention, cached
 from telex.message import Message, Named
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
@@ -220,7 +220,9 @@ class Topics:
             return data
         try:
             return content.decode(data, topic, type)
-        except ContentError:
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001  # ContentError, or what the type itself raises: then it does not fit
             return data
 
     def shapes(self, topic: str, types: Iterable[str]) -> bool:
@@ -261,7 +263,27 @@ class Topics:
                 topic._log.begin(message.seq)
             missing = message.seq - topic._log.end
             if missing >= 0:
-                topic._arrive(message, missing)
+                self._arrive(topic, message, missing)
+
+    def _arrive(self, topic: Topic[Any], message: Message[Any], missing: int) -> None:
+        try:
+            topic._arrive(message, missing)
+        except Exception as error:
+            if isinstance(error, MemoryError) or topic._log.end > message.seq:
+                raise
+            # Its content did something that no content may do, such as raise when it is measured: the others go on.
+            logger.error("message %d of %s cannot be delivered, and is skipped", message.seq, topic.id, exc_info=error)
+            topic._arrive_unreadable(message.seq - topic._log.end)
+
+    def unreadable(self, topic: str, seq: int, problem: str) -> None:
+        """Readers get a `Lost` in the place of a message that is kept and cannot be decoded."""
+        text = "message %d of %s cannot be read, and is skipped: %s (`telex check` lists all damage of the file)"
+        logger.error(text, seq, topic, problem)
+        found = self._topics.get(topic)
+        if found is None:
+            found = self._make(topic, None)
+            found._log.begin(seq)
+        found._arrive_unreadable(max(0, seq - found._log.end))
 
     def publish(self, message: Message[Any]) -> None:
         """A delayed message is due, on an engine without a store."""

@@ -89,6 +89,10 @@ class Feed(Protocol):
         """These are kept now: append them to the local logs. Each topic's come in the order of `Message.seq`, each
         once; a number that is left out is a message that retention took before this process could read it."""
 
+    def unreadable(self, topic: str, seq: int, problem: str) -> None:
+        """The next message of ``topic``, number ``seq``, is kept, and its content cannot be decoded: the readers of the
+        local logs get a `Lost` in its place."""
+
     def publish(self, message: Message[Any]) -> None:
         """For engines without a store: a delayed message is due, publish it as if its publisher did so now."""
 

@@ -25,11 +25,25 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from telex.log import Log
     from telex.message import Message
     from telex.start import Start
 
 Action = Literal["ack", "nack", "reject", "extend"]
+
+
+class Unreadable(bytes):
+    """The stored bytes of a message's content that cannot be decoded: the disk has damaged them. ``problem`` is what
+    the decoder says."""
+
+    def __new__(cls, data: bytes, problem: str) -> Self:
+        unreadable = super().__new__(cls, data)
+        unreadable.problem = problem
+        return unreadable
+
+    problem: str
 
 
 class Delivery(msgspec.Struct, frozen=True, eq=False):
@@ -55,6 +69,8 @@ class Claimed(msgspec.Struct, frozen=True):
     ends. None: not before `Feed.stirred` or a new message."""
     lag: int
     """Messages that are published and not settled, those in work among them."""
+    unreadable: Sequence[Delivery] = ()
+    """Leased as well, and their content is `Unreadable`: they become dead letters at once."""
 
 
 class Settlement(msgspec.Struct, frozen=True):

@@ -33,13 +33,15 @@ class Store(Protocol):
         it is, or whose id was adopted before, is not stored again. Returns those that were stored now.
         """
 
-    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
         """The kept messages of a topic from number ``first`` up to, not with, ``end``, in order: at most 1024 of them,
-        none when none is left. Numbers that retention took are left out. For a pattern there are no numbers: see
-        `read_pattern`."""
+        none when none is left. Numbers that retention took are left out; a `Lost` with the reason ``unreadable`` stands
+        in the place of those whose content cannot be decoded. For a pattern there are no numbers: see `read_pattern`.
+        """
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """The last ``count`` kept messages of several topics together, in the order of their being kept."""
+        """The last ``count`` kept messages of several topics together, in the order of their being kept. Those whose
+        content cannot be decoded are left out and logged."""
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
         """The number of the first message to read for ``start``, as `telex.start.find` does it; ``now`` is seconds

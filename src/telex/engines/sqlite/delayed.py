@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from time import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uuid_utils
 
-from telex.engines.sqlite import rows
-from telex.errors import TelexError
+from telex.engines.sqlite import problems, rows
+from telex.errors import Closed
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.ledger import Ledger
     from telex.engines.sqlite.runtime import Runtime
     from telex.message import Message
 
+logger: logging.Logger = logging.getLogger("telex")
 MANY = 500
 """So many are published in one transaction."""
+AGAIN = 1.0
+"""Seconds until what could not be published is tried again."""
 LONGEST = 3600.0
 """Seconds after which a timer looks again: the clock of the machine may have been set."""
 _INSERT = """INSERT INTO telex_delayed (due, topic, id, time, type, key, headers, content, size)
@@ -72,13 +76,17 @@ class Delayed:
 
     def _ring(self) -> None:
         self._disarm()
-        self._runtime.start(self._publish())
+        self._runtime.start("delayed messages", self._publish())
 
     async def _publish(self) -> None:
         try:
             await self._runtime.call(_move, self.arm)
-        except TelexError:
-            self.arm(time() + 1.0)  # the disk was full: they are still kept, and tried again
+        except Closed:
+            return
+        except Exception as error:  # noqa: BLE001  # the disk may have been full: they are still kept, and tried again
+            if not self._runtime.failed:
+                logger.error("delayed messages are published later: %s", problems.explain(error))
+                self.arm(time() + AGAIN)
 
 
 def _move(ledger: Ledger, now: float) -> float | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from time import time
 from typing import TYPE_CHECKING
 
-from telex.engines.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
+from telex.engines.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement, Unreadable
 from telex.engines.sqlite import begins, lags, leases, settling
 from telex.engines.sqlite.lags import Group, View
 from telex.errors import BadOption
@@ -60,8 +60,10 @@ class SQLiteGroups:
         else:
             self._busy.discard(name)
         message, token, end = self._runtime.message, taken.token, now + lease
-        deliveries = [Delivery(message(row), row[0], row[-1] + 1, token + n, end) for n, row in enumerate(taken.rows)]
-        return Claimed(deliveries, taken.next_due, taken.lag)
+        every = [Delivery(message(row), row[0], row[-1] + 1, token + n, end) for n, row in enumerate(taken.rows)]
+        deliveries = [each for each in every if each.message.content.__class__ is not Unreadable]
+        unreadable = tuple(each for each in every if each.message.content.__class__ is Unreadable)
+        return Claimed(deliveries, taken.next_due, taken.lag, unreadable)
 
     def _look(self, connection: sqlite3.Connection, group: str, pattern: str, now: float) -> leases.Outlook:
         found = lags.find(connection, group, pattern)

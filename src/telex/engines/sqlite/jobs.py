@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
+from telex.engines.sqlite import problems
 from telex.engines.sqlite.ledger import Entry, Ledger
 from telex.engines.sqlite.rows import Form
+from telex.errors import TelexError
 from telex.message import Message
 
 Read = Callable[[tuple[Any, ...]], Message[Any]]
@@ -166,17 +168,19 @@ class Guarded(Asked):
         try:
             self.result: Any = self.function(connection, now)
         except Exception as error:
-            if not connection.in_transaction:  # SQLite gave up the whole transaction: the disk is full
+            # SQLite gave up the whole transaction when the disk is full; and nothing is kept in a damaged file.
+            if not connection.in_transaction or problems.is_fatal(error):
                 raise
             connection.execute("ROLLBACK TO telex_call")
-            self.error: BaseException | None = error
+            own = isinstance(error, TelexError)
+            self.error: BaseException | None = error if own else problems.failure("writing to the file", error)
         connection.execute("RELEASE telex_call")
 
 
 class Batch:
     """What one transaction did."""
 
-    __slots__ = ("decode", "done", "end", "entries", "error", "foreign", "heads", "jobs", "start")
+    __slots__ = ("decode", "done", "end", "entries", "error", "foreign", "heads", "jobs", "kept", "start")
 
     def __init__(self, jobs: Sequence[Waiter]) -> None:
         self.jobs: Sequence[Waiter] = jobs
@@ -187,4 +191,5 @@ class Batch:
         self.heads: list[tuple[int, str, str, int, int]] = []  # id, name, epoch, uid, end of the topics it wrote to
         self.foreign: bool = False  # whether another process has written before it
         self.done: bool = False
+        self.kept: bool = False  # whether it is committed
         self.error: BaseException | None = None

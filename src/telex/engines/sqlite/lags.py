@@ -16,7 +16,8 @@ _FIND = """SELECT id, name, pattern, floor, paused, passed, held, split FROM tel
 _ALL = "SELECT id, name, pattern, floor, paused, passed, held, split FROM telex_groups ORDER BY name, pattern"
 _NAMES = """SELECT t.name FROM telex_messages m CROSS JOIN telex_topics t ON t.id = m.topic
     WHERE m.pos >= ? AND m.pos < ? AND t.name GLOB ?"""
-_PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq = ?"
+_PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
+"""Of the first message from a number on: a damaged file may lack some."""
 
 
 class Group(msgspec.Struct):
@@ -50,11 +51,14 @@ def every(connection: sqlite3.Connection) -> list[Group]:
 
 def number_at(connection: sqlite3.Connection, topic: int, low: int, end: int, pos: int) -> int:
     """The first number of a topic, from ``low`` up to ``end``, whose place is at or after ``pos``. Both go up."""
-    if low < end and connection.execute(_PLACE, (topic, end - 1)).fetchone()[0] < pos:
+    limit = end
+    last = connection.execute(_PLACE, (topic, end - 1, limit)).fetchone() if low < end else None
+    if last is not None and last[0] < pos:
         return end
     while low < end:
         middle = (low + end) // 2
-        if connection.execute(_PLACE, (topic, middle)).fetchone()[0] >= pos:
+        place = connection.execute(_PLACE, (topic, middle, limit)).fetchone()
+        if place is None or place[0] >= pos:
             end = middle
         else:
             low = middle + 1

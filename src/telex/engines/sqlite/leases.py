@@ -108,7 +108,7 @@ def claim(
     if group.paused or limit <= 0:
         return Taken([], 0, None, view.lag(connection, group))
     expire(connection, group, now)
-    again: list[Row] = connection.execute(_READY, (group.id, limit)).fetchall()
+    again: list[Row] = rows.select(connection, _READY, (group.id, limit))
     fresh, stopped = _fresh(connection, group, view, limit - len(again)) if len(again) < limit else ([], False)
     taken = again + fresh
     token = 0
@@ -207,7 +207,7 @@ def _pages(
         if floor >= view.pos:
             return
         size, end = max(limit, 16), min(view.pos, floor + STEP)
-        found = connection.execute(_OF_FILE, (floor, end, glob, size)).fetchall()
+        found = rows.select(connection, _OF_FILE, (floor, end, glob, size))
         floor = end if len(found) < size else found[-1][0] + 1
         if begins is not None:
             found = [row for row in found if row[1] >= begins.get(row[_TOPIC], 0)]
@@ -228,7 +228,7 @@ def _pages_of_topic(
     topic, seq, end = place
     size = min(max(limit, 16), STEP)
     for _ in range(STEPS):
-        found = connection.execute(_OF_TOPIC, (topic, seq, end, size)).fetchall()
+        found = rows.select(connection, _OF_TOPIC, (topic, seq, end, size))
         floor = found[-1][0] + 1 if len(found) == size else view.pos
         yield found, floor
         if len(found) < size:

@@ -230,10 +230,9 @@ class Ledger:
         return row
 
     def _row(self, account: Account, seq: int) -> tuple[Any, ...] | None:
-        row: tuple[Any, ...] | None = self.connection.execute(
-            f"SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq = ?", (account.id, seq)
-        ).fetchone()
-        return row
+        sql = f"SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq = ?"
+        found = rows.select(self.connection, sql, (account.id, seq))
+        return found[0] if found else None
 
     def flush(self) -> None:
         """Write what was added."""

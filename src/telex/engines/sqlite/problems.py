@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from errno import EMFILE, ENFILE
 from pathlib import Path
+
+from telex.errors import EngineFailed
 
 _CODES = {
     sqlite3.SQLITE_FULL: "the disk is full; free some space, then publish again",
@@ -16,9 +19,18 @@ _CODES = {
     sqlite3.SQLITE_PERM: "this user may not use the file; change its rights",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; see that its directory is there and may be written",
     sqlite3.SQLITE_NOMEM: "there is not enough memory",
+    sqlite3.SQLITE_ERROR: "the tables are not as telex made them; `telex check FILE` says where, and a backup is whole",
     sqlite3.SQLITE_TOOBIG: "a message is larger than SQLite takes; publish smaller ones",
 }
 _FATAL = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SHORTAGES = {
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+}
 
 
 def code(error: BaseException) -> int:
@@ -32,14 +44,41 @@ def is_busy(error: BaseException) -> bool:
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Whether nothing will ever work with this file again."""
-    return code(error) in _FATAL
+    """Whether nothing will ever work with this file again. An `EngineFailed` is judged by its cause."""
+    return code(error) in _FATAL or (error.__cause__ is not None and code(error.__cause__) in _FATAL)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether memory, descriptors, disk space or a lock were short, so that trying again later may help."""
+    cause = error if error.__cause__ is None else error.__cause__
+    return isinstance(cause, (MemoryError, OSError)) or code(cause) in _SHORTAGES
 
 
 def explain(error: BaseException) -> str:
     """What happened, and what to do."""
     mend = _CODES.get(code(error))
-    return f"{type(error).__name__}: {error}" if mend is None else f"{mend} (SQLite: {error})"
+    if mend is not None:
+        return f"{mend} (SQLite: {error})"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; give the process more, or publish smaller messages"
+    if isinstance(error, OSError) and error.errno in {EMFILE, ENFILE}:
+        return f"there are too few file descriptors; raise the limit (`ulimit -n`), or close some ({error})"
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  # what raised has no text
+        text = type(error).__name__
+    if isinstance(error, (sqlite3.Error, TypeError, ValueError, LookupError)):  # the rows are not what telex wrote
+        return (
+            f"the file seems to be damaged; `telex check FILE` says where, and a copy from a backup is whole ({text})"
+        )
+    return text
+
+
+def failure(what: str, error: BaseException) -> EngineFailed:
+    """``error`` as those who wait for ``what`` get it; the cause is kept, for `is_fatal`."""
+    failed = EngineFailed(what, explain(error))
+    failed.__cause__ = error
+    return failed
 
 
 def explain_open(error: BaseException, path: Path) -> str:

@@ -11,21 +11,34 @@ from typing import Any
 
 from telex.engines.sqlite import files, problems
 from telex.engines.sqlite.address import Address
-from telex.errors import ConnectFailed, EngineFailed, TelexError
+from telex.errors import TelexError
 
 Function = Callable[[sqlite3.Connection], Any]
+Asked = tuple[Function, asyncio.Future[Any]]
+
+
+class Told:
+    """What the thread tells; `Runtime` takes it in the event loop."""
+
+    def __init__(
+        self,
+        ended: Callable[[BaseException | None], None],
+        answered: Callable[[asyncio.Future[Any], Any, BaseException | None], None],
+        post: Callable[..., None],
+    ) -> None:
+        self.ended: Callable[[BaseException | None], None] = ended
+        self.answered: Callable[[asyncio.Future[Any], Any, BaseException | None], None] = answered
+        self.post: Callable[..., None] = post
 
 
 class Reader:
     """Calls functions one after the other, each in one read transaction."""
 
-    def __init__(
-        self, address: Address, ended: Callable[[BaseException | None], None], post: Callable[..., None]
-    ) -> None:
+    def __init__(self, address: Address, told: Told) -> None:
         self._address = address
-        self._ended = ended
-        self._post = post
-        self._inbox: SimpleQueue[tuple[Function, asyncio.Future[Any]] | None] = SimpleQueue()
+        self._told = told
+        self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
+        self._current: Asked | None = None
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-reader")
 
     def put(self, function: Function, future: asyncio.Future[Any]) -> None:
@@ -36,23 +49,42 @@ class Reader:
         """End after what was put before."""
         self._inbox.put(None)
 
+    def left(self) -> list[asyncio.Future[Any]]:
+        """The futures that nobody will answer. From the event loop, after the thread has said that it ended."""
+        found = [] if self._current is None else [self._current[1]]
+        while not self._inbox.empty():
+            job = self._inbox.get_nowait()
+            if job is not None:
+                found.append(job[1])
+        return found
+
+    # -- in the thread
+
     def _run(self) -> None:
+        failure: BaseException | None = None
         try:
             connection = files.reading(self._address)
-        except sqlite3.Error as error:
-            self._post(self._ended, ConnectFailed(self._address.url, problems.explain(error)))
-            return
-        try:
-            while (job := self._inbox.get()) is not None:
-                function, future = job
-                if not future.cancelled():
-                    self._post(_settle, future, *self._call(connection, function))
-        finally:
-            connection.close()
-        self._post(self._ended, None)
+            try:
+                self._serve(connection)
+            finally:
+                connection.close()
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the event loop is told
+            failure = error
+        self._told.post(self._told.ended, failure)
+
+    def _serve(self, connection: sqlite3.Connection) -> None:
+        while (job := self._inbox.get()) is not None:
+            self._current = job
+            function, future = job
+            if not future.cancelled():
+                result, error = self._call(connection, function)
+                self._told.post(self._told.answered, future, result, error)
+            self._current = None
 
     def _call(self, connection: sqlite3.Connection, function: Function) -> tuple[Any, BaseException | None]:
         try:
+            if connection.in_transaction:  # the end of the one before had failed
+                connection.execute("ROLLBACK")
             connection.execute("BEGIN")
             try:
                 return function(connection), None
@@ -60,16 +92,5 @@ class Reader:
                 connection.execute("ROLLBACK")
         except TelexError as error:
             return None, error
-        except sqlite3.Error as error:
-            return None, EngineFailed(f"reading {self._address.path}", problems.explain(error))
-        except Exception as error:  # noqa: BLE001  # it goes to the caller
-            return None, error
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-    if future.done():
-        return
-    if error is None:
-        future.set_result(result)
-    else:
-        future.set_exception(error)
+        except BaseException as error:  # noqa: BLE001  # it goes to the caller, and the thread goes on
+            return None, problems.failure(f"reading {self._address.path}", error)

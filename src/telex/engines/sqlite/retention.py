@@ -83,9 +83,8 @@ def look(connection: sqlite3.Connection, name: str, rules: Rules, now: float) ->
     id, epoch, uid, end, stored, trimmed, gone, total = row
     first = _first(connection, id, stored, end, total, gone, rules.of(name), now)
     if first > stored:
-        trimmed, gone = connection.execute(
-            "SELECT time, total FROM telex_messages WHERE topic = ? AND seq = ?", (id, first - 1)
-        ).fetchone()
+        sql = "SELECT time, total FROM telex_messages WHERE topic = ? AND seq = ?"
+        trimmed, gone = connection.execute(sql, (id, first - 1)).fetchone() or (trimmed, gone)
     return Kept(id, name, epoch, int(uid), first, end, trimmed, gone)
 
 
@@ -105,15 +104,16 @@ def _first(
     return first
 
 
+_MEASURES = "SELECT time, total FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
+
+
 def search(connection: sqlite3.Connection, topic: int, first: int, end: int, fits: Callable[[float, int], bool]) -> int:
     """The first number from ``first`` on whose time and total fit, or ``end``; those after one that fits fit too."""
     low, high = first, end
     while low < high:
         middle = (low + high) // 2
-        time, total = connection.execute(
-            "SELECT time, total FROM telex_messages WHERE topic = ? AND seq = ?", (topic, middle)
-        ).fetchone()
-        if fits(time, total):
+        found = connection.execute(_MEASURES, (topic, middle, end)).fetchone()
+        if found is None or fits(*found):  # a damaged file may lack messages
             high = middle
         else:
             low = middle + 1

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import msgspec
 
 from telex import codec
+from telex.engines.groups import Unreadable
+from telex.engines.sqlite import problems
 from telex.errors import ContentError
-from telex.message import Message
+from telex.message import Lost, Message
 
+R = TypeVar("R")
 OWN = "m.pos, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content"
 COLUMNS = f"{OWN}, t.name, t.uid"
 JOINED = "telex_messages m JOIN telex_topics t ON t.id = m.topic"
@@ -31,6 +36,10 @@ Shape = Callable[[object, str, str | None], object]
 _BYTES = (bytes, bytearray, memoryview)
 LARGEST = 999_000_000
 """SQLite takes a thousand million bytes a row."""
+LATEST = 253402300799.0
+"""Seconds since 1970 at the end of the year 9999, the last that a datetime can be."""
+_TIME, _TYPE = itemgetter(3), itemgetter(4)
+_HEADERS = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def encode(message: Message[Any]) -> Form:
@@ -83,29 +92,136 @@ def insert(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
         connection.executemany(_INSERT, rows[many:])
 
 
+def select(connection: sqlite3.Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
+    """All rows of a query of messages; see `tolerate`."""
+    return tolerate(connection, lambda: connection.execute(sql, parameters).fetchall())
+
+
+def tolerate(connection: sqlite3.Connection, read: Callable[[], R]) -> R:
+    """What ``read`` returns. When it meets text that is not UTF-8, as only a damaged file has it, it is called again,
+    and such text comes as `Unreadable`."""
+    try:
+        return read()
+    except sqlite3.OperationalError as error:
+        if problems.code(error):  # SQLite reported it; what Python cannot decode has no code
+            raise
+    with leniently(connection):
+        return read()
+
+
+@contextmanager
+def leniently(connection: sqlite3.Connection) -> Iterator[None]:
+    """Inside, text that is not UTF-8 is read as `Unreadable` and fails no query."""
+    connection.text_factory = text_or_bytes
+    try:
+        yield
+    finally:
+        connection.text_factory = str
+
+
+def text_or_bytes(data: bytes) -> str | Unreadable:
+    """A `sqlite3.Connection.text_factory` that never raises."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return Unreadable(data, "it is not UTF-8 text")
+
+
+class Damaged(list[Message[Any]]):
+    """Messages of which some are `Unreadable`."""
+
+
 def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
-    """Rows of ``SELECT {OWN}`` of one topic; without a shape, content stays plain."""
+    """Rows of ``SELECT {OWN}`` of one topic; without a shape, content stays plain.
+
+    One damaged row fails nobody who reads the others: its content is `Unreadable`, and the list is `Damaged`.
+    """
+    try:
+        messages = _decode(rows, name, uid)
+    except MemoryError:  # a shortage says nothing about the row
+        raise
+    except Exception:  # noqa: BLE001  # whatever is wrong is found out row by row
+        messages = Damaged([_decode_alone(row, name, uid) for row in rows])
+    if shape is not None:
+        for message in messages:
+            if message.content.__class__ is not Unreadable:
+                msgspec.structs.force_setattr(message, "content", shape(message.content, name, message._type))
+    return messages
+
+
+def _decode(rows: list[tuple[Any, ...]], name: str, uid: int) -> list[Message[Any]]:
     parse = msgspec.json.Decoder().decode
-    messages: list[Message[Any]] = [
+    if rows:
+        # One call for all rows: TypeError unless every time is a number and every type is text.
+        times = list(map(_TIME, rows))
+        if min(times) < 0 or max(times) > LATEST:
+            raise ValueError("a time that cannot be")
+        "".join(map(_TYPE, rows))
+    return [
         Message(
-            parse(content) if type(content) is str else content,
+            parse(content) if type(content) is str else _bytes(content),
             name,
             seq,
-            uid if id is None else id,
+            uid if id is None else _str(id),
             time,
-            None if headers is None else parse(headers),
+            None if headers is None else _HEADERS(headers),
             type_,
             -1,
-            key,
+            None if key is None else _str(key),
         )
         for _, seq, id, time, type_, key, headers, content in rows
     ]
-    if shape is not None:
-        for message in messages:
-            msgspec.structs.force_setattr(message, "content", shape(message.content, name, message._type))
-    return messages
+
+
+def _decode_alone(row: tuple[Any, ...], name: str, uid: int) -> Message[Any]:
+    try:
+        return _decode([row], name, uid)[0]
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the row is damaged, in whatever way
+        problem = f"{type(error).__name__}: {error}"
+    _, seq, id, time, type_, key, _, content = row
+    raw = content.encode() if isinstance(content, str) else content if isinstance(content, bytes) else b""
+    if isinstance(content, Unreadable):
+        problem = content.problem
+    return Message(
+        Unreadable(raw, problem),
+        name,
+        seq,
+        id if type(id) is str else uid,
+        time if isinstance(time, (int, float)) and 0 <= time <= LATEST else 0.0,
+        None,
+        type_ if type(type_) is str else "",
+        -1,
+        key if type(key) is str else None,
+    )
+
+
+def _bytes(content: object) -> bytes:
+    if type(content) is not bytes:
+        raise TypeError(f"content is {type(content).__name__} where telex stores text or bytes")
+    return content
+
+
+def _str(text: object) -> str:
+    if type(text) is not str:
+        raise TypeError(f"{type(text).__name__} is where telex stores text")
+    return text
 
 
 def decode_one(row: tuple[Any, ...], shape: Shape) -> Message[Any]:
     """A row of ``SELECT {COLUMNS} FROM {JOINED}``."""
     return decode([row[:8]], row[8], int(row[9]), shape)[0]
+
+
+def readable(messages: Sequence[Message[Any]]) -> list[Message[Any] | Lost]:
+    """Messages for who reads a topic: a `Lost` stands in the place of a run of unreadable ones."""
+    found: list[Message[Any] | Lost] = []
+    for message in messages:
+        if message.content.__class__ is not Unreadable:
+            found.append(message)
+        elif found and isinstance(last := found[-1], Lost) and last.last == message.seq - 1:
+            found[-1] = Lost(last.count + 1, last.first, message.seq, "unreadable")
+        else:
+            found.append(Lost(1, message.seq, message.seq, "unreadable"))
+    return found

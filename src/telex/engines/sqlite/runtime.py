@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from copy import copy
 from threading import Thread
-from time import time
+from time import sleep, time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from telex.engines.sqlite import problems, rows
+from telex.engines.sqlite import problems, reader, rows
 from telex.engines.sqlite.delayed import Delayed
 from telex.engines.sqlite.jobs import Append, Call, Guarded, Job
 from telex.engines.sqlite.ledger import Ledger, epoch_of, uid_of
@@ -23,6 +24,7 @@ from telex.engines.sqlite.tail import Tail, look
 from telex.engines.sqlite.watcher import Watcher
 from telex.engines.sqlite.writer import Told, Writer
 from telex.errors import Closed, ConnectFailed, EngineFailed, TelexError
+from telex.supervision import watched
 
 if TYPE_CHECKING:
     from telex.engines import Feed
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from telex.message import Message
 
 R = TypeVar("R")
+logger: logging.Logger = logging.getLogger("telex")
 TURN = 0.0005
 """Seconds between two looks whether a thread that said it ends has ended."""
 TOGETHER = 256
@@ -77,9 +80,13 @@ class Runtime:
         """Start the threads, and learn what is in the file. Raises `ConnectFailed`."""
         try:
             await self._begin(feed)
-        except BaseException:
+        except BaseException as error:
             await self.close()
-            raise
+            if isinstance(error, EngineFailed):
+                raise ConnectFailed(self.address.url, error.problem) from error
+            if isinstance(error, TelexError) or not isinstance(error, Exception):
+                raise
+            raise ConnectFailed(self.address.url, problems.explain(error)) from error
 
     async def _begin(self, feed: Feed) -> None:
         self.loop, self.feed = asyncio.get_running_loop(), feed
@@ -88,10 +95,10 @@ class Runtime:
         self._writer = Writer(self.address, told)
         self._writer.thread.start()
         await self._opened
-        self._reader = Reader(self.address, self._reader_ended, self.post)
+        self._reader = Reader(self.address, reader.Told(self._reader_ended, self._answered, self.post))
         self._reader.thread.start()
         self._closed = None
-        self._watcher = Watcher(self.address, self._writer, self.tail.noticed, self.post)
+        self._watcher = Watcher(self.address, self._writer, self.tail.noticed, self.broke, self.post)
         self._watcher.thread.start()
         await self.tail.begin(await self.read(lambda connection: look(connection, 0, 0, (-1, -1, -1), full=True)))
 
@@ -105,12 +112,28 @@ class Runtime:
             if error is not None and not isinstance(error, TelexError):
                 error = ConnectFailed(self.address.url, problems.explain(error))
             self._opened.set_exception(error or Closed("the engine", "it was closed while it was opened"))
-        elif error is not None and not isinstance(self._closed, Closed):
-            self.fail(EngineFailed(f"writing {self.address.path}", problems.explain(error)))
+        elif error is not None:
+            self.fail(problems.failure(f"writing {self.address.path}", error))
+        if self._writer is not None:
+            self.tail.refuse(self._writer.left(), error or self._refusal())
 
     def _reader_ended(self, error: BaseException | None) -> None:
         if error is not None:
-            self.fail(EngineFailed(f"reading {self.address.path}", str(error)))
+            self.fail(problems.failure(f"reading {self.address.path}", error))
+        for future in [] if self._reader is None else self._reader.left():
+            if not future.done():
+                future.set_exception(problems.failure(f"reading {self.address.path}", error or self._refusal()))
+
+    def _answered(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        """The thread that reads has called a function."""
+        if error is not None:
+            self.check_fatal(error)
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
 
     async def close(self) -> None:
         """End the threads. What was put before is committed, and who waits for it is told."""
@@ -141,25 +164,50 @@ class Runtime:
 
     def post(self, function: Callable[..., None], *args: object) -> None:
         """Call ``function`` in the event loop. From any thread."""
-        with suppress(RuntimeError):  # the loop was closed under a hub that nobody closed: nobody is there to be told
-            self.loop.call_soon_threadsafe(function, *args)
+        while True:
+            try:
+                self.loop.call_soon_threadsafe(function, *args)
+            except RuntimeError:
+                return  # the loop was closed under a hub that nobody closed: nobody is there to be told
+            except MemoryError:
+                sleep(TURN)  # somebody waits for this, and memory may come back
+            else:
+                return
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run it beside; it ends with the engine."""
-        task = self.loop.create_task(coroutine)
+    def start(self, what: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it beside; it ends with the engine, which fails when it raises."""
+        task = self.loop.create_task(watched(what, coroutine, self.broke), name=f"telex sqlite: {what}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def fail(self, error: Exception) -> None:
-        """Nothing more can be done with the file."""
+        """Nothing more can be done with the file: everything that waits ends with ``error``."""
         if self._closed is None:
             self._closed = error
+            self.tail.abandon(error)
+            pending, self._pending, self._joined = self._pending, [], None
+            self.tail.refuse(pending, error)
             self.feed.failed(error)
+
+    def broke(self, error: BaseException) -> None:
+        """Something of the engine's own raised: nobody knows what is left undone, so the engine fails."""
+        logger.error("the engine of %s raised", self.address.path, exc_info=error)
+        self.fail(problems.failure(f"using {self.address.path}", error))
+        self.tail.abandon(error)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has failed or is closed."""
+        return self._closed is not None
 
     def check_fatal(self, error: BaseException) -> None:
         """Fail, if what went wrong will go wrong for ever."""
         if problems.is_fatal(error):
-            self.fail(EngineFailed(f"writing {self.address.path}", problems.explain(error)))
+            self.fail(EngineFailed(f"using {self.address.path}", problems.explain(error.__cause__ or error)))
+
+    def _refusal(self) -> Exception:
+        """A new exception each time: one that is raised again and again grows by its tracebacks."""
+        return copy(self._closed) or Closed("the engine", "it is not open")
 
     # -- asking the threads
 
@@ -167,7 +215,7 @@ class Runtime:
         """Have it done in the next transaction, with all else that is put in this turn of the loop."""
         if self._closed is not None:
             job.future.cancel()
-            raise self._closed
+            raise self._refusal()
         self._joined = None
         self._add(job)
 
@@ -188,7 +236,7 @@ class Runtime:
         # First: of messages that cannot be kept all, none is.
         forms = [rows.encode(messages[0])] if len(messages) == 1 else list(map(rows.encode, messages))
         if self._closed is not None:
-            raise self._closed
+            raise self._refusal()
         job = self._joined
         if job is None or adopted or len(job.messages) >= TOGETHER:
             job = Append(adopted=adopted)
@@ -232,7 +280,7 @@ class Runtime:
     def reading(self, function: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
         """As `read`. Raises `Closed` here, what the reading raises from the future."""
         if self._closed is not None or self._reader is None:
-            raise self._closed or Closed("the engine", "it is not open")
+            raise self._refusal()
         future: asyncio.Future[R] = self.loop.create_future()
         self._reader.put(function, future)
         return future

@@ -104,7 +104,8 @@ class Session(Asked):
             if op.step is None:
                 return op.commit
             result, error = self._do(op, ledger)
-            if not ledger.connection.in_transaction or isinstance(error, Timeout):
+            damaged = error is not None and problems.is_fatal(error)
+            if not ledger.connection.in_transaction or isinstance(error, Timeout) or damaged:
                 self.cause = error or EngineFailed("the transaction", "SQLite has rolled it back")
                 self._post(_set, op.future, None, self.cause)
                 return False
@@ -116,13 +117,13 @@ class Session(Asked):
             self._guard(ledger.connection)
         try:
             return op.step(ledger), None
-        except Exception as error:  # noqa: BLE001  # whatever it is, it belongs to the program
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the program
             return None, self._say(error)
         finally:
             if op.users:
                 self._unguard(ledger.connection)
 
-    def _say(self, error: Exception) -> BaseException:
+    def _say(self, error: BaseException) -> BaseException:
         code = problems.code(error)
         if code == sqlite3.SQLITE_AUTH and self._denied:
             mend, self._denied = self._denied, ""
@@ -130,7 +131,7 @@ class Session(Asked):
         if code == sqlite3.SQLITE_INTERRUPT and monotonic() >= self._end:
             return Timeout("the transaction", self.seconds)
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY}:
-            return EngineFailed("the transaction", problems.explain(error))
+            return problems.failure("the transaction", error)
         return error
 
     def _guard(self, connection: sqlite3.Connection) -> None:
@@ -177,4 +178,4 @@ def _set(future: asyncio.Future[Any] | None, result: Any, error: BaseException |
 
 def told(error: BaseException, what: str) -> BaseException:
     """The error that those who wait for a transaction get."""
-    return error if isinstance(error, (TelexError, Dropped)) else EngineFailed(what, problems.explain(error))
+    return error if isinstance(error, (TelexError, Dropped)) else problems.failure(what, error)

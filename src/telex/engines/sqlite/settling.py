@@ -195,7 +195,7 @@ def drop(connection: sqlite3.Connection, group: Group, pos: int) -> bool:
 def dead(connection: sqlite3.Connection, name: str | None, limit: int) -> list[tuple[Any, ...]]:
     """Rows of dead letters, the oldest first; after the columns of the message come group, pattern, attempts, reason
     and when it died."""
-    return connection.execute(_DEAD, (name, limit)).fetchall()
+    return rows.select(connection, _DEAD, (name, limit))
 
 
 def counts(connection: sqlite3.Connection, group: Group, now: float) -> tuple[int, int, int]:

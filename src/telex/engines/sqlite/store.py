@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Awaitable, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, cast
 
+from telex.engines.groups import Unreadable
 from telex.engines.sqlite import rows
 from telex.engines.sqlite.retention import Kept, Rules, look, search
 from telex.engines.sqlite.settling import purge
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from telex.engines.sqlite.ledger import Ledger
     from telex.engines.sqlite.runtime import Runtime
 
+logger: logging.Logger = logging.getLogger("telex")
 PAGE = 1024
 FEW = 64
 """Of so many topics each is read by itself; of more, the file from its end."""
@@ -69,7 +72,7 @@ class SQLiteStore:
         kept = await self._runtime.append(messages, adopted=True)
         return [message for message, draft in zip(kept, messages, strict=True) if message is draft]
 
-    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
         """A page of a topic."""
         now = time()
 
@@ -84,7 +87,8 @@ class SQLiteStore:
             return []
         feed = self._runtime.feed
         shape = feed.content if feed.shapes(kept.name, {row[4] for row in found}) else None
-        return rows.decode(found, kept.name, kept.uid, shape)
+        messages = rows.decode(found, kept.name, kept.uid, shape)
+        return messages if type(messages) is list else rows.readable(messages)
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """The last messages of several topics, of those that the feed was told of."""
@@ -93,20 +97,18 @@ class SQLiteStore:
         def last(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
             views = [kept for kept in (self._look(connection, topic, now) for topic in topics) if kept is not None]
             if len(views) <= FEW:
-                found = [row for kept in views for row in connection.execute(_LAST, (kept.id, kept.first, count))]
+                found = [row for kept in views for row in rows.select(connection, _LAST, (kept.id, kept.first, count))]
                 return sorted(found, key=lambda row: int(row[0]))[-count:] if count else []
             firsts = {kept.id: kept.first for kept in views}
-            newest: list[tuple[Any, ...]] = []
-            for row in connection.execute(_ALL):
-                if len(newest) >= count:
-                    break
-                if row[1] >= firsts.get(row[10], row[1] + 1):
-                    newest.append(row)
-            return newest[::-1]
+            return rows.tolerate(connection, lambda: _newest(connection, firsts, count))
 
         found = await self._runtime.read(last)
         told = self._runtime.tail.fed  # what comes after it the feed is told, and would be there twice
-        return [self._runtime.message(row) for row in found if row[0] < told]
+        messages = [self._runtime.message(row) for row in found if row[0] < told]
+        bad = [message for message in messages if message.content.__class__ is Unreadable]
+        for message in bad:
+            logger.error("message %d of %s cannot be read: %s", message.seq, message.topic, message.content.problem)
+        return [message for message in messages if message.content.__class__ is not Unreadable] if bad else messages
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
         """Where ``start`` is."""
@@ -196,8 +198,19 @@ def _page(connection: sqlite3.Connection, topic: int, first: int, end: int) -> l
     (last,) = connection.execute(_BEFORE, (topic, end)).fetchone()
     # Where they lie close together, it costs less to pass over those of other topics than to ask the index for each.
     if last - pos < 2 * (end - seq):
-        return connection.execute(_BY_POS, (topic, pos, last)).fetchall()
-    return connection.execute(_BY_SEQ, (topic, seq, end)).fetchall()
+        return rows.select(connection, _BY_POS, (topic, pos, last))
+    return rows.select(connection, _BY_SEQ, (topic, seq, end))
+
+
+def _newest(connection: sqlite3.Connection, firsts: dict[int, int], count: int) -> list[tuple[Any, ...]]:
+    """The last rows of topics, each from its first number on."""
+    newest: list[tuple[Any, ...]] = []
+    for row in connection.execute(_ALL):
+        if len(newest) >= count:
+            break
+        if row[1] >= firsts.get(row[10], row[1] + 1):
+            newest.append(row)
+    return newest[::-1]
 
 
 def _highest(connection: sqlite3.Connection) -> int:

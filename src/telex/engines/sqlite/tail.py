@@ -6,6 +6,8 @@ of theirs was seen: by the watcher, or by the thread that writes.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sqlite3
 from collections import deque
 from collections.abc import Iterable
@@ -16,15 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.engines.sqlite import rows
+from telex.engines.groups import Unreadable
+from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.jobs import Batch, Waiter
 from telex.engines.sqlite.session import told
-from telex.errors import Closed, TelexError
+from telex.errors import Closed
+from telex.supervision import is_end
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.runtime import Runtime
     from telex.message import Message
 
+logger: logging.Logger = logging.getLogger("telex")
+PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""Seconds until reading is tried again, while memory, descriptors or the disk are short; then the engine fails."""
 ROWS = 1024
 BYTES = 16 * 1024 * 1024
 """So much is read at once, at most."""
@@ -32,6 +39,17 @@ _TOPICS = "SELECT id, name, epoch, uid, end, first FROM telex_topics"
 _STATE = "SELECT epoch, pos, removals, rules, delays FROM telex_state"
 _READ = f"""SELECT {rows.COLUMNS}, t.id, t.epoch FROM {rows.JOINED}
     WHERE m.pos >= ? AND m.pos < ? ORDER BY m.pos LIMIT {ROWS}"""
+
+
+class Run(msgspec.Struct):
+    """Messages of one topic that follow on in the file; none of them where nobody here wants them."""
+
+    id: int
+    name: str
+    epoch: str
+    uid: int
+    end: int
+    messages: list[Any]
 
 
 class Seen(msgspec.Struct):
@@ -72,11 +90,12 @@ class Tail:
         self._reading = False
         self._last_topic = 0  # when all topics were read, no id was higher
         self._closing = False
+        self._abandoned: BaseException | None = None  # why nothing more is told
 
     async def begin(self, seen: Seen) -> None:
         """The file is open: what is in it was published before."""
         self.fed = self.known = seen.pos
-        self._take_in(seen)
+        self._take_in(seen, [])
 
     def begun(self, batch: Batch) -> None:
         """The thread that writes is about to commit: nobody is to read these messages from the file."""
@@ -91,8 +110,10 @@ class Tail:
         if batch.error is not None:
             if batch in self._own:
                 self._own.remove(batch)
-            self._refuse(batch.jobs, batch.error)
+            self.refuse(batch.jobs, batch.error)
             self._runtime.check_fatal(batch.error)
+        elif self._abandoned is not None:
+            self.refuse(batch.jobs, self._abandoned)
         elif not batch.entries:
             self._settle(batch)
         self.advance()
@@ -108,8 +129,24 @@ class Tail:
         self._closing = True
         self.advance()
 
+    def abandon(self, error: BaseException) -> None:
+        """Nothing more is told: who waits, now or later, gets ``error``."""
+        self._abandoned = error
+        while self._own:
+            self.refuse(self._own.popleft().jobs, error)
+
     def advance(self) -> None:
         """Give what can be given, and read what is missing."""
+        if self._abandoned is not None:
+            return
+        try:
+            self._advance()
+        except BaseException as error:
+            self._runtime.broke(error)
+            if is_end(error):
+                raise
+
+    def _advance(self) -> None:
         if self._reading and not self._closing:
             return
         own = self._own
@@ -121,26 +158,41 @@ class Tail:
         limit = own[0].start if own else self.known
         if self.fed < limit or self.look:
             self._reading, self.look = True, False
-            self._runtime.start(self._catch_up(max(limit, self.fed)))
+            self._runtime.start("reading what others published", self._catch_up(max(limit, self.fed)))
 
     async def _catch_up(self, limit: int) -> None:
+        """Read on, and tell it. While memory, descriptors or the disk are short, it is tried again, and who publishes
+        behind what is not read yet waits.
+        """
         first, versions, full = self.fed, (self.removals, self.rules, self.delays), self._last_topic == 0
-        try:
-            seen = await self._runtime.read(lambda connection: look(connection, first, limit, versions, full))
-        except Closed:
-            return
-        except (TelexError, sqlite3.Error) as error:
-            self._reading = False
-            self._runtime.fail(error)
-            return
+        for pause in (*PAUSES, None):
+            # When memory does not suffice even after all the pauses, the next message is skipped as unreadable.
+            bare = pause is None
+            try:
+                seen = await self._runtime.read(
+                    partial(look, first=first, limit=limit, versions=versions, full=full, bare=bare)
+                )
+                runs = self._decode(seen.rows)
+                break
+            except Closed:
+                return
+            except Exception as error:  # noqa: BLE001  # what is no shortage is the end of it
+                if self._closing or self._runtime.failed:
+                    return
+                if pause is None or not problems.is_shortage(error):
+                    self._reading = False
+                    self._runtime.fail(problems.failure("reading what others published", error))
+                    return
+                logger.error("what others published is read again in %g s: %s", pause, problems.explain(error))
+            await asyncio.sleep(pause)
         self._reading = False
-        if self._closing:
+        if self._closing or self._runtime.failed:
             return
-        self._take_in(seen)
+        self._take_in(seen, runs)
         self._runtime.feed.stirred()
         self.advance()
 
-    def _take_in(self, seen: Seen) -> None:
+    def _take_in(self, seen: Seen, runs: list[Run]) -> None:
         runtime = self._runtime
         own_known = self._own[0].start if self._own else None
         if own_known is None or seen.pos <= own_known:
@@ -154,7 +206,7 @@ class Tail:
         self.removals, self.rules, self.delays = seen.removals, seen.rules, seen.delays
         if changed:
             runtime.delayed.arm(seen.due)
-        self._feed_rows(seen.rows)
+        self._feed(runs)
         self.fed = max(self.fed, seen.end)
 
     def _load(self, topics: list[tuple[Any, ...]], removed: list[tuple[str, int]]) -> None:
@@ -170,19 +222,41 @@ class Tail:
             head.end = max(head.end, end)
         self._last_topic = max(ids, default=0) or self._last_topic
 
-    def _feed_rows(self, found: list[tuple[Any, ...]]) -> None:
-        runtime = self._runtime
-        wants, shape = runtime.feed.wants, runtime.feed.content
-        messages: list[Message[Any]] = []
+    def _decode(self, found: list[tuple[Any, ...]]) -> list[Run]:
+        """Messages of rows, in runs of one topic. Changes nothing, so that it can be tried again."""
+        feed = self._runtime.feed
+        runs: list[Run] = []
         for id, run in groupby(found, itemgetter(10)):
             own = list(run)
-            name, uid, epoch = own[0][8], own[0][9], own[0][11]
-            head = runtime.by_id.get(id) or runtime.learn(id, name, epoch, int(uid))
-            head.end = own[-1][1] + 1
-            if wants(name):
-                messages += rows.decode([row[:8] for row in own], name, head.uid, shape)
+            name, uid, epoch = own[0][8], int(own[0][9]), own[0][11]
+            messages: list[Message[Any]] = []
+            if feed.wants(name):
+                messages = rows.decode([row[:8] for row in own], name, uid, feed.content)
+            runs.append(Run(id, name, epoch, uid, own[-1][1] + 1, messages))
+        return runs
+
+    def _feed(self, runs: list[Run]) -> None:
+        runtime = self._runtime
+        messages: list[Message[Any]] = []
+        for run in runs:
+            head = runtime.by_id.get(run.id) or runtime.learn(run.id, run.name, run.epoch, run.uid)
+            head.end = run.end
+            if type(run.messages) is list:
+                messages += run.messages
+                continue
+            for message in run.messages:  # some are damaged
+                content = message.content
+                if content.__class__ is not Unreadable:
+                    messages.append(message)
+                    continue
+                self._take(messages)
+                messages = []
+                runtime.feed.unreadable(run.name, message.seq, content.problem)
+        self._take(messages)
+
+    def _take(self, messages: list[Message[Any]]) -> None:
         if messages:
-            runtime.feed.take(messages)
+            self._runtime.feed.take(messages)
 
     def _deliver(self, batch: Batch) -> None:
         runtime = self._runtime
@@ -208,17 +282,31 @@ class Tail:
 
     def _settle(self, batch: Batch) -> None:
         for job in batch.jobs:
-            job.settle(self._runtime.message)
+            try:
+                job.settle(self._runtime.message)
+            except Exception as error:  # of one who waits; the others are told
+                logger.error("what was committed to %s cannot be told", self._runtime.address.path, exc_info=error)
+                self.refuse((job,), error)
 
-    def _refuse(self, jobs: Iterable[Waiter], error: BaseException) -> None:
+    def refuse(self, jobs: Iterable[Waiter], error: BaseException) -> None:
+        """Tell those who wait for these jobs that they were not done."""
         for job in jobs:
             job.refuse(partial(told, error, f"writing {self._runtime.address.path}"))
 
 
-def look(connection: sqlite3.Connection, first: int, limit: int, versions: tuple[int, int, int], full: bool) -> Seen:
-    """Read what is new, in the thread that reads. ``versions`` is what is known of removals, rules and delays."""
+def look(
+    connection: sqlite3.Connection,
+    first: int,
+    limit: int,
+    versions: tuple[int, int, int],
+    full: bool,
+    bare: bool = False,
+) -> Seen:
+    """Read what is new, in the thread that reads. ``versions`` is what is known of removals, rules and delays. With
+    ``bare`` it reads one message without its content, which then is `Unreadable`.
+    """
     epoch, pos, removals, rules, delays = connection.execute(_STATE).fetchone()
-    found, end = _rows(connection, first, limit)
+    found, end = _bare(connection, first, limit) if bare else _rows(connection, first, limit)
     seen = Seen(epoch, pos, removals, rules, delays, found, end)
     if full or removals != versions[0] or len(found) < end - first:
         seen.topics = connection.execute(_TOPICS).fetchall()
@@ -235,11 +323,31 @@ def look(connection: sqlite3.Connection, first: int, limit: int, versions: tuple
 def _rows(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
     if first >= limit:
         return [], first
-    found: list[tuple[Any, ...]] = []
-    size = 0
-    for row in connection.execute(_READ, (first, limit)):
-        found.append(row)
-        size += len(row[7])
-        if size > BYTES:
-            return found, row[0] + 1
-    return found, limit if len(found) < ROWS else found[-1][0] + 1
+
+    def read() -> tuple[list[tuple[Any, ...]], int]:
+        found: list[tuple[Any, ...]] = []
+        size = 0
+        try:
+            for row in connection.execute(_READ, (first, limit)):
+                found.append(row)
+                size += len(row[7]) if isinstance(row[7], (str, bytes)) else 0
+                if size > BYTES:
+                    return found, row[0] + 1
+        except MemoryError:
+            if not found:
+                raise
+            return found, found[-1][0] + 1  # those before the one that is too large are told
+        return found, limit if len(found) < ROWS else found[-1][0] + 1
+
+    return rows.tolerate(connection, read)
+
+
+def _bare(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+    """The first row, in the place of its content the text that there was no memory for it."""
+    if first >= limit:
+        return [], first
+    sql = _READ.replace("m.headers, m.content", "NULL, NULL", 1)
+    row = connection.execute(sql, (first, limit)).fetchone()
+    if row is None:
+        return [], limit
+    return [(*row[:7], Unreadable(b"", "there is not enough memory to read it"), *row[8:])], row[0] + 1

@@ -7,13 +7,18 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from telex.engines.sqlite import problems, schema
+from telex.engines.groups import Unreadable
+from telex.engines.sqlite import problems, rows, schema
 from telex.errors import ConnectFailed, EngineFailed
 
 MANY = 100
 """So many problems are told, at most."""
 BUSY = 5.0
 """Seconds to wait while another program has the file locked."""
+RESTORE = (
+    "copy the file, then restore a backup; `telex export --url sqlite:///FILE` may still read some of the messages"
+)
+SKIPPED = "readers skip it, and groups make it a dead letter"
 
 
 def check(path: str | Path) -> list[str]:
@@ -25,10 +30,11 @@ def check(path: str | Path) -> list[str]:
         try:
             found = [str(row[0]) for row in connection.execute(f"PRAGMA integrity_check({MANY})")]
             if found != ["ok"]:
-                return [f"SQLite: {text}" for text in found]
-            return _disagreements(connection)[:MANY]
-        except sqlite3.DatabaseError as error:
+                return [*(f"SQLite: {text}" for text in found), RESTORE]
+            found = [*_disagreements(connection), *_unreadable(connection)]
+        except (sqlite3.Error, TypeError, ValueError, LookupError) as error:  # rows that telex did not write
             return [problems.explain(error)]
+    return found[:MANY]
 
 
 def _disagreements(connection: sqlite3.Connection) -> list[str]:
@@ -51,6 +57,18 @@ def _disagreements(connection: sqlite3.Connection) -> list[str]:
     if lost:
         found.append(f"groups hold {lost} messages that are not there")
     return found
+
+
+def _unreadable(connection: sqlite3.Connection) -> Iterator[str]:
+    """Messages whose content cannot be decoded."""
+    messages = f"SELECT {rows.OWN}, coalesce(t.name, '(removed)') FROM telex_messages m LEFT JOIN telex_topics t"
+    delayed = "SELECT n, 0, id, time, type, key, headers, content, topic FROM telex_delayed ORDER BY n"
+    for kind, sql in (("message", f"{messages} ON t.id = m.topic ORDER BY m.pos"), ("delayed message", delayed)):
+        for row in connection.execute(sql):
+            (message,) = rows.decode([row[:8]], str(row[8]), 0, None)
+            if isinstance(message.content, Unreadable):
+                number = row[1] if kind == "message" else row[0]
+                yield f"{kind} {number} of topic {row[8]!r} cannot be read: {message.content.problem}; {SKIPPED}"
 
 
 def compact(path: str | Path, busy: float = BUSY) -> tuple[int, int]:
@@ -83,6 +101,7 @@ def opened(path: str | Path, mode: str, busy: float = BUSY) -> Iterator[sqlite3.
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy)) as connection:
             connection.isolation_level = None
+            connection.text_factory = rows.text_or_bytes
             schema.check(connection)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if not version:
@@ -90,5 +109,5 @@ def opened(path: str | Path, mode: str, busy: float = BUSY) -> Iterator[sqlite3.
             yield connection
     except schema.NotOurs as error:
         raise ConnectFailed(str(file), str(error)) from None
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.Error, OSError, TypeError, ValueError) as error:
         raise ConnectFailed(str(file), problems.explain(error)) from None

@@ -7,24 +7,28 @@ Each commit writes to the file beside the database whose name ends in ``-wal``. 
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import select
 import sqlite3
 import sys
 import threading
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 
-from telex.engines.sqlite import files
+from telex.engines.sqlite import files, problems
 from telex.engines.sqlite.address import Address
 from telex.engines.sqlite.writer import Writer
 
+logger: logging.Logger = logging.getLogger("telex")
 POLL = 0.01
 """Seconds between two looks where nobody tells."""
 SAFETY = 1.0
 """Seconds between two looks where the kernel tells."""
 STEP = 0.002
 """A commit can be seen a little after it is written: seconds between two looks after something was written."""
+AGAIN = 0.25
+"""Seconds until it watches again after an error."""
 AWAKE = 0.1
 """For how long, in seconds, it looks so often."""
 _IN_MODIFY = 0x2
@@ -36,15 +40,22 @@ class Watcher:
     """Started with its thread; `close` ends that within a moment."""
 
     def __init__(
-        self, address: Address, writer: Writer, noticed: Callable[[int], None], post: Callable[..., None]
+        self,
+        address: Address,
+        writer: Writer,
+        noticed: Callable[[int], None],
+        failed: Callable[[BaseException], None],
+        post: Callable[..., None],
     ) -> None:
         self._address = address
         self._writer = writer
         self._noticed = noticed
+        self._failed = failed
         self._post = post
         self._bell, self._rope = os.pipe()
         os.set_blocking(self._rope, False)
         self._closing = False
+        self._known = -1  # `telex_state.commits` up to which was told
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-watcher")
 
     def close(self) -> None:
@@ -59,13 +70,33 @@ class Watcher:
         os.close(self._rope)
 
     def _run(self) -> None:
+        try:
+            self._watch_again_and_again()
+        except BaseException as error:  # noqa: BLE001  # who cannot watch is deaf, and the hub fails
+            self._post(self._failed, error)
+
+    def _watch_again_and_again(self) -> None:
+        """Watch until `close`; after an error, such as of too few descriptors, watch again."""
+        self._known = self._writer.claimed
+        said = ""
+        while not self._closing:
+            try:
+                self._watch_once()
+            except BaseException as error:
+                if problems.is_fatal(error):
+                    raise
+                text = problems.explain(error)
+                if text != said:  # not several times a second, for as long as it lasts
+                    logger.error("what other processes commit to %s is not seen: %s", self._address.path, text)
+                said = text
+                sleep(0.0 if self._closing else AGAIN)
+
+    def _watch_once(self) -> None:
         notify = _inotify()
         connection: sqlite3.Connection | None = None
         try:
             connection = files.reading(self._address)
             self._watch(connection, notify)
-        except sqlite3.Error:
-            pass  # the thread that reads meets the same, and tells it
         finally:
             if connection is not None:
                 connection.close()
@@ -78,7 +109,7 @@ class Watcher:
         for descriptor in (self._bell, notify if watched else None):
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
-        version, known, awake = -1, self._writer.claimed, monotonic() + AWAKE
+        version, awake = -1, monotonic() + AWAKE
         while not self._closing:
             pause = (STEP if monotonic() < awake else SAFETY) if watched else POLL
             for descriptor, _ in poll.poll(pause * 1000):
@@ -91,9 +122,9 @@ class Watcher:
             version = seen
             commits, pos = connection.execute("SELECT commits, pos FROM telex_state").fetchone()
             # What this process wrote itself it knows; and what came before that, its own transaction noticed.
-            if commits > max(known, self._writer.claimed):
+            if commits > max(self._known, self._writer.claimed):
                 self._post(self._noticed, pos)
-            known = max(known, commits)
+            self._known = max(self._known, commits)
 
 
 def _inotify() -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 from collections import deque
@@ -9,13 +10,15 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic, time
 
+from telex.engines.sqlite import problems
 from telex.engines.sqlite.address import Address
 from telex.engines.sqlite.files import persist, writing
-from telex.engines.sqlite.jobs import Batch, Call, Job
+from telex.engines.sqlite.jobs import Batch, Call, Job, Waiter
 from telex.engines.sqlite.ledger import Ledger
 from telex.engines.sqlite.retention import Sweeper
 from telex.engines.sqlite.session import Session
 
+logger: logging.Logger = logging.getLogger("telex")
 MOST = 4096
 """Jobs in one transaction: what comes after them waits for the next."""
 PATIENCE = 2.0
@@ -59,6 +62,7 @@ class Writer:
         self._before = 0  # rows changed by the connection, when the transaction began
         self._known = -1  # `Ledger.commits` at that time
         self.claimed: int = -1  # `telex_state.commits` up to which this process knows what was written
+        self._current: Sequence[Waiter] = ()  # the jobs of the transaction that is going on
         self.ledger: Ledger
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-writer")
 
@@ -70,6 +74,13 @@ class Writer:
         """End after what was put before."""
         self._closing.set()
         self._inbox.put(None)
+
+    def left(self) -> list[Waiter]:
+        """What nobody will do. From the event loop, after the thread has said that it ended."""
+        found: list[Waiter] = [*self._current, *self._waiting]
+        while not self._inbox.empty():
+            found += self._inbox.get_nowait() or ()
+        return found
 
     # -- in the thread
 
@@ -151,16 +162,18 @@ class Writer:
 
     def _batch(self, jobs: Sequence[Job]) -> None:
         batch = Batch(jobs)
+        self._current = jobs
         try:
             self._begin(batch)
             now = time()
             for job in jobs:
                 job.perform(self.ledger, now)
             self._end(batch, now)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is told to those who wait, and to nobody else
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it is told to those who wait, and to nobody else
             self._undo(batch, error)
         if jobs or batch.error is not None or batch.foreign:
             self._told.post(self._told.committed, batch)
+        self._current = ()
 
     def _begin(self, batch: Batch) -> None:
         ledger, hurry = self.ledger, monotonic() + self._patience
@@ -193,13 +206,26 @@ class Writer:
         self.claimed = ledger.commits
         self._told.begun(batch)
         connection.execute("COMMIT")
+        batch.kept = True
         touched = ledger.touched
         ledger.clear()
         for account in touched.values():
             self.sweeper.notice(account.name, account.first, account.end, account.swept, ledger.rules.of(account.name))
 
     def _sweep(self, now: float) -> int:
-        done = self.sweeper.step(self.ledger.connection, self.ledger.rules, now)
+        """Delete what is not kept any more. When that fails, only that is undone: publishers do not fail for it."""
+        connection = self.ledger.connection
+        connection.execute("SAVEPOINT telex_sweep")
+        try:
+            done = self.sweeper.step(connection, self.ledger.rules, now)
+        except Exception as error:
+            if not connection.in_transaction or problems.is_fatal(error):
+                raise
+            connection.execute("ROLLBACK TO telex_sweep")
+            self.sweeper.rest(now)
+            logger.error("what %s does not keep is deleted later: %s", self._address.path, problems.explain(error))
+            done = None
+        connection.execute("RELEASE telex_sweep")
         if done is None:
             return 0
         name, swept = done
@@ -209,6 +235,10 @@ class Writer:
         return swept.deleted
 
     def _undo(self, batch: Batch, error: BaseException) -> None:
+        if batch.kept:  # it is committed, and only what is known here has to be learned again
+            logger.error("after a commit to %s: %s", self._address.path, problems.explain(error))
+            self.ledger.forget()
+            return
         batch.error = error
         self.claimed = self._known
         self.sweeper.rest(time())
@@ -222,12 +252,14 @@ class Writer:
     def _serve(self, session: Session) -> None:
         """Give the transaction to a program until it has done with it."""
         batch = Batch([session])
+        self._current = batch.jobs
         try:
             self._begin(batch)
             if session.serve(self.ledger):
                 self._end(batch, time())
             else:
                 self._undo(batch, session.cause)
-        except Exception as error:  # noqa: BLE001  # as above
+        except BaseException as error:  # noqa: BLE001  # as above
             self._undo(batch, error)
         self._told.post(self._told.committed, batch)
+        self._current = ()

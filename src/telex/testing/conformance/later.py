@@ -7,7 +7,7 @@ from time import time
 from typing import Any
 
 from telex.testing.conformance.rig import Rig, message
-from telex.testing.conformance.suite import Suite, has_store, promise
+from telex.testing.conformance.suite import Suite, promise, read_range
 
 T = "reminders:1"
 DELAY = 0.15
@@ -84,10 +84,9 @@ class DelayedTests(Suite):
             await rig.engine.later(message(T, "later"), time() + 4 * DELAY)
         await asyncio.sleep(DELAY / 2)
         async with self.rig() as rig:
-            store = has_store(rig)
 
             async def kept() -> list[Any]:
-                return [m.content for m in await store.read(T, 1, 100)]
+                return [m.content for m in await read_range(rig, T, 1, 100)]
 
             deadline = time() + self.patience
             while len(await kept()) < 2 and time() < deadline:  # noqa: ASYNC110  # nobody tells
@@ -95,7 +94,7 @@ class DelayedTests(Suite):
             assert await kept() == ["past by then", "later"]
         async with self.rig() as rig:
             await rig.send(T, "last")
-            assert [m.content for m in await has_store(rig).read(T, 1, 100)] == ["past by then", "later", "last"]
+            assert [m.content for m in await read_range(rig, T, 1, 100)] == ["past by then", "later", "last"]
 
 
 class Left(Exception):
@@ -219,4 +218,4 @@ class TransactionTests(Suite):
     @staticmethod
     async def kept(rig: Rig, topic: str = T) -> list[Any]:
         """The contents that a topic keeps."""
-        return [m.content for m in await has_store(rig).read(topic, 1, 1000)]
+        return [m.content for m in await read_range(rig, topic, 1, 1000)]

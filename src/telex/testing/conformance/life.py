@@ -13,7 +13,7 @@ from telex.engines import Engine
 from telex.errors import Closed, ConnectFailed, Timeout
 from telex.hub import Hub
 from telex.testing.conformance.rig import Rig
-from telex.testing.conformance.suite import Suite, has_store, needing, promise, refused
+from telex.testing.conformance.suite import Suite, needing, promise, read_range, refused
 
 T = "orders:1"
 
@@ -117,7 +117,7 @@ class LifeTests(Suite):
         acknowledged = [result[0].content for result in results if isinstance(result, list)]
         if engine.guarantees.durable:
             async with self.rig() as again:
-                kept = [message.content for message in await has_store(again).read(T, 1, 1000)]
+                kept = [message.content for message in await read_range(again, T, 1, 1000)]
                 assert set(acknowledged) <= set(kept)
 
     @promise()

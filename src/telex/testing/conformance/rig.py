@@ -195,6 +195,10 @@ class Rig:
             self.taken.setdefault(new.topic, []).append(new)
         self._changed.set()
 
+    def unreadable(self, topic: str, seq: int, problem: str) -> None:
+        """A message is damaged."""
+        self._problems.append(f"message {seq} of {topic} cannot be read: {problem}")
+
     def publish(self, message: Message[Any]) -> None:
         """A delayed message is due."""
         self.publish_here(message)

@@ -14,7 +14,7 @@ from telex.engines import Engine
 from telex.message import Position
 from telex.testing.conformance.groups import G, T, contents
 from telex.testing.conformance.rig import Rig, message
-from telex.testing.conformance.suite import Suite, has_groups, has_records, has_store, needing, promise
+from telex.testing.conformance.suite import Suite, has_groups, has_records, has_store, needing, promise, read_range
 
 
 class SharedTests(Suite):
@@ -97,8 +97,8 @@ class SharedTests(Suite):
         async with self.rig() as one, self.rig() as two:
             await one.retain(T, 2)
             await two.send(T, *range(5))
-            assert [m.content for m in await has_store(one).read(T, 1, 100)] == [3, 4]
-            assert [m.content for m in await has_store(two).read(T, 1, 100)] == [3, 4]
+            assert [m.content for m in await read_range(one, T, 1, 100)] == [3, 4]
+            assert [m.content for m in await read_range(two, T, 1, 100)] == [3, 4]
 
     @promise("shared", "store", "transactions")
     async def test_another_engine_sees_a_transaction_whole(self) -> None:
@@ -107,7 +107,7 @@ class SharedTests(Suite):
             async with one.engine.transaction() as transaction:
                 await transaction.append(message(T, "a"))
                 await transaction.append(message(T, "b"))
-                assert list(await has_store(two).read(T, 1, 100)) == []
+                assert list(await read_range(two, T, 1, 100)) == []
                 assert two.contents(T) == []
             await two.until(lambda: len(two.contents(T)) == 2, "what was committed")
             assert two.contents(T) == ["a", "b"]
@@ -189,7 +189,7 @@ class DurableTests(Suite):
             epoch = rig.log(T).epoch
         async with self.rig() as rig:
             store = has_store(rig)
-            assert list(await store.read(T, 1, 100)) == sent
+            assert await read_range(rig, T, 1, 100) == sent
             assert store.topics() == [T]
             assert rig.log(T).epoch == epoch
             assert (rig.log(T).end, store.end(T)) == (4, (1, 4))
@@ -204,9 +204,9 @@ class DurableTests(Suite):
             content: dict[str, Any] = {"items": [1]}
             await rig.send(T, content)
             content["items"].append(2)
-            assert [m.content for m in await has_store(rig).read(T, 1, 9)] == [{"items": [1]}]
+            assert [m.content for m in await read_range(rig, T, 1, 9)] == [{"items": [1]}]
         async with self.rig() as rig:
-            assert [m.content for m in await has_store(rig).read(T, 1, 9)] == [{"items": [1]}]
+            assert [m.content for m in await read_range(rig, T, 1, 9)] == [{"items": [1]}]
 
     @promise("durable", "store")
     async def test_nothing_that_was_acknowledged_is_lost_over_restarts(self) -> None:
@@ -219,7 +219,7 @@ class DurableTests(Suite):
                     await rig.send(T, restart * each + n)
         async with self.rig() as rig:
             read: list[Any] = []
-            while more := await has_store(rig).read(T, len(read) + 1, 10**9):
+            while more := await read_range(rig, T, len(read) + 1, 10**9):
                 read += [m.content for m in more]
             assert read == list(range(restarts * each))
 
@@ -231,7 +231,7 @@ class DurableTests(Suite):
         async with self.rig() as rig:
             again = (await rig.send(T, "b", id="same"))[0]
             assert (again.seq, again.content) == (1, "a")
-            assert len(await has_store(rig).read(T, 1, 9)) == 1
+            assert len(await read_range(rig, T, 1, 9)) == 1
 
     @promise("durable", "store", "history")
     async def test_rules_of_retention_are_kept(self) -> None:
@@ -240,7 +240,7 @@ class DurableTests(Suite):
             await rig.retain("orders:*", 2)
         async with self.rig() as rig:
             await rig.send(T, *range(5))
-            assert [m.content for m in await has_store(rig).read(T, 1, 9)] == [3, 4]
+            assert [m.content for m in await read_range(rig, T, 1, 9)] == [3, 4]
 
     @promise("durable", "store")
     async def test_a_removed_topic_stays_removed(self) -> None:
@@ -319,7 +319,7 @@ class DurableTests(Suite):
 
             async def look(count: int = turn * each + each) -> None:
                 async with self.rig() as rig:
-                    read = [m.content for m in await has_store(rig).read(T, 1, 10_000)]
+                    read = [m.content for m in await read_range(rig, T, 1, 10_000)]
                     assert read == list(range(count)), f"of {count} acknowledged messages {len(read)} are kept"
 
             self.run(look)

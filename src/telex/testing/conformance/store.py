@@ -11,7 +11,7 @@ from typing import Any
 from telex.log import Log, Retention
 from telex.message import Message, Position
 from telex.testing.conformance.rig import Rig, message
-from telex.testing.conformance.suite import Suite, has_store, promise
+from telex.testing.conformance.suite import Suite, has_store, promise, read_range
 
 TOPIC = "orders:1"
 OTHER = "orders:2"
@@ -19,7 +19,7 @@ OTHER = "orders:2"
 
 async def kept(rig: Rig, topic: str = TOPIC, first: int = 1, end: int = 1_000_000) -> list[Any]:
     """The contents that a topic keeps."""
-    return [message.content for message in await has_store(rig).read(topic, first, end)]
+    return [message.content for message in await read_range(rig, topic, first, end)]
 
 
 def numbers(messages: Any) -> list[int]:
@@ -53,7 +53,7 @@ class StoreTests(Suite):
             for start in range(0, count, 10):
                 await rig.send(TOPIC, *range(start, start + 10))
             read: list[Message[Any]] = []
-            while more := await has_store(rig).read(TOPIC, len(read) + 1, count + 1):
+            while more := await read_range(rig, TOPIC, len(read) + 1, count + 1):
                 read += more
             assert [m.content for m in read] == list(range(count))
             assert numbers(read) == list(range(1, count + 1))
@@ -97,7 +97,7 @@ class StoreTests(Suite):
                 await asyncio.gather(appending, return_exceptions=True)
                 sent += 2
             last = (await rig.send(TOPIC, "last"))[0]
-            read = await has_store(rig).read(TOPIC, 1, last.seq + 1)
+            read = await read_range(rig, TOPIC, 1, last.seq + 1)
             assert numbers(read) == list(range(1, last.seq + 1))
             pairs = [m.content for m in read][:-1]
             assert all(b == a[:-1] + "b" for a, b in zip(pairs[::2], pairs[1::2], strict=True)), pairs
@@ -128,7 +128,7 @@ class StoreTests(Suite):
             )
             typed = Message("x", TOPIC, 0, 0, time(), None, "OrderPlaced", -1, None)
             await has_store(rig).append([sent, typed])
-            first, second = await has_store(rig).read(TOPIC, 1, 3)
+            first, second = await read_range(rig, TOPIC, 1, 3)
             assert first == sent
             assert (first.key, first.type, dict(first.headers)) == ("k", "dict", {"Trace": "ü"})
             assert (second.type, second.key, second.id) == ("OrderPlaced", None, typed.id)
@@ -155,10 +155,10 @@ class StoreTests(Suite):
             await rig.retain(">", 3000)
             for _ in range(3):
                 await rig.send(TOPIC, *range(500))
-            first = numbers(await has_store(rig).read(TOPIC, 1, 5000))
+            first = numbers(await read_range(rig, TOPIC, 1, 5000))
             assert first == list(range(1, len(first) + 1))
             assert 0 < len(first) <= 1024
-            assert numbers(await has_store(rig).read(TOPIC, 1400, 5000)) == list(range(1400, 1501))
+            assert numbers(await read_range(rig, TOPIC, 1400, 5000)) == list(range(1400, 1501))
 
     @promise("store", "history")
     async def test_a_pattern_is_read_in_the_order_of_being_kept(self) -> None:

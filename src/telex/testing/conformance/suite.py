@@ -18,6 +18,7 @@ import msgspec
 
 from telex.engines import Engine, Groups, Guarantees, Records, Store
 from telex.hub import Hub
+from telex.message import Message
 from telex.testing.conformance.rig import Rig
 
 S = TypeVar("S", bound="Suite")
@@ -183,6 +184,14 @@ def has_store(rig: Rig) -> Store:
     """The store of an engine whose tests need one."""
     assert rig.engine.store is not None, "the engine has no store"
     return rig.engine.store
+
+
+async def read_range(rig: Rig, topic: str, first: int, end: int) -> list[Message[Any]]:
+    """What the engine's store reads, where nothing is damaged."""
+    found = await has_store(rig).read(topic, first, end)
+    messages = [item for item in found if isinstance(item, Message)]
+    assert len(messages) == len(found), "the store cannot read what it was given"
+    return messages
 
 
 def has_groups(rig: Rig) -> Groups:
