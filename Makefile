@@ -6,8 +6,8 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 PORT ?= 8000
-# Workers for the tests: a number, or auto for one a core.
-JOBS ?= auto
+# Workers for the tests: a number, or auto for one a core. Many tests wait, so there are more than cores.
+JOBS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 # More arguments for the program that a target runs: make test ARGS='-k names'
 ARGS ?=
 # How many bugs `make mutants` draws, and of which package.
@@ -27,7 +27,7 @@ WHEEL := build/wheel
 
 .PHONY: help
 help: ## list the targets
-	@echo 'usage: make TARGET [PYTHON=python3.11] [PORT=8000] [JOBS=auto] [ARGS=...]'
+	@echo 'usage: make TARGET [PYTHON=python3.11] [PORT=8000] [JOBS=3] [ARGS=...]'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run

@@ -12,7 +12,7 @@ from tests.mutants import cover, hand, kernel, sample
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Put bugs in and see the tests fail.")
-    parser.add_argument("--examine", action="store_true", help="run the state machines of the kernel on this telex")
+    parser.add_argument("--examine", metavar="POLICY", help="run the state machines of the kernel on this telex")
     parser.add_argument("--table", action="store_true", help="write the list of the kernel's bugs for CONTRIBUTING.md")
     parser.add_argument("--hand", action="store_true", help="put in the bugs of tests/mutants/hand.py")
     parser.add_argument("--only", default="", metavar="TEXT", help="those of them with this text in them")
@@ -27,7 +27,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found to a file")
     options = parser.parse_args()
     if options.examine:
-        return kernel.examine()
+        return kernel.examine(options.examine)
     if options.hand:
         return hand.put_in_all(options.only, options.jobs)
     if options.sample is None:

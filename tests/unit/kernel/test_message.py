@@ -210,9 +210,9 @@ def test_made_ids_are_in_the_order_of_publishing(counter: int, moment: datetime)
 
 
 @pytest.mark.slow
-def test_a_million_made_ids_differ_and_are_in_order() -> None:
+def test_many_made_ids_differ_and_are_in_order() -> None:
     log = Log("a", "epoch", Retention(messages=None), randbits(74) >> 1)
-    for _ in range(1_000_000):
+    for _ in range(100_000):
         log.append(Message(None, "a", log.end, log.uid, time()), 0.0)
     ids = [message.id for message in log.messages]
     assert sorted(set(ids)) == ids
