@@ -232,7 +232,7 @@ def test_what_is_imported_may_come_from_standard_input(
     lines = exported(telex, monkeypatch, "--url", url)
     monkeypatch.setattr(sys, "stdin", Lines("\n".join(map(json.dumps, lines)).encode()))
     ran = telex("import", "-", "--json", "--url", f"sqlite:///{tmp_path}/other.db")
-    assert (ran.code, json.loads(ran.out)) == (0, {"messages": 3})
+    assert (ran.code, json.loads(ran.out)) == (0, {"messages": 3, "known": 0})
 
 
 def test_a_line_that_is_no_message(telex: Telex, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
