@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextvars import Context
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
@@ -245,7 +246,10 @@ class Hub(Declaring, Sending, Triggering):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise BadOption(option, value, "it is a number of at least 0, or None for no bound")
         if self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes)):
-            chore = asyncio.create_task(self._topics.keep_rules(), name="telex: tell the engine what is kept")
+            # Its own context: asked for inside of a transaction, it waits for the end of that.
+            chore = asyncio.create_task(
+                self._topics.keep_rules(), name="telex: tell the engine what is kept", context=Context()
+            )
             self._chores.add(chore)
             chore.add_done_callback(self._chore_done)
 
@@ -275,14 +279,15 @@ class Hub(Declaring, Sending, Triggering):
         ]
         return await self._engine.store.adopt(drafts)
 
-    def transaction(self) -> Transaction:
+    def transaction(self, *, timeout: Duration | None = None) -> Transaction:
         """Messages that are published together or not at all; on SQLite, together with rows of your own tables in the
-        same file: ``async with hub.transaction() as tx:``. See `telex.Transaction`.
+        same file: ``async with hub.transaction() as tx:``. ``timeout`` bounds entering it, which waits for those that
+        are open. See `telex.Transaction`.
 
         Raises `BadOption` on an engine without transactions, `Closed`.
         """
         self._check_open()
-        return Transaction(self.topic, self._engine.transaction())
+        return Transaction(self.topic, self._engine.transaction(), optional_seconds(timeout, "timeout"))
 
     # -- handlers
 

@@ -139,12 +139,12 @@ class Hub(Declaring, Timing[Trigger]):
         """Publish messages that come from elsewhere; as the coroutine of this name."""
         return self._place.open().wait(self._hub.adopt(messages))
 
-    def transaction(self) -> Transaction:
+    def transaction(self, *, timeout: Duration | None = None) -> Transaction:
         """Messages that are published together or not at all: ``with hub.transaction() as tx:``; as
         ``telex.Hub.transaction``.
         """
         thread = self._place.open()
-        return Transaction(thread.call(self._hub.transaction), thread)
+        return Transaction(thread.call(lambda: self._hub.transaction(timeout=timeout)), thread)
 
     # -- declaring
 

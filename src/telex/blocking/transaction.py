@@ -27,12 +27,14 @@ class Transaction:
     def __enter__(self) -> Self:
         """Begin. Raises what ``async with`` raises."""
         self._thread.wait(self._transaction.__aenter__())
+        self._transaction.enter_context(None)  # of this thread; what it asks of the hub's thread runs in a copy
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit, or roll back if there is an error."""
+        self._transaction.leave_context()
         self._thread.wait(self._transaction.__aexit__(kind, error, trace))
 
     def publish(

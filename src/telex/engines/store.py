@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from telex.log import Log, Retention
 
@@ -15,6 +17,22 @@ if TYPE_CHECKING:
     from telex.start import Start
 
 R = TypeVar("R")
+
+
+class Entered(NamedTuple):
+    """A transaction that the code which runs now, or what started it, is inside of."""
+
+    transaction: object
+    task: asyncio.Task[Any] | None
+    """Of this task; None: of all that runs in this context."""
+
+    def is_own(self) -> bool:
+        """Whether this very task has entered it, and so keeps it open while it waits. In the event loop."""
+        return self.task is None or self.task is asyncio.current_task()
+
+
+inside: ContextVar[tuple[Entered, ...]] = ContextVar("inside", default=())
+"""By this an engine knows who would wait for a transaction of its own."""
 
 
 class Store(Protocol):
@@ -68,7 +86,8 @@ class Transaction(Protocol):
     """Messages that are published together or not at all, with what else is written where they are kept.
 
     Left without an error it commits, and returns when that is acknowledged; left with one it rolls back, and nothing of
-    it was ever seen by anybody. While it is entered, other publishers may have to wait for it.
+    it was ever seen by anybody. While it is entered, other publishers may have to wait for it: the task that has
+    entered it gets `BadOption` at once for that (see `inside`). Cancelled while it is entered, it does not begin.
     """
 
     async def __aenter__(self) -> Self: ...

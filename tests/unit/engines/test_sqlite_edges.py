@@ -368,12 +368,13 @@ async def test_a_file_of_the_next_version_is_refused_and_left_as_it_is(tmp_path:
     async with rig_on(tmp_path):
         pass
     with closing(connect(tmp_path)) as other:
-        other.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+        other.execute("UPDATE telex_version SET version = ?", (schema.VERSION + 1,))
+        other.commit()
     with pytest.raises(telex.ConnectFailed, match="update telex"):
         async with rig_on(tmp_path):
             pass
     with closing(connect(tmp_path)) as other:
-        assert other.execute("PRAGMA user_version").fetchone() == (schema.VERSION + 1,)
+        assert other.execute("SELECT version FROM telex_version").fetchone() == (schema.VERSION + 1,)
 
 
 @pytest.mark.parametrize("number", [4, 5, 1000])

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import telex
-from telex.engines.sqlite import SQLiteEngine, problems
+from telex.engines.sqlite import SQLiteEngine, problems, schema
 from telex.engines.sqlite.tail import Tail
 from telex.engines.sqlite.upkeep import check, compact
 
@@ -64,23 +64,74 @@ async def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     assert path.read_bytes() == b"not a database" * 100
 
 
-async def test_the_database_of_another_program(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("version", "application"), [(0, 0), (17, 0), (99, 123)])
+async def test_a_database_that_has_tables_already_is_joined(tmp_path: Path, version: int, application: int) -> None:
+    path = tmp_path / "shop.db"
+    with closing(sqlite3.connect(path)) as own:
+        own.executescript(
+            f"PRAGMA user_version = {version}; PRAGMA application_id = {application};"
+            "CREATE TABLE orders (number INTEGER); INSERT INTO orders VALUES (17)"
+        )
+    for expected in (["a"], ["a", "a"]):
+        async with opened(path) as (hub, _):
+            async with hub.transaction() as tx:
+                assert await tx.execute("SELECT * FROM orders") == [(17,)]
+                await tx.publish("t", "a")
+            assert await contents(hub) == expected
+    assert await asyncio.to_thread(check, path) == []
+    with closing(sqlite3.connect(path)) as own:  # the header is the program's
+        assert own.execute("PRAGMA user_version").fetchone() == (version,)
+        assert own.execute("PRAGMA application_id").fetchone() == (application,)
+
+
+async def test_the_version_in_the_header_is_the_programs_also_in_a_file_that_telex_made(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    async with opened(path) as (hub, _):
+        await hub.topic("t").publish(1)
+    with closing(sqlite3.connect(path)) as own:
+        own.execute("PRAGMA user_version = 99")
+    async with opened(path) as (hub, _):
+        assert await contents(hub) == [1]
+
+
+async def test_a_database_with_a_table_of_the_same_name_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     with closing(sqlite3.connect(path)) as other:
-        other.execute("CREATE TABLE theirs (a)")
+        other.execute("CREATE TABLE telex_messages (a)")
         other.commit()
-    assert "give telex a file of its own" in await told(at(path))
+    assert "'telex_messages' that is not telex's; rename it" in await told(at(path))
+    with pytest.raises(telex.ConnectFailed, match="rename it"):
+        await asyncio.to_thread(check, path)
     with closing(sqlite3.connect(path)) as other:
-        assert other.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
+        assert other.execute("SELECT name FROM sqlite_schema").fetchall() == [("telex_messages",)]
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
-async def test_a_file_of_a_newer_telex(tmp_path: Path) -> None:
+async def test_a_file_of_the_first_versions(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(schema.TABLES)
+        old.execute("INSERT INTO telex_state VALUES (1, 'abc', 1, 0, 0, 0, 0, 0, 0)")
+        old.executescript(f"PRAGMA application_id = {schema.APPLICATION}; PRAGMA user_version = 1")
+    async with opened(path) as (hub, _):
+        await hub.topic("t").publish(1)
+        assert await contents(hub) == [1]
+    assert await asyncio.to_thread(check, path) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [(schema.VERSION + 1, "update telex"), (99, "update telex"), (0, "a backup"), ("'x'", "a backup")],
+)
+async def test_a_file_of_a_newer_telex(tmp_path: Path, version: object, words: str) -> None:
     path = tmp_path / "x.db"
     async with opened(path):
         pass
     with closing(sqlite3.connect(path)) as other:
-        other.execute("PRAGMA user_version = 99")
-    assert "update telex" in await told(at(path))
+        other.execute(f"UPDATE telex_version SET version = {version}")
+        other.commit()
+        assert words in await told(at(path))
+        assert str(other.execute("SELECT version FROM telex_version").fetchone()[0]) == str(version).strip("'")
 
 
 async def test_a_file_that_is_damaged(tmp_path: Path) -> None:
@@ -106,6 +157,7 @@ async def test_a_file_that_is_damaged(tmp_path: Path) -> None:
         ("sqlite:///x.db?synchronous=off", "synchronous=full"),
         ("sqlite:///x.db?cache=1", "the options are"),
         ("sqlite:///x.db?busy_timeout=soon", "busy_timeout"),
+        ("sqlite:///x.db?foreign_keys=1", "foreign_keys=off"),
         ("redis://x", "sqlite:///file.db"),
     ],
 )
@@ -183,40 +235,6 @@ def test_each_code_of_sqlite_says_what_to_do() -> None:
         text = problems.explain(error)
         assert "; " in text
         assert "as SQLite says it" in text
-
-
-# -- transactions of a program
-
-
-async def test_a_transaction_refuses_what_is_not_its_own(tmp_path: Path) -> None:
-    async with opened(tmp_path / "x.db") as (hub, _):
-        async with hub.transaction() as tx:
-            for sql, words in (
-                ("COMMIT", "`async with` is left"),
-                ("ATTACH 'other.db' AS other", "connection of your own"),
-                ("DELETE FROM telex_messages", "belong to telex"),
-                ("PRAGMA synchronous = OFF", "pragmas that tell of tables"),
-            ):
-                with pytest.raises(telex.BadOption, match=words):
-                    await tx.execute(sql)
-            await tx.publish("t", "kept all the same")
-        assert await contents(hub) == ["kept all the same"]
-
-
-async def test_a_transaction_that_takes_too_long_is_rolled_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("telex.engines.sqlite.TRANSACTION", 0.05)
-    async with opened(tmp_path / "x.db") as (hub, _):
-        tx = hub.transaction()
-        await tx.__aenter__()
-        await tx.publish("t", "lost")
-        await hub.topic("t").publish("waits for the lock")
-        with pytest.raises(telex.Timeout):
-            await tx.publish("t", "too late")
-        with pytest.raises(telex.Timeout):
-            await tx.__aexit__(None, None, None)
-        assert await contents(hub) == ["waits for the lock"]
 
 
 # -- other processes

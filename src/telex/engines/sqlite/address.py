@@ -21,6 +21,8 @@ class Address(msgspec.Struct, frozen=True):
     """Whether a commit waits until the disk has it; if not, a power loss may take the last ones."""
     busy: float = 30.0
     """How long to wait, in seconds, while another program has the file locked."""
+    foreign_keys: bool = True
+    """Whether the foreign keys of the program's tables are held in its transactions."""
 
 
 def parse(url: str) -> Address:
@@ -45,7 +47,11 @@ def parse(url: str) -> Address:
     full = options.pop("synchronous", "full")
     if full not in {"full", "normal"}:
         raise BadOption("synchronous", full, "write synchronous=full (the default) or synchronous=normal")
+    keys = options.pop("foreign_keys", "on")
+    if keys not in {"on", "off"}:
+        raise BadOption("foreign_keys", keys, "write foreign_keys=on (the default) or foreign_keys=off")
     busy = seconds(options.pop("busy_timeout", "30s"), "busy_timeout")
     for name in options:
-        raise BadOption("url", url, f"there is no option {name!r}: the options are synchronous and busy_timeout")
-    return Address(url, path, full == "full", busy)
+        known = "the options are synchronous, busy_timeout and foreign_keys"
+        raise BadOption("url", url, f"there is no option {name!r}: {known}")
+    return Address(url, path, full == "full", busy, keys == "on")

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 
 from telex.engines.sqlite import problems, schema
 from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.connection import Connection
 from telex.errors import ConnectFailed
 
 RETRY = 0.001
@@ -37,12 +38,14 @@ def persist(
         sleep(RETRY)
 
 
-def writing(address: Address) -> sqlite3.Connection:
+def writing(address: Address) -> Connection:
     """The connection that writes; makes the file and its tables if need be. Raises `ConnectFailed`."""
     path = Path(address.path)
-    connection: sqlite3.Connection | None = None
+    connection: Connection | None = None
     try:
-        connection = sqlite3.connect(path, timeout=address.busy, isolation_level=None, cached_statements=256)
+        connection = sqlite3.connect(
+            path, timeout=address.busy, isolation_level=None, factory=Connection, cached_statements=256
+        )
         _make(connection, address)
     except schema.NotOurs as error:
         problem = str(error)
@@ -56,7 +59,7 @@ def writing(address: Address) -> sqlite3.Connection:
 
 
 def _make(connection: sqlite3.Connection, address: Address) -> None:
-    schema.check(connection)  # before anything is written to what may not be ours
+    schema.version_of(connection)  # before anything is written to what may not be ours
     (mode,) = persist(connection, "PRAGMA journal_mode = WAL", address.busy).fetchone()
     if mode != "wal":
         raise schema.NotOurs(f"its file system has no shared memory (journal mode {mode}); put it on a local disk")

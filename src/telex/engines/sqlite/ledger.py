@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
@@ -11,6 +10,7 @@ import msgspec
 
 from telex.dedup import SECONDS
 from telex.engines.sqlite import rows
+from telex.engines.sqlite.connection import Connection
 from telex.engines.sqlite.retention import Rules
 from telex.message import Message, uuid7_counter, uuid7_text
 
@@ -54,8 +54,8 @@ class Ledger:
     Invariant: inside of a transaction, `pos` and every account are as the file has them, and what `add` was given.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self.connection: sqlite3.Connection = connection
+    def __init__(self, connection: Connection) -> None:
+        self.connection: Connection = connection
         self.pos: int = 0
         self.commits: int = -1
         self.epoch: str = ""

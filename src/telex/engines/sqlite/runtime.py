@@ -23,7 +23,8 @@ from telex.engines.sqlite.session import Session
 from telex.engines.sqlite.tail import Tail, look
 from telex.engines.sqlite.watcher import Watcher
 from telex.engines.sqlite.writer import Told, Writer
-from telex.errors import Closed, ConnectFailed, EngineFailed, TelexError
+from telex.engines.store import inside
+from telex.errors import BadOption, Closed, ConnectFailed, EngineFailed, TelexError
 from telex.supervision import watched
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 logger: logging.Logger = logging.getLogger("telex")
+_INSIDE = (
+    "as does all that writes to the file: publish with tx.publish(...), write with tx.execute(...), or do it after "
+    "the `async with` has been left"
+)
+_OWN = f"this is done inside of a transaction, and would wait for the end of that, {_INSIDE}"
 TURN = 0.0005
 """Seconds between two looks whether a thread that said it ends has ended."""
 TOGETHER = 256
@@ -64,6 +70,7 @@ class Runtime:
         self.rules: Rules = Rules()
         self.tail: Tail = Tail(self)
         self.delayed: Delayed = Delayed(self)
+        self.lent: object = None  # the transaction of a program that is entered, if one is
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         self._watcher: Watcher | None = None
@@ -216,8 +223,19 @@ class Runtime:
         if self._closed is not None:
             job.future.cancel()
             raise self._refusal()
+        if self.lent is not None:
+            self._check_outside()
         self._joined = None
         self._add(job)
+
+    def _check_outside(self) -> None:
+        """Who is inside of the transaction that is entered would wait for it, and so for itself."""
+        for entered in inside.get():
+            if entered.transaction is not self.lent:
+                continue
+            if entered.is_own():
+                raise BadOption("use of the hub", self.address.url, _OWN)
+            logger.warning("a task that was started inside of a transaction waits for the end of that, %s", _INSIDE)
 
     def _add(self, job: Job | Session) -> None:
         if not self._pending:
@@ -237,6 +255,8 @@ class Runtime:
         forms = [rows.encode(messages[0])] if len(messages) == 1 else list(map(rows.encode, messages))
         if self._closed is not None:
             raise self._refusal()
+        if self.lent is not None:
+            self._check_outside()
         job = self._joined
         if job is None or adopted or len(job.messages) >= TOGETHER:
             job = Append(adopted=adopted)

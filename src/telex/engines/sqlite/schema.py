@@ -9,8 +9,10 @@ from __future__ import annotations
 import sqlite3
 from secrets import token_hex
 
+from telex.engines.sqlite.connection import is_reserved
+
 APPLICATION = 0x74656C78
-"""``telx``, in the header of the file."""
+"""``telx``, in the header of a file that telex made."""
 
 TABLES = """
 CREATE TABLE telex_state (
@@ -132,7 +134,16 @@ ALTER TABLE telex_records ADD COLUMN expires REAL;      -- from when on it may b
 CREATE INDEX telex_records_expires ON telex_records (expires) WHERE expires IS NOT NULL;
 """
 
-MIGRATIONS: tuple[str, ...] = (TABLES, EXPIRING)
+VERSIONED = """
+CREATE TABLE telex_version (
+    -- One row. In the file's header, the version and the application are those of the program's own tables.
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    version INTEGER NOT NULL
+);
+INSERT INTO telex_version VALUES (1, 3);
+"""
+
+MIGRATIONS: tuple[str, ...] = (TABLES, EXPIRING, VERSIONED)
 """Number n makes version n + 1 of a file of version n. What was released does not change any more."""
 
 VERSION = len(MIGRATIONS)
@@ -145,31 +156,38 @@ class NotOurs(Exception):
 def prepare(connection: sqlite3.Connection) -> None:
     """Make the tables, or bring them to this version. Inside of a write transaction, which is then to be committed.
 
-    Raises `NotOurs` for the database of another program and for that of a newer telex.
+    Raises `NotOurs` for the file of a newer telex, and for one in which tables of another program have its names.
     """
-    check(connection)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = version_of(connection)
     if version == VERSION:
         return
+    if not version and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")  # it is nobody else's
     for script in MIGRATIONS[version:]:
         for statement in _statements(script):
             connection.execute(statement)
     if version == 0:
         connection.execute("INSERT INTO telex_state VALUES (1, ?, 1, 0, 0, 0, 0, 0, 0)", (token_hex(6),))
-    connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("UPDATE telex_version SET version = ?", (VERSION,))
 
 
-def check(connection: sqlite3.Connection) -> None:
-    """Raise `NotOurs` unless the file is empty or telex's own, of this version or an older one."""
-    # The tables first: another process may be making them, and who sees them sees whose they are.
-    (tables,) = connection.execute("SELECT count(*) FROM (SELECT 1 FROM sqlite_schema LIMIT 1)").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION and (tables or application or version):
-        raise NotOurs("it is the database of another program; give telex a file of its own, with another name")
+def version_of(connection: sqlite3.Connection) -> int:
+    """The version of telex's tables in a file, 0 if there are none. Raises `NotOurs` as `prepare`."""
+    found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+    names = sorted(name for (name,) in found if is_reserved(name))
+    if "telex_version" in names:
+        (version,) = connection.execute("SELECT version FROM telex_version").fetchone() or (None,)
+    elif "telex_state" in names:  # the first versions were written into the header of the file
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    elif names:
+        raise NotOurs(f"it has a table {names[0]!r} that is not telex's; rename it, or give telex a file of its own")
+    else:
+        return 0
+    if not isinstance(version, int) or version < 1:
+        raise NotOurs(f"it is damaged: the version of its tables is {version!r}; take a copy from a backup")
     if version > VERSION:
         raise NotOurs(f"a newer telex wrote it (version {version}, this one knows {VERSION}); update telex")
+    return version
 
 
 def _statements(script: str) -> list[str]:

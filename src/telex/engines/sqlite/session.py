@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 from telex.engines.sqlite import problems
+from telex.engines.sqlite.connection import RESERVED, is_reserved
 from telex.engines.sqlite.jobs import Asked
 from telex.engines.sqlite.ledger import Ledger
 from telex.errors import BadOption, EngineFailed, TelexError, Timeout
@@ -17,25 +18,55 @@ from telex.errors import BadOption, EngineFailed, TelexError, Timeout
 Step = Callable[[Ledger], Any]
 Post = Callable[..., None]
 
-_PRAGMAS = {"table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"}
-_NO_END = "the transaction commits when its `async with` is left, and rolls back when that is left with an error"
-_NO_FILES = "other files have transactions of their own; use a connection of your own for them"
-_NO_TABLES = "tables whose names begin with 'telex_' belong to telex; publish with `append`, and name yours otherwise"
-_NO_PRAGMAS = "only pragmas that tell of tables may be used in it; set others by a connection of your own"
-_WRITES = {
-    sqlite3.SQLITE_INSERT,
-    sqlite3.SQLITE_UPDATE,
-    sqlite3.SQLITE_DELETE,
-    sqlite3.SQLITE_DROP_TABLE,
-    sqlite3.SQLITE_DROP_INDEX,
-    sqlite3.SQLITE_CREATE_INDEX,
-    sqlite3.SQLITE_CREATE_TABLE,
+_TELLING = {
+    *("table_info", "table_xinfo", "table_list", "index_list", "index_info", "index_xinfo", "foreign_key_list"),
+    *("foreign_key_check", "integrity_check", "quick_check"),
+    "defer_foreign_keys",  # until the transaction ends
 }
-_TRIGGERS = {sqlite3.SQLITE_CREATE_TRIGGER, sqlite3.SQLITE_CREATE_TEMP_TRIGGER}
+"""Pragmas that change nothing that stays."""
+_ASKING = {
+    *("application_id", "collation_list", "compile_options", "data_version", "database_list", "encoding"),
+    *("foreign_keys", "freelist_count", "function_list", "journal_mode", "max_page_count", "module_list"),
+    *("page_count", "page_size", "pragma_list", "recursive_triggers", "schema_version", "synchronous", "user_version"),
+}
+"""Pragmas that only tell when they are given no value. Tables for full text search and R-trees ask some of them."""
+_ON = {"on", "yes", "true", "1"}
+_NO_END = "the transaction commits when its `async with` is left, and rolls back when that is left with an error"
+_NO_MARKS = "a part of a transaction cannot be undone by itself; give each part that may fail a transaction of its own"
+_NO_FILES = "other files have transactions of their own; use a connection of your own for them"
+_NO_TABLES = (
+    f"names that begin with {RESERVED!r} belong to telex, in every schema; publish with tx.publish, and name yours "
+    "otherwise"
+)
+_NO_PRAGMAS = "only pragmas that tell of tables may be used in it; set others by a connection of your own"
+_KEYS_ON = "this hub's transactions hold foreign keys; open it with sqlite:///file.db?foreign_keys=off for others"
+_KEYS_OFF = "this hub was opened with foreign_keys=off; without that option its transactions hold foreign keys"
+_ROWS = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
+_TABLES = {
+    *(sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_TEMP_TABLE, sqlite3.SQLITE_CREATE_VTABLE),
+    *(sqlite3.SQLITE_CREATE_VIEW, sqlite3.SQLITE_CREATE_TEMP_VIEW),
+    *(sqlite3.SQLITE_CREATE_INDEX, sqlite3.SQLITE_CREATE_TEMP_INDEX),
+    *(sqlite3.SQLITE_CREATE_TRIGGER, sqlite3.SQLITE_CREATE_TEMP_TRIGGER),
+    *(sqlite3.SQLITE_DROP_TABLE, sqlite3.SQLITE_DROP_TEMP_TABLE, sqlite3.SQLITE_DROP_VTABLE),
+    *(sqlite3.SQLITE_DROP_VIEW, sqlite3.SQLITE_DROP_TEMP_VIEW),
+    *(sqlite3.SQLITE_DROP_INDEX, sqlite3.SQLITE_DROP_TEMP_INDEX),
+    *(sqlite3.SQLITE_DROP_TRIGGER, sqlite3.SQLITE_DROP_TEMP_TRIGGER),
+    *(sqlite3.SQLITE_ALTER_TABLE, sqlite3.SQLITE_REINDEX),
+}
+"""What names a table, an index, a view or a trigger, and the table that it belongs to."""
+_INSIDES = {"sqlite_sequence", "sqlite_dbpage"}
+"""Tables of SQLite in which there is something of telex as well."""
+_OWN = """SELECT 'main', type, name, tbl_name, sql FROM main.sqlite_schema
+    UNION ALL SELECT 'temp', type, name, tbl_name, sql FROM temp.sqlite_schema"""
+_LAST_TOPIC = "SELECT seq FROM main.sqlite_sequence WHERE name = 'telex_topics'"
 
 
 class Dropped(Exception):
     """The program left its transaction with an error: nothing failed."""
+
+
+class Damaged(BadOption):
+    """The program reached what is telex's own in a way that could not be refused before: all of it is undone."""
 
 
 class Op:
@@ -64,10 +95,14 @@ class Session(Asked):
         self.future.add_done_callback(self._over)
         self.cause: BaseException = Dropped()  # why it was rolled back
         self.seconds: float = seconds
+        self.dropped: bool = False  # nobody waits for it any more
         self._post = post
         self._ops: SimpleQueue[Op] = SimpleQueue()
         self._denied = ""
         self._end = 0.0
+        self._own: Own | None = None  # what is telex's, before the program did anything
+        self._suspect = False  # whether that may have changed
+        self._keys = False  # whether foreign keys are held
 
     # -- in the event loop
 
@@ -76,6 +111,20 @@ class Session(Asked):
         self._ops.put(op)
         if self.future.done():
             self._over(self.future)
+
+    def drop(self) -> None:
+        """Nothing of it is wanted: it does not begin, or it is rolled back as soon as what it does can be stopped."""
+        self.dropped = True
+        self.put(Op(None, None))
+
+    def is_wanted(self) -> bool:
+        """Until it is dropped."""
+        return not self.dropped
+
+    def refuse(self, error: Callable[[], BaseException]) -> None:
+        """A foreign key that does not hold when it commits is the program's own mistake."""
+        cause = self.cause
+        super().refuse(error if not isinstance(cause, sqlite3.IntegrityError) else lambda: cause)
 
     def _over(self, future: asyncio.Future[Any]) -> None:
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
@@ -103,9 +152,13 @@ class Session(Asked):
                 return False
             if op.step is None:
                 return op.commit
-            result, error = self._do(op, ledger)
-            damaged = error is not None and problems.is_fatal(error)
-            if not ledger.connection.in_transaction or isinstance(error, Timeout) or damaged:
+            try:
+                result, error = self._do(op, ledger)
+                goes_on = ledger.connection.in_transaction
+            except BaseException as failure:  # a fault of this code: who asked hears of it, too
+                self._post(_set, op.future, None, told(failure, "using the transaction"))
+                raise
+            if not goes_on or isinstance(error, (Timeout, Damaged)) or (error is not None and problems.is_fatal(error)):
                 self.cause = error or EngineFailed("the transaction", "SQLite has rolled it back")
                 self._post(_set, op.future, None, self.cause)
                 return False
@@ -113,58 +166,95 @@ class Session(Asked):
 
     def _do(self, op: Op, ledger: Ledger) -> tuple[Any, BaseException | None]:
         assert op.step is not None
-        if op.users:
-            self._guard(ledger.connection)
+        if not op.users:
+            try:
+                return op.step(ledger), None
+            except Exception as error:  # noqa: BLE001  # it goes to who asked for it
+                return None, self._say(error)
+        ledger.flush()  # before the guard, which keeps all from the tables of telex
+        connection = ledger.connection
+        if self._own is None:
+            self._own = _own(connection)
+            (self._keys,) = connection.execute("PRAGMA foreign_keys").fetchone()
+        self._denied = ""
+        connection.lend(self._allow, lambda: self.dropped or monotonic() >= self._end)
+        result: Any = None
+        problem: BaseException | None = None
         try:
-            return op.step(ledger), None
+            result = op.step(ledger)
         except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the program
-            return None, self._say(error)
+            problem = self._say(error)
         finally:
-            if op.users:
-                self._unguard(ledger.connection)
+            connection.take_back()
+        if self._suspect and connection.in_transaction:
+            self._suspect = False
+            if not _is_kept(self._own, _own(connection)):
+                return None, Damaged("statement in a transaction", "what it did to tables of telex", _NO_TABLES)
+        return result, problem
 
     def _say(self, error: BaseException) -> BaseException:
         code = problems.code(error)
-        if code == sqlite3.SQLITE_AUTH and self._denied:
+        if self._denied and (code == sqlite3.SQLITE_AUTH or "constructor failed" in str(error)):
             mend, self._denied = self._denied, ""
             return BadOption("statement in a transaction", str(error), mend)
         if code == sqlite3.SQLITE_INTERRUPT and monotonic() >= self._end:
             return Timeout("the transaction", self.seconds)
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY}:
             return problems.failure("the transaction", error)
+        if isinstance(error, StopIteration):  # which no future takes
+            wrapped = RuntimeError("the function raised StopIteration")
+            wrapped.__cause__ = error
+            return wrapped
         return error
-
-    def _guard(self, connection: sqlite3.Connection) -> None:
-        self._denied = ""
-        connection.set_authorizer(self._allow)
-        connection.set_progress_handler(lambda: monotonic() >= self._end, 10_000)
-
-    def _unguard(self, connection: sqlite3.Connection) -> None:
-        connection.set_authorizer(None)
-        connection.set_progress_handler(None, 0)
-        connection.row_factory = None
-        connection.text_factory = str
 
     def _allow(
         self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> int:
         """SQLite asks this for each part of a statement of a program."""
-        table = second if action in _TRIGGERS or action == sqlite3.SQLITE_ALTER_TABLE else first
-        if action == sqlite3.SQLITE_TRANSACTION:
-            self._denied = _NO_END
-        elif action in {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}:
-            self._denied = _NO_FILES
-        elif action == sqlite3.SQLITE_PRAGMA and first not in _PRAGMAS:
-            self._denied = _NO_PRAGMAS
-        elif (
-            (action in _WRITES or action in _TRIGGERS or action == sqlite3.SQLITE_ALTER_TABLE)
-            and table is not None
-            and table.lower().startswith("telex_")
-        ):
-            self._denied = _NO_TABLES
+        if action in _ROWS:
+            self._suspect = self._suspect or first in _INSIDES
+            mend = _NO_TABLES if is_reserved(first) or first == "sqlite_dbpage" else ""
+        elif action in _TABLES:
+            self._suspect = True  # what a table is renamed to is not told
+            mend = _NO_TABLES if is_reserved(first) or is_reserved(second) else ""
+        elif action == sqlite3.SQLITE_PRAGMA:
+            mend = self._judge((first or "").lower(), second)
         else:
+            mend = _REFUSED.get(action, "")
+        if not mend:
             return sqlite3.SQLITE_OK
+        self._denied = mend
         return sqlite3.SQLITE_DENY
+
+    def _judge(self, pragma: str, value: str | None) -> str:
+        """Why a pragma is refused."""
+        if pragma in _TELLING or (value is None and pragma in _ASKING):
+            return ""
+        if pragma != "foreign_keys":
+            return _NO_PRAGMAS
+        if (str(value).lower() in _ON) == bool(self._keys):
+            return ""
+        return _KEYS_ON if self._keys else _KEYS_OFF
+
+
+_REFUSED = {
+    sqlite3.SQLITE_TRANSACTION: _NO_END,
+    sqlite3.SQLITE_SAVEPOINT: _NO_MARKS,
+    sqlite3.SQLITE_ATTACH: _NO_FILES,
+    sqlite3.SQLITE_DETACH: _NO_FILES,
+}
+Own = tuple[set[tuple[Any, ...]], int]
+"""The parts of the schema whose names are telex's, and the number of the last topic."""
+
+
+def _own(connection: sqlite3.Connection) -> Own:
+    found = connection.execute(_OWN).fetchall()
+    (last,) = connection.execute(_LAST_TOPIC).fetchone() or (0,)
+    return {row for row in found if is_reserved(row[2]) or is_reserved(row[3])}, last
+
+
+def _is_kept(before: Own, now: Own) -> bool:
+    return now[0] == before[0] and now[1] >= before[1]
 
 
 def _set(future: asyncio.Future[Any] | None, result: Any, error: BaseException | None) -> None:

@@ -26,15 +26,15 @@ _WAIT = "UPDATE telex_claims SET state = ?, due = ?, token = 0, reason = ? WHERE
 _DIE = "UPDATE telex_claims SET state = 2, due = ?, token = 0, reason = ?, died = ? WHERE grp = ? AND pos = ?"
 _EXTEND = "UPDATE telex_claims SET state = 1, due = ? WHERE grp = ? AND pos = ?"
 _STATE = "UPDATE telex_claims SET state = ? WHERE grp = ? AND pos = ?"
-_GO_ON = """UPDATE telex_claims SET state = 0 WHERE grp = ?1 AND state = 3 AND pos =
-    (SELECT min(pos) FROM telex_claims WHERE grp = ?1 AND key = ?2 AND state <> 2)"""
+_GO_ON = """UPDATE telex_claims SET state = 0 WHERE grp = ? AND state = 3 AND pos =
+    (SELECT min(pos) FROM telex_claims WHERE grp = ? AND key = ? AND state <> 2)"""
 _HEAD = "SELECT pos, state, due FROM telex_claims WHERE grp = ? AND key = ? AND state <> 2 AND state <> 3"
 _FREE = """SELECT m.pos FROM telex_messages m CROSS JOIN telex_topics t ON t.id = m.topic
     WHERE m.pos IN (SELECT value FROM json_each(?)) AND m.seq < t.swept"""
 _DEAD = f"""SELECT {rows.COLUMNS}, g.name, g.pattern, c.attempt, c.reason, c.died
     FROM telex_groups g CROSS JOIN telex_claims c ON c.grp = g.id AND c.state = 2
     CROSS JOIN telex_messages m ON m.pos = c.pos CROSS JOIN telex_topics t ON t.id = m.topic
-    WHERE ?1 IS NULL OR g.name = ?1 ORDER BY c.died, c.pos LIMIT ?2"""
+    WHERE coalesce(g.name = ?, true) ORDER BY c.died, c.pos LIMIT ?"""
 
 
 class Claim(msgspec.Struct):
@@ -106,7 +106,7 @@ def _leave(connection: sqlite3.Connection, group: Group, claim: Claim, same: Sam
     """A row is no more in the way of its key; whether another one goes on."""
     if claim.key is None or claim.state == BEHIND:
         return False
-    if connection.execute(_GO_ON, (group.id, claim.key)).rowcount == 0:
+    if connection.execute(_GO_ON, (group.id, group.id, claim.key)).rowcount == 0:
         return False
     _reload(connection, group, claim.key, same)
     return True
@@ -200,9 +200,9 @@ def dead(connection: sqlite3.Connection, name: str | None, limit: int) -> list[t
 
 def counts(connection: sqlite3.Connection, group: Group, now: float) -> tuple[int, int, int]:
     """How many are leased, wait for their time or for another one of their key, and are dead."""
-    sql = """SELECT coalesce(sum(state = 1 AND due > ?2), 0), coalesce(sum(state = 3 OR (state = 0 AND due > ?2)), 0),
-        coalesce(sum(state = 2), 0) FROM telex_claims WHERE grp = ?1"""
-    leased, delayed, dead = connection.execute(sql, (group.id, now)).fetchone()
+    sql = """SELECT coalesce(sum(state = 1 AND due > ?), 0), coalesce(sum(state = 3 OR (state = 0 AND due > ?)), 0),
+        coalesce(sum(state = 2), 0) FROM telex_claims WHERE grp = ?"""
+    leased, delayed, dead = connection.execute(sql, (now, now, group.id)).fetchone()
     return leased, delayed, dead
 
 
@@ -229,5 +229,5 @@ def purge(connection: sqlite3.Connection, topic: int) -> None:
     sql = "UPDATE telex_groups SET held = held - 1 WHERE id = ?"
     connection.executemany(sql, [(grp,) for grp, _, _, state in gone if state != DEAD])
     heads = {(grp, key) for grp, _, key, state in gone if key is not None and state in (WAITS, LEASED)}
-    connection.executemany(_GO_ON, heads)
+    connection.executemany(_GO_ON, [(grp, grp, key) for grp, key in heads])
     connection.execute("DELETE FROM telex_begins WHERE topic = ?", (topic,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -35,27 +36,30 @@ class SQLiteTransaction:
         self._session = session = Session(self._runtime.loop, self._runtime.post, self._seconds)
         self._runtime.put(session)
         try:
-            await asyncio.shield(session.entered)
+            await session.entered
         except BaseException:
-            await self._end(commit=False)
+            session.drop()
             raise
+        self._runtime.lent = self
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._end(commit=kind is None)
-
-    async def _end(self, *, commit: bool) -> None:
         session = self._session
         if session is None:
-            return
-        session.put(Op(None, None, commit=commit))
-        if commit:
-            await asyncio.shield(session.future)
-            return
-        with suppress(Dropped, Exception):  # what went wrong is on its way to the caller already
-            await asyncio.shield(session.future)
+            raise AssertionError("a transaction is entered first")
+        try:
+            if kind is None:
+                session.put(Op(None, None, commit=True))
+                await asyncio.shield(session.future)
+                return
+            session.drop()
+            with suppress(Dropped, Exception):  # what went wrong is on its way to the caller already
+                await asyncio.shield(session.future)
+        finally:
+            if self._runtime.lent is self:
+                self._runtime.lent = None
 
     async def append(self, message: Message[Any]) -> Message[Any]:
         """Keep a message when this commits."""
@@ -77,17 +81,16 @@ class SQLiteTransaction:
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function(connection)`` in the thread that writes."""
 
-        def step(ledger: Ledger) -> R:
-            ledger.flush()
-            return function(ledger.connection)
-
-        result: R = await self._do(step, users=True)
+        result: R = await self._do(lambda ledger: function(ledger.connection), users=True)
         return result
 
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
         """Execute one statement; its rows."""
+
+        if type(parameters) is tuple or type(parameters) is list:
+            parameters = named(sql, parameters)
 
         def execute(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
             return connection.execute(sql, parameters).fetchall()
@@ -100,3 +103,11 @@ class SQLiteTransaction:
         future: asyncio.Future[Any] = self._runtime.loop.create_future()
         self._session.put(Op(step, future, users=users))
         return await future
+
+
+def named(sql: str, parameters: Sequence[object]) -> Sequence[object] | Mapping[str, object]:
+    """The values of numbered parameters by name: Python 3.12.0 to 3.12.3 warn when they are given in a row."""
+    numbers = re.findall(r"\?(\d*)", sql)
+    if not numbers or "" in numbers:
+        return parameters
+    return {str(number): value for number, value in enumerate(parameters, 1)}

@@ -102,10 +102,8 @@ def opened(path: str | Path, mode: str, busy: float = BUSY) -> Iterator[sqlite3.
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy)) as connection:
             connection.isolation_level = None
             connection.text_factory = rows.text_or_bytes
-            schema.check(connection)
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if not version:
-                raise schema.NotOurs("it is empty")
+            if not schema.version_of(connection):
+                raise schema.NotOurs("telex has kept nothing in it")
             yield connection
     except schema.NotOurs as error:
         raise ConnectFailed(str(file), str(error)) from None

@@ -175,14 +175,14 @@ class Writer:
             self._told.post(self._told.committed, batch)
         self._current = ()
 
-    def _begin(self, batch: Batch) -> None:
-        ledger, hurry = self.ledger, monotonic() + self._patience
-        persist(
-            ledger.connection,
-            "BEGIN IMMEDIATE",
-            self._address.busy,
-            lambda: self._closing.is_set() and monotonic() > hurry,
-        )
+    def _begin(self, batch: Batch, is_wanted: Callable[[], bool] | None = None) -> None:
+        ledger, patience = self.ledger, monotonic() + self._patience
+
+        def hurry() -> bool:
+            closing = self._closing.is_set() and monotonic() > patience
+            return closing or not (is_wanted is None or is_wanted())
+
+        persist(ledger.connection, "BEGIN IMMEDIATE", self._address.busy, hurry)
         self._known = ledger.commits
         ledger.refresh()
         if ledger.commits != self._known:
@@ -252,14 +252,25 @@ class Writer:
     def _serve(self, session: Session) -> None:
         """Give the transaction to a program until it has done with it."""
         batch = Batch([session])
+        if not session.is_wanted():
+            batch.error = session.cause
+            self._told.post(self._told.committed, batch)
+            return
         self._current = batch.jobs
+        keys = self._address.foreign_keys  # which nothing may change within a transaction
         try:
-            self._begin(batch)
+            if keys:
+                self.ledger.connection.execute("PRAGMA foreign_keys = ON")
+            self._begin(batch, session.is_wanted)
             if session.serve(self.ledger):
                 self._end(batch, time())
             else:
                 self._undo(batch, session.cause)
         except BaseException as error:  # noqa: BLE001  # as above
+            if isinstance(error, sqlite3.IntegrityError):
+                session.cause = error
             self._undo(batch, error)
+        if keys:
+            self.ledger.connection.execute("PRAGMA foreign_keys = OFF")
         self._told.post(self._told.committed, batch)
         self._current = ()
