@@ -24,6 +24,7 @@ def main() -> int:
     )
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("JOBS") or 1), help="processes at once (1)")
     parser.add_argument("--record", action="store_true", help="record anew which tests cover what, all of them")
+    parser.add_argument("--as-recorded", action="store_true", help="record nothing anew, though tests have changed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found to a file")
     options = parser.parse_args()
     if options.examine:
@@ -32,7 +33,8 @@ def main() -> int:
         return hand.put_in_all(options.only, options.jobs)
     if options.sample is None:
         return kernel.put_in_all(options.table)
-    cover.record_all(options.jobs, options.record)
+    if not options.as_recorded:
+        cover.record_all(options.jobs, everything=options.record)
     drawn = sample.draw(options.sample, options.seed, options.package)
     verdicts = sample.judge_all(drawn, sample.Selection(cover.load(), options.budget), options.jobs)
     print(f"\nseed {options.seed}, {len(drawn)} mutants drawn\n{sample.report(verdicts)}")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +27,8 @@ SOURCE = REPOSITORY / "src" / "telex"
 CACHE = REPOSITORY / ".cache" / "mutants"
 SKIPPED = ("tests/browser", "tests/docs", "tests/unit/test_bench.py", "tests/unit/test_house.py")
 """Test files that a mutant never runs: they drive a browser, or hold what is no behaviour of `src/telex`."""
+GONE = 0.2
+"""The largest share of functions that may have gone from the source since a test file was recorded."""
 RECORDING_SECONDS = 900.0
 """The longest that one test file may run while it is recorded."""
 CONFIGURATION = """[run]
@@ -95,8 +97,22 @@ def cached(path: Path) -> Path:
 
 
 def up_to_date(path: Path) -> bool:
-    kept = cached(path)
-    return kept.exists() and bool(json.loads(kept.read_text())["hash"] == digest(path))
+    """Whether a test file is as it was recorded, and nearly all functions that it ran then are still there."""
+    if not cached(path).exists():
+        return False
+    kept = json.loads(cached(path).read_text())
+    ran = {where for test in kept["tests"].values() for where in test["lines"]}
+    return bool(kept["hash"] == digest(path)) and len(ran - all_functions()) <= GONE * len(ran)
+
+
+@cache
+def all_functions() -> set[str]:
+    """Each function of the source, as a recording names it."""
+    found = set()
+    for path in SOURCE.rglob("*.py"):
+        name = path.relative_to(SOURCE).as_posix()
+        found |= {f"{name}::{function}" for function, _ in functions(path).values()}
+    return found
 
 
 def digest(path: Path) -> str:
@@ -159,11 +175,9 @@ def collect(file: Path, contexts: dict[int, list[str]], tests: dict[str, dict[st
                     lines.append(where.line)
 
 
-def record_all(jobs: int, everything: bool, only: Iterable[str] = ()) -> None:
+def record_all(jobs: int, *, everything: bool) -> None:
+    """Record the test files that are not up to date, or `everything`."""
     wanted = [path for path in test_files() if everything or not up_to_date(path)]
-    chosen = tuple(only)
-    if chosen:
-        wanted = [path for path in wanted if path.relative_to(REPOSITORY).as_posix().startswith(chosen)]
     with ThreadPoolExecutor(jobs) as pool:
         for line in pool.map(record, wanted):
             print(line, flush=True)

@@ -375,4 +375,36 @@ BUGS: Sequence[Bug] = (
         CLI + "test_a_follower_goes_on_where_it_was",
         "`telex sub` comes back to where it began, and prints all again",
     ),
+    # -- a second series
+    Bug(
+        "if self._exclusive: await held.stop()",
+        "if self._exclusive:\n    pass",
+        COMMANDS + "test_what_is_renewed_does_not_wait_for_its_own_transaction",
+        "the renewal of a lease is not stopped before its transaction: a `tx` handler hangs until its timeout",
+    ),
+    Bug(
+        "(action in _WRITES or action in _TRIGGERS or action == sqlite3.SQLITE_ALTER_TABLE)",
+        "(action in _WRITES or action in _TRIGGERS)",
+        SQLITE + "test_a_transaction_may_not_change_the_tables_of_telex",
+        "a transaction may ALTER the tables of telex",
+    ),
+    Bug(
+        "lambda _, total: total >= room",
+        "lambda _, total: total > room",
+        SQLITE + "test_bytes_are_kept_as_in_memory",
+        "`bytes=` is off by one",
+    ),
+    Bug(
+        "record is not None and record.value == value and record.revision != revision",
+        "record is not None and record.revision != revision",
+        COMMANDS + "test_a_claim_whose_answer_was_lost_is_known_by_its_value",
+        "a claim is recognised without comparing its value",
+    ),
+    Bug(
+        "return min(wait, left)",
+        "return wait",
+        CLI + "test_nobody_waits_past_the_deadline",
+        "retries go on past the deadline",
+        near="cli",
+    ),
 )

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tests.mutants.cover import SOURCE, Covered, place
+from tests.mutants.cover import SOURCE, Covered, functions, place
 from tests.mutants.generate import Mutant, compiles, files, mutants_of
 from tests.mutants.trees import Tree, tree
 
@@ -109,15 +109,25 @@ class Selection:
             if where is not None:
                 inside = True
                 found |= self._covered.tests.get(where, set())
-        if inside:
+        if found:
             return found
+        if inside:
+            return self._of_function(path, mutant)
         for file, line in uses(names(path, mutant.first)):
             where = place(file, line)
             if where is not None:
                 found |= self._covered.tests.get(where, set())
-        return found or {
-            t for (file, _), tests in self._covered.by_function.items() if file == mutant.file for t in tests
-        }
+        return found or self._of_file(mutant.file)
+
+    def _of_function(self, path: Path, mutant: Mutant) -> set[str]:
+        """For a line that no recording has."""
+        if (mutant.file, functions(path)[mutant.last][0]) in self._covered.by_function:
+            return set()  # other lines of its function were run, and this one never
+        return self._of_file(mutant.file)  # the function is newer than the recordings
+
+    def _of_file(self, name: str) -> set[str]:
+        known = self._covered.by_function.items()
+        return {test for (file, _), tests in known if file == name for test in tests}
 
 
 def names(path: Path, line: int) -> set[str]:
@@ -167,12 +177,14 @@ def judge(mutant: Mutant, selection: Selection, copy: Tree) -> Verdict:
     return verdict(False, f"{len(near) + len(rest)} tests passed")
 
 
-def over_trees(judge: Callable[[T, Tree], R], all_of_them: Iterable[T], jobs: int) -> Iterator[R]:
-    """`judge` for each, in `jobs` copies of the repository at once; the results in order."""
+def over_trees(
+    judge: Callable[[T, Tree], R], all_of_them: Iterable[T], jobs: int, *, warm: bool = False
+) -> Iterator[R]:
+    """`judge` for each, in `jobs` copies of the repository at once; the results in order. `warm`: they are many."""
     with ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         copies: queue.SimpleQueue[Tree] = queue.SimpleQueue()
         for _ in range(jobs):
-            copies.put(stack.enter_context(tree()))
+            copies.put(stack.enter_context(tree(warm=warm)))
 
         def one(each: T) -> R:
             copy = copies.get()
@@ -187,7 +199,7 @@ def over_trees(judge: Callable[[T, Tree], R], all_of_them: Iterable[T], jobs: in
 def judge_all(drawn: list[Mutant], selection: Selection, jobs: int) -> list[Verdict]:
     """Judge each; a verdict is printed when it is there."""
     verdicts: list[Verdict] = []
-    for verdict in over_trees(lambda mutant, copy: judge(mutant, selection, copy), drawn, jobs):
+    for verdict in over_trees(lambda mutant, copy: judge(mutant, selection, copy), drawn, jobs, warm=True):
         verdicts.append(verdict)
         print(verdict.line(), flush=True)
     return verdicts

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -28,7 +27,9 @@ class Tree:
                 shutil.copytree(REPOSITORY / name, folder / name, ignore=CACHES)
             else:
                 shutil.copy2(REPOSITORY / name, folder / name)
-        self._environment = {**os.environ, "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
+        path = f"{folder / 'src'}{os.pathsep}{folder}"
+        self._environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+        self._runner: subprocess.Popen[str] | None = None
         self._changes = 0
 
     @contextmanager
@@ -48,47 +49,56 @@ class Tree:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
     def compile(self) -> None:
-        """Compile the source once, so that each run compiles only what was changed."""
-        subprocess.run([sys.executable, "-m", "compileall", "-q", str(self.source)], env=self._environment, check=True)
+        """Compile the source and the tests, as Python and pytest do when they may write compiled files."""
+        environment = {**self._environment}
+        del environment["PYTHONDONTWRITEBYTECODE"]
+        command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"]
+        subprocess.run(command, cwd=self.folder, env=environment, stdout=subprocess.DEVNULL, check=True)
 
     def run(self, tests: Sequence[str], seconds: float) -> tuple[str, str]:
         """Run tests, until the first that fails; returns "passed", "failed" or "hung", and the output of pytest.
 
         A run over `seconds` has hung, and is killed with all that it started.
         """
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-        with tempfile.NamedTemporaryFile("w", suffix=".tests") as names, tempfile.TemporaryFile("w+") as out:
-            names.write("\n".join(tests))
-            names.flush()
-            process = subprocess.Popen(
-                [*command, f"@{names.name}"],
+        if self._runner is None:
+            self._runner = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", "tests.mutants.runner"],
                 cwd=self.folder,
-                env={**self._environment, "PYTHONDONTWRITEBYTECODE": "1"},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
-            try:
-                process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                return "hung", ""
-            finally:
-                kill(process)
-            out.seek(0)
-            return ("failed" if process.returncode else "passed"), out.read()
+        arguments, output = self.folder / "arguments", self.folder / "output"
+        options = ["-q", "-x", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # of what was imported before
+        arguments.write_text("\n".join([*options, *tests]))
+        assert self._runner.stdin is not None
+        assert self._runner.stdout is not None
+        self._runner.stdin.write(f"{arguments} {output} {seconds}\n")
+        self._runner.stdin.flush()
+        said = self._runner.stdout.readline().strip()
+        assert said, "the process that runs the tests has ended"
+        if said == "hung":
+            return "hung", ""
+        return ("passed" if said == "0" else "failed"), output.read_text(errors="replace")
 
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all of its session."""
-    with suppress(ProcessLookupError):  # all of them have ended
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    def close(self) -> None:
+        """End the process that runs the tests."""
+        if self._runner is not None:
+            with self._runner as runner:
+                assert runner.stdin is not None
+                runner.stdin.close()
 
 
 @contextmanager
-def tree() -> Iterator[Tree]:
-    """A copy that goes when the block ends."""
+def tree(*, warm: bool = False) -> Iterator[Tree]:
+    """A copy that goes when the block ends. In a `warm` one all is compiled, which takes seconds, and saves them."""
     with tempfile.TemporaryDirectory(prefix="telex-mutants-") as folder:
         made = Tree(Path(folder))
-        made.compile()
-        yield made
+        if warm:
+            made.compile()
+        try:
+            yield made
+        finally:
+            made.close()
