@@ -26,6 +26,7 @@ from telex.encoding import (
     plain_json,
     refusal,
     size_of,
+    size_of_headers,
     to_canonical,
     to_json,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "hold",
     "plain_json",
     "size_of",
+    "size_of_headers",
     "to_canonical",
     "to_json",
 ]

@@ -6,6 +6,7 @@ msgspec encodes; pydantic models are asked for their own dump.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -80,6 +81,13 @@ def size_of(content: object) -> int:
         return len(_encoder.encode(content))
     except (TypeError, ValueError, RecursionError):
         return sys.getsizeof(content)
+
+
+def size_of_headers(headers: Mapping[str, str] | None) -> int:
+    """Bytes that headers count for: their names and values."""
+    if not headers:
+        return 0
+    return sum(size_of(name) + size_of(value) for name, value in headers.items())
 
 
 # -- what has no JSON form

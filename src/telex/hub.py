@@ -236,9 +236,9 @@ class Hub(Declaring, Sending, Triggering):
     def retain(
         self, pattern: str, *, messages: int | None = None, age: Duration | None = None, bytes: int | None = None
     ) -> None:
-        """Say what the topics of a pattern keep: so many ``messages``, so young, so many ``bytes`` of content; all
-        that are given hold. Of two rules that fit a topic the later one holds; where none does, the last 1000
-        messages are kept.
+        """Say what the topics of a pattern keep: so many ``messages``, so young, so many ``bytes`` of content and
+        headers; all that are given hold. Of two rules that fit a topic the later one holds; where none does, the last
+        1000 messages are kept.
 
         Raises `BadName`, `BadOption`.
         """

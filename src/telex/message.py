@@ -106,9 +106,10 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     @property
     def size(self) -> int:
-        """Bytes that the content counts for where bytes are bounded; worked out once."""
+        """Bytes that the content and the headers count for where bytes are bounded; worked out once."""
         if self._size < 0:
-            msgspec.structs.force_setattr(self, "_size", codec.size_of(self.content))
+            size = codec.size_of(self.content) + codec.size_of_headers(self._headers)
+            msgspec.structs.force_setattr(self, "_size", size)
         return self._size
 
     def to_dict(self) -> dict[str, object]:

@@ -167,3 +167,14 @@ def test_a_thousand_that_take_nothing_hold_a_thousand_references_to_the_same_mes
     fill(log, "a" * 10_000)
     runs = {id(run) for cursor in cursors for _, run in (cursor.buffer.runs or [])}  # type: ignore[union-attr]
     assert len(runs) == 1
+
+
+def test_headers_count_as_content_does() -> None:
+    def message(log: Log, content: str, header: str) -> Message[str]:
+        return Message(content, "a", log.end, 1, NOW, {"h": header} if header else None)
+
+    log = Log("a", "epoch", Retention(messages=None, bytes=10), 1)
+    for content, header in (("xxxx", ""), ("x", "é"), ("", "xxxxx"), ("x", "")):
+        log.append(message(log, content, header), NOW)
+    # 4 bytes, 1 + 1 + 2, 1 + 5, 1: the last two fit, and the one before does not.
+    assert [m.size for m in log.history(NOW)] == [6, 1]

@@ -48,7 +48,7 @@ def encode(message: Message[Any]) -> Form:
     stored: str | bytes
     if isinstance(content, _BYTES):
         stored = bytes(content)
-        size = len(stored)
+        size = len(stored) + codec.size_of_headers(message._headers)
     else:
         try:
             data = codec.to_json(content)
@@ -57,7 +57,7 @@ def encode(message: Message[Any]) -> Form:
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise ContentError(message.topic, f"it has no JSON form, which a file needs: {error}") from None
         stored = data.decode()
-        size = len(data)
+        size = len(data) + codec.size_of_headers(message._headers)
         if isinstance(content, str):
             size = message.size
         elif message._size < 0:
