@@ -1,11 +1,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 import telex
-from telex.gateway import Gateway, Rules
+from telex.gateway import Gateway, Rules, uvicorn_options
 
 hub = telex.Hub()
 gateway = Gateway(hub, rules=Rules(publish=("chatroom:*",), subscribe=("chatroom:*", "news:>")))
@@ -19,3 +20,7 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
 
 
 app = Starlette(routes=[WebSocketRoute("/ws", gateway)], lifespan=lifespan)
+
+
+def serve() -> None:
+    uvicorn.run(app, **uvicorn_options(gateway.limits))

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,27 +17,39 @@ WITHIN = 10.0
 class WebSocketClient:
     """One connection. ``async with`` makes it; leaving hangs up and waits until the app has let go of it."""
 
-    def __init__(self, app: ASGIApp, headers: dict[str, str] = PROGRAM, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        headers: dict[str, str] = PROGRAM,
+        address: str = "127.0.0.1",
+        *,
+        path: str = "/ws",
+        query: bytes = b"",
+        more: Iterable[tuple[bytes, bytes]] = (),
+        extensions: dict[str, object] | None = None,
+    ) -> None:
         self.taking = asyncio.Event()
         self.taking.set()
         self.code: int | None = None
         self.accepted = False
+        self.status: int | None = None
+        self.body = b""
         self._app = app
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._from_app: asyncio.Queue[Message] = asyncio.Queue()
         self._ref = 0
         self._scope = {
             "type": "websocket",
-            "path": "/ws",
-            "raw_path": b"/ws",
+            "path": path,
+            "raw_path": path.encode(),
             "root_path": "",
-            "query_string": b"",
+            "query_string": query,
             "scheme": "ws",
-            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "headers": [*((name.encode(), value.encode()) for name, value in headers.items()), *more],
             "client": (address, 50000),
             "server": ("127.0.0.1", 8000),
             "subprotocols": [],
-            "extensions": {},
+            "extensions": extensions or {},
             "app": app,
         }
 
@@ -45,7 +58,10 @@ class WebSocketClient:
         self.finished = asyncio.ensure_future(self._app(self._scope, self._to_app.get, self._sent))
         first = await self._next()
         self.accepted = first["type"] == "websocket.accept"
-        if not self.accepted:
+        if first["type"] == "websocket.http.response.start":
+            self.status = first["status"]
+            self.body = (await self._next())["body"]
+        elif not self.accepted:
             self.code = first.get("code")
         return self
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +18,9 @@ from telex.gateway import Peer, Refused, Rules, Visitor
 ROOMS = "chatroom"
 PRESENCE = "presence"
 MOST_ROOMS = 1000
+TRY_AGAIN = 1.0
+"""Seconds after which what could not be told is told again."""
+logger: logging.Logger = logging.getLogger("telex.chat")
 RULES = Rules(publish=(">",), subscribe=(">",))
 """What programs on this machine may do. A page may do much less: `Guest` sees to it."""
 
@@ -49,6 +53,8 @@ class Lobby:
         self.presence: Presence = Presence(grace)
         self._clock = clock
         self._left = asyncio.Event()
+        self._gone: list[tuple[str, str]] = []  # who has left, and the room was not told yet
+        self._opening = asyncio.Lock()  # of the rooms: one is made or let go at a time
 
     def now(self) -> float:
         """The time that grace is counted by."""
@@ -64,11 +70,12 @@ class Lobby:
         if not 16 <= len(wish.key) <= 128:
             raise Refused("bad_option", "a key is 16 to 128 characters that nobody can guess")
         topic, presence = f"{ROOMS}:{room}", self._presence_topic(room)
-        rooms = await self.hub.topics(f"{ROOMS}:*")
-        if topic not in rooms and len(rooms) >= MOST_ROOMS:
-            raise Refused("limit", f"there are {MOST_ROOMS} rooms already; enter one of them")
-        self.hub.topic(topic, Said)
-        new = self.presence.enter(room, name, wish.key)
+        async with self._opening:
+            rooms = await self.hub.topics(f"{ROOMS}:*")
+            if topic not in rooms and len(rooms) >= MOST_ROOMS:
+                raise Refused("limit", f"there are {MOST_ROOMS} rooms already; enter one of them")
+            self.hub.topic(topic, Said)
+            new = self.presence.enter(room, name, wish.key)
         try:
             if new:
                 await self._tell(room, "joined", name)
@@ -81,7 +88,8 @@ class Lobby:
     async def leave(self, room: str, name: str) -> None:
         """Somebody says good-bye with one of their connections."""
         if self.presence.leave(room, name, self.now(), at_once=True):
-            await self._tell(room, "left", name)
+            self._gone.append((room, name))
+            await self._tell_gone()
 
     def lose(self, room: str, name: str) -> None:
         """A connection of somebody's broke off."""
@@ -97,16 +105,44 @@ class Lobby:
             watch.cancel()
 
     async def _watch(self) -> None:
+        failed = False
         while True:
             self._left.clear()
             due = self.presence.due()
-            wait = None if due is None else max(0.0, due - self.now())
+            wait = TRY_AGAIN if failed else None if due is None else max(0.0, due - self.now())
             try:
                 async with asyncio.timeout(wait):
                     await self._left.wait()
             except TimeoutError:
-                for room, name in self.presence.expire(self.now()):
-                    await self._tell(room, "left", name)
+                self._gone += self.presence.expire(self.now())
+                failed = not await self._told_gone()
+
+    async def _told_gone(self) -> bool:
+        """Whether rooms were told who is gone. A disk that is full for a while delays that, and ends nothing."""
+        try:
+            await self._tell_gone()
+        except Exception:  # the lobby goes on for everybody else
+            logger.exception("rooms were not told who has left; that is tried again")
+            return False
+        return True
+
+    async def _tell_gone(self) -> None:
+        while self._gone:
+            room, name = self._gone[0]
+            await self._tell(room, "left", name)
+            if self._gone and self._gone[0] == (room, name):
+                del self._gone[0]
+            await self._let_go(room)
+
+    async def _let_go(self, room: str) -> None:
+        """Remove a room that nobody is in and in which nothing was said."""
+        topic = f"{ROOMS}:{room}"
+        async with self._opening:
+            if self.presence.is_empty(room) and topic in await self.hub.topics(topic):
+                said = (await self.hub.topic(topic, Said).position()).seq
+                if not said and self.presence.is_empty(room):
+                    await self.hub.remove(topic)
+                    await self.hub.remove(f"{PRESENCE}:{room}")
 
     async def _tell(self, room: str, event: str, name: str) -> None:
         await self._presence_topic(room).publish(Change(event, name, self.presence.people(room)))
@@ -138,20 +174,27 @@ class Guest(Visitor):
         content = super().publish(topic, content)
         return self._program_says(room, content) if kind == ROOMS else content
 
-    def subscribe(self, topic: str) -> None:
+    def headers(self, topic: str, headers: Mapping[str, str]) -> object:
+        """See `Visitor.headers`: what a page says has none."""
+        if self.peer.origin is not None or self._entered is not None:
+            raise Refused("bad_content", "what is said in a room has no headers")
+        return headers
+
+    def subscribe(self, topic: str) -> object:
         """See `Visitor.subscribe`: a page follows the room that it has entered."""
         if self.peer.origin is None:
-            super().subscribe(topic)
-        elif not self.sees(topic):
+            return super().subscribe(topic)
+        if not self.sees(topic):
             raise Refused("forbidden", "enter the room before you follow it")
+        return None
 
-    def sees(self, topic: str) -> bool:
+    def sees(self, topic: str) -> object:
         """See `Visitor.sees`: a page sees the room that it has entered, so that others are not told of it."""
         if self.peer.origin is None:
             return super().sees(topic)
         return self._entered is not None and topic in {self._entered.topic, self._entered.presence}
 
-    async def call(self, name: str, content: object) -> object:
+    async def call(self, name: str, content: object, *, key: str | None = None) -> object:
         """See `Visitor.call`: ``enter`` and ``leave``."""
         if name == "enter":
             try:
@@ -164,7 +207,7 @@ class Guest(Visitor):
         if name == "leave":
             await self._leave()
             return None
-        return await super().call(name, content)
+        return await super().call(name, content, key=key)
 
     def gone(self) -> None:
         """See `Visitor.gone`."""

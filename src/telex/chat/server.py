@@ -13,9 +13,8 @@ import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 
-from telex.gateway import Limits, is_loopback
+from telex.gateway import Limits, is_loopback, uvicorn_options
 
-GRACEFUL = 5
 SENDING_MAY_STALL = 30_000
 """Milliseconds that a client may leave data unconfirmed before the system cuts it off, where the system can do that."""
 
@@ -94,16 +93,7 @@ def serve(app: ASGIApp, listener: socket.socket, limits: Limits, ready: Callable
     Clients are told to come back later, and what is under way may finish. A second signal ends at once.
     """
     config = uvicorn.Config(
-        app,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        ws_max_size=limits.frame_bytes,
-        # A batch is encoded once for all clients; compressing it would be done again for each.
-        ws_per_message_deflate=False,
-        timeout_graceful_shutdown=GRACEFUL,
-        proxy_headers=False,
+        app, lifespan="on", log_config=None, access_log=False, server_header=False, **uvicorn_options(limits)
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_serve(_Server(config, ready), listener))

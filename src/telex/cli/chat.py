@@ -21,6 +21,14 @@ def chat(
     allow_origin: Annotated[
         list[str] | None, typer.Option(metavar="ORIGIN", help="Another page that may connect: https://my.page")
     ] = None,
+    local: Annotated[
+        bool | None,
+        typer.Option(
+            "--local/--no-local",
+            help="Let programs of this machine in, such as telex pub. By default only without --allow-host and "
+            "--allow-origin: a proxy on this machine looks like such a program.",
+        ),
+    ] = None,
     grace: Annotated[
         float,
         typer.Option(parser=duration, metavar="DURATION", help="How long who lost the connection is still shown."),
@@ -45,7 +53,7 @@ def chat(
         tell(f"{host} lets other machines connect, and whoever does can read and write: add --expose if that is meant")
         raise typer.Exit(Exit.USAGE)
     limits = Limits()
-    app = create_app(url, grace=grace, hosts=allow_host or (), origins=allow_origin or (), limits=limits)
+    app = create_app(url, grace=grace, hosts=allow_host or (), origins=allow_origin or (), local=local, limits=limits)
     try:
         listener = bind(host, port)
     except OSError as error:

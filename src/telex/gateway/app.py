@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.responses import PlainTextResponse
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from telex.gateway.auth import NOTHING, Peer, Rules, Visitor, check_handshake
-from telex.gateway.connection import Connection
-from telex.gateway.errors import CloseCode
+from telex.gateway.auth import NOTHING, Peer, Rules, Visitor, check_handshake, peer_of
+from telex.gateway.connection import UNAVAILABLE, Connection, HookFailed, ask
+from telex.gateway.errors import CloseCode, Refused
 from telex.gateway.feed import Feed
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
+from telex.gateway.mounting import Endpoint, answer_at_mounts
+from telex.gateway.sockets import Sweeper
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from telex.hub import Hub
 
 log: logging.Logger = logging.getLogger("telex.gateway")
+LOOK_EVERY = 1.0
+"""Seconds after which a full gateway looks again which topics are there."""
 
 
 class GatewayStatistics(msgspec.Struct, frozen=True):
@@ -41,16 +46,19 @@ class GatewayStatistics(msgspec.Struct, frozen=True):
     """Connections that the gateway ended, by code."""
 
 
-class Gateway:
+class Gateway(Endpoint):
     """An ASGI app: programs and pages publish to and follow the topics of ``hub`` over one WebSocket each.
 
     ``rules`` say which topics; without them, none. ``visitor`` makes the object that decides for one connection,
-    called as ``visitor(rules, peer)``; the default asks the rules. ``origins`` are pages of other hosts that may
-    connect, such as ``"https://chat.example.org"``; ``hosts`` the names under which this server may be addressed,
-    beside IP addresses and ``localhost``. The protocol is described in `telex.gateway.protocol`.
+    called as ``visitor(rules, peer)`` before the handshake is answered; it may be ``async``, and may raise `Refused`.
+    The default asks the rules. ``origins`` are pages of other hosts that may connect, such as
+    ``"https://chat.example.org"``; ``hosts`` the names under which this server may be addressed, beside IP addresses
+    and ``localhost``. ``local`` says whether programs of this machine may connect, which send no Origin: by default
+    only while neither ``origins`` nor ``hosts`` are given, since a proxy on this machine looks like such a program.
+    The protocol is described in `telex.gateway.protocol`.
 
-    Mount it with ``WebSocketRoute("/ws", Gateway(hub, rules=...))``. The hub is its owner's: open it before the first
-    connection, and call `aclose` before closing it.
+    Mount it with ``WebSocketRoute("/ws", Gateway(hub, rules=...))`` or ``app.mount("/ws", Gateway(...))``. The hub is
+    its owner's: open it before the first connection, and call `aclose` before closing it.
     """
 
     def __init__(
@@ -58,11 +66,13 @@ class Gateway:
         hub: Hub,
         *,
         rules: Rules = NOTHING,
-        visitor: Callable[[Rules, Peer], Visitor] = Visitor,
+        visitor: Callable[[Rules, Peer], Visitor | Awaitable[Visitor]] = Visitor,
         limits: Limits = DEFAULT_LIMITS,
         origins: Iterable[str] = (),
         hosts: Iterable[str] = (),
+        local: bool | None = None,
     ) -> None:
+        answer_at_mounts()
         self.hub = hub
         self.rules = rules
         self.limits = limits
@@ -70,7 +80,12 @@ class Gateway:
         self._visitor = visitor
         self._origins = frozenset(origins)
         self._hosts = frozenset(hosts)
+        self._local = local
         self._connections: set[Connection] = set()
+        self._entering = 0  # connections whose handshake is not answered yet
+        self._written: set[str] = set()  # topics that clients have published to
+        self._looked = 0.0  # when it was looked which of them are there
+        self._sweeper = Sweeper(limits.close_timeout)
         self._none_left = asyncio.Event()
         self._closing = False
         self._accepted = 0
@@ -84,20 +99,25 @@ class Gateway:
             await response(scope, receive, send)
             return
         websocket = WebSocket(scope, receive, send)
-        peer = _peer(websocket)
-        problem = check_handshake(peer, self._origins, self._hosts)
+        peer = peer_of(scope)
+        problem = check_handshake(peer, self._origins, self._hosts, local=self._local)
         if problem is not None:
-            self._refused += 1
-            log.warning("a connection from %s was refused: %s", peer.address, problem)
-            await websocket.close(reason=problem)
+            await self._refuse(websocket, peer, problem)
             return
-        await websocket.accept()
-        if self._closing or len(self._connections) >= self.limits.connections:
+        if self._closing or len(self._connections) + self._entering >= self.limits.connections:
             code = CloseCode.RESTART if self._closing else CloseCode.FULL
             self._refused += 1
+            await websocket.accept()
             await websocket.close(code, "come back later")
             return
-        await self._serve(websocket, peer)
+        with self._sweeper.served(scope):
+            visitor = await self._admit(websocket, peer)
+            if visitor is None:
+                return
+            try:
+                await self._serve(websocket, visitor)
+            finally:
+                await self._say_gone(visitor)
 
     async def aclose(self) -> None:
         """Let nobody in any more, close every connection with the code for "restart", and wait until all have ended."""
@@ -123,8 +143,51 @@ class Gateway:
         """A connection was ended with ``code``."""
         self._closed[code] += 1
 
-    async def _serve(self, websocket: WebSocket, peer: Peer) -> None:
-        connection = Connection(self, websocket, self._visitor(self.rules, peer))
+    async def make_room(self, topic: str) -> None:
+        """Note that a client publishes to a topic. Raises `Refused` when clients fill `Limits.topics` others."""
+        if topic in self._written:
+            return
+        if len(self._written) >= self.limits.topics:
+            now = asyncio.get_running_loop().time()
+            if now >= self._looked + LOOK_EVERY:
+                self._looked = now
+                self._written.intersection_update(await self.hub.topics(">"))
+            if len(self._written) >= self.limits.topics:
+                most = self.limits.topics
+                problem = f"clients of this server fill {most} topics already; publish to one of them"
+                raise Refused("limit", problem, LOOK_EVERY)
+        self._written.add(topic)
+
+    async def _admit(self, websocket: WebSocket, peer: Peer) -> Visitor | None:
+        """Let the application look at the client, and answer the handshake; None when it was not let in."""
+        visitor: Visitor | None = None
+        self._entering += 1
+        try:
+            async with asyncio.timeout(self.limits.operation_timeout):
+                visitor = await ask(self._visitor, self.rules, peer)
+                visitor.hub = self.hub
+                await websocket.accept()
+        except Refused as refused:
+            await self._refuse(websocket, peer, refused.problem)
+        except (TimeoutError, HookFailed, *UNAVAILABLE) as error:
+            log.error("a handshake of %s failed", peer.address, exc_info=error.__cause__ or error)
+            self._refused += 1
+            with suppress(WebSocketDisconnect, RuntimeError, OSError):
+                if visitor is None:
+                    await websocket.accept()
+                    await websocket.close(CloseCode.FAULT, "the server failed")
+        else:
+            return visitor
+        finally:
+            self._entering -= 1
+        if visitor is not None:
+            await self._say_gone(visitor)
+        return None
+
+    async def _serve(self, websocket: WebSocket, visitor: Visitor) -> None:
+        connection = Connection(self, websocket, visitor)
+        if self._closing:
+            connection.end(CloseCode.RESTART, "the server stops")
         self._connections.add(connection)
         self._accepted += 1
         try:
@@ -134,11 +197,17 @@ class Gateway:
             if not self._connections:
                 self._none_left.set()
 
+    async def _refuse(self, websocket: WebSocket, peer: Peer, problem: str) -> None:
+        self._refused += 1
+        log.warning("a connection from %s was refused: %s", peer.address, problem)
+        if "websocket.http.response" in websocket.scope.get("extensions", {}):
+            await websocket.send_denial_response(PlainTextResponse(f"{problem}\n", 403))
+        else:
+            await websocket.close(reason=problem[:100])
 
-def _peer(websocket: WebSocket) -> Peer:
-    headers: dict[str, Any] = {}
-    for name, value in websocket.headers.items():
-        # Of a header that came twice the first counts, so that a second Origin cannot stand in for the browser's.
-        headers.setdefault(name, value)
-    address = websocket.client.host if websocket.client else ""
-    return Peer(address, headers, websocket.url.scheme)
+    async def _say_gone(self, visitor: Visitor) -> None:
+        try:
+            async with asyncio.timeout(self.limits.operation_timeout):
+                await ask(visitor.gone)
+        except (Refused, TimeoutError, HookFailed, *UNAVAILABLE) as error:
+            log.error("a visitor's gone() failed", exc_info=error.__cause__ or error)

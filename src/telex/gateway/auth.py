@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from telex.gateway.calls import call_command
 from telex.gateway.errors import Refused
 from telex.names import check_pattern
 
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
 DEFAULT_PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
-FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+PROXIED = re.compile(
+    r"via|forwarded|.*-forwarded(-.*)?|x-forward.*|.*-ip|x-(original|envoy|amzn|azure|vercel|request-start).*|"
+    r"(cf|cdn|fly|fastly|x-cloud-trace)-.*|proxy-.*"
+)
+"""Names of headers that proxies and load balancers add."""
 RESERVED = "telex"
-"""Topics whose first token is this, or begins with ``$``, belong to telex itself, and no client may touch them."""
+"""Topics whose first token is this, or begins with ``$``, belong to telex itself. No wildcard reaches them."""
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """The other side of a connection, as its handshake shows it. Header names are lower case."""
+    """The other side of a connection, as its handshake shows it."""
 
     address: str
     """The IP address, or an empty text when it has none."""
     headers: Mapping[str, str]
+    """Names in lower case, and the value of each; of a header that came twice the first."""
     scheme: str = "ws"
+    """``ws`` or ``wss``; by HTTP ``http`` or ``https``."""
+    path: str = "/"
+    """The path of the request, with the path that the gateway is mounted at."""
+    query_string: str = ""
+    """What follows ``?`` in the address, still encoded: `urllib.parse.parse_qs` reads it."""
 
     @property
     def origin(self) -> str | None:
@@ -32,8 +49,30 @@ class Peer(msgspec.Struct, frozen=True):
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether it connects over the loopback, and not through a proxy that does."""
-        return is_loopback(self.address) and not any(name in self.headers for name in FORWARDED)
+        """Whether the handshake looks like that of a program on this machine: it came over the loopback, to a loopback
+        name, without a header that a proxy adds. A proxy on this machine that adds none looks the same."""
+        return (
+            is_loopback(self.address)
+            and is_loopback(_split(f"//{self.headers.get('host', '')}")[0])
+            and not any(PROXIED.fullmatch(name) for name in self.headers)
+        )
+
+
+def peer_of(scope: Mapping[str, Any]) -> Peer:
+    """The peer of an ASGI scope. Of a header that came twice the first counts, so that a second Origin cannot stand in
+    for the browser's."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    client = scope.get("client")
+    query: bytes = scope.get("query_string", b"")
+    return Peer(
+        client[0] if client else "",
+        headers,
+        scope.get("scheme", scope["type"]),
+        scope["path"],
+        query.decode("latin-1"),
+    )
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +85,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     call: tuple[str, ...] = ()
-    """Commands that may be sent by HTTP (`telex.gateway.Commands`)."""
+    """Commands that may be sent, by HTTP (`telex.gateway.Commands`) and by the frame ``call``."""
 
     def __post_init__(self) -> None:
         for pattern in (*self.publish, *self.subscribe, *self.call):
@@ -72,8 +111,14 @@ NOTHING = Rules()
 class Visitor:
     """What one connection may do. The default asks `Rules`; an application overrides what it knows better.
 
-    One is made for every connection, by ``Gateway(visitor=...)``. Only `call` may wait.
+    ``Gateway(visitor=...)`` makes one for every connection, before the handshake is answered. Raising `Refused` there
+    refuses the client with HTTP 403. Every method may be ``async def``; one that calls the method of this class has to
+    return, or await, its result. What a method raises beside `Refused` is logged as the application's fault, and the
+    client gets the error ``failed``.
     """
+
+    hub: Hub
+    """The hub of the gateway; set once the visitor was made."""
 
     def __init__(self, rules: Rules, peer: Peer) -> None:
         self.rules = rules
@@ -85,27 +130,62 @@ class Visitor:
             raise Refused("forbidden", f"the rules of this server do not let you publish to {topic!r}")
         return content
 
-    def subscribe(self, topic: str) -> None:
-        """Raises `Refused` when the client may not follow a topic or a pattern."""
-        if not self.sees(topic):
-            raise Refused("forbidden", f"the rules of this server do not let you subscribe to {topic!r}")
+    def headers(self, topic: str, headers: Mapping[str, str]) -> object:
+        """The headers (text to text) of what is published when the client sends some. Raises `Refused`."""
+        return headers
 
-    def sees(self, topic: str) -> bool:
+    def subscribe(self, topic: str) -> object:
+        """Raises `Refused` when the client may not follow a topic or a pattern.
+
+        A visitor that overrides this method or `sees` is asked again before each batch of messages is sent: a client
+        that has lost the permission gets nothing more, and the subscription ends.
+        """
+        seen = self.sees(topic)
+        if inspect.isawaitable(seen):
+            return _awaited(seen, topic)
+        _check_seen(seen, topic)
+        return None
+
+    def sees(self, topic: str) -> object:
         """Whether a topic is in the list that the client gets of all topics."""
         return self.rules.may_subscribe(topic)
 
-    async def call(self, name: str, content: object) -> object:
-        """Carry out a ``call`` frame; what is returned is the answer's content. Raises `Refused`."""
-        raise Refused("unknown_call", f"nobody serves a call {name[:80]!r} here")
+    async def call(self, name: str, content: object, *, key: str | None = None) -> object:
+        """Carry out a ``call`` frame; what is returned is the answer's content. Raises `Refused`.
 
-    def gone(self) -> None:
-        """The connection is over."""
+        The default sends the command of that name, if the rules allow it. A method that overrides it may leave out
+        ``key``.
+        """
+        if not self.rules.may_call(name):
+            raise Refused("unknown_call", f"nobody serves a call {name[:80]!r} here")
+        return await call_command(self.hub, name, content, key)
+
+    def gone(self) -> object:
+        """The connection is over, or was not made after all."""
+        return None
+
+    @property
+    def judges(self) -> bool:
+        """Whether permissions to follow may change: the class overrides who decides."""
+        return type(self).subscribe is not Visitor.subscribe or type(self).sees is not Visitor.sees
+
+
+async def _awaited(seen: Awaitable[Any], topic: str) -> None:
+    _check_seen(await seen, topic)
+
+
+def _check_seen(seen: object, topic: str) -> None:
+    if not seen:
+        raise Refused("forbidden", f"the rules of this server do not let you subscribe to {topic!r}")
 
 
 def covers(rule: str, asked: str) -> bool:
-    """Whether everything that ``asked``, a topic or a pattern, stands for is allowed by the pattern ``rule``."""
+    """Whether everything that ``asked``, a topic or a pattern, stands for is allowed by the pattern ``rule``.
+
+    Topics of telex's own count only where both name them: see `is_hidden` for a pattern that begins with a wildcard.
+    """
     mine, theirs = rule.split(":"), asked.split(":")
-    if (theirs[0] == RESERVED or theirs[0].startswith("$")) and mine[0] != theirs[0]:
+    if is_own(theirs[0]) and mine[0] != theirs[0]:
         return False
     for index, token in enumerate(mine):
         if token == ">":
@@ -115,6 +195,16 @@ def covers(rule: str, asked: str) -> bool:
         if token != "*" and token != theirs[index]:
             return False
     return len(mine) == len(theirs)
+
+
+def is_own(topic: str) -> bool:
+    """Whether a topic belongs to telex itself."""
+    return topic.startswith("$") or topic.partition(":")[0] == RESERVED
+
+
+def is_hidden(pattern: str, topic: str) -> bool:
+    """Whether a message of ``topic`` is kept from who follows ``pattern``: no wildcard reaches telex's own topics."""
+    return pattern[0] in "*>" and is_own(topic)
 
 
 def is_loopback(host: str) -> bool:
@@ -127,24 +217,37 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_handshake(peer: Peer, origins: Iterable[str] = (), hosts: Iterable[str] = ()) -> str | None:
+def check_handshake(
+    peer: Peer, origins: Iterable[str] = (), hosts: Iterable[str] = (), *, local: bool | None = None
+) -> str | None:
     """What is wrong with a handshake, or None.
 
     ``Host`` has to be an IP address, ``localhost`` or one of ``hosts``: a name that anybody can point at this machine
-    would make every page of that name one of ours. ``Origin`` has to be that host, or one of ``origins``. Only a
-    program on this machine, which is no browser, may come without one.
+    would make every page of that name one of ours. ``Origin`` has to be that host, or one of ``origins``.
+
+    Without an Origin only a program on this machine may come, and only while ``local`` allows it. The default (None)
+    allows it where neither ``origins`` nor ``hosts`` are given. With them, a proxy is likely to stand before the
+    server, and a proxy on this machine that adds no header cannot be told from a program.
     """
+    origins, hosts = set(origins), set(hosts)
     host = peer.headers.get("host", "")
     problem = check_host(host, hosts)
     if problem is not None:
         return problem
     origin = peer.origin
     if origin is None:
-        if peer.on_this_machine:
+        if local is None:
+            local = not (origins or hosts)
+        if local and peer.on_this_machine:
             return None
+        if peer.on_this_machine:
+            return (
+                "an Origin header is needed: programs of this machine are not let in where other hosts or origins are; "
+                "let them in with local=True (telex chat --local) if no proxy stands before this server"
+            )
         mend = "allow its page with origins=['https://the.page'] (telex chat --allow-origin)"
         return f"an Origin header is needed from another machine; {mend}"
-    if origin in set(origins) or _same_origin(origin, host, peer.scheme):
+    if origin in origins or _same_origin(origin, host, peer.scheme):
         return None
     return f"the Origin {origin[:200]!r} is not allowed here; allow it with origins=[...] (telex chat --allow-origin)"
 
@@ -164,7 +267,7 @@ def check_host(host: str, hosts: Iterable[str] = ()) -> str | None:
 
 
 def _same_origin(origin: str, host: str, scheme: str) -> bool:
-    parts = urlsplit(origin).scheme
+    parts = origin.partition("://")[0].lower()
     if parts not in {"http", "https"}:
         return False
     name, port = _split(origin)

@@ -11,13 +11,13 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from telex.codec import from_json, to_json
-from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, REFUSED, UNSENDABLE, Outcome
+from telex.commands.outcome import CANCELLED, CONFLICT, REFUSED, UNSENDABLE, Outcome
 from telex.commands.ticket import Ticket
 from telex.errors import (
     BadName,
@@ -31,7 +31,8 @@ from telex.errors import (
     TelexError,
     Timeout,
 )
-from telex.gateway.auth import NOTHING, Peer, Rules, check_handshake
+from telex.gateway.auth import NOTHING, Rules, check_handshake, peer_of
+from telex.gateway.calls import FAILED, told
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 from telex.once.machine import EXHAUSTED
 
@@ -49,7 +50,6 @@ Header = tuple[bytes, bytes]
 STATUS = {
     CONFLICT: 422,
     REFUSED: 422,
-    EXPIRED: 504,
     CANCELLED: 409,
     UNSENDABLE: 500,
     EXHAUSTED: 500,
@@ -76,8 +76,9 @@ class Problem(Exception):
 class Commands:
     """An ASGI app: the commands of ``hub`` by HTTP. Mount it with ``Mount("/commands", Commands(hub, rules=...))``.
 
-    ``rules.call`` says which commands may be sent; without it, none. ``origins`` and ``hosts`` are those of `Gateway`:
-    a page elsewhere may not send anything, and a program on another machine has to say an Origin that may. ``limits``
+    ``rules.call`` says which commands may be sent; without it, none. ``origins``, ``hosts`` and ``local`` are those of
+    `Gateway`: a page elsewhere may not send anything, and a program on another machine has to say an Origin that may.
+    ``limits``
     bound the size of a body, how many requests are worked on at once, and how long one waits.
 
     The hub is its owner's: open it before the first request.
@@ -91,13 +92,16 @@ class Commands:
         limits: Limits = DEFAULT_LIMITS,
         origins: Iterable[str] = (),
         hosts: Iterable[str] = (),
+        local: bool | None = None,
     ) -> None:
         self.hub = hub
         self.rules = rules
         self.limits = limits
         self._origins = frozenset(origins)
         self._hosts = frozenset(hosts)
+        self._local = local
         self._at_work = 0
+        self._read = 0  # bytes of bodies that are not complete
         self._tickets: OrderedDict[str, Ticket[Any]] = OrderedDict()  # of those that did not wait, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,12 +125,9 @@ class Commands:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, tuple[Header, ...], bytes]:
-        headers: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            headers.setdefault(name.decode("latin-1"), value.decode("latin-1"))
-        client = scope.get("client")
-        peer = Peer(client[0] if client else "", headers, scope.get("scheme", "http"))
-        problem = check_handshake(peer, self._origins, self._hosts)
+        peer = peer_of(scope)
+        headers = peer.headers
+        problem = check_handshake(peer, self._origins, self._hosts, local=self._local)
         if problem is not None:
             raise Problem(403, "forbidden", problem)
         root: str = scope.get("root_path", "")
@@ -147,24 +148,25 @@ class Commands:
             )
         if method != "POST":
             raise Problem(405, "method-not-allowed", "a command is sent with POST", headers=(POST,))
-        try:
-            async with asyncio.timeout(self.limits.operation_timeout):
-                content = await self._content(headers, receive)
-        except TimeoutError:
-            raise Problem(
-                408, "request-timeout", "the content did not come in time; send it at once, or less of it"
-            ) from None
+        content = await self._timely(headers, receive)
         if self._at_work >= self.limits.requests:
-            raise Problem(
-                503, "too-many-requests-at-once", "the server has its hands full; try again later", headers=(SOON,)
-            )
+            raise _busy()
         self._at_work += 1
         try:
             return await self._carry_out(root, name, content, headers)
         finally:
             self._at_work -= 1
 
-    async def _content(self, headers: dict[str, str], receive: Receive) -> object:
+    async def _timely(self, headers: Mapping[str, str], receive: Receive) -> object:
+        try:
+            async with asyncio.timeout(self.limits.operation_timeout):
+                return await self._content(headers, receive)
+        except TimeoutError:
+            raise Problem(
+                408, "request-timeout", "the content did not come in time; send it at once, or less of it"
+            ) from None
+
+    async def _content(self, headers: Mapping[str, str], receive: Receive) -> object:
         kind = headers.get("content-type", "application/json").partition(";")[0].strip().lower()
         if kind not in JSON and not kind.endswith("+json"):
             raise Problem(
@@ -172,21 +174,7 @@ class Commands:
                 "unsupported-media-type",
                 f"the content of a command is JSON, not {kind[:80]!r}; say Content-Type: application/json",
             )
-        most = self.limits.body_bytes
-        body = b""
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise Problem(400, "incomplete", "the request ended before its body; send all of it")
-            body += message.get("body", b"")
-            if len(body) > most:
-                raise Problem(
-                    413,
-                    "content-too-large",
-                    f"the content of a command has at most {most} bytes; send where to find the rest",
-                )
-            if not message.get("more_body", False):
-                break
+        body = await self._body(headers.get("content-length", ""), receive)
         if not body:
             return None
         try:
@@ -196,8 +184,34 @@ class Commands:
                 400, "malformed", f"the content is no JSON ({error}); send JSON in UTF-8, or nothing"
             ) from None
 
+    async def _body(self, length: str, receive: Receive) -> bytes:
+        """The body, of which never more than the bound and one part of the server's is held."""
+        most = self.limits.body_bytes
+        too_large = Problem(
+            413, "content-too-large", f"the content of a command has at most {most} bytes; send where to find the rest"
+        )
+        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
+            raise too_large
+        body = bytearray()
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Problem(400, "incomplete", "the request ended before its body; send all of it")
+                part: bytes = message.get("body", b"")
+                body += part
+                self._read += len(part)
+                if len(body) > most:
+                    raise too_large
+                if self._read > BODIES * most:
+                    raise _busy()
+                if not message.get("more_body", False):
+                    return bytes(body)
+        finally:
+            self._read -= len(body)
+
     async def _carry_out(
-        self, root: str, name: str, content: object, headers: dict[str, str]
+        self, root: str, name: str, content: object, headers: Mapping[str, str]
     ) -> tuple[int, tuple[Header, ...], bytes]:
         key = key_of(headers.get("idempotency-key"))
         at_once, wait = preference(headers.get("prefer", ""), self.limits.command_timeout)
@@ -243,8 +257,8 @@ class Commands:
             raise Problem(500, "outcome-unknown", UNKNOWN)
         if not ticket.done:
             step = ticket.step
-            told = {} if step is None else {"progress": step.fraction, "text": step.text}
-            return 202, (CONTENT, SOON), to_json({"id": ticket.id, "state": "running"} | told)
+            so_far = {} if step is None else {"progress": step.fraction, "text": step.text}
+            return 202, (CONTENT, SOON), to_json({"id": ticket.id, "state": "running"} | so_far)
         outcome = await ticket.outcome()
         status, headers, body = _told(outcome, None)
         return (200 if status == 201 else status), headers, body
@@ -256,9 +270,17 @@ UNKNOWN = (
 CONTENT: Header = (b"content-type", b"application/json")
 SOON: Header = (b"retry-after", b"1")
 LATER = ((b"retry-after", b"5"),)
+BODIES = 64
+"""Bodies of the largest size that may be read at once."""
 REPLAYED: Header = (b"idempotent-replayed", b"true")
 GET: Header = (b"allow", b"GET, HEAD")
 POST: Header = (b"allow", b"POST")
+
+
+def _busy() -> Problem:
+    return Problem(
+        503, "too-many-requests-at-once", "too many requests are in flight; try again later", headers=(SOON,)
+    )
 
 
 def key_of(header: str | None) -> str | None:
@@ -302,15 +324,13 @@ def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ..
             return status, headers, to_json(outcome.result)
         except (TypeError, ValueError, RecursionError) as problem:
             logger.error("command %s has a result that cannot be sent: %s", outcome.command, problem)
-            name, attempt = type(problem).__name__, outcome.attempt
-            told = "its result has no JSON form; its handler has to return plain data"
-            raise Problem(500, "command-failed", told, code=UNSENDABLE, raised=name, attempt=attempt) from None
+            raise Problem(500, "command-failed", FAILED, code=UNSENDABLE, attempt=outcome.attempt) from None
     status = STATUS.get(error.code) or (422 if error.final else 500)
     if error.code == CONFLICT:
         raise _problem(KeyConflict(outcome.command, outcome.key or ""), outcome.command)
-    more = {"code": error.code, "raised": error.type, "data": error.data, "attempt": outcome.attempt}
+    text, more = told(error.type, error.code, error.message, error.data)
     said = (REPLAYED,) if outcome.replayed else ()
-    raise Problem(status, "command-failed", error.message or error.type, headers=said, **more)
+    raise Problem(status, "command-failed", text, headers=said, **more, attempt=outcome.attempt)
 
 
 def _problem(error: TelexError, name: str) -> Problem:
@@ -321,21 +341,21 @@ def _problem(error: TelexError, name: str) -> Problem:
     if isinstance(error, KeyConflict):
         return Problem(422, "key-conflict", str(error))
     if isinstance(error, InProgress):
-        told = f"the command {called} with this key is in hand; repeat the request later to get its outcome"
-        return Problem(409, "in-progress", told, headers=(SOON,))
+        text = f"the command {called} with this key is in hand; repeat the request later to get its outcome"
+        return Problem(409, "in-progress", text, headers=(SOON,))
     if isinstance(error, ContentError):
         return Problem(422, "content-refused", error.problem, path=error.path)
     if isinstance(error, BadOption) and error.option == "key" and error.value is None:
-        told = f"the command {called} runs once for each key: say which one this is in the header Idempotency-Key"
-        return Problem(400, "idempotency-key-needed", told)
+        text = f"the command {called} runs once for each key: say which one this is in the header Idempotency-Key"
+        return Problem(400, "idempotency-key-needed", text)
     if isinstance(error, (BadName, BadOption)):
         return Problem(400, "malformed", str(error))
     if isinstance(error, Closed):
-        told = "the server is not open, or about to stop, and has not begun this; send it again"
-        return Problem(503, "unavailable", told, headers=LATER)
+        text = "the server is not open, or about to stop, and has not begun this; send it again"
+        return Problem(503, "unavailable", text, headers=LATER)
     if isinstance(error, EngineFailed):
         logger.error("the command %s was not taken: %s", called, error)
-        told = "the server cannot keep commands at the moment; send it again, with its key"
-        return Problem(503, "unavailable", told, headers=LATER)
+        text = "the server cannot keep commands at the moment; send it again, with its key"
+        return Problem(503, "unavailable", text, headers=LATER)
     logger.error("the command %s was not taken", called, exc_info=error)
     return Problem(500, "failed", f"the command {called} was not taken, for a reason that is the server's")

@@ -7,15 +7,16 @@ They end together, for the first reason that any of them finds, and nothing outl
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from telex.errors import BadName, BadOption, BufferFull, Closed, ContentError, Timeout, WouldBlock
+from telex.codec import to_json
+from telex.errors import BadName, BadOption, BufferFull, Closed, ContentError, EngineFailed, Timeout, WouldBlock
 from telex.gateway.auth import Visitor
 from telex.gateway.errors import CloseCode, Refused
 from telex.gateway.limits import Limits
@@ -34,6 +35,7 @@ from telex.gateway.protocol import (
     Pong,
     Publish,
     Published,
+    Ref,
     Request,
     Result,
     Session,
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
     from telex.subscription import ReportingSubscription
 
 log: logging.Logger = logging.getLogger("telex.gateway")
+FIRST = 8
+"""Messages that are read at first for a client that catches up, before it is known how large they are."""
 
 
 class Connection:
@@ -69,6 +73,8 @@ class Connection:
         self._over: asyncio.Future[Close | None] = self._loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._followers: dict[str, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()  # of the subscription that catches up
+        self._takes_key = "key" in inspect.signature(visitor.call).parameters
 
     async def run(self) -> None:
         """Serve the client until it leaves, breaks a bound, or the gateway closes."""
@@ -85,8 +91,6 @@ class Connection:
         except* Exception as errors:  # the client is told of a fault, the log of which one
             for error in errors.exceptions:
                 log.error("a connection failed", exc_info=error)
-        finally:
-            self.visitor.gone()
         if close is not None:
             self.gateway.note_closed(close.code)
             await self._close(close)
@@ -154,7 +158,7 @@ class Connection:
     # -- saying
 
     def _say(self, frame: Frame) -> None:
-        self._send(msgspec.json.encode(frame).decode())
+        self._send(to_json(frame).decode())
 
     def _send(self, frame: str) -> None:
         if not self._over.done() and not self._outbox.put(frame):
@@ -166,52 +170,62 @@ class Connection:
     # -- doing
 
     async def _answer(self, request: Request) -> None:
+        ref = request.ref
+        limit = self.limits.command_timeout if isinstance(request, Call) else self.limits.operation_timeout
         try:
-            async with asyncio.timeout(self.limits.operation_timeout):
+            async with asyncio.timeout(limit):
                 answer = await self._do(request)
+            if answer is not None:
+                self._say(answer)
         except Refused as error:
-            answer = refusal(error, request.ref)
-        except (ContentError, TypeError) as error:
-            answer = Error("bad_content", str(error), ref=request.ref)
-        except BadName as error:
-            answer = Error("bad_name", str(error), ref=request.ref)
-        except BadOption as error:
-            answer = Error("bad_option", str(error), ref=request.ref)
+            self._say(refusal(error, ref))
+        except (ContentError, BadName, BadOption) as error:
+            self._say(Error(CODES[type(error)], str(error), ref=ref))
         except (Timeout, TimeoutError):
-            answer = Error("timeout", "the server took too long; send it again", 1.0, request.ref)
-        except (Closed, BufferFull, WouldBlock) as error:
-            answer = Error("unavailable", str(error), 1.0, request.ref)
-        if answer is not None:
-            self._say(answer)
+            self._say(Error("timeout", "the server took too long; send it again", 1.0, ref))
+        except UNAVAILABLE as error:
+            self._say(unavailable(error, ref))
+        except Exception as error:  # a fault of the application's, or of telex: one frame fails, and the log says why
+            fault = error.__cause__ if isinstance(error, HookFailed) else error
+            log.error("a frame %r failed: %s", type(request).__name__.lower(), error, exc_info=fault)
+            self._say(Error("failed", "the server failed at this; its log says why", ref=ref))
 
     async def _do(self, request: Request) -> Frame | None:
         match request:
-            case Publish(topic, content, id, headers):
-                content = self.visitor.publish(topic, content)
-                message = await self.gateway.hub.topic(topic).publish(content, id=id, headers=headers)
-                return Published(topic, message.id, message.seq, request.ref)
+            case Publish():
+                return await self._publish(request)
             case Subscribe():
                 await self._subscribe(request)
                 return None
             case Unsubscribe(topic):
-                self._followers[topic].cancel()
-                await asyncio.wait([self._followers[topic]])
+                await self._leave(topic)
                 return Unsubscribed(topic, request.ref)
             case ListTopics(pattern):
-                return TopicList(
-                    [t for t in await self.gateway.hub.topics(pattern) if self.visitor.sees(t)], request.ref
-                )
-            case Call(name, content):
-                return Result(await self.visitor.call(name, content), request.ref)
+                found = await self.gateway.hub.topics(pattern)
+                return TopicList([t for t in found if await ask(self.visitor.sees, t)], request.ref)
+            case Call(name, content, key):
+                named = {"key": key} if self._takes_key else {}
+                result = await ask(self.visitor.call, name, content, **named)
+                await self._judge_all()
+                return Result(result, request.ref)
             case Ping():
                 return Pong(request.ref)
+
+    async def _publish(self, request: Publish) -> Published:
+        topic, headers = request.topic, request.headers
+        content = await ask(self.visitor.publish, topic, request.content)
+        if headers:
+            headers = await ask(self.visitor.headers, topic, headers)
+        await self.gateway.make_room(topic)
+        message = await self.gateway.hub.topic(topic).publish(content, id=request.id, headers=headers)
+        return Published(topic, message.id, message.seq, request.ref)
 
     # -- following
 
     async def _subscribe(self, request: Subscribe) -> None:
         topic = request.topic
         try:
-            self.visitor.subscribe(topic)
+            await ask(self.visitor.subscribe, topic)
             subscription = self.gateway.hub.topic(topic).subscribe(
                 start=parse_since(request.since), overflow="catch_up", report_lost=True
             )
@@ -223,6 +237,12 @@ class Connection:
         self._followers[topic] = self._own(self._follow(request, subscription, joined))
         await joined
 
+    async def _leave(self, topic: str) -> None:
+        follower = self._followers.get(topic)
+        if follower is not None:
+            follower.cancel()
+            await asyncio.wait([follower])
+
     async def _follow(
         self, request: Subscribe, subscription: ReportingSubscription[Any], joined: asyncio.Future[None]
     ) -> None:
@@ -231,28 +251,96 @@ class Connection:
             async with subscription:
                 self._say(Subscribed(topic, str(subscription.position), subscription.waiting, request.ref))
                 joined.set_result(None)
-                await self._deliver(topic, subscription)
+                await self._catch_up(topic, subscription)
+                async for batch in subscription.batches(self.limits.batch):
+                    if not await self._may_read(topic):
+                        break
+                    for frame in self._frames(topic, subscription, batch, keep=True):
+                        self._send(frame)
             self._say(Ended(topic))
-        except Closed as error:
-            self._say(Error("unavailable", str(error), 1.0, request.ref))
+        except UNAVAILABLE as error:
+            self._say(unavailable(error, request.ref))
+            if joined.done():
+                self._say(Ended(topic))
         finally:
             self._session.leave(topic)
             self._followers.pop(topic, None)
             if not joined.done():
                 joined.set_result(None)
 
-    async def _deliver(self, topic: str, subscription: ReportingSubscription[Any]) -> None:
-        caught_up = False
-        async for batch in subscription.batches(self.limits.batch):
-            position = subscription.position
-            first = batch[0]
-            if isinstance(first, Lost):
-                self._say(LostFrame(topic, str(position), first.count, first.first, first.last, first.reason))
-                continue
-            frames = self.gateway.feed.frames(topic, position, batch, keep=caught_up)  # type: ignore[arg-type]
-            for frame in frames:
-                if not caught_up:
-                    # What was missed is read at the client's pace; from then on it keeps pace or is closed as slow.
+    async def _catch_up(self, topic: str, subscription: ReportingSubscription[Any]) -> None:
+        """Send what was missed, at the client's pace. One subscription of the connection does this at a time, with one
+        frame at a time, so that many subscriptions hold no more than one."""
+        limit = FIRST
+        while subscription.waiting:
+            async with self._turn:
+                await self._outbox.drained()
+                batch = await subscription.receive_many(limit)
+                size = 0
+                for frame in self._frames(topic, subscription, batch, keep=False):
                     await self._outbox.drained()
-                self._send(frame)
-            caught_up = caught_up or not subscription.waiting
+                    if not await self._may_read(topic):
+                        return
+                    self._send(frame)
+                    size += len(frame)
+                # The messages of a batch are held while it is sent: about as many as may wait.
+                limit = max(1, min(self.limits.batch, self.limits.outbox_bytes * len(batch) // max(1, size)))
+
+    def _frames(
+        self, topic: str, subscription: ReportingSubscription[Any], batch: Sequence[Any], *, keep: bool
+    ) -> Iterable[str]:
+        position, first = subscription.position, batch[0]
+        if isinstance(first, Lost):
+            told = LostFrame(topic, str(position), first.count, first.first, first.last, first.reason)
+            return (to_json(told).decode(),)
+        return self.gateway.feed.frames(topic, position, batch, keep=keep)
+
+    async def _may_read(self, topic: str) -> bool:
+        """Whether the client may still follow a topic. What its rules say never changes, so they are asked once."""
+        if not self.visitor.judges:
+            return True
+        try:
+            async with asyncio.timeout(self.limits.operation_timeout):
+                await ask(self.visitor.subscribe, topic)
+        except Refused:
+            return False
+        except (HookFailed, Timeout, TimeoutError, *UNAVAILABLE) as error:
+            log.error("a subscription to %r ended: whether it may go on is not known: %s", topic, error, exc_info=error)
+            return False
+        return True
+
+    async def _judge_all(self) -> None:
+        """End the subscriptions that a call has taken the permission from, before its answer is sent."""
+        for topic in list(self._followers):
+            if not await self._may_read(topic):
+                await self._leave(topic)
+                self._say(Ended(topic))
+
+
+class HookFailed(Exception):
+    """The application's fault: a method of its `Visitor` raised what is no refusal. The cause says what."""
+
+
+UNAVAILABLE = (Closed, EngineFailed, BufferFull, WouldBlock)
+"""What passes: the same frame may be sent again."""
+CODES: dict[type[Exception], str] = {ContentError: "bad_content", BadName: "bad_name", BadOption: "bad_option"}
+
+
+async def ask(hook: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    """What the application answers, at once or when awaited. Raises `Refused`, what passes, and `HookFailed`."""
+    try:
+        answer = hook(*arguments, **named)
+        return await answer if inspect.isawaitable(answer) else answer
+    except (Refused, Timeout, *UNAVAILABLE):
+        raise
+    except Exception as error:
+        name = getattr(hook, "__qualname__", repr(hook))
+        raise HookFailed(f"{name} raised {type(error).__name__}") from error
+
+
+def unavailable(error: Exception, ref: Ref) -> Error:
+    """The frame for what passes. Of an engine's failure the log says more than a client may know."""
+    if not isinstance(error, EngineFailed):
+        return Error("unavailable", str(error), 1.0, ref)
+    log.error("a client was told that the engine failed: %s", error)
+    return Error("unavailable", "the server cannot keep or read messages at the moment; try again later", 1.0, ref)

@@ -11,14 +11,16 @@ class Refused(TelexError):
     """The client's fault: the gateway does not do what a frame asks. Told to the client as an ``error`` frame.
 
     ``code`` is for programs (the table in `telex.gateway.protocol`), ``problem`` for people, ``retry_after`` the
-    seconds after which the same frame may be sent again, None when it never may.
+    seconds after which the same frame may be sent again, None when it never may, and ``data`` what else there is to
+    know, with a JSON form. Raised where a `Visitor` is made, it refuses the handshake: HTTP 403 with ``problem``.
     """
 
-    def __init__(self, code: str, problem: str, retry_after: float | None = None) -> None:
-        super().__init__(code, problem, retry_after)
+    def __init__(self, code: str, problem: str, retry_after: float | None = None, data: object = None) -> None:
+        super().__init__(code, problem, retry_after, data)
         self.code = code
         self.problem = problem
         self.retry_after = retry_after
+        self.data = data
 
     def __str__(self) -> str:
         return self.problem

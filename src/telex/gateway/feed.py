@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from telex import codec
 from telex.errors import text_of
+from telex.gateway.auth import is_hidden
 from telex.message import Message, Position
 
 
@@ -25,10 +26,12 @@ class Feed:
         self._size = 0
         self._cache: OrderedDict[tuple[str, Position, int], tuple[str, ...]] = OrderedDict()
 
-    def frames(self, topic: str, after: Position, batch: Sequence[Message[Any]], *, keep: bool) -> tuple[str, ...]:
+    def frames(self, topic: str, after: Position, batch: Sequence[Message[Any]], *, keep: bool) -> Iterable[str]:
         """The ``messages`` frames of a batch without a hole, after which a reader of ``topic`` is at ``after``.
 
-        ``keep`` says that other clients are likely to ask for the same.
+        ``keep`` says that other clients are likely to ask for the same. Without it each frame is encoded when it is
+        asked for, so that who reads slowly holds one frame and not all of them. Topics of telex's own are left out of
+        what a wildcard follows.
         """
         key = (topic, after, len(batch))
         found = self._cache.get(key)
@@ -36,23 +39,23 @@ class Feed:
             self.shared += 1
             return found
         self.encoded += 1
+        if not keep:
+            return self._encode(topic, after, batch)
         frames = tuple(self._encode(topic, after, batch))
-        if keep:
-            self._keep(key, frames)
+        self._keep(key, frames)
         return frames
 
-    def _encode(self, topic: str, after: Position, batch: Sequence[Message[Any]]) -> list[str]:
-        frames: list[str] = []
+    def _encode(self, topic: str, after: Position, batch: Sequence[Message[Any]]) -> Iterator[str]:
         parts: list[bytes] = []
         size = 0
         for left, message in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
-            parts.append(encode(message))
-            size += len(parts[-1])
-            if size >= self._batch_bytes or not left:
+            if not is_hidden(topic, message.topic):
+                parts.append(encode(message))
+                size += len(parts[-1])
+            if parts and (size >= self._batch_bytes or not left):
                 # The batch has no hole, so the place after each of its messages is known from the last one's.
-                frames.append(_frame(topic, Position(after.seq - left, after.epoch), parts))
+                yield _frame(topic, Position(after.seq - left, after.epoch), parts)
                 parts, size = [], 0
-        return frames
 
     def _keep(self, key: tuple[str, Position, int], frames: tuple[str, ...]) -> None:
         self._cache[key] = frames

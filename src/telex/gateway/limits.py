@@ -25,8 +25,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Topics and patterns that one connection may follow."""
     connections: int = 10_000
     """Connections of the whole gateway."""
+    topics: int = 10_000
+    """Topics that the clients of the whole gateway may publish to."""
     outbox_bytes: int = 1024 * 1024
-    """Bytes that may wait for a client that has caught up; one that lets more pile up is closed as slow."""
+    """Bytes that may wait for a client, over all its subscriptions; one that lets more pile up is closed as slow."""
     batch_bytes: int = 64 * 1024
     """About how large a frame of messages becomes before the next one is begun."""
     batch: int = 64
@@ -48,7 +50,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     outcomes: int = 10_000
     """Outcomes that are kept for those who look later."""
     operation_timeout: float = 10.0
-    """Seconds that the engine is given for one frame."""
+    """Seconds that the engine and the application are given for one frame, and a client for a request's body."""
+    head_timeout: float = 10.0
+    """Seconds that a client may take for the head of a request (`telex.gateway.uvicorn_options`)."""
+    head_bytes: int = 64 * 1024
+    """The largest head of a request (likewise)."""
+    handshakes: int = 256
+    """Connections that have not sent the head of a request yet; one more closes the oldest of them (likewise)."""
+    control_rate: float = 10.0
+    """Ping, pong and continuation frames a second that are read from a connection on average (likewise)."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
@@ -80,3 +90,9 @@ class TokenBucket:
             self._tokens -= 1.0
             return 0.0
         return (1.0 - self._tokens) / self.rate
+
+    def owe(self, now: float) -> float:
+        """Take one token, if need be of those to come: the seconds until all that were taken have come."""
+        self._tokens = min(float(self.burst), self._tokens + max(0.0, now - self._at) * self.rate) - 1.0
+        self._at = max(now, self._at)
+        return max(0.0, -self._tokens / self.rate)

@@ -10,32 +10,36 @@ a client sends                                      and gets
 ``subscribe`` topic (or pattern), since?            ``subscribed`` topic, position, waiting; then ``messages``, ``lost``
 ``unsubscribe`` topic                               ``unsubscribed`` topic
 ``topics`` pattern?                                 ``topics`` topics
-``call`` name, content?                             ``result`` content
+``call`` name, content?, key?                       ``result`` content
 ``ping``                                            ``pong``
 ==================================================  ===========================================================
 
 ``since`` is a position (``"epoch:seq"``), a number of messages back, a length of time back (``"10m"``),
 ``"earliest"`` or ``"new"`` (the default). ``messages`` carries the position after its last message; a client that
 comes back names it and gets what it missed. What it cannot get is told by ``lost``, in its place. A subscription that
-ends (its topic was removed) says ``ended``.
+ends says ``ended``: its topic was removed, or the client may not follow it any longer.
 
 What is refused comes as ``error`` with a ``code``, a ``problem`` in words and, if the same frame may be sent again
 later, ``retry_after`` in seconds. The codes:
 
-=================  ==============================================================================
-``malformed``      not JSON, not an object, no known ``op``, a field that is missing or of a wrong type
-``bad_name``       a topic id, a pattern or a name that breaks the rules
-``bad_option``     a value that cannot be: a position that is none, a negative number
-``bad_content``    content that the topic does not take
-``forbidden``      the rules do not allow it
-``rate``           too many frames; has ``retry_after``
-``limit``          too many subscriptions
-``subscribed``     this connection follows that topic already
-``unsubscribed``   it does not
-``unknown_call``   nobody serves a call of that name
-``timeout``        the engine took too long; has ``retry_after``
-``unavailable``    the hub is closed, or a subscriber's buffer is full; has ``retry_after``
-=================  ==============================================================================
+==================  ===============================================================================
+``malformed``       not JSON, not an object, no known ``op``, a field that is missing or of a wrong type
+``bad_name``        a topic id, a pattern or a name that breaks the rules
+``bad_option``      a value that cannot be: a position that is none, a negative number
+``bad_content``     content that the topic does not take
+``forbidden``       the rules do not allow it
+``rate``            too many frames; has ``retry_after``
+``limit``           too many subscriptions, or too many topics
+``subscribed``      this connection follows that topic already
+``unsubscribed``    it does not
+``unknown_call``    nobody serves a call of that name
+``key_conflict``    a command with this key has other content
+``in_progress``     a command with this key runs already; has ``retry_after``
+``command_failed``  the command has failed; ``data`` has its ``code``, and what its handler gave
+``failed``          the server failed at this frame, and its log says why
+``timeout``         the server took too long; has ``retry_after``
+``unavailable``     the engine failed, the hub is closed, or a buffer is full; has ``retry_after``
+==================  ===============================================================================
 """
 
 from __future__ import annotations
@@ -94,10 +98,12 @@ class ListTopics(Frame, frozen=True, tag="topics"):
 
 
 class Call(Frame, frozen=True, tag="call"):
-    """Ask the application that the gateway belongs to for something."""
+    """Send a command, or ask the application that the gateway belongs to for something. ``key`` makes repeats of a
+    command one."""
 
     name: str
     content: Any = None
+    key: str | None = None
     ref: Ref = None
 
 
@@ -162,7 +168,8 @@ class LostFrame(Frame, frozen=True, tag="lost", omit_defaults=False):
 
 
 class Ended(Frame, frozen=True, tag="ended"):
-    """The subscription is over: its topic was removed, or the server's hub was closed."""
+    """The subscription is over: its topic was removed, the server's hub was closed, its engine failed, or the client
+    may not follow it any longer."""
 
     topic: str
 
@@ -194,6 +201,7 @@ class Error(Frame, frozen=True, tag="error"):
     problem: str
     retry_after: float | None = None
     ref: Ref = None
+    data: Any = None
 
 
 Reply = Hello | Published | Subscribed | Unsubscribed | Messages | LostFrame | Ended | TopicList | Result | Pong | Error
@@ -223,7 +231,7 @@ def decode_reply(data: str | bytes) -> Reply:
 def refusal(error: Refused, ref: Ref) -> Error:
     """The frame that tells a refusal."""
     retry_after = None if error.retry_after is None else round(error.retry_after, 3)
-    return Error(error.code, error.problem, retry_after, ref)
+    return Error(error.code, error.problem, retry_after, ref, error.data)
 
 
 class Session:

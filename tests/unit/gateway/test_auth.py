@@ -39,7 +39,7 @@ HANDSHAKES = {
 @pytest.mark.parametrize(("headers", "allowed"), HANDSHAKES.values(), ids=HANDSHAKES.keys())
 def test_handshakes(headers: dict[str, str], allowed: bool) -> None:
     peer = Peer("127.0.0.1", headers)
-    problem = check_handshake(peer, origins=["https://other.example"], hosts=["Den.example"])
+    problem = check_handshake(peer, origins=["https://other.example"], hosts=["Den.example"], local=True)
     assert (problem is None) is allowed, problem
 
 
@@ -48,13 +48,41 @@ def test_handshakes(headers: dict[str, str], allowed: bool) -> None:
     [
         ("192.168.1.7", {}),
         ("", {}),
-        ("127.0.0.1", {"x-forwarded-for": "192.168.1.7"}),
-        ("127.0.0.1", {"forwarded": "for=192.168.1.7"}),
-        ("127.0.0.1", {"x-real-ip": "192.168.1.7"}),
+        *(
+            ("127.0.0.1", {name: "192.168.1.7"})
+            for name in (
+                "x-forwarded-for",
+                "forwarded",
+                "x-real-ip",
+                "via",
+                "x-forwarded-host",
+                "x-forwarded-proto",
+                "cf-connecting-ip",
+                "true-client-ip",
+                "x-original-forwarded-for",
+                "x-envoy-external-address",
+                "x-amzn-trace-id",
+            )
+        ),
+        ("127.0.0.1", {"host": "192.168.1.1:8000"}),
     ],
 )
-def test_only_programs_of_this_machine_come_without_an_origin(address: str, headers: dict[str, str]) -> None:
-    assert "Origin" in (check_handshake(Peer(address, {"host": "127.0.0.1", **headers})) or "")
+@pytest.mark.parametrize("local", [None, True])
+def test_only_programs_of_this_machine_come_without_an_origin(
+    address: str, headers: dict[str, str], local: bool | None
+) -> None:
+    peer = Peer(address, {"host": "127.0.0.1", **headers})
+    assert "Origin" in (check_handshake(peer, local=local) or "")
+
+
+def test_a_program_is_not_trusted_where_a_proxy_may_stand() -> None:
+    # What a proxy that adds no header sends on behalf of a stranger.
+    peer = Peer("127.0.0.1", {"host": "127.0.0.1:8000", "user-agent": "x"})
+    assert check_handshake(peer) is None
+    for origins, hosts in ((["https://chat.example"], []), ([], ["chat.example"])):
+        assert "local=True" in (check_handshake(peer, origins, hosts) or "")
+        assert check_handshake(peer, origins, hosts, local=True) is None
+    assert check_handshake(peer, local=False) is not None
 
 
 COVERS = [

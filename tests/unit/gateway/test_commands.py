@@ -32,7 +32,8 @@ class Site:
         self.hub = telex.Hub()
         self.reached, self.go_on = asyncio.Event(), asyncio.Event()
         self.ran: list[int] = []
-        commands = Commands(self.hub, rules=Rules(call=("report:*", "plain")), limits=limits, origins=["https://ours"])
+        rules = Rules(call=("report:*", "plain"))
+        commands = Commands(self.hub, rules=rules, limits=limits, origins=["https://ours"], local=True)
         app = Starlette(routes=[Mount("/commands", commands)])
         transport = httpx.ASGITransport(app, client=(peer, 1))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")

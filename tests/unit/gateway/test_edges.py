@@ -39,13 +39,13 @@ async def test_of_two_origins_the_first_counts_for_http(origins: tuple[str, str]
 
 async def test_an_operation_that_takes_too_long_is_answered_with_timeout() -> None:
     class Slow(Visitor):
-        async def call(self, name: str, content: object) -> object:
+        async def sees(self, topic: str) -> object:
             return await asyncio.Event().wait()
 
     async with telex.Hub() as hub:
         gateway = Gateway(hub, rules=Rules(), visitor=Slow, limits=Limits(operation_timeout=0.01))
         async with WebSocketClient(gateway) as client:
-            answer = await client.ask("call", name="slow", content=1)
+            answer = await client.ask("subscribe", topic="slow")
             assert (answer["op"], answer["code"], answer["retry_after"]) == ("error", "timeout", 1.0)
             assert (await client.ask("ping"))["op"] == "pong"
 

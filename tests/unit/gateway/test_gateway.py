@@ -1,11 +1,12 @@
 """The gateway as a client sees it."""
 
 import asyncio
+import typing
 
 import pytest
 
 import telex
-from telex.gateway import CloseCode, Gateway, Limits, Peer, Refused, Rules, Visitor
+from telex.gateway import CloseCode, Gateway, Limits, Refused, Rules, Visitor
 from tests.support.websocket import PAGE, PROGRAM, WebSocketClient
 
 OPEN = Rules(publish=(">",), subscribe=(">",))
@@ -304,24 +305,50 @@ async def test_who_says_nothing_is_closed() -> None:
             assert await client.closed() == CloseCode.IDLE
 
 
-async def test_a_fault_of_the_application_is_logged_and_told(caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(Visitor):
-        async def call(self, name: str, content: object) -> object:
-            raise ZeroDivisionError
+class Broken(Visitor):
+    """An application whose methods fail, each with another error; the names of topics say which."""
 
-    gone: list[Peer] = []
+    errors: typing.ClassVar[dict[str, Exception]] = {
+        "type": TypeError("secret"),
+        "name": telex.BadName("secret", "secret"),
+        "content": telex.ContentError("a", "secret", "$"),
+        "key": KeyError("secret"),
+        "late": TimeoutError("secret"),
+    }
 
-    class Noted(Broken):
-        def gone(self) -> None:
-            gone.append(self.peer)
+    def fail(self, topic: str) -> object:
+        if topic in self.errors:
+            raise self.errors[topic]
+        return True
 
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN, visitor=Noted)) as client:
-        client.send("subscribe", topic="a")
-        client.send("call", name="x")
-        assert await client.closed() == CloseCode.FAULT
-        assert hub.statistics().subscribers == 0
-    assert len(gone) == 1
-    assert "a connection failed" in caplog.text
+    def publish(self, topic: str, content: object) -> object:
+        return self.fail(topic) and content
+
+    def sees(self, topic: str) -> object:
+        return self.fail(topic)
+
+    async def call(self, name: str, content: object) -> object:  # type: ignore[override]  # key may be left out
+        return self.fail(name)
+
+
+@pytest.mark.parametrize("kind", Broken.errors)
+async def test_a_fault_of_the_application_is_logged_and_no_text_of_it_sent(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, limits=WIDE, visitor=Broken)) as client:
+        await client.ask("subscribe", topic="a")
+        for op, fields in (
+            ("publish", {"topic": kind, "content": 1}),
+            ("subscribe", {"topic": kind}),
+            ("call", {"name": kind}),
+        ):
+            caplog.clear()
+            answer = await client.ask(op, **fields)
+            assert (answer["op"], answer["code"]) == ("error", "failed"), op
+            assert "secret" not in str(answer)
+            assert any(r.levelname == "ERROR" and r.exc_info for r in caplog.records)
+        # The connection goes on.
+        assert (await client.ask("publish", topic="a", content=1))["op"] in ("published", "messages")
 
 
 async def test_what_is_no_websocket_is_told_so() -> None:

@@ -1,0 +1,301 @@
+"""What an application decides for a connection: permissions that are given and withdrawn, calls, and failures."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+
+import telex
+from telex.gateway import CloseCode, Gateway, Limits, Peer, Refused, Rules, Visitor
+from tests.support.websocket import WebSocketClient
+
+OPEN = Rules(publish=(">",), subscribe=(">",))
+WIDE = Limits(rate=1e6, burst=10**6)
+
+
+class Members:
+    """Who may read, changed by the test; and one visitor for every way to ask it."""
+
+    def __init__(self, way: str) -> None:
+        self.open = True
+        members = self
+
+        class Sync(Visitor):
+            def subscribe(self, topic: str) -> None:
+                if not members.open:
+                    raise Refused("forbidden", "not any more")
+
+        class Async(Visitor):
+            async def subscribe(self, topic: str) -> None:
+                await asyncio.sleep(0)
+                if not members.open:
+                    raise Refused("forbidden", "not any more")
+
+        class Sees(Visitor):
+            def sees(self, topic: str) -> bool:
+                return members.open
+
+        class AsyncSees(Visitor):
+            async def sees(self, topic: str) -> bool:
+                await asyncio.sleep(0)
+                return members.open
+
+        class Fails(Visitor):
+            def sees(self, topic: str) -> bool:
+                if not members.open:
+                    raise ZeroDivisionError
+                return True
+
+        class Calls(Sync):
+            async def call(self, name: str, content: object, *, key: str | None = None) -> object:
+                members.open = False
+                return "left"
+
+        ways = {"sync": Sync, "async": Async, "sees": Sees, "async sees": AsyncSees, "fails": Fails, "calls": Calls}
+        self.visitor: type[Visitor] = ways[way]
+
+
+@pytest.mark.parametrize("way", ["sync", "async", "sees", "async sees", "fails"])
+@pytest.mark.parametrize("since", ["new", "earliest"])
+async def test_who_has_lost_the_permission_reads_no_more(way: str, since: str) -> None:
+    members = Members(way)
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=members.visitor)) as client:
+        topic = hub.topic("a")
+        topic.publish_nowait("before")
+        await client.ask("subscribe", topic="a", since=since)
+        topic.publish_nowait("while")
+        seen = [m["content"] for m in await client.messages(1 if since == "new" else 2)]
+        assert seen[-1] == "while"
+        members.open = False
+        topic.publish_nowait("after")
+        assert await client.receive() == {"op": "ended", "topic": "a"}
+        assert hub.statistics().subscribers == 0
+        topic.publish_nowait("later")
+        answer = await client.ask("subscribe", topic="a", since="earliest")
+        assert answer["code"] in ("forbidden", "failed")
+
+
+async def test_a_call_that_takes_the_permission_ends_the_subscription_before_it_is_answered() -> None:
+    members = Members("calls")
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=members.visitor)) as client:
+        await client.ask("subscribe", topic="a")
+        ref = client.send("call", name="leave")
+        assert await client.receive() == {"op": "ended", "topic": "a"}
+        assert await client.receive() == {"op": "result", "content": "left", "ref": ref}
+        assert hub.statistics().subscribers == 0
+
+
+async def test_what_was_missed_is_not_sent_once_the_permission_is_lost() -> None:
+    members = Members("sync")
+    limits = Limits(batch_bytes=100)
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=members.visitor, limits=limits)) as client:
+        for number in range(50):
+            hub.topic("a").publish_nowait(f"{number}" * 100)
+        client.taking.clear()
+        client.send("subscribe", topic="a", since="earliest")
+        while not hub.statistics().subscribers:  # noqa: ASYNC110  # the gateway has no event for it
+            await asyncio.sleep(0)
+        members.open = False
+        client.taking.set()
+        frames = [await client.receive() for _ in range(3)]
+        assert [frame["op"] for frame in frames] == ["hello", "subscribed", "ended"]
+
+
+@pytest.mark.parametrize("asked", [">", "*:*", "*:>", "*", "*:a"])
+async def test_no_wildcard_reaches_topics_of_telex(asked: str) -> None:
+    async with telex.Hub() as hub:
+        own = ["telex:a", "$telex:a", "$x", "telex"]
+        for topic in own:
+            hub.topic(topic).publish_nowait("secret")
+        gateway = Gateway(hub, rules=OPEN, limits=WIDE)
+        async with WebSocketClient(gateway) as client:
+            for topic in own:
+                assert (await client.ask("subscribe", topic=topic))["code"] == "forbidden"
+            assert (await client.ask("topics"))["topics"] == []
+            await client.ask("subscribe", topic=asked, since="earliest")
+            for topic in own:
+                hub.topic(topic).publish_nowait("secret")
+            hub.topic("a" if asked == "*" else "a:a").publish_nowait("open")
+            (message,) = await client.messages(1)
+            assert message["content"] == "open"
+        async with WebSocketClient(Gateway(hub, rules=Rules(subscribe=("telex:>",)))) as client:
+            await client.ask("subscribe", topic="telex:>", since="earliest")
+            assert [m["content"] for m in await client.messages(2)] == ["secret", "secret"]
+
+
+async def test_hooks_may_be_async() -> None:
+    class Async(Visitor):
+        async def publish(self, topic: str, content: object) -> object:
+            await asyncio.sleep(0)
+            if content == "bad":
+                raise Refused("forbidden", "no")
+            return ["checked", content]
+
+        async def headers(self, topic: str, headers: Any) -> Any:
+            return {**headers, "by": "ann"}
+
+        async def sees(self, topic: str) -> bool:
+            return topic != "hidden"
+
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=Async, limits=WIDE)) as client:
+        hub.topic("hidden").publish_nowait(1)
+        assert (await client.ask("subscribe", topic="hidden"))["code"] == "forbidden"
+        assert (await client.ask("publish", topic="a", content="bad"))["code"] == "forbidden"
+        await client.ask("publish", topic="a", content="good", headers={"x": "y"})
+        assert (await client.ask("topics"))["topics"] == ["a"]
+        await client.ask("subscribe", topic="a", since="earliest")
+        (message,) = await client.messages(1)
+        assert (message["content"], message["headers"]) == (["checked", "good"], {"x": "y", "by": "ann"})
+
+
+async def test_an_engine_that_fails_is_told_in_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*arguments: object, **options: object) -> None:
+        raise telex.EngineFailed("publishing to /var/lib/secret.db", "the disk is full")
+
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN)) as client:
+        await client.ask("subscribe", topic="a")
+        with monkeypatch.context() as patch:
+            patch.setattr(telex.Topic, "publish", full)
+            answer = await client.ask("publish", topic="a", content=1)
+        assert (answer["code"], answer["retry_after"]) == ("unavailable", 1.0)
+        assert "secret" not in answer["problem"]
+        # The connection and its subscription go on.
+        hub.topic("a").publish_nowait(2)
+        assert [m["content"] for m in await client.messages(1)] == [2]
+
+
+async def test_an_engine_that_fails_while_it_is_read_ends_the_subscription_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def broken(*arguments: object, **options: object) -> None:
+        raise telex.EngineFailed("reading", "the file is gone")
+
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN)) as client:
+        hub.topic("a").publish_nowait(1)
+        with monkeypatch.context() as patch:
+            patch.setattr("telex.subscription.ReportingSubscription.receive_many", broken)
+            ref = client.send("subscribe", topic="a", since="earliest")
+            frames = [await client.receive() for _ in range(4)]
+        assert [frame["op"] for frame in frames] == ["hello", "subscribed", "error", "ended"]
+        assert (frames[2]["code"], frames[2]["ref"]) == ("unavailable", ref)
+        await client.ask("subscribe", topic="a", since="earliest")
+        assert [m["content"] for m in await client.messages(1)] == [1]
+
+
+async def test_an_engine_that_takes_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*arguments: object, **options: object) -> None:
+        await asyncio.Event().wait()
+
+    limits = Limits(operation_timeout=0.02)
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN, limits=limits)) as client:
+        monkeypatch.setattr(telex.Topic, "publish", never)
+        answer = await client.ask("publish", topic="a", content=1)
+        assert (answer["code"], answer["retry_after"]) == ("timeout", 1.0)
+
+
+class Order(msgspec.Struct):
+    number: int
+
+
+def shop(hub: telex.Hub) -> None:
+    @hub.command("shop:charge", once=True)
+    async def charge(order: Order) -> dict[str, int]:
+        return {"charged": order.number}
+
+    @hub.command("shop:decline")
+    async def decline() -> None:
+        raise telex.CommandError("no money", code="declined", data={"limit": 1})
+
+    @hub.command("shop:break")
+    async def break_() -> None:
+        raise RuntimeError("postgres://admin:secret@db")
+
+    @hub.command("shop:odd")
+    async def odd() -> object:
+        return object()
+
+    @hub.command("private")
+    async def private() -> None: ...
+
+
+CALLS: dict[str, tuple[dict[str, object], str]] = {
+    "no such": ({"name": "nobody"}, "unknown_call"),
+    "no rule": ({"name": "private"}, "unknown_call"),
+    "not served": ({"name": "shop:nothing"}, "unknown_call"),
+    "no key": ({"name": "shop:charge", "content": {"number": 1}}, "bad_option"),
+    "a bad key": ({"name": "shop:charge", "content": {"number": 1}, "key": ""}, "bad_option"),
+    "content": ({"name": "shop:charge", "content": {"number": "x"}, "key": "b"}, "bad_content"),
+    "other content": ({"name": "shop:charge", "content": {"number": 8}, "key": "a"}, "key_conflict"),
+    "fails": ({"name": "shop:decline"}, "command_failed"),
+    "breaks": ({"name": "shop:break"}, "command_failed"),
+    "no JSON": ({"name": "shop:odd"}, "failed"),
+}
+
+
+async def test_the_rules_for_calls_are_the_rules_for_commands() -> None:
+    hub = telex.Hub()
+    shop(hub)
+    rules = Rules(call=("shop:*", "nobody"))
+    async with hub, WebSocketClient(Gateway(hub, rules=rules, limits=WIDE)) as client:
+        for _ in range(2):
+            answer = await client.ask("call", name="shop:charge", content={"number": 7}, key="a")
+            assert answer["content"] == {"charged": 7}
+        for what, (fields, code) in CALLS.items():
+            answer = await client.ask("call", **fields)
+            assert (answer["op"], answer["code"]) == ("error", code), (what, answer)
+            assert "secret" not in str(answer)
+            if what == "fails":
+                assert answer["problem"] == "no money"
+                assert (answer["data"]["code"], answer["data"]["data"]) == ("declined", {"limit": 1})
+
+
+async def test_a_visitor_answers_calls_and_leaves_the_rest_to_the_commands() -> None:
+    class Clerk(Visitor):
+        async def call(self, name: str, content: object, *, key: str | None = None) -> object:
+            if name == "hello":
+                return {"hub": self.hub is hub}
+            return {"by command": await super().call(name, content, key=key)}
+
+    hub = telex.Hub()
+    shop(hub)
+    async with hub, WebSocketClient(Gateway(hub, rules=Rules(call=("shop:*",)), visitor=Clerk)) as client:
+        assert (await client.ask("call", name="hello"))["content"] == {"hub": True}
+        answer = await client.ask("call", name="shop:charge", content={"number": 7}, key="k")
+        assert answer["content"] == {"by command": {"charged": 7}}
+
+
+async def test_a_result_without_a_json_form_fails_alone() -> None:
+    class Odd(Visitor):
+        async def call(self, name: str, content: object, *, key: str | None = None) -> object:
+            return object()
+
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=Odd)) as client:
+        assert (await client.ask("call", name="x"))["code"] == "failed"
+        assert (await client.ask("ping"))["op"] == "pong"
+
+
+async def test_a_call_has_the_time_of_a_command() -> None:
+    class Slow(Visitor):
+        async def call(self, name: str, content: object, *, key: str | None = None) -> object:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    limits = Limits(command_timeout=0.02)
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=Slow, limits=limits)) as client:
+        assert (await client.ask("call", name="x"))["code"] == "timeout"
+
+
+async def test_a_fault_of_the_gateway_itself_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN)) as client:
+        monkeypatch.setattr("telex.gateway.protocol.Session.receive", lambda *arguments: 1 / 0)
+        client.send("ping")
+        assert await client.closed() == CloseCode.FAULT
+        assert hub.statistics().subscribers == 0
+
+
+def test_a_visitor_of_the_rules_alone_is_asked_once() -> None:
+    peer = Peer("127.0.0.1", {})
+    assert not Visitor(Rules(), peer).judges
+    assert Members("sees").visitor(Rules(), peer).judges
+    assert Members("sync").visitor(Rules(), peer).judges
