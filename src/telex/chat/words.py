@@ -1,10 +1,14 @@
-"""What people type: names, rooms and texts, made harmless and comparable. Pure functions."""
+"""What people type: names, rooms and texts, made harmless and comparable. Pure functions.
+
+Which characters show nothing, and which look alike, is Unicode's data as ICU has it (UTS #39).
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
+import icu
 import msgspec
 
 from telex.gateway import Refused
@@ -18,6 +22,10 @@ LONGEST_TEXT = 2000
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Co"})
 # In texts these stay: they join emoji and scripts, and turn nothing around.
 _JOINERS = "\u200c\u200d"
+# Characters that are drawn as nothing, though Unicode does not call them ignorable or spaces.
+_BLANK = re.compile("[\\s\u2800\U0001d159]")
+_MARKS = frozenset({"Mn", "Me", "Mc"})
+_spoofing = icu.SpoofChecker()
 _STACKED_MARKS = re.compile(
     r"((?:[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]){3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]+"
 )
@@ -32,16 +40,25 @@ class Said(msgspec.Struct, frozen=True):
 
 def clean_name(name: object) -> str:
     """A name to show. Raises `Refused` when nothing of it is left or it is too long."""
-    text = " ".join(_visible(_text(name, "a name"), "").split())
-    if not text:
+    text = _STACKED_MARKS.sub(r"\1", " ".join(_visible(_text(name, "a name"), "").split()))
+    if not _shows(text):
         raise Refused("bad_name", "give a name that people can see")
     if len(text) > LONGEST_NAME:
         raise Refused("bad_name", f"a name has at most {LONGEST_NAME} characters")
     return text
 
 
+def looks(name: str) -> frozenset[str]:
+    """What a name looks like. Two names look alike when they share one of these.
+
+    Case and confusable characters are folded in both orders: ``ADMIN`` is ``admin`` in other case, and ``AI`` looks
+    like ``Al``.
+    """
+    return frozenset({_skeleton(name.casefold()), _skeleton(_skeleton(name).casefold()).replace("i", "l")})
+
+
 def fold(name: str) -> str:
-    """What two names have in common that look alike in all but case."""
+    """A name in the form that does not depend on case and width."""
     return unicodedata.normalize("NFKC", name.casefold())
 
 
@@ -52,7 +69,7 @@ def clean_room(room: object) -> str:
     """
     text = fold("-".join(_visible(_text(room, "a room"), "").split()))
     text = re.sub(r"[#:*>/\\]+", "-", text).strip("-")
-    if not text:
+    if not _shows(text):
         raise Refused("bad_name", "give the room a name of letters or digits")
     if len(text) > LONGEST_ROOM:
         raise Refused("bad_name", f"a room's name has at most {LONGEST_ROOM} characters")
@@ -65,7 +82,7 @@ def clean_text(text: object) -> str:
         _text(text, "a text").replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
     )
     visible = _STACKED_MARKS.sub(r"\1", _visible(lines, "\n\t" + _JOINERS, form="NFC")).strip()
-    if not visible.strip(_JOINERS):
+    if not _shows(visible):
         raise Refused("bad_content", "there is nothing to say in it")
     if len(visible) > LONGEST_TEXT:
         raise Refused("bad_content", f"a message has at most {LONGEST_TEXT} characters, this one has {len(visible)}")
@@ -81,5 +98,20 @@ def _text(value: object, what: str) -> str:
 def _visible(text: str, keep: str, form: str = "NFKC") -> str:
     normal = unicodedata.normalize(form, text)  # type: ignore[arg-type]  # one of the two forms named in this file
     if not keep:
-        normal = re.sub(r"\s", " ", normal)
+        normal = _BLANK.sub(" ", "".join(c for c in normal if not _is_ignorable(c)))
     return "".join(c for c in normal if c in keep or unicodedata.category(c) not in _INVISIBLE)
+
+
+def _shows(text: str) -> bool:
+    """Whether a reader sees anything: a mark alone, which belongs to the character before it, does not count."""
+    return any(
+        not (_is_ignorable(c) or _BLANK.match(c) or unicodedata.category(c) in _MARKS | _INVISIBLE) for c in text
+    )
+
+
+def _is_ignorable(character: str) -> bool:
+    return bool(icu.Char.hasBinaryProperty(character, icu.UProperty.DEFAULT_IGNORABLE_CODE_POINT))
+
+
+def _skeleton(text: str) -> str:
+    return str(_spoofing.getSkeleton(0, text))

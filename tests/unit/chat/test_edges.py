@@ -65,3 +65,10 @@ def test_the_server_believes_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(server.bind("127.0.0.1", 0)) as listener:
         server.serve(app, listener, Limits(), lambda: None)
     assert seen == [("127.0.0.1", 1)]
+
+
+def test_a_listener_cuts_off_who_confirms_nothing() -> None:
+    if not hasattr(socket, "TCP_USER_TIMEOUT"):
+        return  # not every system can do it
+    with closing(server.bind("127.0.0.1", 0)) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server.SENDING_MAY_STALL

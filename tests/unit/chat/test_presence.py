@@ -42,3 +42,24 @@ def test_a_name_is_held_by_its_key() -> None:
     presence.leave("lobby", "Ann", 0.0)
     presence.expire(5.0)
     assert presence.enter("lobby", "ann", "another key")
+
+
+def test_a_name_that_looks_like_one_that_is_there_is_taken() -> None:
+    presence = Presence(grace=5)
+    presence.enter("lobby", "Ann", "key of ann")
+    for name in ("\u0410nn", "ANN", "A\u043fn"[:1] + "nn"):
+        with pytest.raises(Refused, match="Ann is in this room already"):
+            presence.enter("lobby", name, "another key")
+    assert presence.holds("lobby", "\u0410NN")
+    presence.leave("lobby", "Ann", 0.0, at_once=True)
+    assert presence.is_empty("lobby")
+    assert presence.enter("lobby", "\u0410nn", "another key")
+
+
+def test_the_look_of_one_who_leaves_stays_with_the_other() -> None:
+    presence = Presence(grace=5)
+    presence.enter("lobby", "Ann", "key of ann")
+    presence.enter("lobby", "Bob", "key of bob")
+    presence.leave("lobby", "Bob", 0.0, at_once=True)
+    assert presence.holds("lobby", "Ann")
+    assert not presence.holds("lobby", "Bob")

@@ -1,5 +1,6 @@
 """The chat room as a page and as a program see it, without sockets."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +9,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+import telex
 from telex.chat import create_app
 from telex.chat.page import load
 from tests.support.websocket import PAGE, WebSocketClient
@@ -124,6 +126,74 @@ async def test_saying_good_bye_needs_no_grace() -> None:
         await enter(bob, "Bob", BOB, "garden")
         events = [m["content"]["event"] for m in await ann.messages(2)]
         assert events == ["joined", "left"]
+
+
+async def test_who_has_left_a_room_reads_on_in_none() -> None:
+    async with chat() as app, WebSocketClient(app, PAGE) as ann, WebSocketClient(app, PAGE) as bob:
+        left = await enter(ann, "Ann", ANN)
+        await enter(bob, "Bob", BOB)
+        for leaving in ("leave", "another room"):
+            for topic in (left["topic"], left["presence"]):
+                await ann.ask("subscribe", topic=topic)
+            if leaving == "leave":
+                ref = ann.send("call", name="leave")
+            else:
+                ref = ann.send("call", name="enter", content={"room": "garden", "name": "Ann", "key": ANN})
+            frames = [await ann.receive() for _ in range(3)]
+            while frames[-1].get("ref") != ref:
+                frames.append(await ann.receive())
+            ended = {frame["topic"] for frame in frames if frame["op"] == "ended"}
+            assert ended == {left["topic"], left["presence"]}
+            await bob.ask("publish", topic=left["topic"], content={"text": "without Ann"})
+            assert (await ann.ask("ping"))["op"] == "pong"
+            await enter(ann, "Ann", ANN)
+
+
+async def test_a_room_is_let_go_when_nobody_is_in_it_and_nothing_was_said() -> None:
+    async with chat(grace=0.01) as app, WebSocketClient(app, PAGE) as ann, WebSocketClient(app, PAGE) as bob:
+        hub: telex.Hub = app.state.hub
+        await enter(ann, "Ann", ANN, "quiet")
+        await enter(bob, "Bob", BOB, "quiet")
+        await enter(ann, "Ann", ANN, "loud")  # Bob is still in the quiet one
+        assert set(await hub.topics()) == {"chatroom:quiet", "presence:quiet", "chatroom:loud", "presence:loud"}
+        await ann.ask("publish", topic="chatroom:loud", content={"text": "x"})
+        await enter(bob, "Bob", BOB, "other")
+        await ann.ask("call", name="leave")
+        assert set(await hub.topics()) == {"chatroom:loud", "presence:loud", "chatroom:other", "presence:other"}
+        async with WebSocketClient(app, PAGE) as lost:
+            await enter(lost, "Lost", "the secret of who is lost", "gone")
+        async with asyncio.timeout(10):
+            while "chatroom:gone" in await hub.topics():  # noqa: ASYNC110  # the room has no event for it
+                await asyncio.sleep(0.01)
+
+
+async def test_a_disk_that_is_full_for_a_while_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*arguments: object, **options: object) -> None:
+        raise telex.EngineFailed("publishing", "the disk is full")
+
+    monkeypatch.setattr("telex.chat.lobby.TRY_AGAIN", 0.01)
+    async with chat(grace=0.01) as app, WebSocketClient(app, PAGE) as ann:
+        entered = await enter(ann, "Ann", ANN)
+        await ann.ask("subscribe", topic=entered["presence"])
+        bob = await WebSocketClient(app, PAGE).__aenter__()
+        await enter(bob, "Bob", BOB)
+        await ann.messages(1)
+        with monkeypatch.context() as patch:
+            patch.setattr(telex.Topic, "publish", full)
+            await bob.__aexit__(None, None, None)
+            wish = {"room": "lobby", "name": "Cleo", "key": BOB}
+            async with WebSocketClient(app, PAGE) as cleo:
+                assert (await cleo.ask("call", name="enter", content=wish))["code"] == "unavailable"
+        assert {m["content"]["name"] for m in await ann.messages(2)} == {"Bob", "Cleo"}
+        assert (await ann.ask("publish", topic=entered["topic"], content={"text": "on it goes"}))["op"] == "published"
+
+
+async def test_a_page_publishes_no_headers() -> None:
+    async with chat() as app, WebSocketClient(app, PAGE) as page:
+        await enter(page, "Ann", ANN)
+        fields = {"topic": "chatroom:lobby", "content": {"text": "x"}}
+        assert (await page.ask("publish", headers={"h": "x"}, **fields))["code"] == "bad_content"
+        assert (await page.ask("publish", headers={}, **fields))["op"] == "published"
 
 
 async def test_programs_state_their_own_name() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex import names
-from telex.chat.words import LONGEST_TEXT, clean_name, clean_room, clean_text, fold
+from telex.chat.words import LONGEST_TEXT, clean_name, clean_room, clean_text, looks
 from telex.gateway import Refused
 
 NAMES = [
@@ -99,6 +99,59 @@ def test_texts_that_are_none(typed: object) -> None:
         clean_text(typed)
 
 
-def test_names_that_look_alike_are_one() -> None:
-    assert fold("Ann") == fold("ANN") == fold("ａｎｎ")
-    assert fold("Ann") != fold("Anna")
+ALIKE = [
+    ("Ann", "ANN"),
+    ("Ann", "ａｎｎ"),
+    ("Ann", "\u0410nn"),  # a Cyrillic A
+    ("admin", "ADMIN"),
+    ("AI", "Al"),
+    ("Al", "A1"),
+    ("BETA", "\u0392\u0395\u03a4\u0391"),  # Greek capitals
+    ("\u03b2\u03b5\u03c4\u03b1", "\u0392\u0395\u03a4\u0391"),
+    ("Bob", "B0b"),
+    ("modern", "modem"),
+    ("paypal", "p\u0430yp\u0430l"),
+    ("Cle\u0301o", "Cl\u00e9o"),
+    ("Ann B", "Ann\u2800B"),
+    ("Ann", "An\u034fn"),
+    ("Ann", "A\u200dnn\ufe0f"),
+    ("Ann", "Ann\U000e0041"),
+    ("straße", "STRASSE"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE)
+def test_names_that_look_alike(one: str, other: str) -> None:
+    assert looks(clean_name(one)) & looks(clean_name(other))
+
+
+@pytest.mark.parametrize("other", ["Anna", "An", "Cleo", "李", "Аня"])
+def test_names_that_do_not(other: str) -> None:
+    assert not looks("Ann") & looks(other)
+
+
+INVISIBLE = [
+    "\u3164",  # a Hangul filler: a letter, by its category
+    "\uffa0",
+    "\u115f\u1160",
+    "\u2800",  # a Braille pattern without dots: a symbol
+    "\u034f",
+    "\u17b4",
+    "\ufe0f",
+    "\u180e",
+    "\U000e0041",
+    "\U0001d159",
+    "\u0301",  # a mark, that belongs to what stands before it
+    "\u00a0\u3000",
+    "\u00ad",
+]
+
+
+@pytest.mark.parametrize("typed", INVISIBLE)
+def test_nothing_is_called_by_what_nobody_sees(typed: str) -> None:
+    for clean in (clean_name, clean_room, clean_text):
+        with pytest.raises(Refused):
+            clean(typed)
+    for place in (f"{typed}Ann", f"An{typed}n", f"Ann{typed}"):
+        if typed not in ("\u0301", "\u2800", "\u00a0\u3000", "\U0001d159"):
+            assert clean_name(place) == "Ann"

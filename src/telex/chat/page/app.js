@@ -83,10 +83,11 @@ class Stay {
       this.wish.name = this.entered.name;
       showRoom(this.entered);
     }
-    this.joining = this.position === null;
+    // A room in which nothing was said may have been let go meanwhile: there is no position to go on from.
+    this.joining = this.position === null || this.position.endsWith(":0");
     this.names = null;
     this.showPeople(this.entered.people);
-    const joined = await this.wire.request({ op: "subscribe", topic: this.entered.topic, since: this.position ?? HISTORY });
+    const joined = await this.wire.request({ op: "subscribe", topic: this.entered.topic, since: this.joining ? HISTORY : this.position });
     if (this.joining) this.log.expect(joined.waiting ?? 0);
     this.position = joined.position;
     await this.wire.request({ op: "subscribe", topic: this.entered.presence, since: this.entered.position });
