@@ -28,7 +28,7 @@ WHEEL := build/wheel
 .PHONY: help
 help: ## list the targets
 	@echo 'usage: make TARGET [PYTHON=python3.11] [PORT=8000] [JOBS=3] [ARGS=...]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: $(RUN) ## install telex and open the chat room on http://127.0.0.1:8000 (PORT=8001 for another port)
@@ -43,6 +43,10 @@ test: $(TEST) ## run every test, Chromium included (ARGS='-k names', SEED=1 to r
 .PHONY: test-fast
 test-fast: $(TEST) ## run the tests that take under a quarter of a second each
 	@$(PYTEST) -n $(JOBS) --dist worksteal -m 'not slow and not browser' $(ARGS)
+
+.PHONY: test-versions
+test-versions: $(VENV)/.made ## run every test on each Python from 3.11 on that is here, and name those that are not
+	@MAKE='$(MAKE)' scripts/test-versions $(BIN)/python
 
 .PHONY: test-wheel
 test-wheel: $(TEST) $(WHEEL)/.installed ## build the wheel, install it by itself, and test it from an empty folder
@@ -81,7 +85,7 @@ docs: $(DOCS) ## build the documentation into site/
 
 .PHONY: clean
 clean: ## remove everything that was made here
-	rm -rf $(VENV) build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache
+	rm -rf $(VENV) .venv-3.* build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.made: scripts/venv

@@ -100,3 +100,32 @@ def test_without_any_it_fails_and_says_what_to_do(tmp_path: Path) -> None:
     told = chromium(tmp_path, PLAYWRIGHT_BROWSERS_PATH=str(tmp_path))
     assert told.returncode == 1
     assert "TELEX_CHROMIUM=" in told.stderr
+
+
+def test_pythons_are_found_on_path_and_with_pyenv_and_the_others_are_named(tmp_path: Path) -> None:
+    on_path, root = tmp_path / "bin", tmp_path / "pyenv"
+    on_path.mkdir()
+    program(on_path, "python3.11", "#!/bin/sh\necho 11\n")
+    program(on_path, "python3.12", "#!/bin/sh\necho pyenv: no such command >&2\nexit 127\n")  # a shim without a version
+    for version in ("3.9.1", "3.12.1", "3.12.10", "3.13.0"):
+        minor = version.split(".")[1]
+        folder = root / "versions" / version / "bin"
+        folder.mkdir(parents=True)
+        program(folder, f"python3.{minor}", f"#!/bin/sh\necho {minor if version != '3.13.0' else 'broken'}\n")
+    told = run(sys.executable, SCRIPTS / "pythons.py", path=on_path, PYENV_ROOT=str(root))
+    assert told.stdout.splitlines() == [
+        f"3.11 {on_path / 'python3.11'}",
+        f"3.12 {root / 'versions' / '3.12.10' / 'bin' / 'python3.12'}",
+    ]
+    assert told.stderr == "not found: Python 3.13, 3.14\n"
+
+
+@pytest.mark.slow
+def test_the_tests_run_on_each_python_and_a_failure_is_named(tmp_path: Path) -> None:
+    make = program(tmp_path, "make", '#!/bin/sh\necho "$@"\ncase "$*" in *3.12*) exit 2;; esac\n')
+    looks = program(tmp_path, "looks", "#!/bin/sh\necho 3.11 /a/python3.11\necho 3.12 /a/python3.12\n")
+    told = run("/bin/bash", SCRIPTS / "test-versions", looks, path=Path("/usr/bin:/bin"), MAKE=str(make))
+    assert told.returncode == 1
+    assert "test VENV=.venv-3.11 PYTHON=/a/python3.11" in told.stdout
+    assert "test VENV=.venv-3.12 PYTHON=/a/python3.12" in told.stdout
+    assert told.stderr == "failed on Python 3.12\n"

@@ -124,6 +124,13 @@ class HubMachine(RuleBasedStateMachine):
             self.publish(name, ["a"] * more)
             self.publish_one(name, content, id)
 
+    @rule(contents=st.lists(choices.contents, min_size=3, max_size=5))
+    def publish_in_turns(self, contents: list[str]) -> None:
+        """Publish to two topics in turns, so that what they keep has to be put in order for a pattern made later."""
+        for number, content in enumerate(contents):
+            self.publish_one(TOPICS[number % 2], content, None)
+            self.now += 0.25
+
     def publish_one(self, name: str, content: str, id: str | None) -> None:
         shelves, topic = self.fed(name), self.hub.topic(name)
         ids = self.ids.setdefault(name, {})
