@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import partial
-from types import MappingProxyType
-from typing import Any, Generic, TypeVar, cast, get_args, get_origin, is_typeddict
+from types import MappingProxyType, UnionType
+from typing import Any, Generic, TypeVar, Union, cast, get_args, get_origin, is_typeddict
 from uuid import UUID
 
 import msgspec
@@ -66,11 +66,14 @@ def hold(content: object, topic: str) -> None:
     if cls is dict or cls is list:
         _prove(content, _plain, topic, UNTYPED)
     elif is_record(cls):
-        _prove(content, partial(_convert, cls), topic, "give its fields types that JSON carries")
+        _prove(content, partial(_convert, cls), topic, RECORD)
     elif cls.__name__ in STANDARD and STANDARD[cls.__name__].declared is cls:
         _prove(content, partial(_convert, cls), topic, UNTYPED)
     else:
         _prove(content, _plain, topic, UNTYPED)
+
+
+RECORD = "give its fields types that JSON carries, or declare the topic's type: hub.topic(name, type)"
 
 
 class Content(Generic[T]):
@@ -82,7 +85,7 @@ class Content(Generic[T]):
     of them.
     """
 
-    __slots__ = ("_build", "_decode", "_instance", "declared")
+    __slots__ = ("_build", "_classes", "_decode", "declared")
 
     def __init__(self, declared: type[T]) -> None:
         self.declared: type[T] = declared
@@ -90,37 +93,35 @@ class Content(Generic[T]):
         self._build: Decode = _decoder_of(declared, _build_foreign)
         # A class that is not a TypedDict can be tested with isinstance, and then content passes by reference. A plain
         # bool is refused where an int is declared, as msgspec does.
-        plain = isinstance(declared, type) and get_origin(declared) is None and not is_typeddict(declared)
-        self._instance: type | None = declared if plain else None
+        self._classes: tuple[type, ...] = tuple(_classes(declared))
 
     @property
     def name(self) -> str:
         """The type's name as people write it."""
         return self.declared.__name__ if isinstance(self.declared, type) else str(self.declared)
 
-    def check(self, content: object, topic: str) -> T:
-        """Content that a program publishes: an instance passes as it is, plain data of the right shape is converted.
+    def check(self, content: object, topic: str, type: str | None = None) -> T:
+        """Content that a program publishes: an instance passes as it is, plain data of the right shape is converted, to
+        the subclass that is called ``type`` if there is one.
 
         Raises `ContentError` with the path to the field that does not fit.
         """
-        instance = self._instance
-        if (
-            instance is not None
-            and isinstance(content, instance)
-            and not (instance is int and isinstance(content, bool))
-        ):
+        if isinstance(content, self._classes) and (not isinstance(content, bool) or int not in self._classes):
             return cast("T", content)
-        return cast("T", _decoded(content, self._build, topic, f" (expected as a whole: {self.name})"))
+        found = self._subclass(type)
+        build = self._build if found is None else partial(_build_from, found)
+        return cast("T", _decoded(content, build, topic, f" (expected as a whole: {self.name})"))
 
-    def hold(self, content: T, topic: str) -> None:
-        """See that content comes back equal, and of this type, from where it is stored. Raises `ContentError` with the
-        path to what would not.
+    def hold(self, content: T, topic: str, type: str | None = None) -> None:
+        """See that content comes back equal, and of this type, from where it is stored; ``type`` is the name that is
+        stored with it, if one is. Raises `ContentError` with the path to what would not.
         """
         if self.declared in _ANYTHING:
             hold(content, topic)
         elif not isinstance(content, BYTES):
-            decode = self._decode_as(type(content).__name__)
-            _prove(content, decode, topic, f"its type does not carry it (expected as a whole: {self.name})")
+            _prove(
+                content, self._decode_as(type), topic, f"its type does not carry it (expected as a whole: {self.name})"
+            )
 
     def decode(self, data: object, topic: str, type: str | None = None) -> T:
         """Plain data from outside as the declared type, or as the subclass of it that is called ``type``. Raises
@@ -129,14 +130,26 @@ class Content(Generic[T]):
         return cast("T", _decoded(data, self._decode_as(type), topic, f" (expected as a whole: {self.name})"))
 
     def _decode_as(self, name: str | None) -> Decode:
-        declared = self._instance
-        if name is None or declared is None or declared is object or name == declared.__name__:
-            return self._decode
-        found = next((cls for cls in _subclasses(declared) if cls.__name__ == name and is_record(cls)), None)
+        found = self._subclass(name)
         return self._decode if found is None else partial(_convert, found)
+
+    def _subclass(self, name: str | None) -> type[Any] | None:
+        if name is None or any(cls is object or cls.__name__ == name for cls in self._classes):
+            return None
+        below = (cls for declared in self._classes for cls in _subclasses(declared))
+        return next((cls for cls in below if cls.__name__ == name and is_record(cls)), None)
 
     def __repr__(self) -> str:
         return f"Content({self.name})"
+
+
+def _classes(declared: Any) -> Iterator[type[Any]]:
+    """The classes of which an instance is of the declared type: of a union, those of its members."""
+    if get_origin(declared) in (Union, UnionType):
+        for part in get_args(declared):
+            yield from _classes(part)
+    elif isinstance(declared, type) and get_origin(declared) is None and not is_typeddict(declared):
+        yield declared
 
 
 def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 def shaped(message: Message[Any], takes: Content[Any]) -> Message[Any]:
     """The message with content of the type that a handler takes: itself, when it has that. Raises `ContentError`."""
-    content = takes.check(message.content, message.topic)
+    content = takes.check(message.content, message.topic, message._type)
     return message if content is message.content else msgspec.structs.replace(message, content=content)
 
 

@@ -273,7 +273,7 @@ class Hub(Declaring, Sending, Triggering):
         if self._engine.store is None:
             raise BadOption("use of adopt", self.url, "this engine keeps nothing; use sqlite:///file.db")
         for message in messages:
-            self._topics.hold(message.content, check_topic(message.topic))
+            self._topics.hold(message.content, check_topic(message.topic), message.type)
         drafts = [
             Message(m.content, check_topic(m.topic), 0, m.id, m._time, m._headers, m._type, -1, m.key) for m in messages
         ]

@@ -144,7 +144,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         if wire.encoding == "base64":
             content = msgspec.convert(content, bytes)
         if content_type is not None:
-            content = codec.Content(content_type).decode(content, wire.topic)
+            content = codec.Content(content_type).decode(content, wire.topic, wire.type)
         return cls.new(
             content,
             topic=wire.topic,

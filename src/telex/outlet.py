@@ -315,7 +315,7 @@ class Outlet(Generic[T]):
         if self._content is not None:
             content = self._content.check(content, self.id)
             if self._store is not None:
-                self._content.hold(content, self.id)
+                self._content.hold(content, self.id, content.__class__.__name__)
         elif self._store is not None and not held:
             hold(content, self.id)
         uid: int | str = self._log.uid if id is None else check_id(id)

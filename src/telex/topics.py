@@ -232,13 +232,14 @@ class Topics:
             type in self.types or type in STANDARD for type in types
         )
 
-    def hold(self, content: object, topic: str) -> None:
-        """See that content comes back equal from where it is stored. Raises `ContentError`."""
+    def hold(self, content: object, topic: str, type: str) -> None:
+        """See that content comes back equal from where it is stored with ``type``. Raises `ContentError`."""
         found = self._topics.get(topic)
         if found is None or found._content is None:
             hold(content, topic)
         else:
-            found._content.hold(found._content.check(content, topic), topic)
+            held = found._content.check(content, topic, type)
+            found._content.hold(held, topic, type)
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """Append what the engine keeps now to the local logs."""
