@@ -120,10 +120,9 @@ class Selection:
         return found or self._of_file(mutant.file)
 
     def _of_function(self, path: Path, mutant: Mutant) -> set[str]:
-        """For a line that no recording has."""
-        if (mutant.file, functions(path)[mutant.last][0]) in self._covered.by_function:
-            return set()  # other lines of its function were run, and this one never
-        return self._of_file(mutant.file)  # the function is newer than the recordings
+        """For a line that no recording has: it may be newer than they are."""
+        function = (mutant.file, functions(path)[mutant.last][0])
+        return self._covered.by_function.get(function) or self._of_file(mutant.file)
 
     def _of_file(self, name: str) -> set[str]:
         known = self._covered.by_function.items()
