@@ -36,7 +36,7 @@ def main() -> int:
     if not options.as_recorded:
         cover.record_all(options.jobs, everything=options.record)
     drawn = sample.draw(options.sample, options.seed, options.package)
-    verdicts = sample.judge_all(drawn, sample.Selection(cover.load(), options.budget), options.jobs)
+    verdicts = sample.judge_all(drawn, sample.Selection(cover.load(), options.budget, sample.collected()), options.jobs)
     print(f"\nseed {options.seed}, {len(drawn)} mutants drawn\n{sample.report(verdicts)}")
     if options.json is not None:
         options.json.write_text(sample.as_json(verdicts, options.seed))

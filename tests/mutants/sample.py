@@ -7,16 +7,18 @@ import json
 import queue
 import random
 import re
+import subprocess
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from tests.mutants.cover import SOURCE, Covered, functions, place
+from tests.mutants.cover import REPOSITORY, SOURCE, Covered, functions, place
 from tests.mutants.generate import Mutant, compiles, files, mutants_of
 from tests.mutants.trees import Tree, tree
 
@@ -61,9 +63,10 @@ def draw(number: int, seed: int, packages: Iterable[str]) -> list[Mutant]:
 class Selection:
     """Chooses the tests for a mutant."""
 
-    def __init__(self, covered: Covered, budget: float) -> None:
+    def __init__(self, covered: Covered, budget: float, there: Set[str]) -> None:
         self._covered = covered
         self._budget = budget
+        self._there = there
         self._sizes: dict[str, int] = defaultdict(int)
         for test in covered.seconds:
             self._sizes[test.partition("::")[0]] += 1
@@ -71,7 +74,7 @@ class Selection:
     def tests(self, mutant: Mutant) -> tuple[list[str], list[str]]:
         """Those to try first, and the others; in each the fastest first."""
         seconds = self._covered.seconds
-        found = self._covering(mutant)
+        found = self._covering(mutant) & self._there
         near = self._near(found)
         spent = sum(seconds[test] for test in near)
         rest: list[str] = []
@@ -193,6 +196,13 @@ def over_trees(
                 copies.put(copy)
 
         yield from pool.map(one, all_of_them)
+
+
+def collected() -> set[str]:
+    """The tests that are there now, by the names that a recording has for them."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "tests"]
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    return {line for line in run.stdout.splitlines() if "::" in line}
 
 
 def judge_all(drawn: list[Mutant], selection: Selection, jobs: int) -> list[Verdict]:

@@ -18,7 +18,7 @@ from telex.commands.desk import UNSERVED
 from telex.commands.directory import BUCKET, DEAD, Directory, Sign
 from telex.engines.records import Record
 from telex.errors import EngineFailed
-from telex.once.machine import Complete, Renew, decode, fingerprint
+from telex.once.machine import Complete, GiveBack, Renew, decode, fingerprint
 from telex.once.store import OnceTransaction
 from tests.support.shell import idle
 from tests.unit.commands.test_commands import Gate
@@ -69,8 +69,8 @@ class Store:
         yield
 
 
-def claims_on(store: Store, *, durable: bool = True) -> Claims:
-    return Claims("build", ONCE, store, Tally(), durable=durable)
+def claims_on(store: Store) -> Claims:
+    return Claims("build", ONCE, store, Tally())
 
 
 async def claimed(claims: Claims, key: str = "a") -> Held:
@@ -178,22 +178,19 @@ async def test_a_lease_is_renewed_after_a_quarter_of_it(ago: float, monkeypatch:
     claims.close()
 
 
-async def test_a_record_without_an_outcome_expires_after_lease_and_keep() -> None:
+async def test_a_record_without_an_outcome_does_not_expire() -> None:
     store = Store()
     claims = claims_on(store)
     held = await claimed(claims)
     await held.put(Renew(held.entry.owner))
-    due = time() + ONCE.lease + ONCE.keep
-    assert store.expires == [pytest.approx(due, abs=5), pytest.approx(due, abs=5)]
-    await held.put(Complete(held.entry.owner, msgspec.Raw(b"1"), 500.0, ""))
-    assert store.expires[2] == pytest.approx(time() + 500, abs=5), "its outcome is kept as long as it says"
-    assert decode(store.records["a"].value).expires == store.expires[2]
-    in_memory = Store()
-    claims_in_memory = claims_on(in_memory, durable=False)
-    await claimed(claims_in_memory)
-    assert in_memory.expires == [None], "what dies with the process needs no end"
+    await held.put(GiveBack(held.entry.owner))
+    assert store.expires == [None] * 3
+    again = await claimed(claims)
+    assert again.entry.attempt - again.entry.spared == 1, "one that was given back was no attempt"
+    await again.put(Complete(again.entry.owner, msgspec.Raw(b"1"), 500.0, ""))
+    assert store.expires[4] == pytest.approx(time() + 500, abs=5), "an outcome is kept as long as it says"
+    assert decode(store.records["a"].value).expires == store.expires[4]
     claims.close()
-    claims_in_memory.close()
 
 
 async def test_a_claim_whose_answer_was_lost_is_known_by_its_value() -> None:

@@ -123,13 +123,14 @@ class Timers:
         self.waits: list[float] = []
         self.rings: list[Callable[[], None]] = []
         self.begun: list[Coroutine[Any, Any, None]] = []
+        self.failed: Exception | None = None
 
     def call_later(self, wait: float, ring: Callable[[], None]) -> asyncio.TimerHandle:
         self.waits.append(wait)
         self.rings.append(ring)
         return asyncio.get_running_loop().call_later(0, lambda: None)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self.begun.append(work)
 
     async def call(self, function: object, after: object) -> None:
@@ -192,9 +193,9 @@ def test_what_is_being_committed_is_not_known_yet() -> None:
     own = Batch([])
     own.start, own.end, own.entries = 5, 7, [message("t", 1), message("t", 2)]
     follower.begun(own)
-    follower._take_in(tail.Seen("epoch", 7, 0, 0, 0, [], 5))
+    follower._take_in(tail.Seen("epoch", 7, 0, 0, 0, [], 5), [])
     assert follower.known == 1, "the thread that writes has not said that it is committed"
-    follower._take_in(tail.Seen("epoch", 5, 0, 0, 0, [], 5))
+    follower._take_in(tail.Seen("epoch", 5, 0, 0, 0, [], 5), [])
     assert follower.known == 5
     assert follower.fed == 5
 
@@ -301,7 +302,7 @@ def test_what_a_function_did_before_it_failed_is_undone(tmp_path: Path) -> None:
         for job in jobs:
             job.perform(ledger, time())
         connection.execute("COMMIT")
-        assert [type(job.error) for job in jobs] == [type(None), KeyError]
+        assert [type(job.error) for job in jobs] == [type(None), telex.EngineFailed]
         assert connection.execute("SELECT name FROM telex_removed").fetchall() == [("whole",)]
 
 
