@@ -11,7 +11,8 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -63,7 +64,7 @@ def draw(number: int, seed: int, packages: Iterable[str]) -> list[Mutant]:
 class Selection:
     """Chooses the tests for a mutant."""
 
-    def __init__(self, covered: Covered, budget: float, there: Set[str]) -> None:
+    def __init__(self, covered: Covered, budget: float, there: AbstractSet[str]) -> None:
         self._covered = covered
         self._budget = budget
         self._there = there
