@@ -13,6 +13,7 @@ from telex.chat.lobby import MOST_ROOMS, Enter, Lobby
 from telex.chat.words import Said
 from telex.errors import EngineFailed
 from telex.gateway import Limits, Refused
+from tests.unit.chat.test_room import chat
 
 KEY = "the secret of ann's browser"
 
@@ -46,6 +47,14 @@ async def test_rooms_are_bounded() -> None:
         with pytest.raises(Refused, match="rooms already"):
             await lobby.enter(Enter("one too many", "Ann", KEY))
         assert (await lobby.enter(Enter("r5", "Ann", KEY))).room == "r5"
+
+
+async def test_a_room_keeps_its_last_1000_messages() -> None:
+    async with chat() as app:
+        room: telex.Topic[Said] = app.state.hub.topic("chatroom:lobby", Said)
+        for number in range(1005):
+            room.publish_nowait(Said("Ann", str(number)))
+        assert [message.content.text async for message in room.history()] == [str(n) for n in range(5, 1005)]
 
 
 def test_the_server_believes_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,11 +62,11 @@ def test_a_worker_that_hangs_is_killed() -> None:
     async def main() -> None:
         process: Any = Process()
         async with asyncio.timeout(60):
-            await supervisor.stop(process, 15.0, asyncio.Event())
+            await supervisor.stop(process, supervisor.MARGIN, asyncio.Event())
 
     begun = clock()
     clock.run(main())
-    assert signals == [("terminate", begun), ("kill", begun + 15.0)]
+    assert signals == [("terminate", begun), ("kill", begun + 15.0)], "docs/command-line.md says so"
 
 
 class Connections:

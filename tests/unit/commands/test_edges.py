@@ -84,6 +84,7 @@ async def claimed(claims: Claims, key: str = "a") -> Held:
 
 @pytest.mark.parametrize(("ago", "serves"), [(DEAD - 2, True), (DEAD + 2, None), (3600.0, None)])
 async def test_a_hub_without_a_heartbeat_serves_nothing(ago: float, serves: bool | None) -> None:
+    assert DEAD == 15.0, "docs/commands.md says so"
     async with telex.Hub() as hub:
         records = hub._engine.records
         assert records is not None

@@ -1,7 +1,11 @@
 """Edges of triggers, one each; `tests/mutants/hand.py` names the bug that each finds."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import telex
 from telex.testing.clock import VirtualClock
@@ -10,6 +14,7 @@ from telex.triggers.scheduler import LONGEST
 from telex.triggers.stored import pause_trigger
 from telex.triggers.stream import Counted, Rate
 from telex.triggers.when import WhenTrigger
+from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.unit.triggers.test_fold import by_content, feed
 from tests.unit.triggers.test_shared import caught_up, watched
 
@@ -68,3 +73,19 @@ async def test_an_older_change_does_not_replace_a_newer_value() -> None:
         for value, seq, expected in ((5, 3, 5), (4, 2, 5), (4, 3, 5), (6, 4, 6)):
             variable._hear(value, seq)
             assert variable.value == expected
+
+
+async def test_of_several_topics_the_last_100_000_messages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    read = PretendStore.read_pattern
+
+    async def counted(self: PretendStore, topics: Sequence[str], count: int) -> Sequence[telex.Message[Any]]:
+        asked.append(count)
+        return await read(self, topics, count)
+
+    monkeypatch.setattr(PretendStore, "read_pattern", counted)
+    hub = telex.Hub(PretendEngine(Server()))
+    hub.when(hub.rate("logins:*", per="1h") >= 2, topic="alarms", rising=True)
+    async with hub:
+        await caught_up(hub)
+    assert asked == [100_000], "as docs/triggers.md says"
