@@ -139,7 +139,7 @@ def main() -> int:
             sys.setprofile(trace)
             asyncio.run(list(paths(folder).values())[number](trace))  # type: ignore[arg-type]
             sys.setprofile(None)
-            threading.setprofile(None)  # type: ignore[arg-type]
+            threading.setprofile(None)
         counts[name] = (trace.frames, trace.files)
         if not options.json:
             print(f"{name:32}{trace.frames:5} frames {trace.files:4} files")

@@ -193,7 +193,9 @@ def foreign_private(module: Module) -> Iterator[str]:
     """Private attributes that are used of objects other than ``self`` and that this module does not define."""
     own = set(re.findall(r"\b(?:self|cls)\.(_[a-z]\w*)", module.text))
     own |= set(re.findall(r"^\s+(_[a-z]\w*)\s*[:=]", module.text, re.MULTILINE))
-    own |= {n.name for n in ast.walk(module.tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
+    own |= {
+        n.name for n in ast.walk(module.tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
+    }
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr) and node.attr not in own:
             if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):

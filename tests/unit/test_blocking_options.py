@@ -32,7 +32,7 @@ RENAMED = {"aclose": "close"}
 LEFT_OUT: dict[type[Any], set[str]] = {
     telex.Topic: {"publish_threadsafe", "publish_held", "publish_new", "attach", "prepare", "bring"},
     Subscription: {"enter", "leave", "receive_or_end"},
-    telex.Transaction: {"publish_held"},
+    telex.Transaction: {"publish_held", "enter_context", "leave_context"},
     telex.Ticket: {"settle", "tell", "value", "close"},
     telex.Trigger: {"begin", "warn_ended", "ring", "look", "end", "missed"},
     telex.Variable: {"set_nowait", "add_nowait", "update_nowait", "follow", "read"},

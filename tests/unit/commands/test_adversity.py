@@ -236,7 +236,7 @@ async def test_progress_that_is_awaited_is_told_so(url: str) -> None:
 
     @hub.command("build")
     async def build(ctx: telex.CommandContext[None]) -> None:
-        await ctx.progress(0.4)  # type: ignore[misc]  # the mistake
+        await ctx.progress(0.4)  # type: ignore[misc, func-returns-value]  # the mistake
 
     async with hub:
         with pytest.raises(telex.CommandFailed, match=r"write ctx.progress\(...\) on a line of its own, without await"):
