@@ -97,7 +97,7 @@ class Hub(Declaring, Sending, Triggering):
             mend = "it is a function that gives the time, such as time.time, or a telex.testing.clock.VirtualClock"
             raise BadOption("clock", clock, mend)
         self._engine: Engine = engine_for(given, clock) if isinstance(given, str) else given
-        self.groups: Grouping = Grouping(self._engine, clock)
+        self.groups: Grouping = Grouping(self._engine, self._engine.now)
         """Consumer groups and dead letters."""
         self._topics = Topics(self._engine, clock)
         self._crew = Crew(self)

@@ -59,8 +59,8 @@ class Member:
         self._owner = f"{hub.url.partition('@')[2] or hub.url}-{random.getrandbits(32):08x}"  # for people
         self._held: dict[int, Delivery] = {}  # by token
         self._kept: dict[int, float] = {}  # how long what a handler extended by itself is leased, by token
-        self._settler = Settler(self._groups, self._group, pattern, self.moved, hub._topics.clock)
-        self._clock = hub._topics.clock
+        self._settler = Settler(self._groups, self._group, pattern, self.moved, hub._engine.now)
+        self._clock = hub._engine.now
         self._room = 0
         self._ahead = 0
         self._claimed_at = 0.0

@@ -67,6 +67,10 @@ class PassingEngine:
     async def close(self) -> None:
         await self.inner.close()
 
+    def now(self) -> float:
+        now: float = self.inner.now()
+        return now
+
     def log(self, topic: str, retention: Retention) -> Log:
         log: Log = self.inner.log(topic, retention)
         return log
@@ -175,6 +179,10 @@ class ForgetsTheEpoch(PassingEngine):
     """Remove: made anew, a topic counts in another epoch."""
 
     caught_by = ("test_a_topic_made_anew_is_another", "test_a_topic_made_anew_begins_again")
+
+    def now(self) -> float:
+        now: float = self.inner.now()
+        return now
 
     def log(self, topic: str, retention: Retention) -> Log:
         log: Log = self.inner.log(topic, retention)

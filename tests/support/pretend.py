@@ -299,6 +299,9 @@ class PretendEngine:
             self.server.engines.remove(self)
         self._disarm()
 
+    def now(self) -> float:
+        return time()
+
     def log(self, topic: str, retention: Retention) -> Log:
         log = Log(topic, token_hex(6), retention, randbits(74), remote=True)
         if self.feed is not None:

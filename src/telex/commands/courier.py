@@ -75,7 +75,7 @@ class Courier:
             records = self._hub._engine.records
             if records is None:
                 raise BadOption("use of commands", self._hub.url, "its engine has no records")
-            self._directory = Directory(records, self._id)
+            self._directory = Directory(records, self._id, self._hub._engine.now)
         return self._directory
 
     # -- serving
@@ -112,10 +112,10 @@ class Courier:
 
     async def _serve(self, served: Served, message: Message[Any], delivery: Context[Any]) -> None:
         command, headers = served.command, message.headers
-        deadline = float(headers[DEADLINE]) if DEADLINE in headers else None
+        left = float(headers[DEADLINE]) - self._hub._engine.now() if DEADLINE in headers else None
         inbox = headers.get(INBOX, "")
         content, id, key = message.content, message.id, message.key
-        run = Run(command.name, content, id, key, deadline, self._hub, self._report, "", inbox)
+        run = Run(command.name, content, id, key, left, self._hub, self._report, "", inbox)
         run._message = message
         run.cancelled = message.id in self._cancelled
         run.redelivered = delivery.attempt > 1
@@ -272,7 +272,7 @@ class Courier:
         wanted: bool,
     ) -> Ticket[Any]:
         """Keep a command, to be carried out by whoever serves it. Raises what `Hub.send` raises."""
-        deadline = None if limit is None else time() + limit
+        deadline = None if limit is None else self._hub._engine.now() + limit
         digest = "" if key is None else _digest_of(content)
         content, mark = self._desk.check(name, content, key, digest)
         served = self._desk.served.get(name)
@@ -297,7 +297,7 @@ class Courier:
             return replayed
         if not once or not mark:
             return await self._publish(name, content, key, deadline, gives, digest)
-        if duplicate == "reject" and self.inbox.underway.has(name, key, mark, time()):
+        if duplicate == "reject" and self.inbox.underway.has(name, key, mark, self._hub._engine.now()):
             raise InProgress(name, key)
         sent = Sent(mark, deadline)
         self.inbox.underway.begin(name, key, sent)

@@ -8,7 +8,7 @@ from collections import deque
 from itertools import count
 from secrets import token_hex
 from threading import get_ident
-from time import monotonic, time
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
@@ -209,8 +209,7 @@ class Desk:
         prefix, number = self._ids
         id = f"{prefix}-{next(number)}"
         ticket: Ticket[Any] = Ticket(name, id, key, self._cancel, gives)
-        deadline = None if limit is None else time() + limit
-        run = Run(name, content, id, key, deadline, self._hub, self._report, mark, ticket)
+        run = Run(name, content, id, key, limit, self._hub, self._report, mark, ticket)
         if served is None or local is None:
             self._keep(name, run)
             self._runs[id] = run

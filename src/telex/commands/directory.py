@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from time import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,8 +19,8 @@ BUCKET = "$hubs"
 BEAT = 5.0
 """Seconds between two signs of life of a hub."""
 DEAD = 3 * BEAT
-"""A hub that gave none for so long is taken for dead. That is a hint alone, for `NoHandler`: no promise hangs on it, so
-the clocks of machines may be compared."""
+"""A hub that gave none for so long, by `Engine.now`, is taken for dead. That is a hint alone, for `NoHandler`: no
+promise hangs on it."""
 KEPT = 86400.0
 """Seconds for which the sign of a hub is kept, and with it its inbox: its machine may have slept."""
 FRESH = 1.0
@@ -37,8 +37,9 @@ class Sign(msgspec.Struct, frozen=True):
 class Directory:
     """The signs of life on one engine; this hub's own is given while `keep` runs."""
 
-    def __init__(self, records: Records, hub: str) -> None:
+    def __init__(self, records: Records, hub: str, now: Callable[[], float]) -> None:
         self._records = records
+        self._now = now
         self._hub = hub
         self._revision = 0
         self._commands: dict[str, bool] = {}
@@ -67,12 +68,12 @@ class Directory:
 
     async def sign(self) -> None:
         """Give one sign of life, now. Raises what records raise."""
-        value = msgspec.json.encode(Sign(time(), self._commands))
-        revision = await self._records.put(BUCKET, self._hub, value, self._revision, time() + KEPT)
+        value = msgspec.json.encode(Sign(self._now(), self._commands))
+        revision = await self._records.put(BUCKET, self._hub, value, self._revision)
         if revision is None:  # a put that was cancelled may have been done, and a sweep takes what has expired
             found = await self._records.get(BUCKET, self._hub)
             self._revision = 0 if found is None else found.revision
-            revision = await self._records.put(BUCKET, self._hub, value, self._revision, time() + KEPT)
+            revision = await self._records.put(BUCKET, self._hub, value, self._revision)
         self._revision = revision or self._revision
 
     async def find(self, command: str, clock: float) -> bool | None:
@@ -83,17 +84,30 @@ class Directory:
 
     async def _read(self, clock: float) -> None:
         seen: dict[str, bool] = {}
-        for hub in await self._records.keys(BUCKET):
-            record = await self._records.get(BUCKET, hub)
-            if record is not None:
-                sign = msgspec.json.decode(record.value, type=Sign)
-                if sign.at > time() - DEAD:
-                    seen |= sign.commands
+        for _, sign, _ in await self._signs():
+            if abs(self._now() - sign.at) < DEAD:  # one of before the machine was started may seem to come
+                seen |= sign.commands
         self._seen, self._read_at = seen, clock
 
     async def alive(self) -> set[str]:
-        """The hubs that gave a sign of life within a day, and were not closed."""
-        return set(await self._records.keys(BUCKET))
+        """The hubs that gave a sign of life within a day, and were not closed. The signs of others go."""
+        found: set[str] = set()
+        for hub, sign, revision in await self._signs():
+            if abs(self._now() - sign.at) < KEPT:
+                found.add(hub)
+            else:
+                await self._records.delete(BUCKET, hub, revision)
+        return found
+
+    async def _signs(self) -> list[tuple[str, Sign, int]]:
+        """Each hub, its last sign, and the revision of that."""
+        hubs = await self._records.keys(BUCKET)
+        records = [(hub, await self._records.get(BUCKET, hub)) for hub in hubs]
+        return [
+            (hub, msgspec.json.decode(record.value, type=Sign), record.revision)
+            for hub, record in records
+            if record is not None
+        ]
 
     async def close(self) -> None:
         """Give none any more."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from hashlib import sha256
-from time import time
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,7 +38,18 @@ Publish = Callable[["Run", Outcome[Any], OnceTransaction], Awaitable[bool]]
 class Run(CommandContext[Any]):
     """A command that was accepted in this process, until it has its outcome: what its handler is given, and more."""
 
-    __slots__ = ("announced", "cancelled", "cause", "fingerprint", "lost", "pace", "redelivered", "reply", "task")
+    __slots__ = (
+        "announced",
+        "cancelled",
+        "cause",
+        "fingerprint",
+        "lost",
+        "pace",
+        "redelivered",
+        "reply",
+        "task",
+        "until",
+    )
 
     def __init__(
         self,
@@ -46,13 +57,16 @@ class Run(CommandContext[Any]):
         content: object,
         id: str,
         key: str | None,
-        deadline: float | None,
+        limit: float | None,
         hub: Hub,
         report: Callable[[Progress], None],
         fingerprint: str,
         reply: Any,
     ) -> None:
+        deadline = None if limit is None else time() + limit
         CommandContext.__init__(self, command, content, id, key, deadline, hub, report)
+        # The time of day may be set: it is for people, and this clock decides.
+        self.until: float | None = None if limit is None else monotonic() + limit
         self.fingerprint: str = fingerprint  # of its content, if it runs once
         self.reply: Any = reply  # a Ticket of this hub, or the inbox of another one
         self.task: asyncio.Task[Any] | None = None
@@ -97,7 +111,7 @@ class Served:
         """
         if self.claims is None:
             # One that a worker had before may have been begun: what has begun goes on, whoever waits for it.
-            if run.deadline is not None and not run.redelivered and time() > run.deadline:
+            if run.until is not None and not run.redelivered and monotonic() > run.until:
                 return self._expired(run)
             if run.cancelled:
                 return self.ended(run, _CANCELLED)
@@ -136,7 +150,7 @@ class Served:
             try:
                 if self.opening is not None:
                     await asyncio.shield(self.opening)
-                if run.deadline is not None and time() > run.deadline and not await self._has_begun(run, claims):
+                if run.until is not None and monotonic() > run.until and not await self._has_begun(run, claims):
                     return self._expired(run)
                 found = await claims.claim(key, run.fingerprint, owner, run.lose)
             except asyncio.CancelledError as error:

@@ -22,7 +22,7 @@ class Sent(msgspec.Struct, eq=False):
     mark: str
     """The fingerprint of its content."""
     deadline: float | None
-    """When it is dropped if it was not begun, in seconds since 1970."""
+    """When it is dropped if it was not begun, by `Engine.now`."""
     id: str = ""
     """Known as soon as it is kept."""
 

@@ -131,6 +131,12 @@ class Engine(Protocol):
         """Let go of everything, at once: no task, thread, descriptor or lock stays. What was acknowledged stays
         kept."""
 
+    def now(self) -> float:
+        """Seconds by a clock that all processes of the engine share and that nobody sets: leases, heartbeats and the
+        deadlines of commands are judged by it. It began near the time of day, in seconds since 1970. In the event loop,
+        while the engine is open.
+        """
+
     def log(self, topic: str, retention: Retention) -> Log:
         """A new local log for a topic or a pattern.
 

@@ -57,7 +57,7 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     token: int
     """The fence: only the last token settles."""
     lease_end: float
-    """When the lease ends, seconds since 1970."""
+    """When the lease ends, by `Engine.now`."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class Claimed(msgspec.Struct, frozen=True):
 
     deliveries: Sequence[Delivery]
     next_due: float | None
-    """When, seconds since 1970, something may be due that nothing will tell of: a delay or another member's lease
+    """When, by `Engine.now`, something may be due that nothing will tell of: a delay or another member's lease
     ends. None: not before `Feed.stirred` or a new message."""
     lag: int
     """Messages that are published and not settled, those in work among them."""
@@ -115,7 +115,7 @@ class DeadLetter(msgspec.Struct, frozen=True, eq=False):
 
 
 class Groups(Protocol):
-    """What an engine does for groups. ``now`` is seconds since 1970 everywhere."""
+    """What an engine does for groups. ``now`` is `Engine.now` everywhere."""
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
         """A member comes. The first of a group ever creates it, beginning at ``start``; then ``start`` is of no

@@ -61,16 +61,24 @@ class MemoryEngine:
         self._delayed: list[tuple[float, int, Message[Any]]] = []
         self._count = count()
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._began = 0.0
 
     async def open(self, feed: Feed) -> None:
         """There is nothing to connect to."""
         self._feed = feed
+        self._loop = asyncio.get_running_loop()
+        self._began = self._clock() - self._loop.time()
 
     async def close(self) -> None:
         """The logs go with the hub that holds them."""
         self._feed = None
         self._delayed.clear()
         self._arm()
+
+    def now(self) -> float:
+        """The clock of the event loop, from the time of day at which the hub was opened."""
+        return self._clock() if self._loop is None else self._began + self._loop.time()
 
     def log(self, topic: str, retention: Retention) -> Log:
         """A list that begins now."""

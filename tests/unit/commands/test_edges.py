@@ -88,9 +88,9 @@ async def test_a_hub_without_a_heartbeat_serves_nothing(ago: float, serves: bool
     async with telex.Hub() as hub:
         records = hub._engine.records
         assert records is not None
-        sign = msgspec.json.encode(Sign(time() - ago, {"build": True}))
+        sign = msgspec.json.encode(Sign(hub._engine.now() - ago, {"build": True}))
         assert await records.put(BUCKET, "other", sign, 0) is not None
-        directory = Directory(records, "this one")
+        directory = Directory(records, "this one", hub._engine.now)
         assert await directory.find("build", 0.0) is serves
 
 

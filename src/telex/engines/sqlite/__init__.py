@@ -64,6 +64,10 @@ class SQLiteEngine:
         """Commit what waits, and end the threads."""
         await self._runtime.close()
 
+    def now(self) -> float:
+        """The clock of the file."""
+        return self._runtime.age()
+
     def log(self, topic: str, retention: Retention) -> Log:
         """A local log."""
         if is_pattern(topic):

@@ -9,6 +9,7 @@ from time import monotonic, sleep
 
 from telex.engines.sqlite import problems, schema
 from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.clock import Clock
 from telex.engines.sqlite.connection import Connection
 from telex.errors import ConnectFailed
 
@@ -38,15 +39,16 @@ def persist(
         sleep(RETRY)
 
 
-def writing(address: Address) -> Connection:
-    """The connection that writes; makes the file and its tables if need be. Raises `ConnectFailed`."""
+def writing(address: Address, clock: Clock | None = None) -> Connection:
+    """The connection that writes; makes the file and its tables if need be, and joins ``clock``. Raises
+    `ConnectFailed`."""
     path = Path(address.path)
     connection: Connection | None = None
     try:
         connection = sqlite3.connect(
             path, timeout=address.busy, isolation_level=None, factory=Connection, cached_statements=256
         )
-        _make(connection, address)
+        _make(connection, address, clock)
     except schema.NotOurs as error:
         problem = str(error)
     except sqlite3.Error as error:
@@ -58,7 +60,7 @@ def writing(address: Address) -> Connection:
     raise ConnectFailed(address.url, problem)
 
 
-def _make(connection: sqlite3.Connection, address: Address) -> None:
+def _make(connection: sqlite3.Connection, address: Address, clock: Clock | None) -> None:
     schema.version_of(connection)  # before anything is written to what may not be ours
     (mode,) = persist(connection, "PRAGMA journal_mode = WAL", address.busy).fetchone()
     if mode != "wal":
@@ -70,6 +72,8 @@ def _make(connection: sqlite3.Connection, address: Address) -> None:
     persist(connection, "BEGIN IMMEDIATE", address.busy)
     try:
         schema.prepare(connection)
+        if clock is not None:
+            clock.join(connection)
     except BaseException:
         connection.execute("ROLLBACK")
         raise

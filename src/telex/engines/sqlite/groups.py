@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from time import time
 from typing import TYPE_CHECKING
 
 from telex.engines.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement, Unreadable
@@ -76,11 +75,13 @@ class SQLiteGroups:
         if not settlements:
             return []
 
+        died = now + self._runtime.now - self._runtime.age()  # for people, by the time of day
+
         def settle(connection: sqlite3.Connection, _: float) -> settling.Settled:
             found = lags.find(connection, group, pattern)
             if found is None:
                 return settling.Settled([False] * len(settlements))
-            return settling.settle(connection, found, settlements, now)
+            return settling.settle(connection, found, settlements, now, died)
 
         settled = await self._runtime.write(settle)
         if settled.stirs:
@@ -105,7 +106,7 @@ class SQLiteGroups:
 
     async def groups(self) -> list[GroupInfo]:
         """All groups."""
-        now = time()
+        now = self._runtime.age()
 
         def info(connection: sqlite3.Connection) -> list[GroupInfo]:
             self._read.refresh(connection)

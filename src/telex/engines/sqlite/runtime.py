@@ -356,3 +356,7 @@ class Runtime:
     def now(self) -> float:
         """Seconds since 1970."""
         return time()
+
+    def age(self) -> float:
+        """See `Engine.now`."""
+        return time() if self._writer is None else self._writer.clock.now()

@@ -60,8 +60,10 @@ class Settled(msgspec.Struct):
     """Whether something may be claimed now, or earlier than anybody was told."""
 
 
-def settle(connection: sqlite3.Connection, group: Group, settlements: Sequence[Settlement], now: float) -> Settled:
-    """Settle deliveries, in the order that is given."""
+def settle(
+    connection: sqlite3.Connection, group: Group, settlements: Sequence[Settlement], now: float, died: float
+) -> Settled:
+    """Settle deliveries, in the order that is given. ``died`` is the time of day."""
     positions = json.dumps([settlement.position for settlement in settlements])
     claims = {row[0]: Claim(*row) for row in connection.execute(_FIND, (group.id, positions))}
     same: Same = {}
@@ -94,7 +96,7 @@ def settle(connection: sqlite3.Connection, group: Group, settlements: Sequence[S
                     connection.execute(_DELETE, (group.id, claim.pos))
             else:
                 rejected += 1
-                connection.execute(_DIE, (now, settlement.reason, now, group.id, claim.pos))
+                connection.execute(_DIE, (now, settlement.reason, died, group.id, claim.pos))
             settled.stirs = _leave(connection, group, claim, same) or settled.stirs
     connection.executemany(_DELETE, [(group.id, pos) for pos in acked if claims[pos].key is None])
     _let_go(connection, group, len(acked) + rejected)

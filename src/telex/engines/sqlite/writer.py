@@ -12,6 +12,7 @@ from time import monotonic, time
 
 from telex.engines.sqlite import problems
 from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.clock import Clock
 from telex.engines.sqlite.files import persist, writing
 from telex.engines.sqlite.jobs import Batch, Call, Job, Waiter
 from telex.engines.sqlite.ledger import Ledger
@@ -59,6 +60,7 @@ class Writer:
         self._closing = threading.Event()
         self._ended = False
         self.sweeper: Sweeper = Sweeper()
+        self.clock: Clock = Clock()
         self._before = 0  # rows changed by the connection, when the transaction began
         self._known = -1  # `Ledger.commits` at that time
         self.claimed: int = -1  # `telex_state.commits` up to which this process knows what was written
@@ -87,7 +89,7 @@ class Writer:
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            connection = writing(self._address)
+            connection = writing(self._address, self.clock)
         except BaseException as error:  # noqa: BLE001  # the event loop gets it, from `open`
             self._told.post(self._told.ended, error)
             return

@@ -1,0 +1,195 @@
+"""The clock of the machine is set while telex runs: nothing that is judged by age changes."""
+
+import asyncio
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import telex
+from telex.commands.directory import DEAD
+from telex.engines.sqlite import clock
+from tests.support.clocks import set_clocks
+
+HOURS = [100, -100]
+
+
+class Day:
+    """The time of day, as it is given to a hub."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+    def set(self, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+        """Set it, for hubs and for modules."""
+        self.ahead = hours * 3600
+        set_clocks(monkeypatch, hours * 3600)
+
+
+@pytest.fixture
+def day() -> Day:
+    return Day()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/telex.db"
+
+
+@pytest.mark.parametrize("hours", HOURS)
+async def test_a_lease_of_a_group_is_as_long_as_it_was(
+    url: str, hours: int, day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second member comes after the clock was set, in a program of its own where that can be."""
+    first, given = telex.Hub(url, clock=day), list[str]()
+    reached, gate, later = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(content: str) -> None:
+        given.append(content)
+        if content == "held":
+            reached.set()
+            await gate.wait()
+        else:
+            later.set()
+
+    first.on("t", group="g", lease="20s")(work)
+    async with first:
+        await first.topic("t").publish("held")
+        await reached.wait()
+        day.set(monkeypatch, hours)
+        second = first if url == "memory://" else telex.Hub(url, clock=day)
+        second.on("t", group="g", lease="20s")(work)
+        if second is not first:
+            await second.__aenter__()
+        await second.topic("t").publish("free")
+        await asyncio.wait_for(later.wait(), 20)
+        (info,) = await second.groups.list()
+        assert info.leased >= 1, "it is held still"
+        assert given == ["held", "free"]
+        gate.set()
+        if second is not first:
+            await second.aclose()
+    assert given == ["held", "free"]
+
+
+async def test_a_lease_ends_although_the_clock_was_put_back(
+    url: str, day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = telex.Hub(url, clock=day)
+    async with hub:
+        groups, topic = hub._engine.groups, hub.topic("t")
+        assert groups is not None
+        await groups.join("g", "t", "new", topic._log)
+        await topic.publish("held")
+        claimed = await groups.claim("g", "t", 1, 0.01, "dead", hub._engine.now())
+        assert len(claimed.deliveries) == 1
+        day.set(monkeypatch, -100)
+        again = asyncio.Event()
+        hub.on("t", group="g")(lambda content: again.set())
+        await asyncio.wait_for(again.wait(), 20)
+
+
+@pytest.mark.parametrize("hours", HOURS)
+async def test_who_serves_a_command_is_known(tmp_path: Path, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/telex.db"
+    worker = telex.Hub(url)
+
+    @worker.command("build")
+    async def build(number: int) -> int:
+        return number
+
+    async with worker:
+        courier = worker._desk.courier
+        assert courier is not None
+        assert courier.directory._beating is not None
+        courier.directory._beating.cancel()
+        await courier.directory.sign()  # it is some seconds until the next one
+        set_clocks(monkeypatch, hours * 3600)
+        async with telex.Hub(url) as sender:
+            assert await sender.call("build", 5, timeout=20) == 5, "it is there, and its deadline is to come"
+            assert await courier.directory.alive() >= {courier._id}
+    monkeypatch.undo()
+    async with telex.Hub(url) as killed, telex.Hub(url) as sender:
+        courier = killed._desk.courier
+        assert courier is not None
+        courier.directory.add("build", False)
+        await courier.directory.sign()  # and then no more
+        now = sender._engine.now
+        set_clocks(monkeypatch, hours * 3600)
+        monkeypatch.setattr(sender._engine, "now", lambda: now() + DEAD + 0.1)
+        with pytest.raises(telex.NoHandler):
+            await sender.call("build", 5, timeout=20)
+
+
+@pytest.mark.parametrize("hours", HOURS)
+async def test_a_deadline_is_as_far_off_as_it_was(url: str, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(url)
+    reached, gate = asyncio.Event(), asyncio.Event()
+
+    @hub.command("build", concurrency=1)
+    async def build(number: int) -> int:
+        reached.set()
+        await gate.wait()
+        return number
+
+    async with hub:
+        first = await hub.send("build", 1)
+        await reached.wait()
+        waits, late = await hub.send("build", 2, timeout="1h"), await hub.send("build", 3, timeout=0)
+        set_clocks(monkeypatch, hours * 3600)
+        gate.set()
+        assert [await ticket.result(timeout=20) for ticket in (first, waits)] == [1, 2]
+        with pytest.raises(telex.CommandFailed, match="not begun"):
+            await late.result(timeout=20)
+
+
+async def test_the_clock_of_a_file_is_one_for_all_who_open_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/telex.db"
+    async with telex.Hub(url) as one:
+        set_clocks(monkeypatch, 3600)
+        async with telex.Hub(url) as other:
+            assert abs(one._engine.now() - other._engine.now()) < 0.1
+    async with telex.Hub(url) as later:
+        assert abs(clock.Clock().now() - 3600 - later._engine.now()) < 60
+
+
+async def test_a_boot_ends_all_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = f"sqlite:///{tmp_path}/telex.db"
+    async with telex.Hub(url) as hub:
+        groups, topic = hub._engine.groups, hub.topic("t")
+        assert groups is not None
+        await groups.join("g", "t", "new", topic._log)
+        await topic.publish("held")
+        assert (await groups.claim("g", "t", 1, 1e6, "dead", hub._engine.now())).deliveries
+    monkeypatch.setattr(clock, "_boot", lambda: "another")
+    monkeypatch.setattr(clock, "time", lambda: 1000.0)  # a machine that has no clock of its own
+    async with telex.Hub(url) as hub:
+        assert abs(hub._engine.now() - 1000) < 60
+        assert hub._engine.groups is not None
+        (delivery,) = (await hub._engine.groups.claim("g", "t", 1, 10, "me", hub._engine.now())).deliveries
+        assert delivery.attempt == 2
+
+
+async def test_where_no_boot_is_known_it_is_the_time_of_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "BOOT", tmp_path / "nothing")
+    async with telex.Hub(f"sqlite:///{tmp_path}/telex.db") as hub:
+        set_clocks(monkeypatch, 3600)
+        assert abs(hub._engine.now() - clock.Clock().now()) < 1
+    with closing(sqlite3.connect(tmp_path / "telex.db")) as connection:
+        assert connection.execute("SELECT count(*) FROM telex_records WHERE bucket = '$clock'").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("value", [b"{", b'{"boot": 5}', 7, None])
+async def test_a_clock_that_is_damaged_is_as_new(tmp_path: Path, value: object) -> None:
+    url = f"sqlite:///{tmp_path}/telex.db"
+    async with telex.Hub(url):
+        pass
+    with closing(sqlite3.connect(tmp_path / "telex.db")) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute("UPDATE telex_records SET value = coalesce(?, '') WHERE bucket = '$clock'", (value,))
+    async with telex.Hub(url) as hub:
+        assert abs(hub._engine.now() - clock.Clock().now()) < 60
