@@ -32,6 +32,7 @@ from telex.middleware import Middleware
 from telex.names import check_pattern, check_topic
 from telex.outlet import NOT_OPEN
 from telex.router import Declaring, Router
+from telex.supervision import keep_doing
 from telex.topic import Topic
 from telex.topics import Topics
 from telex.transaction import Transaction
@@ -246,17 +247,14 @@ class Hub(Declaring, Sending, Triggering):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise BadOption(option, value, "it is a number of at least 0, or None for no bound")
         if self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes)):
+            telling = keep_doing("the engine was not told what is kept", self._topics.keep_rules, ended=self._is_ended)
             # Its own context: asked for inside of a transaction, it waits for the end of that.
-            chore = asyncio.create_task(
-                self._topics.keep_rules(), name="telex: tell the engine what is kept", context=Context()
-            )
+            chore = asyncio.create_task(telling, name="telex: tell the engine what is kept", context=Context())
             self._chores.add(chore)
-            chore.add_done_callback(self._chore_done)
+            chore.add_done_callback(self._chores.discard)
 
-    def _chore_done(self, chore: asyncio.Task[None]) -> None:
-        self._chores.discard(chore)
-        if not chore.cancelled() and chore.exception() is not None:
-            logger.error("the engine was not told what is kept: %s", chore.exception())
+    def _is_ended(self) -> bool:
+        return self.closed or self._topics.ended
 
     async def _end_chores(self) -> None:
         await asyncio.gather(*self._chores, return_exceptions=True)

@@ -16,6 +16,7 @@ from telex.handlers import Declaration, Membership
 from telex.hands import Hand, HandlerStatistics
 from telex.outlet import serving
 from telex.settling import Settler, finished
+from telex.supervision import describe, is_end, keep_doing
 from telex.switch import Switch
 from telex.wakeup import Waiter
 
@@ -176,8 +177,12 @@ class Member:
                 await self._look()
             except Closed:
                 return
-            except Exception as error:  # noqa: BLE001  # whatever it is, it may have passed when it is asked again
-                logger.error("group %s on %s cannot claim: %s", self._group, self.pattern, error)
+            except BaseException as error:  # whatever it is, it may have passed when it is asked again
+                if is_end(error):
+                    raise
+                if self._hub._topics.ended:
+                    return
+                logger.error("group %s on %s cannot claim: %s", self._group, self.pattern, describe(error))
                 await self._wait(self._new_waiter(), PAUSE)
 
     def _has_room(self) -> bool:
@@ -253,7 +258,7 @@ class Member:
                 hand.ready.append(delivery)
                 hand.begin()
         if self._held and self._renewer is None and not self._crew.ends:
-            self._renewer = asyncio.create_task(self._renew(), name=f"telex leases {self._group}")
+            self._renewer = asyncio.create_task(self._keep_leases(), name=f"telex leases {self._group}")
             self._crew.tasks.add(self._renewer)
             self._renewer.add_done_callback(self._crew.tasks.discard)
 
@@ -279,14 +284,17 @@ class Member:
 
     # -- leases
 
-    async def _renew(self) -> None:
-        """Keep what is in hand, for as long as it takes; ends when nothing is."""
+    async def _keep_leases(self) -> None:
         try:
-            while self._held:
-                await asyncio.sleep(self._lease / 2)
-                await self._renew_all()
+            await keep_doing(f"the leases of group {self._group} were not renewed", self._renew)
         finally:
             self._renewer = None
+
+    async def _renew(self) -> None:
+        """Keep what is in hand, for as long as it takes; ends when nothing is."""
+        while self._held:
+            await asyncio.sleep(self._lease / 2)
+            await self._renew_all()
 
     async def _renew_all(self) -> None:
         enough = self._clock() + self._lease

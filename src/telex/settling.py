@@ -9,6 +9,7 @@ from time import time
 
 from telex.engines.groups import Action, Delivery, Groups, Settlement
 from telex.errors import text_of
+from telex.supervision import describe, is_end
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 Answer = asyncio.Future[bool]
@@ -54,8 +55,10 @@ class Settler:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                await self._settle(batch)
-                self.pending -= len(batch)
+                try:
+                    await self._settle(batch)
+                finally:
+                    self.pending -= len(batch)
                 self._settled()
         finally:
             self._task = None
@@ -64,10 +67,17 @@ class Settler:
     async def _settle(self, batch: list[tuple[Settlement, Answer | None]]) -> None:
         try:
             won = await self._groups.settle(self._group, self._pattern, [one for one, _ in batch], self._clock())
-        except Exception as error:  # noqa: BLE001  # whatever it is, who waits has to know
+        except BaseException as error:
+            # Whatever it is, callers that wait have to know.
+            if is_end(error):
+                for _, answer in batch:
+                    if answer is not None:
+                        answer.cancel()
+                raise
             # Nothing is lost: what is not settled is delivered again when its lease ends.
             count = len(batch)
-            logger.error("group %s on %s could not settle %d messages: %s", self._group, self._pattern, count, error)
+            where = (self._group, self._pattern, count, describe(error))
+            logger.error("group %s on %s could not settle %d messages: %s", *where)
             for _, answer in batch:
                 if answer is not None and not answer.done():
                     answer.set_exception(error)

@@ -25,7 +25,7 @@ def is_end(error: BaseException) -> bool:
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
-        return task is None or task.cancelling() > 0
+        return task is not None and task.cancelling() > 0
     return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
 
 
@@ -48,11 +48,14 @@ async def watched(what: str, work: Coroutine[Any, Any, None], failed: Callable[[
         failed(error)
 
 
-async def keep_doing(what: str, work: Work, *, pause: float = PAUSE, ended: Callable[[], bool] = lambda: False) -> None:
+async def keep_doing(
+    what: str, work: Work, *, pause: float | None = None, ended: Callable[[], bool] = lambda: False
+) -> None:
     """Run ``work()`` until it returns, raises `Closed`, or ``ended()`` is true. Whatever else it raises is logged, and
-    ``pause`` seconds later it runs again; the same text is logged once in a row.
+    ``pause`` seconds (`PAUSE` unless given) later it runs again; the same text is logged once in a row.
     """
     said = ""
+    pause = PAUSE if pause is None else pause
     while True:
         try:
             await work()

@@ -185,7 +185,11 @@ class Topics:
         """Tell the engine what is kept, if it keeps anything."""
         rules, self._untold = self._untold, []
         if rules and self._engine.store is not None:
-            await self._engine.store.retain(rules)
+            try:
+                await self._engine.store.retain(rules)
+            except BaseException:
+                self._untold[:0] = rules
+                raise
 
     def _retention(self, name: str) -> Retention:
         for pattern, retention in reversed(self._rules):
@@ -327,6 +331,11 @@ class Topics:
         self._draining = (state, served)
         for topic in self.all():
             topic._drain(state, served)
+
+    @property
+    def ended(self) -> bool:
+        """Whether they are closed, or their engine has failed."""
+        return self._loop is None
 
     @property
     def drains(self) -> bool:

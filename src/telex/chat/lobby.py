@@ -89,6 +89,7 @@ class Lobby:
         """Somebody says good-bye with one of their connections."""
         if self.presence.leave(room, name, self.now(), at_once=True):
             self._gone.append((room, name))
+            self._left.set()  # `_watch` tries again, should this fail
             await self._tell_gone()
 
     def lose(self, room: str, name: str) -> None:
@@ -109,7 +110,7 @@ class Lobby:
         while True:
             self._left.clear()
             due = self.presence.due()
-            wait = TRY_AGAIN if failed else None if due is None else max(0.0, due - self.now())
+            wait = TRY_AGAIN if failed or self._gone else None if due is None else max(0.0, due - self.now())
             try:
                 async with asyncio.timeout(wait):
                     await self._left.wait()

@@ -31,6 +31,7 @@ from telex.once.machine import (
     watch,
 )
 from telex.once.store import OnceStore, OnceTransaction
+from telex.supervision import describe, is_end
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 Peek = Callable[[str, str], Record | None]
@@ -98,10 +99,12 @@ class Claims:
     def _look(self) -> None:
         # One timer looks after all leases.
         now = monotonic()
-        for held in self._held:
-            held.renew(now)
-        later = asyncio.get_running_loop().call_later
-        self._timer = later(self.once.lease / 8, self._look) if self._held else None
+        try:
+            for held in self._held:
+                held.renew(now)
+        finally:
+            later = asyncio.get_running_loop().call_later
+            self._timer = later(self.once.lease / 8, self._look) if self._held else None
 
     def close(self) -> None:
         """Nothing is held any more."""
@@ -204,8 +207,11 @@ class Held:
         try:
             if await self.put(Renew(self.entry.owner)) is not None:
                 self.renewed = now
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is tried again while the lease lasts
-            logger.error("the lease of key %r of %s was not renewed: %s", self._key, self._claims.bucket, error)
+        except BaseException as error:  # whatever it is, it is tried again while the lease lasts
+            if is_end(error):
+                raise
+            where = (self._key, self._claims.bucket, describe(error))
+            logger.error("the lease of key %r of %s was not renewed: %s", *where)
         finally:
             self.renewing = None
         # For as long as the store cannot be reached, it is this worker's until the lease is over by its own clock.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from telex.errors import TelexError
+from telex.supervision import keep_doing
 
 if TYPE_CHECKING:
     from telex.engines import Records
@@ -56,14 +57,12 @@ class Directory:
         """Give signs of life, from now on and at once if something has changed."""
         if self._beating is not None:
             self._beating.cancel()
-        self._beating = asyncio.create_task(self._beat(), name="telex signs of life")
+        beating = keep_doing("no sign of life was given", self._beat)
+        self._beating = asyncio.create_task(beating, name="telex signs of life")
 
     async def _beat(self) -> None:
         while True:
-            try:
-                await self.sign()
-            except TelexError as error:
-                logger.error("no sign of life was given: %s", error)
+            await self.sign()
             await asyncio.sleep(BEAT)
 
     async def sign(self) -> None:

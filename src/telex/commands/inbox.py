@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -21,6 +22,7 @@ from telex.log import Retention
 from telex.message import Lost
 from telex.once.machine import Failure
 from telex.subscription import AnySubscription
+from telex.supervision import is_end, keep_doing
 
 if TYPE_CHECKING:
     from telex.commands.directory import Directory
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("telex.commands")
 UNREAD = 3600.0
 """Seconds for which a sender may read nothing of what comes to its inbox."""
+SWEEP = 60.0
+"""Seconds until it is tried again to remove the inboxes of hubs that were killed."""
 TRIES, PAUSE = 50, 0.1
 """How often, and every how many seconds, an outcome that is put aside is asked for while the engine fails."""
 
@@ -84,8 +88,8 @@ class Inbox:
             subscription = self._hub.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
             subscription.enter()
             self._reading = asyncio.create_task(self._read(subscription), name="telex inbox")
-        self._sweeping = asyncio.create_task(self._sweep(), name="telex sweeps inboxes")
-        self._sweeping.add_done_callback(_tell)
+        sweeping = keep_doing("the inboxes of hubs that were killed were left", self._sweep, pause=SWEEP)
+        self._sweeping = asyncio.create_task(sweeping, name="telex sweeps inboxes")
 
     async def _sweep(self) -> None:
         """Remove the inboxes of hubs that were killed."""
@@ -98,16 +102,24 @@ class Inbox:
 
     async def _read(self, subscription: AnySubscription[Any, Any]) -> None:
         try:
-            async for message in subscription:
-                if isinstance(message, Lost):
-                    self._lose_all(message)
-                    continue
-                try:
-                    await self._hear(message.content)
-                except Exception as error:  # one letter that cannot be read is no reason to read no more
-                    logger.error("a letter to the inbox of this hub cannot be read", exc_info=error)
+            await keep_doing("the inbox of this hub is not read", partial(self._hear_all, subscription))
         finally:
             await subscription.aclose()
+        error = Closed("the ticket", "the engine of its hub has failed; send a command with a key again to be told")
+        for ticket in list(self._tickets.values()):
+            ticket.close(error)
+
+    async def _hear_all(self, subscription: AnySubscription[Any, Any]) -> None:
+        async for message in subscription:
+            if isinstance(message, Lost):
+                self._lose_all(message)
+                continue
+            try:
+                await self._hear(message.content)
+            except BaseException as error:  # one letter that cannot be read is no reason to read no more
+                if is_end(error):
+                    raise
+                logger.error("a letter to the inbox of this hub cannot be read", exc_info=error)
 
     async def _hear(self, content: object) -> None:
         told = await self.opened(content)
@@ -165,8 +177,3 @@ class Inbox:
             await store.remove(f"$inbox:{self._id}")
         except TelexError as problem:
             logger.error("the inbox of a hub that is closed was left: %s", problem)
-
-
-def _tell(sweeping: asyncio.Task[None]) -> None:
-    if not sweeping.cancelled() and sweeping.exception() is not None:
-        logger.error("the inboxes of hubs that were killed were left: %s", sweeping.exception())

@@ -5,6 +5,7 @@ runs.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from itertools import count
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from telex.message import Message
 
 R = TypeVar("R")
+logger: logging.Logger = logging.getLogger("telex")
 LONGEST = 3600.0
 """Seconds after which a timer looks again: the clock of the machine may have been set."""
 
@@ -111,7 +113,12 @@ class MemoryEngine:
         now = self._clock()
         while self._delayed and self._delayed[0][0] <= now and self._feed is not None:
             message = heappop(self._delayed)[2]
-            self._feed.publish(message)
+            try:
+                self._feed.publish(message)
+            except Exception as error:  # of one message: the others are due as well
+                logger.error(
+                    "message %s of %s is due and cannot be published", message.id, message.topic, exc_info=error
+                )
         self._arm()
 
     def transaction(self) -> Transaction:

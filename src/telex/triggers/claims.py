@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from telex.errors import BadName, BadOption, ContentError
+from telex.supervision import describe, is_end
 from telex.triggers.firing import by_hand, firing_of
 from telex.triggers.schedule import MOST
 
@@ -159,14 +160,18 @@ class Claims:
         try:
             if not await trigger.claim():
                 self.soon(trigger)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it may have passed when it is asked again
+        except BaseException as error:  # whatever it is, it may have passed when it is asked again
+            if is_end(error):
+                raise
             self._again(partial(self.soon, trigger), trigger, error)
 
     async def _claim_timed(self, triggers: Sequence[Timed]) -> None:
         try:
             for trigger in await self._claim_together(triggers):
                 self.now(trigger)
-        except Exception as error:  # noqa: BLE001  # as above
+        except BaseException as error:  # as above
+            if is_end(error):
+                raise
             if len(triggers) == 1 and isinstance(error, MISTAKES):
                 logger.error("trigger %s cannot be claimed, and what is due is left out: %s", triggers[0].name, error)
                 triggers[0].pass_over()
@@ -176,10 +181,10 @@ class Claims:
                 for trigger in triggers:  # one of them may be what cannot be claimed
                     await self._claim_timed([trigger])
 
-    def _again(self, ask: Callable[[], object], trigger: Named, error: Exception) -> None:
+    def _again(self, ask: Callable[[], object], trigger: Named, error: BaseException) -> None:
         if self._hub.closed:
             return
-        logger.error("trigger %s cannot be claimed: %s", trigger.name, error)
+        logger.error("trigger %s cannot be claimed: %s", trigger.name, describe(error))
         asyncio.get_running_loop().call_later(TRIES, ask)
 
     async def _claim_together(self, triggers: Sequence[Timed]) -> list[Timed]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from telex.errors import BadHandler
 from telex.functions import calls_async, name_of
+from telex.supervision import is_end
 from telex.triggers.fold import Fired
 from telex.triggers.schedule import Every
 
@@ -109,7 +110,9 @@ class Poll:
                 await self._cancel(looking)
                 raise
             self._raised(error)  # something that it awaited was
-        except Exception as error:  # noqa: BLE001  # as above
+        except BaseException as error:  # as above
+            if is_end(error):
+                raise
             self._raised(error)
         finally:
             self._looks = False

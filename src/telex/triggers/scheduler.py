@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.functions import name_of
 from telex.handlers import Declaration
+from telex.supervision import is_end, keep_doing
 from telex.triggers.agenda import Agenda
-from telex.triggers.claims import Claims
+from telex.triggers.claims import TRIES, Claims
 from telex.triggers.condition import Condition, Moment
 from telex.triggers.firing import Firing, by_hand, moment
 from telex.triggers.trigger import Trigger, TriggerStatistics
@@ -174,7 +175,7 @@ class Scheduler:
 
     def do(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what takes a while, at most until `stop`."""
-        task = asyncio.create_task(_done(chore), name="telex triggers")
+        task = asyncio.create_task(keep_doing("the triggers of a hub", chore), name="telex triggers")
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 
@@ -218,9 +219,12 @@ class Scheduler:
                 fired = trigger.fired
                 try:
                     trigger.ring(now)
-                except Exception as error:  # whatever one of them does, the others are rung
+                except BaseException as error:  # whatever one of them does, the others are rung
                     trigger.failed += 1
                     logger.error("trigger %s raised", trigger.name, exc_info=error)
+                    self._agenda.put(now + TRIES, trigger)
+                    if is_end(error):
+                        raise
                 left -= max(1, trigger.fired - fired)
         finally:
             self._rings = False
@@ -339,12 +343,3 @@ class Scheduler:
     def find(self, name: str) -> Trigger | None:
         """The trigger of a name."""
         return self._triggers.get(name)
-
-
-async def _done(chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    try:
-        await chore()
-    except Closed:
-        pass  # the hub was, while this waited
-    except TelexError as error:
-        logger.error("the triggers of a hub: %s", error)

@@ -170,7 +170,7 @@ class WhenTrigger(Trigger):
             first = self._pending[0]
             try:
                 settled = await (self._let_rise() if first is None else self._claim_one(first))
-            except (BadOption, ContentError, UnicodeError) as error:
+            except (BadOption, ContentError, UnicodeEncodeError) as error:
                 settled = True  # it can never be published, such as for a key that is no text that can be written
                 logger.error("trigger %s does not publish its firing: %s", self.name, error)
             if not settled:

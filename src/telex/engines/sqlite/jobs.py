@@ -172,7 +172,7 @@ class Guarded(Asked):
             if not connection.in_transaction or problems.is_fatal(error):
                 raise
             connection.execute("ROLLBACK TO telex_call")
-            own = isinstance(error, TelexError)
+            own = isinstance(error, (TelexError, UnicodeEncodeError))  # of what the caller gave
             self.error: BaseException | None = error if own else problems.failure("writing to the file", error)
         connection.execute("RELEASE telex_call")
 

@@ -90,7 +90,7 @@ class Reader:
                 return function(connection), None
             finally:
                 connection.execute("ROLLBACK")
-        except TelexError as error:
+        except (TelexError, UnicodeEncodeError) as error:  # the latter: a name from the caller that is no proper text
             return None, error
         except BaseException as error:  # noqa: BLE001  # it goes to the caller, and the thread goes on
             return None, problems.failure(f"reading {self._address.path}", error)

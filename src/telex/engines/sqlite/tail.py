@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -95,7 +95,7 @@ class Tail:
     async def begin(self, seen: Seen) -> None:
         """The file is open: what is in it was published before."""
         self.fed = self.known = seen.pos
-        self._take_in(seen, [])
+        self._take_in(seen)
 
     def begun(self, batch: Batch) -> None:
         """The thread that writes is about to commit: nobody is to read these messages from the file."""
@@ -104,6 +104,15 @@ class Tail:
 
     def committed(self, batch: Batch) -> None:
         """A transaction has ended, in one way or the other."""
+        try:
+            self._committed(batch)
+        except BaseException as error:
+            self._runtime.broke(error)
+            self.refuse(batch.jobs, error)
+            if is_end(error):
+                raise
+
+    def _committed(self, batch: Batch) -> None:
         batch.done = True
         if batch.foreign:
             self.look = True
@@ -152,7 +161,8 @@ class Tail:
         own = self._own
         # What others changed before an own commit, such as a removal, is told before it.
         while own and own[0].done and (self._closing or (own[0].start == self.fed and not self.look)):
-            self._deliver(own.popleft())
+            self._deliver(own[0])
+            own.popleft()  # not before: what cannot be delivered is refused
         if self._closing:
             return
         limit = own[0].start if own else self.known
@@ -192,7 +202,7 @@ class Tail:
         self._runtime.feed.stirred()
         self.advance()
 
-    def _take_in(self, seen: Seen, runs: list[Run]) -> None:
+    def _take_in(self, seen: Seen, runs: Sequence[Run] = ()) -> None:
         runtime = self._runtime
         own_known = self._own[0].start if self._own else None
         if own_known is None or seen.pos <= own_known:
@@ -235,7 +245,7 @@ class Tail:
             runs.append(Run(id, name, epoch, uid, own[-1][1] + 1, messages))
         return runs
 
-    def _feed(self, runs: list[Run]) -> None:
+    def _feed(self, runs: Sequence[Run]) -> None:
         runtime = self._runtime
         messages: list[Message[Any]] = []
         for run in runs:

@@ -126,11 +126,13 @@ class Writer:
                 self._batch([])  # nobody waits: time to delete
             return not self._ended
         if isinstance(self._waiting[0], Session):
-            session = self._waiting.popleft()
-            assert isinstance(session, Session)
+            session = self._waiting[0]
+            self._current = (session,)
+            self._waiting.popleft()
             self._serve(session)
             return True
         jobs: list[Job] = []
+        self._current = jobs
         while self._waiting and len(jobs) < MOST:
             job = self._waiting[0]
             alone = isinstance(job, Call) and job.alone
@@ -164,7 +166,6 @@ class Writer:
 
     def _batch(self, jobs: Sequence[Job]) -> None:
         batch = Batch(jobs)
-        self._current = jobs
         try:
             self._begin(batch)
             now = time()
@@ -258,7 +259,6 @@ class Writer:
             batch.error = session.cause
             self._told.post(self._told.committed, batch)
             return
-        self._current = batch.jobs
         keys = self._address.foreign_keys  # which nothing may change within a transaction
         try:
             if keys:

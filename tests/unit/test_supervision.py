@@ -1,0 +1,393 @@
+"""No background task and no thread ends in silence: whatever is raised at any of their steps, every wait ends, and the
+hub either works on or fails with an error that says so."""
+
+import asyncio
+import errno
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import telex
+from telex import members, supervision
+from telex.chat import lobby as chat
+from telex.engines.sqlite import delayed, tail, watcher
+from telex.triggers import claims as firings
+from telex.triggers import scheduler
+
+PATIENCE = 2.0
+
+
+class OfItsOwn(BaseException):
+    """What no library expects."""
+
+
+def sqlite_error(kind: type[sqlite3.Error], code: int) -> sqlite3.Error:
+    error = kind("as SQLite says it")
+    error.sqlite_errorcode = code
+    return error
+
+
+KINDS: tuple[Callable[[], BaseException], ...] = (
+    MemoryError,
+    RecursionError,
+    partial(KeyError, "no"),
+    partial(OSError, errno.EMFILE, "too many open files"),
+    partial(sqlite_error, sqlite3.OperationalError, sqlite3.SQLITE_IOERR),
+    partial(sqlite_error, sqlite3.DatabaseError, sqlite3.SQLITE_CORRUPT),
+    partial(UnicodeDecodeError, "utf-8", b"\xff", 0, 1, "no"),
+    OfItsOwn,
+    asyncio.CancelledError,  # of something that was awaited
+)
+
+
+class Fault:
+    """Raises once in the place of a function."""
+
+    def __init__(self, owner: Any, name: str, kind: Callable[[], BaseException], when: Callable[..., bool]) -> None:
+        self.hit = False
+        self._function, self._kind, self._when = getattr(owner, name), kind, when
+        self.undo = partial(setattr, owner, name, self._function)
+        setattr(owner, name, self)
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if not self.hit and self._when(*args):
+            self.hit = True
+            raise self._kind()
+        return self._function(*args, **options)
+
+
+def always(*_: Any) -> bool:
+    return True
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again is tried at once."""
+    for module, name, value in (
+        (supervision, "PAUSE", 0.001),
+        (members, "PAUSE", 0.001),
+        (tail, "PAUSES", (0.001,) * 4),
+        (watcher, "AGAIN", 0.001),
+        (delayed, "AGAIN", 0.001),
+        (firings, "TRIES", 0.001),
+        (scheduler, "TRIES", 0.001),
+        (chat, "TRY_AGAIN", 0.001),
+    ):
+        monkeypatch.setattr(module, name, value)
+
+
+# -- the engine
+
+
+def is_move(function: Any, *_: Any) -> bool:
+    return function is delayed._move
+
+
+def has_batch(posted: Any, *_: Any) -> bool:
+    return bool(posted.__name__ == "committed")
+
+
+OF_THE_ENGINE: dict[str, Callable[[Any], tuple[Any, str, Callable[..., bool]]]] = {
+    "reader: call": lambda r: (r._reader, "_call", always),
+    "reader: answer": lambda r: (r._reader._told, "post", always),
+    "writer: gather": lambda r: (r._writer, "_gather", always),
+    "writer: begin": lambda r: (r._writer, "_begin", always),
+    "writer: refresh": lambda r: (r._writer.ledger, "refresh", always),
+    "writer: add": lambda r: (r._writer.ledger, "add", always),
+    "writer: flush": lambda r: (r._writer.ledger, "flush", always),
+    "writer: finish": lambda r: (r._writer.ledger, "finish", always),
+    "writer: sweep": lambda r: (r._writer.sweeper, "step", always),
+    "writer: after a commit": lambda r: (r._writer.ledger, "clear", always),
+    "writer: batch": lambda r: (r._writer, "_batch", always),
+    "writer: serve a transaction": lambda r: (r._writer, "_serve", always),
+    "writer: tell": lambda r: (r._writer._told, "begun", always),
+    "watcher: watch": lambda r: (r._watcher, "_post", always),
+    "tail: begin to read": lambda r: (r.tail, "_catch_up", always),
+    "tail: decode": lambda r: (r.tail, "_decode", always),
+    "tail: take in": lambda r: (r.tail, "_take_in", always),
+    "tail: deliver": lambda r: (r.tail, "_deliver", always),
+    "tail: settle": lambda r: (r.tail, "_settle", always),
+    "tail: feed": lambda r: (r.feed, "take", always),
+    "delayed: publish": lambda r: (r, "call", is_move),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", OF_THE_ENGINE)
+async def test_whatever_a_step_of_the_engine_raises_every_wait_ends(tmp_path: Path, step: str) -> None:
+    url = f"sqlite:///{tmp_path}/x.db?synchronous=normal"
+    async with telex.Hub(url) as other:
+        for kind in KINDS:
+            hub = await telex.Hub(url, close_timeout=1.0).__aenter__()
+            try:
+                await inject(hub, other, step, kind)
+            finally:
+                await asyncio.wait_for(hub.aclose(), PATIENCE)
+
+
+async def inject(hub: telex.Hub, other: telex.Hub, step: str, kind: Callable[[], BaseException]) -> None:
+    engine: Any = hub._engine
+    runtime = engine._runtime
+    async with hub.topic("t").subscribe(overflow="drop_oldest", buffer=1) as inbox:
+        owner, name, when = OF_THE_ENGINE[step](runtime)
+        fault = Fault(owner, name, kind, when)
+        if "sweep" in step:
+            runtime._writer.sweeper.orphaned()
+        waits: list[Awaitable[Any]] = [
+            hub.topic("t").publish("own"),
+            other.topic("t").publish("of another"),
+            hub.topic("t").publish("later", delay=0.001),
+            anything(hub.topic("t").history()),
+            transaction(hub),
+            hub.groups.list(),
+        ]
+        for told in await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), PATIENCE):
+            assert not isinstance(told, BaseException) or isinstance(told, telex.TelexError), (kind, told)
+        while not fault.hit:  # the watcher, and what is published later, come when they come
+            await other.topic("t").publish("more")
+            await asyncio.sleep(0.005)
+        fault.undo()
+        try:
+            last = await asyncio.wait_for(hub.topic("t").publish("last"), PATIENCE)
+        except (telex.EngineFailed, telex.Closed):
+            async for _ in inbox:  # which ends
+                pass
+            return
+        heard = None
+        while heard != last.seq:
+            heard = (await inbox.receive(timeout=PATIENCE)).seq
+
+
+async def anything(items: Any) -> None:
+    async for _ in items:
+        pass
+
+
+async def transaction(hub: telex.Hub) -> None:
+    async with hub.transaction() as tx:
+        await tx.publish("t", "in a transaction")
+
+
+# -- the hub
+
+
+@asynccontextmanager
+async def opened(path: Path, **options: Any) -> AsyncIterator[telex.Hub]:
+    async with telex.Hub(f"sqlite:///{path}/x.db?synchronous=normal", close_timeout=1.0, **options) as hub:
+        yield hub
+
+
+async def until(fault: Fault) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not fault.hit:  # noqa: ASYNC110  # it comes when it comes
+            await asyncio.sleep(0.001)
+
+
+async def of_groups(path: Path, kind: Callable[[], BaseException], name: str) -> None:
+    async with opened(path) as hub:
+        got: asyncio.Queue[object] = asyncio.Queue()
+
+        @hub.on("t", group="g", lease=0.1, start="earliest")
+        async def take(content: object) -> None:
+            await got.put(content)
+            await asyncio.sleep(0.12 if name == "_renew_all" else 0)
+
+        await hub.topic("t").publish(0)
+        owner = hub._crew._members[0] if name == "_renew_all" else hub._engine.groups
+        fault = Fault(owner, name, kind, always)
+        await hub.topic("t").publish(1)
+        await until(fault)
+        await hub.topic("t").publish(2)
+        heard: set[object] = set()
+        while not {0, 1, 2} <= heard:
+            heard.add(await asyncio.wait_for(got.get(), PATIENCE))
+
+
+async def of_commands(path: Path, kind: Callable[[], BaseException], name: str) -> None:
+    async with opened(path) as server, opened(path) as hub:
+
+        @server.command("double")
+        async def double(number: int) -> int:
+            return 2 * number
+
+        await server._desk.courier.directory.sign()  # type: ignore[union-attr]
+        assert await hub.call("double", 1) == 2
+        courier = hub._desk.courier
+        assert courier is not None
+        owner = {"sign": courier.directory}.get(name, courier.inbox)
+        fault = Fault(owner, name, kind, always)
+        if name == "sign":
+            courier.directory.begin()
+        else:
+            ticket = await hub.send("double", 2)
+            del ticket  # its outcome may have been what could not be read
+        await until(fault)
+        fault.undo()
+        assert await asyncio.wait_for(hub.call("double", 3), PATIENCE) == 6
+
+
+async def of_once(path: Path, kind: Callable[[], BaseException], name: str) -> None:
+    async with opened(path) as hub:
+        renewed = asyncio.Event()
+
+        @hub.command("slow", once=True, lease="2s")
+        async def slow(content: object) -> str:
+            claims = hub._desk.served["slow"].claims
+            assert claims is not None
+            (held,) = claims._held
+            put = type(held).put
+            fault = iter([kind()])
+
+            class Once(type(held)):  # type: ignore[misc]
+                __slots__ = ()
+
+                async def put(self, event: Any) -> Any:
+                    for error in fault:
+                        raise error
+                    renewed.set()
+                    return await put(self, event)
+
+            held.__class__ = Once
+            for _ in range(2):
+                held.renew(time.monotonic() + 10)
+                while held.renewing is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+            return "done"
+
+        assert await asyncio.wait_for(hub.call("slow", None, key="k"), PATIENCE) == "done"
+        assert renewed.is_set()
+
+
+async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) -> None:
+    async with opened(path) as hub:
+        count = hub.variable("count", 0)
+        fired: asyncio.Queue[str] = asyncio.Queue()
+        every = hub.every(timedelta(seconds=0.02), name="tick", topic="tick")
+        when: Any = hub.when(count >= 2, name="two", topic="two")
+
+        @hub.on("tick")
+        async def tick(firing: telex.Firing) -> None:
+            await fired.put("tick")
+
+        @hub.on("two")
+        async def two(firing: telex.Firing) -> None:
+            await fired.put("two")
+
+        await count.set(1)
+        while not when._begun:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        shared: Any = hub._scheduler.claims
+        owners: dict[str, Any] = {"ring": every, "_take": when.what, "_hear": count}
+        fault = Fault(owners.get(name, shared), name, kind, always)
+        await count.set(2)
+        await until(fault)
+        fault.undo()
+        heard: set[str] = set()
+        while not heard >= ({"tick"} if name == "_take" else {"tick", "two"}):
+            heard.add(await asyncio.wait_for(fired.get(), PATIENCE))
+        await count.set(3)
+        async with asyncio.timeout(PATIENCE):
+            while count.value != 3:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+
+async def of_retention(path: Path, kind: Callable[[], BaseException], name: str) -> None:
+    async with opened(path) as hub:
+        fault = Fault(hub._engine.store, name, kind, always)
+        hub.retain("t", messages=3)
+        await until(fault)
+        async with asyncio.timeout(PATIENCE):
+            while hub._topics._untold or hub._chores:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        for number in range(5):
+            await hub.topic("t").publish(number)
+        assert [message.content async for message in hub.topic("t").history()] == [2, 3, 4]
+
+
+async def of_the_lobby(path: Path, kind: Callable[[], BaseException], name: str) -> None:
+    if not issubclass(type(kind()), Exception):
+        return
+    async with opened(path) as hub:
+        lobby = chat.Lobby(hub, 0.001)
+        async with lobby.open(), hub.topic("presence:r").subscribe() as changes:
+            await lobby.enter(chat.Enter("r", "Ann", "k" * 20))
+            fault = Fault(lobby, name, kind, always)
+            lobby.lose("r", "Ann")
+            await until(fault)
+            told = [(await changes.receive(timeout=PATIENCE)).content for _ in range(2)]
+            assert [(change.event, change.name) for change in told] == [("joined", "Ann"), ("left", "Ann")]
+
+
+OF_THE_HUB: dict[str, Callable[[Path, Callable[[], BaseException]], Awaitable[None]]] = {
+    "group: claim": lambda path, kind: of_groups(path, kind, "claim"),
+    "group: settle": lambda path, kind: of_groups(path, kind, "settle"),
+    "group: renew leases": lambda path, kind: of_groups(path, kind, "_renew_all"),
+    "directory: beat": lambda path, kind: of_commands(path, kind, "sign"),
+    "inbox: hear": lambda path, kind: of_commands(path, kind, "_hear"),
+    "inbox: open a letter": lambda path, kind: of_commands(path, kind, "opened"),
+    "once: renew a lease": lambda path, kind: of_once(path, kind, "put"),
+    "triggers: ring": lambda path, kind: of_triggers(path, kind, "ring"),
+    "triggers: read a record": lambda path, kind: of_triggers(path, kind, "read"),
+    "triggers: claim those of time": lambda path, kind: of_triggers(path, kind, "_claim_together"),
+    "triggers: commit a firing": lambda path, kind: of_triggers(path, kind, "commit"),
+    "triggers: watch a condition": lambda path, kind: of_triggers(path, kind, "_take"),
+    "triggers: follow a variable": lambda path, kind: of_triggers(path, kind, "_hear"),
+    "retention: tell the engine": lambda path, kind: of_retention(path, kind, "retain"),
+    "lobby: publish who left": lambda path, kind: of_the_lobby(path, kind, "_tell"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", OF_THE_HUB)
+async def test_whatever_a_step_of_a_hub_raises_it_goes_on(tmp_path: Path, step: str) -> None:
+    for number, kind in enumerate(KINDS):
+        if kind is KINDS[5] and step.startswith(("group", "triggers", "once", "directory", "retention")):
+            continue  # damage ends the hub, where the engine itself reports it
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        await asyncio.wait_for(OF_THE_HUB[step](folder, kind), 4 * PATIENCE)
+
+
+# -- the parts
+
+
+async def test_work_that_raises_is_done_again_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    errors = [KeyError("a"), KeyError("a"), ValueError("b")]
+
+    async def work() -> None:
+        if errors:
+            raise errors.pop(0)
+
+    await supervision.keep_doing("the work", work, pause=0.0)
+    assert not errors
+    assert [record.getMessage().partition(";")[0] for record in caplog.records if record.name == "telex"] == [
+        "the work: KeyError: 'a'",
+        "the work: ValueError: b",
+    ]
+
+
+async def test_work_ends_when_its_task_is_cancelled_and_when_the_hub_is_closed() -> None:
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(supervision.keep_doing("the work", wait))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    async def closed() -> None:
+        raise telex.Closed("it", "open another")
+
+    async def broken() -> None:
+        raise KeyError
+
+    await supervision.keep_doing("the work", closed)
+    await supervision.keep_doing("the work", broken, ended=lambda: True)
