@@ -5,8 +5,10 @@ A block of a page that begins with ```` ```python title="docs/examples/NAME.py" 
 """
 
 import logging
+import os
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,11 +17,17 @@ import pytest
 import telex
 from scripts.examples import EXAMPLES, ROOT, blocks, filled, pages
 
-FILES = sorted(EXAMPLES.glob("*.py"))
+PYTHON = sorted(EXAMPLES.glob("*.py"))
+TESTS = [file for file in PYTHON if file.name.startswith("test_")]
+FILES = [file for file in PYTHON if file not in TESTS and file.with_suffix(".out").exists()]
+MODULES = [file for file in PYTHON if file not in TESTS + FILES]
+"""Examples that print nothing, and are imported by the examples that are tests."""
+CONFIGURE = [file for file in FILES if "logging.basicConfig(" in file.read_text()]
+"""Examples that configure the process."""
 OUTPUTS = sorted(EXAMPLES.glob("*.out"))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", [file for file in FILES if file not in CONFIGURE], ids=lambda file: file.stem)
 def test_example_runs_and_prints_what_the_page_says(
     file: Path,
     tmp_path: Path,
@@ -53,7 +61,31 @@ def test_python_on_a_page_is_always_a_file(page: Path) -> None:
 
 def test_every_file_is_on_a_page() -> None:
     shown = {name for page in pages() for name in blocks(page.read_text())}
-    assert {str(file.relative_to(ROOT)) for file in FILES} <= shown
+    assert {str(file.relative_to(ROOT)) for file in PYTHON} <= shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", CONFIGURE, ids=lambda file: file.stem)
+def test_example_runs_alone(file: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(file)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert run.stdout == file.with_suffix(".out").read_text()
+
+
+def test_every_module_is_imported_by_a_test() -> None:
+    imported = {name for file in TESTS for name in re.findall(r"^from (\w+) import", file.read_text(), re.MULTILINE)}
+    assert {file.stem for file in MODULES} <= imported
+
+
+@pytest.mark.slow
+def test_examples_of_tests_pass(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", tmp_path]
+    warnings = ["-W", "error", "-W", "ignore:Using `httpx` with"]  # by Starlette's TestClient, of its own import
+    environment = os.environ | {"PYTHONPATH": str(EXAMPLES)}
+    run = subprocess.run([*command, *warnings, *TESTS], capture_output=True, text=True, env=environment, check=False)
+    assert run.returncode == 0, run.stdout
+    assert "passed" in run.stdout
 
 
 def test_the_readme_s_program_has_ten_lines() -> None:

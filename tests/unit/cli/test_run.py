@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -269,18 +269,30 @@ async def test_what_is_run_is_listed(capsys: pytest.CaptureFixture[str]) -> None
     assert "import the modules" in capsys.readouterr().err
 
 
-def test_logging_is_configured_unless_the_program_has(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], logging.Logger]]:
+    """Called in a test, the root logger without the handlers of the test run; as it was after the test."""
     root = logging.getLogger()
-    monkeypatch.setattr(root, "handlers", [])  # without those of the test run
-    monkeypatch.setattr(root, "level", root.level)
+    level = root.level
+
+    def without() -> logging.Logger:
+        monkeypatch.setattr(root, "handlers", [])
+        return root
+
+    yield without
+    root.setLevel(level)  # which other loggers have to hear of
+
+
+def test_logging_is_configured_unless_the_program_has(unconfigured: Callable[[], logging.Logger]) -> None:
+    root, telex = unconfigured(), logging.getLogger("telex")
     configure_logging("WARNING")
     assert len(root.handlers) == 1
-    assert not logging.getLogger("telex").isEnabledFor(logging.INFO)
+    assert not telex.isEnabledFor(logging.INFO)
     configure_logging(None)
-    assert not logging.getLogger("telex").isEnabledFor(logging.INFO)
+    assert not telex.isEnabledFor(logging.INFO)
     configure_logging("DEBUG")
     assert len(root.handlers) == 1
-    assert logging.getLogger("telex").isEnabledFor(logging.DEBUG)
+    assert telex.isEnabledFor(logging.DEBUG)
 
 
 def test_an_unknown_level_is_refused(telex: Telex, folder: Path) -> None:

@@ -1,0 +1,76 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http.cookies import SimpleCookie
+
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+
+import telex
+from telex.gateway import Gateway, Peer, Refused, Rules, Visitor
+
+SESSIONS = {"a-long-secret": "ann"}  # what your login keeps
+STATUS: dict[type[Exception], int] = {
+    telex.ContentError: 422,
+    telex.KeyConflict: 422,
+    telex.InProgress: 409,
+    telex.CommandFailed: 400,
+    telex.NoHandler: 503,
+    telex.WouldBlock: 503,
+    telex.EngineFailed: 503,
+    telex.Closed: 503,
+    telex.Timeout: 504,
+}
+
+router = telex.Router("orders")
+
+
+class Order(BaseModel):
+    number: int
+    cents: int
+
+
+@router.command("charge")
+async def charge(order: Order) -> int:
+    if order.cents > 100_000:
+        raise telex.CommandError("the card was declined", code="declined")
+    return order.cents
+
+
+class Customer(Visitor):
+    """Who is connected: somebody who has logged in."""
+
+    def __init__(self, rules: Rules, peer: Peer) -> None:
+        super().__init__(rules, peer)
+        session = SimpleCookie(peer.headers.get("cookie", "")).get("session")
+        if session is None or session.value not in SESSIONS:
+            raise Refused("forbidden", "log in first")  # HTTP 403, before the WebSocket is open
+        self.user = SESSIONS[session.value]
+
+
+async def problem(request: Request, error: Exception) -> JSONResponse:
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+    return JSONResponse({"detail": str(error) if status < 500 else type(error).__name__}, status)
+
+
+def create_app(url: str | None = None) -> FastAPI:
+    hub = telex.Hub(url)
+    hub.include_router(router)
+    gateway = Gateway(hub, rules=Rules(subscribe=("orders:*",)), visitor=Customer)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with hub:
+            yield
+            await gateway.aclose()
+
+    app = FastAPI(lifespan=lifespan, exception_handlers={telex.TelexError: problem})
+    app.mount("/ws", gateway)
+
+    @app.post("/orders", status_code=201)
+    async def order(order: Order) -> dict[str, int]:
+        cents = await hub.call("orders:charge", order, timeout="5s")
+        message = await hub.topic("orders:paid").publish(order)
+        return {"charged": cents, "seq": message.seq}
+
+    return app
