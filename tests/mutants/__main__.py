@@ -25,17 +25,21 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=int(os.environ.get("JOBS") or 1), help="processes at once (1)")
     parser.add_argument("--record", action="store_true", help="record anew which tests cover what, all of them")
     parser.add_argument("--as-recorded", action="store_true", help="record nothing anew, though tests have changed")
+    parser.add_argument("--again", type=Path, metavar="FILE", help="of a file of --json, those that were not found")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found to a file")
     options = parser.parse_args()
     if options.examine:
         return kernel.examine(options.examine)
     if options.hand:
         return hand.put_in_all(options.only, options.jobs)
-    if options.sample is None:
+    if options.sample is None and options.again is None:
         return kernel.put_in_all(options.table)
     if not options.as_recorded:
         cover.record_all(options.jobs, everything=options.record)
-    drawn = sample.draw(options.sample, options.seed, options.package)
+    if options.again is not None:
+        drawn = sample.survivors(options.again)
+    else:
+        drawn = sample.draw(options.sample, options.seed, options.package)
     verdicts = sample.judge_all(drawn, sample.Selection(cover.load(), options.budget, sample.collected()), options.jobs)
     print(f"\nseed {options.seed}, {len(drawn)} mutants drawn\n{sample.report(verdicts)}")
     if options.json is not None:

@@ -62,10 +62,13 @@ class Mutant:
         raw = text.encode()
         return (raw[: self.start] + self.new.encode() + raw[self.end :]).decode()
 
+    def old(self, text: str) -> str:
+        """What it replaces."""
+        return text.encode()[self.start : self.end].decode()
+
     def describe(self, text: str) -> str:
-        raw = text.encode()
-        old = " ".join(raw[self.start : self.end].decode().split())
-        line = raw[: self.start].count(b"\n") + 1
+        old = " ".join(self.old(text).split())
+        line = text.encode()[: self.start].count(b"\n") + 1
         return f"{self.file}:{line} {self.kind}: {old[:90]!r} -> {' '.join(self.new.split())[:90]!r}"
 
 

@@ -228,5 +228,22 @@ def report(verdicts: list[Verdict]) -> str:
 
 
 def as_json(verdicts: list[Verdict], seed: int) -> str:
-    rows = [{**asdict(verdict), "package": verdict.mutant.package} for verdict in verdicts]
+    rows = []
+    for verdict in verdicts:
+        mutant = verdict.mutant
+        rows.append({**asdict(verdict), "package": mutant.package, "old": mutant.old(read(mutant.file))})
     return json.dumps({"seed": seed, "verdicts": rows}, indent=1)
+
+
+def survivors(path: Path) -> list[Mutant]:
+    """The mutants of a file that `as_json` made which were not found, where the source is still as it was there."""
+    found = []
+    for row in json.loads(path.read_text())["verdicts"]:
+        mutant = Mutant(**row["mutant"])
+        if not row["found"] and (SOURCE / mutant.file).exists() and mutant.old(read(mutant.file)) == row["old"]:
+            found.append(mutant)
+    return found
+
+
+def read(file: str) -> str:
+    return (SOURCE / file).read_text()
