@@ -102,6 +102,23 @@ async def test_deduplicate_forgets_the_key_that_was_handled_longest_ago() -> Non
     assert handled == ["a", "b", "a", "c"], "a was handled again after b, so b goes for c"
 
 
+@pytest.mark.parametrize(("calls", "per", "burst"), [(0.5, 0.5, 1), (1e-6, 1e-6, 1), (3, "1h", 7)])
+async def test_a_slow_rate_is_one(calls: float, per: float | str, burst: int) -> None:
+    clock, begun = Clock(), list[int]()
+
+    async def handler(message: telex.Message[object]) -> None:
+        begun.append(1)
+
+    step: Any = middleware.rate_limit(calls, per=per, burst=burst)(handler)
+    for _ in range(burst):
+        await step(telex.Message.new(1))
+    assert len(begun) == burst
+    late = asyncio.ensure_future(step(telex.Message.new(1)))
+    await clock.forward(0)
+    assert not late.done()
+    late.cancel()
+
+
 async def test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory() -> None:
     async with telex.Hub() as hub:
         records = hub._engine.records

@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 import math
+import signal
 import time
 from types import TracebackType
 from typing import Any, Self
 
 import pytest
 
-from telex.cli import client, supervisor
+from telex.cli import client, stopping, supervisor
 from telex.cli.exits import Exit
 from telex.errors import Timeout
 from telex.gateway.protocol import Messages, Subscribe, Subscribed
@@ -115,3 +116,32 @@ def test_nobody_waits_past_the_deadline() -> None:
         assert 0 <= client._wait(30, time.monotonic() + 0.01) <= 0.01
     with pytest.raises(Timeout, match="connecting again"):
         client._wait(1, time.monotonic())
+
+
+async def test_the_second_signal_ends_the_program_soon_whatever_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[tuple[object, object]] = []
+    hint, end = object(), stopping._end
+
+    class Timer:
+        def cancel(self) -> None: ...
+
+        def join(self) -> None: ...
+
+    def later(seconds: float, function: object) -> Timer:
+        timers.append((seconds, function if function is end else hint))
+        return Timer()
+
+    monkeypatch.setattr(stopping, "_later", later)
+
+    async def run() -> None:
+        asked = stopping.Stopping(is_worker=False)
+        asked._signalled(signal.SIGTERM, None)
+        await asyncio.sleep(0)
+        assert asked.asked.is_set()
+        assert not asked.at_once
+        asked._signalled(signal.SIGTERM, None)
+        await asyncio.Event().wait()
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(run())
+    assert timers == [(stopping.HINT_AFTER, hint), (stopping.AT_ONCE, end)]

@@ -248,3 +248,20 @@ async def test_an_outcome_of_a_key_is_the_same_however_often_it_is_asked_for() -
     assert again == done
     assert await claims.claim("a", fingerprint("build", 1, 2), claims.owner(), lambda: None) is None, "other content"
     claims.close()
+
+
+async def test_who_follows_hears_of_an_outcome_once_however_often_it_is_asked_for(url: str) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        return number
+
+    async with hub, hub.follow("build") as follower:
+        assert [await hub.call("build", 1, key="a", timeout=20) for _ in range(3)] == [1, 1, 1]
+        assert await hub.call("build", 2, key="b", timeout=20) == 2
+        heard = [await follower.receive(timeout=20) for _ in range(2)]
+    assert [(outcome.key, outcome.replayed) for outcome in heard if isinstance(outcome, telex.Outcome)] == [
+        ("a", False),
+        ("b", False),
+    ]

@@ -84,6 +84,39 @@ async def test_a_lease_is_renewed_when_that_of_the_other_of_its_key_has_ended(tm
         assert await settle(second, "extend", now + 62), "the lease of the first has ended"
 
 
+async def test_a_group_that_had_nothing_is_looked_at_before_it_claims(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig_on(tmp_path) as rig:
+        groups, runtime = rig.engine.groups, rig.engine._runtime  # type: ignore[attr-defined]  # SQLite's
+        assert groups is not None
+        await rig.join("g", "t")
+        asked: list[str] = []
+        read, write = runtime.read, runtime.write
+
+        async def looks(work: Any) -> Any:
+            asked.append("looks")
+            return await read(work)
+
+        async def claims(work: Any) -> Any:
+            asked.append("claims")
+            return await write(work)
+
+        monkeypatch.setattr(runtime, "read", looks)
+        monkeypatch.setattr(runtime, "write", claims)
+
+        async def claim() -> int:
+            return len((await groups.claim("g", "t", 1, 30.0, "me", time())).deliveries)
+
+        assert await claim() == 0
+        assert asked == ["looks"]
+        await send(rig, "t", 2)
+        assert [await claim() for _ in range(3)] == [1, 1, 0]
+        assert asked[1:] == ["looks", "claims", "claims", "claims"]
+        assert await claim() == 0
+        assert asked[5:] == ["looks"]
+
+
 # -- what topics keep
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import telex
 from telex.gateway import Commands, Gateway, Limits, Rules, Visitor
+from telex.gateway.commands import _problem
 from telex.gateway.protocol import Close, Error, Ping, Session
 from tests.support.websocket import PROGRAM, WebSocketClient
 
@@ -75,3 +76,18 @@ def test_the_limits_are_those_of_the_page() -> None:
     assert {"frame_bytes", "idle", "connections", "outbox_bytes", "write_timeout", "strikes", "rate"} <= set(found)
     assert {"body_bytes", "requests", "command_timeout", "outcomes", "burst"} <= set(found)
     assert found == {name: getattr(Limits(), name) for name in found}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (telex.BadOption("key", None, "it runs once"), "idempotency-key-needed"),
+        (telex.BadOption("key", "x", "too long"), "malformed"),
+        (telex.BadOption("content", None, "it is missing"), "malformed"),
+        (telex.BadName("a b", "white space"), "malformed"),
+    ],
+)
+def test_only_a_missing_key_asks_for_one(error: telex.TelexError, kind: str) -> None:
+    problem = _problem(error, "build")
+    assert problem.status == 400
+    assert kind in problem.body.decode()

@@ -1,0 +1,21 @@
+"""Edges of the kernel that no other test asks for, one each."""
+
+import pytest
+
+from telex.cursor import Cursor
+from telex.log import Log, Retention
+from telex.options import Options, Overflow
+from tests.unit.kernel.test_policies import publish, taken
+
+
+@pytest.mark.parametrize("overflow", ["latest", "drop_oldest", "drop_newest", "block", "catch_up"])
+@pytest.mark.parametrize("buffer_bytes", [None, 10_000])
+def test_what_waits_outlives_a_log_that_keeps_nothing(overflow: Overflow, buffer_bytes: int | None) -> None:
+    log = Log("a", "epoch", Retention(messages=0), 1)
+    options = Options(overflow, buffer=3000, buffer_bytes=buffer_bytes if overflow != "catch_up" else None)
+    cursor = Cursor(log, options, 1)
+    publish(log, *range(2000))
+    kept = {"latest": [2000], "catch_up": []}.get(overflow, list(range(1, 2001)))
+    if (overflow, buffer_bytes) != ("drop_oldest", None):  # whose last messages wait in the log
+        assert log.base > 1000, "it has let go of most"
+    assert [number for number in taken(cursor) if isinstance(number, int)][: len(kept)] == kept
