@@ -117,6 +117,7 @@ async def test_a_slow_rate_is_one(calls: float, per: float | str, burst: int) ->
     await clock.forward(0)
     assert not late.done()
     late.cancel()
+    await asyncio.wait([late])
 
 
 async def test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory() -> None:
