@@ -9,7 +9,9 @@ import msgspec
 from telex.durations import seconds
 from telex.errors import BadOption
 
-_FORMS = "write 'sqlite:///file.db' for a file in the current folder, 'sqlite:////var/lib/file.db' for a path from the root"
+_FORMS = (
+    "write 'sqlite:///file.db' for a file in the current folder, 'sqlite:////var/lib/file.db' for a path from the root"
+)
 
 
 class Address(msgspec.Struct, frozen=True):
