@@ -197,9 +197,11 @@ def foreign_private(module: Module) -> Iterator[str]:
         n.name for n in ast.walk(module.tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
     }
     for node in ast.walk(module.tree):
-        if isinstance(node, ast.Attribute) and re.match(r"_[a-z]", node.attr) and node.attr not in own:
-            if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")):
-                yield f"{module.path.name}:{node.lineno} {ast.unparse(node)}"
+        if not isinstance(node, ast.Attribute) or not re.match(r"_[a-z]", node.attr):
+            continue
+        of_itself = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+        if not of_itself and node.attr not in own:
+            yield f"{module.path.name}:{node.lineno} {ast.unparse(node)}"
 
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
