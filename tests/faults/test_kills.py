@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.fulldisk import fill_often
 from tests.faults.kills import kill_often, together
 from tests.faults.power import lose_power
 
@@ -25,6 +26,13 @@ def test_nothing_that_was_acknowledged_is_lost_with_the_power(tmp_path: Path) ->
     count = lose_power(tmp_path, 5, seed)
     assert not count.problems, f"seed {seed}: {count.problems[:5]}"
     assert count.acknowledged > 50
+
+
+def test_a_full_disk_loses_nothing_and_ends_nothing(tmp_path: Path) -> None:
+    seed = random.randrange(2**32)
+    count = fill_often(tmp_path, 2, seed)
+    assert not count.problems, f"seed {seed}: {count.problems[:5]}"
+    assert count.acknowledged > 100
 
 
 def test_without_syncs_the_power_takes_something(tmp_path: Path) -> None:

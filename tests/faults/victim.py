@@ -3,6 +3,9 @@
 P publisher number seq    a publish was acknowledged
 H id                      a handler was called
 A id                      an ack was acknowledged
+F                         something was refused with EngineFailed; it is tried again
+
+With "-" for the file of notes, they go to the standard output.
 """
 
 import asyncio
@@ -15,7 +18,7 @@ PUBLISHERS, MEMBERS, KEPT = 8, 4, 2000
 
 
 async def main(url: str, notes: str, run: int) -> None:
-    log = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    log = os.dup(1) if notes == "-" else os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     hub = telex.Hub(url)
     hub.retain("orders:*", messages=KEPT)
 
@@ -27,13 +30,21 @@ async def main(url: str, notes: str, run: int) -> None:
         async def bill(context: telex.Context[str]) -> None:
             note(f"H {context.message.id}")
             await asyncio.sleep(0)
-            if await context.ack():
-                note(f"A {context.message.id}")
+            try:
+                if await context.ack():
+                    note(f"A {context.message.id}")
+            except telex.EngineFailed:  # the disk is full: it comes again
+                note("F")
 
     async def publish(number: int) -> None:
         topic, n = hub.topic(f"orders:{number % 3}"), 0
         while run >= 0:
-            message = await topic.publish(f"{run}.{number} {n}", key=None if number % 2 else f"k{number}")
+            try:
+                message = await topic.publish(f"{run}.{number} {n}", key=None if number % 2 else f"k{number}")
+            except telex.EngineFailed:
+                note("F")
+                await asyncio.sleep(0.01)
+                continue
             note(f"P {run}.{number} {n} {message.topic} {message.seq} {message.id}")
             n += 1
 

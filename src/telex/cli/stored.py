@@ -6,13 +6,13 @@ import asyncio
 import os
 import stat
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telex import TelexError
+from telex import EngineFailed, TelexError
 from telex.cli.bar import Bar
 from telex.cli.exits import Exit, tell
 from telex.cli.files import MaybeUrl, Url, existing, none_such, show, with_hub
@@ -57,15 +57,38 @@ def history(
         await _check_there(hub, topic)
         if follow:
             return
-        async for message in hub.topic(topic).history(start="earliest" if last is None else last):
+        async for message in _readable(hub.topic(topic).history(start="earliest" if last is None else last), damaged):
             typer.echo(message.to_json().decode()) if json else show(_line(message))
 
+    damaged: list[str] = []
     with_hub(url, print_all)
+    _fail_if(damaged and not follow)
     if follow:
         from telex.cli.follow_file import follow_file
         from telex.cli.printing import Printer
 
         Printer(json, None, dated=True).run(follow_file(url, topic, "earliest" if last is None else last, None))
+
+
+async def _readable(messages: AsyncIterator[Message[Any]], damaged: list[str]) -> AsyncIterator[Message[Any]]:
+    """The messages that can be read. The others are told of and noted in ``damaged``."""
+    while True:
+        try:
+            message = await anext(messages)
+        except StopAsyncIteration:
+            return
+        except EngineFailed as error:
+            if damaged and damaged[-1] == str(error):
+                raise  # it is not the next message that fails, it is reading
+            damaged.append(str(error))
+            tell(str(error))
+        else:
+            yield message
+
+
+def _fail_if(damaged: object) -> None:
+    if damaged:
+        raise typer.Exit(Exit.ERROR)
 
 
 async def _check_there(hub: Hub, topic: str) -> None:
@@ -187,15 +210,17 @@ def export(url: Url, pattern: Pattern = ">") -> None:
         total = sum(hub.topic(name).statistics().kept for name in names)
         written = 0
         for name in names:
-            async for message in hub.topic(name).history():
+            async for message in _readable(hub.topic(name).history(), damaged):
                 out.write(message.to_json() + b"\n")
                 written += 1
                 if not written % BATCH:
                     bar.tell(written / max(total, written), f"{written:,} messages")
 
+    damaged: list[str] = []
     with Bar("exporting", wanted=not sys.stdout.isatty()) as bar:
         with_hub(url, write)
         out.flush()
+    _fail_if(damaged)
 
 
 class NotAMessage(TelexError):

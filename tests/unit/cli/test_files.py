@@ -5,8 +5,10 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -280,3 +282,16 @@ def on_a_terminal(out: int, *arguments: str) -> str:
         os.close(terminal)
         assert command.wait(30) == 0, told
     return told.decode()
+
+
+def test_what_is_damaged_is_told_and_the_rest_is_printed(telex: Telex, url: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "shop.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE telex_messages SET content = '{\"number' WHERE content LIKE '%1%'")
+    ran = telex("history", "orders:1", "--url", url)
+    assert (ran.code, ran.out) == (1, "")
+    assert "message 1 of 'orders:1' failed: the content is damaged" in ran.err
+    ran = telex("export", "--url", url)
+    assert (ran.code, len(ran.out.splitlines())) == (1, 2)
+    ran = telex("check", str(tmp_path / "shop.db"))
+    assert ran.code == 1
+    assert "message 1 of topic 'orders:1' cannot be read" in ran.out + ran.err
