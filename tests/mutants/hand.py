@@ -234,8 +234,8 @@ BUGS: Sequence[Bug] = (
     ),
     # -- commands and once
     Bug(
-        "if sign.at > time() - DEAD:",
-        "if sign.at > time() - KEPT:",
+        "if abs(self._now() - sign.at) < DEAD:",
+        "if abs(self._now() - sign.at) < KEPT:",
         COMMANDS + "test_a_hub_without_a_heartbeat_serves_nothing",
         "a hub that was killed counts as serving for a day instead of 15 s",
     ),

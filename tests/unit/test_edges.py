@@ -4,16 +4,22 @@ import asyncio
 import concurrent.futures
 import contextvars
 import threading
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 import telex
 import telex.blocking
-from telex import middleware
+from telex import errors, middleware
 from telex.wakeup import Waiter, wake_all
-from tests.support.pretend import PretendEngine, Server
+from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.support.shell import Clock, idle
+
+
+def is_struct(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, msgspec.Struct)
 
 
 @pytest.mark.parametrize("subscribed", ["a:1", "a:*"])
@@ -155,3 +161,38 @@ def test_an_interrupted_receive_takes_no_message(monkeypatch: pytest.MonkeyPatch
         monkeypatch.undo()
         hub.topic("a").publish(1)
         assert inbox.receive(timeout=5).content == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "written"), [("plain", "plain"), ("üben", "üben"), ("ü\ud800\U0001f600", "ü\\ud800\U0001f600"), ("", "")]
+)
+def test_text_is_written_as_it_can_be_stored(text: str, written: str) -> None:
+    assert errors.printable(text) == written
+    assert errors.text_of(text) == written
+    assert errors.text_of(ValueError(text)) == written
+
+
+STRUCTS = [name for name in telex.__all__ if is_struct(getattr(telex, name)) and name != "Message"]
+
+
+@pytest.mark.parametrize("name", STRUCTS)  # a message is numbered when it is published
+def test_what_the_library_gives_out_cannot_be_changed(name: str) -> None:
+    assert getattr(telex, name).__struct_config__.frozen
+
+
+async def test_the_history_of_a_pattern_is_read_from_the_store_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[int] = []
+    read = PretendStore.read_pattern
+
+    async def counted(self: PretendStore, topics: Sequence[str], count: int) -> Sequence[telex.Message[Any]]:
+        reads.append(count)
+        return await read(self, topics, count)
+
+    monkeypatch.setattr(PretendStore, "read_pattern", counted)
+    server = Server()
+    async with telex.Hub(PretendEngine(server)) as other:
+        await other.topic("a:1").publish(1)
+    async with telex.Hub(PretendEngine(server)) as hub:
+        for _ in range(3):
+            assert [message.content async for message in hub.topic("a:*").history()] == [1]
+    assert len(reads) == 1

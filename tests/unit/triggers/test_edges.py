@@ -11,7 +11,7 @@ import telex
 from telex.testing.clock import VirtualClock
 from telex.triggers.fold import Fold
 from telex.triggers.scheduler import LONGEST
-from telex.triggers.stored import pause_trigger
+from telex.triggers.stored import pause_trigger, stored_triggers
 from telex.triggers.stream import Counted, Rate
 from telex.triggers.when import WhenTrigger
 from tests.support.pretend import PretendEngine, PretendStore, Server
@@ -89,3 +89,13 @@ async def test_of_several_topics_the_last_100_000_messages_are_read(monkeypatch:
     async with hub:
         await caught_up(hub)
     assert asked == [100_000], "as docs/triggers.md says"
+
+
+async def test_a_trigger_that_has_not_fired_is_not_late(tmp_path: Path) -> None:
+    hub = telex.Hub(f"sqlite:///{tmp_path}/triggers.db?synchronous=normal")
+    hub.after("1h", topic="soon")
+    hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+    async with hub:
+        await caught_up(hub)
+        assert [(found.fired, found.late, found.last) for found in hub.triggers()] == [(0, 0.0, None)] * 2
+        assert [(found.fired, found.late, found.last) for found in await stored_triggers(hub)] == [(0, 0.0, None)] * 2
