@@ -47,6 +47,8 @@ async def main(url: str, notes: str, run: int) -> None:
                 continue
             note(f"P {run}.{number} {n} {message.topic} {message.seq} {message.id}")
             n += 1
+            if notes == "-":  # no faster than its handlers
+                await asyncio.sleep(0.01)
 
     for number in range(MEMBERS):
         member(number)

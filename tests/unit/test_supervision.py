@@ -391,3 +391,16 @@ async def test_work_ends_when_its_task_is_cancelled_and_when_the_hub_is_closed()
 
     await supervision.keep_doing("the work", closed)
     await supervision.keep_doing("the work", broken, ended=lambda: True)
+
+
+@pytest.mark.parametrize("value", [b"{", b"", b"\xff", b'{"at": "never"}'])
+async def test_a_damaged_heartbeat_of_one_hub_hides_no_other(tmp_path: Path, value: bytes) -> None:
+    async with opened(tmp_path) as server, opened(tmp_path) as hub:
+
+        @server.command("double")
+        async def double(number: int) -> int:
+            return 2 * number
+
+        await server._desk.courier.directory.sign()  # type: ignore[union-attr]
+        assert await hub._engine.records.put("$hubs", "another", value, 0) is not None  # type: ignore[union-attr]
+        assert await hub.call("double", 1) == 2

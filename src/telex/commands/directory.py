@@ -99,14 +99,17 @@ class Directory:
         return found
 
     async def _signs(self) -> list[tuple[str, Sign, int]]:
-        """Each hub, its last sign, and the revision of that."""
-        hubs = await self._records.keys(BUCKET)
-        records = [(hub, await self._records.get(BUCKET, hub)) for hub in hubs]
-        return [
-            (hub, msgspec.json.decode(record.value, type=Sign), record.revision)
-            for hub, record in records
-            if record is not None
-        ]
+        """Each hub, its last sign, and the revision of that. A sign that is damaged is left out."""
+        found = []
+        for hub in await self._records.keys(BUCKET):
+            record = await self._records.get(BUCKET, hub)
+            if record is None:
+                continue
+            try:
+                found.append((hub, msgspec.json.decode(record.value, type=Sign), record.revision))
+            except (msgspec.MsgspecError, TypeError, ValueError) as error:
+                logger.error("the sign of life of hub %s cannot be read: %s", hub, error)
+        return found
 
     async def close(self) -> None:
         """Give none any more."""

@@ -126,6 +126,25 @@ async def test_a_damaged_message_is_a_dead_letter_and_its_group_goes_on(tmp_path
         assert [content for content in got if isinstance(content, int)] == [1, 3]
 
 
+async def test_a_damaged_delayed_message_delays_no_other(tmp_path: Path) -> None:
+    async with telex.Hub(url(tmp_path)) as hub:
+        for content in ("first", "broken", "not UTF-8", "lost", "last"):
+            await hub.topic("t").publish(content, delay=60.0)
+    with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE telex_delayed SET due = 5 + n, content = replace(content, '\"broken', '(broken')")
+        bad = "UPDATE telex_delayed SET {} = CAST(x'fffe' AS TEXT) WHERE content = ?"
+        connection.execute(bad.format("topic"), ('"lost"',))
+        connection.execute(bad.format("content"), ('"not UTF-8"',))
+    told = await asyncio.to_thread(check, tmp_path / "x.db")
+    assert len([line for line in told if "delayed message" in line]) == 2
+    async with telex.Hub(url(tmp_path)) as hub, hub.topic("t").subscribe(start="earliest", report_lost=True) as inbox:
+        got = [await inbox.receive(timeout=5) for _ in range(3)]
+        heard = [item.count if isinstance(item, telex.Lost) else item.content for item in got]
+        assert heard == ["first", 2, "last"] or heard == ["first", 1, 1]
+        again = [item async for item in hub.topic("t").history(start=telex.Position(0, inbox.position.epoch))]
+        assert [item.count if isinstance(item, telex.Lost) else item.content for item in again] == ["first", 2, "last"]
+
+
 class Picky(msgspec.Struct):
     price: int
     raises: Callable[[], object] | None = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from operator import itemgetter
 from time import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import uuid_utils
 
+from telex.engines.groups import Unreadable
 from telex.engines.sqlite import problems, rows
 from telex.errors import Closed
 
@@ -91,8 +93,16 @@ class Delayed:
 
 def _move(ledger: Ledger, now: float) -> float | None:
     """Publish what is due; returns when the next one is."""
-    taken = sorted(ledger.connection.execute(_TAKE, (now, MANY)).fetchall())
-    for _, _, topic, id, *form in taken:
-        ledger.move(topic, id, now, (form[0], form[1], form[2], form[3], form[4]))
-    (due,) = ledger.connection.execute("SELECT min(due) FROM telex_delayed").fetchone()
+    connection = ledger.connection
+    with rows.leniently(connection):  # it cannot be read twice
+        taken = sorted(connection.execute(_TAKE, (now, MANY)).fetchall(), key=itemgetter(0, 1))
+    for _, n, topic, id, type_, key, headers, content, size in taken:
+        if type(topic) is not str or type(id) is not str:
+            logger.error("delayed message %d is dropped: the file is damaged, and its topic or id is no text", n)
+            continue
+        pos = ledger.pos
+        ledger.move(topic, id, now, (type_, key, headers, content, size))
+        if ledger.pos > pos and isinstance(content, Unreadable):  # it stays what it is: text that cannot be decoded
+            connection.execute("UPDATE telex_messages SET content = CAST(content AS TEXT) WHERE pos = ?", (pos,))
+    (due,) = connection.execute("SELECT min(due) FROM telex_delayed").fetchone()
     return None if due is None else float(due)

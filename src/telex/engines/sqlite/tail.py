@@ -253,20 +253,21 @@ class Tail:
             head.end = run.end
             if type(run.messages) is list:
                 messages += run.messages
-                continue
-            for message in run.messages:  # some are damaged
-                content = message.content
-                if content.__class__ is not Unreadable:
-                    messages.append(message)
-                    continue
-                self._take(messages)
+            else:
+                self._take_readable([*messages, *run.messages])
                 messages = []
-                runtime.feed.unreadable(run.name, message.seq, content.problem)
-        self._take(messages)
-
-    def _take(self, messages: list[Message[Any]]) -> None:
         if messages:
-            self._runtime.feed.take(messages)
+            runtime.feed.take(messages)
+
+    def _take_readable(self, messages: Iterable[Message[Any]]) -> None:
+        """Give the feed messages of which some are damaged."""
+        feed = self._runtime.feed
+        for damaged, run in groupby(messages, lambda message: message.content.__class__ is Unreadable):
+            if not damaged:
+                feed.take(list(run))
+                continue
+            for message in run:
+                feed.unreadable(message.topic, message.seq, message.content.problem)
 
     def _deliver(self, batch: Batch) -> None:
         runtime = self._runtime
@@ -283,7 +284,9 @@ class Tail:
             messages = [e if type(e) is not tuple else runtime.message(e) for e in batch.entries]
         if not all(wanted.values()):
             messages = [message for message in messages if wanted[message.topic]]
-        if messages:
+        if batch.decode:
+            self._take_readable(messages)
+        elif messages:
             runtime.feed.take(messages)  # type: ignore[arg-type]
         for name, is_wanted in wanted.items():
             if not is_wanted:
