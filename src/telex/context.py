@@ -80,6 +80,7 @@ class Context(Generic[T]):
         self._settle = settle
         self._takes = takes
         self.group: str = group
+        """The name of the group."""
         self.settled: Action | None = None
         """How it was settled by hand, if it was."""
 

@@ -87,6 +87,7 @@ class Hub(Declaring, Sending, Triggering):
         super().__init__("", middleware)
         given = os.environ.get("TELEX_URL") or "memory://" if url is None else url
         self.url: str = given if isinstance(given, str) else type(given).__name__
+        """The URL of the engine, or the name of its class."""
         if not isinstance(given, str) and not hasattr(given, "guarantees"):
             raise BadOption("url", url, "it is text such as 'memory://', or an engine")
         self._timeout = optional_seconds(timeout, "timeout")

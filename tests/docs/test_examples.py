@@ -80,7 +80,18 @@ def test_every_module_is_imported_by_a_test() -> None:
 
 @pytest.mark.slow
 def test_examples_of_tests_pass(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", tmp_path]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        "/dev/null",
+        "--rootdir",
+        str(tmp_path),
+    ]
     warnings = ["-W", "error", "-W", "ignore:Using `httpx` with"]  # by Starlette's TestClient, of its own import
     environment = os.environ | {"PYTHONPATH": str(EXAMPLES)}
     run = subprocess.run([*command, *warnings, *TESTS], capture_output=True, text=True, env=environment, check=False)

@@ -59,7 +59,9 @@ class Hub(Declaring, Timing[Trigger]):
             url, timeout=timeout, close_timeout=close_timeout, lifespan=lifespan, middleware=middleware, clock=clock
         )
         self.declarations: list[Declaration] = self._hub.declarations
+        """The handlers that were declared."""
         self.commands: list[Command] = self._hub.commands
+        """The commands that were declared."""
         self._place = Place()
 
     @property

@@ -48,8 +48,11 @@ class Ticket(Generic[T]):
         gives: Content[Any] | None = None,
     ) -> None:
         self.command: str = command
+        """The name of the command."""
         self.id: str = id
+        """The id of the command as it was sent."""
         self.key: str | None = key
+        """The key that it was sent under."""
         self._cancel = cancel
         self._gives = gives  # what its result is to be
         self._outcome: Outcome[T] | None = None

@@ -114,6 +114,7 @@ class Engine(Protocol):
     """
 
     guarantees: Guarantees
+    """The promises that the engine makes."""
     store: Store | None
     """None where the logs are lists of this process."""
     groups: Groups | None

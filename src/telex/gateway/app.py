@@ -74,8 +74,11 @@ class Gateway(Endpoint):
     ) -> None:
         answer_at_mounts()
         self.hub = hub
+        """The hub whose topics are served; its owner opens and closes it."""
         self.rules = rules
+        """The rules that were given."""
         self.limits = limits
+        """The limits that hold."""
         self.feed: Feed = Feed(limits.batch_bytes, limits.cache_bytes)
         self._visitor = visitor
         self._origins = frozenset(origins)

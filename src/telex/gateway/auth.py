@@ -122,7 +122,9 @@ class Visitor:
 
     def __init__(self, rules: Rules, peer: Peer) -> None:
         self.rules = rules
+        """The rules of the gateway."""
         self.peer = peer
+        """The other side of the connection."""
 
     def publish(self, topic: str, content: object) -> object:
         """What is published when the client sends ``content``. Raises `Refused`."""

@@ -95,8 +95,11 @@ class Commands:
         local: bool | None = None,
     ) -> None:
         self.hub = hub
+        """The hub that the commands are sent to; its owner opens and closes it."""
         self.rules = rules
+        """The rules that were given."""
         self.limits = limits
+        """The limits that hold."""
         self._origins = frozenset(origins)
         self._hosts = frozenset(hosts)
         self._local = local

@@ -46,7 +46,9 @@ class Variable(Generic[T]):
 
     def __init__(self, hub: Hub, name: str, initial: T, type: type[T] | None) -> None:
         self.name: str = check_topic(name)
+        """The name, which is also the topic of its changes."""
         self.initial: T = initial
+        """The value that it begins with."""
         self._value: T = initial
         self.listeners: list[Listener] = []
         self.content: Content[T] = Content(_type_of(initial) if type is None else type)

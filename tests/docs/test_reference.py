@@ -1,0 +1,77 @@
+"""The reference shows every public attribute of the classes that are on it.
+
+A page shows an attribute that has a docstring of its own, or all of a class with ``show_if_no_docstring``. The
+docstring of a class may describe its attributes in place of that, ``like this``.
+"""
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
+SHOWN = re.findall(r"^::: ([\w.]+)\n((?:    .*\n)*)", PAGE, re.MULTILINE)
+INTERNAL = {
+    "Trigger": {"handlers", "prefix", "middleware", "outlet", "unheard", "entry"},
+    "Variable": {"listeners", "content"},
+    "Rate": {"source", "per"},
+    "Gateway": {"feed"},
+}
+"""Attributes that the objects of a hub use among themselves."""
+
+
+def found(name: str) -> Any:
+    """What a name of the page stands for."""
+    path, *rest = name.split(".")
+    thing: Any = import_module(path)
+    for part in rest:
+        path = f"{path}.{part}"
+        thing = getattr(thing, part) if hasattr(thing, part) else import_module(path)
+    return thing
+
+
+CLASSES = [
+    pytest.param(cls, "show_if_no_docstring" in options, id=name)
+    for name, options in SHOWN
+    if inspect.isclass(cls := found(name)) and not issubclass(cls, Exception)
+]
+
+
+def attributes(cls: type[Any]) -> Iterator[tuple[str, bool]]:
+    """The public attributes of a class, and whether each has a docstring."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
+    assert isinstance(node, ast.ClassDef)
+    inits = [part.body for part in node.body if isinstance(part, ast.FunctionDef) and part.name == "__init__"]
+    for body in (node.body, *inits):
+        for statement, after in zip(body, [*body[1:], None], strict=True):
+            name = assigned(statement)
+            if name is not None and not name.startswith("_"):
+                yield name, isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+
+
+def assigned(statement: ast.stmt) -> str | None:
+    """The attribute that a statement of a class or its ``__init__`` makes."""
+    target = statement.target if isinstance(statement, ast.AnnAssign) else None
+    if isinstance(statement, ast.Assign):
+        target = statement.targets[0] if isinstance(statement.targets[0], ast.Attribute) else None
+    if isinstance(target, ast.Attribute):
+        return target.attr if isinstance(target.value, ast.Name) and target.value.id == "self" else None
+    return target.id if isinstance(target, ast.Name) else None
+
+
+@pytest.mark.parametrize(("cls", "shows_all"), CLASSES)
+def test_each_attribute_is_documented(cls: type[Any], shows_all: bool) -> None:
+    about = inspect.getdoc(cls) or ""
+    missing = [name for name, has in attributes(cls) if not has and not shows_all and f"``{name}``" not in about]
+    assert set(missing) <= INTERNAL.get(cls.__name__, set())
+
+
+@pytest.mark.parametrize("name", ["CommandContext", "Retry", "Trigger", "gateway.Peer"])
+def test_attributes_are_found(name: str) -> None:
+    assert len(list(attributes(found(f"telex.{name}")))) >= 5
