@@ -237,14 +237,21 @@ def spread(schedule: Schedule, instant: float, start: float, width: float, chanc
 
 
 def due(
-    schedule: Schedule, last: float | None, start: float, now: float, misfire: Misfire, grace: float = GRACE
+    schedule: Schedule,
+    last: float | None,
+    start: float,
+    now: float,
+    misfire: Misfire,
+    grace: float = GRACE,
+    most: int = MOST,
 ) -> tuple[list[float], float | None]:
     """Which instants are to be fired at ``now``, when ``last`` was the one before, and when the next one is. One that
-    is later than ``grace`` seconds was missed, and none is fired that lies before ``start``.
+    is later than ``grace`` seconds was missed, and none is fired that lies before ``start``. Of "all" there are at most
+    ``most``; then the next one is due, too.
     """
     since = start if last is None else max(last, start)
     if misfire == "all":
-        found = list(islice(_from(schedule, since, start, now), MOST))
+        found = list(islice(_from(schedule, since, start, now), most))
         return found, schedule.after(found[-1] if found else max(since, now), start)
     latest = schedule.latest(now, start)
     following = schedule.after(max(since, now), start)  # of processes whose clocks differ the last has fired already

@@ -16,9 +16,10 @@ from telex.errors import BadHandler, BadOption
 from telex.functions import name_of
 from telex.middleware import Middleware
 from telex.names import check_topic
+from telex.outlet import FAIR
 from telex.triggers.claims import Claim, Kept
 from telex.triggers.firing import Firing, check_name, moment
-from telex.triggers.schedule import GRACE, Misfire, Schedule, due, spread
+from telex.triggers.schedule import GRACE, MOST, Misfire, Schedule, due, spread
 
 if TYPE_CHECKING:
     from telex.handlers import Declaration
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., object])
 logger: logging.Logger = logging.getLogger("telex.triggers")
+SOON = 0.001
+"""Seconds until one that has missed many fires the next of them, in memory."""
 LOOK = 1.0
 """Seconds after which a trigger that is paused for all processes sees, at the latest, that it goes on."""
 
@@ -233,9 +236,9 @@ class TimeTrigger(Trigger):
         """When it fires, for people."""
         return self.schedule.describe()
 
-    def due(self, last: float | None, now: float) -> tuple[list[float], float | None]:
-        """Which instants are to be fired now, and when the next one is."""
-        return due(self.schedule, last, self.start, now, self.misfire, GRACE + self.jitter)
+    def due(self, last: float | None, now: float, most: int = MOST) -> tuple[list[float], float | None]:
+        """Which instants are to be fired now, at most so many, and when the next one is."""
+        return due(self.schedule, last, self.start, now, self.misfire, GRACE + self.jitter, most)
 
     def begin(self) -> None:
         """The hub is open, and it may fire."""
@@ -283,11 +286,13 @@ class TimeTrigger(Trigger):
             self.next = following  # what `due` says, too, when it is one instant and this is fired
             scheduler.fire(self, meant, now, last=following is None)
         else:
-            instants, self.next = self.due(self.last, now)
+            instants, self.next = self.due(self.last, now, FAIR)
             for instant in instants:
                 scheduler.fire(self, instant, now)
         if self.next is None:
             scheduler.finish(self)
+        elif self.next <= now:
+            scheduler.arm(self, now + SOON)  # others that are due have their turn, and so has who handles these
         elif self.jitter:
             self._arm()
         else:
