@@ -5,6 +5,7 @@ import concurrent.futures
 import contextvars
 import threading
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ import telex.blocking
 from telex import errors, middleware
 from telex.wakeup import Waiter, wake_all
 from tests.support.pretend import PretendEngine, PretendStore, Server
-from tests.support.shell import Clock, idle
+from tests.support.shell import Clock, idle, in_a_thread
 
 
 def is_struct(found: object) -> bool:
@@ -196,3 +197,44 @@ async def test_the_history_of_a_pattern_is_read_from_the_store_once(monkeypatch:
         for _ in range(3):
             assert [message.content async for message in hub.topic("a:*").history()] == [1]
     assert len(reads) == 1
+
+
+@pytest.mark.parametrize("keeps", [1000, 4, 0])
+async def test_the_newest_of_each_key_is_known_from_what_the_store_keeps(keeps: int) -> None:
+    server = Server()
+    async with telex.Hub(PretendEngine(server)) as other:
+        other.retain("a", messages=keeps)
+        for number in range(10):
+            await other.topic("a").publish(number, key=str(number % 3))
+    async with telex.Hub(PretendEngine(server)) as hub:
+        async with asyncio.timeout(10):
+            options: Any = {"overflow": "latest", "key": lambda message: message.key, "start": "earliest"}
+            async with hub.topic("a").subscribe(**options) as inbox:
+                assert [inbox.receive_nowait().content for _ in range(inbox.waiting)] == ([7, 8, 9] if keeps else [])
+
+
+@pytest.mark.parametrize("start", ["earliest", timedelta(hours=1), 100, datetime(2020, 1, 1, tzinfo=UTC)])
+async def test_only_after_a_position_history_tells_what_is_gone(start: Any) -> None:
+    async with telex.Hub(PretendEngine(Server())) as hub:
+        topic = hub.topic("a")
+        hub.retain("a", messages=2)
+        begin = await topic.position()
+        for number in range(5):
+            await topic.publish(number)
+        assert [message.content async for message in topic.history(start=start)] == [3, 4]
+        lost, *rest = [message async for message in topic.history(start=begin)]
+        assert isinstance(lost, telex.Lost)
+        assert (lost.count, len(rest)) == (3, 2)
+
+
+async def test_a_topic_is_published_to_in_the_loop_of_its_hub() -> None:
+    async with telex.Hub(PretendEngine(Server())) as hub:
+        topic = hub.topic("a")
+
+        def publish() -> str:
+            with pytest.raises(telex.WrongThread):
+                topic.publish(1).send(None)
+            return "refused"
+
+        assert in_a_thread(publish) == "refused"
+        assert (await topic.publish(1)).seq == 1

@@ -261,6 +261,8 @@ async def test_who_follows_hears_of_an_outcome_once_however_often_it_is_asked_fo
         assert [await hub.call("build", 1, key="a", timeout=20) for _ in range(3)] == [1, 1, 1]
         assert await hub.call("build", 2, key="b", timeout=20) == 2
         heard = [await follower.receive(timeout=20) for _ in range(2)]
+        assert hub._desk.served["build"].tally.replayed == 2
+        assert hub._desk.served["build"].tally.executed == 2
     assert [(outcome.key, outcome.replayed) for outcome in heard if isinstance(outcome, telex.Outcome)] == [
         ("a", False),
         ("b", False),

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ import telex
 from telex.gateway import Commands, Gateway, Limits, Rules, Visitor
 from telex.gateway.commands import _problem
 from telex.gateway.protocol import Close, Error, Ping, Session
+from telex.gateway.sockets import addresses
 from tests.support.websocket import PROGRAM, WebSocketClient
 
 PAGE = Path(__file__).parents[3] / "docs" / "gateway.md"
@@ -91,3 +93,20 @@ def test_only_a_missing_key_asks_for_one(error: telex.TelexError, kind: str) -> 
     problem = _problem(error, "build")
     assert problem.status == 400
     assert kind in problem.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        ({"client": ("10.0.0.1", 5), "server": ("10.0.0.2", 80)}, (("10.0.0.1", 5), ("10.0.0.2", 80))),
+        ({"client": ("10.0.0.1", 5), "server": ("10.0.0.2", 80), "http_version": "2"}, None),
+        ({"client": ("10.0.0.1", 0), "server": ("10.0.0.2", 80)}, None),
+        ({"client": ("10.0.0.1", 5), "server": ("10.0.0.2", None)}, None),
+        ({"client": ("10.0.0.1", 5), "server": ("/run/a.sock", 0)}, None),
+        ({"client": None, "server": ("10.0.0.2", 80)}, None),
+        ({"client": ("10.0.0.1", 5)}, None),
+        ({}, None),
+    ],
+)
+def test_which_connections_have_a_socket_of_their_own(scope: dict[str, Any], found: object) -> None:
+    assert addresses(scope) == found

@@ -9,7 +9,7 @@ import pytest
 
 import telex
 from telex.testing.clock import VirtualClock
-from telex.triggers.fold import Fold
+from telex.triggers.fold import Fired, Fold
 from telex.triggers.scheduler import LONGEST
 from telex.triggers.stored import pause_trigger, stored_triggers
 from telex.triggers.stream import Counted, Rate
@@ -99,3 +99,39 @@ async def test_a_trigger_that_has_not_fired_is_not_late(tmp_path: Path) -> None:
         await caught_up(hub)
         assert [(found.fired, found.late, found.last) for found in hub.triggers()] == [(0, 0.0, None)] * 2
         assert [(found.fired, found.late, found.last) for found in await stored_triggers(hub)] == [(0, 0.0, None)] * 2
+
+
+async def test_a_trigger_that_is_cancelled_while_it_publishes_publishes_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub, claimed = telex.Hub(PretendEngine(Server())), list[float]()
+    hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+    async with hub:
+        await caught_up(hub)
+        found = hub.trigger("full")
+        assert isinstance(found, WhenTrigger)
+
+        async def claim(fired: Fired) -> bool:
+            claimed.append(fired.instant)
+            found.cancel()
+            return True
+
+        monkeypatch.setattr(found, "_claim_one", claim)
+        found._pending.extend([Fired(1.0), Fired(2.0), Fired(3.0)])
+        assert await found._claim_pending()
+        assert claimed == [1.0]
+
+
+def test_a_function_that_is_looked_at_misses_nothing(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+
+    @hub.when(lambda: False, topic="never", every="1s")
+    def never(firing: telex.Firing) -> None: ...
+
+    async def main() -> None:
+        async with hub:
+            found = hub.trigger("never")
+            assert isinstance(found, WhenTrigger)
+            assert found.missed() == (0, 0)
+
+    clock.run(main())
