@@ -155,7 +155,7 @@ class Client:
         except TimeoutError:
             problem = f"no answer within {self._timeout:g} s"
         except ConnectionRefusedError:
-            problem = "nothing listens there; start a server with `telex chat`, or name another with --server"
+            problem = "nothing listens there; start one with `telex chat`, or name a --server, or a file with --url"
         except InvalidStatus as error:
             problem = _status(error.response.status_code)
         except (InvalidHandshake, WebSocketException, EOFError) as error:

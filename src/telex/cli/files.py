@@ -26,7 +26,9 @@ def file_of(url: str) -> Path:
     from telex.engines.sqlite.address import parse
 
     if not url.startswith("sqlite:"):
-        tell(f"--url {url.partition('@')[2] or url}: give the file that is meant, --url sqlite:///file.db")
+        given = url.partition("@")[2] or url
+        meant = "file.db" if ":" in given else given
+        tell(f"--url {given}: give the file that is meant, --url sqlite:///{meant}")
         raise typer.Exit(Exit.USAGE)
     return Path(parse(url).path)
 

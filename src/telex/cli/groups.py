@@ -53,7 +53,7 @@ def listing(
         print_json(found)
         return
     rows = [(g.group, g.pattern, *_counts(g), "paused" if g.paused else "") for g in found]
-    show_table(("GROUP", "PATTERN", *(name.upper() for name in COUNTS), "STATE"), rows)
+    show_table(("GROUP", "PATTERN", *(name.upper() for name in COUNTS), "STATE"), rows, "groups")
 
 
 @groups.command()

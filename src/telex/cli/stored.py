@@ -122,7 +122,7 @@ def dead_list(
             typer.echo(_letter_json(letter))
         return
     rows = [(str(d.position), d.group, d.attempts, d.reason, _line(d.message)) for d in letters]
-    show_table(("NUMBER", "GROUP", "ATTEMPTS", "REASON", "MESSAGE"), rows)
+    show_table(("NUMBER", "GROUP", "ATTEMPTS", "REASON", "MESSAGE"), rows, "dead letters")
 
 
 @dead.command("show")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from telex.cli.exits import tell
 from telex.cli.files import show
 
 
-def show_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows in columns: numbers to the right, text to the left. Nothing if there are no rows."""
+def show_table(headings: Sequence[str], rows: Sequence[Sequence[object]], what: str) -> None:
+    """Print rows in columns: numbers to the right, text to the left. Without rows, say so on standard error."""
     if not rows:
+        tell(f"there are no {what}", bad=False)
         return
     numeric = [all(isinstance(cell, int) for cell in column) for column in zip(*rows, strict=True)]
     texts = [list(headings), *([_text(cell) for cell in row] for row in rows)]

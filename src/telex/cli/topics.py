@@ -57,7 +57,7 @@ def topics(
         print_json(kept)
     else:
         rows = [(topic.topic, topic.messages, topic.bytes, _when(topic.last)) for topic in kept]
-        show_table(("TOPIC", "MESSAGES", "BYTES", "LAST"), rows)
+        show_table(("TOPIC", "MESSAGES", "BYTES", "LAST"), rows, "such topics")
 
 
 def _when(moment: datetime | None) -> str:

@@ -295,3 +295,13 @@ def test_what_is_damaged_is_told_and_the_rest_is_printed(telex: Telex, url: str,
     ran = telex("check", str(tmp_path / "shop.db"))
     assert ran.code == 1
     assert "message 1 of topic 'orders:1' cannot be read" in ran.out + ran.err
+
+
+def test_an_empty_list_and_a_bare_path_say_what_is_meant(telex: Telex, url: str) -> None:
+    for command, what in (
+        (("groups",), "groups"),
+        (("dead", "list"), "dead letters"),
+        (("topics", "x:*"), "such topics"),
+    ):
+        assert telex(*command, "--url", url) == (0, "", f"telex: there are no {what}\n")
+    assert "--url sqlite:///shop.db\n" in telex("history", "a", "--url", "shop.db").err
