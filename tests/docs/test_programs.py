@@ -1,5 +1,6 @@
 """The programs of the folder `examples`, as a reader would run them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,7 @@ def test_a_message_is_charged_once_unless_its_worker_is_killed_after_the_charge(
 @pytest.mark.slow
 def test_each_row_is_imported_once(tmp_path: Path) -> None:
     told = demo("batch_import.py", tmp_path)
-    assert told.startswith("3 workers killed")
+    assert re.match(r"[1-3] workers killed", told), told  # the work may be done before the third
     assert told.endswith("2000 imported, 2000 of them different\n")
 
 
