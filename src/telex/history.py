@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from telex.engines.store import Holed
 from telex.errors import BadOption, EngineFailed
 from telex.message import Lost, Message, Position
 
@@ -110,7 +111,7 @@ class Pages:
             return page
         last = found[-1]
         self._next = 1 + (last.last if isinstance(last, Lost) else last.seq)
-        lost = Lost in set(map(type, found))
+        lost = isinstance(found, Holed)
         if self._left is not None:
             self._left -= sum(not isinstance(item, Lost) for item in found) if lost else len(found)
         page.extend(found)

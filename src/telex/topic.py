@@ -15,6 +15,7 @@ import msgspec
 from telex.codec import Content
 from telex.cursor import Cursor
 from telex.durations import Duration
+from telex.engines.store import Holed
 from telex.errors import BadOption, WrongThread
 from telex.history import History, Once, Pages
 from telex.log import Log
@@ -180,13 +181,14 @@ class Topic(Outlet[T]):
             return
         self._check_readable()
         found = await self._store.read(self.id, *unloaded)
-        hole = next((n for n, item in enumerate(found) if isinstance(item, Lost)), None)
-        if hole is None:
-            cursor.supply(unloaded[0], found[-1].seq + 1 if found else unloaded[1], found)  # type: ignore[union-attr, arg-type]
+        if not isinstance(found, Holed):
+            messages: Any = found
+            cursor.supply(unloaded[0], messages[-1].seq + 1 if messages else unloaded[1], messages)
             return
-        lost: Any = found[hole]
-        if lost.first > unloaded[0]:
-            cursor.supply(unloaded[0], lost.first, found[:hole])  # type: ignore[arg-type]  # before the first Lost
+        lost = next(item for item in found if isinstance(item, Lost))
+        before: Any = found[: found.index(lost)]
+        if lost.first > unloaded[0]:  # what comes after it is read again
+            cursor.supply(unloaded[0], lost.first, before)
         else:
             cursor.supply(unloaded[0], lost.last + 1, (), "unreadable")
 

@@ -35,6 +35,10 @@ inside: ContextVar[tuple[Entered, ...]] = ContextVar("inside", default=())
 """By this an engine knows who would wait for a transaction of its own."""
 
 
+class Holed(list["Message[Any] | Lost"]):
+    """What `Store.read` returns where some messages cannot be read: only in it a `Lost` may be."""
+
+
 class Store(Protocol):
     """Logs that are kept outside of the process. Numbers are those of `Message.seq`, counted from 1 in each topic."""
 
@@ -54,7 +58,8 @@ class Store(Protocol):
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
         """The kept messages of a topic from number ``first`` up to, not with, ``end``, in order: at most 1024 of them,
         none when none is left. Numbers that retention took are left out; a `Lost` with the reason ``unreadable`` stands
-        in the place of those whose content cannot be decoded. For a pattern there are no numbers: see `read_pattern`.
+        in the place of those whose content cannot be decoded, and then what is returned is `Holed`. For a pattern there
+        are no numbers: see `read_pattern`.
         """
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:

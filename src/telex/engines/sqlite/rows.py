@@ -6,7 +6,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from operator import itemgetter
 from typing import Any, TypeVar
 
 import msgspec
@@ -14,6 +13,7 @@ import msgspec
 from telex import codec
 from telex.engines.groups import Unreadable
 from telex.engines.sqlite import problems
+from telex.engines.store import Holed
 from telex.errors import ContentError
 from telex.message import Lost, Message
 
@@ -38,7 +38,6 @@ LARGEST = 999_000_000
 """SQLite takes a thousand million bytes a row."""
 LATEST = 253402300799.0
 """Seconds since 1970 at the end of the year 9999, the last that a datetime can be."""
-_TIME, _TYPE = itemgetter(3), itemgetter(4)
 _HEADERS = msgspec.json.Decoder(dict[str, str]).decode
 
 
@@ -151,19 +150,14 @@ def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None
 
 def _decode(rows: list[tuple[Any, ...]], name: str, uid: int) -> list[Message[Any]]:
     parse = msgspec.json.Decoder().decode
-    if rows:
-        # One call for all rows: TypeError unless every time is a number and every type is text.
-        times = list(map(_TIME, rows))
-        if min(times) < 0 or max(times) > LATEST:
-            raise ValueError("a time that cannot be")
-        "".join(map(_TYPE, rows))
+    latest = LATEST
     return [
         Message(
             parse(content) if type(content) is str else _bytes(content),
             name,
             seq,
             uid if id is None else _str(id),
-            time,
+            time if 0.0 <= time <= latest else _no_time(time),
             None if headers is None else _HEADERS(headers),
             type_,
             -1,
@@ -197,6 +191,10 @@ def _decode_alone(row: tuple[Any, ...], name: str, uid: int) -> Message[Any]:
     )
 
 
+def _no_time(time: object) -> float:
+    raise ValueError(f"{time} is no time")
+
+
 def _bytes(content: object) -> bytes:
     if type(content) is not bytes:
         raise TypeError(f"content is {type(content).__name__} where telex stores text or bytes")
@@ -214,9 +212,9 @@ def decode_one(row: tuple[Any, ...], shape: Shape) -> Message[Any]:
     return decode([row[:8]], row[8], int(row[9]), shape)[0]
 
 
-def readable(messages: Sequence[Message[Any]]) -> list[Message[Any] | Lost]:
+def readable(messages: Sequence[Message[Any]]) -> Holed:
     """Messages for who reads a topic: a `Lost` stands in the place of a run of unreadable ones."""
-    found: list[Message[Any] | Lost] = []
+    found = Holed()
     for message in messages:
         if message.content.__class__ is not Unreadable:
             found.append(message)
