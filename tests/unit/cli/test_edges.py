@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import pytest
 
-from telex.cli import client, stopping, supervisor
+from telex.cli import client, http, stopping, supervisor
 from telex.cli.exits import Exit
-from telex.errors import Timeout
+from telex.errors import BadOption, Timeout
 from telex.gateway.protocol import Messages, Subscribe, Subscribed
 from telex.testing.clock import VirtualClock
 
@@ -145,3 +145,14 @@ async def test_the_second_signal_ends_the_program_soon_whatever_runs(monkeypatch
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(run())
     assert timers == [(stopping.HINT_AFTER, hint), (stopping.AT_ONCE, end)]
+
+
+@pytest.mark.parametrize(("key", "written"), [("a", '"a"'), ('a "b" \\', '"a \\"b\\" \\\\"'), (" ", '" "')])
+def test_a_key_is_quoted_for_a_header(key: str, written: str) -> None:
+    assert http._quoted(key) == written
+
+
+@pytest.mark.parametrize("key", ["a\nb", "\x7f", "über", "\ud800", "a\tb"])
+def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
+    with pytest.raises(BadOption, match="printable ASCII"):
+        http._quoted(key)

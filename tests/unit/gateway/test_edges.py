@@ -12,7 +12,9 @@ import telex
 from telex.gateway import Commands, Gateway, Limits, Rules, Visitor
 from telex.gateway.commands import _problem
 from telex.gateway.protocol import Close, Error, Ping, Session
+from telex.gateway.server import SLOWEST, Stalled
 from telex.gateway.sockets import addresses
+from telex.testing.clock import VirtualClock
 from tests.support.websocket import PROGRAM, WebSocketClient
 
 PAGE = Path(__file__).parents[3] / "docs" / "gateway.md"
@@ -110,3 +112,47 @@ def test_only_a_missing_key_asks_for_one(error: telex.TelexError, kind: str) -> 
 )
 def test_which_connections_have_a_socket_of_their_own(scope: dict[str, Any], found: object) -> None:
     assert addresses(scope) == found
+
+
+class Buffered:
+    """A transport whose client takes so many bytes a second of what is buffered."""
+
+    def __init__(self, clock: VirtualClock, rate: float) -> None:
+        self.aborted: float | None = None
+        self._clock, self._rate, self._begun = clock, rate, clock()
+
+    def get_write_buffer_size(self) -> int:
+        return int(10**6 - self._rate * (self._clock() - self._begun))
+
+    def abort(self) -> None:
+        self.aborted = self._clock() - self._begun
+
+
+@pytest.mark.parametrize(("rate", "aborted"), [(0, True), (0.5, True), (1.5, False)])
+def test_a_client_that_takes_too_little_is_cut_off(rate: float, aborted: bool) -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        transport: Any = Buffered(clock, rate * SLOWEST)
+        stalled = Stalled(transport, 10.0)
+        await asyncio.sleep(60)
+        stalled.close()
+        assert (transport.aborted is not None) is aborted
+        assert transport.aborted is None or 10 < transport.aborted < 25
+
+    clock.run(main())
+
+
+def test_a_client_that_lets_the_server_write_on_is_not_cut_off() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        transport: Any = Buffered(clock, 0)
+        stalled = Stalled(transport, 10.0)
+        for _ in range(60):
+            stalled.taken()
+            await asyncio.sleep(1)
+        stalled.close()
+        assert transport.aborted is None
+
+    clock.run(main())
