@@ -1,20 +1,26 @@
 """Edges of the program, one each; `tests/mutants/hand.py` names the bug that each finds."""
 
 import asyncio
+import io
 import itertools
 import math
 import signal
+import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pytest
+import typer
 
+from telex import Hub
 from telex.cli import client, http, stopping, supervisor
 from telex.cli.exits import Exit
 from telex.errors import BadOption, Timeout
 from telex.gateway.protocol import Messages, Subscribe, Subscribed
 from telex.testing.clock import VirtualClock
+from tests.unit.cli.conftest import Telex
 
 
 def test_a_crash_after_a_steady_run_counts_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,3 +162,37 @@ def test_a_key_is_quoted_for_a_header(key: str, written: str) -> None:
 def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     with pytest.raises(BadOption, match="printable ASCII"):
         http._quoted(key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("answer", "asks"), [("y", ()), ("n", ()), (None, ("--yes",))])
+def test_on_a_terminal_forgetting_a_key_is_asked_for(
+    telex: Telex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str | None, asks: tuple[str, ...]
+) -> None:
+    asked: list[str] = []
+
+    def confirm(text: str, **options: object) -> bool:
+        asked.append(text)
+        return answer == "y"
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    url = f"sqlite:///{tmp_path}/shop.db?synchronous=normal"
+
+    async def charge() -> None:
+        hub = Hub(url)
+        hub.command("charge", once=True)(charged)
+        async with hub:
+            assert await hub.call("charge", 5, key="a", timeout=20) == 5
+
+    def charged(amount: int) -> int:
+        return amount
+
+    asyncio.run(charge())
+    monkeypatch.setattr(typer, "confirm", confirm)
+    monkeypatch.setattr(sys, "stdin", Terminal())
+    ran = telex("once", "forget", "charge", "a", "--url", url, *asks)
+    assert len(asked) == (answer is not None)
+    assert ("is forgotten" in ran.out) is (answer != "n")
