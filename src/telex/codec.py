@@ -19,6 +19,7 @@ import msgspec
 
 from telex.encoding import (
     TOO_DEEP,
+    comes_back,
     encoded,
     from_json,
     from_stored,
@@ -64,7 +65,8 @@ def hold(content: object, topic: str) -> None:
     if cls in _AS_THEY_ARE or isinstance(content, BYTES) or (cls is str and cast("str", content).isascii()):
         return
     if cls is dict or cls is list:
-        _prove(content, _plain, topic, UNTYPED)
+        if not comes_back(content):
+            _prove(content, _plain, topic, UNTYPED)
     elif is_record(cls):
         _prove(content, partial(_convert, cls), topic, RECORD)
     elif cls.__name__ in STANDARD and STANDARD[cls.__name__].declared is cls:

@@ -93,6 +93,17 @@ def size_of_headers(headers: Mapping[str, str] | None) -> int:
 # -- what has no JSON form
 
 
+def comes_back(content: object) -> bool:
+    """Whether plain data comes back equal, without finding out where it does not."""
+    try:
+        data = _encoder.encode(content)
+        return not is_too_deep(data) and bool(_decode(data) == content)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  # what is wrong, and where, is found out by whoever asks
+        return False
+
+
 def encoded(content: object, topic: str) -> bytes:
     """JSON of content as msgspec writes it. Raises `ContentError`, with the path to what has no JSON form."""
     try:
@@ -184,4 +195,5 @@ def _sorted(value: object) -> object:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_encode_foreign)
+_decode = msgspec.json.Decoder().decode
 _canonical = msgspec.json.Encoder(enc_hook=_encode_canonical, order="sorted")

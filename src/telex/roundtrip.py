@@ -27,7 +27,7 @@ _AS_LISTS = bytes.maketrans(b"{}", b"[]")
 
 def is_too_deep(data: bytes) -> bool:
     """Whether JSON has more than `MAX_NESTING` levels. ``data`` is JSON without whitespace, as msgspec writes it."""
-    if data.count(b"[") + data.count(b"{") <= MAX_NESTING:
+    if len(data) <= 2 * MAX_NESTING or data.count(b"[") + data.count(b"{") <= MAX_NESTING:
         return False
     brackets = _STRING.sub(b"", data).translate(_AS_LISTS, _OTHER)
     for _ in range(MAX_NESTING):
