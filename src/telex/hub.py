@@ -23,6 +23,8 @@ from telex.crew import Crew
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Timeout
+from telex.forks import FORKS
+from telex.forks import HUB as FORKED
 from telex.grouping import Grouping
 from telex.handlers import Declaration
 from telex.hands import HandlerStatistics
@@ -122,6 +124,7 @@ class Hub(Declaring, Sending, Triggering):
         if self._state is not NOT_OPEN:
             raise Closed("this hub", "a hub is opened once; make another with telex.Hub()")
         self._state = "it is being opened"
+        FORKS.watch(self)
         try:
             async with self._turn_taken():
                 await self._open()
@@ -187,6 +190,8 @@ class Hub(Declaring, Sending, Triggering):
         Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all
         the same. Whoever closes it a second time waits until it is closed. Raises `BadOption` in a handler.
         """
+        if self._state is FORKED:
+            return
         task = asyncio.current_task()
         if task in self._crew.tasks:
             raise BadOption(
@@ -201,10 +206,17 @@ class Hub(Declaring, Sending, Triggering):
         async with self._turn_taken():
             await self._exits.aclose()
 
+    def forked(self) -> None:
+        """See `telex.forks.Open`."""
+        if self._state is not CLOSED:
+            self._state = FORKED
+            self._topics.close(FORKED)
+        self._exits, self._turn = AsyncExitStack(), asyncio.Lock()  # what was opened is the parent's to close
+
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
-        return self._state is CLOSED
+        return self._state is CLOSED or self._state is FORKED
 
     # -- topics
 
@@ -218,7 +230,7 @@ class Hub(Declaring, Sending, Triggering):
         With ``type``, content is held to it (`telex.codec.Content`). Raises `BadName`; `BadOption` for a second type;
         `Closed`.
         """
-        if self._state is CLOSED:
+        if self._state is CLOSED or self._state is FORKED:
             self._check_open()
         return self._topics.get(id, type)
 

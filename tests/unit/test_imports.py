@@ -17,7 +17,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec", "encoding", "roundtrip"),
     ("holdings", "cursor", "dedup", "ledger", "log", "options", "overflow", "start"),
-    ("room", "wakeup", "batches", "subscription", "supervision"),
+    ("room", "wakeup", "batches", "forks", "subscription", "supervision"),
     ("history", "outlet", "topic"),
     ("context", "functions", "middleware", "once", "settling"),
     # The hub is made of these; handlers name it where a function asks for it.
@@ -43,7 +43,7 @@ TOP = len(ROWS)
 PURE = {name for row in ROWS[:3] for name in row}
 IMPURE = {"asyncio", "concurrent", "io", "os", "pathlib", "selectors", "socket", "subprocess", "threading"}
 # Engines know the nouns and the contract, and nothing that uses an engine.
-ENGINE_MAY = PURE | {"engines", "supervision"}
+ENGINE_MAY = PURE | {"engines", "forks", "supervision"}
 CONTRACT = {"engines.groups", "engines.records", "engines.store"}
 WEB = {"fastapi", "h11", "httpx", "rich", "starlette", "typer", "uvicorn", "uvloop", "websockets", "pydantic", "anyio"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,35 @@ from telex.engines.sqlite.address import Address
 from telex.engines.sqlite.clock import Clock
 from telex.engines.sqlite.connection import Connection
 from telex.errors import ConnectFailed
+from telex.forks import FILE as FORKED
+from telex.forks import FORKS
 
 RETRY = 0.001
+
+
+class Place:
+    """Where a database was when it was opened: its file, the log beside it, and the index of that. SQLite goes on with
+    what it has opened, whatever becomes of the names, and what it writes then is lost.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._names = (path, f"{path}-wal", f"{path}-shm")
+        self._files = list(map(identity, self._names))
+
+    def check(self) -> None:
+        """Raise `problems.Replaced` unless all of them are still the same files."""
+        if list(map(identity, self._names)) != self._files:
+            raise problems.Replaced(self._path)
+
+
+def identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from every other one, None when there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # it is asked after every commit
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def never() -> bool:
@@ -45,6 +73,8 @@ def writing(address: Address, clock: Clock | None = None) -> Connection:
     path = Path(address.path)
     connection: Connection | None = None
     try:
+        if identity(address.path) in FORKS.files:
+            raise schema.NotOurs(FORKED)
         connection = sqlite3.connect(
             path, timeout=address.busy, isolation_level=None, factory=Connection, cached_statements=256
         )

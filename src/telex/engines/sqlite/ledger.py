@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from telex.dedup import SECONDS
-from telex.engines.sqlite import rows
+from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.connection import Connection
 from telex.engines.sqlite.retention import Rules
 from telex.message import Message, uuid7_counter, uuid7_text
@@ -77,6 +77,8 @@ class Ledger:
             return
         state = self.connection.execute("SELECT epoch, pos, commits, rules FROM telex_state").fetchone()
         self._version = version
+        if self.commits >= 0 and (state[2] < self.commits or state[0] != self.epoch):
+            raise problems.Replaced(self.connection.execute("PRAGMA database_list").fetchone()[2])
         if state[2] == self.commits:
             return
         self.epoch, self.pos, self.commits, rules = state

@@ -33,6 +33,16 @@ _SHORTAGES = {
 }
 
 
+class Replaced(Exception):
+    """The file that is open is not the one of this name any more."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} was deleted, moved, replaced or overwritten while it was open, so nothing more is kept in it; "
+            "see to the file, then open another hub"
+        )
+
+
 def code(error: BaseException) -> int:
     """The primary result code, 0 for what SQLite did not say."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -45,7 +55,9 @@ def is_busy(error: BaseException) -> bool:
 
 def is_fatal(error: BaseException) -> bool:
     """Whether nothing will ever work with this file again. An `EngineFailed` is judged by its cause."""
-    return code(error) in _FATAL or (error.__cause__ is not None and code(error.__cause__) in _FATAL)
+    return any(
+        each is not None and (code(each) in _FATAL or isinstance(each, Replaced)) for each in (error, error.__cause__)
+    )
 
 
 def is_shortage(error: BaseException) -> bool:
@@ -59,6 +71,8 @@ def explain(error: BaseException) -> str:
     mend = _CODES.get(code(error))
     if mend is not None:
         return f"{mend} (SQLite: {error})"
+    if isinstance(error, Replaced):
+        return str(error)
     if isinstance(error, MemoryError):
         return "there is not enough memory; give the process more, or publish smaller messages"
     if isinstance(error, OSError) and error.errno in {EMFILE, ENFILE}:

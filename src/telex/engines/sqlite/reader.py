@@ -39,7 +39,7 @@ class Reader:
         self._told = told
         self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
         self._current: Asked | None = None
-        self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-reader")
+        self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-reader", daemon=True)
 
     def put(self, function: Function, future: asyncio.Future[Any]) -> None:
         """One more to call. From the event loop; never waits."""

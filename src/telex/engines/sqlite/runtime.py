@@ -22,9 +22,10 @@ from telex.engines.sqlite.retention import Rules
 from telex.engines.sqlite.session import Session
 from telex.engines.sqlite.tail import Tail, look
 from telex.engines.sqlite.watcher import Watcher
-from telex.engines.sqlite.writer import Told, Writer
+from telex.engines.sqlite.writer import PATIENCE, Told, Writer
 from telex.engines.store import inside
 from telex.errors import BadOption, Closed, ConnectFailed, EngineFailed, TelexError
+from telex.forks import FORKS, HUB
 from telex.supervision import watched
 
 if TYPE_CHECKING:
@@ -81,6 +82,12 @@ class Runtime:
         self._ended: asyncio.Event = asyncio.Event()
         self._closed: Exception | None = Closed("the engine", "it is not open")
 
+    def forked(self) -> None:
+        """See `telex.forks.Open`. The connections stay open: to close them would undo in the shared memory of the file
+        what the parent is about to commit.
+        """
+        self._closed = Closed("the engine", HUB)
+
     # -- life
 
     async def open(self, feed: Feed) -> None:
@@ -97,11 +104,13 @@ class Runtime:
 
     async def _begin(self, feed: Feed) -> None:
         self.loop, self.feed = asyncio.get_running_loop(), feed
+        FORKS.watch(self)
         self._opened = self.loop.create_future()
         told = Told(self._open_done, self._writer_ended, self.tail.begun, self.tail.committed, self.post)
         self._writer = Writer(self.address, told)
         self._writer.thread.start()
         await self._opened
+        self.address = self._writer.address
         self._reader = Reader(self.address, reader.Told(self._reader_ended, self._answered, self.post))
         self._reader.thread.start()
         self._closed = None
@@ -143,31 +152,43 @@ class Runtime:
             future.set_exception(error)
 
     async def close(self) -> None:
-        """End the threads. What was put before is committed, and who waits for it is told."""
+        """End the threads. What was put before is committed, and who waits for it is told. Cancelled, however often, it
+        hurries, and is cancelled when nothing of it is left; a function of a program that goes on is not waited for.
+        """
         self._flush()
         self._closed = Closed("the engine", "its hub was closed; open another")
         self.delayed.close()
-        if self._watcher is not None:
-            self._watcher.close()
         self.tail.close()
-        if self._writer is not None:
-            self._writer.close()
-            await self._gone(self._writer.thread)
-        for task in self._tasks:
-            task.cancel()
-        if self._reader is not None:
-            self._reader.close()
-            await self._gone(self._reader.thread)
-        if self._watcher is not None:
-            await self._gone(self._watcher.thread)
+        told = [each for each in (self._watcher, self._writer, self._reader) if each is not None]
+        for each in told:
+            each.close()
+        cancelled = await self._outlast([each.thread for each in told])
+        if self._watcher is not None and not self._watcher.thread.is_alive():
             self._watcher.dispose()
             self._watcher = None
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # what the threads told last is heard
+        if cancelled is not None:
+            raise cancelled
 
-    async def _gone(self, thread: Thread) -> None:
-        while thread.is_alive():  # noqa: ASYNC110  # an event is set while the thread still runs
-            await asyncio.sleep(TURN)
+    async def _outlast(self, threads: Sequence[Thread]) -> asyncio.CancelledError | None:
+        """Wait until they have ended, and then all tasks; how this was cancelled meanwhile."""
+        cancelled: asyncio.CancelledError | None = None
+        limit, heard = float("inf"), False
+        while self.loop.time() < limit:
+            if not any(thread.is_alive() for thread in threads):
+                for task in self._tasks:
+                    task.cancel()
+                if heard and not self._tasks:
+                    break
+                heard = True  # in the next turn, what the threads told last
+            try:
+                await asyncio.sleep(TURN)
+            except asyncio.CancelledError as error:
+                if cancelled is None:
+                    limit = self.loop.time() + PATIENCE
+                    if self._writer is not None:
+                        self._writer.hurry()
+                cancelled = error
+        return cancelled
 
     def post(self, function: Callable[..., None], *args: object) -> None:
         """Call ``function`` in the event loop. From any thread."""
@@ -198,7 +219,8 @@ class Runtime:
 
     def broke(self, error: BaseException) -> None:
         """Something of the engine's own raised: nobody knows what is left undone, so the engine fails."""
-        logger.error("the engine of %s raised", self.address.path, exc_info=error)
+        if not problems.is_fatal(error):
+            logger.error("the engine of %s raised", self.address.path, exc_info=error)
         self.fail(problems.failure(f"using {self.address.path}", error))
         self.tail.abandon(error)
 

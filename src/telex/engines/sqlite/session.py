@@ -128,7 +128,9 @@ class Session(Asked):
 
     def _over(self, future: asyncio.Future[Any]) -> None:
         error = asyncio.CancelledError() if future.cancelled() else future.exception()
-        if error is not None and not self.entered.done():
+        if future.cancelled():
+            self.entered.cancel()
+        elif error is not None and not self.entered.done():
             self.entered.set_exception(error)
         while True:
             try:

@@ -56,7 +56,7 @@ class Watcher:
         os.set_blocking(self._rope, False)
         self._closing = False
         self._known = -1  # `telex_state.commits` up to which was told
-        self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-watcher")
+        self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-watcher", daemon=True)
 
     def close(self) -> None:
         """End the thread. Twice is fine."""
@@ -116,6 +116,7 @@ class Watcher:
                 if descriptor == notify:
                     os.read(descriptor, 65536)
                     awake = monotonic() + AWAKE
+            self._writer.place.check()
             (seen,) = connection.execute("PRAGMA data_version").fetchone()
             if seen == version:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 from collections import deque
@@ -10,10 +11,12 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from time import monotonic, time
 
+import msgspec
+
 from telex.engines.sqlite import problems
 from telex.engines.sqlite.address import Address
 from telex.engines.sqlite.clock import Clock
-from telex.engines.sqlite.files import persist, writing
+from telex.engines.sqlite.files import Place, persist, writing
 from telex.engines.sqlite.jobs import Batch, Call, Job, Waiter
 from telex.engines.sqlite.ledger import Ledger
 from telex.engines.sqlite.retention import Sweeper
@@ -52,13 +55,14 @@ class Writer:
     """
 
     def __init__(self, address: Address, told: Told, patience: float = PATIENCE) -> None:
-        self._address = address
+        self.address: Address = address
         self._patience = patience
         self._told = told
         self._inbox: SimpleQueue[Sequence[Job | Session] | None] = SimpleQueue()
         self._waiting: deque[Job | Session] = deque()
         self._closing = threading.Event()
         self._ended = False
+        self._hurried = False
         self.sweeper: Sweeper = Sweeper()
         self.clock: Clock = Clock()
         self._before = 0  # rows changed by the connection, when the transaction began
@@ -66,7 +70,8 @@ class Writer:
         self.claimed: int = -1  # `telex_state.commits` up to which this process knows what was written
         self._current: Sequence[Waiter] = ()  # the jobs of the transaction that is going on
         self.ledger: Ledger
-        self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-writer")
+        self.place: Place
+        self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-writer", daemon=True)
 
     def put(self, jobs: Sequence[Job | Session]) -> None:
         """More to do. From the event loop; never waits."""
@@ -84,18 +89,28 @@ class Writer:
             found += self._inbox.get_nowait() or ()
         return found
 
+    def hurry(self) -> None:
+        """End without regard to the transactions of programs, which are rolled back. From the event loop."""
+        self._patience, self._hurried = 0.0, True
+        for job in self._current:
+            if isinstance(job, Session):
+                job.drop()
+
     # -- in the thread
 
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            connection = writing(self._address, self.clock)
+            # From here on the program may go to another directory.
+            self.address = msgspec.structs.replace(self.address, path=os.path.abspath(self.address.path))  # noqa: PTH100
+            connection = writing(self.address, self.clock)
         except BaseException as error:  # noqa: BLE001  # the event loop gets it, from `open`
             self._told.post(self._told.ended, error)
             return
         try:
             self.ledger = Ledger(connection)
             self._begin_to_know()
+            self.place = Place(self.address.path)  # now that there is a log beside it
             self._told.post(self._told.opened)
             while self._turn():
                 pass
@@ -185,7 +200,7 @@ class Writer:
             closing = self._closing.is_set() and monotonic() > patience
             return closing or not (is_wanted is None or is_wanted())
 
-        persist(ledger.connection, "BEGIN IMMEDIATE", self._address.busy, hurry)
+        persist(ledger.connection, "BEGIN IMMEDIATE", self.address.busy, hurry)
         self._known = ledger.commits
         ledger.refresh()
         if ledger.commits != self._known:
@@ -209,6 +224,7 @@ class Writer:
         self.claimed = ledger.commits
         self._told.begun(batch)
         connection.execute("COMMIT")
+        self.place.check()  # after it: what is acknowledged is in the file of this name
         batch.kept = True
         touched = ledger.touched
         ledger.clear()
@@ -226,7 +242,7 @@ class Writer:
                 raise
             connection.execute("ROLLBACK TO telex_sweep")
             self.sweeper.rest(now)
-            logger.error("what %s does not keep is deleted later: %s", self._address.path, problems.explain(error))
+            logger.error("what %s does not keep is deleted later: %s", self.address.path, problems.explain(error))
             done = None
         connection.execute("RELEASE telex_sweep")
         if done is None:
@@ -239,7 +255,7 @@ class Writer:
 
     def _undo(self, batch: Batch, error: BaseException) -> None:
         if batch.kept:  # it is committed, and only what is known here has to be learned again
-            logger.error("after a commit to %s: %s", self._address.path, problems.explain(error))
+            logger.error("after a commit to %s: %s", self.address.path, problems.explain(error))
             self.ledger.forget()
             return
         batch.error = error
@@ -255,11 +271,12 @@ class Writer:
     def _serve(self, session: Session) -> None:
         """Give the transaction to a program until it has done with it."""
         batch = Batch([session])
-        if not session.is_wanted():
+        if self._hurried or not session.is_wanted():
             batch.error = session.cause
             self._told.post(self._told.committed, batch)
             return
-        keys = self._address.foreign_keys  # which nothing may change within a transaction
+        self._current = batch.jobs
+        keys = self.address.foreign_keys  # which nothing may change within a transaction
         try:
             if keys:
                 self.ledger.connection.execute("PRAGMA foreign_keys = ON")
