@@ -279,15 +279,17 @@ async def test_a_function_that_is_true_in_all_fires_in_one(url: str) -> None:
 
 async def test_a_function_that_is_true_in_another_process_ends_the_trigger(url: str) -> None:
     answers = iter((False, True, False))
+    listening = asyncio.Event()  # who subscribes when it has ended waits for what may be published anew
 
     def declare(hub: telex.Hub) -> None:
         answer = next(answers)  # of the function, in each process another one
-        hub.when(lambda: answer, every="20ms", topic="ready")
+        hub.when(lambda: listening.is_set() and answer, every="20ms", topic="ready")
 
     async with AsyncExitStack() as stack:
         hubs = await stack.enter_async_context(programs(url, 3, declare))
         subscriptions = [hub.topic("ready").subscribe(start="earliest") for hub in hubs]
         inboxes = [await stack.enter_async_context(each) for each in subscriptions]
+        listening.set()
         for inbox in inboxes:
             async with asyncio.timeout(20):
                 assert len([message async for message in inbox]) == 1
