@@ -30,6 +30,10 @@ def says_what_was_done(arguments: list[ast.expr]) -> bool:
     return is_text(first) or (isinstance(first, ast.Name) and first.id in NAMES)
 
 
+def says_what_is_closed(arguments: list[ast.expr]) -> bool:
+    return is_text(arguments[0]) or is_text(arguments[1], plain=True)
+
+
 def names_a_topic(arguments: list[ast.expr]) -> bool:
     return isinstance(arguments[0], ast.Attribute | ast.Name) and not is_text(arguments[0])
 
@@ -49,6 +53,7 @@ def has_a_status(arguments: list[ast.expr]) -> bool:
 
 RULES = {
     "BadOption": names_an_option,
+    "Closed": says_what_is_closed,
     "EngineFailed": says_what_was_done,
     "ContentError": names_a_topic,
     "BadName": names_a_topic,

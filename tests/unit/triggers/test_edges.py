@@ -11,12 +11,12 @@ import telex
 from telex.testing.clock import VirtualClock
 from telex.triggers.fold import Fired, Fold
 from telex.triggers.scheduler import LONGEST
-from telex.triggers.stored import pause_trigger, stored_triggers
+from telex.triggers.stored import fire_trigger, pause_trigger, stored_triggers
 from telex.triggers.stream import Counted, Rate
 from telex.triggers.when import WhenTrigger
 from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.unit.triggers.test_fold import by_content, feed
-from tests.unit.triggers.test_shared import caught_up, watched
+from tests.unit.triggers.test_shared import caught_up, kept, watched
 
 
 def test_a_key_in_use_is_kept_where_rates_are_skimmed() -> None:
@@ -135,3 +135,15 @@ def test_a_function_that_is_looked_at_misses_nothing(clock: VirtualClock) -> Non
             assert found.missed() == (0, 0)
 
     clock.run(main())
+
+
+async def test_by_hand_a_stored_trigger_publishes_to_its_topic(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/triggers.db?synchronous=normal"
+    hub = telex.Hub(url)
+    hub.every("1h", topic="ticks", name="clock")
+    async with hub:
+        await caught_up(hub)
+    async with telex.Hub(url) as other:
+        assert await fire_trigger(other, "clock") == 1
+        assert [(firing.trigger, firing.number) for firing in await kept(other, "ticks")] == [("clock", 1)]
+        assert await fire_trigger(other, "ticks") is None
