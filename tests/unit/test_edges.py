@@ -238,3 +238,20 @@ async def test_a_topic_is_published_to_in_the_loop_of_its_hub() -> None:
 
         assert in_a_thread(publish) == "refused"
         assert (await topic.publish(1)).seq == 1
+
+
+async def test_a_group_takes_few_turns_for_many_messages() -> None:
+    hub, handled, turns = telex.Hub("memory://"), list[int](), 0
+
+    @hub.on("a", group="g")
+    def handle(content: int) -> None:
+        handled.append(turns)
+
+    async with hub:
+        await idle()
+        for number in range(50):
+            hub.topic("a").publish_nowait(number)
+        while len(handled) < 50:
+            turns += 1
+            await asyncio.sleep(0)
+    assert handled[-1] - handled[0] < 10

@@ -1,5 +1,6 @@
 """Edges of the chat room, one each; `tests/mutants/hand.py` names the bug that each finds."""
 
+import asyncio
 import socket
 from contextlib import closing
 from typing import Any
@@ -13,6 +14,7 @@ from telex.chat.lobby import MOST_ROOMS, Enter, Lobby
 from telex.chat.words import Said
 from telex.errors import EngineFailed
 from telex.gateway import Limits, Refused
+from telex.testing.clock import VirtualClock
 from tests.unit.chat.test_room import chat
 
 KEY = "the secret of ann's browser"
@@ -81,3 +83,27 @@ def test_a_listener_cuts_off_who_confirms_nothing() -> None:
         return  # not every system can do it
     with closing(server.bind("127.0.0.1", 0)) as listener:
         assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server.SENDING_MAY_STALL
+
+
+def test_nobody_is_looked_for_when_nobody_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, looks = VirtualClock(), list[float]()
+
+    async def main() -> None:
+        async with telex.Hub(clock=clock) as hub:
+            lobby = Lobby(hub, 60.0, clock=clock)
+            expire = lobby.presence.expire
+
+            def counted(now: float) -> list[tuple[str, str]]:
+                looks.append(now)
+                return expire(now)
+
+            monkeypatch.setattr(lobby.presence, "expire", counted)
+            async with lobby.open():
+                await lobby.enter(Enter("lobby", "Ann", KEY))
+                lobby.lose("lobby", "Ann")
+                await asyncio.sleep(3600)
+                assert lobby.presence.people("lobby") == []
+
+    begun = clock()
+    clock.run(main())
+    assert looks == [begun + 60.0]

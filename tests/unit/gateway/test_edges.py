@@ -11,8 +11,9 @@ import pytest
 import telex
 from telex.gateway import Commands, Gateway, Limits, Rules, Visitor
 from telex.gateway.commands import _problem
+from telex.gateway.limits import TokenBucket
 from telex.gateway.protocol import Close, Error, Ping, Session
-from telex.gateway.server import SLOWEST, Stalled
+from telex.gateway.server import SLOWEST, BoundedWebSocket, Stalled
 from telex.gateway.sockets import addresses
 from telex.testing.clock import VirtualClock
 from tests.support.websocket import PROGRAM, WebSocketClient
@@ -154,5 +155,39 @@ def test_a_client_that_lets_the_server_write_on_is_not_cut_off() -> None:
             await asyncio.sleep(1)
         stalled.close()
         assert transport.aborted is None
+
+    clock.run(main())
+
+
+class Reading:
+    """A transport that notes when it is read from."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.resumed: list[float] = []
+        self._clock = clock
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None:
+        self.resumed.append(self._clock())
+
+
+def test_a_client_that_pings_too_often_is_read_when_it_has_paid_for_all() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        connection: Any = BoundedWebSocket.__new__(BoundedWebSocket)
+        connection._bucket = TokenBucket(1.0, 1, asyncio.get_running_loop().time())
+        connection._patience = None
+        connection.transport, connection.read_paused, connection.writable = Reading(clock), False, asyncio.Event()
+        connection.writable.set()
+        begun = clock()
+        for _ in range(4):
+            connection._count()
+        await asyncio.sleep(60)
+        assert connection.transport.resumed == [begun + 3.0]
 
     clock.run(main())
