@@ -11,15 +11,26 @@ import msgspec
 from telex.codec import Content
 from telex.durations import Duration, seconds
 from telex.engines.groups import Action, Delivery
-from telex.errors import BadOption, text_of
+from telex.errors import BadOption, ContentError, reason_of, text_of
 from telex.message import Message
 
 T = TypeVar("T")
 
 
+class Misfit(ContentError):
+    """Content that came from outside is refused by the type that a handler takes, and the handler is not called."""
+
+
 def shaped(message: Message[Any], takes: Content[Any]) -> Message[Any]:
-    """The message with content of the type that a handler takes: itself, when it has that. Raises `ContentError`."""
-    content = takes.check(message.content, message.topic, message._type)
+    """The message with content of the type that a handler takes: itself, when it has that. Raises `Misfit`, whatever
+    the type's own code raises.
+    """
+    try:
+        content = takes.check(message.content, message.topic, message._type)
+    except ContentError as error:
+        raise Misfit(error.topic, error.problem, error.path) from None
+    except Exception as error:  # the type's own code is the program's
+        raise Misfit(message.topic, f"{takes.name} refuses it, {reason_of(error)}") from error
     return message if content is message.content else msgspec.structs.replace(message, content=content)
 
 

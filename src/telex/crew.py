@@ -8,26 +8,38 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context as Variables
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from telex.errors import BadOption, SlowSubscriber
+from telex.calls import ENDS_PROGRAM, Calls, Ended
+from telex.context import current
+from telex.errors import BadOption, SlowSubscriber, reason_of
 from telex.handlers import Declaration, Membership
-from telex.hands import HandlerStatistics
+from telex.hands import HandlerState, HandlerStatistics
 from telex.members import Member, groups_of
 from telex.message import Lost, Message
+from telex.origins import Origins
 from telex.outlet import FAIR, serving
 from telex.subscription import ReportingSubscription
 from telex.switch import Switch
+from telex.tasks import LastingTask, last
 
 if TYPE_CHECKING:
     from telex.commands.desk import Desk
     from telex.hub import Hub
+    from telex.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
+PAUSE = 1.0
+"""Seconds until a task of a handler that a fault of telex has ended is begun anew."""
 
 
 class Worker:
-    """One handler on one pattern: its subscription and its tasks."""
+    """One handler on one pattern: its subscription and its tasks.
+
+    Invariant: while its crew serves, a task that ends before the subscription does is told as an error and begun anew.
+    """
 
     def __init__(
         self, declaration: Declaration, pattern: str, hub: Hub, crew: Crew, switch: Switch[Worker] | None
@@ -41,12 +53,16 @@ class Worker:
         self.retired: bool = False
         self._crew = crew
         self._switch = switch
-        self._invoke = declaration.bind(hub)
+        self._calls = Calls(declaration, hub, crew)
         self._hub = hub
         self._lost = 0  # by subscriptions before this one
-        topic = hub.topic(pattern)
-        self.subscription: ReportingSubscription[Any] = ReportingSubscription(topic, declaration.options, "new")
+        self._told = 0  # of what was lost
+        self._said = 0  # of that, in the log of the program
+        self.subscription: ReportingSubscription[Any] = self._subscription(hub.topic(pattern))
         self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
+
+    def _subscription(self, topic: Topic[Any]) -> ReportingSubscription[Any]:
+        return ReportingSubscription(topic, self.declaration.options, "new")
 
     @property
     def waiting(self) -> int:
@@ -58,55 +74,107 @@ class Worker:
         """Whether nothing runs and nothing waits that it could still be called for."""
         return not self.running and not (self.waiting and self.serving)
 
+    @property
+    def lost(self) -> int:
+        """Messages that it missed."""
+        return self._lost + self.subscription.lost
+
     def start(self) -> None:
         """Begin to call the handler."""
-        self.subscription.enter()
-        tasks = self._crew.tasks
-        for number in range(self.declaration.concurrency):
-            task = asyncio.create_task(self._run(), name=f"telex handler {self.declaration.name} {number}")
-            self.serving += 1
-            tasks.add(task)
-            task.add_done_callback(tasks.discard)
+        self._enter(self.subscription)
+        for _ in range(self.declaration.concurrency):
+            self._begin(0.0)
 
-    async def _run(self) -> None:
+    def _enter(self, subscription: ReportingSubscription[Any]) -> None:
+        subscription.enter()
+        self._crew.reads(subscription)
+
+    def _begin(self, pause: float) -> None:
+        name = f"telex handler {self.declaration.name} {self.serving}"
+        task = last(self._run(pause), name=name, context=self._crew.base.copy())
+        self.serving += 1
+        self._crew.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._crew.tasks.discard(task)
+        self.serving -= 1
+        if self._crew.goes_on(task):
+            # The handler cancelled its own task, or somebody did; or it is a fault of telex, which may pass.
+            error = None if task.cancelled() else task.exception()
+            where = (self.declaration.name, self.pattern)
+            logger.error("handler %s of %s was interrupted, and goes on", *where, exc_info=error)
+            self._begin(PAUSE if isinstance(error, Exception) else 0.0)
+        elif not self.serving:
+            self.leave()
+            if self.retired:
+                self._crew.forget(self)
+        self._crew.moved()
+
+    async def _run(self, pause: float) -> None:
         """Call the handler for every message until the subscription ends."""
-        serving.set(self._crew)
-        try:
-            served = None
-            while served is not self.subscription:
-                served = self.subscription
+        if pause:
+            await asyncio.sleep(pause)
+        served = None
+        while served is not self.subscription:
+            served = self.subscription
+            try:
                 await self._serve(served)
+            except Ended:
+                return
+            except SlowSubscriber as error:
+                self._stumbled(served, error)
+            except Exception as error:
+                if served.ended != "failed":
+                    raise
+                self._stumbled(served, error)  # the key function's, which is the program's own
+            else:
                 if served is self.subscription and self._later:
-                    self._lost += served.lost
-                    self.subscription = self._later.popleft()
-        except SlowSubscriber as error:
-            logger.warning("handler %s of %s has stopped: %s", self.declaration.name, self.pattern, error)
-        except Exception as error:  # the key function's, which is the program's own
-            logger.error("handler %s of %s has stopped", self.declaration.name, self.pattern, exc_info=error)
-        finally:
-            self.serving -= 1
-            if not self.serving:
-                self.leave()
-                if self.retired:
-                    self._crew.forget(self)
-            self._crew.moved()
+                    self._change(self._later.popleft())
+
+    def _stumbled(self, served: ReportingSubscription[Any], error: Exception) -> None:
+        """Its subscription was ended for a fault: it goes on with what comes from now on."""
+        if served is not self.subscription:
+            return  # another of its tasks has seen to it
+        self.failed += 1
+        text = "handler %s of %s has missed messages, and goes on with what comes next: %s"
+        unexpected = None if isinstance(error, SlowSubscriber) else error
+        logger.error(text, self.declaration.name, self.pattern, reason_of(error), exc_info=unexpected)
+        self._told = self._said = self.lost
+        if self._later:
+            self._change(self._later.popleft())
+        elif self._crew.serves and not self.retired:
+            subscription = self._subscription(self._hub.topic(self.pattern))
+            self._enter(subscription)
+            self._change(subscription)
+
+    def _change(self, subscription: ReportingSubscription[Any]) -> None:
+        self._lost += self.subscription.lost
+        self._crew.reads_no_more(self.subscription)
+        self.subscription = subscription
 
     def go_on(self) -> None:
         """Its topic was removed: after what came there it serves the one that is made in its place."""
         if self.retired or not self.serving:
             return
         while self._later and not self._later[-1].waiting:
-            self._later.pop()  # to a topic that was removed before anything came
-        topic = self._hub._topics.await_anew(self.pattern)
-        subscription: ReportingSubscription[Any] = ReportingSubscription(topic, self.declaration.options, "new")
-        subscription.enter()
+            self._part(self._later.pop())  # to a topic that was removed before anything came
+        subscription = self._subscription(self._hub._topics.await_anew(self.pattern))
+        self._enter(subscription)
         self._later.append(subscription)
 
     def leave(self) -> None:
         """Take nothing more."""
-        self.subscription.leave()
+        lost = self.lost
+        if lost > self._said:
+            self._say(lost)
+        self._part(self.subscription)
         while self._later:
-            self._later.pop().leave()
+            self._part(self._later.pop())
+
+    def _part(self, subscription: ReportingSubscription[Any]) -> None:
+        subscription.leave()
+        self._crew.reads_no_more(subscription)
 
     def retire(self, *, at_once: bool) -> None:
         """Be forgotten when its subscription has ended: ``at_once``, or by itself."""
@@ -117,7 +185,8 @@ class Worker:
             self._crew.forget(self)
 
     async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
-        invoke, is_async, crew, switch = self._invoke, self.declaration.is_async, self._crew, self._switch
+        calls, is_async, crew, switch = self._calls, self.declaration.is_async, self._crew, self._switch
+        invoke, known, fresh = calls.invoke, crew.origins.known, copy_context()
         several = self.declaration.concurrency > 1
         source = _Each(subscription) if several else subscription
         message: Any  # a Message or a Lost; told apart by class, which costs less than isinstance
@@ -126,23 +195,26 @@ class Worker:
                 self._missed(message)
                 continue
             if switch is not None and not self._takes(switch, message):
+                crew.origins.done(message)
                 crew.moved()
                 continue
             self.running += 1
             try:
-                result = invoke(message)
+                if calls.apart or (known and message in known):
+                    result = calls.begin(message)
+                    crew.origins.done(message)
+                else:
+                    result = invoke(message)
                 if is_async or (result is not None and inspect.isawaitable(result)):
                     await result
                 self.handled += 1
-            except Exception as error:  # noqa: BLE001  # whatever it raises, the next message is handled
-                self._raised(message, error)
-            except asyncio.CancelledError as error:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
+            except BaseException as error:
+                if not self._goes_on(message, error):
                     raise
-                self._raised(message, error)  # the handler's own affair: something that it awaited was cancelled
             finally:
                 self.running -= 1
+            if not calls.apart:
+                calls.look(fresh)
             if crew.progress is not None:
                 crew.progress.set()
             if not (self.handled + self.failed) % FAIR:
@@ -155,29 +227,41 @@ class Worker:
             switch.unhandled += 1
         return self in takers
 
-    def _raised(self, message: Message[Any], error: BaseException) -> None:
+    def _goes_on(self, message: Message[Any], error: BaseException) -> bool:
+        """Log and count what a call raised; whether this task goes on after it."""
+        if isinstance(error, (*ENDS_PROGRAM, Ended, GeneratorExit)):
+            return False
+        cancelled = False
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            cancelled = task is not None and bool(task.cancelling())
+            if cancelled and not self._crew.serves:
+                return False
         self.failed += 1
         where = (self.declaration.name, message.id, message.topic)
         logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
+        return not cancelled
 
     def _missed(self, lost: Lost) -> None:
-        total = self._lost + self.subscription.lost
+        self._told += lost.count
         # A power of two, so that a handler that is always behind does not fill the log as well.
-        if (total - lost.count).bit_length() != total.bit_length():
-            logger.warning(
-                "handler %s fell behind on %s and missed %d messages so far, last number %d (buffer=%d, overflow=%s)",
-                self.declaration.name,
-                self.pattern,
-                total,
-                lost.last,
-                self.declaration.options.buffer,
-                self.declaration.options.overflow,
-            )
+        if self._said.bit_length() != self._told.bit_length():
+            self._say(self._told)
+
+    def _say(self, lost: int) -> None:
+        options = self.declaration.options
+        logger.warning(
+            "handler %s fell behind on %s and missed %d more messages (buffer=%d, overflow=%s)",
+            *(self.declaration.name, self.pattern, lost - self._said, options.buffer, options.overflow),
+        )
+        self._said = lost
 
     def statistics(self) -> HandlerStatistics:
         """The handler at this moment."""
-        lost = self._lost + self.subscription.lost
-        return HandlerStatistics(self.declaration.name, self.pattern, self.handled, self.failed, self.waiting, lost)
+        state: HandlerState = "stopped" if not self.serving else "running" if self.running else "idle"
+        return HandlerStatistics(
+            self.declaration.name, self.pattern, self.handled, self.failed, self.waiting, self.lost, state=state
+        )
 
 
 class _Each:
@@ -203,15 +287,23 @@ class Crew:
         self._members: list[Member] = []
         self._typed: dict[tuple[str, str], Member] = {}  # those with typed handlers, by group and pattern
         self._switches: dict[str, Switch[Worker]] = {}
-        self._started = False
+        self.serves: bool = False  # from when the hub is open until it closes
+        self.base: Variables = copy_context()
+        """What a handler finds in its context, where its message brings nothing else: what the hub's opener had."""
+        self.origins: Origins = Origins(needed=hub._engine.store is None)
         self.ends: bool = False  # calls are cancelled, and none is begun any more
         self.chance: Callable[[], float] = random.random  # for the jitter of retries
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[Any]] = set()
         self.progress: asyncio.Event | None = None  # set by workers after every call while the hub closes
 
     def start(self, declarations: Iterable[Declaration]) -> None:
         """Begin to serve."""
-        self._started = True
+        self.serves = True
+        plain = copy_context()
+        self.base = plain.copy()
+        self.base.run(serving.set, self)
+        self.base.run(current.set, None)
+        self.origins.open(plain, self.base)
         for declaration in declarations:
             self.add(declaration)
 
@@ -233,7 +325,7 @@ class Crew:
 
     def add(self, declaration: Declaration) -> None:
         """Serve one more, if the hub is open; `start` takes up those that were declared before."""
-        if not self._started:
+        if not self.serves:
             return
         if declaration.membership is not None:
             for pattern in declaration.patterns:
@@ -257,11 +349,28 @@ class Crew:
                 self._typed[membership.group, pattern] = member
         return member
 
+    def reads(self, subscription: ReportingSubscription[Any]) -> None:
+        """A worker is called for what comes there, in the contexts of its publishers if these are in this process."""
+        self.origins.read(subscription._counted().log, subscription, subscription)
+
+    def reads_no_more(self, subscription: ReportingSubscription[Any]) -> None:
+        """It is not. Twice is fine."""
+        self.origins.leave(subscription._counted().log, subscription)
+
     def removed(self, topic: str) -> None:
         """A topic was removed. Its handlers go on with the one that is made anew, of which nothing is there yet."""
-        if self._started:
+        if self.serves:
             for worker in self._by_topic.get(topic, ()):
                 worker.go_on()
+
+    def goes_on(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a task that has ended is to be begun anew: it was interrupted, and neither by the hub's closing nor
+        by the program's end.
+        """
+        error = None if task.cancelled() else task.exception()
+        if not self.serves or (isinstance(task, LastingTask) and task.over):
+            return False
+        return task.cancelled() or (error is not None and not isinstance(error, ENDS_PROGRAM))
 
     def forget(self, worker: Worker) -> None:
         """A worker has ended."""
@@ -297,7 +406,7 @@ class Crew:
         """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them.
         ``desk`` has commands in hand, by tasks of the crew.
         """
-        self._started = False
+        self.serves = False
         self.progress = asyncio.Event()
         for member in self._members:
             member.drain()

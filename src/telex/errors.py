@@ -88,6 +88,12 @@ class Closed(TelexError, RuntimeError):
         return f"cannot use {self.what}: {self.mend}"
 
 
+def reason_of(error: BaseException) -> str:
+    """An error in one line of text: the name of its type and what it says."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 class WrongThread(TelexError, RuntimeError):
     """The caller's fault: something of a hub was used outside the event loop that the hub was opened in.
 

@@ -5,9 +5,10 @@ message.
 from __future__ import annotations
 
 import inspect
-import types
+import logging
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -15,8 +16,8 @@ import msgspec
 from telex.codec import Content
 from telex.context import Context, Retry, current, shaped
 from telex.durations import seconds
-from telex.errors import BadHandler, BadName, BadOption
-from telex.functions import calls_async, hints_of, name_of
+from telex.errors import BadHandler, BadName, BadOption, text_of
+from telex.functions import calls_async, hints_of, name_of, parts_of
 from telex.message import Message
 from telex.middleware import Middleware, check_middleware, wrap
 from telex.names import check_pattern, check_topic
@@ -26,6 +27,7 @@ from telex.start import Start, check_start
 if TYPE_CHECKING:
     from telex.hub import Hub
 
+logger: logging.Logger = logging.getLogger("telex.handlers")
 Invoke = Callable[[Message[Any]], Any]
 Wanted = Literal["content", "message", "hub", "context"]
 
@@ -75,10 +77,18 @@ class Declaration(msgspec.Struct, frozen=True):
         return wrap(invoke, self.middleware) if self.middleware else invoke
 
     def _bind(self, hub: Hub) -> Invoke:
-        invoke, takes = self._direct(hub), self.takes
-        if takes is None or hub._engine.store is None:
-            return invoke
-        return lambda message: invoke(shaped(message, takes))
+        invoke = self._direct(hub)
+        if not calls_async(self.function):
+            invoke = _timed(invoke, self.name)
+        takes = self.content(hub)
+        return invoke if takes is None else lambda message: invoke(shaped(message, takes))
+
+    def content(self, hub: Hub) -> Content[Any] | None:
+        """What content from outside of this process is made before it is called; None where it is passed as it is."""
+        if hub._engine.store is None or self.types:
+            return None
+        # Once more, since an annotation may name what was defined after the function.
+        return _takes(self.function) if self.takes is None else self.takes
 
     def _direct(self, hub: Hub) -> Invoke:
         function, wants = self.function, self.wants
@@ -95,6 +105,33 @@ class Declaration(msgspec.Struct, frozen=True):
             return function(*[given[wanted] for wanted in wants])
 
         return invoke
+
+
+LONG = 0.1
+"""Seconds for which a plain function may keep the event loop from all else before that is told."""
+
+
+def _timed(invoke: Invoke, name: str) -> Invoke:
+    """Tell once when a call of a plain function takes long."""
+    told = False
+
+    def timed(message: Message[Any]) -> object:
+        nonlocal told
+        began = perf_counter()
+        try:
+            return invoke(message)
+        finally:
+            took = perf_counter() - began
+            if took > LONG and not told:
+                told = True
+                text = (
+                    "handler %s blocked the event loop for %d ms, and nothing else ran meanwhile: make it `async def`, "
+                    "and await there what it waits for, or `await asyncio.to_thread(...)` what blocks; "
+                    "this is told once"
+                )
+                logger.warning(text, name, took * 1000)
+
+    return timed
 
 
 def declare(function: object, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> Declaration:
@@ -191,15 +228,27 @@ SHORTEST = 0.1
 
 
 def _classes(item: object) -> Sequence[type[Any]]:
-    if isinstance(item, types.UnionType) or typing.get_origin(item) is typing.Union:
-        return [cls for part in typing.get_args(item) for cls in _classes(part)]
-    if isinstance(item, type) and typing.get_origin(item) is None:
-        if item is Message:
-            raise BadOption("what", item, "every message is a Message; give the type of its content, or a pattern")
-        return [item]
-    raise BadOption(
-        "what", item, "give patterns as text and types as classes (list, not list[int]): dispatch is by class"
-    )
+    """The classes that are dispatched on. Raises `BadOption` for a type of which nothing is an instance."""
+    return [_class(type(None) if part is None else part) for part in parts_of(item)]
+
+
+def _class(item: object) -> type[Any]:
+    if not isinstance(item, type) or typing.get_origin(item) is not None:
+        mend = "give patterns as text and types as classes (list, not list[int]): dispatch is by class"
+        if isinstance(item, typing.NewType):
+            mend = f"at run time a NewType is its base: give that, {item.__supertype__}, or a subclass of it"
+        raise BadOption("what", item, mend)
+    if item is Message:
+        raise BadOption("what", item, "every message is a Message; give the type of its content, or a pattern")
+    if item is Any:
+        raise BadOption("what", item, "give object for content of any type, or a pattern alone")
+    try:
+        issubclass(int, item)
+    except Exception as error:  # noqa: BLE001  # what a metaclass raises is its own affair
+        what = "a TypedDict is a dict at run time" if typing.is_typeddict(item) else text_of(error)
+        mend = f"dispatch is by class, and no content can be told to be one ({what}): give a class, or a pattern alone"
+        raise BadOption("what", item, mend) from None
+    return item
 
 
 def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
@@ -247,9 +296,12 @@ def _takes(function: Callable[..., object]) -> Content[Any] | None:
         hint = hints.get(parameter.name)
         wanted = "hub" if hint is None else _wanted(hint)
         if wanted in ("message", "context"):
-            hint = next(iter(typing.get_args(hint)), None)
+            part = next(part for part in parts_of(hint) if _of_part(part) == wanted)
+            hint = next(iter(typing.get_args(part)), None)
         if hint is None or wanted == "hub" or hint is Any or hint is object or isinstance(hint, (str, typing.TypeVar)):
             continue
+        if any(getattr(part, "_is_protocol", False) for part in parts_of(hint)):
+            continue  # of which nothing can be made
         try:
             return Content(hint)  # type: ignore[arg-type]  # an annotation may be more than a class, and so may this
         except BadOption:
@@ -261,15 +313,18 @@ _BY_NAME: Mapping[str, Wanted] = {"Message": "message", "Hub": "hub", "Context":
 
 
 def _wanted(hint: object) -> Wanted:
-    if isinstance(hint, str):
-        head = hint.partition("[")[0].rpartition(".")[2]
-        return _BY_NAME.get(head, "content")
-    origin = typing.get_origin(hint) or hint
+    """What an argument with this annotation is given; of a Union, the part that is not content."""
+    return next((wanted for wanted in map(_of_part, parts_of(hint)) if wanted != "content"), "content")
+
+
+def _of_part(part: object) -> Wanted:
+    if isinstance(part, str):
+        return _BY_NAME.get(part, "content")
+    origin = typing.get_origin(part) or part
     if isinstance(origin, type):
-        if issubclass(origin, Message):
-            return "message"
-        if issubclass(origin, Context):
-            return "context"
+        for wanted, base in (("message", Message), ("context", Context)):
+            if base in origin.__mro__:
+                return wanted  # type: ignore[return-value]  # it is one of them
         if any(base.__module__ == "telex.hub" and base.__name__ == "Hub" for base in origin.__mro__):
             return "hub"
     return "content"

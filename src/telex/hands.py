@@ -6,17 +6,20 @@ import asyncio
 import inspect
 import logging
 from collections import deque
+from contextvars import copy_context
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from telex.context import Context, current
+from telex.calls import ENDS_PROGRAM, Calls, Ended
+from telex.context import Context, Misfit, current
 from telex.durations import seconds
 from telex.engines.groups import Action, Delivery
-from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexError, text_of
+from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexError, reason_of, text_of
 from telex.handlers import Declaration, Membership
-from telex.outlet import FAIR, serving
+from telex.outlet import FAIR
+from telex.tasks import LastingTask, last, start
 
 if TYPE_CHECKING:
     from telex.crew import Crew
@@ -28,6 +31,9 @@ logger: logging.Logger = logging.getLogger("telex.handlers")
 SPARE = 10
 """So many attempts more than `Retry` says a message is given whose attempts were not seen to fail: members that were
 closed or killed had it. Then it is taken for what kills them."""
+
+
+HandlerState = Literal["idle", "running", "stopped"]
 
 
 class HandlerStatistics(msgspec.Struct, frozen=True):
@@ -49,6 +55,9 @@ class HandlerStatistics(msgspec.Struct, frozen=True):
     """Messages that it gave up."""
     lapsed: int = 0
     """Calls that were cancelled because their lease was lost."""
+    state: HandlerState = "idle"
+    """``running`` while a call runs, ``idle`` while it waits for messages, ``stopped`` when it takes none any more: its
+    hub closes, its engine has failed, or it ended the program."""
 
 
 class Hand:
@@ -61,7 +70,7 @@ class Hand:
         self.declaration = declaration
         self.membership = membership
         self.ready: deque[Delivery] = deque()
-        self.working: dict[int, tuple[Delivery, asyncio.Task[Any]]] = {}  # by token
+        self.working: dict[int, tuple[Delivery, asyncio.Task[Any], Context[Any] | None]] = {}  # by token
         self.handled: int = 0
         self.failed: int = 0
         self.retried: int = 0
@@ -70,7 +79,9 @@ class Hand:
         self._member = member
         self._hub = hub
         self._crew = crew
-        self._invoke = declaration.bind(hub)
+        self._calls = Calls(declaration, hub, crew)
+        self._most = membership.retry.attempts + SPARE
+        self._over = False  # that it ended the program
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -82,8 +93,8 @@ class Hand:
 
     def begin(self) -> None:
         """Work on what is ready, if anything is and a call may begin."""
-        if self.ready and len(self._tasks) < self.declaration.concurrency:
-            task = asyncio.create_task(self._work(), name=f"telex handler {self.declaration.name}")
+        if self.ready and len(self._tasks) < self.declaration.concurrency and not self._over:
+            task = last(self._work(), name=f"telex handler {self.declaration.name}", context=self._crew.base.copy())
             for group in (self._tasks, self._crew.tasks):
                 group.add(task)
             task.add_done_callback(self._ended)
@@ -91,59 +102,53 @@ class Hand:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._crew.tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.error("handler %s has stopped", self.declaration.name, exc_info=task.exception())
-        if self._member.stopping:
+        error: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._over = self._over or isinstance(error, (*ENDS_PROGRAM, Ended))
+        if self._member.stopping or (isinstance(task, LastingTask) and task.over):
             return  # what it had in hand is given back when the member finishes
-        for delivery in [delivery for delivery, by in self.working.values() if by is task]:
-            del self.working[delivery.token]  # a handler that cancelled its own task
-            self.retried += 1
-            self._member.settle(delivery, "nack", self._wait(delivery), "its task was cancelled")
+        for delivery, by, context in list(self.working.values()):
+            if by is task and error is not None:
+                failing = start(
+                    self._failed(delivery, context, error), name=task.get_name(), context=self._crew.base.copy()
+                )
+                self._crew.tasks.add(failing)
+                failing.add_done_callback(self._crew.tasks.discard)
+        if isinstance(error, Exception):
+            logger.error("handler %s was interrupted, and goes on", self.declaration.name, exc_info=error)
         self.begin()
 
     async def _work(self) -> None:
         """Call the handler until nothing is ready. Several of these run, as many as there is work for."""
-        serving.set(self._crew)
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
-        declaration, member, ready, working, invoke = (
-            self.declaration,
-            self._member,
-            self.ready,
-            self.working,
-            self._invoke,
-        )
-        is_async, several, context_wanted = (
-            declaration.is_async,
-            declaration.concurrency > 1,
-            "context" in declaration.wants,
-        )
-        shape = declaration.takes if self._hub._engine.store is not None else None
-        most = self.membership.retry.attempts + SPARE
+        declaration, member, ready, working = self.declaration, self._member, self.ready, self.working
+        calls, fresh = self._calls, copy_context()
+        is_async, several = declaration.is_async, declaration.concurrency > 1
+        context_wanted = "context" in declaration.wants
+        shape = declaration.content(self._hub) if context_wanted else None
         context: Context[Any] | None = None
         done = 0
         while ready:
             delivery = ready.popleft()
             if several and ready:
                 self.begin()  # which goes on with the next one, should this one wait
-            working[delivery.token] = (delivery, task)
             if context_wanted:
                 context = Context(delivery, self.membership.group, self._by_hand, shape)
                 current.set(context)
+                fresh = copy_context()
+            working[delivery.token] = (delivery, task, context)
             try:
-                if delivery.attempt > most:
-                    raise Reject(f"it was claimed {delivery.attempt} times and never settled")
-                result = invoke(delivery.message)
+                result = self._call(delivery, context)
                 if is_async or (result is not None and inspect.isawaitable(result)):
                     await result
                 self.handled += 1
                 if context is None or context.settled is None:
                     member.settle(delivery, "ack")
-            except asyncio.CancelledError as error:
-                if task.cancelling():
-                    raise  # what it had in hand is given back when the member finishes, or is somebody else's
-                await self._fail(delivery, context, error)  # something that it awaited was cancelled
-            except Exception as error:  # noqa: BLE001  # whatever it raises, the message is tried again
+            except BaseException as error:
+                if task.cancelling() or isinstance(error, (*ENDS_PROGRAM, Ended, GeneratorExit)):
+                    raise  # `_ended` sees to what it had in hand
                 await self._fail(delivery, context, error)
+            if not calls.apart:
+                calls.look(fresh)
             working.pop(delivery.token, None)
             member.moved()
             done += 1
@@ -152,18 +157,34 @@ class Hand:
             if not done % FAIR:
                 await asyncio.sleep(0)
 
+    def _call(self, delivery: Delivery, context: Context[Any] | None) -> Any:
+        if delivery.attempt > self._most:
+            raise Reject(f"it was claimed {delivery.attempt} times and never settled")
+        calls, known = self._calls, self._crew.origins.known
+        if calls.apart or (known and delivery.message in known):
+            return calls.begin(delivery.message, context)
+        return calls.invoke(delivery.message)
+
     # -- what becomes of it
 
     async def _by_hand(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
         if action == "extend":
             return await self._member.extend(delivery, delay)
-        if action == "reject":
+        if action == "nack" and delivery.attempt >= self.membership.retry.attempts:
+            action = "reject" if await self._publish_copy(delivery, reason) else "nack"
+        elif action == "reject":
             await self._publish_copy(delivery, reason)
         won = await self._member.ask(delivery, action, delay, reason)
         if won:
             self.retried += action == "nack"
             self.dead += action == "reject"
         return won
+
+    async def _failed(self, delivery: Delivery, context: Context[Any] | None, error: BaseException) -> None:
+        """A call was ended together with its task."""
+        await self._fail(delivery, context, error)
+        self.working.pop(delivery.token, None)
+        self._member.moved()
 
     async def _fail(self, delivery: Delivery, context: Context[Any] | None, error: BaseException) -> None:
         if isinstance(error, Nack):
@@ -177,11 +198,14 @@ class Hand:
         elif isinstance(error, Reject):
             self.failed += 1
             await self._bury(delivery, context, text_of(error.reason))
+        elif isinstance(error, Misfit):
+            self.failed += 1
+            await self._bury(delivery, context, f"ContentError: {text_of(error)}")  # another try finds it the same
         else:
             self.failed += 1
             where = (self.declaration.name, delivery.message.id, delivery.message.topic, delivery.attempt)
             logger.error("handler %s raised for message %s of %s, attempt %d", *where, exc_info=error)
-            await self._again(delivery, context, f"{type(error).__name__}: {text_of(error)}", None)
+            await self._again(delivery, context, reason_of(error), None)
 
     async def _again(self, delivery: Delivery, context: Context[Any] | None, reason: str, delay: float | None) -> None:
         if delivery.attempt >= self.membership.retry.attempts:
@@ -259,6 +283,7 @@ class Hand:
             self.retried,
             self.dead,
             self.lapsed,
+            "stopped" if self._over or self._member.stopping else "running" if self.working else "idle",
         )
 
 

@@ -133,6 +133,7 @@ class Log:
         "_shared_start",
         "_slack",
         "_tails",
+        "_trim_due",
         "base",
         "before_trim",
         "blocking_cursors",
@@ -142,6 +143,7 @@ class Log:
         "first",
         "messages",
         "name",
+        "noted",
         "observer",
         "remote",
         "retention",
@@ -180,6 +182,7 @@ class Log:
         self.blocking_cursors: list[Reader] = []  # publishers ask these before an append: policies block and fail
         self.observer: LogObserver = NO_OBSERVER
         self.before_trim: Callable[[], None] | None = None  # called before messages are trimmed
+        self.noted: Callable[[Message[Any]], None] | None = None  # called with every message that is appended
         self._shared: tuple[Message[Any], ...] = ()
         self._shared_start = self._shared_end = 0
         self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
@@ -197,7 +200,7 @@ class Log:
         self._slack = slack if retention.messages is None else max(slack, retention.messages)
         if retention.bytes is not None:
             self._slack = self.tuning.bytes_slack
-        self.trim_at: int = self.end
+        self._aim(self.end)
         self._all_look()
 
     def _all_look(self) -> None:
@@ -209,7 +212,7 @@ class Log:
         self.messages.append(message)
         self.end = end = self.end + 1
         if end >= self.trim_at:
-            self.trim(now)
+            self.appended(now)
         if self.observer.waiters:
             self.observer.notify()
 
@@ -218,7 +221,7 @@ class Log:
         self.messages += messages
         self.end = end = self.end + len(messages)
         if end >= self.trim_at:
-            self.trim(now)
+            self.appended(now)
         if self.observer.waiters:
             self.observer.notify()
 
@@ -255,9 +258,25 @@ class Log:
         self._bytes, self._measured = total, self.end
         return first
 
+    def tell(self, noted: Callable[[Message[Any]], None] | None) -> None:
+        """Have ``noted`` called with every message that is appended, in the publisher's context."""
+        self.noted = noted
+        self._aim(self._trim_due)
+
+    def _aim(self, due: int) -> None:
+        self._trim_due: int = due  # when `trim` is called next
+        self.trim_at: int = due if self.noted is None else 0  # and when `appended` is
+
+    def appended(self, now: float) -> None:
+        """What is not done for every message of every log, after an append that reached `trim_at`."""
+        if self.noted is not None:
+            self.noted(self.messages[-1])
+        if self.end >= self._trim_due:
+            self.trim(now)
+
     def trim(self, now: float) -> None:
         """Let go of what retention no longer keeps, after every reader that still needs it has taken hold of it. Done
-        once for many messages: when the end reaches `trim_at`.
+        once for many messages.
         """
         low = self.keep(now)
         slack = self._slack
@@ -280,12 +299,12 @@ class Log:
             del self.messages[:count]
             self.base = low
             self._shared, self._shared_start, self._shared_end = (), 0, 0
-        self.trim_at = self.end + slack
+        self._aim(self.end + slack)
 
     def begin(self, end: int) -> None:
         """The next message is number ``end``. Before any was appended."""
         self.base = self.first = self.end = self._measured = end
-        self.trim_at = end
+        self._aim(end)
 
     def prepend(self, messages: Sequence[Message[Any]]) -> None:
         """These come right before the oldest that is here."""

@@ -14,10 +14,10 @@ from telex.engines.groups import Action, Claimed, Delivery, Groups, Unreadable
 from telex.errors import BadOption, Closed, Reject
 from telex.handlers import Declaration, Membership
 from telex.hands import Hand, HandlerStatistics
-from telex.outlet import serving
 from telex.settling import Settler, finished
 from telex.supervision import describe, is_end, keep_doing
 from telex.switch import Switch
+from telex.tasks import LastingTask, last, start
 from telex.wakeup import Waiter
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Member:
         self._waiter: Waiter | None = None  # where `_claim` waits
         self._full = False  # that it waits for room
         self._joined: Log | None = None
+        self._reads: Log | None = None
         self._claimer: asyncio.Task[None] | None = None
         self._renewer: asyncio.Task[None] | None = None
         self._leaving: asyncio.Event | None = None  # set whenever something was done, while it leaves
@@ -82,7 +83,28 @@ class Member:
         if self._switch is not None:
             self._switch.add(hand)
         if self._claimer is None:
-            self._claimer = asyncio.create_task(self._claim(), name=f"telex group {self._group} {declaration.name}")
+            self._read(self._hub.topic(self.pattern)._log)
+            self._begin_claiming()
+
+    def _read(self, log: Log | None) -> None:
+        """From now on it is called for what comes there, in the contexts of publishers in this process."""
+        if self._reads is not None:
+            self._crew.origins.leave(self._reads, self)
+        self._reads = log
+        if log is not None:
+            self._crew.origins.read(log, self, self._group)
+
+    def _begin_claiming(self) -> None:
+        name = f"telex group {self._group} {self.hands[0].declaration.name}"
+        self._claimer = last(self._claim(), name=name, context=self._crew.base.copy())
+        self._claimer.add_done_callback(self._claiming_ended)
+
+    def _claiming_ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        over = isinstance(task, LastingTask) and task.over
+        if (task.cancelled() or error is not None) and not (self.stopping or over):
+            logger.error("group %s on %s was interrupted, and goes on", self._group, self.pattern, exc_info=error)
+            self._begin_claiming()
 
     # -- what the crew asks
 
@@ -123,6 +145,7 @@ class Member:
         for delivery in list(self._held.values()):
             self._give_back(delivery)
         await self._settler.finish()
+        self._read(None)
 
     async def leave(self) -> None:
         """Claim nothing more, and end when what is worked on is done. Cancelled, it has it still."""
@@ -149,16 +172,18 @@ class Member:
 
     def settle(self, delivery: Delivery, action: Action, delay: float = 0.0, reason: str = "") -> None:
         """Settle what it holds, for good."""
-        self._let_go(delivery)
+        self._let_go(delivery, action)
         self._settler.put(delivery, action, delay, reason)
 
     async def ask(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
         """As `settle`; whether it won."""
-        self._let_go(delivery)
+        self._let_go(delivery, action)
         return await self._settler.ask(delivery, action, delay, reason)
 
-    def _let_go(self, delivery: Delivery) -> None:
+    def _let_go(self, delivery: Delivery, action: Action) -> None:
         self._held.pop(delivery.token, None)
+        if action != "nack" and self._crew.origins.known:
+            self._crew.origins.done(delivery.message)
         if self._kept:
             self._kept.pop(delivery.token, None)
 
@@ -171,7 +196,6 @@ class Member:
     # -- claiming
 
     async def _claim(self) -> None:
-        serving.set(self._crew)
         while not self.stopping:
             try:
                 await self._look()
@@ -200,6 +224,7 @@ class Member:
         if log is not self._joined:
             await self._groups.join(self._group, self.pattern, self._start, log)
             self._joined = log
+            self._read(log)
         # It sits there before it looks, so that nothing that comes meanwhile is missed.
         waiter = self._new_waiter()
         log.observer.waiters[waiter] = None
@@ -258,7 +283,7 @@ class Member:
                 hand.ready.append(delivery)
                 hand.begin()
         if self._held and self._renewer is None and not self._crew.ends:
-            self._renewer = asyncio.create_task(self._keep_leases(), name=f"telex leases {self._group}")
+            self._renewer = start(self._keep_leases(), name=f"telex leases {self._group}")
             self._crew.tasks.add(self._renewer)
             self._renewer.add_done_callback(self._crew.tasks.discard)
 
@@ -306,7 +331,7 @@ class Member:
         for delivery, answer in asked:
             # What failed for the engine's sake may have been kept; what is settled meanwhile is no one's any more.
             if answer.exception() is None and not answer.result() and delivery.token in self._held:
-                self._let_go(delivery)
+                self._let_go(delivery, "nack")
                 for hand in self.hands:
                     hand.lose(delivery)
                 self.moved()

@@ -211,7 +211,7 @@ class Outlet(Generic[T]):
         log.messages.append(message)
         log.end = end = end + 1
         if end >= log.trim_at:
-            log.trim(now)
+            log.appended(now)
         if log.observer.waiters:
             log.observer.notify()
         return message
@@ -233,7 +233,7 @@ class Outlet(Generic[T]):
         log.messages.append(message)
         log.end = end = end + 1
         if end >= log.trim_at:
-            log.trim(now)
+            log.appended(now)
         if log.observer.waiters:
             log.observer.notify()
         return message

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from time import time
 
 from telex.engines.groups import Action, Delivery, Groups, Settlement
 from telex.errors import text_of
 from telex.supervision import describe, is_end
+from telex.tasks import LastingTask, last
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 Answer = asyncio.Future[bool]
@@ -44,7 +46,21 @@ class Settler:
         self._waiting.append((settlement, answer))
         self.pending += 1
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name=f"telex settles {self._group}")
+            self._begin()
+
+    def _begin(self) -> None:
+        self._task = last(self._run(), name=f"telex settles {self._group}", context=Context())
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None and not task.cancelled():
+            return
+        self._task = None
+        logger.error("group %s on %s was interrupted as it settled", self._group, self._pattern, exc_info=error)
+        if self._waiting and not (isinstance(task, LastingTask) and task.over):
+            self._begin()
+        self._settled()
 
     async def finish(self) -> None:
         """Wait until nothing is pending."""
@@ -52,17 +68,15 @@ class Settler:
             await finished(self._task)
 
     async def _run(self) -> None:
-        try:
-            while self._waiting:
-                batch, self._waiting = self._waiting, []
-                try:
-                    await self._settle(batch)
-                finally:
-                    self.pending -= len(batch)
-                self._settled()
-        finally:
-            self._task = None
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._settle(batch)
+            finally:
+                self.pending -= len(batch)
             self._settled()
+        self._task = None
+        self._settled()
 
     async def _settle(self, batch: list[tuple[Settlement, Answer | None]]) -> None:
         try:

@@ -7,6 +7,8 @@ from collections.abc import Collection
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from telex.errors import reason_of
+
 if TYPE_CHECKING:
     from telex.handlers import Declaration
 
@@ -52,9 +54,11 @@ class Switch(Generic[W]):
         if found is None:
             try:
                 best = self._dispatch.dispatch(cls)
-            except RuntimeError as error:  # two abstract classes, and neither is the more specific one
-                best = _nobody
-                logger.error("no handler takes %s: %s; declare one for %s itself", cls.__name__, error, cls.__name__)
+            except Exception as error:  # noqa: BLE001  # two abstract classes, neither the more specific; or a class's own code
+                registry = self._dispatch.registry
+                best = next((registry[base] for base in cls.__mro__ if base in registry), _nobody)
+                text = "no handler of an abstract class takes %s: %s; declare one for %s itself"
+                logger.error(text, cls.__name__, reason_of(error), cls.__name__)
             self._found[cls] = found = best.workers if isinstance(best, _Takers) else ()
         return found
 

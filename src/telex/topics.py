@@ -10,7 +10,7 @@ from threading import get_ident
 from time import time
 from typing import Any
 
-from telex.codec import STANDARD, Content, hold
+from telex.codec import Content, hold
 from telex.engines import Engine
 from telex.errors import BadName, BadOption
 from telex.log import Log, Retention, cached
@@ -22,6 +22,8 @@ from telex.topic import LET_GO, Topic
 REMOVED = "it was removed; hub.topic(...) makes it anew"
 
 logger: logging.Logger = logging.getLogger("telex")
+STRANGE = 1000
+"""So many names of types are remembered for which no class was found."""
 KEPT = 1000
 """How many messages that were there before the log of a pattern may be put before its own."""
 
@@ -48,6 +50,8 @@ class Topics:
         self.on_removed: Callable[[str], None] | None = None
         """Told of each topic that was removed, when it is."""
         self.types: dict[str, Content[Any]] = {}  # what handlers take, by name: to decode what comes from outside
+        self._taken: list[type[Any]] = []  # the same, without their subclasses
+        self._strange: set[str] = set()  # names of types that no handler takes
 
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
         """The topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
@@ -202,6 +206,8 @@ class Topics:
         known = self.types.get(cls.__name__)
         if known is None:
             self.types[cls.__name__] = Content(cls)
+            self._taken.append(cls)
+            self._strange.clear()
         elif known.declared is not cls:
             text = "handlers take two types named %s: what comes from outside of this process is made the first of them"
             logger.warning(text, cls.__name__)
@@ -219,7 +225,7 @@ class Topics:
         found = self._topics.get(topic)
         content = None if found is None else found._content
         if content is None and type is not None:
-            content = self.types.get(type) or STANDARD.get(type)
+            content = self._type(type)
         if content is None:
             return data
         try:
@@ -232,9 +238,7 @@ class Topics:
     def shapes(self, topic: str, types: Iterable[str]) -> bool:
         """Whether there is a type to make of such content."""
         found = self._topics.get(topic)
-        return (found is not None and found._content is not None) or any(
-            type in self.types or type in STANDARD for type in types
-        )
+        return (found is not None and found._content is not None) or any(self._type(type) for type in types)
 
     def hold(self, content: object, topic: str, type: str) -> None:
         """See that content comes back equal from where it is stored with ``type``. Raises `ContentError`."""
@@ -244,6 +248,17 @@ class Topics:
         else:
             held = found._content.check(content, topic, type)
             found._content.hold(held, topic, type)
+
+    def _type(self, name: str) -> Content[Any] | None:
+        """The type of this name that a handler takes, or that is a subclass of one."""
+        if name in self.types or name in self._strange:
+            return self.types.get(name)
+        cls = next((found for known in self._taken if (found := _subclass(known, name)) is not None), None)
+        if cls is not None:
+            self.types[name] = Content(cls)
+        elif len(self._strange) < STRANGE:
+            self._strange.add(name)
+        return self.types.get(name)
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """Append what the engine keeps now to the local logs."""
@@ -347,3 +362,14 @@ class Topics:
         self._loop = self._draining = None
         for topic in self.all():
             topic._close("closed", state)
+
+
+def _subclass(cls: type[Any], name: str) -> type[Any] | None:
+    """The subclass of this name that was defined last."""
+    if cls in (object, type):
+        return None  # of which all are subclasses
+    for each in reversed(cls.__subclasses__()):
+        found = each if each.__name__ == name else _subclass(each, name)
+        if found is not None:
+            return found
+    return None

@@ -117,8 +117,8 @@ async def test_two_abstract_classes_of_which_neither_is_more_specific(caplog: py
     told = [record.getMessage() for record in caplog.records if record.name == "telex.handlers"]
     assert set(told) == {
         (
-            "no handler takes list: Ambiguous dispatch: <class 'collections.abc.Sized'> or "
-            "<class 'collections.abc.Iterable'>; declare one for list itself"
+            "no handler of an abstract class takes list: RuntimeError: Ambiguous dispatch: "
+            "<class 'collections.abc.Sized'> or <class 'collections.abc.Iterable'>; declare one for list itself"
         )
     }
     got, unhandled = await taken([[1]], collections.abc.Sized, collections.abc.Iterable, list)

@@ -220,7 +220,9 @@ async def test_a_failure_is_logged_and_counted_and_the_next_is_handled(
     assert record.exc_info is not None
 
 
-async def test_a_key_function_that_fails_ends_its_handler_and_is_told_at_once(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_key_function_that_fails_is_told_at_once_and_the_handler_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     hub, got = telex.Hub(), list[object]()
 
     @hub.on("a", overflow="latest", key=lambda message: message.content["user"])
@@ -232,8 +234,12 @@ async def test_a_key_function_that_fails_ends_its_handler_and_is_told_at_once(ca
         await idle()
         await hub.topic("a").publish("no user")
         await idle()
-        assert ["has stopped" in text for text in errors(caplog)] == [True]
-    assert got == [{"user": "ann"}]
+        assert ["goes on with what comes next: TypeError" in text for text in errors(caplog)] == [True]
+        await hub.topic("a").publish({"user": "bob"})
+        await idle()
+        (statistics,) = hub.statistics().handlers
+        assert (statistics.handled, statistics.failed, statistics.lost, statistics.state) == (2, 1, 1, "idle")
+    assert got == [{"user": "ann"}, {"user": "bob"}]
 
 
 async def test_a_handler_that_ends_while_the_hub_closes_does_not_hold_it_up() -> None:
@@ -285,10 +291,12 @@ async def test_what_a_slow_handler_misses_is_counted_and_told_now_and_then(caplo
         gate.set()
     assert got == [0, 1, 2]
     (warning,) = errors(caplog, logging.WARNING)
-    assert "missed 4 messages so far, last number 7 (buffer=2, overflow=drop_newest)" in warning
+    assert "missed 4 more messages (buffer=2, overflow=drop_newest)" in warning
 
 
-async def test_a_handler_that_was_closed_as_slow_handles_what_it_has(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_handler_that_was_closed_as_slow_handles_what_it_has_and_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     hub, got = telex.Hub(), list[int]()
 
     @hub.on("a", buffer=2, overflow="close")
@@ -301,8 +309,14 @@ async def test_a_handler_that_was_closed_as_slow_handles_what_it_has(caplog: pyt
         await asyncio.sleep(0)
         for number in range(1, 6):
             await hub.topic("a").publish(number)
-    assert got == [0, 1, 2]
-    assert "has stopped: the subscription to 'a' was closed as slow" in errors(caplog, logging.WARNING)[-1]
+        await idle()
+        await hub.topic("a").publish(6)
+        await idle()
+        (statistics,) = hub.statistics().handlers
+        assert (statistics.handled, statistics.failed, statistics.lost) == (4, 1, 3)
+    assert got == [0, 1, 2, 6]
+    (text,) = errors(caplog)
+    assert "goes on with what comes next: SlowSubscriber: the subscription to 'a' was closed as slow" in text
 
 
 async def test_a_handler_under_block_slows_its_publishers_and_misses_nothing() -> None:

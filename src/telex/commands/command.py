@@ -295,6 +295,8 @@ _BY_NAME: Mapping[str, Wanted] = {
 def _wanted(hint: object) -> Wanted:
     if isinstance(hint, str):
         return _BY_NAME.get(hint.partition("[")[0].rpartition(".")[2], "content")
+    if typing.get_origin(hint) is typing.Annotated:
+        return _wanted(typing.get_args(hint)[0])
     origin = typing.get_origin(hint) or hint
     if isinstance(origin, type):
         if issubclass(origin, Message):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import Context, copy_context
 from heapq import heappop, heappush
 from itertools import count
 from secrets import randbits, token_hex
@@ -60,7 +61,7 @@ class MemoryEngine:
         self._records = MemoryRecords()
         self.records: Records | None = self._records
         self._feed: Feed | None = None
-        self._delayed: list[tuple[float, int, Message[Any]]] = []
+        self._delayed: list[tuple[float, int, Message[Any], Context]] = []
         self._count = count()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -97,7 +98,7 @@ class MemoryEngine:
         if due <= self._clock() and self._feed is not None:
             self._feed.publish(message)
             return message
-        heappush(self._delayed, (due, next(self._count), message))
+        heappush(self._delayed, (due, next(self._count), message, copy_context()))
         self._arm()
         return message
 
@@ -112,9 +113,9 @@ class MemoryEngine:
     def _ring(self) -> None:
         now = self._clock()
         while self._delayed and self._delayed[0][0] <= now and self._feed is not None:
-            message = heappop(self._delayed)[2]
+            _, _, message, context = heappop(self._delayed)
             try:
-                self._feed.publish(message)
+                context.run(self._feed.publish, message)
             except Exception as error:  # of one message: the others are due as well
                 logger.error(
                     "message %s of %s is due and cannot be published", message.id, message.topic, exc_info=error
