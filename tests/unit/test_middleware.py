@@ -75,7 +75,7 @@ async def test_a_handler_without_middleware_is_called_itself() -> None:
     hub = telex.Hub("memory://")
 
     @hub.on("x")
-    def handle(message: telex.Message[int]) -> None: ...
+    async def handle(message: telex.Message[int]) -> None: ...
 
     (declared,) = hub.declarations
     assert declared.bind(hub) is handle
