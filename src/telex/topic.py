@@ -159,7 +159,10 @@ class Topic(Outlet[T]):
                 elif item.seq < log.base:
                     run.append(item)
             if not run or run[-1].seq != log.base - 1 or run[0].seq + len(run) != log.base:
+                if isinstance(kept, Holed) and options.report_lost and told is None:
+                    told = Lost(log.base - first, first, log.base - 1, "unreadable")
                 first = log.base
+                break
             log.prepend(run)
         return first, told
 

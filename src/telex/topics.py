@@ -17,6 +17,7 @@ from telex.log import Log, Retention, cached
 from telex.message import Message, Named
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.outlet import serving
+from telex.supervision import is_end
 from telex.topic import LET_GO, Topic
 
 REMOVED = "it was removed; hub.topic(...) makes it anew"
@@ -230,9 +231,9 @@ class Topics:
             return data
         try:
             return content.decode(data, topic, type)
-        except MemoryError:
-            raise
-        except Exception:  # noqa: BLE001  # ContentError, or what the type itself raises: then it does not fit
+        except BaseException as error:  # ContentError, or what the type itself raises: then it does not fit
+            if is_end(error) or isinstance(error, MemoryError):
+                raise
             return data
 
     def shapes(self, topic: str, types: Iterable[str]) -> bool:

@@ -97,6 +97,14 @@ async def test_who_reads_what_is_kept_is_told_of_a_damaged_message(tmp_path: Pat
             got = [await inbox.receive(timeout=5) for _ in range(3)]
             assert [item if isinstance(item, telex.Lost) else item.content for item in got] == [1, Lost, 3]
             assert (inbox.lost, inbox.statistics().received) == (1, 2)
+        # The newest of each key is known only from where all can be read.
+        options: dict[str, Any] = {"overflow": "latest", "key": lambda message: message.content}
+        async with topic.subscribe(start="earliest", report_lost=True, **options) as inbox:
+            got = [await inbox.receive(timeout=5) for _ in range(2)]
+            assert [item if isinstance(item, telex.Lost) else item.content for item in got] == [
+                telex.Lost(2, 1, 2, "unreadable"),
+                3,
+            ]
 
 
 @pytest.mark.usefixtures("damaged")
@@ -154,7 +162,11 @@ class Picky(msgspec.Struct):
             raise ERRORS[-self.price - 1]
 
 
-ERRORS = [AssertionError("no"), KeyError("no"), RecursionError("no"), ZeroDivisionError("no"), Exception("no")]
+class OfItsOwn(BaseException):
+    """What no library expects."""
+
+
+ERRORS = [AssertionError("no"), KeyError("no"), RecursionError("no"), ZeroDivisionError("no"), OfItsOwn("no")]
 
 
 @pytest.mark.parametrize("number", range(len(ERRORS)), ids=[type(error).__name__ for error in ERRORS])
