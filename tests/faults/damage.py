@@ -136,6 +136,8 @@ async def use(path: Path, count: Count) -> None:
     except telex.ConnectFailed as error:
         count.refused += 1
         _check_words(count, str(error))
+    except telex.BadName:
+        count.failed += 1  # what the damaged file says is the name of a topic
     except telex.TelexError as error:
         count.failed += 1
         _check_words(count, str(error))
@@ -156,8 +158,8 @@ async def _attempt(count: Count, doing: Awaitable[object]) -> None:
     try:
         await doing
         count.read += 1
-    except telex.Closed:
-        pass  # the hub has failed before
+    except (telex.Closed, telex.BadName):
+        pass  # the hub has failed before; or what the damaged file says is the name of a topic
     except telex.TelexError as error:
         count.failed += 1
         _check_words(count, str(error))

@@ -374,3 +374,17 @@ def test_any_damage_is_told_with_what_to_do(tmp_path: Path) -> None:
     seed = random.randrange(2**32)
     count = damage_often(tmp_path, 12, seed)
     assert not count.problems, f"seed {seed}: {count.problems[:5]}"
+
+
+async def test_damaged_numbers_end_reading_and_do_not_make_it_endless(tmp_path: Path) -> None:
+    async with telex.Hub(url(tmp_path)) as hub:
+        for number in range(5):
+            await hub.topic("t").publish(number)
+    with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE telex_messages SET seq = 0, content = '(' WHERE seq = 3")
+    async with telex.Hub(url(tmp_path)) as hub:
+        with pytest.raises(telex.EngineFailed, match="numbers of its messages are damaged"):
+            await asyncio.wait_for(anext(hub.topic("t").history()), 5)
+        async with hub.topic("t").subscribe(start="earliest") as inbox:
+            with pytest.raises(telex.EngineFailed, match="telex check"):
+                await asyncio.wait_for(inbox.receive(), 5)

@@ -22,6 +22,7 @@ _CODES = {
     sqlite3.SQLITE_ERROR: "the tables are not as telex made them; `telex check FILE` says where, and a backup is whole",
     sqlite3.SQLITE_TOOBIG: "a message is larger than SQLite takes; publish smaller ones",
 }
+NUMBERS = "numbers of its messages are damaged; `telex check FILE` says where, and a copy from a backup is whole"
 _FATAL = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _SHORTAGES = {
     sqlite3.SQLITE_NOMEM,

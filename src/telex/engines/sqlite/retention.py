@@ -81,6 +81,8 @@ def look(connection: sqlite3.Connection, name: str, rules: Rules, now: float) ->
     if row is None:
         return None
     id, epoch, uid, end, stored, trimmed, gone, total = row
+    if not all(type(number) is int for number in (end, stored, gone, total)):
+        raise ValueError(f"the row of topic {name!r} is damaged")
     first = _first(connection, id, stored, end, total, gone, rules.of(name), now)
     if first > stored:
         sql = "SELECT time, total FROM telex_messages WHERE topic = ? AND seq = ?"

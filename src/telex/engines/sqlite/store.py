@@ -9,9 +9,10 @@ from time import time
 from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines.groups import Unreadable
-from telex.engines.sqlite import rows
+from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.retention import Kept, Rules, look, search
 from telex.engines.sqlite.settling import purge
+from telex.errors import EngineFailed
 from telex.log import Log, Retention
 from telex.message import Lost, Message
 from telex.start import Start, find
@@ -88,7 +89,11 @@ class SQLiteStore:
         feed = self._runtime.feed
         shape = feed.content if feed.shapes(kept.name, {row[4] for row in found}) else None
         messages = rows.decode(found, kept.name, kept.uid, shape)
-        return messages if type(messages) is list else rows.readable(messages)
+        damaged = type(messages) is not list
+        if messages and not _follow_on([row[1] for row in (found if damaged else (found[0], found[-1]))], first):
+            # Who reads on from the last number would not get on.
+            raise EngineFailed(f"reading {topic!r}", problems.NUMBERS)
+        return rows.readable(messages) if damaged else messages
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """The last messages of several topics, of those that the feed was told of."""
@@ -187,6 +192,11 @@ class SQLiteStore:
             return connection.execute(_RULES).fetchall()[::-1], version
 
         await runtime.call(set_rules, lambda known: runtime.rules.set(*known))
+
+
+def _follow_on(numbers: list[Any], first: int) -> bool:
+    """Whether these are numbers of messages from ``first`` on, in order."""
+    return all(type(number) is int for number in numbers) and first <= numbers[0] and numbers == sorted(numbers)
 
 
 def _page(connection: sqlite3.Connection, topic: int, first: int, end: int) -> list[tuple[Any, ...]]:
