@@ -17,11 +17,12 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("message", "codec", "encoding", "roundtrip"),
     ("holdings", "cursor", "dedup", "ledger", "log", "options", "overflow", "start"),
-    ("room", "wakeup", "batches", "forks", "subscription", "supervision"),
+    ("room", "wakeup", "batches", "forks", "origins", "subscription", "supervision", "tasks"),
     ("history", "outlet", "topic"),
     ("context", "functions", "middleware", "once", "settling"),
     # The hub is made of these; handlers name it where a function asks for it.
     (
+        "calls",
         "commands",
         "crew",
         "grouping",
