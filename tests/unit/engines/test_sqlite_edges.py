@@ -448,3 +448,19 @@ async def test_retention_is_a_rule_of_the_file(tmp_path: Path) -> None:
     async with rig_on(tmp_path) as rig:
         assert rig.engine.store is not None
         assert rig.engine.store.end("t") == (3, 4)
+
+
+async def test_what_was_imported_is_known_for_all_time(tmp_path: Path) -> None:
+    async with rig_on(tmp_path) as rig:
+        store: Any = rig.engine.store
+        first, again = (message("t", 1, id="old", published=time() - 1e6) for _ in range(2))
+        assert await store.adopt([first]) == [first]
+        async with rig.engine.transaction() as tx:
+            await tx.execute("SELECT 1")
+        await rig.engine._runtime.write(  # type: ignore[attr-defined]  # as it is pruned two minutes later
+            lambda connection, _: connection.execute("DELETE FROM telex_ids").fetchall()
+        )
+        await rig.engine._runtime.write(  # type: ignore[attr-defined]  # and retention lets the message go
+            lambda connection, _: connection.execute("DELETE FROM telex_messages").fetchall()
+        )
+        assert await store.adopt([again]) == []

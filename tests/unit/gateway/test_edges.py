@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+import socket
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from telex.gateway.commands import _problem
 from telex.gateway.limits import TokenBucket
 from telex.gateway.protocol import Close, Error, Ping, Session
 from telex.gateway.server import SLOWEST, BoundedWebSocket, Stalled
-from telex.gateway.sockets import addresses
+from telex.gateway.sockets import addresses, cut_off
 from telex.testing.clock import VirtualClock
 from tests.support.websocket import PROGRAM, WebSocketClient
 
@@ -191,3 +193,18 @@ def test_a_client_that_pings_too_often_is_read_when_it_has_paid_for_all() -> Non
         assert connection.transport.resumed == [begun + 3.0]
 
     clock.run(main())
+
+
+def test_only_the_sockets_that_are_due_are_cut_off() -> None:
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        clients = [stack.enter_context(socket.create_connection(listener.getsockname())) for _ in range(2)]
+        served = [stack.enter_context(listener.accept()[0]) for _ in range(2)]
+        due = {(served[0].getpeername(), served[0].getsockname())}
+        assert cut_off([]) == 0
+        assert cut_off(due) == 1
+        assert clients[0].recv(1) == b""
+        served[1].sendall(b"x")
+        assert clients[1].recv(1) == b"x"
+        served[0].close()
+        assert cut_off(due) == 0
