@@ -15,6 +15,8 @@ from telex.gateway.limits import DEFAULT_LIMITS, Limits, TokenBucket
 
 GRACEFUL = 3
 """Seconds that requests in flight are given when the server ends."""
+SLICE = 4096
+"""Bytes that are read from a WebSocket in one turn of the event loop: at most some 700 frames."""
 LOOKS = 10
 SLOWEST = 1024
 MOST_PARTS = 1024
@@ -174,8 +176,8 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Uvicorn's WebSocket. Nothing is read from a client while it does not take what is sent to it, and control frames
-    are read at a bounded rate."""
+    """Uvicorn's WebSocket. Nothing is read from a client while it does not take what is sent to it, control frames are
+    read at a bounded rate, and what came at once is read in slices, between which others have their turn."""
 
     def __init__(self, limits: Limits, **options: Any) -> None:
         super().__init__(**options)
@@ -183,6 +185,8 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._bucket = TokenBucket(limits.control_rate, limits.burst, asyncio.get_running_loop().time())
         self._patience: asyncio.TimerHandle | None = None
         self._stalled: Stalled | None = None
+        self._unread = bytearray()  # came, and is read later
+        self._feeding = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -192,10 +196,17 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.Protocol`."""
         super().connection_lost(exc)
+        self._unread.clear()
         if self._stalled is not None:
             self._stalled.close()
         if self._patience is not None:
             self._patience.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        self._unread += data
+        if not self._feeding:
+            self._feed()
 
     def pause_writing(self) -> None:
         """The client takes too little: an answer to a ping would only pile up."""
@@ -212,8 +223,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     async def receive(self) -> Any:
         """The next message for the app."""
         message = await super().receive()
-        if not self._may_read():
-            self._hold()
+        self._read_on()
         return message
 
     def handle_ping(self) -> None:
@@ -256,5 +266,35 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         return self.writable.is_set() and self._patience is None
 
     def _read_on(self) -> None:
-        if self._may_read() and not self.read_paused and not self.transport.is_closing():
+        """Go on reading, as far as the client may: what came first, then what comes."""
+        if self.transport.is_closing():
+            return
+        if not self._may_read():
+            self._hold()
+        elif self._unread:
+            self._hold()
+            self._feed_later()
+        elif not self.read_paused:
             self.transport.resume_reading()
+
+    def _feed_later(self) -> None:
+        if not self._feeding:
+            self._feeding = True
+            asyncio.get_running_loop().call_soon(self._feed)
+
+    def _feed(self) -> None:
+        self._feeding = False
+        if self.transport.is_closing():
+            self._unread.clear()
+            return
+        if self._may_read() and not self.read_paused:
+            part = bytes(self._unread[:SLICE])
+            del self._unread[:SLICE]
+            super().data_received(part)
+        if self._unread and not self.transport.is_closing():
+            self._hold()
+            # Otherwise it goes on when the app has taken its message, or the client has rested.
+            if self._may_read() and not self.read_paused:
+                self._feed_later()
+        elif not self._unread:
+            self._read_on()
