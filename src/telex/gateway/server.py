@@ -208,11 +208,6 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         if not self._feeding:
             self._feed()
 
-    def pause_writing(self) -> None:
-        """The client takes too little: an answer to a ping would only pile up."""
-        super().pause_writing()
-        self._hold()
-
     def resume_writing(self) -> None:
         """The client takes what is sent again."""
         super().resume_writing()

@@ -116,7 +116,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
 
 
 async def test_connections_without_a_head_are_bounded_and_the_oldest_goes() -> None:
-    async with served(Limits(handshakes=3)) as on:
+    async with served(Limits(handshakes=3, head_timeout=1000)) as on:
         clients = [await on.raw(b"GET", read=False) for _ in range(3)]
         await on.until(lambda: on.connections == 3)
         clients.append(await on.raw(b"GET", read=False))
