@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from sys import getsizeof
 from typing import Any
 
 from telex import codec
@@ -59,10 +60,10 @@ class Feed:
 
     def _keep(self, key: tuple[str, Position, int], frames: tuple[str, ...]) -> None:
         self._cache[key] = frames
-        self._size += sum(map(len, frames))
+        self._size += sum(map(getsizeof, frames))
         while self._size > self._cache_bytes:
             _, dropped = self._cache.popitem(last=False)
-            self._size -= sum(map(len, dropped))
+            self._size -= sum(map(getsizeof, dropped))
 
 
 def encode(message: Message[Any]) -> bytes:

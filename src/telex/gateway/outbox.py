@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from sys import getsizeof
 
 
 class Outbox:
-    """Frames in order, bounded by bytes. One task takes, any number put."""
+    """Frames in order, bounded by the bytes that they take in memory. One task takes, any number put."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -19,7 +20,7 @@ class Outbox:
 
     def put(self, frame: str) -> bool:
         """Add a frame; False when others wait already and it does not fit. Alone, a frame always fits."""
-        size = _size(frame)
+        size = getsizeof(frame)
         if self._frames and self.bytes + size > self.limit:
             return False
         self._frames.append(frame)
@@ -37,14 +38,10 @@ class Outbox:
 
     def sent(self) -> None:
         """What `take` gave has been sent."""
-        self.bytes -= _size(self._frames.popleft())
+        self.bytes -= getsizeof(self._frames.popleft())
         if not self._frames:
             self._empty.set()
 
     async def drained(self) -> None:
         """Wait until nothing waits."""
         await self._empty.wait()
-
-
-def _size(frame: str) -> int:
-    return len(frame) if frame.isascii() else len(frame.encode())
