@@ -13,6 +13,10 @@ from telex.gateway.auth import is_hidden
 from telex.message import Message, Position
 
 
+MOST_KEPT = 256
+"""Batches that are kept at most: those who want the same batch want it within a few turns of the event loop."""
+
+
 class Feed:
     """Encodes batches, and keeps the last of them, at most ``cache_bytes``, for the other clients at the same place.
 
@@ -61,7 +65,7 @@ class Feed:
     def _keep(self, key: tuple[str, Position, int], frames: tuple[str, ...]) -> None:
         self._cache[key] = frames
         self._size += sum(map(getsizeof, frames))
-        while self._size > self._cache_bytes:
+        while self._size > self._cache_bytes or len(self._cache) > MOST_KEPT:
             _, dropped = self._cache.popitem(last=False)
             self._size -= sum(map(getsizeof, dropped))
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex import Message, Position
-from telex.gateway.feed import Feed
+from telex.gateway.feed import MOST_KEPT, Feed
 
 
 def batch(first: int, contents: list[Any]) -> list[Message[Any]]:
@@ -49,6 +49,15 @@ def test_what_is_kept_is_bounded() -> None:
     assert feed.frames("a", Position(1, "e"), batch(1, ["x" * 100]), keep=False)
     assert feed.shared == 0
     assert feed._size <= 2000
+
+
+def test_small_batches_are_kept_in_a_bounded_number() -> None:
+    feed = Feed(1000, 10**9)
+    for seq in range(1, MOST_KEPT + 3):
+        feed.frames("a", Position(seq, "e"), batch(seq, ["x"]), keep=True)
+    for seq, shared in ((2, 0), (3, 1), (MOST_KEPT + 2, 2)):
+        list(feed.frames("a", Position(seq, "e"), batch(seq, ["x"]), keep=False))
+        assert feed.shared == shared
 
 
 def test_content_without_a_json_form_keeps_its_place() -> None:
