@@ -12,7 +12,6 @@ from telex.errors import text_of
 from telex.gateway.auth import is_hidden
 from telex.message import Message, Position
 
-
 MOST_KEPT = 256
 """Batches that are kept at most: those who want the same batch want it within a few turns of the event loop."""
 
