@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from telex.gateway import Peer, Refused, Rules, Visitor
 ROOMS = "chatroom"
 PRESENCE = "presence"
 MOST_ROOMS = 1000
+LOOK_EVERY = 1.0
+"""Seconds after which it is looked again which rooms there are, when there are too many."""
 TRY_AGAIN = 1.0
 """Seconds after which what could not be told is told again."""
 logger: logging.Logger = logging.getLogger("telex.chat")
@@ -55,6 +58,8 @@ class Lobby:
         self._left = asyncio.Event()
         self._gone: list[tuple[str, str]] = []  # who has left, and the room was not told yet
         self._opening = asyncio.Lock()  # of the rooms: one is made or let go at a time
+        self._rooms: set[str] = set()  # topics, as they were when it was looked last, and those made since
+        self._looked = -inf
 
     def now(self) -> float:
         """The time that grace is counted by."""
@@ -71,9 +76,7 @@ class Lobby:
             raise Refused("bad_option", "a key is 16 to 128 characters that nobody can guess")
         topic, presence = f"{ROOMS}:{room}", self._presence_topic(room)
         async with self._opening:
-            rooms = await self.hub.topics(f"{ROOMS}:*")
-            if topic not in rooms and len(rooms) >= MOST_ROOMS:
-                raise Refused("limit", f"there are {MOST_ROOMS} rooms already; enter one of them")
+            await self._count(topic)
             self.hub.topic(topic, Said)
             new = self.presence.enter(room, name, wish.key)
         try:
@@ -135,15 +138,27 @@ class Lobby:
                 del self._gone[0]
             await self._let_go(room)
 
+    async def _count(self, topic: str) -> None:
+        """Count a room. Raises `Refused` when there are too many; looking at all of them takes some milliseconds."""
+        if topic in self._rooms:
+            return
+        now = self.now()
+        if self._looked == -inf or (len(self._rooms) >= MOST_ROOMS and now >= self._looked + LOOK_EVERY):
+            self._rooms, self._looked = set(await self.hub.topics(f"{ROOMS}:*")), now
+        if topic not in self._rooms and len(self._rooms) >= MOST_ROOMS:
+            raise Refused("limit", f"there are {MOST_ROOMS} rooms already; enter one of them")
+        self._rooms.add(topic)
+
     async def _let_go(self, room: str) -> None:
         """Remove a room that nobody is in and in which nothing was said."""
         topic = f"{ROOMS}:{room}"
         async with self._opening:
-            if self.presence.is_empty(room) and topic in await self.hub.topics(topic):
+            if self.presence.is_empty(room):
                 said = (await self.hub.topic(topic, Said).position()).seq
                 if not said and self.presence.is_empty(room):
                     await self.hub.remove(topic)
                     await self.hub.remove(f"{PRESENCE}:{room}")
+                    self._rooms.discard(topic)
 
     async def _tell(self, room: str, event: str, name: str) -> None:
         await self._presence_topic(room).publish(Change(event, name, self.presence.people(room)))

@@ -17,6 +17,7 @@ from websockets.asyncio.client import connect
 
 import telex
 from telex.gateway import CloseCode, Gateway, Limits, Rules, uvicorn_options
+from telex.gateway.server import BoundedWebSocket
 from telex.gateway.sockets import addresses, cut_off
 
 pytestmark = pytest.mark.slow
@@ -170,6 +171,7 @@ async def test_control_frames_are_read_at_a_bounded_rate(opcode: int) -> None:
                 async with asyncio.timeout(0.1):
                     await on.until(lambda: on.gateway.statistics().accepted == 2)
             (protocol,) = on.server.server_state.connections
+            assert isinstance(protocol, BoundedWebSocket)
             assert protocol._patience is not None
         with closing(await on.websocket(frame(b"", opcode) * 5)):
             pass
