@@ -800,6 +800,22 @@ async def test_an_outcome_that_was_recorded_and_not_told_is_told_again(
     assert ran == [1]
 
 
+async def test_a_lease_is_not_renewed_within_the_transaction_that_renewing_would_wait_for(file: str) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("charge", once=True, lease=0.1)
+    async def charge(amount: int, tx: telex.Transaction) -> int:
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.12, over.set)  # several times as long as until a renewal
+        await over.wait()
+        await tx.publish("charged", amount)
+        return amount
+
+    async with hub, asyncio.timeout(10):
+        assert await hub.call("charge", 5, key="a") == 5
+        assert [message.content async for message in hub.topic("charged").history()] == [5]
+
+
 async def test_with_a_transaction_the_outcome_is_told_when_it_is_recorded(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
