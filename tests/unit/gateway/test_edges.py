@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import telex
-from telex.gateway import Commands, Gateway, Limits, Rules, Visitor
+from telex.gateway import Commands, Gateway, Limits, Refused, Rules, Visitor
 from telex.gateway.commands import _problem
 from telex.gateway.limits import TokenBucket
 from telex.gateway.protocol import Close, Error, Ping, Session
@@ -208,3 +208,14 @@ def test_only_the_sockets_that_are_due_are_cut_off() -> None:
         assert clients[1].recv(1) == b"x"
         served[0].close()
         assert cut_off(due) == 0
+
+
+async def test_clients_fill_as_many_topics_as_the_limit_says() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, limits=Limits(topics=3))
+        for name in ("a", "b", "c"):
+            await gateway.make_room(name)
+            await hub.topic(name).publish(1)
+        with pytest.raises(Refused, match="fill 3 topics"):
+            await gateway.make_room("d")
+        await gateway.make_room("c")  # it is there

@@ -29,3 +29,10 @@ def test_a_clock_that_steps_back_gives_nothing() -> None:
     assert bucket.take(0.0) > 0
     assert bucket.take(100.5) > 0
     assert bucket.take(101.0) == 0.0  # and it takes nothing
+
+
+def test_what_is_owed_is_never_negative_and_adds_up() -> None:
+    bucket = TokenBucket(2.0, 3, 0.0)
+    assert [bucket.owe(0.0) for _ in range(6)] == [0.0, 0.0, 0.0, 0.5, 1.0, 1.5]
+    assert bucket.owe(1.5) == 0.5
+    assert bucket.owe(100.0) == 0.0
