@@ -1,7 +1,9 @@
 """Edges of the kernel that no other test asks for, one each."""
 
+import msgspec
 import pytest
 
+from telex.codec import Content
 from telex.cursor import Cursor
 from telex.log import Log, Retention
 from telex.options import Options, Overflow
@@ -19,3 +21,20 @@ def test_what_waits_outlives_a_log_that_keeps_nothing(overflow: Overflow, buffer
     if (overflow, buffer_bytes) != ("drop_oldest", None):  # whose last messages wait in the log
         assert log.base > 1000, "it has let go of most"
     assert [number for number in taken(cursor) if isinstance(number, int)][: len(kept)] == kept
+
+
+class Base(msgspec.Struct):
+    x: int
+
+
+class Sub(Base):
+    y: int
+
+
+@pytest.mark.parametrize(
+    ("name", "made"), [("Sub", Sub(1, 2)), ("Base", Base(1)), (None, Base(1)), ("Unknown", Base(1)), ("int", Base(1))]
+)
+def test_content_is_of_the_subclass_that_it_names(name: str | None, made: Base) -> None:
+    found = Content(Base).decode({"x": 1, "y": 2}, "t", name)
+    assert found == made
+    assert type(found) is type(made)

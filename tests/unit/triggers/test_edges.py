@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,21 @@ async def test_by_hand_a_stored_trigger_publishes_to_its_topic(tmp_path: Path) -
         assert await fire_trigger(other, "clock") == 1
         assert [(firing.trigger, firing.number) for firing in await kept(other, "ticks")] == [("clock", 1)]
         assert await fire_trigger(other, "ticks") is None
+
+
+def test_a_trigger_that_has_ended_waits_for_nothing_when_it_is_resumed(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.when(hub.silence("beats", longer_than="10s"), topic="silent", rising=True)
+
+    async def main() -> None:
+        async with hub:
+            await asyncio.sleep(1)
+            found = hub.trigger("silent")
+            assert found is not None
+            assert hub._scheduler._agenda.first() < inf
+            found.cancel()
+            assert hub._scheduler._agenda.first() == inf
+            found.resume()
+            assert hub._scheduler._agenda.first() == inf
+
+    clock.run(main())
