@@ -138,7 +138,8 @@ class Runtime:
             self.fail(problems.failure(f"reading {self.address.path}", error))
         for future in [] if self._reader is None else self._reader.left():
             if not future.done():
-                future.set_exception(problems.failure(f"reading {self.address.path}", error or self._refusal()))
+                failed = error and problems.failure(f"reading {self.address.path}", error)
+                future.set_exception(failed or self._refusal())
 
     def _answered(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
         """The thread that reads has called a function."""
@@ -173,7 +174,8 @@ class Runtime:
         """Wait until they have ended, and then all tasks; how this was cancelled meanwhile."""
         cancelled: asyncio.CancelledError | None = None
         limit, heard = float("inf"), False
-        while self.loop.time() < limit:
+        clock = asyncio.get_running_loop().time  # opening may have been cancelled before it began
+        while clock() < limit:
             if not any(thread.is_alive() for thread in threads):
                 for task in self._tasks:
                     task.cancel()
@@ -184,7 +186,7 @@ class Runtime:
                 await asyncio.sleep(TURN)
             except asyncio.CancelledError as error:
                 if cancelled is None:
-                    limit = self.loop.time() + PATIENCE
+                    limit = clock() + PATIENCE
                     if self._writer is not None:
                         self._writer.hurry()
                 cancelled = error
