@@ -12,7 +12,7 @@ from telex.context import Context, current
 from telex.engines.store import inside
 from telex.origins import same
 from telex.outlet import serving
-from telex.tasks import start
+from telex.tasks import start_task
 
 if TYPE_CHECKING:
     from contextvars import Context as Variables
@@ -66,7 +66,7 @@ class Calls:
         if not self.is_async and not inspect.isawaitable(result):
             return result
         work: Coroutine[Any, Any, object] = result if inspect.iscoroutine(result) else _waits(result)
-        task = start(work, name=self._name, context=context)
+        task = start_task(work, name=self._name, context=context)
         crew.tasks.add(task)
         task.add_done_callback(crew.tasks.discard)
         return _joined(task)

@@ -106,7 +106,8 @@ class WrongThread(TelexError, RuntimeError):
 
     def __str__(self) -> str:
         return (
-            f"cannot {self.operation} from here: a hub belongs to the event loop that opened it; "
+            f"cannot {self.operation} from here: a hub belongs to the event loop that opened it, so do it in a "
+            "coroutine there (in a REPL: async def main(): ...; await main()), or before the hub is opened; "
             "from another thread use topic.publish_threadsafe(...) or telex.blocking.Hub, and in a handler "
             "an argument `hub: telex.Hub`"
         )

@@ -19,7 +19,7 @@ from telex.engines.groups import Action, Delivery
 from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexError, reason_of, text_of
 from telex.handlers import Declaration, Membership
 from telex.outlet import FAIR
-from telex.tasks import LastingTask, last, start
+from telex.tasks import LastingTask, last, start_task
 
 if TYPE_CHECKING:
     from telex.crew import Crew
@@ -108,7 +108,7 @@ class Hand:
             return  # what it had in hand is given back when the member finishes
         for delivery, by, context in list(self.working.values()):
             if by is task and error is not None:
-                failing = start(
+                failing = start_task(
                     self._failed(delivery, context, error), name=task.get_name(), context=self._crew.base.copy()
                 )
                 self._crew.tasks.add(failing)

@@ -22,7 +22,7 @@ from telex.commands.sending import Sending
 from telex.crew import Crew
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
-from telex.errors import BadOption, Closed, Timeout
+from telex.errors import BadOption, Closed, Timeout, WrongThread
 from telex.forks import FORKS
 from telex.forks import HUB as FORKED
 from telex.grouping import Grouping
@@ -35,6 +35,7 @@ from telex.names import check_pattern, check_topic
 from telex.outlet import NOT_OPEN
 from telex.router import Declaring, Router
 from telex.supervision import keep_doing
+from telex.tasks import start_task
 from telex.topic import Topic
 from telex.topics import Topics
 from telex.transaction import Transaction
@@ -121,8 +122,17 @@ class Hub(Declaring, Sending, Triggering):
 
         Raises `Timeout`, `ConnectFailed`; `Closed` when it was open before.
         """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            mend = "telex runs on asyncio: open the hub in asyncio.run(...), or use telex.blocking.Hub, also under trio"
+            raise BadOption("use of the hub", self.url, mend) from None
         if self._state is not NOT_OPEN:
-            raise Closed("this hub", "a hub is opened once; make another with telex.Hub()")
+            mend = (
+                "a hub is opened once; make another where you open it, such as in a lifespan or a fixture: "
+                "async with telex.Hub() as hub: hub.include_router(router)"
+            )
+            raise Closed("this hub", mend)
         self._state = "it is being opened"
         FORKS.watch(self)
         try:
@@ -262,7 +272,7 @@ class Hub(Declaring, Sending, Triggering):
         if self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes)):
             telling = keep_doing("the engine was not told what is kept", self._topics.keep_rules, ended=self._is_ended)
             # Its own context: asked for inside of a transaction, it waits for the end of that.
-            chore = asyncio.create_task(telling, name="telex: tell the engine what is kept", context=Context())
+            chore = start_task(telling, name="telex: tell the engine what is kept", context=Context())
             self._chores.add(chore)
             chore.add_done_callback(self._chores.discard)
 
@@ -308,7 +318,12 @@ class Hub(Declaring, Sending, Triggering):
             raise BadOption("router", router, "it is a telex.Router")
         router.connect(self._declared, prefix)
 
+    def _check_loop(self) -> None:
+        if not self._state and not self._topics.is_here():
+            raise WrongThread("declare on the open hub")
+
     def _declared(self, declaration: Declaration | Command | Plan) -> None:
+        self._check_loop()
         if isinstance(declaration, Plan):  # its functions become handlers of this hub, and get its middleware then
             declaration.carry_out(self._scheduler)
             return

@@ -17,7 +17,7 @@ from telex.hands import Hand, HandlerStatistics
 from telex.settling import Settler, finished
 from telex.supervision import describe, is_end, keep_doing
 from telex.switch import Switch
-from telex.tasks import LastingTask, last, start
+from telex.tasks import LastingTask, last, start_task
 from telex.wakeup import Waiter
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class Member:
                 hand.ready.append(delivery)
                 hand.begin()
         if self._held and self._renewer is None and not self._crew.ends:
-            self._renewer = start(self._keep_leases(), name=f"telex leases {self._group}")
+            self._renewer = start_task(self._keep_leases(), name=f"telex leases {self._group}")
             self._crew.tasks.add(self._renewer)
             self._renewer.add_done_callback(self._crew.tasks.discard)
 

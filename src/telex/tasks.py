@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-def start(work: Coroutine[Any, Any, T], *, name: str, context: Context | None = None) -> asyncio.Task[T]:
+def start_task(work: Coroutine[Any, Any, T], *, name: str, context: Context | None = None) -> asyncio.Task[T]:
     """A task that takes its first step in the next turn of the running loop, in ``context`` or in a copy of this one.
 
     `asyncio.create_task` asks the loop's task factory, and an eager one runs the work before the caller has noted the
@@ -36,5 +36,5 @@ class LastingTask(asyncio.Task[None]):
 
 
 def last(work: Coroutine[Any, Any, None], *, name: str, context: Context) -> LastingTask:
-    """As `start`; its done callback can tell whether to begin it anew."""
+    """As `start_task`; its done callback can tell whether to begin it anew."""
     return LastingTask(work, loop=asyncio.get_running_loop(), name=name, context=context)

@@ -348,6 +348,13 @@ class Topics:
         for topic in self.all():
             topic._drain(state, served)
 
+    def is_here(self) -> bool:
+        """Whether this is called in the event loop in which the hub was opened."""
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
     @property
     def ended(self) -> bool:
         """Whether they are closed, or their engine has failed."""

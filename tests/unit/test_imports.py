@@ -44,7 +44,7 @@ TOP = len(ROWS)
 PURE = {name for row in ROWS[:3] for name in row}
 IMPURE = {"asyncio", "concurrent", "io", "os", "pathlib", "selectors", "socket", "subprocess", "threading"}
 # Engines know the nouns and the contract, and nothing that uses an engine.
-ENGINE_MAY = PURE | {"engines", "forks", "supervision"}
+ENGINE_MAY = PURE | {"engines", "forks", "supervision", "tasks"}
 CONTRACT = {"engines.groups", "engines.records", "engines.store"}
 WEB = {"fastapi", "h11", "httpx", "rich", "starlette", "typer", "uvicorn", "uvloop", "websockets", "pydantic", "anyio"}
 

@@ -80,7 +80,7 @@ class Hub(Declaring, Timing[Trigger]):
         """
         if self._place.thread is not None:
             raise Closed("this hub", "a hub is opened once; make another with telex.blocking.Hub()")
-        self._place.thread = thread = Thread("telex hub")
+        self._place.thread = thread = Thread("telex hub", self._hub.aclose)
         try:
             thread.wait(self._hub.__aenter__())
         except BaseException:

@@ -32,6 +32,7 @@ from telex.once.machine import (
 )
 from telex.once.store import OnceStore, OnceTransaction
 from telex.supervision import describe, is_end
+from telex.tasks import start_task
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 Peek = Callable[[str, str], Record | None]
@@ -200,7 +201,7 @@ class Held:
     def renew(self, now: float) -> None:
         """Renew the lease, if it is time to."""
         if self.renewing is None and now - self.renewed > self.entry.lease / 4:
-            self.renewing = asyncio.create_task(self._renew(), name=f"telex renews {self._key}")
+            self.renewing = start_task(self._renew(), name=f"telex renews {self._key}")
 
     async def _renew(self) -> None:
         now = monotonic()  # not when this was asked for: others may have had the loop since

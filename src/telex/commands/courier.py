@@ -35,6 +35,7 @@ from telex.members import groups_of
 from telex.message import Message, check_key
 from telex.once.machine import Failure, decode, digest_of, fingerprint_of
 from telex.options import check_options
+from telex.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.commands.desk import Desk
@@ -249,7 +250,7 @@ class Courier:
         return [self._letter(topic, step, None) for topic in topics]
 
     def _chore(self, doing: Any) -> None:
-        chore = asyncio.create_task(doing, name="telex tells of a command")
+        chore = start_task(doing, name="telex tells of a command")
         self._chores.add(chore)
         chore.add_done_callback(self._done)
 

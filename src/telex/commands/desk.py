@@ -39,6 +39,7 @@ from telex.errors import (
 from telex.message import check_key
 from telex.once.machine import digest_of, fingerprint_of
 from telex.once.store import OnceStore, OnceTransaction
+from telex.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.crew import Crew
@@ -108,7 +109,7 @@ class Desk:
         once = served.command.once
         if once is not None and once.store is not None:
             if id(once.store) not in self._stores:
-                opening = asyncio.create_task(once.store.open(), name="telex opens a store")
+                opening = start_task(once.store.open(), name="telex opens a store")
                 self._stores[id(once.store)] = (once.store, opening)
             served.opening = self._stores[id(once.store)][1]
         if self.courier is not None:

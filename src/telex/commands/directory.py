@@ -11,6 +11,7 @@ import msgspec
 
 from telex.errors import TelexError
 from telex.supervision import keep_doing
+from telex.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.engines import Records
@@ -58,7 +59,7 @@ class Directory:
         if self._beating is not None:
             self._beating.cancel()
         beating = keep_doing("no sign of life was given", self._beat)
-        self._beating = asyncio.create_task(beating, name="telex signs of life")
+        self._beating = start_task(beating, name="telex signs of life")
 
     async def _beat(self) -> None:
         while True:

@@ -23,6 +23,7 @@ from telex.message import Lost
 from telex.once.machine import Failure
 from telex.subscription import AnySubscription
 from telex.supervision import is_end, keep_doing
+from telex.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.commands.directory import Directory
@@ -87,9 +88,9 @@ class Inbox:
             directory.begin()
             subscription = self._hub.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
             subscription.enter()
-            self._reading = asyncio.create_task(self._read(subscription), name="telex inbox")
+            self._reading = start_task(self._read(subscription), name="telex inbox")
         sweeping = keep_doing("the inboxes of hubs that were killed were left", self._sweep, pause=SWEEP)
-        self._sweeping = asyncio.create_task(sweeping, name="telex sweeps inboxes")
+        self._sweeping = start_task(sweeping, name="telex sweeps inboxes")
 
     async def _sweep(self) -> None:
         """Remove the inboxes of hubs that were killed."""

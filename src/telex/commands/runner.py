@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from telex.commands.outcome import Outcome, failure_of
 from telex.outlet import serving
+from telex.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.commands.run import Run, Served
@@ -43,7 +44,7 @@ class Runner:
         doing, name = work(self, run), served.command.name
         self.task: asyncio.Task[None]
         try:
-            self.task = asyncio.create_task(doing, name=name, context=context)
+            self.task = start_task(doing, name=name, context=context)
         except TypeError:  # of a loop whose task factory knows of no contexts
             self._context = None
             self.task = context.run(partial(asyncio.create_task, doing, name=name))

@@ -13,6 +13,7 @@ import msgspec
 
 from telex.errors import BadName, BadOption, ContentError
 from telex.supervision import describe, is_end
+from telex.tasks import start_task
 from telex.triggers.firing import by_hand, firing_of
 from telex.triggers.schedule import MOST
 
@@ -127,7 +128,7 @@ class Claims:
     def _begin(self, trigger: Claimant | Timed) -> None:
         self._waiting.add(trigger)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._claim_all(), name="telex triggers")
+            self._task = start_task(self._claim_all(), name="telex triggers")
 
     async def end(self, topic: str) -> int:
         """The number that the next message of a topic will get, by what the engine has: this process may not have heard

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from telex.errors import BadHandler
 from telex.functions import calls_async, name_of
 from telex.supervision import is_end
+from telex.tasks import start_task
 from telex.triggers.fold import Fired
 from telex.triggers.schedule import Every
 
@@ -101,7 +102,7 @@ class Poll:
             self._found(found, instant)
 
     async def _look(self, instant: float) -> None:
-        looking = asyncio.create_task(self._call(), name=f"telex trigger looks at {name_of(self._function)}")
+        looking = start_task(self._call(), name=f"telex trigger looks at {name_of(self._function)}")
         try:
             await asyncio.wait((looking,))
             self._found(looking.result(), instant)

@@ -16,6 +16,7 @@ from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.functions import name_of
 from telex.handlers import Declaration
 from telex.supervision import is_end, keep_doing
+from telex.tasks import start_task
 from telex.triggers.agenda import Agenda
 from telex.triggers.claims import TRIES, Claims
 from telex.triggers.condition import Condition, Moment
@@ -72,6 +73,7 @@ class Scheduler:
         """One more. Raises `BadOption` when there is one of its name."""
         if self._hub.closed:
             raise Closed("this hub", "it was closed; make another with telex.Hub()")
+        self._hub._check_loop()
         known = self._triggers.get(trigger.name)
         if known is not None and not known.ended:
             raise BadOption("name", trigger.name, "there is a trigger of this name; give another, name='...'")
@@ -175,7 +177,7 @@ class Scheduler:
 
     def do(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what takes a while, at most until `stop`."""
-        task = asyncio.create_task(keep_doing("the triggers of a hub", chore), name="telex triggers")
+        task = start_task(keep_doing("the triggers of a hub", chore), name="telex triggers")
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
 

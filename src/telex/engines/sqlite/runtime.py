@@ -27,6 +27,7 @@ from telex.engines.store import inside
 from telex.errors import BadOption, Closed, ConnectFailed, EngineFailed, TelexError
 from telex.forks import FORKS, HUB
 from telex.supervision import watched
+from telex.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.engines import Feed
@@ -206,7 +207,7 @@ class Runtime:
 
     def start(self, what: str, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run it beside; it ends with the engine, which fails when it raises."""
-        task = self.loop.create_task(watched(what, coroutine, self.broke), name=f"telex sqlite: {what}")
+        task = start_task(watched(what, coroutine, self.broke), name=f"telex sqlite: {what}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
