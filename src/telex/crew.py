@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from telex.calls import ENDS_PROGRAM, Calls, Ended
 from telex.context import current
-from telex.errors import BadOption, SlowSubscriber, reason_of
+from telex.errors import BadOption, Closed, SlowSubscriber, reason_of
 from telex.handlers import Declaration, Membership
 from telex.hands import HandlerState, HandlerStatistics
 from telex.members import Member, groups_of
@@ -120,8 +120,8 @@ class Worker:
             served = self.subscription
             try:
                 await self._serve(served)
-            except Ended:
-                return
+            except (Ended, Closed):
+                return  # Closed: it has left before its task began
             except SlowSubscriber as error:
                 self._stumbled(served, error)
             except Exception as error:
