@@ -93,8 +93,11 @@ def ask(
         if number % 2:
             contestants.reverse()
         with ExitStack() as exits:
-            place = Here if quick and rounds is None else Worker
-            workers = [exits.enter_context(place(question, contestant, loop)) for contestant in contestants]
+            here = quick and rounds is None
+            workers: list[Worker | Here] = [
+                exits.enter_context(Here(question, each, loop) if here else Worker(question, each, loop))
+                for each in contestants
+            ]
             for case in question.cases:
                 for worker in workers:
                     _one(answer, worker, case, quick)

@@ -199,7 +199,9 @@ def blocks(content: object) -> None:
         pass
 
 
-@pytest.mark.parametrize("options", [{}, {"group": "g"}, {"middleware": [telex.middleware.timeout(5)]}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"group": "g"}, {"middleware": [telex.middleware.timeout(5)]}], ids=["plain", "group", "middleware"]
+)
 async def test_a_plain_function_that_blocks_the_loop_is_told_once(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
