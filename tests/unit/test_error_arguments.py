@@ -51,7 +51,12 @@ def has_a_status(arguments: list[ast.expr]) -> bool:
     return not is_text(arguments[0]) and isinstance(arguments[1], ast.Constant) and " " not in str(arguments[1].value)
 
 
+def names_a_handler(arguments: list[ast.expr]) -> bool:
+    return not is_text(arguments[0]) and isinstance(arguments[1], ast.Constant | ast.JoinedStr | ast.Name | ast.BinOp)
+
+
 RULES = {
+    "BadHandler": names_a_handler,
     "BadOption": names_an_option,
     "Closed": says_what_is_closed,
     "EngineFailed": says_what_was_done,

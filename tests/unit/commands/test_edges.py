@@ -13,7 +13,7 @@ import pytest
 import telex
 from telex.commands import claims as leases
 from telex.commands.claims import Claims, Held, Tally
-from telex.commands.command import Once
+from telex.commands.command import Once, _wanted
 from telex.commands.desk import UNSERVED
 from telex.commands.directory import BUCKET, DEAD, Directory, Sign
 from telex.engines.records import Record
@@ -267,3 +267,18 @@ async def test_who_follows_hears_of_an_outcome_once_however_often_it_is_asked_fo
         ("a", False),
         ("b", False),
     ]
+
+
+@pytest.mark.parametrize(
+    ("hint", "wanted"),
+    [
+        ("telex.CommandContext[int]", "context"),
+        ("Message[Order]", "message"),
+        ("telex.Hub", "hub"),
+        ("Transaction", "tx"),
+        ("shop.Order", "content"),
+        ("list[Message]", "content"),
+    ],
+)
+def test_an_annotation_that_is_text_is_told_by_its_name(hint: str, wanted: str) -> None:
+    assert _wanted(hint) == wanted

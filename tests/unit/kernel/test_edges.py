@@ -5,6 +5,7 @@ import pytest
 
 from telex.codec import Content
 from telex.cursor import Cursor
+from telex.encoding import to_canonical
 from telex.log import Log, Retention
 from telex.options import Options, Overflow
 from tests.unit.kernel.test_policies import publish, taken
@@ -38,3 +39,18 @@ def test_content_is_of_the_subclass_that_it_names(name: str | None, made: Base) 
     found = Content(Base).decode({"x": 1, "y": 2}, "t", name)
     assert found == made
     assert type(found) is type(made)
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ({"b", "a", "c"}, b'["a","b","c"]'),
+        (frozenset({3, 10, 2}), b"[2,3,10]"),
+        ({1, "a", None}, b'["a",1,null]'),
+        ({"s": {2, "b"}, 1: 0}, b'{"1":0,"s":["b",2]}'),
+        ({"z": {2, 1}, "a": [{"y": 1, "x": 2}]}, b'{"a":[{"x":2,"y":1}],"z":[1,2]}'),
+        ((frozenset({(2, 1)}), Sub(1, 2)), b'[[[2,1]],{"x":1,"y":2}]'),
+    ],
+)
+def test_equal_content_has_one_canonical_form(value: object, form: bytes) -> None:
+    assert to_canonical(value) == form
