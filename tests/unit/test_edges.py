@@ -14,7 +14,8 @@ import pytest
 import telex
 import telex.blocking
 from telex import errors, middleware
-from telex.wakeup import Waiter, wake_all
+from telex.log import Log, Retention
+from telex.wakeup import Notifier, Waiter, park, wake_all
 from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.support.shell import Clock, idle, in_a_thread
 
@@ -255,3 +256,17 @@ async def test_a_group_takes_few_turns_for_many_messages() -> None:
             turns += 1
             await asyncio.sleep(0)
     assert handled[-1] - handled[0] < 10
+
+
+async def test_who_waits_for_a_log_waits_as_long_as_it_says() -> None:
+    clock = Clock()
+    log = Log("a", "epoch", Retention(), 1)
+    log.observer = Notifier()
+    waiting = asyncio.ensure_future(park(log, 10.0))
+    await clock.forward(9.9)
+    assert not waiting.done()
+    await clock.forward(0.2)
+    assert await waiting is False
+    gone = asyncio.ensure_future(park(log, -1.0))
+    await clock.forward(0)
+    assert await gone is False

@@ -68,6 +68,22 @@ RULES = {
 }
 
 
+@pytest.mark.slow
+def test_what_is_logged_begins_with_its_text() -> None:
+    levels = ("debug", "info", "warning", "error", "exception", "critical")
+    found = 0
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = node.func if isinstance(node, ast.Call) else None
+            if not isinstance(called, ast.Attribute) or ast.unparse(called.value) not in ("logger", "log"):
+                continue
+            assert isinstance(node, ast.Call)
+            later = [ast.unparse(argument) for argument in node.args[1:] if is_text(argument)]
+            found += called.attr in levels
+            assert not any("%" in text for text in later), f"{path.relative_to(SOURCE)}:{node.lineno}"
+    assert found > 30
+
+
 def made() -> Iterator[tuple[str, str, list[ast.expr]]]:
     """Where an error is made, its class, and its arguments."""
     for path in sorted(SOURCE.rglob("*.py")):

@@ -148,6 +148,11 @@ async def test_the_second_signal_ends_the_program_soon_whatever_runs(monkeypatch
         asked._signalled(signal.SIGTERM, None)
         await asyncio.Event().wait()
 
+    worker = stopping.Stopping(is_worker=True)
+    for _ in range(3):
+        worker._signalled(signal.SIGINT, None)  # the terminal sends it to all, and the supervisor says what it means
+    assert not worker.at_once
+    assert timers == []
     with pytest.raises(asyncio.CancelledError):
         await asyncio.create_task(run())
     assert timers == [(stopping.HINT_AFTER, hint), (stopping.AT_ONCE, end)]

@@ -16,6 +16,7 @@ from telex.commands.claims import Claims, Held, Tally
 from telex.commands.command import Once, _wanted
 from telex.commands.desk import UNSERVED
 from telex.commands.directory import BUCKET, DEAD, Directory, Sign
+from telex.commands.enginestore import EngineStore
 from telex.engines.records import Record
 from telex.errors import EngineFailed
 from telex.once.machine import Complete, GiveBack, Renew, decode, fingerprint
@@ -282,3 +283,34 @@ async def test_who_follows_hears_of_an_outcome_once_however_often_it_is_asked_fo
 )
 def test_an_annotation_that_is_text_is_told_by_its_name(hint: str, wanted: str) -> None:
     assert _wanted(hint) == wanted
+
+
+async def test_each_sign_of_life_is_one_write(file: str) -> None:
+    async with telex.Hub(file) as hub:
+        records: Any = hub._engine.records
+        written: list[int] = []
+
+        class Counted:
+            get, keys = records.get, records.keys
+
+            async def put(self, *arguments: Any) -> int | None:
+                revision: int | None = await records.put(*arguments)
+                written.append(revision or 0)
+                return revision
+
+        counted: Any = Counted()
+        directory = Directory(counted, "this one", time)
+        for _ in range(3):
+            await directory.sign()
+        assert len(written) == 3
+        assert all(written)
+
+
+def test_an_engine_without_records_runs_nothing_once() -> None:
+    class Without:
+        class _engine:  # noqa: N801  # as a hub has it
+            records = None
+
+    hub: Any = Without
+    with pytest.raises(telex.BadOption, match="has no records: give store="):
+        EngineStore(hub)

@@ -464,3 +464,7 @@ async def test_what_was_imported_is_known_for_all_time(tmp_path: Path) -> None:
             lambda connection, _: connection.execute("DELETE FROM telex_messages").fetchall()
         )
         assert await store.adopt([again]) == []
+
+
+def test_files_that_were_made_before_are_known() -> None:
+    assert schema.APPLICATION.to_bytes(4) == b"telx"

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 import telex
-from telex.gateway import Commands, Gateway, Limits, Refused, Rules, Visitor
+from telex.gateway import CloseCode, Commands, Gateway, Limits, Peer, Refused, Rules, Visitor
+from telex.gateway.auth import check_handshake
 from telex.gateway.commands import _problem
 from telex.gateway.limits import TokenBucket
 from telex.gateway.protocol import Close, Error, Ping, Session
@@ -183,7 +184,7 @@ def test_a_client_that_pings_too_often_is_read_when_it_has_paid_for_all() -> Non
     async def main() -> None:
         connection: Any = BoundedWebSocket.__new__(BoundedWebSocket)
         connection._bucket = TokenBucket(1.0, 1, asyncio.get_running_loop().time())
-        connection._patience = None
+        connection._patience, connection._unread = None, b""
         connection.transport, connection.read_paused, connection.writable = Reading(clock), False, asyncio.Event()
         connection.writable.set()
         begun = clock()
@@ -219,3 +220,39 @@ async def test_clients_fill_as_many_topics_as_the_limit_says() -> None:
         with pytest.raises(Refused, match="fill 3 topics"):
             await gateway.make_room("d")
         await gateway.make_room("c")  # it is there
+
+
+def test_close_codes_are_those_of_the_page() -> None:
+    codes = {int(code) for code in re.findall(r"^\| (\d{4}) \|", TEXT, re.MULTILINE)}
+    assert codes == {int(code) for code in CloseCode}
+    assert (CloseCode.FAULT, CloseCode.RESTART, CloseCode.BINARY, CloseCode.TOO_LARGE) == (1011, 1012, 1003, 1009)
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (telex.NoHandler("build"), 404),
+        (telex.KeyConflict("build", "a"), 422),
+        (telex.InProgress("build", "a"), 409),
+        (telex.ContentError("build", "no number"), 422),
+        (telex.Closed("this hub", "it was closed"), 503),
+        (telex.EngineFailed("writing", "the disk is full"), 503),
+    ],
+)
+def test_each_error_has_its_status(error: telex.TelexError, status: int) -> None:
+    assert _problem(error, "build").status == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "scheme", "same"),
+    [
+        ("http://10.0.0.1", "10.0.0.1:80", "ws", True),
+        ("http://10.0.0.1:80", "10.0.0.1", "http", True),
+        ("http://10.0.0.1", "10.0.0.1:81", "ws", False),
+        ("https://10.0.0.1", "10.0.0.1:443", "wss", True),
+        ("http://10.0.0.1:8000", "10.0.0.1:8000", "ws", True),
+    ],
+)
+def test_a_missing_port_is_that_of_the_scheme(origin: str, host: str, scheme: str, same: bool) -> None:
+    peer = Peer("10.0.0.9", {"host": host, "origin": origin}, scheme)
+    assert (check_handshake(peer) is None) is same
