@@ -74,7 +74,7 @@ class Lobby:
         room, name = clean_room(wish.room), clean_name(wish.name)
         if not 16 <= len(wish.key) <= 128:
             raise Refused("bad_option", "a key is 16 to 128 characters that nobody can guess")
-        topic, presence = f"{ROOMS}:{room}", self._presence_topic(room)
+        topic = f"{ROOMS}:{room}"
         async with self._opening:
             await self._count(topic)
             self.hub.topic(topic, Said)
@@ -82,6 +82,7 @@ class Lobby:
         try:
             if new:
                 await self._tell(room, "joined", name)
+            presence = self._presence_topic(room)
             position = await presence.position()
         except BaseException:
             self.lose(room, name)

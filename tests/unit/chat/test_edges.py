@@ -48,6 +48,8 @@ async def test_rooms_are_bounded() -> None:
         hub.topic("chatroom:the-last", Said).publish_nowait(Said("Ann", "hello"))
         with pytest.raises(Refused, match="rooms already"):
             await lobby.enter(Enter("one too many", "Ann", KEY))
+        # A room that was refused leaves nothing.
+        assert "presence:one-too-many" not in await hub.topics("presence:*")
         assert (await lobby.enter(Enter("r5", "Ann", KEY))).room == "r5"
 
 
