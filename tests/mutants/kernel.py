@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parent.parent.parent
+LIKELY = 6
+"""How many seeds the likely policy is examined with."""
 SECONDS = 60.0
 """The longest that one mutant may live."""
 
@@ -205,9 +207,11 @@ def examine(policy: str) -> int:
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    for kind in sorted(every_kind(), key=lambda kind: kind_id(kind) != policy):
+    kinds = sorted(every_kind(), key=lambda kind: kind_id(kind) != policy)
+    # The likely policy with more examples before all others.
+    for number, kind in [*((number, kinds[0]) for number in range(1, LIKELY + 1)), *((1, kind) for kind in kinds[1:])]:
         for machine in (LogMachine, HubMachine):
-            Machine = seed(1)(type("Machine", (machine,), {"kinds": [kind]}))  # noqa: N806
+            Machine = seed(number)(type("Machine", (machine,), {"kinds": [kind]}))  # noqa: N806
             try:
                 run_state_machine_as_test(Machine, settings=few)
             except Exception as error:  # noqa: BLE001  # any is a find
