@@ -93,11 +93,12 @@ def ask(
         if number % 2:
             contestants.reverse()
         with ExitStack() as exits:
-            here = quick and rounds is None
-            workers: list[Worker | Here] = [
-                exits.enter_context(Here(question, each, loop) if here else Worker(question, each, loop))
-                for each in contestants
-            ]
+            workers: list[Worker | Here] = []
+            for each in contestants:
+                if quick and rounds is None:
+                    workers.append(exits.enter_context(Here(question, each, loop)))
+                else:
+                    workers.append(exits.enter_context(Worker(question, each, loop)))
             for case in question.cases:
                 for worker in workers:
                     _one(answer, worker, case, quick)
