@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from threading import get_ident
 from time import time
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from msgspec.structs import force_setattr
 
@@ -35,6 +35,16 @@ FAIR = 64
 """How many messages `Topic.publish` appends without giving way to other tasks."""
 
 
+class Owner(Protocol):
+    """Who has the topics and patterns of a hub."""
+
+    def release(self, pattern: str) -> None:
+        """Nobody reads a pattern any more, to which nothing was published."""
+
+    def resume(self, pattern: str) -> None:
+        """Somebody uses a pattern that may have been released."""
+
+
 class Outlet(Generic[T]):
     """What publishes to one log, in this process or through an engine that keeps it elsewhere."""
 
@@ -49,6 +59,7 @@ class Outlet(Generic[T]):
         "_loop",
         "_mine",
         "_origin",
+        "_owner",
         "_plain",
         "_publish_queue",
         "_served",
@@ -72,6 +83,7 @@ class Outlet(Generic[T]):
         self._log = log
         self._origin = log.end  # where the log of this process began
         self._engine = engine
+        self._owner: Owner | None = None  # who lets it go when nobody reads it, where that can be
         self._store = engine.store
         self._mine: set[int] = set()  # messages that are being stored and asked the subscribers before, by identity
         log.observer = Notifier()

@@ -44,6 +44,9 @@ class Host(Protocol):
     async def bring(self, cursor: Cursor) -> None:
         """Read the next messages of a cursor from where they are kept."""
 
+    def detach(self) -> None:
+        """A subscription has left."""
+
 
 class SubscriptionStatistics(msgspec.Struct, frozen=True):
     """What became of every message since a subscription began: ``published == received + lost + waiting``."""
@@ -123,6 +126,7 @@ class AnySubscription(Generic[T, Item]):
         if cursor is None or cursor.closed:
             return
         cursor.close()
+        self._host.detach()
         if cursor.log.observer.waiters:
             cursor.log.observer.notify()
         iterator, self._iterator = self._iterator, None

@@ -124,11 +124,26 @@ class Topic(Outlet[T]):
         Raises `Closed`, `WrongThread`.
         """
         self._check_here()
+        self._resume()
         first, told = found or find(self._log, start, self._clock())
         cursor = Cursor(self._log, options, first, told)
         if self._state is LET_GO:
             cursor.end("removed")
         return cursor
+
+    def detach(self) -> None:
+        """A subscription has left. A pattern that nobody reads, and to which nothing was published, is let go until
+        somebody reads it again.
+        """
+        log = self._log
+        if self._owner is None or self._content is not None:
+            return
+        if not log.cursors and not log.observer.waiters and log.end == self._origin:
+            self._owner.release(self.id)
+
+    def _resume(self) -> None:
+        if self._owner is not None:
+            self._owner.resume(self.id)
 
     def prepare(self, options: Options, start: Start) -> Awaitable[tuple[int, Lost | None] | None] | None:
         """What has to be awaited before `attach`: nothing (None) in memory."""
@@ -236,6 +251,7 @@ class Topic(Outlet[T]):
 
     async def _snapshot(self, start: Start, limit: int | None) -> Iterator[Message[T] | Lost]:
         self._check_open()
+        self._resume()
         if self._store is not None:
             await self._fill()
         first, told = find(self._log, start, self._clock())

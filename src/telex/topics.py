@@ -9,6 +9,7 @@ from heapq import merge
 from threading import get_ident
 from time import time
 from typing import Any
+from weakref import WeakValueDictionary
 
 from telex.codec import Content, hold
 from telex.engines import Engine
@@ -41,6 +42,8 @@ class Topics:
         """Seconds since 1970."""
         self._topics: dict[str, Topic[Any]] = {}
         self._patterns: dict[str, tuple[Pattern, Topic[Any], Log]] = {}
+        # Patterns that nobody reads and nothing was published to, as long as somebody has them in hand.
+        self._released: WeakValueDictionary[str, Topic[Any]] = WeakValueDictionary()
         self._awaited: set[str] = set()  # topics that were removed and made anew for their handlers
         self._rules: list[tuple[Pattern, Retention]] = []
         self._logs: dict[str, Log] = {}
@@ -58,11 +61,33 @@ class Topics:
         """The topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
         topic = self._topics.get(name)
         if topic is None:
+            self.resume(name)
             entry = self._patterns.get(name)
             topic = self._make(check_pattern(name), declared) if entry is None else entry[1]
         if declared is not None:
             topic._declare(declared)
         return topic
+
+    def release(self, pattern: str) -> None:
+        """Feed a pattern no more. Who has it in hand still has the same one when it is used again."""
+        entry = self._patterns.pop(pattern, None)
+        if entry is None:
+            return
+        _, topic, log = entry
+        del self._logs[pattern]
+        self._released[pattern] = topic
+        for each in self._topics.values():
+            if log in each._feeds:
+                self._link(each)
+
+    def resume(self, pattern: str) -> None:
+        """Feed a pattern again that was released."""
+        topic = self._released.pop(pattern, None)
+        if topic is not None:
+            self._logs[pattern] = topic._log
+            topic._log.retain(self._retention(pattern))
+            self._feed_pattern(topic, Pattern(pattern))
+            self._at_once(topic)
 
     def gather(self, patterns: Sequence[str]) -> Topic[Any]:
         """What comes to any of several topics and patterns, in one log: in the order in which the engine keeps it, the
@@ -87,26 +112,35 @@ class Topics:
         topic: Topic[Any] = Topic(name, log, self._engine, declared, self.clock)
         self._logs[name] = log
         if is_pattern(name):
-            pattern = Pattern(name) if several is None else several
-            fitting = [id for id in self._topics if pattern.matches(id)]
-            if self._engine.store is None:
-                # What is kept already comes first, in the order of publishing.
-                kept = (
-                    self._logs[id].messages[self._logs[id].keep(self.clock()) - self._logs[id].base :] for id in fitting
-                )
-                for message in merge(*kept, key=lambda m: m._time):
-                    log.append(message, message._time)
-            self._patterns[name] = (pattern, topic, log)
-            for id in fitting:
-                self._link(self._topics[id])
+            if several is None and declared is None:
+                topic._owner = self
+            self._feed_pattern(topic, Pattern(name) if several is None else several)
         else:
             self._topics[name] = topic
             self._link(topic)
+        self._at_once(topic)
+        return topic
+
+    def _feed_pattern(self, topic: Topic[Any], pattern: Pattern) -> None:
+        log = topic._log
+        fitting = [id for id in self._topics if pattern.matches(id)]
+        if self._engine.store is None:
+            # What is kept already comes first, in the order of publishing.
+            kept = (
+                self._logs[id].messages[self._logs[id].keep(self.clock()) - self._logs[id].base :] for id in fitting
+            )
+            for message in merge(*kept, key=lambda m: m._time):
+                log.append(message, message._time)
+        self._patterns[topic.id] = (pattern, topic, log)
+        for id in fitting:
+            self._link(self._topics[id])
+
+    def _at_once(self, topic: Topic[Any]) -> None:
+        """Have a topic that comes now as open as the others."""
         if self._loop is not None:
             topic._open(self._loop, self._thread)
         if self._draining is not None:
             topic._drain(*self._draining)
-        return topic
 
     def _link(self, topic: Topic[Any]) -> None:
         topic._feed(tuple(log for pattern, _, log in self._patterns.values() if pattern.matches(topic.id)))
@@ -331,7 +365,7 @@ class Topics:
 
     def all(self) -> list[Topic[Any]]:
         """Topics and patterns."""
-        return [*self._topics.values(), *(topic for _, topic, _ in self._patterns.values())]
+        return [*self._topics.values(), *(topic for _, topic, _ in self._patterns.values()), *self._released.values()]
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on, publishing and subscribing work, in ``loop``."""

@@ -672,3 +672,22 @@ async def test_a_second_loop_may_not_subscribe() -> None:
         with pytest.raises(telex.WrongThread, match="subscribe to 'a'"):
             await asyncio.to_thread(asyncio.run, subscribe())
         assert hub.topic("a").statistics().subscribers == 0
+
+
+@pytest.mark.parametrize("where", ["memory://", "sqlite"])
+async def test_patterns_that_nobody_reads_and_nothing_was_published_to_are_let_go(where: str, tmp_path: Path) -> None:
+    async with telex.Hub(f"sqlite:///{tmp_path}/a.db" if where == "sqlite" else where) as hub:
+        for number in range(10):
+            async with hub.topic(f"x:{number}:*").subscribe():
+                pass
+        held = hub.topic("y:*")
+        async with held.subscribe():
+            pass
+        assert not hub._topics._patterns
+        await hub.topic("y:1").publish(1)
+        assert hub.topic("y:*") is held
+        async with held.subscribe(start="earliest") as inbox, hub.topic("y:>").subscribe() as other:
+            await hub.topic("y:2").publish(2)
+            assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
+            assert (await other.receive(1)).content == 2
+        assert {"y:*", "y:>"} == set(hub._topics._patterns), "what was published may be asked for again"
