@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -60,7 +61,14 @@ def chat(
         tell(str(error))
         raise typer.Exit(Exit.ERROR) from None
     address = address_of(listener)
-    serve(app, listener, limits, ready=lambda: _announce(address.page, address.gateway, json, is_open_to_others(host)))
+
+    def ready() -> None:
+        # What exists by now stays. A full collection that looks at all of it stops everybody for a tenth of a second.
+        gc.collect()
+        gc.freeze()
+        _announce(address.page, address.gateway, json, is_open_to_others(host))
+
+    serve(app, listener, limits, ready)
 
 
 def _announce(page: str, gateway: str, as_json: bool, exposed: bool) -> None:
