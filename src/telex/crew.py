@@ -213,8 +213,11 @@ class Worker:
                     raise
             finally:
                 self.running -= 1
-            if not calls.apart:
-                calls.look(fresh)
+            try:
+                if copy_context() != fresh:
+                    calls.apart = True
+            except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
+                calls.apart = True
             if crew.progress is not None:
                 crew.progress.set()
             if not (self.handled + self.failed) % FAIR:

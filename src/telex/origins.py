@@ -5,8 +5,8 @@ A message that is published where no context variable was set since the hub open
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import Context, copy_context
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ class Origins:
     def __init__(self, *, needed: bool) -> None:
         self.known: dict[Message[Any], tuple[Context, int]] = {}
         self._needed = needed
-        self._plain: tuple[Context, ...] = ()
+        self._plain = self._base = Context()
         self._readers: dict[Log, dict[object, object]] = {}
 
-    def open(self, *plain: Context) -> None:
-        """Contexts that are the same as one of these are not noted."""
-        self._plain = plain
+    def open(self, plain: Context, base: Context) -> None:
+        """Before anything is read: contexts that are the same as one of these are not noted."""
+        self._plain, self._base = plain, base
 
     def read(self, log: Log, reader: object, share: object) -> None:
         """``reader`` calls `of` and `done` for each message of ``log``; those with the same ``share`` do so together.
@@ -49,19 +49,29 @@ class Origins:
 
     def _tell(self, log: Log) -> None:
         count = len(set(self._readers[log].values()))
-        log.tell(partial(self._note, count) if count else None)
+        log.tell(self._noter(count) if count else None)
         if not count:
             del self._readers[log]
 
-    def _note(self, readers: int, message: Message[Any]) -> None:
-        """``message`` is published here and now, in a log with ``readers``."""
-        context = copy_context()
-        if any(same(context, each) for each in self._plain):
-            return
-        context, others = self.known.get(message, (context, 0))
-        self.known[message] = (context, others + readers)
-        if len(self.known) > MOST:
-            del self.known[next(iter(self.known))]
+    def _noter(self, readers: int) -> Callable[[Message[Any]], None]:
+        """What a log with so many readers calls for each message, in the publisher's context. In one function without
+        calls, since it is called for every message.
+        """
+        plain, base, known = self._plain, self._base, self.known
+
+        def note(message: Message[Any]) -> None:
+            context = copy_context()
+            try:
+                if context == plain or context == base:  # noqa: SIM109  # a tuple costs more
+                    return
+            except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
+                pass
+            context, others = known.get(message, (context, 0))
+            known[message] = (context, others + readers)
+            if len(known) > MOST:
+                del known[next(iter(known))]
+
+        return note
 
     def of(self, message: Message[Any]) -> Context | None:
         """A copy of the context in which it was published; None where that is as good as the hub's own."""
