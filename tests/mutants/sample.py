@@ -28,6 +28,9 @@ R = TypeVar("R")
 NEAR_FILES = 4
 """So many test files are tried first: those with the largest share of tests that run the changed line."""
 NEAR_SECONDS = 4.0
+SWAPPED = "arguments swapped"
+READ_THE_SOURCE = "tests/unit/test_error_arguments.py::"
+"""Tests that read the source, and so cover no line of it."""
 BUDGET_SECONDS = 30.0
 """Tests are added until they take so long together, the fastest first; `--budget` changes it."""
 SLACK = 6.0
@@ -76,6 +79,8 @@ class Selection:
         """Those to try first, and the others; in each the fastest first."""
         seconds = self._covered.seconds
         found = self._covering(mutant) & self._there
+        if mutant.kind == SWAPPED:
+            found |= {test for test in self._covered.seconds.keys() & self._there if test.startswith(READ_THE_SOURCE)}
         near = self._near(found)
         spent = sum(seconds[test] for test in near)
         rest: list[str] = []
