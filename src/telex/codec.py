@@ -19,12 +19,12 @@ import msgspec
 
 from telex.encoding import (
     TOO_DEEP,
-    comes_back,
     encoded,
     from_json,
     from_stored,
     obstacle_in,
     plain_json,
+    proven,
     refusal,
     size_of,
     size_of_headers,
@@ -49,6 +49,8 @@ __all__ = [
 ]
 T = TypeVar("T")
 Decode = Callable[[object], Any]
+type_of = type
+"""The builtin, in methods that have an argument of its name."""
 BYTES = (bytes, bytearray, memoryview)
 """Content of these classes is stored as it is, and not as JSON."""
 UNTYPED = "publish plain JSON data (text as keys), or declare the topic's type: hub.topic(name, type)"
@@ -65,7 +67,7 @@ def hold(content: object, topic: str) -> None:
     if cls in _AS_THEY_ARE or isinstance(content, BYTES) or (cls is str and cast("str", content).isascii()):
         return
     if cls is dict or cls is list:
-        if not comes_back(content):
+        if proven(content) is None:
             _prove(content, _plain, topic, UNTYPED)
     elif is_record(cls):
         _prove(content, partial(_convert, cls), topic, RECORD)
@@ -87,7 +89,7 @@ class Content(Generic[T]):
     of them.
     """
 
-    __slots__ = ("_build", "_classes", "_decode", "declared")
+    __slots__ = ("_build", "_classes", "_decode", "_scalar", "declared")
 
     def __init__(self, declared: type[T]) -> None:
         self.declared: type[T] = declared
@@ -96,6 +98,8 @@ class Content(Generic[T]):
         # A class that is not a TypedDict can be tested with isinstance, and then content passes by reference. A plain
         # bool is refused where an int is declared, as msgspec does.
         self._classes: tuple[type, ...] = tuple(_classes(declared))
+        # An object of exactly this class is its own plain data: nothing is converted.
+        self._scalar: type | None = declared if declared in _SCALARS else None
 
     @property
     def name(self) -> str:
@@ -108,27 +112,37 @@ class Content(Generic[T]):
 
         Raises `ContentError` with the path to the field that does not fit.
         """
+        if type_of(content) is self._scalar:
+            return cast("T", content)
         if isinstance(content, self._classes) and (not isinstance(content, bool) or int not in self._classes):
             return cast("T", content)
         found = self._subclass(type)
         build = self._build if found is None else partial(_build_from, found)
         return cast("T", _decoded(content, build, topic, f" (expected as a whole: {self.name})"))
 
-    def hold(self, content: T, topic: str, type: str | None = None) -> None:
+    def hold(self, content: T, topic: str, type: str | None = None) -> bytes | None:
         """See that content comes back equal, and of this type, from where it is stored; ``type`` is the name that is
-        stored with it, if one is. Raises `ContentError` with the path to what would not.
+        stored with it, if one is. Returns the JSON that was read back, or None where none was made. Raises
+        `ContentError` with the path to what would not.
         """
+        if type_of(content) is self._scalar:
+            data = proven(content)
+            if data is not None:
+                return data
         if self.declared in _ANYTHING:
             hold(content, topic)
-        elif not isinstance(content, BYTES):
-            _prove(
-                content, self._decode_as(type), topic, f"its type does not carry it (expected as a whole: {self.name})"
-            )
+            return None
+        if isinstance(content, BYTES):
+            return None
+        mend = f"its type does not carry it (expected as a whole: {self.name})"
+        return _prove(content, self._decode_as(type), topic, mend)
 
     def decode(self, data: object, topic: str, type: str | None = None) -> T:
         """Plain data from outside as the declared type, or as the subclass of it that is called ``type``. Raises
         `ContentError`, with the path to the field, whatever the type raises.
         """
+        if type_of(data) is self._scalar:
+            return cast("T", data)
         return cast("T", _decoded(data, self._decode_as(type), topic, f" (expected as a whole: {self.name})"))
 
     def _decode_as(self, name: str | None) -> Decode:
@@ -163,14 +177,15 @@ def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
 # -- proving that content comes back
 
 
-def _prove(content: object, decode: Decode, topic: str, mend: str) -> None:
+def _prove(content: object, decode: Decode, topic: str, mend: str) -> bytes:
+    """The JSON of content that comes back equal. Raises `ContentError`."""
     data = encoded(content, topic)
     if is_too_deep(data):
         raise ContentError(topic, TOO_DEEP)
-    plain = msgspec.json.decode(data)
+    plain = from_json(data)
     if decode is _plain:
         if plain == content:
-            return
+            return data
         back = plain
     else:
         try:
@@ -180,6 +195,7 @@ def _prove(content: object, decode: Decode, topic: str, mend: str) -> None:
     found = difference(content, back)
     if found is not None:
         raise refusal(topic, found, mend)
+    return data
 
 
 # -- decoding
@@ -312,6 +328,7 @@ def _problem(error: ValueError) -> tuple[str, str]:
 
 _AS_THEY_ARE = frozenset({int, bool, type(None)})
 _ANYTHING = (object, Any)
+_SCALARS = (int, str, bool, float)
 _STANDARD = (tuple, set, frozenset, datetime, date, time, timedelta, Decimal, UUID, bytearray)
 STANDARD: Mapping[str, Content[Any]] = MappingProxyType({cls.__name__: Content(cls) for cls in _STANDARD})
 """Classes of Python's own by name, as which content of topics without a type comes back."""

@@ -24,12 +24,13 @@ def to_json(value: object) -> bytes:
     Raises `TypeError` or `ValueError` (the publisher's fault) for a value that has no JSON form: NaN and infinity are
     among them.
     """
-    return _finite(_encoder.encode(value), value)
+    data = _encoder.encode(value)
+    return finite(data, value) if b"null" in data else data
 
 
-def from_json(data: bytes | str) -> object:
+def from_json(data: bytes | str | msgspec.Raw) -> object:
     """Plain objects from JSON. Raises `ValueError` (the sender's fault) when it is not JSON."""
-    return msgspec.json.decode(data)
+    return _decode(data)
 
 
 def from_stored(data: bytes | str, topic: str) -> object:
@@ -65,7 +66,7 @@ def to_canonical(value: object) -> bytes:
         data = _canonical.encode(value)
     except TypeError:  # keys of several types, or members of a set that cannot be compared
         data = _canonical.encode(_sorted(value))
-    return _finite(data, value)
+    return finite(data, value) if b"null" in data else data
 
 
 def size_of(content: object) -> int:
@@ -93,15 +94,17 @@ def size_of_headers(headers: Mapping[str, str] | None) -> int:
 # -- what has no JSON form
 
 
-def comes_back(content: object) -> bool:
-    """Whether plain data comes back equal, without finding out where it does not."""
+def proven(content: object) -> bytes | None:
+    """JSON of plain data that comes back equal; None, without finding out where, when it does not."""
     try:
         data = _encoder.encode(content)
-        return not is_too_deep(data) and bool(_decode(data) == content)
+        if _decode(data) == content and (len(data) <= MAX_NESTING or not is_too_deep(data)):
+            return data
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001  # what is wrong, and where, is found out by whoever asks
-        return False
+        return None
+    return None
 
 
 def encoded(content: object, topic: str) -> bytes:
@@ -145,7 +148,7 @@ def _no_obstacle(value: object) -> None:
     """Plain data has none but what `obstacle` finds."""
 
 
-def _finite(data: bytes, value: object) -> bytes:
+def finite(data: bytes, value: object) -> bytes:
     """``data``, the JSON of ``value``. Raises `ValueError` when a number in it is not finite."""
     if b"null" in data:  # which msgspec writes for NaN and infinity, too
         found = obstacle(msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_foreign), _no_obstacle)

@@ -37,7 +37,7 @@ from telex.errors import (
     WrongThread,
 )
 from telex.message import check_key
-from telex.once.machine import digest_of, fingerprint_of
+from telex.once.machine import fingerprint, fingerprint_of
 from telex.once.store import OnceStore, OnceTransaction
 from telex.tasks import start_task
 
@@ -164,8 +164,9 @@ class Desk:
             return content, ""
         if key is None:
             raise BadOption("key", None, f"{command.name!r} runs once for each key: say which one this is, key='...'")
+        name, version = command.name, command.once.version
         try:
-            return content, fingerprint_of(command.name, command.once.version, digest or digest_of(sent))
+            return content, fingerprint_of(name, version, digest) if digest else fingerprint(name, version, sent)
         except (TypeError, ValueError, RecursionError) as error:
             raise ContentError(command.name, f"what runs once has a JSON form: {error}") from None
 

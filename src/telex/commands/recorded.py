@@ -39,7 +39,7 @@ async def outcome_of(
 def outcome_at_once(entry: Entry, command: str, id: str, key: str | None, gives: Content[Any] | None) -> Outcome[Any]:
     """As `outcome_of`, of a record that has its result."""
     error = entry.error
-    result = None if error is not None or entry.result is msgspec.UNSET else from_json(bytes(entry.result))
+    result = None if error is not None or entry.result is msgspec.UNSET else from_json(entry.result)
     if error is None and gives is not None:
         result = gives.decode(result, command)
     when = datetime.fromtimestamp(entry.completed, UTC)

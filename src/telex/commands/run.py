@@ -224,7 +224,7 @@ class Served:
                 entry = await held.put(done)
             except EngineFailed:
                 entry = await _insist(held, done)
-            return None if entry is None else self._done(run, entry, result)
+            return None if entry is None else self._from(run, entry, result, replayed=False)
         except asyncio.CancelledError as error:
             failure = await self._interrupted(run, held, error, claims)
         except _Unsendable as error:
@@ -275,8 +275,8 @@ class Served:
             data = plain_json(result, name)
             return data, from_json(data)
         checked = gives.check(result, name)
-        gives.hold(checked, name)
-        return to_json(checked), checked
+        held = gives.hold(checked, name)
+        return to_json(checked) if held is None or b"null" in held else held, checked
 
     async def _put_aside(self, run: Run, held: Held, content: bytes, tx: OnceTransaction | None) -> str:
         """The name of a record that has the result, which is there before it is named."""
@@ -306,7 +306,7 @@ class Served:
                 entry = await held.complete_in(tx, msgspec.UNSET if ref else msgspec.Raw(content), ref)
                 if entry is None:
                     raise _Fenced
-                outcome = self._done(run, entry, result)
+                outcome = self._from(run, entry, result, replayed=False)
                 announced = await self._publish(run, outcome, tx)
             run.announced = announced  # now that it has committed
         except _Fenced:
@@ -317,9 +317,6 @@ class Served:
         return outcome
 
     # -- outcomes
-
-    def _done(self, run: Run, entry: Entry, result: object) -> Outcome[Any]:
-        return self._from(run, entry, result, replayed=False)
 
     async def replay(self, run: Run, entry: Entry) -> Outcome[Any]:
         """The outcome that is recorded, for another sender."""

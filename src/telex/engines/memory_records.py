@@ -35,7 +35,7 @@ class MemoryRecords:
         """Set it if its revision is still ``revision``."""
         if not self.compare(bucket, key, revision):
             return None
-        number = self.number()
+        self._revision = number = self._revision + 1
         self.set(bucket, key, Record(value, number), expires)
         return number
 
@@ -52,8 +52,8 @@ class MemoryRecords:
     def set(self, bucket: str, key: str, record: Record, expires: float | None) -> None:
         """Set it, whatever it was. Raises `EngineFailed` when there are too many that never expire."""
         at = (bucket, key)
-        if self._expiring:
-            self._sweep(time())
+        if self._expiring and self._expiring[0][0] <= (now := time()):
+            self._sweep(now)
         if at not in self._records and len(self._records) >= self._limit and not self._forget():
             raise EngineFailed("putting a record", f"memory:// has room for {self._limit}, and none of them expires")
         self._records[at] = record

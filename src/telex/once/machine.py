@@ -228,10 +228,10 @@ def watch(before: Watch | None, revision: int, now: float) -> Watch:
 
 
 def fingerprint(command: str, version: int, content: object) -> str:
-    """What tells a repeat from another command under the same key: SHA-256 of the name, the ``version`` of what it
-    takes, and the content as it was sent. Raises `TypeError` or `ValueError` for content that has no JSON form.
+    """What tells a repeat from another command under the same key: the name, the ``version`` of what it takes, and the
+    digest of the content as it was sent. Raises `TypeError` or `ValueError` for content that has no JSON form.
     """
-    return fingerprint_of(command, version, digest_of(content))
+    return fingerprint_of(command, version, sha256(to_canonical(content)).hexdigest())
 
 
 def digest_of(content: object) -> str:
@@ -243,7 +243,7 @@ def digest_of(content: object) -> str:
 
 def fingerprint_of(command: str, version: int, digest: str) -> str:
     """As `fingerprint`, of content of which the digest is known."""
-    return sha256(b"%s\0%d\0%s" % (command.encode(), version, digest.encode())).hexdigest()
+    return f"{command} {version} {digest}"  # the version and the digest have no space: no two are alike
 
 
 _encoder = msgspec.json.Encoder()
