@@ -11,7 +11,7 @@ from time import time
 from typing import Any
 from weakref import WeakValueDictionary
 
-from telex.codec import Content, hold
+from telex.codec import STANDARD, Content, hold
 from telex.engines import Engine
 from telex.errors import BadName, BadOption
 from telex.log import Log, Retention, cached
@@ -285,9 +285,9 @@ class Topics:
             found._content.hold(held, topic, type)
 
     def _type(self, name: str) -> Content[Any] | None:
-        """The type of this name that a handler takes, or that is a subclass of one."""
-        if name in self.types or name in self._strange:
-            return self.types.get(name)
+        """The type of this name: one of Python's own, one that a handler takes, or a subclass of that."""
+        if name in self.types or name in self._strange or name in STANDARD:
+            return self.types.get(name) or STANDARD.get(name)
         cls = next((found for known in self._taken if (found := _subclass(known, name)) is not None), None)
         if cls is not None:
             self.types[name] = Content(cls)
