@@ -193,3 +193,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("over 0.25 s and not marked slow")
         for seconds, name in sorted(unmarked, reverse=True):
             terminalreporter.line(f"{seconds:6.2f} s  {name}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """A report with a lone surrogate in it cannot be sent by xdist, which would end the whole run."""
+    return _sendable((yield))
+
+
+def _sendable(data: Any) -> Any:
+    if isinstance(data, str):
+        return data.encode("utf-8", "backslashreplace").decode()
+    if isinstance(data, dict):
+        return {_sendable(key): _sendable(value) for key, value in data.items()}
+    if isinstance(data, (list, tuple)):
+        return type(data)(map(_sendable, data))
+    return data

@@ -100,6 +100,14 @@ class HubMachine(RuleBasedStateMachine):
             self.shelves[name] = shelf
         return shelf
 
+    def left(self, subscriber: Subscriber) -> None:
+        """A pattern to which nothing was published is let go with its last subscription, and is made anew if used."""
+        shelf = subscriber.reader.shelf
+        name = next((name for name, known in self.shelves.items() if known is shelf), None)
+        others = [each for each in self.subscribers if each.reader.shelf is shelf and not each.closed]
+        if name in PATTERNS and not shelf.arrivals and not [each for each in others if each is not subscriber]:
+            del self.shelves[name]
+
     def retention(self, name: str) -> Retention:
         fitting = [retention for pattern, retention in self.rules_ if covers(pattern, name)]
         return fitting[-1] if fitting else Retention()
@@ -308,6 +316,7 @@ class HubMachine(RuleBasedStateMachine):
         subscriber.reader.end("closed")
         subscriber.reader.stop()
         subscriber.check()
+        self.left(subscriber)
         if forget:
             self.subscribers.remove(subscriber)
 
@@ -332,6 +341,7 @@ class HubMachine(RuleBasedStateMachine):
         self.subscribers.remove(new)
         self.run(new.subscription.aclose())
         new.reader.end("closed")
+        self.left(new)
 
     def drain(self, subscriber: Subscriber) -> None:
         """Take all it has, until it waits or is over."""

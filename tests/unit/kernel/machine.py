@@ -88,9 +88,11 @@ class Subscriber:
         assert 1 <= len(items) <= limit
         for item in items:
             self.expect(item)
+        if isinstance(hole := self.reader.peek(), Lost):
+            self.reader.noticed = hole
 
     def expect(self, item: Told | str) -> None:
-        expected: Told | str | None = self.reader.take()
+        expected: Told | str | None = self.reader.take(item)
         if expected is None:
             expected = NOTHING if self.reader.ended is None else OVER
         note(f"subscriber {self.number} is given {shown(item)}")
