@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextvars import Context as Variables
 
     from telex.crew import Crew
-    from telex.handlers import Declaration
+    from telex.handlers import Declaration, Invoke
     from telex.hub import Hub
     from telex.message import Message
 
@@ -36,7 +36,7 @@ class Calls:
     """
 
     def __init__(self, declaration: Declaration, hub: Hub, crew: Crew) -> None:
-        self.invoke = declaration.bind(hub)
+        self.invoke: Invoke = declaration.bind(hub)
         self.is_async: bool = declaration.is_async
         self.apart: bool = False
         """Whether its calls are known to set context variables: from then on each has a context, and a task where it

@@ -119,7 +119,7 @@ class Latest(Policy):
     ``buffer`` keys: those that changed last.
     """
 
-    longest = 1
+    longest: int | None = 1
 
     def tail(self, cursor: Cursor) -> int | None:
         return 1 if cursor.options.key is None and cursor.options.buffer_bytes is None else None

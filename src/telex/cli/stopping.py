@@ -28,8 +28,8 @@ class Stopping:
     """
 
     def __init__(self, *, is_worker: bool) -> None:
-        self.asked = asyncio.Event()
-        self.at_once = False
+        self.asked: asyncio.Event = asyncio.Event()
+        self.at_once: bool = False
         self._is_worker = is_worker
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()

@@ -236,7 +236,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         super().handle_cont(event)
         self._count()
         if len(self.frames) > MOST_PARTS:
-            self.frames = []
+            self.frames: list[bytes] = []
             self.transport.abort()
 
     def _count(self) -> None:

@@ -210,6 +210,9 @@ class Trigger:
     def __repr__(self) -> str:
         return f"<Trigger {self.name!r}, {self.describe()}>"
 
+    def _count_failure(self) -> None:
+        self.failed += 1
+
 
 class TimeTrigger(Trigger):
     """One that fires at the instants of a schedule."""
@@ -348,7 +351,7 @@ class TimeTrigger(Trigger):
 
     def pass_over(self) -> None:
         """See `telex.triggers.claims.Timed`."""
-        self.failed += 1
+        self._count_failure()
         if self.ended:
             return
         if self.next is None:

@@ -69,7 +69,7 @@ class Connection(sqlite3.Connection):
         super().set_authorizer(None)
         super().set_progress_handler(None, 0)
         self.set_trace_callback(None)
-        self.row_factory = None
+        self.row_factory: Any = None
         self.text_factory = str
 
     def cursor(self, factory: Any = None) -> Any:
