@@ -89,7 +89,7 @@ class Content(Generic[T]):
     of them.
     """
 
-    __slots__ = ("_build", "_classes", "_decode", "_scalar", "declared")
+    __slots__ = ("_build", "_classes", "_decode", "_expected", "_scalar", "declared", "name")
 
     def __init__(self, declared: type[T]) -> None:
         self.declared: type[T] = declared
@@ -98,13 +98,11 @@ class Content(Generic[T]):
         # A class that is not a TypedDict can be tested with isinstance, and then content passes by reference. A plain
         # bool is refused where an int is declared, as msgspec does.
         self._classes: tuple[type, ...] = tuple(_classes(declared))
+        self.name: str = declared.__name__ if isinstance(declared, type) else str(declared)
+        """The type's name as people write it."""
+        self._expected = f" (expected as a whole: {self.name})"
         # An object of exactly this class is its own plain data: nothing is converted.
         self._scalar: type | None = declared if declared in _SCALARS else None
-
-    @property
-    def name(self) -> str:
-        """The type's name as people write it."""
-        return self.declared.__name__ if isinstance(self.declared, type) else str(self.declared)
 
     def check(self, content: object, topic: str, type: str | None = None) -> T:
         """Content that a program publishes: an instance passes as it is, plain data of the right shape is converted, to
@@ -118,7 +116,7 @@ class Content(Generic[T]):
             return cast("T", content)
         found = self._subclass(type)
         build = self._build if found is None else partial(_build_from, found)
-        return cast("T", _decoded(content, build, topic, f" (expected as a whole: {self.name})"))
+        return cast("T", _decoded(content, build, topic, self._expected))
 
     def hold(self, content: T, topic: str, type: str | None = None) -> bytes | None:
         """See that content comes back equal, and of this type, from where it is stored; ``type`` is the name that is
@@ -134,8 +132,7 @@ class Content(Generic[T]):
             return None
         if isinstance(content, BYTES):
             return None
-        mend = f"its type does not carry it (expected as a whole: {self.name})"
-        return _prove(content, self._decode_as(type), topic, mend)
+        return _prove(content, self._decode_as(type), topic, f"its type does not carry it{self._expected}")
 
     def decode(self, data: object, topic: str, type: str | None = None) -> T:
         """Plain data from outside as the declared type, or as the subclass of it that is called ``type``. Raises
@@ -143,7 +140,7 @@ class Content(Generic[T]):
         """
         if type_of(data) is self._scalar:
             return cast("T", data)
-        return cast("T", _decoded(data, self._decode_as(type), topic, f" (expected as a whole: {self.name})"))
+        return cast("T", _decoded(data, self._decode_as(type), topic, self._expected))
 
     def _decode_as(self, name: str | None) -> Decode:
         found = self._subclass(name)
