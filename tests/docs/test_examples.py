@@ -10,6 +10,7 @@ import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ MODULES = [file for file in PYTHON if file not in TESTS + FILES]
 CONFIGURE = [file for file in FILES if "logging.basicConfig(" in file.read_text()]
 """Examples that configure the process."""
 OUTPUTS = sorted(EXAMPLES.glob("*.out"))
+
+
+@pytest.fixture(autouse=True)
+def logging_stays_as_it_was() -> Iterator[None]:
+    """An example that runs in this process may turn logging off."""
+    before = logging.root.manager.disable
+    yield
+    logging.disable(before)
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if file not in CONFIGURE], ids=lambda file: file.stem)
