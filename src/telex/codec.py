@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from enum import Enum
 from functools import partial
 from types import MappingProxyType, UnionType
 from typing import Any, Generic, TypeVar, Union, cast, get_args, get_origin, is_typeddict
@@ -138,7 +139,7 @@ class Content(Generic[T]):
         """Plain data from outside as the declared type, or as the subclass of it that is called ``type``. Raises
         `ContentError`, with the path to the field, whatever the type raises.
         """
-        if type_of(data) is self._scalar:
+        if type_of(data) is self._scalar and (type is None or type == self.name):
             return cast("T", data)
         return cast("T", _decoded(data, self._decode_as(type), topic, self._expected))
 
@@ -150,7 +151,7 @@ class Content(Generic[T]):
         if name is None or any(cls is object or cls.__name__ == name for cls in self._classes):
             return None
         below = (cls for declared in self._classes for cls in _subclasses(declared))
-        return next((cls for cls in below if cls.__name__ == name and is_record(cls)), None)
+        return next((cls for cls in below if cls.__name__ == name and (is_record(cls) or issubclass(cls, Enum))), None)
 
     def __repr__(self) -> str:
         return f"Content({self.name})"

@@ -164,6 +164,16 @@ async def test_a_subclass_reaches_who_takes_its_base_on_a_file(
     assert type(got[0]) is type(wanted)
 
 
+async def test_what_is_stored_of_an_enumeration_comes_back_as_it(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    async with telex.Hub(url) as hub:
+        await hub.topic("t", int).publish(Level.LOW)
+        await hub.topic("t", int).publish(1)
+    async with telex.Hub(url) as hub:
+        kept = [message.content async for message in hub.topic("t", int).history()]
+    assert [type(content) for content in kept] == [Level, int]
+
+
 def annotated(got: list[object]) -> list[Callable[..., object]]:  # many little functions
     def optional(message: Optional[telex.Message[Order]], hub: Optional[telex.Hub] = None) -> None:  # noqa: UP045
         got.append((message, hub))

@@ -31,7 +31,7 @@ RENAMED = {"aclose": "close"}
 # What the objects of a hub do with each other, and what is needless where every call may come from any thread.
 LEFT_OUT: dict[type[Any], set[str]] = {
     telex.Hub: {"forked"},
-    telex.Topic: {"publish_threadsafe", "publish_held", "publish_new", "attach", "prepare", "bring"},
+    telex.Topic: {"publish_threadsafe", "publish_held", "publish_new", "detach", "attach", "prepare", "bring"},
     Subscription: {"enter", "leave", "receive_or_end"},
     telex.Transaction: {"publish_held", "enter_context", "leave_context"},
     telex.Ticket: {"settle", "tell", "value", "close"},
