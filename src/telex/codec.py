@@ -21,6 +21,7 @@ import msgspec
 from telex.encoding import (
     TOO_DEEP,
     encoded,
+    finite,
     from_json,
     from_stored,
     obstacle_in,
@@ -39,6 +40,7 @@ __all__ = [
     "BYTES",
     "STANDARD",
     "Content",
+    "finite",
     "from_json",
     "from_stored",
     "hold",
@@ -57,25 +59,23 @@ BYTES = (bytes, bytearray, memoryview)
 UNTYPED = "publish plain JSON data (text as keys), or declare the topic's type: hub.topic(name, type)"
 
 
-def hold(content: object, topic: str) -> None:
+def hold(content: object, topic: str) -> bytes | None:
     """See that content of a topic without a declared type comes back equal from where it is stored.
 
     Plain JSON data comes back as it is, and a value of a class in `STANDARD` as that class; a record (a struct,
-    dataclass, model, attrs class or named tuple) as its own class, wherever that is declared. Raises `ContentError`,
-    with the path, for all else.
+    dataclass, model, attrs class or named tuple) as its own class, wherever that is declared. Returns the JSON that was
+    read back, or None where none was made. Raises `ContentError`, with the path, for all else.
     """
     cls = type(content)
-    if cls in _AS_THEY_ARE or isinstance(content, BYTES) or (cls is str and cast("str", content).isascii()):
-        return
     if cls is dict or cls is list:
-        if proven(content) is None:
-            _prove(content, _plain, topic, UNTYPED)
-    elif is_record(cls):
-        _prove(content, partial(_convert, cls), topic, RECORD)
-    elif cls.__name__ in STANDARD and STANDARD[cls.__name__].declared is cls:
-        _prove(content, partial(_convert, cls), topic, UNTYPED)
-    else:
-        _prove(content, _plain, topic, UNTYPED)
+        return proven(content) or _prove(content, _plain, topic, UNTYPED)
+    if cls in _AS_THEY_ARE or isinstance(content, BYTES) or (cls is str and cast("str", content).isascii()):
+        return None
+    if is_record(cls):
+        return _prove(content, partial(_convert, cls), topic, RECORD)
+    if cls.__name__ in STANDARD and STANDARD[cls.__name__].declared is cls:
+        return _prove(content, partial(_convert, cls), topic, UNTYPED)
+    return _prove(content, _plain, topic, UNTYPED)
 
 
 RECORD = "give its fields types that JSON carries, or declare the topic's type: hub.topic(name, type)"
@@ -129,8 +129,7 @@ class Content(Generic[T]):
             if data is not None:
                 return data
         if self.declared in _ANYTHING:
-            hold(content, topic)
-            return None
+            return hold(content, topic)
         if isinstance(content, BYTES):
             return None
         return _prove(content, self._decode_as(type), topic, f"its type does not carry it{self._expected}")

@@ -132,12 +132,13 @@ class Outlet(Generic[T]):
         if store is not None or delay is not None or at is not None:
             if store is not None and delay is None and at is None and limit is None and not self._gated():
                 if self._kept and id is None and headers is None and key is None and get_ident() == self._thread:
-                    hold(content, self.id)
+                    data = hold(content, self.id)
                     message = Message(content, self.id, 0, self._log.uid, time())  # what `_make` does, without calls
                 else:
-                    message = self._make(content, id, headers, key)
-                    force_setattr(message, "seq", 0)
-                return (await store.append((message,)))[0]
+                    self._check_publisher()
+                    content, data = self._check_content(content)
+                    message = self._build(content, 0, id, headers, key)
+                return (await store.append((message,), (data,)))[0]
             message = self._make(content, id, headers, key)
             return await self._publish_by_engine(message, due(delay, at, self._clock()), limit)
         if not self._log.end % FAIR:
@@ -319,23 +320,35 @@ class Outlet(Generic[T]):
         *,
         held: bool = False,
     ) -> Message[T]:
+        """``held``: the content is known to come back from where it is stored."""
+        self._check_publisher()
+        if not held or self._content is not None:
+            content, _ = self._check_content(content)
+        return self._build(content, self._log.end, id, headers, key)
+
+    def _check_publisher(self) -> None:
         if is_pattern(self.id):
             raise BadName(self.id, "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')")
         self._check_open()
         if get_ident() != self._thread:
             raise WrongThread(f"publish to {self.id!r}")
-        if self._content is not None:
-            content = self._content.check(content, self.id)
-            if self._store is not None:
-                self._content.hold(content, self.id, content.__class__.__name__)
-        elif self._store is not None and not held:
-            hold(content, self.id)
+
+    def _check_content(self, content: T) -> tuple[T, bytes | None]:
+        """Content as it is published, and its JSON where that was made to prove that the content comes back."""
+        if self._content is None:
+            return content, None if self._store is None else hold(content, self.id)
+        content = self._content.check(content, self.id)
+        if self._store is None:
+            return content, None
+        return content, self._content.hold(content, self.id, content.__class__.__name__)
+
+    def _build(
+        self, content: T, seq: int, id: str | None, headers: Mapping[str, str] | None, key: str | None
+    ) -> Message[T]:
         uid: int | str = self._log.uid if id is None else check_id(id)
         if id is not None and self._window is None and self._store is None:
             self._window = Window(self._log)
-        return Message(
-            content, self.id, self._log.end, uid, self._clock(), check_headers(headers), None, -1, check_key(key)
-        )
+        return Message(content, self.id, seq, uid, self._clock(), check_headers(headers), None, -1, check_key(key))
 
     def _seen(self, message: Message[T]) -> Message[T] | None:
         # Ids that are made here are new; so no topic pays for a window until a publisher gives an id.

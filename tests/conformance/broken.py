@@ -97,7 +97,9 @@ class LosesTheLastOfABatch(PassingEngine):
     caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_numbers_count_from_one_in_each_topic")
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             if len(messages) < 2:
                 return list(await self.inner.append(messages))
             kept = list(await self.inner.append(messages[:-1]))
@@ -111,7 +113,9 @@ class SwapsTwo(PassingEngine):
     caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_the_feed_has_a_message_before_append_returns")
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             return list(await self.inner.append([*messages[1::-1], *messages[2:]]))
 
 
@@ -121,7 +125,9 @@ class KeepsAPartOfABatch(PassingEngine):
     caught_by = ("test_what_cannot_be_kept_is_refused_with_its_batch",)
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             return [kept for message in messages for kept in await self.inner.append([message])]
 
 
@@ -152,7 +158,9 @@ class TellsNoOtherEngine(PassingEngine):
     caught_by = ("test_another_engine_is_told", "test_another_hub_receives")
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             self.engine.feed.own += [message.content for message in messages]
             return list(await self.inner.append(messages))
 
@@ -203,7 +211,9 @@ class AcknowledgesBeforeKeeping(PassingEngine):
             super().__init__(inner, engine)
             self.pending: list[Message[Any]] = []
 
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             await self.flush()
             for number, message in enumerate(messages):
                 place(message, self.inner.end(message.topic)[1] + number, 0)
@@ -250,7 +260,9 @@ class KeepsTheObject(PassingEngine):
     class a_store(Passing):  # noqa: N801
         objects: ClassVar[dict[tuple[str, int], object]] = {}
 
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             kept = list(await self.inner.append(messages))
             self.objects.update({(message.topic, message.seq): message.content for message in kept})
             return kept
@@ -339,7 +351,9 @@ class ForgetsIds(PassingEngine):
     count = 0
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             for message in messages:
                 if isinstance(message._uid, str):
                     ForgetsIds.count += 1
@@ -353,7 +367,9 @@ class KnowsItsOwnIds(PassingEngine):
     caught_by = ("test_an_id_is_kept_once_between_engines", "test_an_id_is_kept_once_over_a_restart")
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             for message in messages:
                 if isinstance(message._uid, str):
                     msgspec.structs.force_setattr(message, "_uid", f"{message._uid}-{id(self)}")
@@ -419,7 +435,9 @@ class IgnoresKeys(PassingEngine):
     caught_by = ("test_one_of_a_key_at_a_time", "test_keys_are_in_the_order_of_publishing")
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             return list(await self.inner.append([changed(message, _key=None) for message in messages]))
 
 
@@ -806,7 +824,9 @@ class LosesWhatIsCancelled(PassingEngine):
     caught_by = ("test_append_that_is_cancelled_leaves_no_hole",)
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             if len(messages) < 2:
                 return list(await self.inner.append(messages))
             first = await self.inner.append(messages[:1])
@@ -820,7 +840,9 @@ class HangsWhenItIsClosed(PassingEngine):
     caught_by = ("test_closing_lets_go_of_what_is_under_way",)
 
     class a_store(Passing):  # noqa: N801
-        async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+        async def append(
+            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+        ) -> Sequence[Message[Any]]:
             await asyncio.sleep(60)
             raise EngineFailed("append", "it hangs")
 

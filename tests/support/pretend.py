@@ -131,7 +131,9 @@ class PretendStore:
         self.server = server
         self.engine = engine
 
-    async def append(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+    async def append(
+        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+    ) -> Sequence[Message[Any]]:
         await asyncio.sleep(0)
         return self.server.keep(messages, self.engine)
 

@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import msgspec
 import pytest
+from pydantic import BaseModel
 
 import telex
 from telex.codec import Content, to_canonical, to_json
@@ -368,3 +369,25 @@ async def test_in_memory_objects_pass_by_reference() -> None:
             topic = hub.topic(f"u:{name}")
             assert (await topic.publish(value)).content is value
             assert [message.content is value async for message in topic.history()] == [True]
+
+
+class Dumped(BaseModel):
+    text: str
+    dumps: ClassVar[list[str]] = []
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        self.dumps.append(self.text)
+        return super().model_dump(**options)
+
+
+@pytest.mark.parametrize("declared", [None, Dumped], ids=["untyped", "typed"])
+async def test_content_is_encoded_once_for_proof_and_file(declared: type[Any] | None, tmp_path: Path) -> None:
+    Dumped.dumps.clear()
+    async with telex.Hub(f"sqlite:///{tmp_path}/once.db") as hub:
+        topic: telex.Topic[Any] = hub.topic("t") if declared is None else hub.topic("t", declared)
+        await topic.publish(Dumped(text="é"))
+        await topic.publish(Dumped(text="b"), headers={"a": "b"}, key="k")
+        assert Dumped.dumps == ["é", "b"]
+        assert [
+            message.content["text"] if declared is None else message.content.text async for message in topic.history()
+        ] == ["é", "b"]

@@ -42,8 +42,13 @@ class Holed(list["Message[Any] | Lost"]):
 class Store(Protocol):
     """Logs that are kept outside of the process. Numbers are those of `Message.seq`, counted from 1 in each topic."""
 
-    def append(self, messages: Sequence[Message[Any]]) -> Awaitable[Sequence[Message[Any]]]:
+    def append(
+        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+    ) -> Awaitable[Sequence[Message[Any]]]:
         """Keep messages, all or none, in this order. Each gets its number by `telex.message.place`.
+
+        ``encoded`` has the JSON of each message's content where the publisher made it already, else None; it is empty
+        when there is none of any. An engine that stores JSON need not encode such content again.
 
         Returns when they are acknowledged, which is when they are kept as `Guarantees.durable` says, and after the feed
         was given them. In the place of one whose id was published to its topic before stands the message that is kept.

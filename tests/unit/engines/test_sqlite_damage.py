@@ -33,8 +33,8 @@ def damaged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """What is published as BAD is stored as something that cannot be decoded."""
     encode, insert, stored = rows.encode, rows.insert, STORED[request.param]
 
-    def broken(message: telex.Message[Any]) -> Any:
-        type_, key, headers, content, size = encode(message)
+    def broken(message: telex.Message[Any], data: bytes | None = None) -> Any:
+        type_, key, headers, content, size = encode(message, data)
         return type_, key, headers, stored if message.content == BAD else content, size
 
     def inserted(connection: sqlite3.Connection, found: list[tuple[Any, ...]]) -> None:

@@ -41,8 +41,10 @@ LATEST = 253402300799.0
 _HEADERS = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def encode(message: Message[Any]) -> Form:
-    """The parts of a row that cost work. Raises `ContentError`, the publisher's fault."""
+def encode(message: Message[Any], data: bytes | None = None) -> Form:
+    """The parts of a row that cost work; ``data`` is the content's JSON, if it was made already. Raises
+    `ContentError`, the publisher's fault.
+    """
     content, type_, key = message.content, message._type, message._key
     stored: str | bytes
     if isinstance(content, _BYTES):
@@ -50,13 +52,16 @@ def encode(message: Message[Any]) -> Form:
         size = len(stored) + codec.size_of_headers(message._headers)
     else:
         try:
-            data = codec.to_json(content)
+            if data is None:
+                data = codec.to_json(content)
+            elif b"null" in data:
+                data = codec.finite(data, content)
         except RecursionError:
             raise ContentError(message.topic, "it is nested too deeply, or holds itself; publish plain data") from None
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise ContentError(message.topic, f"it has no JSON form, which a file needs: {error}") from None
         stored = data.decode()
-        size = len(data) + codec.size_of_headers(message._headers)
+        size = len(data) if message._headers is None else len(data) + codec.size_of_headers(message._headers)
         if isinstance(content, str):
             size = message.size
         elif message._size < 0:

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
+from itertools import repeat
 from threading import Thread
 from time import sleep, time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -273,11 +274,16 @@ class Runtime:
             self._writer.put(pending)
 
     def append(
-        self, messages: Sequence[Message[Any]], *, adopted: bool = False
+        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = (), *, adopted: bool = False
     ) -> asyncio.Future[Sequence[Message[Any]]]:
-        """Keep messages. Raises `ContentError` and `Closed` here, `EngineFailed` from the future."""
+        """Keep messages; see `Store.append` and `Store.adopt`. Raises `ContentError` and `Closed` here, `EngineFailed`
+        from the future.
+        """
         # First: of messages that cannot be kept all, none is.
-        forms = [rows.encode(messages[0])] if len(messages) == 1 else list(map(rows.encode, messages))
+        if len(messages) == 1:
+            forms = [rows.encode(messages[0], *encoded)]
+        else:
+            forms = list(map(rows.encode, messages, encoded or repeat(None)))
         if self._closed is not None:
             raise self._refusal()
         if self.lent is not None:

@@ -64,9 +64,11 @@ class SQLiteStore:
         self._runtime = runtime
         self._rules = Rules()  # of the thread that reads
 
-    def append(self, messages: Sequence[Message[Any]]) -> Awaitable[Sequence[Message[Any]]]:
+    def append(
+        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
+    ) -> Awaitable[Sequence[Message[Any]]]:
         """Keep messages, with all that others append at the same time, in one transaction."""
-        return self._runtime.append(messages)
+        return self._runtime.append(messages, encoded)
 
     async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
         """Keep messages from elsewhere, each once for all time."""
