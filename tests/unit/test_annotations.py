@@ -66,7 +66,7 @@ class Truck(Lorry):
     axles: int
 
 
-class Level(IntEnum):
+class Loudness(IntEnum):
     LOW = 1
 
 
@@ -141,7 +141,7 @@ SUBCLASSES: list[tuple[type, object, object]] = [
     (Order, RushOrder(1), RushOrder(1)),
     (Vehicle, Truck(4, 10, 3), Truck(4, 10, 3)),
     (date, datetime(2026, 1, 2, 3, tzinfo=UTC), datetime(2026, 1, 2, 3, tzinfo=UTC)),
-    (int, Level.LOW, Level.LOW),
+    (int, Loudness.LOW, Loudness.LOW),
 ]
 
 
@@ -167,11 +167,11 @@ async def test_a_subclass_reaches_who_takes_its_base_on_a_file(
 async def test_what_is_stored_of_an_enumeration_comes_back_as_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     async with telex.Hub(url) as hub:
-        await hub.topic("t", int).publish(Level.LOW)
+        await hub.topic("t", int).publish(Loudness.LOW)
         await hub.topic("t", int).publish(1)
     async with telex.Hub(url) as hub:
         kept = [message.content async for message in hub.topic("t", int).history()]
-    assert [type(content) for content in kept] == [Level, int]
+    assert [type(content) for content in kept] == [Loudness, int]
 
 
 def annotated(got: list[object]) -> list[Callable[..., object]]:  # many little functions
