@@ -245,7 +245,9 @@ class Hub(Declaring, Sending, Triggering):
         return self._topics.get(id, type)
 
     async def topics(self, pattern: str = ">") -> list[str]:
-        """The ids of all topics that fit ``pattern``, sorted. Raises `BadName`, `Closed`."""
+        """The ids of all topics that fit ``pattern``, sorted: those that something was published to, that somebody
+        reads, or that have a declared type. Raises `BadName`, `Closed`.
+        """
         self._check_open()
         return self._topics.names(pattern)
 

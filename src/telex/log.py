@@ -136,6 +136,7 @@ class Log:
         "_trim_due",
         "base",
         "before_trim",
+        "began",
         "blocking_cursors",
         "cursors",
         "end",
@@ -183,6 +184,7 @@ class Log:
         self.observer: LogObserver = NO_OBSERVER
         self.before_trim: Callable[[], None] | None = None  # called before messages are trimmed
         self.noted: Callable[[Message[Any]], None] | None = None  # called with every message that is appended
+        self.began: Callable[[str], None] | None = None  # see `tell_use`
         self._shared: tuple[Message[Any], ...] = ()
         self._shared_start = self._shared_end = 0
         self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
@@ -263,12 +265,25 @@ class Log:
         self.noted = noted
         self._aim(self._trim_due)
 
+    def tell_use(self, began: Callable[[str], None]) -> None:
+        """Have ``began`` called once, with the log's name, when the next message or the next reader comes."""
+        self.began = began
+        self._aim(self._trim_due)
+
+    def _begin_use(self) -> None:
+        began, self.began = self.began, None
+        if began is not None:
+            self._aim(self._trim_due)
+            began(self.name)
+
     def _aim(self, due: int) -> None:
         self._trim_due: int = due  # when `trim` is called next
-        self.trim_at: int = due if self.noted is None else 0  # and when `appended` is
+        self.trim_at: int = due if self.noted is None and self.began is None else 0  # and when `appended` is
 
     def appended(self, now: float) -> None:
         """What is not done for every message of every log, after an append that reached `trim_at`."""
+        if self.began is not None:
+            self._begin_use()
         if self.noted is not None:
             self.noted(self.messages[-1])
         if self.end >= self._trim_due:
@@ -322,12 +337,14 @@ class Log:
         self.messages.clear()
         self._bytes = 0
         self.begin(self.end + count)
+        self._begin_use()
         self._shared, self._shared_start, self._shared_end = (), 0, 0
 
     def join(self, cursor: Reader, keeps: int | None) -> None:
         """A cursor begins. Until it leaves, the last ``keeps`` messages stay if it needs them; None: it holds them
         itself.
         """
+        self._begin_use()
         self.cursors[cursor] = None
         if keeps is None:
             self._holders[cursor] = None

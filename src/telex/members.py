@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from telex.hub import Hub
     from telex.log import Log
     from telex.message import Message
+    from telex.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 AHEAD = 64
@@ -67,6 +68,7 @@ class Member:
         self._claimed_at = 0.0
         self._waiter: Waiter | None = None  # where `_claim` waits
         self._full = False  # that it waits for room
+        self._topic: Topic[Any] | None = None  # in hand, so that the hub has the same one while this waits there
         self._joined: Log | None = None
         self._reads: Log | None = None
         self._claimer: asyncio.Task[None] | None = None
@@ -83,7 +85,8 @@ class Member:
         if self._switch is not None:
             self._switch.add(hand)
         if self._claimer is None:
-            self._read(self._hub.topic(self.pattern)._log)
+            self._topic = self._hub.topic(self.pattern)
+            self._read(self._topic._log)
             self._begin_claiming()
 
     def _read(self, log: Log | None) -> None:
@@ -220,7 +223,8 @@ class Member:
             await self._wait(self._new_waiter(), None)
             return
         # A topic that was removed and is there anew has another log, and the engine is told which.
-        log = self._hub.topic(self.pattern)._log
+        self._topic = self._hub.topic(self.pattern)
+        log = self._topic._log
         if log is not self._joined:
             await self._groups.join(self._group, self.pattern, self._start, log)
             self._joined = log

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from threading import get_ident
 from time import time
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from msgspec.structs import force_setattr
 
@@ -38,8 +38,8 @@ FAIR = 64
 class Owner(Protocol):
     """Who has the topics and patterns of a hub."""
 
-    def release(self, pattern: str) -> None:
-        """Nobody reads a pattern any more, to which nothing was published."""
+    def release(self, topic: Outlet[Any]) -> None:
+        """Nobody reads a topic or pattern any more, to which nothing was published."""
 
     def resume(self, pattern: str) -> None:
         """Somebody uses a pattern that may have been released."""

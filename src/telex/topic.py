@@ -132,14 +132,14 @@ class Topic(Outlet[T]):
         return cursor
 
     def detach(self) -> None:
-        """A subscription has left. A pattern that nobody reads, and to which nothing was published, is let go until
-        somebody reads it again.
+        """A subscription has left. What nobody reads, and to which nothing was published, is let go until somebody uses
+        it again.
         """
         log = self._log
         if self._owner is None or self._content is not None:
             return
         if not log.cursors and not log.observer.waiters and log.end == self._origin:
-            self._owner.release(self.id)
+            self._owner.release(self)
 
     def _resume(self) -> None:
         if self._owner is not None:

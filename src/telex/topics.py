@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from hashlib import blake2b
 from heapq import merge
+from secrets import token_hex
 from threading import get_ident
 from time import time
 from typing import Any
@@ -17,7 +19,7 @@ from telex.errors import BadName, BadOption
 from telex.log import Log, Retention, cached
 from telex.message import Message, Named
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
-from telex.outlet import serving
+from telex.outlet import Outlet, serving
 from telex.supervision import is_end
 from telex.topic import LET_GO, Topic
 
@@ -42,11 +44,11 @@ class Topics:
         """Seconds since 1970."""
         self._topics: dict[str, Topic[Any]] = {}
         self._patterns: dict[str, tuple[Pattern, Topic[Any], Log]] = {}
-        # Patterns that nobody reads and nothing was published to, as long as somebody has them in hand.
+        # Those that nobody reads and nothing was published to, as long as somebody has them in hand.
         self._released: WeakValueDictionary[str, Topic[Any]] = WeakValueDictionary()
         self._awaited: set[str] = set()  # topics that were removed and made anew for their handlers
         self._rules: list[tuple[Pattern, Retention]] = []
-        self._logs: dict[str, Log] = {}
+        self._epoch = token_hex(8)  # of topics in memory that were made since the last one was removed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
         self._draining: tuple[str, object] | None = None
@@ -61,33 +63,64 @@ class Topics:
         """The topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
         topic = self._topics.get(name)
         if topic is None:
-            self.resume(name)
-            entry = self._patterns.get(name)
-            topic = self._make(check_pattern(name), declared) if entry is None else entry[1]
+            topic = self._released.get(name)
+            if topic is not None and is_pattern(name):
+                self.resume(name)
+            elif topic is None:
+                entry = self._patterns.get(name)
+                topic = self._make(check_pattern(name), declared) if entry is None else entry[1]
         if declared is not None:
             topic._declare(declared)
+            if name in self._released:
+                self._begun(name)
         return topic
 
-    def release(self, pattern: str) -> None:
-        """Feed a pattern no more. Who has it in hand still has the same one when it is used again."""
-        entry = self._patterns.pop(pattern, None)
-        if entry is None:
+    def _find(self, name: str) -> Topic[Any] | None:
+        """The topic of this name that somebody uses or has in hand."""
+        return self._topics.get(name) or self._released.get(name)
+
+    def release(self, topic: Outlet[Any]) -> None:
+        """Have a topic no more, feed a pattern no more. Who has it in hand still has the same one when it is used
+        again.
+        """
+        name = topic.id
+        found = self._topics.get(name)
+        if found is not None and found is topic:
+            del self._topics[name]
+            self._awaited.discard(name)
+            self._hand_out(found)
             return
-        _, topic, log = entry
-        del self._logs[pattern]
-        self._released[pattern] = topic
-        for each in self._topics.values():
+        entry = self._patterns.get(name)
+        if entry is None or entry[1] is not topic:
+            return
+        _, pattern, log = self._patterns.pop(name)
+        self._released[name] = pattern
+        for each in self._every_topic():
             if log in each._feeds:
                 self._link(each)
 
     def resume(self, pattern: str) -> None:
         """Feed a pattern again that was released."""
-        topic = self._released.pop(pattern, None)
+        topic = self._released.pop(pattern, None) if is_pattern(pattern) else None
         if topic is not None:
-            self._logs[pattern] = topic._log
-            topic._log.retain(self._retention(pattern))
             self._feed_pattern(topic, Pattern(pattern))
             self._at_once(topic)
+
+    def _hand_out(self, topic: Topic[Any]) -> None:
+        """Have a topic only as long as somebody has it in hand, until it is used."""
+        self._released[topic.id] = topic
+        topic._owner = self
+        topic._log.tell_use(self._begun)
+
+    def _begun(self, name: str) -> None:
+        """A topic that was only in somebody's hand has a message, a reader or a type now."""
+        topic = self._released.pop(name, None)
+        if topic is not None:
+            self._topics[name] = topic
+
+    def _every_topic(self) -> list[Topic[Any]]:
+        """All topics, those that somebody only has in hand among them; not the patterns."""
+        return [*self._topics.values(), *(topic for topic in self._released.values() if not is_pattern(topic.id))]
 
     def gather(self, patterns: Sequence[str]) -> Topic[Any]:
         """What comes to any of several topics and patterns, in one log: in the order in which the engine keeps it, the
@@ -100,8 +133,7 @@ class Topics:
     def disperse(self, gathered: Topic[Any]) -> None:
         """One who read it does so no more."""
         if not gathered._log.cursors and self._patterns.pop(gathered.id, None) is not None:
-            del self._logs[gathered.id]
-            for topic in self._topics.values():
+            for topic in self._every_topic():
                 if gathered._log in topic._feeds:
                     self._link(topic)
 
@@ -110,30 +142,32 @@ class Topics:
         if self._engine.store is not None and is_pattern(name):
             log.begin(1 + (log.retention.messages or KEPT))  # below are the numbers of what was there before
         topic: Topic[Any] = Topic(name, log, self._engine, declared, self.clock)
-        self._logs[name] = log
         if is_pattern(name):
             if several is None and declared is None:
                 topic._owner = self
             self._feed_pattern(topic, Pattern(name) if several is None else several)
         else:
-            self._topics[name] = topic
+            if self._engine.store is None:  # the same for one that is let go and made again
+                log.epoch = blake2b(name.encode(), key=self._epoch.encode(), digest_size=6).hexdigest()
+            if declared is None:
+                self._hand_out(topic)
+            else:
+                self._topics[name] = topic
             self._link(topic)
         self._at_once(topic)
         return topic
 
     def _feed_pattern(self, topic: Topic[Any], pattern: Pattern) -> None:
         log = topic._log
-        fitting = [id for id in self._topics if pattern.matches(id)]
+        fitting = [each for each in self._every_topic() if pattern.matches(each.id)]
         if self._engine.store is None:
             # What is kept already comes first, in the order of publishing.
-            kept = (
-                self._logs[id].messages[self._logs[id].keep(self.clock()) - self._logs[id].base :] for id in fitting
-            )
+            kept = (each._log.history(self.clock()) for each in fitting)
             for message in merge(*kept, key=lambda m: m._time):
                 log.append(message, message._time)
         self._patterns[topic.id] = (pattern, topic, log)
-        for id in fitting:
-            self._link(self._topics[id])
+        for each in fitting:
+            self._link(each)
 
     def _at_once(self, topic: Topic[Any]) -> None:
         """Have a topic that comes now as open as the others."""
@@ -170,6 +204,8 @@ class Topics:
             )
         stored = self._engine.store is not None and await self._engine.store.remove(check_topic(name))
         if not self._is_there(check_topic(name)):
+            if stored and name in self._released:
+                self._forget(name)
             return stored
         return self._forget(name) or stored
 
@@ -177,7 +213,7 @@ class Topics:
         """Publish to a topic that is removed right after, in memory: patterns get it. False, and nothing was done, when
         the topic is there already or somebody has to be asked for room.
         """
-        if name in self._topics or self._loop is None:
+        if self._find(name) is not None or self._loop is None:
             return False
         logs = []
         for pattern, _, log in self._patterns.values():
@@ -197,10 +233,10 @@ class Topics:
         self._forget(name, REMOVED if self._engine.store is None else LET_GO)
 
     def _forget(self, name: str, state: str = REMOVED) -> bool:
-        topic = self._topics.pop(name, None)
+        topic = self._topics.pop(name, None) or self._released.pop(name, None)
         if topic is None:
             return False
-        del self._logs[name]
+        self._epoch = token_hex(8)
         self._awaited.discard(name)
         topic._close("removed", state)
         if self.on_removed is not None and self._loop is not None:
@@ -215,8 +251,9 @@ class Topics:
             raise BadOption("retention", None, "say how much is kept: messages=, age=, bytes=, or several of them")
         self._rules.append((Pattern(pattern), retention))
         self._untold.append((pattern, retention))
-        for name, log in self._logs.items():
-            log.retain(self._retention(name) if not log.remote else cached(self._retention(name)))
+        for topic in self.all():
+            log, kept = topic._log, self._retention(topic.id)
+            log.retain(kept if not log.remote else cached(kept))
             log.trim(self.clock())
         return self._engine.store is not None and self._loop is not None
 
@@ -251,7 +288,7 @@ class Topics:
 
     def wants(self, topic: str) -> bool:
         """Whether a local log takes the messages of ``topic``."""
-        return topic in self._topics or any(pattern.matches(topic) for pattern, _, _ in self._patterns.values())
+        return self._find(topic) is not None or any(pattern.matches(topic) for pattern, _, _ in self._patterns.values())
 
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Plain data from outside as this program has it: as the topic's declared type, else as the one that a handler
@@ -310,7 +347,7 @@ class Topics:
         ):
             return
         for message in messages:
-            topic = self._topics.get(message.topic)
+            topic = self._find(message.topic)
             if topic is None:
                 if not self.wants(message.topic):
                     continue
@@ -334,7 +371,7 @@ class Topics:
         """Readers get a `Lost` in the place of a message that is kept and cannot be decoded."""
         text = "message %d of %s cannot be read, and is skipped: %s (`telex check` lists all damage of the file)"
         logger.error(text, seq, topic, problem)
-        found = self._topics.get(topic)
+        found = self._find(topic)
         if found is None:
             found = self._make(topic, None)
             found._log.begin(seq)
@@ -351,7 +388,11 @@ class Topics:
     def stirred(self, topic: str | None = None) -> None:
         """Groups that take from ``topic`` may have something to claim: their members wait at the log."""
         logs = [log for pattern, _, log in self._patterns.values() if topic is None or pattern.matches(topic)]
-        logs += self._logs.values() if topic is None else [self._logs[topic]] if topic in self._logs else []
+        if topic is None:
+            logs += [each._log for each in self._every_topic()]
+        else:
+            entry, found = self._patterns.get(topic), self._find(topic)
+            logs += ([] if entry is None else [entry[2]]) + ([] if found is None else [found._log])
         for log in logs:
             if log.observer.waiters:
                 log.observer.notify()
@@ -374,6 +415,7 @@ class Topics:
         for topic in self.all():
             if store is not None and not is_pattern(topic.id) and topic._log.end == topic._origin:
                 store.head(topic._log)
+                topic._origin = topic._log.end
             topic._open(loop, self._thread)
 
     def drain(self, state: str, served: object) -> None:

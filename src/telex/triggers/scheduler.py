@@ -321,7 +321,8 @@ class Scheduler:
 
     async def _close_topic(self, topic: str, claims: Claims) -> None:
         """What is kept stays for those who come later: here, those who read now end after it."""
-        log = self._hub.topic(topic)._log
+        read = self._hub.topic(topic)  # in hand, so that the hub has the same one while this waits there
+        log = read._log
         end = await claims.end(topic)
         while log.end < end:
             await park(log)

@@ -101,12 +101,20 @@ class HubMachine(RuleBasedStateMachine):
         return shelf
 
     def left(self, subscriber: Subscriber) -> None:
-        """A pattern to which nothing was published is let go with its last subscription, and is made anew if used."""
+        """What nothing was published to is let go with its last subscription, and is made anew if used."""
         shelf = subscriber.reader.shelf
         name = next((name for name, known in self.shelves.items() if known is shelf), None)
-        others = [each for each in self.subscribers if each.reader.shelf is shelf and not each.closed]
-        if name in PATTERNS and not shelf.arrivals and not [each for each in others if each is not subscriber]:
+        if name is not None and not self.used(shelf):
             del self.shelves[name]
+
+    def used(self, shelf: Shelf) -> bool:
+        """Whether something was published or somebody reads it."""
+        return bool(shelf.arrivals) or any(each.reader.shelf is shelf and not each.closed for each in self.subscribers)
+
+    def use(self, name: str) -> None:
+        """Messages of one moment come to a new pattern in the order in which their topics were used first."""
+        if not self.used(self.shelves[name]):
+            self.shelves[name] = self.shelves.pop(name)
 
     def retention(self, name: str) -> Retention:
         fitting = [retention for pattern, retention in self.rules_ if covers(pattern, name)]
@@ -162,6 +170,7 @@ class HubMachine(RuleBasedStateMachine):
         return {overflow for shelf in shelves for overflow in shelf.refusal(trial)}
 
     def published(self, message: Message[Any], shelves: list[Shelf]) -> None:
+        self.use(message.topic)
         for shelf in shelves:
             shelf.publish(message, self.now)
 
@@ -198,12 +207,15 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(TOPICS))
     def remove(self, name: str) -> None:
-        there = name in self.shelves
+        there = name in self.shelves and self.used(self.shelves[name])
         assert self.run(self.hub.remove(name)) == there
         if there:
             for reader in self.shelves.pop(name).readers:
                 reader.end("removed")
             self.ids.pop(name, None)
+            # What is only looked up and then made anew begins another epoch from now on.
+            for other in [id for id, shelf in self.shelves.items() if id in TOPICS and not self.used(shelf)]:
+                del self.shelves[other]
 
     @rule(pattern=st.sampled_from([*PATTERNS, *TOPICS]), retention=choices.retentions)
     def retain(self, pattern: str, retention: Retention) -> None:
@@ -251,6 +263,7 @@ class HubMachine(RuleBasedStateMachine):
             report_lost=options.report_lost,
         )
         self.run(subscription.__aenter__())
+        self.use(name)
         reader = Reader(shelf, options, *shelf.find(modelled, self.now), self.longest)
         self.subscribers.append(Subscriber(len(self.subscribers), subscription, reader))
         return self.subscribers[-1]
