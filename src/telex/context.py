@@ -74,8 +74,9 @@ class Context(Generic[T]):
     """A delivery, for a handler with an argument that is annotated ``telex.Context``.
 
     A handler that settles by itself need not: what it returns, or raises, is of no account then. The first settlement
-    wins; each method returns whether it did, once the engine has it, and raises `EngineFailed` when it has not. It is
-    of no use after the handler has returned.
+    wins; each method returns whether it did, once the engine has it, and raises `EngineFailed` when it has not. On
+    SQLite, inside of the task's own transaction, which it would wait for, each raises `BadOption`. It is of no use
+    after the handler has returned.
     """
 
     __slots__ = ("_delivery", "_settle", "_takes", "group", "settled")
@@ -126,8 +127,9 @@ class Context(Generic[T]):
     async def _once(self, action: Action, delay: float, reason: str) -> bool:
         if self.settled is not None:
             return False
-        self.settled = action
-        return await self._settle(self._delivery, action, delay, reason)
+        settling = self._settle(self._delivery, action, delay, reason)
+        self.settled = action  # not before: what is refused is not settled
+        return await settling
 
     def __repr__(self) -> str:
         return f"<Context of {self.message.topic!r} {self.message.seq}, group {self.group!r}, attempt {self.attempt}>"

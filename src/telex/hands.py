@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
+from collections.abc import Awaitable
 from contextvars import copy_context
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Literal
@@ -167,7 +168,11 @@ class Hand:
 
     # -- what becomes of it
 
-    async def _by_hand(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
+    def _by_hand(self, delivery: Delivery, action: Action, delay: float, reason: str) -> Awaitable[bool]:
+        self._member.check_outside()  # before anything is done
+        return self._settle_by_hand(delivery, action, delay, reason)
+
+    async def _settle_by_hand(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
         if action == "extend":
             return await self._member.extend(delivery, delay)
         if action == "nack" and delivery.attempt >= self.membership.retry.attempts:

@@ -178,6 +178,10 @@ class Member:
         self._let_go(delivery, action)
         self._settler.put(delivery, action, delay, reason)
 
+    def check_outside(self) -> None:
+        """Raise `BadOption` inside of a transaction that settling would wait for."""
+        self._groups.check_outside()
+
     async def ask(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
         """As `settle`; whether it won."""
         self._let_go(delivery, action)

@@ -128,6 +128,10 @@ class Groups(Protocol):
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
         """Settle deliveries; for each, whether it won. Returns when that is kept as `Guarantees.durable` says."""
 
+    def check_outside(self) -> None:
+        """Raise `BadOption` where the code that runs now is inside of a transaction of its own that `settle` would wait
+        for (see `telex.engines.store.inside`): it is settled in another task."""
+
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
         """Stop or resume claiming, in all processes. Whether there is such a group."""
 

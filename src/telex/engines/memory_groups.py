@@ -46,6 +46,9 @@ class MemoryGroups:
             self._stirred(pattern)
         return won
 
+    def check_outside(self) -> None:
+        """Nothing waits for a transaction."""
+
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
         """Stop or resume."""
         ledger = self._ledgers.get((group, pattern))

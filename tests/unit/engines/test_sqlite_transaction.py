@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -343,6 +343,38 @@ async def test_who_would_wait_for_himself_is_told_at_once(path: Path) -> None:
             async with hub.transaction() as tx:
                 await tx.publish("t", "third")
         assert await contents(hub) == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize(
+    "settle",
+    [
+        lambda context: context.ack(),
+        lambda context: context.nack(),
+        lambda context: context.reject(),
+        lambda context: context.extend(30),
+    ],
+    ids=["ack", "nack", "reject", "extend"],
+)
+async def test_a_handler_that_would_wait_for_its_own_transaction_is_told_at_once(
+    path: Path, settle: Callable[[telex.Context[Any]], Awaitable[bool]]
+) -> None:
+    hub, done = at(path), asyncio.Queue[bool]()
+
+    @hub.on("t", group="g")
+    async def handle(context: telex.Context[Any]) -> None:
+        async with hub.transaction() as tx:
+            await tx.publish("out", context.attempt)
+            with pytest.raises(telex.BadOption, match="after the `async with` has been left"):
+                await settle(context)
+            assert context.settled is None
+        done.put_nowait(await context.ack())
+
+    async with hub, asyncio.timeout(5):
+        await hub.topic("t").publish(1)
+        assert await done.get(), "what was refused had settled nothing"
+        assert await contents(hub, "out") == [1]
+        (group,) = await hub.groups.list()
+        assert (group.lag, group.dead) == (0, 0)
 
 
 async def test_a_hub_on_another_file_is_not_waited_for(path: Path, tmp_path: Path) -> None:

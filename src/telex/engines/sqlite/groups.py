@@ -88,6 +88,10 @@ class SQLiteGroups:
             self._runtime.feed.stirred(pattern)
         return settled.won
 
+    def check_outside(self) -> None:
+        """Settling waits for the transaction that is entered."""
+        self._runtime.check_outside()
+
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
         """Stop or resume."""
         found = await self._runtime.write(lambda connection, _: settling.pause(connection, group, pattern, paused))

@@ -250,14 +250,14 @@ class Runtime:
             job.future.cancel()
             raise self._refusal()
         if self.lent is not None:
-            self._check_outside()
+            self.check_outside()
         self._joined = None
         self._add(job)
 
-    def _check_outside(self) -> None:
+    def check_outside(self) -> None:
         """Who is inside of the transaction that is entered would wait for it, and so for itself."""
         for entered in inside.get():
-            if entered.transaction is not self.lent:
+            if self.lent is None or entered.transaction is not self.lent:
                 continue
             if entered.is_own():
                 raise BadOption("use of the hub", self.address.url, _OWN)
@@ -287,7 +287,7 @@ class Runtime:
         if self._closed is not None:
             raise self._refusal()
         if self.lent is not None:
-            self._check_outside()
+            self.check_outside()
         job = self._joined
         if job is None or adopted or len(job.messages) >= TOGETHER:
             job = Append(adopted=adopted)
