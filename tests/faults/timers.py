@@ -93,6 +93,9 @@ async def settled(hub: telex.Hub, triggers: list[Spec], crowd: Crowd, now: float
             for spec in with_all:
                 while await last_of(hub, spec) + spec.length <= now:  # noqa: ASYNC110  # of another process
                     await asyncio.sleep(0.1)
+            for spec in triggers:
+                while spec.kind != "every" and await is_overdue(hub, spec, now):  # noqa: ASYNC110  # of another process
+                    await asyncio.sleep(0.1)
             wanted = {(s.name, it.number) for s in triggers if s.handled for it in await fired_of(hub, s)}
             while wanted - set(crowd.handled()):  # noqa: ASYNC110  # notes are read again
                 await asyncio.sleep(0.1)
@@ -111,6 +114,11 @@ async def kept_of(hub: telex.Hub, spec: Spec) -> Kept | None:
 async def last_of(hub: telex.Hub, spec: Spec) -> float:
     kept = await kept_of(hub, spec)
     return 0.0 if kept is None or kept.last is None else kept.last
+
+
+async def is_overdue(hub: telex.Hub, spec: Spec, now: float) -> bool:
+    kept = await kept_of(hub, spec)
+    return kept is None or (kept.next is not None and kept.next <= now)
 
 
 async def fired_of(hub: telex.Hub, spec: Spec) -> list[Fired]:
@@ -210,7 +218,9 @@ class Look:
         spec, start = self.spec, self.kept.start
         if spec.kind == "every":
             return [start + n * spec.length for n in range(1, int((self.end - start) / spec.length) + 1)]
-        return [(start if spec.kind == "after" else base) + spec.length]
+        instant = (start if spec.kind == "after" else base) + spec.length
+        # One that was past when the first process had started never fires; one that is due after the run has not yet.
+        return [instant] if start < instant <= self.end else []
 
     def _window(self, instant: float) -> tuple[float, float]:
         """While it is to be fired, unless all are."""

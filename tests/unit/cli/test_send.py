@@ -31,8 +31,11 @@ class OutOfPaper(package.CommandError):
     code = "out_of_paper"
 
 
-def declare(hub: package.Hub | package.blocking.Hub, gate: threading.Event | None = None) -> None:
-    opened = gate or threading.Event()
+def declare(
+    hub: package.Hub | package.blocking.Hub, gate: threading.Event | None = None, begun: threading.Event | None = None
+) -> None:
+    """``begun`` is set when `wait` runs, which goes on until ``gate`` is."""
+    opened, runs = gate or threading.Event(), begun or threading.Event()
 
     @hub.command("report:build", once=True)
     def build(year: int, context: package.CommandContext[int]) -> dict[str, int]:
@@ -54,6 +57,7 @@ def declare(hub: package.Hub | package.blocking.Hub, gate: threading.Event | Non
     @hub.command("wait", once=True)
     async def wait(content: object, context: package.CommandContext[object]) -> str:
         context.progress(0.25, "a quarter")
+        runs.set()
         while not opened.is_set():  # noqa: ASYNC110  # it is set in another thread
             await asyncio.sleep(0.001)
         return "done"
@@ -70,10 +74,15 @@ def gate() -> threading.Event:
 
 
 @pytest.fixture
-def serving(url: str, gate: threading.Event) -> Iterator[str]:
+def begun() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def serving(url: str, gate: threading.Event, begun: threading.Event) -> Iterator[str]:
     """A file that a hub of another thread serves."""
     hub = package.blocking.Hub(url)
-    declare(hub, gate)
+    declare(hub, gate, begun)
     with hub:
         yield url
         gate.set()
@@ -257,9 +266,10 @@ def test_what_is_forgotten_runs_again(telex: Telex, serving: str) -> None:
 
 @pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0), ("", 130)])
 def test_on_a_terminal_it_asks(
-    telex: Telex, serving: str, gate: threading.Event, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+    telex: Telex, serving: str, begun: threading.Event, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
-    telex("send", "wait", "--key", "a", "--timeout", "100ms", "--url", serving)
+    telex("send", "wait", "--key", "a", "--no-wait", "--url", serving)
+    assert begun.wait(10)
     assert telex("once", "show", "wait", "a", "--url", serving).out.splitlines()[0] == "wait a: running, attempt 1"
     stdin = io.StringIO(answer)
     monkeypatch.setattr(stdin, "isatty", lambda: True)
