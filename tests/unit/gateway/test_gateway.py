@@ -230,6 +230,7 @@ async def test_refusals() -> None:
                 assert (answer["op"], answer["code"]) == ("error", code), fields
             # A subscription that was refused may be asked for again.
             assert (await client.ask("subscribe", topic="b"))["code"] == "forbidden"
+            await client.ask("publish", topic="a", content=1)
             assert (await client.ask("topics"))["topics"] == ["a"]  # and not "typed"
 
 
