@@ -397,6 +397,10 @@ class Crew:
             if member in self._members:  # it may have been asked to leave twice
                 self._members.remove(member)
 
+    def groups(self) -> set[tuple[str, str]]:
+        """The groups that a handler is a member of now, each with its pattern."""
+        return {member.takes_from for member in self._members}
+
     def _withdraw(self, declaration: Declaration) -> None:
         self._hub.declarations[:] = [each for each in self._hub.declarations if each is not declaration]
 

@@ -186,6 +186,7 @@ class Hub(Declaring, Sending, Triggering):
         self._topics.drain(CLOSED, self._crew)
         try:
             await self._crew.stop(self.close_timeout, self._desk)
+            await self._scheduler.retiring.finish()
         finally:
             await self._desk.stop()
 

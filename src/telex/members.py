@@ -112,6 +112,11 @@ class Member:
     # -- what the crew asks
 
     @property
+    def takes_from(self) -> tuple[str, str]:
+        """Its group, and the pattern of that."""
+        return self._group, self.pattern
+
+    @property
     def idle(self) -> bool:
         """Whether nothing is in its hands and nothing is on its way to the engine."""
         return not self._held and not self._settler.pending

@@ -157,6 +157,9 @@ class PretendGroups:
         self.stir()
         return True
 
+    async def rest(self, group: str, pattern: str) -> bool:
+        return (group, pattern) in self.known
+
     async def forget(self, group: str, pattern: str) -> bool:
         return self.known.pop((group, pattern), None) is not None
 

@@ -15,6 +15,8 @@ The rules, which every engine keeps:
 7. Otherwise what is due again comes first, then what was never delivered, in the order of publishing.
 8. What a group has not settled is kept for it, whatever the retention of the topic.
 9. A paused group claims nothing; what it holds can be settled.
+10. While a group rests, what was never delivered need not be kept for it. It rests until something is claimed, and goes
+   on from where it was, with what is kept still. What was delivered and not settled is kept all the same.
 """
 
 from __future__ import annotations
@@ -134,6 +136,9 @@ class Groups(Protocol):
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
         """Stop or resume claiming, in all processes. Whether there is such a group."""
+
+    async def rest(self, group: str, pattern: str) -> bool:
+        """Let a group rest that nobody may take from any more, until somebody does. Whether there is such a group."""
 
     async def forget(self, group: str, pattern: str) -> bool:
         """Remove a group with all that it holds. Whether there was one."""

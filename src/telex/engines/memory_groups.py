@@ -58,6 +58,10 @@ class MemoryGroups:
         self._stirred(pattern)
         return True
 
+    async def rest(self, group: str, pattern: str) -> bool:
+        """It keeps all that it had: no group is there for longer than its process."""
+        return (group, pattern) in self._ledgers
+
     async def forget(self, group: str, pattern: str) -> bool:
         """Remove a group."""
         ledger = self._ledgers.pop((group, pattern), None)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.functions import name_of
-from telex.handlers import Declaration
 from telex.supervision import is_end, keep_doing
 from telex.tasks import start_task
 from telex.triggers.agenda import Agenda
 from telex.triggers.claims import TRIES, Claims
 from telex.triggers.condition import Condition, Moment
 from telex.triggers.firing import Firing, by_hand, moment
+from telex.triggers.retiring import Retiring
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 from telex.triggers.watch import Watch
@@ -35,8 +35,6 @@ REMEMBERED = 100
 """Of so many triggers that have ended it is told what they were."""
 AT_ONCE = 1000
 """How many are rung, or firings of one that missed many, before the event loop gets its turn."""
-LOOK = 1.0
-"""Seconds until it is looked whether what an ended trigger has fired is settled; then twice that, up to `LONGEST`."""
 LONGEST = 60.0
 """Seconds after which it looks again: the clock of the machine may have been set."""
 UNHEARD = 1000
@@ -63,8 +61,7 @@ class Scheduler:
         self._chores: set[asyncio.Task[None]] = set()
         self._rings = False
         self._ended: deque[Trigger] = deque()
-        self._settling: list[Declaration] = []  # handlers of triggers that have ended
-        self._retires = False  # whether a task looks after them
+        self.retiring: Retiring = Retiring(hub, self.do)
         self._open = False
 
     # -- declaring
@@ -90,7 +87,7 @@ class Scheduler:
         trigger.end()
         for handler in trigger.handlers:
             if handler.membership is not None and self._open:
-                self.do(partial(self._hub._crew.retire_member, handler))
+                self.retiring.cancel(handler)
             else:
                 self._hub._crew.retire(handler, at_once=True)
         if not ended and self.claims is None and self._open and not self._shares_topic(trigger):
@@ -130,27 +127,6 @@ class Scheduler:
         else:
             self._hub.on(trigger.topic, buffer=100_000, middleware=trigger.middleware)(function)
         trigger.handlers.append(self._hub.declarations[-1])
-
-    async def _retire_settled(self) -> None:
-        """Functions of triggers that have fired for the last time are called no more when every firing is settled:
-        until then it may come to this process, should another die that has it.
-        """
-        wait = LOOK
-        while self._settling:
-            await asyncio.sleep(wait)
-            try:
-                settled = {info.group for info in await self._hub.groups.list() if not info.lag}
-            except Closed:
-                raise
-            except TelexError as error:
-                logger.error("it is not known whether what triggers have fired is settled: %s", error)
-                settled = set()
-            left = [handler for handler in self._settling if handler.membership and handler.membership.group in settled]
-            wait = LOOK if left else min(2 * wait, LONGEST)
-            for handler in left:
-                self._settling.remove(handler)
-                await self._hub._crew.retire_member(handler)
-        self._retires = False
 
     # -- life
 
@@ -300,10 +276,7 @@ class Scheduler:
             for handler in trigger.handlers:
                 self._hub._crew.retire(handler, at_once=False)
         elif self._open and trigger.handlers:
-            self._settling += trigger.handlers
-            if not self._retires:
-                self._retires = True
-                self.do(self._retire_settled)
+            self.retiring.settle(trigger.handlers)
         if self._shares_topic(trigger):
             return  # another one publishes there still
         if self.claims is None:

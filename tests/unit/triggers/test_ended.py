@@ -1,6 +1,7 @@
 """What is left of triggers that have ended: nothing that is called, waits or is counted."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is_left_of_it(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("telex.triggers.scheduler.LOOK", 0.01)
+    monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.01)
     done, held = asyncio.Event(), asyncio.Event()
     async with telex.Hub(url) as hub:
 
@@ -170,7 +171,7 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
 async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telex.triggers.scheduler.LOOK", 0.001)
+    monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.001)
     called = asyncio.Queue[telex.Hub]()
 
     def declared() -> telex.Hub:
@@ -186,7 +187,7 @@ async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
     async with declared() as one, declared() as other:
         has = await called.get()
         left = other if has is one else one
-        while not left._scheduler._settling:  # noqa: ASYNC110  # nothing tells of it
+        while not left._scheduler.retiring.settling:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.001)
         await asyncio.wait(left._scheduler._chores, timeout=0.05)  # it has looked many times whether it is settled
         assert left._crew._members
@@ -235,7 +236,7 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
 async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_end(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telex.triggers.scheduler.LOOK", 0.01)
+    monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.01)
     called = asyncio.Queue[str]()
     async with telex.Hub(url) as hub, hub.topic("t").subscribe() as firings, asyncio.timeout(20):
         for name in ("one", "other"):
@@ -246,3 +247,138 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
         while hub._crew._members:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.01)
         assert hub.declarations == []
+
+
+# -- what topics of a file keep for triggers that have ended
+
+
+async def rest(hub: telex.Hub) -> None:
+    """Until what has ended is left, and the groups of it rest."""
+    retiring = hub._scheduler.retiring
+    async with asyncio.timeout(10):
+        while retiring.settling or retiring._left:  # noqa: ASYNC110  # nothing tells of it
+            await asyncio.sleep(0.001)
+
+
+async def publish(hub: telex.Hub, count: int) -> None:
+    await asyncio.gather(*[hub.topic("t").publish(number) for number in range(count)])
+
+
+async def is_swept(url: str) -> bool:
+    """Whether the topic keeps no more than it is to. Another hub looks, in which nothing is declared."""
+    async with telex.Hub(url) as hub:
+        hub.retain("t", messages=10)
+        await publish(hub, 600)
+        runtime = hub._engine._runtime  # type: ignore[attr-defined]
+
+        def rows(connection: sqlite3.Connection) -> int:
+            return int(connection.execute("SELECT count(*) FROM telex_messages").fetchone()[0])
+
+        try:
+            async with asyncio.timeout(10):
+                while await runtime.read(rows) > 300:  # noqa: ASYNC110  # the sweeper tells nobody
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            return False
+        return True
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.001)
+    monkeypatch.setattr("telex.engines.sqlite.retention.YOUNG", 0.0)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("closes", [False, True])
+@pytest.mark.parametrize("how", ["every", "when", "backlog", "busy", "after", "declared again"])
+async def test_topics_keep_nothing_for_triggers_that_have_ended(url: str, how: str, closes: bool) -> None:
+    called, done, heat = asyncio.Event(), asyncio.Event(), 0
+
+    async def look() -> None:
+        called.set()
+        if how in ("backlog", "busy"):
+            await done.wait()
+
+    def declare(hub: telex.Hub) -> telex.Trigger:
+        once = how in ("after", "declared again")
+        condition = hub.variable("heat", heat) > 30
+        if how == "when":
+            trigger: telex.Trigger = hub.when(condition, name="look", topic="t")
+        else:
+            trigger = (hub.after("1ms", name="look", topic="t")) if once else hub.every("1h", name="look", topic="t")
+        trigger(look)
+        return trigger
+
+    async def end(hub: telex.Hub, trigger: telex.Trigger) -> None:
+        if how == "when":
+            await hub.variable("heat", heat).set(31)
+        elif not trigger.ended:
+            await trigger.fire()
+        await called.wait()
+        if how == "backlog":
+            await publish(hub, 50)
+        trigger.cancel()
+        done.set()
+        if not closes:
+            await rest(hub)
+
+    async with telex.Hub(url) as hub:
+        await end(hub, declare(hub))
+    if how == "declared again":
+        async with telex.Hub(url) as hub:
+            await end(hub, declare(hub))
+    assert await is_swept(url)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("at_once")
+async def test_who_has_not_cancelled_it_goes_on_and_who_declares_it_again_gets_nothing_twice(url: str) -> None:
+    called = asyncio.Queue[object]()
+
+    def declared() -> telex.Hub:
+        hub = telex.Hub(url)
+
+        @hub.every("1h", name="look", topic="t")
+        def look(content: object) -> None:
+            called.put_nowait(content)
+
+        return hub
+
+    async with declared() as other:
+        async with declared() as hub:
+            hub.trigger("look").cancel()
+            await rest(hub)
+            for number in range(3):
+                await hub.topic("t").publish(number)
+                assert await called.get() == number
+            hub.retain("t", messages=10)
+            await publish(hub, 600)
+            assert [await called.get() for _ in range(600)] == list(range(600))
+        other.trigger("look").cancel()
+        await rest(other)
+        await other.topic("t").publish("meanwhile")
+    async with declared() as again:
+        assert await called.get() == "meanwhile"
+        await again.topic("t").publish("last")
+        assert await called.get() == "last"
+        assert called.empty()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("at_once")
+async def test_one_that_has_ended_is_not_called_again_after_a_restart(url: str) -> None:
+    called = asyncio.Queue[object]()
+    for _ in range(3):
+        async with telex.Hub(url) as hub:
+
+            @hub.after("1ms", name="look", topic="t")
+            def look(firing: telex.Firing) -> None:
+                called.put_nowait(firing.number)
+
+            while not hub.trigger("look").ended:  # noqa: ASYNC110  # nothing tells of it
+                await asyncio.sleep(0.001)
+            await rest(hub)
+    assert called.get_nowait() == 1
+    assert called.empty()

@@ -99,6 +99,15 @@ class SQLiteGroups:
             self._runtime.feed.stirred(pattern)
         return found
 
+    async def rest(self, group: str, pattern: str) -> bool:
+        """Let a group keep nothing that it has not looked at."""
+
+        def rest(connection: sqlite3.Connection, found: Group) -> bool:
+            lags.set_rests(connection, found, True)
+            return True
+
+        return await self._change(group, pattern, rest)
+
     async def forget(self, group: str, pattern: str) -> bool:
         """Remove a group."""
 

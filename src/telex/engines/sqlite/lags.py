@@ -11,9 +11,9 @@ from telex.names import Pattern, is_pattern
 
 NEAR = 8192
 """So many messages are counted one by one; of more, each topic is asked for its numbers."""
-_FIND = """SELECT id, name, pattern, floor, paused, passed, held, split FROM telex_groups
+_FIND = """SELECT id, name, pattern, floor, paused, passed, held, split, rests FROM telex_groups
     WHERE name = ? AND pattern = ?"""
-_ALL = "SELECT id, name, pattern, floor, paused, passed, held, split FROM telex_groups ORDER BY name, pattern"
+_ALL = "SELECT id, name, pattern, floor, paused, passed, held, split, rests FROM telex_groups ORDER BY name, pattern"
 _NAMES = """SELECT t.name FROM telex_messages m CROSS JOIN telex_topics t ON t.id = m.topic
     WHERE m.pos >= ? AND m.pos < ? AND t.name GLOB ?"""
 _PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
@@ -31,6 +31,7 @@ class Group(msgspec.Struct):
     passed: int
     held: int
     split: int
+    rests: int
 
     @property
     def exact(self) -> bool:
@@ -42,6 +43,11 @@ def find(connection: sqlite3.Connection, name: str, pattern: str) -> Group | Non
     """The group, if there is one."""
     row = connection.execute(_FIND, (name, pattern)).fetchone()
     return None if row is None else Group(*row)
+
+
+def set_rests(connection: sqlite3.Connection, group: Group, rests: bool) -> None:
+    """Whether messages that a group has not looked at go as its topics say. In a write transaction."""
+    connection.execute("UPDATE telex_groups SET rests = ? WHERE id = ?", (rests, group.id))
 
 
 def every(connection: sqlite3.Connection) -> list[Group]:
@@ -128,7 +134,7 @@ class View:
         topic, end, swept = row
         known = self._places.get(group.id)
         if known is not None and known[:2] == (topic, floor):
-            return topic, known[2], end
+            return topic, max(known[2], swept), end  # while it rested, some may have gone
         seq = number_at(connection, topic, swept, end, floor)
         self._places[group.id] = (topic, floor, seq)
         return topic, seq, end

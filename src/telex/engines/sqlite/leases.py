@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from telex.engines.sqlite import rows
-from telex.engines.sqlite.lags import Group, View
+from telex.engines.sqlite.lags import Group, View, set_rests
 
 WAITS, LEASED, DEAD, BEHIND = 0, 1, 2, 3
 AGAIN, NEW = 0.0, 1.0
@@ -107,6 +107,8 @@ def claim(
     view.refresh(connection)
     if group.paused or limit <= 0:
         return Taken([], 0, None, view.lag(connection, group))
+    if group.rests:
+        set_rests(connection, group, False)
     expire(connection, group, now)
     again: list[Row] = rows.select(connection, _READY, (group.id, limit))
     fresh, stopped = _fresh(connection, group, view, limit - len(again)) if len(again) < limit else ([], False)

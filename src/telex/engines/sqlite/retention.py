@@ -123,10 +123,10 @@ def search(connection: sqlite3.Connection, topic: int, first: int, end: int, fit
 
 
 def floor_of(connection: sqlite3.Connection, topic: str) -> int | None:
-    """The first ``pos`` that a group of the topic has not looked at, or None without one."""
+    """The first ``pos`` that a group of the topic has not looked at, or None when no group keeps what it has not."""
     floors = [
         floor
-        for pattern, floor in connection.execute("SELECT pattern, floor FROM telex_groups")
+        for pattern, floor in connection.execute("SELECT pattern, floor FROM telex_groups WHERE NOT rests")
         if Pattern(pattern).matches(topic)
     ]
     return min(floors, default=None)

@@ -143,7 +143,11 @@ CREATE TABLE telex_version (
 INSERT INTO telex_version VALUES (1, 3);
 """
 
-MIGRATIONS: tuple[str, ...] = (TABLES, EXPIRING, VERSIONED)
+RESTING = """
+ALTER TABLE telex_groups ADD COLUMN rests INTEGER NOT NULL DEFAULT 0;  -- what is above its floor is not kept for it
+"""
+
+MIGRATIONS: tuple[str, ...] = (TABLES, EXPIRING, VERSIONED, RESTING)
 """Number n makes version n + 1 of a file of version n. What was released does not change any more."""
 
 VERSION = len(MIGRATIONS)

@@ -168,6 +168,23 @@ class GroupOrderTests(Suite):
             assert await groups.pause("nobody", T, True) is False
 
     @promise("groups")
+    async def test_a_group_that_rests_goes_on_where_it_was(self) -> None:
+        """Rule 10: what was delivered is kept, and who claims again gets what is there still, nothing twice."""
+        async with self.rig() as rig:
+            groups, now = has_groups(rig), await ready(rig, "a", "b", "c")
+            a, b = await rig.claim(G, T, now, limit=2)
+            assert await rig.settle(G, T, a, "ack", now) is True
+            assert await groups.rest(G, T) is True
+            assert await rig.settle(G, T, b, "nack", now) is True
+            await rig.join(G, T, "earliest")
+            again = await rig.claim(G, T, now + 0.001)
+            assert contents(again) == ["b", "c"]
+            assert [delivery.attempt for delivery in again] == [2, 1]
+            await rig.send(T, "d")
+            assert contents(await rig.claim(G, T, now + 0.001)) == ["d"]
+            assert await groups.rest("nobody", T) is False
+
+    @promise("groups")
     async def test_a_group_tells_what_it_has(self) -> None:
         """Groups: sorted by name and pattern, each with its lag, what is leased, delayed and dead."""
         async with self.rig() as rig:
