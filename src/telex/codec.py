@@ -132,6 +132,11 @@ class Content(Generic[T]):
             return hold(content, topic)
         if isinstance(content, BYTES):
             return None
+        found, cls = self._subclass(type), type_of(content)
+        if found is not None and found is not cls and cls.__name__ == type:
+            where = f"{found.__module__}.{found.__qualname__}"
+            problem = f"it would be read as {where}, which has the name {type}, too"
+            raise ContentError(topic, f"{problem}; rename one of the two, or declare the topic's type as {type}")
         return _prove(content, self._decode_as(type), topic, f"its type does not carry it{self._expected}")
 
     def decode(self, data: object, topic: str, type: str | None = None) -> T:
@@ -147,6 +152,9 @@ class Content(Generic[T]):
         return self._decode if found is None else partial(_convert, found)
 
     def _subclass(self, name: str | None) -> type[Any] | None:
+        """The subclass of this name that was defined last: with ``slots=True`` a dataclass is defined twice, and the
+        first one is not what the program calls by the name.
+        """
         if name is None or any(cls is object or cls.__name__ == name for cls in self._classes):
             return None
         below = (cls for declared in self._classes for cls in _subclasses(declared))
@@ -166,7 +174,7 @@ def _classes(declared: Any) -> Iterator[type[Any]]:
 
 
 def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
-    for each in type.__subclasses__(cls):
+    for each in reversed(type.__subclasses__(cls)):
         yield each
         yield from _subclasses(each)
 

@@ -174,6 +174,35 @@ async def test_what_is_stored_of_an_enumeration_comes_back_as_it(tmp_path: Path)
     assert [type(content) for content in kept] == [Loudness, int]
 
 
+def namesakes(base: type) -> tuple[Any, Any]:
+    """Instances of two subclasses that have one name, the older one first."""
+    if base is int:
+        enumerations: list[Any] = [IntEnum("Namesake", [("LOW", 1)]) for _ in range(2)]
+        return enumerations[0](1), enumerations[1](1)
+    if base is Vehicle:
+        first, second = (msgspec.defstruct("Namesake", ["b"], bases=(Vehicle,)) for _ in range(2))
+        return first(1, 2), second(1, 2)
+
+    class Namesake(Order):
+        hours: int = 2
+
+    classes: list[Any] = [dataclass(Namesake), dataclass(slots=True)(Namesake)]  # of which the latter is made anew
+    return classes[0](1, 2), classes[1](1, 2)
+
+
+@pytest.mark.parametrize("base", [Order, int, Vehicle])
+async def test_of_two_subclasses_of_one_name_the_newer_one_is_meant(base: Any, tmp_path: Path) -> None:
+    """Nothing but the name is stored, and nobody guesses: the older one is refused."""
+    older, newer = namesakes(base)
+    async with telex.Hub(f"sqlite:///{tmp_path}/a.db") as hub:
+        topic = hub.topic("t", base)
+        with pytest.raises(telex.ContentError, match="Namesake, which has the name Namesake, too; rename one"):
+            await topic.publish(older)
+        await topic.publish(newer)
+        kept = [message.content async for message in topic.history()]
+    assert [type(content) for content in kept] == [type(newer)]
+
+
 def annotated(got: list[object]) -> list[Callable[..., object]]:  # many little functions
     def optional(message: Optional[telex.Message[Order]], hub: Optional[telex.Hub] = None) -> None:  # noqa: UP045
         got.append((message, hub))
