@@ -100,7 +100,7 @@ def _telex() -> Any:
     from starlette.routing import Mount
 
     import telex
-    from telex.gateway import Commands, Rules
+    from telex.gateway import AccessRules, Commands
 
     class Content(msgspec.Struct):
         number: int
@@ -112,7 +112,7 @@ def _telex() -> Any:
 
     hub.command("plain")(add)
     hub.command("once", once=True)(add)
-    routes = [Mount("/commands", Commands(hub, rules=Rules(call=(">",))))]
+    routes = [Mount("/commands", Commands(hub, rules=AccessRules(call=(">",))))]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

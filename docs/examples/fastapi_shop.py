@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 import telex
-from telex.gateway import Gateway, Peer, Refused, Rules, Visitor
+from telex.gateway import AccessRules, Authorizer, Gateway, Peer, Refused
 
 SESSIONS = {"a-long-secret": "ann"}  # what your login keeps
 STATUS: dict[type[Exception], int] = {
@@ -37,10 +37,10 @@ async def charge(order: Order) -> int:
     return order.cents
 
 
-class Customer(Visitor):
+class Customer(Authorizer):
     """Who is connected: somebody who has logged in."""
 
-    def __init__(self, rules: Rules, peer: Peer) -> None:
+    def __init__(self, rules: AccessRules, peer: Peer) -> None:
         super().__init__(rules, peer)
         session = SimpleCookie(peer.headers.get("cookie", "")).get("session")
         if session is None or session.value not in SESSIONS:
@@ -56,7 +56,7 @@ async def problem(request: Request, error: Exception) -> JSONResponse:
 def create_app(url: str | None = None) -> FastAPI:
     hub = telex.Hub(url)
     hub.include_router(router)
-    gateway = Gateway(hub, rules=Rules(subscribe=("orders:*",)), visitor=Customer)
+    gateway = Gateway(hub, rules=AccessRules(subscribe=("orders:*",)), visitor=Customer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -6,10 +6,10 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
 import telex
-from telex.gateway import Gateway, Rules, uvicorn_options
+from telex.gateway import AccessRules, Gateway, uvicorn_options
 
 hub = telex.Hub()
-gateway = Gateway(hub, rules=Rules(publish=("chatroom:*",), subscribe=("chatroom:*", "news:>")))
+gateway = Gateway(hub, rules=AccessRules(publish=("chatroom:*",), subscribe=("chatroom:*", "news:>")))
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import telex
-from telex.gateway import Commands, Rules
+from telex.gateway import AccessRules, Commands
 
 hub = telex.Hub()
 
@@ -29,4 +29,4 @@ async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
 
 
-app = Starlette(routes=[Mount("/commands", Commands(hub, rules=Rules(call=("charge",))))], lifespan=lifespan)
+app = Starlette(routes=[Mount("/commands", Commands(hub, rules=AccessRules(call=("charge",))))], lifespan=lifespan)

@@ -1,4 +1,4 @@
-"""`Calls`: the calls of one handler, each in a context of its own (`contextvars`)."""
+"""`HandlerCalls`: the calls of one handler, each in a context of its own (`contextvars`)."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from telex.tasks import start_task
 if TYPE_CHECKING:
     from contextvars import Context as Variables
 
-    from telex.crew import Crew
-    from telex.handlers import Declaration, Invoke
+    from telex.crew import HandlerRunner
+    from telex.handlers import HandlerSpec, Invoke
     from telex.hub import Hub
     from telex.message import Message
 
@@ -26,16 +26,16 @@ ENDS_PROGRAM = (SystemExit, KeyboardInterrupt)
 """What a handler raises to end the program: it goes on to the event loop, which raises it where the loop is run."""
 
 
-class Ended(BaseException):
+class ProgramEnded(BaseException):
     """A call ended the program, and its own task has told the loop so."""
 
 
-class Calls:
+class HandlerCalls:
     """How a handler is called: directly, in the context of the task that serves it, as long as that is as good as a
     fresh one. It is not when the call before set a context variable, or when the publisher had.
     """
 
-    def __init__(self, declaration: Declaration, hub: Hub, crew: Crew) -> None:
+    def __init__(self, declaration: HandlerSpec, hub: Hub, crew: HandlerRunner) -> None:
         self.invoke: Invoke = declaration.bind(hub)
         self.is_async: bool = declaration.is_async
         self.apart: bool = False
@@ -52,7 +52,7 @@ class Calls:
     def begin(self, message: Message[Any], given: Context[Any] | None = None) -> Any:
         """Call it in a fresh context, or in a copy of the publisher's. What it returns has to be awaited if it can be.
 
-        Cancelling who awaits it cancels the call. `Ended` comes from there when the call ends the program.
+        Cancelling who awaits it cancels the call. `ProgramEnded` comes from there when the call ends the program.
         """
         crew = self._crew
         context = crew.origins.of(message)
@@ -80,4 +80,4 @@ async def _joined(task: asyncio.Task[object]) -> object:
     try:
         return await task
     except ENDS_PROGRAM:
-        raise Ended from None
+        raise ProgramEnded from None

@@ -1,4 +1,4 @@
-"""`Crew`: the tasks that call handlers, from when a hub opens until it closes."""
+"""`HandlerRunner`: the tasks that call handlers, from when a hub opens until it closes."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from contextvars import Context as Variables
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from telex.calls import ENDS_PROGRAM, Calls, Ended
+from telex.calls import ENDS_PROGRAM, HandlerCalls, ProgramEnded
 from telex.context import current
 from telex.errors import BadOption, Closed, SlowSubscriber, reason_of
-from telex.handlers import Declaration, Membership
+from telex.handlers import GroupSpec, HandlerSpec
 from telex.hands import HandlerState, HandlerStatistics
-from telex.members import Member, groups_of
+from telex.members import GroupConsumer, groups_of
 from telex.message import Lost, Message
 from telex.origins import Origins
 from telex.outlet import FAIR, serving
 from telex.subscription import ReportingSubscription
-from telex.switch import Switch
+from telex.switch import TypeDispatcher
 from telex.tasks import LastingTask, last
 
 if TYPE_CHECKING:
-    from telex.commands.desk import Desk
+    from telex.commands.desk import CommandDispatcher
     from telex.hub import Hub
     from telex.topic import Topic
 
@@ -35,14 +35,19 @@ PAUSE = 1.0
 """Seconds until a task of a handler that a fault of telex has ended is begun anew."""
 
 
-class Worker:
+class LiveHandler:
     """One handler on one pattern: its subscription and its tasks.
 
     Invariant: while its crew serves, a task that ends before the subscription does is told as an error and begun anew.
     """
 
     def __init__(
-        self, declaration: Declaration, pattern: str, hub: Hub, crew: Crew, switch: Switch[Worker] | None
+        self,
+        declaration: HandlerSpec,
+        pattern: str,
+        hub: Hub,
+        crew: HandlerRunner,
+        switch: TypeDispatcher[LiveHandler] | None,
     ) -> None:
         self.declaration = declaration
         self.pattern = pattern
@@ -53,7 +58,7 @@ class Worker:
         self.retired: bool = False
         self._crew = crew
         self._switch = switch
-        self._calls = Calls(declaration, hub, crew)
+        self._calls = HandlerCalls(declaration, hub, crew)
         self._hub = hub
         self._lost = 0  # by subscriptions before this one
         self._told = 0  # of what was lost
@@ -120,7 +125,7 @@ class Worker:
             served = self.subscription
             try:
                 await self._serve(served)
-            except (Ended, Closed):
+            except (ProgramEnded, Closed):
                 return  # Closed: it has left before its task began
             except SlowSubscriber as error:
                 self._stumbled(served, error)
@@ -224,7 +229,7 @@ class Worker:
                 # A handler whose own messages come back to it never runs dry; nothing is in its hands here.
                 await asyncio.sleep(0)
 
-    def _takes(self, switch: Switch[Worker], message: Message[Any]) -> bool:
+    def _takes(self, switch: TypeDispatcher[LiveHandler], message: Message[Any]) -> bool:
         takers = switch.takers(message.content.__class__)
         if not takers and switch.workers[0] is self:
             switch.unhandled += 1
@@ -232,7 +237,7 @@ class Worker:
 
     def _goes_on(self, message: Message[Any], error: BaseException) -> bool:
         """Log and count what a call raised; whether this task goes on after it."""
-        if isinstance(error, (*ENDS_PROGRAM, Ended, GeneratorExit)):
+        if isinstance(error, (*ENDS_PROGRAM, ProgramEnded, GeneratorExit)):
             return False
         cancelled = False
         if isinstance(error, asyncio.CancelledError):
@@ -280,16 +285,16 @@ class _Each:
         return await self._subscription.receive_or_end()
 
 
-class Crew:
+class HandlerRunner:
     """All workers of a hub."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._workers: list[Worker] = []
-        self._by_topic: dict[str, list[Worker]] = {}  # the same, also by pattern
-        self._members: list[Member] = []
-        self._typed: dict[tuple[str, str], Member] = {}  # those with typed handlers, by group and pattern
-        self._switches: dict[str, Switch[Worker]] = {}
+        self._workers: list[LiveHandler] = []
+        self._by_topic: dict[str, list[LiveHandler]] = {}  # the same, also by pattern
+        self._members: list[GroupConsumer] = []
+        self._typed: dict[tuple[str, str], GroupConsumer] = {}  # those with typed handlers, by group and pattern
+        self._switches: dict[str, TypeDispatcher[LiveHandler]] = {}
         self.serves: bool = False  # from when the hub is open until it closes
         self.base: Variables = copy_context()
         """What a handler finds in its context, where its message brings nothing else: what the hub's opener had."""
@@ -299,7 +304,7 @@ class Crew:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.progress: asyncio.Event | None = None  # set by workers after every call while the hub closes
 
-    def start(self, declarations: Iterable[Declaration]) -> None:
+    def start(self, declarations: Iterable[HandlerSpec]) -> None:
         """Begin to serve."""
         self.serves = True
         plain = copy_context()
@@ -310,7 +315,7 @@ class Crew:
         for declaration in declarations:
             self.add(declaration)
 
-    def check(self, declaration: Declaration, others: Sequence[Declaration]) -> None:
+    def check(self, declaration: HandlerSpec, others: Sequence[HandlerSpec]) -> None:
         """Whether it can be served beside ``others``. Raises `BadOption`."""
         if declaration.membership is None:
             return
@@ -326,7 +331,7 @@ class Crew:
                     "what", cls, f"{what}, and each message goes to one handler; give another type or group"
                 )
 
-    def add(self, declaration: Declaration) -> None:
+    def add(self, declaration: HandlerSpec) -> None:
         """Serve one more, if the hub is open; `start` takes up those that were declared before."""
         if not self.serves:
             return
@@ -335,18 +340,18 @@ class Crew:
                 self._member(declaration, declaration.membership, pattern).add(declaration, declaration.membership)
             return
         for pattern in declaration.patterns:
-            switch = self._switches.setdefault(pattern, Switch()) if declaration.types else None
-            worker = Worker(declaration, pattern, self._hub, self, switch)
+            switch = self._switches.setdefault(pattern, TypeDispatcher()) if declaration.types else None
+            worker = LiveHandler(declaration, pattern, self._hub, self, switch)
             worker.start()
             self._workers.append(worker)
             self._by_topic.setdefault(pattern, []).append(worker)
             if switch is not None:
                 switch.add(worker)
 
-    def _member(self, declaration: Declaration, membership: Membership, pattern: str) -> Member:
+    def _member(self, declaration: HandlerSpec, membership: GroupSpec, pattern: str) -> GroupConsumer:
         member = self._typed.get((membership.group, pattern)) if declaration.types else None
         if member is None:
-            member = Member(membership, pattern, self._hub, self, typed=bool(declaration.types))
+            member = GroupConsumer(membership, pattern, self._hub, self, typed=bool(declaration.types))
             self._members.append(member)
             if declaration.types:
                 self._typed[membership.group, pattern] = member
@@ -375,7 +380,7 @@ class Crew:
             return False
         return task.cancelled() or (error is not None and not isinstance(error, ENDS_PROGRAM))
 
-    def forget(self, worker: Worker) -> None:
+    def forget(self, worker: LiveHandler) -> None:
         """A worker has ended."""
         if worker in self._workers:
             self._workers.remove(worker)
@@ -383,13 +388,13 @@ class Crew:
             if not self._by_topic[worker.pattern]:
                 del self._by_topic[worker.pattern]
 
-    def retire(self, declaration: Declaration, *, at_once: bool) -> None:
+    def retire(self, declaration: HandlerSpec, *, at_once: bool) -> None:
         """Have nothing left of a live handler once its subscription has ended: ``at_once``, or by itself."""
         self._withdraw(declaration)
         for worker in [worker for worker in self._workers if worker.declaration is declaration]:
             worker.retire(at_once=at_once)
 
-    async def retire_member(self, declaration: Declaration) -> None:
+    async def retire_member(self, declaration: HandlerSpec) -> None:
         """Have a handler without types leave its group, once what it works on is done."""
         self._withdraw(declaration)
         for member in [member for member in self._members if member.hands[0].declaration is declaration]:
@@ -401,7 +406,7 @@ class Crew:
         """The groups that a handler is a member of now, each with its pattern."""
         return {member.takes_from for member in self._members}
 
-    def _withdraw(self, declaration: Declaration) -> None:
+    def _withdraw(self, declaration: HandlerSpec) -> None:
         self._hub.declarations[:] = [each for each in self._hub.declarations if each is not declaration]
 
     def moved(self) -> None:
@@ -409,7 +414,7 @@ class Crew:
         if self.progress is not None:
             self.progress.set()
 
-    async def stop(self, timeout: float, desk: Desk) -> None:
+    async def stop(self, timeout: float, desk: CommandDispatcher) -> None:
         """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them.
         ``desk`` has commands in hand, by tasks of the crew.
         """

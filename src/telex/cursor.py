@@ -16,7 +16,7 @@ from telex.holdings import Buffer, Run, UnloadedRange
 from telex.log import NEVER
 from telex.message import Lost, Message, Reason
 from telex.options import Options
-from telex.overflow import Close, policy_for
+from telex.overflow import ClosePolicy, policy_for
 
 if TYPE_CHECKING:
     from telex.log import Log
@@ -329,7 +329,7 @@ class Cursor:
         self.ended = "slow" if slow else why
         if slow:
             # What it misses until its subscriber learns of the end is counted.
-            self._policy = Close()
+            self._policy = ClosePolicy()
             self.limit = self.log.end
             self._unblock()
         else:

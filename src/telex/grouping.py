@@ -11,7 +11,7 @@ from telex.engines.groups import DeadLetter, GroupInfo
 from telex.errors import BadOption
 
 
-class Grouping:
+class GroupAdmin:
     """Groups, paused and resumed, and their dead letters: ``hub.groups``. All of it waits for the engine, and raises
     `EngineFailed`, `Closed`; `BadOption` for an engine without groups.
     """

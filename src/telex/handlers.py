@@ -32,7 +32,7 @@ Invoke = Callable[[Message[Any]], Any]
 Wanted = Literal["content", "message", "hub", "context"]
 
 
-class Membership(msgspec.Struct, frozen=True):
+class GroupSpec(msgspec.Struct, frozen=True):
     """What a handler of a group was declared with."""
 
     group: str
@@ -42,7 +42,7 @@ class Membership(msgspec.Struct, frozen=True):
     start: Start
 
 
-class Declaration(msgspec.Struct, frozen=True):
+class HandlerSpec(msgspec.Struct, frozen=True):
     """A handler as it was declared: what for, what to call, and how its subscription behaves."""
 
     name: str
@@ -53,19 +53,19 @@ class Declaration(msgspec.Struct, frozen=True):
     types: tuple[type[Any], ...]
     concurrency: int
     options: Options
-    membership: Membership | None = None
+    membership: GroupSpec | None = None
     middleware: tuple[Middleware, ...] = ()
     takes: Content[Any] | None = None
     """What its content is annotated with: what comes from outside of the process is made that before it is called."""
 
-    def under(self, prefix: str) -> Declaration:
+    def under(self, prefix: str) -> HandlerSpec:
         """The same with ``prefix`` and a colon before each pattern. Raises `BadName` when one gets too long."""
         if not prefix:
             return self
         patterns = tuple(check_pattern(f"{prefix}:{pattern}") for pattern in self.patterns)
         return msgspec.structs.replace(self, patterns=patterns)
 
-    def within(self, middleware: Sequence[Middleware]) -> Declaration:
+    def within(self, middleware: Sequence[Middleware]) -> HandlerSpec:
         """The same with ``middleware`` around what it has."""
         if not middleware:
             return self
@@ -134,7 +134,7 @@ def _timed(invoke: Invoke, name: str) -> Invoke:
     return timed
 
 
-def declare(function: object, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> Declaration:
+def declare(function: object, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> HandlerSpec:
     """A declaration of ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
     patterns = patterns_given = [item for item in what if isinstance(item, str)]
     classes = [cls for item in what if not isinstance(item, str) for cls in _classes(item)]
@@ -171,7 +171,7 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
     checked = check_options(
         options["overflow"], options["buffer"], options["buffer_bytes"], options["key"], True, options["block_timeout"]
     )
-    return Declaration(
+    return HandlerSpec(
         name,
         function,
         wants,
@@ -190,7 +190,7 @@ _OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earl
 _OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
 
 
-def _membership(options: Mapping[str, Any], wants: Sequence[Wanted], name: str) -> Membership | None:
+def _membership(options: Mapping[str, Any], wants: Sequence[Wanted], name: str) -> GroupSpec | None:
     """What makes a handler a member of a group, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
     group = options["group"]
     if group is None:
@@ -219,7 +219,7 @@ def _membership(options: Mapping[str, Any], wants: Sequence[Wanted], name: str) 
     if lease < SHORTEST:
         raise BadOption("lease", options["lease"], f"it is at least {SHORTEST} s: who works renews it at half of it")
     dead = options["dead_letter"]
-    return Membership(
+    return GroupSpec(
         check_topic(group), retry, lease, None if dead is None else check_topic(dead), check_start(options["start"])
     )
 

@@ -1,4 +1,4 @@
-"""`Hand`: one handler of a group's member, and the calls of it that run."""
+"""`DeliveryExecutor`: one handler of a group's member, and the calls of it that run."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from telex.calls import ENDS_PROGRAM, Calls, Ended
+from telex.calls import ENDS_PROGRAM, HandlerCalls, ProgramEnded
 from telex.context import Context, Misfit, current
 from telex.durations import seconds
 from telex.engines.groups import Action, Delivery
 from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexError, reason_of, text_of
-from telex.handlers import Declaration, Membership
+from telex.handlers import GroupSpec, HandlerSpec
 from telex.outlet import FAIR
 from telex.tasks import LastingTask, last, start_task
 
 if TYPE_CHECKING:
-    from telex.crew import Crew
+    from telex.crew import HandlerRunner
     from telex.hub import Hub
-    from telex.members import Member
+    from telex.members import GroupConsumer
     from telex.message import Message
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -61,13 +61,15 @@ class HandlerStatistics(msgspec.Struct, frozen=True):
     hub closes, its engine has failed, or it ended the program."""
 
 
-class Hand:
+class DeliveryExecutor:
     """One handler of a member.
 
     Invariant: what is in `ready` and `working` is leased to the member, unless its lease has just been lost.
     """
 
-    def __init__(self, declaration: Declaration, membership: Membership, member: Member, hub: Hub, crew: Crew) -> None:
+    def __init__(
+        self, declaration: HandlerSpec, membership: GroupSpec, member: GroupConsumer, hub: Hub, crew: HandlerRunner
+    ) -> None:
         self.declaration = declaration
         self.membership = membership
         self.ready: deque[Delivery] = deque()
@@ -80,7 +82,7 @@ class Hand:
         self._member = member
         self._hub = hub
         self._crew = crew
-        self._calls = Calls(declaration, hub, crew)
+        self._calls = HandlerCalls(declaration, hub, crew)
         self._most = membership.retry.attempts + SPARE
         self._over = False  # that it ended the program
         self._tasks: set[asyncio.Task[None]] = set()
@@ -104,7 +106,7 @@ class Hand:
         self._tasks.discard(task)
         self._crew.tasks.discard(task)
         error: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
-        self._over = self._over or isinstance(error, (*ENDS_PROGRAM, Ended))
+        self._over = self._over or isinstance(error, (*ENDS_PROGRAM, ProgramEnded))
         if self._member.stopping or (isinstance(task, LastingTask) and task.over):
             return  # what it had in hand is given back when the member finishes
         for delivery, by, context in list(self.working.values()):
@@ -145,7 +147,7 @@ class Hand:
                 if context is None or context.settled is None:
                     member.settle(delivery, "ack")
             except BaseException as error:
-                if task.cancelling() or isinstance(error, (*ENDS_PROGRAM, Ended, GeneratorExit)):
+                if task.cancelling() or isinstance(error, (*ENDS_PROGRAM, ProgramEnded, GeneratorExit)):
                     raise  # `_ended` sees to what it had in hand
                 await self._fail(delivery, context, error)
             if not calls.apart:

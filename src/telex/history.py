@@ -46,7 +46,7 @@ class History:
         raise BadOption("await of history", "await", "it is iterated: `[m async for m in topic.history()]`")
 
 
-class Once:
+class SinglePage:
     """The pages of a snapshot, which is one page."""
 
     def __init__(self, snapshot: Callable[[], Awaitable[Iterable[Any]]]) -> None:

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 import msgspec
 
 from telex.commands.command import Command
-from telex.commands.desk import Desk
+from telex.commands.desk import CommandDispatcher
 from telex.commands.local import CommandStatistics
-from telex.commands.sending import Sending
-from telex.crew import Crew
+from telex.commands.sending import CommandClient
+from telex.crew import HandlerRunner
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Timeout, WrongThread
 from telex.forks import FORKS
 from telex.forks import HUB as FORKED
-from telex.grouping import Grouping
-from telex.handlers import Declaration
+from telex.grouping import GroupAdmin
+from telex.handlers import HandlerSpec
 from telex.hands import HandlerStatistics
 from telex.log import Retention
 from telex.message import Message
@@ -37,9 +37,9 @@ from telex.router import Declaring, Router
 from telex.supervision import keep_doing
 from telex.tasks import start_task
 from telex.topic import Topic
-from telex.topics import Topics
+from telex.topics import TopicRegistry
 from telex.transaction import Transaction
-from telex.triggers.plan import Plan
+from telex.triggers.plan import TriggerSpec
 from telex.triggers.scheduler import Scheduler
 from telex.triggers.timing import Triggering
 
@@ -64,7 +64,7 @@ class HubStatistics(msgspec.Struct, frozen=True):
     commands: tuple[CommandStatistics, ...] = ()
 
 
-class Hub(Declaring, Sending, Triggering):
+class Hub(Declaring, CommandClient, Triggering):
     """All topics of a program. An async context manager; `aclose` or leaving it closes it for good.
 
     ``url`` names the engine (default: the environment's TELEX_URL, else ``memory://``). ``timeout`` bounds opening,
@@ -102,12 +102,12 @@ class Hub(Declaring, Sending, Triggering):
             mend = "it is a function that gives the time, such as time.time, or a telex.testing.clock.VirtualClock"
             raise BadOption("clock", clock, mend)
         self._engine: Engine = engine_for(given, clock) if isinstance(given, str) else given
-        self.groups: Grouping = Grouping(self._engine, self._engine.now)
+        self.groups: GroupAdmin = GroupAdmin(self._engine, self._engine.now)
         """Consumer groups and dead letters."""
-        self._topics = Topics(self._engine, clock)
-        self._crew = Crew(self)
+        self._topics = TopicRegistry(self._engine, clock)
+        self._crew = HandlerRunner(self)
         self._topics.on_removed = self._crew.removed
-        self._desk = Desk(self, self._crew)
+        self._desk = CommandDispatcher(self, self._crew)
         self._scheduler = Scheduler(self, clock)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
@@ -325,9 +325,11 @@ class Hub(Declaring, Sending, Triggering):
         if not self._state and not self._topics.is_here():
             raise WrongThread("declare on the open hub")
 
-    def _declared(self, declaration: Declaration | Command | Plan) -> None:
+    def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
         self._check_loop()
-        if isinstance(declaration, Plan):  # its functions become handlers of this hub, and get its middleware then
+        if isinstance(
+            declaration, TriggerSpec
+        ):  # its functions become handlers of this hub, and get its middleware then
             declaration.carry_out(self._scheduler)
             return
         declaration = declaration.within(self.middleware)

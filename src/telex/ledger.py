@@ -1,4 +1,4 @@
-"""`Ledger`: what one consumer group has taken of a log of this process, and what became of it.
+"""`LeaseTable`: what one consumer group has taken of a log of this process, and what became of it.
 
 No asyncio, no clock, no I/O: time is an argument, in seconds since 1970. The rules are those of `telex.engines.groups`.
 What a message costs grows with the logarithm of how many are unsettled, and no more.
@@ -26,7 +26,7 @@ LOOK = 4096
 """How many messages a claim passes by at most that wait for an earlier one of their key."""
 
 
-class Entry(msgspec.Struct, eq=False):
+class LeaseEntry(msgspec.Struct, eq=False):
     """A message that the group has looked at and that is neither settled nor dead."""
 
     position: int
@@ -48,10 +48,10 @@ class Line:
 
     def __init__(self) -> None:
         self.positions: list[int] = []  # a heap; those that are settled or dead are of no account
-        self.leased: Entry | None = None
+        self.leased: LeaseEntry | None = None
 
 
-class Ledger:
+class LeaseTable:
     """One group.
 
     Invariant: at most one entry of a key is leased. One that is ready is the first of its key when it is claimed.
@@ -63,13 +63,15 @@ class Ledger:
         self.pattern: str = pattern
         self.paused: bool = False
         self._cursor = Cursor(log, Options(buffer=NEVER), first)
-        self._entries: dict[int, Entry] = {}
-        self._dead: dict[int, Entry] = {}
+        self._entries: dict[int, LeaseEntry] = {}
+        self._dead: dict[int, LeaseEntry] = {}
         self._lines: dict[str, Line] = {}
         # Heaps of positions; each is looked up again when it is taken, and is of no account if it is not ready then.
         self._again: list[int] = []
         self._first: list[int] = []  # those that were never delivered
-        self._later: list[tuple[float, tuple[int, ...]]] = []  # a heap; of no account unless `Entry.due` says the same
+        self._later: list[
+            tuple[float, tuple[int, ...]]
+        ] = []  # a heap; of no account unless `LeaseEntry.due` says the same
         self._later_size = 0
         self._count = 0
         self._token = 0
@@ -82,7 +84,7 @@ class Ledger:
         if self.paused:
             return Claimed((), None, self.lag)
         self._pass(now)
-        found: list[Entry] = []
+        found: list[LeaseEntry] = []
         if self._again:
             self._take(self._again, found, limit, first=False)
         if self._first and len(found) < limit:
@@ -103,7 +105,7 @@ class Ledger:
                     entry.due, entry.state = None, WAITS
                     self._offer(entry)
 
-    def _offer(self, entry: Entry) -> None:
+    def _offer(self, entry: LeaseEntry) -> None:
         """``entry`` is not leased, and its delay is over: it is ready, or waits for its key."""
         key = entry.message._key
         if key is None:
@@ -122,7 +124,7 @@ class Ledger:
         elif line.leased is None and head.state == WAITS and head.due is None:
             self._make_ready(head)
 
-    def _head(self, line: Line) -> Entry | None:
+    def _head(self, line: Line) -> LeaseEntry | None:
         positions = line.positions
         while positions:
             entry = self._entries.get(positions[0])
@@ -131,12 +133,12 @@ class Ledger:
             heappop(positions)
         return None
 
-    def _make_ready(self, entry: Entry) -> None:
+    def _make_ready(self, entry: LeaseEntry) -> None:
         entry.state = READY
         self._stirred = True
         heappush(self._again if entry.attempt else self._first, entry.position)
 
-    def _take(self, heap: list[int], found: list[Entry], limit: int, *, first: bool) -> None:
+    def _take(self, heap: list[int], found: list[LeaseEntry], limit: int, *, first: bool) -> None:
         while heap and len(found) < limit:
             entry = self._entries.get(heappop(heap))
             if entry is None or entry.state != READY or first is bool(entry.attempt):
@@ -151,7 +153,7 @@ class Ledger:
             entry.state = LEASED
             found.append(entry)
 
-    def _take_new(self, found: list[Entry], limit: int) -> bool:
+    def _take_new(self, found: list[LeaseEntry], limit: int) -> bool:
         """Whether it has looked at all there is, or found enough."""
         cursor, entries, passed = self._cursor, self._entries, 0
         while len(found) < limit:
@@ -163,7 +165,7 @@ class Ledger:
                 return True
             for message in messages:
                 self._count = position = self._count + 1
-                entries[position] = entry = Entry(position, message)
+                entries[position] = entry = LeaseEntry(position, message)
                 key = message._key
                 if key is None or self._opens(key, entry):
                     entry.state = LEASED
@@ -172,7 +174,7 @@ class Ledger:
                     passed += 1
         return True
 
-    def _opens(self, key: str, entry: Entry) -> bool:
+    def _opens(self, key: str, entry: LeaseEntry) -> bool:
         """Put a new entry in the line of its key; whether nothing comes before it."""
         line = self._lines.get(key)
         if line is None:
@@ -181,7 +183,7 @@ class Ledger:
         heappush(line.positions, entry.position)
         return line.leased is entry
 
-    def _lease(self, found: list[Entry], end: float) -> list[Delivery]:
+    def _lease(self, found: list[LeaseEntry], end: float) -> list[Delivery]:
         deliveries, token = [], self._token
         for entry in found:
             token += 1
@@ -246,7 +248,7 @@ class Ledger:
             self._offer(entry)
         return True
 
-    def _extend(self, entry: Entry, end: float) -> bool:
+    def _extend(self, entry: LeaseEntry, end: float) -> bool:
         key = entry.message._key
         if key is not None:
             line = self._lines[key]

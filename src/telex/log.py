@@ -35,7 +35,7 @@ class Tuning(msgspec.Struct, frozen=True):
     """The largest buffer for which a log keeps its own last messages, instead of asking the cursor to hold them."""
 
 
-class Reader(Protocol):
+class LogReader(Protocol):
     """A cursor, as its log sees it."""
 
     open: int
@@ -177,10 +177,10 @@ class Log:
         self.first: int = 1  # the oldest number that retention keeps, as of the last `keep`
         self.end: int = 1
         self.trimmed_time: float | None = None  # when the last message that is not kept any more was published
-        self.cursors: dict[Reader, None] = {}
-        self._holders: dict[Reader, None] = {}  # of these, those that hold what waits for them before it is trimmed
-        self._tails: dict[Reader, int] = {}  # and those for which so many of the last messages are not trimmed
-        self.blocking_cursors: list[Reader] = []  # publishers ask these before an append: policies block and fail
+        self.cursors: dict[LogReader, None] = {}
+        self._holders: dict[LogReader, None] = {}  # of these, those that hold what waits for them before it is trimmed
+        self._tails: dict[LogReader, int] = {}  # and those for which so many of the last messages are not trimmed
+        self.blocking_cursors: list[LogReader] = []  # publishers ask these before an append: policies block and fail
         self.observer: LogObserver = NO_OBSERVER
         self.before_trim: Callable[[], None] | None = None  # called before messages are trimmed
         self.noted: Callable[[Message[Any]], None] | None = None  # called with every message that is appended
@@ -340,7 +340,7 @@ class Log:
         self._begin_use()
         self._shared, self._shared_start, self._shared_end = (), 0, 0
 
-    def join(self, cursor: Reader, keeps: int | None) -> None:
+    def join(self, cursor: LogReader, keeps: int | None) -> None:
         """A cursor begins. Until it leaves, the last ``keeps`` messages stay if it needs them; None: it holds them
         itself.
         """
@@ -351,7 +351,7 @@ class Log:
         elif keeps:
             self._tails[cursor] = keeps
 
-    def leave(self, cursor: Reader) -> None:
+    def leave(self, cursor: LogReader) -> None:
         """A cursor has ended. Twice is fine."""
         for group in (self.cursors, self._holders, self._tails):
             group.pop(cursor, None)

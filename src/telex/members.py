@@ -1,4 +1,6 @@
-"""`Member`: one of a group in this process. It claims what its handlers can take, and settles what they have done."""
+"""`GroupConsumer`: one of a group in this process. It claims what its handlers can take, and settles what they have
+done.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,16 @@ import msgspec
 
 from telex.engines.groups import Action, Claimed, Delivery, Groups, Unreadable
 from telex.errors import BadOption, Closed, Reject
-from telex.handlers import Declaration, Membership
-from telex.hands import Hand, HandlerStatistics
-from telex.settling import Settler, finished
+from telex.handlers import GroupSpec, HandlerSpec
+from telex.hands import DeliveryExecutor, HandlerStatistics
+from telex.settling import AckBatcher, finished
 from telex.supervision import describe, is_end, keep_doing
-from telex.switch import Switch
+from telex.switch import TypeDispatcher
 from telex.tasks import LastingTask, last, start_task
 from telex.wakeup import Waiter
 
 if TYPE_CHECKING:
-    from telex.crew import Crew
+    from telex.crew import HandlerRunner
     from telex.hub import Hub
     from telex.log import Log
     from telex.message import Message
@@ -38,15 +40,15 @@ LONGEST = 3600.0
 """Seconds after which who waits looks again: the clock of the machine may have been set."""
 
 
-class Member:
+class GroupConsumer:
     """A member of one group on one pattern: one handler, or all those of a hub that take a type each.
 
     Invariant: what it holds is leased to it, and is ready for one of its hands or worked on.
     """
 
-    def __init__(self, membership: Membership, pattern: str, hub: Hub, crew: Crew, *, typed: bool) -> None:
+    def __init__(self, membership: GroupSpec, pattern: str, hub: Hub, crew: HandlerRunner, *, typed: bool) -> None:
         self.pattern: str = pattern
-        self.hands: list[Hand] = []
+        self.hands: list[DeliveryExecutor] = []
         self.lag: int = 0
         self.stopping: bool = False
         self._group = membership.group
@@ -55,13 +57,13 @@ class Member:
         self._groups: Groups = groups_of(hub, self._group)
         self._hub = hub
         self._crew = crew
-        self._switch: Switch[Hand] | None = Switch() if typed else None
-        self._nobody: Hand | None = None
+        self._switch: TypeDispatcher[DeliveryExecutor] | None = TypeDispatcher() if typed else None
+        self._nobody: DeliveryExecutor | None = None
         self._own: set[str] = set()  # the topics of its dead letters, which are not for itself
         self._owner = f"{hub.url.partition('@')[2] or hub.url}-{random.getrandbits(32):08x}"  # for people
         self._held: dict[int, Delivery] = {}  # by token
         self._kept: dict[int, float] = {}  # how long what a handler extended by itself is leased, by token
-        self._settler = Settler(self._groups, self._group, pattern, self.moved, hub._engine.now)
+        self._settler = AckBatcher(self._groups, self._group, pattern, self.moved, hub._engine.now)
         self._clock = hub._engine.now
         self._room = 0
         self._ahead = 0
@@ -75,9 +77,9 @@ class Member:
         self._renewer: asyncio.Task[None] | None = None
         self._leaving: asyncio.Event | None = None  # set whenever something was done, while it leaves
 
-    def add(self, declaration: Declaration, membership: Membership) -> None:
+    def add(self, declaration: HandlerSpec, membership: GroupSpec) -> None:
         """One more handler."""
-        hand = Hand(declaration, membership, self, self._hub, self._crew)
+        hand = DeliveryExecutor(declaration, membership, self, self._hub, self._crew)
         self.hands.append(hand)
         self._room += declaration.concurrency
         self._lease = max(self._lease, membership.lease)
@@ -300,11 +302,11 @@ class Member:
             self._crew.tasks.add(self._renewer)
             self._renewer.add_done_callback(self._crew.tasks.discard)
 
-    def _hand(self, switch: Switch[Hand], message: Message[Any]) -> Hand:
+    def _hand(self, switch: TypeDispatcher[DeliveryExecutor], message: Message[Any]) -> DeliveryExecutor:
         takers = switch.takers(message.content.__class__)
         return next(iter(takers)) if takers else self._nobody_takes()
 
-    def _nobody_takes(self) -> Hand:
+    def _nobody_takes(self) -> DeliveryExecutor:
         """What rejects messages that no handler of this member can be called for."""
         if self._nobody is None:
             declaration = msgspec.structs.replace(
@@ -317,7 +319,7 @@ class Member:
                 concurrency=1,
                 middleware=(),
             )
-            self._nobody = Hand(declaration, self.hands[0].membership, self, self._hub, self._crew)
+            self._nobody = DeliveryExecutor(declaration, self.hands[0].membership, self, self._hub, self._crew)
         return self._nobody
 
     # -- leases

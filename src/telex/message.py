@@ -28,7 +28,7 @@ reached (``ahead``), the messages are kept and their content cannot be decoded, 
 (``unreadable``)."""
 
 
-class Named(Protocol):
+class LazyId(Protocol):
     """Content that gives its message an id, and makes the text of it when that is read."""
 
     @property
@@ -47,7 +47,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     content: T
     topic: str
     seq: int
-    _uid: Any  # the number that its id counts from; or its id as text, or `Named`
+    _uid: Any  # the number that its id counts from; or its id as text, or `LazyId`
     _time: float
     _headers: dict[str, str] | None = None
     _type: str | None = None
@@ -79,7 +79,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     @property
     def id(self) -> str:
         """The id as text: a UUIDv7 (RFC 9562), or what the publisher gave."""
-        uid: int | str | Named = self._uid
+        uid: int | str | LazyId = self._uid
         if isinstance(uid, str):
             return uid
         return uuid7_text(uid + self.seq, self._time) if isinstance(uid, int) else uid._message_id

@@ -1,4 +1,4 @@
-"""`Outlet`: the publishing side of a topic."""
+"""`Publisher`: the publishing side of a topic."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from telex.dedup import Window
 from telex.durations import Duration, due, seconds
 from telex.errors import BadName, Closed, TelexError, Timeout, WouldBlock, WrongThread
 from telex.log import Log
-from telex.message import Message, Named, check_headers, check_id, check_key, place
+from telex.message import LazyId, Message, check_headers, check_id, check_key, place
 from telex.names import is_pattern
 from telex.room import PublishQueue, PublishSlot
 from telex.wakeup import Notifier
@@ -35,17 +35,17 @@ FAIR = 64
 """How many messages `Topic.publish` appends without giving way to other tasks."""
 
 
-class Owner(Protocol):
+class PatternOwner(Protocol):
     """Who has the topics and patterns of a hub."""
 
-    def release(self, topic: Outlet[Any]) -> None:
+    def release(self, topic: Publisher[Any]) -> None:
         """Nobody reads a topic or pattern any more, to which nothing was published."""
 
     def resume(self, pattern: str) -> None:
         """Somebody uses a pattern that may have been released."""
 
 
-class Outlet(Generic[T]):
+class Publisher(Generic[T]):
     """What publishes to one log, in this process or through an engine that keeps it elsewhere."""
 
     __slots__ = (
@@ -83,7 +83,7 @@ class Outlet(Generic[T]):
         self._log = log
         self._origin = log.end  # where the log of this process began
         self._engine = engine
-        self._owner: Owner | None = None  # who lets it go when nobody reads it, where that can be
+        self._owner: PatternOwner | None = None  # who lets it go when nobody reads it, where that can be
         self._store = engine.store
         self._mine: set[int] = set()  # messages that are being stored and asked the subscribers before, by identity
         log.observer = Notifier()
@@ -234,7 +234,7 @@ class Outlet(Generic[T]):
         """Whether it was removed or its hub closed: it takes nothing more."""
         return bool(self._state)
 
-    def publish_new(self, content: T, id: str | Named) -> Message[T]:
+    def publish_new(self, content: T, id: str | LazyId) -> Message[T]:
         """As `publish_nowait`, of an id that is new for certain."""
         log = self._log
         if not self._plain or log.blocking_cursors or self._window is not None or get_ident() != self._thread:

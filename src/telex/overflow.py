@@ -172,7 +172,7 @@ class Block(Policy):
         return options.buffer_bytes is not None and cursor.buffer.held_bytes + size > options.buffer_bytes
 
 
-class Close(Policy):
+class ClosePolicy(Policy):
     """The first message that does not fit ends the subscription, after the messages it has."""
 
     rests = True
@@ -235,7 +235,7 @@ _POLICIES: dict[str, Policy] = {
     "latest": Latest(),
     "block": Block(longest=1),  # every take is noticed, and wakes the publishers that wait for room
     "fail": Block(longest=None),
-    "close": Close(),
+    "close": ClosePolicy(),
     "catch_up": CatchUp(),
 }
 

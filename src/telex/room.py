@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from telex.errors import BufferFull, Closed, Timeout, WouldBlock
 
 if TYPE_CHECKING:
-    from telex.log import Log, Reader
+    from telex.log import Log, LogReader
 
 
-def first_full(logs: Sequence[Log], size: int) -> Reader | None:
+def first_full(logs: Sequence[Log], size: int) -> LogReader | None:
     """The first subscriber of these logs that has no room for a message of ``size`` bytes.
 
     Raises `BufferFull` when it, or any after it, is one that fails its publishers: then no one may get the message.
@@ -65,7 +65,7 @@ class PublishQueue:
         waiter = _QueuedPublisher()
         self._queue.append(waiter)
         try:
-            patience: dict[Reader, tuple[int, float]] = {}
+            patience: dict[LogReader, tuple[int, float]] = {}
             while True:
                 if self._closed is not None:
                     raise Closed(*self._closed.args)
@@ -89,7 +89,7 @@ class PublishQueue:
             self.leave(waiter)
             raise
 
-    async def _watch(self, waiter: _QueuedPublisher, full: Reader, until: float) -> None:
+    async def _watch(self, waiter: _QueuedPublisher, full: LogReader, until: float) -> None:
         blocked = full.log.observer.blocked
         blocked[waiter] = None
         try:
@@ -157,7 +157,7 @@ def wake(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def _patience(cursor: Reader, size: int) -> float:
+def _patience(cursor: LogReader, size: int) -> float:
     # A message that is larger than the whole buffer never fits, however long its publisher waits.
     bound = cursor.options.buffer_bytes
     return 0.0 if bound is not None and size > bound else cursor.options.block_timeout

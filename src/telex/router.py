@@ -9,14 +9,14 @@ from telex.commands.command import Command, declare_command
 from telex.context import Retry
 from telex.durations import Duration
 from telex.errors import BadHandler, BadOption
-from telex.handlers import Declaration, declare
+from telex.handlers import HandlerSpec, declare
 from telex.message import Message
 from telex.middleware import Middleware, check_middleware
 from telex.names import check_pattern
 from telex.once.store import OnceStore
 from telex.options import Overflow
 from telex.start import Start
-from telex.triggers.plan import Maker, Plan
+from telex.triggers.plan import Maker, TriggerSpec
 from telex.triggers.timing import Timing
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -28,9 +28,9 @@ class Declaring:
     def __init__(self, prefix: str, middleware: Sequence[Middleware]) -> None:
         self.prefix: str = prefix and check_pattern(prefix)
         self.middleware: tuple[Middleware, ...] = check_middleware(middleware)
-        self.declarations: list[Declaration] = []
+        self.declarations: list[HandlerSpec] = []
         self.commands: list[Command] = []
-        self.plans: list[Plan] = []
+        self.plans: list[TriggerSpec] = []
 
     def on(
         self,
@@ -140,25 +140,25 @@ class Declaring:
 
         return decorate
 
-    def _declared(self, declaration: Declaration | Command | Plan) -> None:
+    def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
         if isinstance(declaration, Command):
             self.commands.append(declaration)
-        elif isinstance(declaration, Plan):
+        elif isinstance(declaration, TriggerSpec):
             self.plans.append(declaration)
         else:
             self.declarations.append(declaration)
 
 
-class Router(Declaring, Timing[Plan]):
+class Router(Declaring, Timing[TriggerSpec]):
     """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; types alone mean
     ``orders:>``. ``middleware`` stands around every handler, within that of the hub.
     """
 
     def __init__(self, prefix: str = "", *, middleware: Sequence[Middleware] = ()) -> None:
         super().__init__(prefix, middleware)
-        self._connected: list[tuple[Callable[[Declaration | Command | Plan], None], str]] = []
+        self._connected: list[tuple[Callable[[HandlerSpec | Command | TriggerSpec], None], str]] = []
 
-    def connect(self, declared: Callable[[Declaration | Command | Plan], None], prefix: str = "") -> None:
+    def connect(self, declared: Callable[[HandlerSpec | Command | TriggerSpec], None], prefix: str = "") -> None:
         """Hand over all declarations, those made and those to come; what ``hub.include_router`` does."""
         checked = prefix and check_pattern(prefix)
         if any(to == declared and under == checked for to, under in self._connected):
@@ -183,12 +183,12 @@ class Router(Declaring, Timing[Plan]):
         owners = [getattr(declared, "__self__", None) for declared, _ in self._connected]
         return self is other or any(isinstance(owner, Router) and owner._leads_to(other) for owner in owners)
 
-    def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Plan:
-        plan = Plan(make, name, topic, self.prefix)
+    def _trigger(self, make: Maker, name: str | None, topic: str | None) -> TriggerSpec:
+        plan = TriggerSpec(make, name, topic, self.prefix)
         self._declared(plan)
         return plan
 
-    def _declared(self, declaration: Declaration | Command | Plan) -> None:
+    def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
         declaration = declaration.within(self.middleware)
         super()._declared(declaration)
         for declared, prefix in self._connected:

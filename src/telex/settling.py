@@ -1,4 +1,4 @@
-"""`Settler`: what one member settles. What is settled while the engine is busy goes to it together."""
+"""`AckBatcher`: what one member settles. What is settled while the engine is busy goes to it together."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger: logging.Logger = logging.getLogger("telex.handlers")
 Answer = asyncio.Future[bool]
 
 
-class Settler:
+class AckBatcher:
     """The settlements of a member, in the order in which they were put. ``settled`` is called after each batch."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`Switch`: which of the typed handlers of a pattern takes content of which class."""
+"""`TypeDispatcher`: which of the typed handlers of a pattern takes content of which class."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from telex.errors import reason_of
 
 if TYPE_CHECKING:
-    from telex.handlers import Declaration
+    from telex.handlers import HandlerSpec
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 
@@ -19,14 +19,14 @@ class Taker(Protocol):
     """What serves one handler."""
 
     @property
-    def declaration(self) -> Declaration:
+    def declaration(self) -> HandlerSpec:
         """The handler."""
 
 
 W = TypeVar("W", bound=Taker)
 
 
-class Switch(Generic[W]):
+class TypeDispatcher(Generic[W]):
     """The typed handlers of one pattern: which of them takes content of which class, as `functools.singledispatch`
     finds it.
     """

@@ -17,12 +17,12 @@ from telex.cursor import Cursor
 from telex.durations import Duration
 from telex.engines.store import Holed
 from telex.errors import BadOption, WrongThread
-from telex.history import History, Once, Pages
+from telex.history import History, Pages, SinglePage
 from telex.log import Log
 from telex.message import Lost, Message, Position
 from telex.names import Pattern, is_pattern
 from telex.options import Options, Overflow, check_options
-from telex.outlet import Outlet
+from telex.outlet import Publisher
 from telex.start import Start, check_start, find
 from telex.subscription import ReportingSubscription, Subscription
 from telex.wakeup import park
@@ -54,7 +54,7 @@ class TopicStatistics(msgspec.Struct, frozen=True):
     waiting_publishers: int
 
 
-class Topic(Outlet[T]):
+class Topic(Publisher[T]):
     """A named log. Made by ``hub.topic(id)``, which hands out the same one every time; a pattern's is for reading only.
 
     Messages have numbers, ``seq``, from 1. All who subscribe read the same log, each from its own place.
@@ -243,7 +243,7 @@ class Topic(Outlet[T]):
         if self._store is not None and not is_pattern(self.id):
             pages = Pages(self._store, self.id, start, limit, self._clock)
             return History(partial(self._page, pages))
-        return History(Once(partial(self._snapshot, start, limit)))
+        return History(SinglePage(partial(self._snapshot, start, limit)))
 
     async def _page(self, pages: Pages) -> Iterable[Message[Any] | Lost]:
         self._check_readable()

@@ -1,4 +1,4 @@
-"""`Topics`: every topic and pattern of a hub, which feeds which, and what each keeps."""
+"""`TopicRegistry`: every topic and pattern of a hub, which feeds which, and what each keeps."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from telex.codec import STANDARD, Content, hold
 from telex.engines import Engine
 from telex.errors import BadName, BadOption
 from telex.log import Log, Retention, cached
-from telex.message import Message, Named
+from telex.message import LazyId, Message
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
-from telex.outlet import Outlet, serving
+from telex.outlet import Publisher, serving
 from telex.supervision import is_end
 from telex.topic import LET_GO, Topic
 
@@ -32,7 +32,7 @@ KEPT = 1000
 """How many messages that were there before the log of a pattern may be put before its own."""
 
 
-class Topics:
+class TopicRegistry:
     """The topics of one hub, by id.
 
     Invariant: the log of every pattern gets each message of every topic that fits it, in the order of publishing.
@@ -79,7 +79,7 @@ class Topics:
         """The topic of this name that somebody uses or has in hand."""
         return self._topics.get(name) or self._released.get(name)
 
-    def release(self, topic: Outlet[Any]) -> None:
+    def release(self, topic: Publisher[Any]) -> None:
         """Have a topic no more, feed a pattern no more. Who has it in hand still has the same one when it is used
         again.
         """
@@ -209,7 +209,7 @@ class Topics:
             return stored
         return self._forget(name) or stored
 
-    def publish_once(self, name: str, content: object, id: str | Named) -> bool:
+    def publish_once(self, name: str, content: object, id: str | LazyId) -> bool:
         """Publish to a topic that is removed right after, in memory: patterns get it. False, and nothing was done, when
         the topic is there already or somebody has to be asked for room.
         """

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from telex.engines.store import Entered, inside
+from telex.engines.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed, Timeout
 from telex.message import Message
 from telex.topic import Topic
@@ -36,7 +36,7 @@ class Transaction:
     """
 
     def __init__(
-        self, topic: Callable[[str], Topic[Any]], engine: store.Transaction, timeout: float | None = None
+        self, topic: Callable[[str], Topic[Any]], engine: store.EngineTransaction, timeout: float | None = None
     ) -> None:
         self._topic = topic
         self._engine = engine
@@ -63,7 +63,7 @@ class Transaction:
 
     def enter_context(self, task: asyncio.Task[Any] | None) -> None:
         """A task, or None for all that runs in this context, is inside: waiting for its end is refused to it."""
-        inside.set((*inside.get(), Entered(self._engine, task)))
+        inside.set((*inside.get(), EnteredTransaction(self._engine, task)))
 
     def leave_context(self) -> None:
         """The code that runs now is inside of it no more."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from telex.engines import Claimed, Delivery, Feed, Groups, Record, Records, Settlement, Store
+from telex.engines import Claimed, Delivery, EngineEvents, Groups, Record, Records, Settlement, Store
 from telex.engines.groups import Action
 from telex.errors import EngineFailed
 from telex.log import Log, Retention
@@ -60,7 +60,7 @@ class PassingEngine:
         self.records: Records | None = inner.records and self.a_records(inner.records, self)
         self.feed: Any = None
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         self.feed = self.a_feed(feed, self)
         await self.inner.open(self.feed)
 
@@ -730,7 +730,7 @@ class LeavesATask(PassingEngine):
 
     caught_by = ("test_an_engine_leaves_nothing", "test_opening_that_fails_leaves_nothing")
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         self.task = asyncio.ensure_future(asyncio.sleep(60))
         await super().open(feed)
 
@@ -750,7 +750,7 @@ class LeavesATaskToClose(PassingEngine):
 
     caught_by = OPENING
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         self.begin()
         await super().open(feed)
 
@@ -789,7 +789,7 @@ class LeavesALockToClose(PassingEngine):
         super().__init__(inner)
         self.data = inner.server if hasattr(inner, "server") else inner._runtime.address.path
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         while self.data in self.held:  # noqa: ASYNC110  # a lock like this tells nobody that it is free
             await asyncio.sleep(0.01)
         self.held[self.data] = self
@@ -808,7 +808,7 @@ class IsClosedOnlyOnceOpen(PassingEngine):
     caught_by = OPENING
     ready = False
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         await super().open(feed)
         self.ready = True
 

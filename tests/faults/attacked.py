@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 import telex
 from telex.chat.server import address_of, bind
-from telex.gateway import Commands, Gateway, Limits, Rules, uvicorn_options
+from telex.gateway import AccessRules, Commands, Gateway, Limits, uvicorn_options
 
 LIMITS = Limits(topics=100)
 
@@ -22,7 +22,7 @@ LIMITS = Limits(topics=100)
 def main() -> None:
     hub = telex.Hub()
     hub.retain(">", messages=100, bytes=256 * 1024)
-    rules = Rules(publish=("chatroom:*",), subscribe=("chatroom:>",), call=("double",))
+    rules = AccessRules(publish=("chatroom:*",), subscribe=("chatroom:>",), call=("double",))
     gateway = Gateway(hub, rules=rules, limits=LIMITS)
 
     @hub.command("double")

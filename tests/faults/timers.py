@@ -15,7 +15,7 @@ import msgspec
 
 import telex
 from telex.engines.sqlite.upkeep import check
-from telex.triggers.claims import BUCKET, Kept
+from telex.triggers.claims import BUCKET, TriggerRecord
 from telex.triggers.firing import moment
 from telex.triggers.schedule import GRACE
 from tests.faults import command
@@ -105,10 +105,10 @@ async def settled(hub: telex.Hub, triggers: list[Spec], crowd: Crowd, now: float
         return
 
 
-async def kept_of(hub: telex.Hub, spec: Spec) -> Kept | None:
+async def kept_of(hub: telex.Hub, spec: Spec) -> TriggerRecord | None:
     assert hub._engine.records is not None
     record = await hub._engine.records.get(BUCKET, spec.name)
-    return None if record is None else msgspec.json.decode(record.value, type=Kept)
+    return None if record is None else msgspec.json.decode(record.value, type=TriggerRecord)
 
 
 async def last_of(hub: telex.Hub, spec: Spec) -> float:
@@ -137,7 +137,9 @@ def clock_time(instant: float) -> str:
 class Look:
     """A trigger after a run: each method gives what is wrong."""
 
-    def __init__(self, spec: Spec, kept: Kept, fired: list[Fired], crowd: Crowd, hands: Hands, count: Count) -> None:
+    def __init__(
+        self, spec: Spec, kept: TriggerRecord, fired: list[Fired], crowd: Crowd, hands: Hands, count: Count
+    ) -> None:
         self.spec, self.kept, self.every = spec, kept, fired
         self.fired = [it for it in fired if "#" not in it.id]  # by the schedule
         self.crowd, self.hands, self.count = crowd, hands, count

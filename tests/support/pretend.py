@@ -10,7 +10,7 @@ from time import time
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
-from telex.engines import Feed, Groups, Guarantees, Record, Records, Store, Transaction
+from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Record, Records, Store
 from telex.errors import BadOption, ConnectFailed, EngineFailed
 from telex.log import Log, Retention
 from telex.message import Lost, Message, place
@@ -283,11 +283,11 @@ class PretendEngine:
         self.store: Store | None = PretendStore(server, self)
         self.groups: Groups | None = PretendGroups(server.groups, server.stir, server.in_order, lambda: server.kept)
         self.records: Records | None = PretendRecords(server)
-        self.feed: Feed | None = None
+        self.feed: EngineEvents | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         await asyncio.sleep(0)
         if self.server.down:
             raise ConnectFailed("pretend://", "its server is down; start it")
@@ -317,7 +317,7 @@ class PretendEngine:
         self.server.publish_due()
         return message
 
-    def transaction(self) -> Transaction:
+    def transaction(self) -> EngineTransaction:
         return PretendTransaction(self.server, self)
 
     def tell(self, messages: Sequence[Message[Any]]) -> None:

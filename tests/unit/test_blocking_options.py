@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import telex
-from telex.grouping import Grouping
+from telex.grouping import GroupAdmin
 from telex.middleware import Next
 from telex.subscription import Subscription
 from telex.testing.clock import VirtualClock
@@ -25,7 +25,7 @@ PAIRS: dict[type[Any], type[Any]] = {
     telex.Transaction: telex.blocking.Transaction,
     telex.Trigger: telex.blocking.Trigger,
     telex.Variable: telex.blocking.Variable,
-    Grouping: telex.blocking.Groups,
+    GroupAdmin: telex.blocking.Groups,
 }
 RENAMED = {"aclose": "close"}
 # What the objects of a hub do with each other, and what is needless where every call may come from any thread.

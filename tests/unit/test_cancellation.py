@@ -18,7 +18,7 @@ from typing import Any, Literal
 import pytest
 
 import telex
-from telex.engines import Feed
+from telex.engines import EngineEvents
 from telex.engines.memory import MemoryEngine
 from telex.topic import Topic
 from tests.support.shell import Clock, idle, in_a_thread, left
@@ -135,7 +135,7 @@ class SlowEngine(MemoryEngine):
         self.gates: list[asyncio.Future[None]] = []
         self.closed = 0
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         for _ in range(2):
             self.sockets += socket.socketpair()
             await self.pass_gate()
@@ -237,7 +237,7 @@ async def test_a_lifespan_that_hangs_is_cancelled(monkeypatch: pytest.MonkeyPatc
 
 async def test_a_timeout_of_the_engine_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     class Unreachable(MemoryEngine):
-        async def open(self, feed: Feed) -> None:
+        async def open(self, feed: EngineEvents) -> None:
             raise TimeoutError("the network's own")
 
     monkeypatch.setattr("telex.hub.engine_for", lambda url, clock: Unreachable())

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 import telex
 from telex.codec import Content, to_canonical, to_json
-from telex.gateway import Commands, Gateway, Limits, Rules
+from telex.gateway import AccessRules, Commands, Gateway, Limits
 from telex.roundtrip import is_record
 from tests.support.contents import CARRIED, REFUSED, Case, nested, same
 from tests.support.pretend import PretendEngine, Server
@@ -195,7 +195,7 @@ async def export_and_import(messages: list[telex.Message[Any]], place: Place, ce
 
 async def sockets(hub: telex.Hub, cells: Cells) -> None:
     """Content as a client reads it is what its type makes of the JSON; what the client sends is it, too."""
-    rules = Rules(subscribe=(">",), publish=(">",))
+    rules = AccessRules(subscribe=(">",), publish=(">",))
     gateway = Gateway(hub, rules=rules, limits=Limits(rate=1000.0, burst=1000))
     read: dict[str, Any] = {}
     async with WebSocketClient(gateway) as client:
@@ -238,7 +238,7 @@ async def commands(place: Place, cells: Cells) -> None:
 
 
 async def over_http(hub: telex.Hub, cells: Cells) -> None:
-    app = Commands(hub, rules=Rules(call=(">",)))
+    app = Commands(hub, rules=AccessRules(call=(">",)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8000") as client:
         for name, type, value in UNNAMED:
             headers = {"content-type": "application/json", "idempotency-key": '"k"'}

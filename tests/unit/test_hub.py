@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import telex
-from telex.engines import Feed
+from telex.engines import EngineEvents
 from telex.engines.memory import MemoryEngine
 from tests.support.shell import Clock, idle, in_a_thread
 
@@ -466,7 +466,7 @@ async def test_the_engine_is_closed_last_and_once(monkeypatch: pytest.MonkeyPatc
     order = []
 
     class Engine(MemoryEngine):
-        async def open(self, feed: Feed) -> None:
+        async def open(self, feed: EngineEvents) -> None:
             order.append("engine opens")
 
         async def close(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 import telex
 from telex.commands.outcome import failure_of
 from telex.errors import shown, text_of
-from telex.gateway import Commands, Rules
+from telex.gateway import AccessRules, Commands
 
 NAME = "caf\udce9.txt"
 """A file name as os.listdir gives it when it is not UTF-8."""
@@ -80,7 +80,7 @@ async def test_a_command_fails_with_the_error_that_its_handler_raised(where: str
     for name, make, _ in RAISED:
         declare(f"plain:{name}", make, once=False)
         declare(f"once:{name}", make, once=True)
-    rules = Rules(call=(">",))
+    rules = AccessRules(call=(">",))
     async with (
         hub,
         httpx.AsyncClient(

@@ -5,11 +5,14 @@ that one, waits for its result, and raises what the coroutine of the same name r
 and `Hub.command` are called in the hub's thread.
 """
 
-from telex.blocking.groups import Groups
-from telex.blocking.hub import Hub
-from telex.blocking.ticket import Follower, Ticket
-from telex.blocking.topic import Subscription, Topic
-from telex.blocking.transaction import Transaction
-from telex.blocking.triggers import Trigger, Variable
+from telex.blocking.groups import BlockingGroups as Groups
+from telex.blocking.hub import BlockingHub as Hub
+from telex.blocking.ticket import BlockingFollower as Follower
+from telex.blocking.ticket import BlockingTicket as Ticket
+from telex.blocking.topic import BlockingSubscription as Subscription
+from telex.blocking.topic import BlockingTopic as Topic
+from telex.blocking.transaction import BlockingTransaction as Transaction
+from telex.blocking.triggers import BlockingTrigger as Trigger
+from telex.blocking.triggers import BlockingVariable as Variable
 
 __all__ = ["Follower", "Groups", "Hub", "Subscription", "Ticket", "Topic", "Transaction", "Trigger", "Variable"]

@@ -1,4 +1,4 @@
-"""`Groups`: consumer groups and dead letters, for a program that is not async."""
+"""`BlockingGroups`: consumer groups and dead letters, for a program that is not async."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import builtins
 
 from telex.blocking.thread import Thread
 from telex.engines.groups import DeadLetter, GroupInfo
-from telex.grouping import Grouping
+from telex.grouping import GroupAdmin
 
 
-class Groups:
+class BlockingGroups:
     """``hub.groups`` of a `telex.Hub` behind a thread. Each method is as the coroutine of its name."""
 
-    def __init__(self, groups: Grouping, thread: Thread) -> None:
+    def __init__(self, groups: GroupAdmin, thread: Thread) -> None:
         self._groups = groups
         self._thread = thread
 

@@ -1,4 +1,4 @@
-"""`Hub`: that of a program that is not async."""
+"""`BlockingHub`: that of a program that is not async."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
-from telex.blocking.groups import Groups
-from telex.blocking.place import Place
+from telex.blocking.groups import BlockingGroups
+from telex.blocking.place import HubThread
 from telex.blocking.thread import Thread
-from telex.blocking.ticket import Follower, Ticket
-from telex.blocking.topic import Topic
-from telex.blocking.transaction import Transaction
-from telex.blocking.triggers import Trigger, Variable
+from telex.blocking.ticket import BlockingFollower, BlockingTicket
+from telex.blocking.topic import BlockingTopic
+from telex.blocking.transaction import BlockingTransaction
+from telex.blocking.triggers import BlockingTrigger, BlockingVariable
 from telex.commands.command import Command
 from telex.commands.desk import Duplicate
 from telex.commands.sending import SendOptions
 from telex.durations import Duration
 from telex.engines import Engine
 from telex.errors import BadOption, Closed, WrongThread
-from telex.handlers import Declaration
+from telex.handlers import HandlerSpec
 from telex.hub import Hub as AsyncHub
 from telex.hub import HubStatistics, Lifespan
 from telex.message import Message
@@ -28,7 +28,7 @@ from telex.middleware import Middleware
 from telex.router import Declaring, Router
 from telex.start import Start
 from telex.topic import Topic as AsyncTopic
-from telex.triggers.plan import Maker, Plan
+from telex.triggers.plan import Maker, TriggerSpec
 from telex.triggers.timing import Timing
 from telex.triggers.trigger import Trigger as AsyncTrigger
 from telex.triggers.trigger import TriggerStatistics
@@ -38,7 +38,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Hub(Declaring, Timing[Trigger]):
+class BlockingHub(Declaring, Timing[BlockingTrigger]):
     """A `telex.Hub` behind a thread. Takes the same arguments; a context manager; closed for good by `close`.
 
     It has every method and option of the async hub. Functions that are declared on it are called in its thread.
@@ -58,11 +58,11 @@ class Hub(Declaring, Timing[Trigger]):
         self._hub = AsyncHub(
             url, timeout=timeout, close_timeout=close_timeout, lifespan=lifespan, middleware=middleware, clock=clock
         )
-        self.declarations: list[Declaration] = self._hub.declarations
+        self.declarations: list[HandlerSpec] = self._hub.declarations
         """The handlers that were declared."""
         self.commands: list[Command] = self._hub.commands
         """The commands that were declared."""
-        self._place = Place()
+        self._place = HubThread()
 
     @property
     def url(self) -> str:
@@ -70,9 +70,9 @@ class Hub(Declaring, Timing[Trigger]):
         return self._hub.url
 
     @property
-    def groups(self) -> Groups:
+    def groups(self) -> BlockingGroups:
         """Consumer groups and dead letters."""
-        return Groups(self._hub.groups, self._place.open())
+        return BlockingGroups(self._hub.groups, self._place.open())
 
     def __enter__(self) -> Self:
         """Start the thread and open the hub in it; if that fails, the thread ends. Raises what ``async with``
@@ -106,16 +106,16 @@ class Hub(Declaring, Timing[Trigger]):
             self._place.thread.stop()
 
     @overload
-    def topic(self, id: str) -> Topic[Any]: ...
+    def topic(self, id: str) -> BlockingTopic[Any]: ...
     @overload
-    def topic(self, id: str, type: type[T]) -> Topic[T]: ...
-    def topic(self, id: str, type: type[Any] | None = None) -> Topic[Any]:
+    def topic(self, id: str, type: type[T]) -> BlockingTopic[T]: ...
+    def topic(self, id: str, type: type[Any] | None = None) -> BlockingTopic[Any]:
         """The topic or pattern with this id, as ``telex.Hub.topic``."""
 
         def get() -> AsyncTopic[Any]:
             return self._hub.topic(id) if type is None else self._hub.topic(id, type)
 
-        return Topic(self._place.open().call(get), self._place.open())
+        return BlockingTopic(self._place.open().call(get), self._place.open())
 
     def __aenter__(self) -> NoReturn:
         raise BadOption("use of the hub", self._hub.url, "enter it with `with`; `async with` is for telex.Hub")
@@ -141,12 +141,12 @@ class Hub(Declaring, Timing[Trigger]):
         """Publish messages that come from elsewhere; as the coroutine of this name."""
         return self._place.open().wait(self._hub.adopt(messages))
 
-    def transaction(self, *, timeout: Duration | None = None) -> Transaction:
+    def transaction(self, *, timeout: Duration | None = None) -> BlockingTransaction:
         """Messages that are published together or not at all: ``with hub.transaction() as tx:``; as
         ``telex.Hub.transaction``.
         """
         thread = self._place.open()
-        return Transaction(thread.call(lambda: self._hub.transaction(timeout=timeout)), thread)
+        return BlockingTransaction(thread.call(lambda: self._hub.transaction(timeout=timeout)), thread)
 
     # -- declaring
 
@@ -156,30 +156,30 @@ class Hub(Declaring, Timing[Trigger]):
             raise BadOption("router", router, "it is a telex.Router")
         router.connect(self._declared, prefix)
 
-    def _declared(self, declaration: Declaration | Command | Plan) -> None:
+    def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
         self._place.call(lambda: self._hub._declared(declaration))
 
-    def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Trigger:
+    def _trigger(self, make: Maker, name: str | None, topic: str | None) -> BlockingTrigger:
         def trigger() -> AsyncTrigger:
             return self._hub._trigger(make, name, topic)
 
-        return Trigger(self._place.call(trigger), self._place)
+        return BlockingTrigger(self._place.call(trigger), self._place)
 
-    def variable(self, name: str, initial: T, type: type[T] | None = None) -> Variable[T]:
+    def variable(self, name: str, initial: T, type: type[T] | None = None) -> BlockingVariable[T]:
         """A value whose changes are published to the topic ``name``; as ``telex.Hub.variable``."""
 
         def variable() -> AsyncVariable[T]:
             return self._hub.variable(name, initial, type)
 
-        return Variable(self._place.call(variable), self._place)
+        return BlockingVariable(self._place.call(variable), self._place)
 
     def triggers(self) -> tuple[TriggerStatistics, ...]:
         """All triggers at this moment, in the order of declaration."""
         return self._place.call(self._hub.triggers)
 
-    def trigger(self, name: str) -> Trigger:
+    def trigger(self, name: str) -> BlockingTrigger:
         """The trigger of a name: to pause it, to fire it by hand. Raises `BadOption` when there is none."""
-        return Trigger(self._place.call(lambda: self._hub.trigger(name)), self._place)
+        return BlockingTrigger(self._place.call(lambda: self._hub.trigger(name)), self._place)
 
     # -- commands
 
@@ -189,7 +189,7 @@ class Hub(Declaring, Timing[Trigger]):
         name: str,
         content: object = None,
         **options: Unpack[SendOptions],
-    ) -> Ticket[Any]: ...
+    ) -> BlockingTicket[Any]: ...
     @overload
     def send(
         self,
@@ -198,7 +198,7 @@ class Hub(Declaring, Timing[Trigger]):
         *,
         type: type[T],
         **options: Unpack[SendOptions],
-    ) -> Ticket[T]: ...
+    ) -> BlockingTicket[T]: ...
     def send(
         self,
         name: str,
@@ -208,10 +208,12 @@ class Hub(Declaring, Timing[Trigger]):
         timeout: Duration | None = None,
         duplicate: Duplicate = "wait",
         type: type[Any] | None = None,
-    ) -> Ticket[Any]:
-        """Send a command, and return its `Ticket` once it is accepted; as the coroutine of this name."""
+    ) -> BlockingTicket[Any]:
+        """Send a command, and return its `BlockingTicket` once it is accepted; as the coroutine of this name."""
         thread = self._place.open()
-        return Ticket(thread.wait(self._hub.send(name, content, **_sent(key, timeout, duplicate, type))), thread)
+        return BlockingTicket(
+            thread.wait(self._hub.send(name, content, **_sent(key, timeout, duplicate, type))), thread
+        )
 
     @overload
     def call(
@@ -242,11 +244,15 @@ class Hub(Declaring, Timing[Trigger]):
         """Send a command and wait for its result; as the coroutine of this name."""
         return self._place.open().wait(self._hub.call(name, content, **_sent(key, timeout, duplicate, type)))
 
-    def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
+    def follow(
+        self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024
+    ) -> BlockingFollower:
         """Hear every outcome of the commands of a pattern, to be entered with ``with``; as ``telex.Hub.follow``."""
         thread = self._place.open()
         follow = self._hub.follow
-        return Follower(thread.call(lambda: follow(pattern, progress=progress, start=start, buffer=buffer)), thread)
+        return BlockingFollower(
+            thread.call(lambda: follow(pattern, progress=progress, start=start, buffer=buffer)), thread
+        )
 
     def statistics(self) -> HubStatistics:
         """The hub at this moment."""

@@ -1,4 +1,4 @@
-"""`Place`: where the objects of a blocking hub run."""
+"""`HubThread`: where the objects of a blocking hub run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telex.errors import Closed
 R = TypeVar("R")
 
 
-class Place:
+class HubThread:
     """The thread of a hub that may not be open yet: ``thread`` is None until then."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""`Ticket` and `Follower`: those of a program that is not async."""
+"""`BlockingTicket` and `BlockingFollower`: those of a program that is not async."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from telex.message import Lost
 T = TypeVar("T")
 
 
-class Ticket(Generic[T]):
+class BlockingTicket(Generic[T]):
     """A `telex.Ticket` behind a thread: a command that was accepted. Whoever waits may be interrupted, or run out of
     time: the command goes on.
     """
@@ -85,7 +85,7 @@ class Ticket(Generic[T]):
         return f"<blocking {self._ticket!r}>"
 
 
-class Follower:
+class BlockingFollower:
     """A `telex.Follower` behind a thread: iterate it with ``for``, or call `receive`."""
 
     def __init__(self, follower: AsyncFollower, thread: Thread) -> None:

@@ -1,4 +1,4 @@
-"""`Topic` and `Subscription`: those of a program that is not async."""
+"""`BlockingTopic` and `BlockingSubscription`: those of a program that is not async."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AHEAD = 256
 """How many messages iteration takes from the hub's thread at once; they count as received."""
 
 
-class Topic(Generic[T]):
+class BlockingTopic(Generic[T]):
     """A `telex.Topic` behind a thread."""
 
     def __init__(self, topic: AsyncTopic[T], thread: Thread) -> None:
@@ -83,7 +83,7 @@ class Topic(Generic[T]):
         report_lost: Literal[False] = False,
         block_timeout: Duration = 30.0,
         timeout: Duration | None = None,
-    ) -> Subscription[Message[T]]: ...
+    ) -> BlockingSubscription[Message[T]]: ...
     @overload
     def subscribe(
         self,
@@ -96,7 +96,7 @@ class Topic(Generic[T]):
         report_lost: bool = False,
         block_timeout: Duration = 30.0,
         timeout: Duration | None = None,
-    ) -> Subscription[Message[T] | Lost]: ...
+    ) -> BlockingSubscription[Message[T] | Lost]: ...
     def subscribe(
         self,
         *,
@@ -108,7 +108,7 @@ class Topic(Generic[T]):
         report_lost: bool = False,
         block_timeout: Duration = 30.0,
         timeout: Duration | None = None,
-    ) -> Subscription[Any]:
+    ) -> BlockingSubscription[Any]:
         """A subscription to enter with ``with``; the options of ``telex.Topic.subscribe``."""
         subscription = self._topic.subscribe(
             start=start,
@@ -120,7 +120,7 @@ class Topic(Generic[T]):
             block_timeout=block_timeout,
             timeout=timeout,
         )
-        return Subscription(subscription, self._thread)
+        return BlockingSubscription(subscription, self._thread)
 
     def history(self, *, start: Start = "earliest", limit: int | None = None) -> Iterator[Message[T] | Lost]:
         """What is kept, oldest first, as it is now; as ``telex.Topic.history``."""
@@ -142,7 +142,7 @@ class Topic(Generic[T]):
         return f"<blocking {self._topic!r}>"
 
 
-class Subscription(Generic[Item]):
+class BlockingSubscription(Generic[Item]):
     """A subscription behind a thread: iterate it with ``for``, or call `receive`."""
 
     def __init__(self, subscription: AnySubscription[Any, Any], thread: Thread) -> None:

@@ -1,4 +1,4 @@
-"""`Transaction`: that of a program that is not async."""
+"""`BlockingTransaction`: that of a program that is not async."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from telex.blocking.thread import Thread
-from telex.blocking.topic import Topic
+from telex.blocking.topic import BlockingTopic
 from telex.message import Message
 from telex.transaction import Transaction as AsyncTransaction
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Transaction:
+class BlockingTransaction:
     """A `telex.Transaction` behind a thread, entered with ``with``. It holds the file's write lock until it is left:
     keep it short, and publish with its own `publish` while it is open.
     """
@@ -39,7 +39,7 @@ class Transaction:
 
     def publish(
         self,
-        topic: str | Topic[T],
+        topic: str | BlockingTopic[T],
         content: T,
         *,
         id: str | None = None,
@@ -47,7 +47,7 @@ class Transaction:
         key: str | None = None,
     ) -> Message[T]:
         """Publish when this commits; as the coroutine of this name."""
-        to = topic.id if isinstance(topic, Topic) else topic  # the hub has one topic of each id
+        to = topic.id if isinstance(topic, BlockingTopic) else topic  # the hub has one topic of each id
         return self._thread.wait(self._transaction.publish(to, content, id=id, headers=headers, key=key))
 
     def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:

@@ -1,11 +1,11 @@
-"""`Trigger` and `Variable`: those of a program that is not async."""
+"""`BlockingTrigger` and `BlockingVariable`: those of a program that is not async."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from telex.blocking.place import Place
+from telex.blocking.place import HubThread
 from telex.triggers.condition import Condition
 from telex.triggers.trigger import Trigger as AsyncTrigger
 from telex.triggers.trigger import TriggerStatistics
@@ -15,10 +15,10 @@ F = TypeVar("F", bound=Callable[..., object])
 T = TypeVar("T")
 
 
-class Trigger:
+class BlockingTrigger:
     """A `telex.Trigger` behind a thread. As a decorator it has a function called in the thread of the hub."""
 
-    def __init__(self, trigger: AsyncTrigger, place: Place) -> None:
+    def __init__(self, trigger: AsyncTrigger, place: HubThread) -> None:
         self._trigger = trigger
         self._place = place
 
@@ -64,10 +64,10 @@ class Trigger:
         return f"<blocking {self._trigger!r}>"
 
 
-class Variable(Generic[T]):
+class BlockingVariable(Generic[T]):
     """A `telex.Variable` behind a thread. Comparing it makes a condition for ``hub.when``."""
 
-    def __init__(self, variable: AsyncVariable[T], place: Place) -> None:
+    def __init__(self, variable: AsyncVariable[T], place: HubThread) -> None:
         self._variable = variable
         self._place = place
 

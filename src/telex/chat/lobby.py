@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 import telex
-from telex.chat.presence import Change, Person, Presence
+from telex.chat.presence import Person, Presence, PresenceChange
 from telex.chat.words import Said, clean_name, clean_room, clean_text
-from telex.gateway import Peer, Refused, Rules, Visitor
+from telex.gateway import AccessRules, Authorizer, Peer, Refused
 
 ROOMS = "chatroom"
 PRESENCE = "presence"
@@ -24,7 +24,7 @@ LOOK_EVERY = 1.0
 TRY_AGAIN = 1.0
 """Seconds after which what could not be told is told again."""
 logger: logging.Logger = logging.getLogger("telex.chat")
-RULES = Rules(publish=(">",), subscribe=(">",))
+RULES = AccessRules(publish=(">",), subscribe=(">",))
 """What programs on this machine may do. A page may do much less: `Guest` sees to it."""
 
 
@@ -65,7 +65,7 @@ class Lobby:
         """The time that grace is counted by."""
         return asyncio.get_running_loop().time() if self._clock is None else self._clock()
 
-    def welcome(self, rules: Rules, peer: Peer) -> Guest:
+    def welcome(self, rules: AccessRules, peer: Peer) -> Guest:
         """The guest of a new connection."""
         return Guest(rules, peer, self)
 
@@ -162,25 +162,25 @@ class Lobby:
                     self._rooms.discard(topic)
 
     async def _tell(self, room: str, event: str, name: str) -> None:
-        await self._presence_topic(room).publish(Change(event, name, self.presence.people(room)))
+        await self._presence_topic(room).publish(PresenceChange(event, name, self.presence.people(room)))
 
-    def _presence_topic(self, room: str) -> telex.Topic[Change]:
-        return self.hub.topic(f"{PRESENCE}:{room}", Change)
+    def _presence_topic(self, room: str) -> telex.Topic[PresenceChange]:
+        return self.hub.topic(f"{PRESENCE}:{room}", PresenceChange)
 
 
-class Guest(Visitor):
+class Guest(Authorizer):
     """One connection: a page that enters rooms, or a program on this machine that states its own name.
 
     What a page says is said in the name that it entered with, to the room that it entered.
     """
 
-    def __init__(self, rules: Rules, peer: Peer, lobby: Lobby) -> None:
+    def __init__(self, rules: AccessRules, peer: Peer, lobby: Lobby) -> None:
         super().__init__(rules, peer)
         self._lobby = lobby
         self._entered: Entered | None = None
 
     def publish(self, topic: str, content: object) -> object:
-        """See `Visitor.publish`: in a room, a `Said` with the name of who says it."""
+        """See `Authorizer.publish`: in a room, a `Said` with the name of who says it."""
         kind, _, room = topic.partition(":")
         if kind == PRESENCE:
             raise Refused("forbidden", "who is here is told by the server alone")
@@ -192,13 +192,13 @@ class Guest(Visitor):
         return self._program_says(room, content) if kind == ROOMS else content
 
     def headers(self, topic: str, headers: Mapping[str, str]) -> object:
-        """See `Visitor.headers`: what a page says has none."""
+        """See `Authorizer.headers`: what a page says has none."""
         if self.peer.origin is not None or self._entered is not None:
             raise Refused("bad_content", "what is said in a room has no headers")
         return headers
 
     def subscribe(self, topic: str) -> object:
-        """See `Visitor.subscribe`: a page follows the room that it has entered."""
+        """See `Authorizer.subscribe`: a page follows the room that it has entered."""
         if self.peer.origin is None:
             return super().subscribe(topic)
         if not self.sees(topic):
@@ -206,13 +206,13 @@ class Guest(Visitor):
         return None
 
     def sees(self, topic: str) -> object:
-        """See `Visitor.sees`: a page sees the room that it has entered, so that others are not told of it."""
+        """See `Authorizer.sees`: a page sees the room that it has entered, so that others are not told of it."""
         if self.peer.origin is None:
             return super().sees(topic)
         return self._entered is not None and topic in {self._entered.topic, self._entered.presence}
 
     async def call(self, name: str, content: object, *, key: str | None = None) -> object:
-        """See `Visitor.call`: ``enter`` and ``leave``."""
+        """See `Authorizer.call`: ``enter`` and ``leave``."""
         if name == "enter":
             try:
                 wish = msgspec.convert(content, Enter)
@@ -227,7 +227,7 @@ class Guest(Visitor):
         return await super().call(name, content, key=key)
 
     def gone(self) -> None:
-        """See `Visitor.gone`."""
+        """See `Authorizer.gone`."""
         if self._entered is not None:
             self._lobby.lose(self._entered.room, self._entered.name)
 

@@ -17,7 +17,7 @@ class Person(msgspec.Struct, frozen=True):
     connections: int
 
 
-class Change(msgspec.Struct, frozen=True):
+class PresenceChange(msgspec.Struct, frozen=True):
     """The content of a message on a room's presence topic: who ``joined`` or ``left``, and who is there now."""
 
     event: str

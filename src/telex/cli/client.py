@@ -212,9 +212,9 @@ def check_url(url: str) -> str:
 
 
 @contextmanager
-def publisher(url: str, timeout: float) -> Iterator[Publisher]:
+def publisher(url: str, timeout: float) -> Iterator[GatewayPublisher]:
     """Connect, to publish. Raises what `Client` raises."""
-    made = Publisher(url, timeout)
+    made = GatewayPublisher(url, timeout)
     try:
         made.connect()
         yield made
@@ -222,7 +222,7 @@ def publisher(url: str, timeout: float) -> Iterator[Publisher]:
         made.close()
 
 
-class Publisher:
+class GatewayPublisher:
     """Publishes over a connection that is made again when it was lost: every message has an id, so none is stored
     twice."""
 

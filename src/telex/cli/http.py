@@ -12,7 +12,7 @@ import msgspec
 
 from telex import BadOption, ConnectFailed, Failure, TelexError, Timeout
 from telex.cli.bar import Bar
-from telex.cli.send import Sent, key_needed
+from telex.cli.send import SentCommand, key_needed
 from telex.codec import to_json
 
 EXAMPLE = "http://127.0.0.1:8000/commands"
@@ -34,7 +34,7 @@ class Answered(TelexError):
         return f"{self.url} answers with HTTP status {self.status}: {self.problem}"
 
 
-class Answer(msgspec.Struct):
+class HttpReply(msgspec.Struct):
     """What a server said."""
 
     status: int
@@ -55,16 +55,16 @@ def carry_out(
     bar: Bar,
     *,
     wait: bool,
-) -> Sent:
+) -> SentCommand:
     """Send a command and wait for what becomes of it, or not. Raises `Timeout`, `ConnectFailed`, `Answered`."""
-    place = Place(server, connect_timeout, timeout)
+    place = CommandEndpoint(server, connect_timeout, timeout)
     moment = 0 if not wait or (timeout is not None and timeout < 1) else 1
     headers = {"Content-Type": "application/json", "Prefer": f"respond-async, wait={moment}"}
     if key is not None:
         headers["Idempotency-Key"] = _quoted(key)
     body = to_json(content)
     path = f"{place.path}/{quote(name, safe=':')}"
-    sent = Sent(name, key=key)
+    sent = SentCommand(name, key=key)
     answer = place.ask("POST", path, body, headers)
     while answer.status == 409 and wait and answer.retry_after:
         # Another sender's command with this key runs: its outcome is this one's.
@@ -87,7 +87,7 @@ def _step(body: Any) -> tuple[float, str]:
     return (fraction if isinstance(fraction, (int, float)) else 0.0), str(text)
 
 
-def _read(answer: Answer, sent: Sent, place: Place) -> Sent:
+def _read(answer: HttpReply, sent: SentCommand, place: CommandEndpoint) -> SentCommand:
     body, status = answer.body, answer.status
     sent.replayed = answer.replayed
     if status in (200, 201):
@@ -112,7 +112,7 @@ def _problem(told: dict[str, Any], status: int) -> str:
     )
 
 
-class Place:
+class CommandEndpoint:
     """Where commands are taken, and until when."""
 
     def __init__(self, server: str, connect_timeout: float, timeout: float | None) -> None:
@@ -131,7 +131,7 @@ class Place:
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
-    def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> Answer:
+    def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> HttpReply:
         """One request, on a connection of its own. Raises `ConnectFailed`, `Timeout`."""
         within = min(self._connect_timeout, max(0.1, self._left()))
         connection = self._connection(self._host, self._port, timeout=within)
@@ -170,7 +170,7 @@ class Place:
         except OSError as error:
             raise ConnectFailed(self.url, error.strerror or str(error)) from None
 
-    def _answer(self, response: HTTPResponse, data: bytes) -> Answer:
+    def _answer(self, response: HTTPResponse, data: bytes) -> HttpReply:
         try:
             body = msgspec.json.decode(data) if data else None
         except msgspec.DecodeError:
@@ -180,7 +180,7 @@ class Place:
                 ) from None
             body = None
         retry = response.headers.get("retry-after", "")
-        return Answer(
+        return HttpReply(
             response.status,
             float(retry) if retry.isascii() and retry.isdigit() else 0.0,
             urlsplit(response.headers.get("location", "")).path,

@@ -47,7 +47,7 @@ def key_needed(name: str) -> BadOption:
     return BadOption("--key", None, f"{name!r} runs once for each key: say which one this is, --key {EXAMPLE_KEY}")
 
 
-class Sent(msgspec.Struct, omit_defaults=True):
+class SentCommand(msgspec.Struct, omit_defaults=True):
     """What became of a command, as far as it is known."""
 
     command: str
@@ -132,7 +132,7 @@ def _content(text: str) -> Any:
 
 async def _through(
     hub: Hub, name: str, content: object, key: str | None, timeout: float | None, bar: Bar, *, wait: bool
-) -> Sent:
+) -> SentCommand:
     try:
         ticket = await hub._send(name, content, key, timeout, "wait", None, wanted=wait)
     except BadOption as error:
@@ -141,7 +141,7 @@ async def _through(
         raise
     except NoHandler:
         raise Unserved(name) from None
-    sent = Sent(name, ticket.id, key)
+    sent = SentCommand(name, ticket.id, key)
     if wait:
         try:
             async with asyncio.timeout(timeout):
@@ -160,7 +160,7 @@ async def _ended(ticket: Ticket[Any], bar: Bar) -> None:
         bar.tell(step.fraction, step.text)
 
 
-def _print(sent: Sent, json: bool) -> None:
+def _print(sent: SentCommand, json: bool) -> None:
     error = sent.error
     if error is not None and error.code == CONFLICT:
         raise KeyConflict(sent.command, sent.key or "")

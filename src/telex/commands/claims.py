@@ -1,4 +1,4 @@
-"""`Claims`: the asynchronous shell around `telex.once.machine`. It reads, asks what to do, and writes; that is all."""
+"""`KeyLeases`: the asynchronous shell around `telex.once.machine`: it reads, asks what to do, and writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from time import monotonic, time
 
 import msgspec
 
-from telex.commands.command import Once
+from telex.commands.command import OnceOptions
 from telex.engines.records import Record
 from telex.errors import EngineFailed
 from telex.once.machine import (
@@ -21,9 +21,9 @@ from telex.once.machine import (
     Entry,
     Fail,
     GiveBack,
+    LeaseObservation,
     Renew,
     Result,
-    Watch,
     Write,
     decode,
     encode,
@@ -40,7 +40,7 @@ LOOK = 0.25
 """Seconds between two looks at a record that another process works on; less, when its lease is short."""
 
 
-class Tally(msgspec.Struct):
+class KeyCounts(msgspec.Struct):
     """What became of the keys of a command, in this process."""
 
     executed: int = 0
@@ -51,16 +51,16 @@ class Tally(msgspec.Struct):
     fenced: int = 0
 
 
-class Claims:
+class KeyLeases:
     """The keys of one command, in a store."""
 
-    def __init__(self, command: str, once: Once, store: OnceStore, tally: Tally) -> None:
+    def __init__(self, command: str, once: OnceOptions, store: OnceStore, tally: KeyCounts) -> None:
         self.bucket: str = f"once:{command}"
-        self.once: Once = once
+        self.once: OnceOptions = once
         self.store: OnceStore = store
-        self.tally: Tally = tally
+        self.tally: KeyCounts = tally
         self._peek: Peek | None = getattr(store, "peek", None)
-        self._held: dict[Held, None] = {}
+        self._held: dict[Lease, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._owners = (token_hex(8), count(1))  # of this process
 
@@ -93,7 +93,7 @@ class Claims:
 
     # -- leases
 
-    def forget(self, held: Held) -> None:
+    def forget(self, held: Lease) -> None:
         """It is renewed no more."""
         self._held.pop(held, None)
 
@@ -120,7 +120,9 @@ class Claims:
         prefix, numbers = self._owners
         return f"{prefix}-{next(numbers)}"
 
-    async def claim(self, key: str, fingerprint: str, owner: str, on_lost: Callable[[], object]) -> Held | Entry | None:
+    async def claim(
+        self, key: str, fingerprint: str, owner: str, on_lost: Callable[[], object]
+    ) -> Lease | Entry | None:
         """Have a key to work on; or its outcome, when it has one; or None, when it was used with other content.
 
         While another worker has it, this waits: for its outcome, or for its lease to run out as seen by the clock of
@@ -128,7 +130,7 @@ class Claims:
         same ``owner`` may ask again. Raises `EngineFailed` when the store cannot be reached: then nothing may be run.
         """
         once = self.once
-        seen: Watch | None = None
+        seen: LeaseObservation | None = None
         waited, first = False, True
         while True:
             # Most keys are new: the first try is to create it, and only when it is there it is read.
@@ -153,7 +155,7 @@ class Claims:
                 if decision.entry.ended:
                     return decision.entry
                 self.tally.taken_over += decision.why == "taken_over"
-                held = Held(self, key, decision.entry, written, on_lost)
+                held = Lease(self, key, decision.entry, written, on_lost)
                 self._held[held] = None
                 if self._timer is None:
                     self._look()
@@ -180,12 +182,12 @@ class Claims:
         raise  # noqa: PLE0704  # what the caller has caught
 
 
-class Held:
+class Lease:
     """A key that this process works on, until it has an outcome, is given back, or is lost."""
 
     __slots__ = ("_claims", "_key", "_on_lost", "_revision", "entry", "fence", "lost", "renewed", "renewing")
 
-    def __init__(self, claims: Claims, key: str, entry: Entry, revision: int, on_lost: Callable[[], object]) -> None:
+    def __init__(self, claims: KeyLeases, key: str, entry: Entry, revision: int, on_lost: Callable[[], object]) -> None:
         self.entry: Entry = entry
         self.fence: int = revision
         self.lost: bool = False

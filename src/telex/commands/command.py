@@ -120,7 +120,7 @@ class CommandContext(Generic[T]):
 Invoke = Callable[[CommandContext[Any]], Any]
 
 
-class Once(msgspec.Struct, frozen=True):
+class OnceOptions(msgspec.Struct, frozen=True):
     """What a command that runs once was declared with; times in seconds."""
 
     lease: float
@@ -142,7 +142,7 @@ class Command(msgspec.Struct, frozen=True):
     concurrency: int
     takes: Content[Any] | None
     gives: Content[Any] | None
-    once: Once | None
+    once: OnceOptions | None
     lease: float
     middleware: tuple[Middleware, ...] = ()
 
@@ -232,7 +232,7 @@ def declare_command(function: object, name: object, prefix: str, options: Mappin
 _OF_ONCE = {"keep": "24h", "max_attempts": 3, "backoff": 1.0, "version": 1, "store": None, "run_anyway": False}
 
 
-def _once(options: Mapping[str, Any], lease: float) -> Once | None:
+def _once(options: Mapping[str, Any], lease: float) -> OnceOptions | None:
     if not isinstance(options["once"], bool):
         raise BadOption("once", options["once"], "it is True or False")
     if not options["once"]:
@@ -253,7 +253,7 @@ def _once(options: Mapping[str, Any], lease: float) -> Once | None:
     backoff = seconds(options["backoff"], "backoff")
     if not isinstance(options["run_anyway"], bool):
         raise BadOption("run_anyway", options["run_anyway"], "it is True or False")
-    return Once(lease, keep, options["max_attempts"], backoff, options["version"], store, options["run_anyway"])
+    return OnceOptions(lease, keep, options["max_attempts"], backoff, options["version"], store, options["run_anyway"])
 
 
 def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:

@@ -1,4 +1,4 @@
-"""`Courier`: carries commands and their outcomes over an engine that keeps messages.
+"""`EngineTransport`: carries commands and their outcomes over an engine that keeps messages.
 
 A command is a message of the topic ``$command:NAME:request``, which the hubs that serve it share as a group: it is
 leased to one of them, and what one that died had is another's. Of one key, one is worked on at a time. Its outcome is
@@ -19,18 +19,18 @@ import msgspec
 
 from telex.codec import Content, to_json
 from telex.commands.command import check_command
-from telex.commands.directory import Directory
-from telex.commands.inbox import Inbox
-from telex.commands.outcome import REFUSED, Outcome, Parcel, Progress, Told, refused, tells_all
-from telex.commands.pace import Pace
+from telex.commands.directory import ServiceRegistry
+from telex.commands.inbox import ReplyInbox
+from telex.commands.outcome import REFUSED, Outcome, OutcomeRef, Progress, Told, refused, tells_all
+from telex.commands.pace import ProgressThrottle
 from telex.commands.recorded import INLINE, RESULTS, Get, outcome_of
-from telex.commands.restarts import Restarts
-from telex.commands.run import Run, Served
+from telex.commands.restarts import AttemptCounter
+from telex.commands.run import CommandServer, Invocation
 from telex.commands.ticket import Ticket
-from telex.commands.underway import Sent
+from telex.commands.underway import PendingRequest
 from telex.context import Context, Retry
 from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler, TelexError
-from telex.handlers import Declaration, Membership
+from telex.handlers import GroupSpec, HandlerSpec
 from telex.members import groups_of
 from telex.message import Message, check_key
 from telex.once.machine import Failure, decode, digest_of, fingerprint_of
@@ -38,8 +38,8 @@ from telex.options import check_options
 from telex.tasks import start_task
 
 if TYPE_CHECKING:
-    from telex.commands.desk import Desk
-    from telex.commands.enginestore import EngineTransaction
+    from telex.commands.desk import CommandDispatcher
+    from telex.commands.enginestore import EngineOnceTransaction
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.commands")
@@ -55,38 +55,38 @@ KEPT = 3600.0
 Duplicate = Literal["wait", "reject"]
 
 
-class Courier:
+class EngineTransport:
     """The commands of one hub, sent and served."""
 
-    def __init__(self, hub: Hub, desk: Desk) -> None:
+    def __init__(self, hub: Hub, desk: CommandDispatcher) -> None:
         self._hub = hub
         self._desk = desk
         self._id = token_hex(8)
-        self._directory: Directory | None = None
-        self.inbox: Inbox = Inbox(hub, self._id, lambda: self.directory)
-        self._runs: dict[str, Run] = {}
+        self._directory: ServiceRegistry | None = None
+        self.inbox: ReplyInbox = ReplyInbox(hub, self._id, lambda: self.directory)
+        self._runs: dict[str, Invocation] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         self._joined: set[str] = set()  # commands whose group is known to be there
         self._chores: set[asyncio.Task[None]] = set()
 
     @property
-    def directory(self) -> Directory:
+    def directory(self) -> ServiceRegistry:
         """Who is there. Raises `BadOption` on an engine without records."""
         if self._directory is None:
             records = self._hub._engine.records
             if records is None:
                 raise BadOption("use of commands", self._hub.url, "its engine has no records")
-            self._directory = Directory(records, self._id, self._hub._engine.now)
+            self._directory = ServiceRegistry(records, self._id, self._hub._engine.now)
         return self._directory
 
     # -- serving
 
-    def serve(self, served: Served) -> None:
+    def serve(self, served: CommandServer) -> None:
         """Take the commands of this name from now on."""
         command = served.command
-        membership = Membership(GROUP, Retry(1_000_000, first=0.1), command.lease, None, "earliest")
+        membership = GroupSpec(GROUP, Retry(1_000_000, first=0.1), command.lease, None, "earliest")
         options = check_options("drop_newest", 1024, None, None, False, 30.0)
-        declaration = Declaration(
+        declaration = HandlerSpec(
             command.name,
             partial(self._serve, served),
             ("message", "context"),
@@ -111,12 +111,12 @@ class Courier:
         self._hub._crew.add(cancels)
         self.directory.add(command.name, command.once is not None)
 
-    async def _serve(self, served: Served, message: Message[Any], delivery: Context[Any]) -> None:
+    async def _serve(self, served: CommandServer, message: Message[Any], delivery: Context[Any]) -> None:
         command, headers = served.command, message.headers
         left = float(headers[DEADLINE]) - self._hub._engine.now() if DEADLINE in headers else None
         inbox = headers.get(INBOX, "")
         content, id, key = message.content, message.id, message.key
-        run = Run(command.name, content, id, key, left, self._hub, self._report, "", inbox)
+        run = Invocation(command.name, content, id, key, left, self._hub, self._report, "", inbox)
         run._message = message
         run.cancelled = message.id in self._cancelled
         run.redelivered = delivery.attempt > 1
@@ -150,7 +150,7 @@ class Courier:
             if run.pace is not None:
                 run.pace.close()
 
-    async def _carried_out(self, served: Served, run: Run) -> Outcome[Any]:
+    async def _carried_out(self, served: CommandServer, run: Invocation) -> Outcome[Any]:
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
         served.running += 1
         try:
@@ -160,7 +160,7 @@ class Courier:
             served.running -= 1
             run.task = None
 
-    def _refused(self, served: Served, run: Run) -> Outcome[Any] | None:
+    def _refused(self, served: CommandServer, run: Invocation) -> Outcome[Any] | None:
         """What becomes of a command that is not begun at all."""
         command = served.command
         try:
@@ -170,7 +170,7 @@ class Courier:
             return served.ended(run, refused(error, REFUSED))
         return None
 
-    async def _given_up(self, served: Served, run: Run, delivery: Context[Any]) -> Outcome[Any] | None:
+    async def _given_up(self, served: CommandServer, run: Invocation, delivery: Context[Any]) -> Outcome[Any] | None:
         """What becomes of a command that does not run once and was begun too often. What comes for the first time is
         not counted: that would be a write more for each.
         """
@@ -182,22 +182,28 @@ class Courier:
         text = f"it was begun as often as it may be, {ATTEMPTS} times, and its workers died or stalled"
         return served.ended(run, Failure("AttemptsExhausted", "attempts_exhausted", text))
 
-    async def _spare(self, run: Run) -> None:
+    async def _spare(self, run: Invocation) -> None:
         try:
             await self._restarts().spare(run.id)
         except TelexError as error:
             logger.error("command %s %s counts as begun, though its worker was closed: %s", run.command, run.id, error)
 
-    def _restarts(self) -> Restarts:
+    def _restarts(self) -> AttemptCounter:
         records = self._hub._engine.records
         if records is None:
             raise AssertionError("what is served has a directory, and that is of records")
-        return Restarts(records)
+        return AttemptCounter(records)
 
     # -- telling
 
     async def _letters(
-        self, run: Run, outcome: Outcome[Any], size: int, *, to_all: bool, tx: EngineTransaction | None = None
+        self,
+        run: Invocation,
+        outcome: Outcome[Any],
+        size: int,
+        *,
+        to_all: bool,
+        tx: EngineOnceTransaction | None = None,
     ) -> list[Message[Any]]:
         """The messages that tell of an outcome: to those who follow, and to its sender. What is too large for them is
         put aside, in ``tx`` if that is open: it may have the only pen.
@@ -208,13 +214,13 @@ class Courier:
             ref = f"{outcome.command} {outcome.id}"
             put = records.put if tx is None else tx.put
             await put(RESULTS, ref, to_json(outcome), 0, time() + KEPT)
-            told = Parcel(outcome.command, outcome.id, ref)
+            told = OutcomeRef(outcome.command, outcome.id, ref)
         topics = [f"$command:{outcome.command}:outcome"] if to_all and tells_all(outcome) else []
         topics += self._inbox_of(run)
         # An id of its own, so that what is told again after a crash is not told twice.
         return [self._letter(topic, told, f"{outcome.id}-{outcome.attempt}") for topic in topics]
 
-    def _inbox_of(self, run: Run) -> list[str]:
+    def _inbox_of(self, run: Invocation) -> list[str]:
         """Where the sender of a command waits, if that is not here."""
         return [f"$inbox:{run.reply}"] if run.reply and run.reply != self._id else []
 
@@ -228,7 +234,7 @@ class Courier:
         if letters and store is not None:
             await store.append(letters)
 
-    async def publish_in(self, run: Run, outcome: Outcome[Any], tx: EngineTransaction) -> None:
+    async def publish_in(self, run: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
         """Tell of an outcome when ``tx`` commits."""
         for letter in await self._letters(run, outcome, len(to_json(outcome)), to_all=True, tx=tx):
             await tx.connection._engine.append(letter)
@@ -239,13 +245,13 @@ class Courier:
             return
         self.inbox.tell(step)
         if run.pace is None:
-            run.pace = Pace(partial(self._publish_step, run))
+            run.pace = ProgressThrottle(partial(self._publish_step, run))
         run.pace.tell(step)
 
-    def _publish_step(self, run: Run, step: Progress) -> None:
+    def _publish_step(self, run: Invocation, step: Progress) -> None:
         self._chore(self._append(self._steps(run, step)))
 
-    def _steps(self, run: Run, step: Progress) -> list[Message[Any]]:
+    def _steps(self, run: Invocation, step: Progress) -> list[Message[Any]]:
         topics = [f"$command:{step.command}:progress", *self._inbox_of(run)]
         return [self._letter(topic, step, None) for topic in topics]
 
@@ -300,7 +306,7 @@ class Courier:
             return await self._publish(name, content, key, deadline, gives, digest)
         if duplicate == "reject" and self.inbox.underway.has(name, key, mark, self._hub._engine.now()):
             raise InProgress(name, key)
-        sent = Sent(mark, deadline)
+        sent = PendingRequest(mark, deadline)
         self.inbox.underway.begin(name, key, sent)
         try:
             ticket = await self._publish(name, content, key, deadline, gives, digest)
@@ -347,7 +353,7 @@ class Courier:
 
     async def _replayed(
         self,
-        served: Served | None,
+        served: CommandServer | None,
         name: str,
         key: str,
         mark: str,

@@ -1,4 +1,4 @@
-"""`Desk`: the commands of a hub, those that it serves and those that it sends."""
+"""`CommandDispatcher`: the commands of a hub, those that it serves and those that it sends."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import msgspec
 
 from telex.codec import Content
-from telex.commands.claims import Claims, Tally
+from telex.commands.claims import KeyCounts, KeyLeases
 from telex.commands.command import Command, check_command
-from telex.commands.courier import Courier
-from telex.commands.enginestore import EngineStore, EngineTransaction
-from telex.commands.local import CommandStatistics, Local, Turn
+from telex.commands.courier import EngineTransport
+from telex.commands.enginestore import EngineOnceTransaction, EngineStore
+from telex.commands.local import CommandStatistics, LocalTransport, TurnBudget
 from telex.commands.outcome import REFUSED, Outcome, Progress, refused
 from telex.commands.recorded import outcome_at_once
-from telex.commands.run import Run, Served
+from telex.commands.run import CommandServer, Invocation
 from telex.commands.ticket import Ticket
 from telex.commands.underway import Sightings
 from telex.errors import (
@@ -42,7 +42,7 @@ from telex.once.store import OnceStore, OnceTransaction
 from telex.tasks import start_task
 
 if TYPE_CHECKING:
-    from telex.crew import Crew
+    from telex.crew import HandlerRunner
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.commands")
@@ -51,24 +51,24 @@ UNSERVED = 1000
 """How many commands wait, at most, for a handler to be declared, on an engine that keeps them in this process."""
 
 
-class Desk:
-    """All commands of a hub. On an engine that keeps messages, `Courier` carries them."""
+class CommandDispatcher:
+    """All commands of a hub. On an engine that keeps messages, `EngineTransport` carries them."""
 
-    def __init__(self, hub: Hub, crew: Crew) -> None:
-        self.served: dict[str, Served] = {}
-        self.courier: Courier | None = None if hub._engine.store is None else Courier(hub, self)
+    def __init__(self, hub: Hub, crew: HandlerRunner) -> None:
+        self.served: dict[str, CommandServer] = {}
+        self.courier: EngineTransport | None = None if hub._engine.store is None else EngineTransport(hub, self)
         self._hub = hub
         self._crew = crew
-        self._local: dict[str, Local] = {}
-        self._unserved: dict[str, deque[Run]] = {}
-        self._runs: dict[str, Run] = {}  # by the id of the command, until it has its outcome
+        self._local: dict[str, LocalTransport] = {}
+        self._unserved: dict[str, deque[Invocation]] = {}
+        self._runs: dict[str, Invocation] = {}  # by the id of the command, until it has its outcome
         self._stores: dict[int, tuple[OnceStore, asyncio.Task[None]]] = {}
         self._types: dict[Any, Content[Any]] = {}
         self._ids = (token_hex(6), count(1))
         self.sightings: Sightings = Sightings()
         self._started = False
         self._stopped = False
-        self.turn: Turn = Turn()
+        self.turn: TurnBudget = TurnBudget()
 
     # -- serving
 
@@ -88,8 +88,8 @@ class Desk:
         if command.once is not None:
             store = command.once.store
             exclusive = store is None
-            claims = Claims(command.name, command.once, store or EngineStore(self._hub), Tally())
-        self.served[command.name] = Served(command, claims, self._publish_in, exclusive=exclusive)
+            claims = KeyLeases(command.name, command.once, store or EngineStore(self._hub), KeyCounts())
+        self.served[command.name] = CommandServer(command, claims, self._publish_in, exclusive=exclusive)
         if self._started:
             self._begin_serving(self.served[command.name])
             if self.courier is not None:
@@ -105,7 +105,7 @@ class Desk:
             self.courier.directory.begin()
         await asyncio.gather(*[opening for _, opening in self._stores.values()])
 
-    def _begin_serving(self, served: Served) -> None:
+    def _begin_serving(self, served: CommandServer) -> None:
         once = served.command.once
         if once is not None and once.store is not None:
             if id(once.store) not in self._stores:
@@ -117,7 +117,7 @@ class Desk:
             return
         name = served.command.name
         topics = [self._hub.topic(f"$command:{name}:{what}") for what in ("outcome", "progress")]
-        self._local[name] = local = Local(served, self._crew, self._runs, self.turn, *topics)
+        self._local[name] = local = LocalTransport(served, self._crew, self._runs, self.turn, *topics)
         for run in self._unserved.pop(name, ()):
             try:
                 run.content, run.fingerprint = self._check(served, run.content, run.key)
@@ -126,7 +126,7 @@ class Desk:
             else:
                 local.submit(run)
 
-    def _refuse(self, run: Run, error: TelexError) -> None:
+    def _refuse(self, run: Invocation, error: TelexError) -> None:
         served = self.served[run.command]
         outcome = served.ended(run, refused(error, REFUSED))
         del self._runs[outcome.id]
@@ -154,7 +154,7 @@ class Desk:
         check_key(key)
         return content, ""
 
-    def _check(self, served: Served, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
+    def _check(self, served: CommandServer, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
         command, sent = served.command, content
         if command.takes is not None:
             content = command.takes.check(content, command.name)
@@ -211,7 +211,7 @@ class Desk:
         prefix, number = self._ids
         id = f"{prefix}-{next(number)}"
         ticket: Ticket[Any] = Ticket(name, id, key, self._cancel, gives)
-        run = Run(name, content, id, key, limit, self._hub, self._report, mark, ticket)
+        run = Invocation(name, content, id, key, limit, self._hub, self._report, mark, ticket)
         if served is None or local is None:
             self._keep(name, run)
             self._runs[id] = run
@@ -225,7 +225,7 @@ class Desk:
             raise WrongThread(f"send the command {name!r}")
         raise Closed("this hub", "it ends what runs, and begins nothing more")
 
-    def _replayed(self, served: Served, claims: Claims, key: str, mark: str) -> Outcome[Any] | None:
+    def _replayed(self, served: CommandServer, claims: KeyLeases, key: str, mark: str) -> Outcome[Any] | None:
         """What was done before, when that can be told at once."""
         name = served.command.name
         try:
@@ -271,7 +271,7 @@ class Desk:
         local = self._local.get(name)
         return local is not None and local.is_full
 
-    def _keep(self, name: str, run: Run) -> None:
+    def _keep(self, name: str, run: Invocation) -> None:
         waiting = self._unserved.setdefault(name, deque())
         if len(waiting) >= UNSERVED:
             raise WouldBlock(f"{UNSERVED} commands {name!r} wait for a handler to be declared")
@@ -294,9 +294,9 @@ class Desk:
         if run is not None and local is not None:  # or its outcome is there
             local.report(run, step)
 
-    async def _publish_in(self, run: Run, outcome: Outcome[Any], tx: OnceTransaction) -> bool:
+    async def _publish_in(self, run: Invocation, outcome: Outcome[Any], tx: OnceTransaction) -> bool:
         """Publish an outcome in the transaction that has the effects, if that is one of the engine's."""
-        if not isinstance(tx, EngineTransaction):
+        if not isinstance(tx, EngineOnceTransaction):
             return False
         if self.courier is None:
             await tx.connection.publish(f"$command:{outcome.command}:outcome", outcome)
@@ -358,7 +358,7 @@ class Desk:
         """Every command that is served here, in the order of declaration."""
         return tuple(self._statistics(served) for served in self.served.values())
 
-    def _statistics(self, served: Served) -> CommandStatistics:
+    def _statistics(self, served: CommandServer) -> CommandStatistics:
         local, tally = self._local.get(served.command.name), served.tally
         running = served.running if local is None else local.running
         return CommandStatistics(

@@ -1,4 +1,4 @@
-"""`Directory`: which hubs on an engine are open, what commands they serve, and where their senders wait."""
+"""`ServiceRegistry`: which hubs on an engine are open, what commands they serve, and where their senders wait."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ FRESH = 1.0
 """Seconds for which what was read is not read again."""
 
 
-class Sign(msgspec.Struct, frozen=True):
+class Heartbeat(msgspec.Struct, frozen=True):
     """What a hub says of itself: the commands it serves, each with whether it runs once for a key."""
 
     at: float
     commands: dict[str, bool]
 
 
-class Directory:
+class ServiceRegistry:
     """The signs of life on one engine; this hub's own is given while `keep` runs."""
 
     def __init__(self, records: Records, hub: str, now: Callable[[], float]) -> None:
@@ -68,7 +68,7 @@ class Directory:
 
     async def sign(self) -> None:
         """Give one sign of life, now. Raises what records raise."""
-        value = msgspec.json.encode(Sign(self._now(), self._commands))
+        value = msgspec.json.encode(Heartbeat(self._now(), self._commands))
         revision = await self._records.put(BUCKET, self._hub, value, self._revision)
         if revision is None:  # a put that was cancelled may have been done, and a sweep takes what has expired
             found = await self._records.get(BUCKET, self._hub)
@@ -99,7 +99,7 @@ class Directory:
                 await self._records.delete(BUCKET, hub, revision)
         return found
 
-    async def _signs(self) -> list[tuple[str, Sign, int]]:
+    async def _signs(self) -> list[tuple[str, Heartbeat, int]]:
         """Each hub, its last sign, and the revision of that. A sign that is damaged is left out."""
         found = []
         for hub in await self._records.keys(BUCKET):
@@ -107,7 +107,7 @@ class Directory:
             if record is None:
                 continue
             try:
-                found.append((hub, msgspec.json.decode(record.value, type=Sign), record.revision))
+                found.append((hub, msgspec.json.decode(record.value, type=Heartbeat), record.revision))
             except (msgspec.MsgspecError, TypeError, ValueError) as error:
                 logger.error("the sign of life of hub %s cannot be read: %s", hub, error)
         return found

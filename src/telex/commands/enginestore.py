@@ -55,10 +55,10 @@ class EngineStore:
     async def transaction(self) -> AsyncIterator[OnceTransaction]:
         """A transaction of the engine; its connection is a `telex.Transaction`."""
         async with self._hub.transaction() as tx:
-            yield EngineTransaction(tx)
+            yield EngineOnceTransaction(tx)
 
 
-class EngineTransaction:
+class EngineOnceTransaction:
     """See `telex.once.OnceTransaction`."""
 
     def __init__(self, tx: Any) -> None:

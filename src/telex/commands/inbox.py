@@ -1,4 +1,4 @@
-"""`Inbox`: where the outcomes of the commands that one hub has sent come in, and who waits for them."""
+"""`ReplyInbox`: where the outcomes of the commands that one hub has sent come in, and who waits for them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from telex.codec import from_json
-from telex.commands.outcome import Outcome, Parcel, Progress, Told
+from telex.commands.outcome import Outcome, OutcomeRef, Progress, Told
 from telex.commands.recorded import RESULTS
 from telex.commands.ticket import Ticket
-from telex.commands.underway import Underway
+from telex.commands.underway import PendingRequests
 from telex.errors import Closed, EngineFailed, TelexError
 from telex.log import Retention
 from telex.message import Lost
@@ -26,7 +26,7 @@ from telex.supervision import is_end, keep_doing
 from telex.tasks import start_task
 
 if TYPE_CHECKING:
-    from telex.commands.directory import Directory
+    from telex.commands.directory import ServiceRegistry
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.commands")
@@ -38,11 +38,11 @@ TRIES, PAUSE = 50, 0.1
 """How often, and every how many seconds, an outcome that is put aside is asked for while the engine fails."""
 
 
-class Inbox:
+class ReplyInbox:
     """The topic ``$inbox:HUB``, read from the first command that is sent until the hub closes."""
 
-    def __init__(self, hub: Hub, id: str, directory: Callable[[], Directory]) -> None:
-        self.underway: Underway = Underway()
+    def __init__(self, hub: Hub, id: str, directory: Callable[[], ServiceRegistry]) -> None:
+        self.underway: PendingRequests = PendingRequests()
         self._hub = hub
         self._id = id
         self._directory = directory
@@ -141,8 +141,8 @@ class Inbox:
 
     async def opened(self, content: object) -> Outcome[Any] | Progress | None:
         """What was told, from what came. None for what is not kept any more."""
-        told: Told = content if isinstance(content, (Outcome, Progress, Parcel)) else msgspec.convert(content, Told)
-        if not isinstance(told, Parcel):
+        told: Told = content if isinstance(content, (Outcome, Progress, OutcomeRef)) else msgspec.convert(content, Told)
+        if not isinstance(told, OutcomeRef):
             return told
         records = self._hub._engine.records
         for _ in range(TRIES):

@@ -1,4 +1,4 @@
-"""`Local`: a command that is carried out in this process alone, and what it has in hand; `CommandStatistics`."""
+"""`LocalTransport`: a command that this process alone carries out, and its calls in flight; `CommandStatistics`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from telex.commands.outcome import Outcome, Progress, failure_of, tells_all
-from telex.commands.pace import Pace
-from telex.commands.run import CONFLICTING, Run, Served
-from telex.commands.runner import Runner
+from telex.commands.pace import ProgressThrottle
+from telex.commands.run import CONFLICTING, CommandServer, Invocation
+from telex.commands.runner import CommandWorker
 from telex.errors import TelexError
 from telex.outlet import FAIR
 from telex.topic import Topic
 
 if TYPE_CHECKING:
-    from telex.crew import Crew
+    from telex.crew import HandlerRunner
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 SHARE = 0.005
@@ -50,7 +50,7 @@ class CommandStatistics(msgspec.Struct, frozen=True):
     fenced: int
 
 
-class Turn:
+class TurnBudget:
     """The turn of the event loop in which commands of a hub are called for, and begun."""
 
     __slots__ = ("_began", "_calls", "given", "taken")
@@ -73,7 +73,7 @@ class Turn:
         self._calls, self._began = 0, monotonic()
 
 
-class Local:
+class LocalTransport:
     """What a command that is carried out in this process alone has in hand. ``runs`` are those of all commands, by id,
     until they have their outcome.
     """
@@ -93,13 +93,19 @@ class Local:
     )
 
     def __init__(
-        self, served: Served, crew: Crew, runs: dict[str, Run], turn: Turn, outcomes: Topic[Any], steps: Topic[Any]
+        self,
+        served: CommandServer,
+        crew: HandlerRunner,
+        runs: dict[str, Invocation],
+        turn: TurnBudget,
+        outcomes: Topic[Any],
+        steps: Topic[Any],
     ) -> None:
-        self.served: Served = served
+        self.served: CommandServer = served
         self.running: int = 0  # runners with a run
-        self.parked: list[Runner] = []  # those without
-        self.waiting: deque[Run] = deque()
-        self.keys: dict[str, list[Run]] = {}  # the first works on the key, the others wait for its outcome
+        self.parked: list[CommandWorker] = []  # those without
+        self.waiting: deque[Invocation] = deque()
+        self.keys: dict[str, list[Invocation]] = {}  # the first works on the key, the others wait for its outcome
         self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room
         self.outcomes: Topic[Any] = outcomes
         self.steps: Topic[Any] = steps
@@ -127,7 +133,7 @@ class Local:
 
     # -- carrying out
 
-    def submit(self, run: Run, *, at_once: bool = False) -> None:
+    def submit(self, run: Invocation, *, at_once: bool = False) -> None:
         """Have a command carried out; ``at_once``: it may be begun before this returns. When the hub ends its calls it
         is not begun any more, and its ticket is closed with the others.
         """
@@ -164,14 +170,14 @@ class Local:
             turn.given += 1
             runner.give(run)
 
-    def _hire(self, run: Run) -> None:
+    def _hire(self, run: Invocation) -> None:
         """One more runner."""
         self._turn.given += 1
-        task = Runner(self.served, self._crew, self._work, run).task
+        task = CommandWorker(self.served, self._crew, self._work, run).task
         self._crew.tasks.add(task)
         task.add_done_callback(self._crew.tasks.discard)
 
-    def _begin(self, runner: Runner, run: Run) -> None:
+    def _begin(self, runner: CommandWorker, run: Invocation) -> None:
         """Carry out a command as far as it goes without waiting, now."""
         self._turn.taken = True  # what is called meanwhile is not: it would be one within the other without end
         try:
@@ -200,13 +206,13 @@ class Local:
         if not spent:
             self.parked.append(runner)
 
-    def _next(self) -> Run:
+    def _next(self) -> Invocation:
         run = self.waiting.popleft()
         if self.blocked and len(self.waiting) < BACKLOG:
             self.unblock()
         return run
 
-    async def _work(self, runner: Runner, run: Run) -> None:
+    async def _work(self, runner: CommandWorker, run: Invocation) -> None:
         """Carry out what comes, one after the other, until the hub closes. There are as many of these as calls ever
         ran at once.
         """
@@ -241,7 +247,7 @@ class Local:
                 self.parked.remove(runner)
             self._crew.moved()
 
-    def _settle(self, run: Run, outcome: Outcome[Any]) -> None:
+    def _settle(self, run: Invocation, outcome: Outcome[Any]) -> None:
         if run.fingerprint:
             for other in self.keys.pop(run.key or "", ()):
                 if other is not run:
@@ -258,7 +264,7 @@ class Local:
         self._runs.pop(outcome.id, None)
         run.reply.settle(outcome, run.cause)
 
-    def _answer(self, other: Run, run: Run, outcome: Outcome[Any]) -> None:
+    def _answer(self, other: Invocation, run: Invocation, outcome: Outcome[Any]) -> None:
         """Tell one that waited what became of the key that it waited for."""
         if outcome.error is not None and not outcome.error.final:
             self.submit(other)  # nothing was recorded: it is its turn
@@ -269,16 +275,16 @@ class Local:
 
     # -- what those who sent it ask and are told
 
-    def cancel(self, run: Run) -> None:
+    def cancel(self, run: Invocation) -> None:
         """End it, begun or not."""
         if run.fingerprint:
             run = self.keys[run.key or ""][0]  # the command of all who sent it
         run.cancel()
 
-    def report(self, run: Run, step: Progress) -> None:
+    def report(self, run: Invocation, step: Progress) -> None:
         """It has come so far: tell its senders, and those who follow."""
         for each in self.keys.get(run.key or "", (run,)) if run.fingerprint else (run,):
             each.reply.tell(step)
         if run.pace is None:
-            run.pace = Pace(self.steps.publish_nowait)
+            run.pace = ProgressThrottle(self.steps.publish_nowait)
         run.pace.tell(step)

@@ -66,7 +66,7 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="kind"):
     text: str
 
 
-class Parcel(msgspec.Struct, frozen=True, tag="parcel", tag_field="kind"):
+class OutcomeRef(msgspec.Struct, frozen=True, tag="parcel", tag_field="kind"):
     """In the place of an outcome that is too large to be sent about: the record that has it."""
 
     command: str
@@ -74,7 +74,7 @@ class Parcel(msgspec.Struct, frozen=True, tag="parcel", tag_field="kind"):
     ref: str
 
 
-Told = Outcome[Any] | Progress | Parcel
+Told = Outcome[Any] | Progress | OutcomeRef
 """What is sent to an inbox, and to those who follow."""
 
 

@@ -1,4 +1,4 @@
-"""`Pace`: how often it is told how far a command is."""
+"""`ProgressThrottle`: how often it is told how far a command is."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PACE = 0.1
 """Seconds between two steps of progress of one command that are published."""
 
 
-class Pace:
+class ProgressThrottle:
     """Passes on steps of progress, at most one in `PACE` seconds; of those in between the last."""
 
     def __init__(self, publish: Callable[[Progress], object]) -> None:

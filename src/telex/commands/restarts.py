@@ -1,4 +1,4 @@
-"""`Restarts`: how often commands that do not run once were begun, for those that come again."""
+"""`AttemptCounter`: how often commands that do not run once were begun, for those that come again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT = 86400.0
 """Seconds for which a count is kept after it has changed."""
 
 
-class Restarts:
+class AttemptCounter:
     """Counts of one engine, by the id of the command. An engine counts what was leased, which is more: what a hub that
     is closed gives back was maybe not begun at all, and if it was, nothing has failed.
     """

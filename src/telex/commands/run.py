@@ -1,4 +1,4 @@
-"""`Served`: a command in the process that carries it out; `Run`: one command that was accepted here."""
+"""`CommandServer`: a command in the process that carries it out; `Invocation`: one command that was accepted here."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from telex.codec import from_json, plain_json, to_json
-from telex.commands.claims import Claims, Held, Tally
+from telex.commands.claims import KeyCounts, KeyLeases, Lease
 from telex.commands.command import Command, CommandContext, Invoke
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, Progress, failure_of
-from telex.commands.pace import Pace
+from telex.commands.pace import ProgressThrottle
 from telex.commands.recorded import INLINE, RESULTS, outcome_of
 from telex.errors import CommandError, ContentError, EngineFailed, text_of
 from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack
@@ -31,11 +31,11 @@ MARGIN = 3600.0
 """Seconds that such a record is kept for longer than the one that names it."""
 TRIES = 0.1
 """Seconds until a store that did not take an outcome is asked again, for as long as the lease lasts."""
-Publish = Callable[["Run", Outcome[Any], OnceTransaction], Awaitable[bool]]
+Publish = Callable[["Invocation", Outcome[Any], OnceTransaction], Awaitable[bool]]
 """Publishes an outcome in a transaction, if that can be; whether it was."""
 
 
-class Run(CommandContext[Any]):
+class Invocation(CommandContext[Any]):
     """A command that was accepted in this process, until it has its outcome: what its handler is given, and more."""
 
     __slots__ = (
@@ -75,7 +75,7 @@ class Run(CommandContext[Any]):
         self.lost: bool = False  # the key is somebody else's
         self.redelivered: bool = False  # another worker had it, and may have begun it
         self.announced: bool = False  # its outcome was published with its effects
-        self.pace: Pace | None = None
+        self.pace: ProgressThrottle | None = None
 
     def cancel(self) -> None:
         """End it, begun or not."""
@@ -90,14 +90,14 @@ class Run(CommandContext[Any]):
             self.task.cancel()
 
 
-class Served:
+class CommandServer:
     """A command that is carried out here. `carry_out` gives an outcome whatever the handler does."""
 
-    def __init__(self, command: Command, claims: Claims | None, publish: Publish, *, exclusive: bool) -> None:
+    def __init__(self, command: Command, claims: KeyLeases | None, publish: Publish, *, exclusive: bool) -> None:
         self.command: Command = command
         self.invoke: Invoke = command.bind()
-        self.claims: Claims | None = claims
-        self.tally: Tally = Tally() if claims is None else claims.tally
+        self.claims: KeyLeases | None = claims
+        self.tally: KeyCounts = KeyCounts() if claims is None else claims.tally
         self.failed: int = 0
         self.expired: int = 0
         self.running: int = 0
@@ -105,7 +105,7 @@ class Served:
         self._publish = publish
         self._exclusive = exclusive  # a transaction keeps even this process from writing
 
-    def carry_out(self, run: Run, task: asyncio.Task[Any]) -> Awaitable[Outcome[Any]] | Outcome[Any]:
+    def carry_out(self, run: Invocation, task: asyncio.Task[Any]) -> Awaitable[Outcome[Any]] | Outcome[Any]:
         """What becomes of it, at once or to be awaited in ``task``. Raises `asyncio.CancelledError` when that is to
         end.
         """
@@ -118,13 +118,13 @@ class Served:
         run.task = task
         return self._plain(run) if self.claims is None else self._once(run, self.claims)
 
-    def _expired(self, run: Run) -> Outcome[Any]:
+    def _expired(self, run: Invocation) -> Outcome[Any]:
         self.expired += 1
         return self.ended(run, EXPIRED_UNBEGUN)
 
     # -- once for each time that it is sent
 
-    async def _plain(self, run: Run) -> Outcome[Any]:
+    async def _plain(self, run: Invocation) -> Outcome[Any]:
         command = self.command
         self.tally.executed += 1
         try:
@@ -144,7 +144,7 @@ class Served:
 
     # -- once for each key
 
-    async def _once(self, run: Run, claims: Claims) -> Outcome[Any]:
+    async def _once(self, run: Invocation, claims: KeyLeases) -> Outcome[Any]:
         key, once, owner = run.key or "", claims.once, claims.owner()
         while True:
             try:
@@ -178,13 +178,13 @@ class Served:
             await self._back_off(run, found, once.backoff)
             owner = claims.owner()
 
-    async def _has_begun(self, run: Run, claims: Claims) -> bool:
+    async def _has_begun(self, run: Invocation, claims: KeyLeases) -> bool:
         """Whether a command was begun under its key, by whoever had it: then it goes on, and else it is dropped. Raises
         what the store raises.
         """
         return await claims.live(run.key or "") is not None or (claims.once.run_anyway and run.redelivered)
 
-    async def _back_off(self, run: Run, held: Held, backoff: float) -> None:
+    async def _back_off(self, run: Invocation, held: Lease, backoff: float) -> None:
         """Wait until it may be tried again. Raises `asyncio.CancelledError` when the hub closes."""
         if run.hub._crew.ends:
             raise asyncio.CancelledError  # its handler has made an error of that, and nobody cancels it again
@@ -195,13 +195,13 @@ class Served:
         except asyncio.CancelledError as error:
             self._cancelled(run, error)  # and if it was its sender, that is recorded when it is claimed
 
-    async def _call_off(self, run: Run, held: Held, claims: Claims) -> Outcome[Any]:
+    async def _call_off(self, run: Invocation, held: Lease, claims: KeyLeases) -> Outcome[Any]:
         """Its sender cancelled it: that is recorded, for all of its senders."""
         await held.stop()
         entry = await _insist(held, Fail(held.entry.owner, _CANCELLED, claims.once.keep, claims.once.max_attempts))
         return self.ended(run, _CANCELLED) if entry is None else self._from(run, entry, None, replayed=False)
 
-    async def _attempt(self, run: Run, held: Held, claims: Claims) -> Outcome[Any] | None:
+    async def _attempt(self, run: Invocation, held: Lease, claims: KeyLeases) -> Outcome[Any] | None:
         """Its outcome; None when the key was given back to be tried again, or lost."""
         run.lost = False
         run.attempt, run.fence = held.entry.attempt, held.fence
@@ -237,7 +237,7 @@ class Served:
                 await held.stop()
         return None if failure is None else await self._failed(run, held, claims, failure)
 
-    async def _failed(self, run: Run, held: Held, claims: Claims, failure: Failure) -> Outcome[Any] | None:
+    async def _failed(self, run: Invocation, held: Lease, claims: KeyLeases, failure: Failure) -> Outcome[Any] | None:
         """Record an error, or give the key back; as `_attempt`."""
         entry = await _insist(held, Fail(held.entry.owner, failure, claims.once.keep, claims.once.max_attempts))
         if entry is None or not entry.ended:
@@ -246,7 +246,9 @@ class Served:
             return msgspec.structs.replace(await self.replay(run, entry), replayed=False)
         return self._from(run, entry, None, replayed=False)
 
-    async def _interrupted(self, run: Run, held: Held, error: asyncio.CancelledError, claims: Claims) -> Failure | None:
+    async def _interrupted(
+        self, run: Invocation, held: Lease, error: asyncio.CancelledError, claims: KeyLeases
+    ) -> Failure | None:
         if run.lost and run.task is not None and not run.cancelled:
             run.task.uncancel()
             logger.warning("command %s lost its lease of key %r", self.command.name, run.key)
@@ -278,7 +280,7 @@ class Served:
         held = gives.hold(checked, name)
         return to_json(checked) if held is None or b"null" in held else held, checked
 
-    async def _put_aside(self, run: Run, held: Held, content: bytes, tx: OnceTransaction | None) -> str:
+    async def _put_aside(self, run: Invocation, held: Lease, content: bytes, tx: OnceTransaction | None) -> str:
         """The name of a record that has the result, which is there before it is named."""
         if self.claims is None:
             raise AssertionError("only what runs once is recorded")
@@ -287,7 +289,7 @@ class Served:
         await put(RESULTS, ref, content, 0, time() + self.claims.once.keep + MARGIN)
         return ref
 
-    async def _in_transaction(self, run: Run, held: Held) -> Outcome[Any] | None:
+    async def _in_transaction(self, run: Invocation, held: Lease) -> Outcome[Any] | None:
         """The handler's writes, the record and what is published commit together, or not at all."""
         if self.claims is None:
             raise AssertionError("only what runs once is in a transaction")
@@ -318,37 +320,37 @@ class Served:
 
     # -- outcomes
 
-    async def replay(self, run: Run, entry: Entry) -> Outcome[Any]:
+    async def replay(self, run: Invocation, entry: Entry) -> Outcome[Any]:
         """The outcome that is recorded, for another sender."""
         if self.claims is None:
             raise AssertionError("only what runs once is replayed")
         get, gives = self.claims.store.get, self.command.gives
         return await outcome_of(entry, self.command.name, run.id, run.key, get, gives)
 
-    def _from(self, run: Run, entry: Entry, result: object, *, replayed: bool) -> Outcome[Any]:
+    def _from(self, run: Invocation, entry: Entry, result: object, *, replayed: bool) -> Outcome[Any]:
         when = datetime.fromtimestamp(entry.completed, UTC)
         self.failed += entry.error is not None and not replayed
         return Outcome(self.command.name, run.id, run.key, result, entry.error, entry.attempt, when, replayed)
 
-    def ended(self, run: Run, failure: Failure) -> Outcome[Any]:
+    def ended(self, run: Invocation, failure: Failure) -> Outcome[Any]:
         """An outcome that is an error, and is not recorded."""
         self.failed += 1
         return Outcome(self.command.name, run.id, run.key, None, failure, run.attempt, _now())
 
-    def unsendable(self, run: Run, problem: Exception) -> Outcome[Any]:
+    def unsendable(self, run: Invocation, problem: Exception) -> Outcome[Any]:
         """The outcome of what has a result that cannot be one."""
         return self.ended(run, self._unsendable(run, problem))
 
     # -- what was raised
 
-    def _raised(self, run: Run, error: Exception) -> Failure:
+    def _raised(self, run: Invocation, error: Exception) -> Failure:
         run.cause = error
         if not isinstance(error, CommandError):
             where = (self.command.name, run.id, run.attempt)
             logger.error("command %s raised for %s, attempt %d", *where, exc_info=error)
         return failure_of(error)
 
-    def _unsendable(self, run: Run, problem: Exception) -> Failure:
+    def _unsendable(self, run: Invocation, problem: Exception) -> Failure:
         run.cause = problem
         logger.error("command %s has a result that cannot be sent: %s", self.command.name, text_of(problem))
         if isinstance(problem, ContentError):
@@ -359,7 +361,7 @@ class Served:
             said = f"its result is refused: {text_of(problem)}"
         return Failure(type(problem).__name__, UNSENDABLE, said)
 
-    def _cancelled(self, run: Run, error: asyncio.CancelledError) -> Failure:
+    def _cancelled(self, run: Invocation, error: asyncio.CancelledError) -> Failure:
         """What is recorded of it. Raises it when the task itself is to end."""
         task = run.task or asyncio.current_task()
         if run.cancelled:
@@ -388,7 +390,7 @@ class _Unsendable(Exception):
         self.problem = problem
 
 
-async def _insist(held: Held, event: Complete | Fail | GiveBack) -> Entry | None:
+async def _insist(held: Lease, event: Complete | Fail | GiveBack) -> Entry | None:
     """Record an outcome, trying again for as long as the lease lasts: what was carried out should not be again."""
     clock = asyncio.get_running_loop().time
     until = clock() + held.entry.lease

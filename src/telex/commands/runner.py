@@ -1,4 +1,4 @@
-"""`Runner`: a task that carries out the commands of one name in this process, one after the other."""
+"""`CommandWorker`: a task that carries out the commands of one name in this process, one after the other."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from telex.outlet import serving
 from telex.tasks import start_task
 
 if TYPE_CHECKING:
-    from telex.commands.run import Run, Served
-    from telex.crew import Crew
+    from telex.commands.run import CommandServer, Invocation
+    from telex.crew import HandlerRunner
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 
 
-class Runner:
+class CommandWorker:
     """Parked, it waits for a run. It may be begun in the turn of whoever asks for it, as that task's own work would be:
     what never waits has its outcome then, and no task is switched to. What does is gone on with in its own task, which
     is the current one all the while (`asyncio.current_task`): so it may be cancelled, and not with who asked.
@@ -30,14 +30,18 @@ class Runner:
     __slots__ = ("_begun", "_context", "_crew", "_loop", "_run", "_seat", "_served", "task")
 
     def __init__(
-        self, served: Served, crew: Crew, work: Callable[[Runner, Run], Coroutine[Any, Any, None]], run: Run
+        self,
+        served: CommandServer,
+        crew: HandlerRunner,
+        work: Callable[[CommandWorker, Invocation], Coroutine[Any, Any, None]],
+        run: Invocation,
     ) -> None:
         self._served = served
         self._crew = crew
         self._loop = asyncio.get_running_loop()
-        self._seat: Seat | None = None  # where it is parked
-        self._run: Run | None = None  # that it was given there
-        self._begun: Begun | None = None  # what was begun of that
+        self._seat: ParkedFuture | None = None  # where it is parked
+        self._run: Invocation | None = None  # that it was given there
+        self._begun: StartedCoroutine | None = None  # what was begun of that
         context = copy_context()
         context.run(serving.set, crew)
         self._context: Context | None = context
@@ -51,9 +55,9 @@ class Runner:
 
     # -- in its task
 
-    async def park(self) -> Run:
+    async def park(self) -> Invocation:
         """Wait for a run."""
-        self._seat = seat = Seat(loop=self._loop)
+        self._seat = seat = ParkedFuture(loop=self._loop)
         try:
             await seat
         except asyncio.CancelledError as error:
@@ -75,7 +79,7 @@ class Runner:
         """Whether what it was given was begun by `begin`."""
         return self._begun is not None
 
-    async def carry_out(self, run: Run) -> Outcome[Any]:
+    async def carry_out(self, run: Invocation) -> Outcome[Any]:
         """What becomes of a run. Raises `asyncio.CancelledError` when the hub closes."""
         begun, self._begun = self._begun, None
         outcome: Outcome[Any]
@@ -100,7 +104,7 @@ class Runner:
         except asyncio.CancelledError:
             self.task.uncancel()
 
-    def _came_to_nothing(self, run: Run, error: BaseException) -> Outcome[Any]:
+    def _came_to_nothing(self, run: Invocation, error: BaseException) -> Outcome[Any]:
         if isinstance(error, asyncio.CancelledError):
             logger.error("the task of command %s %s was cancelled by its handler", run.command, run.id)
         else:
@@ -114,14 +118,14 @@ class Runner:
         """Whether it can be given a run: not when its task was cancelled as it waited."""
         return self._seat is not None and not self._seat.done()
 
-    def give(self, run: Run) -> None:
+    def give(self, run: Invocation) -> None:
         """Have it carry out a run."""
         if self._seat is None:
             raise AssertionError("only who is parked is given a run")
         self._run = run
         self._seat.set_result(None)
 
-    def begin(self, run: Run) -> Outcome[Any] | None:
+    def begin(self, run: Invocation) -> Outcome[Any] | None:
         """Carry out a run as far as it goes without waiting: its outcome, or None when its task goes on with it."""
         loop, task, seat, asker = self._loop, self.task, self._seat, asyncio.current_task()
         if seat is None:
@@ -146,7 +150,7 @@ class Runner:
             _leave_task(loop, task)
             _enter_task(loop, asker)
             seat.held = False
-        self._begun = Begun(doing, waits_for)
+        self._begun = StartedCoroutine(doing, waits_for)
         self.give(run)
         return None
 
@@ -163,7 +167,7 @@ class Runner:
         return getattr(self.task, "_must_cancel", False)  # nothing public tells
 
 
-class Seat(asyncio.Future[None]):
+class ParkedFuture(asyncio.Future[None]):
     """Where a runner is parked."""
 
     held: bool = False
@@ -173,7 +177,7 @@ class Seat(asyncio.Future[None]):
         return not self.held and super().cancel(msg)
 
 
-class Begun:
+class StartedCoroutine:
     """A coroutine that has run until it waits for something. Awaited, it goes on from there."""
 
     __slots__ = ("_blocks", "_coroutine", "_waits_for", "interrupted")

@@ -1,4 +1,4 @@
-"""`Sending`: what a hub does for those who ask."""
+"""`CommandClient`: what a hub does for those who ask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
-from telex.commands.desk import Desk, Duplicate
+from telex.commands.desk import CommandDispatcher, Duplicate
 from telex.commands.follower import Follower
 from telex.commands.ticket import Ticket
 from telex.durations import Duration, optional_seconds, seconds
@@ -21,17 +21,17 @@ T = TypeVar("T")
 
 
 class SendOptions(TypedDict, total=False):
-    """What may be said of a command that is sent; what each is, `Sending.send` tells."""
+    """What may be said of a command that is sent; what each is, `CommandClient.send` tells."""
 
     key: str | None
     timeout: Duration | None
     duplicate: Duplicate
 
 
-class Sending:
+class CommandClient:
     """The commands of a `Hub`: sent, called, followed."""
 
-    _desk: Desk
+    _desk: CommandDispatcher
     _state: str
     """Why it cannot be used; nothing while it can."""
 

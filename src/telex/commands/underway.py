@@ -1,5 +1,5 @@
-"""`Underway`: what a hub has sent under a key, and of which it has not heard what became; `Sightings`: what it has seen
-that others run.
+"""`PendingRequests`: what a hub has sent under a key, and of which it has not heard what became; `Sightings`: what it
+has seen that others run.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import msgspec
 
 from telex.commands.outcome import Outcome
 from telex.errors import InProgress
-from telex.once.machine import Watch, watch
+from telex.once.machine import LeaseObservation, watch
 
 MOST = 10_000
 """Of so many keys it is known; of more, only of the newest."""
 
 
-class Sent(msgspec.Struct, eq=False):
+class PendingRequest(msgspec.Struct, eq=False):
     """A command that was sent."""
 
     mark: str
@@ -27,15 +27,15 @@ class Sent(msgspec.Struct, eq=False):
     """Known as soon as it is kept."""
 
 
-class Underway:
+class PendingRequests:
     """The commands that run once and that one hub has sent, until it hears of their outcomes. What is accepted and not
     begun has no record yet: who sent it is the only one that knows of it.
     """
 
     def __init__(self) -> None:
-        self._sent: OrderedDict[tuple[str, str], list[Sent]] = OrderedDict()
+        self._sent: OrderedDict[tuple[str, str], list[PendingRequest]] = OrderedDict()
 
-    def begin(self, name: str, key: str, sent: Sent) -> None:
+    def begin(self, name: str, key: str, sent: PendingRequest) -> None:
         """It is being sent: with its first write it may be in the hands of a worker."""
         self._sent.setdefault((name, key), []).append(sent)
         while len(self._sent) > MOST:
@@ -48,7 +48,7 @@ class Underway:
             for sent in self._sent.get((name, key), ())
         )
 
-    def end(self, name: str, key: str, sent: Sent) -> None:
+    def end(self, name: str, key: str, sent: PendingRequest) -> None:
         """It was not sent, or its outcome is there."""
         left = [other for other in self._sent.get((name, key), ()) if other is not sent]
         if left:
@@ -70,12 +70,12 @@ class Underway:
 
 
 class Sightings:
-    """The keys that a sender who does not wait has found running, each with the `Watch` of its record: of a worker that
-    is dead nothing else tells.
+    """The keys that a sender who does not wait has found running, each with the `LeaseObservation` of its record: of a
+    worker that is dead nothing else tells.
     """
 
     def __init__(self) -> None:
-        self._watches: OrderedDict[tuple[str, str], Watch] = OrderedDict()
+        self._watches: OrderedDict[tuple[str, str], LeaseObservation] = OrderedDict()
 
     def check(self, name: str, key: str, lease: float, revision: int, now: float) -> None:
         """Raises `InProgress` for a key that is running, unless its lease has run out since it was seen first; ``now``

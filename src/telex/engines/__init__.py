@@ -5,8 +5,8 @@ What an engine promises is said by its `Guarantees`, and by nothing else. Two ki
 
 - one whose logs are lists of this process (`Engine.store` is None): a publisher appends to the `Log` itself;
 - one that keeps them elsewhere (`Engine.store` is a `Store`): a publisher hands messages to the store, and once they
-  are kept the engine gives them, and those of other processes, to the hub's `Feed`, which appends them to the local
-  logs. Cursors, overflow, batches and handlers stand on the local logs and know no engine.
+  are kept the engine gives them, and those of other processes, to the hub's `EngineEvents`, which appends them to the
+  local logs. Cursors, overflow, batches and handlers stand on the local logs and know no engine.
 
 All calls come from the event loop of one hub, and none of them may block it. The conformance suite,
 `telex.testing.conformance`, holds an engine to each sentence here.
@@ -22,7 +22,7 @@ import msgspec
 
 from telex.engines.groups import Claimed, DeadLetter, Delivery, GroupInfo, Groups, Settlement
 from telex.engines.records import Record, Records
-from telex.engines.store import Store, Transaction
+from telex.engines.store import EngineTransaction, Store
 from telex.errors import BadOption
 from telex.log import Log, Retention
 
@@ -34,7 +34,8 @@ __all__ = [
     "DeadLetter",
     "Delivery",
     "Engine",
-    "Feed",
+    "EngineEvents",
+    "EngineTransaction",
     "GroupInfo",
     "Groups",
     "Guarantees",
@@ -42,7 +43,6 @@ __all__ = [
     "Records",
     "Settlement",
     "Store",
-    "Transaction",
     "engine_for",
 ]
 
@@ -71,7 +71,7 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
     """Several messages are published together or not at all."""
 
 
-class Feed(Protocol):
+class EngineEvents(Protocol):
     """What an engine tells the hub. All calls in the hub's event loop, none of them waits or raises."""
 
     def wants(self, topic: str) -> bool:
@@ -122,7 +122,7 @@ class Engine(Protocol):
     records: Records | None
     """None unless `Guarantees.records`."""
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         """Connect, and tell ``feed`` from now on. Cancelled or failed, it leaves nothing behind.
 
         Raises `ConnectFailed`, whose text names the mend.
@@ -151,7 +151,7 @@ class Engine(Protocol):
         With ``durable``, any process that has the engine open then publishes it, once. Raises what publishing raises.
         """
 
-    def transaction(self) -> Transaction:
+    def transaction(self) -> EngineTransaction:
         """A new transaction, to be entered with ``async with``. Raises `BadOption` unless `Guarantees.transactions`."""
 
 

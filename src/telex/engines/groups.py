@@ -68,7 +68,7 @@ class Claimed(msgspec.Struct, frozen=True):
     deliveries: Sequence[Delivery]
     next_due: float | None
     """When, by `Engine.now`, something may be due that nothing will tell of: a delay or another member's lease
-    ends. None: not before `Feed.stirred` or a new message."""
+    ends. None: not before `EngineEvents.stirred` or a new message."""
     lag: int
     """Messages that are published and not settled, those in work among them."""
     unreadable: Sequence[Delivery] = ()

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import msgspec
 import uuid_utils
 
-from telex.engines import Feed, Groups, Guarantees, Records, Store, Transaction
+from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
 from telex.engines.memory_groups import MemoryGroups
 from telex.engines.memory_records import MemoryRecords
 from telex.engines.records import Record
@@ -60,14 +60,14 @@ class MemoryEngine:
         self.groups: Groups | None = MemoryGroups(self._stirred)
         self._records = MemoryRecords()
         self.records: Records | None = self._records
-        self._feed: Feed | None = None
+        self._feed: EngineEvents | None = None
         self._delayed: list[tuple[float, int, Message[Any], Context]] = []
         self._count = count()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         """There is nothing to connect to."""
         self._feed = feed
         self._loop = asyncio.get_running_loop()
@@ -122,7 +122,7 @@ class MemoryEngine:
                 )
         self._arm()
 
-    def transaction(self) -> Transaction:
+    def transaction(self) -> EngineTransaction:
         """A list of messages that are published when it is left."""
         return MemoryTransaction(self._publish_all, self._records)
 

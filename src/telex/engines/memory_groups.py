@@ -7,7 +7,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from telex.engines.groups import Claimed, DeadLetter, GroupInfo, Settlement
-from telex.ledger import Ledger
+from telex.ledger import LeaseTable
 from telex.start import Start, find
 
 if TYPE_CHECKING:
@@ -17,17 +17,17 @@ NOBODY = Claimed((), None, 0)
 
 
 class MemoryGroups:
-    """See `telex.engines.Groups`: a `Ledger` each. ``stirred`` tells of which pattern something may be claimed."""
+    """See `telex.engines.Groups`: a `LeaseTable` each. ``stirred`` tells of which pattern something may be claimed."""
 
     def __init__(self, stirred: Callable[[str], None]) -> None:
         self._stirred = stirred
-        self._ledgers: dict[tuple[str, str], Ledger] = {}
+        self._ledgers: dict[tuple[str, str], LeaseTable] = {}
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
         """A member comes."""
         ledger = self._ledgers.get((group, pattern))
         if ledger is None:
-            self._ledgers[group, pattern] = Ledger(group, pattern, log, find(log, start, time())[0])
+            self._ledgers[group, pattern] = LeaseTable(group, pattern, log, find(log, start, time())[0])
         elif not ledger.follows(log):
             ledger.renew(log)
 

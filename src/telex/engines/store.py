@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Entered(NamedTuple):
+class EnteredTransaction(NamedTuple):
     """A transaction that the code which runs now, or what started it, is inside of."""
 
     transaction: object
@@ -31,7 +31,7 @@ class Entered(NamedTuple):
         return self.task is None or self.task is asyncio.current_task()
 
 
-inside: ContextVar[tuple[Entered, ...]] = ContextVar("inside", default=())
+inside: ContextVar[tuple[EnteredTransaction, ...]] = ContextVar("inside", default=())
 """By this an engine knows who would wait for a transaction of its own."""
 
 
@@ -92,7 +92,7 @@ class Store(Protocol):
         the one that was set last holds. Setting a pattern's rule again replaces it."""
 
 
-class Transaction(Protocol):
+class EngineTransaction(Protocol):
     """Messages that are published together or not at all, with what else is written where they are kept.
 
     Left without an error it commits, and returns when that is acknowledged; left with one it rolls back, and nothing of

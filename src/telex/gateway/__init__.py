@@ -1,7 +1,7 @@
 """The gateway: topics of a hub for browsers and for programs elsewhere, over ASGI.
 
-`Gateway` is the app, `Commands` the one for HTTP, `Rules` say which topics and commands are open through them,
-`Limits` bound what a client may ask for, `Visitor` is where an application decides for itself, and `uvicorn_options`
+`Gateway` is the app, `Commands` the one for HTTP, `AccessRules` say which topics and commands are open through them,
+`Limits` bound what a client may ask for, `Authorizer` is where an application decides for itself, and `uvicorn_options`
 make Uvicorn hold the bounds that an app cannot. `protocol` describes
 and reads the frames; it and what else a client needs can be imported without a web framework.
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from telex.gateway.auth import Peer, Rules, Visitor, check_host, is_loopback
+from telex.gateway.auth import AccessRules, Authorizer, Peer, check_host, is_loopback
 from telex.gateway.errors import CloseCode, Refused
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "AccessRules",
+    "Authorizer",
     "CloseCode",
     "Commands",
     "Gateway",
@@ -33,8 +35,6 @@ __all__ = [
     "Limits",
     "Peer",
     "Refused",
-    "Rules",
-    "Visitor",
     "check_host",
     "is_loopback",
     "uvicorn_options",

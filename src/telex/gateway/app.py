@@ -13,13 +13,13 @@ import msgspec
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from telex.gateway.auth import NOTHING, Peer, Rules, Visitor, check_handshake, peer_of
+from telex.gateway.auth import NOTHING, AccessRules, Authorizer, Peer, check_handshake, peer_of
 from telex.gateway.connection import UNAVAILABLE, Connection, HookFailed, ask
 from telex.gateway.errors import CloseCode, Refused
-from telex.gateway.feed import Feed
+from telex.gateway.feed import FrameCache
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 from telex.gateway.mounting import Endpoint, answer_at_mounts
-from telex.gateway.sockets import Sweeper
+from telex.gateway.sockets import SocketSweeper
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -65,8 +65,8 @@ class Gateway(Endpoint):
         self,
         hub: Hub,
         *,
-        rules: Rules = NOTHING,
-        visitor: Callable[[Rules, Peer], Visitor | Awaitable[Visitor]] = Visitor,
+        rules: AccessRules = NOTHING,
+        visitor: Callable[[AccessRules, Peer], Authorizer | Awaitable[Authorizer]] = Authorizer,
         limits: Limits = DEFAULT_LIMITS,
         origins: Iterable[str] = (),
         hosts: Iterable[str] = (),
@@ -79,7 +79,7 @@ class Gateway(Endpoint):
         """The rules that were given."""
         self.limits = limits
         """The limits that hold."""
-        self.feed: Feed = Feed(limits.batch_bytes, limits.cache_bytes)
+        self.feed: FrameCache = FrameCache(limits.batch_bytes, limits.cache_bytes)
         self._visitor = visitor
         self._origins = frozenset(origins)
         self._hosts = frozenset(hosts)
@@ -88,7 +88,7 @@ class Gateway(Endpoint):
         self._entering = 0  # connections whose handshake is not answered yet
         self._written: set[str] = set()  # topics that clients have published to
         self._looked = 0.0  # when it was looked which of them are there
-        self._sweeper = Sweeper(limits.close_timeout)
+        self._sweeper = SocketSweeper(limits.close_timeout)
         self._none_left = asyncio.Event()
         self._closing = False
         self._accepted = 0
@@ -161,9 +161,9 @@ class Gateway(Endpoint):
                 raise Refused("limit", problem, LOOK_EVERY)
         self._written.add(topic)
 
-    async def _admit(self, websocket: WebSocket, peer: Peer) -> Visitor | None:
+    async def _admit(self, websocket: WebSocket, peer: Peer) -> Authorizer | None:
         """Let the application look at the client, and answer the handshake; None when it was not let in."""
-        visitor: Visitor | None = None
+        visitor: Authorizer | None = None
         self._entering += 1
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
@@ -187,7 +187,7 @@ class Gateway(Endpoint):
             await self._say_gone(visitor)
         return None
 
-    async def _serve(self, websocket: WebSocket, visitor: Visitor) -> None:
+    async def _serve(self, websocket: WebSocket, visitor: Authorizer) -> None:
         connection = Connection(self, websocket, visitor)
         if self._closing:
             connection.end(CloseCode.RESTART, "the server stops")
@@ -208,7 +208,7 @@ class Gateway(Endpoint):
         else:
             await websocket.close(reason=problem[:100])
 
-    async def _say_gone(self, visitor: Visitor) -> None:
+    async def _say_gone(self, visitor: Authorizer) -> None:
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
                 await ask(visitor.gone)

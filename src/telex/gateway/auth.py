@@ -1,4 +1,4 @@
-"""Who may connect, and what a connection may do: the Origin and Host of a handshake, and `Rules` over topics."""
+"""Who may connect, and what a connection may do: the Origin and Host of a handshake, and `AccessRules` over topics."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def peer_of(scope: Mapping[str, Any]) -> Peer:
     )
 
 
-class Rules(msgspec.Struct, frozen=True, kw_only=True):
+class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
     """Which topics may be published to and followed, and which commands sent, as patterns. What no pattern allows is
     refused.
 
@@ -104,12 +104,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         return any(covers(rule, topic) for rule in self.subscribe)
 
 
-NOTHING = Rules()
+NOTHING = AccessRules()
 """The rules that allow nothing."""
 
 
-class Visitor:
-    """What one connection may do. The default asks `Rules`; an application overrides what it knows better.
+class Authorizer:
+    """What one connection may do. The default asks `AccessRules`; an application overrides what it knows better.
 
     ``Gateway(visitor=...)`` makes one for every connection, before the handshake is answered. Raising `Refused` there
     refuses the client with HTTP 403. Every method may be ``async def``; one that calls the method of this class has to
@@ -120,7 +120,7 @@ class Visitor:
     hub: Hub
     """The hub of the gateway; set once the visitor was made."""
 
-    def __init__(self, rules: Rules, peer: Peer) -> None:
+    def __init__(self, rules: AccessRules, peer: Peer) -> None:
         self.rules = rules
         """The rules of the gateway."""
         self.peer = peer
@@ -169,7 +169,7 @@ class Visitor:
     @property
     def judges(self) -> bool:
         """Whether permissions to follow may change: the class overrides who decides."""
-        return type(self).subscribe is not Visitor.subscribe or type(self).sees is not Visitor.sees
+        return type(self).subscribe is not Authorizer.subscribe or type(self).sees is not Authorizer.sees
 
 
 async def _awaited(seen: Awaitable[Any], topic: str) -> None:

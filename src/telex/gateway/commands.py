@@ -31,7 +31,7 @@ from telex.errors import (
     TelexError,
     Timeout,
 )
-from telex.gateway.auth import NOTHING, Rules, check_handshake, peer_of
+from telex.gateway.auth import NOTHING, AccessRules, check_handshake, peer_of
 from telex.gateway.calls import FAILED, told
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 from telex.once.machine import EXHAUSTED
@@ -88,7 +88,7 @@ class Commands:
         self,
         hub: Hub,
         *,
-        rules: Rules = NOTHING,
+        rules: AccessRules = NOTHING,
         limits: Limits = DEFAULT_LIMITS,
         origins: Iterable[str] = (),
         hosts: Iterable[str] = (),

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from telex.codec import to_json
 from telex.errors import BadName, BadOption, BufferFull, Closed, ContentError, EngineFailed, Timeout, WouldBlock
-from telex.gateway.auth import Visitor
+from telex.gateway.auth import Authorizer
 from telex.gateway.errors import CloseCode, Refused
 from telex.gateway.limits import Limits
 from telex.gateway.outbox import Outbox
@@ -62,7 +62,7 @@ FIRST = 8
 class Connection:
     """A client that was let in. ``await run()`` lives as long as the connection does."""
 
-    def __init__(self, gateway: Gateway, websocket: WebSocket, visitor: Visitor) -> None:
+    def __init__(self, gateway: Gateway, websocket: WebSocket, visitor: Authorizer) -> None:
         self.gateway = gateway
         self.visitor = visitor
         self.limits: Limits = gateway.limits
@@ -318,7 +318,7 @@ class Connection:
 
 
 class HookFailed(Exception):
-    """The application's fault: a method of its `Visitor` raised what is no refusal. The cause says what."""
+    """The application's fault: a method of its `Authorizer` raised what is no refusal. The cause says what."""
 
 
 UNAVAILABLE = (Closed, EngineFailed, BufferFull, WouldBlock)

@@ -12,7 +12,7 @@ class Refused(TelexError):
 
     ``code`` is for programs (the table in `telex.gateway.protocol`), ``problem`` for people, ``retry_after`` the
     seconds after which the same frame may be sent again, None when it never may, and ``data`` what else there is to
-    know, with a JSON form. Raised where a `Visitor` is made, it refuses the handshake: HTTP 403 with ``problem``.
+    know, with a JSON form. Raised where a `Authorizer` is made, it refuses the handshake: HTTP 403 with ``problem``.
     """
 
     def __init__(self, code: str, problem: str, retry_after: float | None = None, data: object = None) -> None:

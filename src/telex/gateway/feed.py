@@ -16,7 +16,7 @@ MOST_KEPT = 256
 """Batches that are kept at most: those who want the same batch want it within a few turns of the event loop."""
 
 
-class Feed:
+class FrameCache:
     """Encodes batches, and keeps the last of them, at most ``cache_bytes``, for the other clients at the same place.
 
     ``encoded`` counts batches that were encoded, ``shared`` those that were there already.

@@ -26,7 +26,7 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, and drop what was n
 logger: logging.Logger = logging.getLogger("telex.gateway")
 
 
-class Sweeper:
+class SocketSweeper:
     """Cuts off the sockets of connections that ended ``grace`` seconds ago or more."""
 
     def __init__(self, grace: float) -> None:

@@ -5,8 +5,8 @@ A key has one `Entry`, or none (ABSENT), in a record that is changed by compare-
 written in its place; who writes it gives the revision that it read, and when that is not the record's any more reads
 again and asks again. So of all who act on the same entry one wins, and the revision that it wrote is its fence.
 
-Nothing here compares clocks of two machines. That a worker is dead is seen by the `Watch` of whoever waits: the
-revision stood still for longer than the lease, on the waiter's own monotonic clock.
+Nothing here compares clocks of two machines. That a worker is dead is seen by the `LeaseObservation` of whoever waits:
+the revision stood still for longer than the lease, on the waiter's own monotonic clock.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def _ended(
 # -- whether who runs it is dead
 
 
-class Watch(msgspec.Struct, frozen=True):
+class LeaseObservation(msgspec.Struct, frozen=True):
     """Since when, by the waiter's own monotonic clock, a record has had the same revision."""
 
     revision: int
@@ -219,9 +219,9 @@ class Watch(msgspec.Struct, frozen=True):
         return now - self.since > lease
 
 
-def watch(before: Watch | None, revision: int, now: float) -> Watch:
+def watch(before: LeaseObservation | None, revision: int, now: float) -> LeaseObservation:
     """The watch after the record was read again: the same while its revision is, or one that begins ``now``."""
-    return before if before is not None and before.revision == revision else Watch(revision, now)
+    return before if before is not None and before.revision == revision else LeaseObservation(revision, now)
 
 
 # -- what is the same command

@@ -1,4 +1,4 @@
-"""`Agenda`: which triggers of a scheduler are to be rung, and when. No clock, no I/O."""
+"""`TimerQueue`: which triggers of a scheduler are to be rung, and when. No clock, no I/O."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEW = 64
 """So many items of no use are not worth looking for."""
 
 
-class Agenda:
+class TimerQueue:
     """Triggers by the instant for which they were put here, each for one at a time.
 
     One heap of all would do, but taking from it costs more the more it has. So what is for later lies in slots, in no

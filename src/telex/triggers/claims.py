@@ -1,4 +1,4 @@
-"""`Claims`: triggers that several processes have fire once, however many they are."""
+"""`FiringCoordinator`: triggers that several processes have fire once, however many they are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ TOGETHER = 64
 """So many triggers of time are claimed in one transaction, at most: others wait while it has the file."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class TriggerRecord(msgspec.Struct, frozen=True):
     """What an engine that keeps and shares knows of a trigger: what firings are claimed by, and what is told of it.
     Change it with `msgspec.structs.replace`, so that what others have put there stays."""
 
@@ -51,13 +51,13 @@ class Kept(msgspec.Struct, frozen=True):
     true: bool = False  # a function that is looked at was that, and nobody has found it false since
     plan: str = ""  # which schedule `start` is of
 
-    def after(self, instant: float, late: float, *, true: bool, ended: bool) -> Kept:
+    def after(self, instant: float, late: float, *, true: bool, ended: bool) -> TriggerRecord:
         """What is known after one more firing."""
         last = instant if self.last is None else max(self.last, instant)
         return msgspec.structs.replace(self, last=last, late=late, fired=self.fired + 1, true=true, ended=ended)
 
 
-class Named(Protocol):
+class NamedTrigger(Protocol):
     """What publishes firings under a name."""
 
     @property
@@ -66,39 +66,39 @@ class Named(Protocol):
     def topic(self) -> str: ...
 
 
-class Claimant(Named, Protocol):
+class Claimant(NamedTrigger, Protocol):
     """A trigger with something to claim by itself."""
 
     async def claim(self) -> bool:
         """Claim what is due; False when another process was first, and it has to look again."""
 
 
-class Claim(msgspec.Struct, frozen=True):
+class FiringClaim(msgspec.Struct, frozen=True):
     """What is known of a trigger once its firings are published: the instant and the number of each."""
 
-    kept: Kept
+    kept: TriggerRecord
     firings: list[tuple[float, int]]
     key: str | None = None  # all are for it
     value: object = None  # that made a condition true
 
 
-class Timed(Named, Protocol):
+class Timed(NamedTrigger, Protocol):
     """A trigger whose claims are decided at once, so that those of many are one transaction."""
 
     @property
     def start(self) -> float: ...
 
-    def decide(self, kept: Kept) -> Claim | None:
+    def decide(self, kept: TriggerRecord) -> FiringClaim | None:
         """What it claims, by what is known of it; None when it claims nothing now."""
 
-    def settle(self, kept: Kept) -> None:
+    def settle(self, kept: TriggerRecord) -> None:
         """That is known of it now."""
 
     def pass_over(self) -> None:
         """What it has claimed can never be published."""
 
 
-class Claims:
+class FiringCoordinator:
     """A firing is claimed by compare-and-set on the trigger's record, in the transaction that publishes it: so each
     instant is fired once, and by a handler of a group, to which it comes again when the process that has it dies.
     """
@@ -182,7 +182,7 @@ class Claims:
                 for trigger in triggers:  # one of them may be what cannot be claimed
                     await self._claim_timed([trigger])
 
-    def _again(self, ask: Callable[[], object], trigger: Named, error: BaseException) -> None:
+    def _again(self, ask: Callable[[], object], trigger: NamedTrigger, error: BaseException) -> None:
         if self._hub.closed:
             return
         logger.error("trigger %s cannot be claimed: %s", trigger.name, describe(error))
@@ -191,7 +191,7 @@ class Claims:
     async def _claim_together(self, triggers: Sequence[Timed]) -> list[Timed]:
         """Claim what is due for these; those for which another process was first, and that have to look again."""
         known = await asyncio.gather(*[self.read(trigger.name, trigger.start) for trigger in triggers])
-        wanted: list[tuple[Timed, Claim, int]] = []
+        wanted: list[tuple[Timed, FiringClaim, int]] = []
         left: list[Timed] = []
         firings = 0
         for trigger, (kept, revision) in zip(triggers, known, strict=True):
@@ -219,15 +219,15 @@ class Claims:
                 trigger.settle(claim.kept)
         return left + [trigger for (trigger, _, _), mine in zip(wanted, won, strict=True) if not mine]
 
-    async def read(self, name: str, start: float) -> tuple[Kept, int]:
+    async def read(self, name: str, start: float) -> tuple[TriggerRecord, int]:
         """What is known of a trigger, and the revision of that: 0 when nothing is, and it began at ``start``."""
         records = self._hub._engine.records
         if records is None:
             raise BadOption("use of triggers", self._hub.url, "its engine has no records")
         record = await records.get(BUCKET, name)
         if record is None:
-            return Kept(start), 0
-        return msgspec.json.decode(record.value, type=Kept), record.revision
+            return TriggerRecord(start), 0
+        return msgspec.json.decode(record.value, type=TriggerRecord), record.revision
 
     async def last_of(self, name: str, key: str) -> float | None:
         """For which instant a trigger fired last for a key, if that is known."""
@@ -235,7 +235,7 @@ class Claims:
         record = None if records is None else await records.get(BY_KEY, f"{name} {key}")
         return None if record is None else msgspec.json.decode(record.value, type=float)
 
-    async def commit(self, trigger: Named, claim: Claim, revision: int) -> bool:
+    async def commit(self, trigger: NamedTrigger, claim: FiringClaim, revision: int) -> bool:
         """Keep a record and publish firings, together; whether nobody else was first."""
         async with self._hub.transaction() as tx:
             won = await self._put(tx, trigger, claim, revision)
@@ -244,7 +244,7 @@ class Claims:
                     await self._keep_key(tx, f"{trigger.name} {claim.key}", instant)
         return won
 
-    async def _put(self, tx: Transaction, trigger: Named, claim: Claim, revision: int) -> bool:
+    async def _put(self, tx: Transaction, trigger: NamedTrigger, claim: FiringClaim, revision: int) -> bool:
         if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(claim.kept), revision) is None:
             return False
         for instant, number in claim.firings:
@@ -259,7 +259,7 @@ class Claims:
         revision = 0 if record is None else record.revision
         await tx._engine.put(BY_KEY, name, msgspec.json.encode(instant), revision, instant + KEY_KEPT)
 
-    async def fire(self, trigger: Named, now: float) -> int:
+    async def fire(self, trigger: NamedTrigger, now: float) -> int:
         """Publish a firing by hand, beside the schedule; its number."""
         while True:
             kept, revision = await self.read(trigger.name, now)

@@ -1,4 +1,5 @@
-"""`Fold`: what comes of a condition over all that happens. No clock and no I/O: it is told what has come, and when.
+"""`ConditionEvaluator`: what comes of a condition over all that happens. No clock and no I/O: it is told what has come,
+and when.
 
 A condition fires when it becomes true: at a moment at which it holds and did not hold before, or at the first one. A
 condition with ``by=`` is one for each key, which begins with the first message of that key. A key is the text of what
@@ -52,7 +53,7 @@ class Life:
         self.at: float | None = None  # when it has to be looked at again
 
 
-class Fold:
+class ConditionEvaluator:
     """A condition, from ``start`` on, with the ``values`` of its variables. Times are in seconds; one that comes later
     than a later one counts as that.
 

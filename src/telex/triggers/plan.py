@@ -1,4 +1,4 @@
-"""`Plan`: a trigger of a router. Each hub that takes the router in makes one of its own of it."""
+"""`TriggerSpec`: a trigger of a router. Each hub that takes the router in makes one of its own of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Maker = Callable[["Scheduler", str, str | None, str | None], "Trigger"]
 """Makes a trigger of a scheduler, a prefix, a name and a topic."""
 
 
-class Plan:
+class TriggerSpec:
     """Made by ``router.every`` and the like: what a `Trigger` is to be. As a decorator it has a function called at each
     firing; with ``topic=`` the firings are published there, under the router's prefix.
     """
@@ -44,16 +44,16 @@ class Plan:
             heir(function)
         return function
 
-    def under(self, prefix: str) -> Plan:
+    def under(self, prefix: str) -> TriggerSpec:
         """The same under one more prefix."""
         return self._heir(":".join(part for part in (prefix, self._prefix) if part), self._middleware)
 
-    def within(self, middleware: Sequence[Middleware]) -> Plan:
+    def within(self, middleware: Sequence[Middleware]) -> TriggerSpec:
         """The same with ``middleware`` around its functions, outermost."""
         return self._heir(self._prefix, (*middleware, *self._middleware))
 
-    def _heir(self, prefix: str, middleware: Sequence[Middleware]) -> Plan:
-        heir = Plan(self._make, self._name, self._topic, prefix, middleware)
+    def _heir(self, prefix: str, middleware: Sequence[Middleware]) -> TriggerSpec:
+        heir = TriggerSpec(self._make, self._name, self._topic, prefix, middleware)
         for function in self._functions:
             heir(function)
         self._heirs.append(heir)

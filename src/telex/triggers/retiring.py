@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from telex.errors import Closed, TelexError
-from telex.handlers import Declaration
+from telex.handlers import HandlerSpec
 
 if TYPE_CHECKING:
     from telex.engines.groups import GroupInfo
@@ -38,21 +38,21 @@ class Retiring:
     """
 
     def __init__(self, hub: Hub, do: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]) -> None:
-        self.settling: list[Declaration] = []  # handlers of triggers that have ended
+        self.settling: list[HandlerSpec] = []  # handlers of triggers that have ended
         self._left: set[tuple[str, str]] = set()  # groups and topics
         self._more = asyncio.Event()  # there is another one to look after
         self._hub = hub
         self._do = do
         self._looks = False
 
-    def settle(self, handlers: Sequence[Declaration]) -> None:
+    def settle(self, handlers: Sequence[HandlerSpec]) -> None:
         """Their trigger has fired for the last time. They are called no more when every firing is settled: until then
         it may come to this process, should another die that has it.
         """
         self.settling += handlers
         self._look()
 
-    def cancel(self, handler: Declaration) -> None:
+    def cancel(self, handler: HandlerSpec) -> None:
         """It is called no more, apart from a call that runs."""
         self._leave(handler)
         self._do(partial(self._retire, handler))
@@ -70,11 +70,11 @@ class Retiring:
             except TelexError as error:
                 logger.error("topics may go on to keep messages for triggers that have ended: %s", error)
 
-    async def _retire(self, handler: Declaration) -> None:
+    async def _retire(self, handler: HandlerSpec) -> None:
         await self._hub._crew.retire_member(handler)
         self._look()
 
-    def _leave(self, handler: Declaration) -> None:
+    def _leave(self, handler: HandlerSpec) -> None:
         if handler.membership is not None:
             self._left.update((handler.membership.group, topic) for topic in handler.patterns)
 
@@ -122,7 +122,7 @@ class Retiring:
             await self._hub._crew.retire_member(handler)
         return bool(found)
 
-    def _settled(self, infos: Sequence[GroupInfo]) -> list[Declaration]:
+    def _settled(self, infos: Sequence[GroupInfo]) -> list[HandlerSpec]:
         settled = {info.group for info in infos if not info.lag}
         return [each for each in self.settling if each.membership is not None and each.membership.group in settled]
 

@@ -16,14 +16,14 @@ from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.functions import name_of
 from telex.supervision import is_end, keep_doing
 from telex.tasks import start_task
-from telex.triggers.agenda import Agenda
-from telex.triggers.claims import TRIES, Claims
+from telex.triggers.agenda import TimerQueue
+from telex.triggers.claims import TRIES, FiringCoordinator
 from telex.triggers.condition import Condition, Moment
 from telex.triggers.firing import Firing, by_hand, moment
 from telex.triggers.retiring import Retiring
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
-from telex.triggers.watch import Watch
+from telex.triggers.watch import ConditionMonitor
 from telex.wakeup import park
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ class Scheduler:
 
     def __init__(self, hub: Hub, clock: Callable[[], float]) -> None:
         self.clock: Callable[[], float] = clock
-        self.claims: Claims | None = None if hub._engine.store is None else Claims(hub)
+        self.claims: FiringCoordinator | None = None if hub._engine.store is None else FiringCoordinator(hub)
         self.chance: Callable[[], float] = random.random
         self._hub = hub
         self._triggers: dict[str, Trigger] = {}
         self._by_topic: dict[str, int] = {}  # how many triggers publish there that have not ended
         self._variables: dict[str, Variable[Any]] = {}
-        self._agenda = Agenda()
+        self._agenda = TimerQueue()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = inf  # for which instant the timer is
         self._chores: set[asyncio.Task[None]] = set()
@@ -104,7 +104,7 @@ class Scheduler:
             raise BadOption("initial", initial, f"the variable {name!r} is there and begins as {found.initial!r}")
         return found
 
-    def watch(self, condition: Condition, keys: int) -> Watch:
+    def watch(self, condition: Condition, keys: int) -> ConditionMonitor:
         """A condition, to be watched. Raises `BadOption` when it cannot be looked at."""
         variables = [self._variables[name] for name in sorted(condition.variables) if name in self._variables]
         if len(variables) < len(condition.variables):
@@ -115,7 +115,7 @@ class Scheduler:
             condition.step(condition.begin(0.0), Moment(0.0, values))
         except TypeError as error:
             raise BadOption("condition", condition, f"it cannot be looked at: {error}") from None
-        return Watch(condition, self._hub, variables, keys)
+        return ConditionMonitor(condition, self._hub, variables, keys)
 
     def handle(self, trigger: Trigger, function: Callable[..., object]) -> None:
         """Have a function called at each firing: it is a handler of the trigger's topic."""
@@ -292,7 +292,7 @@ class Scheduler:
     def _finished(self, trigger: Trigger) -> bool:
         return self._triggers.get(trigger.name) in (trigger, None) and not self._shares_topic(trigger)
 
-    async def _close_topic(self, topic: str, claims: Claims) -> None:
+    async def _close_topic(self, topic: str, claims: FiringCoordinator) -> None:
         """What is kept stays for those who come later: here, those who read now end after it."""
         read = self._hub.topic(topic)  # in hand, so that the hub has the same one while this waits there
         log = read._log

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from telex.errors import BadOption
-from telex.triggers.claims import BUCKET, Claims, Kept
+from telex.triggers.claims import BUCKET, FiringCoordinator, TriggerRecord
 from telex.triggers.firing import moment
 from telex.triggers.trigger import TriggerStatistics
 
@@ -35,7 +35,7 @@ async def stored_triggers(hub: Hub) -> list[TriggerStatistics]:
     names = await records.keys(BUCKET)
     found = await asyncio.gather(*[records.get(BUCKET, name) for name in names])
     return [
-        _statistics(name, msgspec.json.decode(record.value, type=Kept))
+        _statistics(name, msgspec.json.decode(record.value, type=TriggerRecord))
         for name, record in zip(names, found, strict=True)
         if record is not None
     ]
@@ -62,14 +62,14 @@ async def fire_trigger(hub: Hub, name: str) -> int | None:
     record = await _records(hub).get(BUCKET, name)
     if record is None:
         return None
-    topic = msgspec.json.decode(record.value, type=Kept).topic
-    return await Claims(hub).fire(_Named(name, topic), hub._scheduler.clock())
+    topic = msgspec.json.decode(record.value, type=TriggerRecord).topic
+    return await FiringCoordinator(hub).fire(_Named(name, topic), hub._scheduler.clock())
 
 
 async def _set_paused(hub: Hub, name: str, *, paused: bool) -> bool:
     records = _records(hub)
     while (record := await records.get(BUCKET, name)) is not None:
-        kept = msgspec.json.decode(record.value, type=Kept)
+        kept = msgspec.json.decode(record.value, type=TriggerRecord)
         value = msgspec.json.encode(msgspec.structs.replace(kept, paused=paused))
         if kept.paused is paused or await records.put(BUCKET, name, value, record.revision) is not None:
             trigger = hub._scheduler.find(name)
@@ -86,7 +86,7 @@ def _records(hub: Hub) -> Records:
     return hub._engine.records
 
 
-def _statistics(name: str, kept: Kept) -> TriggerStatistics:
+def _statistics(name: str, kept: TriggerRecord) -> TriggerStatistics:
     return TriggerStatistics(
         name,
         kept.schedule,

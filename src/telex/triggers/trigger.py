@@ -17,12 +17,12 @@ from telex.functions import name_of
 from telex.middleware import Middleware
 from telex.names import check_topic
 from telex.outlet import FAIR
-from telex.triggers.claims import Claim, Kept
+from telex.triggers.claims import FiringClaim, TriggerRecord
 from telex.triggers.firing import Firing, check_name, moment
 from telex.triggers.schedule import GRACE, MOST, Misfire, Schedule, due, spread
 
 if TYPE_CHECKING:
-    from telex.handlers import Declaration
+    from telex.handlers import HandlerSpec
     from telex.topic import Topic
     from telex.triggers.scheduler import Scheduler
 
@@ -84,7 +84,7 @@ class Trigger:
         """Whether it is paused for all processes of a file, as far as this process knows."""
         self.ended: bool = False
         """Whether it fires no more."""
-        self.handlers: list[Declaration] = []  # its functions
+        self.handlers: list[HandlerSpec] = []  # its functions
         self.prefix: str = ""  # and what stands around that, of the router that it comes from
         self.middleware: tuple[Middleware, ...] = ()
         self.outlet: Topic[Firing] | None = None  # where it has published
@@ -151,7 +151,7 @@ class Trigger:
         self.ended, self.next = True, None
         self._scheduler.disarm(self)
 
-    def warn_ended(self, kept: Kept) -> None:
+    def warn_ended(self, kept: TriggerRecord) -> None:
         """Log that it never fires, where it was declared anew in the hope that it does."""
         if kept.schedule != self.describe():
             logger.warning(
@@ -160,7 +160,7 @@ class Trigger:
                 *(self.name, kept.schedule, self.describe()),
             )
 
-    def _take(self, kept: Kept) -> None:
+    def _take(self, kept: TriggerRecord) -> None:
         """What all processes know of it, this one knows."""
         self.start, self.last, self.fired, self.late = kept.start, kept.last, kept.fired, kept.late
         self.held = kept.paused
@@ -306,7 +306,7 @@ class TimeTrigger(Trigger):
         if not self.ended:
             self.ring(self._scheduler.clock())
 
-    def decide(self, kept: Kept) -> Claim | None:
+    def decide(self, kept: TriggerRecord) -> FiringClaim | None:
         """See `telex.triggers.claims.Timed`."""
         if self.paused or self.ended:
             return None
@@ -319,15 +319,15 @@ class TimeTrigger(Trigger):
         if self.schedule.is_single and known.ended and known.last is not None:
             self.warn_ended(kept)
             self.next = None
-            return Claim(kept, [])
+            return FiringClaim(kept, [])
         instants, self.next = self.due(kept.last, now)
         told = known if known.plan == repr(self.schedule) else kept
         told = replace(told, schedule=self.describe(), topic=self.topic, next=self.next, ended=self.next is None)
         if instants:
             told = replace(told, last=instants[-1], fired=kept.fired + len(instants), late=now - instants[-1])
-        return Claim(told, [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)])
+        return FiringClaim(told, [(instant, number) for number, instant in enumerate(instants, kept.fired + 1)])
 
-    def _joined_to(self, kept: Kept) -> Kept:
+    def _joined_to(self, kept: TriggerRecord) -> TriggerRecord:
         """What is kept of it, where that is of its schedule. A schedule that is new under its name counts from when it
         was declared first: until then the other one was in force.
         """
@@ -338,7 +338,7 @@ class TimeTrigger(Trigger):
             return replace(kept, start=self.start)
         return replace(kept, plan=plan, start=self._declared)
 
-    def settle(self, kept: Kept) -> None:
+    def settle(self, kept: TriggerRecord) -> None:
         """See `telex.triggers.claims.Timed`."""
         self._joined = True
         self._take(self._joined_to(kept))

@@ -1,4 +1,4 @@
-"""`Watch`: tells a `Fold` what happens: the messages, the changes and the time of one hub."""
+"""`ConditionMonitor`: tells a `ConditionEvaluator` what happens: the messages, the changes and the time of one hub."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from telex.message import Lost, Message
 from telex.names import Pattern, is_pattern
 from telex.subscription import ReportingSubscription
 from telex.triggers.condition import Condition, Source
-from telex.triggers.fold import Fired, Fold
+from telex.triggers.fold import ConditionEvaluator, Fired
 
 if TYPE_CHECKING:
     from telex.hub import Hub
@@ -41,7 +41,7 @@ class Owner(Protocol):
         """It wants to be told the time at ``at``."""
 
 
-class Watch:
+class ConditionMonitor:
     """A condition on a hub. What raises in it is logged and counted, and the rest goes on."""
 
     def __init__(self, condition: Condition, hub: Hub, variables: Sequence[Variable[Any]], keys: int) -> None:
@@ -50,7 +50,7 @@ class Watch:
         self._hub = hub
         self._variables = variables
         self._keys = keys
-        self._fold = Fold(condition, 0.0, {}, keys)
+        self._fold = ConditionEvaluator(condition, 0.0, {}, keys)
         self._alarm: float | None = None
         self._patterns: list[str] = []  # of all sources, and of all variables whose changes come as messages
         self._routes: list[tuple[Pattern, Source]] = []
@@ -78,7 +78,9 @@ class Watch:
         self._owner = owner
         for variable in self._variables:
             variable.listeners.append(self._change)
-        self._fold = Fold(self.condition, start, {each.name: each.value for each in self._variables}, self._keys)
+        self._fold = ConditionEvaluator(
+            self.condition, start, {each.name: each.value for each in self._variables}, self._keys
+        )
         self._begin_reading()
 
     def look(self) -> None:
@@ -112,7 +114,7 @@ class Watch:
             if first is not None:
                 values[variable.name] = self._before(variable, first)
         begin = min((found[0]._time if found else start), start)
-        self._fold = Fold(self.condition, begin, values, self._keys)
+        self._fold = ConditionEvaluator(self.condition, begin, values, self._keys)
         self._act(lambda fold: fold.look(begin))
         for message in found:
             if fresh and message._time > start:
@@ -195,7 +197,7 @@ class Watch:
         self._drain()
         # Not to `now`: when this process was rung is to be seen in no instant.
         while (at := self._fold.next) is not None and at <= now:
-            self._act(partial(Fold.advance, now=at))
+            self._act(partial(ConditionEvaluator.advance, now=at))
         self._set_alarm()
 
     def rearm(self, now: float) -> None:
@@ -273,7 +275,7 @@ class Watch:
             where = (self.condition, fold.failed - failed, source.pattern)
             logger.error("by= of %r raised for %d messages of %s", *where, exc_info=fold.error)
 
-    def _act(self, act: Callable[[Fold], list[Fired]]) -> None:
+    def _act(self, act: Callable[[ConditionEvaluator], list[Fired]]) -> None:
         owner = self._owner
         if owner is None:
             raise AssertionError("what happens is told after `begin`")

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from telex.errors import BadOption, ContentError
 from telex.subscription import Subscription
-from telex.triggers.claims import KEY_KEPT, Claim, Claims, Kept
+from telex.triggers.claims import KEY_KEPT, FiringClaim, FiringCoordinator, TriggerRecord
 from telex.triggers.fold import Fired
 from telex.triggers.poll import Poll
 from telex.triggers.trigger import LOOK, Trigger
-from telex.triggers.watch import Watch
+from telex.triggers.watch import ConditionMonitor
 
 if TYPE_CHECKING:
     from telex.triggers.scheduler import Scheduler
@@ -34,7 +34,7 @@ class WhenTrigger(Trigger):
     """
 
     def __init__(
-        self, scheduler: Scheduler, what: Watch | Poll, name: str | None, topic: str | None, *, rising: bool
+        self, scheduler: Scheduler, what: ConditionMonitor | Poll, name: str | None, topic: str | None, *, rising: bool
     ) -> None:
         self.what = what
         self.rising = rising
@@ -52,7 +52,7 @@ class WhenTrigger(Trigger):
 
     def missed(self) -> tuple[int, int]:
         """See `Trigger`."""
-        return (self.what.lost, self.what.forgotten) if isinstance(self.what, Watch) else (0, 0)
+        return (self.what.lost, self.what.forgotten) if isinstance(self.what, ConditionMonitor) else (0, 0)
 
     # -- what the scheduler does
 
@@ -72,10 +72,10 @@ class WhenTrigger(Trigger):
         asyncio.get_running_loop().call_soon(self._look)
 
     def _look(self) -> None:
-        if isinstance(self.what, Watch) and not self.ended:
+        if isinstance(self.what, ConditionMonitor) and not self.ended:
             self.what.look()
 
-    def _read(self, watch: Watch) -> None:
+    def _read(self, watch: ConditionMonitor) -> None:
         for reader in watch.readers():
             self._scheduler.do(reader)
         watch.rearm(self.start)
@@ -91,7 +91,7 @@ class WhenTrigger(Trigger):
     def end(self) -> None:
         """See `Trigger`."""
         super().end()
-        if isinstance(self.what, Watch):
+        if isinstance(self.what, ConditionMonitor):
             self.what.close()
         if self._firings is not None:
             self._firings.leave()
@@ -101,7 +101,7 @@ class WhenTrigger(Trigger):
     def resume(self) -> None:
         """Go on. What became true meanwhile is not told."""
         now, running = self._scheduler.clock(), self._begun and not self.ended
-        if running and isinstance(self.what, Watch):
+        if running and isinstance(self.what, ConditionMonitor):
             self.what.ring(now)  # while it is paused still
         super().resume()
         if running:
@@ -191,7 +191,7 @@ class WhenTrigger(Trigger):
             else:
                 told = replace(told, start=self.start)  # until now the other one was in force
             self._other = -inf if kept.last is None else kept.last
-        if (told != kept or not revision) and not await claims.commit(self, Claim(told, []), revision):
+        if (told != kept or not revision) and not await claims.commit(self, FiringClaim(told, []), revision):
             return False
         self._take(told)
         if self._over(told):
@@ -226,7 +226,7 @@ class WhenTrigger(Trigger):
 
     async def _let_rise(self) -> bool:
         kept, revision = await self._shared.read(self.name, self.start)
-        return not kept.true or await self._shared.commit(self, Claim(replace(kept, true=False), []), revision)
+        return not kept.true or await self._shared.commit(self, FiringClaim(replace(kept, true=False), []), revision)
 
     async def _claim_one(self, fired: Fired) -> bool:
         """Whether it is settled whose firing that is."""
@@ -247,13 +247,13 @@ class WhenTrigger(Trigger):
             return True
         late = self._scheduler.clock() - instant
         told = kept.after(instant, late, true=isinstance(self.what, Poll), ended=not self.rising)
-        if not await claims.commit(self, Claim(told, [(instant, told.fired)], key, value), revision):
+        if not await claims.commit(self, FiringClaim(told, [(instant, told.fired)], key, value), revision):
             return False
         self._take(told)
         self._over(told)
         return True
 
-    def _over(self, kept: Kept) -> bool:
+    def _over(self, kept: TriggerRecord) -> bool:
         """Whether it fires no more, since it fires once and has, in whichever process."""
         if self.rising or not kept.ended:
             return False
@@ -264,7 +264,7 @@ class WhenTrigger(Trigger):
         return True
 
     @property
-    def _shared(self) -> Claims:
+    def _shared(self) -> FiringCoordinator:
         claims = self._scheduler.claims
         if claims is None:
             raise AssertionError("only on an engine that processes share is anything claimed")

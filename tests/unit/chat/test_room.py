@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 import telex
 from telex.chat import create_app
 from telex.chat.page import load
-from telex.chat.presence import Change
+from telex.chat.presence import PresenceChange
 from tests.support.websocket import PAGE, WebSocketClient
 
 ANN = "the secret of ann's browser"
@@ -173,7 +173,7 @@ async def test_a_disk_that_is_full_for_a_while_ends_nothing(
 ) -> None:
     refused = asyncio.Event()
 
-    async def full(topic: object, content: Change) -> None:
+    async def full(topic: object, content: PresenceChange) -> None:
         if content.event == "left":
             refused.set()
         raise telex.EngineFailed("publishing", "the disk is full")

@@ -21,7 +21,7 @@ import telex as package
 from telex.cli import http
 from telex.cli.bar import Bar
 from telex.commands.recorded import RESULTS
-from telex.gateway import Commands, Rules
+from telex.gateway import AccessRules, Commands
 from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow
@@ -312,7 +312,7 @@ def server(gate: threading.Event, opens: int = 0) -> Iterator[str]:
             yield
             gate.set()
 
-    commands = Watched(Commands(hub, rules=Rules(call=("report:*", "echo", "wait", "nobody"))), gate, opens)
+    commands = Watched(Commands(hub, rules=AccessRules(call=("report:*", "echo", "wait", "nobody"))), gate, opens)
     app = Starlette(routes=[Mount("/commands", commands)], lifespan=lifespan)
     running = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none"))
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -12,10 +12,10 @@ import pytest
 
 import telex
 from telex.commands import claims as leases
-from telex.commands.claims import Claims, Held, Tally
-from telex.commands.command import Once, _wanted
+from telex.commands.claims import KeyCounts, KeyLeases, Lease
+from telex.commands.command import OnceOptions, _wanted
 from telex.commands.desk import UNSERVED
-from telex.commands.directory import BUCKET, DEAD, Directory, Sign
+from telex.commands.directory import BUCKET, DEAD, Heartbeat, ServiceRegistry
 from telex.commands.enginestore import EngineStore
 from telex.engines.records import Record
 from telex.errors import EngineFailed
@@ -24,7 +24,7 @@ from telex.once.store import OnceTransaction
 from tests.support.shell import idle
 from tests.unit.commands.test_commands import Gate
 
-ONCE = Once(lease=40.0, keep=1000.0, max_attempts=3, backoff=0.1, version=1, store=None)
+ONCE = OnceOptions(lease=40.0, keep=1000.0, max_attempts=3, backoff=0.1, version=1, store=None)
 
 
 @pytest.fixture
@@ -70,13 +70,13 @@ class Store:
         yield
 
 
-def claims_on(store: Store) -> Claims:
-    return Claims("build", ONCE, store, Tally())
+def claims_on(store: Store) -> KeyLeases:
+    return KeyLeases("build", ONCE, store, KeyCounts())
 
 
-async def claimed(claims: Claims, key: str = "a") -> Held:
+async def claimed(claims: KeyLeases, key: str = "a") -> Lease:
     held = await claims.claim(key, fingerprint("build", 1, 1), claims.owner(), lambda: None)
-    assert isinstance(held, Held)
+    assert isinstance(held, Lease)
     return held
 
 
@@ -89,9 +89,9 @@ async def test_a_hub_without_a_heartbeat_serves_nothing(ago: float, serves: bool
     async with telex.Hub() as hub:
         records = hub._engine.records
         assert records is not None
-        sign = msgspec.json.encode(Sign(hub._engine.now() - ago, {"build": True}))
+        sign = msgspec.json.encode(Heartbeat(hub._engine.now() - ago, {"build": True}))
         assert await records.put(BUCKET, "other", sign, 0) is not None
-        directory = Directory(records, "this one", hub._engine.now)
+        directory = ServiceRegistry(records, "this one", hub._engine.now)
         assert await directory.find("build", 0.0) is serves
 
 
@@ -101,7 +101,7 @@ async def test_the_inboxes_of_killed_hubs_are_removed(file: str) -> None:
         assert records is not None
         await hub.topic("$inbox:killed").publish(1)
         await hub.topic("$inbox:asleep").publish(1)
-        assert await records.put(BUCKET, "asleep", msgspec.json.encode(Sign(time(), {})), 0) is not None
+        assert await records.put(BUCKET, "asleep", msgspec.json.encode(Heartbeat(time(), {})), 0) is not None
         with pytest.raises(telex.NoHandler):
             await hub.call("nothing", 1)
         courier = hub._desk.courier
@@ -299,7 +299,7 @@ async def test_each_sign_of_life_is_one_write(file: str) -> None:
                 return revision
 
         counted: Any = Counted()
-        directory = Directory(counted, "this one", time)
+        directory = ServiceRegistry(counted, "this one", time)
         for _ in range(3):
             await directory.sign()
         assert len(written) == 3

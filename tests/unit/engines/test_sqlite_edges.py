@@ -19,10 +19,10 @@ from telex.engines.sqlite.address import parse
 from telex.engines.sqlite.files import writing
 from telex.engines.sqlite.jobs import Batch, Guarded
 from telex.engines.sqlite.ledger import Ledger
-from telex.engines.sqlite.runtime import Runtime
+from telex.engines.sqlite.runtime import FileClient
 from telex.engines.sqlite.transaction import SQLiteTransaction
 from telex.engines.sqlite.upkeep import check
-from telex.engines.sqlite.writer import Told, Writer
+from telex.engines.sqlite.writer import Writer, WriterEvents
 from telex.log import Retention
 from telex.testing.conformance.rig import Rig, message
 from tests.support.shell import idle
@@ -122,7 +122,7 @@ async def test_a_group_that_had_nothing_is_looked_at_before_it_claims(
 
 @pytest.mark.parametrize(("ago", "left"), [(retention.YOUNG + 60, 3), (retention.YOUNG - 1, 10)])
 def test_what_is_young_is_not_deleted(tmp_path: Path, ago: float, left: int) -> None:
-    rules = retention.Rules()
+    rules = retention.RetentionRules()
     rules.set([("t", 3, None, None)], 1)
     with closing(file_with(tmp_path, 10, ago)) as connection:
         swept = retention.sweep(connection, "t", rules, time())
@@ -172,7 +172,7 @@ class Timers:
 
 async def test_what_is_due_is_tried_again_after_the_engine_failed() -> None:
     timers = Timers()
-    waiting = delayed.Delayed(cast(Runtime, timers))
+    waiting = delayed.Delayed(cast(FileClient, timers))
     waiting.arm(time() + 5)
     assert timers.waits[-1] == pytest.approx(5, abs=0.5)
     timers.rings.pop()()
@@ -186,7 +186,7 @@ async def test_what_is_due_is_tried_again_after_the_engine_failed() -> None:
 
 async def test_the_timer_of_delayed_messages_looks_again_every_hour() -> None:
     timers = Timers()
-    waiting = delayed.Delayed(cast(Runtime, timers))
+    waiting = delayed.Delayed(cast(FileClient, timers))
     waiting.arm(time() + 10 * delayed.LONGEST)
     waiting.close()
     assert timers.waits == [delayed.LONGEST]
@@ -222,7 +222,7 @@ def test_what_is_being_committed_is_not_known_yet() -> None:
 
         def __call__(self, *args: object) -> None: ...
 
-    follower = tail.Tail(cast(Runtime, Quiet()))
+    follower = tail.ChangeReader(cast(FileClient, Quiet()))
     own = Batch([])
     own.start, own.end, own.entries = 5, 7, [message("t", 1), message("t", 2)]
     follower.begun(own)
@@ -258,7 +258,9 @@ class Written:
         self.told = threading.Semaphore(0)
         self.batches: list[Batch] = []
         self.begun: Callable[[Batch], None] = lambda batch: None
-        told = Told(self.opened.set, lambda error: None, lambda batch: self.begun(batch), self._tell, self._post)
+        told = WriterEvents(
+            self.opened.set, lambda error: None, lambda batch: self.begun(batch), self._tell, self._post
+        )
         self.writer = Writer(parse(f"sqlite:///{place}/telex.db?busy_timeout=20s"), told, patience)
         self.writer.thread.start()
         assert self.opened.wait(10)

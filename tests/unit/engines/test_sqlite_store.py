@@ -15,7 +15,7 @@ import pytest
 
 import telex
 from telex.engines.sqlite import SQLiteEngine, problems, schema
-from telex.engines.sqlite.tail import Tail
+from telex.engines.sqlite.tail import ChangeReader
 from telex.engines.sqlite.upkeep import check, compact
 
 WITHIN = 0.02
@@ -316,11 +316,11 @@ async def test_compacting_gives_back_space_and_wants_the_file_for_itself(tmp_pat
 async def test_a_pattern_has_what_this_process_hears_later_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, unheard = f"sqlite:///{tmp_path}/a.db", list[tuple[Tail, int]]()
+    url, unheard = f"sqlite:///{tmp_path}/a.db", list[tuple[ChangeReader, int]]()
     async with telex.Hub(url) as other:
         await other.topic("m:a").publish(1)
-        noticed = Tail.noticed
-        monkeypatch.setattr(Tail, "noticed", lambda self, pos: unheard.append((self, pos)))
+        noticed = ChangeReader.noticed
+        monkeypatch.setattr(ChangeReader, "noticed", lambda self, pos: unheard.append((self, pos)))
         async with telex.Hub(url) as hub:
             async with hub.topic("m:*").subscribe() as inbox:
                 await other.topic("m:a").publish(2)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex import BadName, Pattern
-from telex.gateway import Peer, Refused, Rules, Visitor
+from telex.gateway import AccessRules, Authorizer, Peer, Refused
 from telex.gateway.auth import check_handshake, covers
 
 HANDSHAKES = {
@@ -127,7 +127,7 @@ def test_nothing_is_seen_through_a_pattern_that_the_rule_does_not_allow(rule: st
 
 
 def test_nothing_is_allowed_that_no_rule_names() -> None:
-    visitor = Visitor(Rules(), Peer("127.0.0.1", {}))
+    visitor = Authorizer(AccessRules(), Peer("127.0.0.1", {}))
     with pytest.raises(Refused, match="publish"):
         visitor.publish("a", 1)
     with pytest.raises(Refused, match="subscribe"):
@@ -137,4 +137,4 @@ def test_nothing_is_allowed_that_no_rule_names() -> None:
 
 def test_a_rule_is_a_pattern() -> None:
     with pytest.raises(BadName):
-        Rules(publish=("a b",))
+        AccessRules(publish=("a b",))

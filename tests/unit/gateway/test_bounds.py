@@ -8,12 +8,12 @@ import httpx
 import pytest
 
 import telex
-from telex.gateway import CloseCode, Commands, Gateway, Limits, Rules, commands
+from telex.gateway import AccessRules, CloseCode, Commands, Gateway, Limits, commands
 from telex.gateway.protocol import Close, Ping, Session
 from tests.support.websocket import WebSocketClient
 
 PAGE = (Path(__file__).parents[3] / "docs" / "gateway.md").read_text()  # files are not read on the event loop
-OPEN = Rules(publish=(">",), subscribe=(">",), call=(">",))
+OPEN = AccessRules(publish=(">",), subscribe=(">",), call=(">",))
 WIDE = Limits(rate=1e6, burst=10**6)
 JSON = [("content-type", "application/json")]
 

@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import telex
-from telex.gateway import Commands, Limits, Rules
+from telex.gateway import AccessRules, Commands, Limits
 from telex.gateway.commands import Problem, key_of, preference
 
 
@@ -32,7 +32,7 @@ class Site:
         self.hub = telex.Hub()
         self.reached, self.go_on = asyncio.Event(), asyncio.Event()
         self.ran: list[int] = []
-        rules = Rules(call=("report:*", "plain"))
+        rules = AccessRules(call=("report:*", "plain"))
         commands = Commands(self.hub, rules=rules, limits=limits, origins=["https://ours"], local=True)
         app = Starlette(routes=[Mount("/commands", commands)])
         transport = httpx.ASGITransport(app, client=(peer, 1))
@@ -285,7 +285,7 @@ def test_keys_and_preferences() -> None:
 
 
 def test_the_rules_do_not_open_what_is_telex_own() -> None:
-    everything = Rules(publish=(">",), subscribe=("*:>",), call=(">",))
+    everything = AccessRules(publish=(">",), subscribe=("*:>",), call=(">",))
     assert not everything.may_publish("$command:charge:request")
     assert not everything.may_subscribe("$command:charge:outcome")
     assert everything.may_call("charge")

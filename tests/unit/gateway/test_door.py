@@ -7,24 +7,26 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 import telex
-from telex.gateway import CloseCode, Gateway, Limits, Peer, Refused, Rules, Visitor
+from telex.gateway import AccessRules, Authorizer, CloseCode, Gateway, Limits, Peer, Refused
 from tests.support.websocket import PROGRAM, WebSocketClient
 
-OPEN = Rules(publish=(">",), subscribe=(">",))
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
 
 
-async def nobody(rules: Rules, peer: Peer) -> Visitor:
+async def nobody(rules: AccessRules, peer: Peer) -> Authorizer:
     raise Refused("forbidden", "log in first")
 
 
-class Nobody(Visitor):
-    def __init__(self, rules: Rules, peer: Peer) -> None:
+class Nobody(Authorizer):
+    def __init__(self, rules: AccessRules, peer: Peer) -> None:
         raise Refused("forbidden", "log in first")
 
 
 @pytest.mark.parametrize("visitor", [nobody, Nobody])
 @pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}])
-async def test_an_application_refuses_at_the_handshake(visitor: type[Visitor], extensions: dict[str, object]) -> None:
+async def test_an_application_refuses_at_the_handshake(
+    visitor: type[Authorizer], extensions: dict[str, object]
+) -> None:
     async with telex.Hub() as hub:
         gateway = Gateway(hub, visitor=visitor)
         async with WebSocketClient(gateway, extensions=extensions) as client:
@@ -39,7 +41,7 @@ async def test_an_application_refuses_at_the_handshake(visitor: type[Visitor], e
 async def test_a_visitor_that_cannot_be_made_is_a_fault_of_the_server(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(rules: Rules, peer: Peer) -> Visitor:
+    async def broken(rules: AccessRules, peer: Peer) -> Authorizer:
         raise error
 
     async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=broken)) as client:
@@ -51,7 +53,7 @@ async def test_a_visitor_that_cannot_be_made_is_a_fault_of_the_server(
 async def test_a_visitor_that_is_not_made_in_time_holds_a_place_until_then() -> None:
     made = asyncio.Event()
 
-    async def slow(rules: Rules, peer: Peer) -> Visitor:
+    async def slow(rules: AccessRules, peer: Peer) -> Authorizer:
         made.set()
         await asyncio.Event().wait()
         raise AssertionError
@@ -71,7 +73,7 @@ async def test_a_visitor_that_is_not_made_in_time_holds_a_place_until_then() -> 
 async def test_a_visitor_is_told_that_it_is_over_once() -> None:
     gone: list[str] = []
 
-    class Noted(Visitor):
+    class Noted(Authorizer):
         async def gone(self) -> None:
             await asyncio.sleep(0)
             gone.append(self.peer.path)
@@ -85,9 +87,9 @@ async def test_a_visitor_is_told_that_it_is_over_once() -> None:
 async def test_a_peer_shows_its_path_and_query_string() -> None:
     peers: list[Peer] = []
 
-    def note(rules: Rules, peer: Peer) -> Visitor:
+    def note(rules: AccessRules, peer: Peer) -> Authorizer:
         peers.append(peer)
-        return Visitor(rules, peer)
+        return Authorizer(rules, peer)
 
     async with telex.Hub() as hub:
         app = Starlette(routes=[Mount("/rooms", Gateway(hub, visitor=note))])

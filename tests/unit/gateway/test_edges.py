@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import telex
-from telex.gateway import CloseCode, Commands, Gateway, Limits, Peer, Refused, Rules, Visitor
+from telex.gateway import AccessRules, Authorizer, CloseCode, Commands, Gateway, Limits, Peer, Refused
 from telex.gateway.auth import check_handshake
 from telex.gateway.commands import _problem
 from telex.gateway.limits import TokenBucket
@@ -40,19 +40,19 @@ async def test_of_two_origins_the_first_counts_for_a_websocket(origins: tuple[st
 @pytest.mark.parametrize(("origins", "status"), [((OURS, THEIRS), 404), ((THEIRS, OURS), 403)])
 async def test_of_two_origins_the_first_counts_for_http(origins: tuple[str, str], status: int) -> None:
     async with telex.Hub() as hub:
-        transport = httpx.ASGITransport(Commands(hub, rules=Rules(call=(">",))), client=("127.0.0.1", 1))
+        transport = httpx.ASGITransport(Commands(hub, rules=AccessRules(call=(">",))), client=("127.0.0.1", 1))
         async with httpx.AsyncClient(transport=transport, base_url=OURS) as client:
             headers = [("origin", origin) for origin in origins] + [("content-type", "application/json")]
             assert (await client.post("/nothing", content=b"1", headers=headers)).status_code == status
 
 
 async def test_an_operation_that_takes_too_long_is_answered_with_timeout() -> None:
-    class Slow(Visitor):
+    class Slow(Authorizer):
         async def sees(self, topic: str) -> object:
             return await asyncio.Event().wait()
 
     async with telex.Hub() as hub:
-        gateway = Gateway(hub, rules=Rules(), visitor=Slow, limits=Limits(operation_timeout=0.01))
+        gateway = Gateway(hub, rules=AccessRules(), visitor=Slow, limits=Limits(operation_timeout=0.01))
         async with WebSocketClient(gateway) as client:
             answer = await client.ask("subscribe", topic="slow")
             assert (answer["op"], answer["code"], answer["retry_after"]) == ("error", "timeout", 1.0)

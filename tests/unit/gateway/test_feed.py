@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex import Message, Position
-from telex.gateway.feed import MOST_KEPT, Feed
+from telex.gateway.feed import MOST_KEPT, FrameCache
 
 
 def batch(first: int, contents: list[Any]) -> list[Message[Any]]:
@@ -20,7 +20,7 @@ def batch(first: int, contents: list[Any]) -> list[Message[Any]]:
 def test_split_or_not_nothing_is_missing(contents: list[str], size: int) -> None:
     messages = batch(5, contents)
     last = messages[-1].seq
-    frames = Feed(size, 1).frames("a:*", Position(last, "e"), messages, keep=False)
+    frames = FrameCache(size, 1).frames("a:*", Position(last, "e"), messages, keep=False)
     read = [json.loads(frame) for frame in frames]
     assert [m["content"] for frame in read for m in frame["messages"]] == contents
     for frame in read:
@@ -30,7 +30,7 @@ def test_split_or_not_nothing_is_missing(contents: list[str], size: int) -> None
 
 
 def test_the_same_range_is_encoded_once() -> None:
-    feed = Feed(1000, 1000)
+    feed = FrameCache(1000, 1000)
     messages = batch(1, ["x", "y"])
     first = feed.frames("a", Position(2, "e"), messages, keep=True)
     assert feed.frames("a", Position(2, "e"), messages, keep=True) is first
@@ -43,7 +43,7 @@ def test_the_same_range_is_encoded_once() -> None:
 
 
 def test_what_is_kept_is_bounded() -> None:
-    feed = Feed(1000, 2000)
+    feed = FrameCache(1000, 2000)
     for seq in range(1, 100):
         feed.frames("a", Position(seq, "e"), batch(seq, ["x" * 100]), keep=True)
     assert feed.frames("a", Position(1, "e"), batch(1, ["x" * 100]), keep=False)
@@ -52,7 +52,7 @@ def test_what_is_kept_is_bounded() -> None:
 
 
 def test_small_batches_are_kept_in_a_bounded_number() -> None:
-    feed = Feed(1000, 10**9)
+    feed = FrameCache(1000, 10**9)
     for seq in range(1, MOST_KEPT + 3):
         feed.frames("a", Position(seq, "e"), batch(seq, ["x"]), keep=True)
     for seq, shared in ((2, 0), (3, 1), (MOST_KEPT + 2, 2)):
@@ -62,7 +62,7 @@ def test_small_batches_are_kept_in_a_bounded_number() -> None:
 
 def test_content_without_a_json_form_keeps_its_place() -> None:
     messages = batch(1, ["x", object(), "y", "\ud800"])
-    (frame,) = Feed(10**6, 1).frames("a", Position(4, "e"), messages, keep=False)
+    (frame,) = FrameCache(10**6, 1).frames("a", Position(4, "e"), messages, keep=False)
     read = json.loads(frame)["messages"]
     assert [m["seq"] for m in read] == [1, 2, 3, 4]
     assert read[1]["content"] is None

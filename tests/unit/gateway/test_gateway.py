@@ -6,10 +6,10 @@ import typing
 import pytest
 
 import telex
-from telex.gateway import CloseCode, Gateway, Limits, Refused, Rules, Visitor
+from telex.gateway import AccessRules, Authorizer, CloseCode, Gateway, Limits, Refused
 from tests.support.websocket import PAGE, PROGRAM, WebSocketClient
 
-OPEN = Rules(publish=(">",), subscribe=(">",))
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
 WIDE = Limits(rate=1e6, burst=10**6)
 
 
@@ -205,7 +205,7 @@ async def test_subscriptions_end() -> None:
 
 
 async def test_refusals() -> None:
-    class Picky(Visitor):
+    class Picky(Authorizer):
         def publish(self, topic: str, content: object) -> object:
             if content == "slow":
                 raise Refused("rate", "slow mode", 3.0)
@@ -213,7 +213,7 @@ async def test_refusals() -> None:
 
     async with telex.Hub() as hub:
         hub.topic("typed", int)
-        rules = Rules(publish=("a", "typed"), subscribe=("a",))
+        rules = AccessRules(publish=("a", "typed"), subscribe=("a",))
         async with WebSocketClient(Gateway(hub, rules=rules, limits=WIDE, visitor=Picky)) as client:
             cases: list[tuple[str, dict[str, object], str]] = [
                 ("publish", {"topic": "b", "content": 1}, "forbidden"),
@@ -306,7 +306,7 @@ async def test_who_says_nothing_is_closed() -> None:
             assert await client.closed() == CloseCode.IDLE
 
 
-class Broken(Visitor):
+class Broken(Authorizer):
     """An application whose methods fail, each with another error; the names of topics say which."""
 
     errors: typing.ClassVar[dict[str, Exception]] = {

@@ -11,7 +11,7 @@ from starlette.routing import Mount, WebSocketRoute
 
 import telex
 from telex.chat.page import load, routes
-from telex.gateway import Commands, Gateway, Rules
+from telex.gateway import AccessRules, Commands, Gateway
 
 NAMES = [
     *(b"host", b"origin", b"idempotency-key", b"prefer", b"last-event-id", b"cookie", b"content-type"),
@@ -32,7 +32,7 @@ load()
 
 
 def site(hub: telex.Hub) -> Starlette:
-    rules = Rules(publish=(">",), subscribe=(">",), call=("c",))
+    rules = AccessRules(publish=(">",), subscribe=(">",), call=("c",))
     parts = [Mount("/commands", Commands(hub, rules=rules)), WebSocketRoute("/ws", Gateway(hub, rules=rules))]
     return Starlette(routes=[*routes(load(), ["den.example"]), *parts])
 
@@ -88,7 +88,7 @@ async def test_what_is_no_host_or_origin_is_let_in_nowhere(name: bytes, value: b
     if name == b"origin" and value == b"http://127.0.0.1:8000\xa0":
         return
     async with telex.Hub() as hub:
-        gateway = Gateway(hub, rules=Rules(publish=(">",)))
+        gateway = Gateway(hub, rules=AccessRules(publish=(">",)))
         headers = {b"host": b"127.0.0.1:8000", name: value}
         scope = {"type": "websocket", "path": "/", "scheme": "ws", "headers": [*headers.items()], "subprotocols": []}
         said = await answer(gateway, scope, {"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1})

@@ -16,12 +16,12 @@ from starlette.routing import Route, WebSocketRoute
 from websockets.asyncio.client import connect
 
 import telex
-from telex.gateway import CloseCode, Gateway, Limits, Rules, uvicorn_options
+from telex.gateway import AccessRules, CloseCode, Gateway, Limits, uvicorn_options
 from telex.gateway.server import BoundedWebSocket
 from telex.gateway.sockets import addresses, cut_off
 
 pytestmark = pytest.mark.slow
-OPEN = Rules(publish=(">",), subscribe=(">",))
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
 WITHIN = 10.0
 
 

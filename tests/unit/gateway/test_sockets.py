@@ -16,10 +16,10 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
 import telex
-from telex.gateway import CloseCode, Gateway, Limits, Rules
+from telex.gateway import AccessRules, CloseCode, Gateway, Limits
 
 pytestmark = pytest.mark.slow
-OPEN = Rules(publish=(">",), subscribe=(">",))
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
 
 
 @asynccontextmanager

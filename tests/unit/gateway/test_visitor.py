@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 import telex
-from telex.gateway import CloseCode, Gateway, Limits, Peer, Refused, Rules, Visitor
+from telex.gateway import AccessRules, Authorizer, CloseCode, Gateway, Limits, Peer, Refused
 from tests.support.websocket import WebSocketClient
 
-OPEN = Rules(publish=(">",), subscribe=(">",))
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
 WIDE = Limits(rate=1e6, burst=10**6)
 
 
@@ -21,27 +21,27 @@ class Members:
         self.open = True
         members = self
 
-        class Sync(Visitor):
+        class Sync(Authorizer):
             def subscribe(self, topic: str) -> None:
                 if not members.open:
                     raise Refused("forbidden", "not any more")
 
-        class Async(Visitor):
+        class Async(Authorizer):
             async def subscribe(self, topic: str) -> None:
                 await asyncio.sleep(0)
                 if not members.open:
                     raise Refused("forbidden", "not any more")
 
-        class Sees(Visitor):
+        class Sees(Authorizer):
             def sees(self, topic: str) -> bool:
                 return members.open
 
-        class AsyncSees(Visitor):
+        class AsyncSees(Authorizer):
             async def sees(self, topic: str) -> bool:
                 await asyncio.sleep(0)
                 return members.open
 
-        class Fails(Visitor):
+        class Fails(Authorizer):
             def sees(self, topic: str) -> bool:
                 if not members.open:
                     raise ZeroDivisionError
@@ -53,7 +53,7 @@ class Members:
                 return "left"
 
         ways = {"sync": Sync, "async": Async, "sees": Sees, "async sees": AsyncSees, "fails": Fails, "calls": Calls}
-        self.visitor: type[Visitor] = ways[way]
+        self.visitor: type[Authorizer] = ways[way]
 
 
 @pytest.mark.parametrize("way", ["sync", "async", "sees", "async sees", "fails"])
@@ -119,13 +119,13 @@ async def test_no_wildcard_reaches_topics_of_telex(asked: str) -> None:
             hub.topic("a" if asked == "*" else "a:a").publish_nowait("open")
             (message,) = await client.messages(1)
             assert message["content"] == "open"
-        async with WebSocketClient(Gateway(hub, rules=Rules(subscribe=("telex:>",)))) as client:
+        async with WebSocketClient(Gateway(hub, rules=AccessRules(subscribe=("telex:>",)))) as client:
             await client.ask("subscribe", topic="telex:>", since="earliest")
             assert [m["content"] for m in await client.messages(2)] == ["secret", "secret"]
 
 
 async def test_hooks_may_be_async() -> None:
-    class Async(Visitor):
+    class Async(Authorizer):
         async def publish(self, topic: str, content: object) -> object:
             await asyncio.sleep(0)
             if content == "bad":
@@ -236,7 +236,7 @@ CALLS: dict[str, tuple[dict[str, object], str]] = {
 async def test_the_rules_for_calls_are_the_rules_for_commands() -> None:
     hub = telex.Hub()
     shop(hub)
-    rules = Rules(call=("shop:*", "nobody"))
+    rules = AccessRules(call=("shop:*", "nobody"))
     async with hub, WebSocketClient(Gateway(hub, rules=rules, limits=WIDE)) as client:
         for _ in range(2):
             answer = await client.ask("call", name="shop:charge", content={"number": 7}, key="a")
@@ -251,7 +251,7 @@ async def test_the_rules_for_calls_are_the_rules_for_commands() -> None:
 
 
 async def test_a_visitor_answers_calls_and_leaves_the_rest_to_the_commands() -> None:
-    class Clerk(Visitor):
+    class Clerk(Authorizer):
         async def call(self, name: str, content: object, *, key: str | None = None) -> object:
             if name == "hello":
                 return {"hub": self.hub is hub}
@@ -259,14 +259,14 @@ async def test_a_visitor_answers_calls_and_leaves_the_rest_to_the_commands() -> 
 
     hub = telex.Hub()
     shop(hub)
-    async with hub, WebSocketClient(Gateway(hub, rules=Rules(call=("shop:*",)), visitor=Clerk)) as client:
+    async with hub, WebSocketClient(Gateway(hub, rules=AccessRules(call=("shop:*",)), visitor=Clerk)) as client:
         assert (await client.ask("call", name="hello"))["content"] == {"hub": True}
         answer = await client.ask("call", name="shop:charge", content={"number": 7}, key="k")
         assert answer["content"] == {"by command": {"charged": 7}}
 
 
 async def test_a_result_without_a_json_form_fails_alone() -> None:
-    class Odd(Visitor):
+    class Odd(Authorizer):
         async def call(self, name: str, content: object, *, key: str | None = None) -> object:
             return object()
 
@@ -276,7 +276,7 @@ async def test_a_result_without_a_json_form_fails_alone() -> None:
 
 
 async def test_a_call_has_the_time_of_a_command() -> None:
-    class Slow(Visitor):
+    class Slow(Authorizer):
         async def call(self, name: str, content: object, *, key: str | None = None) -> object:
             await asyncio.Event().wait()
             raise AssertionError
@@ -296,6 +296,6 @@ async def test_a_fault_of_the_gateway_itself_ends_the_connection(monkeypatch: py
 
 def test_a_visitor_of_the_rules_alone_is_asked_once() -> None:
     peer = Peer("127.0.0.1", {})
-    assert not Visitor(Rules(), peer).judges
-    assert Members("sees").visitor(Rules(), peer).judges
-    assert Members("sync").visitor(Rules(), peer).judges
+    assert not Authorizer(AccessRules(), peer).judges
+    assert Members("sees").visitor(AccessRules(), peer).judges
+    assert Members("sync").visitor(AccessRules(), peer).judges

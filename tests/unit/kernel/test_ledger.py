@@ -1,4 +1,4 @@
-"""Groups in memory: `Ledger` beside the model of the contract, and what it costs."""
+"""Groups in memory: `LeaseTable` beside the model of the contract, and what it costs."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from telex.engines import engine_for
 from telex.engines.groups import Delivery, Settlement
-from telex.ledger import LOOK, Ledger
+from telex.ledger import LOOK, LeaseTable
 from telex.log import Log, Retention
 from telex.message import Message
 from telex.testing.conformance.rig import Rig
@@ -50,10 +50,10 @@ def test_a_group_is_as_the_model_says_for_long(pattern: str) -> None:
 # -- by hand
 
 
-def ledger_of(*keys: str | None) -> tuple[Ledger, Log]:
+def ledger_of(*keys: str | None) -> tuple[LeaseTable, Log]:
     """A group, and a log with a message for each key."""
     log = Log("t", "epoch", Retention(10), 1)
-    ledger = Ledger("g", "t", log, log.end)
+    ledger = LeaseTable("g", "t", log, log.end)
     publish(log, *keys)
     return ledger, log
 
@@ -63,7 +63,7 @@ def publish(log: Log, *keys: str | None) -> None:
         log.append(Message(log.end, "t", log.end, 1, 0.0, None, None, -1, key), 0.0)
 
 
-def claim(ledger: Ledger, limit: int = 100, now: float = NOW, lease: float = 30.0) -> Sequence[Delivery]:
+def claim(ledger: LeaseTable, limit: int = 100, now: float = NOW, lease: float = 30.0) -> Sequence[Delivery]:
     return ledger.claim(limit, lease, "me", now).deliveries
 
 
@@ -71,11 +71,11 @@ def contents(deliveries: Sequence[Delivery]) -> list[object]:
     return [delivery.message.content for delivery in deliveries]
 
 
-def ack(ledger: Ledger, *deliveries: Delivery, now: float = NOW) -> list[bool]:
+def ack(ledger: LeaseTable, *deliveries: Delivery, now: float = NOW) -> list[bool]:
     return ledger.settle([Settlement(d.position, d.token, "ack") for d in deliveries], now)
 
 
-def settle(ledger: Ledger, delivery: Delivery, action: str, seconds: float = 0.0, now: float = NOW) -> bool:
+def settle(ledger: LeaseTable, delivery: Delivery, action: str, seconds: float = 0.0, now: float = NOW) -> bool:
     (won,) = ledger.settle(
         [Settlement(delivery.position, delivery.token, action, seconds)],  # type: ignore[arg-type]  # an Action
         now,

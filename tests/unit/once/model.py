@@ -1,4 +1,4 @@
-"""All that can happen to one key, searched through: workers that run the real `step`, `watch` and `Watch.lapsed`.
+"""All that can happen to one key, searched: workers run the real `step`, `watch` and `LeaseObservation.lapsed`.
 
 A `World` is one record that is changed by compare-and-set, workers, and deliveries of the same command that wait to be
 picked up. `Model.moves` says what can happen next: a worker reads, writes what `step` said of what it read, crashes,
@@ -35,8 +35,8 @@ from telex.once.machine import (
     Fail,
     Failure,
     GiveBack,
+    LeaseObservation,
     Renew,
-    Watch,
     Write,
     step,
     watch,
@@ -79,7 +79,7 @@ class Worker(NamedTuple):
     doing: Doing = "idle"
     seen: Record | None = None
     """What it has read and not yet acted on; when it runs, what it wrote. None: it has to read."""
-    watch: Watch | None = None
+    watch: LeaseObservation | None = None
     pace: Pace = "on time"
     """``late``: it has stalled, and what it worked on was delivered again."""
 
@@ -184,12 +184,12 @@ class Model:
 
     def _claim(self, world: World, number: int, worker: Worker, seen: Record) -> Iterator[Move]:
         clock = MONOTONIC[number]
-        before = None if worker.watch is None else Watch(worker.watch.revision, worker.watch.since + clock)
+        before = None if worker.watch is None else LeaseObservation(worker.watch.revision, worker.watch.since + clock)
         watched = watch(before, seen.revision, clock)
         lapsed = seen.entry is not None and watched.lapsed(seen.entry.lease, clock)
         if self.wall:
             lapsed = seen.until is not None and WALL[number] > seen.until
-        watched = Watch(watched.revision, watched.since - clock)
+        watched = LeaseObservation(watched.revision, watched.since - clock)
         decision = self._decide(seen.entry, Claim("print", NAMES[number], LEASE, self.attempts, self.keep, lapsed))
         if decision is Answer.WAIT:
             yield Move(number, "waits", put(world, number, worker._replace(seen=None, watch=watched)))
@@ -329,7 +329,7 @@ def _older_worker(worker: Worker) -> Worker:
     seen = None if worker.seen is None else _older(worker.seen)
     watch = worker.watch
     if watch is not None:
-        watch = Watch(watch.revision, max(watch.since - 1, -LEASE - 1))
+        watch = LeaseObservation(watch.revision, max(watch.since - 1, -LEASE - 1))
     return Worker(worker.doing, seen, watch, worker.pace)
 
 
@@ -414,7 +414,7 @@ def _ranked(worker: Worker, rank: dict[int, int]) -> Worker:
     if seen is not None:
         seen = Record(seen.entry, rank[seen.revision], seen.until)
     if watch is not None:
-        watch = Watch(rank[watch.revision], watch.since)
+        watch = LeaseObservation(rank[watch.revision], watch.since)
     return Worker(doing, seen, watch, pace)
 
 

@@ -24,9 +24,9 @@ from telex.once.machine import (
     Fail,
     Failure,
     GiveBack,
+    LeaseObservation,
     Renew,
     State,
-    Watch,
     Write,
     decode,
     encode,
@@ -213,9 +213,9 @@ def test_renewing_changes_nothing_but_the_revision() -> None:
 
 def test_a_watch_goes_on_while_the_revision_stands() -> None:
     first = watch(None, 7, 100.0)
-    assert first == Watch(7, 100.0)
+    assert first == LeaseObservation(7, 100.0)
     assert watch(first, 7, 109.0) is first
-    assert watch(first, 8, 109.0) == Watch(8, 109.0)
+    assert watch(first, 8, 109.0) == LeaseObservation(8, 109.0)
 
 
 def test_a_lease_lapses_after_it_and_not_at_its_end() -> None:

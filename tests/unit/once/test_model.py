@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from telex.once.machine import Watch
+from telex.once.machine import LeaseObservation
 from tests.unit.once.model import SAFETY, Found, Model, Property, mutants, search
 
 PAGE = (Path(__file__).parents[3] / "docs" / "once.md").read_text()
@@ -73,7 +73,7 @@ def test_clocks_that_are_wrong_break_no_outcome() -> None:
 @pytest.mark.slow
 def test_a_lease_that_ends_at_its_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who renews at the last moment would lose it."""
-    monkeypatch.setattr(Watch, "lapsed", lambda self, lease, now: now - self.since >= lease)
+    monkeypatch.setattr(LeaseObservation, "lapsed", lambda self, lease, now: now - self.since >= lease)
     found = search(Model(faults=0), alike=False)
     assert found.broken == "in time"
     assert found.trace[-1] == "B claims: taken_over"
@@ -82,7 +82,7 @@ def test_a_lease_that_ends_at_its_end_is_found(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 def test_a_lease_that_never_ends_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """When a worker has died, nobody would ever have an answer."""
-    monkeypatch.setattr(Watch, "lapsed", lambda self, lease, now: False)
+    monkeypatch.setattr(LeaseObservation, "lapsed", lambda self, lease, now: False)
     found = search(Model(workers=2, faults=1), alike=False)
     assert found.broken == "an end"
     assert re.search(r"claims: created( A stalls| A crashes)", " ".join(found.trace)), found.trace

@@ -1,4 +1,4 @@
-"""`Agenda` against the plainest one that there is: a dictionary that is searched."""
+"""`TimerQueue` against the plainest one that there is: a dictionary that is searched."""
 
 from math import inf
 from random import Random
@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from telex.triggers.agenda import Agenda
+from telex.triggers.agenda import TimerQueue
 from telex.triggers.trigger import Trigger
 
 
@@ -19,7 +19,7 @@ class Entered:
 
 @pytest.mark.parametrize("seed", range(40))
 def test_it_gives_what_is_due_in_the_order_of_instants(seed: int) -> None:
-    random, agenda, model = Random(seed), Agenda(), dict[Trigger, tuple[float, int]]()
+    random, agenda, model = Random(seed), TimerQueue(), dict[Trigger, tuple[float, int]]()
     triggers = [cast("Trigger", Entered()) for _ in range(random.choice((3, 30, 300)))]
     now, put = random.choice((0.0, 1.7e9)), 0
     far = random.choice((0.05, 1.0, 100.0))
@@ -50,7 +50,7 @@ def test_it_gives_what_is_due_in_the_order_of_instants(seed: int) -> None:
 
 
 def test_nothing_of_what_is_dropped_stays() -> None:
-    agenda, kept = Agenda(), cast("Trigger", Entered())
+    agenda, kept = TimerQueue(), cast("Trigger", Entered())
     agenda.put(5.0, kept)
     for number in range(5000):
         trigger = cast("Trigger", Entered())

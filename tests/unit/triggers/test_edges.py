@@ -10,7 +10,7 @@ import pytest
 
 import telex
 from telex.testing.clock import VirtualClock
-from telex.triggers.fold import Fired, Fold
+from telex.triggers.fold import ConditionEvaluator, Fired
 from telex.triggers.scheduler import LONGEST
 from telex.triggers.stored import fire_trigger, pause_trigger, stored_triggers
 from telex.triggers.stream import Counted, Rate
@@ -21,7 +21,7 @@ from tests.unit.triggers.test_shared import caught_up, kept, watched
 
 
 def test_a_key_in_use_is_kept_where_rates_are_skimmed() -> None:
-    fold = Fold(Counted(Rate("a", 1000, by_content), ">=", 90), 0.0, {}, keys=10)
+    fold = ConditionEvaluator(Counted(Rate("a", 1000, by_content), ">=", 90), 0.0, {}, keys=10)
     fired = []
     for moment in range(100):
         fired += feed(fold, (float(moment), "a", "k"), (float(moment), "a", f"key {moment}"))

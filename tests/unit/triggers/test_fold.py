@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from telex.message import Message
 from telex.triggers.condition import Compare, Condition, Moment, Source, Step
-from telex.triggers.fold import Fired, Fold
+from telex.triggers.fold import ConditionEvaluator, Fired
 from telex.triggers.stream import Counted, Rate, Silence
 
 
@@ -20,7 +20,7 @@ def by_content(message: Message[Any]) -> object:
 A, B = Counted(Rate("a", 1, by_content), ">=", 1), Counted(Rate("b", 1, by_content), ">=", 1)
 
 
-def feed(fold: Fold, *events: tuple[float, str, str]) -> list[tuple[float, str | None]]:
+def feed(fold: ConditionEvaluator, *events: tuple[float, str, str]) -> list[tuple[float, str | None]]:
     fired = fold.look(0.0)
     for time, topic, key in events:
         message: Message[Any] = Message(key, topic, 1, 1, time)
@@ -46,12 +46,12 @@ OTHERS = [(time, "a", f"other {time}") for time in (5.0, 6.0, 7.0, 8.0)]
 def test_a_key_is_not_forgotten_while_it_matters(
     condition: Condition, then: tuple[float, str, str], fired: list[tuple[float, str]]
 ) -> None:
-    assert feed(Fold(condition, 0.0, {}), (0.0, "a", "k"), *OTHERS, then) == fired
+    assert feed(ConditionEvaluator(condition, 0.0, {}), (0.0, "a", "k"), *OTHERS, then) == fired
 
 
 @pytest.mark.parametrize("condition", [A, A.throttle(3), A.then(B, within=3), A.debounce(0.5), A | B], ids=repr)
 def test_a_key_is_forgotten_when_it_does_not(condition: Condition) -> None:
-    fold = Fold(condition, 0.0, {})
+    fold = ConditionEvaluator(condition, 0.0, {})
     feed(fold, *((float(time), "a", f"key {time}") for time in range(1000)))
     assert len(fold) < 10
     assert len(fold._alarms) < 100
@@ -59,13 +59,13 @@ def test_a_key_is_forgotten_when_it_does_not(condition: Condition) -> None:
 
 
 def test_a_key_that_matters_is_forgotten_for_want_of_room() -> None:
-    fold = Fold(A.throttle(1000), 0.0, {}, keys=10)
+    fold = ConditionEvaluator(A.throttle(1000), 0.0, {}, keys=10)
     feed(fold, *((float(time), "a", f"key {time}") for time in range(100)))
     assert (len(fold), fold.forgotten) == (10, 90)
 
 
 def test_a_key_in_use_is_not_the_one_that_is_forgotten() -> None:
-    fold = Fold(A.throttle(1000), 0.0, {}, keys=10)
+    fold = ConditionEvaluator(A.throttle(1000), 0.0, {}, keys=10)
     for time in range(100):
         feed(fold, (float(time), "a", "k"), (float(time), "a", f"key {time}"))
     assert len(fold) == 10
@@ -74,7 +74,7 @@ def test_a_key_in_use_is_not_the_one_that_is_forgotten() -> None:
 
 @pytest.mark.parametrize("condition", [Counted(Rate("a", 9, by_content), ">=", 2), A.times(2)], ids=repr)
 def test_a_key_is_its_text(condition: Condition) -> None:
-    fold = Fold(condition, 0.0, {})
+    fold = ConditionEvaluator(condition, 0.0, {})
     fired = []
     contents: list[object] = [None, 1, "None", "1", []]
     for time, content in enumerate(contents):
@@ -84,7 +84,7 @@ def test_a_key_is_its_text(condition: Condition) -> None:
 
 
 def test_what_follows_counts_once() -> None:
-    fold = Fold(A.then(B, within=100), 0.0, {})
+    fold = ConditionEvaluator(A.then(B, within=100), 0.0, {})
     fired = feed(
         fold, (0.0, "a", "k"), (2.0, "b", "k"), (4.0, "b", "k"), (6.0, "a", "k"), (6.5, "a", "k"), (8.0, "b", "k")
     )
@@ -92,13 +92,13 @@ def test_what_follows_counts_once() -> None:
 
 
 def test_times_do_not_go_back() -> None:
-    fold = Fold(A.throttle(5), 0.0, {})
+    fold = ConditionEvaluator(A.throttle(5), 0.0, {})
     assert feed(fold, (10.0, "a", "k"), (3.0, "a", "k"), (12.0, "a", "k")) == [(10.0, "k")]
     assert fold.now == 12.0
 
 
 def test_a_key_at_rest_is_not_forgotten_when_a_variable_may_wake_it() -> None:
-    fold = Fold(A | Compare("x", ">=", 1), 0.0, {"x": 0})
+    fold = ConditionEvaluator(A | Compare("x", ">=", 1), 0.0, {"x": 0})
     assert feed(fold, (0.0, "a", "k"), *OTHERS) == [(0.0, "k")]
     assert Fired(9.0, "k", 1.0, {"a": 0, "x": 1}) in fold.change("x", 1, 9.0)
 
@@ -116,7 +116,10 @@ def test_a_change_that_passes_no_bound_is_not_looked_at_for_each_key(
 
     x: Condition = Looked("x", ">=", 4, slack)
     condition = Silence("a", 5, by_content) & (x | Compare("x", "==", 1) if also_high else x)
-    folds = Fold(condition, 0.0, {"x": 0}), [Fold(condition, 0.0, {"x": 0}) for _ in range(10)]
+    folds = (
+        ConditionEvaluator(condition, 0.0, {"x": 0}),
+        [ConditionEvaluator(condition, 0.0, {"x": 0}) for _ in range(10)],
+    )
     for number in range(10):
         message: Message[Any] = Message(number, "a", 1, 1, 0.0)
         for fold in (folds[0], folds[1][number]):
@@ -135,7 +138,7 @@ def test_a_change_that_passes_no_bound_is_not_looked_at_for_each_key(
 
 
 def test_a_rate_that_was_looked_at_does_not_rise_again() -> None:
-    fold = Fold(A, 0.0, {})
+    fold = ConditionEvaluator(A, 0.0, {})
     assert feed(fold, (0.0, "a", "k")) == [(0.0, "k")]
     assert fold.look(0.5) == []
 
@@ -161,7 +164,7 @@ def test_a_rate_alone(times: list[float], sizes: list[int], bound: int, slack: i
         if not many and before + 1 >= on:
             many = True
             wanted.append(Fired(now, "k" if by_key else None, value=on))
-    fold = Fold(Counted(Rate("a", per, by), ">=", bound, bound - off), 0.0, {})
+    fold = ConditionEvaluator(Counted(Rate("a", per, by), ">=", bound, bound - off), 0.0, {})
     messages: list[Message[Any]] = [Message("k", "a", 1, 1, time) for time in times]
     found: list[Fired] = []
     while messages:
@@ -182,7 +185,7 @@ def test_how_messages_are_cut_into_batches_does_not_matter(
     by = by_content if by_key else None
     found = []
     for ends in (sorted({*cuts, len(times)}), range(1, len(times) + 1)):
-        fold = Fold(Counted(Rate("a", 5.0, by), ">=", bound, min(slack, bound - 1)), 0.0, {})
+        fold = ConditionEvaluator(Counted(Rate("a", 5.0, by), ">=", bound, min(slack, bound - 1)), 0.0, {})
         messages: list[Message[Any]] = [Message("k", "a", 1, 1, time) for time in times]
         fired = [
             each for start, end in pairwise([0, *ends]) for each in fold.feed(Source("a", by), messages[start:end])
@@ -194,7 +197,7 @@ def test_how_messages_are_cut_into_batches_does_not_matter(
 
 def test_only_times_that_matter_are_kept() -> None:
     for by in (by_content, None):
-        fold = Fold(Counted(Rate("a", 1, by), ">=", 1_000_000), 0.0, {})
+        fold = ConditionEvaluator(Counted(Rate("a", 1, by), ">=", 1_000_000), 0.0, {})
         for n in range(1000):
             fold.feed(Source("a", by), [Message("k", "a", 1, 1, n / 10 + part / 1000) for part in range(10)])
         (life,) = fold._lives.values()

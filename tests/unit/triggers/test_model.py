@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from telex.message import Message
 from telex.triggers.condition import Compare, Condition, Joined, Not, Op, Source
-from telex.triggers.fold import Fired, Fold
+from telex.triggers.fold import ConditionEvaluator, Fired
 from telex.triggers.sequence import Debounce, Then, Throttle, Times
 from telex.triggers.stream import Counted, Rate, Silence
 
@@ -105,7 +105,9 @@ def rises(levels: list[bool]) -> list[int]:
     return [i for i, level in enumerate(levels) if level and (i == 0 or not levels[i - 1])]
 
 
-def fired(levels: list[bool], history: list[At], fold: Fold, start: float, key: str | None = None) -> list[Fired]:
+def fired(
+    levels: list[bool], history: list[At], fold: ConditionEvaluator, start: float, key: str | None = None
+) -> list[Fired]:
     """When it becomes true, and since when it had not been."""
     found = []
     for i in rises(levels):
@@ -203,7 +205,7 @@ def history_of(events: list[At], start: float) -> list[At]:
     return sorted([*points, *events], key=lambda each: (each.time, each.topic != ""))
 
 
-def fold_over(fold: Fold, events: list[At], by: By) -> list[Fired]:
+def fold_over(fold: ConditionEvaluator, events: list[At], by: By) -> list[Fired]:
     fired = fold.look(0.0)
     for (topic, time), together in groupby(events, key=lambda each: (each.topic, each.time * (each.topic in "xy"))):
         if topic in "xy":
@@ -224,7 +226,7 @@ def test_a_condition_is_what_its_definition_says(kind: str, data: st.DataObject,
     condition: Condition = data.draw(conditions(kind))
     history = history_of(events, 0.0)
     levels = plain(condition, history, 0.0, START)
-    fold = Fold(condition, 0.0, dict(START))
+    fold = ConditionEvaluator(condition, 0.0, dict(START))
     assert fold_over(fold, events, None) == fired(levels, history, fold, 0.0)
     if fold._skims is None:
         assert fold.holds == levels[-1]
@@ -243,7 +245,7 @@ def test_with_keys_it_is_one_for_each(kind: str, data: st.DataObject, events: li
     sources = {source.pattern for source in condition.sources}
     if not sources:
         return
-    fold = Fold(condition, 0.0, dict(START))
+    fold = ConditionEvaluator(condition, 0.0, dict(START))
     wanted: list[Fired] = []
     for key in "klmn":
         heard = [i for i, each in enumerate(events) if each.topic in sources and each.content == key]

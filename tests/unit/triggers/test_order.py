@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import telex
-from telex.engines.sqlite.tail import Tail
+from telex.engines.sqlite.tail import ChangeReader
 from telex.message import Message
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.triggers.condition import Condition
 from telex.triggers.fold import Fired
-from telex.triggers.watch import Watch
+from telex.triggers.watch import ConditionMonitor
 from telex.triggers.when import WhenTrigger
 from tests.unit.triggers.test_shared import caught_up, kept, programs, url
 
@@ -44,7 +44,7 @@ async def test_whoever_looks_at_the_same_comes_to_the_same_instants(url: str, mo
     async with programs(url, 1, declare) as (live,):
         await caught_up(live)
         watch = when_trigger(live, "t").what
-        assert isinstance(watch, Watch)
+        assert isinstance(watch, ConditionMonitor)
         async with telex.Hub(url, clock=lambda: begun + times[0]) as hub, live.topic(">").subscribe() as heard:
             count = hub.variable("count", 0)
             for step in range(80):
@@ -109,7 +109,7 @@ def test_when_it_was_rung_is_seen_in_no_instant(clock: VirtualClock) -> None:
     async def main() -> None:
         async with hub, hub.topic("quiet").subscribe() as quiet:
             watch = when_trigger(hub, "quiet").what
-            assert isinstance(watch, Watch)
+            assert isinstance(watch, ConditionMonitor)
             clock.advance(7)  # the machine slept
             await asyncio.sleep(0.1)
             message: Message[Any] = Message(None, "m", 1, 1, begin + 6)  # it was on its way meanwhile
@@ -159,7 +159,7 @@ def test_sources_of_one_pattern_are_told_in_the_order_in_which_they_stand(clock:
         async with hub:
             watches = [when_trigger(hub, f"t:{number}").what for number in range(20)]
             assert [
-                [source.by for _, source in watch._routes] for watch in watches if isinstance(watch, Watch)
+                [source.by for _, source in watch._routes] for watch in watches if isinstance(watch, ConditionMonitor)
             ] == expected
 
     clock.run(main())
@@ -168,15 +168,15 @@ def test_sources_of_one_pattern_are_told_in_the_order_in_which_they_stand(clock:
 @pytest.mark.slow
 async def test_what_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is published while a process reads what is kept is read, and comes to it when it hears of it."""
-    unheard, noticed, heeds = list[tuple[Tail, int]](), Tail.noticed, asyncio.Event()
+    unheard, noticed, heeds = list[tuple[ChangeReader, int]](), ChangeReader.noticed, asyncio.Event()
 
-    def once_it_heeds(tail: Tail, pos: int) -> None:
+    def once_it_heeds(tail: ChangeReader, pos: int) -> None:
         if heeds.is_set():
             noticed(tail, pos)
         else:
             unheard.append((tail, pos))
 
-    monkeypatch.setattr(Tail, "noticed", once_it_heeds)
+    monkeypatch.setattr(ChangeReader, "noticed", once_it_heeds)
     async with telex.Hub(url) as other:
         await other.topic("m:a").publish(1)
         hub = telex.Hub(url)

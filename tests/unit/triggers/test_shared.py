@@ -13,7 +13,7 @@ import telex
 from telex.triggers import claims, when
 from telex.triggers.claims import BY_KEY, KEY_KEPT
 from telex.triggers.stored import pause_trigger, resume_trigger
-from telex.triggers.watch import Watch
+from telex.triggers.watch import ConditionMonitor
 from telex.triggers.when import WhenTrigger
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,7 @@ async def watched(hub: telex.Hub, trigger: str, value: int) -> None:
     """Until the trigger has seen this value of its variable."""
     found = hub.trigger(trigger)
     assert isinstance(found, WhenTrigger)
-    assert isinstance(found.what, Watch)
+    assert isinstance(found.what, ConditionMonitor)
     async with asyncio.timeout(20):
         while found.what._fold.values["count"] != value:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.001)

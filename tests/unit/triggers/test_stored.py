@@ -162,7 +162,7 @@ async def test_a_pause_between_a_look_and_the_claim_wins(url: str) -> None:
         kept, revision = await shared.read("ticks", 0.0)
         assert await pause_trigger(hub, "ticks")
         told = msgspec.structs.replace(kept, last=1.0, fired=1)
-        assert not await shared.commit(ticks, claims.Claim(told, [(1.0, 1)]), revision)
+        assert not await shared.commit(ticks, claims.FiringClaim(told, [(1.0, 1)]), revision)
         assert await fired_in(hub, "ticks") == []
 
 

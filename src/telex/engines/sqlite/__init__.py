@@ -10,17 +10,17 @@ from __future__ import annotations
 from secrets import randbits, token_hex
 from typing import TYPE_CHECKING, Any
 
-from telex.engines.sqlite.address import Address, parse
+from telex.engines.sqlite.address import FileAddress, parse
 from telex.engines.sqlite.groups import SQLiteGroups
 from telex.engines.sqlite.records import SQLiteRecords
-from telex.engines.sqlite.runtime import Runtime
+from telex.engines.sqlite.runtime import FileClient
 from telex.engines.sqlite.store import SQLiteStore
 from telex.engines.sqlite.transaction import SQLiteTransaction
 from telex.log import Log, Retention, cached
 from telex.names import is_pattern
 
 if TYPE_CHECKING:
-    from telex.engines import Feed, Groups, Guarantees, Records, Store, Transaction
+    from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
     from telex.message import Message
 
 TRANSACTION = 30.0
@@ -32,7 +32,7 @@ class SQLiteEngine:
 
     guarantees: Guarantees
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: FileAddress) -> None:
         from telex.engines import Guarantees
 
         self.guarantees = Guarantees(
@@ -46,7 +46,7 @@ class SQLiteEngine:
             delayed=True,
             transactions=True,
         )
-        self._runtime = Runtime(address)
+        self._runtime = FileClient(address)
         self.store: Store | None = SQLiteStore(self._runtime)
         self.groups: Groups | None = SQLiteGroups(self._runtime)
         self.records: Records | None = SQLiteRecords(self._runtime)
@@ -56,7 +56,7 @@ class SQLiteEngine:
         """The engine of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``. Raises `BadOption`."""
         return cls(parse(url))
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         """Open the file, and make it if it is not there. Raises `ConnectFailed`, whose text names the mend."""
         await self._runtime.open(feed)
 
@@ -83,6 +83,6 @@ class SQLiteEngine:
             return (await self._runtime.append((message,)))[0]
         return await self._runtime.delayed.later(message, due)
 
-    def transaction(self) -> Transaction:
+    def transaction(self) -> EngineTransaction:
         """A transaction of the file."""
         return SQLiteTransaction(self._runtime, TRANSACTION)

@@ -14,7 +14,7 @@ _FORMS = (
 )
 
 
-class Address(msgspec.Struct, frozen=True):
+class FileAddress(msgspec.Struct, frozen=True):
     """A checked URL."""
 
     url: str
@@ -27,7 +27,7 @@ class Address(msgspec.Struct, frozen=True):
     """Whether the foreign keys of the program's tables are held in its transactions."""
 
 
-def parse(url: str) -> Address:
+def parse(url: str) -> FileAddress:
     """The address in ``url``. Raises `BadOption`, which says what to write."""
     rest, mark, query = url.removeprefix("sqlite://").partition("?")
     if not rest.startswith("/"):
@@ -56,4 +56,4 @@ def parse(url: str) -> Address:
     for name in options:
         known = "the options are synchronous, busy_timeout and foreign_keys"
         raise BadOption("url", url, f"there is no option {name!r}: {known}")
-    return Address(url, path, full == "full", busy, keys == "on")
+    return FileAddress(url, path, full == "full", busy, keys == "on")

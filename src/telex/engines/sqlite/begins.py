@@ -6,8 +6,8 @@ import sqlite3
 from typing import TYPE_CHECKING, cast
 
 from telex.engines.sqlite.lags import NEAR, number_at
-from telex.engines.sqlite.retention import Kept, Rules, look
-from telex.engines.sqlite.store import View
+from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look
+from telex.engines.sqlite.store import TopicView
 from telex.names import Pattern, is_pattern
 from telex.start import Start, find
 
@@ -24,13 +24,13 @@ def begin(connection: sqlite3.Connection, group: str, pattern: str, start: Start
     end, version = connection.execute(sql).fetchone()
     numbers: dict[int, int] = {}
     if start != "new":
-        rules = Rules()
+        rules = RetentionRules()
         rules.refresh(connection, version)
         topics = [kept for name in _names(connection, pattern) if (kept := look(connection, name, rules, now))]
         if is_pattern(pattern) and isinstance(start, int):
             numbers = _back(connection, topics, start, end)
         else:
-            numbers = {kept.id: find(cast("Log", View(connection, kept, epoch)), start, now)[0] for kept in topics}
+            numbers = {kept.id: find(cast("Log", TopicView(connection, kept, epoch)), start, now)[0] for kept in topics}
         places = {id: connection.execute(_PLACE, (id, seq)).fetchone() for id, seq in numbers.items()}
         floor = min((place[0] for place in places.values() if place is not None), default=end)
     else:
@@ -62,7 +62,7 @@ def _split(connection: sqlite3.Connection, id: int, numbers: dict[int, int], flo
         connection.execute("UPDATE telex_groups SET split = ? WHERE id = ?", (split, id))
 
 
-def _back(connection: sqlite3.Connection, topics: list[Kept], count: int, end: int) -> dict[int, int]:
+def _back(connection: sqlite3.Connection, topics: list[VisibleRange], count: int, end: int) -> dict[int, int]:
     """The numbers after which there are ``count`` kept messages of all topics together, or all of them."""
     numbers = {kept.id: kept.end for kept in topics}
     firsts = {kept.id: kept.first for kept in topics}

@@ -1,4 +1,4 @@
-"""`Connection`: the connection that writes, which is lent to programs in their transactions."""
+"""`GuardedConnection`: the connection that writes, which is lent to programs in their transactions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_reserved(name: str | None) -> bool:
     return name is not None and name.lower().startswith(RESERVED)
 
 
-class Cursor(sqlite3.Cursor):
+class GuardedCursor(sqlite3.Cursor):
     """A cursor of a program."""
 
     def execute(self, sql: str, parameters: Any = (), /) -> Self:
@@ -48,7 +48,7 @@ def _check(connection: sqlite3.Connection) -> None:
         raise EngineFailed("the transaction", "SQLite has rolled it back; begin another")
 
 
-class Connection(sqlite3.Connection):
+class GuardedConnection(sqlite3.Connection):
     """From `lend` to `take_back` it refuses to end the transaction, and all that would last longer than that."""
 
     _lent = False
@@ -76,7 +76,7 @@ class Connection(sqlite3.Connection):
         """A cursor."""
         if not self._lent:
             return super().cursor()
-        made = super().cursor(Cursor if factory is None else factory)
+        made = super().cursor(GuardedCursor if factory is None else factory)
         self._opened.add(made)
         return made
 

@@ -17,7 +17,7 @@ from telex.errors import Closed
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.ledger import Ledger
-    from telex.engines.sqlite.runtime import Runtime
+    from telex.engines.sqlite.runtime import FileClient
     from telex.message import Message
 
 logger: logging.Logger = logging.getLogger("telex")
@@ -36,7 +36,7 @@ _TAKE = """DELETE FROM telex_delayed WHERE n IN (SELECT n FROM telex_delayed WHE
 class Delayed:
     """Lives in the event loop. Of the timers of several processes the first one publishes."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: FileClient) -> None:
         self._runtime = runtime
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None

@@ -9,9 +9,9 @@ from pathlib import Path
 from time import monotonic, sleep
 
 from telex.engines.sqlite import problems, schema
-from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.address import FileAddress
 from telex.engines.sqlite.clock import Clock
-from telex.engines.sqlite.connection import Connection
+from telex.engines.sqlite.connection import GuardedConnection
 from telex.errors import ConnectFailed
 from telex.forks import FILE as FORKED
 from telex.forks import FORKS
@@ -67,16 +67,16 @@ def persist(
         sleep(RETRY)
 
 
-def writing(address: Address, clock: Clock | None = None) -> Connection:
+def writing(address: FileAddress, clock: Clock | None = None) -> GuardedConnection:
     """The connection that writes; makes the file and its tables if need be, and joins ``clock``. Raises
     `ConnectFailed`."""
     path = Path(address.path)
-    connection: Connection | None = None
+    connection: GuardedConnection | None = None
     try:
         if identity(address.path) in FORKS.files:
             raise schema.NotOurs(FORKED)
         connection = sqlite3.connect(
-            path, timeout=address.busy, isolation_level=None, factory=Connection, cached_statements=256
+            path, timeout=address.busy, isolation_level=None, factory=GuardedConnection, cached_statements=256
         )
         _make(connection, address, clock)
     except schema.NotOurs as error:
@@ -90,7 +90,7 @@ def writing(address: Address, clock: Clock | None = None) -> Connection:
     raise ConnectFailed(address.url, problem)
 
 
-def _make(connection: sqlite3.Connection, address: Address, clock: Clock | None) -> None:
+def _make(connection: sqlite3.Connection, address: FileAddress, clock: Clock | None) -> None:
     schema.version_of(connection)  # before anything is written to what may not be ours
     (mode,) = persist(connection, "PRAGMA journal_mode = WAL", address.busy).fetchone()
     if mode != "wal":
@@ -111,7 +111,7 @@ def _make(connection: sqlite3.Connection, address: Address, clock: Clock | None)
     connection.execute("PRAGMA busy_timeout = 0")  # from now on `persist` waits
 
 
-def reading(address: Address) -> sqlite3.Connection:
+def reading(address: FileAddress) -> sqlite3.Connection:
     """A connection that only reads."""
     connection = sqlite3.connect(address.path, timeout=address.busy, isolation_level=None, cached_statements=256)
     connection.execute("PRAGMA query_only = ON")

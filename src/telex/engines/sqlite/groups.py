@@ -10,24 +10,24 @@ from typing import TYPE_CHECKING
 
 from telex.engines.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement, Unreadable
 from telex.engines.sqlite import begins, lags, leases, settling
-from telex.engines.sqlite.lags import Group, View
+from telex.engines.sqlite.lags import Group, GroupView
 from telex.errors import BadOption
 from telex.message import Position
 from telex.names import is_pattern
 from telex.start import Start
 
 if TYPE_CHECKING:
-    from telex.engines.sqlite.runtime import Runtime
+    from telex.engines.sqlite.runtime import FileClient
     from telex.log import Log
 
 
 class SQLiteGroups:
     """See `telex.engines.Groups`."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: FileClient) -> None:
         self._runtime = runtime
-        self._written = View()  # of the thread that writes
-        self._read = View()  # of the thread that reads
+        self._written = GroupView()  # of the thread that writes
+        self._read = GroupView()  # of the thread that reads
         self._busy: set[tuple[str, str]] = set()  # groups whose last claim here has found something
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:

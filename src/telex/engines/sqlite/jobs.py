@@ -17,7 +17,7 @@ from telex.message import Message
 Read = Callable[[tuple[Any, ...]], Message[Any]]
 
 
-class Waiter(Protocol):
+class JobObserver(Protocol):
     """Who waits for a transaction. Made in the event loop, and told there, once."""
 
     def settle(self, read: Read) -> None:
@@ -27,7 +27,7 @@ class Waiter(Protocol):
         """It was rolled back. ``error`` makes an error for each who waits."""
 
 
-class Job(Waiter, Protocol):
+class Job(JobObserver, Protocol):
     """Something to do inside of a write transaction, in the thread that writes, and who waits for it."""
 
     def is_wanted(self) -> bool:
@@ -117,7 +117,7 @@ class Append:
                 future.set_exception(error())
 
 
-class Call(Asked):
+class EngineCall(Asked):
     """A function of the engine's own, which is trusted to leave nothing half done.
 
     ``after`` is called in the event loop with its result, before anything that is committed later is told there. One
@@ -182,8 +182,8 @@ class Batch:
 
     __slots__ = ("decode", "done", "end", "entries", "error", "foreign", "heads", "jobs", "kept", "start")
 
-    def __init__(self, jobs: Sequence[Waiter]) -> None:
-        self.jobs: Sequence[Waiter] = jobs
+    def __init__(self, jobs: Sequence[JobObserver]) -> None:
+        self.jobs: Sequence[JobObserver] = jobs
         self.start: int = 0
         self.end: int = 0
         self.entries: list[Entry] = []  # messages start to end - 1

@@ -71,7 +71,7 @@ def number_at(connection: sqlite3.Connection, topic: int, low: int, end: int, po
     return low
 
 
-class View:
+class GroupView:
     """What one thread remembers of groups from call to call. It can always be found again in the file.
 
     Messages of the transaction that is going on are not counted yet: `pos` and the ends of topics are as it began.

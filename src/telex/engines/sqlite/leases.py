@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from telex.engines.sqlite import rows
-from telex.engines.sqlite.lags import Group, View, set_rests
+from telex.engines.sqlite.lags import Group, GroupView, set_rests
 
 WAITS, LEASED, DEAD, BEHIND = 0, 1, 2, 3
 AGAIN, NEW = 0.0, 1.0
@@ -74,7 +74,7 @@ class Outlook(msgspec.Struct, frozen=True):
     lag: int
 
 
-def look(connection: sqlite3.Connection, group: Group, view: View, now: float) -> Outlook:
+def look(connection: sqlite3.Connection, group: Group, view: GroupView, now: float) -> Outlook:
     """Whether there is anything to write for a claim."""
     view.refresh(connection)
     if group.paused:
@@ -88,7 +88,7 @@ def look(connection: sqlite3.Connection, group: Group, view: View, now: float) -
     return Outlook(False, next_due(connection, group), view.lag(connection, group))
 
 
-def _has_fresh(connection: sqlite3.Connection, group: Group, view: View) -> bool:
+def _has_fresh(connection: sqlite3.Connection, group: Group, view: GroupView) -> bool:
     start = max(group.floor, view.bare.get(group.id, 0))
     if start >= view.pos:
         return view.pos - group.floor > MOVE and not group.exact
@@ -101,7 +101,7 @@ def _has_fresh(connection: sqlite3.Connection, group: Group, view: View) -> bool
 
 
 def claim(
-    connection: sqlite3.Connection, group: Group, view: View, limit: int, lease: float, owner: str, now: float
+    connection: sqlite3.Connection, group: Group, view: GroupView, limit: int, lease: float, owner: str, now: float
 ) -> Taken:
     """Lease at most ``limit`` messages. In a write transaction."""
     view.refresh(connection)
@@ -157,7 +157,7 @@ def next_due(connection: sqlite3.Connection, group: Group) -> float | None:
     return min((float(due) for due in found if due is not None), default=None)
 
 
-def _fresh(connection: sqlite3.Connection, group: Group, view: View, limit: int) -> tuple[list[Row], bool]:
+def _fresh(connection: sqlite3.Connection, group: Group, view: GroupView, limit: int) -> tuple[list[Row], bool]:
     """Look at messages from the floor on and move that: those to lease, and whether there was more to look at."""
     found: list[Row] = []
     behind: list[tuple[Any, ...]] = []
@@ -197,7 +197,7 @@ def _fresh(connection: sqlite3.Connection, group: Group, view: View, limit: int)
 
 
 def _pages(
-    connection: sqlite3.Connection, group: Group, view: View, floor: int, limit: int
+    connection: sqlite3.Connection, group: Group, view: GroupView, floor: int, limit: int
 ) -> Iterator[tuple[list[Row], int]]:
     """The messages of a group from ``floor`` on, a bounded number of pages; with each, where the floor is after it."""
     if group.exact:
@@ -221,7 +221,7 @@ def _pages(
 
 
 def _pages_of_topic(
-    connection: sqlite3.Connection, group: Group, view: View, floor: int, limit: int
+    connection: sqlite3.Connection, group: Group, view: GroupView, floor: int, limit: int
 ) -> Iterator[tuple[list[Row], int]]:
     place = view.place(connection, group, floor)
     if place is None:

@@ -10,8 +10,8 @@ import msgspec
 
 from telex.dedup import SECONDS
 from telex.engines.sqlite import problems, rows
-from telex.engines.sqlite.connection import Connection
-from telex.engines.sqlite.retention import Rules
+from telex.engines.sqlite.connection import GuardedConnection
+from telex.engines.sqlite.retention import RetentionRules
 from telex.message import Message, uuid7_counter, uuid7_text
 
 Entry = Message[Any] | tuple[Any, ...]
@@ -54,12 +54,12 @@ class Ledger:
     Invariant: inside of a transaction, `pos` and every account are as the file has them, and what `add` was given.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self.connection: Connection = connection
+    def __init__(self, connection: GuardedConnection) -> None:
+        self.connection: GuardedConnection = connection
         self.pos: int = 0
         self.commits: int = -1
         self.epoch: str = ""
-        self.rules: Rules = Rules()
+        self.rules: RetentionRules = RetentionRules()
         self.accounts: dict[str, Account] = {}
         self.touched: dict[str, Account] = {}  # in this transaction
         self.entries: list[Entry] = []  # of this transaction: messages pos - len(entries) to pos - 1

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from telex.engines.sqlite import files, problems
-from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.address import FileAddress
 from telex.errors import TelexError
 
 Function = Callable[[sqlite3.Connection], Any]
@@ -34,7 +34,7 @@ class Told:
 class Reader:
     """Calls functions one after the other, each in one read transaction."""
 
-    def __init__(self, address: Address, told: Told) -> None:
+    def __init__(self, address: FileAddress, told: Told) -> None:
         self._address = address
         self._told = told
         self._inbox: SimpleQueue[Asked | None] = SimpleQueue()

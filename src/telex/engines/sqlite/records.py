@@ -11,7 +11,7 @@ from telex.engines.records import Record
 from telex.errors import TelexError
 
 if TYPE_CHECKING:
-    from telex.engines.sqlite.runtime import Runtime
+    from telex.engines.sqlite.runtime import FileClient
 
 SWEPT = 2
 """How many that have expired go for each that is put and will expire: more than come."""
@@ -22,7 +22,7 @@ Found = list[tuple[bytes, int] | None]
 class SQLiteRecords:
     """See `telex.engines.Records`. What is asked for in one turn of the event loop is read together."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: FileClient) -> None:
         self._runtime = runtime
         self._asked: Asked = []
 

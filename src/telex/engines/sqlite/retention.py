@@ -24,7 +24,7 @@ SLACK = 256
 """A topic is swept when so many rows of it can go."""
 
 
-class Rules:
+class RetentionRules:
     """The rules of the file, for one connection."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Rules:
         return rule
 
 
-class Kept(msgspec.Struct, frozen=True):
+class VisibleRange(msgspec.Struct, frozen=True):
     """A topic as a reader sees it in one transaction."""
 
     id: int
@@ -73,7 +73,7 @@ class Kept(msgspec.Struct, frozen=True):
     """The total of message ``first - 1``."""
 
 
-def look(connection: sqlite3.Connection, name: str, rules: Rules, now: float) -> Kept | None:
+def look(connection: sqlite3.Connection, name: str, rules: RetentionRules, now: float) -> VisibleRange | None:
     """What of a topic is shown at ``now``, or None when there is no such topic."""
     row = connection.execute(
         "SELECT id, epoch, uid, end, first, trimmed, gone, total FROM telex_topics WHERE name = ?", (name,)
@@ -87,7 +87,7 @@ def look(connection: sqlite3.Connection, name: str, rules: Rules, now: float) ->
     if first > stored:
         sql = "SELECT time, total FROM telex_messages WHERE topic = ? AND seq = ?"
         trimmed, gone = connection.execute(sql, (id, first - 1)).fetchone() or (trimmed, gone)
-    return Kept(id, name, epoch, int(uid), first, end, trimmed, gone)
+    return VisibleRange(id, name, epoch, int(uid), first, end, trimmed, gone)
 
 
 def _first(
@@ -136,7 +136,7 @@ _HELD = """EXISTS (SELECT 1 FROM telex_groups g CROSS JOIN telex_claims c ON c.g
     WHERE c.pos = telex_messages.pos)"""
 
 
-class Swept(msgspec.Struct, frozen=True):
+class SweepResult(msgspec.Struct, frozen=True):
     """What `sweep` did: from where on a topic shows messages, from where on it still has them, and how many went."""
 
     first: int
@@ -144,7 +144,7 @@ class Swept(msgspec.Struct, frozen=True):
     deleted: int
 
 
-def sweep(connection: sqlite3.Connection, name: str, rules: Rules, now: float) -> Swept | None:
+def sweep(connection: sqlite3.Connection, name: str, rules: RetentionRules, now: float) -> SweepResult | None:
     """Delete at most `CHUNK` messages of a topic that are not kept. None when there is no such topic.
 
     In a write transaction.
@@ -171,7 +171,7 @@ def sweep(connection: sqlite3.Connection, name: str, rules: Rules, now: float) -
             f"DELETE FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? AND NOT {_HELD}",
             (kept.id, swept, limit),
         )
-    return Swept(kept.first, limit, limit - swept)
+    return SweepResult(kept.first, limit, limit - swept)
 
 
 def sweep_orphans(connection: sqlite3.Connection) -> bool:
@@ -237,7 +237,7 @@ class Sweeper:
         """Whether `step` has something to do."""
         return (self._orphans or bool(self._due) or ages) and self.wait(now, ages) == 0.0
 
-    def step(self, connection: sqlite3.Connection, rules: Rules, now: float) -> tuple[str, Swept] | None:
+    def step(self, connection: sqlite3.Connection, rules: RetentionRules, now: float) -> tuple[str, SweepResult] | None:
         """Delete a chunk. In a write transaction; returns which topic has lost what."""
         if self._orphans:
             self._orphans = sweep_orphans(connection)
@@ -265,7 +265,7 @@ AGES = 5.0
 """Seconds between two looks for messages that have grown too old."""
 
 
-def aged(connection: sqlite3.Connection, rules: Rules, now: float) -> list[str]:
+def aged(connection: sqlite3.Connection, rules: RetentionRules, now: float) -> list[str]:
     """Topics whose oldest message is too old to be kept."""
     found = []
     for id, name, swept, end in connection.execute("SELECT id, name, swept, end FROM telex_topics WHERE end > swept"):

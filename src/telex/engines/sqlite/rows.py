@@ -31,7 +31,7 @@ _INSERT_MANY = _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (MANY - 1)
 Form = tuple[str, str | None, str | None, str | bytes, int]
 """What of a message needs encoding: type, key, headers, content, and the bytes that the content counts for."""
 Shape = Callable[[object, str, str | None], object]
-"""`telex.engines.Feed.content`."""
+"""`telex.engines.EngineEvents.content`."""
 
 _BYTES = (bytes, bytearray, memoryview)
 LARGEST = 999_000_000

@@ -1,4 +1,4 @@
-"""`Runtime`: the open file, as the event loop has it: its threads, who waits for them, and what is known of it."""
+"""`FileClient`: the open file, as the event loop has it: its threads, who waits for them, and what is known of it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import msgspec
 
 from telex.engines.sqlite import problems, reader, rows
 from telex.engines.sqlite.delayed import Delayed
-from telex.engines.sqlite.jobs import Append, Call, Guarded, Job
+from telex.engines.sqlite.jobs import Append, EngineCall, Guarded, Job
 from telex.engines.sqlite.ledger import Ledger, epoch_of, uid_of
 from telex.engines.sqlite.reader import Reader
-from telex.engines.sqlite.retention import Rules
-from telex.engines.sqlite.session import Session
-from telex.engines.sqlite.tail import Tail, look
+from telex.engines.sqlite.retention import RetentionRules
+from telex.engines.sqlite.session import TransactionSession
+from telex.engines.sqlite.tail import ChangeReader, look
 from telex.engines.sqlite.watcher import Watcher
-from telex.engines.sqlite.writer import PATIENCE, Told, Writer
+from telex.engines.sqlite.writer import PATIENCE, Writer, WriterEvents
 from telex.engines.store import inside
 from telex.errors import BadOption, Closed, ConnectFailed, EngineFailed, TelexError
 from telex.forks import FORKS, HUB
@@ -31,8 +31,8 @@ from telex.supervision import watched
 from telex.tasks import start_task
 
 if TYPE_CHECKING:
-    from telex.engines import Feed
-    from telex.engines.sqlite.address import Address
+    from telex.engines import EngineEvents
+    from telex.engines.sqlite.address import FileAddress
     from telex.message import Message
 
 R = TypeVar("R")
@@ -59,25 +59,25 @@ class Head(msgspec.Struct):
     first: int
 
 
-class Runtime:
+class FileClient:
     """Lives in the event loop, but for `post`."""
 
-    def __init__(self, address: Address) -> None:
-        self.address: Address = address
+    def __init__(self, address: FileAddress) -> None:
+        self.address: FileAddress = address
         self.loop: asyncio.AbstractEventLoop
-        self.feed: Feed
+        self.feed: EngineEvents
         self.heads: dict[str, Head] = {}  # by name
         self.by_id: dict[int, Head] = {}
         self.epoch: str = ""
         self.removed: dict[str, int] = {}  # how often topics were
-        self.rules: Rules = Rules()
-        self.tail: Tail = Tail(self)
+        self.rules: RetentionRules = RetentionRules()
+        self.tail: ChangeReader = ChangeReader(self)
         self.delayed: Delayed = Delayed(self)
         self.lent: object = None  # the transaction of a program that is entered, if one is
         self._writer: Writer | None = None
         self._reader: Reader | None = None
         self._watcher: Watcher | None = None
-        self._pending: list[Job | Session] = []
+        self._pending: list[Job | TransactionSession] = []
         self._joined: Append | None = None  # the last of what is pending, if it is messages
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened: asyncio.Future[None]
@@ -92,7 +92,7 @@ class Runtime:
 
     # -- life
 
-    async def open(self, feed: Feed) -> None:
+    async def open(self, feed: EngineEvents) -> None:
         """Start the threads, and learn what is in the file. Raises `ConnectFailed`."""
         try:
             await self._begin(feed)
@@ -104,11 +104,11 @@ class Runtime:
                 raise
             raise ConnectFailed(self.address.url, problems.explain(error)) from error
 
-    async def _begin(self, feed: Feed) -> None:
+    async def _begin(self, feed: EngineEvents) -> None:
         self.loop, self.feed = asyncio.get_running_loop(), feed
         FORKS.watch(self)
         self._opened = self.loop.create_future()
-        told = Told(self._open_done, self._writer_ended, self.tail.begun, self.tail.committed, self.post)
+        told = WriterEvents(self._open_done, self._writer_ended, self.tail.begun, self.tail.committed, self.post)
         self._writer = Writer(self.address, told)
         self._writer.thread.start()
         await self._opened
@@ -244,7 +244,7 @@ class Runtime:
 
     # -- asking the threads
 
-    def put(self, job: Call | Guarded | Session) -> None:
+    def put(self, job: EngineCall | Guarded | TransactionSession) -> None:
         """Have it done in the next transaction, with all else that is put in this turn of the loop."""
         if self._closed is not None:
             job.future.cancel()
@@ -263,7 +263,7 @@ class Runtime:
                 raise BadOption("use of the hub", self.address.url, _OWN)
             logger.warning("a task that was started inside of a transaction waits for the end of that, %s", _INSIDE)
 
-    def _add(self, job: Job | Session) -> None:
+    def _add(self, job: Job | TransactionSession) -> None:
         if not self._pending:
             self.loop.call_soon(self._flush)
         self._pending.append(job)
@@ -307,7 +307,7 @@ class Runtime:
         alone: bool = False,
     ) -> R:
         """Call a function of the engine's own in the thread that writes; see `jobs.Call`."""
-        job = Call(function, self.loop.create_future(), after, alone=alone)
+        job = EngineCall(function, self.loop.create_future(), after, alone=alone)
         self.put(job)
         result: R = await job.future
         return result

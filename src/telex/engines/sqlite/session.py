@@ -1,4 +1,4 @@
-"""`Session`: the thread that writes, lent to one transaction of a program."""
+"""`TransactionSession`: the thread that writes, lent to one transaction of a program."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Dropped(Exception):
     """The program left its transaction with an error: nothing failed."""
 
 
-class Damaged(BadOption):
+class DamagedTransaction(BadOption):
     """The program reached what is telex's own in a way that could not be refused before: all of it is undone."""
 
 
@@ -83,7 +83,7 @@ class Op:
         self.commit: bool = commit
 
 
-class Session(Asked):
+class TransactionSession(Asked):
     """Made in the event loop; `serve` runs in the thread that writes, between the start of a transaction and its end.
 
     ``entered`` is done when the transaction has begun, ``future`` when it is over.
@@ -160,7 +160,11 @@ class Session(Asked):
             except BaseException as failure:  # a fault of this code: who asked hears of it, too
                 self._post(_set, op.future, None, told(failure, "using the transaction"))
                 raise
-            if not goes_on or isinstance(error, (Timeout, Damaged)) or (error is not None and problems.is_fatal(error)):
+            if (
+                not goes_on
+                or isinstance(error, (Timeout, DamagedTransaction))
+                or (error is not None and problems.is_fatal(error))
+            ):
                 self.cause = error or EngineFailed("the transaction", "SQLite has rolled it back")
                 self._post(_set, op.future, None, self.cause)
                 return False
@@ -191,7 +195,9 @@ class Session(Asked):
         if self._suspect and connection.in_transaction:
             self._suspect = False
             if not _is_kept(self._own, _own(connection)):
-                return None, Damaged("statement in a transaction", "what it did to tables of telex", _NO_TABLES)
+                return None, DamagedTransaction(
+                    "statement in a transaction", "what it did to tables of telex", _NO_TABLES
+                )
         return result, problem
 
     def _say(self, error: BaseException) -> BaseException:

@@ -37,7 +37,7 @@ _DEAD = f"""SELECT {rows.COLUMNS}, g.name, g.pattern, c.attempt, c.reason, c.die
     WHERE coalesce(g.name = ?, true) ORDER BY c.died, c.pos LIMIT ?"""
 
 
-class Claim(msgspec.Struct):
+class ClaimRow(msgspec.Struct):
     """A row of telex_claims that is not dead. Of one that was settled the token is 0, which is nobody's."""
 
     pos: int
@@ -47,8 +47,8 @@ class Claim(msgspec.Struct):
     due: float
 
 
-NOBODY = Claim(0, None, 0, DEAD, 0.0)
-Same = dict[str, list[Claim]]
+NOBODY = ClaimRow(0, None, 0, DEAD, 0.0)
+Same = dict[str, list[ClaimRow]]
 """By key, what is settled together."""
 
 
@@ -65,7 +65,7 @@ def settle(
 ) -> Settled:
     """Settle deliveries, in the order that is given. ``died`` is the time of day."""
     positions = json.dumps([settlement.position for settlement in settlements])
-    claims = {row[0]: Claim(*row) for row in connection.execute(_FIND, (group.id, positions))}
+    claims = {row[0]: ClaimRow(*row) for row in connection.execute(_FIND, (group.id, positions))}
     same: Same = {}
     anybody_behind = connection.execute(_BEHIND, (group.id,)).fetchone() is not None
     for claim in claims.values():
@@ -104,7 +104,7 @@ def settle(
     return settled
 
 
-def _leave(connection: sqlite3.Connection, group: Group, claim: Claim, same: Same) -> bool:
+def _leave(connection: sqlite3.Connection, group: Group, claim: ClaimRow, same: Same) -> bool:
     """A row is no more in the way of its key; whether another one goes on."""
     if claim.key is None or claim.state == BEHIND:
         return False
@@ -117,7 +117,7 @@ def _leave(connection: sqlite3.Connection, group: Group, claim: Claim, same: Sam
 def _nack(
     connection: sqlite3.Connection,
     group: Group,
-    claim: Claim,
+    claim: ClaimRow,
     same: Same,
     settlement: Settlement,
     now: float,
@@ -130,7 +130,7 @@ def _nack(
         _reload(connection, group, claim.key, same)
 
 
-def _extend(connection: sqlite3.Connection, group: Group, claim: Claim, same: Same, end: float, now: float) -> bool:
+def _extend(connection: sqlite3.Connection, group: Group, claim: ClaimRow, same: Same, end: float, now: float) -> bool:
     """Renew a lease, unless it has ended and another of its key is worked on by now."""
     if claim.state == BEHIND:
         head, state, due = connection.execute(_HEAD, (group.id, claim.key)).fetchone()

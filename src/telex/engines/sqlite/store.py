@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines.groups import Unreadable
 from telex.engines.sqlite import problems, rows
-from telex.engines.sqlite.retention import Kept, Rules, look, search
+from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look, search
 from telex.engines.sqlite.settling import purge
 from telex.errors import EngineFailed
 from telex.log import Log, Retention
@@ -19,7 +19,7 @@ from telex.start import Start, find
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.ledger import Ledger
-    from telex.engines.sqlite.runtime import Runtime
+    from telex.engines.sqlite.runtime import FileClient
 
 logger: logging.Logger = logging.getLogger("telex")
 PAGE = 1024
@@ -35,10 +35,10 @@ _ALL = f"SELECT {rows.COLUMNS}, m.topic FROM {rows.JOINED} ORDER BY m.pos DESC"
 _RULES = "SELECT pattern, messages, age, bytes FROM telex_rules ORDER BY ord"
 
 
-class View:
+class TopicView:
     """A topic of the file with what `telex.start.find` asks of a log."""
 
-    def __init__(self, connection: sqlite3.Connection, kept: Kept | None, epoch: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, kept: VisibleRange | None, epoch: str) -> None:
         self._connection = connection
         self._kept = kept
         self.epoch: str = epoch if kept is None else kept.epoch
@@ -60,9 +60,9 @@ class View:
 class SQLiteStore:
     """See `telex.engines.Store`."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: FileClient) -> None:
         self._runtime = runtime
-        self._rules = Rules()  # of the thread that reads
+        self._rules = RetentionRules()  # of the thread that reads
 
     def append(
         self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
@@ -79,7 +79,7 @@ class SQLiteStore:
         """A page of a topic."""
         now = time()
 
-        def page(connection: sqlite3.Connection) -> tuple[Kept | None, list[tuple[Any, ...]]]:
+        def page(connection: sqlite3.Connection) -> tuple[VisibleRange | None, list[tuple[Any, ...]]]:
             kept = self._look(connection, topic, now)
             if kept is None:
                 return None, []
@@ -121,9 +121,9 @@ class SQLiteStore:
         """Where ``start`` is."""
         epoch = self._runtime.identity(topic)[0]
 
-        def look_up(connection: sqlite3.Connection) -> tuple[Kept | None, tuple[int, Lost | None]]:
+        def look_up(connection: sqlite3.Connection) -> tuple[VisibleRange | None, tuple[int, Lost | None]]:
             kept = self._look(connection, topic, now)
-            return kept, find(cast("Log", View(connection, kept, epoch)), start, now)
+            return kept, find(cast("Log", TopicView(connection, kept, epoch)), start, now)
 
         kept, found = await self._runtime.read(look_up)
         if kept is not None:  # which the feed may not have been told yet
@@ -131,7 +131,7 @@ class SQLiteStore:
             head.first, head.end = max(head.first, kept.first), max(head.end, kept.end)
         return found
 
-    def _look(self, connection: sqlite3.Connection, topic: str, now: float) -> Kept | None:
+    def _look(self, connection: sqlite3.Connection, topic: str, now: float) -> VisibleRange | None:
         (version,) = connection.execute("SELECT rules FROM telex_state").fetchone()
         self._rules.refresh(connection, version)
         return look(connection, topic, self._rules, now)

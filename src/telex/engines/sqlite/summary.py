@@ -10,7 +10,7 @@ from time import time
 import msgspec
 
 from telex.engines.sqlite import problems, upkeep
-from telex.engines.sqlite.retention import Rules, look
+from telex.engines.sqlite.retention import RetentionRules, look
 from telex.errors import EngineFailed
 
 
@@ -31,7 +31,7 @@ def summaries(path: str | Path) -> list[TopicSummary]:
     """
     with upkeep.opened(path, "ro") as connection:
         try:
-            rules = Rules()
+            rules = RetentionRules()
             rules.refresh(connection, 0)
             names = [row[0] for row in connection.execute("SELECT name FROM telex_topics ORDER BY name")]
             return [found for name in names if (found := _summary(connection, name, rules)) is not None]
@@ -39,7 +39,7 @@ def summaries(path: str | Path) -> list[TopicSummary]:
             raise EngineFailed(f"reading {path}", problems.explain(error)) from None
 
 
-def _summary(connection: sqlite3.Connection, name: str, rules: Rules) -> TopicSummary | None:
+def _summary(connection: sqlite3.Connection, name: str, rules: RetentionRules) -> TopicSummary | None:
     kept = look(connection, name, rules, time())
     if kept is None:
         return None

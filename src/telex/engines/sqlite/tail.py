@@ -1,4 +1,4 @@
-"""`Tail`: gives the feed every message of the file once, in the order of ``pos``.
+"""`ChangeReader`: gives the feed every message of the file once, in the order of ``pos``.
 
 Those of this process are the very objects that were published. Those of others are read from the file, when a commit
 of theirs was seen: by the watcher, or by the thread that writes.
@@ -20,13 +20,13 @@ import msgspec
 
 from telex.engines.groups import Unreadable
 from telex.engines.sqlite import problems, rows
-from telex.engines.sqlite.jobs import Batch, Waiter
+from telex.engines.sqlite.jobs import Batch, JobObserver
 from telex.engines.sqlite.session import told
 from telex.errors import Closed
 from telex.supervision import is_end
 
 if TYPE_CHECKING:
-    from telex.engines.sqlite.runtime import Runtime
+    from telex.engines.sqlite.runtime import FileClient
     from telex.message import Message
 
 logger: logging.Logger = logging.getLogger("telex")
@@ -72,13 +72,13 @@ class Seen(msgspec.Struct):
     """When the next delayed message is due, if `delays` has changed."""
 
 
-class Tail:
+class ChangeReader:
     """Lives in the event loop, but for `begun`.
 
     Invariant: the feed was given all messages below `fed`, and none from there on.
     """
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: FileClient) -> None:
         self._runtime = runtime
         self.fed: int = 1
         self.known: int = 1  # messages below are committed
@@ -301,7 +301,7 @@ class Tail:
                 logger.error("what was committed to %s cannot be told", self._runtime.address.path, exc_info=error)
                 self.refuse((job,), error)
 
-    def refuse(self, jobs: Iterable[Waiter], error: BaseException) -> None:
+    def refuse(self, jobs: Iterable[JobObserver], error: BaseException) -> None:
         """Tell those who wait for these jobs that they were not done."""
         for job in jobs:
             job.refuse(partial(told, error, f"writing {self._runtime.address.path}"))

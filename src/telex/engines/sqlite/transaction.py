@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.engines.sqlite import records, rows
-from telex.engines.sqlite.session import Dropped, Op, Session
+from telex.engines.sqlite.session import Dropped, Op, TransactionSession
 
 if TYPE_CHECKING:
     from typing import Self
 
     from telex.engines.sqlite.ledger import Ledger
-    from telex.engines.sqlite.runtime import Runtime
+    from telex.engines.sqlite.runtime import FileClient
     from telex.message import Message
 
 R = TypeVar("R")
@@ -27,13 +27,13 @@ R = TypeVar("R")
 class SQLiteTransaction:
     """Has the file's write lock from when it is entered until it is left, at most ``seconds``."""
 
-    def __init__(self, runtime: Runtime, seconds: float) -> None:
+    def __init__(self, runtime: FileClient, seconds: float) -> None:
         self._runtime = runtime
         self._seconds = seconds
-        self._session: Session | None = None
+        self._session: TransactionSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = session = Session(self._runtime.loop, self._runtime.post, self._seconds)
+        self._session = session = TransactionSession(self._runtime.loop, self._runtime.post, self._seconds)
         self._runtime.put(session)
         try:
             await session.entered

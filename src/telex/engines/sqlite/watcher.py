@@ -17,7 +17,7 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 from telex.engines.sqlite import files, problems
-from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.address import FileAddress
 from telex.engines.sqlite.writer import Writer
 
 logger: logging.Logger = logging.getLogger("telex")
@@ -41,7 +41,7 @@ class Watcher:
 
     def __init__(
         self,
-        address: Address,
+        address: FileAddress,
         writer: Writer,
         noticed: Callable[[int], None],
         failed: Callable[[BaseException], None],

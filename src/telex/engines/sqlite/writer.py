@@ -14,13 +14,13 @@ from time import monotonic, time
 import msgspec
 
 from telex.engines.sqlite import problems
-from telex.engines.sqlite.address import Address
+from telex.engines.sqlite.address import FileAddress
 from telex.engines.sqlite.clock import Clock
 from telex.engines.sqlite.files import Place, persist, writing
-from telex.engines.sqlite.jobs import Batch, Call, Job, Waiter
+from telex.engines.sqlite.jobs import Batch, EngineCall, Job, JobObserver
 from telex.engines.sqlite.ledger import Ledger
 from telex.engines.sqlite.retention import Sweeper
-from telex.engines.sqlite.session import Session
+from telex.engines.sqlite.session import TransactionSession
 
 logger: logging.Logger = logging.getLogger("telex")
 MOST = 4096
@@ -29,7 +29,7 @@ PATIENCE = 2.0
 """Seconds for which closing waits while another process has the file locked, by default."""
 
 
-class Told:
+class WriterEvents:
     """What the thread tells; `Runtime` takes it in the event loop."""
 
     def __init__(
@@ -50,16 +50,16 @@ class Told:
 class Writer:
     """Owns the connection that writes.
 
-    Invariant: between two batches no transaction is open, except that of a `Session`.
+    Invariant: between two batches no transaction is open, except that of a `TransactionSession`.
     ``patience``: seconds for which closing waits while another process has the file locked.
     """
 
-    def __init__(self, address: Address, told: Told, patience: float = PATIENCE) -> None:
-        self.address: Address = address
+    def __init__(self, address: FileAddress, told: WriterEvents, patience: float = PATIENCE) -> None:
+        self.address: FileAddress = address
         self._patience = patience
         self._told = told
-        self._inbox: SimpleQueue[Sequence[Job | Session] | None] = SimpleQueue()
-        self._waiting: deque[Job | Session] = deque()
+        self._inbox: SimpleQueue[Sequence[Job | TransactionSession] | None] = SimpleQueue()
+        self._waiting: deque[Job | TransactionSession] = deque()
         self._closing = threading.Event()
         self._ended = False
         self._hurried = False
@@ -68,12 +68,12 @@ class Writer:
         self._before = 0  # rows changed by the connection, when the transaction began
         self._known = -1  # `Ledger.commits` at that time
         self.claimed: int = -1  # `telex_state.commits` up to which this process knows what was written
-        self._current: Sequence[Waiter] = ()  # the jobs of the transaction that is going on
+        self._current: Sequence[JobObserver] = ()  # the jobs of the transaction that is going on
         self.ledger: Ledger
         self.place: Place
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-writer", daemon=True)
 
-    def put(self, jobs: Sequence[Job | Session]) -> None:
+    def put(self, jobs: Sequence[Job | TransactionSession]) -> None:
         """More to do. From the event loop; never waits."""
         self._inbox.put(jobs)
 
@@ -82,9 +82,9 @@ class Writer:
         self._closing.set()
         self._inbox.put(None)
 
-    def left(self) -> list[Waiter]:
+    def left(self) -> list[JobObserver]:
         """What nobody will do. From the event loop, after the thread has said that it ended."""
-        found: list[Waiter] = [*self._current, *self._waiting]
+        found: list[JobObserver] = [*self._current, *self._waiting]
         while not self._inbox.empty():
             found += self._inbox.get_nowait() or ()
         return found
@@ -93,7 +93,7 @@ class Writer:
         """End without regard to the transactions of programs, which are rolled back. From the event loop."""
         self._patience, self._hurried = 0.0, True
         for job in self._current:
-            if isinstance(job, Session):
+            if isinstance(job, TransactionSession):
                 job.drop()
 
     # -- in the thread
@@ -140,7 +140,7 @@ class Writer:
             if not self._ended:
                 self._batch([])  # nobody waits: time to delete
             return not self._ended
-        if isinstance(self._waiting[0], Session):
+        if isinstance(self._waiting[0], TransactionSession):
             session = self._waiting[0]
             self._current = (session,)
             self._waiting.popleft()
@@ -150,8 +150,8 @@ class Writer:
         self._current = jobs
         while self._waiting and len(jobs) < MOST:
             job = self._waiting[0]
-            alone = isinstance(job, Call) and job.alone
-            if isinstance(job, Session) or (alone and jobs):
+            alone = isinstance(job, EngineCall) and job.alone
+            if isinstance(job, TransactionSession) or (alone and jobs):
                 break
             self._waiting.popleft()
             if job.is_wanted():
@@ -173,7 +173,7 @@ class Writer:
         except Empty:
             pass
 
-    def _take(self, jobs: Sequence[Job | Session] | None) -> None:
+    def _take(self, jobs: Sequence[Job | TransactionSession] | None) -> None:
         if jobs is None:
             self._ended = True
         else:
@@ -268,7 +268,7 @@ class Writer:
             pass  # it was rolled back by SQLite itself; what went wrong first is what is told
         self.ledger.forget()
 
-    def _serve(self, session: Session) -> None:
+    def _serve(self, session: TransactionSession) -> None:
         """Give the transaction to a program until it has done with it."""
         batch = Batch([session])
         if self._hurried or not session.is_wanted():
