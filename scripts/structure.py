@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent / "src" / "telex"
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
     ("codec", "message"),
-    ("log",),
+    ("log", "process"),
     ("engines.contract",),
     ("engines",),
     ("topics",),
@@ -34,7 +34,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("chat", "cli"),
 )
 FREE = {"", "__main__", "middleware"}
-"""Modules that gather public names of others: the package root, and the public name of `telex.handlers.middleware`."""
+"""Modules that gather public names of others: the package root, and the public name of
+`telex.handlers.spec.middleware`.
+"""
 NO_ENGINE = {"topics", "once", "runtime", "handlers", "groups", "commands", "triggers", "router"}
 """Packages that know no engine, only the contract."""
 BRANCH = re.compile(r"\b_?(?:store|claims|courier|groups|records) is (?:not )?None|\.remote\b")
@@ -58,11 +60,15 @@ class Module:
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table: a number, its bound (None for none), and the places that were counted."""
+    """One line of the table: a number, its bound (None for none), its goal, and the places that were counted.
+
+    The bound is the number of today where the goal is not reached yet: it may fall and never rise.
+    """
 
     name: str
     value: int
     bound: int | None
+    goal: int | None
     places: list[str]
 
     @property
@@ -129,7 +135,7 @@ def against_the_order(modules: dict[str, Module]) -> list[str]:
                 found.append(f"{module.name} imports the package root")
             elif other and row_of(other) > row_of(module.name):
                 found.append(f"{module.name} imports {other}")
-            elif top in NO_ENGINE and other_top == "engines" and other != "engines.contract":
+            elif top in NO_ENGINE and other_top == "engines" and not other.startswith("engines.contract"):
                 found.append(f"{module.name} imports the engine {other}")
     return found
 
@@ -237,17 +243,17 @@ def figures(modules: dict[str, Module]) -> list[Figure]:
     order = against_the_order(modules)
     twice = sorted(name for name, count in counts.items() if count > 1)
     return [
-        Figure("modules in the package root", len(root), 12, root),
-        Figure("largest import cycle", max(map(len, knots), default=0), 2, [" ".join(knot) for knot in knots]),
-        Figure("import cycles", len(knots), 2, [" ".join(knot) for knot in knots]),
-        Figure("imports against the order", len(order), 0, order),
-        Figure("class depth", max(deep.values()), 2, [name for name in deep if deep[name] > 2]),
-        Figure("private attributes of other modules' objects", len(private), 15, private),
-        Figure("class names used more than once", len(twice), 0, twice),
-        Figure("branches on what an engine has", len(branches), 10, branches),
-        Figure("files over 450 lines", len(long_files), 0, long_files),
-        Figure("functions over 60 lines", len(long_functions), 0, long_functions),
-        Figure("source lines without testing/", sum(module.lines for module in source), None, []),
+        Figure("modules in the package root", len(root), 12, 12, root),
+        Figure("largest import cycle", max(map(len, knots), default=0), 27, 2, [" ".join(knot) for knot in knots]),
+        Figure("import cycles", len(knots), 6, 2, [" ".join(knot) for knot in knots]),
+        Figure("imports against the order", len(order), 21, 0, order),
+        Figure("class depth", max(deep.values()), 3, 2, [name for name in deep if deep[name] > 2]),
+        Figure("private attributes of other modules' objects", len(private), 184, 15, private),
+        Figure("class names used more than once", len(twice), 0, 0, twice),
+        Figure("branches on what an engine has", len(branches), 93, 10, branches),
+        Figure("files over 450 lines", len(long_files), 2, 0, long_files),
+        Figure("functions over 60 lines", len(long_functions), 0, 0, long_functions),
+        Figure("source lines without testing/", sum(module.lines for module in source), None, 23_000, []),
     ]
 
 
@@ -262,7 +268,7 @@ def main() -> int:
         print(json.dumps({figure.name: figure.value for figure in found}))
     for figure in () if options.json else found:
         bound = "" if figure.bound is None else f"at most {figure.bound}"
-        print(f"{'' if figure.holds else 'WORSE':6}{figure.name:46}{figure.value:7}  {bound}")
+        print(f"{'' if figure.holds else 'WORSE':6}{figure.name:46}{figure.value:7}  {bound:12} goal {figure.goal}")
         for place in figure.places if options.places or not figure.holds else ():
             print(f"         {place}")
     return int(not all(figure.holds for figure in found))

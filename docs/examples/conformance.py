@@ -1,6 +1,6 @@
 import telex.testing.conformance
 from telex.engines import Engine
-from telex.engines.memory import MemoryEngine
+from telex.engines.memory.engine import MemoryEngine
 
 
 class TestMine(telex.testing.conformance.Conformance):

@@ -2,35 +2,32 @@
 
 A topic is a log; a subscriber is a cursor. The map of the package, from the bottom up:
 
-names, durations, errors, codec       what names, lengths of time, mistakes and content look like
-message                               Message, Lost, Position
-log, cursor, holdings, overflow       the kernel: logs, places in them, what waits there, and who falls behind
-subscription, batches, wakeup, walk, room, start   the asynchronous shell around a cursor
-topic, outlet, history, dedup, topics   a named log; ids that are stored once; all topics of a hub
-handlers, router, crew, functions     decorated functions, where they are declared, and the tasks that call them
-context, middleware, switch           what stands around a handler; which of several takes what
-members, hands, settling, grouping    consumer groups: who claims, who calls, who settles, who looks after them
-ledger                                what a group of this process has taken
-commands                              what is asked of somebody: sent, carried out, followed
-once                                  commands that run once: the machine, and where its records are
-triggers                              what publishes by itself when its time has come
-hub, transaction                      all of it on one engine
-engines                               where logs are kept
-blocking                              the same for programs that are not async
-gateway, chat, cli                    the network's edge, the chat room, the program
+errors, names, durations     exceptions, topic names and patterns, lengths of time
+codec, message               content as JSON and back; Message, Lost, Position
+log                          the kernel: logs, cursors, buffers, overflow policies; no asyncio, no clock, no I/O
+process                      tasks, their supervision, forks
+engines                      the contract of an engine, and the engines: memory, sqlite
+topics                       the asyncio shell over a log: topics, publishers, subscriptions, their registry
+once                         commands that run once: the state machine, key leases, where records are kept
+handlers, groups             decorated functions and the tasks that call them; consumer groups
+commands, triggers           commands and their transports; timers, conditions, variables
+router, hub                  declarations; the composition root
+blocking, gateway, testing   the hub for programs without asyncio, the network's edge, the conformance suite
+chat, cli                    the chat room, the program
+
+docs/architecture.md follows one message, one command and one timer through these packages.
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from telex.commands.command import CommandContext
-from telex.commands.desk import Duplicate
+from telex.commands.dispatcher import Duplicate
 from telex.commands.follower import Follower
-from telex.commands.local import CommandStatistics
 from telex.commands.outcome import Outcome, Progress
+from telex.commands.spec import CommandContext
 from telex.commands.ticket import Ticket
-from telex.context import Context, Retry
+from telex.commands.transports.local import CommandStatistics
 from telex.durations import Duration
-from telex.engines.groups import DeadLetter, GroupInfo
+from telex.engines.contract.groups import DeadLetter, GroupInfo
 from telex.errors import (
     BadHandler,
     BadName,
@@ -53,21 +50,22 @@ from telex.errors import (
     WouldBlock,
     WrongThread,
 )
-from telex.hands import HandlerStatistics
+from telex.groups.executor import HandlerStatistics
+from telex.handlers.context import Context, Retry
 from telex.hub import Hub, HubStatistics
+from telex.log.options import Overflow
+from telex.log.start import Start
 from telex.message import Lost, Message, Position
 from telex.names import Pattern
 from telex.once.machine import Failure
-from telex.options import Overflow
 from telex.router import Router
-from telex.start import Start
-from telex.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
-from telex.topic import Topic, TopicStatistics
-from telex.transaction import Transaction
-from telex.triggers.condition import Condition
-from telex.triggers.firing import Firing
-from telex.triggers.schedule import Misfire
-from telex.triggers.stream import Rate
+from telex.topics.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
+from telex.topics.topic import Topic, TopicStatistics
+from telex.topics.transaction import Transaction
+from telex.triggers.conditions.condition import Condition
+from telex.triggers.conditions.firing import Firing
+from telex.triggers.conditions.schedule import Misfire
+from telex.triggers.conditions.stream import Rate
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Change, Variable
 

@@ -15,33 +15,33 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
 import msgspec
 
-from telex.commands.command import Command
-from telex.commands.desk import CommandDispatcher
-from telex.commands.local import CommandStatistics
-from telex.commands.sending import CommandClient
-from telex.crew import HandlerRunner
+from telex.commands.client import CommandClient
+from telex.commands.dispatcher import CommandDispatcher
+from telex.commands.spec import Command
+from telex.commands.transports.local import CommandStatistics
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Timeout, WrongThread
-from telex.forks import FORKS
-from telex.forks import HUB as FORKED
-from telex.grouping import GroupAdmin
-from telex.handlers import HandlerSpec
-from telex.hands import HandlerStatistics
-from telex.log import Retention
+from telex.groups.admin import GroupAdmin
+from telex.groups.executor import HandlerStatistics
+from telex.handlers.middleware import Middleware
+from telex.handlers.runner import HandlerRunner
+from telex.handlers.spec import HandlerSpec
+from telex.log.log import Retention
 from telex.message import Message
-from telex.middleware import Middleware
 from telex.names import check_pattern, check_topic
-from telex.outlet import NOT_OPEN
+from telex.process.forks import FORKS
+from telex.process.forks import HUB as FORKED
+from telex.process.supervision import keep_doing
+from telex.process.tasks import start_task
 from telex.router import Declaring, Router
-from telex.supervision import keep_doing
-from telex.tasks import start_task
-from telex.topic import Topic
-from telex.topics import TopicRegistry
-from telex.transaction import Transaction
-from telex.triggers.plan import TriggerSpec
+from telex.topics.publisher import NOT_OPEN
+from telex.topics.registry import TopicRegistry
+from telex.topics.topic import Topic
+from telex.topics.transaction import Transaction
+from telex.triggers.declare import Triggering
 from telex.triggers.scheduler import Scheduler
-from telex.triggers.timing import Triggering
+from telex.triggers.spec import TriggerSpec
 
 if TYPE_CHECKING:
     from typing import Self
@@ -218,7 +218,7 @@ class Hub(Declaring, CommandClient, Triggering):
             await self._exits.aclose()
 
     def forked(self) -> None:
-        """See `telex.forks.Open`."""
+        """See `telex.process.forks.Open`."""
         if self._state is not CLOSED:
             self._state = FORKED
             self._topics.close(FORKED)
@@ -238,8 +238,8 @@ class Hub(Declaring, CommandClient, Triggering):
     def topic(self, id: str, type: type[Any] | None = None) -> Topic[Any]:
         """The topic with this id, made if it is new; the same object every time. A pattern gives all that fit, to read.
 
-        With ``type``, content is held to it (`telex.codec.Content`). Raises `BadName`; `BadOption` for a second type;
-        `Closed`.
+        With ``type``, content is held to it (`telex.codec.content.Content`). Raises `BadName`; `BadOption` for a second
+        type; `Closed`.
         """
         if self._state is CLOSED or self._state is FORKED:
             self._check_open()

@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 import uuid_utils
 
-from telex import codec
+from telex.codec import content as codec
 from telex.errors import BadOption
 from telex.names import check_topic
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from telex.commands.command import Command, declare_command
-from telex.context import Retry
+from telex.commands.spec import Command, declare_command
 from telex.durations import Duration
 from telex.errors import BadHandler, BadOption
-from telex.handlers import HandlerSpec, declare
+from telex.handlers.context import Retry
+from telex.handlers.middleware import Middleware, check_middleware
+from telex.handlers.spec import HandlerSpec, declare
+from telex.log.options import Overflow
+from telex.log.start import Start
 from telex.message import Message
-from telex.middleware import Middleware, check_middleware
 from telex.names import check_pattern
 from telex.once.store import OnceStore
-from telex.options import Overflow
-from telex.start import Start
-from telex.triggers.plan import Maker, TriggerSpec
-from telex.triggers.timing import Timing
+from telex.triggers.declare import Timing
+from telex.triggers.spec import Maker, TriggerSpec
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -69,7 +69,7 @@ class Declaring:
         group's own dead-letter topic, should its pattern fit, is not for the group.
 
         ``middleware`` stands around each call, outermost first, within that of the router and of the hub; see
-        `telex.middleware`.
+        `telex.handlers.middleware`.
 
         On a hub that is open the handler is called from the next message on. Raises `BadHandler`, `BadName`,
         `BadOption` here.

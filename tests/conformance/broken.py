@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from telex.engines import Claimed, Delivery, EngineEvents, Groups, Record, Records, Settlement, Store
-from telex.engines.groups import Action
+from telex.engines.contract.groups import Action
 from telex.errors import EngineFailed
-from telex.log import Log, Retention
+from telex.log.log import Log, Retention
+from telex.log.start import Start
 from telex.message import Message, place
-from telex.start import Start
 
 
 class Passing:

@@ -1,7 +1,7 @@
 """The suite on ``memory://``."""
 
 from telex.engines import Engine
-from telex.engines.memory import MemoryEngine
+from telex.engines.memory.engine import MemoryEngine
 from telex.testing.conformance import Conformance
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 import telex
-from telex.triggers.stored import fire_trigger, pause_trigger, resume_trigger
+from telex.triggers.admin import fire_trigger, pause_trigger, resume_trigger
 
 WORKERS = 4
 

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from telex.engines import Delivery, Groups, Settlement
-from telex.engines.groups import Action
+from telex.engines.contract.groups import Action
 from telex.names import Pattern
 from telex.testing.conformance.rig import Rig
 

@@ -12,10 +12,10 @@ from typing import Any, NoReturn, Self, TypeVar
 
 from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Record, Records, Store
 from telex.errors import BadOption, ConnectFailed, EngineFailed
-from telex.log import Log, Retention
+from telex.log.log import Log, Retention
+from telex.log.start import Start, find
 from telex.message import Lost, Message, place
 from telex.names import Pattern, is_pattern
-from telex.start import Start, find
 from tests.support.pretend_groups import Group, PretendGroups
 
 R = TypeVar("R")

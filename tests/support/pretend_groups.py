@@ -6,10 +6,10 @@ from time import time
 from typing import Any
 
 from telex.engines import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
-from telex.log import Log
+from telex.log.log import Log
+from telex.log.start import Start
 from telex.message import Message, Position
 from telex.names import Pattern
-from telex.start import Start
 
 
 class Item:

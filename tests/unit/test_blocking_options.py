@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 import telex
-from telex.grouping import GroupAdmin
+from telex.groups.admin import GroupAdmin
 from telex.middleware import Next
-from telex.subscription import Subscription
 from telex.testing.clock import VirtualClock
+from telex.topics.subscription import Subscription
 
 PAIRS: dict[type[Any], type[Any]] = {
     telex.Hub: telex.blocking.Hub,

@@ -19,8 +19,8 @@ import pytest
 
 import telex
 from telex.engines import EngineEvents
-from telex.engines.memory import MemoryEngine
-from telex.topic import Topic
+from telex.engines.memory.engine import MemoryEngine
+from telex.topics.topic import Topic
 from tests.support.shell import Clock, idle, in_a_thread, left
 
 pytestmark = pytest.mark.every_loop
@@ -361,9 +361,7 @@ async def reading(read: Reader, overflow: telex.Overflow, others: int) -> AsyncI
                 await companion.aclose()
         for companion in companions:
             assert companion.statistics().waiting == 0
-        inbox_gone = left(hub)["a"]
-        assert isinstance(inbox_gone, dict)
-        assert not any(inbox_gone.values())
+        assert "a" not in left(hub)
 
 
 @pytest.mark.parametrize("others", [0, 9])
@@ -549,13 +547,14 @@ async def publishing(ahead: int, behind: int, timeout: float | None, subscribed:
 
             before = left(hub)
             before["tasks"] = began["tasks"]
-            for name in began.keys() - {"tasks", "timers", "descriptors"}:
-                log = before[name]
-                assert isinstance(log, dict)
-                before[name] = log | {"blocked": 0, "queue": 0}
+            for name, log in list(before.items()):
+                if isinstance(log, dict):
+                    held = log | {"blocked": 0, "queue": 0}
+                    del before[name]
+                    before |= {name: held} if any(held.values()) else {}
             before["timers"] = began["timers"]
             yield Scene(hub, work, take, settle, check, before)
-        assert left(hub)["a:1"] == began["a:1"]
+        assert "a:1" not in left(hub)
 
 
 @pytest.mark.parametrize(("subscribed", "timeout"), [("a:1", None), ("a:*", 3600)])
@@ -637,8 +636,6 @@ async def closing(block: bool) -> AsyncIterator[Scene]:  # noqa: C901  # many li
     others = [asyncio.create_task(outcome(topic.publish(number))) for number in range(8)]
     others += [asyncio.create_task(outcome(hub.topic("quiet").subscribe().__aenter__())), asyncio.create_task(read())]
     await idle()
-    before["quiet"] = before["done"]
-    before["work:*"] = before[">"] = before["done"]
 
     def check() -> None:
         assert all(task.done() for task in others)
@@ -677,7 +674,7 @@ async def test_handlers_that_hang_are_cancelled_after_close_timeout(caplog: pyte
             await hub.topic("a").publish(number)
         await idle()
     assert cancelled == [0]
-    assert left(hub) == before | {"a": left(hub)["a"]}
+    assert left(hub) == before
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == ["the hub was closed with 3 messages that its handlers had not finished in 0.001 s"]
 
@@ -703,7 +700,7 @@ async def test_a_handler_that_swallows_its_cancellation_does_not_hold_up_closing
         await idle()
         assert companion.waiting == 9
     assert sorted(handled) == [0, 0, 1]
-    assert left(hub) == before | {"a": left(hub)["a"]}
+    assert left(hub) == before
 
 
 # -- from another thread

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import telex
-from telex.commands.directory import DEAD
+from telex.commands.transports.services import DEAD
 from telex.engines.sqlite import clock
 from tests.support.clocks import set_clocks
 

@@ -14,9 +14,9 @@ import pytest
 from pydantic import BaseModel
 
 import telex
-from telex.codec import Content, to_canonical, to_json
+from telex.codec.content import Content, to_canonical, to_json
+from telex.codec.roundtrip import is_record
 from telex.gateway import AccessRules, Commands, Gateway, Limits
-from telex.roundtrip import is_record
 from tests.support.contents import CARRIED, REFUSED, Case, nested, same
 from tests.support.pretend import PretendEngine, Server
 from tests.support.websocket import WebSocketClient

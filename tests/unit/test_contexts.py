@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 import telex
+from telex.handlers.origins import MOST, Origins
 from telex.middleware import Next
-from telex.origins import MOST, Origins
 from tests.support.shell import idle
 
 request: ContextVar[Any] = ContextVar("request", default=None)

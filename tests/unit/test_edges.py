@@ -14,8 +14,8 @@ import pytest
 import telex
 import telex.blocking
 from telex import errors, middleware
-from telex.log import Log, Retention
-from telex.wakeup import Notifier, Waiter, park, wake_all
+from telex.log.log import Log, Retention
+from telex.topics.waiters import Notifier, Waiter, park, wake_all
 from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.support.shell import Clock, idle, in_a_thread
 

@@ -15,7 +15,7 @@ import pytest
 
 import telex
 from telex.engines import EngineEvents
-from telex.engines.memory import MemoryEngine
+from telex.engines.memory.engine import MemoryEngine
 from tests.support.shell import Clock, idle, in_a_thread
 
 moves_time = pytest.mark.parametrize("loop_name", ["asyncio"])  # whose clock can be moved

@@ -1,4 +1,4 @@
-"""Imports point one way, and `import telex` stays light."""
+"""Imports point one way, the structure gets no worse, and `import telex` stays light."""
 
 import ast
 import importlib.util
@@ -8,118 +8,29 @@ from pathlib import Path
 
 import pytest
 
+from scripts.structure import Figure, against_the_order, figures, read
+
 FOUND = importlib.util.find_spec("telex")
 assert FOUND is not None
 assert FOUND.origin is not None
 PACKAGE = Path(FOUND.origin).parent
-# The kernel, from the bottom up. A module imports only what is in a row above its own, or beside it in its own row.
-ROWS: tuple[tuple[str, ...], ...] = (
-    ("errors", "names", "durations"),
-    ("message", "codec", "encoding", "roundtrip"),
-    ("holdings", "cursor", "dedup", "ledger", "log", "options", "overflow", "start"),
-    ("room", "wakeup", "batches", "forks", "origins", "subscription", "supervision", "tasks"),
-    ("history", "outlet", "topic"),
-    ("context", "functions", "middleware", "once", "settling"),
-    # The hub is made of these; handlers name it where a function asks for it.
-    (
-        "calls",
-        "commands",
-        "crew",
-        "grouping",
-        "handlers",
-        "hands",
-        "hub",
-        "members",
-        "router",
-        "switch",
-        "topics",
-        "transaction",
-        "triggers",
-    ),
-)
-RANK = {name: rank for rank, row in enumerate(ROWS) for name in row}
-# Everything else: above the hub.
-TOP = len(ROWS)
-# The rows of the log and below decide: no event loop, no threads, no files, no sockets.
-PURE = {name for row in ROWS[:3] for name in row}
+MODULES = read(PACKAGE)
+# Modules that decide: no event loop, no threads, no files, no sockets.
+PURE = ("errors", "names", "durations", "message", "codec", "log", "triggers.conditions", "once.machine")
+LEASES = "engines.memory.lease_table"
 IMPURE = {"asyncio", "concurrent", "io", "os", "pathlib", "selectors", "socket", "subprocess", "threading"}
-# Engines know the nouns and the contract, and nothing that uses an engine.
-ENGINE_MAY = PURE | {"engines", "forks", "supervision", "tasks"}
-CONTRACT = {"engines.groups", "engines.records", "engines.store"}
 WEB = {"fastapi", "h11", "httpx", "rich", "starlette", "typer", "uvicorn", "uvloop", "websockets", "pydantic", "anyio"}
 
 
-def module_name(path: Path) -> str:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+@pytest.mark.parametrize("figure", figures(MODULES), ids=lambda figure: figure.name)
+def test_the_structure_is_no_worse_than_its_bounds(figure: Figure) -> None:
+    assert figure.holds, f"{figure.value}, at most {figure.bound}: {figure.places}"
 
 
-def imported(path: Path) -> set[str]:
-    """The names inside telex that a file imports, at any depth, type checking included: `log`, `engines.memory`."""
-    package = ("telex." + module_name(path)).rstrip(".").split(".")
-    if path.name != "__init__.py":
-        package = package[:-1]
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *([node.module] if node.module else [])])
-            # `from telex import log` names a module; `from telex import Message` names the root.
-            names = [
-                f"{module}.{alias.name}" if is_module(f"{module}.{alias.name}") else module for alias in node.names
-            ]
-        found |= {name.removeprefix("telex").removeprefix(".") for name in names if name.split(".")[0] == "telex"}
-    return found
-
-
-def is_module(name: str) -> bool:
-    if name.split(".")[0] != "telex":
-        return False
-    base = PACKAGE.joinpath(*name.split(".")[1:])
-    return base.with_suffix(".py").exists() or (base / "__init__.py").exists()
-
-
-def rank(module: str) -> int:
-    return RANK.get(module.split(".")[0], TOP)
-
-
-FILES = sorted(PACKAGE.rglob("*.py"))
-
-
-@pytest.mark.parametrize("path", FILES, ids=[module_name(path) or "telex" for path in FILES])
-def test_imports_point_one_way(path: Path) -> None:
-    module = module_name(path)
-    if module == "":
-        return  # the package root takes the public names from everywhere: that is its work
-    top = module.split(".")[0]
-    for other in imported(path):
-        other_top = other.split(".")[0]
-        if top == "chat":
-            assert other in {"", "gateway"} or other_top == "chat", f"chat uses public names alone, not telex.{other}"
-        elif top == "engines":
-            assert other_top in ENGINE_MAY, f"an engine imports the contract and the nouns, not telex.{other or 'root'}"
-        elif rank(module) < TOP:
-            assert other != "", f"telex.{module} takes names from where they are made, not from the package root"
-            if other != "engines" and other not in CONTRACT:
-                assert rank(other) <= rank(module), f"telex.{module} is below telex.{other}"
-            elif rank(module) < RANK["topic"] and module != "ledger":
-                raise AssertionError(f"telex.{module} knows no engine")
-    if rank(module) < RANK["hub"]:
-        concrete = {other for other in imported(path) if other.startswith("engines.")} - CONTRACT
-        assert not concrete, f"nothing below hub imports an engine: {concrete}"
-
-
-# And what decides when a trigger fires.
-PURE_OF_TRIGGERS = {f"triggers/{name}" for name in ("condition", "firing", "fold", "schedule", "sequence", "stream")}
-
-
-@pytest.mark.parametrize("name", sorted(PURE | PURE_OF_TRIGGERS))
-def test_the_log_and_what_is_below_it_is_plain(name: str) -> None:
+@pytest.mark.parametrize("name", [name for name in MODULES if name == LEASES or name.startswith(PURE)])
+def test_a_module_that_decides_is_plain(name: str) -> None:
     found = set()
-    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text())):
+    for node in ast.walk(MODULES[name].tree):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -134,19 +45,23 @@ def test_importing_telex_imports_no_framework() -> None:
     assert not modules & WEB
 
 
-def test_a_wrong_import_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "telex"
-    package.mkdir()
-    for name, text in {
-        "__init__": "",
-        "hub": "",
-        "log": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .hub import Hub\n",
-        "names": "from telex import log\n",
-        "topic": "def late():\n    import telex.hub\n",
-    }.items():
-        (package / f"{name}.py").write_text(text)
-    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", package)
-    for name in ("log", "names", "topic"):
-        with pytest.raises(AssertionError, match="is below"):
-            test_imports_point_one_way(package / f"{name}.py")
-    test_imports_point_one_way(package / "hub.py")
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("log/log.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from telex.hub import Hub\n"),
+        ("names.py", "from .log import log\n"),
+        ("topics/topic.py", "def late():\n    import telex.router\n"),
+        ("topics/topic.py", "from telex.engines import memory\n"),
+        ("chat/app.py", "from telex.topics import topic\n"),
+        ("hub.py", "import telex\n"),
+        ("elsewhere.py", ""),
+    ],
+)
+def test_a_wrong_import_is_seen(path: str, text: str, tmp_path: Path) -> None:
+    files = {"log/log.py": "", "topics/topic.py": "", "hub.py": "", "router.py": "", "engines/memory.py": ""}
+    for name, content in {**files, "__init__.py": "", path: text}.items():
+        for file in (tmp_path / name, (tmp_path / name).parent / "__init__.py"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        (tmp_path / name).write_text(content)
+    assert len(against_the_order(read(tmp_path))) == 1

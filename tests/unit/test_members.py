@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 import telex
-from telex.engines.groups import Claimed, Settlement
-from telex.engines.memory import MemoryEngine
-from telex.engines.memory_groups import MemoryGroups
-from telex.hands import SPARE
+from telex.engines.contract.groups import Claimed, Settlement
+from telex.engines.memory.engine import MemoryEngine
+from telex.engines.memory.groups import MemoryGroups
+from telex.groups.executor import SPARE
 from tests.support.shell import Clock, idle, left
 
 QUICK = telex.Retry(attempts=2, first=0.0, jitter=0.0)

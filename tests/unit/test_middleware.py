@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 import telex
-from telex import middleware
+from telex.handlers import middleware
 from tests.support.shell import Clock, idle
 
 Handler = Callable[[telex.Message[object]], Awaitable[object]]

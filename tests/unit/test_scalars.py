@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import telex
-from telex.codec import Content, from_json
+from telex.codec.content import Content, from_json
 
 
 @pytest.mark.parametrize(

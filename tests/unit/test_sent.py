@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import telex
 from telex.cli.app import app
-from telex.codec import Content, from_stored
+from telex.codec.content import Content, from_stored
 from telex.once.machine import fingerprint
 from tests.support.contents import CARRIED
 

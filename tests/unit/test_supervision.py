@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 import telex
-from telex import members, supervision
 from telex.chat import lobby as chat
-from telex.engines.sqlite import delayed, tail, watcher
-from telex.triggers import claims as firings
-from telex.triggers import scheduler
+from telex.engines.sqlite import change_reader as tail
+from telex.engines.sqlite import delayed, watcher
+from telex.groups import consumer as members
+from telex.process import supervision
+from telex.triggers import firings, scheduler
 
 PATIENCE = 2.0
 

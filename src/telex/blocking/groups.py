@@ -5,8 +5,8 @@ from __future__ import annotations
 import builtins
 
 from telex.blocking.thread import Thread
-from telex.engines.groups import DeadLetter, GroupInfo
-from telex.grouping import GroupAdmin
+from telex.engines.contract.groups import DeadLetter, GroupInfo
+from telex.groups.admin import GroupAdmin
 
 
 class BlockingGroups:

@@ -14,22 +14,22 @@ from telex.blocking.ticket import BlockingFollower, BlockingTicket
 from telex.blocking.topic import BlockingTopic
 from telex.blocking.transaction import BlockingTransaction
 from telex.blocking.triggers import BlockingTrigger, BlockingVariable
-from telex.commands.command import Command
-from telex.commands.desk import Duplicate
-from telex.commands.sending import SendOptions
+from telex.commands.client import SendOptions
+from telex.commands.dispatcher import Duplicate
+from telex.commands.spec import Command
 from telex.durations import Duration
-from telex.engines import Engine
+from telex.engines.contract import Engine
 from telex.errors import BadOption, Closed, WrongThread
-from telex.handlers import HandlerSpec
+from telex.handlers.middleware import Middleware
+from telex.handlers.spec import HandlerSpec
 from telex.hub import Hub as AsyncHub
 from telex.hub import HubStatistics, Lifespan
+from telex.log.start import Start
 from telex.message import Message
-from telex.middleware import Middleware
 from telex.router import Declaring, Router
-from telex.start import Start
-from telex.topic import Topic as AsyncTopic
-from telex.triggers.plan import Maker, TriggerSpec
-from telex.triggers.timing import Timing
+from telex.topics.topic import Topic as AsyncTopic
+from telex.triggers.declare import Timing
+from telex.triggers.spec import Maker, TriggerSpec
 from telex.triggers.trigger import Trigger as AsyncTrigger
 from telex.triggers.trigger import TriggerStatistics
 from telex.triggers.variable import Variable as AsyncVariable

@@ -12,12 +12,12 @@ from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 from telex.blocking.thread import Thread
 from telex.durations import Duration
 from telex.errors import Closed
+from telex.log.options import Overflow
+from telex.log.start import Start
 from telex.message import Lost, Message, Position
-from telex.options import Overflow
-from telex.start import Start
-from telex.subscription import MAX_BATCH, AnySubscription, SubscriptionStatistics, check_limit
-from telex.topic import Key, TopicStatistics
-from telex.topic import Topic as AsyncTopic
+from telex.topics.subscription import MAX_BATCH, AnySubscription, SubscriptionStatistics, check_limit
+from telex.topics.topic import Key, TopicStatistics
+from telex.topics.topic import Topic as AsyncTopic
 
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from telex.blocking.thread import Thread
 from telex.blocking.topic import BlockingTopic
 from telex.message import Message
-from telex.transaction import Transaction as AsyncTransaction
+from telex.topics.transaction import Transaction as AsyncTransaction
 
 T = TypeVar("T")
 R = TypeVar("R")

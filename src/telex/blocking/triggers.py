@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from telex.blocking.place import HubThread
-from telex.triggers.condition import Condition
+from telex.triggers.conditions.condition import Condition
 from telex.triggers.trigger import Trigger as AsyncTrigger
 from telex.triggers.trigger import TriggerStatistics
 from telex.triggers.variable import Variable as AsyncVariable

@@ -13,7 +13,7 @@ import msgspec
 from telex import BadOption, ConnectFailed, Failure, TelexError, Timeout
 from telex.cli.bar import Bar
 from telex.cli.send import SentCommand, key_needed
-from telex.codec import to_json
+from telex.codec.content import to_json
 
 EXAMPLE = "http://127.0.0.1:8000/commands"
 ANSWER_WITHIN = 30.0

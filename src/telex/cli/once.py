@@ -12,7 +12,7 @@ import typer
 from telex.cli.exits import EXIT_CODES, Exit, tell
 from telex.cli.files import Url, show, with_hub
 from telex.cli.options import Json
-from telex.commands.recorded import RESULTS
+from telex.once.results import RESULTS
 
 if TYPE_CHECKING:
     from telex import Hub
@@ -105,7 +105,7 @@ def _records(hub: Hub) -> Records:
 
 
 def _found(url: str, name: str, key: str) -> Found:
-    from telex.codec import from_json
+    from telex.codec.content import from_json
     from telex.names import check_topic
     from telex.once.machine import decode
 

@@ -121,7 +121,7 @@ def send(
 
 
 def _content(text: str) -> Any:
-    from telex.codec import from_json
+    from telex.codec.content import from_json
 
     try:
         return from_json(sys.stdin.buffer.read() if text == "-" else text.encode())

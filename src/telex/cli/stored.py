@@ -31,7 +31,7 @@ Position = Annotated[int, typer.Argument(help="The dead letter, as `telex dead l
 
 
 def _line(message: Message[Any]) -> str:
-    from telex.codec import to_json
+    from telex.codec.content import to_json
 
     content = message.content if isinstance(message.content, str) else to_json(message.content).decode()
     return f"{message.timestamp.astimezone():%Y-%m-%d %H:%M:%S}  {message.topic} {message.seq}  {content}"

@@ -52,7 +52,7 @@ def pause(name: Name, url: Url, json: Json = False) -> None:
     Examples:
       telex triggers pause mornings --url sqlite:///shop.db
     """
-    from telex.triggers.stored import pause_trigger
+    from telex.triggers.admin import pause_trigger
 
     _tell_what_is_now(url, name, with_hub(url, lambda hub: pause_trigger(hub, name)), "paused", json)
 
@@ -66,7 +66,7 @@ def resume(name: Name, url: Url, json: Json = False) -> None:
       telex triggers resume mornings --url sqlite:///shop.db
       telex triggers resume mornings --json --url sqlite:///shop.db | jq .next
     """
-    from telex.triggers.stored import resume_trigger
+    from telex.triggers.admin import resume_trigger
 
     _tell_what_is_now(url, name, with_hub(url, lambda hub: resume_trigger(hub, name)), "goes on", json)
 
@@ -80,14 +80,14 @@ def fire(name: Name, url: Url, json: Json = False) -> None:
       telex triggers fire mornings --url sqlite:///shop.db
       telex triggers fire mornings --json --url sqlite:///shop.db | jq .fired
     """
-    from telex.triggers.stored import fire_trigger
+    from telex.triggers.admin import fire_trigger
 
     number = with_hub(url, lambda hub: fire_trigger(hub, name))
     _tell_what_is_now(url, name, number is not None, f"firing {number}", json)
 
 
 async def _list(hub: Hub) -> list[TriggerStatistics]:
-    from telex.triggers.stored import stored_triggers
+    from telex.triggers.admin import stored_triggers
 
     return await stored_triggers(hub)
 

@@ -11,7 +11,7 @@ from telex.commands.outcome import Outcome, Progress
 from telex.durations import Duration, optional_seconds
 from telex.errors import Closed, Timeout
 from telex.message import Lost
-from telex.subscription import AnySubscription
+from telex.topics.subscription import AnySubscription
 
 if TYPE_CHECKING:
     from typing import Self

@@ -7,7 +7,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
-from telex.codec import from_json, to_json
+from telex.codec.content import from_json, to_json
 from telex.errors import CommandError, CommandFailed, KeyConflict, printable, shown, text_of
 from telex.once.machine import Failure
 

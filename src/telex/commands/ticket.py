@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from telex.codec import Content
+from telex.codec.content import Content
 from telex.commands.outcome import UNSENDABLE, Outcome, Progress
 from telex.durations import Duration, optional_seconds
 from telex.errors import Closed, ContentError, Timeout

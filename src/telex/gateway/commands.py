@@ -16,7 +16,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from telex.codec import from_json, to_json
+from telex.codec.content import from_json, to_json
 from telex.commands.outcome import CANCELLED, CONFLICT, REFUSED, UNSENDABLE, Outcome
 from telex.commands.ticket import Ticket
 from telex.errors import (

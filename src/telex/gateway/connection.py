@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from telex.codec import to_json
+from telex.codec.content import to_json
 from telex.errors import BadName, BadOption, BufferFull, Closed, ContentError, EngineFailed, Timeout, WouldBlock
 from telex.gateway.auth import Authorizer
 from telex.gateway.errors import CloseCode, Refused
@@ -52,7 +52,7 @@ from telex.message import Lost
 if TYPE_CHECKING:
     from telex.gateway.app import Gateway
     from telex.gateway.limits import Limits
-    from telex.subscription import ReportingSubscription
+    from telex.topics.subscription import ReportingSubscription
 
 log: logging.Logger = logging.getLogger("telex.gateway")
 FIRST = 8

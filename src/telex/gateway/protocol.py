@@ -53,9 +53,9 @@ from telex.durations import seconds
 from telex.errors import BadName, BadOption
 from telex.gateway.errors import CloseCode, Refused
 from telex.gateway.limits import Limits, TokenBucket
+from telex.log.start import Start
 from telex.message import Position
 from telex.names import check_pattern, check_topic
-from telex.start import Start
 
 VERSION = 1
 Ref = int | str | None

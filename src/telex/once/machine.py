@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from telex.codec import to_canonical
+from telex.codec.content import to_canonical
 
 State = Literal["running", "released", "done", "failed"]
 Result = msgspec.Raw | msgspec.UnsetType

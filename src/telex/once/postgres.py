@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.durations import Duration, seconds
-from telex.engines.records import Record
+from telex.engines.contract.records import Record
 from telex.errors import BadOption, EngineFailed
 from telex.once.store import OnceTransaction
 

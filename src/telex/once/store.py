@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from telex.engines.records import Record
+from telex.engines.contract.records import Record
 
 
 class OnceTransaction(Protocol):

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any, Protocol
 
 from telex.errors import BadHandler
-from telex.functions import calls_async, name_of
-from telex.supervision import is_end
-from telex.tasks import start_task
-from telex.triggers.fold import Fired
-from telex.triggers.schedule import Every
+from telex.handlers.signature import calls_async, name_of
+from telex.process.supervision import is_end
+from telex.process.tasks import start_task
+from telex.triggers.conditions.evaluator import Fired
+from telex.triggers.conditions.schedule import Every
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
 PATIENCE = 1.0

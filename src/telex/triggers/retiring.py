@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from telex.errors import Closed, TelexError
-from telex.handlers import HandlerSpec
+from telex.handlers.spec import HandlerSpec
 
 if TYPE_CHECKING:
-    from telex.engines.groups import GroupInfo
+    from telex.engines.contract.groups import GroupInfo
     from telex.hub import Hub
 
 logger: logging.Logger = logging.getLogger("telex.triggers")

@@ -13,18 +13,18 @@ from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.errors import BadOption, Closed, TelexError, WouldBlock
-from telex.functions import name_of
-from telex.supervision import is_end, keep_doing
-from telex.tasks import start_task
-from telex.triggers.agenda import TimerQueue
-from telex.triggers.claims import TRIES, FiringCoordinator
-from telex.triggers.condition import Condition, Moment
-from telex.triggers.firing import Firing, by_hand, moment
+from telex.handlers.signature import name_of
+from telex.process.supervision import is_end, keep_doing
+from telex.process.tasks import start_task
+from telex.topics.waiters import park
+from telex.triggers.conditions.condition import Condition, Moment
+from telex.triggers.conditions.firing import Firing, by_hand, moment
+from telex.triggers.firings import TRIES, FiringCoordinator
+from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.retiring import Retiring
+from telex.triggers.timer_queue import TimerQueue
 from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
-from telex.triggers.watch import ConditionMonitor
-from telex.wakeup import park
 
 if TYPE_CHECKING:
     from telex.hub import Hub

@@ -13,17 +13,17 @@ import msgspec
 from msgspec.structs import replace
 
 from telex.errors import BadHandler, BadOption
-from telex.functions import name_of
-from telex.middleware import Middleware
+from telex.handlers.middleware import Middleware
+from telex.handlers.signature import name_of
 from telex.names import check_topic
-from telex.outlet import FAIR
-from telex.triggers.claims import FiringClaim, TriggerRecord
-from telex.triggers.firing import Firing, check_name, moment
-from telex.triggers.schedule import GRACE, MOST, Misfire, Schedule, due, spread
+from telex.topics.publisher import FAIR
+from telex.triggers.conditions.firing import Firing, check_name, moment
+from telex.triggers.conditions.schedule import GRACE, MOST, Misfire, Schedule, due, spread
+from telex.triggers.firings import FiringClaim, TriggerRecord
 
 if TYPE_CHECKING:
-    from telex.handlers import HandlerSpec
-    from telex.topic import Topic
+    from telex.handlers.spec import HandlerSpec
+    from telex.topics.topic import Topic
     from telex.triggers.scheduler import Scheduler
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -169,7 +169,7 @@ class Trigger:
 
     def pause(self) -> None:
         """Fire no more, until `resume`. What is missed meanwhile is as ``misfire`` says. In this process alone: on a
-        file others fire it still, and `telex.triggers.stored.pause_trigger` pauses it in all."""
+        file others fire it still, and `telex.triggers.admin.pause_trigger` pauses it in all."""
         self.paused = True
 
     def resume(self) -> None:
@@ -307,7 +307,7 @@ class TimeTrigger(Trigger):
             self.ring(self._scheduler.clock())
 
     def decide(self, kept: TriggerRecord) -> FiringClaim | None:
-        """See `telex.triggers.claims.Timed`."""
+        """See `telex.triggers.firings.Timed`."""
         if self.paused or self.ended:
             return None
         now = self.rang  # however long others were claimed before it: it was not missed for that
@@ -339,7 +339,7 @@ class TimeTrigger(Trigger):
         return replace(kept, plan=plan, start=self._declared)
 
     def settle(self, kept: TriggerRecord) -> None:
-        """See `telex.triggers.claims.Timed`."""
+        """See `telex.triggers.firings.Timed`."""
         self._joined = True
         self._take(self._joined_to(kept))
         if self.ended:
@@ -350,7 +350,7 @@ class TimeTrigger(Trigger):
             self._arm()
 
     def pass_over(self) -> None:
-        """See `telex.triggers.claims.Timed`."""
+        """See `telex.triggers.firings.Timed`."""
         self._count_failure()
         if self.ended:
             return

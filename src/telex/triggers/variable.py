@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
-from telex.codec import Content, from_stored, to_json
+from telex.codec.content import Content, from_stored, to_json
 from telex.errors import BadOption, ContentError, WouldBlock
 from telex.message import Message
 from telex.names import check_topic
-from telex.outlet import FAIR
-from telex.triggers.condition import Compare, Condition, Op
-from telex.triggers.stream import APART, Rate
+from telex.topics.publisher import FAIR
+from telex.triggers.conditions.condition import Compare, Condition, Op
+from telex.triggers.conditions.stream import APART, Rate
 
 if TYPE_CHECKING:
-    from telex.engines import Record
+    from telex.engines.contract import Record
     from telex.hub import Hub
 
 T = TypeVar("T")

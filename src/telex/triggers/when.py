@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from telex.errors import BadOption, ContentError
-from telex.subscription import Subscription
-from telex.triggers.claims import KEY_KEPT, FiringClaim, FiringCoordinator, TriggerRecord
-from telex.triggers.fold import Fired
+from telex.topics.subscription import Subscription
+from telex.triggers.conditions.evaluator import Fired
+from telex.triggers.firings import KEY_KEPT, FiringClaim, FiringCoordinator, TriggerRecord
+from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.poll import Poll
 from telex.triggers.trigger import LOOK, Trigger
-from telex.triggers.watch import ConditionMonitor
 
 if TYPE_CHECKING:
     from telex.triggers.scheduler import Scheduler
@@ -141,7 +141,7 @@ class WhenTrigger(Trigger):
     # -- once for all processes
 
     async def claim(self) -> bool:
-        """See `telex.triggers.claims.Claimant`."""
+        """See `telex.triggers.firings.Claimant`."""
         if self.ended:
             return True
         if not self._begun and not await self._begin_shared():

@@ -20,8 +20,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import telex as package
 from telex.cli import http
 from telex.cli.bar import Bar
-from telex.commands.recorded import RESULTS
 from telex.gateway import AccessRules, Commands
+from telex.once.results import RESULTS
 from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 import telex
-from telex.commands import local
+from telex.commands.transports import local
 from telex.once.store import OnceTransaction
 from tests.unit.commands.test_commands import Gate, OutOfStock
 from tests.unit.commands.test_once import entry_of

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 import telex
+import telex.middleware
 
 
 class Month(msgspec.Struct):

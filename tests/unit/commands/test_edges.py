@@ -11,14 +11,14 @@ import msgspec
 import pytest
 
 import telex
-from telex.commands import claims as leases
-from telex.commands.claims import KeyCounts, KeyLeases, Lease
-from telex.commands.command import OnceOptions, _wanted
-from telex.commands.desk import UNSERVED
-from telex.commands.directory import BUCKET, DEAD, Heartbeat, ServiceRegistry
-from telex.commands.enginestore import EngineStore
-from telex.engines.records import Record
+from telex.commands.dispatcher import UNSERVED
+from telex.commands.spec import OnceOptions, _wanted
+from telex.commands.transports.services import BUCKET, DEAD, Heartbeat, ServiceRegistry
+from telex.engines.contract.records import Record
 from telex.errors import EngineFailed
+from telex.once import leases
+from telex.once.engine_store import EngineStore
+from telex.once.leases import KeyCounts, KeyLeases, Lease
 from telex.once.machine import Complete, GiveBack, Renew, decode, fingerprint
 from telex.once.store import OnceTransaction
 from tests.support.shell import idle

@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 import telex
-import telex.commands.courier
+import telex.commands.transports.engine
 import telex.engines
-from telex.commands import claims
+from telex.once import leases as claims
 from telex.once.machine import Entry, Failure, decode, encode, fingerprint
 from telex.once.store import OnceTransaction
 from tests.support.clocks import set_clocks
@@ -261,7 +261,7 @@ async def test_who_does_not_wait_takes_over_from_a_dead_worker(
     """Whatever became of the message of the first: its key is not in progress for ever."""
     worker = telex.Hub(file)
     jumps = [0.0]
-    for module in (telex.commands.courier, claims):
+    for module in (telex.commands.transports.engine, claims):
         monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + jumps[0])
 
     @worker.command("build", once=True, lease=30)
@@ -481,7 +481,7 @@ async def test_an_outcome_is_kept_as_long_as_it_says(url: str, monkeypatch: pyte
         assert await hub.call("build", 1, key="a") == 1
         assert await hub.call("build", 1, key="a") == 1
         assert ran == [1]
-        for module in (claims, telex.commands.courier):
+        for module in (claims, telex.commands.transports.engine):
             monkeypatch.setattr(module, "time", lambda: time.time() + 3601)
         assert await hub.call("build", 2, key="a") == 2, "it is another command now"
     assert ran == [1, 2]

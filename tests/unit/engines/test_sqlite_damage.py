@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 import telex
-from telex.engines.sqlite import files, reader, rows, tail, watcher
+from telex.engines.sqlite import change_reader as tail
+from telex.engines.sqlite import files, reader, rows, watcher
 from telex.engines.sqlite.upkeep import check
 from tests.faults.damage import damage_often
 

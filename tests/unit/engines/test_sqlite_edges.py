@@ -12,18 +12,19 @@ from typing import Any, cast
 import pytest
 
 import telex
-from telex.dedup import SECONDS
 from telex.engines import Settlement, engine_for
-from telex.engines.sqlite import delayed, retention, schema, tail
+from telex.engines.sqlite import change_reader as tail
+from telex.engines.sqlite import delayed, retention, schema
 from telex.engines.sqlite.address import parse
+from telex.engines.sqlite.client import FileClient
 from telex.engines.sqlite.files import writing
 from telex.engines.sqlite.jobs import Batch, Guarded
 from telex.engines.sqlite.ledger import Ledger
-from telex.engines.sqlite.runtime import FileClient
 from telex.engines.sqlite.transaction import SQLiteTransaction
 from telex.engines.sqlite.upkeep import check
 from telex.engines.sqlite.writer import Writer, WriterEvents
-from telex.log import Retention
+from telex.log.dedup import SECONDS
+from telex.log.log import Retention
 from telex.testing.conformance.rig import Rig, message
 from tests.support.shell import idle
 

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 
 from telex.engines import Claimed, Delivery, Groups, Settlement, engine_for
-from telex.engines.groups import Action
+from telex.engines.contract.groups import Action
 from telex.engines.sqlite import begins, lags, leases, retention
 from telex.errors import BadOption
 from telex.message import Position

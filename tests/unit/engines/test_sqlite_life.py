@@ -15,9 +15,9 @@ import anyio
 import pytest
 
 import telex
-from telex import forks
 from telex.engines.sqlite import watcher
 from telex.engines.sqlite.upkeep import check
+from telex.process import forks
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 
 import telex
 from telex.engines.sqlite import SQLiteEngine, problems, schema
-from telex.engines.sqlite.tail import ChangeReader
+from telex.engines.sqlite.change_reader import ChangeReader
 from telex.engines.sqlite.upkeep import check, compact
 
 WITHIN = 0.02

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from telex import Message
-from telex.log import Retention, Tuning
-from telex.options import Options, Overflow
+from telex.log.log import Retention, Tuning
+from telex.log.options import Options, Overflow
 
 BY_COUNT: tuple[Overflow, ...] = ("drop_newest", "drop_oldest", "latest", "block", "fail", "close", "catch_up")
 BY_BYTES: tuple[Overflow, ...] = ("drop_newest", "drop_oldest", "latest", "block", "fail", "close")

@@ -11,11 +11,11 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-import telex.outlet
+import telex.topics.publisher
 from telex import BufferFull, Closed, Hub, Lost, Message, Position, SlowSubscriber, WouldBlock
-from telex.engines.memory import MemoryEngine
-from telex.log import Retention, Tuning
-from telex.options import Options
+from telex.engines.memory.engine import MemoryEngine
+from telex.log.log import Retention, Tuning
+from telex.log.options import Options
 from tests.unit.kernel import choices
 from tests.unit.kernel.model import Reader, Shelf
 from tests.unit.kernel.taker import Subscriber
@@ -24,7 +24,7 @@ T = TypeVar("T")
 TOPICS = ("a:1", "a:2", "b:1", "a:1:x")
 PATTERNS = ("a:*", "a:>", ">", "*:1")
 WINDOW = 120.0
-outlet_module: Any = telex.outlet
+outlet_module: Any = telex.topics.publisher
 
 
 def covers(pattern: str, name: str) -> bool:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from telex import Lost, Message, Position
-from telex.cursor import Cursor, State
-from telex.log import Log, Retention, Tuning
-from telex.options import Options
-from telex.start import find
+from telex.log.cursor import Cursor, State
+from telex.log.log import Log, Retention, Tuning
+from telex.log.options import Options
+from telex.log.start import find
 from tests.unit.kernel import choices
 from tests.unit.kernel.model import Reader, Shelf, Told
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from telex import Lost, Message, Position
-from telex.log import Retention
-from telex.options import Options
+from telex.log.log import Retention
+from telex.log.options import Options
 
 Told = Message[Any] | Lost
 

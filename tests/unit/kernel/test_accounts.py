@@ -4,7 +4,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from telex.options import Options
+from telex.log.options import Options
 from tests.mutants.kernel import MUTANTS, Mutant, found_by
 from tests.unit.kernel.choices import every_kind, kind_id
 from tests.unit.kernel.hub_machine import HubMachine

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from telex import Message
-from telex.dedup import MOST, SECONDS, Window
-from telex.log import Log, Retention
+from telex.log.dedup import MOST, SECONDS, Window
+from telex.log.log import Log, Retention
 
 NOW = 1_000_000.0
 

@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from telex.codec import Content
-from telex.cursor import Cursor
-from telex.encoding import to_canonical
-from telex.log import Log, Retention
-from telex.options import Options, Overflow
+from telex.codec.content import Content
+from telex.codec.encoding import to_canonical
+from telex.log.cursor import Cursor
+from telex.log.log import Log, Retention
+from telex.log.options import Options, Overflow
 from tests.unit.kernel.test_policies import publish, taken
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 
 from telex.engines import engine_for
-from telex.engines.groups import Delivery, Settlement
-from telex.ledger import LOOK, LeaseTable
-from telex.log import Log, Retention
+from telex.engines.contract.groups import Delivery, Settlement
+from telex.engines.memory.lease_table import LOOK, LeaseTable
+from telex.log.log import Log, Retention
 from telex.message import Message
 from telex.testing.conformance.rig import Rig
 from tests.support.group_model import Run, Step, steps

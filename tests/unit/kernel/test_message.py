@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telex import BadName, BadOption, ContentError, Lost, Message, Position
-from telex.log import Log, Retention
+from telex.log.log import Log, Retention
 from telex.message import uuid7_counter, uuid7_text
 
 moments = st.integers(0, 250_000_000_000_000_000).map(

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from telex import Lost, Message
-from telex.cursor import Cursor, State
-from telex.log import Log, Retention
-from telex.options import Options, Overflow
+from telex.log.cursor import Cursor, State
+from telex.log.log import Log, Retention
+from telex.log.options import Options, Overflow
 
 
 def log_of(count: int = 0) -> Log:

@@ -3,10 +3,10 @@ from collections.abc import Iterable
 import pytest
 
 from telex import Message
-from telex.cursor import Cursor
-from telex.log import Log, Retention
-from telex.options import Options
-from telex.start import find
+from telex.log.cursor import Cursor
+from telex.log.log import Log, Retention
+from telex.log.options import Options
+from telex.log.start import find
 
 NOW = 1_000_000.0
 

@@ -22,7 +22,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("telex.outlet.time", clock)  # with the hub's own, since that is then the quick way to publish
+    monkeypatch.setattr(
+        "telex.topics.publisher.time", clock
+    )  # with the hub's own, since that is then the quick way to publish
     monkeypatch.setattr("telex.hub.time", clock)
     return clock
 

@@ -14,9 +14,10 @@ import psycopg_pool
 import pytest
 
 import telex
-from telex.commands import claims, desk
+from telex.commands import dispatcher as desk
 from telex.engines import Record
 from telex.once import OnceStore, PostgresStore
+from telex.once import leases as claims
 from telex.once.machine import Entry, encode, fingerprint
 
 B = "once"

@@ -230,7 +230,7 @@ async def test_each_function_of_a_trigger_is_called(url: str) -> None:
 
 @pytest.mark.slow
 async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.triggers.claims.TOGETHER", 1)
+    monkeypatch.setattr("telex.triggers.firings.TOGETHER", 1)
     async with telex.Hub(url) as hub:
         claims: Any = hub._scheduler.claims
         put, slow = claims._put, hub._scheduler.clock
@@ -281,7 +281,7 @@ async def test_one_that_cannot_be_claimed_is_tried_again_for_its_next_instant(
 
 
 async def test_many_that_have_missed_much_are_not_one_transaction(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.triggers.claims.MOST", 5)
+    monkeypatch.setattr("telex.triggers.firings.MOST", 5)
     now = time.time()
     ahead = [0.0]
     hub = telex.Hub(url, clock=lambda: now + ahead[0])

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from telex.triggers.agenda import TimerQueue
+from telex.triggers.timer_queue import TimerQueue
 from telex.triggers.trigger import Trigger
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import telex
-from telex.triggers.schedule import Cron
+from telex.triggers.conditions.schedule import Cron
 from tests.unit.triggers.test_stored import until
 
 BEGIN = datetime(2026, 6, 1, 3, 0, 10, tzinfo=UTC)

@@ -10,10 +10,10 @@ import pytest
 
 import telex
 from telex.testing.clock import VirtualClock
-from telex.triggers.fold import ConditionEvaluator, Fired
+from telex.triggers.admin import fire_trigger, pause_trigger, stored_triggers
+from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
+from telex.triggers.conditions.stream import Counted, Rate
 from telex.triggers.scheduler import LONGEST
-from telex.triggers.stored import fire_trigger, pause_trigger, stored_triggers
-from telex.triggers.stream import Counted, Rate
 from telex.triggers.when import WhenTrigger
 from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.unit.triggers.test_fold import by_content, feed

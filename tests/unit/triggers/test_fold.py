@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex.message import Message
-from telex.triggers.condition import Compare, Condition, Moment, Source, Step
-from telex.triggers.fold import ConditionEvaluator, Fired
-from telex.triggers.stream import Counted, Rate, Silence
+from telex.triggers.conditions.condition import Compare, Condition, Moment, Source, Step
+from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
+from telex.triggers.conditions.stream import Counted, Rate, Silence
 
 
 def by_content(message: Message[Any]) -> object:

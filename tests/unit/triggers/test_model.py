@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telex.message import Message
-from telex.triggers.condition import Compare, Condition, Joined, Not, Op, Source
-from telex.triggers.fold import ConditionEvaluator, Fired
-from telex.triggers.sequence import Debounce, Then, Throttle, Times
-from telex.triggers.stream import Counted, Rate, Silence
+from telex.triggers.conditions.condition import Compare, Condition, Joined, Not, Op, Source
+from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
+from telex.triggers.conditions.sequence import Debounce, Then, Throttle, Times
+from telex.triggers.conditions.stream import Counted, Rate, Silence
 
 GRID, END = 0.5, 15.0
 

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 import telex
-from telex.engines.sqlite.tail import ChangeReader
+from telex.engines.sqlite.change_reader import ChangeReader
 from telex.message import Message
 from telex.testing.clock import BEGIN, VirtualClock
-from telex.triggers.condition import Condition
-from telex.triggers.fold import Fired
-from telex.triggers.watch import ConditionMonitor
+from telex.triggers.conditions.condition import Condition
+from telex.triggers.conditions.evaluator import Fired
+from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.when import WhenTrigger
 from tests.unit.triggers.test_shared import caught_up, kept, programs, url
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex import BadOption
-from telex.triggers.schedule import GRACE, After, At, Cron, Every, due, instant_of
+from telex.triggers.conditions.schedule import GRACE, After, At, Cron, Every, due, instant_of
 
 ZONES = ("Europe/Paris", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/Santiago")
 EXPRESSIONS = (

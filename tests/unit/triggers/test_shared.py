@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 import telex
-from telex.triggers import claims, when
-from telex.triggers.claims import BY_KEY, KEY_KEPT
-from telex.triggers.stored import pause_trigger, resume_trigger
-from telex.triggers.watch import ConditionMonitor
+from telex.triggers import firings as claims
+from telex.triggers import when
+from telex.triggers.admin import pause_trigger, resume_trigger
+from telex.triggers.firings import BY_KEY, KEY_KEPT
+from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.when import WhenTrigger
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,10 @@ import msgspec
 import pytest
 
 import telex
-from telex.triggers import claims, trigger
-from telex.triggers.claims import BUCKET
-from telex.triggers.stored import fire_trigger, pause_trigger, resume_trigger, stored_triggers
+from telex.triggers import firings as claims
+from telex.triggers import trigger
+from telex.triggers.admin import fire_trigger, pause_trigger, resume_trigger, stored_triggers
+from telex.triggers.firings import BUCKET
 
 pytestmark = pytest.mark.slow
 HOUR = 3600.0

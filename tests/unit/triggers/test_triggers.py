@@ -13,7 +13,7 @@ import pytest
 
 import telex
 from telex.testing.clock import BEGIN, VirtualClock
-from telex.triggers.schedule import Cron
+from telex.triggers.conditions.schedule import Cron
 
 
 def firing_in(message: telex.Message[object]) -> telex.Firing:

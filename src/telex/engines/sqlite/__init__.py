@@ -11,16 +11,16 @@ from secrets import randbits, token_hex
 from typing import TYPE_CHECKING, Any
 
 from telex.engines.sqlite.address import FileAddress, parse
+from telex.engines.sqlite.client import FileClient
 from telex.engines.sqlite.groups import SQLiteGroups
 from telex.engines.sqlite.records import SQLiteRecords
-from telex.engines.sqlite.runtime import FileClient
 from telex.engines.sqlite.store import SQLiteStore
 from telex.engines.sqlite.transaction import SQLiteTransaction
-from telex.log import Log, Retention, cached
+from telex.log.log import Log, Retention, cached
 from telex.names import is_pattern
 
 if TYPE_CHECKING:
-    from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
+    from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
     from telex.message import Message
 
 TRANSACTION = 30.0
@@ -33,7 +33,7 @@ class SQLiteEngine:
     guarantees: Guarantees
 
     def __init__(self, address: FileAddress) -> None:
-        from telex.engines import Guarantees
+        from telex.engines.contract import Guarantees
 
         self.guarantees = Guarantees(
             durable=True,

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, cast
 from telex.engines.sqlite.lags import NEAR, number_at
 from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look
 from telex.engines.sqlite.store import TopicView
+from telex.log.start import Start, find
 from telex.names import Pattern, is_pattern
-from telex.start import Start, find
 
 if TYPE_CHECKING:
-    from telex.log import Log
+    from telex.log.log import Log
 
 _PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq = ?"
 _BEFORE = "SELECT max(seq), pos FROM telex_messages WHERE topic = ? AND seq < ?"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import uuid_utils
 
-from telex.engines.groups import Unreadable
+from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows
 from telex.errors import Closed
 
 if TYPE_CHECKING:
+    from telex.engines.sqlite.client import FileClient
     from telex.engines.sqlite.ledger import Ledger
-    from telex.engines.sqlite.runtime import FileClient
     from telex.message import Message
 
 logger: logging.Logger = logging.getLogger("telex")

@@ -13,8 +13,8 @@ from telex.engines.sqlite.address import FileAddress
 from telex.engines.sqlite.clock import Clock
 from telex.engines.sqlite.connection import GuardedConnection
 from telex.errors import ConnectFailed
-from telex.forks import FILE as FORKED
-from telex.forks import FORKS
+from telex.process.forks import FILE as FORKED
+from telex.process.forks import FORKS
 
 RETRY = 0.001
 

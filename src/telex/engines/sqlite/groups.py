@@ -8,17 +8,17 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from telex.engines.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement, Unreadable
+from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement, Unreadable
 from telex.engines.sqlite import begins, lags, leases, settling
 from telex.engines.sqlite.lags import Group, GroupView
 from telex.errors import BadOption
+from telex.log.start import Start
 from telex.message import Position
 from telex.names import is_pattern
-from telex.start import Start
 
 if TYPE_CHECKING:
-    from telex.engines.sqlite.runtime import FileClient
-    from telex.log import Log
+    from telex.engines.sqlite.client import FileClient
+    from telex.log.log import Log
 
 
 class SQLiteGroups:

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from telex.dedup import SECONDS
 from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.connection import GuardedConnection
 from telex.engines.sqlite.retention import RetentionRules
+from telex.log.dedup import SECONDS
 from telex.message import Message, uuid7_counter, uuid7_text
 
 Entry = Message[Any] | tuple[Any, ...]

@@ -7,11 +7,11 @@ import sqlite3
 from functools import partial
 from typing import TYPE_CHECKING
 
-from telex.engines.records import Record
+from telex.engines.contract.records import Record
 from telex.errors import TelexError
 
 if TYPE_CHECKING:
-    from telex.engines.sqlite.runtime import FileClient
+    from telex.engines.sqlite.client import FileClient
 
 SWEPT = 2
 """How many that have expired go for each that is put and will expire: more than come."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from telex.log import Retention
+from telex.log.log import Retention
 from telex.names import Pattern
 
 DEFAULT = Retention()

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from telex import codec
-from telex.engines.groups import Unreadable
+from telex.codec import content as codec
+from telex.engines.contract.groups import Unreadable
+from telex.engines.contract.store import Holed
 from telex.engines.sqlite import problems
-from telex.engines.store import Holed
 from telex.errors import ContentError
 from telex.message import Lost, Message
 

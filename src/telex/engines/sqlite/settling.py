@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from telex.engines.groups import Settlement
+from telex.engines.contract.groups import Settlement
 from telex.engines.sqlite import rows
 from telex.engines.sqlite.lags import Group
 from telex.engines.sqlite.leases import AGAIN, BEHIND, DEAD, LEASED, NEW, WAITS, give_way

@@ -8,18 +8,18 @@ from collections.abc import Awaitable, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, cast
 
-from telex.engines.groups import Unreadable
+from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look, search
 from telex.engines.sqlite.settling import purge
 from telex.errors import EngineFailed
-from telex.log import Log, Retention
+from telex.log.log import Log, Retention
+from telex.log.start import Start, find
 from telex.message import Lost, Message
-from telex.start import Start, find
 
 if TYPE_CHECKING:
+    from telex.engines.sqlite.client import FileClient
     from telex.engines.sqlite.ledger import Ledger
-    from telex.engines.sqlite.runtime import FileClient
 
 logger: logging.Logger = logging.getLogger("telex")
 PAGE = 1024
@@ -36,7 +36,7 @@ _RULES = "SELECT pattern, messages, age, bytes FROM telex_rules ORDER BY ord"
 
 
 class TopicView:
-    """A topic of the file with what `telex.start.find` asks of a log."""
+    """A topic of the file with what `telex.log.start.find` asks of a log."""
 
     def __init__(self, connection: sqlite3.Connection, kept: VisibleRange | None, epoch: str) -> None:
         self._connection = connection

@@ -17,8 +17,8 @@ from telex.engines.sqlite.session import Dropped, Op, TransactionSession
 if TYPE_CHECKING:
     from typing import Self
 
+    from telex.engines.sqlite.client import FileClient
     from telex.engines.sqlite.ledger import Ledger
-    from telex.engines.sqlite.runtime import FileClient
     from telex.message import Message
 
 R = TypeVar("R")

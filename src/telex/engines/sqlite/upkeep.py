@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from telex.engines.groups import Unreadable
+from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows, schema
 from telex.errors import ConnectFailed, EngineFailed
 

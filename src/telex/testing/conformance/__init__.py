@@ -21,7 +21,7 @@ delivery, overflow, history, work, together    all of it through a `telex.Hub`
 
 from __future__ import annotations
 
-from telex.engines import Engine
+from telex.engines.contract import Engine
 from telex.testing.conformance import suite
 from telex.testing.conformance.delivery import DeliveryTests
 from telex.testing.conformance.groups import GroupTests

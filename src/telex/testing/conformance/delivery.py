@@ -7,8 +7,8 @@ from typing import Any
 
 from telex.errors import BadName, BadOption
 from telex.message import Message
-from telex.subscription import AnySubscription
 from telex.testing.conformance.suite import Suite, promise, refused
+from telex.topics.subscription import AnySubscription
 
 CONTENTS: tuple[object, ...] = (
     "",

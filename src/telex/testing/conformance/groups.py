@@ -1,4 +1,4 @@
-"""Consumer groups: rules 1 to 5 of `telex.engines.groups`."""
+"""Consumer groups: rules 1 to 5 of `telex.engines.contract.groups`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import asyncio
 from time import time
 from typing import Any
 
-from telex.engines import Delivery, Settlement
-from telex.engines.groups import Action
+from telex.engines.contract import Delivery, Settlement
+from telex.engines.contract.groups import Action
 from telex.testing.conformance.rig import Rig
 from telex.testing.conformance.suite import Suite, has_groups, promise
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from telex.errors import Closed
 from telex.hub import Hub
+from telex.log.start import Start
 from telex.message import Lost, Position
-from telex.start import Start
-from telex.subscription import AnySubscription
 from telex.testing.conformance.suite import Suite, promise, refused
+from telex.topics.subscription import AnySubscription
 
 T = "orders:1"
 

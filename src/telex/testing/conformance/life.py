@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Any
 
-from telex.engines import Engine
+from telex.engines.contract import Engine
 from telex.errors import Closed, ConnectFailed, Timeout
 from telex.hub import Hub
 from telex.testing.conformance.rig import Rig

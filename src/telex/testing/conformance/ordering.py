@@ -1,10 +1,10 @@
-"""Consumer groups: rules 6 to 9 of `telex.engines.groups`, and what groups tell of themselves."""
+"""Consumer groups: rules 6 to 9 of `telex.engines.contract.groups`, and what groups tell of themselves."""
 
 from __future__ import annotations
 
 from time import time
 
-from telex.engines.groups import Action
+from telex.engines.contract.groups import Action
 from telex.testing.conformance.groups import G, T, contents, ready
 from telex.testing.conformance.suite import Suite, has_groups, promise
 

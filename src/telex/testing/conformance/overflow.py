@@ -6,10 +6,10 @@ import asyncio
 from typing import Any
 
 from telex.errors import BufferFull, SlowSubscriber, Timeout
+from telex.log.options import Overflow
 from telex.message import Lost
-from telex.options import Overflow
-from telex.subscription import AnySubscription
 from telex.testing.conformance.suite import Suite, promise, refused
+from telex.topics.subscription import AnySubscription
 
 BUFFER, COUNT = 4, 10
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from time import time
 
-from telex.engines import Record, Records
+from telex.engines.contract import Record, Records
 from telex.testing.conformance.suite import Suite, has_records, promise
 
 B = "once"

@@ -8,9 +8,9 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from telex.engines import Delivery, Engine, Settlement
-from telex.engines.groups import Action
-from telex.log import Log, Retention
+from telex.engines.contract import Delivery, Engine, Settlement
+from telex.engines.contract.groups import Action
+from telex.log.log import Log, Retention
 from telex.message import Message, place
 from telex.names import Pattern, is_pattern
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from time import time
 from typing import Any
 
-from telex.engines import Engine
+from telex.engines.contract import Engine
 from telex.message import Position
 from telex.testing.conformance.groups import G, T, contents
 from telex.testing.conformance.rig import Rig, message

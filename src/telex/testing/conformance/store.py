@@ -8,7 +8,7 @@ from secrets import randbits
 from time import time
 from typing import Any
 
-from telex.log import Log, Retention
+from telex.log.log import Log, Retention
 from telex.message import Message, Position
 from telex.testing.conformance.rig import Rig, message
 from telex.testing.conformance.suite import Suite, has_store, promise, read_range
@@ -177,7 +177,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_find_knows_every_start(self) -> None:
-        """Find: new, earliest, a position, a time, a time back, a number back, as `telex.start.find` has them."""
+        """Find: new, earliest, a position, a time, a time back, a number back, as `telex.log.start.find` has them."""
         async with self.rig() as rig:
             now = time()
             await has_store(rig).append([message(TOPIC, n, published=now - 60 + 10 * n) for n in range(1, 6)])

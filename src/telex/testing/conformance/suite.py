@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from telex.engines import Engine, Groups, Guarantees, Records, Store
+from telex.engines.contract import Engine, Groups, Guarantees, Records, Store
 from telex.hub import Hub
 from telex.message import Message
 from telex.testing.conformance.rig import Rig

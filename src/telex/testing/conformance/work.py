@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from telex.context import Retry
+from telex.handlers.context import Retry
 from telex.hub import Hub
 from telex.message import Message
 from telex.testing.conformance.suite import Suite, promise

@@ -1,0 +1,339 @@
+"""Content at the boundary: what may be published under a type, and content as JSON bytes.
+
+Inside one process objects pass by reference. Only what comes from or goes to a disk, a network or a browser is
+decoded and encoded, and only there a type is enforced field by field. What is published there is proven to come back:
+it is encoded, decoded as a reader decodes it, and compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from functools import partial
+from types import MappingProxyType, UnionType
+from typing import Any, Generic, TypeVar, Union, cast, get_args, get_origin, is_typeddict
+from uuid import UUID
+
+import msgspec
+
+from telex.codec.encoding import (
+    TOO_DEEP,
+    encoded,
+    finite,
+    from_json,
+    from_stored,
+    obstacle_in,
+    plain_json,
+    proven,
+    refusal,
+    size_of,
+    size_of_headers,
+    to_canonical,
+    to_json,
+)
+from telex.codec.roundtrip import MAX_NESTING, difference, is_model, is_record, is_too_deep
+from telex.errors import BadOption, ContentError, printable, text_of
+
+__all__ = [
+    "BYTES",
+    "STANDARD",
+    "Content",
+    "finite",
+    "from_json",
+    "from_stored",
+    "hold",
+    "plain_json",
+    "size_of",
+    "size_of_headers",
+    "to_canonical",
+    "to_json",
+]
+T = TypeVar("T")
+Decode = Callable[[object], Any]
+type_of = type
+"""The builtin, in methods that have an argument of its name."""
+BYTES = (bytes, bytearray, memoryview)
+"""Content of these classes is stored as it is, and not as JSON."""
+UNTYPED = "publish plain JSON data (text as keys), or declare the topic's type: hub.topic(name, type)"
+
+
+def hold(content: object, topic: str) -> bytes | None:
+    """See that content of a topic without a declared type comes back equal from where it is stored.
+
+    Plain JSON data comes back as it is, and a value of a class in `STANDARD` as that class; a record (a struct,
+    dataclass, model, attrs class or named tuple) as its own class, wherever that is declared. Returns the JSON that was
+    read back, or None where none was made. Raises `ContentError`, with the path, for all else.
+    """
+    cls = type(content)
+    if cls is dict or cls is list:
+        return proven(content) or _prove(content, _plain, topic, UNTYPED)
+    if cls in _AS_THEY_ARE or isinstance(content, BYTES) or (cls is str and cast("str", content).isascii()):
+        return None
+    if is_record(cls):
+        return _prove(content, partial(_convert, cls), topic, RECORD)
+    if cls.__name__ in STANDARD and STANDARD[cls.__name__].declared is cls:
+        return _prove(content, partial(_convert, cls), topic, UNTYPED)
+    return _prove(content, _plain, topic, UNTYPED)
+
+
+RECORD = "give its fields types that JSON carries, or declare the topic's type: hub.topic(name, type)"
+
+
+class Content(Generic[T]):
+    """The declared type of a topic's content: `check` for what a program publishes, `hold` for what is stored, `decode`
+    for what comes from outside.
+
+    ``declared`` may be a class, a msgspec struct, a dataclass, a TypedDict, a pydantic model or any type that msgspec
+    knows (``list[int]``, ``int | str``), or a union with models that pydantic knows. Raises `BadOption` when it is none
+    of them.
+    """
+
+    __slots__ = ("_build", "_classes", "_decode", "_expected", "_scalar", "declared", "name")
+
+    def __init__(self, declared: type[T]) -> None:
+        self.declared: type[T] = declared
+        self._decode: Decode = _decoder_of(declared, _decode_foreign)
+        self._build: Decode = _decoder_of(declared, _build_foreign)
+        # A class that is not a TypedDict can be tested with isinstance, and then content passes by reference. A plain
+        # bool is refused where an int is declared, as msgspec does.
+        self._classes: tuple[type, ...] = tuple(_classes(declared))
+        self.name: str = declared.__name__ if isinstance(declared, type) else str(declared)
+        """The type's name as people write it."""
+        self._expected = f" (expected as a whole: {self.name})"
+        # An object of exactly this class is its own plain data: nothing is converted.
+        self._scalar: type | None = declared if declared in _SCALARS else None
+
+    def check(self, content: object, topic: str, type: str | None = None) -> T:
+        """Content that a program publishes: an instance passes as it is, plain data of the right shape is converted, to
+        the subclass that is called ``type`` if there is one.
+
+        Raises `ContentError` with the path to the field that does not fit.
+        """
+        if type_of(content) is self._scalar:
+            return cast("T", content)
+        if isinstance(content, self._classes) and (not isinstance(content, bool) or int not in self._classes):
+            return cast("T", content)
+        found = self._subclass(type)
+        build = self._build if found is None else partial(_build_from, found)
+        return cast("T", _decoded(content, build, topic, self._expected))
+
+    def hold(self, content: T, topic: str, type: str | None = None) -> bytes | None:
+        """See that content comes back equal, and of this type, from where it is stored; ``type`` is the name that is
+        stored with it, if one is. Returns the JSON that was read back, or None where none was made. Raises
+        `ContentError` with the path to what would not.
+        """
+        if type_of(content) is self._scalar:
+            data = proven(content)
+            if data is not None:
+                return data
+        if self.declared in _ANYTHING:
+            return hold(content, topic)
+        if isinstance(content, BYTES):
+            return None
+        found, cls = self._subclass(type), type_of(content)
+        if found is not None and found is not cls and cls.__name__ == type:
+            where = f"{found.__module__}.{found.__qualname__}"
+            problem = f"it would be read as {where}, which has the name {type}, too"
+            raise ContentError(topic, f"{problem}; rename one of the two, or declare the topic's type as {type}")
+        return _prove(content, self._decode_as(type), topic, f"its type does not carry it{self._expected}")
+
+    def decode(self, data: object, topic: str, type: str | None = None) -> T:
+        """Plain data from outside as the declared type, or as the subclass of it that is called ``type``. Raises
+        `ContentError`, with the path to the field, whatever the type raises.
+        """
+        if type_of(data) is self._scalar and (type is None or type == self.name):
+            return cast("T", data)
+        return cast("T", _decoded(data, self._decode_as(type), topic, self._expected))
+
+    def _decode_as(self, name: str | None) -> Decode:
+        found = self._subclass(name)
+        return self._decode if found is None else partial(_convert, found)
+
+    def _subclass(self, name: str | None) -> type[Any] | None:
+        """The subclass of this name that was defined last: with ``slots=True`` a dataclass is defined twice, and the
+        first one is not what the program calls by the name.
+        """
+        if name is None or any(cls is object or cls.__name__ == name for cls in self._classes):
+            return None
+        below = (cls for declared in self._classes for cls in _subclasses(declared))
+        return next((cls for cls in below if cls.__name__ == name and (is_record(cls) or issubclass(cls, Enum))), None)
+
+    def __repr__(self) -> str:
+        return f"Content({self.name})"
+
+
+def _classes(declared: Any) -> Iterator[type[Any]]:
+    """The classes of which an instance is of the declared type: of a union, those of its members."""
+    if get_origin(declared) in (Union, UnionType):
+        for part in get_args(declared):
+            yield from _classes(part)
+    elif isinstance(declared, type) and get_origin(declared) is None and not is_typeddict(declared):
+        yield declared
+
+
+def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
+    for each in reversed(type.__subclasses__(cls)):
+        yield each
+        yield from _subclasses(each)
+
+
+# -- proving that content comes back
+
+
+def _prove(content: object, decode: Decode, topic: str, mend: str) -> bytes:
+    """The JSON of content that comes back equal. Raises `ContentError`."""
+    data = encoded(content, topic)
+    if is_too_deep(data):
+        raise ContentError(topic, TOO_DEEP)
+    plain = from_json(data)
+    if decode is _plain:
+        if plain == content:
+            return data
+        back = plain
+    else:
+        try:
+            back = _decoded(plain, decode, topic, "")
+        except ContentError as error:
+            raise refusal(topic, obstacle_in(content) or (error.path, error.problem), mend) from error.__cause__
+    found = difference(content, back)
+    if found is not None:
+        raise refusal(topic, found, mend)
+    return data
+
+
+# -- decoding
+
+
+def _decoder_of(declared: Any, hook: Callable[[Any, object], Any]) -> Decode:
+    """How plain data becomes ``declared``; ``hook`` makes what msgspec does not build by itself. Raises `BadOption`."""
+    try:
+        msgspec.json.Decoder(declared, dec_hook=hook)
+    except (TypeError, RuntimeError) as error:
+        if _holds_model(declared):
+            return _decoder_of_pydantic(declared, error, from_outside=hook is _decode_foreign)
+        if not isinstance(declared, type):
+            raise BadOption("type", declared, f"give a class or a type that msgspec knows ({error})") from None
+        return partial(_decode_foreign, declared)
+    return partial(_convert, declared) if hook is _decode_foreign else partial(_build_from, declared)
+
+
+def _convert(declared: Any, data: object) -> Any:
+    """From plain data."""
+    return msgspec.convert(data, declared, str_keys=True, dec_hook=_decode_foreign)
+
+
+def _build_from(declared: Any, data: object) -> Any:
+    """From data of this process."""
+    return msgspec.convert(data, declared, str_keys=True, dec_hook=_build_foreign)
+
+
+def _decoder_of_pydantic(declared: Any, error: Exception, *, from_outside: bool) -> Decode:
+    """For a union of which a model is a member: msgspec does not know which one to build."""
+    from pydantic import TypeAdapter
+    from pydantic.errors import PydanticUserError
+
+    try:
+        adapter = TypeAdapter(declared)
+    except PydanticUserError:
+        raise BadOption("type", declared, f"give a class or a type that msgspec knows ({error})") from None
+
+    def decode(data: object) -> Any:
+        return adapter.validate_json(to_json(data), by_alias=True, by_name=True)
+
+    def build(data: object) -> Any:
+        return _either(lambda: adapter.validate_python(data, by_alias=True, by_name=True), lambda: decode(data))
+
+    return decode if from_outside else build
+
+
+def _decode_foreign(declared: Any, data: object) -> Any:
+    """An object that msgspec does not build by itself, from plain data: a pydantic model is read from JSON, of all
+    other classes only instances are taken.
+    """
+    cls = _class_of(declared, data)
+    return data if cls is None else cls.model_validate_json(to_json(data), by_alias=True, by_name=True)
+
+
+def _build_foreign(declared: Any, data: object) -> Any:
+    """As `_decode_foreign`, from data of this process: a model may be given objects, and JSON has none."""
+    cls = _class_of(declared, data)
+    if cls is None:
+        return data
+    return _either(
+        lambda: cls.model_validate(data, by_alias=True, by_name=True), lambda: _decode_foreign(declared, data)
+    )
+
+
+def _class_of(declared: Any, data: object) -> Any:
+    """The model to make of ``data``, None when that is an instance already."""
+    cls = get_origin(declared) or declared
+    if isinstance(data, cls):
+        return None
+    if not is_model(cls):
+        raise msgspec.ValidationError(f"Expected an instance of {cls.__name__}, got {type(data).__name__}")
+    return cls
+
+
+def _either(build: Callable[[], Any], decode: Callable[[], Any]) -> Any:
+    """A model from data of this process: as it is, else as JSON, which strict models read otherwise."""
+    try:
+        return build()
+    except ValueError as error:
+        try:
+            return decode()
+        except TypeError:  # it has no JSON form
+            raise error from None
+
+
+def _holds_model(declared: Any) -> bool:
+    return is_model(declared) or any(_holds_model(part) for part in get_args(declared))
+
+
+def _plain(data: object) -> object:
+    return data
+
+
+def _decoded(data: object, decode: Decode, topic: str, expected: str) -> Any:
+    try:
+        return decode(data)
+    except MemoryError:
+        raise
+    except RecursionError:
+        raise ContentError(topic, f"it is nested more than {MAX_NESTING} levels deep{expected}") from None
+    except ValueError as error:  # which is how a type refuses a value
+        problem, path = _problem(error)
+        raise ContentError(topic, f"{problem}{expected}", path) from None
+    except Exception as error:  # whatever else its own code raises refuses the value, too
+        said = f"{type(error).__name__}: {text_of(error)}"
+        raise ContentError(topic, f"its type raises {said}{expected}") from error
+
+
+def _problem(error: ValueError) -> tuple[str, str]:
+    """What is wrong, and the path to it."""
+    errors = getattr(error, "errors", None)
+    if callable(errors):  # pydantic's
+        first = errors()[0]
+        path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+        return printable(str(first["msg"])), printable("$" + path)
+    said = text_of(error)
+    if not isinstance(error, msgspec.ValidationError):
+        return said, "$"
+    problem, found, path = said.rpartition(" - at `")
+    problem, path = (problem, path.rstrip("`")) if found else (said, "$")
+    if path.startswith("key` in `"):
+        problem, path = f"a key: {problem}", path.removeprefix("key` in `")
+    inner = error.__cause__
+    if isinstance(inner, ValueError):  # a model within
+        problem, within = _problem(inner)
+        path += within.removeprefix("$")
+    return problem, path
+
+
+_AS_THEY_ARE = frozenset({int, bool, type(None)})
+_ANYTHING = (object, Any)
+_SCALARS = (int, str, bool, float)
+_STANDARD = (tuple, set, frozenset, datetime, date, time, timedelta, Decimal, UUID, bytearray)
+STANDARD: Mapping[str, Content[Any]] = MappingProxyType({cls.__name__: Content(cls) for cls in _STANDARD})
+"""Classes of Python's own by name, as which content of topics without a type comes back."""

@@ -1,0 +1,202 @@
+"""Values as JSON bytes, and what keeps a value from having any.
+
+msgspec encodes; pydantic models are asked for their own dump.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, cast
+
+import msgspec
+
+from telex.codec.roundtrip import MAX_NESTING, NOT_FINITE, children, is_model, is_too_deep, obstacle
+from telex.errors import ContentError, printable, text_of
+
+TOO_DEEP = f"it is nested more than {MAX_NESTING} levels deep, or holds itself; publish flatter data"
+
+
+def to_json(value: object) -> bytes:
+    """JSON bytes of a value: what msgspec encodes, and pydantic models by their own dump.
+
+    Raises `TypeError` or `ValueError` (the publisher's fault) for a value that has no JSON form: NaN and infinity are
+    among them.
+    """
+    data = _encoder.encode(value)
+    return finite(data, value) if b"null" in data else data
+
+
+def from_json(data: bytes | str | msgspec.Raw) -> object:
+    """Plain objects from JSON. Raises `ValueError` (the sender's fault) when it is not JSON."""
+    return _decode(data)
+
+
+def from_stored(data: bytes | str, topic: str) -> object:
+    """Plain objects from JSON that was stored or sent. Raises `ContentError` whatever is wrong with it."""
+    try:
+        return msgspec.json.decode(data)
+    except MemoryError:
+        raise
+    except RecursionError:
+        raise ContentError(topic, f"it is nested more than {MAX_NESTING} levels deep, and cannot be read") from None
+    except Exception as error:
+        raise ContentError(topic, f"it is not JSON, and cannot be read: {text_of(error)}") from error
+
+
+def plain_json(value: object, name: str) -> bytes:
+    """JSON of a value of no declared type, which every reader gets as plain data. Raises `ContentError`, with the path,
+    for a value that has no JSON form.
+    """
+    data = encoded(value, name)
+    if is_too_deep(data):
+        raise ContentError(name, TOO_DEEP)
+    found = obstacle_in(value) if b"null" in data else None
+    if found is not None:
+        raise refusal(name, found, "return plain JSON data, or annotate the type")
+    return data
+
+
+def to_canonical(value: object) -> bytes:
+    """JSON of a value without a choice left: equal content has equal bytes, in every process. Keys of dicts and members
+    of sets are sorted. Raises as `to_json`.
+    """
+    try:
+        data = _canonical.encode(value)
+    except TypeError:  # keys of several types, or members of a set that cannot be compared
+        data = _canonical.encode(_sorted(value))
+    return finite(data, value) if b"null" in data else data
+
+
+def size_of(content: object) -> int:
+    """Bytes that content counts for: its own length for bytes and text, its JSON for the rest.
+
+    An object without a JSON form, which only ever travels by reference, counts for its shallow size in memory.
+    """
+    if isinstance(content, (bytes, bytearray)):
+        return len(content)
+    if isinstance(content, str):
+        return len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
+    try:
+        return len(_encoder.encode(content))
+    except (TypeError, ValueError, RecursionError):
+        return sys.getsizeof(content)
+
+
+def size_of_headers(headers: Mapping[str, str] | None) -> int:
+    """Bytes that headers count for: their names and values."""
+    if not headers:
+        return 0
+    return sum(size_of(name) + size_of(value) for name, value in headers.items())
+
+
+# -- what has no JSON form
+
+
+def proven(content: object) -> bytes | None:
+    """JSON of plain data that comes back equal; None, without finding out where, when it does not."""
+    try:
+        data = _encoder.encode(content)
+        if _decode(data) == content and (len(data) <= MAX_NESTING or not is_too_deep(data)):
+            return data
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  # what is wrong, and where, is found out by whoever asks
+        return None
+    return None
+
+
+def encoded(content: object, topic: str) -> bytes:
+    """JSON of content as msgspec writes it. Raises `ContentError`, with the path to what has no JSON form."""
+    try:
+        return _encoder.encode(content)
+    except MemoryError:
+        raise
+    except RecursionError:
+        raise ContentError(topic, TOO_DEEP) from None
+    except Exception as error:
+        found = obstacle_in(content)
+        path, problem = ("$", text_of(error)) if found is None else found
+        raise ContentError(topic, f"it has no JSON form: {problem}", path) from error
+
+
+def obstacle_in(content: object) -> tuple[str, str] | None:
+    """The path to the first part that has no JSON form, and what is wrong with it; None when there is none."""
+    try:
+        found = obstacle(content, _problem_of)
+    except RecursionError:
+        return "$", TOO_DEEP
+    return None if found is None else (printable(found[0]), printable(found[1]))
+
+
+def refusal(topic: str, found: tuple[str, str], mend: str) -> ContentError:
+    """The error for what was found at a path; ``mend`` says what to publish instead."""
+    path, problem = printable(found[0]), printable(found[1])
+    return ContentError(topic, problem if problem == NOT_FINITE else f"{problem}; {mend}", path)
+
+
+def _problem_of(value: object) -> str | None:
+    try:
+        data = _encoder.encode(value)
+    except Exception as error:  # noqa: BLE001  # whatever a model's dump raises
+        return text_of(error)
+    return NOT_FINITE if data == b"null" and value is not None else None
+
+
+def _no_obstacle(value: object) -> None:
+    """Plain data has none but what `obstacle` finds."""
+
+
+def finite(data: bytes, value: object) -> bytes:
+    """``data``, the JSON of ``value``. Raises `ValueError` when a number in it is not finite."""
+    if b"null" in data:  # which msgspec writes for NaN and infinity, too
+        found = obstacle(msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_foreign), _no_obstacle)
+        if found is not None:
+            raise ValueError(f"{found[1]} (at {found[0]})")
+    return data
+
+
+# -- what msgspec does not know
+
+
+def _encode_foreign(value: object) -> object:
+    if is_model(type(value)):
+        # By the names of the fields, and without those that are computed: what can be read again.
+        return cast("Any", value).model_dump(mode="json", round_trip=True, warnings=False)
+    raise TypeError(
+        f"{type(value).__name__} has no JSON form: use a struct, a dataclass, a model, or dicts, lists and text"
+    )
+
+
+def _encode_canonical(value: object) -> object:
+    """As `_encode_foreign`, with the sets of a model still sets."""
+    if is_model(type(value)):
+        return cast("Any", value).model_dump(mode="python", round_trip=True, warnings=False)
+    if "pydantic_core" in sys.modules:  # then it may be a field of a model, such as a URL
+        from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+        with suppress(PydanticSerializationError):
+            return to_jsonable_python(value)
+    return _encode_foreign(value)
+
+
+def _sorted(value: object) -> object:
+    """The value with keys that are text, and with sets as lists that are sorted by the JSON of their members."""
+    if is_model(type(value)):
+        value = _encode_canonical(value)
+    if isinstance(value, (set, frozenset)):
+        return [msgspec.Raw(part) for part in sorted(to_canonical(part) for part in value)]
+    if isinstance(value, dict):
+        return {next(iter(msgspec.to_builtins({key: 0}, str_keys=True))): _sorted(part) for key, part in value.items()}
+    parts = children(value)
+    if parts is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_sorted(part) for _, part in parts]
+    return {place.removeprefix("."): _sorted(part) for place, part in parts}
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_encode_foreign)
+_decode = msgspec.json.Decoder().decode
+_canonical = msgspec.json.Encoder(enc_hook=_encode_canonical, order="sorted")

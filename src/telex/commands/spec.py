@@ -1,0 +1,341 @@
+"""What a function decorated with ``@hub.command`` is: checked, and made into one direct call, when it is declared."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
+
+import msgspec
+
+from telex.codec.content import Content
+from telex.commands.outcome import Progress
+from telex.durations import seconds
+from telex.errors import BadHandler, BadName, BadOption, text_of
+from telex.handlers.middleware import Middleware, check_middleware, wrap
+from telex.handlers.signature import calls_async, hints_of, name_of
+from telex.message import Message
+from telex.names import check_topic
+from telex.once.store import OnceStore
+from telex.topics.transaction import Transaction
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
+T = TypeVar("T")
+Wanted = Literal["content", "message", "hub", "context", "tx"]
+SHORTEST = 0.1
+"""Seconds that a lease lasts at least: who works renews it at a third of it."""
+
+
+class _Nothing:
+    """The result of `CommandContext.progress`: as good as None, but it says what is wrong when it is awaited."""
+
+    __slots__ = ()
+
+    def __await__(self) -> NoReturn:
+        mend = "it never waits, and has no result: write ctx.progress(...) on a line of its own, without await"
+        raise BadOption("await", "ctx.progress(...)", mend)
+
+
+_NOTHING = _Nothing()
+
+
+class CommandContext(Generic[T]):
+    """One run of a command, for a handler with an argument that is annotated ``telex.CommandContext``.
+
+    ``attempt`` is 1 when the command is begun for the first time. ``fence`` is larger for every later attempt of the
+    same key: give it to whatever the handler changes outside, which then refuses those with a smaller one. It is 0 for
+    a command that does not run once.
+    """
+
+    __slots__ = (
+        "_message",
+        "_report",
+        "attempt",
+        "command",
+        "content",
+        "deadline",
+        "fence",
+        "hub",
+        "id",
+        "key",
+        "tx",
+    )
+
+    def __init__(
+        self,
+        command: str,
+        content: T,
+        id: str,
+        key: str | None,
+        deadline: float | None,
+        hub: Hub,
+        report: Callable[[Progress], None],
+    ) -> None:
+        self.command: str = command
+        """The name of the command."""
+        self.content: T = content
+        """The content, of the type that the handler annotates."""
+        self.id: str = id
+        """The id of the command as it was sent, which is that of its `Ticket` and its `Outcome`."""
+        self.key: str | None = key
+        """The key that it was sent under."""
+        self.deadline: float | None = deadline
+        """The time after which its sender does not wait any more, in seconds since 1970; None without one."""
+        self.hub: Hub = hub
+        """The hub that carries it out."""
+        self.attempt: int = 1
+        """The number of this attempt, from 1."""
+        self.fence: int = 0
+        """A number that is larger for every later attempt of its key; 0 for a command that does not run once."""
+        self.tx: Any = None
+        """The transaction, for a handler that asked for ``tx``; else None."""
+        self._report = report
+        self._message: Message[T] | None = None
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Tell whoever sent the command, and those who follow it, how far it is: a ``fraction`` from 0 to 1 and text
+        for people. Never waits, and is called without ``await``; of many in a short time the last is told. A lone
+        surrogate in the text is written as its escape. Raises `BadOption`.
+        """
+        if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
+            raise BadOption("fraction", fraction, "it is a part of the whole, from 0 to 1")
+        self._report(Progress(self.command, self.id, self.key, float(fraction), text_of(text)))
+        return _NOTHING  # type: ignore[return-value]  # for those who await it
+
+    @property
+    def message(self) -> Message[T]:
+        """The command as a message."""
+        if self._message is None:
+            self._message = Message(self.content, f"$command:{self.command}:request", 0, self.id, 0.0, None, None)
+        return self._message
+
+    def __repr__(self) -> str:
+        return f"<CommandContext of {self.command!r} {self.id}, attempt {self.attempt}>"
+
+
+Invoke = Callable[[CommandContext[Any]], Any]
+
+
+class OnceOptions(msgspec.Struct, frozen=True):
+    """What a command that runs once was declared with; times in seconds."""
+
+    lease: float
+    keep: float
+    max_attempts: int
+    backoff: float
+    version: int
+    store: OnceStore | None
+    run_anyway: bool = False
+
+
+class Command(msgspec.Struct, frozen=True):
+    """A command as it was declared."""
+
+    name: str
+    function: Callable[..., object]
+    wants: tuple[Wanted, ...]
+    is_async: bool
+    concurrency: int
+    takes: Content[Any] | None
+    gives: Content[Any] | None
+    once: OnceOptions | None
+    lease: float
+    middleware: tuple[Middleware, ...] = ()
+
+    def under(self, prefix: str) -> Command:
+        """The same with ``prefix`` and a colon before its name. Raises `BadName` when that gets too long."""
+        return msgspec.structs.replace(self, name=check_command(f"{prefix}:{self.name}")) if prefix else self
+
+    def within(self, middleware: Sequence[Middleware]) -> Command:
+        """The same with ``middleware`` around what it has."""
+        if not middleware:
+            return self
+        return msgspec.structs.replace(self, middleware=(*middleware, *self.middleware), is_async=True)
+
+    def bind(self) -> Invoke:
+        """One call, of a context; its result is awaitable when the function is async."""
+        invoke = self._direct()
+        if not self.middleware:
+            return invoke
+        # Middleware is of messages, and may pass on another one: the context goes beside it.
+        running: ContextVar[CommandContext[Any]] = ContextVar("running")
+
+        def innermost(message: Message[Any]) -> Any:
+            context = running.get()
+            context.content = message.content
+            return invoke(context)
+
+        step = wrap(innermost, self.middleware)
+
+        async def around(context: CommandContext[Any]) -> object:
+            running.set(context)
+            return await step(context.message)
+
+        return around
+
+    def _direct(self) -> Invoke:
+        function, wants = self.function, self.wants
+        if wants == ("content",):
+            return lambda context: function(context.content)
+        if wants == ("content", "context"):
+            return lambda context: function(context.content, context)
+        if not wants:
+            return lambda context: function()
+
+        def invoke(context: CommandContext[Any]) -> object:
+            given: dict[Wanted, object] = {"content": context.content, "hub": context.hub, "context": context}
+            given["tx"] = context.tx
+            if "message" in wants:
+                given["message"] = context.message
+            return function(*[given[wanted] for wanted in wants])
+
+        return invoke
+
+
+def check_command(name: object) -> str:
+    """The name of a command. Raises `BadName`."""
+    checked = check_topic(name)
+    if checked.startswith("$"):
+        raise BadName(name, "names that begin with '$' are telex's own")
+    check_topic(f"$command:{checked}:progress")  # its topics have names, too
+    return checked
+
+
+def declare_command(function: object, name: object, prefix: str, options: Mapping[str, Any]) -> Command:
+    """A command of ``@command(name, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
+    checked = check_command(f"{prefix}:{name}" if prefix else name)
+    called = name_of(function)
+    if not callable(function) or isinstance(function, type):
+        raise BadHandler(called, "decorate a function; a class or a value cannot carry out a command")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise BadHandler(called, "it yields; a command returns its result, and tells its progress by its context")
+    concurrency, lease = options["concurrency"], seconds(options["lease"], "lease")
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
+    if lease < SHORTEST:
+        raise BadOption("lease", options["lease"], f"it is at least {SHORTEST} s: who works renews it at a third of it")
+    middleware = check_middleware(options["middleware"])
+    wants = _wants(function, called)
+    once = _once(options, lease)
+    if "tx" in wants and once is None:
+        raise BadHandler(called, "it takes a transaction: that goes with once=True; else use hub.transaction()")
+    hints = hints_of(function)
+    is_async = calls_async(function) or bool(middleware)
+    takes, gives = _takes(function), _content(hints.get("return", Any))
+    return Command(checked, function, wants, is_async, concurrency, takes, gives, once, lease, middleware)
+
+
+_OF_ONCE = {"keep": "24h", "max_attempts": 3, "backoff": 1.0, "version": 1, "store": None, "run_anyway": False}
+
+
+def _once(options: Mapping[str, Any], lease: float) -> OnceOptions | None:
+    if not isinstance(options["once"], bool):
+        raise BadOption("once", options["once"], "it is True or False")
+    if not options["once"]:
+        for option, usual in _OF_ONCE.items():
+            if options[option] != usual:
+                raise BadOption(option, options[option], "it goes with once=True, whose outcomes are kept")
+        return None
+    for option in ("max_attempts", "version"):
+        value = options[option]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise BadOption(option, value, "it is a number of at least 1")
+    keep = seconds(options["keep"], "keep")
+    if keep < lease:
+        raise BadOption("keep", options["keep"], "outcomes are kept for longer than a lease, and than senders repeat")
+    store = options["store"]
+    if store is not None and not (hasattr(store, "transaction") and hasattr(store, "put")):
+        raise BadOption("store", store, "it is a telex.once.OnceStore, such as telex.once.PostgresStore(...)")
+    backoff = seconds(options["backoff"], "backoff")
+    if not isinstance(options["run_anyway"], bool):
+        raise BadOption("run_anyway", options["run_anyway"], "it is True or False")
+    return OnceOptions(lease, keep, options["max_attempts"], backoff, options["version"], store, options["run_anyway"])
+
+
+def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
+    """What to pass, in order: by annotation, ``tx`` also by its name, the content for one that says nothing else."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return ("content",)  # a builtin
+    hints = hints_of(function)
+    wants: list[Wanted] = []
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        has_default = parameter.default is not parameter.empty
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            if not has_default:
+                raise BadHandler(name, f"its argument {parameter.name!r} is keyword-only; they are passed by position")
+            continue
+        wanted = "tx" if parameter.name == "tx" else _wanted(hints.get(parameter.name, parameter.annotation))
+        if wanted not in wants and not (wanted == "content" and has_default and wants):
+            wants.append(wanted)
+        elif not has_default:
+            raise BadHandler(
+                name,
+                f"it has several arguments for the {wanted}, {parameter.name!r} among them; a command has one content: "
+                "put what belongs together in a struct or a dataclass",
+            )
+    return tuple(wants)
+
+
+_BY_NAME: Mapping[str, Wanted] = {
+    "Message": "message",
+    "Hub": "hub",
+    "CommandContext": "context",
+    "Transaction": "tx",
+}
+
+
+def _wanted(hint: object) -> Wanted:
+    if isinstance(hint, str):
+        return _BY_NAME.get(hint.partition("[")[0].rpartition(".")[2], "content")
+    if typing.get_origin(hint) is typing.Annotated:
+        return _wanted(typing.get_args(hint)[0])
+    origin = typing.get_origin(hint) or hint
+    if isinstance(origin, type):
+        if issubclass(origin, Message):
+            return "message"
+        if issubclass(origin, CommandContext):
+            return "context"
+        if issubclass(origin, Transaction):
+            return "tx"
+        if any(base.__module__ == "telex.hub" and base.__name__ == "Hub" for base in origin.__mro__):
+            return "hub"
+    return "content"
+
+
+def _takes(function: Callable[..., object]) -> Content[Any] | None:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    hints = hints_of(function)
+    for parameter in parameters:
+        hint = hints.get(parameter.name)
+        if hint is None or parameter.name == "tx":
+            continue
+        wanted = _wanted(hint)
+        if wanted in ("message", "context"):
+            hint = next(iter(typing.get_args(hint)), Any)
+        elif wanted != "content":
+            continue
+        content = _content(hint)
+        if content is not None:
+            return content
+    return None
+
+
+def _content(hint: object) -> Content[Any] | None:
+    """The type that content is held to, if the annotation says one that plain data can be made."""
+    if hint is Any or hint is object or isinstance(hint, (str, typing.TypeVar)):
+        return None
+    try:
+        return Content(type(None) if hint is None else hint)  # type: ignore[arg-type]  # more than classes, and so may this
+    except BadOption:
+        return None

@@ -1,0 +1,1 @@
+"""How a command reaches the hub that serves it: inside one process, or over an engine."""

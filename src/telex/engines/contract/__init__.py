@@ -1,0 +1,22 @@
+"""The contract of an engine: what it is handed, what it hands out, and what it guarantees."""
+
+from telex.engines.contract.engine import Engine, EngineEvents, Guarantees
+from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Groups, Settlement
+from telex.engines.contract.records import Record, Records
+from telex.engines.contract.store import EngineTransaction, Store
+
+__all__ = [
+    "Claimed",
+    "DeadLetter",
+    "Delivery",
+    "Engine",
+    "EngineEvents",
+    "EngineTransaction",
+    "GroupInfo",
+    "Groups",
+    "Guarantees",
+    "Record",
+    "Records",
+    "Settlement",
+    "Store",
+]

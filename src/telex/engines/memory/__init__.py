@@ -1,0 +1,1 @@
+"""``memory://``: logs, groups and records in the memory of one process."""

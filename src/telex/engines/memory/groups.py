@@ -1,0 +1,95 @@
+"""Consumer groups and records of one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import time
+from typing import TYPE_CHECKING
+
+from telex.engines.contract.groups import Claimed, DeadLetter, GroupInfo, Settlement
+from telex.engines.memory.lease_table import LeaseTable
+from telex.log.start import Start, find
+
+if TYPE_CHECKING:
+    from telex.log.log import Log
+
+NOBODY = Claimed((), None, 0)
+
+
+class MemoryGroups:
+    """See `telex.engines.Groups`: a `LeaseTable` each. ``stirred`` tells of which pattern something may be claimed."""
+
+    def __init__(self, stirred: Callable[[str], None]) -> None:
+        self._stirred = stirred
+        self._ledgers: dict[tuple[str, str], LeaseTable] = {}
+
+    async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
+        """A member comes."""
+        ledger = self._ledgers.get((group, pattern))
+        if ledger is None:
+            self._ledgers[group, pattern] = LeaseTable(group, pattern, log, find(log, start, time())[0])
+        elif not ledger.follows(log):
+            ledger.renew(log)
+
+    async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
+        """Lease messages."""
+        ledger = self._ledgers.get((group, pattern))
+        return NOBODY if ledger is None else ledger.claim(limit, lease, owner, now)
+
+    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+        """Settle deliveries."""
+        ledger = self._ledgers.get((group, pattern))
+        if ledger is None:
+            return [False] * len(settlements)
+        won = ledger.settle(settlements, now)
+        if ledger.stirred():
+            self._stirred(pattern)
+        return won
+
+    def check_outside(self) -> None:
+        """Nothing waits for a transaction."""
+
+    async def pause(self, group: str, pattern: str, paused: bool) -> bool:
+        """Stop or resume."""
+        ledger = self._ledgers.get((group, pattern))
+        if ledger is None:
+            return False
+        ledger.paused = paused
+        self._stirred(pattern)
+        return True
+
+    async def rest(self, group: str, pattern: str) -> bool:
+        """It keeps all that it had: no group is there for longer than its process."""
+        return (group, pattern) in self._ledgers
+
+    async def forget(self, group: str, pattern: str) -> bool:
+        """Remove a group."""
+        ledger = self._ledgers.pop((group, pattern), None)
+        if ledger is None:
+            return False
+        ledger.close()
+        self._stirred(pattern)
+        return True
+
+    async def groups(self) -> list[GroupInfo]:
+        """All groups."""
+        return [self._ledgers[name].info() for name in sorted(self._ledgers)]
+
+    async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
+        """Dead letters."""
+        found = [
+            letter for ledger in self._ledgers.values() if group in (None, ledger.group) for letter in ledger.dead()
+        ]
+        return sorted(found, key=lambda letter: letter.died)[:limit]
+
+    async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
+        """Deliver a dead letter again."""
+        ledger = self._ledgers.get((group, pattern))
+        revived = ledger is not None and ledger.revive(position, now)
+        self._stirred(pattern)
+        return revived
+
+    async def drop(self, group: str, pattern: str, position: int) -> bool:
+        """Forget a dead letter."""
+        ledger = self._ledgers.get((group, pattern))
+        return ledger is not None and ledger.drop(position)

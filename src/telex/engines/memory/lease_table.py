@@ -1,0 +1,321 @@
+"""`LeaseTable`: what one consumer group has taken of a log of this process, and what became of it.
+
+No asyncio, no clock, no I/O: time is an argument, in seconds since 1970. The rules are those of
+`telex.engines.contract.groups`. What a message costs grows with the logarithm of how many are unsettled, and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import heapify, heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
+from telex.log.cursor import Cursor, State
+from telex.log.log import NEVER
+from telex.log.options import Options
+
+if TYPE_CHECKING:
+    from telex.log.log import Log
+    from telex.message import Message
+
+WAITS, READY, LEASED = 0, 1, 2
+LOOK = 4096
+"""How many messages a claim passes by at most that wait for an earlier one of their key."""
+
+
+class LeaseEntry(msgspec.Struct, eq=False):
+    """A message that the group has looked at and that is neither settled nor dead."""
+
+    position: int
+    message: Message[Any]
+    attempt: int = 0
+    token: int = 0
+    """The one that settles, also after its lease has ended; 0: none does."""
+    state: int = WAITS
+    due: float | None = None
+    """When its delay or its lease ends. None: it is ready, or waits for an earlier one of its key."""
+    reason: str = ""
+    died: float = 0.0
+
+
+class Line:
+    """The entries of one key."""
+
+    __slots__ = ("leased", "positions")
+
+    def __init__(self) -> None:
+        self.positions: list[int] = []  # a heap; those that are settled or dead are of no account
+        self.leased: LeaseEntry | None = None
+
+
+class LeaseTable:
+    """One group.
+
+    Invariant: at most one entry of a key is leased. One that is ready is the first of its key when it is claimed.
+    Invariant: an entry that waits is in `_later`, or the end of something in its key's `Line` makes it ready.
+    """
+
+    def __init__(self, group: str, pattern: str, log: Log, first: int) -> None:
+        self.group: str = group
+        self.pattern: str = pattern
+        self.paused: bool = False
+        self._cursor = Cursor(log, Options(buffer=NEVER), first)
+        self._entries: dict[int, LeaseEntry] = {}
+        self._dead: dict[int, LeaseEntry] = {}
+        self._lines: dict[str, Line] = {}
+        # Heaps of positions; each is looked up again when it is taken, and is of no account if it is not ready then.
+        self._again: list[int] = []
+        self._first: list[int] = []  # those that were never delivered
+        self._later: list[
+            tuple[float, tuple[int, ...]]
+        ] = []  # a heap; of no account unless `LeaseEntry.due` says the same
+        self._later_size = 0
+        self._count = 0
+        self._token = 0
+        self._stirred = False
+
+    # -- claiming
+
+    def claim(self, limit: int, lease: float, owner: str, now: float) -> Claimed:
+        """Lease messages to a member."""
+        if self.paused:
+            return Claimed((), None, self.lag)
+        self._pass(now)
+        found: list[LeaseEntry] = []
+        if self._again:
+            self._take(self._again, found, limit, first=False)
+        if self._first and len(found) < limit:
+            self._take(self._first, found, limit, first=True)
+        looked = len(found) == limit or self._take_new(found, limit)
+        deliveries = self._lease(found, now + lease)
+        return Claimed(deliveries, self._next_due() if looked else now, self.lag)
+
+    def _pass(self, now: float) -> None:
+        """Delays and leases that have ended by ``now``."""
+        later = self._later
+        while later and later[0][0] <= now:
+            due, positions = heappop(later)
+            self._later_size -= len(positions)
+            for position in positions:
+                entry = self._entries.get(position)
+                if entry is not None and entry.due == due:
+                    entry.due, entry.state = None, WAITS
+                    self._offer(entry)
+
+    def _offer(self, entry: LeaseEntry) -> None:
+        """``entry`` is not leased, and its delay is over: it is ready, or waits for its key."""
+        key = entry.message._key
+        if key is None:
+            self._make_ready(entry)
+            return
+        line = self._lines[key]
+        if line.leased is entry:
+            line.leased = None
+        self._go_on(key, line)
+
+    def _go_on(self, key: str, line: Line) -> None:
+        """The first of a key is ready, if nothing is in its way."""
+        head = self._head(line)
+        if head is None:
+            del self._lines[key]
+        elif line.leased is None and head.state == WAITS and head.due is None:
+            self._make_ready(head)
+
+    def _head(self, line: Line) -> LeaseEntry | None:
+        positions = line.positions
+        while positions:
+            entry = self._entries.get(positions[0])
+            if entry is not None:
+                return entry
+            heappop(positions)
+        return None
+
+    def _make_ready(self, entry: LeaseEntry) -> None:
+        entry.state = READY
+        self._stirred = True
+        heappush(self._again if entry.attempt else self._first, entry.position)
+
+    def _take(self, heap: list[int], found: list[LeaseEntry], limit: int, *, first: bool) -> None:
+        while heap and len(found) < limit:
+            entry = self._entries.get(heappop(heap))
+            if entry is None or entry.state != READY or first is bool(entry.attempt):
+                continue
+            key = entry.message._key
+            if key is not None:
+                line = self._lines[key]
+                if line.leased is not None or self._head(line) is not entry:
+                    entry.state = WAITS  # an earlier one was revived, or a later one's lease renewed
+                    continue
+                line.leased = entry
+            entry.state = LEASED
+            found.append(entry)
+
+    def _take_new(self, found: list[LeaseEntry], limit: int) -> bool:
+        """Whether it has looked at all there is, or found enough."""
+        cursor, entries, passed = self._cursor, self._entries, 0
+        while len(found) < limit:
+            if passed >= LOOK:
+                return False
+            room = limit - len(found)
+            messages: Any = cursor.take_many(room)  # the cursor of a group reports no hole
+            if isinstance(messages, State):
+                return True
+            for message in messages:
+                self._count = position = self._count + 1
+                entries[position] = entry = LeaseEntry(position, message)
+                key = message._key
+                if key is None or self._opens(key, entry):
+                    entry.state = LEASED
+                    found.append(entry)
+                else:
+                    passed += 1
+        return True
+
+    def _opens(self, key: str, entry: LeaseEntry) -> bool:
+        """Put a new entry in the line of its key; whether nothing comes before it."""
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = Line()
+            line.leased = entry
+        heappush(line.positions, entry.position)
+        return line.leased is entry
+
+    def _lease(self, found: list[LeaseEntry], end: float) -> list[Delivery]:
+        deliveries, token = [], self._token
+        for entry in found:
+            token += 1
+            entry.attempt += 1
+            entry.token, entry.due = token, end
+            deliveries.append(Delivery(entry.message, entry.position, entry.attempt, token, end))
+        self._token = token
+        if found:
+            self._schedule(end, tuple([entry.position for entry in found]))
+        return deliveries
+
+    def _schedule(self, due: float, positions: tuple[int, ...]) -> None:
+        heappush(self._later, (due, positions))
+        self._later_size += len(positions)
+        if self._later_size > 2 * len(self._entries) + LOOK:
+            # Most of it is of no account, behind something that is: it is written anew.
+            self._later = [(e.due, (e.position,)) for e in self._entries.values() if e.due is not None]
+            self._later_size = len(self._later)
+            heapify(self._later)
+
+    def _next_due(self) -> float | None:
+        later = self._later
+        while later:
+            due, positions = later[0]
+            for position in positions:
+                entry = self._entries.get(position)
+                if entry is not None and entry.due == due:
+                    return due
+            heappop(later)
+            self._later_size -= len(positions)
+        return None
+
+    # -- settling
+
+    def settle(self, settlements: Iterable[Settlement], now: float) -> list[bool]:
+        """Settle deliveries; for each, whether it won."""
+        self._pass(now)
+        return [self._settle(settlement, now) for settlement in settlements]
+
+    def _settle(self, settlement: Settlement, now: float) -> bool:
+        entry = self._entries.get(settlement.position)
+        if entry is None or entry.token != settlement.token:
+            return False
+        action = settlement.action
+        if action == "extend":
+            return self._extend(entry, now + settlement.seconds)
+        entry.token, entry.due = 0, None
+        if action == "nack":
+            entry.state, entry.reason = WAITS, settlement.reason
+            if settlement.seconds > 0:
+                self._stirred = True  # who waits has to wait less
+                entry.due = now + settlement.seconds
+                self._schedule(entry.due, (entry.position,))
+        else:
+            del self._entries[entry.position]
+            if action == "reject":
+                entry.reason, entry.died = settlement.reason, now
+                self._dead[entry.position] = entry
+            if entry.message._key is None:
+                return True
+        if entry.message._key is not None or entry.due is None:
+            self._offer(entry)
+        return True
+
+    def _extend(self, entry: LeaseEntry, end: float) -> bool:
+        key = entry.message._key
+        if key is not None:
+            line = self._lines[key]
+            if line.leased not in (None, entry):
+                return False  # its lease had ended, and an earlier one of its key is worked on
+            line.leased = entry
+        entry.state, entry.due = LEASED, end
+        self._schedule(end, (entry.position,))
+        return True
+
+    def stirred(self) -> bool:
+        """Whether, since this was last asked, something became ready, or will sooner than a claim told."""
+        stirred, self._stirred = self._stirred, False
+        return stirred
+
+    # -- dead letters
+
+    def revive(self, position: int, now: float) -> bool:
+        """Deliver a dead letter again, as if for the first time."""
+        entry = self._dead.pop(position, None)
+        if entry is None:
+            return False
+        self._pass(now)
+        entry.state, entry.attempt, entry.reason = WAITS, 0, ""
+        self._entries[position] = entry
+        key = entry.message._key
+        if key is not None:
+            heappush(self._lines.setdefault(key, Line()).positions, position)
+        self._offer(entry)
+        return True
+
+    def drop(self, position: int) -> bool:
+        """Forget a dead letter."""
+        return self._dead.pop(position, None) is not None
+
+    def dead(self) -> list[DeadLetter]:
+        """Dead letters, the oldest first."""
+        found = sorted(self._dead.values(), key=lambda entry: (entry.died, entry.position))
+        return [DeadLetter(self.group, self.pattern, e.position, e.message, e.attempt, e.reason, e.died) for e in found]
+
+    # -- life
+
+    def follows(self, log: Log) -> bool:
+        """Whether it takes from this log."""
+        return self._cursor.log is log
+
+    def renew(self, log: Log) -> None:
+        """Its topic was removed, with what was not settled, and is there anew. Dead letters stay."""
+        self.close()
+        self._cursor = Cursor(log, Options(buffer=NEVER), log.base)
+        self._entries.clear()
+        self._lines.clear()
+
+    def close(self) -> None:
+        """The group is forgotten, with all that it holds."""
+        self._cursor.end("closed")
+        self._cursor.stop()
+
+    # -- accounts
+
+    @property
+    def lag(self) -> int:
+        """Messages that are published and not settled, without dead ones."""
+        return self._cursor.waiting + len(self._entries)
+
+    def info(self) -> GroupInfo:
+        """The group at this moment, as of the last claim or settlement."""
+        leased = sum(entry.state == LEASED for entry in self._entries.values())
+        delayed = len(self._entries) - leased
+        return GroupInfo(self.group, self.pattern, self.lag, leased, delayed, len(self._dead), self.paused)

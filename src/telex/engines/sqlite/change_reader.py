@@ -1,0 +1,366 @@
+"""`ChangeReader`: gives the feed every message of the file once, in the order of ``pos``.
+
+Those of this process are the very objects that were published. Those of others are read from the file, when a commit
+of theirs was seen: by the watcher, or by the thread that writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from telex.engines.contract.groups import Unreadable
+from telex.engines.sqlite import problems, rows
+from telex.engines.sqlite.jobs import Batch, JobObserver
+from telex.engines.sqlite.session import told
+from telex.errors import Closed
+from telex.process.supervision import is_end
+
+if TYPE_CHECKING:
+    from telex.engines.sqlite.client import FileClient
+    from telex.message import Message
+
+logger: logging.Logger = logging.getLogger("telex")
+PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+"""Seconds until reading is tried again, while memory, descriptors or the disk are short; then the engine fails."""
+ROWS = 1024
+BYTES = 16 * 1024 * 1024
+"""So much is read at once, at most."""
+_TOPICS = "SELECT id, name, epoch, uid, end, first FROM telex_topics"
+_STATE = "SELECT epoch, pos, removals, rules, delays FROM telex_state"
+_READ = f"""SELECT {rows.COLUMNS}, t.id, t.epoch FROM {rows.JOINED}
+    WHERE m.pos >= ? AND m.pos < ? ORDER BY m.pos LIMIT {ROWS}"""
+
+
+class Run(msgspec.Struct):
+    """Messages of one topic that follow on in the file; none of them where nobody here wants them."""
+
+    id: int
+    name: str
+    epoch: str
+    uid: int
+    end: int
+    messages: list[Any]
+
+
+class Seen(msgspec.Struct):
+    """What a look into the file has found."""
+
+    epoch: str
+    pos: int
+    removals: int
+    rules: int
+    delays: int
+    rows: list[tuple[Any, ...]]
+    end: int
+    """The messages up to, not with, this one were read."""
+    topics: list[tuple[Any, ...]] | None = None
+    """All of them, when some were removed or messages were missing."""
+    removed: list[tuple[str, int]] | None = None
+    retention: list[tuple[Any, ...]] | None = None
+    """The rules, when they have changed."""
+    due: float | None = None
+    """When the next delayed message is due, if `delays` has changed."""
+
+
+class ChangeReader:
+    """Lives in the event loop, but for `begun`.
+
+    Invariant: the feed was given all messages below `fed`, and none from there on.
+    """
+
+    def __init__(self, runtime: FileClient) -> None:
+        self._runtime = runtime
+        self.fed: int = 1
+        self.known: int = 1  # messages below are committed
+        self.removals: int = -1
+        self.rules: int = -1
+        self.delays: int = -1
+        self.look: bool = False  # whether another process has written what was not looked at yet
+        self._own: deque[Batch] = deque()  # those that this process committed, or is about to
+        self._reading = False
+        self._last_topic = 0  # when all topics were read, no id was higher
+        self._closing = False
+        self._abandoned: BaseException | None = None  # why nothing more is told
+
+    async def begin(self, seen: Seen) -> None:
+        """The file is open: what is in it was published before."""
+        self.fed = self.known = seen.pos
+        self._take_in(seen)
+
+    def begun(self, batch: Batch) -> None:
+        """The thread that writes is about to commit: nobody is to read these messages from the file."""
+        if batch.entries:
+            self._own.append(batch)
+
+    def committed(self, batch: Batch) -> None:
+        """A transaction has ended, in one way or the other."""
+        try:
+            self._committed(batch)
+        except BaseException as error:
+            self._runtime.broke(error)
+            self.refuse(batch.jobs, error)
+            if is_end(error):
+                raise
+
+    def _committed(self, batch: Batch) -> None:
+        batch.done = True
+        if batch.foreign:
+            self.look = True
+        if batch.error is not None:
+            if batch in self._own:
+                self._own.remove(batch)
+            self.refuse(batch.jobs, batch.error)
+            self._runtime.check_fatal(batch.error)
+        elif self._abandoned is not None:
+            self.refuse(batch.jobs, self._abandoned)
+        elif not batch.entries:
+            self._settle(batch)
+        self.advance()
+
+    def noticed(self, pos: int) -> None:
+        """Another process has committed, and the next message is now ``pos``."""
+        self.known = max(self.known, pos)
+        self.look = True
+        self.advance()
+
+    def close(self) -> None:
+        """From now on nothing more is read; what this process commits is told as far as it follows on."""
+        self._closing = True
+        self.advance()
+
+    def abandon(self, error: BaseException) -> None:
+        """Nothing more is told: who waits, now or later, gets ``error``."""
+        self._abandoned = error
+        while self._own:
+            self.refuse(self._own.popleft().jobs, error)
+
+    def advance(self) -> None:
+        """Give what can be given, and read what is missing."""
+        if self._abandoned is not None:
+            return
+        try:
+            self._advance()
+        except BaseException as error:
+            self._runtime.broke(error)
+            if is_end(error):
+                raise
+
+    def _advance(self) -> None:
+        if self._reading and not self._closing:
+            return
+        own = self._own
+        # What others changed before an own commit, such as a removal, is told before it.
+        while own and own[0].done and (self._closing or (own[0].start == self.fed and not self.look)):
+            self._deliver(own[0])
+            own.popleft()  # not before: what cannot be delivered is refused
+        if self._closing:
+            return
+        limit = own[0].start if own else self.known
+        if self.fed < limit or self.look:
+            self._reading, self.look = True, False
+            self._runtime.start("reading what others published", self._catch_up(max(limit, self.fed)))
+
+    async def _catch_up(self, limit: int) -> None:
+        """Read on, and tell it. While memory, descriptors or the disk are short, it is tried again, and who publishes
+        behind what is not read yet waits.
+        """
+        first, versions, full = self.fed, (self.removals, self.rules, self.delays), self._last_topic == 0
+        for pause in (*PAUSES, None):
+            # When memory does not suffice even after all the pauses, the next message is skipped as unreadable.
+            bare = pause is None
+            try:
+                seen = await self._runtime.read(
+                    partial(look, first=first, limit=limit, versions=versions, full=full, bare=bare)
+                )
+                runs = self._decode(seen.rows)
+                break
+            except Closed:
+                return
+            except Exception as error:  # noqa: BLE001  # what is no shortage is the end of it
+                if self._closing or self._runtime.failed:
+                    return
+                if pause is None or not problems.is_shortage(error):
+                    self._reading = False
+                    self._runtime.fail(problems.failure("reading what others published", error))
+                    return
+                logger.error("what others published is read again in %g s: %s", pause, problems.explain(error))
+            await asyncio.sleep(pause)
+        self._reading = False
+        if self._closing or self._runtime.failed:
+            return
+        self._take_in(seen, runs)
+        self._runtime.feed.stirred()
+        self.advance()
+
+    def _take_in(self, seen: Seen, runs: Sequence[Run] = ()) -> None:
+        runtime = self._runtime
+        own_known = self._own[0].start if self._own else None
+        if own_known is None or seen.pos <= own_known:
+            self.known = max(self.known, seen.pos)
+        runtime.epoch = seen.epoch
+        if seen.topics is not None:
+            self._load(seen.topics, seen.removed or [])
+        if seen.retention is not None:
+            runtime.rules.set(seen.retention, seen.rules)
+        changed = self.delays != seen.delays
+        self.removals, self.rules, self.delays = seen.removals, seen.rules, seen.delays
+        if changed:
+            runtime.delayed.arm(seen.due)
+        self._feed(runs)
+        self.fed = max(self.fed, seen.end)
+
+    def _load(self, topics: list[tuple[Any, ...]], removed: list[tuple[str, int]]) -> None:
+        runtime = self._runtime
+        runtime.removed = dict(removed)
+        ids = {row[0] for row in topics}
+        for head in [head for head in runtime.by_id.values() if head.id not in ids]:
+            runtime.forget(head.id)
+            runtime.feed.removed(head.name)
+        for id, name, epoch, uid, end, first in topics:
+            head = runtime.learn(id, name, epoch, int(uid))
+            head.first = max(head.first, first)
+            head.end = max(head.end, end)
+        self._last_topic = max(ids, default=0) or self._last_topic
+
+    def _decode(self, found: list[tuple[Any, ...]]) -> list[Run]:
+        """Messages of rows, in runs of one topic. Changes nothing, so that it can be tried again."""
+        feed = self._runtime.feed
+        runs: list[Run] = []
+        for id, run in groupby(found, itemgetter(10)):
+            own = list(run)
+            name, uid, epoch = own[0][8], int(own[0][9]), own[0][11]
+            messages: list[Message[Any]] = []
+            if feed.wants(name):
+                messages = rows.decode([row[:8] for row in own], name, uid, feed.content)
+            runs.append(Run(id, name, epoch, uid, own[-1][1] + 1, messages))
+        return runs
+
+    def _feed(self, runs: Sequence[Run]) -> None:
+        runtime = self._runtime
+        messages: list[Message[Any]] = []
+        for run in runs:
+            head = runtime.by_id.get(run.id) or runtime.learn(run.id, run.name, run.epoch, run.uid)
+            head.end = run.end
+            if type(run.messages) is list:
+                messages += run.messages
+            else:
+                self._take_readable([*messages, *run.messages])
+                messages = []
+        if messages:
+            runtime.feed.take(messages)
+
+    def _take_readable(self, messages: Iterable[Message[Any]]) -> None:
+        """Give the feed messages of which some are damaged."""
+        feed = self._runtime.feed
+        for damaged, run in groupby(messages, lambda message: message.content.__class__ is Unreadable):
+            if not damaged:
+                feed.take(list(run))
+                continue
+            for message in run:
+                feed.unreadable(message.topic, message.seq, message.content.problem)
+
+    def _deliver(self, batch: Batch) -> None:
+        runtime = self._runtime
+        wanted: dict[str, bool] = {}
+        for id, name, epoch, uid, end in batch.heads:
+            if id not in runtime.by_id and id <= self._last_topic:
+                wanted[name] = False  # another process removed it right after
+                continue
+            runtime.learn(id, name, epoch, uid).end = end
+            wanted[name] = runtime.feed.wants(name)
+        self.fed = max(self.fed, batch.end)
+        messages: Iterable[Any] = batch.entries
+        if batch.decode:
+            messages = [e if type(e) is not tuple else runtime.message(e) for e in batch.entries]
+        if not all(wanted.values()):
+            messages = [message for message in messages if wanted[message.topic]]
+        if batch.decode:
+            self._take_readable(messages)
+        elif messages:
+            runtime.feed.take(messages)  # type: ignore[arg-type]
+        for name, is_wanted in wanted.items():
+            if not is_wanted:
+                runtime.feed.stirred(name)
+        self._settle(batch)
+
+    def _settle(self, batch: Batch) -> None:
+        for job in batch.jobs:
+            try:
+                job.settle(self._runtime.message)
+            except Exception as error:  # of one who waits; the others are told
+                logger.error("what was committed to %s cannot be told", self._runtime.address.path, exc_info=error)
+                self.refuse((job,), error)
+
+    def refuse(self, jobs: Iterable[JobObserver], error: BaseException) -> None:
+        """Tell those who wait for these jobs that they were not done."""
+        for job in jobs:
+            job.refuse(partial(told, error, f"writing {self._runtime.address.path}"))
+
+
+def look(
+    connection: sqlite3.Connection,
+    first: int,
+    limit: int,
+    versions: tuple[int, int, int],
+    full: bool,
+    bare: bool = False,
+) -> Seen:
+    """Read what is new, in the thread that reads. ``versions`` is what is known of removals, rules and delays. With
+    ``bare`` it reads one message without its content, which then is `Unreadable`.
+    """
+    epoch, pos, removals, rules, delays = connection.execute(_STATE).fetchone()
+    found, end = _bare(connection, first, limit) if bare else _rows(connection, first, limit)
+    seen = Seen(epoch, pos, removals, rules, delays, found, end)
+    if full or removals != versions[0] or len(found) < end - first:
+        seen.topics = connection.execute(_TOPICS).fetchall()
+        seen.removed = connection.execute("SELECT name, times FROM telex_removed").fetchall()
+    if rules != versions[1]:
+        seen.retention = connection.execute(
+            "SELECT pattern, messages, age, bytes FROM telex_rules ORDER BY ord DESC"
+        ).fetchall()
+    if delays != versions[2]:
+        (seen.due,) = connection.execute("SELECT min(due) FROM telex_delayed").fetchone()
+    return seen
+
+
+def _rows(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+    if first >= limit:
+        return [], first
+
+    def read() -> tuple[list[tuple[Any, ...]], int]:
+        found: list[tuple[Any, ...]] = []
+        size = 0
+        try:
+            for row in connection.execute(_READ, (first, limit)):
+                found.append(row)
+                size += len(row[7]) if isinstance(row[7], (str, bytes)) else 0
+                if size > BYTES:
+                    return found, row[0] + 1
+        except MemoryError:
+            if not found:
+                raise
+            return found, found[-1][0] + 1  # those before the one that is too large are told
+        return found, limit if len(found) < ROWS else found[-1][0] + 1
+
+    return rows.tolerate(connection, read)
+
+
+def _bare(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+    """The first row, in the place of its content the text that there was no memory for it."""
+    if first >= limit:
+        return [], first
+    sql = _READ.replace("m.headers, m.content", "NULL, NULL", 1)
+    row = connection.execute(sql, (first, limit)).fetchone()
+    if row is None:
+        return [], limit
+    return [(*row[:7], Unreadable(b"", "there is not enough memory to read it"), *row[8:])], row[0] + 1

@@ -1,0 +1,393 @@
+"""`FileClient`: the open file, as the event loop has it: its threads, who waits for them, and what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from copy import copy
+from itertools import repeat
+from threading import Thread
+from time import sleep, time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from telex.engines.contract.store import inside
+from telex.engines.sqlite import problems, reader, rows
+from telex.engines.sqlite.change_reader import ChangeReader, look
+from telex.engines.sqlite.delayed import Delayed
+from telex.engines.sqlite.jobs import Append, EngineCall, Guarded, Job
+from telex.engines.sqlite.ledger import Ledger, epoch_of, uid_of
+from telex.engines.sqlite.reader import Reader
+from telex.engines.sqlite.retention import RetentionRules
+from telex.engines.sqlite.session import TransactionSession
+from telex.engines.sqlite.watcher import Watcher
+from telex.engines.sqlite.writer import PATIENCE, Writer, WriterEvents
+from telex.errors import BadOption, Closed, ConnectFailed, EngineFailed, TelexError
+from telex.process.forks import FORKS, HUB
+from telex.process.supervision import watched
+from telex.process.tasks import start_task
+
+if TYPE_CHECKING:
+    from telex.engines.contract import EngineEvents
+    from telex.engines.sqlite.address import FileAddress
+    from telex.message import Message
+
+R = TypeVar("R")
+logger: logging.Logger = logging.getLogger("telex")
+_INSIDE = (
+    "as does all that writes to the file: publish with tx.publish(...), write with tx.execute(...), or do it after "
+    "the `async with` has been left"
+)
+_OWN = f"this is done inside of a transaction, and would wait for the end of that, {_INSIDE}"
+TURN = 0.0005
+"""Seconds between two looks whether a thread that said it ends has ended."""
+TOGETHER = 256
+"""Messages of several publishers in one job, before another one is begun."""
+
+
+class Head(msgspec.Struct):
+    """A topic as it was told to the feed."""
+
+    id: int
+    name: str
+    epoch: str
+    uid: int
+    end: int
+    first: int
+
+
+class FileClient:
+    """Lives in the event loop, but for `post`."""
+
+    def __init__(self, address: FileAddress) -> None:
+        self.address: FileAddress = address
+        self.loop: asyncio.AbstractEventLoop
+        self.feed: EngineEvents
+        self.heads: dict[str, Head] = {}  # by name
+        self.by_id: dict[int, Head] = {}
+        self.epoch: str = ""
+        self.removed: dict[str, int] = {}  # how often topics were
+        self.rules: RetentionRules = RetentionRules()
+        self.tail: ChangeReader = ChangeReader(self)
+        self.delayed: Delayed = Delayed(self)
+        self.lent: object = None  # the transaction of a program that is entered, if one is
+        self._writer: Writer | None = None
+        self._reader: Reader | None = None
+        self._watcher: Watcher | None = None
+        self._pending: list[Job | TransactionSession] = []
+        self._joined: Append | None = None  # the last of what is pending, if it is messages
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opened: asyncio.Future[None]
+        self._ended: asyncio.Event = asyncio.Event()
+        self._closed: Exception | None = Closed("the engine", "it is not open")
+
+    def forked(self) -> None:
+        """See `telex.process.forks.Open`. The connections stay open: to close them would undo in the shared memory of
+        the file what the parent is about to commit.
+        """
+        self._closed = Closed("the engine", HUB)
+
+    # -- life
+
+    async def open(self, feed: EngineEvents) -> None:
+        """Start the threads, and learn what is in the file. Raises `ConnectFailed`."""
+        try:
+            await self._begin(feed)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, EngineFailed):
+                raise ConnectFailed(self.address.url, error.problem) from error
+            if isinstance(error, TelexError) or not isinstance(error, Exception):
+                raise
+            raise ConnectFailed(self.address.url, problems.explain(error)) from error
+
+    async def _begin(self, feed: EngineEvents) -> None:
+        self.loop, self.feed = asyncio.get_running_loop(), feed
+        FORKS.watch(self)
+        self._opened = self.loop.create_future()
+        told = WriterEvents(self._open_done, self._writer_ended, self.tail.begun, self.tail.committed, self.post)
+        self._writer = Writer(self.address, told)
+        self._writer.thread.start()
+        await self._opened
+        self.address = self._writer.address
+        self._reader = Reader(self.address, reader.Told(self._reader_ended, self._answered, self.post))
+        self._reader.thread.start()
+        self._closed = None
+        self._watcher = Watcher(self.address, self._writer, self.tail.noticed, self.broke, self.post)
+        self._watcher.thread.start()
+        await self.tail.begin(await self.read(lambda connection: look(connection, 0, 0, (-1, -1, -1), full=True)))
+
+    def _open_done(self) -> None:
+        if not self._opened.done():
+            self._opened.set_result(None)
+
+    def _writer_ended(self, error: BaseException | None) -> None:
+        self._ended.set()
+        if not self._opened.done():
+            if error is not None and not isinstance(error, TelexError):
+                error = ConnectFailed(self.address.url, problems.explain(error))
+            self._opened.set_exception(error or Closed("the engine", "it was closed while it was opened"))
+        elif error is not None:
+            self.fail(problems.failure(f"writing {self.address.path}", error))
+        if self._writer is not None:
+            self.tail.refuse(self._writer.left(), error or self._refusal())
+
+    def _reader_ended(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.fail(problems.failure(f"reading {self.address.path}", error))
+        for future in [] if self._reader is None else self._reader.left():
+            if not future.done():
+                failed = error and problems.failure(f"reading {self.address.path}", error)
+                future.set_exception(failed or self._refusal())
+
+    def _answered(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        """The thread that reads has called a function."""
+        if error is not None:
+            self.check_fatal(error)
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+    async def close(self) -> None:
+        """End the threads. What was put before is committed, and who waits for it is told. Cancelled, however often, it
+        hurries, and is cancelled when nothing of it is left; a function of a program that goes on is not waited for.
+        """
+        self._flush()
+        self._closed = Closed("the engine", "its hub was closed; open another")
+        self.delayed.close()
+        self.tail.close()
+        told = [each for each in (self._watcher, self._writer, self._reader) if each is not None]
+        for each in told:
+            each.close()
+        cancelled = await self._outlast([each.thread for each in told])
+        if self._watcher is not None and not self._watcher.thread.is_alive():
+            self._watcher.dispose()
+            self._watcher = None
+        if cancelled is not None:
+            raise cancelled
+
+    async def _outlast(self, threads: Sequence[Thread]) -> asyncio.CancelledError | None:
+        """Wait until they have ended, and then all tasks; how this was cancelled meanwhile."""
+        cancelled: asyncio.CancelledError | None = None
+        limit, heard = float("inf"), False
+        clock = asyncio.get_running_loop().time  # opening may have been cancelled before it began
+        while clock() < limit:
+            if not any(thread.is_alive() for thread in threads):
+                for task in self._tasks:
+                    task.cancel()
+                if heard and not self._tasks:
+                    break
+                heard = True  # in the next turn, what the threads told last
+            try:
+                await asyncio.sleep(TURN)
+            except asyncio.CancelledError as error:
+                if cancelled is None:
+                    limit = clock() + PATIENCE
+                    if self._writer is not None:
+                        self._writer.hurry()
+                cancelled = error
+        return cancelled
+
+    def post(self, function: Callable[..., None], *args: object) -> None:
+        """Call ``function`` in the event loop. From any thread."""
+        while True:
+            try:
+                self.loop.call_soon_threadsafe(function, *args)
+            except RuntimeError:
+                return  # the loop was closed under a hub that nobody closed: nobody is there to be told
+            except MemoryError:
+                sleep(TURN)  # somebody waits for this, and memory may come back
+            else:
+                return
+
+    def start(self, what: str, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run it beside; it ends with the engine, which fails when it raises."""
+        task = start_task(watched(what, coroutine, self.broke), name=f"telex sqlite: {what}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def fail(self, error: Exception) -> None:
+        """Nothing more can be done with the file: everything that waits ends with ``error``."""
+        if self._closed is None:
+            self._closed = error
+            self.tail.abandon(error)
+            pending, self._pending, self._joined = self._pending, [], None
+            self.tail.refuse(pending, error)
+            self.feed.failed(error)
+
+    def broke(self, error: BaseException) -> None:
+        """Something of the engine's own raised: nobody knows what is left undone, so the engine fails."""
+        if not problems.is_fatal(error):
+            logger.error("the engine of %s raised", self.address.path, exc_info=error)
+        self.fail(problems.failure(f"using {self.address.path}", error))
+        self.tail.abandon(error)
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has failed or is closed."""
+        return self._closed is not None
+
+    def check_fatal(self, error: BaseException) -> None:
+        """Fail, if what went wrong will go wrong for ever."""
+        if problems.is_fatal(error):
+            self.fail(EngineFailed(f"using {self.address.path}", problems.explain(error.__cause__ or error)))
+
+    def _refusal(self) -> Exception:
+        """A new exception each time: one that is raised again and again grows by its tracebacks."""
+        return copy(self._closed) or Closed("the engine", "it is not open")
+
+    # -- asking the threads
+
+    def put(self, job: EngineCall | Guarded | TransactionSession) -> None:
+        """Have it done in the next transaction, with all else that is put in this turn of the loop."""
+        if self._closed is not None:
+            job.future.cancel()
+            raise self._refusal()
+        if self.lent is not None:
+            self.check_outside()
+        self._joined = None
+        self._add(job)
+
+    def check_outside(self) -> None:
+        """Who is inside of the transaction that is entered would wait for it, and so for itself."""
+        for entered in inside.get():
+            if self.lent is None or entered.transaction is not self.lent:
+                continue
+            if entered.is_own():
+                raise BadOption("use of the hub", self.address.url, _OWN)
+            logger.warning("a task that was started inside of a transaction waits for the end of that, %s", _INSIDE)
+
+    def _add(self, job: Job | TransactionSession) -> None:
+        if not self._pending:
+            self.loop.call_soon(self._flush)
+        self._pending.append(job)
+
+    def _flush(self) -> None:
+        if self._pending and self._writer is not None:
+            pending, self._pending, self._joined = self._pending, [], None
+            self._writer.put(pending)
+
+    def append(
+        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = (), *, adopted: bool = False
+    ) -> asyncio.Future[Sequence[Message[Any]]]:
+        """Keep messages; see `Store.append` and `Store.adopt`. Raises `ContentError` and `Closed` here, `EngineFailed`
+        from the future.
+        """
+        # First: of messages that cannot be kept all, none is.
+        if len(messages) == 1:
+            forms = [rows.encode(messages[0], *encoded)]
+        else:
+            forms = list(map(rows.encode, messages, encoded or repeat(None)))
+        if self._closed is not None:
+            raise self._refusal()
+        if self.lent is not None:
+            self.check_outside()
+        job = self._joined
+        if job is None or adopted or len(job.messages) >= TOGETHER:
+            job = Append(adopted=adopted)
+            self._joined = None if adopted else job
+            self._add(job)
+        future: asyncio.Future[Sequence[Message[Any]]] = self.loop.create_future()
+        job.messages += messages
+        job.forms += forms
+        job.waiters.append((future, messages))
+        return future
+
+    async def call(
+        self,
+        function: Callable[[Ledger, float], R],
+        after: Callable[[R], None] | None = None,
+        *,
+        alone: bool = False,
+    ) -> R:
+        """Call a function of the engine's own in the thread that writes; see `jobs.Call`."""
+        job = EngineCall(function, self.loop.create_future(), after, alone=alone)
+        self.put(job)
+        result: R = await job.future
+        return result
+
+    async def write(self, function: Callable[[sqlite3.Connection, float], R]) -> R:
+        """Call ``function(connection, now)`` in the thread that writes, inside its next transaction, together with all
+        that waits for it; returns what it returned, once that is committed.
+
+        When it raises, only what it did itself is undone, and its caller gets the error. Raises `EngineFailed` when
+        the transaction was not committed, `Closed` after `close`.
+        """
+        job = Guarded(function, self.loop.create_future())
+        self.put(job)
+        result: R = await job.future
+        return result
+
+    async def read(self, function: Callable[[sqlite3.Connection], R]) -> R:
+        """Call ``function(connection)`` in the thread that reads, in one read transaction; returns what it returned."""
+        return await self.reading(function)
+
+    def reading(self, function: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
+        """As `read`. Raises `Closed` here, what the reading raises from the future."""
+        if self._closed is not None or self._reader is None:
+            raise self._refusal()
+        future: asyncio.Future[R] = self.loop.create_future()
+        self._reader.put(function, future)
+        return future
+
+    def message(self, row: tuple[Any, ...]) -> Message[Any]:
+        """A row of ``SELECT {rows.COLUMNS} FROM {rows.JOINED}`` as a message. In the event loop."""
+        return rows.decode_one(row, self.feed.content)
+
+    # -- what is known
+
+    def learn(self, id: int, name: str, epoch: str, uid: int) -> Head:
+        """A topic is there."""
+        head = self.by_id.get(id)
+        if head is None:
+            self.by_id[id] = self.heads[name] = head = Head(id, name, epoch, uid, 1, 1)
+        return head
+
+    def forget(self, id: int) -> None:
+        """A topic was removed."""
+        head = self.by_id.pop(id, None)
+        if head is not None and self.heads.get(head.name) is head:
+            del self.heads[head.name]
+
+    def identity(self, topic: str) -> tuple[str, int]:
+        """The epoch of a topic, and the number that its ids count from; of one that is not there yet, those that it
+        will have.
+        """
+        head = self.heads.get(topic)
+        if head is not None:
+            return head.epoch, head.uid
+        epoch = epoch_of(self.epoch, topic, self.removed.get(topic, 0))
+        return epoch, uid_of(epoch, topic)
+
+    def end(self, topic: str) -> tuple[int, int]:
+        """The first number that is kept, and the next one, by what is known here."""
+        head = self.heads.get(topic)
+        if head is None:
+            return 1, 1
+        kept = self.rules.of(topic).messages
+        return (head.first if kept is None else max(head.first, head.end - kept)), head.end
+
+    def orphaned(self) -> None:
+        """A topic was removed, in the thread that writes: its messages are to be deleted."""
+        if self._writer is not None:
+            self._writer.sweeper.orphaned()
+
+    def sweep_all(self) -> None:
+        """The rules have changed, in the thread that writes."""
+        if self._writer is not None:
+            self._writer.notice_all()
+
+    @property
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return time()
+
+    def age(self) -> float:
+        """See `Engine.now`."""
+        return time() if self._writer is None else self._writer.clock.now()

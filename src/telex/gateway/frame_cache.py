@@ -1,0 +1,91 @@
+"""Messages as frames. Clients that have caught up read the same range of a log, so a range is encoded once for all."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from sys import getsizeof
+from typing import Any
+
+from telex.codec import content as codec
+from telex.errors import text_of
+from telex.gateway.auth import is_hidden
+from telex.message import Message, Position
+
+MOST_KEPT = 256
+"""Batches that are kept at most: those who want the same batch want it within a few turns of the event loop."""
+
+
+class FrameCache:
+    """Encodes batches, and keeps the last of them, at most ``cache_bytes``, for the other clients at the same place.
+
+    ``encoded`` counts batches that were encoded, ``shared`` those that were there already.
+    """
+
+    def __init__(self, batch_bytes: int, cache_bytes: int) -> None:
+        self.encoded: int = 0
+        self.shared: int = 0
+        self._batch_bytes = batch_bytes
+        self._cache_bytes = cache_bytes
+        self._size = 0
+        self._cache: OrderedDict[tuple[str, Position, int], tuple[str, ...]] = OrderedDict()
+
+    def frames(self, topic: str, after: Position, batch: Sequence[Message[Any]], *, keep: bool) -> Iterable[str]:
+        """The ``messages`` frames of a batch without a hole, after which a reader of ``topic`` is at ``after``.
+
+        ``keep`` says that other clients are likely to ask for the same. Without it each frame is encoded when it is
+        asked for, so that who reads slowly holds one frame and not all of them. Topics of telex's own are left out of
+        what a wildcard follows.
+        """
+        key = (topic, after, len(batch))
+        found = self._cache.get(key)
+        if found is not None:
+            self.shared += 1
+            return found
+        self.encoded += 1
+        if not keep:
+            return self._encode(topic, after, batch)
+        frames = tuple(self._encode(topic, after, batch))
+        self._keep(key, frames)
+        return frames
+
+    def _encode(self, topic: str, after: Position, batch: Sequence[Message[Any]]) -> Iterator[str]:
+        parts: list[bytes] = []
+        size = 0
+        for left, message in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
+            if not is_hidden(topic, message.topic):
+                parts.append(encode(message))
+                size += len(parts[-1])
+            if parts and (size >= self._batch_bytes or not left):
+                # The batch has no hole, so the place after each of its messages is known from the last one's.
+                yield _frame(topic, Position(after.seq - left, after.epoch), parts)
+                parts, size = [], 0
+
+    def _keep(self, key: tuple[str, Position, int], frames: tuple[str, ...]) -> None:
+        self._cache[key] = frames
+        self._size += sum(map(getsizeof, frames))
+        while self._size > self._cache_bytes or len(self._cache) > MOST_KEPT:
+            _, dropped = self._cache.popitem(last=False)
+            self._size -= sum(map(getsizeof, dropped))
+
+
+def encode(message: Message[Any]) -> bytes:
+    """A message as JSON. Content that has no JSON form, which only programs of this process can publish, is left out:
+    ``content`` is null and ``unreadable`` says why, so that nothing is missing in the order."""
+    fields = message.to_dict()
+    if isinstance(message.content, codec.BYTES):
+        fields["encoding"] = "base64"
+    if not fields["headers"]:
+        del fields["headers"]
+    try:
+        return codec.to_json(fields)
+    except (TypeError, ValueError, RecursionError) as error:
+        return codec.to_json({**fields, "content": None, "unreadable": text_of(error)})
+
+
+def _frame(topic: str, position: Position, parts: Sequence[bytes]) -> str:
+    head = b'{"op":"messages","topic":%b,"position":%b,"messages":[' % (
+        codec.to_json(topic),
+        codec.to_json(str(position)),
+    )
+    return (head + b",".join(parts) + b"]}").decode()

@@ -1,0 +1,1 @@
+"""Consumer groups: consumers that claim deliveries, executors that call handlers, and batched acknowledgements."""

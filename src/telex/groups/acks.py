@@ -1,0 +1,111 @@
+"""`AckBatcher`: what one member settles. What is settled while the engine is busy goes to it together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextvars import Context
+from time import time
+
+from telex.engines.contract.groups import Action, Delivery, Groups, Settlement
+from telex.errors import text_of
+from telex.process.supervision import describe, is_end
+from telex.process.tasks import LastingTask, last
+
+logger: logging.Logger = logging.getLogger("telex.handlers")
+Answer = asyncio.Future[bool]
+
+
+class AckBatcher:
+    """The settlements of a member, in the order in which they were put. ``settled`` is called after each batch."""
+
+    def __init__(
+        self, groups: Groups, group: str, pattern: str, settled: Callable[[], None], clock: Callable[[], float] = time
+    ) -> None:
+        self._groups = groups
+        self._group = group
+        self._pattern = pattern
+        self._settled = settled
+        self._clock = clock
+        self._waiting: list[tuple[Settlement, Answer | None]] = []
+        self._task: asyncio.Task[None] | None = None
+        self.pending: int = 0
+
+    def put(self, delivery: Delivery, action: Action, seconds: float = 0.0, reason: str = "") -> None:
+        """Settle it soon, whatever comes of that."""
+        self._add(Settlement(delivery.position, delivery.token, action, seconds, text_of(reason)), None)
+
+    def ask(self, delivery: Delivery, action: Action, seconds: float = 0.0, reason: str = "") -> Answer:
+        """Settle it soon; the future says whether that won, or raises what the engine raised. It has to be awaited."""
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self._add(Settlement(delivery.position, delivery.token, action, seconds, text_of(reason)), answer)
+        return answer
+
+    def _add(self, settlement: Settlement, answer: Answer | None) -> None:
+        self._waiting.append((settlement, answer))
+        self.pending += 1
+        if self._task is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._task = last(self._run(), name=f"telex settles {self._group}", context=Context())
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None and not task.cancelled():
+            return
+        self._task = None
+        logger.error("group %s on %s was interrupted as it settled", self._group, self._pattern, exc_info=error)
+        if self._waiting and not (isinstance(task, LastingTask) and task.over):
+            self._begin()
+        self._settled()
+
+    async def finish(self) -> None:
+        """Wait until nothing is pending."""
+        while self._task is not None:
+            await finished(self._task)
+
+    async def _run(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            try:
+                await self._settle(batch)
+            finally:
+                self.pending -= len(batch)
+            self._settled()
+        self._task = None
+        self._settled()
+
+    async def _settle(self, batch: list[tuple[Settlement, Answer | None]]) -> None:
+        try:
+            won = await self._groups.settle(self._group, self._pattern, [one for one, _ in batch], self._clock())
+        except BaseException as error:
+            # Whatever it is, callers that wait have to know.
+            if is_end(error):
+                for _, answer in batch:
+                    if answer is not None:
+                        answer.cancel()
+                raise
+            # Nothing is lost: what is not settled is delivered again when its lease ends.
+            count = len(batch)
+            where = (self._group, self._pattern, count, describe(error))
+            logger.error("group %s on %s could not settle %d messages: %s", *where)
+            for _, answer in batch:
+                if answer is not None and not answer.done():
+                    answer.set_exception(error)
+            return
+        for (_, answer), result in zip(batch, won, strict=True):
+            if answer is not None and not answer.done():
+                answer.set_result(result)
+
+
+async def finished(task: asyncio.Task[None]) -> None:
+    """Wait for a task to end. Cancelled, it ends it."""
+    try:
+        await asyncio.wait({task})
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait({task})
+        raise

@@ -1,0 +1,168 @@
+"""Middleware: what stands around handlers. One is a function of the next step that returns a step; a step is an async
+function of the message. They are put together once, when the handler is bound, outermost first.
+
+```python
+def logged(next: telex.middleware.Next) -> telex.middleware.Next:
+    async def step(message: telex.Message) -> object:
+        print("begins", message.id)
+        return await next(message)
+
+    return step
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Any
+
+from telex.durations import Duration, seconds
+from telex.errors import BadOption, Nack, Reject, Timeout
+from telex.handlers.context import Retry, current
+from telex.message import Message
+
+Next = Callable[[Message[Any]], Awaitable[object]]
+"""The rest of what is done with a message."""
+Middleware = Callable[[Next], Next]
+
+
+def check_middleware(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
+    """Middleware that was given. Raises `BadOption`."""
+    if callable(middleware) or not isinstance(middleware, Sequence) or not all(map(callable, middleware)):
+        raise BadOption("middleware", middleware, "it is a list of functions of the next step, outermost first")
+    return tuple(middleware)
+
+
+def wrap(invoke: Callable[[Message[Any]], Any], middleware: Sequence[Middleware]) -> Next:
+    """The whole of it as one step."""
+
+    async def innermost(message: Message[Any]) -> object:
+        result = invoke(message)
+        return await result if inspect.isawaitable(result) else result
+
+    step: Next = innermost
+    for outer in reversed(middleware):
+        step = outer(step)
+        if not callable(step):
+            raise BadOption("middleware", outer, "it returns an async function of the message")
+    return step
+
+
+def retry(attempts: int = 3, first: Duration = 0.1, factor: float = 2.0, most: Duration = 10.0) -> Middleware:
+    """Call the handler again, here and now, when it raises; the last error goes on. For faults that pass quickly: a
+    group's own `Retry` survives the process. `Nack` and `Reject` go on at once. Raises `BadOption`.
+    """
+    plan = Retry(attempts, first, factor, most, jitter=0.0)
+
+    def middleware(next: Next) -> Next:
+        async def step(message: Message[Any]) -> object:
+            for attempt in range(1, plan.attempts):
+                try:
+                    return await next(message)
+                except (Nack, Reject):
+                    raise
+                except Exception:  # noqa: BLE001  # the last try is below, and what that raises goes on
+                    await asyncio.sleep(plan.delay(attempt, 0.5))
+            return await next(message)
+
+        return step
+
+    return middleware
+
+
+def timeout(limit: Duration) -> Middleware:
+    """Cancel a call of the handler that takes longer, and raise `Timeout` in its place. Raises `BadOption`."""
+    allowed = seconds(limit, "limit")
+
+    def middleware(next: Next) -> Next:
+        async def step(message: Message[Any]) -> object:
+            try:
+                async with asyncio.timeout(allowed) as clock:
+                    return await next(message)
+            except TimeoutError:
+                if not clock.expired():
+                    raise
+                raise Timeout(f"handling message {message.id} of {message.topic!r}", allowed) from None
+
+        return step
+
+    return middleware
+
+
+def deduplicate(
+    key: Callable[[Message[Any]], Hashable] = lambda message: message.id,
+    *,
+    keep: Duration | None = None,
+    most: int = 10_000,
+) -> Middleware:
+    """Handle messages with the same ``key`` once, in this process: the last ``most`` keys are known, for ``keep``
+    (None: as long as there is room). What raised or was nacked was not handled, and may come again; what comes while
+    the first is being handled waits for that. Raises `BadOption`.
+    """
+    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
+        raise BadOption("most", most, "it is how many keys are remembered, at least 1")
+    kept = float("inf") if keep is None else seconds(keep, "keep")
+
+    def middleware(next: Next) -> Next:
+        known: OrderedDict[Hashable, float] = OrderedDict()  # until when; the first ends first
+        running: dict[Hashable, asyncio.Future[None]] = {}
+
+        async def step(message: Message[Any]) -> object:
+            of, loop = key(message), asyncio.get_running_loop()
+            while known.get(of, -1.0) <= loop.time():
+                first = running.get(of)
+                if first is None:
+                    break
+                await asyncio.wait({first})
+            else:
+                return None
+            running[of] = ended = loop.create_future()
+            try:
+                result = await next(message)
+            finally:
+                del running[of]
+                ended.set_result(None)
+            context = current.get()
+            if context is None or context.settled in (None, "ack"):
+                known[of] = loop.time() + kept
+                known.move_to_end(of)
+                while known and (len(known) > most or known[_first(known)] <= loop.time()):
+                    known.popitem(last=False)
+            return result
+
+        return step
+
+    return middleware
+
+
+def _first(known: OrderedDict[Hashable, float]) -> Hashable:
+    return next(iter(known))
+
+
+def rate_limit(calls: float, per: Duration = 1.0, *, burst: int = 1) -> Middleware:
+    """Begin at most ``calls`` calls of the handler in ``per``, and ``burst`` of them at once; the others wait for their
+    turn. By the leaky bucket as a meter (ITU-T I.371, the generic cell rate algorithm). Raises `BadOption`.
+    """
+    length = seconds(per, "per")
+    if not calls > 0 or not length > 0 or burst < 1:
+        raise BadOption("rate", (calls, per, burst), "at least some calls in some time, and a burst of at least 1")
+    each = length / calls
+
+    def middleware(next: Next) -> Next:
+        free = float("-inf")  # when the bucket would be empty
+
+        async def step(message: Message[Any]) -> object:
+            nonlocal free
+            now = asyncio.get_running_loop().time()
+            free = max(free, now) + each
+            wait = free - each * burst - now
+            if wait > 0:
+                await asyncio.sleep(wait)
+            return await next(message)
+
+        return step
+
+    return middleware

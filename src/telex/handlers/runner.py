@@ -1,0 +1,455 @@
+"""`HandlerRunner`: the tasks that call handlers, from when a hub opens until it closes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import Context as Variables
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any
+
+from telex.errors import BadOption, Closed, SlowSubscriber, reason_of
+from telex.groups.consumer import GroupConsumer, groups_of
+from telex.groups.executor import HandlerState, HandlerStatistics
+from telex.handlers.call import ENDS_PROGRAM, HandlerCalls, ProgramEnded
+from telex.handlers.context import current
+from telex.handlers.dispatch import TypeDispatcher
+from telex.handlers.origins import Origins
+from telex.handlers.spec import GroupSpec, HandlerSpec
+from telex.message import Lost, Message
+from telex.process.tasks import LastingTask, last
+from telex.topics.publisher import FAIR, serving
+from telex.topics.subscription import ReportingSubscription
+
+if TYPE_CHECKING:
+    from telex.commands.dispatcher import CommandDispatcher
+    from telex.hub import Hub
+    from telex.topics.topic import Topic
+
+logger: logging.Logger = logging.getLogger("telex.handlers")
+PAUSE = 1.0
+"""Seconds until a task of a handler that a fault of telex has ended is begun anew."""
+
+
+class LiveHandler:
+    """One handler on one pattern: its subscription and its tasks.
+
+    Invariant: while its crew serves, a task that ends before the subscription does is told as an error and begun anew.
+    """
+
+    def __init__(
+        self,
+        declaration: HandlerSpec,
+        pattern: str,
+        hub: Hub,
+        crew: HandlerRunner,
+        switch: TypeDispatcher[LiveHandler] | None,
+    ) -> None:
+        self.declaration = declaration
+        self.pattern = pattern
+        self.handled: int = 0
+        self.failed: int = 0
+        self.running: int = 0
+        self.serving: int = 0  # tasks
+        self.retired: bool = False
+        self._crew = crew
+        self._switch = switch
+        self._calls = HandlerCalls(declaration, hub, crew)
+        self._hub = hub
+        self._lost = 0  # by subscriptions before this one
+        self._told = 0  # of what was lost
+        self._said = 0  # of that, in the log of the program
+        self.subscription: ReportingSubscription[Any] = self._subscription(hub.topic(pattern))
+        self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
+
+    def _subscription(self, topic: Topic[Any]) -> ReportingSubscription[Any]:
+        return ReportingSubscription(topic, self.declaration.options, "new")
+
+    @property
+    def waiting(self) -> int:
+        """Messages that it could still be called for."""
+        return self.subscription.waiting + sum(subscription.waiting for subscription in self._later)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs and nothing waits that it could still be called for."""
+        return not self.running and not (self.waiting and self.serving)
+
+    @property
+    def lost(self) -> int:
+        """Messages that it missed."""
+        return self._lost + self.subscription.lost
+
+    def start(self) -> None:
+        """Begin to call the handler."""
+        self._enter(self.subscription)
+        for _ in range(self.declaration.concurrency):
+            self._begin(0.0)
+
+    def _enter(self, subscription: ReportingSubscription[Any]) -> None:
+        subscription.enter()
+        self._crew.reads(subscription)
+
+    def _begin(self, pause: float) -> None:
+        name = f"telex handler {self.declaration.name} {self.serving}"
+        task = last(self._run(pause), name=name, context=self._crew.base.copy())
+        self.serving += 1
+        self._crew.tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._crew.tasks.discard(task)
+        self.serving -= 1
+        if self._crew.goes_on(task):
+            # The handler cancelled its own task, or somebody did; or it is a fault of telex, which may pass.
+            error = None if task.cancelled() else task.exception()
+            where = (self.declaration.name, self.pattern)
+            logger.error("handler %s of %s was interrupted, and goes on", *where, exc_info=error)
+            self._begin(PAUSE if isinstance(error, Exception) else 0.0)
+        elif not self.serving:
+            self.leave()
+            if self.retired:
+                self._crew.forget(self)
+        self._crew.moved()
+
+    async def _run(self, pause: float) -> None:
+        """Call the handler for every message until the subscription ends."""
+        if pause:
+            await asyncio.sleep(pause)
+        served = None
+        while served is not self.subscription:
+            served = self.subscription
+            try:
+                await self._serve(served)
+            except (ProgramEnded, Closed):
+                return  # Closed: it has left before its task began
+            except SlowSubscriber as error:
+                self._stumbled(served, error)
+            except Exception as error:
+                if served.ended != "failed":
+                    raise
+                self._stumbled(served, error)  # the key function's, which is the program's own
+            else:
+                if served is self.subscription and self._later:
+                    self._change(self._later.popleft())
+
+    def _stumbled(self, served: ReportingSubscription[Any], error: Exception) -> None:
+        """Its subscription was ended for a fault: it goes on with what comes from now on."""
+        if served is not self.subscription:
+            return  # another of its tasks has seen to it
+        self.failed += 1
+        text = "handler %s of %s has missed messages, and goes on with what comes next: %s"
+        unexpected = None if isinstance(error, SlowSubscriber) else error
+        logger.error(text, self.declaration.name, self.pattern, reason_of(error), exc_info=unexpected)
+        self._told = self._said = self.lost
+        if self._later:
+            self._change(self._later.popleft())
+        elif self._crew.serves and not self.retired:
+            subscription = self._subscription(self._hub.topic(self.pattern))
+            self._enter(subscription)
+            self._change(subscription)
+
+    def _change(self, subscription: ReportingSubscription[Any]) -> None:
+        self._lost += self.subscription.lost
+        self._crew.reads_no_more(self.subscription)
+        self.subscription = subscription
+
+    def go_on(self) -> None:
+        """Its topic was removed: after what came there it serves the one that is made in its place."""
+        if self.retired or not self.serving:
+            return
+        while self._later and not self._later[-1].waiting:
+            self._part(self._later.pop())  # to a topic that was removed before anything came
+        subscription = self._subscription(self._hub._topics.await_anew(self.pattern))
+        self._enter(subscription)
+        self._later.append(subscription)
+
+    def leave(self) -> None:
+        """Take nothing more."""
+        lost = self.lost
+        if lost > self._said:
+            self._say(lost)
+        self._part(self.subscription)
+        while self._later:
+            self._part(self._later.pop())
+
+    def _part(self, subscription: ReportingSubscription[Any]) -> None:
+        subscription.leave()
+        self._crew.reads_no_more(subscription)
+
+    def retire(self, *, at_once: bool) -> None:
+        """Be forgotten when its subscription has ended: ``at_once``, or by itself."""
+        self.retired = True
+        if at_once:
+            self.leave()
+        if not self.serving:
+            self._crew.forget(self)
+
+    async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
+        calls, is_async, crew, switch = self._calls, self.declaration.is_async, self._crew, self._switch
+        invoke, known, fresh = calls.invoke, crew.origins.known, copy_context()
+        several = self.declaration.concurrency > 1
+        source = _Each(subscription) if several else subscription
+        message: Any  # a Message or a Lost; told apart by class, which costs less than isinstance
+        async for message in source:
+            if message.__class__ is Lost:
+                self._missed(message)
+                continue
+            if switch is not None and not self._takes(switch, message):
+                crew.origins.done(message)
+                crew.moved()
+                continue
+            self.running += 1
+            try:
+                if calls.apart or (known and message in known):
+                    result = calls.begin(message)
+                    crew.origins.done(message)
+                else:
+                    result = invoke(message)
+                if is_async or (result is not None and inspect.isawaitable(result)):
+                    await result
+                self.handled += 1
+            except BaseException as error:
+                if not self._goes_on(message, error):
+                    raise
+            finally:
+                self.running -= 1
+            try:
+                if copy_context() != fresh:
+                    calls.apart = True
+            except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
+                calls.apart = True
+            if crew.progress is not None:
+                crew.progress.set()
+            if not (self.handled + self.failed) % FAIR:
+                # A handler whose own messages come back to it never runs dry; nothing is in its hands here.
+                await asyncio.sleep(0)
+
+    def _takes(self, switch: TypeDispatcher[LiveHandler], message: Message[Any]) -> bool:
+        takers = switch.takers(message.content.__class__)
+        if not takers and switch.workers[0] is self:
+            switch.unhandled += 1
+        return self in takers
+
+    def _goes_on(self, message: Message[Any], error: BaseException) -> bool:
+        """Log and count what a call raised; whether this task goes on after it."""
+        if isinstance(error, (*ENDS_PROGRAM, ProgramEnded, GeneratorExit)):
+            return False
+        cancelled = False
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            cancelled = task is not None and bool(task.cancelling())
+            if cancelled and not self._crew.serves:
+                return False
+        self.failed += 1
+        where = (self.declaration.name, message.id, message.topic)
+        logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
+        return not cancelled
+
+    def _missed(self, lost: Lost) -> None:
+        self._told += lost.count
+        # A power of two, so that a handler that is always behind does not fill the log as well.
+        if self._said.bit_length() != self._told.bit_length():
+            self._say(self._told)
+
+    def _say(self, lost: int) -> None:
+        options = self.declaration.options
+        logger.warning(
+            "handler %s fell behind on %s and missed %d more messages (buffer=%d, overflow=%s)",
+            *(self.declaration.name, self.pattern, lost - self._said, options.buffer, options.overflow),
+        )
+        self._said = lost
+
+    def statistics(self) -> HandlerStatistics:
+        """The handler at this moment."""
+        state: HandlerState = "stopped" if not self.serving else "running" if self.running else "idle"
+        return HandlerStatistics(
+            self.declaration.name, self.pattern, self.handled, self.failed, self.waiting, self.lost, state=state
+        )
+
+
+class _Each:
+    """The messages of a subscription for one of several tasks: each goes to one of them."""
+
+    def __init__(self, subscription: ReportingSubscription[Any]) -> None:
+        self._subscription = subscription
+
+    def __aiter__(self) -> _Each:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._subscription.receive_or_end()
+
+
+class HandlerRunner:
+    """All workers of a hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._workers: list[LiveHandler] = []
+        self._by_topic: dict[str, list[LiveHandler]] = {}  # the same, also by pattern
+        self._members: list[GroupConsumer] = []
+        self._typed: dict[tuple[str, str], GroupConsumer] = {}  # those with typed handlers, by group and pattern
+        self._switches: dict[str, TypeDispatcher[LiveHandler]] = {}
+        self.serves: bool = False  # from when the hub is open until it closes
+        self.base: Variables = copy_context()
+        """What a handler finds in its context, where its message brings nothing else: what the hub's opener had."""
+        self.origins: Origins = Origins(needed=hub._engine.store is None)
+        self.ends: bool = False  # calls are cancelled, and none is begun any more
+        self.chance: Callable[[], float] = random.random  # for the jitter of retries
+        self.tasks: set[asyncio.Task[Any]] = set()
+        self.progress: asyncio.Event | None = None  # set by workers after every call while the hub closes
+
+    def start(self, declarations: Iterable[HandlerSpec]) -> None:
+        """Begin to serve."""
+        self.serves = True
+        plain = copy_context()
+        self.base = plain.copy()
+        self.base.run(serving.set, self)
+        self.base.run(current.set, None)
+        self.origins.open(plain, self.base)
+        for declaration in declarations:
+            self.add(declaration)
+
+    def check(self, declaration: HandlerSpec, others: Sequence[HandlerSpec]) -> None:
+        """Whether it can be served beside ``others``. Raises `BadOption`."""
+        if declaration.membership is None:
+            return
+        group = declaration.membership.group
+        groups_of(self._hub, group)
+        for other in others:
+            if other.membership is None or other.membership.group != group:
+                continue
+            both = set(declaration.types) & set(other.types) if set(declaration.patterns) & set(other.patterns) else ()
+            for cls in both:
+                what = f"{other.name} takes {cls.__name__} in group {group!r} already"
+                raise BadOption(
+                    "what", cls, f"{what}, and each message goes to one handler; give another type or group"
+                )
+
+    def add(self, declaration: HandlerSpec) -> None:
+        """Serve one more, if the hub is open; `start` takes up those that were declared before."""
+        if not self.serves:
+            return
+        if declaration.membership is not None:
+            for pattern in declaration.patterns:
+                self._member(declaration, declaration.membership, pattern).add(declaration, declaration.membership)
+            return
+        for pattern in declaration.patterns:
+            switch = self._switches.setdefault(pattern, TypeDispatcher()) if declaration.types else None
+            worker = LiveHandler(declaration, pattern, self._hub, self, switch)
+            worker.start()
+            self._workers.append(worker)
+            self._by_topic.setdefault(pattern, []).append(worker)
+            if switch is not None:
+                switch.add(worker)
+
+    def _member(self, declaration: HandlerSpec, membership: GroupSpec, pattern: str) -> GroupConsumer:
+        member = self._typed.get((membership.group, pattern)) if declaration.types else None
+        if member is None:
+            member = GroupConsumer(membership, pattern, self._hub, self, typed=bool(declaration.types))
+            self._members.append(member)
+            if declaration.types:
+                self._typed[membership.group, pattern] = member
+        return member
+
+    def reads(self, subscription: ReportingSubscription[Any]) -> None:
+        """A worker is called for what comes there, in the contexts of its publishers if these are in this process."""
+        self.origins.read(subscription._counted().log, subscription, subscription)
+
+    def reads_no_more(self, subscription: ReportingSubscription[Any]) -> None:
+        """It is not. Twice is fine."""
+        self.origins.leave(subscription._counted().log, subscription)
+
+    def removed(self, topic: str) -> None:
+        """A topic was removed. Its handlers go on with the one that is made anew, of which nothing is there yet."""
+        if self.serves:
+            for worker in self._by_topic.get(topic, ()):
+                worker.go_on()
+
+    def goes_on(self, task: asyncio.Task[Any]) -> bool:
+        """Whether a task that has ended is to be begun anew: it was interrupted, and neither by the hub's closing nor
+        by the program's end.
+        """
+        error = None if task.cancelled() else task.exception()
+        if not self.serves or (isinstance(task, LastingTask) and task.over):
+            return False
+        return task.cancelled() or (error is not None and not isinstance(error, ENDS_PROGRAM))
+
+    def forget(self, worker: LiveHandler) -> None:
+        """A worker has ended."""
+        if worker in self._workers:
+            self._workers.remove(worker)
+            self._by_topic[worker.pattern].remove(worker)
+            if not self._by_topic[worker.pattern]:
+                del self._by_topic[worker.pattern]
+
+    def retire(self, declaration: HandlerSpec, *, at_once: bool) -> None:
+        """Have nothing left of a live handler once its subscription has ended: ``at_once``, or by itself."""
+        self._withdraw(declaration)
+        for worker in [worker for worker in self._workers if worker.declaration is declaration]:
+            worker.retire(at_once=at_once)
+
+    async def retire_member(self, declaration: HandlerSpec) -> None:
+        """Have a handler without types leave its group, once what it works on is done."""
+        self._withdraw(declaration)
+        for member in [member for member in self._members if member.hands[0].declaration is declaration]:
+            await member.leave()
+            if member in self._members:  # it may have been asked to leave twice
+                self._members.remove(member)
+
+    def groups(self) -> set[tuple[str, str]]:
+        """The groups that a handler is a member of now, each with its pattern."""
+        return {member.takes_from for member in self._members}
+
+    def _withdraw(self, declaration: HandlerSpec) -> None:
+        self._hub.declarations[:] = [each for each in self._hub.declarations if each is not declaration]
+
+    def moved(self) -> None:
+        """A worker has done something: while the hub closes, `stop` looks again."""
+        if self.progress is not None:
+            self.progress.set()
+
+    async def stop(self, timeout: float, desk: CommandDispatcher) -> None:
+        """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them.
+        ``desk`` has commands in hand, by tasks of the crew.
+        """
+        self.serves = False
+        self.progress = asyncio.Event()
+        for member in self._members:
+            member.drain()
+        try:
+            async with asyncio.timeout(timeout):
+                while not (all(w.idle for w in self._workers) and all(m.idle for m in self._members) and desk.idle):
+                    self.progress.clear()
+                    await self.progress.wait()
+        except TimeoutError:
+            left = sum(worker.waiting + worker.running for worker in self._workers)
+            left += sum(member.unfinished for member in self._members)
+            logger.warning(
+                "the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout
+            )
+        finally:
+            self.ends = True
+            # In this order, so that a handler that does not let itself be cancelled finds nothing to go on with.
+            for worker in list(self._workers):
+                worker.leave()
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+            for member in self._members:
+                await member.finish()
+
+    @property
+    def unhandled(self) -> int:
+        """Messages that no typed handler of their pattern took."""
+        return sum(switch.unhandled for switch in self._switches.values()) + sum(m.unhandled for m in self._members)
+
+    def statistics(self) -> tuple[HandlerStatistics, ...]:
+        """Every handler, in the order of declaration."""
+        live = [worker.statistics() for worker in self._workers]
+        return (*live, *(statistics for member in self._members for statistics in member.statistics()))

@@ -1,0 +1,330 @@
+"""What a decorated function is: checked, and made into one direct call, when it is declared. Nothing is inspected per
+message.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from telex.codec.content import Content
+from telex.durations import seconds
+from telex.errors import BadHandler, BadName, BadOption, text_of
+from telex.handlers.context import Context, Retry, current, shaped
+from telex.handlers.middleware import Middleware, check_middleware, wrap
+from telex.handlers.signature import calls_async, hints_of, name_of, parts_of
+from telex.log.options import Options, check_options
+from telex.log.start import Start, check_start
+from telex.message import Message
+from telex.names import check_pattern, check_topic
+
+if TYPE_CHECKING:
+    from telex.hub import Hub
+
+logger: logging.Logger = logging.getLogger("telex.handlers")
+Invoke = Callable[[Message[Any]], Any]
+Wanted = Literal["content", "message", "hub", "context"]
+
+
+class GroupSpec(msgspec.Struct, frozen=True):
+    """What a handler of a group was declared with."""
+
+    group: str
+    retry: Retry
+    lease: float
+    dead_letter: str | None
+    start: Start
+
+
+class HandlerSpec(msgspec.Struct, frozen=True):
+    """A handler as it was declared: what for, what to call, and how its subscription behaves."""
+
+    name: str
+    function: Callable[..., object]
+    wants: tuple[Wanted, ...]
+    is_async: bool
+    patterns: tuple[str, ...]
+    types: tuple[type[Any], ...]
+    concurrency: int
+    options: Options
+    membership: GroupSpec | None = None
+    middleware: tuple[Middleware, ...] = ()
+    takes: Content[Any] | None = None
+    """What its content is annotated with: what comes from outside of the process is made that before it is called."""
+
+    def under(self, prefix: str) -> HandlerSpec:
+        """The same with ``prefix`` and a colon before each pattern. Raises `BadName` when one gets too long."""
+        if not prefix:
+            return self
+        patterns = tuple(check_pattern(f"{prefix}:{pattern}") for pattern in self.patterns)
+        return msgspec.structs.replace(self, patterns=patterns)
+
+    def within(self, middleware: Sequence[Middleware]) -> HandlerSpec:
+        """The same with ``middleware`` around what it has."""
+        if not middleware:
+            return self
+        return msgspec.structs.replace(self, middleware=(*middleware, *self.middleware), is_async=True)
+
+    def bind(self, hub: Hub) -> Invoke:
+        """One call, of a message; its result is awaitable when the function is async."""
+        invoke = self._bind(hub)
+        return wrap(invoke, self.middleware) if self.middleware else invoke
+
+    def _bind(self, hub: Hub) -> Invoke:
+        invoke = self._direct(hub)
+        if not calls_async(self.function):
+            invoke = _timed(invoke, self.name)
+        takes = self.content(hub)
+        return invoke if takes is None else lambda message: invoke(shaped(message, takes))
+
+    def content(self, hub: Hub) -> Content[Any] | None:
+        """What content from outside of this process is made before it is called; None where it is passed as it is."""
+        if hub._engine.store is None or self.types:
+            return None
+        # Once more, since an annotation may name what was defined after the function.
+        return _takes(self.function) if self.takes is None else self.takes
+
+    def _direct(self, hub: Hub) -> Invoke:
+        function, wants = self.function, self.wants
+        if wants == ("message",):
+            return function
+        if wants == ("content",):
+            return lambda message: function(message.content)
+        if not wants:
+            return lambda message: function()
+
+        def invoke(message: Message[Any]) -> object:
+            given: dict[Wanted, object] = {"content": message.content, "message": message, "hub": hub}
+            given["context"] = current.get()
+            return function(*[given[wanted] for wanted in wants])
+
+        return invoke
+
+
+LONG = 0.1
+"""Seconds for which a plain function may keep the event loop from all else before that is told."""
+
+
+def _timed(invoke: Invoke, name: str) -> Invoke:
+    """Tell once when a call of a plain function takes long."""
+    told = False
+
+    def timed(message: Message[Any]) -> object:
+        nonlocal told
+        began = perf_counter()
+        try:
+            return invoke(message)
+        finally:
+            took = perf_counter() - began
+            if took > LONG and not told:
+                told = True
+                text = (
+                    "handler %s blocked the event loop for %d ms, and nothing else ran meanwhile: make it `async def`, "
+                    "and await there what it waits for, or `await asyncio.to_thread(...)` what blocks; "
+                    "this is told once"
+                )
+                logger.warning(text, name, took * 1000)
+
+    return timed
+
+
+def declare(function: object, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> HandlerSpec:
+    """A declaration of ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
+    patterns = patterns_given = [item for item in what if isinstance(item, str)]
+    classes = [cls for item in what if not isinstance(item, str) for cls in _classes(item)]
+    if not what:
+        raise BadOption("what", (), "say for what: a pattern such as 'chatroom:*', a type such as OrderPlaced, or both")
+    patterns = [f"{prefix}:{pattern}" if prefix else pattern for pattern in patterns or [">"]]
+    for pattern in patterns:
+        check_pattern(pattern)
+    if len(set(patterns)) < len(patterns):
+        raise BadName(patterns, "the same pattern is given twice")
+    name = name_of(function)
+    if not callable(function) or isinstance(function, type):
+        raise BadHandler(name, "decorate a function; a class or a value cannot be called with a message")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise BadHandler(name, "it yields, so calling it runs nothing; publish results with hub.topic(...).publish")
+    concurrency = options["concurrency"]
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
+    middleware = check_middleware(options["middleware"])
+    is_async = calls_async(function) or bool(middleware)
+    if concurrency > 1 and not is_async:
+        raise BadOption(
+            "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
+        )
+    wants = _wants(function, name)
+    membership = _membership(options, wants, name)
+    if membership is not None and len(patterns_given) == 0:
+        raise BadOption(
+            "group",
+            options["group"],
+            "say which pattern it takes from, @hub.on('orders:*', OrderPlaced, group=...): it settles all that comes "
+            "there, and what none of its handlers takes is dead",
+        )
+    checked = check_options(
+        options["overflow"], options["buffer"], options["buffer_bytes"], options["key"], True, options["block_timeout"]
+    )
+    return HandlerSpec(
+        name,
+        function,
+        wants,
+        is_async,
+        tuple(patterns),
+        tuple(classes),
+        concurrency,
+        checked,
+        membership,
+        middleware,
+        None if classes else _takes(function),
+    )
+
+
+_OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earliest"}
+_OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
+
+
+def _membership(options: Mapping[str, Any], wants: Sequence[Wanted], name: str) -> GroupSpec | None:
+    """What makes a handler a member of a group, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
+    group = options["group"]
+    if group is None:
+        for option, usual in _OF_A_GROUP.items():
+            if options[option] != usual:
+                raise BadOption(
+                    option, options[option], "it goes with group=, whose messages are leased and tried again"
+                )
+        if "context" in wants:
+            raise BadHandler(name, "only a handler of a group has a Context; give @hub.on(..., group='name')")
+        return None
+    for option, usual in _OF_A_SUBSCRIBER.items():
+        if options[option] != usual:
+            mend = (
+                "the key of a message is given where it is published: publish(..., key=...)"
+                if option == "key"
+                else ("what a group has not handled waits in the log, so it has no buffer that could be full")
+            )
+            raise BadOption(option, options[option], mend)
+    if not isinstance(group, str):
+        raise BadOption("group", group, "it is a name, such as 'billing'")
+    retry = Retry() if options["retry"] is None else options["retry"]
+    if not isinstance(retry, Retry):
+        raise BadOption("retry", retry, "it is a telex.Retry, such as telex.Retry(attempts=5, first='1s')")
+    lease = seconds(options["lease"], "lease")
+    if lease < SHORTEST:
+        raise BadOption("lease", options["lease"], f"it is at least {SHORTEST} s: who works renews it at half of it")
+    dead = options["dead_letter"]
+    return GroupSpec(
+        check_topic(group), retry, lease, None if dead is None else check_topic(dead), check_start(options["start"])
+    )
+
+
+SHORTEST = 0.1
+
+
+def _classes(item: object) -> Sequence[type[Any]]:
+    """The classes that are dispatched on. Raises `BadOption` for a type of which nothing is an instance."""
+    return [_class(type(None) if part is None else part) for part in parts_of(item)]
+
+
+def _class(item: object) -> type[Any]:
+    if not isinstance(item, type) or typing.get_origin(item) is not None:
+        mend = "give patterns as text and types as classes (list, not list[int]): dispatch is by class"
+        if isinstance(item, typing.NewType):
+            mend = f"at run time a NewType is its base: give that, {item.__supertype__}, or a subclass of it"
+        raise BadOption("what", item, mend)
+    if item is Message:
+        raise BadOption("what", item, "every message is a Message; give the type of its content, or a pattern")
+    if item is Any:
+        raise BadOption("what", item, "give object for content of any type, or a pattern alone")
+    try:
+        issubclass(int, item)
+    except Exception as error:  # noqa: BLE001  # what a metaclass raises is its own affair
+        what = "a TypedDict is a dict at run time" if typing.is_typeddict(item) else text_of(error)
+        mend = f"dispatch is by class, and no content can be told to be one ({what}): give a class, or a pattern alone"
+        raise BadOption("what", item, mend) from None
+    return item
+
+
+def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
+    """What to pass, in order, from the annotations; an argument with a default that is not recognised is left alone."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return ("content",)  # a builtin, such as print
+    hints = hints_of(function)
+    wants: list[Wanted] = []
+    for parameter in signature.parameters.values():
+        hint = hints.get(parameter.name, parameter.annotation)
+        wanted = _wanted(hint)
+        has_default = parameter.default is not parameter.empty
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            if "content" not in wants and "message" not in wants:
+                wants.append("content")
+            break
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            if not has_default:
+                raise BadHandler(
+                    name, f"its argument {parameter.name!r} is keyword-only; messages are passed by position"
+                )
+        elif wanted not in wants and not (wanted == "content" and has_default and wants):
+            wants.append(wanted)
+        elif not has_default:
+            raise BadHandler(
+                name,
+                f"it has several arguments to be filled with the {wanted}, {parameter.name!r} among them; it takes the "
+                "content or, where it is annotated, the telex.Message, and the telex.Hub, each once",
+            )
+    return tuple(wants)
+
+
+def _takes(function: Callable[..., object]) -> Content[Any] | None:
+    """What the annotations say of the content, if they say a type that plain data can be made."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    hints = hints_of(function)
+    for parameter in parameters:
+        hint = hints.get(parameter.name)
+        wanted = "hub" if hint is None else _wanted(hint)
+        if wanted in ("message", "context"):
+            part = next(part for part in parts_of(hint) if _of_part(part) == wanted)
+            hint = next(iter(typing.get_args(part)), None)
+        if hint is None or wanted == "hub" or hint is Any or hint is object or isinstance(hint, (str, typing.TypeVar)):
+            continue
+        if any(getattr(part, "_is_protocol", False) for part in parts_of(hint)):
+            continue  # of which nothing can be made
+        try:
+            return Content(hint)  # type: ignore[arg-type]  # an annotation may be more than a class, and so may this
+        except BadOption:
+            return None
+    return None
+
+
+_BY_NAME: Mapping[str, Wanted] = {"Message": "message", "Hub": "hub", "Context": "context"}
+
+
+def _wanted(hint: object) -> Wanted:
+    """What an argument with this annotation is given; of a Union, the part that is not content."""
+    return next((wanted for wanted in map(_of_part, parts_of(hint)) if wanted != "content"), "content")
+
+
+def _of_part(part: object) -> Wanted:
+    if isinstance(part, str):
+        return _BY_NAME.get(part, "content")
+    origin = typing.get_origin(part) or part
+    if isinstance(origin, type):
+        for wanted, base in (("message", Message), ("context", Context)):
+            if base in origin.__mro__:
+                return wanted  # type: ignore[return-value]  # it is one of them
+        if any(base.__module__ == "telex.hub" and base.__name__ == "Hub" for base in origin.__mro__):
+            return "hub"
+    return "content"

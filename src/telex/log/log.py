@@ -1,0 +1,377 @@
+"""The kernel: `Log`, an append-only list of messages with retention. No asyncio, no clock, no I/O.
+
+Positions inside the kernel are numbers: message ``n`` of a log is the n-th that was appended, counted from 1, and
+``end`` is the number that the next one will have. For the log of one topic that is the message's ``seq``; the log of
+a pattern counts on its own, since the numbers of many topics meet there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, Protocol
+
+import msgspec
+
+from telex.log.options import Options
+from telex.message import Message, Reason
+
+_open = attrgetter("open")
+
+NEVER = 1 << 62
+"""A number that no log reaches."""
+
+
+class Tuning(msgspec.Struct, frozen=True):
+    """Numbers of messages that make work for many messages at once of work for each."""
+
+    slack: int = 512
+    """Messages kept beyond retention before a log trims."""
+    bytes_slack: int = 16
+    """The same where retention counts bytes."""
+    longest_run: int = 4096
+    """The longest run that a cursor takes from a log at once."""
+    longest_tail: int = 65536
+    """The largest buffer for which a log keeps its own last messages, instead of asking the cursor to hold them."""
+
+
+class LogReader(Protocol):
+    """A cursor, as its log sees it."""
+
+    open: int
+    """The first number that the reader has not put into its own buffer."""
+    limit: int
+    """The log's end up to which the reader need not look before it takes."""
+    options: Options
+    """The options of its subscription."""
+    log: Log
+    """The log that it reads."""
+
+    @property
+    def received(self) -> int:
+        """Messages that were taken."""
+
+    def is_full(self, size: int) -> bool:
+        """Whether its publishers have to wait, or to give up, before they add a message of ``size`` bytes."""
+
+    def hold(self, first: int) -> None:
+        """The log is about to trim all messages below ``first``."""
+
+    def miss(self, count: int, reason: Reason = "trimmed") -> None:
+        """The next ``count`` numbers are of messages that do not come to this process."""
+
+    def end(self, why: str, *, slow: bool = False) -> None:
+        """Accept nothing more."""
+
+
+class LogObserver(Protocol):
+    """What the shell around a log is called back for."""
+
+    waiters: dict[Any, None]
+    """The readers that wait for the next append, in the order they came; while it is empty, `notify` is not called."""
+    blocked: dict[Any, None]
+    """The publishers that wait for room at a blocking cursor, in the order they came."""
+
+    def notify(self) -> None:
+        """Messages were appended while readers waited."""
+
+    def room_made(self) -> None:
+        """A blocking cursor took messages, or left."""
+
+
+class NoObserver:
+    """The observer of a log that no shell is around."""
+
+    def __init__(self) -> None:
+        self.waiters: dict[Any, None] = {}
+        self.blocked: dict[Any, None] = {}
+
+    def notify(self) -> None:
+        """No reader waits."""
+
+    def room_made(self) -> None:
+        """No publisher waits."""
+
+
+TUNING = Tuning()
+NO_OBSERVER = NoObserver()
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How much a log keeps: the last ``messages``, those younger than ``age`` seconds, the last that fit in ``bytes``.
+
+    All that are given hold together; None bounds nothing.
+    """
+
+    messages: int | None = 1000
+    age: float | None = None
+    bytes: int | None = None
+
+
+CACHED = 1000
+
+
+def cached(retention: Retention) -> Retention:
+    """What the local log of a topic keeps whose messages a store keeps by ``retention``."""
+    kept = retention.messages
+    return Retention(CACHED if kept is None else min(CACHED, kept))
+
+
+class Log:
+    """The messages of one topic or pattern, in order, and the cursors that read them.
+
+    Invariant: ``messages[i]`` is message ``base + i``, and ``base + len(messages) == end``.
+    Invariant: every message that is waiting for some cursor is in ``messages`` or held by that cursor itself.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "_holders",
+        "_measured",
+        "_shared",
+        "_shared_end",
+        "_shared_start",
+        "_slack",
+        "_tails",
+        "_trim_due",
+        "base",
+        "before_trim",
+        "began",
+        "blocking_cursors",
+        "cursors",
+        "end",
+        "epoch",
+        "first",
+        "messages",
+        "name",
+        "noted",
+        "observer",
+        "remote",
+        "retention",
+        "trim_at",
+        "trimmed_time",
+        "tuning",
+        "uid",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        epoch: str,
+        retention: Retention,
+        uid: int,
+        *,
+        remote: bool = False,
+        tuning: Tuning = TUNING,
+    ) -> None:
+        """``uid`` is a random number of 74 bits, from which the ids of its messages are counted. A ``remote`` log has
+        only the last messages of one that an engine keeps; what retention takes from it may be read again there.
+        """
+        self.remote: bool = remote
+        self.name: str = name
+        self.epoch: str = epoch
+        self.uid: int = uid
+        self.tuning: Tuning = tuning
+        self.messages: list[Message[Any]] = []
+        self.base: int = 1
+        self.first: int = 1  # the oldest number that retention keeps, as of the last `keep`
+        self.end: int = 1
+        self.trimmed_time: float | None = None  # when the last message that is not kept any more was published
+        self.cursors: dict[LogReader, None] = {}
+        self._holders: dict[LogReader, None] = {}  # of these, those that hold what waits for them before it is trimmed
+        self._tails: dict[LogReader, int] = {}  # and those for which so many of the last messages are not trimmed
+        self.blocking_cursors: list[LogReader] = []  # publishers ask these before an append: policies block and fail
+        self.observer: LogObserver = NO_OBSERVER
+        self.before_trim: Callable[[], None] | None = None  # called before messages are trimmed
+        self.noted: Callable[[Message[Any]], None] | None = None  # called with every message that is appended
+        self.began: Callable[[str], None] | None = None  # see `tell_use`
+        self._shared: tuple[Message[Any], ...] = ()
+        self._shared_start = self._shared_end = 0
+        self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
+        self._measured = 1
+        self.retention: Retention = retention
+        self.retain(retention)
+
+    def retain(self, retention: Retention) -> None:
+        """Set how much is kept, from the next `keep` on. What is gone by the old measure does not come back."""
+        self.keep()
+        self.retention = retention
+        self._bytes, self._measured = 0, self.first
+        # Trimming moves what is kept to the front of the list, so it is done once for many messages.
+        slack = self.tuning.slack
+        self._slack = slack if retention.messages is None else max(slack, retention.messages)
+        if retention.bytes is not None:
+            self._slack = self.tuning.bytes_slack
+        self._aim(self.end)
+        self._all_look()
+
+    def _all_look(self) -> None:
+        for cursor in self.cursors:
+            cursor.limit = -1  # what they were told they may count on is no longer so: they look before they take
+
+    def append(self, message: Message[Any], now: float) -> None:
+        """Add one message, which is then number ``end - 1``. Costs the same however many cursors read."""
+        self.messages.append(message)
+        self.end = end = self.end + 1
+        if end >= self.trim_at:
+            self.appended(now)
+        if self.observer.waiters:
+            self.observer.notify()
+
+    def extend(self, messages: Sequence[Message[Any]], now: float) -> None:
+        """Add messages that are there at the same moment."""
+        self.messages += messages
+        self.end = end = self.end + len(messages)
+        if end >= self.trim_at:
+            self.appended(now)
+        if self.observer.waiters:
+            self.observer.notify()
+
+    def keep(self, now: float | None = None) -> int:
+        """The oldest number that is kept at ``now`` (seconds since 1970), or `end` when nothing is. Never goes back.
+
+        Without ``now`` nothing grows older than it was when it was last asked.
+        """
+        retention, end, first = self.retention, self.end, self.first
+        if retention.messages is not None:
+            first = max(first, end - retention.messages)
+        if retention.age is not None and now is not None:
+            oldest = now - retention.age
+            messages, base = self.messages, self.base
+            while first < end and messages[first - base]._time <= oldest:
+                first += 1
+        if retention.bytes is not None:
+            first = self._keep_bytes(first, retention.bytes)
+        if first > self.first:
+            self.trimmed_time = self.messages[first - 1 - self.base]._time
+            self.first = first
+            if retention.age is not None:
+                self._all_look()  # with age, messages go without any that come
+        return first
+
+    def _keep_bytes(self, first: int, limit: int) -> int:
+        messages, base = self.messages, self.base
+        gone = min(first, self._measured)
+        total = self._bytes - sum(m.size for m in messages[self.first - base : gone - base])
+        total += sum(m.size for m in messages[max(first, self._measured) - base :])
+        while total > limit:
+            total -= messages[first - base].size
+            first += 1
+        self._bytes, self._measured = total, self.end
+        return first
+
+    def tell(self, noted: Callable[[Message[Any]], None] | None) -> None:
+        """Have ``noted`` called with every message that is appended, in the publisher's context."""
+        self.noted = noted
+        self._aim(self._trim_due)
+
+    def tell_use(self, began: Callable[[str], None]) -> None:
+        """Have ``began`` called once, with the log's name, when the next message or the next reader comes."""
+        self.began = began
+        self._aim(self._trim_due)
+
+    def _begin_use(self) -> None:
+        began, self.began = self.began, None
+        if began is not None:
+            self._aim(self._trim_due)
+            began(self.name)
+
+    def _aim(self, due: int) -> None:
+        self._trim_due: int = due  # when `trim` is called next
+        self.trim_at: int = due if self.noted is None and self.began is None else 0  # and when `appended` is
+
+    def appended(self, now: float) -> None:
+        """What is not done for every message of every log, after an append that reached `trim_at`."""
+        if self.began is not None:
+            self._begin_use()
+        if self.noted is not None:
+            self.noted(self.messages[-1])
+        if self.end >= self._trim_due:
+            self.trim(now)
+
+    def trim(self, now: float) -> None:
+        """Let go of what retention no longer keeps, after every reader that still needs it has taken hold of it. Done
+        once for many messages.
+        """
+        low = self.keep(now)
+        slack = self._slack
+        if self.retention.bytes is None:
+            # Asking every cursor whether it still needs what goes must not cost more for each message the more there
+            # are.
+            slack = max(slack, 4 * len(self.cursors))
+        if self._tails and low > self.base:
+            needed = min(map(_open, self._tails))
+            if needed < low:
+                low = min(low, max(needed, self.end - max(self._tails.values())))
+        count = low - self.base
+        if count >= slack:
+            if self._holders and min(map(_open, self._holders)) < low:
+                for cursor in self._holders:
+                    if cursor.open < low:
+                        cursor.hold(low)
+            if self.before_trim is not None:
+                self.before_trim()
+            del self.messages[:count]
+            self.base = low
+            self._shared, self._shared_start, self._shared_end = (), 0, 0
+        self._aim(self.end + slack)
+
+    def begin(self, end: int) -> None:
+        """The next message is number ``end``. Before any was appended."""
+        self.base = self.first = self.end = self._measured = end
+        self._aim(end)
+
+    def prepend(self, messages: Sequence[Message[Any]]) -> None:
+        """These come right before the oldest that is here."""
+        self.messages[:0] = messages
+        self.base -= len(messages)
+        self.first = min(self.first, self.base)
+        self._bytes, self._measured = 0, self.first
+
+    def jump(self, count: int, reason: Reason = "trimmed") -> None:
+        """The next ``count`` numbers are of messages that come to nobody here; see `Cursor.miss`."""
+        for cursor in list(self.cursors):
+            cursor.miss(count, reason)
+        if self.before_trim is not None:
+            self.before_trim()
+        self.messages.clear()
+        self._bytes = 0
+        self.begin(self.end + count)
+        self._begin_use()
+        self._shared, self._shared_start, self._shared_end = (), 0, 0
+
+    def join(self, cursor: LogReader, keeps: int | None) -> None:
+        """A cursor begins. Until it leaves, the last ``keeps`` messages stay if it needs them; None: it holds them
+        itself.
+        """
+        self._begin_use()
+        self.cursors[cursor] = None
+        if keeps is None:
+            self._holders[cursor] = None
+        elif keeps:
+            self._tails[cursor] = keeps
+
+    def leave(self, cursor: LogReader) -> None:
+        """A cursor has ended. Twice is fine."""
+        for group in (self.cursors, self._holders, self._tails):
+            group.pop(cursor, None)
+
+    def slice(self, start: int, end: int) -> tuple[Message[Any], ...]:
+        """The messages from ``start`` up to, not with, ``end``. Who reads the same range is handed the same tuple."""
+        if start == self._shared_start and end == self._shared_end:
+            return self._shared
+        base = self.base
+        self._shared = shared = tuple(self.messages[start - base : end - base])
+        self._shared_start, self._shared_end = start, end
+        return shared
+
+    def find_time(self, moment: float) -> int:
+        """The number of the first kept message at or after ``moment`` (seconds since 1970), or ``end``."""
+        for offset in range(self.first - self.base, len(self.messages)):
+            if self.messages[offset]._time >= moment:
+                return self.base + offset
+        return self.end
+
+    def history(self, now: float) -> Iterator[Message[Any]]:
+        """What is kept at ``now``, oldest first, as one snapshot."""
+        return iter(self.messages[self.keep(now) - self.base :])

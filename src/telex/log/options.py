@@ -1,0 +1,59 @@
+"""The options of a subscription, checked where they are given."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from telex.durations import Duration, optional_seconds, seconds
+from telex.errors import BadOption
+from telex.message import Message
+
+Overflow = Literal["drop_newest", "drop_oldest", "latest", "block", "fail", "close", "catch_up"]
+"""The policy for a full subscriber; `telex.log.overflow` has the table."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """The options of one subscription, checked."""
+
+    overflow: Overflow = "drop_newest"
+    buffer: int = 1024
+    buffer_bytes: int | None = None
+    key: Callable[[Message[Any]], object] | None = None
+    report_lost: bool = False
+    block_timeout: float = 30.0
+    timeout: float | None = None
+    """Seconds that entering may take; None for no bound."""
+
+
+def check_options(
+    overflow: Overflow,
+    buffer: int,
+    buffer_bytes: int | None,
+    key: Callable[[Message[Any]], object] | None,
+    report_lost: bool,
+    block_timeout: Duration,
+    timeout: Duration | None = None,
+) -> Options:
+    """The options of a subscription. Raises `BadOption` for an invalid value: the caller's fault."""
+    if overflow not in get_args(Overflow):
+        raise BadOption("overflow", overflow, f"it is one of {', '.join(get_args(Overflow))}")
+    if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
+        raise BadOption("buffer", buffer, "it is how many messages may wait, at least 1")
+    if buffer_bytes is not None and (not isinstance(buffer_bytes, int) or buffer_bytes < 1):
+        raise BadOption("buffer_bytes", buffer_bytes, "it is how many bytes may wait, at least 1, or None")
+    if key is not None and overflow != "latest":
+        raise BadOption("key", key, "it goes with overflow='latest', which keeps the newest of each key")
+    if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
+        raise BadOption("key", key, "it is a function of the message, not async, such as lambda m: m.content['user']")
+    if not isinstance(report_lost, bool):
+        raise BadOption("report_lost", report_lost, "it is True or False")
+    patience = seconds(block_timeout, "block_timeout")
+    options = Options(overflow, buffer, buffer_bytes, key, report_lost, patience, optional_seconds(timeout))
+    return _USUAL if options == _USUAL else options  # most subscribers share one
+
+
+_USUAL = Options()

@@ -1,0 +1,71 @@
+"""Where a subscriber begins: ``start=`` worked out against a log."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+from telex.errors import BadOption
+from telex.message import Lost, Position, aware
+
+if TYPE_CHECKING:
+    from telex.log.log import Log
+
+ROUNDING = 7e-7
+Start = Literal["new", "earliest"] | Position | datetime | timedelta | int
+"""``"new"``: what is published from now on. ``"earliest"``: all that is kept. A `Position`: what came after it. An
+aware datetime: what was published then or later. A timedelta: as long ago. A number: so many messages back."""
+
+
+def check_start(start: object) -> Start:
+    """``start`` when it is one of the above, else `BadOption`."""
+    mend = "give 'new', 'earliest', a Position, an aware datetime, a timedelta back or a number of messages back"
+    if isinstance(start, datetime):
+        return aware(start, "start")
+    if isinstance(start, timedelta):
+        if start < timedelta(0):
+            raise BadOption("start", start, "a timedelta says how long ago, so it is not negative")
+        return start
+    if isinstance(start, int) and not isinstance(start, bool):
+        if start < 0:
+            raise BadOption("start", start, "a number says how many messages back, so it is not negative")
+        return start
+    if isinstance(start, Position) or start == "new" or start == "earliest":
+        return start
+    if isinstance(start, str):
+        mend += "; a position's text is read by Position.parse"
+    raise BadOption("start", start, mend)
+
+
+def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:
+    """The first number to read, and the hole before it when the start that was asked for is gone."""
+    first, end = log.keep(now), log.end
+    if start == "new":
+        return end, None
+    if start == "earliest":
+        return first, None
+    if isinstance(start, Position):
+        return _find_position(log, start, first)
+    if isinstance(start, (datetime, timedelta)):
+        # A little earlier: `Message.timestamp` is rounded to the microsecond, and has to find its own message.
+        moment = now - start.total_seconds() if isinstance(start, timedelta) else start.timestamp() - ROUNDING
+        if log.trimmed_time is not None and log.trimmed_time >= moment:
+            # How many of those that are gone came after that moment is not known any more; of the last one it is
+            # certain.
+            return first, Lost(1, first - 1, first - 1, "trimmed")
+        return log.find_time(moment), None
+    wanted = max(1, end - start)
+    return max(wanted, first), _trimmed(wanted, first)
+
+
+def _find_position(log: Log, position: Position, first: int) -> tuple[int, Lost | None]:
+    if position.epoch != log.epoch:
+        return first, Lost(first - 1, 1, first - 1, "epoch")
+    if position.seq >= log.end:
+        return log.end, Lost(0, log.end, log.end - 1, "ahead")
+    wanted = max(1, position.seq + 1)
+    return max(wanted, first), _trimmed(wanted, first)
+
+
+def _trimmed(wanted: int, first: int) -> Lost | None:
+    return Lost(first - wanted, wanted, first - 1, "trimmed") if wanted < first else None

@@ -1,0 +1,1 @@
+"""The asyncio shell over a log: topics, publishers, subscriptions and their registry."""

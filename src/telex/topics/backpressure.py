@@ -1,0 +1,167 @@
+"""Publishers that wait for room: the asynchronous side of ``overflow="block"`` and ``overflow="fail"``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from telex.errors import BufferFull, Closed, Timeout, WouldBlock
+
+if TYPE_CHECKING:
+    from telex.log.log import Log, LogReader
+
+
+def first_full(logs: Sequence[Log], size: int) -> LogReader | None:
+    """The first subscriber of these logs that has no room for a message of ``size`` bytes.
+
+    Raises `BufferFull` when it, or any after it, is one that fails its publishers: then no one may get the message.
+    """
+    full = None
+    for log in logs:
+        for cursor in log.blocking_cursors:
+            if cursor.is_full(size):
+                if cursor.options.overflow == "fail":
+                    raise BufferFull(log.name, cursor.options.buffer)
+                full = full or cursor
+    return full
+
+
+class PublishQueue:
+    """The queue of publishers of one topic, first come first served.
+
+    Invariant: only the head of the queue looks for room, so that the order of publishers is the order of their calls.
+    """
+
+    __slots__ = ("_closed", "_queue")
+
+    def __init__(self) -> None:
+        self._closed: Closed | None = None
+        self._queue: deque[_QueuedPublisher] = deque()
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def pass_nowait(self, logs: Sequence[Log], size: int) -> None:
+        """Raises `WouldBlock` when a publisher would have to wait, `BufferFull` as `first_full` does."""
+        full = first_full(logs, size)
+        if self._queue or full is not None:
+            where = logs[0].name if full is None else full.log.name
+            raise WouldBlock(f"a subscriber to {where!r} with overflow='block' has no room")
+
+    async def wait(
+        self, logs: Sequence[Log], size: int, timeout: float | None, stored: Callable[[], bool]
+    ) -> PublishSlot:
+        """Wait for its turn and for room in all of ``logs``, at most ``timeout`` seconds. No room is needed when the
+        message is ``stored``, since one before it in the queue had the same id.
+
+        The caller publishes and then leaves by the `PublishSlot`, without awaiting in between. A subscriber that has no
+        room for the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull`
+        as `first_full`. Cancelled or timed out, nothing of it stays in the queue.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = None if timeout is None else loop.time() + timeout
+        waiter = _QueuedPublisher()
+        self._queue.append(waiter)
+        try:
+            patience: dict[LogReader, tuple[int, float]] = {}
+            while True:
+                if self._closed is not None:
+                    raise Closed(*self._closed.args)
+                if self._queue[0] is waiter:
+                    full = None if stored() else first_full(logs, size)
+                    if full is None:
+                        return PublishSlot(self, waiter)
+                    taken, give_up = patience.get(full, (-1, 0.0))
+                    if taken != full.received:  # it made room, which another topic's publisher was quicker to take
+                        give_up = loop.time() + _patience(full, size)
+                        patience[full] = full.received, give_up
+                    if loop.time() >= give_up:
+                        full.end("slow", slow=True)
+                        continue
+                    await self._watch(waiter, full, _earlier(give_up, deadline))
+                else:
+                    await waiter.wait(deadline)
+                if deadline is not None and loop.time() >= deadline:
+                    raise Timeout(f"publishing to {logs[0].name!r}", timeout or 0.0)
+        except BaseException:
+            self.leave(waiter)
+            raise
+
+    async def _watch(self, waiter: _QueuedPublisher, full: LogReader, until: float) -> None:
+        blocked = full.log.observer.blocked
+        blocked[waiter] = None
+        try:
+            await waiter.wait(until)
+        finally:
+            blocked.pop(waiter, None)
+
+    def close(self, closed: Closed) -> None:
+        """The topic is gone: all who wait are raised ``closed``."""
+        self._closed = closed
+        for waiter in self._queue:
+            waiter.wake()
+
+    def leave(self, waiter: _QueuedPublisher) -> None:
+        """Let the next one try."""
+        head = self._queue[0] is waiter
+        self._queue.remove(waiter)
+        if head and self._queue:
+            self._queue[0].wake()
+
+
+class PublishSlot:
+    """A publisher's turn: there is room now. Leaving by it lets the next one try."""
+
+    __slots__ = ("_publish_queue", "_waiter")
+
+    def __init__(self, turnstile: PublishQueue, waiter: _QueuedPublisher) -> None:
+        self._publish_queue = turnstile
+        self._waiter = waiter
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: object) -> None:
+        self._publish_queue.leave(self._waiter)
+
+
+class _QueuedPublisher:
+    """One publisher in the queue."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+
+    async def wait(self, until: float | None) -> None:
+        """Until `wake`, or until the loop's clock says ``until``."""
+        loop = asyncio.get_running_loop()
+        self._future = future = loop.create_future()
+        timer = None if until is None else loop.call_at(until, wake, future)
+        try:
+            await future
+        finally:
+            self._future = None
+            if timer is not None:
+                timer.cancel()
+
+    def wake(self) -> None:
+        if self._future is not None:
+            wake(self._future)
+
+
+def wake(future: asyncio.Future[None]) -> None:
+    """End a wait, unless it has ended already."""
+    if not future.done():
+        future.set_result(None)
+
+
+def _patience(cursor: LogReader, size: int) -> float:
+    # A message that is larger than the whole buffer never fits, however long its publisher waits.
+    bound = cursor.options.buffer_bytes
+    return 0.0 if bound is not None and size > bound else cursor.options.block_timeout
+
+
+def _earlier(one: float, other: float | None) -> float:
+    return one if other is None else min(one, other)

@@ -1,0 +1,53 @@
+"""`Batches`: the iterator of `Subscription.batches`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from telex.errors import BadOption
+from telex.log.cursor import EMPTY, Cursor, State
+from telex.topics.waiters import Waiter
+
+if TYPE_CHECKING:
+    from typing import Self
+
+Item = TypeVar("Item", covariant=True)
+
+
+class Batches(Generic[Item]):
+    """The iterator; not a generator, so that leaving its loop leaves nothing to be closed."""
+
+    __slots__ = ("_cursor", "_limit", "_topic", "_wait", "_waiter")
+
+    def __init__(self, cursor: Cursor, limit: int, wait: Callable[[State], Awaitable[None]], topic: str) -> None:
+        """``wait`` waits after any state but EMPTY, and raises `StopAsyncIteration` at the end."""
+        self._cursor = cursor
+        self._limit = limit
+        self._wait = wait
+        self._topic = topic
+        self._waiter = Waiter(asyncio.get_running_loop())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[Item, ...]:
+        cursor, waiter = self._cursor, self._waiter
+        while True:
+            batch: Any = cursor.take_many(self._limit)  # the kernel knows no Item
+            if batch.__class__ is not State:
+                return batch  # type: ignore[no-any-return]
+            if waiter.taken:
+                mend = "another task iterates them; call batches() once for each"
+                raise BadOption("use of batches of", self._topic, mend)
+            if batch is not EMPTY:
+                await self._wait(batch)
+                continue
+            # What `park` does, without a coroutine of its own.
+            cursor.log.observer.waiters[waiter] = None
+            try:
+                await waiter
+            except BaseException:
+                cursor.log.observer.waiters.pop(waiter, None)
+                raise

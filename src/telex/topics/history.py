@@ -1,0 +1,118 @@
+"""`History`: what `Topic.history` iterates over, from the log of this process or page by page from a store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from telex.engines.contract.store import Holed
+from telex.errors import BadOption, EngineFailed
+from telex.message import Lost, Message, Position
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from telex.engines.contract.store import Store
+    from telex.log.start import Start
+
+
+class History:
+    """The iterator; not a generator, so that leaving its loop early leaves nothing to be closed.
+
+    ``pages`` awaits the next items, oldest first; none at the end.
+    """
+
+    __slots__ = ("_items", "_pages")
+
+    def __init__(self, pages: Callable[[], Awaitable[Iterable[Any]]]) -> None:
+        self._pages = pages
+        self._items: Iterator[Any] = iter(())
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        for item in self._items:
+            return item
+        self._items = iter(await self._pages())
+        for item in self._items:
+            return item
+        raise StopAsyncIteration
+
+    def __iter__(self) -> NoReturn:
+        raise BadOption("loop over history", "for", "it is iterated with `async for`")
+
+    def __await__(self) -> NoReturn:
+        raise BadOption("await of history", "await", "it is iterated: `[m async for m in topic.history()]`")
+
+
+class SinglePage:
+    """The pages of a snapshot, which is one page."""
+
+    def __init__(self, snapshot: Callable[[], Awaitable[Iterable[Any]]]) -> None:
+        self._snapshot: Callable[[], Awaitable[Iterable[Any]]] | None = snapshot
+
+    async def __call__(self) -> Iterable[Any]:
+        """The snapshot, and then nothing."""
+        snapshot, self._snapshot = self._snapshot, None
+        return () if snapshot is None else await snapshot()
+
+
+class Holes:
+    """The items of a page in which something cannot be read: `EngineFailed` is raised in its place, and iteration may
+    go on after it."""
+
+    def __init__(self, topic: str, items: Iterable[Any]) -> None:
+        self._topic = topic
+        self._items = iter(items)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        item = next(self._items)
+        if isinstance(item, Lost):
+            which = f"message {item.first}" if item.count == 1 else f"messages {item.first} to {item.last}"
+            problem = (
+                "the content is damaged; `telex check FILE` lists all damage, iterating on gives what follows, and "
+                "history(start=telex.Position(0, epoch)) gives a Lost in its place"
+            )
+            raise EngineFailed(f"reading {which} of {self._topic!r}", problem)
+        return item
+
+
+class Pages:
+    """The pages of a topic that a store keeps, up to where it ended when iteration began."""
+
+    def __init__(self, store: Store, topic: str, start: Start, limit: int | None, now: Callable[[], float]) -> None:
+        self._store = store
+        self._topic = topic
+        self._start = start
+        self._left = limit
+        self._now = now
+        self._next: int | None = None
+        self._end = 0
+
+    async def __call__(self) -> Iterable[Message[Any] | Lost]:
+        """The next page. From a `Position` on, a `Lost` stands in the place of what cannot be read; for all other
+        starts `EngineFailed` is raised there."""
+        page: list[Message[Any] | Lost] = []
+        if self._next is None:
+            self._next, told = await self._store.find(self._topic, self._start, self._now())
+            self._end = self._store.end(self._topic)[1]
+            if told is not None and isinstance(self._start, Position):
+                page.append(told)
+        if self._left == 0 or self._next >= self._end:
+            return page
+        end = self._end if self._left is None else min(self._end, self._next + self._left)
+        found = await self._store.read(self._topic, self._next, end)
+        if not found:
+            self._next = self._end
+            return page
+        last = found[-1]
+        self._next = 1 + (last.last if isinstance(last, Lost) else last.seq)
+        lost = isinstance(found, Holed)
+        if self._left is not None:
+            self._left -= sum(not isinstance(item, Lost) for item in found) if lost else len(found)
+        page.extend(found)
+        return Holes(self._topic, page) if lost and not isinstance(self._start, Position) else page

@@ -1,0 +1,385 @@
+"""`Subscription`: the asynchronous shell around a cursor. Decisions are the cursor's; here is waiting and being
+woken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import suppress
+from types import AsyncGeneratorType, TracebackType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
+
+import msgspec
+
+from telex.durations import Duration, optional_seconds, seconds
+from telex.errors import BadOption, Closed, SlowSubscriber, Timeout, WouldBlock
+from telex.log.cursor import EMPTY, ENDED, HOLE, READY, UNLOADED, Cursor, State
+from telex.log.options import Options, Overflow
+from telex.log.start import Start
+from telex.message import Lost, Message, Position
+from telex.topics.batches import Batches
+from telex.topics.waiters import Waiter
+
+if TYPE_CHECKING:
+    from typing import Self
+
+T = TypeVar("T")
+Item = TypeVar("Item", covariant=True)
+MAX_BATCH = 4096
+"""Messages that `receive_many` and `batches` give at once unless told otherwise."""
+
+
+class Host(Protocol):
+    """What a subscription needs of its topic."""
+
+    @property
+    def id(self) -> str: ...
+    def attach(self, options: Options, start: Start, found: tuple[int, Lost | None] | None = None) -> Cursor:
+        """A cursor in the topic's log; ``found`` is what `prepare` found. Raises `Closed`, `WrongThread`."""
+
+    def prepare(self, options: Options, start: Start) -> Awaitable[tuple[int, Lost | None] | None] | None:
+        """What has to be awaited before `attach`, if anything."""
+
+    async def bring(self, cursor: Cursor) -> None:
+        """Read the next messages of a cursor from where they are kept."""
+
+    def detach(self) -> None:
+        """A subscription has left."""
+
+
+class SubscriptionStatistics(msgspec.Struct, frozen=True):
+    """What became of every message since a subscription began: ``published == received + lost + waiting``."""
+
+    topic: str
+    published: int
+    received: int
+    lost: int
+    waiting: int
+    buffer: int
+    overflow: Overflow
+    ended: str | None
+    """None while it is open, else why it ended: ``closed``, ``removed``, ``slow``, ``failed``."""
+
+
+class AnySubscription(Generic[T, Item]):
+    """What `Subscription` and `ReportingSubscription` have in common; not made by hand, but by ``topic.subscribe``.
+
+    An async context manager: it joins the log when entered, and when left nothing of it stays. Iterate it, or call
+    `receive`; either takes each message once. It belongs to the loop of its hub. Iteration ends when the topic is
+    removed or the hub or the subscription is closed, after what was waiting; with overflow ``close`` or ``block`` it
+    raises `SlowSubscriber` after what was waiting, if it fell behind too far.
+    """
+
+    __slots__ = ("_cursor", "_host", "_iterator", "_options", "_start", "_waiter")
+
+    def __init__(self, host: Host, options: Options, start: Start) -> None:
+        self._host = host
+        self._options = options
+        self._start = start
+        self._cursor: Cursor | None = None
+        self._waiter: Waiter | None = None  # one that is free
+        self._iterator: AsyncGeneratorType[Item, None] | None = None
+
+    @property
+    def topic(self) -> str:
+        """The id, or the pattern, that it is to."""
+        return self._host.id
+
+    # -- life
+
+    async def __aenter__(self) -> Self:
+        """Join the log. Raises `Timeout`; `Closed` when the hub is not open, or when this was entered before."""
+        preparing = None if self._cursor is not None else self._host.prepare(self._options, self._start)
+        if preparing is None:
+            self.enter()
+            return self
+        limit = self._options.timeout
+        try:
+            async with asyncio.timeout(limit) as clock:
+                found = await preparing
+        except TimeoutError as error:
+            if isinstance(error, Timeout) or limit is None or not clock.expired():
+                raise
+            raise Timeout(f"subscribing to {self.topic!r}", limit) from None
+        self.enter(found)
+        return self
+
+    def enter(self, found: tuple[int, Lost | None] | None = None) -> None:
+        """Join the log, without waiting: where it is in this process, or where ``start`` is ``"new"``."""
+        if self._cursor is not None:
+            raise Closed(self._name, "a subscription is entered once; call topic.subscribe() again for another")
+        self._cursor = self._host.attach(self._options, self._start, found)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Leave the log, at once. Who waits in `receive` gets `Closed`, who iterates reaches the end. Twice is fine."""
+        self.leave()
+
+    def leave(self) -> None:
+        """As `aclose`, which never waits."""
+        cursor = self._cursor
+        if cursor is None or cursor.closed:
+            return
+        cursor.close()
+        self._host.detach()
+        if cursor.log.observer.waiters:
+            cursor.log.observer.notify()
+        iterator, self._iterator = self._iterator, None
+        if iterator is not None and not iterator.ag_running:  # a task that waits in it reaches its end when it is woken
+            with suppress(StopIteration):
+                iterator.aclose().send(None)  # at a yield, so it awaits nothing
+
+    # -- taking
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        """Every message in turn. Leaving the loop keeps the place: a second ``async for`` goes on where it ended.
+
+        One task iterates at a time; for several, open a subscription each, or let them all call `receive`.
+        """
+        cursor, iterator = self._entered(), self._iterator
+        if iterator is not None and iterator.ag_running:
+            raise BadOption(
+                "use of the subscription", self.topic, "another task iterates it; subscribe once more, or use receive()"
+            )
+        if iterator is None or iterator.ag_frame is None:  # a loop that was cancelled, or came to the end, is over
+            self._iterator = iterator = cast("AsyncGeneratorType[Item, None]", self._iterate(cursor))
+        return iterator
+
+    async def _iterate(self, cursor: Cursor) -> AsyncGenerator[Item, None]:
+        log, buffer, observer = cursor.log, cursor.buffer, cursor.log.observer
+        waiter = Waiter(asyncio.get_running_loop())
+        item: Any  # the kernel knows no Item
+        while (state := cursor.load()) is not ENDED:
+            if state is READY:
+                limit = cursor.limit
+                # What is taken is known from the iterator; what arrived, from the log's end.
+                for item in buffer.current:
+                    yield item
+                    if log.end > limit:
+                        break
+            elif state is EMPTY:
+                # What `park` does, without a coroutine of its own.
+                observer.waiters[waiter] = None
+                try:
+                    await waiter
+                except BaseException:
+                    observer.waiters.pop(waiter, None)
+                    raise
+            elif state is HOLE:
+                item = cursor.tell()  # only with report_lost or a start that may be gone
+                yield item
+            else:
+                await self._host.bring(cursor)
+        self._raise_if_failed(cursor)
+
+    async def receive(self, timeout: Duration | None = None) -> Item:
+        """The next message, waited for at most ``timeout`` seconds (None: as long as it takes).
+
+        Raises `Timeout`; `Closed` when nothing will come any more; `SlowSubscriber` when it was ended for being slow.
+        Several tasks may wait at once: each message goes to one of them. A cancelled wait takes nothing.
+        """
+        deadline = None if timeout is None else _deadline(timeout)
+        while True:
+            cursor = self._entered()
+            item: Any = cursor.take()  # the kernel knows no Item
+            if not isinstance(item, State):
+                return item  # type: ignore[no-any-return]
+            await self._more(cursor, item, timeout, deadline)
+
+    async def receive_or_end(self) -> Item:
+        """As `receive`, for iterators: raises `StopAsyncIteration` when nothing will come any more."""
+        cursor = self._counted()
+        while True:
+            item: Any = cursor.take()  # the kernel knows no Item
+            if not isinstance(item, State):
+                return item  # type: ignore[no-any-return]
+            await self._wait_or_end(item)
+
+    async def _wait_or_end(self, state: State) -> None:
+        """As `_more`, for iterators: raises `StopAsyncIteration` when nothing will come any more."""
+        cursor = self._counted()
+        if state is ENDED:
+            self._raise_if_failed(cursor)
+            raise StopAsyncIteration
+        await self._more(cursor, state, None, None)
+
+    def receive_nowait(self) -> Item:
+        """The next message, if one waits. Raises `WouldBlock` if not, and what `receive` raises but `Timeout`."""
+        item: Any = self._now(self._entered().take())
+        return item  # type: ignore[no-any-return]
+
+    def receive_many_nowait(self, limit: int = MAX_BATCH) -> tuple[Item, ...]:
+        """All that waits, as `receive_many`. Raises `WouldBlock` if nothing does, and what `receive_many` raises but
+        `Timeout`.
+        """
+        check_limit(limit)
+        batch: Any = self._now(self._entered().take_many(limit))
+        return batch  # type: ignore[no-any-return]
+
+    async def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
+        """All that waits, at least one and at most ``limit`` messages; raises what `receive` raises.
+
+        A `Lost`, where one is told, comes alone. Subscribers that are at the same place are handed the same tuple.
+        """
+        check_limit(limit)
+        deadline = None if timeout is None else _deadline(timeout)
+        while True:
+            cursor = self._entered()
+            batch: Any = cursor.take_many(limit)
+            if not isinstance(batch, State):
+                return batch  # type: ignore[no-any-return]
+            await self._more(cursor, batch, timeout, deadline)
+
+    def batches(self, limit: int = MAX_BATCH) -> AsyncIterator[tuple[Item, ...]]:
+        """Iterate over what waits, as tuples of 1 to ``limit`` messages: for work that is cheaper in bulk. Ends as
+        `async for`.
+        """
+        check_limit(limit)
+        return Batches(self._entered(), limit, self._wait_or_end, self.topic)
+
+    # -- accounts
+
+    @property
+    def position(self) -> Position:
+        """Just after the last message that was taken: subscribe with ``start=`` this to go on from here."""
+        cursor = self._counted()
+        return Position(cursor.last, cursor.log.epoch)
+
+    @property
+    def lost(self) -> int:
+        """How many messages this subscriber has missed until now."""
+        return self._counted().lost
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait to be taken."""
+        return self._counted().waiting
+
+    @property
+    def ended(self) -> str | None:
+        """None while messages may come, else why they do not: ``closed``, ``removed``, ``slow``, ``failed``."""
+        return "closed" if self._counted().closed else self._counted().ended
+
+    def statistics(self) -> SubscriptionStatistics:
+        """The accounts at this moment, also of a subscription that is closed."""
+        cursor, options = self._counted(), self._options
+        return SubscriptionStatistics(
+            self.topic,
+            cursor.published,
+            cursor.received,
+            cursor.lost,
+            cursor.waiting,
+            options.buffer,
+            options.overflow,
+            self.ended,
+        )
+
+    # -- inside
+
+    def _entered(self) -> Cursor:
+        cursor = self._cursor
+        if cursor is None:
+            raise Closed(
+                self._name, "enter it first: `async with topic.subscribe(...) as inbox:` (in telex.blocking, `with`)"
+            )
+        if cursor.closed:
+            raise self._no_more(cursor)
+        return cursor
+
+    def _counted(self) -> Cursor:
+        return self._entered() if self._cursor is None else self._cursor
+
+    def _now(self, taken: object) -> object:
+        """``taken`` if it was taken; raises what `receive_nowait` raises if it says that nothing was."""
+        if not isinstance(taken, State):
+            return taken
+        if taken is UNLOADED:
+            raise WouldBlock(f"the next message of the subscription to {self.topic!r} is read from the engine first")
+        if taken is EMPTY:
+            raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
+        raise self._no_more(self._counted())
+
+    async def _more(self, cursor: Cursor, state: State, timeout: Duration | None, deadline: float | None) -> None:
+        """Wait until another take may find something."""
+        if state is UNLOADED:
+            await self._host.bring(cursor)
+            return
+        if state is ENDED:
+            raise self._no_more(cursor)
+        loop = asyncio.get_running_loop()
+        if deadline is not None and loop.time() >= deadline:
+            raise Timeout(f"receiving from {self.topic!r}", optional_seconds(timeout) or 0.0)
+        waiter, self._waiter = self._waiter or Waiter(loop), None
+        timer = None if deadline is None else loop.call_at(deadline, waiter.wake)
+        cursor.log.observer.waiters[waiter] = None
+        try:
+            await waiter
+        finally:
+            cursor.log.observer.waiters.pop(waiter, None)
+            if timer is not None:
+                timer.cancel()
+        self._waiter = waiter
+
+    def _raise_if_failed(self, cursor: Cursor) -> None:
+        if cursor.slow:
+            error = SlowSubscriber(self.topic, cursor.lost, self._options.buffer)
+            cursor.stop()
+            raise error
+        if cursor.error is not None:
+            raise cursor.error
+
+    def _no_more(self, cursor: Cursor) -> Closed:
+        self._raise_if_failed(cursor)
+        if cursor.ended == "removed":
+            return Closed(f"topic {self.topic!r}", "it was removed; hub.topic(...) makes it anew")
+        return Closed(self._name, "it, or its hub, was closed; subscribe again to receive more")
+
+    @property
+    def _name(self) -> str:
+        return f"the subscription to {self.topic!r}"
+
+    # -- mistakes, told where they are made
+
+    def __iter__(self) -> NoReturn:
+        raise BadOption("loop over", self.topic, "a subscription is iterated with `async for`")
+
+    def __enter__(self) -> NoReturn:
+        raise BadOption("use of the subscription", self.topic, "enter it with `async with`, not `with`")
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def __await__(self) -> NoReturn:
+        raise BadOption(
+            "await of the subscription", self.topic, "enter it: `async with topic.subscribe(...) as inbox:`"
+        )
+
+    def __repr__(self) -> str:
+        state = "not entered" if self._cursor is None else self._cursor.ended or "open"
+        return f"<{type(self).__name__} to {self.topic!r}, {state}>"
+
+
+class Subscription(AnySubscription[T, Message[T]]):
+    """A cursor with a buffer and an overflow policy; gives `Message` alone."""
+
+    __slots__ = ()
+
+
+class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
+    """A subscription that also gives `Lost`, in the place of what was missed."""
+
+    __slots__ = ()
+
+
+def check_limit(limit: object) -> None:
+    """Raises `BadOption` for what is no number of messages to take."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise BadOption("limit", limit, "it is how many messages are taken at most, at least 1")
+
+
+def _deadline(timeout: Duration) -> float:
+    return asyncio.get_running_loop().time() + seconds(timeout, "timeout")

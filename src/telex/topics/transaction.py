@@ -1,0 +1,134 @@
+"""`Transaction`: messages that are published together or not at all, and what is written beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+from telex.engines.contract.store import EnteredTransaction, inside
+from telex.errors import BadOption, Closed, Timeout
+from telex.message import Message
+from telex.topics.topic import Topic
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from telex.engines.contract import store
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Transaction:
+    """Made by ``hub.transaction()``, entered with ``async with``. Left without an error it commits, and what was
+    published in it is acknowledged; left with one, or cancelled, nothing of it is there and nobody ever saw it.
+
+    On SQLite it is a transaction of the database file, in which a program may write its own tables: `execute`, `run`,
+    in any order with `publish`. It holds the file's write lock until it is left, at most 30 seconds, so other
+    publishers wait meanwhile: keep it short. A task that publishes by the hub from inside of it, or begins another one,
+    would wait for itself, and gets `BadOption` at once; for one that was started inside, which waits, a warning is
+    logged. Subscribers with ``block`` or ``fail`` are not asked for room: one that has none is closed as slow.
+    """
+
+    def __init__(
+        self, topic: Callable[[str], Topic[Any]], engine: store.EngineTransaction, timeout: float | None = None
+    ) -> None:
+        self._topic = topic
+        self._engine = engine
+        self._timeout = timeout
+        self._open = False
+
+    async def __aenter__(self) -> Self:
+        """Begin, once no other transaction is open. Cancelled or timed out, it does not begin.
+
+        Raises `Timeout`, `EngineFailed`, `Closed`; `BadOption` inside of another transaction of the same file, which it
+        would wait for.
+        """
+        limit = self._timeout
+        try:
+            async with asyncio.timeout(limit) as clock:
+                await self._engine.__aenter__()
+        except TimeoutError as error:
+            if isinstance(error, Timeout) or limit is None or not clock.expired():
+                raise
+            raise Timeout("entering the transaction", limit) from None
+        self._open = True
+        self.enter_context(asyncio.current_task())
+        return self
+
+    def enter_context(self, task: asyncio.Task[Any] | None) -> None:
+        """A task, or None for all that runs in this context, is inside: waiting for its end is refused to it."""
+        inside.set((*inside.get(), EnteredTransaction(self._engine, task)))
+
+    def leave_context(self) -> None:
+        """The code that runs now is inside of it no more."""
+        inside.set(tuple(entered for entered in inside.get() if entered.transaction is not self._engine))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open = False
+        self.leave_context()
+        await self._engine.__aexit__(kind, error, trace)
+
+    async def publish(
+        self,
+        topic: str | Topic[T],
+        content: T,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Message[T]:
+        """Publish when this commits, as `Topic.publish`. The number of what is returned is certain only then.
+
+        Raises `ContentError`, `BadOption`, `BadName`, `Closed`, `EngineFailed`.
+        """
+        self._check()
+        if not isinstance(topic, (str, Topic)):
+            raise BadOption("topic", topic, "it is a topic's id, or hub.topic(...)")
+        to = self._topic(topic) if isinstance(topic, str) else topic
+        return await self._append(to._make(content, id, headers, key))
+
+    async def publish_held(self, topic: str, content: T) -> Message[T]:
+        """As `publish`, of content that is known to come back from where it is stored: see `Topic.publish_held`."""
+        self._check()
+        return await self._append(self._topic(topic)._make(content, None, None, None, held=True))
+
+    async def _append(self, message: Message[T]) -> Message[T]:
+        msgspec.structs.force_setattr(message, "seq", 0)
+        return await self._engine.append(message)
+
+    async def execute(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> list[tuple[Any, ...]]:
+        """Execute one statement of SQL in the transaction; the rows that it returns.
+
+        Raises what the database raises; `BadOption` on an engine without one, for a statement that would end the
+        transaction or a part of it (COMMIT, SAVEPOINT), leave the file (ATTACH), set a pragma, or change what belongs
+        to telex: all names that begin with ``telex_``.
+        """
+        self._check()
+        return await self._engine.execute(sql, parameters)
+
+    async def run(self, function: Callable[[Any], R]) -> R:
+        """Call ``function`` with the engine's connection (a `sqlite3.Connection`) inside the transaction, in the thread
+        that the connection belongs to: for several statements at once. It neither commits nor rolls back, and returns
+        values, not cursors: those are closed when it returns. What it registers, such as SQL functions, stays.
+
+        Raises what it raises; `BadOption` for a coroutine function, for what `execute` refuses, when it closes the
+        connection or changes a setting of it, and on an engine without a connection.
+        """
+        self._check()
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise BadOption("function", function, "it is a plain function of the connection, called in its thread")
+        return await self._engine.run(function)
+
+    def _check(self) -> None:
+        if not self._open:
+            raise Closed("this transaction", "it is used inside `async with hub.transaction() as tx:`")

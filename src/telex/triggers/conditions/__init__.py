@@ -1,0 +1,1 @@
+"""Conditions, schedules and firings. Pure: time, values and messages are arguments."""

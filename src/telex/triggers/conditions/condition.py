@@ -1,0 +1,329 @@
+"""Conditions: what has to be true for a trigger to fire. Pure: time, values and messages are arguments.
+
+A condition is a description. What it remembers is its state, made by `Condition.begin` and handed to
+`Condition.step`, which is (state, moment) -> (state, whether it holds, when that may change by itself). Whoever has a
+state steps it with every message and every change that the condition is about, in the order of their times, and at each
+time that it was told; and keeps the state that comes back, since the one before may have been changed in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from operator import eq, ge, gt, le, lt, ne
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
+
+from telex.durations import Duration, seconds
+from telex.errors import BadOption
+from telex.message import Message
+
+if TYPE_CHECKING:
+    from telex.triggers.conditions.sequence import Debounce, Then, Throttle, Times
+
+By = Callable[[Message[Any]], object]
+Op = Literal[">=", ">", "<=", "<", "==", "!="]
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {">=": ge, ">": gt, "<=": le, "<": lt, "==": eq, "!=": ne}
+UP, DOWN = (">=", ">"), ("<=", "<")
+
+
+class Source(NamedTuple):
+    """Messages that a condition is about: those of a pattern, apart for each key that ``by`` gives."""
+
+    pattern: str
+    by: By | None = None
+
+
+class Moment(NamedTuple):
+    """When a condition is looked at, and why: a ``message`` of ``source`` has come, or one of the ``values`` of
+    variables has changed, or its time has."""
+
+    now: float
+    values: Mapping[str, Any]
+    source: Source | None = None
+    message: Message[Any] | None = None
+
+
+Step = tuple[Any, bool, float | None]
+"""The state after a moment, whether the condition holds from then on, and when that may change without a message or a
+change: later than the moment, or None."""
+
+
+class Condition:
+    """True at some times and not at others. Made by comparing a `Variable` or a `Rate`, or by ``hub.silence``, and from
+    others: ``a & b``, ``a | b``, ``~a``, and the methods here. Give it to ``hub.when``.
+    """
+
+    __slots__ = ()
+
+    @property
+    def parts(self) -> tuple[Condition, ...]:
+        """The conditions that it is made of."""
+        return ()
+
+    @property
+    def sources(self) -> frozenset[Source]:
+        """The messages that it is about."""
+        return frozenset().union(*(part.sources for part in self.parts))
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names of the variables that it is about."""
+        return frozenset().union(*(part.variables for part in self.parts))
+
+    def begin(self, now: float) -> Any:
+        """What it remembers when it is first looked at."""
+        raise NotImplementedError
+
+    def step(self, state: Any, moment: Moment) -> Step:
+        """What becomes of a state."""
+        raise NotImplementedError
+
+    def rests(self, state: Any, now: float) -> bool:
+        """Whether the state remembers nothing that makes it another than a new one."""
+        raise NotImplementedError
+
+    def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
+        """The values of its variables by name, and what its rates have counted by pattern, after it was stepped to
+        ``moment``."""
+        return {}
+
+    def minds(self, variable: str, before: Any, value: Any) -> bool:
+        """Whether it makes a difference to it, in any state, that a variable has another value."""
+        return any(part.minds(variable, before, value) for part in self.parts)
+
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
+        """The same, of parts for which ``leaf`` is called where they have no parts themselves."""
+        return leaf(self)
+
+    def slackened(self, hysteresis: float) -> Condition:
+        """The same with bounds that, once they are reached, are moved by ``hysteresis``."""
+        return self.rebuilt(lambda leaf: leaf._slackened(hysteresis))
+
+    def under(self, prefix: str) -> Condition:
+        """The same, about topics whose names begin with ``prefix``. Variables are those of the hub."""
+        return self.rebuilt(lambda leaf: leaf._under(prefix))
+
+    def _slackened(self, hysteresis: float) -> Condition:
+        return self
+
+    def _under(self, prefix: str) -> Condition:
+        return self
+
+    # -- combining
+
+    def __and__(self, other: Condition) -> Condition:
+        """Both hold."""
+        return Joined(self, checked(other), both=True)
+
+    def __or__(self, other: Condition) -> Condition:
+        """One of them holds."""
+        return Joined(self, checked(other), both=False)
+
+    def __invert__(self) -> Condition:
+        """It does not hold."""
+        return Not(self)
+
+    def then(self, other: Condition, within: Duration) -> Then:
+        """``other`` becomes true later than this one became true, at most ``within`` later; it holds as long as
+        ``other`` then does. What became true counts once.
+        """
+        from telex.triggers.conditions.sequence import Then
+
+        return Then(self, checked(other), seconds(within, "within"))
+
+    def debounce(self, wait: Duration) -> Debounce:
+        """It has held for ``wait`` without a break, and still does."""
+        from telex.triggers.conditions.sequence import Debounce
+
+        return Debounce(self, seconds(wait, "wait"))
+
+    def throttle(self, period: Duration) -> Throttle:
+        """It holds, and had become true when at least ``period`` had passed since the last time that counted."""
+        from telex.triggers.conditions.sequence import Throttle
+
+        return Throttle(self, seconds(period, "period"))
+
+    def times(self, count: int) -> Times:
+        """It holds, and has become true for the ``count``-th time, or twice that, and so on."""
+        from telex.triggers.conditions.sequence import Times
+
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise BadOption("count", count, "it is how often it has to become true, at least 1")
+        return Times(self, count)
+
+    @property
+    def inner(self) -> str:
+        """How it is written within another one."""
+        return repr(self)
+
+    def __bool__(self) -> NoReturn:
+        raise BadOption(
+            "condition",
+            self,
+            "it is true at some times and not at others: give it to hub.when(...), and combine with &, | and ~ "
+            "instead of and, or, not, with each comparison in parentheses",
+        )
+
+
+class Compare(Condition):
+    """A variable against a bound. Its state is whether it holds."""
+
+    __slots__ = ("_apart", "_test", "bound", "op", "slack", "variable")
+
+    def __init__(self, variable: str, op: Op, bound: Any, slack: float = 0.0) -> None:
+        self.variable: str = variable
+        self.op: Op = op
+        self.bound: Any = bound
+        self.slack: float = slack
+        self._test = OPERATORS[op]
+        self._apart = bound if not slack else bound - slack if op in UP else bound + slack
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """See `Condition`."""
+        return frozenset((self.variable,))
+
+    def begin(self, now: float) -> bool:
+        """See `Condition`."""
+        return False
+
+    def step(self, state: bool, moment: Moment) -> Step:
+        """See `Condition`."""
+        holds = bool(self._test(moment.values[self.variable], self._apart if state else self.bound))
+        return holds, holds, None
+
+    def measures(self, state: bool, moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return {self.variable: moment.values[self.variable]}
+
+    def rests(self, state: bool, now: float) -> bool:
+        """See `Condition`."""
+        return not state or not self.slack
+
+    def minds(self, variable: str, before: Any, value: Any) -> bool:
+        """See `Condition`."""
+        if variable != self.variable:
+            return False
+        test, bounds = self._test, (self.bound, self._apart)
+        try:
+            return any(bool(test(before, bound)) != bool(test(value, bound)) for bound in bounds)
+        except Exception:  # noqa: BLE001  # a comparison may raise whatever it likes: `step` tells of it
+            return True
+
+    def _slackened(self, hysteresis: float) -> Condition:
+        if self.op not in UP + DOWN:
+            return self
+        if isinstance(self.bound, bool) or not isinstance(self.bound, (int, float)):
+            raise BadOption("hysteresis", hysteresis, f"it goes with numbers, and {self!r} compares something else")
+        return Compare(self.variable, self.op, self.bound, hysteresis)
+
+    def __repr__(self) -> str:
+        return f"{self.variable} {self.op} {self.bound!r}"
+
+    @property
+    def inner(self) -> str:
+        """See `Condition`."""
+        return f"({self!r})"
+
+
+class Joined(Condition):
+    """Two conditions: ``both`` hold, or one of them is enough."""
+
+    __slots__ = ("both", "one", "other")
+
+    def __init__(self, one: Condition, other: Condition, *, both: bool) -> None:
+        self.one: Condition = one
+        self.other: Condition = other
+        self.both: bool = both
+
+    @property
+    def parts(self) -> tuple[Condition, ...]:
+        """See `Condition`."""
+        return self.one, self.other
+
+    def begin(self, now: float) -> Any:
+        """See `Condition`."""
+        return self.one.begin(now), self.other.begin(now)
+
+    def step(self, state: Any, moment: Moment) -> Step:
+        """See `Condition`."""
+        one, holds, at = self.one.step(state[0], moment)
+        other, also, then = self.other.step(state[1], moment)
+        return (one, other), (holds and also) if self.both else (holds or also), earlier(at, then)
+
+    def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return merged(self.one.measures(state[0], moment), self.other.measures(state[1], moment))
+
+    def rests(self, state: Any, now: float) -> bool:
+        """See `Condition`."""
+        return self.one.rests(state[0], now) and self.other.rests(state[1], now)
+
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
+        """See `Condition`."""
+        return Joined(self.one.rebuilt(leaf), self.other.rebuilt(leaf), both=self.both)
+
+    def __repr__(self) -> str:
+        return f"{self.one.inner} {'&' if self.both else '|'} {self.other.inner}"
+
+    @property
+    def inner(self) -> str:
+        """See `Condition`."""
+        return f"({self!r})"
+
+
+class Not(Condition):
+    """The opposite."""
+
+    __slots__ = ("of",)
+
+    def __init__(self, of: Condition) -> None:
+        self.of: Condition = of
+
+    @property
+    def parts(self) -> tuple[Condition, ...]:
+        """See `Condition`."""
+        return (self.of,)
+
+    def begin(self, now: float) -> Any:
+        """See `Condition`."""
+        return self.of.begin(now)
+
+    def step(self, state: Any, moment: Moment) -> Step:
+        """See `Condition`."""
+        state, holds, at = self.of.step(state, moment)
+        return state, not holds, at
+
+    def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return self.of.measures(state, moment)
+
+    def rests(self, state: Any, now: float) -> bool:
+        """See `Condition`."""
+        return self.of.rests(state, now)
+
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
+        """See `Condition`."""
+        return Not(self.of.rebuilt(leaf))
+
+    def __repr__(self) -> str:
+        return f"~{self.of.inner}"
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """What two conditions measure. Of two rates on one pattern it is the larger one."""
+    both = one.keys() & other.keys()
+    return one | other | {name: max(one[name], other[name]) for name in both if one[name] != other[name]}
+
+
+def earlier(one: float | None, other: float | None) -> float | None:
+    """The earlier of two times, where None is never."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def checked(other: object) -> Condition:
+    """What a condition is combined with. Raises `BadOption`."""
+    if not isinstance(other, Condition):
+        raise BadOption("condition", other, "combine conditions with conditions: (count >= 10) & (count < 20)")
+    return other
