@@ -71,6 +71,8 @@ class Thread:
             result = future.result()
         except BaseException:
             future.cancel()
+            if self._over:
+                work.close()  # the loop may have ended before it began the work
             self.raise_end()
             raise
         finally:
