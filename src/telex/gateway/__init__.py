@@ -19,6 +19,11 @@ from telex.gateway.auth import AccessRules, Authorizer, Peer, check_host, is_loo
 from telex.gateway.errors import CloseCode, Refused
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 
+Rules = AccessRules
+"""The earlier name of `AccessRules`, for programs that use it; it goes with the first release."""
+Visitor = Authorizer
+"""The earlier name of `Authorizer`, likewise."""
+
 if TYPE_CHECKING:
     from telex.gateway.app import Gateway, GatewayStatistics
     from telex.gateway.commands import Commands

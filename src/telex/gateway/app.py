@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from telex.gateway.auth import NOTHING, AccessRules, Authorizer, Peer, check_handshake, peer_of
 from telex.gateway.connection import UNAVAILABLE, Connection, HookFailed, ask
 from telex.gateway.errors import CloseCode, Refused
-from telex.gateway.frame_cache import FrameCache
+from telex.gateway.feed import FrameCache
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 from telex.gateway.mounting import Endpoint, answer_at_mounts
 from telex.gateway.sockets import SocketSweeper
