@@ -183,7 +183,7 @@ BUGS: Sequence[Bug] = (
         "no ROLLBACK TO when a guarded function fails half way",
     ),
     Bug(
-        "self.row_factory = None",
+        "self.row_factory: Any = None",
         "pass",
         SQLITE + "test_what_a_program_set_on_the_connection_ends_with_its_statement",
         "row_factory of a program stays on the writing connection",
