@@ -120,8 +120,8 @@ BUGS: Sequence[Bug] = (
         "a record that was changed meanwhile is overwritten at commit",
     ),
     Bug(
-        "except BaseException: future.cancel() self.raise_end() raise",
-        "except BaseException:\n    self.raise_end()\n    raise",
+        "except BaseException: future.cancel() if self._over:",
+        "except BaseException:\n    if self._over:",
         EDGES + "test_an_interrupted_receive_takes_no_message",
         "an interrupted receive is left running and takes the next message",
         near="blocking",
@@ -156,7 +156,7 @@ BUGS: Sequence[Bug] = (
         "return found, limit",
         SQLITE + "test_what_does_not_fit_one_read_is_read_next",
         "after 16 MiB the rest of a read is taken for read",
-        near="tail",
+        near="change_reader",
     ),
     Bug(
         "if own_known is None or seen.pos <= own_known:",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants.hand import BUGS, Bug, locate
+
 ROOT = Path(__file__).parents[2]
 TEXT = {
     ".cfg",
@@ -117,3 +119,9 @@ def test_every_extra_of_the_makefile_is_declared() -> None:
     for group in used:
         for name in group.replace("$(comma)", ",").split(","):
             assert name in extras
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.near} {bug.tells}")
+def test_a_bug_put_in_by_hand_has_its_place(bug: Bug) -> None:
+    """Its code is in the source once: who changes that code writes the bug anew."""
+    locate(bug)
