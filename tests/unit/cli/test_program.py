@@ -56,7 +56,11 @@ def without(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
             raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
         return real(name, globals, locals, fromlist, level)
 
-    for name in [name for name in sys.modules if name.startswith(("telex.cli", "telex.chat", "telex.gateway.app"))]:
+    names = [name for name in sys.modules if name.startswith(("telex.cli", "telex.chat", "telex.gateway.app"))]
+    for name in names:
+        package, _, last = name.rpartition(".")
+        monkeypatch.setattr(sys.modules[package], last, sys.modules[name])  # set back, after an import made another
+    for name in names:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(builtins, "__import__", guarded)
 
