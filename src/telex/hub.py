@@ -21,7 +21,7 @@ from telex.commands.spec import Command
 from telex.commands.transports.local import CommandStatistics
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
-from telex.errors import BadOption, Closed, Timeout, WrongThread
+from telex.errors import BadOption, Closed, Timeout
 from telex.groups.admin import GroupAdmin
 from telex.groups.executor import HandlerStatistics
 from telex.handlers.middleware import Middleware
@@ -35,8 +35,7 @@ from telex.process.forks import HUB as FORKED
 from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
 from telex.router import Declaring, Router
-from telex.topics.publisher import NOT_OPEN
-from telex.topics.registry import TopicRegistry
+from telex.runtime import Lifecycle, Runtime
 from telex.topics.topic import Topic
 from telex.topics.transaction import Transaction
 from telex.triggers.declare import Triggering
@@ -101,18 +100,18 @@ class Hub(Declaring, CommandClient, Triggering):
         if not callable(clock):
             mend = "it is a function that gives the time, such as time.time, or a telex.testing.clock.VirtualClock"
             raise BadOption("clock", clock, mend)
-        self._engine: Engine = engine_for(given, clock) if isinstance(given, str) else given
-        self.groups: GroupAdmin = GroupAdmin(self._engine, self._engine.now)
+        engine = engine_for(given, clock) if isinstance(given, str) else given
+        self.groups: GroupAdmin = GroupAdmin(engine, engine.now)
         """Consumer groups and dead letters."""
-        self._topics = TopicRegistry(self._engine, clock)
-        self._crew = HandlerRunner(self)
-        self._topics.on_removed = self._crew.removed
-        self._desk = CommandDispatcher(self, self._crew)
-        self._scheduler = Scheduler(self, clock)
+        self._runtime = Runtime(engine, self.url, self, clock)
+        self._topics = self._runtime.topics
+        self._runner = HandlerRunner(self._runtime, self.declarations)
+        self._topics.on_removed = self._runner.removed
+        self._dispatcher = CommandDispatcher(self._runtime, self._runner)
+        self._scheduler = Scheduler(self._runtime, self._runner, self.on)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
-        self._state = NOT_OPEN
         self._chores: set[asyncio.Task[None]] = set()  # what was asked for by a plain function and the engine has to do
 
     # -- life
@@ -127,13 +126,13 @@ class Hub(Declaring, CommandClient, Triggering):
         except RuntimeError:
             mend = "telex runs on asyncio: open the hub in asyncio.run(...), or use telex.blocking.Hub, also under trio"
             raise BadOption("use of the hub", self.url, mend) from None
-        if self._state is not NOT_OPEN:
+        if self._runtime.state is not Lifecycle.NEW:
             mend = (
                 "a hub is opened once; make another where you open it, such as in a lifespan or a fixture: "
                 "async with telex.Hub() as hub: hub.include_router(router)"
             )
             raise Closed("this hub", mend)
-        self._state = "it is being opened"
+        self._runtime.state, self._runtime.reason = Lifecycle.OPENING, "it is being opened"
         FORKS.watch(self)
         try:
             async with self._turn_taken():
@@ -144,31 +143,32 @@ class Hub(Declaring, CommandClient, Triggering):
         return self
 
     async def _open(self) -> None:
-        self._exits.push_async_callback(self._engine.close)
+        self._exits.push_async_callback(self._runtime.engine.close)
         self._exits.push_async_callback(self._end_chores)
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                await self._engine.open(self._topics)
+                await self._runtime.engine.open(self._topics)
                 await self._topics.keep_rules()
         except TimeoutError:
             if self._timeout is None or not limit.expired():
                 raise
-            raise Timeout(f"opening the hub on {self.url.partition('@')[2] or self.url}", self._timeout) from None
+            raise Timeout(f"opening the hub on {self._runtime.address}", self._timeout) from None
         self._check_wanted()
         self._exits.callback(self._topics.close, CLOSED)
-        self._state = ""
+        self._runtime.reason = ""
         self._topics.open(asyncio.get_running_loop())
         if self._lifespan is not None:
             await self._exits.enter_async_context(self._lifespan(self))
             self._check_wanted()
         self._exits.push_async_callback(self._stop)
-        self._crew.start(self.declarations)
-        await self._desk.start()
+        self._runtime.state = Lifecycle.OPEN
+        self._runner.start()
+        await self._dispatcher.start()
         self._scheduler.start()
 
     def _check_wanted(self) -> None:
-        if self._state is CLOSED:
+        if self._runtime.closed:
             raise Closed("this hub", "it was closed while it was being opened")
 
     @asynccontextmanager
@@ -183,12 +183,12 @@ class Hub(Declaring, CommandClient, Triggering):
     async def _stop(self) -> None:
         await self._scheduler.stop()
         # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
-        self._topics.drain(CLOSED, self._crew)
+        self._topics.drain(CLOSED, self._runtime)
         try:
-            await self._crew.stop(self.close_timeout, self._desk)
+            await self._runner.stop(self.close_timeout, self._dispatcher)
             await self._scheduler.retiring.finish()
         finally:
-            await self._desk.stop()
+            await self._dispatcher.stop()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -201,33 +201,37 @@ class Hub(Declaring, CommandClient, Triggering):
         Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all
         the same. Whoever closes it a second time waits until it is closed. Raises `BadOption` in a handler.
         """
-        if self._state is FORKED:
+        runtime = self._runtime
+        if runtime.reason is FORKED:
             return
         task = asyncio.current_task()
-        if task in self._crew.tasks:
+        if task in runtime.tasks:
             raise BadOption(
                 "use of the hub",
                 self.url,
                 "closing waits for the handlers, so none of them can wait for it: "
                 "set an asyncio.Event that the program waits for, and close the hub there",
             )
-        self._state = CLOSED
+        if not runtime.closed:
+            runtime.state = Lifecycle.DRAINING if runtime.state is Lifecycle.OPEN else Lifecycle.CLOSING
+        runtime.reason = CLOSED
         if self._turn_of is task:
             return  # its own lifespan asks for what is being done
         async with self._turn_taken():
             await self._exits.aclose()
+            runtime.state = Lifecycle.CLOSED
 
     def forked(self) -> None:
         """See `telex.process.forks.Open`."""
-        if self._state is not CLOSED:
-            self._state = FORKED
+        if not self._runtime.closed:
+            self._runtime.state, self._runtime.reason = Lifecycle.CLOSED, FORKED
             self._topics.close(FORKED)
         self._exits, self._turn = AsyncExitStack(), asyncio.Lock()  # what was opened is the parent's to close
 
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
-        return self._state is CLOSED or self._state is FORKED
+        return self._runtime.closed
 
     # -- topics
 
@@ -241,15 +245,15 @@ class Hub(Declaring, CommandClient, Triggering):
         With ``type``, content is held to it (`telex.codec.content.Content`). Raises `BadName`; `BadOption` for a second
         type; `Closed`.
         """
-        if self._state is CLOSED or self._state is FORKED:
-            self._check_open()
+        if self._runtime.closed:
+            self._runtime.check_open()
         return self._topics.get(id, type)
 
     async def topics(self, pattern: str = ">") -> list[str]:
         """The ids of all topics that fit ``pattern``, sorted: those that something was published to, that somebody
         reads, or that have a declared type. Raises `BadName`, `Closed`.
         """
-        self._check_open()
+        self._runtime.check_open()
         return self._topics.names(pattern)
 
     async def remove(self, id: str) -> bool:
@@ -257,7 +261,7 @@ class Hub(Declaring, CommandClient, Triggering):
 
         Raises `BadName`, also for a pattern; `Closed`.
         """
-        self._check_open()
+        self._runtime.check_open()
         return await self._topics.remove(id)
 
     def retain(
@@ -293,15 +297,15 @@ class Hub(Declaring, CommandClient, Triggering):
         Raises `BadOption` on an engine that keeps nothing outside of this process, `ContentError`, `EngineFailed`,
         `Closed`.
         """
-        self._check_open()
-        if self._engine.store is None:
+        self._runtime.check_open()
+        if self._runtime.engine.store is None:
             raise BadOption("use of adopt", self.url, "this engine keeps nothing; use sqlite:///file.db")
         for message in messages:
             self._topics.hold(message.content, check_topic(message.topic), message.type)
         drafts = [
             Message(m.content, check_topic(m.topic), 0, m.id, m._time, m._headers, m._type, -1, m.key) for m in messages
         ]
-        return await self._engine.store.adopt(drafts)
+        return await self._runtime.engine.store.adopt(drafts)
 
     def transaction(self, *, timeout: Duration | None = None) -> Transaction:
         """Messages that are published together or not at all; on SQLite, together with rows of your own tables in the
@@ -310,8 +314,7 @@ class Hub(Declaring, CommandClient, Triggering):
 
         Raises `BadOption` on an engine without transactions, `Closed`.
         """
-        self._check_open()
-        return Transaction(self.topic, self._engine.transaction(), optional_seconds(timeout, "timeout"))
+        return self._runtime.transaction(optional_seconds(timeout, "timeout"))
 
     # -- handlers
 
@@ -321,12 +324,8 @@ class Hub(Declaring, CommandClient, Triggering):
             raise BadOption("router", router, "it is a telex.Router")
         router.connect(self._declared, prefix)
 
-    def _check_loop(self) -> None:
-        if not self._state and not self._topics.is_here():
-            raise WrongThread("declare on the open hub")
-
     def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
-        self._check_loop()
+        self._runtime.check_thread()
         if isinstance(
             declaration, TriggerSpec
         ):  # its functions become handlers of this hub, and get its middleware then
@@ -334,14 +333,14 @@ class Hub(Declaring, CommandClient, Triggering):
             return
         declaration = declaration.within(self.middleware)
         if isinstance(declaration, Command):
-            self._desk.declare(declaration)
+            self._dispatcher.declare(declaration)
             self.commands.append(declaration)
             return
-        self._crew.check(declaration, self.declarations)
+        self._runner.check(declaration, self.declarations)
         for cls in declaration.types:
             self._topics.know(cls)
         self.declarations.append(declaration)
-        self._crew.add(declaration)
+        self._runner.add(declaration)
 
     def statistics(self) -> HubStatistics:
         """The hub at this moment."""
@@ -349,12 +348,13 @@ class Hub(Declaring, CommandClient, Triggering):
         topics = len(self._topics.names(">"))
         readers = sum(s.subscribers for s in every)
         return HubStatistics(
-            topics, len(every) - topics, readers, self._crew.unhandled, self._crew.statistics(), self._desk.statistics()
+            topics,
+            len(every) - topics,
+            readers,
+            self._runner.unhandled,
+            self._runner.statistics(),
+            self._dispatcher.statistics(),
         )
-
-    def _check_open(self) -> None:
-        if self._state and not self._topics.drains:
-            raise Closed("this hub", self._state.replace("its hub", "it", 1))
 
     def __enter__(self) -> NoReturn:
         raise BadOption(
@@ -364,7 +364,22 @@ class Hub(Declaring, CommandClient, Triggering):
     def __exit__(self, *error: object) -> None: ...
 
     def __repr__(self) -> str:
-        return f"<Hub on {self.url.partition('@')[2] or self.url!r}, {self._state or 'open'}>"
+        return f"<Hub on {self._runtime.address!r}, {self._runtime.reason or 'open'}>"
+
+
+def runtime_of(hub: Hub) -> Runtime:
+    """The runtime of a hub, for other parts of telex."""
+    return hub._runtime
+
+
+def dispatcher_of(hub: Hub) -> CommandDispatcher:
+    """The commands of a hub, for other parts of telex."""
+    return hub._dispatcher
+
+
+def scheduler_of(hub: Hub) -> Scheduler:
+    """The triggers of a hub, for other parts of telex."""
+    return hub._scheduler
 
 
 def _lifespan(given: Lifespan) -> Callable[[Hub], AbstractAsyncContextManager[object]]:

@@ -141,8 +141,8 @@ async def play_round(hub: telex.Hub, command: str, keys: list[str], chance: rand
     for key, results in by_key.items():
         if len(results) != 1:
             count.problems.append(f"{key} has outcomes {results}")
-        if command != "postgres" and hub._engine.records is not None:
-            record = await hub._engine.records.get(f"once:{command}", key)
+        if command != "postgres" and hub._runtime.engine.records is not None:
+            record = await hub._runtime.engine.records.get(f"once:{command}", key)
             entry = None if record is None else decode(record.value)
             if (
                 entry is None

@@ -106,8 +106,8 @@ async def settled(hub: telex.Hub, triggers: list[Spec], crowd: Crowd, now: float
 
 
 async def kept_of(hub: telex.Hub, spec: Spec) -> TriggerRecord | None:
-    assert hub._engine.records is not None
-    record = await hub._engine.records.get(BUCKET, spec.name)
+    assert hub._runtime.engine.records is not None
+    record = await hub._runtime.engine.records.get(BUCKET, spec.name)
     return None if record is None else msgspec.json.decode(record.value, type=TriggerRecord)
 
 

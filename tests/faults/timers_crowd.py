@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 import telex
+from telex.hub import scheduler_of
 from telex.triggers.admin import fire_trigger, pause_trigger, resume_trigger
 
 WORKERS = 4
@@ -125,12 +126,12 @@ class Hands:
                 await asyncio.sleep(self._chance.random() * 0.4)
                 name = self._chance.choice(names)
                 if self._chance.random() < 0.6:
-                    self.fired[name] += await fire_trigger(hub, name) is not None
-                elif await pause_trigger(hub, name):
+                    self.fired[name] += await fire_trigger(scheduler_of(hub), name) is not None
+                elif await pause_trigger(scheduler_of(hub), name):
                     began = time.time()
                     await asyncio.sleep(0.3 + self._chance.random() * 1.2)
                     self.pauses[name].append((began, time.time()))
-                    await resume_trigger(hub, name)
+                    await resume_trigger(scheduler_of(hub), name)
 
     def paused(self, name: str, start: float, end: float) -> bool:
         """Whether it was, for some of that time."""

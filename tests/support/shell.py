@@ -55,7 +55,7 @@ def left(hub: telex.Hub) -> dict[str, object]:
         "timers": _timers(),
         "descriptors": sorted(_descriptors()),
     }
-    for topic in hub._topics.all():
+    for topic in hub._runtime.topics.all():
         held = left_in(topic)
         if any(held.values()):  # a topic that holds nothing may be let go
             found[topic.id] = held

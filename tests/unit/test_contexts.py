@@ -89,7 +89,7 @@ async def test_what_a_call_sets_is_not_there_in_the_next(how: str) -> None:
         await idle()
         assert sorted(seen[3:]) == [40, 50, 60], "what the publisher had set"
         await idle()  # the last call of a group is settled after a few turns more
-        assert not hub._crew.origins.known
+        assert not hub._runner.origins.known
         assert request.get() == 60
 
 
@@ -188,9 +188,9 @@ async def test_contexts_of_what_nobody_handles_are_let_go() -> None:
         for number in range(MOST + 10):
             request.set(number)
             topic.publish_nowait(number)
-        assert len(hub._crew.origins.known) == MOST
+        assert len(hub._runner.origins.known) == MOST
         held.set()
-    assert isinstance(hub._crew.origins, Origins)
+    assert isinstance(hub._runner.origins, Origins)
 
 
 def blocks(content: object) -> None:

@@ -130,7 +130,7 @@ async def test_a_slow_rate_is_one(calls: float, per: float | str, burst: int) ->
 
 async def test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory() -> None:
     async with telex.Hub() as hub:
-        records = hub._engine.records
+        records = hub._runtime.engine.records
         assert records is not None
         revision = await records.put("b", "k", b"0", 0)
         assert revision is not None

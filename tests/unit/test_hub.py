@@ -113,7 +113,7 @@ async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_k
         for _ in range(100):
             await hub.remove("a")
             hub.topic("a")
-        (worker,) = hub._crew._workers
+        (worker,) = hub._runner._workers
         assert len(worker._later) == 1
         await hub.topic("a").publish(2)
         held.set()
@@ -169,7 +169,7 @@ async def test_a_topic_that_is_removed_while_the_hub_closes() -> None:
         stop = hub._scheduler.stop
 
         async def slowly() -> None:
-            assert hub._topics._forget("a")  # as when another process has done it
+            assert hub._runtime.topics._forget("a")  # as when another process has done it
             removed.set()
             await stop()
 
@@ -356,7 +356,7 @@ async def test_what_a_handler_starts_may_use_the_closing_hub() -> None:
 
 
 def refused(hub: telex.Hub) -> list[Callable[[], Any]]:
-    topic = hub._topics.get("a", None)
+    topic = hub._runtime.topics.get("a", None)
 
     async def publish_nowait() -> None:
         topic.publish_nowait(1)
@@ -686,7 +686,7 @@ async def test_topics_that_nobody_reads_and_nothing_was_published_to_are_let_go(
                 if not number:
                     assert await hub.topics() == ["x:0"], "somebody reads it"
         assert not [each for each in left if each() is not None]
-        assert hub._topics.all() == [held]
+        assert hub._runtime.topics.all() == [held]
         assert await hub.topics() == []
         assert not await hub.remove("held"), "what was only looked up is not there"
         async with held.subscribe():
@@ -695,7 +695,7 @@ async def test_topics_that_nobody_reads_and_nothing_was_published_to_are_let_go(
         await hub.topic("x:1").publish(1)
         await held.publish(2)
         del held
-        assert hub._topics.all() == [hub.topic("x:1"), hub.topic("held")]
+        assert hub._runtime.topics.all() == [hub.topic("x:1"), hub.topic("held")]
         assert await hub.topics() == ["held", "x:1"]
         assert hub.topic("held").statistics().published == 1
         assert [message.content async for message in hub.topic("held").history()] == [2]
@@ -747,11 +747,11 @@ async def test_patterns_that_nobody_reads_and_nothing_was_published_to_are_let_g
         held = hub.topic("y:*")
         async with held.subscribe():
             pass
-        assert not hub._topics._patterns
+        assert not hub._runtime.topics._patterns
         await hub.topic("y:1").publish(1)
         assert hub.topic("y:*") is held
         async with held.subscribe(start="earliest") as inbox, hub.topic("y:>").subscribe() as other:
             await hub.topic("y:2").publish(2)
             assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
             assert (await other.receive(1)).content == 2
-        assert {"y:*", "y:>"} == set(hub._topics._patterns), "what was published may be asked for again"
+        assert {"y:*", "y:>"} == set(hub._runtime.topics._patterns), "what was published may be asked for again"

@@ -84,7 +84,7 @@ def accounts(hub: telex.Hub) -> telex.HandlerStatistics:
 
 async def test_each_wait_is_longer_with_jitter(clock: Callable[[], Clock]) -> None:
     moved, hub, attempts = clock(), telex.Hub("memory://"), []
-    hub._crew.chance = lambda: 0.0
+    hub._runtime.chance = lambda: 0.0
 
     @hub.on("x", group="g", retry=telex.Retry(attempts=4, first="2s", factor=3, most="10s", jitter=0.5))
     async def handle(context: telex.Context[int]) -> None:

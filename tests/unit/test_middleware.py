@@ -78,7 +78,7 @@ async def test_a_handler_without_middleware_is_called_itself() -> None:
     async def handle(message: telex.Message[int]) -> None: ...
 
     (declared,) = hub.declarations
-    assert declared.bind(hub) is handle
+    assert declared.bind(hub._runtime) is handle
 
 
 async def test_middleware_that_returns_no_step_is_refused() -> None:

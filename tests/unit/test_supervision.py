@@ -134,7 +134,7 @@ async def test_whatever_a_step_of_the_engine_raises_every_wait_ends(tmp_path: Pa
 
 
 async def inject(hub: telex.Hub, other: telex.Hub, step: str, kind: Callable[[], BaseException]) -> None:
-    engine: Any = hub._engine
+    engine: Any = hub._runtime.engine
     runtime = engine._runtime
     async with hub.topic("t").subscribe(overflow="drop_oldest", buffer=1) as inbox:
         owner, name, when = OF_THE_ENGINE[step](runtime)
@@ -201,7 +201,7 @@ async def of_groups(path: Path, kind: Callable[[], BaseException], name: str) ->
             await asyncio.sleep(0.12 if name == "_renew_all" else 0)
 
         await hub.topic("t").publish(0)
-        owner = hub._crew._members[0] if name == "_renew_all" else hub._engine.groups
+        owner = hub._runner._members[0] if name == "_renew_all" else hub._runtime.engine.groups
         fault = Fault(owner, name, kind, always)
         await hub.topic("t").publish(1)
         await until(fault)
@@ -218,9 +218,9 @@ async def of_commands(path: Path, kind: Callable[[], BaseException], name: str) 
         async def double(number: int) -> int:
             return 2 * number
 
-        await server._desk.courier.directory.sign()  # type: ignore[union-attr]
+        await server._dispatcher.courier.directory.sign()  # type: ignore[union-attr]
         assert await hub.call("double", 1) == 2
-        courier = hub._desk.courier
+        courier = hub._dispatcher.courier
         assert courier is not None
         owner = {"sign": courier.directory}.get(name, courier.inbox)
         fault = Fault(owner, name, kind, always)
@@ -240,7 +240,7 @@ async def of_once(path: Path, kind: Callable[[], BaseException], name: str) -> N
 
         @hub.command("slow", once=True, lease="2s")
         async def slow(content: object) -> str:
-            claims = hub._desk.served["slow"].claims
+            claims = hub._dispatcher.served["slow"].claims
             assert claims is not None
             (held,) = claims._held
             put = type(held).put
@@ -301,11 +301,11 @@ async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) 
 
 async def of_retention(path: Path, kind: Callable[[], BaseException], name: str) -> None:
     async with opened(path) as hub:
-        fault = Fault(hub._engine.store, name, kind, always)
+        fault = Fault(hub._runtime.engine.store, name, kind, always)
         hub.retain("t", messages=3)
         await until(fault)
         async with asyncio.timeout(PATIENCE):
-            while hub._topics._untold or hub._chores:  # noqa: ASYNC110
+            while hub._runtime.topics._untold or hub._chores:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         for number in range(5):
             await hub.topic("t").publish(number)
@@ -402,6 +402,6 @@ async def test_a_damaged_heartbeat_of_one_hub_hides_no_other(tmp_path: Path, val
         async def double(number: int) -> int:
             return 2 * number
 
-        await server._desk.courier.directory.sign()  # type: ignore[union-attr]
-        assert await hub._engine.records.put("$hubs", "another", value, 0) is not None  # type: ignore[union-attr]
+        await server._dispatcher.courier.directory.sign()  # type: ignore[union-attr]
+        assert await hub._runtime.engine.records.put("$hubs", "another", value, 0) is not None  # type: ignore[union-attr]
         assert await hub.call("double", 1) == 2

@@ -98,7 +98,9 @@ def once_forget(
 
 
 def _records(hub: Hub) -> Records:
-    records = hub._engine.records
+    from telex.hub import runtime_of
+
+    records = runtime_of(hub).engine.records
     if records is None:
         raise AssertionError("a file has records")
     return records

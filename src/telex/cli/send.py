@@ -133,8 +133,10 @@ def _content(text: str) -> Any:
 async def _through(
     hub: Hub, name: str, content: object, key: str | None, timeout: float | None, bar: Bar, *, wait: bool
 ) -> SentCommand:
+    from telex.hub import dispatcher_of
+
     try:
-        ticket = await hub._send(name, content, key, timeout, "wait", None, wanted=wait)
+        ticket = await dispatcher_of(hub).send(name, content, key, timeout, "wait", None, wanted=wait)
     except BadOption as error:
         if error.option == "key" and key is None:
             raise key_needed(name) from None

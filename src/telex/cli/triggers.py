@@ -52,9 +52,10 @@ def pause(name: Name, url: Url, json: Json = False) -> None:
     Examples:
       telex triggers pause mornings --url sqlite:///shop.db
     """
+    from telex.hub import scheduler_of
     from telex.triggers.admin import pause_trigger
 
-    _tell_what_is_now(url, name, with_hub(url, lambda hub: pause_trigger(hub, name)), "paused", json)
+    _tell_what_is_now(url, name, with_hub(url, lambda hub: pause_trigger(scheduler_of(hub), name)), "paused", json)
 
 
 @triggers.command()
@@ -66,9 +67,10 @@ def resume(name: Name, url: Url, json: Json = False) -> None:
       telex triggers resume mornings --url sqlite:///shop.db
       telex triggers resume mornings --json --url sqlite:///shop.db | jq .next
     """
+    from telex.hub import scheduler_of
     from telex.triggers.admin import resume_trigger
 
-    _tell_what_is_now(url, name, with_hub(url, lambda hub: resume_trigger(hub, name)), "goes on", json)
+    _tell_what_is_now(url, name, with_hub(url, lambda hub: resume_trigger(scheduler_of(hub), name)), "goes on", json)
 
 
 @triggers.command()
@@ -80,16 +82,18 @@ def fire(name: Name, url: Url, json: Json = False) -> None:
       telex triggers fire mornings --url sqlite:///shop.db
       telex triggers fire mornings --json --url sqlite:///shop.db | jq .fired
     """
+    from telex.hub import scheduler_of
     from telex.triggers.admin import fire_trigger
 
-    number = with_hub(url, lambda hub: fire_trigger(hub, name))
+    number = with_hub(url, lambda hub: fire_trigger(scheduler_of(hub), name))
     _tell_what_is_now(url, name, number is not None, f"firing {number}", json)
 
 
 async def _list(hub: Hub) -> list[TriggerStatistics]:
+    from telex.hub import scheduler_of
     from telex.triggers.admin import stored_triggers
 
-    return await stored_triggers(hub)
+    return await stored_triggers(scheduler_of(hub))
 
 
 def _tell_what_is_now(url: str, name: str, found: bool, what: str, json: bool) -> None:

@@ -10,11 +10,12 @@ from telex.commands.dispatcher import CommandDispatcher, Duplicate
 from telex.commands.follower import Follower
 from telex.commands.ticket import Ticket
 from telex.durations import Duration, optional_seconds, seconds
-from telex.errors import BadOption, Timeout
+from telex.errors import Timeout
 from telex.log.start import Start
 from telex.names import check_pattern
 
 if TYPE_CHECKING:
+    from telex.runtime import Runtime
     from telex.topics.topic import Topic
 
 T = TypeVar("T")
@@ -31,15 +32,11 @@ class SendOptions(TypedDict, total=False):
 class CommandClient:
     """The commands of a `Hub`: sent, called, followed."""
 
-    _desk: CommandDispatcher
-    _state: str
-    """Why it cannot be used; nothing while it can."""
+    _dispatcher: CommandDispatcher
+    _runtime: Runtime
 
     def topic(self, id: str) -> Topic[Any]:
         """See `Hub.topic`."""
-        raise NotImplementedError
-
-    def _check_open(self) -> None:
         raise NotImplementedError
 
     @overload
@@ -79,9 +76,9 @@ class CommandClient:
         Raises `ContentError`, `BadName`, `BadOption`, `KeyConflict`, `InProgress`, `Timeout`, `EngineFailed`, `Closed`;
         `WouldBlock` when too many wait in memory for a handler to be declared.
         """
-        if self._state:
-            self._check_open()
-        return await self._send(name, content, key, optional_seconds(timeout), duplicate, type, wanted=False)
+        if self._runtime.reason:
+            self._runtime.check_open()
+        return await self._dispatcher.send(name, content, key, optional_seconds(timeout), duplicate, type, wanted=False)
 
     @overload
     async def call(
@@ -114,71 +111,26 @@ class CommandClient:
 
         Raises what `send` raises; `NoHandler`, at once, when nobody serves it; `CommandFailed`; `Timeout`.
         """
-        desk = self._desk
+        desk = self._dispatcher
         limit = None if timeout is None else seconds(timeout, "timeout")
         until = 0.0 if limit is None else monotonic() + limit
         if not desk.turn.offers():
             await asyncio.sleep(0)
             desk.turn.begin()
-        if self._state:
-            self._check_open()
+        if self._runtime.reason:
+            self._runtime.check_open()
         if type is None and duplicate == "wait" and desk.courier is None and limit != 0.0 and not desk.is_full(name):
             ticket = desk.begin(name, content, key, limit, duplicate, None, wanted=True, at_once=True)
             if ticket.done:
                 return ticket.value()
         else:
-            ticket = await self._send(name, content, key, limit, duplicate, type, wanted=True)
+            ticket = await self._dispatcher.send(name, content, key, limit, duplicate, type, wanted=True)
         if limit is None or ticket.done:
             return await ticket
         try:
             return await ticket.result(max(0.0, until - monotonic()))
         except Timeout:
             raise Timeout(f"the command {name!r}", limit) from None
-
-    async def _send(
-        self,
-        name: str,
-        content: object,
-        key: str | None,
-        limit: float | None,
-        duplicate: Duplicate,
-        type: type[Any] | None,
-        *,
-        wanted: bool,
-    ) -> Ticket[Any]:
-        if limit is None:
-            return await self._accepted(name, content, key, None, duplicate, type, wanted=wanted)
-        try:
-            # A deadline of nothing is for what is carried out, and not for its being accepted.
-            async with asyncio.timeout(limit or None) as clock:
-                return await self._accepted(name, content, key, limit, duplicate, type, wanted=wanted)
-        except TimeoutError as error:
-            if isinstance(error, Timeout) or not clock.expired():
-                raise
-            raise Timeout(f"sending the command {name!r}", limit) from None
-
-    async def _accepted(
-        self,
-        name: str,
-        content: object,
-        key: str | None,
-        limit: float | None,
-        duplicate: Duplicate,
-        type: type[Any] | None,
-        *,
-        wanted: bool,
-    ) -> Ticket[Any]:
-        desk = self._desk
-        if duplicate not in ("wait", "reject"):
-            raise BadOption("duplicate", duplicate, "it is 'wait' or 'reject'")
-        gives = None if type is None else desk.content(type)
-        if desk.courier is not None:
-            return await desk.courier.send(name, content, key, limit, duplicate, gives, wanted=wanted)
-        if duplicate == "reject":
-            await desk.look(name, content, key)
-        if desk.is_full(name):
-            await desk.room(name)
-        return desk.begin(name, content, key, limit, duplicate, gives, wanted=wanted)
 
     def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
         """Hear every `Outcome` of the commands whose names fit ``pattern``, whoever sent them, to be entered with
@@ -192,4 +144,4 @@ class CommandClient:
             topic = f"$command:{pattern}"
         subscription = self.topic(topic).subscribe(start=start, buffer=buffer)
         wanted = frozenset(("outcome", "progress") if progress else ("outcome",))
-        return Follower(subscription, self._desk.opened, wanted)
+        return Follower(subscription, self._dispatcher.opened, wanted)

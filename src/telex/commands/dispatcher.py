@@ -30,6 +30,7 @@ from telex.errors import (
     KeyConflict,
     NoHandler,
     TelexError,
+    Timeout,
     WouldBlock,
     WrongThread,
 )
@@ -43,7 +44,7 @@ from telex.process.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.handlers.runner import HandlerRunner
-    from telex.hub import Hub
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 Duplicate = Literal["wait", "reject"]
@@ -54,11 +55,12 @@ UNSERVED = 1000
 class CommandDispatcher:
     """All commands of a hub. On an engine that keeps messages, `EngineTransport` carries them."""
 
-    def __init__(self, hub: Hub, crew: HandlerRunner) -> None:
+    def __init__(self, runtime: Runtime, runner: HandlerRunner) -> None:
         self.served: dict[str, CommandServer] = {}
-        self.courier: EngineTransport | None = None if hub._engine.store is None else EngineTransport(hub, self)
-        self._hub = hub
-        self._crew = crew
+        self.courier: EngineTransport | None = (
+            None if runtime.engine.store is None else EngineTransport(runtime, runner, self)
+        )
+        self._runtime = runtime
         self._local: dict[str, LocalTransport] = {}
         self._unserved: dict[str, deque[Invocation]] = {}
         self._runs: dict[str, Invocation] = {}  # by the id of the command, until it has its outcome
@@ -88,8 +90,8 @@ class CommandDispatcher:
         if command.once is not None:
             store = command.once.store
             exclusive = store is None
-            claims = KeyLeases(command.name, command.once, store or EngineStore(self._hub), KeyCounts())
-        self.served[command.name] = CommandServer(command, claims, self._publish_in, exclusive=exclusive)
+            claims = KeyLeases(command.name, command.once, store or EngineStore(self._runtime), KeyCounts())
+        self.served[command.name] = CommandServer(command, claims, self._publish_in, self._runtime, exclusive=exclusive)
         if self._started:
             self._begin_serving(self.served[command.name])
             if self.courier is not None:
@@ -116,8 +118,8 @@ class CommandDispatcher:
             self.courier.serve(served)
             return
         name = served.command.name
-        topics = [self._hub.topic(f"$command:{name}:{what}") for what in ("outcome", "progress")]
-        self._local[name] = local = LocalTransport(served, self._crew, self._runs, self.turn, *topics)
+        topics = [self._runtime.topic(f"$command:{name}:{what}") for what in ("outcome", "progress")]
+        self._local[name] = local = LocalTransport(served, self._runtime, self._runs, self.turn, *topics)
         for run in self._unserved.pop(name, ()):
             try:
                 run.content, run.fingerprint = self._check(served, run.content, run.key)
@@ -170,6 +172,51 @@ class CommandDispatcher:
         except (TypeError, ValueError, RecursionError) as error:
             raise ContentError(command.name, f"what runs once has a JSON form: {error}") from None
 
+    async def send(
+        self,
+        name: str,
+        content: object,
+        key: str | None,
+        limit: float | None,
+        duplicate: Duplicate,
+        type: type[Any] | None,
+        *,
+        wanted: bool,
+    ) -> Ticket[Any]:
+        """Send a command within ``limit`` seconds. ``wanted``: a process has to serve it. Raises as `Hub.send`."""
+        if limit is None:
+            return await self._accepted(name, content, key, None, duplicate, type, wanted=wanted)
+        try:
+            # A deadline of nothing is for what is carried out, and not for its being accepted.
+            async with asyncio.timeout(limit or None) as clock:
+                return await self._accepted(name, content, key, limit, duplicate, type, wanted=wanted)
+        except TimeoutError as error:
+            if isinstance(error, Timeout) or not clock.expired():
+                raise
+            raise Timeout(f"sending the command {name!r}", limit) from None
+
+    async def _accepted(
+        self,
+        name: str,
+        content: object,
+        key: str | None,
+        limit: float | None,
+        duplicate: Duplicate,
+        type: type[Any] | None,
+        *,
+        wanted: bool,
+    ) -> Ticket[Any]:
+        if duplicate not in ("wait", "reject"):
+            raise BadOption("duplicate", duplicate, "it is 'wait' or 'reject'")
+        gives = None if type is None else self.content(type)
+        if self.courier is not None:
+            return await self.courier.send(name, content, key, limit, duplicate, gives, wanted=wanted)
+        if duplicate == "reject":
+            await self.look(name, content, key)
+        if self.is_full(name):
+            await self.room(name)
+        return self.begin(name, content, key, limit, duplicate, gives, wanted=wanted)
+
     def begin(
         self,
         name: str,
@@ -185,7 +232,7 @@ class CommandDispatcher:
         """Accept a command in this process. ``wanted``: somebody has to serve it; ``at_once``: it may be begun before
         this returns. Raises what `Hub.send` raises.
         """
-        if get_ident() != self._hub._topics._thread or self._crew.ends:
+        if get_ident() != self._runtime.topics.thread or self._runtime.ends:
             self._refuse_here(name)
         served, local = self.served.get(name), self._local.get(name)
         mark = ""
@@ -211,7 +258,7 @@ class CommandDispatcher:
         prefix, number = self._ids
         id = f"{prefix}-{next(number)}"
         ticket: Ticket[Any] = Ticket(name, id, key, self._cancel, gives)
-        run = Invocation(name, content, id, key, limit, self._hub, self._report, mark, ticket)
+        run = Invocation(name, content, id, key, limit, self._runtime.hub, self._report, mark, ticket)
         if served is None or local is None:
             self._keep(name, run)
             self._runs[id] = run
@@ -221,7 +268,7 @@ class CommandDispatcher:
         return ticket
 
     def _refuse_here(self, name: str) -> NoReturn:
-        if get_ident() != self._hub._topics._thread:
+        if get_ident() != self._runtime.topics.thread:
             raise WrongThread(f"send the command {name!r}")
         raise Closed("this hub", "it ends what runs, and begins nothing more")
 

@@ -24,7 +24,7 @@ from telex.once.results import INLINE, RESULTS, outcome_of
 from telex.once.store import OnceTransaction
 
 if TYPE_CHECKING:
-    from telex.hub import Hub
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 MARGIN = 3600.0
@@ -58,7 +58,7 @@ class Invocation(CommandContext[Any]):
         id: str,
         key: str | None,
         limit: float | None,
-        hub: Hub,
+        hub: Any,
         report: Callable[[Progress], None],
         fingerprint: str,
         reply: Any,
@@ -93,7 +93,9 @@ class Invocation(CommandContext[Any]):
 class CommandServer:
     """A command that is carried out here. `carry_out` gives an outcome whatever the handler does."""
 
-    def __init__(self, command: Command, claims: KeyLeases | None, publish: Publish, *, exclusive: bool) -> None:
+    def __init__(
+        self, command: Command, claims: KeyLeases | None, publish: Publish, runtime: Runtime, *, exclusive: bool
+    ) -> None:
         self.command: Command = command
         self.invoke: Invoke = command.bind()
         self.claims: KeyLeases | None = claims
@@ -103,6 +105,7 @@ class CommandServer:
         self.running: int = 0
         self.opening: asyncio.Task[None] | None = None  # of its store
         self._publish = publish
+        self._runtime = runtime
         self._exclusive = exclusive  # a transaction keeps even this process from writing
 
     def carry_out(self, run: Invocation, task: asyncio.Task[Any]) -> Awaitable[Outcome[Any]] | Outcome[Any]:
@@ -186,7 +189,7 @@ class CommandServer:
 
     async def _back_off(self, run: Invocation, held: Lease, backoff: float) -> None:
         """Wait until it may be tried again. Raises `asyncio.CancelledError` when the hub closes."""
-        if run.hub._crew.ends:
+        if self._runtime.ends:
             raise asyncio.CancelledError  # its handler has made an error of that, and nobody cancels it again
         if held.lost:
             return

@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
+from typing import Any, Generic, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -20,9 +20,6 @@ from telex.message import Message
 from telex.names import check_topic
 from telex.once.store import OnceStore
 from telex.topics.transaction import Transaction
-
-if TYPE_CHECKING:
-    from telex.hub import Hub
 
 T = TypeVar("T")
 Wanted = Literal["content", "message", "hub", "context", "tx"]
@@ -72,7 +69,7 @@ class CommandContext(Generic[T]):
         id: str,
         key: str | None,
         deadline: float | None,
-        hub: Hub,
+        hub: Any,
         report: Callable[[Progress], None],
     ) -> None:
         self.command: str = command
@@ -85,7 +82,7 @@ class CommandContext(Generic[T]):
         """The key that it was sent under."""
         self.deadline: float | None = deadline
         """The time after which its sender does not wait any more, in seconds since 1970; None without one."""
-        self.hub: Hub = hub
+        self.hub: Any = hub
         """The hub that carries it out."""
         self.attempt: int = 1
         """The number of this attempt, from 1."""

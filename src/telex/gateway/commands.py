@@ -34,6 +34,7 @@ from telex.errors import (
 from telex.gateway.auth import NOTHING, AccessRules, check_handshake, peer_of
 from telex.gateway.calls import FAILED, told
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
+from telex.hub import dispatcher_of, runtime_of
 from telex.once.machine import EXHAUSTED
 
 if TYPE_CHECKING:
@@ -220,14 +221,14 @@ class Commands:
         at_once, wait = preference(headers.get("prefer", ""), self.limits.command_timeout)
         hub = self.hub
         try:
-            if hub._state:
-                hub._check_open()
-            if hub._desk.is_full(name):
+            if runtime_of(hub).reason:
+                runtime_of(hub).check_open()
+            if dispatcher_of(hub).is_full(name):
                 # Waiting for room is not bounded, and this is.
                 raise Problem(
                     503, "too-many-at-once", "too many of this command wait; try again later", headers=(SOON,)
                 )
-            ticket = await hub._send(name, content, key, None, "reject", None, wanted=True)
+            ticket = await dispatcher_of(hub).send(name, content, key, None, "reject", None, wanted=True)
             if not ticket.done and at_once:
                 return self._later(root, ticket, b"respond-async")
         except TelexError as error:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from telex.engines.contract.groups import Action, Claimed, Delivery, Groups, Unreadable
-from telex.errors import BadOption, Closed, Reject
+from telex.errors import Closed, Reject
 from telex.groups.acks import AckBatcher, finished
 from telex.groups.executor import DeliveryExecutor, HandlerStatistics
 from telex.handlers.dispatch import TypeDispatcher
@@ -23,10 +23,10 @@ from telex.process.tasks import LastingTask, last, start_task
 from telex.topics.waiters import Waiter
 
 if TYPE_CHECKING:
-    from telex.handlers.runner import HandlerRunner
-    from telex.hub import Hub
+    from telex.handlers.origins import Origins
     from telex.log.log import Log
     from telex.message import Message
+    from telex.runtime import Runtime
     from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -46,7 +46,7 @@ class GroupConsumer:
     Invariant: what it holds is leased to it, and is ready for one of its hands or worked on.
     """
 
-    def __init__(self, membership: GroupSpec, pattern: str, hub: Hub, crew: HandlerRunner, *, typed: bool) -> None:
+    def __init__(self, membership: GroupSpec, pattern: str, runtime: Runtime, origins: Origins, *, typed: bool) -> None:
         self.pattern: str = pattern
         self.hands: list[DeliveryExecutor] = []
         self.lag: int = 0
@@ -54,17 +54,17 @@ class GroupConsumer:
         self._group = membership.group
         self._start = membership.start
         self._lease = 0.0
-        self._groups: Groups = groups_of(hub, self._group)
-        self._hub = hub
-        self._crew = crew
+        self._groups: Groups = runtime.groups("group")
+        self._runtime = runtime
+        self._origins = origins
         self._switch: TypeDispatcher[DeliveryExecutor] | None = TypeDispatcher() if typed else None
         self._nobody: DeliveryExecutor | None = None
         self._own: set[str] = set()  # the topics of its dead letters, which are not for itself
-        self._owner = f"{hub.url.partition('@')[2] or hub.url}-{random.getrandbits(32):08x}"  # for people
+        self._owner = f"{runtime.address}-{random.getrandbits(32):08x}"  # for people
         self._held: dict[int, Delivery] = {}  # by token
         self._kept: dict[int, float] = {}  # how long what a handler extended by itself is leased, by token
-        self._settler = AckBatcher(self._groups, self._group, pattern, self.moved, hub._engine.now)
-        self._clock = hub._engine.now
+        self._settler = AckBatcher(self._groups, self._group, pattern, self.moved, runtime.engine.now)
+        self._clock = runtime.engine.now
         self._room = 0
         self._ahead = 0
         self._claimed_at = 0.0
@@ -79,7 +79,7 @@ class GroupConsumer:
 
     def add(self, declaration: HandlerSpec, membership: GroupSpec) -> None:
         """One more handler."""
-        hand = DeliveryExecutor(declaration, membership, self, self._hub, self._crew)
+        hand = DeliveryExecutor(declaration, membership, self, self._runtime, self._origins)
         self.hands.append(hand)
         self._room += declaration.concurrency
         self._lease = max(self._lease, membership.lease)
@@ -87,21 +87,21 @@ class GroupConsumer:
         if self._switch is not None:
             self._switch.add(hand)
         if self._claimer is None:
-            self._topic = self._hub.topic(self.pattern)
+            self._topic = self._runtime.topic(self.pattern)
             self._read(self._topic._log)
             self._begin_claiming()
 
     def _read(self, log: Log | None) -> None:
         """From now on it is called for what comes there, in the contexts of publishers in this process."""
         if self._reads is not None:
-            self._crew.origins.leave(self._reads, self)
+            self._origins.leave(self._reads, self)
         self._reads = log
         if log is not None:
-            self._crew.origins.read(log, self, self._group)
+            self._origins.read(log, self, self._group)
 
     def _begin_claiming(self) -> None:
         name = f"telex group {self._group} {self.hands[0].declaration.name}"
-        self._claimer = last(self._claim(), name=name, context=self._crew.base.copy())
+        self._claimer = last(self._claim(), name=name, context=self._runtime.context.copy())
         self._claimer.add_done_callback(self._claiming_ended)
 
     def _claiming_ended(self, task: asyncio.Task[None]) -> None:
@@ -178,7 +178,7 @@ class GroupConsumer:
             self._waiter.wake()
         if self._leaving is not None:
             self._leaving.set()
-        self._crew.moved()
+        self._runtime.moved()
 
     def settle(self, delivery: Delivery, action: Action, delay: float = 0.0, reason: str = "") -> None:
         """Settle what it holds, for good."""
@@ -196,8 +196,8 @@ class GroupConsumer:
 
     def _let_go(self, delivery: Delivery, action: Action) -> None:
         self._held.pop(delivery.token, None)
-        if action != "nack" and self._crew.origins.known:
-            self._crew.origins.done(delivery.message)
+        if action != "nack" and self._origins.known:
+            self._origins.done(delivery.message)
         if self._kept:
             self._kept.pop(delivery.token, None)
 
@@ -218,7 +218,7 @@ class GroupConsumer:
             except BaseException as error:  # whatever it is, it may have passed when it is asked again
                 if is_end(error):
                     raise
-                if self._hub._topics.ended:
+                if self._runtime.topics.ended:
                     return
                 logger.error("group %s on %s cannot claim: %s", self._group, self.pattern, describe(error))
                 await self._wait(self._new_waiter(), PAUSE)
@@ -234,7 +234,7 @@ class GroupConsumer:
             await self._wait(self._new_waiter(), None)
             return
         # A topic that was removed and is there anew has another log, and the engine is told which.
-        self._topic = self._hub.topic(self.pattern)
+        self._topic = self._runtime.topic(self.pattern)
         log = self._topic._log
         if log is not self._joined:
             await self._groups.join(self._group, self.pattern, self._start, log)
@@ -297,10 +297,9 @@ class GroupConsumer:
                 hand = self._nobody_takes()
                 hand.ready.append(delivery)
                 hand.begin()
-        if self._held and self._renewer is None and not self._crew.ends:
+        if self._held and self._renewer is None and not self._runtime.ends:
             self._renewer = start_task(self._keep_leases(), name=f"telex leases {self._group}")
-            self._crew.tasks.add(self._renewer)
-            self._renewer.add_done_callback(self._crew.tasks.discard)
+            self._runtime.own(self._renewer)
 
     def _hand(self, switch: TypeDispatcher[DeliveryExecutor], message: Message[Any]) -> DeliveryExecutor:
         takers = switch.takers(message.content.__class__)
@@ -319,7 +318,7 @@ class GroupConsumer:
                 concurrency=1,
                 middleware=(),
             )
-            self._nobody = DeliveryExecutor(declaration, self.hands[0].membership, self, self._hub, self._crew)
+            self._nobody = DeliveryExecutor(declaration, self.hands[0].membership, self, self._runtime, self._origins)
         return self._nobody
 
     # -- leases
@@ -350,14 +349,6 @@ class GroupConsumer:
                 for hand in self.hands:
                     hand.lose(delivery)
                 self.moved()
-
-
-def groups_of(hub: Hub, group: str) -> Groups:
-    """What the engine of a hub does for groups. Raises `BadOption` if it does nothing."""
-    groups = hub._engine.groups
-    if groups is None:
-        raise BadOption("group", group, f"the engine of {hub.url.partition('@')[2] or hub.url} has no groups")
-    return groups
 
 
 def _refuse(message: Message[Any]) -> None:

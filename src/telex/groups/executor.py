@@ -24,9 +24,9 @@ from telex.topics.publisher import FAIR
 
 if TYPE_CHECKING:
     from telex.groups.consumer import GroupConsumer
-    from telex.handlers.runner import HandlerRunner
-    from telex.hub import Hub
+    from telex.handlers.origins import Origins
     from telex.message import Message
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 SPARE = 10
@@ -68,7 +68,7 @@ class DeliveryExecutor:
     """
 
     def __init__(
-        self, declaration: HandlerSpec, membership: GroupSpec, member: GroupConsumer, hub: Hub, crew: HandlerRunner
+        self, declaration: HandlerSpec, membership: GroupSpec, member: GroupConsumer, runtime: Runtime, origins: Origins
     ) -> None:
         self.declaration = declaration
         self.membership = membership
@@ -80,9 +80,9 @@ class DeliveryExecutor:
         self.dead: int = 0
         self.lapsed: int = 0
         self._member = member
-        self._hub = hub
-        self._crew = crew
-        self._calls = HandlerCalls(declaration, hub, crew)
+        self._runtime = runtime
+        self._origins = origins
+        self._calls = HandlerCalls(declaration, runtime, origins)
         self._most = membership.retry.attempts + SPARE
         self._over = False  # that it ended the program
         self._tasks: set[asyncio.Task[None]] = set()
@@ -97,14 +97,16 @@ class DeliveryExecutor:
     def begin(self) -> None:
         """Work on what is ready, if anything is and a call may begin."""
         if self.ready and len(self._tasks) < self.declaration.concurrency and not self._over:
-            task = last(self._work(), name=f"telex handler {self.declaration.name}", context=self._crew.base.copy())
-            for group in (self._tasks, self._crew.tasks):
+            task = last(
+                self._work(), name=f"telex handler {self.declaration.name}", context=self._runtime.context.copy()
+            )
+            for group in (self._tasks, self._runtime.tasks):
                 group.add(task)
             task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        self._crew.tasks.discard(task)
+        self._runtime.tasks.discard(task)
         error: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
         self._over = self._over or isinstance(error, (*ENDS_PROGRAM, ProgramEnded))
         if self._member.stopping or (isinstance(task, LastingTask) and task.over):
@@ -112,10 +114,9 @@ class DeliveryExecutor:
         for delivery, by, context in list(self.working.values()):
             if by is task and error is not None:
                 failing = start_task(
-                    self._failed(delivery, context, error), name=task.get_name(), context=self._crew.base.copy()
+                    self._failed(delivery, context, error), name=task.get_name(), context=self._runtime.context.copy()
                 )
-                self._crew.tasks.add(failing)
-                failing.add_done_callback(self._crew.tasks.discard)
+                self._runtime.own(failing)
         if isinstance(error, Exception):
             logger.error("handler %s was interrupted, and goes on", self.declaration.name, exc_info=error)
         self.begin()
@@ -127,7 +128,7 @@ class DeliveryExecutor:
         calls, fresh = self._calls, copy_context()
         is_async, several = declaration.is_async, declaration.concurrency > 1
         context_wanted = "context" in declaration.wants
-        shape = declaration.content(self._hub) if context_wanted else None
+        shape = declaration.content(self._runtime) if context_wanted else None
         context: Context[Any] | None = None
         done = 0
         while ready:
@@ -163,7 +164,7 @@ class DeliveryExecutor:
     def _call(self, delivery: Delivery, context: Context[Any] | None) -> Any:
         if delivery.attempt > self._most:
             raise Reject(f"it was claimed {delivery.attempt} times and never settled")
-        calls, known = self._calls, self._crew.origins.known
+        calls, known = self._calls, self._origins.known
         if calls.apart or (known and delivery.message in known):
             return calls.begin(delivery.message, context)
         return calls.invoke(delivery.message)
@@ -222,7 +223,7 @@ class DeliveryExecutor:
             self._member.settle(delivery, "nack", self._wait(delivery) if delay is None else delay, reason)
 
     def _wait(self, delivery: Delivery) -> float:
-        return self.membership.retry.delay(delivery.attempt, self._crew.chance())
+        return self.membership.retry.delay(delivery.attempt, self._runtime.chance())
 
     async def _bury(self, delivery: Delivery, context: Context[Any] | None, reason: str) -> None:
         if context is not None and context.settled is not None:
@@ -254,7 +255,7 @@ class DeliveryExecutor:
         }
         headers = {name: value for name, value in message.headers.items() if name.lower() not in told} | told
         try:
-            topic = self._hub.topic(self.dead_letter)
+            topic = self._runtime.topic(self.dead_letter)
             await topic.publish_held(message.content, id=_copy_id(group, message.id), headers=headers, key=message.key)
         except (BadName, BadOption, ContentError) as error:
             logger.error("the dead letter %s of group %s cannot be published: %s", message.id, group, error)

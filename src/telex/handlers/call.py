@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from telex.engines.contract.store import inside
 from telex.handlers.context import Context, current
-from telex.handlers.origins import same
+from telex.handlers.origins import Origins, same
 from telex.process.tasks import start_task
 from telex.topics.publisher import serving
 
 if TYPE_CHECKING:
     from contextvars import Context as Variables
 
-    from telex.handlers.runner import HandlerRunner
     from telex.handlers.spec import HandlerSpec, Invoke
-    from telex.hub import Hub
     from telex.message import Message
+    from telex.runtime import Runtime
 
 ENDS_PROGRAM = (SystemExit, KeyboardInterrupt)
 """What a handler raises to end the program: it goes on to the event loop, which raises it where the loop is run."""
@@ -35,14 +34,15 @@ class HandlerCalls:
     fresh one. It is not when the call before set a context variable, or when the publisher had.
     """
 
-    def __init__(self, declaration: HandlerSpec, hub: Hub, crew: HandlerRunner) -> None:
-        self.invoke: Invoke = declaration.bind(hub)
+    def __init__(self, declaration: HandlerSpec, runtime: Runtime, origins: Origins) -> None:
+        self.invoke: Invoke = declaration.bind(runtime)
         self.is_async: bool = declaration.is_async
         self.apart: bool = False
         """Whether its calls are known to set context variables: from then on each has a context, and a task where it
         waits."""
         self._name = f"telex handler {declaration.name}"
-        self._crew = crew
+        self._runtime = runtime
+        self._origins = origins
 
     def look(self, fresh: Variables) -> None:
         """After a direct call in the context ``fresh`` was copied from: whether that is as it was."""
@@ -54,12 +54,12 @@ class HandlerCalls:
 
         Cancelling who awaits it cancels the call. `ProgramEnded` comes from there when the call ends the program.
         """
-        crew = self._crew
-        context = crew.origins.of(message)
+        runtime = self._runtime
+        context = self._origins.of(message)
         if context is None:
-            context = crew.base.copy()
+            context = runtime.context.copy()
         else:
-            context.run(serving.set, crew)
+            context.run(serving.set, runtime)
             context.run(inside.set, ())  # a transaction is the publisher's own
         context.run(current.set, given)
         result = context.run(self.invoke, message)
@@ -67,8 +67,7 @@ class HandlerCalls:
             return result
         work: Coroutine[Any, Any, object] = result if inspect.iscoroutine(result) else _waits(result)
         task = start_task(work, name=self._name, context=context)
-        crew.tasks.add(task)
-        task.add_done_callback(crew.tasks.discard)
+        runtime.own(task)
         return _joined(task)
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import random
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextvars import Context as Variables
+from collections.abc import Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from telex.errors import BadOption, Closed, SlowSubscriber, reason_of
-from telex.groups.consumer import GroupConsumer, groups_of
+from telex.groups.consumer import GroupConsumer
 from telex.groups.executor import HandlerState, HandlerStatistics
 from telex.handlers.call import ENDS_PROGRAM, HandlerCalls, ProgramEnded
 from telex.handlers.context import current
@@ -22,12 +20,12 @@ from telex.handlers.origins import Origins
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.message import Lost, Message
 from telex.process.tasks import LastingTask, last
+from telex.runtime import Lifecycle, Runtime
 from telex.topics.publisher import FAIR, serving
 from telex.topics.subscription import ReportingSubscription
 
 if TYPE_CHECKING:
     from telex.commands.dispatcher import CommandDispatcher
-    from telex.hub import Hub
     from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -45,8 +43,8 @@ class LiveHandler:
         self,
         declaration: HandlerSpec,
         pattern: str,
-        hub: Hub,
-        crew: HandlerRunner,
+        runtime: Runtime,
+        runner: HandlerRunner,
         switch: TypeDispatcher[LiveHandler] | None,
     ) -> None:
         self.declaration = declaration
@@ -56,14 +54,14 @@ class LiveHandler:
         self.running: int = 0
         self.serving: int = 0  # tasks
         self.retired: bool = False
-        self._crew = crew
+        self._runner = runner
         self._switch = switch
-        self._calls = HandlerCalls(declaration, hub, crew)
-        self._hub = hub
+        self._calls = HandlerCalls(declaration, runtime, runner.origins)
+        self._runtime = runtime
         self._lost = 0  # by subscriptions before this one
         self._told = 0  # of what was lost
         self._said = 0  # of that, in the log of the program
-        self.subscription: ReportingSubscription[Any] = self._subscription(hub.topic(pattern))
+        self.subscription: ReportingSubscription[Any] = self._subscription(runtime.topic(pattern))
         self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
 
     def _subscription(self, topic: Topic[Any]) -> ReportingSubscription[Any]:
@@ -92,19 +90,19 @@ class LiveHandler:
 
     def _enter(self, subscription: ReportingSubscription[Any]) -> None:
         subscription.enter()
-        self._crew.reads(subscription)
+        self._runner.reads(subscription)
 
     def _begin(self, pause: float) -> None:
         name = f"telex handler {self.declaration.name} {self.serving}"
-        task = last(self._run(pause), name=name, context=self._crew.base.copy())
+        task = last(self._run(pause), name=name, context=self._runtime.context.copy())
         self.serving += 1
-        self._crew.tasks.add(task)
+        self._runtime.tasks.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._crew.tasks.discard(task)
+        self._runtime.tasks.discard(task)
         self.serving -= 1
-        if self._crew.goes_on(task):
+        if self._runner.goes_on(task):
             # The handler cancelled its own task, or somebody did; or it is a fault of telex, which may pass.
             error = None if task.cancelled() else task.exception()
             where = (self.declaration.name, self.pattern)
@@ -113,8 +111,8 @@ class LiveHandler:
         elif not self.serving:
             self.leave()
             if self.retired:
-                self._crew.forget(self)
-        self._crew.moved()
+                self._runner.forget(self)
+        self._runtime.moved()
 
     async def _run(self, pause: float) -> None:
         """Call the handler for every message until the subscription ends."""
@@ -148,14 +146,14 @@ class LiveHandler:
         self._told = self._said = self.lost
         if self._later:
             self._change(self._later.popleft())
-        elif self._crew.serves and not self.retired:
-            subscription = self._subscription(self._hub.topic(self.pattern))
+        elif self._runtime.serves and not self.retired:
+            subscription = self._subscription(self._runtime.topic(self.pattern))
             self._enter(subscription)
             self._change(subscription)
 
     def _change(self, subscription: ReportingSubscription[Any]) -> None:
         self._lost += self.subscription.lost
-        self._crew.reads_no_more(self.subscription)
+        self._runner.reads_no_more(self.subscription)
         self.subscription = subscription
 
     def go_on(self) -> None:
@@ -164,7 +162,7 @@ class LiveHandler:
             return
         while self._later and not self._later[-1].waiting:
             self._part(self._later.pop())  # to a topic that was removed before anything came
-        subscription = self._subscription(self._hub._topics.await_anew(self.pattern))
+        subscription = self._subscription(self._runtime.topics.await_anew(self.pattern))
         self._enter(subscription)
         self._later.append(subscription)
 
@@ -179,7 +177,7 @@ class LiveHandler:
 
     def _part(self, subscription: ReportingSubscription[Any]) -> None:
         subscription.leave()
-        self._crew.reads_no_more(subscription)
+        self._runner.reads_no_more(subscription)
 
     def retire(self, *, at_once: bool) -> None:
         """Be forgotten when its subscription has ended: ``at_once``, or by itself."""
@@ -187,11 +185,12 @@ class LiveHandler:
         if at_once:
             self.leave()
         if not self.serving:
-            self._crew.forget(self)
+            self._runner.forget(self)
 
     async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
-        calls, is_async, crew, switch = self._calls, self.declaration.is_async, self._crew, self._switch
-        invoke, known, fresh = calls.invoke, crew.origins.known, copy_context()
+        calls, is_async, runtime, switch = self._calls, self.declaration.is_async, self._runtime, self._switch
+        invoke, origins, fresh = calls.invoke, self._runner.origins, copy_context()
+        known = origins.known
         several = self.declaration.concurrency > 1
         source = _Each(subscription) if several else subscription
         message: Any  # a Message or a Lost; told apart by class, which costs less than isinstance
@@ -200,14 +199,14 @@ class LiveHandler:
                 self._missed(message)
                 continue
             if switch is not None and not self._takes(switch, message):
-                crew.origins.done(message)
-                crew.moved()
+                origins.done(message)
+                runtime.moved()
                 continue
             self.running += 1
             try:
                 if calls.apart or (known and message in known):
                     result = calls.begin(message)
-                    crew.origins.done(message)
+                    origins.done(message)
                 else:
                     result = invoke(message)
                 if is_async or (result is not None and inspect.isawaitable(result)):
@@ -223,8 +222,8 @@ class LiveHandler:
                     calls.apart = True
             except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
                 calls.apart = True
-            if crew.progress is not None:
-                crew.progress.set()
+            if runtime.progress is not None:
+                runtime.progress.set()
             if not (self.handled + self.failed) % FAIR:
                 # A handler whose own messages come back to it never runs dry; nothing is in its hands here.
                 await asyncio.sleep(0)
@@ -243,7 +242,7 @@ class LiveHandler:
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             cancelled = task is not None and bool(task.cancelling())
-            if cancelled and not self._crew.serves:
+            if cancelled and not self._runtime.serves:
                 return False
         self.failed += 1
         where = (self.declaration.name, message.id, message.topic)
@@ -288,31 +287,24 @@ class _Each:
 class HandlerRunner:
     """All workers of a hub."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, runtime: Runtime, declarations: list[HandlerSpec]) -> None:
+        self._runtime = runtime
+        self.declarations = declarations
         self._workers: list[LiveHandler] = []
         self._by_topic: dict[str, list[LiveHandler]] = {}  # the same, also by pattern
         self._members: list[GroupConsumer] = []
         self._typed: dict[tuple[str, str], GroupConsumer] = {}  # those with typed handlers, by group and pattern
         self._switches: dict[str, TypeDispatcher[LiveHandler]] = {}
-        self.serves: bool = False  # from when the hub is open until it closes
-        self.base: Variables = copy_context()
-        """What a handler finds in its context, where its message brings nothing else: what the hub's opener had."""
-        self.origins: Origins = Origins(needed=hub._engine.store is None)
-        self.ends: bool = False  # calls are cancelled, and none is begun any more
-        self.chance: Callable[[], float] = random.random  # for the jitter of retries
-        self.tasks: set[asyncio.Task[Any]] = set()
-        self.progress: asyncio.Event | None = None  # set by workers after every call while the hub closes
+        self.origins: Origins = Origins(needed=runtime.engine.store is None)
 
-    def start(self, declarations: Iterable[HandlerSpec]) -> None:
+    def start(self) -> None:
         """Begin to serve."""
-        self.serves = True
         plain = copy_context()
-        self.base = plain.copy()
-        self.base.run(serving.set, self)
-        self.base.run(current.set, None)
-        self.origins.open(plain, self.base)
-        for declaration in declarations:
+        self._runtime.context = base = plain.copy()
+        base.run(serving.set, self._runtime)
+        base.run(current.set, None)
+        self.origins.open(plain, base)
+        for declaration in self.declarations:
             self.add(declaration)
 
     def check(self, declaration: HandlerSpec, others: Sequence[HandlerSpec]) -> None:
@@ -320,7 +312,7 @@ class HandlerRunner:
         if declaration.membership is None:
             return
         group = declaration.membership.group
-        groups_of(self._hub, group)
+        self._runtime.groups("group")
         for other in others:
             if other.membership is None or other.membership.group != group:
                 continue
@@ -333,7 +325,7 @@ class HandlerRunner:
 
     def add(self, declaration: HandlerSpec) -> None:
         """Serve one more, if the hub is open; `start` takes up those that were declared before."""
-        if not self.serves:
+        if not self._runtime.serves:
             return
         if declaration.membership is not None:
             for pattern in declaration.patterns:
@@ -341,7 +333,7 @@ class HandlerRunner:
             return
         for pattern in declaration.patterns:
             switch = self._switches.setdefault(pattern, TypeDispatcher()) if declaration.types else None
-            worker = LiveHandler(declaration, pattern, self._hub, self, switch)
+            worker = LiveHandler(declaration, pattern, self._runtime, self, switch)
             worker.start()
             self._workers.append(worker)
             self._by_topic.setdefault(pattern, []).append(worker)
@@ -351,7 +343,7 @@ class HandlerRunner:
     def _member(self, declaration: HandlerSpec, membership: GroupSpec, pattern: str) -> GroupConsumer:
         member = self._typed.get((membership.group, pattern)) if declaration.types else None
         if member is None:
-            member = GroupConsumer(membership, pattern, self._hub, self, typed=bool(declaration.types))
+            member = GroupConsumer(membership, pattern, self._runtime, self.origins, typed=bool(declaration.types))
             self._members.append(member)
             if declaration.types:
                 self._typed[membership.group, pattern] = member
@@ -367,7 +359,7 @@ class HandlerRunner:
 
     def removed(self, topic: str) -> None:
         """A topic was removed. Its handlers go on with the one that is made anew, of which nothing is there yet."""
-        if self.serves:
+        if self._runtime.serves:
             for worker in self._by_topic.get(topic, ()):
                 worker.go_on()
 
@@ -376,7 +368,7 @@ class HandlerRunner:
         by the program's end.
         """
         error = None if task.cancelled() else task.exception()
-        if not self.serves or (isinstance(task, LastingTask) and task.over):
+        if not self._runtime.serves or (isinstance(task, LastingTask) and task.over):
             return False
         return task.cancelled() or (error is not None and not isinstance(error, ENDS_PROGRAM))
 
@@ -407,26 +399,21 @@ class HandlerRunner:
         return {member.takes_from for member in self._members}
 
     def _withdraw(self, declaration: HandlerSpec) -> None:
-        self._hub.declarations[:] = [each for each in self._hub.declarations if each is not declaration]
-
-    def moved(self) -> None:
-        """A worker has done something: while the hub closes, `stop` looks again."""
-        if self.progress is not None:
-            self.progress.set()
+        self.declarations[:] = [each for each in self.declarations if each is not declaration]
 
     async def stop(self, timeout: float, desk: CommandDispatcher) -> None:
         """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them.
-        ``desk`` has commands in hand, by tasks of the crew.
+        ``desk`` has commands in hand, by tasks of the runtime.
         """
-        self.serves = False
-        self.progress = asyncio.Event()
+        runtime = self._runtime
+        runtime.progress = asyncio.Event()
         for member in self._members:
             member.drain()
         try:
             async with asyncio.timeout(timeout):
                 while not (all(w.idle for w in self._workers) and all(m.idle for m in self._members) and desk.idle):
-                    self.progress.clear()
-                    await self.progress.wait()
+                    runtime.progress.clear()
+                    await runtime.progress.wait()
         except TimeoutError:
             left = sum(worker.waiting + worker.running for worker in self._workers)
             left += sum(member.unfinished for member in self._members)
@@ -434,13 +421,13 @@ class HandlerRunner:
                 "the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout
             )
         finally:
-            self.ends = True
+            runtime.state = Lifecycle.CLOSING
             # In this order, so that a handler that does not let itself be cancelled finds nothing to go on with.
             for worker in list(self._workers):
                 worker.leave()
-            for task in self.tasks:
+            for task in runtime.tasks:
                 task.cancel()
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+            await asyncio.gather(*runtime.tasks, return_exceptions=True)
             for member in self._members:
                 await member.finish()
 

@@ -25,7 +25,7 @@ from telex.message import Message
 from telex.names import check_pattern, check_topic
 
 if TYPE_CHECKING:
-    from telex.hub import Hub
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 Invoke = Callable[[Message[Any]], Any]
@@ -71,26 +71,26 @@ class HandlerSpec(msgspec.Struct, frozen=True):
             return self
         return msgspec.structs.replace(self, middleware=(*middleware, *self.middleware), is_async=True)
 
-    def bind(self, hub: Hub) -> Invoke:
+    def bind(self, runtime: Runtime) -> Invoke:
         """One call, of a message; its result is awaitable when the function is async."""
-        invoke = self._bind(hub)
+        invoke = self._bind(runtime)
         return wrap(invoke, self.middleware) if self.middleware else invoke
 
-    def _bind(self, hub: Hub) -> Invoke:
-        invoke = self._direct(hub)
+    def _bind(self, runtime: Runtime) -> Invoke:
+        invoke = self._direct(runtime.hub)
         if not calls_async(self.function):
             invoke = _timed(invoke, self.name)
-        takes = self.content(hub)
+        takes = self.content(runtime)
         return invoke if takes is None else lambda message: invoke(shaped(message, takes))
 
-    def content(self, hub: Hub) -> Content[Any] | None:
+    def content(self, runtime: Runtime) -> Content[Any] | None:
         """What content from outside of this process is made before it is called; None where it is passed as it is."""
-        if hub._engine.store is None or self.types:
+        if runtime.engine.store is None or self.types:
             return None
         # Once more, since an annotation may name what was defined after the function.
         return _takes(self.function) if self.takes is None else self.takes
 
-    def _direct(self, hub: Hub) -> Invoke:
+    def _direct(self, hub: Any) -> Invoke:
         function, wants = self.function, self.wants
         if wants == ("message",):
             return function

@@ -11,7 +11,7 @@ from telex.errors import BadOption
 from telex.once.store import OnceTransaction
 
 if TYPE_CHECKING:
-    from telex.hub import Hub
+    from telex.runtime import Runtime
 
 
 class Get(Protocol):
@@ -31,11 +31,11 @@ class Put(Protocol):
 class EngineStore:
     """A `telex.once.OnceStore` on the records of a hub's engine."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-        if hub._engine.records is None:
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        if runtime.engine.records is None:
             raise BadOption("once", True, "the engine of this hub has no records: give store=")
-        self._records = hub._engine.records
+        self._records = runtime.engine.records
         # What stands between costs as much as a dictionary does.
         self.get: Get = self._records.get
         self.put: Put = self._records.put
@@ -54,7 +54,7 @@ class EngineStore:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[OnceTransaction]:
         """A transaction of the engine; its connection is a `telex.Transaction`."""
-        async with self._hub.transaction() as tx:
+        async with self._runtime.transaction() as tx:
             yield EngineOnceTransaction(tx)
 
 

@@ -50,7 +50,7 @@ class TopicRegistry:
         self._rules: list[tuple[Pattern, Retention]] = []
         self._epoch = token_hex(8)  # of topics in memory that were made since the last one was removed
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
+        self.thread: int = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
         self._draining: tuple[str, object] | None = None
         self._untold: list[tuple[str, Retention]] = []  # rules that the engine does not know yet
         self.on_removed: Callable[[str], None] | None = None
@@ -172,7 +172,7 @@ class TopicRegistry:
     def _at_once(self, topic: Topic[Any]) -> None:
         """Have a topic that comes now as open as the others."""
         if self._loop is not None:
-            topic._open(self._loop, self._thread)
+            topic._open(self._loop, self.thread)
         if self._draining is not None:
             topic._drain(*self._draining)
 
@@ -410,13 +410,13 @@ class TopicRegistry:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """From now on, publishing and subscribing work, in ``loop``."""
-        self._loop, self._thread = loop, get_ident()
+        self._loop, self.thread = loop, get_ident()
         store = self._engine.store
         for topic in self.all():
             if store is not None and not is_pattern(topic.id) and topic._log.end == topic._origin:
                 store.head(topic._log)
                 topic._origin = topic._log.end
-            topic._open(loop, self._thread)
+            topic._open(loop, self.thread)
 
     def drain(self, state: str, served: object) -> None:
         """From now on only handlers work here, those for whom `telex.topics.topic.serving` is ``served``."""

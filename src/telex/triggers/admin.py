@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from telex.errors import BadOption
 from telex.triggers.conditions.firing import moment
 from telex.triggers.firings import BUCKET, FiringCoordinator, TriggerRecord
 from telex.triggers.trigger import TriggerStatistics
 
 if TYPE_CHECKING:
     from telex.engines.contract import Records
-    from telex.hub import Hub
+    from telex.triggers.scheduler import Scheduler
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -26,12 +25,12 @@ class _Named(msgspec.Struct, frozen=True):
     topic: str
 
 
-async def stored_triggers(hub: Hub) -> list[TriggerStatistics]:
-    """All triggers that the engine of ``hub`` keeps, by name; in memory none. What was due while nothing ran is told as
+async def stored_triggers(scheduler: Scheduler) -> list[TriggerStatistics]:
+    """All triggers that the engine keeps, by name; in memory none. What was due while nothing ran is told as
     ``next`` until a program that declares it runs again. Raises `BadOption` on an engine without records,
     `EngineFailed`, `Closed`.
     """
-    records = _records(hub)
+    records = _records(scheduler)
     names = await records.keys(BUCKET)
     found = await asyncio.gather(*[records.get(BUCKET, name) for name in names])
     return [
@@ -41,38 +40,38 @@ async def stored_triggers(hub: Hub) -> list[TriggerStatistics]:
     ]
 
 
-async def pause_trigger(hub: Hub, name: str) -> bool:
+async def pause_trigger(scheduler: Scheduler, name: str) -> bool:
     """Have a trigger fire no more in any process, until `resume_trigger`. What is missed meanwhile is as its
     ``misfire`` says. Whether there is one of this name. Raises as `stored_triggers`.
     """
-    return await _set_paused(hub, name, paused=True)
+    return await _set_paused(scheduler, name, paused=True)
 
 
-async def resume_trigger(hub: Hub, name: str) -> bool:
+async def resume_trigger(scheduler: Scheduler, name: str) -> bool:
     """Have a trigger go on that `pause_trigger` paused. Whether there is one of this name. Raises as
     `stored_triggers`.
     """
-    return await _set_paused(hub, name, paused=False)
+    return await _set_paused(scheduler, name, paused=False)
 
 
-async def fire_trigger(hub: Hub, name: str) -> int | None:
+async def fire_trigger(scheduler: Scheduler, name: str) -> int | None:
     """Publish a firing by hand, beside the schedule and also while it is paused. The number of that firing; None when
     there is no trigger of this name. Raises as `stored_triggers`.
     """
-    record = await _records(hub).get(BUCKET, name)
+    record = await _records(scheduler).get(BUCKET, name)
     if record is None:
         return None
     topic = msgspec.json.decode(record.value, type=TriggerRecord).topic
-    return await FiringCoordinator(hub).fire(_Named(name, topic), hub._scheduler.clock())
+    return await FiringCoordinator(scheduler.runtime).fire(_Named(name, topic), scheduler.clock())
 
 
-async def _set_paused(hub: Hub, name: str, *, paused: bool) -> bool:
-    records = _records(hub)
+async def _set_paused(scheduler: Scheduler, name: str, *, paused: bool) -> bool:
+    records = _records(scheduler)
     while (record := await records.get(BUCKET, name)) is not None:
         kept = msgspec.json.decode(record.value, type=TriggerRecord)
         value = msgspec.json.encode(msgspec.structs.replace(kept, paused=paused))
         if kept.paused is paused or await records.put(BUCKET, name, value, record.revision) is not None:
-            trigger = hub._scheduler.find(name)
+            trigger = scheduler.find(name)
             if trigger is not None:  # here it is known at once
                 trigger.held = paused
                 trigger.look()
@@ -80,10 +79,8 @@ async def _set_paused(hub: Hub, name: str, *, paused: bool) -> bool:
     return False
 
 
-def _records(hub: Hub) -> Records:
-    if hub._engine.records is None:
-        raise BadOption("use of triggers", hub.url, "its engine has no records")
-    return hub._engine.records
+def _records(scheduler: Scheduler) -> Records:
+    return scheduler.runtime.records("triggers")
 
 
 def _statistics(name: str, kept: TriggerRecord) -> TriggerStatistics:

@@ -18,7 +18,7 @@ from telex.triggers.conditions.firing import by_hand, firing_of
 from telex.triggers.conditions.schedule import MOST
 
 if TYPE_CHECKING:
-    from telex.hub import Hub
+    from telex.runtime import Runtime
     from telex.topics.transaction import Transaction
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
@@ -103,8 +103,8 @@ class FiringCoordinator:
     instant is fired once, and by a handler of a group, to which it comes again when the process that has it dies.
     """
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._due: deque[Claimant] = deque()
         self._timed: deque[Timed] = deque()
         self._waiting: set[Claimant | Timed] = set()  # both
@@ -133,8 +133,8 @@ class FiringCoordinator:
     async def end(self, topic: str) -> int:
         """The number that the next message of a topic will get, by what the engine has: this process may not have heard
         of all of it yet."""
-        store = self._hub._engine.store
-        return 0 if store is None else (await store.find(topic, "new", self._hub._scheduler.clock()))[0]
+        store = self._runtime.engine.store
+        return 0 if store is None else (await store.find(topic, "new", self._runtime.clock()))[0]
 
     async def stop(self) -> None:
         """Claim nothing more."""
@@ -183,7 +183,7 @@ class FiringCoordinator:
                     await self._claim_timed([trigger])
 
     def _again(self, ask: Callable[[], object], trigger: NamedTrigger, error: BaseException) -> None:
-        if self._hub.closed:
+        if self._runtime.closed:
             return
         logger.error("trigger %s cannot be claimed: %s", trigger.name, describe(error))
         asyncio.get_running_loop().call_later(TRIES, ask)
@@ -207,7 +207,7 @@ class FiringCoordinator:
                 firings += len(claim.firings)
         if not wanted:
             return left
-        async with self._hub.transaction() as tx:
+        async with self._runtime.transaction() as tx:
             # All at once, so that none waits until another was heard of; and none is left at it when one has failed.
             asked = [self._put(tx, trigger, claim, revision) for trigger, claim, revision in wanted]
             won = await asyncio.gather(*asked, return_exceptions=True)
@@ -221,23 +221,20 @@ class FiringCoordinator:
 
     async def read(self, name: str, start: float) -> tuple[TriggerRecord, int]:
         """What is known of a trigger, and the revision of that: 0 when nothing is, and it began at ``start``."""
-        records = self._hub._engine.records
-        if records is None:
-            raise BadOption("use of triggers", self._hub.url, "its engine has no records")
-        record = await records.get(BUCKET, name)
+        record = await self._runtime.records("triggers").get(BUCKET, name)
         if record is None:
             return TriggerRecord(start), 0
         return msgspec.json.decode(record.value, type=TriggerRecord), record.revision
 
     async def last_of(self, name: str, key: str) -> float | None:
         """For which instant a trigger fired last for a key, if that is known."""
-        records = self._hub._engine.records
+        records = self._runtime.engine.records
         record = None if records is None else await records.get(BY_KEY, f"{name} {key}")
         return None if record is None else msgspec.json.decode(record.value, type=float)
 
     async def commit(self, trigger: NamedTrigger, claim: FiringClaim, revision: int) -> bool:
         """Keep a record and publish firings, together; whether nobody else was first."""
-        async with self._hub.transaction() as tx:
+        async with self._runtime.transaction() as tx:
             won = await self._put(tx, trigger, claim, revision)
             if won and claim.key is not None:
                 for instant, _ in claim.firings:
@@ -254,7 +251,7 @@ class FiringCoordinator:
 
     async def _keep_key(self, tx: Transaction, name: str, instant: float) -> None:
         """Nobody else writes it meanwhile: that the trigger's own record was not changed is checked before."""
-        records = self._hub._engine.records
+        records = self._runtime.engine.records
         record = None if records is None else await records.get(BY_KEY, name)
         revision = 0 if record is None else record.revision
         await tx._engine.put(BY_KEY, name, msgspec.json.encode(instant), revision, instant + KEY_KEPT)
@@ -265,7 +262,7 @@ class FiringCoordinator:
             kept, revision = await self.read(trigger.name, now)
             kept = msgspec.structs.replace(kept, fired=kept.fired + 1)
             firing, id = by_hand(trigger.name, now, kept.fired)
-            async with self._hub.transaction() as tx:
+            async with self._runtime.transaction() as tx:
                 if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(kept), revision) is not None:
                     await tx.publish(trigger.topic, firing, id=id)
                     return kept.fired

@@ -17,7 +17,7 @@ from telex.triggers.conditions.condition import Condition, Source
 from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
 
 if TYPE_CHECKING:
-    from telex.hub import Hub
+    from telex.runtime import Runtime
     from telex.topics.topic import Topic
     from telex.triggers.variable import Variable
 
@@ -44,10 +44,10 @@ class Owner(Protocol):
 class ConditionMonitor:
     """A condition on a hub. What raises in it is logged and counted, and the rest goes on."""
 
-    def __init__(self, condition: Condition, hub: Hub, variables: Sequence[Variable[Any]], keys: int) -> None:
+    def __init__(self, condition: Condition, runtime: Runtime, variables: Sequence[Variable[Any]], keys: int) -> None:
         self.condition = condition
         self.lost: int = 0
-        self._hub = hub
+        self._runtime = runtime
         self._variables = variables
         self._keys = keys
         self._fold = ConditionEvaluator(condition, 0.0, {}, keys)
@@ -126,9 +126,9 @@ class ConditionMonitor:
 
     async def _kept(self) -> list[Message[Any]]:
         """What the engine keeps, in its order."""
-        store = self._hub._engine.store
+        store = self._runtime.engine.store
         if store is None or (len(self._patterns) == 1 and not is_pattern(self._patterns[0])):
-            return [message for pattern in self._patterns async for message in self._hub.topic(pattern).history()]
+            return [message for pattern in self._patterns async for message in self._runtime.topic(pattern).history()]
         matches = Pattern(*self._patterns).matches
         return list(await store.read_pattern([topic for topic in store.topics() if matches(topic)], KEPT))
 
@@ -155,8 +155,8 @@ class ConditionMonitor:
 
     def _enter(self, start: Literal["new", "earliest"]) -> None:
         several = len(self._patterns) > 1
-        hub = self._hub
-        self._topic = hub._topics.gather(self._patterns) if several else hub.topic(self._patterns[0])
+        runtime = self._runtime
+        self._topic = runtime.topics.gather(self._patterns) if several else runtime.topic(self._patterns[0])
         self._inbox = self._topic.subscribe(start=start, buffer=BUFFER, report_lost=True)
         self._inbox.enter()
 
@@ -169,7 +169,7 @@ class ConditionMonitor:
             async for batch in self._inbox.batches():
                 self._take(batch)
                 self._set_alarm()
-            if self._closed or self._hub.closed:
+            if self._closed or self._runtime.closed:
                 return
             # Its topic was removed: what comes to the one that is made anew, or has come there already, counts too.
             self._enter("earliest")
@@ -187,7 +187,7 @@ class ConditionMonitor:
             self._inbox.leave()
             self._inbox = None
             if len(self._patterns) > 1:
-                self._hub._topics.disperse(self._topic)
+                self._runtime.topics.disperse(self._topic)
 
     # -- what happens
 

@@ -13,7 +13,8 @@ from telex.handlers.spec import HandlerSpec
 
 if TYPE_CHECKING:
     from telex.engines.contract.groups import GroupInfo
-    from telex.hub import Hub
+    from telex.handlers.runner import HandlerRunner
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
 LOOK = 1.0
@@ -37,11 +38,14 @@ class Retiring:
     where the trigger is declared again. A process that takes from it still ends the rest with the next message.
     """
 
-    def __init__(self, hub: Hub, do: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]) -> None:
+    def __init__(
+        self, runtime: Runtime, runner: HandlerRunner, do: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+    ) -> None:
         self.settling: list[HandlerSpec] = []  # handlers of triggers that have ended
         self._left: set[tuple[str, str]] = set()  # groups and topics
         self._more = asyncio.Event()  # there is another one to look after
-        self._hub = hub
+        self._runtime = runtime
+        self._runner = runner
         self._do = do
         self._looks = False
 
@@ -61,17 +65,17 @@ class Retiring:
         """The hub closes, and nobody in it takes from a group any more."""
         if self.settling or self._left:
             try:
-                infos = await self._hub.groups.list()
+                infos = await self._runtime.groups("triggers").groups()
                 for handler in self._settled(infos):
                     self._leave(handler)
-                going_on = [each for each in self._hub.declarations if each not in self.settling]
+                going_on = [each for each in self._runner.declarations if each not in self.settling]
                 names = {each.membership.group for each in going_on if each.membership is not None}
                 await self._rest(infos, {name for name in self._left if name[0] in names})
             except TelexError as error:
                 logger.error("topics may go on to keep messages for triggers that have ended: %s", error)
 
     async def _retire(self, handler: HandlerSpec) -> None:
-        await self._hub._crew.retire_member(handler)
+        await self._runner.retire_member(handler)
         self._look()
 
     def _leave(self, handler: HandlerSpec) -> None:
@@ -90,11 +94,11 @@ class Retiring:
             await self._wait(wait)
             asked = frozenset(self._left)
             try:
-                infos = await self._hub.groups.list()
+                infos = await self._runtime.groups("triggers").groups()
                 moved = await self._leave_settled(infos)
                 if asked:
                     self._left -= asked - {(info.group, info.pattern) for info in infos}  # these were forgotten
-                    moved = await self._rest(infos, self._hub._crew.groups()) or moved
+                    moved = await self._rest(infos, self._runner.groups()) or moved
             except Closed:
                 raise
             except TelexError as error:
@@ -119,7 +123,7 @@ class Retiring:
         for handler in found:
             self.settling.remove(handler)
             self._leave(handler)
-            await self._hub._crew.retire_member(handler)
+            await self._runner.retire_member(handler)
         return bool(found)
 
     def _settled(self, infos: Sequence[GroupInfo]) -> list[HandlerSpec]:
@@ -128,7 +132,7 @@ class Retiring:
 
     async def _rest(self, infos: Sequence[GroupInfo], served: set[tuple[str, str]]) -> bool:
         """Have groups rest that were left, and that nobody takes from; whether there were any."""
-        groups = self._hub._engine.groups
+        groups = self._runtime.engine.groups
         assert groups is not None, "without groups, none is left"
         found = (self._left & free_groups(infos)) - served
         for group, topic in found:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import re
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -27,7 +26,8 @@ from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 
 if TYPE_CHECKING:
-    from telex.hub import Hub
+    from telex.handlers.runner import HandlerRunner
+    from telex.runtime import Runtime
 
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("telex.triggers")
@@ -40,6 +40,8 @@ LONGEST = 60.0
 UNHEARD = 1000
 """So many firings of a trigger may wait for a subscriber with ``overflow="block"``; those beyond are told as errors."""
 GROUP = "$triggers"
+Handle = Callable[..., Callable[[Callable[..., object]], object]]
+"""Declares a handler of a topic, as `telex.Hub.on`."""
 
 
 class Scheduler:
@@ -47,11 +49,13 @@ class Scheduler:
     that processes share.
     """
 
-    def __init__(self, hub: Hub, clock: Callable[[], float]) -> None:
-        self.clock: Callable[[], float] = clock
-        self.claims: FiringCoordinator | None = None if hub._engine.store is None else FiringCoordinator(hub)
-        self.chance: Callable[[], float] = random.random
-        self._hub = hub
+    def __init__(self, runtime: Runtime, runner: HandlerRunner, handle: Handle) -> None:
+        self.clock: Callable[[], float] = runtime.clock
+        self.claims: FiringCoordinator | None = None if runtime.engine.store is None else FiringCoordinator(runtime)
+        self.chance: Callable[[], float] = runtime.chance
+        self.runtime: Runtime = runtime
+        self._runner = runner
+        self._handle = handle
         self._triggers: dict[str, Trigger] = {}
         self._by_topic: dict[str, int] = {}  # how many triggers publish there that have not ended
         self._variables: dict[str, Variable[Any]] = {}
@@ -61,16 +65,16 @@ class Scheduler:
         self._chores: set[asyncio.Task[None]] = set()
         self._rings = False
         self._ended: deque[Trigger] = deque()
-        self.retiring: Retiring = Retiring(hub, self.do)
+        self.retiring: Retiring = Retiring(runtime, runner, self.do)
         self._open = False
 
     # -- declaring
 
     def add(self, trigger: Trigger) -> None:
         """One more. Raises `BadOption` when there is one of its name."""
-        if self._hub.closed:
+        if self.runtime.closed:
             raise Closed("this hub", "it was closed; make another with telex.Hub()")
-        self._hub._check_loop()
+        self.runtime.check_thread()
         known = self._triggers.get(trigger.name)
         if known is not None and not known.ended:
             raise BadOption("name", trigger.name, "there is a trigger of this name; give another, name='...'")
@@ -89,15 +93,15 @@ class Scheduler:
             if handler.membership is not None and self._open:
                 self.retiring.cancel(handler)
             else:
-                self._hub._crew.retire(handler, at_once=True)
+                self._runner.retire(handler, at_once=True)
         if not ended and self.claims is None and self._open and not self._shares_topic(trigger):
-            self._hub._topics.let_go(trigger.topic)
+            self.runtime.topics.let_go(trigger.topic)
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> Variable[T]:
         """The variable of a name, made if it is new. Raises `BadOption`, `BadName`, `ContentError`."""
         found = self._variables.get(name)
         if found is None:
-            found = self._variables[name] = Variable(self._hub, name, initial, type)
+            found = self._variables[name] = Variable(self.runtime, name, initial, type)
             if self._open and self.claims is not None:
                 self.do(found.follow)
         elif found.initial != initial:
@@ -115,7 +119,7 @@ class Scheduler:
             condition.step(condition.begin(0.0), Moment(0.0, values))
         except TypeError as error:
             raise BadOption("condition", condition, f"it cannot be looked at: {error}") from None
-        return ConditionMonitor(condition, self._hub, variables, keys)
+        return ConditionMonitor(condition, self.runtime, variables, keys)
 
     def handle(self, trigger: Trigger, function: Callable[..., object]) -> None:
         """Have a function called at each firing: it is a handler of the trigger's topic."""
@@ -123,10 +127,10 @@ class Scheduler:
             # A group for each function, so that all are called.
             called = re.sub(r"\W", "_", name_of(function).rpartition(".")[2])
             group = f"{GROUP}:{trigger.name}:{called}"
-            self._hub.on(trigger.topic, group=group, middleware=trigger.middleware)(function)
+            self._handle(trigger.topic, group=group, middleware=trigger.middleware)(function)
         else:
-            self._hub.on(trigger.topic, buffer=100_000, middleware=trigger.middleware)(function)
-        trigger.handlers.append(self._hub.declarations[-1])
+            self._handle(trigger.topic, buffer=100_000, middleware=trigger.middleware)(function)
+        trigger.handlers.append(self._runner.declarations[-1])
 
     # -- life
 
@@ -235,10 +239,10 @@ class Scheduler:
                 if (
                     last
                     and not self._shares_topic(trigger)
-                    and self._hub._topics.publish_once(trigger.topic, firing, id)
+                    and self.runtime.topics.publish_once(trigger.topic, firing, id)
                 ):
                     return
-                topic = trigger.outlet = self._hub.topic(trigger.topic)
+                topic = trigger.outlet = self.runtime.topic(trigger.topic)
             topic.publish_new(firing, id)
         except WouldBlock as error:
             if trigger.unheard >= UNHEARD:
@@ -253,13 +257,13 @@ class Scheduler:
     async def _fire_slowly(self, trigger: Trigger, firing: Firing, id: str) -> None:
         """A subscriber with ``overflow="block"`` has no room: this firing waits for it, and nothing else does."""
         try:
-            await self._hub.topic(trigger.topic).publish(firing, id=id)
+            await self.runtime.topic(trigger.topic).publish(firing, id=id)
         except TelexError as error:
             self._unheard(trigger, firing.scheduled.timestamp(), error)
         finally:
             trigger.unheard -= 1
             if trigger.ended and not trigger.unheard and self._finished(trigger):
-                self._hub._topics.let_go(trigger.topic)
+                self.runtime.topics.let_go(trigger.topic)
 
     def _unheard(self, trigger: Trigger, instant: float, error: TelexError) -> None:
         logger.error("trigger %s did not publish its firing of %s: %s", trigger.name, moment(instant), error)
@@ -274,14 +278,14 @@ class Scheduler:
                 del self._triggers[oldest.name]
         if self.claims is None:
             for handler in trigger.handlers:
-                self._hub._crew.retire(handler, at_once=False)
+                self._runner.retire(handler, at_once=False)
         elif self._open and trigger.handlers:
             self.retiring.settle(trigger.handlers)
         if self._shares_topic(trigger):
             return  # another one publishes there still
         if self.claims is None:
             if not trigger.unheard:
-                self._hub._topics.let_go(trigger.topic)
+                self.runtime.topics.let_go(trigger.topic)
         elif self._open:
             self.do(partial(self._close_topic, trigger.topic, self.claims))
 
@@ -294,12 +298,12 @@ class Scheduler:
 
     async def _close_topic(self, topic: str, claims: FiringCoordinator) -> None:
         """What is kept stays for those who come later: here, those who read now end after it."""
-        read = self._hub.topic(topic)  # in hand, so that the hub has the same one while this waits there
+        read = self.runtime.topic(topic)  # in hand, so that the hub has the same one while this waits there
         log = read._log
         end = await claims.end(topic)
         while log.end < end:
             await park(log)
-        self._hub._topics.let_go(topic)
+        self.runtime.topics.let_go(topic)
 
     async def fire_by_hand(self, trigger: Trigger) -> None:
         """Publish a firing that is meant for now."""
@@ -308,7 +312,7 @@ class Scheduler:
             return
         trigger.fired += 1
         firing, id = by_hand(trigger.name, self.clock(), trigger.fired)
-        await self._hub.topic(trigger.topic).publish(firing, id=id)
+        await self.runtime.topic(trigger.topic).publish(firing, id=id)
 
     # -- looking
 

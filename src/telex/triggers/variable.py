@@ -19,7 +19,7 @@ from telex.triggers.conditions.stream import APART, Rate
 
 if TYPE_CHECKING:
     from telex.engines.contract import Record
-    from telex.hub import Hub
+    from telex.runtime import Runtime
 
 T = TypeVar("T")
 BUCKET = "$variables"
@@ -44,7 +44,7 @@ class Variable(Generic[T]):
     On an engine that keeps messages it is shared: one value for all processes, kept, and changed by compare-and-set.
     """
 
-    def __init__(self, hub: Hub, name: str, initial: T, type: type[T] | None) -> None:
+    def __init__(self, runtime: Runtime, name: str, initial: T, type: type[T] | None) -> None:
         self.name: str = check_topic(name)
         """The name, which is also the topic of its changes."""
         self.initial: T = initial
@@ -53,7 +53,7 @@ class Variable(Generic[T]):
         self.listeners: list[Listener] = []
         self.content: Content[T] = Content(_type_of(initial) if type is None else type)
         self.content.check(initial, name)
-        self._hub = hub
+        self._runtime = runtime
         self._seq = 0  # of the change that `value` is from, on a shared engine
         self._changes = 0
         self._slow = asyncio.Lock()  # held while a change waits for subscribers
@@ -103,7 +103,7 @@ class Variable(Generic[T]):
         return plus
 
     async def _update(self, function: Callable[[T], T], *, mends: bool) -> T:
-        if self._hub._engine.store is None:
+        if self._runtime.engine.store is None:
             return await self._update_here(function)
         while (found := await self._update_shared(function, mends=mends)) is None:
             pass  # another was first: once more, with its value
@@ -121,14 +121,14 @@ class Variable(Generic[T]):
         """As `update`, at once. Raises as `set_nowait`."""
         if not callable(function):
             raise BadOption("function", function, FUNCTION)
-        if self._hub._engine.store is not None:
+        if self._runtime.engine.store is not None:
             raise WouldBlock(f"changing {self.name!r} waits until the engine has the change; use `await`")
         if self._slow.locked():
             raise WouldBlock(f"another change of {self.name!r} waits for a subscriber")
         before = self._value
         value = self.content.check(function(before), self.name)
         if value != before:
-            self._changed(value, self._hub.topic(self.name).publish_nowait(Change(self.name, value, before)))
+            self._changed(value, self._runtime.topic(self.name).publish_nowait(Change(self.name, value, before)))
         return value
 
     async def _update_here(self, function: Callable[[T], T]) -> T:
@@ -144,7 +144,7 @@ class Variable(Generic[T]):
             before = self._value
             value = self.content.check(function(before), self.name)
             if value != before:
-                self._changed(value, await self._hub.topic(self.name).publish(Change(self.name, value, before)))
+                self._changed(value, await self._runtime.topic(self.name).publish(Change(self.name, value, before)))
             return value
 
     def _changed(self, value: T, message: Message[Any]) -> None:
@@ -165,7 +165,7 @@ class Variable(Generic[T]):
             return (value,)
         self.content.hold(value, self.name)
         revision = 0 if record is None else record.revision
-        async with self._hub.transaction() as tx:
+        async with self._runtime.transaction() as tx:
             if await tx._engine.put(BUCKET, self.name, to_json(value), revision) is None:
                 return None
             message = await tx.publish_held(self.name, Change(self.name, value, before))
@@ -181,9 +181,9 @@ class Variable(Generic[T]):
         return self._value_of(record), 0 if record is None else record.revision
 
     async def _record(self) -> Record | None:
-        records = self._hub._engine.records
+        records = self._runtime.engine.records
         if records is None:
-            raise BadOption("use of variables", self._hub.url, "its engine has no records")
+            raise BadOption("use of variables", self._runtime.url, "its engine has no records")
         return await records.get(BUCKET, self.name)
 
     def _value_of(self, record: Record | None) -> T:
@@ -212,8 +212,8 @@ class Variable(Generic[T]):
 
     async def follow(self) -> None:
         """Keep `value` up to date with what others do, until the hub is closed."""
-        while not self._hub.closed:
-            async with self._hub.topic(self.name).subscribe(overflow="latest", buffer=1) as changes:
+        while not self._runtime.closed:
+            async with self._runtime.topic(self.name).subscribe(overflow="latest", buffer=1) as changes:
                 self._seq = 0  # a topic that was removed and is made anew counts from the beginning
                 try:
                     value, _ = await self.stored()

@@ -217,9 +217,9 @@ class WhenTrigger(Trigger):
 
     async def _hear_firings(self) -> None:
         """That another process has fired is seen by nothing else when the function is not true in this one."""
-        hub = self._scheduler._hub
-        while not self.ended and not hub.closed:
-            async with hub.topic(self.topic).subscribe(overflow="latest", buffer=1) as self._firings:
+        runtime = self._scheduler.runtime
+        while not self.ended and not runtime.closed:
+            async with runtime.topic(self.topic).subscribe(overflow="latest", buffer=1) as self._firings:
                 self._look_again()  # what was fired before this
                 async for _ in self._firings:
                     self._look_again()

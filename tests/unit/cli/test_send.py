@@ -236,8 +236,8 @@ def test_large_results_are_shown_and_forgotten(telex: Telex, url: str) -> None:
     def kept() -> int:
         async def count() -> int:
             async with package.Hub(url) as again:
-                assert again._engine.records is not None
-                return len(await again._engine.records.keys(RESULTS))
+                assert again._runtime.engine.records is not None
+                return len(await again._runtime.engine.records.keys(RESULTS))
 
         return asyncio.run(count())
 

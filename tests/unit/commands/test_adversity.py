@@ -37,7 +37,7 @@ async def test_a_sender_that_reads_late_gets_all_outcomes(
 
     async with worker, telex.Hub(file) as sender:
         assert await sender.call("double", 1) == 2
-        courier = sender._desk.courier
+        courier = sender._dispatcher.courier
         assert courier is not None
         hear = courier.inbox._hear
 
@@ -94,7 +94,7 @@ async def test_an_outcome_is_told_though_a_transaction_before_was_rolled_back(
         return item
 
     async with hub, telex.Hub(file) as sender:
-        served = hub._desk.served["order"]
+        served = hub._dispatcher.served["order"]
         publish = served._publish
 
         async def fails(run: object, outcome: telex.Outcome[object], tx: OnceTransaction) -> bool:
@@ -142,7 +142,7 @@ async def test_a_letter_that_cannot_be_read_is_the_only_one(file: str, caplog: p
 
     async with worker, telex.Hub(file) as sender:
         assert await sender.call("double", 1) == 2
-        courier = sender._desk.courier
+        courier = sender._dispatcher.courier
         assert courier is not None
         await sender.topic(f"$inbox:{courier._id}").publish({"no": "letter"})
         assert await sender.call("double", 2, timeout=20) == 4
@@ -157,7 +157,7 @@ async def test_a_result_that_is_gone_is_told(file: str, monkeypatch: pytest.Monk
         return "x" * size
 
     async with worker, telex.Hub(file) as sender:
-        records = sender._engine.records
+        records = sender._runtime.engine.records
         assert records is not None
         get = records.get
 

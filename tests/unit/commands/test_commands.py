@@ -508,7 +508,7 @@ async def test_workers_that_are_closed_are_no_attempts_and_those_that_stall_are(
             worker.command("build")(build)
             async with worker:
                 await begun.wait()
-                courier = worker._desk.courier
+                courier = worker._dispatcher.courier
                 assert courier is not None
                 if stalls:  # what has died counts nothing back
                     courier._spare = AsyncMock()  # type: ignore[method-assign]  # on purpose
@@ -595,4 +595,4 @@ async def test_a_sender_elsewhere(file: str) -> None:
             assert caught.value.code == "refused"
         with pytest.raises(telex.NoHandler):
             await until_nobody_serves(sender)
-        assert not [id for id in await sender.topics("$inbox:*") if id.endswith(worker._desk.courier._id)]  # type: ignore[union-attr]
+        assert not [id for id in await sender.topics("$inbox:*") if id.endswith(worker._dispatcher.courier._id)]  # type: ignore[union-attr]

@@ -31,7 +31,7 @@ def serving(function: Handler) -> telex.Hub:
 async def warmed(hub: telex.Hub, runners: int = 1) -> None:
     """So many tasks are there and wait for a command."""
     assert await asyncio.gather(*[hub.call("work", "warm") for _ in range(runners)]) == ["warm"] * runners
-    assert len(hub._desk._local["work"].parked) == runners
+    assert len(hub._dispatcher._local["work"].parked) == runners
 
 
 def here() -> "asyncio.Task[object]":
@@ -70,7 +70,7 @@ async def test_what_never_waits_is_done_in_that_turn() -> None:
             nonlocal turns
             turns += 1
 
-        hub._desk.turn._began = inf  # however slow this machine is
+        hub._dispatcher.turn._began = inf  # however slow this machine is
         asyncio.get_running_loop().call_soon(count)
         assert await hub.call("work", "") == 0
         assert await hub.call("work", "", timeout=5) == 0
@@ -278,7 +278,7 @@ async def test_cancelled_before_its_own_task_has_gone_on_with_it(waits_for: str)
 
     async with hub:
         await hub.call("once", "warm", key="warm")
-        runner = hub._desk._local["once"].parked[0]
+        runner = hub._dispatcher._local["once"].parked[0]
         asker = asyncio.create_task(hub.call("once", "", key="k"))
         while runner._begun is None:  # noqa: ASYNC110  # each turn is looked at
             await asyncio.sleep(0)
@@ -314,7 +314,7 @@ async def test_the_hub_closes_before_its_own_task_has_gone_on_with_it(
     hub.close_timeout = timeout
     await hub.__aenter__()
     await warmed(hub)
-    (runner,) = hub._desk._local["work"].parked
+    (runner,) = hub._dispatcher._local["work"].parked
     asker = asyncio.create_task(hub.call("work", "a"))
     while runner._begun is None:  # noqa: ASYNC110  # each turn is looked at
         await asyncio.sleep(0)
@@ -395,7 +395,7 @@ async def test_a_task_that_is_cancelled_is_given_nothing_from_then_on() -> None:
 
     async with serving(work) as hub:
         await warmed(hub)
-        (runner,) = hub._desk._local["work"].parked
+        (runner,) = hub._dispatcher._local["work"].parked
         runner.task.cancel()
         for _ in range(2):
             assert await hub.call("work", "", timeout=5) is not runner.task
@@ -528,7 +528,7 @@ async def test_what_ends_the_program_is_raised_and_leaves_all_in_order() -> None
             await hub.call("work", "a")
         assert await hub.call("work", "warm") == "warm"
         assert hub.statistics().commands[0].running == 0
-        assert hub._desk._runs == {}
+        assert hub._dispatcher._runs == {}
 
 
 async def test_who_calls_for_what_takes_long_lets_others_have_their_turn() -> None:
@@ -564,7 +564,7 @@ async def test_commands_are_begun_in_the_order_in_which_they_were_accepted() -> 
             await asyncio.gather(*tickets)
             assert begun == ["0", "1", "2", "3", "4"]
             begun.clear()
-            assert hub._desk.turn.given == 0
+            assert hub._dispatcher.turn.given == 0
 
 
 @pytest.mark.slow
@@ -584,6 +584,6 @@ async def test_what_ends_the_program_after_a_while_is_told_to_all_who_wait() -> 
         for ticket in tickets:
             with pytest.raises(telex.CommandFailed):
                 await ticket.result(timeout=20)
-        assert (hub._desk._runs, hub._desk._local["once"].keys) == ({}, {})
+        assert (hub._dispatcher._runs, hub._dispatcher._local["once"].keys) == ({}, {})
     gc.collect()
     loop.set_exception_handler(handler)

@@ -325,14 +325,14 @@ async def _history(hub: telex.Hub) -> None:
 
 
 async def _groups(hub: telex.Hub) -> None:
-    groups = hub._engine.groups
+    groups = hub._runtime.engine.groups
     assert groups is not None
     await groups.join("g", "t", "earliest", hub.topic("t")._log)
     await groups.claim("g", "t", 200, 1.0, "me", 0.0)
 
 
 async def _records(hub: telex.Hub) -> None:
-    engine: Any = hub._engine
+    engine: Any = hub._runtime.engine
     await engine._runtime.write(lambda connection, _: connection.execute("SELECT * FROM telex_messages").fetchall())
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import telex
+from telex.hub import scheduler_of
 from telex.testing.clock import VirtualClock
 from telex.triggers.admin import fire_trigger, pause_trigger, stored_triggers
 from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
@@ -34,7 +35,7 @@ async def test_a_paused_trigger_that_ends_leaves_no_timer(tmp_path: Path) -> Non
     hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
     async with hub:
         await caught_up(hub)
-        assert await pause_trigger(hub, "full")
+        assert await pause_trigger(scheduler_of(hub), "full")
         await hub.variable("count", 0).set(10)
         await watched(hub, "full", 10)
         await caught_up(hub)
@@ -99,7 +100,9 @@ async def test_a_trigger_that_has_not_fired_is_not_late(tmp_path: Path) -> None:
     async with hub:
         await caught_up(hub)
         assert [(found.fired, found.late, found.last) for found in hub.triggers()] == [(0, 0.0, None)] * 2
-        assert [(found.fired, found.late, found.last) for found in await stored_triggers(hub)] == [(0, 0.0, None)] * 2
+        assert [(found.fired, found.late, found.last) for found in await stored_triggers(scheduler_of(hub))] == [
+            (0, 0.0, None)
+        ] * 2
 
 
 async def test_a_trigger_that_is_cancelled_while_it_publishes_publishes_no_more(
@@ -145,9 +148,9 @@ async def test_by_hand_a_stored_trigger_publishes_to_its_topic(tmp_path: Path) -
     async with hub:
         await caught_up(hub)
     async with telex.Hub(url) as other:
-        assert await fire_trigger(other, "clock") == 1
+        assert await fire_trigger(scheduler_of(other), "clock") == 1
         assert [(firing.trigger, firing.number) for firing in await kept(other, "ticks")] == [("clock", 1)]
-        assert await fire_trigger(other, "ticks") is None
+        assert await fire_trigger(scheduler_of(other), "ticks") is None
 
 
 def test_a_trigger_that_has_ended_waits_for_nothing_when_it_is_resumed(clock: VirtualClock) -> None:

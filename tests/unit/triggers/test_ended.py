@@ -93,7 +93,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 
             await asyncio.sleep(3)
             assert len(asyncio.all_tasks()) == before
-            assert (hub.statistics().handlers, hub.declarations, hub._crew._workers) == ((), [], [])
+            assert (hub.statistics().handlers, hub.declarations, hub._runner._workers) == ((), [], [])
             assert await hub.topics() == []
 
     clock.run(main())
@@ -114,7 +114,7 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
             await done.wait()
 
         await held.wait()
-        crew = hub._crew
+        crew = hub._runner
         chores = set(hub._scheduler._chores)
         assert len(crew._members) == 1
         done.set()
@@ -164,7 +164,7 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
             called.get_nowait()
         hub.every("10ms", name="tick")(new)
         assert {await called.get() for _ in range(5)} == {"new"}
-        assert len(hub._crew._members) == len(hub.declarations) == 1
+        assert len(hub._runner._members) == len(hub.declarations) == 1
 
 
 @pytest.mark.slow
@@ -190,7 +190,7 @@ async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
         while not left._scheduler.retiring.settling:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.001)
         await asyncio.wait(left._scheduler._chores, timeout=0.05)  # it has looked many times whether it is settled
-        assert left._crew._members
+        assert left._runner._members
         await has.aclose()
         assert await called.get() is left
 
@@ -229,7 +229,7 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
         leaving = set(hub._scheduler._chores)
         await asyncio.wait(leaving)
         assert [chore.exception() for chore in leaving] == [None, None]
-        assert hub._crew._members == []
+        assert hub._runner._members == []
 
 
 @pytest.mark.slow
@@ -244,7 +244,7 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
         assert len([message async for message in firings]) == 2
         for _ in range(3):  # each for its own, and the last one for that before it
             await called.get()
-        while hub._crew._members:  # noqa: ASYNC110  # nothing tells of it
+        while hub._runner._members:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.01)
         assert hub.declarations == []
 
@@ -269,7 +269,7 @@ async def is_swept(url: str) -> bool:
     async with telex.Hub(url) as hub:
         hub.retain("t", messages=10)
         await publish(hub, 600)
-        runtime = hub._engine._runtime  # type: ignore[attr-defined]
+        runtime = hub._runtime.engine._runtime  # type: ignore[attr-defined]
 
         def rows(connection: sqlite3.Connection) -> int:
             return int(connection.execute("SELECT count(*) FROM telex_messages").fetchone()[0])

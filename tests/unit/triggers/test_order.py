@@ -124,7 +124,7 @@ def test_when_it_was_rung_is_seen_in_no_instant(clock: VirtualClock) -> None:
 def test_what_is_gathered_comes_in_the_order_of_publishing(clock: VirtualClock) -> None:
     async def main() -> None:
         async with telex.Hub(clock=clock) as hub:
-            topics = hub._topics
+            topics = hub._runtime.topics
             gathered = topics.gather(["a", "b:*"])
             inbox = gathered.subscribe()
             inbox.enter()
@@ -182,7 +182,7 @@ async def test_what_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch:
         hub = telex.Hub(url)
         for topic, bound in (("three", 3), ("four", 4), ("five", 5)):
             hub.when(hub.rate("m:*", per="1h") >= bound, topic=topic)
-        store = hub._engine.store
+        store = hub._runtime.engine.store
         assert store is not None
         read = store.read_pattern
 

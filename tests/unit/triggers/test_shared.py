@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.hub import scheduler_of
 from telex.triggers import firings as claims
 from telex.triggers import when
 from telex.triggers.admin import pause_trigger, resume_trigger
@@ -232,7 +233,7 @@ async def test_a_condition_is_paused_for_all(url: str, monkeypatch: pytest.Monke
     async with programs(url, 2, declare) as hubs, hubs[0].topic("full").subscribe() as full:
         for hub in hubs:
             await caught_up(hub)
-        assert await pause_trigger(hubs[0], "full")
+        assert await pause_trigger(scheduler_of(hubs[0]), "full")
         assert hubs[0].triggers()[0].paused
         await hubs[1].variable("count", 0).set(10)
         for hub in hubs:
@@ -242,7 +243,7 @@ async def test_a_condition_is_paused_for_all(url: str, monkeypatch: pytest.Monke
             await watched(hub, "full", 0)
             await caught_up(hub)
         assert all(hub.triggers()[0].paused for hub in hubs)
-        assert await resume_trigger(hubs[1], "full")
+        assert await resume_trigger(scheduler_of(hubs[1]), "full")
         assert not hubs[1].triggers()[0].paused
         async with asyncio.timeout(20):
             while hubs[0].triggers()[0].paused:  # noqa: ASYNC110  # nothing tells of it
@@ -334,7 +335,7 @@ async def test_what_fired_for_a_key_long_ago_is_not_fired_again(url: str) -> Non
             await hub.topic("logins").publish("eve")
     ahead = KEY_KEPT + 3600
     async with telex.Hub(url) as other:
-        records = other._engine.records
+        records = other._runtime.engine.records
         assert records is not None
         (name,) = await records.keys(BY_KEY)
         record = await records.get(BY_KEY, name)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.hub import scheduler_of
 from telex.triggers import firings as claims
 from telex.triggers import trigger
 from telex.triggers.admin import fire_trigger, pause_trigger, resume_trigger, stored_triggers
@@ -58,7 +59,7 @@ async def test_what_is_kept_is_listed_when_nobody_runs(url: str, declared: telex
         await until(lambda: hub.trigger("print").entry)
         now = {t.trigger: t for t in hub.triggers()}
     async with telex.Hub(url) as other:
-        cron, soon, ticks = await stored_triggers(other)
+        cron, soon, ticks = await stored_triggers(scheduler_of(other))
         assert other.triggers() == ()
     assert [t.trigger for t in (cron, soon, ticks)] == ["print", "reminder", "ticks"]
     assert (cron.schedule, cron.topic) == ("cron '0 9 * * *' in Europe/Paris", "$trigger:print")
@@ -76,10 +77,10 @@ async def test_in_memory_none_is_kept() -> None:
     hub = telex.Hub("memory://")
     hub.every(1, topic="ticks")
     async with hub:
-        assert await stored_triggers(hub) == []
-        assert not await pause_trigger(hub, "ticks")
-        assert not await resume_trigger(hub, "ticks")
-        assert await fire_trigger(hub, "ticks") is None
+        assert await stored_triggers(scheduler_of(hub)) == []
+        assert not await pause_trigger(scheduler_of(hub), "ticks")
+        assert not await resume_trigger(scheduler_of(hub), "ticks")
+        assert await fire_trigger(scheduler_of(hub), "ticks") is None
 
 
 async def test_a_pause_is_for_all_processes(url: str, ahead: list[float]) -> None:
@@ -90,20 +91,20 @@ async def test_a_pause_is_for_all_processes(url: str, ahead: list[float]) -> Non
 
     async with program() as one, program() as other, telex.Hub(url) as third:
         await until(lambda: one.triggers()[0].fired >= 3)
-        assert await pause_trigger(third, "ticks")
-        (paused,) = await stored_triggers(third)
+        assert await pause_trigger(scheduler_of(third), "ticks")
+        (paused,) = await stored_triggers(scheduler_of(third))
         assert paused.paused
         await until(lambda: one.triggers()[0].paused and other.triggers()[0].paused)
-        (still,) = await stored_triggers(third)
+        (still,) = await stored_triggers(scheduler_of(third))
         assert still == paused, "nothing was claimed since"
-        assert await pause_trigger(third, "ticks"), "twice is fine"
-        assert await resume_trigger(third, "ticks")
+        assert await pause_trigger(scheduler_of(third), "ticks"), "twice is fine"
+        assert await resume_trigger(scheduler_of(third), "ticks")
         await until(lambda: one.triggers()[0].fired >= paused.fired + 3)
         assert not one.triggers()[0].paused
-        assert await pause_trigger(third, "ticks")  # so that nothing is fired while it is counted
+        assert await pause_trigger(scheduler_of(third), "ticks")  # so that nothing is fired while it is counted
         fired = await fired_in(third, "ticks")
-        assert third._engine.records is not None
-        record = await third._engine.records.get(BUCKET, "ticks")
+        assert third._runtime.engine.records is not None
+        record = await third._runtime.engine.records.get(BUCKET, "ticks")
         assert record is not None
         assert record.revision <= 1 + len(fired) + 3, "at most one write a firing, whoever looks; and three by hand"
     assert [firing.number for firing in fired] == list(range(1, len(fired) + 1))
@@ -119,12 +120,12 @@ async def test_what_was_missed_in_a_pause(
     looked = hub.every("1h", topic="ticks", misfire=misfire)
     async with hub:
         await until(lambda: looked.entry)  # its record is there
-        assert await pause_trigger(hub, "ticks")
+        assert await pause_trigger(scheduler_of(hub), "ticks")
         ahead[0] += 3.5 * HOUR
         hub._scheduler.arm(looked, 0.0)
         await until(lambda: hub.triggers()[0].paused)
         assert await fired_in(hub, "ticks") == []
-        assert await resume_trigger(hub, "ticks")
+        assert await resume_trigger(scheduler_of(hub), "ticks")
         await until(lambda: not hub.triggers()[0].paused and looked.fired == len(hours))
         fired = await fired_in(hub, "ticks")
         begun = looked.start
@@ -140,16 +141,16 @@ async def test_one_that_fires_once_is_paused_over_its_time(
     once = hub.at(datetime.now(UTC) + timedelta(hours=1), topic="then", **given)
     async with hub:
         await until(lambda: once.entry)  # its record is there
-        assert await pause_trigger(hub, "then")
+        assert await pause_trigger(scheduler_of(hub), "then")
         ahead[0] += 2 * HOUR
         hub._scheduler.arm(once, 0.0)
         await until(lambda: hub.triggers()[0].paused)
         assert not once.ended
-        assert await resume_trigger(hub, "then")
+        assert await resume_trigger(scheduler_of(hub), "then")
         await until(lambda: once.ended)
     async with telex.Hub(url) as other:  # in the one above the topic is closed
         assert len(await fired_in(other, "then")) == fired
-        (kept,) = await stored_triggers(other)
+        (kept,) = await stored_triggers(scheduler_of(other))
         assert (kept.ended, kept.next, kept.fired) == (True, None, fired)
 
 
@@ -161,7 +162,7 @@ async def test_a_pause_between_a_look_and_the_claim_wins(url: str) -> None:
         shared = hub._scheduler.claims
         assert shared is not None
         kept, revision = await shared.read("ticks", 0.0)
-        assert await pause_trigger(hub, "ticks")
+        assert await pause_trigger(scheduler_of(hub), "ticks")
         told = msgspec.structs.replace(kept, last=1.0, fired=1)
         assert not await shared.commit(ticks, claims.FiringClaim(told, [(1.0, 1)]), revision)
         assert await fired_in(hub, "ticks") == []
@@ -172,7 +173,7 @@ async def test_by_hand_takes_the_next_number(url: str) -> None:
     ticks = hub.every("20ms", topic="ticks")
     async with hub, telex.Hub(url) as other:
         await until(lambda: ticks.fired >= 2)
-        numbers = await asyncio.gather(*[fire_trigger(other, "ticks") for _ in range(5)])
+        numbers = await asyncio.gather(*[fire_trigger(scheduler_of(other), "ticks") for _ in range(5)])
         await asyncio.gather(*[ticks.fire() for _ in range(5)])
         await until(lambda: ticks.fired > 14)
         messages = [message async for message in hub.topic("ticks").history()]
@@ -188,9 +189,9 @@ async def test_by_hand_while_it_is_paused(url: str) -> None:
     ticks = hub.every("1h", topic="ticks", misfire="all")
     async with hub:
         await until(lambda: ticks.entry)  # its record is there
-        assert await pause_trigger(hub, "ticks")
-        assert await fire_trigger(hub, "ticks") == 1
-        (kept,) = await stored_triggers(hub)
+        assert await pause_trigger(scheduler_of(hub), "ticks")
+        assert await fire_trigger(scheduler_of(hub), "ticks") == 1
+        (kept,) = await stored_triggers(scheduler_of(hub))
         assert (kept.paused, kept.fired, kept.last) == (True, 1, None), "the schedule is where it was"
 
 
@@ -211,12 +212,12 @@ async def test_one_that_cannot_be_read_holds_up_nobody(
 ) -> None:
     monkeypatch.setattr(claims, "TRIES", 0.01)
     async with telex.Hub(url) as hub:
-        assert hub._engine.records is not None
-        revision = await hub._engine.records.put(BUCKET, "bad", b"[]", 0)
+        assert hub._runtime.engine.records is not None
+        revision = await hub._runtime.engine.records.put(BUCKET, "bad", b"[]", 0)
         assert revision is not None
         hub.every("10ms", topic="bad")
         hub.every("10ms", topic="good")
         await until(lambda: hub.trigger("good").fired >= 3)
         assert "trigger bad cannot be claimed" in caplog.text
-        await hub._engine.records.delete(BUCKET, "bad", revision)
+        await hub._runtime.engine.records.delete(BUCKET, "bad", revision)
         await until(lambda: hub.trigger("bad").fired)

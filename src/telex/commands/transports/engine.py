@@ -28,7 +28,6 @@ from telex.commands.transports.pending import PendingRequest
 from telex.commands.transports.replies import ReplyInbox
 from telex.commands.transports.services import ServiceRegistry
 from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler, TelexError
-from telex.groups.consumer import groups_of
 from telex.handlers.context import Context, Retry
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.log.options import check_options
@@ -39,8 +38,9 @@ from telex.process.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.commands.dispatcher import CommandDispatcher
-    from telex.hub import Hub
+    from telex.handlers.runner import HandlerRunner
     from telex.once.engine_store import EngineOnceTransaction
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 INBOX, DEADLINE, DIGEST = "telex-inbox", "telex-deadline", "telex-digest"
@@ -58,12 +58,13 @@ Duplicate = Literal["wait", "reject"]
 class EngineTransport:
     """The commands of one hub, sent and served."""
 
-    def __init__(self, hub: Hub, desk: CommandDispatcher) -> None:
-        self._hub = hub
+    def __init__(self, runtime: Runtime, runner: HandlerRunner, desk: CommandDispatcher) -> None:
+        self._runtime = runtime
+        self._runner = runner
         self._desk = desk
         self._id = token_hex(8)
         self._directory: ServiceRegistry | None = None
-        self.inbox: ReplyInbox = ReplyInbox(hub, self._id, lambda: self.directory)
+        self.inbox: ReplyInbox = ReplyInbox(runtime, self._id, lambda: self.directory)
         self._runs: dict[str, Invocation] = {}
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         self._joined: set[str] = set()  # commands whose group is known to be there
@@ -73,10 +74,8 @@ class EngineTransport:
     def directory(self) -> ServiceRegistry:
         """Who is there. Raises `BadOption` on an engine without records."""
         if self._directory is None:
-            records = self._hub._engine.records
-            if records is None:
-                raise BadOption("use of commands", self._hub.url, "its engine has no records")
-            self._directory = ServiceRegistry(records, self._id, self._hub._engine.now)
+            records = self._runtime.records("commands")
+            self._directory = ServiceRegistry(records, self._id, self._runtime.engine.now)
         return self._directory
 
     # -- serving
@@ -97,7 +96,7 @@ class EngineTransport:
             options,
             membership,
         )
-        self._hub._crew.add(declaration)
+        self._runner.add(declaration)
         cancels = msgspec.structs.replace(
             declaration,
             name=f"{command.name} (cancel)",
@@ -108,15 +107,15 @@ class EngineTransport:
             concurrency=1,
             membership=None,
         )
-        self._hub._crew.add(cancels)
+        self._runner.add(cancels)
         self.directory.add(command.name, command.once is not None)
 
     async def _serve(self, served: CommandServer, message: Message[Any], delivery: Context[Any]) -> None:
         command, headers = served.command, message.headers
-        left = float(headers[DEADLINE]) - self._hub._engine.now() if DEADLINE in headers else None
+        left = float(headers[DEADLINE]) - self._runtime.engine.now() if DEADLINE in headers else None
         inbox = headers.get(INBOX, "")
         content, id, key = message.content, message.id, message.key
-        run = Invocation(command.name, content, id, key, left, self._hub, self._report, "", inbox)
+        run = Invocation(command.name, content, id, key, left, self._runtime.hub, self._report, "", inbox)
         run._message = message
         run.cancelled = message.id in self._cancelled
         run.redelivered = delivery.attempt > 1
@@ -140,7 +139,7 @@ class EngineTransport:
                 await self._append([*before, *letters])  # in this order
             self.inbox.settle(outcome, run.cause)
         except asyncio.CancelledError:
-            if command.once is None and self._hub._crew.progress is not None:  # the hub closes
+            if command.once is None and self._runtime.progress is not None:  # the hub closes
                 await self._spare(run)
             raise
         finally:
@@ -189,7 +188,7 @@ class EngineTransport:
             logger.error("command %s %s counts as begun, though its worker was closed: %s", run.command, run.id, error)
 
     def _restarts(self) -> AttemptCounter:
-        records = self._hub._engine.records
+        records = self._runtime.engine.records
         if records is None:
             raise AssertionError("what is served has a directory, and that is of records")
         return AttemptCounter(records)
@@ -209,7 +208,7 @@ class EngineTransport:
         put aside, in ``tx`` if that is open: it may have the only pen.
         """
         told: Told = outcome
-        records = self._hub._engine.records
+        records = self._runtime.engine.records
         if size > INLINE and records is not None:
             ref = f"{outcome.command} {outcome.id}"
             put = records.put if tx is None else tx.put
@@ -225,12 +224,12 @@ class EngineTransport:
         return [f"$inbox:{run.reply}"] if run.reply and run.reply != self._id else []
 
     def _letter(self, topic: str, told: Told, id: str | None) -> Message[Any]:
-        message = self._hub.topic(topic)._make(told, id, None, None, held=True)
+        message = self._runtime.topic(topic)._make(told, id, None, None, held=True)
         msgspec.structs.force_setattr(message, "seq", 0)
         return message
 
     async def _append(self, letters: list[Message[Any]]) -> None:
-        store = self._hub._engine.store
+        store = self._runtime.engine.store
         if letters and store is not None:
             await store.append(letters)
 
@@ -279,7 +278,7 @@ class EngineTransport:
         wanted: bool,
     ) -> Ticket[Any]:
         """Keep a command, to be carried out by whoever serves it. Raises what `Hub.send` raises."""
-        deadline = None if limit is None else self._hub._engine.now() + limit
+        deadline = None if limit is None else self._runtime.engine.now() + limit
         digest = "" if key is None else _digest_of(content)
         content, mark = self._desk.check(name, content, key, digest)
         served = self._desk.served.get(name)
@@ -304,7 +303,7 @@ class EngineTransport:
             return replayed
         if not once or not mark:
             return await self._publish(name, content, key, deadline, gives, digest)
-        if duplicate == "reject" and self.inbox.underway.has(name, key, mark, self._hub._engine.now()):
+        if duplicate == "reject" and self.inbox.underway.has(name, key, mark, self._runtime.engine.now()):
             raise InProgress(name, key)
         sent = PendingRequest(mark, deadline)
         self.inbox.underway.begin(name, key, sent)
@@ -333,7 +332,7 @@ class EngineTransport:
             headers[DEADLINE] = repr(deadline)
         if digest:
             headers[DIGEST] = digest
-        topic = self._hub.topic(f"$command:{name}:request")
+        topic = self._runtime.topic(f"$command:{name}:request")
         served = self._desk.served.get(name)
         takes = None if served is None else served.command.takes
         if takes is None:
@@ -347,8 +346,8 @@ class EngineTransport:
 
     async def _join(self, name: str) -> None:
         """Have the group of the workers begin before the first command: then none is forgotten until one has come."""
-        topic = self._hub.topic(f"$command:{name}:request")
-        await groups_of(self._hub, GROUP).join(GROUP, topic.id, "earliest", topic._log)
+        topic = self._runtime.topic(f"$command:{name}:request")
+        await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", topic._log)
         self._joined.add(name)
 
     async def _replayed(
@@ -363,9 +362,9 @@ class EngineTransport:
         """What was done before is answered from the record, and nothing is sent."""
         get: Get
         if served is None:
-            if not mark or self._hub._engine.records is None:
+            if not mark or self._runtime.engine.records is None:
                 return None
-            get = self._hub._engine.records.get
+            get = self._runtime.engine.records.get
         elif served.claims is None:
             return None
         else:
@@ -391,7 +390,7 @@ class EngineTransport:
         return ticket
 
     async def _cancel_there(self, ticket: Ticket[Any]) -> bool:
-        await self._hub.topic(f"$command:{ticket.command}:cancel").publish({"id": ticket.id})
+        await self._runtime.topic(f"$command:{ticket.command}:cancel").publish({"id": ticket.id})
         return True
 
     def _cancel_here(self, message: Message[Any]) -> None:

@@ -19,7 +19,7 @@ from telex.topics.publisher import FAIR
 from telex.topics.topic import Topic
 
 if TYPE_CHECKING:
-    from telex.handlers.runner import HandlerRunner
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 SHARE = 0.005
@@ -79,8 +79,8 @@ class LocalTransport:
     """
 
     __slots__ = (
-        "_crew",
         "_runs",
+        "_runtime",
         "_turn",
         "blocked",
         "keys",
@@ -95,7 +95,7 @@ class LocalTransport:
     def __init__(
         self,
         served: CommandServer,
-        crew: HandlerRunner,
+        runtime: Runtime,
         runs: dict[str, Invocation],
         turn: TurnBudget,
         outcomes: Topic[Any],
@@ -109,7 +109,7 @@ class LocalTransport:
         self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room
         self.outcomes: Topic[Any] = outcomes
         self.steps: Topic[Any] = steps
-        self._crew = crew
+        self._runtime = runtime
         self._runs = runs
         self._turn = turn
 
@@ -137,7 +137,7 @@ class LocalTransport:
         """Have a command carried out; ``at_once``: it may be begun before this returns. When the hub ends its calls it
         is not begun any more, and its ticket is closed with the others.
         """
-        if self._crew.ends:
+        if self._runtime.ends:
             return
         if run.fingerprint:
             key = run.key or ""
@@ -164,7 +164,7 @@ class LocalTransport:
             self._hire(run)
             return
         turn = self._turn
-        if at_once and not turn.taken and not turn.given and self._crew.progress is None:
+        if at_once and not turn.taken and not turn.given and self._runtime.progress is None:
             self._begin(runner, run)
         else:
             turn.given += 1
@@ -173,9 +173,8 @@ class LocalTransport:
     def _hire(self, run: Invocation) -> None:
         """One more runner."""
         self._turn.given += 1
-        task = CommandWorker(self.served, self._crew, self._work, run).task
-        self._crew.tasks.add(task)
-        task.add_done_callback(self._crew.tasks.discard)
+        task = CommandWorker(self.served, self._runtime, self._work, run).task
+        self._runtime.own(task)
 
     def _begin(self, runner: CommandWorker, run: Invocation) -> None:
         """Carry out a command as far as it goes without waiting, now."""
@@ -229,14 +228,14 @@ class LocalTransport:
                     raise
                 run.task = None
                 self._settle(run, outcome)
-                if self._crew.ends:
+                if self._runtime.ends:
                     return  # its handler has an outcome though it was cancelled, and nobody cancels it again
                 if self.waiting:
                     run = self._next()
                     continue
                 self.running -= 1
                 busy = False
-                self._crew.moved()
+                self._runtime.moved()
                 self.parked.append(runner)
                 run = await runner.park()
                 busy = True
@@ -245,7 +244,7 @@ class LocalTransport:
             self.running -= busy
             if runner in self.parked:
                 self.parked.remove(runner)
-            self._crew.moved()
+            self._runtime.moved()
 
     def _settle(self, run: Invocation, outcome: Outcome[Any]) -> None:
         if run.fingerprint:

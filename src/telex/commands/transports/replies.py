@@ -27,7 +27,7 @@ from telex.topics.subscription import AnySubscription
 
 if TYPE_CHECKING:
     from telex.commands.transports.services import ServiceRegistry
-    from telex.hub import Hub
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 UNREAD = 3600.0
@@ -41,9 +41,9 @@ TRIES, PAUSE = 50, 0.1
 class ReplyInbox:
     """The topic ``$inbox:HUB``, read from the first command that is sent until the hub closes."""
 
-    def __init__(self, hub: Hub, id: str, directory: Callable[[], ServiceRegistry]) -> None:
+    def __init__(self, runtime: Runtime, id: str, directory: Callable[[], ServiceRegistry]) -> None:
         self.underway: PendingRequests = PendingRequests()
-        self._hub = hub
+        self._runtime = runtime
         self._id = id
         self._directory = directory
         # A ticket that its sender has let go of need not hear anything.
@@ -80,13 +80,13 @@ class ReplyInbox:
         async with self._opening:
             if self._reading is not None:
                 return
-            directory, store = self._directory(), self._hub._engine.store
+            directory, store = self._directory(), self._runtime.engine.store
             if store is not None:
                 # What a sender has not read is not bounded by a number: it may be slow, or asleep.
                 await store.retain([("$inbox:*", Retention(None, UNREAD, None))])
             await directory.sign()
             directory.begin()
-            subscription = self._hub.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
+            subscription = self._runtime.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
             subscription.enter()
             self._reading = start_task(self._read(subscription), name="telex inbox")
         sweeping = keep_doing("the inboxes of hubs that were killed were left", self._sweep, pause=SWEEP)
@@ -95,11 +95,11 @@ class ReplyInbox:
     async def _sweep(self) -> None:
         """Remove the inboxes of hubs that were killed."""
         # In this order: a hub that comes in between is in the second list.
-        inboxes = await self._hub.topics("$inbox:*")
+        inboxes = self._runtime.topics.names("$inbox:*")
         there = await self._directory().alive()
         for inbox in inboxes:
             if inbox.partition(":")[2] not in there:
-                await self._hub.remove(inbox)
+                await self._runtime.topics.remove(inbox)
 
     async def _read(self, subscription: AnySubscription[Any, Any]) -> None:
         try:
@@ -144,7 +144,7 @@ class ReplyInbox:
         told: Told = content if isinstance(content, (Outcome, Progress, OutcomeRef)) else msgspec.convert(content, Told)
         if not isinstance(told, OutcomeRef):
             return told
-        records = self._hub._engine.records
+        records = self._runtime.engine.records
         for _ in range(TRIES):
             try:
                 record = None if records is None else await records.get(RESULTS, told.ref)
@@ -171,7 +171,7 @@ class ReplyInbox:
 
     async def remove(self) -> None:
         """After all of this hub has ended, its directory too: nobody writes to it any more."""
-        store = self._hub._engine.store
+        store = self._runtime.engine.store
         if self._reading is None or store is None:
             return
         try:

@@ -16,7 +16,7 @@ from telex.topics.publisher import serving
 
 if TYPE_CHECKING:
     from telex.commands.server import CommandServer, Invocation
-    from telex.handlers.runner import HandlerRunner
+    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 
@@ -27,23 +27,23 @@ class CommandWorker:
     is the current one all the while (`asyncio.current_task`): so it may be cancelled, and not with who asked.
     """
 
-    __slots__ = ("_begun", "_context", "_crew", "_loop", "_run", "_seat", "_served", "task")
+    __slots__ = ("_begun", "_context", "_loop", "_run", "_runtime", "_seat", "_served", "task")
 
     def __init__(
         self,
         served: CommandServer,
-        crew: HandlerRunner,
+        runtime: Runtime,
         work: Callable[[CommandWorker, Invocation], Coroutine[Any, Any, None]],
         run: Invocation,
     ) -> None:
         self._served = served
-        self._crew = crew
+        self._runtime = runtime
         self._loop = asyncio.get_running_loop()
         self._seat: ParkedFuture | None = None  # where it is parked
         self._run: Invocation | None = None  # that it was given there
         self._begun: StartedCoroutine | None = None  # what was begun of that
         context = copy_context()
-        context.run(serving.set, crew)
+        context.run(serving.set, runtime)
         self._context: Context | None = context
         doing, name = work(self, run), served.command.name
         self.task: asyncio.Task[None]
@@ -63,7 +63,7 @@ class CommandWorker:
         except asyncio.CancelledError as error:
             if self._begun is not None:
                 self._begun.interrupted = error  # it is what was begun that is cancelled
-            elif self._run is None or self._crew.progress is not None:
+            elif self._run is None or self._runtime.progress is not None:
                 raise  # it is the task itself, or the hub closes
             else:
                 self.task.uncancel()  # meant for what it did before, and too late
@@ -87,13 +87,13 @@ class CommandWorker:
             doing = self._served.carry_out(run, self.task) if begun is None else begun
             outcome = doing if isinstance(doing, Outcome) else await doing
         except asyncio.CancelledError as error:
-            if self._crew.progress is not None:
+            if self._runtime.progress is not None:
                 raise  # the hub closes
             self.task.uncancel()
             return self._came_to_nothing(run, error)
         except Exception as error:  # noqa: BLE001  # a bug, or a store's: whoever waits has to know
             return self._came_to_nothing(run, error)
-        if self._is_cancelled and self._crew.progress is None:
+        if self._is_cancelled and self._runtime.progress is None:
             await self._forget_it()
         return outcome
 

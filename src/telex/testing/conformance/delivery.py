@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from telex.errors import BadName, BadOption
+from telex.hub import runtime_of
 from telex.message import Message
 from telex.testing.conformance.suite import Suite, promise, refused
 from telex.topics.subscription import AnySubscription
@@ -162,7 +163,11 @@ class DeliveryTests(Suite):
                 for content in contents:
                     await topic.publish(content)
                 received = [m.content for m in await take(inbox, len(contents), self.patience)]
-            kept = [m.content async for m in topic.history()] if hub._engine.guarantees.history else list(contents)
+            kept = (
+                [m.content async for m in topic.history()]
+                if runtime_of(hub).engine.guarantees.history
+                else list(contents)
+            )
         self.same(received, contents)
         self.same(kept, contents)
 

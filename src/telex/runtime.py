@@ -1,0 +1,121 @@
+"""`Runtime`: the objects that the parts of a hub share.
+
+Handlers, groups, commands and triggers are given the runtime and never the hub.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextvars import Context, copy_context
+from enum import IntEnum
+from random import random
+from time import time
+from typing import Any, NoReturn
+
+from telex.engines.contract import Engine, Groups, Records
+from telex.errors import BadOption, Closed, WrongThread
+from telex.topics.publisher import NOT_OPEN
+from telex.topics.registry import TopicRegistry
+from telex.topics.topic import Topic
+from telex.topics.transaction import Transaction
+
+
+class Lifecycle(IntEnum):
+    """The states of a hub, in the order in which a hub passes through them."""
+
+    NEW = 0
+    OPENING = 1
+    """The engine connects, then the lifespan runs; the lifespan may use the hub."""
+    OPEN = 2
+    """Handlers, commands and triggers are served."""
+    DRAINING = 3
+    """Nothing new is accepted; handlers finish the messages that wait for them."""
+    CLOSING = 4
+    """Running calls are cancelled, and no call begins."""
+    CLOSED = 5
+
+
+class Runtime:
+    """The engine, the topics, the clock, the lifecycle and the tasks of one hub.
+
+    ``hub`` is passed to handlers that ask for it, and is used for nothing else. ``clock`` gives seconds since 1970.
+    """
+
+    def __init__(self, engine: Engine, url: str, hub: Any, clock: Callable[[], float] = time) -> None:
+        self.engine: Engine = engine
+        self.url: str = url
+        self.hub: Any = hub
+        self.clock: Callable[[], float] = clock
+        self.topics: TopicRegistry = TopicRegistry(engine, clock)
+        self.state: Lifecycle = Lifecycle.NEW
+        self.reason: str = NOT_OPEN
+        """Why the hub cannot be used, for errors; empty while it can."""
+        self.context: Context = copy_context()
+        """The context of calls whose message brings none: the context in which the hub was opened."""
+        self.chance: Callable[[], float] = random
+        """A random number from 0 to 1, for jitter."""
+        self.tasks: set[asyncio.Task[Any]] = set()
+        """Tasks of handlers and commands, which closing cancels."""
+        self.progress: asyncio.Event | None = None
+        """Set after every call while the hub drains, so that closing looks again; None before."""
+
+    @property
+    def address(self) -> str:
+        """The URL without credentials, for messages."""
+        return self.url.partition("@")[2] or self.url
+
+    @property
+    def serves(self) -> bool:
+        """Whether handlers are called for new messages."""
+        return self.state is Lifecycle.OPEN
+
+    @property
+    def ends(self) -> bool:
+        """Whether running calls are cancelled and none may begin."""
+        return self.state >= Lifecycle.CLOSING
+
+    @property
+    def closed(self) -> bool:
+        """Whether closing has begun."""
+        return self.state >= Lifecycle.DRAINING
+
+    def check_open(self) -> None:
+        """Raise `Closed` unless the calling code may use the hub. Handlers may until the hub has drained."""
+        if self.reason and not self.topics.drains:
+            raise Closed("this hub", self.reason.replace("its hub", "it", 1))
+
+    def check_thread(self) -> None:
+        """Raise `WrongThread` when an open hub is declared on from outside of its event loop."""
+        if not self.reason and not self.topics.is_here():
+            raise WrongThread("declare on the open hub")
+
+    def own(self, task: asyncio.Task[Any]) -> None:
+        """Have closing cancel ``task`` if it has not ended by then."""
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def moved(self) -> None:
+        """Note that a call has ended: closing looks whether everything has."""
+        if self.progress is not None:
+            self.progress.set()
+
+    def topic(self, name: str) -> Topic[Any]:
+        """The topic or pattern of this name, made if it is new. Raises `BadName`."""
+        return self.topics.get(name, None)
+
+    def transaction(self, timeout: float | None = None) -> Transaction:
+        """A new transaction; ``timeout`` in seconds bounds entering it. Raises `BadOption`, `Closed`."""
+        self.check_open()
+        return Transaction(self.topic, self.engine.transaction(), timeout)
+
+    def records(self, feature: str) -> Records:
+        """The records of the engine. Raises `BadOption`, naming ``feature``, when the engine has none."""
+        return self.engine.records or self._lacks(feature, "records")
+
+    def groups(self, feature: str) -> Groups:
+        """The consumer groups of the engine. Raises `BadOption`, naming ``feature``, when the engine has none."""
+        return self.engine.groups or self._lacks(feature, "groups")
+
+    def _lacks(self, feature: str, guarantee: str) -> NoReturn:
+        raise BadOption(f"use of {feature}", self.address, f"its engine has no {guarantee}")
