@@ -16,7 +16,7 @@ import msgspec
 from telex.durations import seconds
 from telex.engines.contract.groups import Action, Delivery
 from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexError, reason_of, text_of
-from telex.handlers.call import ENDS_PROGRAM, HandlerCalls, ProgramEnded
+from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
 from telex.handlers.context import Context, Misfit, current
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.process.tasks import LastingTask, last, start_task
@@ -81,8 +81,7 @@ class DeliveryExecutor:
         self.lapsed: int = 0
         self._member = member
         self._runtime = runtime
-        self._origins = origins
-        self._calls = HandlerCalls(declaration, runtime, origins)
+        self._calls = HandlerCalls(declaration.bind(runtime), declaration.is_async, declaration.name, runtime, origins)
         self._most = membership.retry.attempts + SPARE
         self._over = False  # that it ended the program
         self._tasks: set[asyncio.Task[None]] = set()
@@ -141,14 +140,16 @@ class DeliveryExecutor:
                 fresh = copy_context()
             working[delivery.token] = (delivery, task, context)
             try:
-                result = self._call(delivery, context)
+                if delivery.attempt > self._most:
+                    raise Reject(f"it was claimed {delivery.attempt} times and never settled")
+                result = calls.start(delivery.message, context)
                 if is_async or (result is not None and inspect.isawaitable(result)):
                     await result
                 self.handled += 1
                 if context is None or context.settled is None:
                     member.settle(delivery, "ack")
             except BaseException as error:
-                if task.cancelling() or isinstance(error, (*ENDS_PROGRAM, ProgramEnded, GeneratorExit)):
+                if task.cancelling() or end_of(error) is not CallEnd.FAILED:
                     raise  # `_ended` sees to what it had in hand
                 await self._fail(delivery, context, error)
             if not calls.apart:
@@ -160,14 +161,6 @@ class DeliveryExecutor:
                 return
             if not done % FAIR:
                 await asyncio.sleep(0)
-
-    def _call(self, delivery: Delivery, context: Context[Any] | None) -> Any:
-        if delivery.attempt > self._most:
-            raise Reject(f"it was claimed {delivery.attempt} times and never settled")
-        calls, known = self._calls, self._origins.known
-        if calls.apart or (known and delivery.message in known):
-            return calls.begin(delivery.message, context)
-        return calls.invoke(delivery.message)
 
     # -- what becomes of it
 

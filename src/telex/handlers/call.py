@@ -1,58 +1,99 @@
-"""`HandlerCalls`: the calls of one handler, each in a context of its own (`contextvars`)."""
+"""One call of a handler: how it is begun, and how it ended."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.engines.contract.store import inside
 from telex.handlers.context import Context, current
-from telex.handlers.origins import Origins, same
+from telex.process.supervision import is_end
 from telex.process.tasks import start_task
 from telex.topics.publisher import serving
 
 if TYPE_CHECKING:
     from contextvars import Context as Variables
 
-    from telex.handlers.spec import HandlerSpec, Invoke
+    from telex.handlers.origins import Origins
     from telex.message import Message
     from telex.runtime import Runtime
 
+A = TypeVar("A")
+Invoke = Callable[["Message[Any]"], Any]
+"""A bound handler. Its result has to be awaited if the function is async."""
+
+
 ENDS_PROGRAM = (SystemExit, KeyboardInterrupt)
-"""What a handler raises to end the program: it goes on to the event loop, which raises it where the loop is run."""
+"""Exceptions that end the program: the event loop raises them where it is run."""
+
+
+class CallEnd(Enum):
+    """How a call ended that raised."""
+
+    FAILED = "failed"
+    """The function raised, or something that it awaited was cancelled."""
+    CANCELLED = "cancelled"
+    """The task that awaits the call was cancelled."""
+    PROGRAM = "program"
+    """The function ended the program, and the exception belongs to the event loop."""
 
 
 class ProgramEnded(BaseException):
-    """A call ended the program, and its own task has told the loop so."""
+    """A call ended the program, and the call's own task has raised that in the event loop."""
+
+
+def end_of(error: BaseException) -> CallEnd:
+    """How the call ended that raised ``error``. Called by the task that awaits the call, in its except clause."""
+    if isinstance(error, ProgramEnded):
+        return CallEnd.PROGRAM
+    if not is_end(error):
+        return CallEnd.FAILED
+    return CallEnd.CANCELLED if isinstance(error, asyncio.CancelledError) else CallEnd.PROGRAM
+
+
+def is_pending(result: object) -> bool:
+    """Whether what a function returned has to be awaited for its result."""
+    return result is not None and inspect.isawaitable(result)
+
+
+async def result_of(invoke: Callable[[A], Any], argument: A) -> Any:
+    """Call a bound function, sync or async, and return its result."""
+    result = invoke(argument)
+    return await result if is_pending(result) else result
 
 
 class HandlerCalls:
-    """How a handler is called: directly, in the context of the task that serves it, as long as that is as good as a
-    fresh one. It is not when the call before set a context variable, or when the publisher had.
+    """The calls of one handler.
+
+    A call is made directly, in the context of the task that serves the handler, as long as that context is as good as
+    a fresh one. It is not once a call has set a context variable, nor for a message whose publisher had set one.
     """
 
-    def __init__(self, declaration: HandlerSpec, runtime: Runtime, origins: Origins) -> None:
-        self.invoke: Invoke = declaration.bind(runtime)
-        self.is_async: bool = declaration.is_async
+    def __init__(self, invoke: Invoke, is_async: bool, name: str, runtime: Runtime, origins: Origins) -> None:
+        self.invoke: Invoke = invoke
+        self.is_async: bool = is_async
         self.apart: bool = False
-        """Whether its calls are known to set context variables: from then on each has a context, and a task where it
-        waits."""
-        self._name = f"telex handler {declaration.name}"
+        """Whether a call has set a context variable: every later call has a context, and a task where it waits."""
+        self._name = f"telex handler {name}"
         self._runtime = runtime
         self._origins = origins
+        self._known = origins.known
 
-    def look(self, fresh: Variables) -> None:
-        """After a direct call in the context ``fresh`` was copied from: whether that is as it was."""
-        if not same(copy_context(), fresh):
-            self.apart = True
+    def start(self, message: Message[Any], given: Context[Any] | None = None) -> Any:
+        """Call the handler. Returns its result, which has to be awaited if it can be."""
+        if self.apart or (self._known and message in self._known):
+            return self.start_apart(message, given)
+        return self.invoke(message)
 
-    def begin(self, message: Message[Any], given: Context[Any] | None = None) -> Any:
-        """Call it in a fresh context, or in a copy of the publisher's. What it returns has to be awaited if it can be.
+    def start_apart(self, message: Message[Any], given: Context[Any] | None = None) -> Any:
+        """As `start`, in a fresh context or in a copy of the publisher's.
 
-        Cancelling who awaits it cancels the call. `ProgramEnded` comes from there when the call ends the program.
+        Cancelling the task that awaits the result cancels the call. Awaiting raises `ProgramEnded` when the call ends
+        the program.
         """
         runtime = self._runtime
         context = self._origins.of(message)
@@ -63,12 +104,20 @@ class HandlerCalls:
             context.run(inside.set, ())  # a transaction is the publisher's own
         context.run(current.set, given)
         result = context.run(self.invoke, message)
-        if not self.is_async and not inspect.isawaitable(result):
+        if not self.is_async and not is_pending(result):
             return result
         work: Coroutine[Any, Any, object] = result if inspect.iscoroutine(result) else _waits(result)
         task = start_task(work, name=self._name, context=context)
         runtime.own(task)
         return _joined(task)
+
+    def look(self, fresh: Variables) -> None:
+        """Compare the current context with ``fresh``, a copy from before a direct call."""
+        try:
+            if copy_context() != fresh:
+                self.apart = True
+        except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
+            self.apart = True
 
 
 async def _waits(result: Awaitable[object]) -> object:

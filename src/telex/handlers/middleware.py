@@ -14,13 +14,14 @@ def logged(next: telex.middleware.Next) -> telex.middleware.Next:
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from functools import partial
 from typing import Any
 
 from telex.durations import Duration, seconds
 from telex.errors import BadOption, Nack, Reject, Timeout
+from telex.handlers.call import result_of
 from telex.handlers.context import Retry, current
 from telex.message import Message
 
@@ -38,12 +39,7 @@ def check_middleware(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]
 
 def wrap(invoke: Callable[[Message[Any]], Any], middleware: Sequence[Middleware]) -> Next:
     """The whole of it as one step."""
-
-    async def innermost(message: Message[Any]) -> object:
-        result = invoke(message)
-        return await result if inspect.isawaitable(result) else result
-
-    step: Next = innermost
+    step: Next = partial(result_of, invoke)
     for outer in reversed(middleware):
         step = outer(step)
         if not callable(step):

@@ -87,11 +87,3 @@ class Origins:
             self.known[message] = (found[0], found[1] - 1)
         else:
             del self.known[message]
-
-
-def same(one: Context, other: Context) -> bool:
-    """Whether two contexts hold the same values. Takes no longer than one call when nothing was set in between."""
-    try:
-        return one == other
-    except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
-        return False

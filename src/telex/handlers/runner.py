@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from telex.errors import BadOption, Closed, SlowSubscriber, reason_of
 from telex.groups.consumer import GroupConsumer
 from telex.groups.executor import HandlerState, HandlerStatistics
-from telex.handlers.call import ENDS_PROGRAM, HandlerCalls, ProgramEnded
+from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
 from telex.handlers.context import current
 from telex.handlers.dispatch import TypeDispatcher
 from telex.handlers.origins import Origins
@@ -56,7 +56,9 @@ class LiveHandler:
         self.retired: bool = False
         self._runner = runner
         self._switch = switch
-        self._calls = HandlerCalls(declaration, runtime, runner.origins)
+        self._calls = HandlerCalls(
+            declaration.bind(runtime), declaration.is_async, declaration.name, runtime, runner.origins
+        )
         self._runtime = runtime
         self._lost = 0  # by subscriptions before this one
         self._told = 0  # of what was lost
@@ -205,7 +207,7 @@ class LiveHandler:
             self.running += 1
             try:
                 if calls.apart or (known and message in known):
-                    result = calls.begin(message)
+                    result = calls.start_apart(message)
                     origins.done(message)
                 else:
                     result = invoke(message)
@@ -236,18 +238,13 @@ class LiveHandler:
 
     def _goes_on(self, message: Message[Any], error: BaseException) -> bool:
         """Log and count what a call raised; whether this task goes on after it."""
-        if isinstance(error, (*ENDS_PROGRAM, ProgramEnded, GeneratorExit)):
+        end = end_of(error)
+        if end is CallEnd.PROGRAM or (end is CallEnd.CANCELLED and not self._runtime.serves):
             return False
-        cancelled = False
-        if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            cancelled = task is not None and bool(task.cancelling())
-            if cancelled and not self._runtime.serves:
-                return False
         self.failed += 1
         where = (self.declaration.name, message.id, message.topic)
         logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
-        return not cancelled
+        return end is CallEnd.FAILED
 
     def _missed(self, lost: Lost) -> None:
         self._told += lost.count

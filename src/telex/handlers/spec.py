@@ -16,6 +16,7 @@ import msgspec
 from telex.codec.content import Content
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption, text_of
+from telex.handlers.call import Invoke
 from telex.handlers.context import Context, Retry, current, shaped
 from telex.handlers.middleware import Middleware, check_middleware, wrap
 from telex.handlers.signature import calls_async, hints_of, name_of, parts_of
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
-Invoke = Callable[[Message[Any]], Any]
 Wanted = Literal["content", "message", "hub", "context"]
 
 
