@@ -202,7 +202,7 @@ class Hub(Declaring, CommandClient, Triggering):
         the same. Whoever closes it a second time waits until it is closed. Raises `BadOption` in a handler.
         """
         runtime = self._runtime
-        if runtime.reason is FORKED:
+        if runtime.state is Lifecycle.CLOSED:
             return
         task = asyncio.current_task()
         if task in runtime.tasks:

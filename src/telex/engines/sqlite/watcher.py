@@ -109,14 +109,16 @@ class Watcher:
         for descriptor in (self._bell, notify if watched else None):
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
-        version, awake = -1, monotonic() + AWAKE
+        version, awake, checked = -1, monotonic() + AWAKE, 0.0
         while not self._closing:
             pause = (STEP if monotonic() < awake else SAFETY) if watched else POLL
             for descriptor, _ in poll.poll(pause * 1000):
                 if descriptor == notify:
                     os.read(descriptor, 65536)
                     awake = monotonic() + AWAKE
-            self._writer.place.check()
+            if monotonic() >= checked + SAFETY:  # the thread that writes checks after each commit
+                self._writer.place.check()
+                checked = monotonic()
             (seen,) = connection.execute("PRAGMA data_version").fetchone()
             if seen == version:
                 continue
