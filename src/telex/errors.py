@@ -29,17 +29,33 @@ class BadName(TelexError, ValueError):
 class BadOption(TelexError, ValueError):
     """The caller's fault: an argument has a value that it cannot have.
 
-    ``option`` is the argument's name, ``value`` what was given, ``mend`` what to give instead.
+    ``option`` is the argument's name, ``value`` what was given, ``fix`` what to give instead.
     """
 
-    def __init__(self, option: str, value: object, mend: str) -> None:
-        super().__init__(option, value, mend)
+    def __init__(self, option: str, value: object, fix: str) -> None:
+        super().__init__(option, value, fix)
         self.option = option
         self.value = value
-        self.mend = mend
+        self.fix = fix
 
     def __str__(self) -> str:
-        return f"bad {self.option} {_shown(self.value)}: {self.mend}"
+        return f"bad {self.option} {_shown(self.value)}: {self.fix}"
+
+
+class Misuse(TelexError, TypeError):
+    """The caller's fault: an object was used in a way that it does not support, such as ``for`` where only
+    ``async for`` works, a wait inside the transaction that it would wait for, or groups on an engine without groups.
+
+    ``operation`` is what was tried, ``fix`` what to do instead.
+    """
+
+    def __init__(self, operation: str, fix: str) -> None:
+        super().__init__(operation, fix)
+        self.operation = operation
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"cannot {self.operation}: {self.fix}"
 
 
 class BadHandler(TelexError, TypeError):
@@ -76,16 +92,16 @@ class ContentError(TelexError, ValueError):
 class Closed(TelexError, RuntimeError):
     """The caller's fault: a hub, topic or subscription was used before it was opened or after it was closed.
 
-    ``what`` names it, ``mend`` says what to do.
+    ``what`` names it, ``fix`` says what to do.
     """
 
-    def __init__(self, what: str, mend: str) -> None:
-        super().__init__(what, mend)
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what, fix)
         self.what = what
-        self.mend = mend
+        self.fix = fix
 
     def __str__(self) -> str:
-        return f"cannot use {self.what}: {self.mend}"
+        return f"cannot use {self.what}: {self.fix}"
 
 
 def reason_of(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from telex.commands.spec import Command
 from telex.commands.transports.local import CommandStatistics
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
-from telex.errors import BadOption, Closed, Timeout
+from telex.errors import BadOption, Closed, Misuse, Timeout
 from telex.groups.admin import GroupAdmin
 from telex.groups.executor import HandlerStatistics
 from telex.handlers.middleware import Middleware
@@ -124,8 +124,8 @@ class Hub(Declaring, CommandClient, Triggering):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            mend = "telex runs on asyncio: open the hub in asyncio.run(...), or use telex.blocking.Hub, also under trio"
-            raise BadOption("use of the hub", self.url, mend) from None
+            fix = "telex runs on asyncio: open the hub in asyncio.run(...), or use telex.blocking.Hub, also under trio"
+            raise Misuse("open a hub without a running asyncio loop", fix) from None
         if self._runtime.state is not Lifecycle.NEW:
             mend = (
                 "a hub is opened once; make another where you open it, such as in a lifespan or a fixture: "
@@ -199,16 +199,15 @@ class Hub(Declaring, CommandClient, Triggering):
         """Stop intake, let handlers finish within ``close_timeout``, cancel the rest, close the engine. Twice is fine.
 
         Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all
-        the same. Whoever closes it a second time waits until it is closed. Raises `BadOption` in a handler.
+        the same. Whoever closes it a second time waits until it is closed. Raises `Misuse` in a handler.
         """
         runtime = self._runtime
         if runtime.state is Lifecycle.CLOSED:
             return
         task = asyncio.current_task()
         if task in runtime.tasks:
-            raise BadOption(
-                "use of the hub",
-                self.url,
+            raise Misuse(
+                "close the hub in a handler",
                 "closing waits for the handlers, so none of them can wait for it: "
                 "set an asyncio.Event that the program waits for, and close the hub there",
             )
@@ -294,12 +293,12 @@ class Hub(Declaring, CommandClient, Triggering):
         and keys: all or none, in this order. They get numbers of their own. A message whose id its topic has already,
         or that was adopted before, is not stored again, however old it is. Returns those that were stored now.
 
-        Raises `BadOption` on an engine that keeps nothing outside of this process, `ContentError`, `EngineFailed`,
+        Raises `Misuse` on an engine that keeps nothing outside of this process, `ContentError`, `EngineFailed`,
         `Closed`.
         """
         self._runtime.check_open()
         if self._runtime.engine.store is None:
-            raise BadOption("use of adopt", self.url, "this engine keeps nothing; use sqlite:///file.db")
+            raise Misuse(f"use adopt on {self.url!r}", "this engine stores nothing; use sqlite:///file.db")
         for message in messages:
             self._topics.hold(message.content, check_topic(message.topic), message.type)
         drafts = [
@@ -312,7 +311,7 @@ class Hub(Declaring, CommandClient, Triggering):
         same file: ``async with hub.transaction() as tx:``. ``timeout`` bounds entering it, which waits for those that
         are open. See `telex.Transaction`.
 
-        Raises `BadOption` on an engine without transactions, `Closed`.
+        Raises `Misuse` on an engine without transactions, `Closed`.
         """
         return self._runtime.transaction(optional_seconds(timeout, "timeout"))
 
@@ -357,9 +356,7 @@ class Hub(Declaring, CommandClient, Triggering):
         )
 
     def __enter__(self) -> NoReturn:
-        raise BadOption(
-            "use of the hub", self.url, "enter it with `async with`; without asyncio, use telex.blocking.Hub"
-        )
+        raise Misuse("use `with` on a hub", "enter it with `async with`; without asyncio, use telex.blocking.Hub")
 
     def __exit__(self, *error: object) -> None: ...
 

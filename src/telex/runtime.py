@@ -14,7 +14,7 @@ from time import time
 from typing import Any, NoReturn
 
 from telex.engines.contract import Engine, Groups, Records
-from telex.errors import BadOption, Closed, WrongThread
+from telex.errors import Closed, Misuse, WrongThread
 from telex.topics.publisher import NOT_OPEN
 from telex.topics.registry import TopicRegistry
 from telex.topics.topic import Topic
@@ -105,17 +105,20 @@ class Runtime:
         return self.topics.get(name, None)
 
     def transaction(self, timeout: float | None = None) -> Transaction:
-        """A new transaction; ``timeout`` in seconds bounds entering it. Raises `BadOption`, `Closed`."""
+        """A new transaction; ``timeout`` in seconds bounds entering it. Raises `Misuse`, `Closed`."""
         self.check_open()
         return Transaction(self.topic, self.engine.transaction(), timeout)
 
     def records(self, feature: str) -> Records:
-        """The records of the engine. Raises `BadOption`, naming ``feature``, when the engine has none."""
+        """The records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.records or self._lacks(feature, "records")
 
     def groups(self, feature: str) -> Groups:
-        """The consumer groups of the engine. Raises `BadOption`, naming ``feature``, when the engine has none."""
+        """The consumer groups of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.groups or self._lacks(feature, "groups")
 
     def _lacks(self, feature: str, guarantee: str) -> NoReturn:
-        raise BadOption(f"use of {feature}", self.address, f"its engine has no {guarantee}")
+        raise Misuse(
+            f"use {feature} on {self.address!r}",
+            f"this engine has no {guarantee}; use another, such as sqlite:///file.db",
+        )

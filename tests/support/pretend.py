@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
 from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Record, Records, Store
-from telex.errors import BadOption, ConnectFailed, EngineFailed
+from telex.errors import ConnectFailed, EngineFailed, Misuse
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
 from telex.message import Lost, Message, place
@@ -260,7 +260,7 @@ class PretendTransaction:
         self.no_connection()
 
     def no_connection(self) -> NoReturn:
-        raise BadOption("use of the transaction", self.engine, "this engine has no connection")
+        raise Misuse("use SQL in a transaction", "this engine has no connection")
 
 
 class PretendEngine:

@@ -181,7 +181,7 @@ def test_closing_in_a_handler_is_refused() -> None:
 
 
 async def test_async_with_is_refused() -> None:
-    with pytest.raises(telex.BadOption, match="enter it with `with`"):
+    with pytest.raises(telex.Misuse, match="enter it with `with`"):
         async with telex.blocking.Hub():
             raise AssertionError("it was entered")
 

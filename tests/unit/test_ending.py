@@ -65,7 +65,7 @@ def test_a_hub_is_opened_in_asyncio_and_once() -> None:
 
     asyncio.run(twice())
     opening = telex.Hub().__aenter__()
-    with pytest.raises(telex.BadOption, match=r"telex.blocking.Hub, also under trio"):
+    with pytest.raises(telex.Misuse, match=r"telex.blocking.Hub, also under trio"):
         opening.send(None)
 
 

@@ -30,6 +30,10 @@ def says_what_was_done(arguments: list[ast.expr]) -> bool:
     return is_text(first) or (isinstance(first, ast.Name) and first.id in NAMES)
 
 
+def says_what_was_tried(arguments: list[ast.expr]) -> bool:
+    return is_text(arguments[0]) and len(arguments) == 2 and "; " not in ast.unparse(arguments[0])
+
+
 def says_what_is_closed(arguments: list[ast.expr]) -> bool:
     return is_text(arguments[0]) or is_text(arguments[1], plain=True)
 
@@ -59,6 +63,7 @@ RULES = {
     "BadHandler": names_a_handler,
     "BadOption": names_an_option,
     "Closed": says_what_is_closed,
+    "Misuse": says_what_was_tried,
     "EngineFailed": says_what_was_done,
     "ContentError": names_a_topic,
     "BadName": names_a_topic,

@@ -66,7 +66,7 @@ async def test_a_second_task_is_refused_while_one_waits() -> None:
         steps = aiter(inbox)
         first = asyncio.ensure_future(anext(steps))
         await idle()
-        with pytest.raises(telex.BadOption, match="another task"):
+        with pytest.raises(telex.Misuse, match="another task"):
             aiter(inbox)
         with pytest.raises(RuntimeError):
             await anext(steps)

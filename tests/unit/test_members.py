@@ -580,7 +580,7 @@ def test_what_cannot_share_is_refused() -> None:
 def test_an_engine_without_groups_is_told_where_the_handler_is_declared() -> None:
     engine = MemoryEngine()
     engine.groups = None
-    with pytest.raises(telex.BadOption, match="has no groups"):
+    with pytest.raises(telex.Misuse, match="has no groups"):
         telex.Hub(engine).on("x", group="g")(print)
 
 

@@ -19,7 +19,7 @@ from telex.commands.dispatcher import Duplicate
 from telex.commands.spec import Command
 from telex.durations import Duration
 from telex.engines.contract import Engine
-from telex.errors import BadOption, Closed, WrongThread
+from telex.errors import BadOption, Closed, Misuse, WrongThread
 from telex.handlers.middleware import Middleware
 from telex.handlers.spec import HandlerSpec
 from telex.hub import Hub as AsyncHub
@@ -118,10 +118,10 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         return BlockingTopic(self._place.open().call(get), self._place.open())
 
     def __aenter__(self) -> NoReturn:
-        raise BadOption("use of the hub", self._hub.url, "enter it with `with`; `async with` is for telex.Hub")
+        raise Misuse("use `async with` on a telex.blocking.Hub", "enter it with `with`, or use telex.Hub")
 
     def __aexit__(self, *error: object) -> NoReturn:
-        raise BadOption("use of the hub", self._hub.url, "enter it with `with`; `async with` is for telex.Hub")
+        raise Misuse("use `async with` on a telex.blocking.Hub", "enter it with `with`, or use telex.Hub")
 
     def topics(self, pattern: str = ">") -> list[str]:
         """The ids of all topics that fit, sorted."""

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import typer
 
-from telex import BadName, BadOption, ConnectFailed, TelexError, Timeout
+from telex import BadName, BadOption, ConnectFailed, Misuse, TelexError, Timeout
 
 
 class Exit(IntEnum):
@@ -44,4 +44,4 @@ def code_for(error: TelexError) -> Exit:
         return Exit.NO_CONNECTION
     if isinstance(error, Timeout):
         return Exit.TIMEOUT
-    return Exit.USAGE if isinstance(error, (BadName, BadOption)) else Exit.ERROR
+    return Exit.USAGE if isinstance(error, (BadName, BadOption, Misuse)) else Exit.ERROR

@@ -13,7 +13,7 @@ import msgspec
 from telex.codec.content import Content
 from telex.commands.outcome import Progress
 from telex.durations import seconds
-from telex.errors import BadHandler, BadName, BadOption, text_of
+from telex.errors import BadHandler, BadName, BadOption, Misuse, text_of
 from telex.handlers.middleware import Middleware, check_middleware, wrap
 from telex.handlers.signature import calls_async, hints_of, name_of
 from telex.message import Message
@@ -33,8 +33,9 @@ class _Nothing:
     __slots__ = ()
 
     def __await__(self) -> NoReturn:
-        mend = "it never waits, and has no result: write ctx.progress(...) on a line of its own, without await"
-        raise BadOption("await", "ctx.progress(...)", mend)
+        raise Misuse(
+            "await ctx.progress(...)", "write ctx.progress(...) without await: it never waits, and has no result"
+        )
 
 
 _NOTHING = _Nothing()

@@ -27,6 +27,7 @@ from telex.errors import (
     EngineFailed,
     InProgress,
     KeyConflict,
+    Misuse,
     NoHandler,
     TelexError,
     Timeout,
@@ -111,7 +112,9 @@ class Commands:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http":
-            raise BadOption("scope", scope["type"], "this app speaks HTTP; mount telex.gateway.Gateway for WebSocket")
+            raise Misuse(
+                f"serve {scope['type']!r} here", "this app serves HTTP; mount telex.gateway.Gateway for WebSocket"
+            )
         status: int
         headers: tuple[Header, ...]
         try:

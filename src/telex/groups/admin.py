@@ -8,12 +8,12 @@ from time import time
 
 from telex.engines.contract import Engine, Groups
 from telex.engines.contract.groups import DeadLetter, GroupInfo
-from telex.errors import BadOption
+from telex.errors import Misuse
 
 
 class GroupAdmin:
     """Groups, paused and resumed, and their dead letters: ``hub.groups``. All of it waits for the engine, and raises
-    `EngineFailed`, `Closed`; `BadOption` for an engine without groups.
+    `EngineFailed`, `Closed`; `Misuse` for an engine without groups.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time) -> None:
@@ -23,7 +23,7 @@ class GroupAdmin:
     @property
     def _groups(self) -> Groups:
         if self._engine.groups is None:
-            raise BadOption("use of groups", type(self._engine).__name__, "this engine has none")
+            raise Misuse(f"use groups on {type(self._engine).__name__}", "this engine has no groups")
         return self._engine.groups
 
     async def list(self) -> list[GroupInfo]:

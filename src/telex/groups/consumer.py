@@ -54,7 +54,7 @@ class GroupConsumer:
         self._group = membership.group
         self._start = membership.start
         self._lease = 0.0
-        self._groups: Groups = runtime.groups("group")
+        self._groups: Groups = runtime.groups("groups")
         self._runtime = runtime
         self._origins = origins
         self._switch: TypeDispatcher[DeliveryExecutor] | None = TypeDispatcher() if typed else None
@@ -186,7 +186,7 @@ class GroupConsumer:
         self._settler.put(delivery, action, delay, reason)
 
     def check_outside(self) -> None:
-        """Raise `BadOption` inside of a transaction that settling would wait for."""
+        """Raise `Misuse` inside of a transaction that settling would wait for."""
         self._groups.check_outside()
 
     async def ask(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:

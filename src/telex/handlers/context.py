@@ -75,7 +75,7 @@ class Context(Generic[T]):
 
     A handler that settles by itself need not: what it returns, or raises, is of no account then. The first settlement
     wins; each method returns whether it did, once the engine has it, and raises `EngineFailed` when it has not. On
-    SQLite, inside of the task's own transaction, which it would wait for, each raises `BadOption`. It is of no use
+    SQLite, inside of the task's own transaction, which it would wait for, each raises `Misuse`. It is of no use
     after the handler has returned.
     """
 

@@ -309,7 +309,7 @@ class HandlerRunner:
         if declaration.membership is None:
             return
         group = declaration.membership.group
-        self._runtime.groups("group")
+        self._runtime.groups("groups")
         for other in others:
             if other.membership is None or other.membership.group != group:
                 continue

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from telex.errors import BadOption
+from telex.errors import Misuse
 from telex.log.cursor import EMPTY, Cursor, State
 from telex.topics.waiters import Waiter
 
@@ -39,8 +39,8 @@ class Batches(Generic[Item]):
             if batch.__class__ is not State:
                 return batch  # type: ignore[no-any-return]
             if waiter.taken:
-                mend = "another task iterates them; call batches() once for each"
-                raise BadOption("use of batches of", self._topic, mend)
+                fix = "another task iterates them; call batches() once for each"
+                raise Misuse(f"iterate over these batches of {self._topic!r}", fix)
             if batch is not EMPTY:
                 await self._wait(batch)
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from telex.engines.contract.store import Holed
-from telex.errors import BadOption, EngineFailed
+from telex.errors import EngineFailed, Misuse
 from telex.message import Lost, Message, Position
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ class History:
         raise StopAsyncIteration
 
     def __iter__(self) -> NoReturn:
-        raise BadOption("loop over history", "for", "it is iterated with `async for`")
+        raise Misuse("use `for` on a history", "iterate over it with `async for`")
 
     def __await__(self) -> NoReturn:
-        raise BadOption("await of history", "await", "it is iterated: `[m async for m in topic.history()]`")
+        raise Misuse("await a history", "iterate over it: `[m async for m in topic.history()]`")
 
 
 class SinglePage:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cas
 import msgspec
 
 from telex.durations import Duration, optional_seconds, seconds
-from telex.errors import BadOption, Closed, SlowSubscriber, Timeout, WouldBlock
+from telex.errors import BadOption, Closed, Misuse, SlowSubscriber, Timeout, WouldBlock
 from telex.log.cursor import EMPTY, ENDED, HOLE, READY, UNLOADED, Cursor, State
 from telex.log.options import Options, Overflow
 from telex.log.start import Start
@@ -143,8 +143,8 @@ class AnySubscription(Generic[T, Item]):
         """
         cursor, iterator = self._entered(), self._iterator
         if iterator is not None and iterator.ag_running:
-            raise BadOption(
-                "use of the subscription", self.topic, "another task iterates it; subscribe once more, or use receive()"
+            raise Misuse(
+                f"iterate over {self._name}", "another task iterates over it; subscribe once more, or use receive()"
             )
         if iterator is None or iterator.ag_frame is None:  # a loop that was cancelled, or came to the end, is over
             self._iterator = iterator = cast("AsyncGeneratorType[Item, None]", self._iterate(cursor))
@@ -346,17 +346,15 @@ class AnySubscription(Generic[T, Item]):
     # -- mistakes, told where they are made
 
     def __iter__(self) -> NoReturn:
-        raise BadOption("loop over", self.topic, "a subscription is iterated with `async for`")
+        raise Misuse(f"use `for` on {self._name}", "iterate over it with `async for`")
 
     def __enter__(self) -> NoReturn:
-        raise BadOption("use of the subscription", self.topic, "enter it with `async with`, not `with`")
+        raise Misuse(f"use `with` on {self._name}", "enter it with `async with`")
 
     def __exit__(self, *error: object) -> None: ...
 
     def __await__(self) -> NoReturn:
-        raise BadOption(
-            "await of the subscription", self.topic, "enter it: `async with topic.subscribe(...) as inbox:`"
-        )
+        raise Misuse(f"await {self._name}", "enter it: `async with topic.subscribe(...) as inbox:`")
 
     def __repr__(self) -> str:
         state = "not entered" if self._cursor is None else self._cursor.ended or "open"

@@ -15,7 +15,7 @@ import msgspec
 from telex.codec.content import Content
 from telex.durations import Duration
 from telex.engines.contract.store import Holed
-from telex.errors import BadOption, WrongThread
+from telex.errors import BadOption, Misuse, WrongThread
 from telex.log.cursor import Cursor
 from telex.log.log import Log
 from telex.log.options import Options, Overflow, check_options
@@ -313,13 +313,13 @@ class Topic(Publisher[T]):
     # -- mistakes, told where they are made
 
     def __aiter__(self) -> NoReturn:
-        raise BadOption("loop over", self.id, READ)
+        raise Misuse(f"iterate over topic {self.id!r}", READ)
 
     def __iter__(self) -> NoReturn:
-        raise BadOption("loop over", self.id, READ)
+        raise Misuse(f"iterate over topic {self.id!r}", READ)
 
     async def __aenter__(self) -> NoReturn:
-        raise BadOption("use of topic", self.id, READ)
+        raise Misuse(f"enter topic {self.id!r}", READ)
 
     async def __aexit__(self, *error: object) -> None: ...
 

@@ -31,7 +31,7 @@ class Transaction:
     On SQLite it is a transaction of the database file, in which a program may write its own tables: `execute`, `run`,
     in any order with `publish`. It holds the file's write lock until it is left, at most 30 seconds, so other
     publishers wait meanwhile: keep it short. A task that publishes by the hub from inside of it, or begins another one,
-    would wait for itself, and gets `BadOption` at once; for one that was started inside, which waits, a warning is
+    would wait for itself, and gets `Misuse` at once; for one that was started inside, which waits, a warning is
     logged. Subscribers with ``block`` or ``fail`` are not asked for room: one that has none is closed as slow.
     """
 
@@ -46,7 +46,7 @@ class Transaction:
     async def __aenter__(self) -> Self:
         """Begin, once no other transaction is open. Cancelled or timed out, it does not begin.
 
-        Raises `Timeout`, `EngineFailed`, `Closed`; `BadOption` inside of another transaction of the same file, which it
+        Raises `Timeout`, `EngineFailed`, `Closed`; `Misuse` inside of another transaction of the same file, which it
         would wait for.
         """
         limit = self._timeout
@@ -109,7 +109,7 @@ class Transaction:
     ) -> list[tuple[Any, ...]]:
         """Execute one statement of SQL in the transaction; the rows that it returns.
 
-        Raises what the database raises; `BadOption` on an engine without one, for a statement that would end the
+        Raises what the database raises; `Misuse` on an engine without one, for a statement that would end the
         transaction or a part of it (COMMIT, SAVEPOINT), leave the file (ATTACH), set a pragma, or change what belongs
         to telex: all names that begin with ``telex_``.
         """
@@ -121,8 +121,8 @@ class Transaction:
         that the connection belongs to: for several statements at once. It neither commits nor rolls back, and returns
         values, not cursors: those are closed when it returns. What it registers, such as SQL functions, stays.
 
-        Raises what it raises; `BadOption` for a coroutine function, for what `execute` refuses, when it closes the
-        connection or changes a setting of it, and on an engine without a connection.
+        Raises what it raises; `BadOption` for a coroutine function; `Misuse` for what `execute` refuses, when it closes
+        the connection or changes a setting of it, and on an engine without a connection.
         """
         self._check()
         if not callable(function) or inspect.iscoroutinefunction(function):

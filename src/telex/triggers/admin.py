@@ -27,7 +27,7 @@ class _Named(msgspec.Struct, frozen=True):
 
 async def stored_triggers(scheduler: Scheduler) -> list[TriggerStatistics]:
     """All triggers that the engine keeps, by name; in memory none. What was due while nothing ran is told as
-    ``next`` until a program that declares it runs again. Raises `BadOption` on an engine without records,
+    ``next`` until a program that declares it runs again. Raises `Misuse` on an engine without records,
     `EngineFailed`, `Closed`.
     """
     records = _records(scheduler)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 import msgspec
 
 from telex.codec.content import Content, from_stored, to_json
-from telex.errors import BadOption, ContentError, WouldBlock
+from telex.errors import BadOption, ContentError, Misuse, WouldBlock
 from telex.message import Message
 from telex.names import check_topic
 from telex.topics.publisher import FAIR
@@ -60,15 +60,15 @@ class Variable(Generic[T]):
 
     @property
     def value(self) -> T:
-        """What it is; on a shared engine, what this process has heard of last. Assigning to it raises `BadOption`."""
+        """What it is; on a shared engine, what this process has heard of last. Assigning to it raises `Misuse`."""
         return self._value
 
     if not TYPE_CHECKING:  # type checkers refuse it by themselves
 
         @value.setter
         def value(self, value: object) -> NoReturn:
-            mend = f"the variable {self.name!r} is changed by `await v.set(...)`, or in memory by `v.set_nowait(...)`"
-            raise BadOption("value", value, mend)
+            fix = "change it by `await v.set(...)`, or in memory by `v.set_nowait(...)`"
+            raise Misuse(f"assign to the value of the variable {self.name!r}", fix)
 
     # -- changing
 
@@ -181,10 +181,7 @@ class Variable(Generic[T]):
         return self._value_of(record), 0 if record is None else record.revision
 
     async def _record(self) -> Record | None:
-        records = self._runtime.engine.records
-        if records is None:
-            raise BadOption("use of variables", self._runtime.url, "its engine has no records")
-        return await records.get(BUCKET, self.name)
+        return await self._runtime.records("variables").get(BUCKET, self.name)
 
     def _value_of(self, record: Record | None) -> T:
         if record is None:
@@ -253,13 +250,11 @@ class Variable(Generic[T]):
         return Compare(self.name, op, bound)
 
     def __bool__(self) -> NoReturn:
-        raise BadOption(
-            "variable", self, "it is neither true nor false: look at its value, v.value, or compare it in hub.when"
-        )
+        raise Misuse(f"use {self!r} as true or false", "look at its value, v.value, or compare it in hub.when")
 
     def _apart(self, *other: object) -> NoReturn:
-        mend = "put comparisons in parentheses, (v > 1) & (w > 1); to read it, v.value; to change it, await v.add(1)"
-        raise BadOption("variable", self, mend)
+        fix = "put comparisons in parentheses, (v > 1) & (w > 1); to read it, v.value; to change it, await v.add(1)"
+        raise Misuse(f"calculate with {self!r}", fix)
 
     if not TYPE_CHECKING:  # type checkers refuse these by themselves
         __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __invert__ = _apart

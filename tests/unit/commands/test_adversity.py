@@ -239,7 +239,7 @@ async def test_progress_that_is_awaited_is_told_so(url: str) -> None:
         await ctx.progress(0.4)  # type: ignore[misc, func-returns-value]  # the mistake
 
     async with hub:
-        with pytest.raises(telex.CommandFailed, match=r"write ctx.progress\(...\) on a line of its own, without await"):
+        with pytest.raises(telex.CommandFailed, match=r"write ctx.progress\(\.\.\.\) without await"):
             await hub.call("build", timeout=20)
 
 

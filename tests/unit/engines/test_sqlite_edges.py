@@ -393,7 +393,7 @@ async def test_a_transaction_may_not_change_the_tables_of_telex(tmp_path: Path, 
         async with hub.transaction() as tx:
             await tx.execute("CREATE TABLE mine (a)")
             await tx.execute("ALTER TABLE mine RENAME TO ours")
-            with pytest.raises(telex.BadOption, match="belong to telex"):
+            with pytest.raises(telex.Misuse, match="belong to telex"):
                 await tx.execute(statement)
         assert (await hub.topic("t").publish(1)).seq == 1
 

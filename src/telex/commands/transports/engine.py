@@ -72,7 +72,7 @@ class EngineTransport:
 
     @property
     def directory(self) -> ServiceRegistry:
-        """Who is there. Raises `BadOption` on an engine without records."""
+        """Who is there. Raises `Misuse` on an engine without records."""
         if self._directory is None:
             records = self._runtime.records("commands")
             self._directory = ServiceRegistry(records, self._id, self._runtime.engine.now)

@@ -133,4 +133,4 @@ class Engine(Protocol):
         """
 
     def transaction(self) -> EngineTransaction:
-        """A new transaction, to be entered with ``async with``. Raises `BadOption` unless `Guarantees.transactions`."""
+        """A new transaction, to be entered with ``async with``. Raises `Misuse` unless `Guarantees.transactions`."""

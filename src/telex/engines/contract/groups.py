@@ -131,7 +131,7 @@ class Groups(Protocol):
         """Settle deliveries; for each, whether it won. Returns when that is kept as `Guarantees.durable` says."""
 
     def check_outside(self) -> None:
-        """Raise `BadOption` where the code that runs now is inside of a transaction of its own that `settle` would wait
+        """Raise `Misuse` where the code that runs now is inside of a transaction of its own that `settle` would wait
         for (see `telex.engines.contract.store.inside`): it is settled in another task."""
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:

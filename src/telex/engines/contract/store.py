@@ -97,7 +97,7 @@ class EngineTransaction(Protocol):
 
     Left without an error it commits, and returns when that is acknowledged; left with one it rolls back, and nothing of
     it was ever seen by anybody. While it is entered, other publishers may have to wait for it: the task that has
-    entered it gets `BadOption` at once for that (see `inside`). Cancelled while it is entered, it does not begin.
+    entered it gets `Misuse` at once for that (see `inside`). Cancelled while it is entered, it does not begin.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -113,7 +113,7 @@ class EngineTransaction(Protocol):
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function`` with the engine's own connection (SQLite: a `sqlite3.Connection`), in the thread that it
-        belongs to, inside the transaction. Raises what it raises; `BadOption` for engines without a connection."""
+        belongs to, inside the transaction. Raises what it raises; `Misuse` for engines without a connection."""
 
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()

@@ -22,7 +22,7 @@ from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Guar
 from telex.engines.contract.records import Record
 from telex.engines.memory.groups import MemoryGroups
 from telex.engines.memory.records import MemoryRecords
-from telex.errors import BadOption, Closed, EngineFailed
+from telex.errors import Closed, EngineFailed, Misuse
 from telex.log.log import TUNING, Log, Retention, Tuning
 
 if TYPE_CHECKING:
@@ -188,4 +188,4 @@ class MemoryTransaction:
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise BadOption("use of the transaction", "memory://", "this engine has no database; use sqlite:///file.db")
+        raise Misuse("use SQL in a transaction on 'memory://'", "this engine has no database; use sqlite:///file.db")

@@ -25,7 +25,7 @@ from telex.engines.sqlite.retention import RetentionRules
 from telex.engines.sqlite.session import TransactionSession
 from telex.engines.sqlite.watcher import Watcher
 from telex.engines.sqlite.writer import PATIENCE, Writer, WriterEvents
-from telex.errors import BadOption, Closed, ConnectFailed, EngineFailed, TelexError
+from telex.errors import Closed, ConnectFailed, EngineFailed, Misuse, TelexError
 from telex.process.forks import FORKS, HUB
 from telex.process.supervision import watched
 from telex.process.tasks import start_task
@@ -260,7 +260,7 @@ class FileClient:
             if self.lent is None or entered.transaction is not self.lent:
                 continue
             if entered.is_own():
-                raise BadOption("use of the hub", self.address.url, _OWN)
+                raise Misuse(f"use the hub on {self.address.url!r} here", _OWN)
             logger.warning("a task that was started inside of a transaction waits for the end of that, %s", _INSIDE)
 
     def _add(self, job: Job | TransactionSession) -> None:

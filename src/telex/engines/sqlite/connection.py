@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, Self
 from weakref import WeakSet
 
-from telex.errors import BadOption, EngineFailed
+from telex.errors import EngineFailed, Misuse
 
 RESERVED = "telex_"
 """With this begin the names of all that is telex's own in a file."""
@@ -40,7 +40,7 @@ class GuardedCursor(sqlite3.Cursor):
 
     def executescript(self, script: str, /) -> NoReturn:
         """Refused."""
-        raise BadOption("use of the connection", "executescript", _SCRIPT)
+        raise Misuse("call executescript() on the connection of a transaction", _SCRIPT)
 
 
 def _check(connection: sqlite3.Connection) -> None:
@@ -99,9 +99,9 @@ class GuardedConnection(sqlite3.Connection):
             self._opened.add(blob)
         return blob
 
-    def _refuse(self, name: str, mend: str) -> None:
+    def _refuse(self, name: str, fix: str) -> None:
         if self._lent:
-            raise BadOption("use of the connection", name, mend)
+            raise Misuse(f"use {name} on the connection of a transaction", fix)
 
     def close(self) -> None:
         """Refused while it is lent."""

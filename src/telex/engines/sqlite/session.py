@@ -13,7 +13,7 @@ from telex.engines.sqlite import problems
 from telex.engines.sqlite.connection import RESERVED, is_reserved
 from telex.engines.sqlite.jobs import Asked
 from telex.engines.sqlite.ledger import Ledger
-from telex.errors import BadOption, EngineFailed, TelexError, Timeout
+from telex.errors import EngineFailed, Misuse, TelexError, Timeout
 
 Step = Callable[[Ledger], Any]
 Post = Callable[..., None]
@@ -65,7 +65,7 @@ class Dropped(Exception):
     """The program left its transaction with an error: nothing failed."""
 
 
-class DamagedTransaction(BadOption):
+class DamagedTransaction(Misuse):
     """The program reached what is telex's own in a way that could not be refused before: all of it is undone."""
 
 
@@ -195,16 +195,14 @@ class TransactionSession(Asked):
         if self._suspect and connection.in_transaction:
             self._suspect = False
             if not _is_kept(self._own, _own(connection)):
-                return None, DamagedTransaction(
-                    "statement in a transaction", "what it did to tables of telex", _NO_TABLES
-                )
+                return None, DamagedTransaction("change the tables of telex in a transaction", _NO_TABLES)
         return result, problem
 
     def _say(self, error: BaseException) -> BaseException:
         code = problems.code(error)
         if self._denied and (code == sqlite3.SQLITE_AUTH or "constructor failed" in str(error)):
-            mend, self._denied = self._denied, ""
-            return BadOption("statement in a transaction", str(error), mend)
+            fix, self._denied = self._denied, ""
+            return Misuse("execute this statement in a transaction", f"{fix} ({error})")
         if code == sqlite3.SQLITE_INTERRUPT and monotonic() >= self._end:
             return Timeout("the transaction", self.seconds)
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY}:

@@ -13,7 +13,7 @@ from operator import eq, ge, gt, le, lt, ne
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
 
 from telex.durations import Duration, seconds
-from telex.errors import BadOption
+from telex.errors import BadOption, Misuse
 from telex.message import Message
 
 if TYPE_CHECKING:
@@ -156,9 +156,8 @@ class Condition:
         return repr(self)
 
     def __bool__(self) -> NoReturn:
-        raise BadOption(
-            "condition",
-            self,
+        raise Misuse(
+            f"use the condition {self!r} as true or false",
             "it is true at some times and not at others: give it to hub.when(...), and combine with &, | and ~ "
             "instead of and, or, not, with each comparison in parentheses",
         )

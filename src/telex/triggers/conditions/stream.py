@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any, NoReturn
 
 from telex.durations import Duration, seconds
-from telex.errors import BadOption
+from telex.errors import BadOption, Misuse
 from telex.message import Message
 from telex.names import check_pattern
 from telex.triggers.conditions.condition import UP, By, Condition, Moment, Op, Source, Step
@@ -62,7 +62,7 @@ class Rate:
         return id(self)
 
     def __bool__(self) -> NoReturn:
-        raise BadOption("rate", self, "compare it: hub.rate(...) >= 5")
+        raise Misuse(f"use {self!r} as true or false", "compare it: hub.rate(...) >= 5")
 
     def __repr__(self) -> str:
         return f"rate({self.source.pattern!r}, per={self.per:g})"
