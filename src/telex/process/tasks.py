@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
@@ -17,6 +18,15 @@ def start_task(work: Coroutine[Any, Any, T], *, name: str, context: Context | No
     task.
     """
     return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context)
+
+
+def start_task_at_once(work: Coroutine[Any, Any, T], *, name: str, context: Context) -> asyncio.Task[T]:
+    """Start a task that runs ``work`` in ``context`` until it waits for the first time, before this returns. On Python
+    3.11, which has no eager tasks, it begins in the next turn of the running loop.
+    """
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context, eager_start=True)
+    return start_task(work, name=name, context=context)
 
 
 class LastingTask(asyncio.Task[None]):

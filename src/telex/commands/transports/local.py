@@ -13,8 +13,8 @@ import msgspec
 from telex.commands.outcome import Outcome, Progress, failure_of, tells_all
 from telex.commands.progress import ProgressThrottle
 from telex.commands.server import CONFLICTING, CommandServer, Invocation
-from telex.commands.transports.worker import CommandWorker
 from telex.errors import TelexError
+from telex.process.tasks import start_task, start_task_at_once
 from telex.topics.publisher import FAIR
 from telex.topics.topic import Topic
 
@@ -85,7 +85,6 @@ class LocalTransport:
         "blocked",
         "keys",
         "outcomes",
-        "parked",
         "running",
         "served",
         "steps",
@@ -102,8 +101,7 @@ class LocalTransport:
         steps: Topic[Any],
     ) -> None:
         self.served: CommandServer = served
-        self.running: int = 0  # runners with a run
-        self.parked: list[CommandWorker] = []  # those without
+        self.running: int = 0
         self.waiting: deque[Invocation] = deque()
         self.keys: dict[str, list[Invocation]] = {}  # the first works on the key, the others wait for its outcome
         self.blocked: list[asyncio.Future[None]] = []  # senders that wait for room
@@ -155,96 +153,57 @@ class LocalTransport:
         if self.running >= self.served.command.concurrency:
             self.waiting.append(run)
             return
+        self._begin(run, at_once=at_once)
+
+    def _begin(self, run: Invocation, *, at_once: bool = False) -> None:
+        """Call the handler in a task; ``at_once``: in this turn, unless that would be before commands that were
+        accepted earlier, or within another such call.
+        """
         self.running += 1
-        while self.parked:
-            runner = self.parked.pop()
-            if runner.is_parked:
-                break
-        else:
-            self._hire(run)
-            return
-        turn = self._turn
-        if at_once and not turn.taken and not turn.given and self._runtime.progress is None:
-            self._begin(runner, run)
-        else:
+        turn, name, context = self._turn, self.served.command.name, self._runtime.context.copy()
+        if not at_once or turn.taken or turn.given:
             turn.given += 1
-            runner.give(run)
-
-    def _hire(self, run: Invocation) -> None:
-        """One more runner."""
-        self._turn.given += 1
-        task = CommandWorker(self.served, self._runtime, self._work, run).task
-        self._runtime.own(task)
-
-    def _begin(self, runner: CommandWorker, run: Invocation) -> None:
-        """Carry out a command as far as it goes without waiting, now."""
-        self._turn.taken = True  # what is called meanwhile is not: it would be one within the other without end
+            self._runtime.tasks.add(start_task(self._work(run, given=1), name=name, context=context))
+            return
+        turn.taken = True
         try:
-            outcome = runner.begin(run)
-        except BaseException as error:  # which ends the program: it is told, and whoever catches it finds all in order
-            self._settle(run, self.served.ended(run, failure_of(error)))
-            self.running -= 1
-            self.parked.append(runner)
-            raise
+            task = start_task_at_once(self._work(run), name=name, context=context)
         finally:
-            self._turn.taken = False
-        if outcome is None:
-            return
-        run.task = None
-        self._settle(run, outcome)
-        spent = runner.is_spent()
-        if self.waiting:
-            following = self._next()
-            if spent:
-                self._hire(following)
-            else:
-                self._turn.given += 1
-                runner.give(following)
-            return
-        self.running -= 1
-        if not spent:
-            self.parked.append(runner)
+            turn.taken = False
+        if not task.done():
+            self._runtime.tasks.add(task)
+
+    async def _work(self, run: Invocation, given: int = 0) -> None:
+        """Carry out one command, and begin the next that waits."""
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
+        self._turn.given -= given
+        try:
+            outcome = self.served.carry_out(run, task)
+            self._settle(run, outcome if isinstance(outcome, Outcome) else await outcome)
+        except asyncio.CancelledError:
+            if self._runtime.progress is not None:
+                raise  # the hub closes
+            task.uncancel()
+            logger.error("the task of command %s %s was cancelled by its handler", run.command, run.id)
+            self._settle(run, self.served.ended(run, failure_of(asyncio.CancelledError())))
+        except Exception as error:  # a bug, or a store's: the sender has to know
+            logger.error("command %s %s came to nothing", run.command, run.id, exc_info=error)
+            self._settle(run, self.served.ended(run, failure_of(error)))
+        except BaseException as error:
+            self._settle(run, self.served.ended(run, failure_of(error)))
+            raise  # it ends the program
+        finally:
+            self.running -= 1
+            self._runtime.tasks.discard(task)
+            if self.waiting and not self._runtime.ends:
+                self._begin(self._next())
+            self._runtime.moved()
 
     def _next(self) -> Invocation:
         run = self.waiting.popleft()
         if self.blocked and len(self.waiting) < BACKLOG:
             self.unblock()
         return run
-
-    async def _work(self, runner: CommandWorker, run: Invocation) -> None:
-        """Carry out what comes, one after the other, until the hub closes. There are as many of these as calls ever
-        ran at once.
-        """
-        busy = True
-        self._turn.given -= 1
-        try:
-            while True:
-                try:
-                    outcome = await runner.carry_out(run)
-                except asyncio.CancelledError:
-                    raise  # the hub closes
-                except BaseException as error:  # which ends the program: as in `_begin`
-                    self._settle(run, self.served.ended(run, failure_of(error)))
-                    raise
-                run.task = None
-                self._settle(run, outcome)
-                if self._runtime.ends:
-                    return  # its handler has an outcome though it was cancelled, and nobody cancels it again
-                if self.waiting:
-                    run = self._next()
-                    continue
-                self.running -= 1
-                busy = False
-                self._runtime.moved()
-                self.parked.append(runner)
-                run = await runner.park()
-                busy = True
-                self._turn.given -= not runner.has_begun
-        finally:
-            self.running -= busy
-            if runner in self.parked:
-                self.parked.remove(runner)
-            self._runtime.moved()
 
     def _settle(self, run: Invocation, outcome: Outcome[Any]) -> None:
         if run.fingerprint:
