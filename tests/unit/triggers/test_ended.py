@@ -93,7 +93,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 
             await asyncio.sleep(3)
             assert len(asyncio.all_tasks()) == before
-            assert (hub.statistics().handlers, hub.declarations, hub._runner._workers) == ((), [], [])
+            assert (hub.statistics().handlers, hub.declarations, hub._runner.handlers) == ((), [], [])
             assert await hub.topics() == []
 
     clock.run(main())
@@ -114,21 +114,22 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
             await done.wait()
 
         await held.wait()
-        crew = hub._runner
+        runner = hub._group_runner
         chores = set(hub._scheduler._chores)
-        assert len(crew._members) == 1
+        assert len(runner.consumers) == 1
         done.set()
         await asyncio.wait(chores)
-        assert (crew._members, hub.declarations) == ([], [])
+        assert (runner.consumers, hub.declarations) == ([], [])
         assert [info.lag for info in await hub.groups.list()] == [0]
 
-        failing = hub.groups.list
+        groups = hub._runtime.groups("test")
+        failing = groups.groups
 
         async def unreadable() -> None:
-            monkeypatch.setattr(hub.groups, "list", failing)
+            monkeypatch.setattr(groups, "groups", failing)
             raise telex.EngineFailed("reading", "the disk is gone")
 
-        monkeypatch.setattr(hub.groups, "list", unreadable)
+        monkeypatch.setattr(groups, "groups", unreadable)
         called = asyncio.Event()
 
         @hub.after("1ms")
@@ -136,7 +137,7 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
             called.set()
 
         await called.wait()
-        while crew._members:
+        while runner.consumers:
             await asyncio.wait(set(hub._scheduler._chores))
         assert hub.declarations == []
         assert "it is not known whether what triggers have fired is settled" in caplog.text
@@ -164,7 +165,7 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
             called.get_nowait()
         hub.every("10ms", name="tick")(new)
         assert {await called.get() for _ in range(5)} == {"new"}
-        assert len(hub._runner._members) == len(hub.declarations) == 1
+        assert len(hub._group_runner.consumers) == len(hub.declarations) == 1
 
 
 @pytest.mark.slow
@@ -190,7 +191,7 @@ async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
         while not left._scheduler.retiring.settling:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.001)
         await asyncio.wait(left._scheduler._chores, timeout=0.05)  # it has looked many times whether it is settled
-        assert left._runner._members
+        assert left._group_runner.consumers
         await has.aclose()
         assert await called.get() is left
 
@@ -229,7 +230,7 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
         leaving = set(hub._scheduler._chores)
         await asyncio.wait(leaving)
         assert [chore.exception() for chore in leaving] == [None, None]
-        assert hub._runner._members == []
+        assert hub._group_runner.consumers == []
 
 
 @pytest.mark.slow
@@ -244,7 +245,7 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
         assert len([message async for message in firings]) == 2
         for _ in range(3):  # each for its own, and the last one for that before it
             await called.get()
-        while hub._runner._members:  # noqa: ASYNC110  # nothing tells of it
+        while hub._group_runner.consumers:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.01)
         assert hub.declarations == []
 
