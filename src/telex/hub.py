@@ -23,13 +23,12 @@ from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Misuse, Timeout
 from telex.groups.admin import GroupAdmin
-from telex.groups.runner import GroupRunner
+from telex.groups.executor import HandlerStatistics
 from telex.handlers.middleware import Middleware
 from telex.handlers.runner import HandlerRunner
 from telex.handlers.spec import HandlerSpec
-from telex.handlers.statistics import HandlerStatistics
 from telex.log.log import Retention
-from telex.message import Message
+from telex.message import Draft, Message
 from telex.names import check_pattern, check_topic
 from telex.process.forks import FORKS
 from telex.process.forks import HUB as FORKED
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Lifespan = Callable[["Hub"], AbstractAsyncContextManager[object]] | Callable[["Hub"], AsyncIterator[object]]
 
-logger: logging.Logger = logging.getLogger("telex.handlers")
+logger: logging.Logger = logging.getLogger("telex")
 CLOSED = "its hub was closed; make another with telex.Hub()"
 
 
@@ -108,9 +107,8 @@ class Hub(Declaring, CommandClient, Triggering):
         self._topics = self._runtime.topics
         self._runner = HandlerRunner(self._runtime, self.declarations)
         self._topics.on_removed = self._runner.removed
-        self._group_runner = GroupRunner(self._runtime, self._runner.origins, self.declarations)
-        self._dispatcher = CommandDispatcher(self._runtime, self._runner, self._group_runner)
-        self._scheduler = Scheduler(self._runtime, self._runner, self._group_runner, self.on)
+        self._dispatcher = CommandDispatcher(self._runtime, self._runner)
+        self._scheduler = Scheduler(self._runtime, self._runner, self.on)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
@@ -166,8 +164,6 @@ class Hub(Declaring, CommandClient, Triggering):
         self._exits.push_async_callback(self._stop)
         self._runtime.state = Lifecycle.OPEN
         self._runner.start()
-        for spec in self.declarations:
-            self._serve(spec)
         await self._dispatcher.start()
         self._scheduler.start()
 
@@ -189,31 +185,10 @@ class Hub(Declaring, CommandClient, Triggering):
         # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
         self._topics.drain(CLOSED, self._runtime)
         try:
-            await self._end_calls()
+            await self._runner.stop(self.close_timeout, self._dispatcher)
             await self._scheduler.retiring.finish()
         finally:
             await self._dispatcher.stop()
-
-    async def _end_calls(self) -> None:
-        self._group_runner.drain()
-        try:
-            if not await self._runtime.wait_until(self._is_idle, self.close_timeout):
-                text = "the hub was closed with %d messages that its handlers had not finished in %g s"
-                left = self._runner.unfinished + self._group_runner.unfinished
-                logger.warning(text, left, self.close_timeout)
-        finally:
-            self._runner.leave()
-            await self._runtime.cancel()
-            await self._group_runner.finish()
-
-    def _is_idle(self) -> bool:
-        return self._runner.idle and self._group_runner.idle and self._dispatcher.idle
-
-    def _serve(self, spec: HandlerSpec) -> None:
-        if spec.membership is None:
-            self._runner.add(spec)
-        else:
-            self._group_runner.add(spec)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -326,10 +301,7 @@ class Hub(Declaring, CommandClient, Triggering):
             raise Misuse(f"use adopt on {self.url!r}", "this engine stores nothing; use sqlite:///file.db")
         for message in messages:
             self._topics.hold(message.content, check_topic(message.topic), message.type)
-        drafts = [
-            Message(m.content, check_topic(m.topic), 0, m.id, m._time, m._headers, m._type, -1, m.key) for m in messages
-        ]
-        return await self._runtime.engine.store.adopt(drafts)
+        return await self._runtime.engine.store.adopt([Draft.of(message) for message in messages])
 
     def transaction(self, *, timeout: Duration | None = None) -> Transaction:
         """Messages that are published together or not at all; on SQLite, together with rows of your own tables in the
@@ -360,11 +332,11 @@ class Hub(Declaring, CommandClient, Triggering):
             self._dispatcher.declare(declaration)
             self.commands.append(declaration)
             return
-        self._group_runner.check(declaration)
+        self._runner.check(declaration, self.declarations)
         for cls in declaration.types:
             self._topics.know(cls)
         self.declarations.append(declaration)
-        self._serve(declaration)
+        self._runner.add(declaration)
 
     def statistics(self) -> HubStatistics:
         """The hub at this moment."""
@@ -375,8 +347,8 @@ class Hub(Declaring, CommandClient, Triggering):
             topics,
             len(every) - topics,
             readers,
-            self._runner.unhandled + self._group_runner.unhandled,
-            (*self._runner.statistics(), *self._group_runner.statistics()),
+            self._runner.unhandled,
+            self._runner.statistics(),
             self._dispatcher.statistics(),
         )
 

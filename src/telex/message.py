@@ -1,9 +1,10 @@
-"""What travels: `Message`, the hole in its place (`Lost`), and where a reader is (`Position`)."""
+"""`Message` and `Draft`, the `Lost` in the place of missed messages, and `Position`, a reader's place."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from operator import attrgetter
 from time import time
 from types import MappingProxyType
 from typing import Any, Generic, Literal, NoReturn, Protocol, TypeVar
@@ -22,14 +23,14 @@ _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone sur
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Reason = Literal["overflow", "trimmed", "epoch", "ahead", "unreadable"]
-"""Why messages were missed: the subscriber fell behind further than its buffer (``overflow``), retention took them
-before they were read (``trimmed``), the log was lost and begun anew (``epoch``), the position is one the log has not
-reached (``ahead``), the messages are kept and their content cannot be decoded, since the disk has damaged it
+"""Why messages were missed: the subscriber fell behind further than its buffer (``overflow``), retention deleted them
+before they were read (``trimmed``), the log was lost and begun again (``epoch``), the log has not reached the position
+(``ahead``), the messages are kept and their content cannot be decoded, since the disk has damaged it
 (``unreadable``)."""
 
 
 class LazyId(Protocol):
-    """Content that gives its message an id, and makes the text of it when that is read."""
+    """Content that gives its message an id, and makes the text of the id when that is read."""
 
     @property
     def _message_id(self) -> str: ...
@@ -38,20 +39,20 @@ class LazyId(Protocol):
 class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defaults=True):
     """One message. Immutable; passed by reference to every subscriber of the process.
 
-    ``content`` is what was published, ``topic`` the id it was published to, ``seq`` its number there, counted from 1.
-    `id`, `timestamp`, `type` and `headers` are properties: they are kept as numbers and made readable when read,
-    since most messages are delivered far more often than their ids are looked at. Made by ``publish``; a test makes
-    one by `new`.
+    ``content`` is the published object, ``topic`` the id of the topic, ``seq`` the number of the message there, counted
+    from 1. `id`, `timestamp`, `type` and `headers` are properties: they are stored as numbers and made readable when
+    read, since most messages are delivered far more often than their ids are read. ``publish`` makes messages; a test
+    makes them with `new`.
     """
 
     content: T
     topic: str
     seq: int
-    _uid: Any  # the number that its id counts from; or its id as text, or `LazyId`
+    _uid: Any  # the number that the id counts from; or the id as text, or `LazyId`
     _time: float
     _headers: dict[str, str] | None = None
     _type: str | None = None
-    _size: int = -1
+    _size: int = -1  # of content and headers, where the log or the engine has measured them
     _key: str | None = None
 
     @classmethod
@@ -67,7 +68,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         type: str | None = None,
         key: str | None = None,
     ) -> Message[T]:
-        """A message that no topic published: to call a handler with in a test, or to build one from another system.
+        """Make a message that no topic published: for a handler in a test, or from the data of another system.
 
         ``timestamp`` is aware. Raises `BadName` or `BadOption` for a part that no published message could have.
         """
@@ -78,15 +79,13 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     @property
     def id(self) -> str:
-        """The id as text: a UUIDv7 (RFC 9562), or what the publisher gave."""
+        """The id as text: a UUIDv7 (RFC 9562), or the id that the publisher gave."""
         uid: int | str | LazyId = self._uid
-        if isinstance(uid, str):
-            return uid
-        return uuid7_text(uid + self.seq, self._time) if isinstance(uid, int) else uid._message_id
+        return uuid7_text(uid + self.seq, self._time) if isinstance(uid, int) else id_text(uid)
 
     @property
     def timestamp(self) -> datetime:
-        """When it was published, aware, in UTC, to the microsecond."""
+        """The time of publishing, aware, in UTC, to the microsecond."""
         return datetime.fromtimestamp(self._time, UTC)
 
     @property
@@ -101,19 +100,16 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     @property
     def key(self) -> str | None:
-        """What its publisher gave as ``key=``: a group works on messages of one key one after the other."""
+        """The key that the publisher gave: a group works on messages of one key one after the other."""
         return self._key
 
     @property
     def size(self) -> int:
-        """Bytes that the content and the headers count for where bytes are bounded; worked out once."""
-        if self._size < 0:
-            size = codec.size_of(self.content) + codec.size_of_headers(self._headers)
-            msgspec.structs.force_setattr(self, "_size", size)
-        return self._size
+        """The bytes that the content and the headers count for where bytes are bounded."""
+        return self._size if self._size >= 0 else size_of(self.content, self._headers)
 
     def to_dict(self) -> dict[str, object]:
-        """The message under its public names; ``timestamp`` is RFC 3339 text, ``content`` stays as it is."""
+        """Return the message under its public names; ``timestamp`` is RFC 3339 text, ``content`` stays as it is."""
         moment = self.timestamp.isoformat(timespec="microseconds").replace("+00:00", "Z")
         result: dict[str, object] = {"id": self.id, "timestamp": moment, "content": self.content}
         result |= {"topic": self.topic, "seq": self.seq, "type": self.type, "headers": dict(self.headers)}
@@ -122,7 +118,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         return result
 
     def to_json(self) -> bytes:
-        """JSON bytes with the names ``id``, ``timestamp``, ``content``, ``topic``, ``seq``, ``type``, ``headers``.
+        """Return JSON with the names ``id``, ``timestamp``, ``content``, ``topic``, ``seq``, ``type``, ``headers``.
 
         Content that is bytes is base64 text, with ``"encoding": "base64"`` beside it. Raises `TypeError` or
         `ValueError` when the content has no JSON form.
@@ -134,10 +130,9 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     @classmethod
     def from_json(cls, data: bytes | str, content_type: Any = None) -> Message[Any]:
-        """The message that `to_json` wrote; ``content_type`` says what its content is decoded to (plain data if None).
+        """Read a message that `to_json` wrote; the content is decoded to ``content_type`` (None: plain data).
 
-        Raises `ValueError` when it is not such JSON and `ContentError` when the content does not fit: the sender's
-        fault.
+        Raises `ValueError` for other JSON, `ContentError` for content that does not fit the type: the sender's fault.
         """
         wire = msgspec.json.decode(data, type=_Wire)
         content = wire.content
@@ -193,11 +188,52 @@ class _Wire(msgspec.Struct):
     encoding: Literal["base64"] | None = None
 
 
+class Draft(msgspec.Struct, frozen=True, eq=False):
+    """A message as its publisher hands it in, before a log or an engine gives it a number. Immutable.
+
+    For engines; the parts are checked already. ``id`` is None unless the publisher gave one, ``time`` is in seconds
+    since 1970, ``type`` is None for the name of the content's class.
+    """
+
+    content: Any
+    topic: str
+    id: str | None
+    time: float
+    headers: dict[str, str] | None = None
+    type: str | None = None
+    key: str | None = None
+    json: bytes | None = None
+    """The JSON of the content where the publisher has it already: an engine that stores JSON need not encode again."""
+
+    @classmethod
+    def of(cls, message: Message[Any]) -> Draft:
+        """Return the draft of a message that comes from elsewhere, with its id and time."""
+        return cls(
+            message.content,
+            check_topic(message.topic),
+            message.id,
+            message._time,
+            message._headers,
+            message._type,
+            message._key,
+        )
+
+    def numbered(self, seq: int, uid: int) -> Message[Any]:
+        """Make the message with the number ``seq`` in a log whose ids count from ``uid``."""
+        id = uid if self.id is None else self.id
+        return Message(self.content, self.topic, seq, id, self.time, self.headers, self.type, -1, self.key)
+
+    def with_id(self) -> Draft:
+        """Return a draft that has an id, this one if it has one."""
+        return self if self.id is not None else msgspec.structs.replace(self, id=str(uuid_utils.uuid7()))
+
+
 class Lost(msgspec.Struct, frozen=True):
     """A hole: messages that this subscriber will not get. It stands between the messages before and after them.
 
-    ``count`` messages with the numbers ``first`` to ``last`` (both in it); ``reason`` says why. After a start that is
-    gone, ``count`` is what is known for certain: 0 with the reason ``epoch`` when the new log still has its beginning.
+    ``count`` messages with the numbers ``first`` to ``last`` (inclusive); ``reason`` says why. After a start that is
+    gone, ``count`` is the number known for certain: 0 with the reason ``epoch`` when the new log still has its
+    beginning.
     """
 
     count: int
@@ -209,8 +245,8 @@ class Lost(msgspec.Struct, frozen=True):
 class Position(msgspec.Struct, frozen=True):
     """A place in a log: just after the message with the number ``seq``; 0 is before the first.
 
-    ``epoch`` names the log that was counted: when a log is lost and begun again its epoch changes, so that position 3
-    of the new is never taken for position 3 of the old. ``str(position)`` and `parse` are its text form, ``epoch:seq``.
+    ``epoch`` names the log: when a log is lost and begun again its epoch changes, so that position 3 of the new log is
+    never taken for position 3 of the old one. ``str(position)`` and `parse` are the text form, ``epoch:seq``.
     """
 
     seq: int
@@ -218,7 +254,7 @@ class Position(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """The position that ``str(position)`` wrote. Raises `BadOption` when it is none."""
+        """Read a position that ``str(position)`` wrote. Raises `BadOption` for other text."""
         epoch, colon, number = text.rpartition(":") if isinstance(text, str) else ("", "", "")
         if not colon or not epoch or not (number.isascii() and number.isdigit()) or len(number) > 19:
             raise BadOption("position", text, "a position is 'epoch:seq', as str(position) writes it")
@@ -228,11 +264,35 @@ class Position(msgspec.Struct, frozen=True):
         return f"{self.epoch}:{self.seq}"
 
 
+time_of: Callable[[Message[Any]], float] = attrgetter("_time")
+"""Return the time of publishing in seconds since 1970."""
+
+
+def type_of(message: Message[Any]) -> str | None:
+    """Return the stored name of the content's type; None for content that was published in this process."""
+    return message._type
+
+
+def has_made_id(message: Message[Any]) -> bool:
+    """Return whether the id was made by the log, and not given by the publisher."""
+    return isinstance(message._uid, int)
+
+
+def id_text(id: str | LazyId) -> str:
+    """Return an id as text."""
+    return id if isinstance(id, str) else id._message_id
+
+
+def size_of(content: object, headers: dict[str, str] | None) -> int:
+    """Return the bytes that content and headers count for where bytes are bounded."""
+    return codec.size_of(content) + codec.size_of_headers(headers)
+
+
 def uuid7_text(counter: int, moment: float) -> str:
-    """A UUIDv7 by RFC 9562, section 6.2, method 1: the milliseconds of ``moment``, then a counter of 74 bits.
+    """Return a UUIDv7 by RFC 9562, section 6.2, method 1: the milliseconds of ``moment``, then a counter of 74 bits.
 
     Every log counts from a random number of its own, so that ids are made from numbers that a message has anyway, and
-    cost nothing until they are read. They are unique and in the order of publishing; they are no secrets.
+    cost nothing until they are read. Ids are unique and in the order of publishing; they are no secrets.
     """
     high, low = counter >> 62 & 0xFFF, counter & 0x3FFF_FFFF_FFFF_FFFF
     milliseconds = round(moment * 1_000_000) // 1000  # as `timestamp` has them
@@ -241,7 +301,7 @@ def uuid7_text(counter: int, moment: float) -> str:
 
 
 def uuid7_counter(id: str) -> int | None:
-    """The counter that `uuid7_text` made this id from, if it is such text."""
+    """Return the counter that `uuid7_text` made this id from; None for other text."""
     try:
         number = int(id.replace("-", ""), 16)
     except ValueError:
@@ -250,7 +310,7 @@ def uuid7_counter(id: str) -> int | None:
 
 
 def check_id(id: object) -> str:
-    """An id that a publisher gave: text of 1 to 255 printable characters, or a UUID. Raises `BadOption`."""
+    """Return the id that a publisher gave: 1 to 255 printable characters, or a UUID. Raises `BadOption`."""
     if isinstance(id, (uuid_utils.UUID, UUID)):
         return str(id)
     if isinstance(id, str) and 0 < len(id) <= 255 and id.isprintable():
@@ -259,22 +319,14 @@ def check_id(id: object) -> str:
 
 
 def check_key(key: object) -> str | None:
-    """A key that a publisher gave: text of 1 to 255 printable characters. Raises `BadOption`."""
+    """Return the key that a publisher gave: 1 to 255 printable characters, or None. Raises `BadOption`."""
     if key is None or (isinstance(key, str) and 0 < len(key) <= 255 and key.isprintable()):
         return key
     raise BadOption("key", key, "the key of a message is 1 to 255 printable characters, such as str(order.id)")
 
 
-def place(message: Message[Any], seq: int, uid: int) -> None:
-    """Give a message that is being stored its number; ``uid`` is its log's, from which ids are made that no publisher
-    gave. For engines, before anybody else has seen it."""
-    msgspec.structs.force_setattr(message, "seq", seq)
-    if not isinstance(message._uid, str):
-        msgspec.structs.force_setattr(message, "_uid", uid)
-
-
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
-    """A copy of headers. Raises `BadOption` unless they are text to text without control characters.
+    """Copy headers. Raises `BadOption` unless they are text to text without control characters.
 
     Names that differ only in case are refused: on the wire they would be one header with two values.
     """
@@ -295,7 +347,7 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
 
 
 def aware(moment: datetime, option: str) -> datetime:
-    """``moment`` when it has a time zone, else `BadOption`: a naive time means another instant on another machine."""
+    """Return ``moment``. Raises `BadOption` without a time zone: a naive time differs from machine to machine."""
     if moment.tzinfo is None:
         raise BadOption(option, moment, "give a time zone: datetime.now(timezone.utc), or moment.astimezone()")
     return moment

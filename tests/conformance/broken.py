@@ -2,7 +2,6 @@
 says which promise it breaks, `caught_by` which tests of the suite have to see it."""
 
 import asyncio
-import copy
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from telex.engines.contract.groups import Action
 from telex.errors import EngineFailed
 from telex.log.log import Log, Retention
 from telex.log.start import Start
-from telex.message import Message, place
+from telex.message import Draft, Message, time_of
 
 
 class Passing:
@@ -75,20 +74,12 @@ class PassingEngine:
         log: Log = self.inner.log(topic, retention)
         return log
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
-        later: Message[Any] = await self.inner.later(message, due)
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        later: Message[Any] = await self.inner.later(draft, due)
         return later
 
     def transaction(self) -> Any:
         return self.a_transaction(self.inner.transaction(), self)
-
-
-def changed(message: Message[Any], **fields: object) -> Message[Any]:
-    """A copy of a message with some fields that are others."""
-    other = copy.copy(message)
-    for name, value in fields.items():
-        msgspec.structs.force_setattr(other, name, value)
-    return other
 
 
 class LosesTheLastOfABatch(PassingEngine):
@@ -97,14 +88,11 @@ class LosesTheLastOfABatch(PassingEngine):
     caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_numbers_count_from_one_in_each_topic")
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            if len(messages) < 2:
-                return list(await self.inner.append(messages))
-            kept = list(await self.inner.append(messages[:-1]))
-            place(messages[-1], kept[-1].seq + 1, 0)
-            return [*kept, messages[-1]]
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            if len(drafts) < 2:
+                return list(await self.inner.append(drafts))
+            kept = list(await self.inner.append(drafts[:-1]))
+            return [*kept, drafts[-1].numbered(kept[-1].seq + 1, 0)]
 
 
 class SwapsTwo(PassingEngine):
@@ -113,10 +101,8 @@ class SwapsTwo(PassingEngine):
     caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_the_feed_has_a_message_before_append_returns")
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            return list(await self.inner.append([*messages[1::-1], *messages[2:]]))
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            return list(await self.inner.append([*drafts[1::-1], *drafts[2:]]))
 
 
 class KeepsAPartOfABatch(PassingEngine):
@@ -125,10 +111,8 @@ class KeepsAPartOfABatch(PassingEngine):
     caught_by = ("test_what_cannot_be_kept_is_refused_with_its_batch",)
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            return [kept for message in messages for kept in await self.inner.append([message])]
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            return [kept for draft in drafts for kept in await self.inner.append([draft])]
 
 
 class TellsTwice(PassingEngine):
@@ -158,11 +142,9 @@ class TellsNoOtherEngine(PassingEngine):
     caught_by = ("test_another_engine_is_told", "test_another_hub_receives")
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            self.engine.feed.own += [message.content for message in messages]
-            return list(await self.inner.append(messages))
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            self.engine.feed.own += [draft.content for draft in drafts]
+            return list(await self.inner.append(drafts))
 
     class a_feed(Passing):  # noqa: N801
         def __init__(self, inner: Any, engine: PassingEngine) -> None:
@@ -209,15 +191,14 @@ class AcknowledgesBeforeKeeping(PassingEngine):
     class a_store(Passing):  # noqa: N801
         def __init__(self, inner: Any, engine: PassingEngine) -> None:
             super().__init__(inner, engine)
-            self.pending: list[Message[Any]] = []
+            self.pending: list[Draft] = []
 
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
             await self.flush()
-            for number, message in enumerate(messages):
-                place(message, self.inner.end(message.topic)[1] + number, 0)
-            self.pending += [changed(message) for message in messages]
+            self.pending += drafts
+            messages = [
+                draft.numbered(self.inner.end(draft.topic)[1] + number, 0) for number, draft in enumerate(drafts)
+            ]
             self.engine.feed.inner.take(messages)
             return messages
 
@@ -260,16 +241,14 @@ class KeepsTheObject(PassingEngine):
     class a_store(Passing):  # noqa: N801
         objects: ClassVar[dict[tuple[str, int], object]] = {}
 
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            kept = list(await self.inner.append(messages))
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            kept = list(await self.inner.append(drafts))
             self.objects.update({(message.topic, message.seq): message.content for message in kept})
             return kept
 
         async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
             read = await self.inner.read(topic, first, end)
-            return [changed(message, content=self.objects[topic, message.seq]) for message in read]
+            return [msgspec.structs.replace(message, content=self.objects[topic, message.seq]) for message in read]
 
 
 class DropsHeaders(PassingEngine):
@@ -279,7 +258,8 @@ class DropsHeaders(PassingEngine):
 
     class a_store(Passing):  # noqa: N801
         async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
-            return [changed(message, _headers=None) for message in await self.inner.read(topic, first, end)]
+            found = await self.inner.read(topic, first, end)
+            return [msgspec.structs.replace(message, _headers=None) for message in found]
 
 
 class MakesBytesText(PassingEngine):
@@ -289,10 +269,14 @@ class MakesBytesText(PassingEngine):
 
     class a_feed(Passing):  # noqa: N801
         def take(self, messages: Sequence[Message[Any]]) -> None:
-            for message in messages:
-                if isinstance(message.content, bytes):
-                    msgspec.structs.force_setattr(message, "content", message.content.decode("latin-1"))
-            self.inner.take(messages)
+            self.inner.take(
+                [
+                    msgspec.structs.replace(message, content=message.content.decode("latin-1"))
+                    if isinstance(message.content, bytes)
+                    else message
+                    for message in messages
+                ]
+            )
 
 
 class ReadsOneTooMany(PassingEngine):
@@ -323,7 +307,7 @@ class SortsByTime(PassingEngine):
 
     class a_store(Passing):  # noqa: N801
         async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-            return sorted(await self.inner.read_pattern(topics, count), key=lambda message: message._time)
+            return sorted(await self.inner.read_pattern(topics, count), key=time_of)
 
 
 class IgnoresRetention(PassingEngine):
@@ -340,6 +324,14 @@ class IgnoresRetention(PassingEngine):
             """Nothing."""
 
 
+def with_other_ids(drafts: Sequence[Draft], number: int) -> list[Draft]:
+    """The drafts, with other ids where they have some."""
+    return [
+        draft if draft.id is None else msgspec.structs.replace(draft, id=f"{draft.id}-{number + place}")
+        for place, draft in enumerate(drafts)
+    ]
+
+
 class ForgetsIds(PassingEngine):
     """Once_per_id: the same id is kept once."""
 
@@ -351,14 +343,9 @@ class ForgetsIds(PassingEngine):
     count = 0
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            for message in messages:
-                if isinstance(message._uid, str):
-                    ForgetsIds.count += 1
-                    msgspec.structs.force_setattr(message, "_uid", f"{message._uid}-{ForgetsIds.count}")
-            return list(await self.inner.append(messages))
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            ForgetsIds.count += len(drafts)
+            return list(await self.inner.append(with_other_ids(drafts, ForgetsIds.count)))
 
 
 class KnowsItsOwnIds(PassingEngine):
@@ -367,13 +354,8 @@ class KnowsItsOwnIds(PassingEngine):
     caught_by = ("test_an_id_is_kept_once_between_engines", "test_an_id_is_kept_once_over_a_restart")
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            for message in messages:
-                if isinstance(message._uid, str):
-                    msgspec.structs.force_setattr(message, "_uid", f"{message._uid}-{id(self)}")
-            return list(await self.inner.append(messages))
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            return list(await self.inner.append(with_other_ids(drafts, id(self))))
 
 
 class DeliversAfterAck(PassingEngine):
@@ -435,10 +417,8 @@ class IgnoresKeys(PassingEngine):
     caught_by = ("test_one_of_a_key_at_a_time", "test_keys_are_in_the_order_of_publishing")
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            return list(await self.inner.append([changed(message, _key=None) for message in messages]))
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            return list(await self.inner.append([msgspec.structs.replace(draft, key=None) for draft in drafts]))
 
 
 class AcceptsStaleTokens(PassingEngine):
@@ -656,8 +636,8 @@ class PublishesTooEarly(PassingEngine):
 
     caught_by = ("test_later_is_not_sooner",)
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
-        return await super().later(message, due - 0.1)
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        return await super().later(draft, due - 0.1)
 
 
 class PublishesTwice(PassingEngine):
@@ -665,9 +645,9 @@ class PublishesTwice(PassingEngine):
 
     caught_by = ("test_of_several_engines_one_publishes",)
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
-        await super().later(changed(message), due)
-        return await super().later(message, due)
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        await super().later(draft, due)
+        return await super().later(draft, due)
 
 
 class ForgetsWhatIsLater(PassingEngine):
@@ -679,13 +659,13 @@ class ForgetsWhatIsLater(PassingEngine):
         super().__init__(inner)
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
         async def publish() -> None:
             await asyncio.sleep(due - time())
-            await self.inner.store.append([message])
+            await self.inner.store.append([draft])
 
         self.tasks.append(asyncio.ensure_future(publish()))
-        return message
+        return draft.numbered(0, 0)
 
     async def close(self) -> None:
         for task in self.tasks:
@@ -720,9 +700,9 @@ class ShowsWhatIsNotCommitted(PassingEngine):
         ) -> None:
             """All is done."""
 
-        async def append(self, message: Message[Any]) -> Message[Any]:
+        async def append(self, draft: Draft) -> Message[Any]:
             assert self.engine.store is not None
-            return (await self.engine.store.append([message]))[0]
+            return (await self.engine.store.append([draft]))[0]
 
 
 class LeavesATask(PassingEngine):
@@ -824,14 +804,12 @@ class LosesWhatIsCancelled(PassingEngine):
     caught_by = ("test_append_that_is_cancelled_leaves_no_hole",)
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
-            if len(messages) < 2:
-                return list(await self.inner.append(messages))
-            first = await self.inner.append(messages[:1])
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            if len(drafts) < 2:
+                return list(await self.inner.append(drafts))
+            first = await self.inner.append(drafts[:1])
             await asyncio.sleep(0)
-            return [*first, *await self.inner.append(messages[1:])]
+            return [*first, *await self.inner.append(drafts[1:])]
 
 
 class HangsWhenItIsClosed(PassingEngine):
@@ -840,9 +818,7 @@ class HangsWhenItIsClosed(PassingEngine):
     caught_by = ("test_closing_lets_go_of_what_is_under_way",)
 
     class a_store(Passing):  # noqa: N801
-        async def append(
-            self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-        ) -> Sequence[Message[Any]]:
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
             await asyncio.sleep(60)
             raise EngineFailed("append", "it hangs")
 

@@ -98,7 +98,7 @@ MUTANTS = (
     Mutant(
         "a pattern is fed topic by topic",
         "topics/registry.py",
-        "merge(*kept, key=lambda m: m._time)",
+        "merge(*kept, key=time_of)",
         "[m for messages in kept for m in messages]",
         "a pattern made later has what is kept in another order",
     ),

@@ -10,11 +10,13 @@ from time import time
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar
 
+import msgspec
+
 from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Record, Records, Store
 from telex.errors import ConnectFailed, EngineFailed, Misuse
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
-from telex.message import Lost, Message, place
+from telex.message import Draft, Lost, Message, time_of
 from telex.names import Pattern, is_pattern
 from tests.support.pretend_groups import Group, PretendGroups
 
@@ -23,11 +25,7 @@ R = TypeVar("R")
 
 def copied(message: Message[Any]) -> Message[Any]:
     """The message as a reader of another process has it."""
-    content = copy.deepcopy(message.content)
-    headers = None if message._headers is None else dict(message._headers)
-    return Message(
-        content, message.topic, message.seq, message._uid, message._time, headers, message.type, -1, message.key
-    )
+    return msgspec.structs.replace(message, content=copy.deepcopy(message.content), _type=message.type)
 
 
 class Server:
@@ -44,7 +42,7 @@ class Server:
         self.expiring: dict[tuple[str, str], float] = {}
         self.revisions = itertools.count(1)
         self.groups: dict[tuple[str, str], Group] = {}
-        self.delayed: list[tuple[float, int, Message[Any]]] = []
+        self.delayed: list[tuple[float, int, Draft]] = []
         self.count = itertools.count()
 
     def has(self, bucket: str, key: str, revision: int) -> bool:
@@ -68,19 +66,22 @@ class Server:
         fitting = [rule for pattern, rule in self.rules.items() if Pattern(pattern).matches(topic)]
         return fitting[-1] if fitting else Retention()
 
-    def keep(self, messages: Sequence[Message[Any]], own: "PretendEngine | None") -> list[Message[Any]]:
-        for message in messages:
-            refuse_what_has_no_form(message)
+    def keep(
+        self, drafts: Sequence[Draft], own: "PretendEngine | None", *, adopted: bool = False
+    ) -> list[Message[Any]]:
+        for draft in drafts:
+            refuse_what_has_no_form(draft)
         returned, new = [], []
-        for message in messages:
-            log, ids = self.log(message.topic), self.ids[message.topic]
-            known = ids.get(message._uid) if isinstance(message._uid, str) else None
+        for draft in drafts:
+            log, ids = self.log(draft.topic), self.ids[draft.topic]
+            known = None if draft.id is None else ids.get(draft.id)
             if known is not None:
-                returned.append(copied(known))
+                if not adopted:
+                    returned.append(copied(known))
                 continue
-            place(message, log.end, log.uid)
+            message = draft.numbered(log.end, log.uid)
             kept = copied(message)
-            log.append(kept, kept._time)
+            log.append(kept, time_of(kept))
             ids[kept.id] = kept
             self.order[kept.topic, log.epoch, kept.seq] = next(self.count)
             for group in self.groups.values():
@@ -108,13 +109,13 @@ class Server:
         due = sorted(item for item in self.delayed if item[0] <= now)
         self.delayed = [item for item in self.delayed if item[0] > now]
         if due:
-            self.keep([message for _, _, message in due], None)
+            self.keep([draft for _, _, draft in due], None)
         for engine in self.engines:
             engine.arm()
 
 
-def refuse_what_has_no_form(message: Message[Any]) -> None:
-    if type(message.content) is object:
+def refuse_what_has_no_form(draft: Draft) -> None:
+    if type(draft.content) is object:
         raise EngineFailed("keeping a message", "its content has no form outside of this process")
 
 
@@ -131,14 +132,13 @@ class PretendStore:
         self.server = server
         self.engine = engine
 
-    async def append(
-        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-    ) -> Sequence[Message[Any]]:
+    async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
         await asyncio.sleep(0)
-        return self.server.keep(messages, self.engine)
+        return self.server.keep(drafts, self.engine)
 
-    async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
-        return [kept for kept in await self.append(messages) if any(kept is draft for draft in messages)]
+    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+        await asyncio.sleep(0)
+        return self.server.keep(drafts, self.engine, adopted=True)
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
         log = self.server.kept.get(topic)
@@ -222,7 +222,7 @@ class PretendTransaction:
     def __init__(self, server: Server, engine: "PretendEngine") -> None:
         self.server = server
         self.engine = engine
-        self.messages: list[Message[Any]] = []
+        self.drafts: list[Draft] = []
         self.puts: list[tuple[str, str, int, Record, float | None]] = []
 
     async def __aenter__(self) -> Self:
@@ -235,7 +235,7 @@ class PretendTransaction:
             return
         if not all(self.server.has(bucket, key, before) for bucket, key, before, _, _ in self.puts):
             raise EngineFailed("the transaction", "a record was changed meanwhile")
-        self.server.keep(self.messages, self.engine)
+        self.server.keep(self.drafts, self.engine)
         for bucket, key, _, record, expires in self.puts:
             self.server.set(bucket, key, record, expires)
 
@@ -246,10 +246,12 @@ class PretendTransaction:
         self.puts.append((bucket, key, revision, record, expires))
         return record.revision
 
-    async def append(self, message: Message[Any]) -> Message[Any]:
-        refuse_what_has_no_form(message)
-        self.messages.append(message)
-        return message
+    async def append(self, draft: Draft) -> Message[Any]:
+        refuse_what_has_no_form(draft)
+        draft = draft.with_id()
+        number = self.server.log(draft.topic).end + sum(each.topic == draft.topic for each in self.drafts)
+        self.drafts.append(draft)
+        return draft.numbered(number, 0)
 
     async def run(self, function: Callable[[Any], R]) -> R:
         self.no_connection()
@@ -311,11 +313,12 @@ class PretendEngine:
             self.store.head(log)
         return log
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
-        refuse_what_has_no_form(message)
-        self.server.delayed.append((due, next(self.server.count), message))
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        refuse_what_has_no_form(draft)
+        draft = draft.with_id()
+        self.server.delayed.append((due, next(self.server.count), draft))
         self.server.publish_due()
-        return message
+        return draft.numbered(0, 0)
 
     def transaction(self) -> EngineTransaction:
         return PretendTransaction(self.server, self)

@@ -8,7 +8,7 @@ from typing import Any
 from telex.engines import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
 from telex.log.log import Log
 from telex.log.start import Start
-from telex.message import Message, Position
+from telex.message import Message, Position, time_of
 from telex.names import Pattern
 
 
@@ -131,7 +131,7 @@ class PretendGroups:
                 messages = messages[-start:] if start else []
             case datetime() | timedelta():
                 since = time() - start.total_seconds() if isinstance(start, timedelta) else start.timestamp()
-                messages = [message for message in messages if message._time >= since]
+                messages = [message for message in messages if time_of(message) >= since]
             case Position(seq=seq, epoch=epoch) if epoch == log.epoch:
                 messages = [message for message in messages if message.seq > seq]
         for message in messages:

@@ -201,7 +201,7 @@ async def of_groups(path: Path, kind: Callable[[], BaseException], name: str) ->
             await asyncio.sleep(0.12 if name == "_renew_all" else 0)
 
         await hub.topic("t").publish(0)
-        owner = hub._group_runner.consumers[0] if name == "_renew_all" else hub._runtime.engine.groups
+        owner = hub._runner._members[0] if name == "_renew_all" else hub._runtime.engine.groups
         fault = Fault(owner, name, kind, always)
         await hub.topic("t").publish(1)
         await until(fault)

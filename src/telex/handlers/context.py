@@ -12,7 +12,7 @@ from telex.codec.content import Content
 from telex.durations import Duration, seconds
 from telex.engines.contract.groups import Action, Delivery
 from telex.errors import BadOption, ContentError, reason_of, text_of
-from telex.message import Message
+from telex.message import Message, type_of
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def shaped(message: Message[Any], takes: Content[Any]) -> Message[Any]:
     the type's own code raises.
     """
     try:
-        content = takes.check(message.content, message.topic, message._type)
+        content = takes.check(message.content, message.topic, type_of(message))
     except ContentError as error:
         raise Misfit(error.topic, error.problem, error.path) from None
     except Exception as error:  # the type's own code is the program's

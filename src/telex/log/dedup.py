@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from telex.message import uuid7_counter
+from telex.message import has_made_id, time_of, uuid7_counter
 
 if TYPE_CHECKING:
     from telex.log.log import Log
@@ -38,16 +38,16 @@ class Window:
         ids, oldest = self._ids, now - SECONDS
         while ids:
             first = next(iter(ids))
-            if len(ids) <= MOST and ids[first]._time > oldest:
+            if len(ids) <= MOST and time_of(ids[first]) > oldest:
                 break
             del ids[first]
         found = ids.get(id) or self._find_made(id)
-        return found if found is not None and found._time > oldest else None
+        return found if found is not None and time_of(found) > oldest else None
 
     def _look(self) -> None:
         log = self._log
         for message in log.messages[max(0, self._seen - log.base) :]:
-            if not isinstance(message._uid, int):
+            if not has_made_id(message):
                 self._ids[message.id] = message
         self._seen = log.end
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from telex.log.options import Options
-from telex.message import Message, Reason
+from telex.message import Message, Reason, time_of
 
 _open = attrgetter("open")
 
@@ -238,12 +238,12 @@ class Log:
         if retention.age is not None and now is not None:
             oldest = now - retention.age
             messages, base = self.messages, self.base
-            while first < end and messages[first - base]._time <= oldest:
+            while first < end and time_of(messages[first - base]) <= oldest:
                 first += 1
         if retention.bytes is not None:
             first = self._keep_bytes(first, retention.bytes)
         if first > self.first:
-            self.trimmed_time = self.messages[first - 1 - self.base]._time
+            self.trimmed_time = time_of(self.messages[first - 1 - self.base])
             self.first = first
             if retention.age is not None:
                 self._all_look()  # with age, messages go without any that come
@@ -368,7 +368,7 @@ class Log:
     def find_time(self, moment: float) -> int:
         """The number of the first kept message at or after ``moment`` (seconds since 1970), or ``end``."""
         for offset in range(self.first - self.base, len(self.messages)):
-            if self.messages[offset]._time >= moment:
+            if time_of(self.messages[offset]) >= moment:
                 return self.base + offset
         return self.end
 

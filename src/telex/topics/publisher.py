@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import builtins
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -12,14 +11,14 @@ from threading import get_ident
 from time import time
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from msgspec.structs import force_setattr
+import msgspec
 
 from telex.codec.content import Content, hold
 from telex.durations import Duration, due, seconds
 from telex.errors import BadName, Closed, TelexError, Timeout, WouldBlock, WrongThread
 from telex.log.dedup import Window
 from telex.log.log import Log
-from telex.message import LazyId, Message, check_headers, check_id, check_key, place
+from telex.message import Draft, LazyId, Message, check_headers, check_id, check_key, id_text, size_of, time_of
 from telex.names import is_pattern
 from telex.topics.backpressure import PublishQueue, PublishSlot
 from telex.topics.waiters import Notifier
@@ -53,11 +52,11 @@ class Publisher(Generic[T]):
         "_clock",
         "_content",
         "_engine",
+        "_expected",
         "_feeds",
         "_kept",
         "_log",
         "_loop",
-        "_mine",
         "_origin",
         "_owner",
         "_plain",
@@ -85,7 +84,7 @@ class Publisher(Generic[T]):
         self._engine = engine
         self._owner: PatternOwner | None = None  # who lets it go when nobody reads it, where that can be
         self._store = engine.store
-        self._mine: set[int] = set()  # messages that are being stored and asked the subscribers before, by identity
+        self._expected: Draft | None = None  # a draft that is being stored, for which the subscribers have room
         log.observer = Notifier()
         self._content: Content[T] | None = None if declared is None else Content(declared)
         self._feeds: tuple[Log, ...] = ()  # the logs of the patterns that this topic fits
@@ -132,15 +131,13 @@ class Publisher(Generic[T]):
         if store is not None or delay is not None or at is not None:
             if store is not None and delay is None and at is None and limit is None and not self._gated():
                 if self._kept and id is None and headers is None and key is None and get_ident() == self._thread:
-                    data = hold(content, self.id)
-                    message = Message(content, self.id, 0, self._log.uid, time())  # what `_make` does, without calls
+                    # What `_draft` does, without calls.
+                    draft = Draft(content, self.id, None, time(), None, None, None, hold(content, self.id))
                 else:
-                    self._check_publisher()
-                    content, data = self._check_content(content)
-                    message = self._build(content, 0, id, headers, key)
-                return (await store.append((message,), (data,)))[0]
-            message = self._make(content, id, headers, key)
-            return await self._publish_by_engine(message, due(delay, at, self._clock()), limit)
+                    draft = self._draft(content, id, headers, key)
+                return (await store.append((draft,)))[0]
+            draft = self._draft(content, id, headers, key)
+            return await self._publish_by_engine(draft, due(delay, at, self._clock()), limit)
         if not self._log.end % FAIR:
             # Before anything is done, so that who is cancelled here has published nothing.
             await asyncio.sleep(0)
@@ -151,11 +148,11 @@ class Publisher(Generic[T]):
     ) -> Message[T]:
         if not self._log.blocking_cursors and (not self._feeds or not self._gated()) and not self._publish_queue:
             return self.publish_nowait(content, id=id, headers=headers, key=key)
-        message = self._make(content, id, headers, key)
-        if self._seen(message) is not None:
-            return self._append(message)
-        with await self._room(message, limit, lambda: self._seen(message) is not None):
-            return self._append(message)
+        draft = self._draft(content, id, headers, key)
+        if self._seen(draft) is not None:
+            return self._append(draft)
+        with await self._room(draft, limit, lambda: self._seen(draft) is not None):
+            return self._append(draft)
 
     async def publish_held(
         self,
@@ -170,35 +167,35 @@ class Publisher(Generic[T]):
         """
         if self._store is None or self._content is not None:
             return await self.publish(content, id=id, headers=headers, key=key)
-        return await self._publish_by_engine(self._make(content, id, headers, key, held=True), None, None)
+        return await self._publish_by_engine(self._draft(content, id, headers, key, held=True), None, None)
 
-    async def _publish_by_engine(self, message: Message[T], due: float | None, limit: float | None) -> Message[T]:
-        force_setattr(message, "seq", 0)
+    async def _publish_by_engine(self, draft: Draft, due: float | None, limit: float | None) -> Message[T]:
         try:
             async with asyncio.timeout(limit) as clock:
                 if due is not None:
-                    return await self._engine.later(message, due)
+                    return await self._engine.later(draft, due)
                 if not self._gated():
-                    return await self._keep(message)
-                with await self._room(message, None, lambda: False):
-                    self._mine.add(builtins.id(message))
-                    return await self._keep(message)
+                    return await self._keep(draft)
+                with await self._room(draft, None, lambda: False):
+                    self._expected = draft  # one at a time: the next publisher has to wait for the slot
+                    try:
+                        return await self._keep(draft)
+                    finally:
+                        self._expected = None
         except TimeoutError as error:
             if isinstance(error, Timeout) or limit is None or not clock.expired():
                 raise
             raise Timeout(f"publishing to {self.id!r}", limit) from None
-        finally:
-            self._mine.discard(builtins.id(message))
 
-    async def _keep(self, message: Message[T]) -> Message[T]:
+    async def _keep(self, draft: Draft) -> Message[T]:
         if self._store is None:
             raise AssertionError("only an engine with a store keeps messages")
-        return (await self._store.append((message,)))[0]
+        return (await self._store.append((draft,)))[0]
 
-    def _room(self, message: Message[T], limit: float | None, stored: Callable[[], bool]) -> Awaitable[PublishSlot]:
+    def _room(self, draft: Draft, limit: float | None, stored: Callable[[], bool]) -> Awaitable[PublishSlot]:
         if self._publish_queue is None:
             self._publish_queue = PublishQueue()
-        size = message.size if self._counts_bytes() else 0
+        size = size_of(draft.content, draft.headers) if self._counts_bytes() else 0
         return self._publish_queue.wait((self._log, *self._feeds), size, limit, stored)
 
     def publish_nowait(
@@ -238,7 +235,7 @@ class Publisher(Generic[T]):
         """As `publish_nowait`, of an id that is new for certain."""
         log = self._log
         if not self._plain or log.blocking_cursors or self._window is not None or get_ident() != self._thread:
-            return self._publish_with_care(content, id if isinstance(id, str) else id._message_id, None, None)
+            return self._publish_with_care(content, id_text(id), None, None)
         # As in `publish_nowait`, what `Log.append` does.
         now = time()
         end = log.end
@@ -286,8 +283,8 @@ class Publisher(Generic[T]):
             if returned and returned[0].cancelled():
                 raise asyncio.CancelledError
             if self._store is not None or for_later:
-                message = self._make(content, id, headers, key)
-                return await self._publish_by_engine(message, due(delay, at, asked), None)
+                draft = self._draft(content, id, headers, key)
+                return await self._publish_by_engine(draft, due(delay, at, asked), None)
             # Without giving way: the next one that this thread published would overtake it.
             return await self._publish(content, id, headers, key, None)
 
@@ -303,15 +300,16 @@ class Publisher(Generic[T]):
     def _publish_with_care(
         self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None
     ) -> Message[T]:
-        message = self._make(content, id, headers, key)
+        draft = self._draft(content, id, headers, key)
         if self._store is not None:
             raise WouldBlock(f"publishing to {self.id!r} waits until the engine has the message")
-        if self._gated() and self._seen(message) is None:
+        if self._gated() and self._seen(draft) is None:
             queue = self._publish_queue or PublishQueue()
-            queue.pass_nowait((self._log, *self._feeds), message.size if self._counts_bytes() else 0)
-        return self._append(message)
+            size = size_of(draft.content, draft.headers) if self._counts_bytes() else 0
+            queue.pass_nowait((self._log, *self._feeds), size)
+        return self._append(draft)
 
-    def _make(
+    def _draft(
         self,
         content: T,
         id: str | None,
@@ -319,12 +317,17 @@ class Publisher(Generic[T]):
         key: str | None,
         *,
         held: bool = False,
-    ) -> Message[T]:
-        """``held``: the content is known to come back from where it is stored."""
+    ) -> Draft:
+        """Check the parts of a message. ``held``: the content is known to come back from where it is stored."""
         self._check_publisher()
+        data: bytes | None = None
         if not held or self._content is not None:
-            content, _ = self._check_content(content)
-        return self._build(content, self._log.end, id, headers, key)
+            content, data = self._check_content(content)
+        if id is not None:
+            id = check_id(id)
+            if self._window is None and self._store is None:
+                self._window = Window(self._log)
+        return Draft(content, self.id, id, self._clock(), check_headers(headers), None, check_key(key), data)
 
     def _check_publisher(self) -> None:
         if is_pattern(self.id):
@@ -342,35 +345,26 @@ class Publisher(Generic[T]):
             return content, None
         return content, self._content.hold(content, self.id, content.__class__.__name__)
 
-    def _build(
-        self, content: T, seq: int, id: str | None, headers: Mapping[str, str] | None, key: str | None
-    ) -> Message[T]:
-        uid: int | str = self._log.uid if id is None else check_id(id)
-        if id is not None and self._window is None and self._store is None:
-            self._window = Window(self._log)
-        return Message(content, self.id, seq, uid, self._clock(), check_headers(headers), None, -1, check_key(key))
-
-    def _seen(self, message: Message[T]) -> Message[T] | None:
+    def _seen(self, draft: Draft) -> Message[T] | None:
         # Ids that are made here are new; so no topic pays for a window until a publisher gives an id.
-        if self._window is None or not isinstance(message._uid, str):
+        if self._window is None or draft.id is None:
             return None
-        return self._window.find(message._uid, message._time)
+        return self._window.find(draft.id, draft.time)
 
     def _check_open(self) -> None:
         if self._state and (self._served is None or serving.get() is not self._served):
             raise self._closed()
 
-    def _append(self, message: Message[T]) -> Message[T]:
+    def _append(self, draft: Draft) -> Message[T]:
         self._check_open()
-        seen = self._seen(message)
+        seen = self._seen(draft)
         if seen is not None:
             return seen
         log = self._log
-        if message.seq != log.end:  # it waited, and others did not
-            force_setattr(message, "seq", log.end)
-        log.append(message, message._time)
+        message: Message[T] = draft.numbered(log.end, log.uid)
+        log.append(message, draft.time)
         for feed in self._feeds:
-            feed.append(message, message._time)
+            feed.append(message, draft.time)
         return message
 
     def _arrive(self, message: Message[T], missing: int = 0) -> None:
@@ -379,15 +373,20 @@ class Publisher(Generic[T]):
         if missing:
             for each in (log, *self._feeds):
                 each.jump(missing)
-        if (log.blocking_cursors or self._feeds) and self._gated() and builtins.id(message) not in self._mine:
+        if (log.blocking_cursors or self._feeds) and self._gated() and not self._is_expected(message):
             # Its publisher is elsewhere and cannot be made to wait: who has no room is closed as slow.
             for each in (log, *self._feeds):
                 for cursor in list(each.blocking_cursors):
                     if cursor.is_full(message.size if cursor.options.buffer_bytes is not None else 0):
                         cursor.end("slow", slow=True)
-        log.append(message, message._time)
+        now = time_of(message)
+        log.append(message, now)
         for feed in self._feeds:
-            feed.append(message, message._time)
+            feed.append(message, now)
+
+    def _is_expected(self, message: Message[T]) -> bool:
+        draft = self._expected
+        return draft is not None and message.content is draft.content and time_of(message) == draft.time
 
     def _arrive_unreadable(self, missing: int) -> None:
         """As `_arrive`, of a message that comes to nobody here since it cannot be decoded."""
@@ -403,20 +402,21 @@ class Publisher(Generic[T]):
         log = self._log
         if log.blocking_cursors or self._feeds:
             return False
-        log.extend(messages, messages[-1]._time)
+        log.extend(messages, time_of(messages[-1]))
         return True
 
-    def _arrive_due(self, message: Message[T]) -> None:
+    def _arrive_due(self, draft: Draft) -> Message[T]:
         """What an engine without a store publishes: a delayed message, or one of a transaction, also of a handler while
         the hub closes.
         """
         if self._window is None:
             self._window = Window(self._log)
-        if (self._state and self._served is None) or self._seen(message) is not None:
-            return
-        force_setattr(message, "_time", self._clock())
-        place(message, self._log.end, self._log.uid)
+        if (self._state and self._served is None) or self._seen(draft) is not None:
+            return draft.numbered(0, 0)
+        draft = msgspec.structs.replace(draft, time=self._clock())
+        message: Message[T] = draft.numbered(self._log.end, self._log.uid)
         self._arrive(message)
+        return message
 
     def _gated(self) -> bool:
         return bool(self._log.blocking_cursors) or (

@@ -17,7 +17,7 @@ from telex.codec.content import STANDARD, Content, hold
 from telex.engines.contract import Engine
 from telex.errors import BadName, BadOption
 from telex.log.log import Log, Retention, cached
-from telex.message import LazyId, Message
+from telex.message import Draft, LazyId, Message, time_of
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.process.supervision import is_end
 from telex.topics.publisher import Publisher, serving
@@ -163,8 +163,8 @@ class TopicRegistry:
         if self._engine.store is None:
             # What is kept already comes first, in the order of publishing.
             kept = (each._log.history(self.clock()) for each in fitting)
-            for message in merge(*kept, key=lambda m: m._time):
-                log.append(message, message._time)
+            for message in merge(*kept, key=time_of):
+                log.append(message, time_of(message))
         self._patterns[topic.id] = (pattern, topic, log)
         for each in fitting:
             self._link(each)
@@ -377,9 +377,9 @@ class TopicRegistry:
             found._log.begin(seq)
         found._arrive_unreadable(max(0, seq - found._log.end))
 
-    def publish(self, message: Message[Any]) -> None:
+    def publish(self, draft: Draft) -> Message[Any]:
         """A delayed message is due, on an engine without a store."""
-        self.get(message.topic, None)._arrive_due(message)
+        return self.get(draft.topic, None)._arrive_due(draft)
 
     def removed(self, topic: str) -> None:
         """Another process removed the topic."""

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
-
 from telex.engines.contract.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed, Timeout
 from telex.message import Message
@@ -93,16 +91,12 @@ class Transaction:
         if not isinstance(topic, (str, Topic)):
             raise BadOption("topic", topic, "it is a topic's id, or hub.topic(...)")
         to = self._topic(topic) if isinstance(topic, str) else topic
-        return await self._append(to._make(content, id, headers, key))
+        return await self._engine.append(to._draft(content, id, headers, key))
 
     async def publish_held(self, topic: str, content: T) -> Message[T]:
         """As `publish`, of content that is known to come back from where it is stored: see `Topic.publish_held`."""
         self._check()
-        return await self._append(self._topic(topic)._make(content, None, None, None, held=True))
-
-    async def _append(self, message: Message[T]) -> Message[T]:
-        msgspec.structs.force_setattr(message, "seq", 0)
-        return await self._engine.append(message)
+        return await self._engine.append(self._topic(topic)._draft(content, None, None, None, held=True))
 
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
-from telex.message import Lost, Message
+from telex.message import Lost, Message, time_of
 from telex.names import Pattern, is_pattern
 from telex.topics.subscription import ReportingSubscription
 from telex.triggers.conditions.condition import Condition, Source
@@ -105,7 +105,7 @@ class ConditionMonitor:
             self._seen[message.topic].add(message.id)
         begins = {message.topic: number for number, message in reversed(list(enumerate(found)))}
         cut = max((number for number in begins.values() if found[number].seq > 1), default=None)
-        self.known = start if cut is None else found[cut]._time
+        self.known = start if cut is None else time_of(found[cut])
         if cut is not None and self.known > start:
             # Of the time before, retention has let something go: nobody can say what was true then.
             start, fresh, found = self.known, False, found[cut:]
@@ -113,11 +113,11 @@ class ConditionMonitor:
             first = next((message for message in found if message.topic == variable.name), None)
             if first is not None:
                 values[variable.name] = self._before(variable, first)
-        begin = min((found[0]._time if found else start), start)
+        begin = min((time_of(found[0]) if found else start), start)
         self._fold = ConditionEvaluator(self.condition, begin, values, self._keys)
         self._act(lambda fold: fold.look(begin))
         for message in found:
-            if fresh and message._time > start:
+            if fresh and time_of(message) > start:
                 self._look(start)
                 fresh = False
             self._feed((message,))
@@ -264,7 +264,7 @@ class ConditionMonitor:
             value = variable.read(message.content).value
         except ContentError:
             return  # it is told where the variable hears of it
-        self._act(lambda fold: fold.change(variable.name, value, message._time))
+        self._act(lambda fold: fold.change(variable.name, value, time_of(message)))
 
     def _tell(self, source: Source, messages: Sequence[Message[Any]]) -> None:
         fold = self._fold

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.errors import BadOption, Closed, TelexError, WouldBlock
 from telex.handlers.signature import name_of
+from telex.message import id_text
 from telex.process.supervision import is_end, keep_doing
 from telex.process.tasks import start_task
 from telex.topics.waiters import park
@@ -26,7 +27,6 @@ from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 
 if TYPE_CHECKING:
-    from telex.groups.runner import GroupRunner
     from telex.handlers.runner import HandlerRunner
     from telex.runtime import Runtime
 
@@ -50,7 +50,7 @@ class Scheduler:
     that processes share.
     """
 
-    def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, handle: Handle) -> None:
+    def __init__(self, runtime: Runtime, runner: HandlerRunner, handle: Handle) -> None:
         self.clock: Callable[[], float] = runtime.clock
         self.claims: FiringCoordinator | None = None if runtime.engine.store is None else FiringCoordinator(runtime)
         self.chance: Callable[[], float] = runtime.chance
@@ -66,7 +66,7 @@ class Scheduler:
         self._chores: set[asyncio.Task[None]] = set()
         self._rings = False
         self._ended: deque[Trigger] = deque()
-        self.retiring: Retiring = Retiring(runtime, groups, self.do)
+        self.retiring: Retiring = Retiring(runtime, runner, self.do)
         self._open = False
 
     # -- declaring
@@ -233,7 +233,7 @@ class Scheduler:
         # Of most firings nobody reads the id, and writing it down costs more than publishing.
         id: str | Firing = firing
         if again:
-            id = f"{firing._message_id}#{trigger.fired}"  # or it would be taken for the one before
+            id = f"{id_text(firing)}#{trigger.fired}"  # or it would be taken for the one before
         try:
             topic = trigger.outlet
             if topic is None or topic.ended:
@@ -250,7 +250,7 @@ class Scheduler:
                 self._unheard(trigger, instant, error)
                 return
             trigger.unheard += 1
-            text = id if isinstance(id, str) else id._message_id
+            text = id_text(id)
             self.do(partial(self._fire_slowly, trigger, firing, text))
         except TelexError as error:
             self._unheard(trigger, instant, error)

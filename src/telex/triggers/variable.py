@@ -11,7 +11,7 @@ import msgspec
 
 from telex.codec.content import Content, from_stored, to_json
 from telex.errors import BadOption, ContentError, Misuse, WouldBlock
-from telex.message import Message
+from telex.message import Message, time_of
 from telex.names import check_topic
 from telex.topics.publisher import FAIR
 from telex.triggers.conditions.condition import Compare, Condition, Op
@@ -150,7 +150,7 @@ class Variable(Generic[T]):
     def _changed(self, value: T, message: Message[Any]) -> None:
         self._value = value
         for listener in tuple(self.listeners):  # one that fires once goes
-            listener(self.name, value, message._time)
+            listener(self.name, value, time_of(message))
 
     async def _update_shared(self, function: Callable[[T], T], *, mends: bool) -> tuple[T] | None:
         record = await self._record()

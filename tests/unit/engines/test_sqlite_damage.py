@@ -17,6 +17,7 @@ import telex
 from telex.engines.sqlite import change_reader as tail
 from telex.engines.sqlite import files, reader, rows, watcher
 from telex.engines.sqlite.upkeep import check
+from telex.message import Draft
 from tests.faults.damage import damage_often
 
 BAD = "bad"
@@ -34,9 +35,9 @@ def damaged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """What is published as BAD is stored as something that cannot be decoded."""
     encode, insert, stored = rows.encode, rows.insert, STORED[request.param]
 
-    def broken(message: telex.Message[Any], data: bytes | None = None) -> Any:
-        type_, key, headers, content, size = encode(message, data)
-        return type_, key, headers, stored if message.content == BAD else content, size
+    def broken(draft: Draft) -> Any:
+        type_, key, headers, content, size = encode(draft)
+        return type_, key, headers, stored if draft.content == BAD else content, size
 
     def inserted(connection: sqlite3.Connection, found: list[tuple[Any, ...]]) -> None:
         insert(connection, found)

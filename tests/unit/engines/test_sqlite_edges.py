@@ -225,7 +225,7 @@ def test_what_is_being_committed_is_not_known_yet() -> None:
 
     follower = tail.ChangeReader(cast(FileClient, Quiet()))
     own = Batch([])
-    own.start, own.end, own.entries = 5, 7, [message("t", 1), message("t", 2)]
+    own.start, own.end, own.entries = 5, 7, [message("t", 1).numbered(1, 0), message("t", 2).numbered(2, 0)]
     follower.begun(own)
     follower._take_in(tail.Seen("epoch", 7, 0, 0, 0, [], 5), [])
     assert follower.known == 1, "the thread that writes has not said that it is committed"
@@ -457,7 +457,7 @@ async def test_what_was_imported_is_known_for_all_time(tmp_path: Path) -> None:
     async with rig_on(tmp_path) as rig:
         store: Any = rig.engine.store
         first, again = (message("t", 1, id="old", published=time() - 1e6) for _ in range(2))
-        assert await store.adopt([first]) == [first]
+        assert await store.adopt([first]) == [first.numbered(1, 0)]
         async with rig.engine.transaction() as tx:
             await tx.execute("SELECT 1")
         await rig.engine._runtime.write(  # type: ignore[attr-defined]  # as it is pruned two minutes later

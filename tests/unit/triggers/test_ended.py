@@ -93,7 +93,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 
             await asyncio.sleep(3)
             assert len(asyncio.all_tasks()) == before
-            assert (hub.statistics().handlers, hub.declarations, hub._runner.handlers) == ((), [], [])
+            assert (hub.statistics().handlers, hub.declarations, hub._runner._workers) == ((), [], [])
             assert await hub.topics() == []
 
     clock.run(main())
@@ -114,22 +114,21 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
             await done.wait()
 
         await held.wait()
-        runner = hub._group_runner
+        crew = hub._runner
         chores = set(hub._scheduler._chores)
-        assert len(runner.consumers) == 1
+        assert len(crew._members) == 1
         done.set()
         await asyncio.wait(chores)
-        assert (runner.consumers, hub.declarations) == ([], [])
+        assert (crew._members, hub.declarations) == ([], [])
         assert [info.lag for info in await hub.groups.list()] == [0]
 
-        groups = hub._runtime.groups("test")
-        failing = groups.groups
+        failing = hub.groups.list
 
         async def unreadable() -> None:
-            monkeypatch.setattr(groups, "groups", failing)
+            monkeypatch.setattr(hub.groups, "list", failing)
             raise telex.EngineFailed("reading", "the disk is gone")
 
-        monkeypatch.setattr(groups, "groups", unreadable)
+        monkeypatch.setattr(hub.groups, "list", unreadable)
         called = asyncio.Event()
 
         @hub.after("1ms")
@@ -137,7 +136,7 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
             called.set()
 
         await called.wait()
-        while runner.consumers:
+        while crew._members:
             await asyncio.wait(set(hub._scheduler._chores))
         assert hub.declarations == []
         assert "it is not known whether what triggers have fired is settled" in caplog.text
@@ -165,7 +164,7 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
             called.get_nowait()
         hub.every("10ms", name="tick")(new)
         assert {await called.get() for _ in range(5)} == {"new"}
-        assert len(hub._group_runner.consumers) == len(hub.declarations) == 1
+        assert len(hub._runner._members) == len(hub.declarations) == 1
 
 
 @pytest.mark.slow
@@ -191,7 +190,7 @@ async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
         while not left._scheduler.retiring.settling:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.001)
         await asyncio.wait(left._scheduler._chores, timeout=0.05)  # it has looked many times whether it is settled
-        assert left._group_runner.consumers
+        assert left._runner._members
         await has.aclose()
         assert await called.get() is left
 
@@ -230,7 +229,7 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
         leaving = set(hub._scheduler._chores)
         await asyncio.wait(leaving)
         assert [chore.exception() for chore in leaving] == [None, None]
-        assert hub._group_runner.consumers == []
+        assert hub._runner._members == []
 
 
 @pytest.mark.slow
@@ -245,7 +244,7 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
         assert len([message async for message in firings]) == 2
         for _ in range(3):  # each for its own, and the last one for that before it
             await called.get()
-        while hub._group_runner.consumers:  # noqa: ASYNC110  # nothing tells of it
+        while hub._runner._members:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.01)
         assert hub.declarations == []
 

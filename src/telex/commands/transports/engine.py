@@ -31,14 +31,13 @@ from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler, 
 from telex.handlers.context import Context, Retry
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.log.options import check_options
-from telex.message import Message, check_key
+from telex.message import Draft, Message, check_key
 from telex.once.machine import Failure, decode, digest_of, fingerprint_of
 from telex.once.results import INLINE, RESULTS, Get, outcome_of
 from telex.process.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.commands.dispatcher import CommandDispatcher
-    from telex.groups.runner import GroupRunner
     from telex.handlers.runner import HandlerRunner
     from telex.once.engine_store import EngineOnceTransaction
     from telex.runtime import Runtime
@@ -59,10 +58,9 @@ Duplicate = Literal["wait", "reject"]
 class EngineTransport:
     """The commands of one hub, sent and served."""
 
-    def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, desk: CommandDispatcher) -> None:
+    def __init__(self, runtime: Runtime, runner: HandlerRunner, desk: CommandDispatcher) -> None:
         self._runtime = runtime
         self._runner = runner
-        self._groups = groups
         self._desk = desk
         self._id = token_hex(8)
         self._directory: ServiceRegistry | None = None
@@ -98,7 +96,7 @@ class EngineTransport:
             options,
             membership,
         )
-        self._groups.add(declaration)
+        self._runner.add(declaration)
         cancels = msgspec.structs.replace(
             declaration,
             name=f"{command.name} (cancel)",
@@ -205,7 +203,7 @@ class EngineTransport:
         *,
         to_all: bool,
         tx: EngineOnceTransaction | None = None,
-    ) -> list[Message[Any]]:
+    ) -> list[Draft]:
         """The messages that tell of an outcome: to those who follow, and to its sender. What is too large for them is
         put aside, in ``tx`` if that is open: it may have the only pen.
         """
@@ -225,12 +223,10 @@ class EngineTransport:
         """Where the sender of a command waits, if that is not here."""
         return [f"$inbox:{run.reply}"] if run.reply and run.reply != self._id else []
 
-    def _letter(self, topic: str, told: Told, id: str | None) -> Message[Any]:
-        message = self._runtime.topic(topic)._make(told, id, None, None, held=True)
-        msgspec.structs.force_setattr(message, "seq", 0)
-        return message
+    def _letter(self, topic: str, told: Told, id: str | None) -> Draft:
+        return self._runtime.topic(topic)._draft(told, id, None, None, held=True)
 
-    async def _append(self, letters: list[Message[Any]]) -> None:
+    async def _append(self, letters: list[Draft]) -> None:
         store = self._runtime.engine.store
         if letters and store is not None:
             await store.append(letters)
@@ -252,7 +248,7 @@ class EngineTransport:
     def _publish_step(self, run: Invocation, step: Progress) -> None:
         self._chore(self._append(self._steps(run, step)))
 
-    def _steps(self, run: Invocation, step: Progress) -> list[Message[Any]]:
+    def _steps(self, run: Invocation, step: Progress) -> list[Draft]:
         topics = [f"$command:{step.command}:progress", *self._inbox_of(run)]
         return [self._letter(topic, step, None) for topic in topics]
 

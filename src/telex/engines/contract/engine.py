@@ -25,7 +25,7 @@ from telex.engines.contract.store import EngineTransaction, Store
 from telex.log.log import Log, Retention
 
 if TYPE_CHECKING:
-    from telex.message import Message
+    from telex.message import Draft, Message
 
 
 class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,8 +74,9 @@ class EngineEvents(Protocol):
         """The next message of ``topic``, number ``seq``, is kept, and its content cannot be decoded: the readers of the
         local logs get a `Lost` in its place."""
 
-    def publish(self, message: Message[Any]) -> None:
-        """For engines without a store: a delayed message is due, publish it as if its publisher did so now."""
+    def publish(self, draft: Draft) -> Message[Any]:
+        """For engines without a store: a delayed message is due, publish it as if its publisher did so now. Returns the
+        message; its number is 0 when nothing was published, since its id is known or its topic is closed."""
 
     def removed(self, topic: str) -> None:
         """Another process removed the topic."""
@@ -126,8 +127,9 @@ class Engine(Protocol):
         topic's, and it keeps at most what a local log needs; before `open` it is empty, and `Store.head` mends it.
         """
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
-        """Publish ``message`` at ``due`` (seconds since 1970), at once if that is past. Returns when it is kept.
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        """Publish ``draft`` at ``due`` (seconds since 1970), at once if that is past. Returns the message when it is
+        kept, with its id and the number 0 until it is published.
 
         With ``durable``, any process that has the engine open then publishes it, once. Raises what publishing raises.
         """

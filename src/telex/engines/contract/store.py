@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from telex.log.start import Start
-    from telex.message import Lost, Message
+    from telex.message import Draft, Lost, Message
 
 R = TypeVar("R")
 
@@ -42,22 +42,17 @@ class Holed(list["Message[Any] | Lost"]):
 class Store(Protocol):
     """Logs that are kept outside of the process. Numbers are those of `Message.seq`, counted from 1 in each topic."""
 
-    def append(
-        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-    ) -> Awaitable[Sequence[Message[Any]]]:
-        """Keep messages, all or none, in this order. Each gets its number by `telex.message.place`.
+    def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
+        """Number and keep drafts, all or none, in this order.
 
-        ``encoded`` has the JSON of each message's content where the publisher made it already, else None; it is empty
-        when there is none of any. An engine that stores JSON need not encode such content again.
-
-        Returns when they are acknowledged, which is when they are kept as `Guarantees.durable` says, and after the feed
-        was given them. In the place of one whose id was published to its topic before stands the message that is kept.
-        Cancelled, it may have kept them. Raises `EngineFailed` when it did not keep them.
+        Returns their messages when they are acknowledged: when they are kept as `Guarantees.durable` says, and after
+        the feed was given them. Where an id was published to its topic before, the message that is kept stands in the
+        place of the new one. Cancelled, it may have kept them. Raises `EngineFailed` when it did not keep them.
         """
 
-    async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
-        """As `append`, of messages from elsewhere, which all have ids: one whose id its topic has already, however old
-        it is, or whose id was adopted before, is not stored again. Returns those that were stored now.
+    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+        """Keep messages from elsewhere as `append` does. All drafts have ids: an id that its topic has already, however
+        old, or that was adopted before, is not stored again. Returns the messages that were stored now.
         """
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
@@ -104,8 +99,8 @@ class EngineTransaction(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-    async def append(self, message: Message[Any]) -> Message[Any]:
-        """Keep a message when, and if, this commits. Its number is certain only then."""
+    async def append(self, draft: Draft) -> Message[Any]:
+        """Keep a message when, and if, this commits. The number of the returned message is certain only then."""
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """`telex.engines.Records.put`, when, and if, this commits. None: the revision is another, and nothing is put.

@@ -15,9 +15,6 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-import msgspec
-import uuid_utils
-
 from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
 from telex.engines.contract.records import Record
 from telex.engines.memory.groups import MemoryGroups
@@ -28,7 +25,7 @@ from telex.log.log import TUNING, Log, Retention, Tuning
 if TYPE_CHECKING:
     from typing import Self
 
-    from telex.message import Message
+    from telex.message import Draft, Message
 
 R = TypeVar("R")
 logger: logging.Logger = logging.getLogger("telex")
@@ -61,7 +58,7 @@ class MemoryEngine:
         self._records = MemoryRecords()
         self.records: Records | None = self._records
         self._feed: EngineEvents | None = None
-        self._delayed: list[tuple[float, int, Message[Any], Context]] = []
+        self._delayed: list[tuple[float, int, Draft, Context]] = []
         self._count = count()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,16 +88,14 @@ class MemoryEngine:
         if self._feed is not None:
             self._feed.stirred(pattern)
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
-        """Publish it then, unless the hub is closed first."""
-        if not isinstance(message._uid, str):
-            msgspec.structs.force_setattr(message, "_uid", str(uuid_utils.uuid7()))
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        """Publish at ``due``, unless the hub is closed first."""
+        draft = draft.with_id()
         if due <= self._clock() and self._feed is not None:
-            self._feed.publish(message)
-            return message
-        heappush(self._delayed, (due, next(self._count), message, copy_context()))
+            return self._feed.publish(draft)
+        heappush(self._delayed, (due, next(self._count), draft, copy_context()))
         self._arm()
-        return message
+        return draft.numbered(0, 0)
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -113,34 +108,32 @@ class MemoryEngine:
     def _ring(self) -> None:
         now = self._clock()
         while self._delayed and self._delayed[0][0] <= now and self._feed is not None:
-            _, _, message, context = heappop(self._delayed)
+            _, _, draft, context = heappop(self._delayed)
             try:
-                context.run(self._feed.publish, message)
+                context.run(self._feed.publish, draft)
             except Exception as error:  # of one message: the others are due as well
-                logger.error(
-                    "message %s of %s is due and cannot be published", message.id, message.topic, exc_info=error
-                )
+                logger.error("message %s of %s is due and cannot be published", draft.id, draft.topic, exc_info=error)
         self._arm()
 
     def transaction(self) -> EngineTransaction:
         """A list of messages that are published when it is left."""
         return MemoryTransaction(self._publish_all, self._records)
 
-    def _publish_all(self, messages: Sequence[Message[Any]]) -> None:
+    def _publish_all(self, drafts: Sequence[Draft]) -> None:
         if self._feed is None:
             raise Closed("the transaction", "its hub was closed before it was left, and nothing of it was published")
-        for message in messages:
-            self._feed.publish(message)
+        for draft in drafts:
+            self._feed.publish(draft)
 
 
 class MemoryTransaction:
     """See `telex.engines.Transaction`."""
 
-    def __init__(self, publish: Callable[[Sequence[Message[Any]]], None], records: MemoryRecords) -> None:
+    def __init__(self, publish: Callable[[Sequence[Draft]], None], records: MemoryRecords) -> None:
         self._publish = publish
         self._records = records
         self._puts: dict[tuple[str, str], tuple[int, Record, float | None]] = {}  # with the revision before
-        self._messages: list[Message[Any]] = []
+        self._drafts: list[Draft] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -148,23 +141,22 @@ class MemoryTransaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        messages, self._messages = self._messages, []
+        drafts, self._drafts = self._drafts, []
         puts, self._puts = self._puts, {}
         if kind is not None:
             return
         for (bucket, key), (before, _, _) in puts.items():
             if not self._records.compare(bucket, key, before):
                 raise EngineFailed("the transaction", f"record {key!r} of {bucket!r} was changed meanwhile")
-        self._publish(messages)
+        self._publish(drafts)
         for (bucket, key), (_, record, expires) in puts.items():
             self._records.set(bucket, key, record, expires)
 
-    async def append(self, message: Message[Any]) -> Message[Any]:
+    async def append(self, draft: Draft) -> Message[Any]:
         """Publish it when this is left without an error."""
-        if not isinstance(message._uid, str):
-            msgspec.structs.force_setattr(message, "_uid", str(uuid_utils.uuid7()))
-        self._messages.append(message)
-        return message
+        draft = draft.with_id()
+        self._drafts.append(draft)
+        return draft.numbered(0, 0)
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """Set it when this is left without an error."""

@@ -107,7 +107,7 @@ class LeaseTable:
 
     def _offer(self, entry: LeaseEntry) -> None:
         """``entry`` is not leased, and its delay is over: it is ready, or waits for its key."""
-        key = entry.message._key
+        key = entry.message.key
         if key is None:
             self._make_ready(entry)
             return
@@ -143,7 +143,7 @@ class LeaseTable:
             entry = self._entries.get(heappop(heap))
             if entry is None or entry.state != READY or first is bool(entry.attempt):
                 continue
-            key = entry.message._key
+            key = entry.message.key
             if key is not None:
                 line = self._lines[key]
                 if line.leased is not None or self._head(line) is not entry:
@@ -166,7 +166,7 @@ class LeaseTable:
             for message in messages:
                 self._count = position = self._count + 1
                 entries[position] = entry = LeaseEntry(position, message)
-                key = message._key
+                key = message.key
                 if key is None or self._opens(key, entry):
                     entry.state = LEASED
                     found.append(entry)
@@ -242,14 +242,14 @@ class LeaseTable:
             if action == "reject":
                 entry.reason, entry.died = settlement.reason, now
                 self._dead[entry.position] = entry
-            if entry.message._key is None:
+            if entry.message.key is None:
                 return True
-        if entry.message._key is not None or entry.due is None:
+        if entry.message.key is not None or entry.due is None:
             self._offer(entry)
         return True
 
     def _extend(self, entry: LeaseEntry, end: float) -> bool:
-        key = entry.message._key
+        key = entry.message.key
         if key is not None:
             line = self._lines[key]
             if line.leased not in (None, entry):
@@ -274,7 +274,7 @@ class LeaseTable:
         self._pass(now)
         entry.state, entry.attempt, entry.reason = WAITS, 0, ""
         self._entries[position] = entry
-        key = entry.message._key
+        key = entry.message.key
         if key is not None:
             heappush(self._lines.setdefault(key, Line()).positions, position)
         self._offer(entry)

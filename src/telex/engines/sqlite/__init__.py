@@ -21,7 +21,7 @@ from telex.names import is_pattern
 
 if TYPE_CHECKING:
     from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
-    from telex.message import Message
+    from telex.message import Draft, Message
 
 TRANSACTION = 30.0
 """Seconds that a program's transaction may take."""
@@ -77,11 +77,11 @@ class SQLiteEngine:
         log.begin(self._runtime.end(topic)[1])
         return log
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
-        """Keep a message, and publish it then."""
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        """Keep a message, and publish it at ``due``."""
         if due <= self._runtime.now:
-            return (await self._runtime.append((message,)))[0]
-        return await self._runtime.delayed.later(message, due)
+            return (await self._runtime.append((draft,)))[0]
+        return await self._runtime.delayed.later(draft, due)
 
     def transaction(self) -> EngineTransaction:
         """A transaction of the file."""

@@ -7,7 +7,6 @@ import logging
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from copy import copy
-from itertools import repeat
 from threading import Thread
 from time import sleep, time
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,7 +32,7 @@ from telex.process.tasks import start_task
 if TYPE_CHECKING:
     from telex.engines.contract import EngineEvents
     from telex.engines.sqlite.address import FileAddress
-    from telex.message import Message
+    from telex.message import Draft, Message
 
 R = TypeVar("R")
 logger: logging.Logger = logging.getLogger("telex")
@@ -273,30 +272,24 @@ class FileClient:
             pending, self._pending, self._joined = self._pending, [], None
             self._writer.put(pending)
 
-    def append(
-        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = (), *, adopted: bool = False
-    ) -> asyncio.Future[Sequence[Message[Any]]]:
+    def append(self, drafts: Sequence[Draft], *, adopted: bool = False) -> asyncio.Future[Sequence[Message[Any]]]:
         """Keep messages; see `Store.append` and `Store.adopt`. Raises `ContentError` and `Closed` here, `EngineFailed`
         from the future.
         """
-        # First: of messages that cannot be kept all, none is.
-        if len(messages) == 1:
-            forms = [rows.encode(messages[0], *encoded)]
-        else:
-            forms = list(map(rows.encode, messages, encoded or repeat(None)))
+        forms = [rows.encode(draft) for draft in drafts]  # first: of drafts that cannot be kept all, none is
         if self._closed is not None:
             raise self._refusal()
         if self.lent is not None:
             self.check_outside()
         job = self._joined
-        if job is None or adopted or len(job.messages) >= TOGETHER:
+        if job is None or adopted or len(job.drafts) >= TOGETHER:
             job = Append(adopted=adopted)
             self._joined = None if adopted else job
             self._add(job)
         future: asyncio.Future[Sequence[Message[Any]]] = self.loop.create_future()
-        job.messages += messages
+        job.drafts += drafts
         job.forms += forms
-        job.waiters.append((future, messages))
+        job.waiters.append((future, len(drafts)))
         return future
 
     async def call(

@@ -8,9 +8,6 @@ from operator import itemgetter
 from time import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-import uuid_utils
-
 from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows
 from telex.errors import Closed
@@ -18,7 +15,7 @@ from telex.errors import Closed
 if TYPE_CHECKING:
     from telex.engines.sqlite.client import FileClient
     from telex.engines.sqlite.ledger import Ledger
-    from telex.message import Message
+    from telex.message import Draft, Message
 
 logger: logging.Logger = logging.getLogger("telex")
 MANY = 500
@@ -42,20 +39,19 @@ class Delayed:
         self._due: float | None = None
         self._closed = False
 
-    async def later(self, message: Message[Any], due: float) -> Message[Any]:
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Keep a message until ``due``."""
-        if not isinstance(message._uid, str):
-            msgspec.structs.force_setattr(message, "_uid", str(uuid_utils.uuid7()))
-        type_, key, headers, content, size = rows.encode(message)
-        id, topic = message.id, message.topic
+        draft = draft.with_id()
+        type_, key, headers, content, size = rows.encode(draft)
+        id, topic = draft.id, draft.topic
 
         def keep(ledger: Ledger, now: float) -> None:
-            row = (due, topic, id, message._time, type_, key, headers, content, size, topic, id)
+            row = (due, topic, id, draft.time, type_, key, headers, content, size, topic, id)
             ledger.connection.execute(_INSERT, row)
             ledger.connection.execute("UPDATE telex_state SET delays = delays + 1")
 
         await self._runtime.call(keep, lambda _: self.arm(due))
-        return message
+        return draft.numbered(0, 0)
 
     def arm(self, due: float | None) -> None:
         """Something is due then."""

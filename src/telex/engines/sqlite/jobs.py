@@ -12,7 +12,7 @@ from telex.engines.sqlite import problems
 from telex.engines.sqlite.ledger import Entry, Ledger
 from telex.engines.sqlite.rows import Form
 from telex.errors import TelexError
-from telex.message import Message
+from telex.message import Draft, Message
 
 Read = Callable[[tuple[Any, ...]], Message[Any]]
 
@@ -69,44 +69,39 @@ class Asked:
 class Append:
     """Messages to keep, of all who publish in one turn of the event loop: one job for all costs less than one each.
 
-    Invariant: ``messages`` are those of ``waiters``, one after the other, and ``forms`` are theirs.
+    Invariant: ``drafts`` and ``forms`` are those of ``waiters``, one after the other; each waiter has a number of them.
     """
 
-    __slots__ = ("adopted", "forms", "messages", "result", "waiters")
+    __slots__ = ("adopted", "drafts", "forms", "result", "waiters")
 
     def __init__(self, *, adopted: bool = False) -> None:
         self.adopted: bool = adopted
-        self.messages: list[Message[Any]] = []
+        self.drafts: list[Draft] = []
         self.forms: list[Form] = []
-        self.waiters: list[tuple[asyncio.Future[Any], Sequence[Message[Any]]]] = []
-        self.result: Sequence[Entry] = ()
+        self.waiters: list[tuple[asyncio.Future[Any], int]] = []
+        self.result: list[Entry] = []
 
     def is_wanted(self) -> bool:
         """Messages whose publisher was cancelled are left out."""
         waiters = self.waiters
         if True in [future.cancelled() for future, _ in waiters]:
-            forms = iter(self.forms)
-            kept = [(waiter, list(islice(forms, len(waiter[1])))) for waiter in waiters]
+            pairs = zip(self.drafts, self.forms, strict=True)
+            kept = [(waiter, list(islice(pairs, waiter[1]))) for waiter in waiters]
             kept = [(waiter, its) for waiter, its in kept if not waiter[0].cancelled()]
             self.waiters = [waiter for waiter, _ in kept]
-            self.messages = [message for (_, messages), _ in kept for message in messages]
-            self.forms = [form for _, its in kept for form in its]
+            self.drafts = [draft for _, its in kept for draft, _ in its]
+            self.forms = [form for _, its in kept for _, form in its]
         return bool(self.waiters)
 
     def perform(self, ledger: Ledger, now: float) -> None:
         """Give them their places."""
-        self.result = ledger.add(self.messages, self.forms, now, adopted=self.adopted)
+        self.result = ledger.add(self.drafts, self.forms, now, adopted=self.adopted)
 
     def settle(self, read: Read) -> None:
-        """Each publisher has its own messages, and in the place of one whose id was known the one that is kept."""
-        if self.result is self.messages:
-            for future, messages in self.waiters:
-                if not future.done():
-                    future.set_result(messages)
-            return
+        """Give each publisher its own messages, and in the place of one whose id was known the one that is kept."""
         entries = iter(self.result)
-        for future, messages in self.waiters:
-            its = [read(e) if type(e) is tuple else e for e in islice(entries, len(messages))]
+        for future, count in self.waiters:
+            its = [read(e) if type(e) is tuple else e for e in islice(entries, count)]
             if not future.done():
                 future.set_result(its)
 

@@ -12,7 +12,7 @@ from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.connection import GuardedConnection
 from telex.engines.sqlite.retention import RetentionRules
 from telex.log.dedup import SECONDS
-from telex.message import Message, uuid7_counter, uuid7_text
+from telex.message import Draft, Message, uuid7_counter, uuid7_text
 
 Entry = Message[Any] | tuple[Any, ...]
 """A message, or the row of one that the event loop has to decode."""
@@ -122,64 +122,59 @@ class Ledger:
         return Account(cursor.lastrowid, name, epoch, uid, 1, 0, 1, 1)
 
     def add(
-        self, messages: Sequence[Message[Any]], forms: Sequence[rows.Form], now: float, *, adopted: bool = False
-    ) -> Sequence[Entry]:
-        """Give messages their places. Returns them, and in the place of one whose id is known the one that is kept.
-        Ids of messages that are ``adopted`` are remembered for all time.
+        self, drafts: Sequence[Draft], forms: Sequence[rows.Form], now: float, *, adopted: bool = False
+    ) -> list[Entry]:
+        """Number drafts. Returns their messages, and in the place of one whose id is known the one that is kept.
+
+        Ids of drafts that are ``adopted`` are remembered for all time, and those that are known are left out.
         """
         if adopted:
             self._remember_adopted()
-        known: dict[int, Entry] = {}
-        pos, topic, add, number = self.pos, "", self._rows.append, msgspec.structs.force_setattr
-        for message, (type_, key, headers, content, size) in zip(messages, forms, strict=True):
-            if message.topic != topic:
-                topic = message.topic
+        result: list[Entry] = []
+        pos, topic, add = self.pos, "", self._rows.append
+        for draft, (type_, key, headers, content, size) in zip(drafts, forms, strict=True):
+            if draft.topic != topic:
+                topic = draft.topic
                 account = self.touched.get(topic) or self.account(topic)
-            seq = account.end
-            uid, given = message._uid, None
-            if isinstance(uid, str):
-                given = uid
-                kept = self._find(account, message, given, now)
-                if kept is None and adopted:
-                    kept = self._find_ever(account, message, given)
-                if kept is not None:
-                    known[len(known) + pos - self.pos] = kept
+            seq, given = account.end, draft.id
+            if given is not None:
+                kept = self._find(account, draft, given, now)
+                if kept is not None or (adopted and self._is_adopted(account, given)):
+                    if kept is not None and not adopted:
+                        result.append(kept)
                     continue
+            uid = account.uid if given is None else given
+            message: Message[Any] = Message(
+                draft.content, topic, seq, uid, draft.time, draft.headers, draft.type, size, draft.key
+            )
+            if given is not None:
                 self._ids.append((account.id, given, seq, now))
                 self._fresh[account.id, given] = message
-            number(message, "seq", seq)
-            if given is None and uid != account.uid:  # most were made with it
-                number(message, "_uid", account.uid)
             account.end = seq + 1
             account.total = total = account.total + size
-            add((pos, account.id, seq, given, message._time, type_, key, headers, content, total))
+            add((pos, account.id, seq, given, draft.time, type_, key, headers, content, total))
+            result.append(message)
+            self.entries.append(message)
             pos += 1
         self.pos = pos
-        if not known:
-            self.entries += messages
-            return messages
-        self.entries += [message for index, message in enumerate(messages) if index not in known]
-        return [known.get(index, message) for index, message in enumerate(messages)]
+        return result
 
     def move(self, topic: str, id: str, time: float, form: rows.Form) -> None:
         """Keep a message whose content was stored before, unless its id is known."""
         account = self.touched.get(topic) or self.account(topic)
-        message: Message[Any] = Message(None, topic, account.end, id, time, None, form[0], -1, form[1])
-        if self._find(account, message, id, time) is not None:
+        if self._find(account, Draft(None, topic, id, time), id, time) is not None:
             return
         seq = account.end
         self._ids.append((account.id, id, seq, time))
-        self._fresh[account.id, id] = message
         account.end, account.total = seq + 1, account.total + form[4]
         self._rows.append((self.pos, account.id, seq, id, time, *form[:4], account.total))
         self.entries.append((self.pos, seq, id, time, *form[:4], topic, account.uid))
         self.decode = True
         self.pos += 1
-        self.flush()  # who finds it by its id reads it from the file
-        del self._fresh[account.id, id]
+        self.flush()  # a draft with the same id reads it from the file
 
-    def _find(self, account: Account, message: Message[Any], id: str, now: float) -> Entry | None:
-        """The message that was published to this topic with this id, within the window."""
+    def _find(self, account: Account, draft: Draft, id: str, now: float) -> Entry | None:
+        """Return the message that was published to this topic with this id, within the window."""
         fresh = self._fresh.get((account.id, id))
         if fresh is not None:
             return fresh
@@ -191,7 +186,7 @@ class Ledger:
             return self._find_made(account, id, oldest)
         row = self._row(account, found[0])
         if row is None:  # retention took it, and its id is still known
-            return Message(message.content, message.topic, found[0], id, found[1], message._headers, message._type)
+            return Message(draft.content, draft.topic, found[0], id, found[1], draft.headers, draft.type)
         return row
 
     def _remember_adopted(self) -> None:
@@ -199,23 +194,18 @@ class Ledger:
         for statement in _ADOPTED:
             self.connection.execute(statement)
 
-    def _find_ever(self, account: Account, message: Message[Any], id: str) -> Entry | None:
-        """The message of this topic that has this id, or was adopted with it, however long ago; if there is none, the
-        id is marked as adopted.
+    def _is_adopted(self, account: Account, id: str) -> bool:
+        """Return whether this topic has a message with this id, or adopted one, however long ago; if not, the id is
+        marked as adopted.
         """
-        made = self._find_made(account, id, float("-inf"))
-        if made is not None:
-            return made
+        if self._find_made(account, id, float("-inf")) is not None:
+            return True
         self.flush()
         found = self.connection.execute(_WITH_ID, (account.id, id)).fetchone()
-        row = None if found is None else self._row(account, found[0])
-        if row is not None:
-            return row
+        if found is not None and self._row(account, found[0]) is not None:
+            return True
         marked = self.connection.execute("INSERT OR IGNORE INTO telex_adopted VALUES (?, ?)", (account.id, id))
-        if marked.rowcount:
-            return None
-        # Retention took it: what stands in its place is as little to be read as it is.
-        return Message(message.content, message.topic, 0, id, message._time, message._headers, message._type)
+        return not marked.rowcount
 
     def _find_made(self, account: Account, id: str, oldest: float) -> Entry | None:
         counter = uuid7_counter(id)

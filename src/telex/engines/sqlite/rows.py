@@ -15,7 +15,7 @@ from telex.engines.contract.groups import Unreadable
 from telex.engines.contract.store import Holed
 from telex.engines.sqlite import problems
 from telex.errors import ContentError
-from telex.message import Lost, Message
+from telex.message import Draft, Lost, Message, size_of
 
 R = TypeVar("R")
 OWN = "m.pos, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content"
@@ -41,15 +41,13 @@ LATEST = 253402300799.0
 _HEADERS = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def encode(message: Message[Any], data: bytes | None = None) -> Form:
-    """The parts of a row that cost work; ``data`` is the content's JSON, if it was made already. Raises
-    `ContentError`, the publisher's fault.
-    """
-    content, type_, key = message.content, message._type, message._key
+def encode(draft: Draft) -> Form:
+    """Encode the parts of a row that cost work. Raises `ContentError`, the publisher's fault."""
+    content, type_, key, headers, data = draft.content, draft.type, draft.key, draft.headers, draft.json
     stored: str | bytes
     if isinstance(content, _BYTES):
         stored = bytes(content)
-        size = len(stored) + codec.size_of_headers(message._headers)
+        size = len(stored) + codec.size_of_headers(headers)
     else:
         try:
             if data is None:
@@ -57,33 +55,31 @@ def encode(message: Message[Any], data: bytes | None = None) -> Form:
             elif b"null" in data:
                 data = codec.finite(data, content)
         except RecursionError:
-            raise ContentError(message.topic, "it is nested too deeply, or holds itself; publish plain data") from None
+            raise ContentError(draft.topic, "it is nested too deeply, or holds itself; publish plain data") from None
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
-            raise ContentError(message.topic, f"it has no JSON form, which a file needs: {error}") from None
+            raise ContentError(draft.topic, f"it has no JSON form, which a file needs: {error}") from None
         stored = data.decode()
-        size = len(data) if message._headers is None else len(data) + codec.size_of_headers(message._headers)
         if isinstance(content, str):
-            size = message.size
-        elif message._size < 0:
-            msgspec.structs.force_setattr(message, "_size", size)
+            size = size_of(content, headers)
+        else:
+            size = len(data) if headers is None else len(data) + codec.size_of_headers(headers)
     if size > LARGEST:
-        raise ContentError(message.topic, f"it has {size} bytes, and a file takes {LARGEST}; publish where it is kept")
-    headers = message._headers
+        raise ContentError(draft.topic, f"it has {size} bytes, and a file takes {LARGEST}; publish where it is kept")
     return (
-        type(content).__name__ if type_ is None else _text(message, type_),
-        None if key is None else _text(message, key),
+        type(content).__name__ if type_ is None else _text(draft, type_),
+        None if key is None else _text(draft, key),
         None if headers is None else codec.to_json(headers).decode(),
         stored,
         size,
     )
 
 
-def _text(message: Message[Any], text: str) -> str:
+def _text(draft: Draft, text: str) -> str:
     if not text.isascii():
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ContentError(message.topic, f"{text!r} holds a lone surrogate; write proper text") from None
+            raise ContentError(draft.topic, f"{text!r} holds a lone surrogate; write proper text") from None
     return text
 
 
@@ -141,24 +137,22 @@ def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None
     One damaged row fails nobody who reads the others: its content is `Unreadable`, and the list is `Damaged`.
     """
     try:
-        messages = _decode(rows, name, uid)
+        return _decode(rows, name, uid, shape)
     except MemoryError:  # a shortage says nothing about the row
         raise
     except Exception:  # noqa: BLE001  # whatever is wrong is found out row by row
-        messages = Damaged([_decode_alone(row, name, uid) for row in rows])
-    if shape is not None:
-        for message in messages:
-            if message.content.__class__ is not Unreadable:
-                msgspec.structs.force_setattr(message, "content", shape(message.content, name, message._type))
-    return messages
+        return Damaged([_decode_alone(row, name, uid, shape) for row in rows])
 
 
-def _decode(rows: list[tuple[Any, ...]], name: str, uid: int) -> list[Message[Any]]:
+def _decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
     parse = msgspec.json.Decoder().decode
     latest = LATEST
+    contents = [parse(row[7]) if type(row[7]) is str else _bytes(row[7]) for row in rows]
+    if shape is not None:
+        contents = [shape(content, name, row[4]) for content, row in zip(contents, rows, strict=True)]
     return [
         Message(
-            parse(content) if type(content) is str else _bytes(content),
+            content,
             name,
             seq,
             uid if id is None else _str(id),
@@ -168,13 +162,13 @@ def _decode(rows: list[tuple[Any, ...]], name: str, uid: int) -> list[Message[An
             -1,
             None if key is None else _str(key),
         )
-        for _, seq, id, time, type_, key, headers, content in rows
+        for content, (_, seq, id, time, type_, key, headers, _) in zip(contents, rows, strict=True)
     ]
 
 
-def _decode_alone(row: tuple[Any, ...], name: str, uid: int) -> Message[Any]:
+def _decode_alone(row: tuple[Any, ...], name: str, uid: int, shape: Shape | None) -> Message[Any]:
     try:
-        return _decode([row], name, uid)[0]
+        return _decode([row], name, uid, shape)[0]
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001  # the row is damaged, in whatever way

@@ -15,7 +15,7 @@ from telex.engines.sqlite.settling import purge
 from telex.errors import EngineFailed
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
-from telex.message import Lost, Message
+from telex.message import Draft, Lost, Message
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.client import FileClient
@@ -64,16 +64,13 @@ class SQLiteStore:
         self._runtime = runtime
         self._rules = RetentionRules()  # of the thread that reads
 
-    def append(
-        self, messages: Sequence[Message[Any]], encoded: Sequence[bytes | None] = ()
-    ) -> Awaitable[Sequence[Message[Any]]]:
+    def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
         """Keep messages, with all that others append at the same time, in one transaction."""
-        return self._runtime.append(messages, encoded)
+        return self._runtime.append(drafts)
 
-    async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
+    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
         """Keep messages from elsewhere, each once for all time."""
-        kept = await self._runtime.append(messages, adopted=True)
-        return [message for message, draft in zip(kept, messages, strict=True) if message is draft]
+        return await self._runtime.append(drafts, adopted=True)
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
         """A page of a topic."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from telex.engines.sqlite.client import FileClient
     from telex.engines.sqlite.ledger import Ledger
-    from telex.message import Message
+    from telex.message import Draft, Message
 
 R = TypeVar("R")
 
@@ -61,12 +61,12 @@ class SQLiteTransaction:
             if self._runtime.lent is self:
                 self._runtime.lent = None
 
-    async def append(self, message: Message[Any]) -> Message[Any]:
+    async def append(self, draft: Draft) -> Message[Any]:
         """Keep a message when this commits."""
-        form = rows.encode(message)
+        form = rows.encode(draft)
 
         def add(ledger: Ledger) -> Any:
-            return ledger.add((message,), (form,), time())[0]
+            return ledger.add((draft,), (form,), time())[0]
 
         kept = await self._do(add, users=False)
         return self._runtime.message(kept) if type(kept) is tuple else kept

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from telex.engines.contract import Delivery, Engine, Settlement
 from telex.engines.contract.groups import Action
 from telex.log.log import Log, Retention
-from telex.message import Message, place
+from telex.message import Draft, Message, check_headers, time_of
 from telex.names import Pattern, is_pattern
 
 if TYPE_CHECKING:
@@ -26,12 +26,9 @@ def message(
     key: str | None = None,
     headers: Mapping[str, str] | None = None,
     published: float | None = None,
-) -> Message[Any]:
-    """A message as a hub hands it to a store: without a number."""
-    moment = time() if published is None else published
-    return Message(
-        content, topic, 0, 0 if id is None else id, moment, None if headers is None else dict(headers), None, -1, key
-    )
+) -> Draft:
+    """Make a draft as a hub hands it to a store."""
+    return Draft(content, topic, id, time() if published is None else published, check_headers(headers), None, key)
 
 
 class Rig:
@@ -85,8 +82,8 @@ class Rig:
                     if fits(name) and not is_pattern(name)
                     for m in known.messages
                 ]
-                for old in sorted(kept, key=lambda m: m._time):
-                    log.append(old, old._time)
+                for old in sorted(kept, key=time_of):
+                    log.append(old, time_of(old))
         return log
 
     async def send(
@@ -96,20 +93,7 @@ class Rig:
         batch = [message(topic, content, id=id, key=key) for content in contents]
         if self.engine.store is not None:
             return list(await self.engine.store.append(batch))
-        for new in batch:
-            self.publish_here(new)
-        return batch
-
-    def publish_here(self, new: Message[Any]) -> None:
-        """Append to the local logs, for engines without a store."""
-        log = self.log(new.topic)
-        place(new, log.end, log.uid)
-        log.append(new, new._time)
-        for name, other in list(self._logs.items()):
-            if is_pattern(name) and Pattern(name).matches(new.topic):
-                other.append(new, new._time)
-        self.taken.setdefault(new.topic, []).append(new)
-        self._changed.set()
+        return [self.publish(draft) for draft in batch]
 
     async def retain(self, pattern: str, messages: int) -> None:
         """Say how many messages topics keep."""
@@ -199,9 +183,17 @@ class Rig:
         """A message is damaged."""
         self._problems.append(f"message {seq} of {topic} cannot be read: {problem}")
 
-    def publish(self, message: Message[Any]) -> None:
-        """A delayed message is due."""
-        self.publish_here(message)
+    def publish(self, draft: Draft) -> Message[Any]:
+        """Append to the local logs, for engines without a store."""
+        log = self.log(draft.topic)
+        new = draft.numbered(log.end, log.uid)
+        log.append(new, draft.time)
+        for name, other in list(self._logs.items()):
+            if is_pattern(name) and Pattern(name).matches(new.topic):
+                other.append(new, draft.time)
+        self.taken.setdefault(new.topic, []).append(new)
+        self._changed.set()
+        return new
 
     def removed(self, topic: str) -> None:
         """Another engine removed the topic."""

@@ -16,7 +16,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from telex.errors import BadOption
-from telex.message import Message
+from telex.message import Message, time_of
 from telex.triggers.conditions.condition import Condition, Moment, Source
 from telex.triggers.conditions.stream import Counted
 
@@ -154,7 +154,7 @@ class ConditionEvaluator:
     def _take(self, source: Source, messages: Iterator[Message[Any]], fired: list[Fired]) -> None:
         by, lives, alarms = source.by, self._lives, self._alarms
         for message in messages:
-            now = max(message._time, self.now)
+            now = max(time_of(message), self.now)
             if alarms and alarms[0][0] <= now:
                 fired += self.advance(now)
             self.now = now
@@ -174,7 +174,7 @@ class ConditionEvaluator:
         few = condition.on - 1
         try:
             for message in messages:
-                time = message._time
+                time = time_of(message)
                 if time > now:
                     now = time
                 key = by(message)  # type: ignore[misc]  # as there
