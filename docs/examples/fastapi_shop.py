@@ -56,7 +56,7 @@ async def problem(request: Request, error: Exception) -> JSONResponse:
 def create_app(url: str | None = None) -> FastAPI:
     hub = telex.Hub(url)
     hub.include_router(router)
-    gateway = Gateway(hub, rules=AccessRules(subscribe=("orders:*",)), visitor=Customer)
+    gateway = Gateway(hub, rules=AccessRules(subscribe=("orders:*",)), authorizer=Customer)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

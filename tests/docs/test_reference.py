@@ -21,7 +21,6 @@ INTERNAL = {
     "Trigger": {"handlers", "prefix", "middleware", "outlet", "unheard", "entry"},
     "Variable": {"listeners", "content"},
     "Rate": {"source", "per"},
-    "Gateway": {"feed"},
 }
 """Attributes that the objects of a hub use among themselves."""
 

@@ -41,7 +41,9 @@ def create_app(
     hub.retain(f"{PRESENCE}:*", messages=16)
     lobby = Lobby(hub, grace)
     hosts = tuple(hosts)
-    gateway = Gateway(hub, rules=RULES, visitor=lobby.welcome, limits=limits, origins=origins, hosts=hosts, local=local)
+    gateway = Gateway(
+        hub, rules=RULES, authorizer=lobby.welcome, limits=limits, origins=origins, hosts=hosts, local=local
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

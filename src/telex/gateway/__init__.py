@@ -1,13 +1,13 @@
-"""The gateway: topics of a hub for browsers and for programs elsewhere, over ASGI.
+"""The gateway: topics and commands of a hub for browsers and for other programs, over ASGI.
 
-`Gateway` is the app, `Commands` the one for HTTP, `AccessRules` say which topics and commands are open through them,
-`Limits` bound what a client may ask for, `Authorizer` is where an application decides for itself, and `uvicorn_options`
-make Uvicorn hold the bounds that an app cannot. `protocol` describes
-and reads the frames; it and what else a client needs can be imported without a web framework.
+`Gateway` is the ASGI app for WebSocket, `Commands` the one for HTTP. `AccessRules` say which topics and commands are
+open, `Authorizer` lets an application decide for each connection, and `Limits` bound the use of memory, time and
+sockets. `uvicorn_options` set the bounds that an ASGI app cannot set itself. `protocol` describes the frames; a client
+can import it without a web framework.
 
-Layout: ``protocol`` (text in, decisions out), ``limits`` and ``auth`` (pure), ``feed`` (batches encoded once for all),
-``outbox`` (what waits for one client), ``connection`` (the shell around them), ``app`` (ASGI), ``calls`` (commands
-for a client), ``commands`` (HTTP); ``sockets`` and ``server`` bound what ASGI does not show.
+Layout: ``protocol``, ``limits`` and ``auth`` are pure. ``frame_cache`` encodes a batch once for all clients, ``outbox``
+queues the frames of one client, ``connection`` serves it, ``app`` is ASGI. ``calls`` and ``commands`` are commands by
+WebSocket and by HTTP. ``sockets`` and ``server`` are below ASGI.
 """
 
 from __future__ import annotations
@@ -18,11 +18,6 @@ from typing import TYPE_CHECKING, Any
 from telex.gateway.auth import AccessRules, Authorizer, Peer, check_host, is_loopback
 from telex.gateway.errors import CloseCode, Refused
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
-
-Rules = AccessRules
-"""The earlier name of `AccessRules`, for programs that use it; it goes with the first release."""
-Visitor = Authorizer
-"""The earlier name of `Authorizer`, likewise."""
 
 if TYPE_CHECKING:
     from telex.gateway.app import Gateway, GatewayStatistics

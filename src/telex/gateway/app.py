@@ -14,12 +14,14 @@ from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from telex.gateway.auth import NOTHING, AccessRules, Authorizer, Peer, check_handshake, peer_of
-from telex.gateway.connection import UNAVAILABLE, Connection, HookFailed, ask
-from telex.gateway.errors import CloseCode, Refused
-from telex.gateway.feed import FrameCache
+from telex.gateway.connection import Connection
+from telex.gateway.errors import UNAVAILABLE, CloseCode, Refused
+from telex.gateway.frame_cache import FrameCache
+from telex.gateway.hooks import HookFailed, ask
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 from telex.gateway.mounting import Endpoint, answer_at_mounts
 from telex.gateway.sockets import SocketSweeper
+from telex.gateway.topic_quota import TopicQuota
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from telex.hub import Hub
 
 log: logging.Logger = logging.getLogger("telex.gateway")
-LOOK_EVERY = 1.0
-"""Seconds after which a full gateway looks again which topics are there."""
 
 
 class GatewayStatistics(msgspec.Struct, frozen=True):
@@ -49,16 +49,16 @@ class GatewayStatistics(msgspec.Struct, frozen=True):
 class Gateway(Endpoint):
     """An ASGI app: programs and pages publish to and follow the topics of ``hub`` over one WebSocket each.
 
-    ``rules`` say which topics; without them, none. ``visitor`` makes the object that decides for one connection,
-    called as ``visitor(rules, peer)`` before the handshake is answered; it may be ``async``, and may raise `Refused`.
-    The default asks the rules. ``origins`` are pages of other hosts that may connect, such as
-    ``"https://chat.example.org"``; ``hosts`` the names under which this server may be addressed, beside IP addresses
-    and ``localhost``. ``local`` says whether programs of this machine may connect, which send no Origin: by default
-    only while neither ``origins`` nor ``hosts`` are given, since a proxy on this machine looks like such a program.
-    The protocol is described in `telex.gateway.protocol`.
+    ``rules`` say which topics are open; without rules none is. ``authorizer(rules, peer)`` is called before the
+    handshake is answered and returns the `Authorizer` of that connection; it may be ``async``, and may raise `Refused`.
+    The default authorizer follows the rules. ``origins`` are pages of other hosts that may connect, such as
+    ``"https://chat.example.org"``. ``hosts`` are the host names of this server; IP addresses and ``localhost`` are
+    always allowed. ``local`` says whether programs of this machine may connect without an Origin header: by default
+    only while neither ``origins`` nor ``hosts`` are given, because a proxy on this machine looks like such a program.
+    `telex.gateway.protocol` describes the frames.
 
-    Mount it with ``WebSocketRoute("/ws", Gateway(hub, rules=...))`` or ``app.mount("/ws", Gateway(...))``. The hub is
-    its owner's: open it before the first connection, and call `aclose` before closing it.
+    Mount it with ``WebSocketRoute("/ws", Gateway(hub, rules=...))`` or ``app.mount("/ws", Gateway(...))``. The gateway
+    neither opens nor closes the hub: open the hub before the first connection, and call `aclose` before you close it.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Gateway(Endpoint):
         hub: Hub,
         *,
         rules: AccessRules = NOTHING,
-        visitor: Callable[[AccessRules, Peer], Authorizer | Awaitable[Authorizer]] = Authorizer,
+        authorizer: Callable[[AccessRules, Peer], Authorizer | Awaitable[Authorizer]] = Authorizer,
         limits: Limits = DEFAULT_LIMITS,
         origins: Iterable[str] = (),
         hosts: Iterable[str] = (),
@@ -79,15 +79,14 @@ class Gateway(Endpoint):
         """The rules that were given."""
         self.limits = limits
         """The limits that hold."""
-        self.feed: FrameCache = FrameCache(limits.batch_bytes, limits.cache_bytes)
-        self._visitor = visitor
+        self._frame_cache = FrameCache(limits.batch_bytes, limits.cache_bytes)
+        self._quota = TopicQuota(hub, limits.topics)
+        self._authorizer = authorizer
         self._origins = frozenset(origins)
         self._hosts = frozenset(hosts)
         self._local = local
         self._connections: set[Connection] = set()
         self._entering = 0  # connections whose handshake is not answered yet
-        self._written: set[str] = set()  # topics that clients have published to
-        self._looked = 0.0  # when it was looked which of them are there
         self._sweeper = SocketSweeper(limits.close_timeout)
         self._none_left = asyncio.Event()
         self._closing = False
@@ -114,13 +113,13 @@ class Gateway(Endpoint):
             await websocket.close(code, "come back later")
             return
         with self._sweeper.served(scope):
-            visitor = await self._admit(websocket, peer)
-            if visitor is None:
+            authorizer = await self._admit(websocket, peer)
+            if authorizer is None:
                 return
             try:
-                await self._serve(websocket, visitor)
+                await self._serve(websocket, authorizer)
             finally:
-                await self._say_gone(visitor)
+                await self._say_gone(authorizer)
 
     async def aclose(self) -> None:
         """Let nobody in any more, close every connection with the code for "restart", and wait until all have ended."""
@@ -137,38 +136,19 @@ class Gateway(Endpoint):
             connections=len(self._connections),
             accepted=self._accepted,
             refused=self._refused,
-            encoded=self.feed.encoded,
-            shared=self.feed.shared,
+            encoded=self._frame_cache.encoded,
+            shared=self._frame_cache.shared,
             closed=dict(self._closed),
         )
 
-    def note_closed(self, code: CloseCode) -> None:
-        """A connection was ended with ``code``."""
-        self._closed[code] += 1
-
-    async def make_room(self, topic: str) -> None:
-        """Note that a client publishes to a topic. Raises `Refused` when clients fill `Limits.topics` others."""
-        if topic in self._written:
-            return
-        if len(self._written) >= self.limits.topics:
-            now = asyncio.get_running_loop().time()
-            if now >= self._looked + LOOK_EVERY:
-                self._looked = now
-                self._written.intersection_update(await self.hub.topics(">"))
-            if len(self._written) >= self.limits.topics:
-                most = self.limits.topics
-                problem = f"clients of this server fill {most} topics already; publish to one of them"
-                raise Refused("limit", problem, LOOK_EVERY)
-        self._written.add(topic)
-
     async def _admit(self, websocket: WebSocket, peer: Peer) -> Authorizer | None:
         """Let the application look at the client, and answer the handshake; None when it was not let in."""
-        visitor: Authorizer | None = None
+        authorizer: Authorizer | None = None
         self._entering += 1
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
-                visitor = await ask(self._visitor, self.rules, peer)
-                visitor.hub = self.hub
+                authorizer = await ask(self._authorizer, self.rules, peer)
+                authorizer.hub = self.hub
                 await websocket.accept()
         except Refused as refused:
             await self._refuse(websocket, peer, refused.problem)
@@ -176,25 +156,27 @@ class Gateway(Endpoint):
             log.error("a handshake of %s failed", peer.address, exc_info=error.__cause__ or error)
             self._refused += 1
             with suppress(WebSocketDisconnect, RuntimeError, OSError):
-                if visitor is None:
+                if authorizer is None:
                     await websocket.accept()
                     await websocket.close(CloseCode.FAULT, "the server failed")
         else:
-            return visitor
+            return authorizer
         finally:
             self._entering -= 1
-        if visitor is not None:
-            await self._say_gone(visitor)
+        if authorizer is not None:
+            await self._say_gone(authorizer)
         return None
 
-    async def _serve(self, websocket: WebSocket, visitor: Authorizer) -> None:
-        connection = Connection(self, websocket, visitor)
+    async def _serve(self, websocket: WebSocket, authorizer: Authorizer) -> None:
+        connection = Connection(websocket, authorizer, self.limits, self._frame_cache, self._quota)
         if self._closing:
             connection.end(CloseCode.RESTART, "the server stops")
         self._connections.add(connection)
         self._accepted += 1
         try:
-            await connection.run()
+            code = await connection.run()
+            if code is not None:
+                self._closed[code] += 1
         finally:
             self._connections.discard(connection)
             if not self._connections:
@@ -208,9 +190,9 @@ class Gateway(Endpoint):
         else:
             await websocket.close(reason=problem[:100])
 
-    async def _say_gone(self, visitor: Authorizer) -> None:
+    async def _say_gone(self, authorizer: Authorizer) -> None:
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
-                await ask(visitor.gone)
+                await ask(authorizer.gone)
         except (Refused, TimeoutError, HookFailed, *UNAVAILABLE) as error:
-            log.error("a visitor's gone() failed", exc_info=error.__cause__ or error)
+            log.error("an authorizer's gone() failed", exc_info=error.__cause__ or error)

@@ -109,16 +109,16 @@ NOTHING = AccessRules()
 
 
 class Authorizer:
-    """What one connection may do. The default asks `AccessRules`; an application overrides what it knows better.
+    """The permissions of one connection. This class follows `AccessRules`; an application overrides its methods.
 
-    ``Gateway(visitor=...)`` makes one for every connection, before the handshake is answered. Raising `Refused` there
-    refuses the client with HTTP 403. Every method may be ``async def``; one that calls the method of this class has to
-    return, or await, its result. What a method raises beside `Refused` is logged as the application's fault, and the
-    client gets the error ``failed``.
+    ``Gateway(authorizer=...)`` makes one for every connection, before the handshake is answered. Raising `Refused`
+    there refuses the client with HTTP 403. Every method may be ``async def``; an override that calls the method of
+    this class has to return or await its result. Any exception but `Refused` is logged as the application's fault, and
+    the client gets the error ``failed``.
     """
 
     hub: Hub
-    """The hub of the gateway; set once the visitor was made."""
+    """The hub of the gateway; set once the authorizer was made."""
 
     def __init__(self, rules: AccessRules, peer: Peer) -> None:
         self.rules = rules
@@ -137,9 +137,9 @@ class Authorizer:
         return headers
 
     def subscribe(self, topic: str) -> object:
-        """Raises `Refused` when the client may not follow a topic or a pattern.
+        """Let the client follow a topic or a pattern, or raise `Refused`.
 
-        A visitor that overrides this method or `sees` is asked again before each batch of messages is sent: a client
+        When a class overrides this method or `sees`, it is called again before each batch of messages is sent: a client
         that has lost the permission gets nothing more, and the subscription ends.
         """
         seen = self.sees(topic)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from telex.commands.outcome import UNSENDABLE
-from telex.errors import BadName, BadOption, CommandFailed, ContentError, InProgress, KeyConflict, NoHandler, WouldBlock
-from telex.gateway.errors import Refused
+from telex.errors import BadName, BadOption, CommandFailed, ContentError, InProgress, KeyConflict, NoHandler
+from telex.gateway.errors import Refused, mistaken
 from telex.once.machine import EXHAUSTED
 
 if TYPE_CHECKING:
@@ -32,17 +32,11 @@ async def call_command(hub: Hub, name: str, content: object, key: str | None) ->
         raise Refused("key_conflict", str(error)) from None
     except InProgress as error:
         raise Refused("in_progress", str(error), 1.0) from None
-    except ContentError as error:
-        raise Refused("bad_content", str(error)) from None
-    except BadName as error:
-        raise Refused("bad_name", str(error)) from None
-    except BadOption as error:
-        if error.option == "key" and error.value is None:
+    except (ContentError, BadName, BadOption) as error:
+        if isinstance(error, BadOption) and error.option == "key" and error.value is None:
             problem = f"{name!r} runs once for each key: say in the field 'key' which one this is"
             raise Refused("bad_option", problem) from None
-        raise Refused("bad_option", str(error)) from None
-    except WouldBlock as error:
-        raise Refused("unavailable", str(error), 1.0) from None
+        raise mistaken(error) from None
 
 
 def told(type: str, code: str, message: str, data: object) -> tuple[str, dict[str, object]]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from telex.codec.content import to_json
-from telex.errors import BadName, BadOption, BufferFull, Closed, ContentError, EngineFailed, Timeout, WouldBlock
+from telex.errors import BadName, BadOption, ContentError, Timeout
 from telex.gateway.auth import Authorizer
-from telex.gateway.errors import CloseCode, Refused
+from telex.gateway.errors import UNAVAILABLE, CloseCode, Refused, mistaken, unavailable
+from telex.gateway.frame_cache import FrameCache
+from telex.gateway.hooks import HookFailed, ask
 from telex.gateway.limits import Limits
 from telex.gateway.outbox import Outbox
 from telex.gateway.protocol import (
@@ -35,7 +37,6 @@ from telex.gateway.protocol import (
     Pong,
     Publish,
     Published,
-    Ref,
     Request,
     Result,
     Session,
@@ -47,11 +48,10 @@ from telex.gateway.protocol import (
     parse_since,
     refusal,
 )
+from telex.gateway.topic_quota import TopicQuota
 from telex.message import Lost
 
 if TYPE_CHECKING:
-    from telex.gateway.app import Gateway
-    from telex.gateway.limits import Limits
     from telex.topics.subscription import ReportingSubscription
 
 log: logging.Logger = logging.getLogger("telex.gateway")
@@ -62,11 +62,14 @@ FIRST = 8
 class Connection:
     """A client that was let in. ``await run()`` lives as long as the connection does."""
 
-    def __init__(self, gateway: Gateway, websocket: WebSocket, visitor: Authorizer) -> None:
-        self.gateway = gateway
-        self.visitor = visitor
-        self.limits: Limits = gateway.limits
+    def __init__(
+        self, websocket: WebSocket, authorizer: Authorizer, limits: Limits, frame_cache: FrameCache, quota: TopicQuota
+    ) -> None:
+        self.authorizer = authorizer
+        self.limits = limits
         self._websocket = websocket
+        self._frame_cache = frame_cache
+        self._quota = quota
         self._loop = asyncio.get_running_loop()
         self._session = Session(self.limits, self._loop.time())
         self._outbox = Outbox(self.limits.outbox_bytes)
@@ -74,10 +77,11 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
         self._followers: dict[str, asyncio.Task[None]] = {}
         self._turn = asyncio.Lock()  # of the subscription that catches up
-        self._takes_key = "key" in inspect.signature(visitor.call).parameters
+        self._takes_key = "key" in inspect.signature(authorizer.call).parameters
 
-    async def run(self) -> None:
-        """Serve the client until it leaves, breaks a bound, or the gateway closes."""
+    async def run(self) -> CloseCode | None:
+        """Serve the client until it leaves, exceeds a limit, or `end` is called. Return the code that the connection
+        was closed with, or None when the client left."""
         close: Close | None = Close(CloseCode.FAULT, "the server failed")
         try:
             async with asyncio.TaskGroup() as group:
@@ -91,9 +95,10 @@ class Connection:
         except* Exception as errors:  # the client is told of a fault, the log of which one
             for error in errors.exceptions:
                 log.error("a connection failed", exc_info=error)
-        if close is not None:
-            self.gateway.note_closed(close.code)
-            await self._close(close)
+        if close is None:
+            return None
+        await self._close(close)
+        return close.code
 
     def end(self, code: CloseCode, reason: str) -> None:
         """End the connection, for the first reason given."""
@@ -180,11 +185,11 @@ class Connection:
         except Refused as error:
             self._say(refusal(error, ref))
         except (ContentError, BadName, BadOption) as error:
-            self._say(Error(CODES[type(error)], str(error), ref=ref))
+            self._say(refusal(mistaken(error), ref))
         except (Timeout, TimeoutError):
             self._say(Error("timeout", "the server took too long; send it again", 1.0, ref))
         except UNAVAILABLE as error:
-            self._say(unavailable(error, ref))
+            self._say(refusal(unavailable(error), ref))
         except Exception as error:  # a fault of the application's, or of telex: one frame fails, and the log says why
             fault = error.__cause__ if isinstance(error, HookFailed) else error
             log.error("a frame %r failed: %s", type(request).__name__.lower(), error, exc_info=fault)
@@ -201,11 +206,11 @@ class Connection:
                 await self._leave(topic)
                 return Unsubscribed(topic, request.ref)
             case ListTopics(pattern):
-                found = await self.gateway.hub.topics(pattern)
-                return TopicList([t for t in found if await ask(self.visitor.sees, t)], request.ref)
+                found = await self.authorizer.hub.topics(pattern)
+                return TopicList([t for t in found if await ask(self.authorizer.sees, t)], request.ref)
             case Call(name, content, key):
                 named = {"key": key} if self._takes_key else {}
-                result = await ask(self.visitor.call, name, content, **named)
+                result = await ask(self.authorizer.call, name, content, **named)
                 await self._judge_all()
                 return Result(result, request.ref)
             case Ping():
@@ -213,11 +218,11 @@ class Connection:
 
     async def _publish(self, request: Publish) -> Published:
         topic, headers = request.topic, request.headers
-        content = await ask(self.visitor.publish, topic, request.content)
+        content = await ask(self.authorizer.publish, topic, request.content)
         if headers:
-            headers = await ask(self.visitor.headers, topic, headers)
-        await self.gateway.make_room(topic)
-        message = await self.gateway.hub.topic(topic).publish(content, id=request.id, headers=headers)
+            headers = await ask(self.authorizer.headers, topic, headers)
+        await self._quota.take(topic)
+        message = await self.authorizer.hub.topic(topic).publish(content, id=request.id, headers=headers)
         return Published(topic, message.id, message.seq, request.ref)
 
     # -- following
@@ -225,8 +230,8 @@ class Connection:
     async def _subscribe(self, request: Subscribe) -> None:
         topic = request.topic
         try:
-            await ask(self.visitor.subscribe, topic)
-            subscription = self.gateway.hub.topic(topic).subscribe(
+            await ask(self.authorizer.subscribe, topic)
+            subscription = self.authorizer.hub.topic(topic).subscribe(
                 start=parse_since(request.since), overflow="catch_up", report_lost=True
             )
         except BaseException:
@@ -259,7 +264,7 @@ class Connection:
                         self._send(frame)
             self._say(Ended(topic))
         except UNAVAILABLE as error:
-            self._say(unavailable(error, request.ref))
+            self._say(refusal(unavailable(error), request.ref))
             if joined.done():
                 self._say(Ended(topic))
         finally:
@@ -293,15 +298,15 @@ class Connection:
         if isinstance(first, Lost):
             told = LostFrame(topic, str(position), first.count, first.first, first.last, first.reason)
             return (to_json(told).decode(),)
-        return self.gateway.feed.frames(topic, position, batch, keep=keep)
+        return self._frame_cache.frames(topic, position, batch, keep=keep)
 
     async def _may_read(self, topic: str) -> bool:
         """Whether the client may still follow a topic. What its rules say never changes, so they are asked once."""
-        if not self.visitor.judges:
+        if not self.authorizer.judges:
             return True
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
-                await ask(self.visitor.subscribe, topic)
+                await ask(self.authorizer.subscribe, topic)
         except Refused:
             return False
         except (HookFailed, Timeout, TimeoutError, *UNAVAILABLE) as error:
@@ -315,32 +320,3 @@ class Connection:
             if not await self._may_read(topic):
                 await self._leave(topic)
                 self._say(Ended(topic))
-
-
-class HookFailed(Exception):
-    """The application's fault: a method of its `Authorizer` raised what is no refusal. The cause says what."""
-
-
-UNAVAILABLE = (Closed, EngineFailed, BufferFull, WouldBlock)
-"""What passes: the same frame may be sent again."""
-CODES: dict[type[Exception], str] = {ContentError: "bad_content", BadName: "bad_name", BadOption: "bad_option"}
-
-
-async def ask(hook: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """What the application answers, at once or when awaited. Raises `Refused`, what passes, and `HookFailed`."""
-    try:
-        answer = hook(*arguments, **named)
-        return await answer if inspect.isawaitable(answer) else answer
-    except (Refused, Timeout, *UNAVAILABLE):
-        raise
-    except Exception as error:
-        name = getattr(hook, "__qualname__", repr(hook))
-        raise HookFailed(f"{name} raised {type(error).__name__}") from error
-
-
-def unavailable(error: Exception, ref: Ref) -> Error:
-    """The frame for what passes. Of an engine's failure the log says more than a client may know."""
-    if not isinstance(error, EngineFailed):
-        return Error("unavailable", str(error), 1.0, ref)
-    log.error("a client was told that the engine failed: %s", error)
-    return Error("unavailable", "the server cannot keep or read messages at the moment; try again later", 1.0, ref)

@@ -51,7 +51,7 @@ import msgspec
 
 from telex.durations import seconds
 from telex.errors import BadName, BadOption
-from telex.gateway.errors import CloseCode, Refused
+from telex.gateway.errors import CloseCode, Refused, mistaken
 from telex.gateway.limits import Limits, TokenBucket
 from telex.log.start import Start
 from telex.message import Position
@@ -305,10 +305,8 @@ class Session:
                 self._join(request.topic)
             elif isinstance(request, Unsubscribe) and request.topic not in self.subscriptions:
                 raise Refused("unsubscribed", f"this connection does not follow {request.topic[:255]!r}")
-        except BadName as error:
-            raise Refused("bad_name", str(error)) from None
-        except BadOption as error:
-            raise Refused("bad_option", str(error)) from None
+        except (BadName, BadOption) as error:
+            raise mistaken(error) from None
 
     def _join(self, topic: str) -> None:
         if topic in self.subscriptions:

@@ -127,12 +127,12 @@ def test_nothing_is_seen_through_a_pattern_that_the_rule_does_not_allow(rule: st
 
 
 def test_nothing_is_allowed_that_no_rule_names() -> None:
-    visitor = Authorizer(AccessRules(), Peer("127.0.0.1", {}))
+    authorizer = Authorizer(AccessRules(), Peer("127.0.0.1", {}))
     with pytest.raises(Refused, match="publish"):
-        visitor.publish("a", 1)
+        authorizer.publish("a", 1)
     with pytest.raises(Refused, match="subscribe"):
-        visitor.subscribe("a")
-    assert not visitor.sees("a")
+        authorizer.subscribe("a")
+    assert not authorizer.sees("a")
 
 
 def test_a_rule_is_a_pattern() -> None:

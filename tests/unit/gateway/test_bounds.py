@@ -70,7 +70,7 @@ async def test_answers_count_as_messages_do() -> None:
 
 
 async def test_topics_that_clients_publish_to_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.gateway.app.LOOK_EVERY", 0.0)
+    monkeypatch.setattr("telex.gateway.topic_quota.REFRESH_SECONDS", 0.0)
     async with telex.Hub() as hub:
         gateway = Gateway(hub, rules=OPEN, limits=Limits(topics=3, rate=1e6, burst=10**6))
         async with WebSocketClient(gateway) as ann, WebSocketClient(gateway) as bob:

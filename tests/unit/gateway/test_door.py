@@ -22,13 +22,13 @@ class Nobody(Authorizer):
         raise Refused("forbidden", "log in first")
 
 
-@pytest.mark.parametrize("visitor", [nobody, Nobody])
+@pytest.mark.parametrize("authorizer", [nobody, Nobody])
 @pytest.mark.parametrize("extensions", [{}, {"websocket.http.response": {}}])
 async def test_an_application_refuses_at_the_handshake(
-    visitor: type[Authorizer], extensions: dict[str, object]
+    authorizer: type[Authorizer], extensions: dict[str, object]
 ) -> None:
     async with telex.Hub() as hub:
-        gateway = Gateway(hub, visitor=visitor)
+        gateway = Gateway(hub, authorizer=authorizer)
         async with WebSocketClient(gateway, extensions=extensions) as client:
             assert not client.accepted
             # A server answers a close before the accept with 403, too.
@@ -38,19 +38,19 @@ async def test_an_application_refuses_at_the_handshake(
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("secret"), telex.BadName("secret", "secret")])
-async def test_a_visitor_that_cannot_be_made_is_a_fault_of_the_server(
+async def test_an_authorizer_that_cannot_be_made_is_a_fault_of_the_server(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(rules: AccessRules, peer: Peer) -> Authorizer:
         raise error
 
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=broken)) as client:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=broken)) as client:
         assert await client.closed() == CloseCode.FAULT
     assert "a handshake of 127.0.0.1 failed" in caplog.text
     assert "secret" in caplog.text
 
 
-async def test_a_visitor_that_is_not_made_in_time_holds_a_place_until_then() -> None:
+async def test_an_authorizer_that_is_not_made_in_time_holds_a_place_until_then() -> None:
     made = asyncio.Event()
 
     async def slow(rules: AccessRules, peer: Peer) -> Authorizer:
@@ -59,7 +59,7 @@ async def test_a_visitor_that_is_not_made_in_time_holds_a_place_until_then() -> 
         raise AssertionError
 
     async with telex.Hub() as hub:
-        gateway = Gateway(hub, visitor=slow, limits=Limits(operation_timeout=0.05, connections=1))
+        gateway = Gateway(hub, authorizer=slow, limits=Limits(operation_timeout=0.05, connections=1))
         first = WebSocketClient(gateway)
         entering = asyncio.ensure_future(first.__aenter__())
         await made.wait()
@@ -70,7 +70,7 @@ async def test_a_visitor_that_is_not_made_in_time_holds_a_place_until_then() -> 
         await first.__aexit__(None, None, None)
 
 
-async def test_a_visitor_is_told_that_it_is_over_once() -> None:
+async def test_an_authorizer_is_told_that_it_is_over_once() -> None:
     gone: list[str] = []
 
     class Noted(Authorizer):
@@ -79,7 +79,7 @@ async def test_a_visitor_is_told_that_it_is_over_once() -> None:
             gone.append(self.peer.path)
             raise ZeroDivisionError
 
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=Noted)) as client:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=Noted)) as client:
         await client.receive()
     assert gone == ["/ws"]
 
@@ -92,7 +92,7 @@ async def test_a_peer_shows_its_path_and_query_string() -> None:
         return Authorizer(rules, peer)
 
     async with telex.Hub() as hub:
-        app = Starlette(routes=[Mount("/rooms", Gateway(hub, visitor=note))])
+        app = Starlette(routes=[Mount("/rooms", Gateway(hub, authorizer=note))])
         async with WebSocketClient(app, path="/rooms/7", query=b"token=a%20b&x=1"):
             pass
     assert (peers[0].path, peers[0].query_string) == ("/rooms/7", "token=a%20b&x=1")

@@ -18,6 +18,7 @@ from telex.gateway.limits import TokenBucket
 from telex.gateway.protocol import Close, Error, Ping, Session
 from telex.gateway.server import SLOWEST, BoundedWebSocket, Stalled
 from telex.gateway.sockets import addresses, cut_off
+from telex.gateway.topic_quota import TopicQuota
 from telex.testing.clock import VirtualClock
 from tests.support.websocket import PROGRAM, WebSocketClient
 
@@ -52,7 +53,7 @@ async def test_an_operation_that_takes_too_long_is_answered_with_timeout() -> No
             return await asyncio.Event().wait()
 
     async with telex.Hub() as hub:
-        gateway = Gateway(hub, rules=AccessRules(), visitor=Slow, limits=Limits(operation_timeout=0.01))
+        gateway = Gateway(hub, rules=AccessRules(), authorizer=Slow, limits=Limits(operation_timeout=0.01))
         async with WebSocketClient(gateway) as client:
             answer = await client.ask("subscribe", topic="slow")
             assert (answer["op"], answer["code"], answer["retry_after"]) == ("error", "timeout", 1.0)
@@ -213,13 +214,13 @@ def test_only_the_sockets_that_are_due_are_cut_off() -> None:
 
 async def test_clients_fill_as_many_topics_as_the_limit_says() -> None:
     async with telex.Hub() as hub:
-        gateway = Gateway(hub, limits=Limits(topics=3))
+        quota = TopicQuota(hub, 3)
         for name in ("a", "b", "c"):
-            await gateway.make_room(name)
+            await quota.take(name)
             await hub.topic(name).publish(1)
         with pytest.raises(Refused, match="fill 3 topics"):
-            await gateway.make_room("d")
-        await gateway.make_room("c")  # it is there
+            await quota.take("d")
+        await quota.take("c")  # it is there
 
 
 def test_close_codes_are_those_of_the_page() -> None:

@@ -214,7 +214,7 @@ async def test_refusals() -> None:
     async with telex.Hub() as hub:
         hub.topic("typed", int)
         rules = AccessRules(publish=("a", "typed"), subscribe=("a",))
-        async with WebSocketClient(Gateway(hub, rules=rules, limits=WIDE, visitor=Picky)) as client:
+        async with WebSocketClient(Gateway(hub, rules=rules, limits=WIDE, authorizer=Picky)) as client:
             cases: list[tuple[str, dict[str, object], str]] = [
                 ("publish", {"topic": "b", "content": 1}, "forbidden"),
                 ("subscribe", {"topic": "b"}, "forbidden"),
@@ -336,7 +336,7 @@ class Broken(Authorizer):
 async def test_a_fault_of_the_application_is_logged_and_no_text_of_it_sent(
     kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, limits=WIDE, visitor=Broken)) as client:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, limits=WIDE, authorizer=Broken)) as client:
         await client.ask("subscribe", topic="a")
         for op, fields in (
             ("publish", {"topic": kind, "content": 1}),

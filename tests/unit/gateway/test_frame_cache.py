@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex import Message, Position
-from telex.gateway.feed import MOST_KEPT, FrameCache
+from telex.gateway.frame_cache import MOST_KEPT, FrameCache
 
 
 def batch(first: int, contents: list[Any]) -> list[Message[Any]]:

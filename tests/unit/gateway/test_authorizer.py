@@ -15,7 +15,7 @@ WIDE = Limits(rate=1e6, burst=10**6)
 
 
 class Members:
-    """Who may read, changed by the test; and one visitor for every way to ask it."""
+    """Who may read, changed by the test; and one authorizer for every way to ask it."""
 
     def __init__(self, way: str) -> None:
         self.open = True
@@ -53,14 +53,14 @@ class Members:
                 return "left"
 
         ways = {"sync": Sync, "async": Async, "sees": Sees, "async sees": AsyncSees, "fails": Fails, "calls": Calls}
-        self.visitor: type[Authorizer] = ways[way]
+        self.authorizer: type[Authorizer] = ways[way]
 
 
 @pytest.mark.parametrize("way", ["sync", "async", "sees", "async sees", "fails"])
 @pytest.mark.parametrize("since", ["new", "earliest"])
 async def test_who_has_lost_the_permission_reads_no_more(way: str, since: str) -> None:
     members = Members(way)
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=members.visitor)) as client:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=members.authorizer)) as client:
         topic = hub.topic("a")
         topic.publish_nowait("before")
         await client.ask("subscribe", topic="a", since=since)
@@ -78,7 +78,7 @@ async def test_who_has_lost_the_permission_reads_no_more(way: str, since: str) -
 
 async def test_a_call_that_takes_the_permission_ends_the_subscription_before_it_is_answered() -> None:
     members = Members("calls")
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=members.visitor)) as client:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=members.authorizer)) as client:
         await client.ask("subscribe", topic="a")
         ref = client.send("call", name="leave")
         assert await client.receive() == {"op": "ended", "topic": "a"}
@@ -89,7 +89,10 @@ async def test_a_call_that_takes_the_permission_ends_the_subscription_before_it_
 async def test_what_was_missed_is_not_sent_once_the_permission_is_lost() -> None:
     members = Members("sync")
     limits = Limits(batch_bytes=100)
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=members.visitor, limits=limits)) as client:
+    async with (
+        telex.Hub() as hub,
+        WebSocketClient(Gateway(hub, authorizer=members.authorizer, limits=limits)) as client,
+    ):
         for number in range(50):
             hub.topic("a").publish_nowait(f"{number}" * 100)
         client.taking.clear()
@@ -138,7 +141,7 @@ async def test_hooks_may_be_async() -> None:
         async def sees(self, topic: str) -> bool:
             return topic != "hidden"
 
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=Async, limits=WIDE)) as client:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=Async, limits=WIDE)) as client:
         hub.topic("hidden").publish_nowait(1)
         assert (await client.ask("subscribe", topic="hidden"))["code"] == "forbidden"
         assert (await client.ask("publish", topic="a", content="bad"))["code"] == "forbidden"
@@ -250,7 +253,7 @@ async def test_the_rules_for_calls_are_the_rules_for_commands() -> None:
                 assert (answer["data"]["code"], answer["data"]["data"]) == ("declined", {"limit": 1})
 
 
-async def test_a_visitor_answers_calls_and_leaves_the_rest_to_the_commands() -> None:
+async def test_an_authorizer_answers_calls_and_leaves_the_rest_to_the_commands() -> None:
     class Clerk(Authorizer):
         async def call(self, name: str, content: object, *, key: str | None = None) -> object:
             if name == "hello":
@@ -259,7 +262,7 @@ async def test_a_visitor_answers_calls_and_leaves_the_rest_to_the_commands() -> 
 
     hub = telex.Hub()
     shop(hub)
-    async with hub, WebSocketClient(Gateway(hub, rules=AccessRules(call=("shop:*",)), visitor=Clerk)) as client:
+    async with hub, WebSocketClient(Gateway(hub, rules=AccessRules(call=("shop:*",)), authorizer=Clerk)) as client:
         assert (await client.ask("call", name="hello"))["content"] == {"hub": True}
         answer = await client.ask("call", name="shop:charge", content={"number": 7}, key="k")
         assert answer["content"] == {"by command": {"charged": 7}}
@@ -270,7 +273,7 @@ async def test_a_result_without_a_json_form_fails_alone() -> None:
         async def call(self, name: str, content: object, *, key: str | None = None) -> object:
             return object()
 
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=Odd)) as client:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=Odd)) as client:
         assert (await client.ask("call", name="x"))["code"] == "failed"
         assert (await client.ask("ping"))["op"] == "pong"
 
@@ -282,7 +285,7 @@ async def test_a_call_has_the_time_of_a_command() -> None:
             raise AssertionError
 
     limits = Limits(command_timeout=0.02)
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, visitor=Slow, limits=limits)) as client:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=Slow, limits=limits)) as client:
         assert (await client.ask("call", name="x"))["code"] == "timeout"
 
 
@@ -294,8 +297,8 @@ async def test_a_fault_of_the_gateway_itself_ends_the_connection(monkeypatch: py
         assert hub.statistics().subscribers == 0
 
 
-def test_a_visitor_of_the_rules_alone_is_asked_once() -> None:
+def test_an_authorizer_of_the_rules_alone_is_asked_once() -> None:
     peer = Peer("127.0.0.1", {})
     assert not Authorizer(AccessRules(), peer).judges
-    assert Members("sees").visitor(AccessRules(), peer).judges
-    assert Members("sync").visitor(AccessRules(), peer).judges
+    assert Members("sees").authorizer(AccessRules(), peer).judges
+    assert Members("sync").authorizer(AccessRules(), peer).judges
