@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any, Generic, Literal, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
@@ -15,14 +13,13 @@ from telex.commands.outcome import Progress
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption, Misuse, text_of
 from telex.handlers.middleware import Middleware, check_middleware, wrap
-from telex.handlers.signature import calls_async, hints_of, name_of
+from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, name_of, read_signature
 from telex.message import Message
 from telex.names import check_topic
 from telex.once.store import OnceStore
 from telex.topics.transaction import Transaction
 
 T = TypeVar("T")
-Wanted = Literal["content", "message", "hub", "context", "tx"]
 SHORTEST = 0.1
 """Seconds that a lease lasts at least: who works renews it at a third of it."""
 
@@ -116,6 +113,14 @@ class CommandContext(Generic[T]):
 
 
 Invoke = Callable[[CommandContext[Any]], Any]
+KINDS = ArgumentKinds(
+    by_class={Message: "message", CommandContext: "context", Transaction: "tx"},
+    by_name={"tx": "tx"},
+    purpose="carry out a command",
+    yields="it yields; a command returns its result, and tells its progress by its context",
+    twice="a command has one content: put what belongs together in a struct or a dataclass",
+)
+"""The arguments that functions of commands may take."""
 
 
 class OnceOptions(msgspec.Struct, frozen=True):
@@ -135,7 +140,7 @@ class Command(msgspec.Struct, frozen=True):
 
     name: str
     function: Callable[..., object]
-    wants: tuple[Wanted, ...]
+    wants: tuple[str, ...]
     is_async: bool
     concurrency: int
     takes: Content[Any] | None
@@ -156,7 +161,7 @@ class Command(msgspec.Struct, frozen=True):
 
     def bind(self) -> Invoke:
         """One call, of a context; its result is awaitable when the function is async."""
-        invoke = self._direct()
+        invoke = bind_arguments(self.function, self.wants, "context", {})
         if not self.middleware:
             return invoke
         # Middleware is of messages, and may pass on another one: the context goes beside it.
@@ -175,24 +180,6 @@ class Command(msgspec.Struct, frozen=True):
 
         return around
 
-    def _direct(self) -> Invoke:
-        function, wants = self.function, self.wants
-        if wants == ("content",):
-            return lambda context: function(context.content)
-        if wants == ("content", "context"):
-            return lambda context: function(context.content, context)
-        if not wants:
-            return lambda context: function()
-
-        def invoke(context: CommandContext[Any]) -> object:
-            given: dict[Wanted, object] = {"content": context.content, "hub": context.hub, "context": context}
-            given["tx"] = context.tx
-            if "message" in wants:
-                given["message"] = context.message
-            return function(*[given[wanted] for wanted in wants])
-
-        return invoke
-
 
 def check_command(name: object) -> str:
     """The name of a command. Raises `BadName`."""
@@ -203,28 +190,23 @@ def check_command(name: object) -> str:
     return checked
 
 
-def declare_command(function: object, name: object, prefix: str, options: Mapping[str, Any]) -> Command:
+def declare_command(function: Any, name: object, prefix: str, options: Mapping[str, Any]) -> Command:
     """A command of ``@command(name, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
     checked = check_command(f"{prefix}:{name}" if prefix else name)
     called = name_of(function)
-    if not callable(function) or isinstance(function, type):
-        raise BadHandler(called, "decorate a function; a class or a value cannot carry out a command")
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise BadHandler(called, "it yields; a command returns its result, and tells its progress by its context")
+    signature = read_signature(function, KINDS)
     concurrency, lease = options["concurrency"], seconds(options["lease"], "lease")
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
     if lease < SHORTEST:
         raise BadOption("lease", options["lease"], f"it is at least {SHORTEST} s: who works renews it at a third of it")
     middleware = check_middleware(options["middleware"])
-    wants = _wants(function, called)
     once = _once(options, lease)
-    if "tx" in wants and once is None:
+    if "tx" in signature.kinds and once is None:
         raise BadHandler(called, "it takes a transaction: that goes with once=True; else use hub.transaction()")
-    hints = hints_of(function)
     is_async = calls_async(function) or bool(middleware)
-    takes, gives = _takes(function), _content(hints.get("return", Any))
-    return Command(checked, function, wants, is_async, concurrency, takes, gives, once, lease, middleware)
+    takes, gives = signature.content, signature.result
+    return Command(checked, function, signature.kinds, is_async, concurrency, takes, gives, once, lease, middleware)
 
 
 _OF_ONCE = {"keep": "24h", "max_attempts": 3, "backoff": 1.0, "version": 1, "store": None, "run_anyway": False}
@@ -252,88 +234,3 @@ def _once(options: Mapping[str, Any], lease: float) -> OnceOptions | None:
     if not isinstance(options["run_anyway"], bool):
         raise BadOption("run_anyway", options["run_anyway"], "it is True or False")
     return OnceOptions(lease, keep, options["max_attempts"], backoff, options["version"], store, options["run_anyway"])
-
-
-def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
-    """What to pass, in order: by annotation, ``tx`` also by its name, the content for one that says nothing else."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return ("content",)  # a builtin
-    hints = hints_of(function)
-    wants: list[Wanted] = []
-    for parameter in parameters:
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        has_default = parameter.default is not parameter.empty
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            if not has_default:
-                raise BadHandler(name, f"its argument {parameter.name!r} is keyword-only; they are passed by position")
-            continue
-        wanted = "tx" if parameter.name == "tx" else _wanted(hints.get(parameter.name, parameter.annotation))
-        if wanted not in wants and not (wanted == "content" and has_default and wants):
-            wants.append(wanted)
-        elif not has_default:
-            raise BadHandler(
-                name,
-                f"it has several arguments for the {wanted}, {parameter.name!r} among them; a command has one content: "
-                "put what belongs together in a struct or a dataclass",
-            )
-    return tuple(wants)
-
-
-_BY_NAME: Mapping[str, Wanted] = {
-    "Message": "message",
-    "Hub": "hub",
-    "CommandContext": "context",
-    "Transaction": "tx",
-}
-
-
-def _wanted(hint: object) -> Wanted:
-    if isinstance(hint, str):
-        return _BY_NAME.get(hint.partition("[")[0].rpartition(".")[2], "content")
-    if typing.get_origin(hint) is typing.Annotated:
-        return _wanted(typing.get_args(hint)[0])
-    origin = typing.get_origin(hint) or hint
-    if isinstance(origin, type):
-        if issubclass(origin, Message):
-            return "message"
-        if issubclass(origin, CommandContext):
-            return "context"
-        if issubclass(origin, Transaction):
-            return "tx"
-        if any(base.__module__ == "telex.hub" and base.__name__ == "Hub" for base in origin.__mro__):
-            return "hub"
-    return "content"
-
-
-def _takes(function: Callable[..., object]) -> Content[Any] | None:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    hints = hints_of(function)
-    for parameter in parameters:
-        hint = hints.get(parameter.name)
-        if hint is None or parameter.name == "tx":
-            continue
-        wanted = _wanted(hint)
-        if wanted in ("message", "context"):
-            hint = next(iter(typing.get_args(hint)), Any)
-        elif wanted != "content":
-            continue
-        content = _content(hint)
-        if content is not None:
-            return content
-    return None
-
-
-def _content(hint: object) -> Content[Any] | None:
-    """The type that content is held to, if the annotation says one that plain data can be made."""
-    if hint is Any or hint is object or isinstance(hint, (str, typing.TypeVar)):
-        return None
-    try:
-        return Content(type(None) if hint is None else hint)  # type: ignore[arg-type]  # more than classes, and so may this
-    except BadOption:
-        return None

@@ -1,4 +1,4 @@
-"""What can be known of a decorated function: its name, its annotations, whether it is async."""
+"""`read_signature`: the arguments that a decorated function takes, read from its annotations."""
 
 from __future__ import annotations
 
@@ -8,6 +8,135 @@ import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from telex.codec.content import Content
+from telex.errors import BadHandler, BadOption
+
+
+class ArgumentKinds(msgspec.Struct, frozen=True):
+    """The kinds of arguments that the functions of one decorator may take: "content", "hub", and those given here.
+
+    ``by_class`` are the kinds of annotated classes, ``by_name`` those of names. The texts complete errors: ``purpose``
+    says what a class or a value cannot do, ``yields`` and ``twice`` how to fix a function that yields or takes a kind
+    twice.
+    """
+
+    by_class: Mapping[type[Any], str]
+    by_name: Mapping[str, str]
+    purpose: str
+    yields: str
+    twice: str
+
+    def of(self, hint: object) -> str:
+        """The kind of an argument with this annotation: of a Union, that of the first part that is not content."""
+        return next((kind for kind in map(self._of_part, parts_of(hint)) if kind != "content"), "content")
+
+    def _of_part(self, part: object) -> str:
+        if isinstance(part, str):
+            kinds = {cls.__name__: kind for cls, kind in self.by_class.items()} | {"Hub": "hub"}
+            return kinds.get(part, "content")
+        origin = typing.get_origin(part) or part
+        for base in origin.__mro__ if isinstance(origin, type) else ():  # issubclass runs code of a metaclass
+            if base in self.by_class:
+                return self.by_class[base]
+            if base.__module__ == "telex.hub" and base.__name__ == "Hub":
+                return "hub"
+        return "content"
+
+    def content_of(self, hint: object) -> Content[Any] | None:
+        """The type of the content that an annotation names, such as X of ``Message[X]``; None if it names none."""
+        kind = self.of(hint)
+        if kind != "content":
+            part = next(part for part in parts_of(hint) if self._of_part(part) == kind)
+            hint = next(iter(typing.get_args(part)), Any)
+        return content_type(hint)
+
+
+class Signature(msgspec.Struct, frozen=True):
+    """The arguments that a function takes: their ``kinds`` in order, and the types that its annotations name for the
+    ``content`` and the ``result``, None where any is taken as it is.
+    """
+
+    kinds: tuple[str, ...]
+    content: Content[Any] | None
+    result: Content[Any] | None
+
+
+def read_signature(function: object, kinds: ArgumentKinds) -> Signature:
+    """The signature of a decorated function. Raises `BadHandler` when it cannot be called with ``kinds``.
+
+    A second argument for the content is left alone if it has a default.
+    """
+    name = name_of(function)
+    if not callable(function) or isinstance(function, type):
+        raise BadHandler(name, f"decorate a function; a class or a value cannot {kinds.purpose}")
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise BadHandler(name, kinds.yields)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return Signature(("content",), None, None)  # a builtin, such as print
+    hints = hints_of(function)
+    content = None
+    found: list[str] = []
+    for parameter in parameters:
+        hint = hints.get(parameter.name, parameter.annotation)
+        kind = kinds.by_name.get(parameter.name) or kinds.of(hint)
+        if content is None and parameter.name in hints and parameter.name not in kinds.by_name:
+            content = kinds.content_of(hint)
+        _add_kind(found, kind, parameter, name, kinds)
+    return Signature(tuple(found), content, content_type(hints.get("return", Any)))
+
+
+def _add_kind(found: list[str], kind: str, parameter: inspect.Parameter, name: str, kinds: ArgumentKinds) -> None:
+    has_default = parameter.default is not parameter.empty
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        if "content" not in found and "message" not in found:
+            found.append("content")
+    elif parameter.kind is parameter.KEYWORD_ONLY:
+        if not has_default:
+            raise BadHandler(name, f"its argument {parameter.name!r} is keyword-only; arguments are passed by position")
+    elif parameter.kind is not parameter.VAR_KEYWORD:
+        if kind not in found and not (kind == "content" and has_default and found):
+            found.append(kind)
+        elif not has_default:
+            text = f"it has several arguments to be filled with the {kind}, {parameter.name!r} among them; "
+            raise BadHandler(name, text + kinds.twice)
+
+
+def content_type(hint: object) -> Content[Any] | None:
+    """The type of an annotation, if plain data can be converted to it."""
+    if hint is Any or hint is object or isinstance(hint, (str, typing.TypeVar)):
+        return None
+    if any(getattr(part, "_is_protocol", False) for part in parts_of(hint)):
+        return None
+    try:
+        return Content(type(None) if hint is None else hint)  # type: ignore[arg-type]  # more than classes, and so may this
+    except BadOption:
+        return None
+
+
+def bind_arguments(
+    function: Callable[..., object], kinds: tuple[str, ...], given: str, sources: Mapping[str, Callable[[Any], object]]
+) -> Callable[[Any], Any]:
+    """A function of one object that calls ``function`` with its arguments. ``given`` is the kind of the object itself,
+    ``sources`` take other kinds from it, and a kind without a source is its attribute of that name.
+    """
+    if kinds == (given,):
+        return function
+    if kinds == ("content",):
+        return lambda source: function(source.content)
+    if kinds == ("content", given):
+        return lambda source: function(source.content, source)
+    if not kinds:
+        return lambda source: function()
+    known = {given: lambda source: source, **sources}
+    take = [known.get(kind) or attrgetter(kind) for kind in kinds]
+    return lambda source: function(*[each(source) for each in take])
 
 
 def calls_async(function: Callable[..., object]) -> bool:

@@ -4,12 +4,11 @@ message.
 
 from __future__ import annotations
 
-import inspect
 import logging
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -19,7 +18,7 @@ from telex.errors import BadHandler, BadName, BadOption, text_of
 from telex.handlers.call import Invoke
 from telex.handlers.context import Context, Retry, current, shaped
 from telex.handlers.middleware import Middleware, check_middleware, wrap
-from telex.handlers.signature import calls_async, hints_of, name_of, parts_of
+from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, name_of, parts_of, read_signature
 from telex.log.options import Options, check_options
 from telex.log.start import Start, check_start
 from telex.message import Message
@@ -29,7 +28,14 @@ if TYPE_CHECKING:
     from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
-Wanted = Literal["content", "message", "hub", "context"]
+KINDS = ArgumentKinds(
+    by_class={Message: "message", Context: "context"},
+    by_name={},
+    purpose="be called with a message",
+    yields="it yields, so calling it runs nothing; publish results with hub.topic(...).publish",
+    twice="it takes the content or, where it is annotated, the telex.Message, and the telex.Hub, each once",
+)
+"""The arguments that handlers may take."""
 
 
 class GroupSpec(msgspec.Struct, frozen=True):
@@ -47,7 +53,7 @@ class HandlerSpec(msgspec.Struct, frozen=True):
 
     name: str
     function: Callable[..., object]
-    wants: tuple[Wanted, ...]
+    wants: tuple[str, ...]
     is_async: bool
     patterns: tuple[str, ...]
     types: tuple[type[Any], ...]
@@ -77,7 +83,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         return wrap(invoke, self.middleware) if self.middleware else invoke
 
     def _bind(self, runtime: Runtime) -> Invoke:
-        invoke = self._direct(runtime.hub)
+        sources = {"hub": lambda message: runtime.hub, "context": lambda message: current.get()}
+        invoke = bind_arguments(self.function, self.wants, "message", sources)
         if not calls_async(self.function):
             invoke = _timed(invoke, self.name)
         takes = self.content(runtime)
@@ -87,24 +94,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         """What content from outside of this process is made before it is called; None where it is passed as it is."""
         if runtime.engine.store is None or self.types:
             return None
-        # Once more, since an annotation may name what was defined after the function.
-        return _takes(self.function) if self.takes is None else self.takes
-
-    def _direct(self, hub: Any) -> Invoke:
-        function, wants = self.function, self.wants
-        if wants == ("message",):
-            return function
-        if wants == ("content",):
-            return lambda message: function(message.content)
-        if not wants:
-            return lambda message: function()
-
-        def invoke(message: Message[Any]) -> object:
-            given: dict[Wanted, object] = {"content": message.content, "message": message, "hub": hub}
-            given["context"] = current.get()
-            return function(*[given[wanted] for wanted in wants])
-
-        return invoke
+        # Once more: an annotation may name a class that was defined after the function.
+        return read_signature(self.function, KINDS).content if self.takes is None else self.takes
 
 
 LONG = 0.1
@@ -134,7 +125,7 @@ def _timed(invoke: Invoke, name: str) -> Invoke:
     return timed
 
 
-def declare(function: object, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> HandlerSpec:
+def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> HandlerSpec:
     """A declaration of ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
     patterns = patterns_given = [item for item in what if isinstance(item, str)]
     classes = [cls for item in what if not isinstance(item, str) for cls in _classes(item)]
@@ -146,10 +137,7 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
     if len(set(patterns)) < len(patterns):
         raise BadName(patterns, "the same pattern is given twice")
     name = name_of(function)
-    if not callable(function) or isinstance(function, type):
-        raise BadHandler(name, "decorate a function; a class or a value cannot be called with a message")
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise BadHandler(name, "it yields, so calling it runs nothing; publish results with hub.topic(...).publish")
+    signature = read_signature(function, KINDS)
     concurrency = options["concurrency"]
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
@@ -159,8 +147,7 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
         raise BadOption(
             "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
         )
-    wants = _wants(function, name)
-    membership = _membership(options, wants, name)
+    membership = _membership(options, signature.kinds, name)
     if membership is not None and len(patterns_given) == 0:
         raise BadOption(
             "group",
@@ -174,7 +161,7 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
     return HandlerSpec(
         name,
         function,
-        wants,
+        signature.kinds,
         is_async,
         tuple(patterns),
         tuple(classes),
@@ -182,7 +169,7 @@ def declare(function: object, what: Sequence[object], prefix: str, options: Mapp
         checked,
         membership,
         middleware,
-        None if classes else _takes(function),
+        None if classes else signature.content,
     )
 
 
@@ -190,7 +177,7 @@ _OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earl
 _OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
 
 
-def _membership(options: Mapping[str, Any], wants: Sequence[Wanted], name: str) -> GroupSpec | None:
+def _membership(options: Mapping[str, Any], wants: Sequence[str], name: str) -> GroupSpec | None:
     """What makes a handler a member of a group, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
     group = options["group"]
     if group is None:
@@ -249,82 +236,3 @@ def _class(item: object) -> type[Any]:
         mend = f"dispatch is by class, and no content can be told to be one ({what}): give a class, or a pattern alone"
         raise BadOption("what", item, mend) from None
     return item
-
-
-def _wants(function: Callable[..., object], name: str) -> tuple[Wanted, ...]:
-    """What to pass, in order, from the annotations; an argument with a default that is not recognised is left alone."""
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return ("content",)  # a builtin, such as print
-    hints = hints_of(function)
-    wants: list[Wanted] = []
-    for parameter in signature.parameters.values():
-        hint = hints.get(parameter.name, parameter.annotation)
-        wanted = _wanted(hint)
-        has_default = parameter.default is not parameter.empty
-        if parameter.kind is parameter.VAR_KEYWORD:
-            continue
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            if "content" not in wants and "message" not in wants:
-                wants.append("content")
-            break
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            if not has_default:
-                raise BadHandler(
-                    name, f"its argument {parameter.name!r} is keyword-only; messages are passed by position"
-                )
-        elif wanted not in wants and not (wanted == "content" and has_default and wants):
-            wants.append(wanted)
-        elif not has_default:
-            raise BadHandler(
-                name,
-                f"it has several arguments to be filled with the {wanted}, {parameter.name!r} among them; it takes the "
-                "content or, where it is annotated, the telex.Message, and the telex.Hub, each once",
-            )
-    return tuple(wants)
-
-
-def _takes(function: Callable[..., object]) -> Content[Any] | None:
-    """What the annotations say of the content, if they say a type that plain data can be made."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return None
-    hints = hints_of(function)
-    for parameter in parameters:
-        hint = hints.get(parameter.name)
-        wanted = "hub" if hint is None else _wanted(hint)
-        if wanted in ("message", "context"):
-            part = next(part for part in parts_of(hint) if _of_part(part) == wanted)
-            hint = next(iter(typing.get_args(part)), None)
-        if hint is None or wanted == "hub" or hint is Any or hint is object or isinstance(hint, (str, typing.TypeVar)):
-            continue
-        if any(getattr(part, "_is_protocol", False) for part in parts_of(hint)):
-            continue  # of which nothing can be made
-        try:
-            return Content(hint)  # type: ignore[arg-type]  # an annotation may be more than a class, and so may this
-        except BadOption:
-            return None
-    return None
-
-
-_BY_NAME: Mapping[str, Wanted] = {"Message": "message", "Hub": "hub", "Context": "context"}
-
-
-def _wanted(hint: object) -> Wanted:
-    """What an argument with this annotation is given; of a Union, the part that is not content."""
-    return next((wanted for wanted in map(_of_part, parts_of(hint)) if wanted != "content"), "content")
-
-
-def _of_part(part: object) -> Wanted:
-    if isinstance(part, str):
-        return _BY_NAME.get(part, "content")
-    origin = typing.get_origin(part) or part
-    if isinstance(origin, type):
-        for wanted, base in (("message", Message), ("context", Context)):
-            if base in origin.__mro__:
-                return wanted  # type: ignore[return-value]  # it is one of them
-        if any(base.__module__ == "telex.hub" and base.__name__ == "Hub" for base in origin.__mro__):
-            return "hub"
-    return "content"

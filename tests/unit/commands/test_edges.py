@@ -12,7 +12,7 @@ import pytest
 
 import telex
 from telex.commands.dispatcher import UNSERVED
-from telex.commands.spec import OnceOptions, _wanted
+from telex.commands.spec import KINDS, OnceOptions
 from telex.commands.transports.services import BUCKET, DEAD, Heartbeat, ServiceRegistry
 from telex.engines.contract.records import Record
 from telex.errors import EngineFailed
@@ -282,7 +282,7 @@ async def test_who_follows_hears_of_an_outcome_once_however_often_it_is_asked_fo
     ],
 )
 def test_an_annotation_that_is_text_is_told_by_its_name(hint: str, wanted: str) -> None:
-    assert _wanted(hint) == wanted
+    assert KINDS.of(hint) == wanted
 
 
 async def test_each_sign_of_life_is_one_write(file: str) -> None:
