@@ -124,7 +124,7 @@ def test_triggers_and_variables() -> None:
         with pytest.raises(telex.BadOption):
             hub.every("10s", jitter="20s", name="wrong")
     assert fired == ["many"]
-    with pytest.raises(telex.BadOption):
+    with pytest.raises(telex.Misuse):
         bool(count)
 
 

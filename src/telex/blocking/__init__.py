@@ -1,8 +1,8 @@
-"""The same hub for programs that are not async: ``with telex.blocking.Hub() as hub:``.
+"""The hub for programs without asyncio: ``with telex.blocking.Hub() as hub:``.
 
-The hub runs in a thread of its own, on an event loop of its own. Everything here may be called from any thread but
-that one, waits for its result, and raises what the coroutine of the same name raises. Handlers declared with `Hub.on`
-and `Hub.command` are called in the hub's thread.
+The hub runs in a thread with its own event loop. Call everything here from any other thread: each method waits for its
+result, and raises the errors of the coroutine of the same name. The hub's thread calls the handlers that are declared
+with `Hub.on` and `Hub.command`.
 """
 
 from telex.blocking.groups import BlockingGroups as Groups

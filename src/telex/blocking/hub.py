@@ -1,4 +1,4 @@
-"""`BlockingHub`: that of a program that is not async."""
+"""`BlockingHub`: the hub without asyncio."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
 from telex.blocking.groups import BlockingGroups
-from telex.blocking.place import HubThread
-from telex.blocking.thread import Thread
+from telex.blocking.thread import HubThread
 from telex.blocking.ticket import BlockingFollower, BlockingTicket
 from telex.blocking.topic import BlockingTopic
 from telex.blocking.transaction import BlockingTransaction
@@ -39,9 +38,9 @@ R = TypeVar("R")
 
 
 class BlockingHub(Declaring, Timing[BlockingTrigger]):
-    """A `telex.Hub` behind a thread. Takes the same arguments; a context manager; closed for good by `close`.
+    """A `telex.Hub` that runs in a thread of its own. Use it with ``with``; `close` closes it for good.
 
-    It has every method and option of the async hub. Functions that are declared on it are called in its thread.
+    It takes the arguments of `telex.Hub` and has its methods. Its thread calls the functions that are declared on it.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         """The handlers that were declared."""
         self.commands: list[Command] = self._hub.commands
         """The commands that were declared."""
-        self._place = HubThread()
+        self._thread = HubThread("telex hub", self._hub.aclose)
 
     @property
     def url(self) -> str:
@@ -72,19 +71,18 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
     @property
     def groups(self) -> BlockingGroups:
         """Consumer groups and dead letters."""
-        return BlockingGroups(self._hub.groups, self._place.open())
+        return BlockingGroups(self._hub.groups, self._thread.opened())
 
     def __enter__(self) -> Self:
-        """Start the thread and open the hub in it; if that fails, the thread ends. Raises what ``async with``
-        raises.
-        """
-        if self._place.thread is not None:
+        """Start the thread and open the hub in it; when that fails, end the thread. Raises the errors of ``async
+        with``."""
+        if self._thread.started:
             raise Closed("this hub", "a hub is opened once; make another with telex.blocking.Hub()")
-        self._place.thread = thread = Thread("telex hub", self._hub.aclose)
+        self._thread.start()
         try:
-            thread.wait(self._hub.__aenter__())
+            self._thread.wait(self._hub.__aenter__())
         except BaseException:
-            thread.stop()
+            self._thread.stop()
             raise
         return self
 
@@ -95,27 +93,27 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
 
     def close(self) -> None:
         """Close the hub as ``aclose`` does, and end the thread. Twice is fine."""
-        if self._place.thread is None:
+        if not self._thread.started:
             return
-        if self._place.thread.is_current():
+        if self._thread.is_current():
             raise WrongThread("close the blocking hub")
         try:
             with suppress(Closed):
-                self._place.thread.wait(self._hub.aclose())
+                self._thread.wait(self._hub.aclose())
         finally:
-            self._place.thread.stop()
+            self._thread.stop()
 
     @overload
     def topic(self, id: str) -> BlockingTopic[Any]: ...
     @overload
     def topic(self, id: str, type: type[T]) -> BlockingTopic[T]: ...
     def topic(self, id: str, type: type[Any] | None = None) -> BlockingTopic[Any]:
-        """The topic or pattern with this id, as ``telex.Hub.topic``."""
+        """Return the topic or pattern with this id; as ``telex.Hub.topic``."""
 
         def get() -> AsyncTopic[Any]:
             return self._hub.topic(id) if type is None else self._hub.topic(id, type)
 
-        return BlockingTopic(self._place.open().call(get), self._place.open())
+        return BlockingTopic(self._thread.opened().call(get), self._thread)
 
     def __aenter__(self) -> NoReturn:
         raise Misuse("use `async with` on a telex.blocking.Hub", "enter it with `with`, or use telex.Hub")
@@ -124,62 +122,61 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         raise Misuse("use `async with` on a telex.blocking.Hub", "enter it with `with`, or use telex.Hub")
 
     def topics(self, pattern: str = ">") -> list[str]:
-        """The ids of all topics that fit, sorted."""
-        return self._place.open().wait(self._hub.topics(pattern))
+        """Return the ids of all topics that fit, sorted."""
+        return self._thread.wait(self._hub.topics(pattern))
 
     def remove(self, id: str) -> bool:
-        """Remove a topic; whether there was one."""
-        return self._place.open().wait(self._hub.remove(id))
+        """Remove a topic. Return False when there was none."""
+        return self._thread.wait(self._hub.remove(id))
 
     def retain(
         self, pattern: str, *, messages: int | None = None, age: Duration | None = None, bytes: int | None = None
     ) -> None:
-        """Say what the topics of a pattern keep. May be called before the hub is opened."""
-        self._place.call(lambda: self._hub.retain(pattern, messages=messages, age=age, bytes=bytes))
+        """Set the retention of the topics that fit a pattern; also before the hub is opened."""
+        self._thread.call(lambda: self._hub.retain(pattern, messages=messages, age=age, bytes=bytes))
 
     def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
-        """Publish messages that come from elsewhere; as the coroutine of this name."""
-        return self._place.open().wait(self._hub.adopt(messages))
+        """Publish messages that were published elsewhere; as ``telex.Hub.adopt``."""
+        return self._thread.wait(self._hub.adopt(messages))
 
     def transaction(self, *, timeout: Duration | None = None) -> BlockingTransaction:
-        """Messages that are published together or not at all: ``with hub.transaction() as tx:``; as
-        ``telex.Hub.transaction``.
-        """
-        thread = self._place.open()
+        """Return a transaction: ``with hub.transaction() as tx:``; as ``telex.Hub.transaction``."""
+        thread = self._thread.opened()
         return BlockingTransaction(thread.call(lambda: self._hub.transaction(timeout=timeout)), thread)
 
     # -- declaring
 
     def include_router(self, router: Router, prefix: str = "") -> None:
-        """Take in all that ``router`` declares, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""
+        """Add all declarations of ``router``, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""
         if not isinstance(router, Router):
             raise BadOption("router", router, "it is a telex.Router")
         router.connect(self._declared, prefix)
 
     def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
-        self._place.call(lambda: self._hub._declared(declaration))
+        self._thread.call(lambda: self._hub._declared(declaration))
 
     def _trigger(self, make: Maker, name: str | None, topic: str | None) -> BlockingTrigger:
         def trigger() -> AsyncTrigger:
             return self._hub._trigger(make, name, topic)
 
-        return BlockingTrigger(self._place.call(trigger), self._place)
+        return BlockingTrigger(self._thread.call(trigger), self._thread)
 
     def variable(self, name: str, initial: T, type: type[T] | None = None) -> BlockingVariable[T]:
-        """A value whose changes are published to the topic ``name``; as ``telex.Hub.variable``."""
+        """Return the variable ``name``, whose changes are published to the topic of that name; as
+        ``telex.Hub.variable``."""
 
         def variable() -> AsyncVariable[T]:
             return self._hub.variable(name, initial, type)
 
-        return BlockingVariable(self._place.call(variable), self._place)
+        return BlockingVariable(self._thread.call(variable), self._thread)
 
     def triggers(self) -> tuple[TriggerStatistics, ...]:
-        """All triggers at this moment, in the order of declaration."""
-        return self._place.call(self._hub.triggers)
+        """Return the statistics of all triggers, in the order of declaration."""
+        return self._thread.call(self._hub.triggers)
 
     def trigger(self, name: str) -> BlockingTrigger:
-        """The trigger of a name: to pause it, to fire it by hand. Raises `BadOption` when there is none."""
-        return BlockingTrigger(self._place.call(lambda: self._hub.trigger(name)), self._place)
+        """Return the trigger of this name, to pause it or to fire it by hand. Raises `BadOption` when there is none."""
+        return BlockingTrigger(self._thread.call(lambda: self._hub.trigger(name)), self._thread)
 
     # -- commands
 
@@ -209,11 +206,9 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         duplicate: Duplicate = "wait",
         type: type[Any] | None = None,
     ) -> BlockingTicket[Any]:
-        """Send a command, and return its `BlockingTicket` once it is accepted; as the coroutine of this name."""
-        thread = self._place.open()
-        return BlockingTicket(
-            thread.wait(self._hub.send(name, content, **_sent(key, timeout, duplicate, type))), thread
-        )
+        """Send a command, and return its `BlockingTicket` once it is accepted; as ``telex.Hub.send``."""
+        ticket = self._thread.wait(self._hub.send(name, content, **_sent(key, timeout, duplicate, type)))
+        return BlockingTicket(ticket, self._thread)
 
     @overload
     def call(
@@ -241,26 +236,25 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         duplicate: Duplicate = "wait",
         type: type[Any] | None = None,
     ) -> Any:
-        """Send a command and wait for its result; as the coroutine of this name."""
-        return self._place.open().wait(self._hub.call(name, content, **_sent(key, timeout, duplicate, type)))
+        """Send a command, and return its result; as ``telex.Hub.call``."""
+        return self._thread.wait(self._hub.call(name, content, **_sent(key, timeout, duplicate, type)))
 
     def follow(
         self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024
     ) -> BlockingFollower:
-        """Hear every outcome of the commands of a pattern, to be entered with ``with``; as ``telex.Hub.follow``."""
-        thread = self._place.open()
-        follow = self._hub.follow
-        return BlockingFollower(
-            thread.call(lambda: follow(pattern, progress=progress, start=start, buffer=buffer)), thread
-        )
+        """Return a follower of the outcomes of all commands that fit a pattern, to be entered with ``with``; as
+        ``telex.Hub.follow``."""
+        thread, follow = self._thread.opened(), self._hub.follow
+        follower = thread.call(lambda: follow(pattern, progress=progress, start=start, buffer=buffer))
+        return BlockingFollower(follower, thread)
 
     def statistics(self) -> HubStatistics:
-        """The hub at this moment."""
-        return self._place.open().call(self._hub.statistics)
+        """Return the statistics of the hub."""
+        return self._thread.opened().call(self._hub.statistics)
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """True once the hub was closed."""
         return self._hub.closed
 
 

@@ -1,4 +1,4 @@
-"""`Thread`: the thread in which the hub of a program that is not async runs."""
+"""`HubThread`: the thread that runs the hub of a program without asyncio."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ import signal
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from telex.errors import Closed, WrongThread
 
 R = TypeVar("R")
 
 
-class Thread:
-    """An event loop in a thread, and calls into it."""
+class HubThread:
+    """A thread with an event loop, and calls into that thread. `start` starts it, once."""
 
     def __init__(self, name: str, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """``close`` is run in there when a function that is called there ends the program."""
+        """The thread runs ``close`` when a function that is called in it ends the program."""
+        self.started: bool = False
         self._close = close
-        self._end: BaseException | None = None  # what ended the program
-        self._over = False  # nothing is done in there any more
-        self._waits: dict[Future[Any], int] = {}  # what is waited for, and in which thread
+        self._end: BaseException | None = None  # the SystemExit or KeyboardInterrupt that ended the program
+        self._over = False  # the thread has ended, or is about to
+        self._waits: dict[Future[Any], int] = {}  # the calls that have not returned, and the thread of each caller
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start the thread and wait until its loop runs."""
+        self.started = True
         self._thread.start()
         self._ready.wait()
 
@@ -38,27 +43,30 @@ class Thread:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
                 self._end = error
-                # Then it is told by what it waits for.
+                # A main thread that waits for a call gets the error there.
                 waits = any(thread == main and not future.done() for future, thread in list(self._waits.items()))
                 runner.run(self._close())
         self._over = True
         for future in list(self._waits):
             future.cancel()
         if self._end is not None and main is not None and not waits:
-            # It may wait for anything else: a signal is what ends that.
+            # The main thread may wait for anything else: only a signal interrupts that.
             signal.pthread_kill(main, signal.SIGINT)
 
-    def raise_end(self) -> None:
-        """Raise what ended the program in there, if anything did."""
-        if self._end is not None:
-            raise self._end
+    def opened(self) -> Self:
+        """Return this thread. Raises `Closed` before `start`."""
+        if not self.started:
+            raise Closed("this hub", "it is not open yet: `with hub:`")
+        return self
 
     def wait(self, work: Coroutine[Any, Any, R]) -> R:
-        """What a coroutine returns or raises in there. Interrupted, it is cancelled."""
+        """Run a coroutine in the thread, and return its result or raise its exception. When the caller is interrupted,
+        the coroutine is cancelled."""
         loop = self._loop
         if loop is None or self._over or not self._thread.is_alive():
             work.close()
-            self.raise_end()
+            self._raise_end()
+            self.opened()
             raise Closed("this hub", "it was closed; make another with telex.blocking.Hub()")
         if self.is_current():
             work.close()
@@ -73,19 +81,21 @@ class Thread:
             future.cancel()
             if self._over:
                 work.close()  # the loop may have ended before it began the work
-            self.raise_end()
+            self._raise_end()
             raise
         finally:
             del self._waits[future]
-        self.raise_end()
+        self._raise_end()
         return result
 
     def is_current(self) -> bool:
-        """Whether it is the caller's."""
+        """Return True in the thread itself."""
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[[], R]) -> R:
-        """What a plain function returns or raises in there."""
+        """Call a plain function in the thread, or in the caller's thread before `start`; return or raise as it does."""
+        if not self.started:
+            return function()
 
         async def work() -> R:
             return function()
@@ -93,7 +103,7 @@ class Thread:
         return self.wait(work())
 
     def stop(self) -> None:
-        """End the loop and the thread. Twice is fine."""
+        """End the loop and the thread, and wait for that. Twice is fine."""
         loop, self._loop = self._loop, None
         if loop is None:
             return
@@ -102,6 +112,10 @@ class Thread:
         try:
             self._thread.join()
         except KeyboardInterrupt:
-            self.raise_end()
+            self._raise_end()
             raise
-        self.raise_end()
+        self._raise_end()
+
+    def _raise_end(self) -> None:
+        if self._end is not None:
+            raise self._end

@@ -1,4 +1,4 @@
-"""`BlockingTicket` and `BlockingFollower`: those of a program that is not async."""
+"""`BlockingTicket` and `BlockingFollower`: commands without asyncio."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from telex.blocking.thread import Thread
+from telex.blocking.thread import HubThread
 from telex.commands.follower import Follower as AsyncFollower
 from telex.commands.outcome import Outcome, Progress
 from telex.commands.ticket import Ticket as AsyncTicket
+from telex.commands.ticket import known_outcome
 from telex.durations import Duration
 from telex.errors import Closed
 from telex.message import Lost
@@ -19,11 +20,11 @@ T = TypeVar("T")
 
 
 class BlockingTicket(Generic[T]):
-    """A `telex.Ticket` behind a thread: a command that was accepted. Whoever waits may be interrupted, or run out of
-    time: the command goes on.
+    """The ticket of a command that a blocking hub has sent. Interrupting the wait for its outcome, or a timeout, does
+    not cancel the command.
     """
 
-    def __init__(self, ticket: AsyncTicket[T], thread: Thread) -> None:
+    def __init__(self, ticket: AsyncTicket[T], thread: HubThread) -> None:
         self._ticket = ticket
         self._thread = thread
 
@@ -34,41 +35,42 @@ class BlockingTicket(Generic[T]):
 
     @property
     def id(self) -> str:
-        """The id of this command, as it was sent."""
+        """The id that this command was sent with."""
         return self._ticket.id
 
     @property
     def key(self) -> str | None:
-        """What makes repeats of it one."""
+        """The key: commands with the same name and key are one command."""
         return self._ticket.key
 
     @property
     def done(self) -> bool:
-        """Whether its outcome is known here."""
+        """True when its outcome is known in this process."""
         return self._ticket.done
 
     @property
     def closed(self) -> bool:
-        """Whether its outcome will never be known here, since the hub was closed."""
+        """True when the hub was closed before its outcome was known."""
         return self._ticket.closed
 
     @property
     def step(self) -> Progress | None:
-        """The last progress that was reported."""
+        """The latest progress, or None."""
         return self._ticket.step
 
     def result(self, timeout: Duration | None = None) -> T:
-        """Its result; as the coroutine of this name. What is known can be asked for when the hub is closed, too."""
-        outcome = self.outcome(timeout)
-        return outcome.result if outcome.error is None else outcome.fail(self._ticket._cause)
+        """Wait for the outcome and return the result; as ``telex.Ticket.result``. A known result is returned also after
+        the hub was closed."""
+        self.outcome(timeout)
+        return self._ticket.value()
 
     def outcome(self, timeout: Duration | None = None) -> Outcome[T]:
-        """What became of it; as the coroutine of this name."""
-        known = self._ticket._outcome
+        """Wait for the outcome and return it; as ``telex.Ticket.outcome``."""
+        known = known_outcome(self._ticket)
         return self._thread.wait(self._ticket.outcome(timeout)) if known is None else known
 
     def progress(self) -> Iterator[Progress]:
-        """How far it is, as it is told, until its outcome is there."""
+        """Iterate over the progress reports until the outcome is known; as ``telex.Ticket.progress``."""
         steps = self._ticket.progress()
 
         async def next_step() -> Progress | None:
@@ -78,7 +80,7 @@ class BlockingTicket(Generic[T]):
             yield step
 
     def cancel(self) -> bool:
-        """Ask that it is not begun, or that its handler is cancelled; as the coroutine of this name."""
+        """Ask for the command to be cancelled; as ``telex.Ticket.cancel``."""
         return self._thread.wait(self._ticket.cancel())
 
     def __repr__(self) -> str:
@@ -86,14 +88,14 @@ class BlockingTicket(Generic[T]):
 
 
 class BlockingFollower:
-    """A `telex.Follower` behind a thread: iterate it with ``for``, or call `receive`."""
+    """A `telex.Follower` of a blocking hub: iterate over it with ``for``, or call `receive`."""
 
-    def __init__(self, follower: AsyncFollower, thread: Thread) -> None:
+    def __init__(self, follower: AsyncFollower, thread: HubThread) -> None:
         self._follower = follower
         self._thread = thread
 
     def __enter__(self) -> Self:
-        """Begin to hear."""
+        """Begin to follow."""
         self._thread.wait(self._follower.__aenter__())
         return self
 
@@ -103,12 +105,12 @@ class BlockingFollower:
         self.close()
 
     def close(self) -> None:
-        """Hear no more. Twice is fine."""
+        """Stop following. Twice is fine."""
         with suppress(Closed):  # of a hub that was closed before it
             self._thread.wait(self._follower.__aexit__(None, None, None))
 
     def __iter__(self) -> Iterator[Outcome[Any] | Progress | Lost]:
-        """Each in turn, until this or the hub is closed."""
+        """Iterate over outcomes, progress and losses, until this follower or the hub is closed."""
         while (told := self._thread.wait(self._next())) is not None:
             yield told
 
@@ -116,5 +118,5 @@ class BlockingFollower:
         return await anext(self._follower, None)
 
     def receive(self, timeout: Duration | None = None) -> Outcome[Any] | Progress | Lost:
-        """The next one; as the coroutine of this name."""
+        """Wait for the next outcome, progress or loss; as ``telex.Follower.receive``."""
         return self._thread.wait(self._follower.receive(timeout))

@@ -1,4 +1,4 @@
-"""`BlockingTopic` and `BlockingSubscription`: those of a program that is not async."""
+"""`BlockingTopic` and `BlockingSubscription`: topics without asyncio."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 
-from telex.blocking.thread import Thread
+from telex.blocking.thread import HubThread
 from telex.durations import Duration
 from telex.errors import Closed
 from telex.log.options import Overflow
@@ -23,13 +23,13 @@ T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
 
 AHEAD = 256
-"""How many messages iteration takes from the hub's thread at once; they count as received."""
+"""The number of messages that iteration takes from the hub's thread at once; they count as received."""
 
 
 class BlockingTopic(Generic[T]):
-    """A `telex.Topic` behind a thread."""
+    """A topic of a blocking hub; see `telex.Topic`."""
 
-    def __init__(self, topic: AsyncTopic[T], thread: Thread) -> None:
+    def __init__(self, topic: AsyncTopic[T], thread: HubThread) -> None:
         self._topic = topic
         self._thread = thread
 
@@ -45,7 +45,7 @@ class BlockingTopic(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """Whether it takes no more messages, though its hub is open; as ``telex.Topic.ended``."""
+        """True when the topic takes no more messages while its hub is open; as ``telex.Topic.ended``."""
         return self._topic.ended
 
     def publish(
@@ -59,7 +59,7 @@ class BlockingTopic(Generic[T]):
         at: datetime | None = None,
         timeout: Duration | None = None,
     ) -> Message[T]:
-        """Append a message, and return it once the engine has it; as the coroutine of this name."""
+        """Append a message, and return it once the engine has it; as ``telex.Topic.publish``."""
         publish = self._topic.publish(content, id=id, headers=headers, key=key, delay=delay, at=at, timeout=timeout)
         return self._thread.wait(publish)
 
@@ -109,7 +109,7 @@ class BlockingTopic(Generic[T]):
         block_timeout: Duration = 30.0,
         timeout: Duration | None = None,
     ) -> BlockingSubscription[Any]:
-        """A subscription to enter with ``with``; the options of ``telex.Topic.subscribe``."""
+        """Return a subscription to enter with ``with``; the options are those of ``telex.Topic.subscribe``."""
         subscription = self._topic.subscribe(
             start=start,
             buffer=buffer,
@@ -123,7 +123,7 @@ class BlockingTopic(Generic[T]):
         return BlockingSubscription(subscription, self._thread)
 
     def history(self, *, start: Start = "earliest", limit: int | None = None) -> Iterator[Message[T] | Lost]:
-        """What is kept, oldest first, as it is now; as ``telex.Topic.history``."""
+        """Iterate over the messages that the topic has now, the oldest first; as ``telex.Topic.history``."""
 
         async def read() -> list[Message[T] | Lost]:
             return [message async for message in self._topic.history(start=start, limit=limit)]
@@ -131,11 +131,11 @@ class BlockingTopic(Generic[T]):
         return iter(self._thread.wait(read()))
 
     def position(self) -> Position:
-        """Where the log ends now."""
+        """Return the position at the end of the log."""
         return self._thread.wait(self._topic.position())
 
     def statistics(self) -> TopicStatistics:
-        """The topic at this moment."""
+        """Return the statistics of the topic."""
         return self._thread.call(self._topic.statistics)
 
     def __repr__(self) -> str:
@@ -143,9 +143,9 @@ class BlockingTopic(Generic[T]):
 
 
 class BlockingSubscription(Generic[Item]):
-    """A subscription behind a thread: iterate it with ``for``, or call `receive`."""
+    """A subscription of a blocking hub: iterate over it with ``for``, or call `receive`."""
 
-    def __init__(self, subscription: AnySubscription[Any, Any], thread: Thread) -> None:
+    def __init__(self, subscription: AnySubscription[Any, Any], thread: HubThread) -> None:
         self._subscription = subscription
         self._thread = thread
         self._ahead: deque[Item] = deque()
@@ -167,7 +167,7 @@ class BlockingSubscription(Generic[Item]):
             self._thread.wait(self._subscription.aclose())
 
     def __iter__(self) -> Iterator[Item]:
-        """Every message in turn, until the topic is removed or the hub or the subscription is closed."""
+        """Iterate over all messages, until the topic is removed or the hub or the subscription is closed."""
         while True:
             while self._ahead:
                 yield self._ahead.popleft()
@@ -182,42 +182,43 @@ class BlockingSubscription(Generic[Item]):
         return ()
 
     def receive(self, timeout: Duration | None = None) -> Item:
-        """The next message; as the coroutine of this name."""
+        """Wait for the next message and return it; as ``telex.Subscription.receive``."""
         if self._ahead:
             return self._ahead.popleft()
         return cast("Item", self._thread.wait(self._subscription.receive(timeout)))
 
     def receive_nowait(self) -> Item:
-        """The next message, if one waits; else `WouldBlock`."""
+        """Return the next message, or raise `WouldBlock` when none waits."""
         if self._ahead:
             return self._ahead.popleft()
         return cast("Item", self._thread.call(self._subscription.receive_nowait))
 
     def receive_many_nowait(self, limit: int = MAX_BATCH) -> tuple[Item, ...]:
-        """At most ``limit`` of the messages that wait, if one does; else `WouldBlock`."""
+        """Return at most ``limit`` of the messages that wait, or raise `WouldBlock` when none waits."""
         if not self._ahead:
             return self._thread.call(lambda: self._subscription.receive_many_nowait(limit))
         return self.receive_many(limit)
 
     def batches(self, limit: int = MAX_BATCH) -> Iterator[tuple[Item, ...]]:
-        """Iterate over all that waits each time, at most ``limit`` messages, until there will be no more."""
+        """Iterate over batches: all messages that wait, at most ``limit``, until there will be no more."""
         check_limit(limit)
         while batch := self.receive_many(limit) if self._ahead else self._thread.wait(self._next_batch(limit)):
             yield batch
 
     @property
     def topic(self) -> str:
-        """The id or pattern that is subscribed to."""
+        """The topic id or pattern of the subscription."""
         return self._subscription.topic
 
     @property
     def position(self) -> Position:
-        """Just after the last message that was handed over."""
+        """The position after the last message that was received."""
         position = self._thread.call(lambda: self._subscription.position)
         return Position(position.seq - len(self._ahead), position.epoch)
 
     def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
-        """All that waits, at least one and at most ``limit`` messages; as the coroutine of this name."""
+        """Wait for a message, and return all messages that wait, at most ``limit``; as
+        ``telex.Subscription.receive_many``."""
         check_limit(limit)
         if not self._ahead:
             return self._thread.wait(self._subscription.receive_many(limit, timeout))
@@ -226,19 +227,19 @@ class BlockingSubscription(Generic[Item]):
 
     @property
     def waiting(self) -> int:
-        """How many messages wait to be taken, those among them that iteration has fetched ahead."""
+        """The number of messages that wait, including those that iteration has prefetched."""
         return len(self._ahead) + self._thread.call(lambda: self._subscription.waiting)
 
     @property
     def ended(self) -> str | None:
-        """None while messages may come, else why they do not: ``closed``, ``removed``, ``slow``, ``failed``."""
+        """None while messages may come, else the reason of the end: ``closed``, ``removed``, ``slow``, ``failed``."""
         return self._thread.call(lambda: self._subscription.ended)
 
     @property
     def lost(self) -> int:
-        """How many messages this subscriber has missed until now."""
+        """The number of messages that this subscriber has missed."""
         return self._thread.call(lambda: self._subscription.lost)
 
     def statistics(self) -> SubscriptionStatistics:
-        """The accounts at this moment."""
+        """Return the statistics of the subscription."""
         return self._thread.call(self._subscription.statistics)

@@ -1,4 +1,4 @@
-"""`BlockingTransaction`: that of a program that is not async."""
+"""`BlockingTransaction`: transactions without asyncio."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from telex.blocking.thread import Thread
+from telex.blocking.thread import HubThread
 from telex.blocking.topic import BlockingTopic
 from telex.message import Message
 from telex.topics.transaction import Transaction as AsyncTransaction
@@ -16,18 +16,20 @@ R = TypeVar("R")
 
 
 class BlockingTransaction:
-    """A `telex.Transaction` behind a thread, entered with ``with``. It holds the file's write lock until it is left:
-    keep it short, and publish with its own `publish` while it is open.
+    """A `telex.Transaction` of a blocking hub, entered with ``with``. On SQLite it holds the file's write lock until it
+    is left: keep it short, and publish with its own `publish` while it is open.
     """
 
-    def __init__(self, transaction: AsyncTransaction, thread: Thread) -> None:
+    def __init__(self, transaction: AsyncTransaction, thread: HubThread) -> None:
         self._transaction = transaction
         self._thread = thread
 
     def __enter__(self) -> Self:
-        """Begin. Raises what ``async with`` raises."""
+        """Begin. Raises the errors of ``async with``."""
         self._thread.wait(self._transaction.__aenter__())
-        self._transaction.enter_context(None)  # of this thread; what it asks of the hub's thread runs in a copy
+        self._transaction.enter_context(
+            None
+        )  # for this thread; its calls in the hub's thread run in a copy of the context
         return self
 
     def __exit__(
@@ -46,14 +48,14 @@ class BlockingTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> Message[T]:
-        """Publish when this commits; as the coroutine of this name."""
+        """Publish when this transaction commits; as ``telex.Transaction.publish``."""
         to = topic.id if isinstance(topic, BlockingTopic) else topic  # the hub has one topic of each id
         return self._thread.wait(self._transaction.publish(to, content, id=id, headers=headers, key=key))
 
     def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
-        """Execute one statement of SQL in the transaction and return its rows; as the coroutine of this name."""
+        """Execute one statement of SQL in the transaction and return its rows; as ``telex.Transaction.execute``."""
         return self._thread.wait(self._transaction.execute(sql, parameters))
 
     def run(self, function: Callable[[Any], R]) -> R:
-        """Call ``function`` with the engine's connection inside the transaction; as the coroutine of this name."""
+        """Call ``function`` with the engine's connection inside the transaction; as ``telex.Transaction.run``."""
         return self._thread.wait(self._transaction.run(function))

@@ -1,11 +1,11 @@
-"""`BlockingTrigger` and `BlockingVariable`: those of a program that is not async."""
+"""`BlockingTrigger` and `BlockingVariable`: triggers without asyncio."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
-from telex.blocking.place import HubThread
+from telex.blocking.thread import HubThread
 from telex.triggers.conditions.condition import Condition
 from telex.triggers.trigger import Trigger as AsyncTrigger
 from telex.triggers.trigger import TriggerStatistics
@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class BlockingTrigger:
-    """A `telex.Trigger` behind a thread. As a decorator it has a function called in the thread of the hub."""
+    """A trigger of a blocking hub. As a decorator it registers a function, which the hub's thread calls."""
 
-    def __init__(self, trigger: AsyncTrigger, place: HubThread) -> None:
+    def __init__(self, trigger: AsyncTrigger, thread: HubThread) -> None:
         self._trigger = trigger
-        self._place = place
+        self._thread = thread
 
     @property
     def name(self) -> str:
@@ -33,43 +33,43 @@ class BlockingTrigger:
         return self._trigger.topic
 
     def __call__(self, function: F) -> F:
-        """Have ``function`` called at each firing. Raises `BadHandler`, `BadName`, `BadOption`."""
-        return self._place.call(lambda: self._trigger(function))
+        """Call ``function`` at each firing, in the hub's thread. Raises `BadHandler`, `BadName`, `BadOption`."""
+        return self._thread.call(lambda: self._trigger(function))
 
     def pause(self) -> None:
-        """Fire no more in this process, until `resume`."""
-        self._place.call(self._trigger.pause)
+        """Stop firing in this process, until `resume`."""
+        self._thread.call(self._trigger.pause)
 
     def resume(self) -> None:
-        """Go on, in this process."""
-        self._place.call(self._trigger.resume)
+        """Fire again in this process."""
+        self._thread.call(self._trigger.resume)
 
     def fire(self) -> None:
-        """Fire now, by hand, beside its schedule; as the coroutine of this name."""
-        self._place.open().wait(self._trigger.fire())
+        """Fire now, in addition to the schedule; as ``telex.Trigger.fire``."""
+        self._thread.wait(self._trigger.fire())
 
     def cancel(self) -> None:
-        """End it in this process."""
-        self._place.call(self._trigger.cancel)
+        """End the trigger in this process."""
+        self._thread.call(self._trigger.cancel)
 
     def describe(self) -> str:
-        """When it fires, as text for people."""
+        """Return the times at which it fires, as text for people."""
         return self._trigger.describe()
 
     def statistics(self) -> TriggerStatistics:
-        """The trigger at this moment."""
-        return self._place.call(self._trigger.statistics)
+        """Return the statistics of the trigger."""
+        return self._thread.call(self._trigger.statistics)
 
     def __repr__(self) -> str:
         return f"<blocking {self._trigger!r}>"
 
 
 class BlockingVariable(Generic[T]):
-    """A `telex.Variable` behind a thread. Comparing it makes a condition for ``hub.when``."""
+    """A variable of a blocking hub. Comparing it makes a condition for ``hub.when``."""
 
-    def __init__(self, variable: AsyncVariable[T], place: HubThread) -> None:
+    def __init__(self, variable: AsyncVariable[T], thread: HubThread) -> None:
         self._variable = variable
-        self._place = place
+        self._thread = thread
 
     @property
     def name(self) -> str:
@@ -78,29 +78,29 @@ class BlockingVariable(Generic[T]):
 
     @property
     def initial(self) -> T:
-        """The value that it begins with."""
+        """The initial value."""
         return self._variable.initial
 
     @property
     def value(self) -> T:
-        """The value; on a shared engine, the last one that this process has heard of."""
+        """The value; on a shared engine, the latest one that this process has received."""
         return self._variable.value
 
     def set(self, value: T) -> T:
-        """Give it a value; as the coroutine of this name."""
-        return self._place.open().wait(self._variable.set(value))
+        """Set the value and return it; as ``telex.Variable.set``."""
+        return self._thread.wait(self._variable.set(value))
 
     def add(self, amount: T) -> T:
-        """Add to it, and return the new value; as the coroutine of this name."""
-        return self._place.open().wait(self._variable.add(amount))
+        """Add ``amount`` to the value, and return the new value; as ``telex.Variable.add``."""
+        return self._thread.wait(self._variable.add(amount))
 
     def update(self, function: Callable[[T], T]) -> T:
-        """Change it by a function of its value, called in the thread of the hub; as the coroutine of this name."""
-        return self._place.open().wait(self._variable.update(function))
+        """Change the value by a function of it, which the hub's thread calls; as ``telex.Variable.update``."""
+        return self._thread.wait(self._variable.update(function))
 
     def stored(self) -> tuple[T, int]:
-        """The value in a shared engine, and its revision; as the coroutine of this name."""
-        return self._place.open().wait(self._variable.stored())
+        """Return the value in a shared engine and its revision; as ``telex.Variable.stored``."""
+        return self._thread.wait(self._variable.stored())
 
     def __ge__(self, bound: T) -> Condition:
         return self._variable >= bound

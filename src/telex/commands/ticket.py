@@ -184,3 +184,8 @@ class Ticket(Generic[T]):
     def __repr__(self) -> str:
         state = "open" if self._outcome is None else "done" if self._outcome.ok else "failed"
         return f"<Ticket of {self.command!r} {self.id}, {state}>"
+
+
+def known_outcome(ticket: Ticket[T]) -> Outcome[T] | None:
+    """Return the outcome of a ticket that is done, in any thread; None before."""
+    return ticket._outcome
