@@ -23,6 +23,7 @@ import telex
 from telex.engines.sqlite.upkeep import check
 from telex.once.machine import decode
 from tests.faults.once_worker import LEASE
+from tests.support.internals import engine_of, records_of
 from tests.support.postgres import server
 
 WORKERS, REPEATS = 4, 5
@@ -141,8 +142,8 @@ async def play_round(hub: telex.Hub, command: str, keys: list[str], chance: rand
     for key, results in by_key.items():
         if len(results) != 1:
             count.problems.append(f"{key} has outcomes {results}")
-        if command != "postgres" and hub._runtime.engine.records is not None:
-            record = await hub._runtime.engine.records.get(f"once:{command}", key)
+        if command != "postgres" and engine_of(hub).records is not None:
+            record = await records_of(hub).get(f"once:{command}", key)
             entry = None if record is None else decode(record.value)
             if (
                 entry is None

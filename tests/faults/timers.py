@@ -21,6 +21,7 @@ from telex.triggers.firings import BUCKET, TriggerRecord
 from tests.faults import command
 from tests.faults.timers_crowd import Crowd, Hands
 from tests.faults.timers_worker import Spec, specs
+from tests.support.internals import records_of
 
 SETTLED = 60.0
 """Seconds, at most, until what was due has been fired and handled when nobody is killed any more."""
@@ -106,8 +107,7 @@ async def settled(hub: telex.Hub, triggers: list[Spec], crowd: Crowd, now: float
 
 
 async def kept_of(hub: telex.Hub, spec: Spec) -> TriggerRecord | None:
-    assert hub._runtime.engine.records is not None
-    record = await hub._runtime.engine.records.get(BUCKET, spec.name)
+    record = await records_of(hub).get(BUCKET, spec.name)
     return None if record is None else msgspec.json.decode(record.value, type=TriggerRecord)
 
 

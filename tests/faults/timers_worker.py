@@ -21,6 +21,7 @@ from typing import Literal
 import msgspec
 
 import telex
+from telex.hub import scheduler_of
 
 LEASE = 1.0
 LONG = 0.1
@@ -87,7 +88,7 @@ def declare(hub: telex.Hub, note: Callable[..., None], base: float, seconds: flo
 def watch_claims(hub: telex.Hub) -> set[float]:
     """Since when it claims what was due, if it does."""
     began: set[float] = set()
-    claims = hub._scheduler.claims
+    claims = scheduler_of(hub).claims
     assert claims is not None
     claim_all = claims._claim_all
 

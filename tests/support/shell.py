@@ -7,7 +7,9 @@ from collections.abc import Callable, Sized
 from typing import Any, TypeVar
 
 import telex
+from telex.hub import runtime_of
 from telex.topics.topic import Topic
+from tests.support.internals import log_of
 from tests.support.leaks import DESCRIPTORS
 
 T = TypeVar("T")
@@ -55,7 +57,7 @@ def left(hub: telex.Hub) -> dict[str, object]:
         "timers": _timers(),
         "descriptors": sorted(_descriptors()),
     }
-    for topic in hub._runtime.topics.all():
+    for topic in runtime_of(hub).topics.all():
         held = left_in(topic)
         if any(held.values()):  # a topic that holds nothing may be let go
             found[topic.id] = held
@@ -64,7 +66,7 @@ def left(hub: telex.Hub) -> dict[str, object]:
 
 def left_in(topic: Topic[Any]) -> dict[str, int]:
     """What a topic's log holds of those who read it, wait for it and publish to it."""
-    log = topic._log
+    log = log_of(topic)
     groups: dict[str, Sized] = {
         "cursors": log.cursors,
         "holders": log._holders,

@@ -21,6 +21,7 @@ import telex
 from telex.engines import EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.topics.topic import Topic
+from tests.support.internals import log_of
 from tests.support.shell import Clock, idle, in_a_thread, left
 
 pytestmark = pytest.mark.every_loop
@@ -540,7 +541,7 @@ async def publishing(ahead: int, behind: int, timeout: float | None, subscribed:
                     await idle()
 
             def check() -> None:
-                assert taken == published == [message.content for message in hub.topic("a:1")._log.messages]
+                assert taken == published == [message.content for message in log_of(hub.topic("a:1")).messages]
                 assert all(task.done() for task in others)
                 expected = ["first", *(f"ahead {n}" for n in range(ahead)), *(f"behind {n}" for n in range(behind))]
                 assert [content for content in published if content != "it"] == expected

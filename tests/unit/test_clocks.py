@@ -12,6 +12,7 @@ import telex
 from telex.commands.transports.services import DEAD
 from telex.engines.sqlite import clock
 from tests.support.clocks import set_clocks
+from tests.support.internals import courier_of, engine_of, groups_of, log_of
 
 HOURS = [100, -100]
 
@@ -81,11 +82,11 @@ async def test_a_lease_ends_although_the_clock_was_put_back(
 ) -> None:
     hub = telex.Hub(url, clock=day)
     async with hub:
-        groups, topic = hub._runtime.engine.groups, hub.topic("t")
+        groups, topic = groups_of(hub), hub.topic("t")
         assert groups is not None
-        await groups.join("g", "t", "new", topic._log)
+        await groups.join("g", "t", "new", log_of(topic))
         await topic.publish("held")
-        claimed = await groups.claim("g", "t", 1, 0.01, "dead", hub._runtime.engine.now())
+        claimed = await groups.claim("g", "t", 1, 0.01, "dead", engine_of(hub).now())
         assert len(claimed.deliveries) == 1
         day.set(monkeypatch, -100)
         again = asyncio.Event()
@@ -103,7 +104,7 @@ async def test_who_serves_a_command_is_known(tmp_path: Path, hours: int, monkeyp
         return number
 
     async with worker:
-        courier = worker._dispatcher.courier
+        courier = courier_of(worker)
         assert courier is not None
         assert courier.directory._beating is not None
         courier.directory._beating.cancel()
@@ -114,13 +115,13 @@ async def test_who_serves_a_command_is_known(tmp_path: Path, hours: int, monkeyp
             assert await courier.directory.alive() >= {courier._id}
     monkeypatch.undo()
     async with telex.Hub(url) as killed, telex.Hub(url) as sender:
-        courier = killed._dispatcher.courier
+        courier = courier_of(killed)
         assert courier is not None
         courier.directory.add("build", False)
         await courier.directory.sign()  # and then no more
-        now = sender._runtime.engine.now
+        now = engine_of(sender).now
         set_clocks(monkeypatch, hours * 3600)
-        monkeypatch.setattr(sender._runtime.engine, "now", lambda: now() + DEAD + 0.1)
+        monkeypatch.setattr(engine_of(sender), "now", lambda: now() + DEAD + 0.1)
         with pytest.raises(telex.NoHandler):
             await sender.call("build", 5, timeout=20)
 
@@ -152,27 +153,24 @@ async def test_the_clock_of_a_file_is_one_for_all_who_open_it(tmp_path: Path, mo
     async with telex.Hub(url) as one:
         set_clocks(monkeypatch, 3600)
         async with telex.Hub(url) as other:
-            assert abs(one._runtime.engine.now() - other._runtime.engine.now()) < 0.1
+            assert abs(engine_of(one).now() - engine_of(other).now()) < 0.1
     async with telex.Hub(url) as later:
-        assert abs(clock.Clock().now() - 3600 - later._runtime.engine.now()) < 60
+        assert abs(clock.Clock().now() - 3600 - engine_of(later).now()) < 60
 
 
 async def test_a_boot_ends_all_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path}/telex.db"
     async with telex.Hub(url) as hub:
-        groups, topic = hub._runtime.engine.groups, hub.topic("t")
+        groups, topic = groups_of(hub), hub.topic("t")
         assert groups is not None
-        await groups.join("g", "t", "new", topic._log)
+        await groups.join("g", "t", "new", log_of(topic))
         await topic.publish("held")
-        assert (await groups.claim("g", "t", 1, 1e6, "dead", hub._runtime.engine.now())).deliveries
+        assert (await groups.claim("g", "t", 1, 1e6, "dead", engine_of(hub).now())).deliveries
     monkeypatch.setattr(clock, "_boot", lambda: "another")
     monkeypatch.setattr(clock, "time", lambda: 1000.0)  # a machine that has no clock of its own
     async with telex.Hub(url) as hub:
-        assert abs(hub._runtime.engine.now() - 1000) < 60
-        assert hub._runtime.engine.groups is not None
-        (delivery,) = (
-            await hub._runtime.engine.groups.claim("g", "t", 1, 10, "me", hub._runtime.engine.now())
-        ).deliveries
+        assert abs(engine_of(hub).now() - 1000) < 60
+        (delivery,) = (await groups_of(hub).claim("g", "t", 1, 10, "me", engine_of(hub).now())).deliveries
         assert delivery.attempt == 2
 
 
@@ -180,7 +178,7 @@ async def test_where_no_boot_is_known_it_is_the_time_of_day(tmp_path: Path, monk
     monkeypatch.setattr(clock, "BOOT", tmp_path / "nothing")
     async with telex.Hub(f"sqlite:///{tmp_path}/telex.db") as hub:
         set_clocks(monkeypatch, 3600)
-        assert abs(hub._runtime.engine.now() - clock.Clock().now()) < 1
+        assert abs(engine_of(hub).now() - clock.Clock().now()) < 1
     with closing(sqlite3.connect(tmp_path / "telex.db")) as connection:
         assert connection.execute("SELECT count(*) FROM telex_records WHERE bucket = '$clock'").fetchone() == (0,)
 
@@ -194,4 +192,4 @@ async def test_a_clock_that_is_damaged_is_as_new(tmp_path: Path, value: object) 
         connection.execute("PRAGMA ignore_check_constraints = ON")
         connection.execute("UPDATE telex_records SET value = coalesce(?, '') WHERE bucket = '$clock'", (value,))
     async with telex.Hub(url) as hub:
-        assert abs(hub._runtime.engine.now() - clock.Clock().now()) < 60
+        assert abs(engine_of(hub).now() - clock.Clock().now()) < 60

@@ -12,6 +12,7 @@ import pytest
 import telex
 from telex.handlers.origins import MOST, Origins
 from telex.middleware import Next
+from tests.support.internals import runner_of
 from tests.support.shell import idle
 
 request: ContextVar[Any] = ContextVar("request", default=None)
@@ -89,7 +90,7 @@ async def test_what_a_call_sets_is_not_there_in_the_next(how: str) -> None:
         await idle()
         assert sorted(seen[3:]) == [40, 50, 60], "what the publisher had set"
         await idle()  # the last call of a group is settled after a few turns more
-        assert not hub._runner.origins.known
+        assert not runner_of(hub).origins.known
         assert request.get() == 60
 
 
@@ -188,9 +189,9 @@ async def test_contexts_of_what_nobody_handles_are_let_go() -> None:
         for number in range(MOST + 10):
             request.set(number)
             topic.publish_nowait(number)
-        assert len(hub._runner.origins.known) == MOST
+        assert len(runner_of(hub).origins.known) == MOST
         held.set()
-    assert isinstance(hub._runner.origins, Origins)
+    assert isinstance(runner_of(hub).origins, Origins)
 
 
 def blocks(content: object) -> None:

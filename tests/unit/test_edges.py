@@ -16,6 +16,7 @@ import telex.blocking
 from telex import errors, middleware
 from telex.log.log import Log, Retention
 from telex.topics.waiters import Notifier, Waiter, park, wake_all
+from tests.support.internals import records_of
 from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.support.shell import Clock, idle, in_a_thread
 
@@ -130,7 +131,7 @@ async def test_a_slow_rate_is_one(calls: float, per: float | str, burst: int) ->
 
 async def test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory() -> None:
     async with telex.Hub() as hub:
-        records = hub._runtime.engine.records
+        records = records_of(hub)
         assert records is not None
         revision = await records.put("b", "k", b"0", 0)
         assert revision is not None

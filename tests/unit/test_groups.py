@@ -13,6 +13,7 @@ import pytest
 import telex
 from telex import middleware
 from telex.engines import Settlement
+from tests.support.internals import engine_of, groups_of
 from tests.support.shell import idle
 
 QUICK = telex.Retry(attempts=3, first=0.0, jitter=0.0)
@@ -46,13 +47,13 @@ class Telling:
 def telling(url: str, **options: Any) -> telex.Hub:
     """A hub whose groups `settled` can wait for."""
     hub = telex.Hub(url, **options)
-    hub._runtime.engine.groups = Telling(hub._runtime.engine.groups)
+    engine_of(hub).groups = Telling(groups_of(hub))
     return hub
 
 
 async def settled(hub: telex.Hub, group: str = "billing") -> telex.GroupInfo:
     """The group, when it has nothing left; `run_alone` ends who waits for ever."""
-    groups = hub._runtime.engine.groups
+    groups = groups_of(hub)
     assert isinstance(groups, Telling)
     while True:
         groups.changed.clear()
@@ -268,7 +269,7 @@ async def test_what_a_closed_hub_had_in_hand_is_handled_by_the_next(tmp_path: Pa
 
 async def test_a_long_handler_keeps_its_lease(url: str) -> None:
     hub = telling(url)
-    groups, calls, extended, lease = hub._runtime.engine.groups, 0, asyncio.Event(), 0.1
+    groups, calls, extended, lease = groups_of(hub), 0, asyncio.Event(), 0.1
     assert groups is not None
     settle, ends = groups.settle, list[float]()
 

@@ -16,6 +16,8 @@ import pytest
 import telex
 from telex.engines import EngineEvents
 from telex.engines.memory.engine import MemoryEngine
+from telex.hub import runtime_of, scheduler_of
+from tests.support.internals import runner_of
 from tests.support.shell import Clock, idle, in_a_thread
 
 moves_time = pytest.mark.parametrize("loop_name", ["asyncio"])  # whose clock can be moved
@@ -113,7 +115,7 @@ async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_k
         for _ in range(100):
             await hub.remove("a")
             hub.topic("a")
-        (worker,) = hub._runner._workers
+        (worker,) = runner_of(hub)._workers
         assert len(worker._later) == 1
         await hub.topic("a").publish(2)
         held.set()
@@ -166,14 +168,14 @@ async def test_a_topic_that_is_removed_while_the_hub_closes() -> None:
     async def handler(content: int) -> None: ...
 
     async with hub:
-        stop = hub._scheduler.stop
+        stop = scheduler_of(hub).stop
 
         async def slowly() -> None:
-            assert hub._runtime.topics._forget("a")  # as when another process has done it
+            assert runtime_of(hub).topics._forget("a")  # as when another process has done it
             removed.set()
             await stop()
 
-        hub._scheduler.stop = slowly  # type: ignore[method-assign]  # the first thing that a hub does as it closes
+        scheduler_of(hub).stop = slowly  # type: ignore[method-assign]  # the first thing that a hub does as it closes
     assert removed.is_set()
 
 
@@ -356,7 +358,7 @@ async def test_what_a_handler_starts_may_use_the_closing_hub() -> None:
 
 
 def refused(hub: telex.Hub) -> list[Callable[[], Any]]:
-    topic = hub._runtime.topics.get("a", None)
+    topic = runtime_of(hub).topics.get("a", None)
 
     async def publish_nowait() -> None:
         topic.publish_nowait(1)
@@ -686,7 +688,7 @@ async def test_topics_that_nobody_reads_and_nothing_was_published_to_are_let_go(
                 if not number:
                     assert await hub.topics() == ["x:0"], "somebody reads it"
         assert not [each for each in left if each() is not None]
-        assert hub._runtime.topics.all() == [held]
+        assert runtime_of(hub).topics.all() == [held]
         assert await hub.topics() == []
         assert not await hub.remove("held"), "what was only looked up is not there"
         async with held.subscribe():
@@ -695,7 +697,7 @@ async def test_topics_that_nobody_reads_and_nothing_was_published_to_are_let_go(
         await hub.topic("x:1").publish(1)
         await held.publish(2)
         del held
-        assert hub._runtime.topics.all() == [hub.topic("x:1"), hub.topic("held")]
+        assert runtime_of(hub).topics.all() == [hub.topic("x:1"), hub.topic("held")]
         assert await hub.topics() == ["held", "x:1"]
         assert hub.topic("held").statistics().published == 1
         assert [message.content async for message in hub.topic("held").history()] == [2]
@@ -747,11 +749,11 @@ async def test_patterns_that_nobody_reads_and_nothing_was_published_to_are_let_g
         held = hub.topic("y:*")
         async with held.subscribe():
             pass
-        assert not hub._runtime.topics._patterns
+        assert not runtime_of(hub).topics._patterns
         await hub.topic("y:1").publish(1)
         assert hub.topic("y:*") is held
         async with held.subscribe(start="earliest") as inbox, hub.topic("y:>").subscribe() as other:
             await hub.topic("y:2").publish(2)
             assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
             assert (await other.receive(1)).content == 2
-        assert {"y:*", "y:>"} == set(hub._runtime.topics._patterns), "what was published may be asked for again"
+        assert {"y:*", "y:>"} == set(runtime_of(hub).topics._patterns), "what was published may be asked for again"

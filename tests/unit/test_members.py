@@ -13,6 +13,7 @@ from telex.engines.contract.groups import Claimed, Settlement
 from telex.engines.memory.engine import MemoryEngine
 from telex.engines.memory.groups import MemoryGroups
 from telex.groups.executor import SPARE
+from telex.hub import runtime_of
 from tests.support.shell import Clock, idle, left
 
 QUICK = telex.Retry(attempts=2, first=0.0, jitter=0.0)
@@ -84,7 +85,7 @@ def accounts(hub: telex.Hub) -> telex.HandlerStatistics:
 
 async def test_each_wait_is_longer_with_jitter(clock: Callable[[], Clock]) -> None:
     moved, hub, attempts = clock(), telex.Hub("memory://"), []
-    hub._runtime.chance = lambda: 0.0
+    runtime_of(hub).chance = lambda: 0.0
 
     @hub.on("x", group="g", retry=telex.Retry(attempts=4, first="2s", factor=3, most="10s", jitter=0.5))
     async def handle(context: telex.Context[int]) -> None:

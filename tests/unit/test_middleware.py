@@ -7,6 +7,7 @@ import pytest
 
 import telex
 from telex.handlers import middleware
+from telex.hub import runtime_of
 from tests.support.shell import Clock, idle
 
 Handler = Callable[[telex.Message[object]], Awaitable[object]]
@@ -78,7 +79,7 @@ async def test_a_handler_without_middleware_is_called_itself() -> None:
     async def handle(message: telex.Message[int]) -> None: ...
 
     (declared,) = hub.declarations
-    assert declared.bind(hub._runtime) is handle
+    assert declared.bind(runtime_of(hub)) is handle
 
 
 async def test_middleware_that_returns_no_step_is_refused() -> None:

@@ -19,8 +19,10 @@ from telex.chat import lobby as chat
 from telex.engines.sqlite import change_reader as tail
 from telex.engines.sqlite import delayed, watcher
 from telex.groups import consumer as members
+from telex.hub import dispatcher_of, runtime_of, scheduler_of
 from telex.process import supervision
 from telex.triggers import firings, scheduler
+from tests.support.internals import client_of, courier_of, engine_of, groups_of, records_of, runner_of
 
 PATIENCE = 2.0
 
@@ -134,8 +136,8 @@ async def test_whatever_a_step_of_the_engine_raises_every_wait_ends(tmp_path: Pa
 
 
 async def inject(hub: telex.Hub, other: telex.Hub, step: str, kind: Callable[[], BaseException]) -> None:
-    engine: Any = hub._runtime.engine
-    runtime = engine._runtime
+    engine: Any = engine_of(hub)
+    runtime = client_of(engine)
     async with hub.topic("t").subscribe(overflow="drop_oldest", buffer=1) as inbox:
         owner, name, when = OF_THE_ENGINE[step](runtime)
         fault = Fault(owner, name, kind, when)
@@ -201,7 +203,7 @@ async def of_groups(path: Path, kind: Callable[[], BaseException], name: str) ->
             await asyncio.sleep(0.12 if name == "_renew_all" else 0)
 
         await hub.topic("t").publish(0)
-        owner = hub._runner._members[0] if name == "_renew_all" else hub._runtime.engine.groups
+        owner = runner_of(hub)._members[0] if name == "_renew_all" else groups_of(hub)
         fault = Fault(owner, name, kind, always)
         await hub.topic("t").publish(1)
         await until(fault)
@@ -218,9 +220,9 @@ async def of_commands(path: Path, kind: Callable[[], BaseException], name: str) 
         async def double(number: int) -> int:
             return 2 * number
 
-        await server._dispatcher.courier.directory.sign()  # type: ignore[union-attr]
+        await courier_of(server).directory.sign()
         assert await hub.call("double", 1) == 2
-        courier = hub._dispatcher.courier
+        courier = courier_of(hub)
         assert courier is not None
         owner = {"sign": courier.directory}.get(name, courier.inbox)
         fault = Fault(owner, name, kind, always)
@@ -240,7 +242,7 @@ async def of_once(path: Path, kind: Callable[[], BaseException], name: str) -> N
 
         @hub.command("slow", once=True, lease="2s")
         async def slow(content: object) -> str:
-            claims = hub._dispatcher.served["slow"].claims
+            claims = dispatcher_of(hub).served["slow"].claims
             assert claims is not None
             (held,) = claims._held
             put = type(held).put
@@ -284,7 +286,7 @@ async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) 
         await count.set(1)
         while not when._begun:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        shared: Any = hub._scheduler.claims
+        shared: Any = scheduler_of(hub).claims
         owners: dict[str, Any] = {"ring": every, "_take": when.what, "_hear": count}
         fault = Fault(owners.get(name, shared), name, kind, always)
         await count.set(2)
@@ -301,11 +303,11 @@ async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) 
 
 async def of_retention(path: Path, kind: Callable[[], BaseException], name: str) -> None:
     async with opened(path) as hub:
-        fault = Fault(hub._runtime.engine.store, name, kind, always)
+        fault = Fault(engine_of(hub).store, name, kind, always)
         hub.retain("t", messages=3)
         await until(fault)
         async with asyncio.timeout(PATIENCE):
-            while hub._runtime.topics._untold or hub._chores:  # noqa: ASYNC110
+            while runtime_of(hub).topics._untold or hub._chores:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         for number in range(5):
             await hub.topic("t").publish(number)
@@ -402,6 +404,6 @@ async def test_a_damaged_heartbeat_of_one_hub_hides_no_other(tmp_path: Path, val
         async def double(number: int) -> int:
             return 2 * number
 
-        await server._dispatcher.courier.directory.sign()  # type: ignore[union-attr]
-        assert await hub._runtime.engine.records.put("$hubs", "another", value, 0) is not None  # type: ignore[union-attr]
+        await courier_of(server).directory.sign()
+        assert await records_of(hub).put("$hubs", "another", value, 0) is not None
         assert await hub.call("double", 1) == 2

@@ -22,6 +22,7 @@ from telex.cli import http
 from telex.cli.bar import Bar
 from telex.gateway import AccessRules, Commands
 from telex.once.results import RESULTS
+from tests.support.internals import records_of
 from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow
@@ -236,8 +237,7 @@ def test_large_results_are_shown_and_forgotten(telex: Telex, url: str) -> None:
     def kept() -> int:
         async def count() -> int:
             async with package.Hub(url) as again:
-                assert again._runtime.engine.records is not None
-                return len(await again._runtime.engine.records.keys(RESULTS))
+                return len(await records_of(again).keys(RESULTS))
 
         return asyncio.run(count())
 

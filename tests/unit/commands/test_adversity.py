@@ -8,7 +8,9 @@ import pytest
 
 import telex
 from telex.commands.transports import local
+from telex.hub import dispatcher_of
 from telex.once.store import OnceTransaction
+from tests.support.internals import courier_of, records_of
 from tests.unit.commands.test_commands import Gate, OutOfStock
 from tests.unit.commands.test_once import entry_of
 
@@ -37,7 +39,7 @@ async def test_a_sender_that_reads_late_gets_all_outcomes(
 
     async with worker, telex.Hub(file) as sender:
         assert await sender.call("double", 1) == 2
-        courier = sender._dispatcher.courier
+        courier = courier_of(sender)
         assert courier is not None
         hear = courier.inbox._hear
 
@@ -94,7 +96,7 @@ async def test_an_outcome_is_told_though_a_transaction_before_was_rolled_back(
         return item
 
     async with hub, telex.Hub(file) as sender:
-        served = hub._dispatcher.served["order"]
+        served = dispatcher_of(hub).served["order"]
         publish = served._publish
 
         async def fails(run: object, outcome: telex.Outcome[object], tx: OnceTransaction) -> bool:
@@ -142,7 +144,7 @@ async def test_a_letter_that_cannot_be_read_is_the_only_one(file: str, caplog: p
 
     async with worker, telex.Hub(file) as sender:
         assert await sender.call("double", 1) == 2
-        courier = sender._dispatcher.courier
+        courier = courier_of(sender)
         assert courier is not None
         await sender.topic(f"$inbox:{courier._id}").publish({"no": "letter"})
         assert await sender.call("double", 2, timeout=20) == 4
@@ -157,7 +159,7 @@ async def test_a_result_that_is_gone_is_told(file: str, monkeypatch: pytest.Monk
         return "x" * size
 
     async with worker, telex.Hub(file) as sender:
-        records = sender._runtime.engine.records
+        records = records_of(sender)
         assert records is not None
         get = records.get
 

@@ -16,11 +16,13 @@ from telex.commands.spec import KINDS, OnceOptions
 from telex.commands.transports.services import BUCKET, DEAD, Heartbeat, ServiceRegistry
 from telex.engines.contract.records import Record
 from telex.errors import EngineFailed
+from telex.hub import dispatcher_of
 from telex.once import leases
 from telex.once.engine_store import EngineStore
 from telex.once.leases import KeyCounts, KeyLeases, Lease
 from telex.once.machine import Complete, GiveBack, Renew, decode, fingerprint
 from telex.once.store import OnceTransaction
+from tests.support.internals import courier_of, engine_of, records_of
 from tests.support.shell import idle
 from tests.unit.commands.test_commands import Gate
 
@@ -87,24 +89,24 @@ async def claimed(claims: KeyLeases, key: str = "a") -> Lease:
 async def test_a_hub_without_a_heartbeat_serves_nothing(ago: float, serves: bool | None) -> None:
     assert DEAD == 15.0, "docs/commands.md says so"
     async with telex.Hub() as hub:
-        records = hub._runtime.engine.records
+        records = records_of(hub)
         assert records is not None
-        sign = msgspec.json.encode(Heartbeat(hub._runtime.engine.now() - ago, {"build": True}))
+        sign = msgspec.json.encode(Heartbeat(engine_of(hub).now() - ago, {"build": True}))
         assert await records.put(BUCKET, "other", sign, 0) is not None
-        directory = ServiceRegistry(records, "this one", hub._runtime.engine.now)
+        directory = ServiceRegistry(records, "this one", engine_of(hub).now)
         assert await directory.find("build", 0.0) is serves
 
 
 async def test_the_inboxes_of_killed_hubs_are_removed(file: str) -> None:
     async with telex.Hub(file) as hub:
-        records = hub._runtime.engine.records
+        records = records_of(hub)
         assert records is not None
         await hub.topic("$inbox:killed").publish(1)
         await hub.topic("$inbox:asleep").publish(1)
         assert await records.put(BUCKET, "asleep", msgspec.json.encode(Heartbeat(time(), {})), 0) is not None
         with pytest.raises(telex.NoHandler):
             await hub.call("nothing", 1)
-        courier = hub._dispatcher.courier
+        courier = courier_of(hub)
         assert courier is not None
         await courier.inbox.open()
         assert courier.inbox._sweeping is not None
@@ -132,7 +134,7 @@ async def test_the_timer_of_progress_ends_with_a_command_that_is_cancelled(file:
     async def build(ctx: telex.CommandContext[None]) -> None:
         nonlocal pace
         ctx.progress(0.5)
-        courier = hub._dispatcher.courier
+        courier = courier_of(hub)
         assert courier is not None
         (run,) = courier._runs.values()
         pace = run.pace
@@ -226,7 +228,7 @@ async def test_what_is_renewed_does_not_wait_for_its_own_transaction(file: str) 
     async def charge(number: int, tx: telex.Transaction) -> int:
         ran.append(number)
         await tx.execute("CREATE TABLE charges (amount)")
-        served = hub._dispatcher.served["charge"].claims
+        served = dispatcher_of(hub).served["charge"].claims
         assert served is not None
         for held in list(served._held):  # near the end of its lease
             held.renew(inf)
@@ -262,8 +264,8 @@ async def test_who_follows_hears_of_an_outcome_once_however_often_it_is_asked_fo
         assert [await hub.call("build", 1, key="a", timeout=20) for _ in range(3)] == [1, 1, 1]
         assert await hub.call("build", 2, key="b", timeout=20) == 2
         heard = [await follower.receive(timeout=20) for _ in range(2)]
-        assert hub._dispatcher.served["build"].tally.replayed == 2
-        assert hub._dispatcher.served["build"].tally.executed == 2
+        assert dispatcher_of(hub).served["build"].tally.replayed == 2
+        assert dispatcher_of(hub).served["build"].tally.executed == 2
     assert [(outcome.key, outcome.replayed) for outcome in heard if isinstance(outcome, telex.Outcome)] == [
         ("a", False),
         ("b", False),
@@ -287,7 +289,7 @@ def test_an_annotation_that_is_text_is_told_by_its_name(hint: str, wanted: str) 
 
 async def test_each_sign_of_life_is_one_write(file: str) -> None:
     async with telex.Hub(file) as hub:
-        records: Any = hub._runtime.engine.records
+        records: Any = records_of(hub)
         written: list[int] = []
 
         class Counted:

@@ -11,10 +11,12 @@ import pytest
 import telex
 import telex.commands.transports.engine
 import telex.engines
+from telex.hub import dispatcher_of
 from telex.once import leases as claims
 from telex.once.machine import Entry, Failure, decode, encode, fingerprint
 from telex.once.store import OnceTransaction
 from tests.support.clocks import set_clocks
+from tests.support.internals import courier_of, groups_of, records_of
 from tests.unit.commands.test_commands import Gate, OutOfStock, Report
 
 
@@ -24,16 +26,14 @@ def gate() -> Gate:
 
 
 async def entry_of(hub: telex.Hub, command: str, key: str) -> tuple[Entry, int]:
-    assert hub._runtime.engine.records is not None
-    record = await hub._runtime.engine.records.get(f"once:{command}", key)
+    record = await records_of(hub).get(f"once:{command}", key)
     assert record is not None
     return decode(record.value), record.revision
 
 
 async def plant(hub: telex.Hub, command: str, key: str, entry: Entry, revision: int = 0) -> int:
     """Another worker, which cannot be seen from here, has written this."""
-    assert hub._runtime.engine.records is not None
-    written = await hub._runtime.engine.records.put(f"once:{command}", key, encode(entry), revision)
+    written = await records_of(hub).put(f"once:{command}", key, encode(entry), revision)
     assert written is not None
     return written
 
@@ -250,7 +250,7 @@ async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Ga
             await conflicting.result(timeout=20)
         assert [await ticket.result(timeout=20) for ticket in (busy, first, waiting)] == [0, 1, 1]
         assert await sender.call("build", 1, key="a", duplicate="reject", timeout=20) == 1
-        assert not sender._dispatcher.courier.inbox.underway._sent  # type: ignore[union-attr]  # a file has one
+        assert not courier_of(sender).inbox.underway._sent  # a file has one
     assert ran == [0, 1]
 
 
@@ -379,7 +379,7 @@ async def test_what_a_worker_had_is_begun_again_after_its_deadline(file: str, be
 
 async def leased(hub: telex.Hub, command: str, times: int) -> None:
     """So many workers had the command, and died."""
-    groups = hub._runtime.engine.groups
+    groups = groups_of(hub)
     assert groups is not None
     for _ in range(times):
         claimed = await groups.claim("$workers", f"$command:{command}:request", 1, 0.001, "dead", time.time())
@@ -438,8 +438,7 @@ async def test_what_was_not_sent_is_not_in_progress(file: str, monkeypatch: pyte
         raise telex.EngineFailed("publishing", "the disk is full")
 
     async with hub:
-        assert hub._dispatcher.courier is not None
-        monkeypatch.setattr(hub._dispatcher.courier, "_publish", unwritable)
+        monkeypatch.setattr(courier_of(hub), "_publish", unwritable)
         with pytest.raises(telex.EngineFailed):
             await hub.send("build", 1, key="a")
         monkeypatch.undo()
@@ -457,8 +456,7 @@ async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str,
     async with worker, telex.Hub(file) as sender:
         ticket = await sender.send("build", 1, key="a")
         await gate.reached.wait()
-        assert sender._dispatcher.courier is not None
-        inbox = sender._dispatcher.courier.inbox
+        inbox = courier_of(sender).inbox
         inbox._lose_all(telex.Lost(3, 1, 3, "trimmed"))
         with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost .* send again") as caught:
             await ticket.result(timeout=20)
@@ -523,7 +521,7 @@ async def test_who_renews_is_not_taken_over(url: str, monkeypatch: pytest.Monkey
     async with hub:
         alive = Entry("running", fingerprint("build", 1, 1), 1, "somebody", 100)
         revision = await plant(hub, "build", "a", alive)
-        found = hub._dispatcher.served["build"].claims
+        found = dispatcher_of(hub).served["build"].claims
         assert found is not None
         get = found.store.get
 
@@ -610,8 +608,7 @@ async def test_who_has_lost_its_lease_is_cancelled(url: str, gate: Gate) -> None
         while written is None:  # between two of its renewals
             entry, revision = await entry_of(hub, "build", "a")
             failed = Entry("failed", entry.fingerprint, 2, "other", 0.1, error=Failure("X", "x", "gone"), expires=9e9)
-            assert hub._runtime.engine.records is not None
-            written = await hub._runtime.engine.records.put("once:build", "a", encode(failed), revision)
+            written = await records_of(hub).put("once:build", "a", encode(failed), revision)
         await ended.wait()
         with pytest.raises(telex.CommandFailed, match="X: gone"):
             await ticket
@@ -704,7 +701,7 @@ async def test_a_large_result_has_a_record_of_its_own(url: str) -> None:
         outcome = await (await hub.send("large", 600_000, key="a")).outcome()
         assert outcome.replayed
         assert outcome.result == "x" * 600_000
-        records = hub._runtime.engine.records
+        records = records_of(hub)
         assert records is not None
         kept = await records.get("$results", entry.ref)
         assert kept is not None
@@ -751,7 +748,7 @@ async def test_a_stale_worker_writes_nothing(file: str, monkeypatch: pytest.Monk
     async with hub:
         async with hub.transaction() as tx:
             await tx.execute("CREATE TABLE charges (amount INTEGER)")
-        claimed = hub._dispatcher.served["charge"].claims
+        claimed = dispatcher_of(hub).served["charge"].claims
         assert claimed is not None
         transaction = claimed.store.transaction
 
@@ -783,7 +780,7 @@ async def test_an_outcome_that_was_recorded_and_not_told_is_told_again(
         return number
 
     async with hub, hub.follow("build") as follower:
-        courier = hub._dispatcher.courier
+        courier = courier_of(hub)
         assert courier is not None
         append = courier._append
 
@@ -826,7 +823,7 @@ async def test_with_a_transaction_the_outcome_is_told_when_it_is_recorded(
         return number
 
     async with hub, hub.follow("build") as follower:
-        courier = hub._dispatcher.courier
+        courier = courier_of(hub)
         assert courier is not None
 
         async def never(letters: list[telex.Message[object]]) -> None:
@@ -870,7 +867,7 @@ async def test_a_store_that_cannot_be_reached_fails_closed(url: str, monkeypatch
         raise telex.EngineFailed("reading", "the disk is gone")
 
     async with hub:
-        served = hub._dispatcher.served["build"]
+        served = dispatcher_of(hub).served["build"]
         assert served.claims is not None
         monkeypatch.setattr(served.claims.store, "put", unreachable)
         with pytest.raises(telex.CommandFailed, match="the disk is gone") as caught:
@@ -915,7 +912,7 @@ async def test_what_is_better_done_twice_than_not_at_all(url: str, monkeypatch: 
         raise telex.EngineFailed("reading", "the disk is gone")
 
     async with hub:
-        served = hub._dispatcher.served["warn"]
+        served = dispatcher_of(hub).served["warn"]
         assert served.claims is not None
         monkeypatch.setattr(served.claims.store, "put", unreachable)
         assert await hub.call("warn", 1, key="a") == 1
@@ -935,7 +932,7 @@ async def test_a_write_of_which_nothing_was_heard_is_read_back(url: str, monkeyp
         return number
 
     async with hub:
-        served = hub._dispatcher.served["build"]
+        served = dispatcher_of(hub).served["build"]
         assert served.claims is not None
         store = served.claims.store
         put = store.put

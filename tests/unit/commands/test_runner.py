@@ -12,6 +12,7 @@ from math import inf
 import pytest
 
 import telex
+from telex.hub import dispatcher_of
 
 pytestmark = pytest.mark.every_loop
 Handler = Callable[[str], Awaitable[object]]
@@ -68,7 +69,7 @@ async def test_what_never_waits_is_done_in_that_turn() -> None:
             nonlocal turns
             turns += 1
 
-        hub._dispatcher.turn._began = inf  # however slow this machine is
+        dispatcher_of(hub).turn._began = inf  # however slow this machine is
         asyncio.get_running_loop().call_soon(count)
         assert await hub.call("work", "") == 0
         assert await hub.call("work", "", timeout=5) == 0
@@ -493,7 +494,7 @@ async def test_what_ends_the_program_is_told_to_the_loop_and_leaves_all_in_order
             await hub.call("work", "a")
         assert await hub.call("work", "warm") == "warm"
         assert hub.statistics().commands[0].running == 0
-        assert hub._dispatcher._runs == {}
+        assert dispatcher_of(hub)._runs == {}
     gc.collect()
     loop.set_exception_handler(handler)
     assert [type(each) for each in complaints] == [Ends]
@@ -530,7 +531,7 @@ async def test_commands_are_begun_in_the_order_in_which_they_were_accepted() -> 
             await asyncio.gather(*tickets)
             assert begun == ["0", "1", "2", "3", "4"]
             begun.clear()
-            assert hub._dispatcher.turn.given == 0
+            assert dispatcher_of(hub).turn.given == 0
 
 
 @pytest.mark.slow
@@ -550,6 +551,6 @@ async def test_what_ends_the_program_after_a_while_is_told_to_all_who_wait() -> 
         for ticket in tickets:
             with pytest.raises(telex.CommandFailed):
                 await ticket.result(timeout=20)
-        assert (hub._dispatcher._runs, hub._dispatcher._local["once"].keys) == ({}, {})
+        assert (dispatcher_of(hub)._runs, dispatcher_of(hub)._local["once"].keys) == ({}, {})
     gc.collect()
     loop.set_exception_handler(handler)

@@ -19,6 +19,7 @@ from telex.engines.sqlite import files, reader, rows, watcher
 from telex.engines.sqlite.upkeep import check
 from telex.message import Draft
 from tests.faults.damage import damage_often
+from tests.support.internals import client_of, engine_of, groups_of, log_of
 
 BAD = "bad"
 Lost = telex.Lost(1, 2, 2, "unreadable")
@@ -326,15 +327,15 @@ async def _history(hub: telex.Hub) -> None:
 
 
 async def _groups(hub: telex.Hub) -> None:
-    groups = hub._runtime.engine.groups
+    groups = groups_of(hub)
     assert groups is not None
-    await groups.join("g", "t", "earliest", hub.topic("t")._log)
+    await groups.join("g", "t", "earliest", log_of(hub.topic("t")))
     await groups.claim("g", "t", 200, 1.0, "me", 0.0)
 
 
 async def _records(hub: telex.Hub) -> None:
-    engine: Any = hub._runtime.engine
-    await engine._runtime.write(lambda connection, _: connection.execute("SELECT * FROM telex_messages").fetchall())
+    engine: Any = engine_of(hub)
+    await client_of(engine).write(lambda connection, _: connection.execute("SELECT * FROM telex_messages").fetchall())
 
 
 async def _transaction(hub: telex.Hub) -> None:

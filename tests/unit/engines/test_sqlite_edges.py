@@ -26,6 +26,7 @@ from telex.engines.sqlite.writer import Writer, WriterEvents
 from telex.log.dedup import SECONDS
 from telex.log.log import Retention
 from telex.testing.conformance.rig import Rig, message
+from tests.support.internals import client_of
 from tests.support.shell import idle
 
 
@@ -89,7 +90,7 @@ async def test_a_group_that_had_nothing_is_looked_at_before_it_claims(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with rig_on(tmp_path) as rig:
-        groups, runtime = rig.engine.groups, rig.engine._runtime  # type: ignore[attr-defined]  # SQLite's
+        groups, runtime = rig.engine.groups, client_of(rig.engine)  # SQLite's
         assert groups is not None
         await rig.join("g", "t")
         asked: list[str] = []
@@ -361,7 +362,7 @@ async def test_what_a_program_set_on_the_connection_ends_with_its_statement(tmp_
 async def test_a_statement_is_interrupted_at_the_end_of_its_transaction(tmp_path: Path) -> None:
     long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000000) SELECT max(i) FROM n"
     async with rig_on(tmp_path) as rig:
-        tx = SQLiteTransaction(rig.engine._runtime, 0.05)  # type: ignore[attr-defined]  # SQLite's
+        tx = SQLiteTransaction(client_of(rig.engine), 0.05)  # SQLite's
         await tx.__aenter__()
         with pytest.raises(telex.Timeout):
             await tx.execute(long)
@@ -460,10 +461,10 @@ async def test_what_was_imported_is_known_for_all_time(tmp_path: Path) -> None:
         assert await store.adopt([first]) == [first.numbered(1, 0)]
         async with rig.engine.transaction() as tx:
             await tx.execute("SELECT 1")
-        await rig.engine._runtime.write(  # type: ignore[attr-defined]  # as it is pruned two minutes later
+        await client_of(rig.engine).write(  # as it is pruned two minutes later
             lambda connection, _: connection.execute("DELETE FROM telex_ids").fetchall()
         )
-        await rig.engine._runtime.write(  # type: ignore[attr-defined]  # and retention lets the message go
+        await client_of(rig.engine).write(  # and retention lets the message go
             lambda connection, _: connection.execute("DELETE FROM telex_messages").fetchall()
         )
         assert await store.adopt([again]) == []

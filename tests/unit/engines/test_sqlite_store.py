@@ -17,6 +17,7 @@ import telex
 from telex.engines.sqlite import SQLiteEngine, problems, schema
 from telex.engines.sqlite.change_reader import ChangeReader
 from telex.engines.sqlite.upkeep import check, compact
+from tests.support.internals import client_of
 
 WITHIN = 0.02
 """Seconds in which another process is to see what was committed."""
@@ -173,7 +174,7 @@ async def test_a_disk_that_is_full(tmp_path: Path) -> None:
     async with opened(tmp_path / "x.db") as (hub, engine):
         topic = hub.topic("t")
         await topic.publish("before")
-        write = engine._runtime.write
+        write = client_of(engine).write
         (pages,) = await write(lambda connection, _: connection.execute("PRAGMA page_count").fetchone())
         await write(lambda connection, _: connection.execute(f"PRAGMA max_page_count = {pages + 2}").fetchall())
         with pytest.raises(telex.EngineFailed, match="the disk is full; free some space, then publish again"):
@@ -186,7 +187,7 @@ async def test_a_disk_that_is_full(tmp_path: Path) -> None:
 
 async def test_a_file_that_can_only_be_read(tmp_path: Path) -> None:
     async with opened(tmp_path / "x.db") as (hub, engine):
-        topic, write = hub.topic("t"), engine._runtime.write
+        topic, write = hub.topic("t"), client_of(engine).write
         await topic.publish("before")
         await write(lambda connection, _: connection.execute("PRAGMA query_only = ON").fetchall())
         with pytest.raises(telex.EngineFailed, match="the right to write"):
@@ -295,7 +296,7 @@ async def test_retention_deletes_what_is_not_kept(tmp_path: Path, monkeypatch: p
         def rows(connection: sqlite3.Connection) -> int:
             return int(connection.execute("SELECT count(*) FROM telex_messages").fetchone()[0])
 
-        while await engine._runtime.read(rows) > 300:  # noqa: ASYNC110  # the sweeper tells nobody
+        while await client_of(engine).read(rows) > 300:  # noqa: ASYNC110  # the sweeper tells nobody
             await asyncio.sleep(0.001)
     assert await asyncio.to_thread(check, path) == []
 

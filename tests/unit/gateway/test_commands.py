@@ -15,6 +15,7 @@ from starlette.routing import Mount
 import telex
 from telex.gateway import AccessRules, Commands, Limits
 from telex.gateway.commands import Problem, key_of, preference
+from telex.hub import dispatcher_of
 
 
 class Month(msgspec.Struct):
@@ -222,7 +223,7 @@ async def test_a_hub_that_is_not_open() -> None:
 
 async def test_more_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
     async with site() as on:
-        monkeypatch.setattr(on.hub._dispatcher, "is_full", lambda name: name == "plain")
+        monkeypatch.setattr(dispatcher_of(on.hub), "is_full", lambda name: name == "plain")
         response = await on.post("plain", 1)
         assert (response.status_code, response.headers["retry-after"]) == (503, "1")
         assert problem(response)["type"] == "urn:telex:too-many-at-once"

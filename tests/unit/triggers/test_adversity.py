@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import telex
-from telex.hub import runtime_of
+from telex.hub import runtime_of, scheduler_of
 from telex.testing.clock import VirtualClock
 from tests.unit.triggers.test_shared import caught_up, programs, url
 
@@ -233,10 +233,10 @@ async def test_each_function_of_a_trigger_is_called(url: str) -> None:
 async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telex.triggers.firings.TOGETHER", 1)
     async with telex.Hub(url) as hub:
-        claims: Any = hub._scheduler.claims
-        put, slow = claims._put, hub._scheduler.clock
+        claims: Any = scheduler_of(hub).claims
+        put, slow = claims._put, scheduler_of(hub).clock
         late = [0.0]
-        hub._scheduler.clock = lambda: slow() + late[0]
+        scheduler_of(hub).clock = lambda: slow() + late[0]
 
         async def slowly(*given: Any) -> bool:
             late[0] += 5.0  # each claim takes five seconds
@@ -246,7 +246,7 @@ async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str, monk
         await caught_up(hub)
         claims._put = slowly
         for trigger in triggers:
-            hub._scheduler.disarm(trigger)  # it is rung here, and not by the time
+            scheduler_of(hub).disarm(trigger)  # it is rung here, and not by the time
             trigger.ring(trigger.start + 0.2)
         await caught_up(hub)
         assert [trigger.fired for trigger in triggers] == [1] * 5

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.hub import scheduler_of
 from telex.triggers.conditions.schedule import Cron
 from tests.unit.triggers.test_stored import until
 
@@ -30,7 +31,7 @@ async def run(url: str, hours: float, *declared: Declare) -> list[str]:
 
 async def claimed(hub: telex.Hub) -> None:
     """Until all that was due is claimed."""
-    claims = hub._scheduler.claims
+    claims = scheduler_of(hub).claims
     assert claims is not None
     await until(lambda: claims._task is not None and claims._task.done())
 

@@ -162,10 +162,10 @@ def test_a_trigger_that_has_ended_waits_for_nothing_when_it_is_resumed(clock: Vi
             await asyncio.sleep(1)
             found = hub.trigger("silent")
             assert found is not None
-            assert hub._scheduler._agenda.first() < inf
+            assert scheduler_of(hub)._agenda.first() < inf
             found.cancel()
-            assert hub._scheduler._agenda.first() == inf
+            assert scheduler_of(hub)._agenda.first() == inf
             found.resume()
-            assert hub._scheduler._agenda.first() == inf
+            assert scheduler_of(hub)._agenda.first() == inf
 
     clock.run(main())

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import telex
+from telex.hub import scheduler_of
 from telex.testing.clock import VirtualClock
+from tests.support.internals import client_of, engine_of, runner_of
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 
             await asyncio.sleep(3)
             assert len(asyncio.all_tasks()) == before
-            assert (hub.statistics().handlers, hub.declarations, hub._runner._workers) == ((), [], [])
+            assert (hub.statistics().handlers, hub.declarations, runner_of(hub)._workers) == ((), [], [])
             assert await hub.topics() == []
 
     clock.run(main())
@@ -114,8 +116,8 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
             await done.wait()
 
         await held.wait()
-        crew = hub._runner
-        chores = set(hub._scheduler._chores)
+        crew = runner_of(hub)
+        chores = set(scheduler_of(hub)._chores)
         assert len(crew._members) == 1
         done.set()
         await asyncio.wait(chores)
@@ -137,7 +139,7 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
 
         await called.wait()
         while crew._members:
-            await asyncio.wait(set(hub._scheduler._chores))
+            await asyncio.wait(set(scheduler_of(hub)._chores))
         assert hub.declarations == []
         assert "it is not known whether what triggers have fired is settled" in caplog.text
 
@@ -158,13 +160,13 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
         hub.every("10ms", name="tick")(old)
         assert await called.get() == "old"
         hub.trigger("tick").cancel()
-        (leaving,) = hub._scheduler._chores
+        (leaving,) = scheduler_of(hub)._chores
         await asyncio.wait((leaving,))
         while not called.empty():
             called.get_nowait()
         hub.every("10ms", name="tick")(new)
         assert {await called.get() for _ in range(5)} == {"new"}
-        assert len(hub._runner._members) == len(hub.declarations) == 1
+        assert len(runner_of(hub)._members) == len(hub.declarations) == 1
 
 
 @pytest.mark.slow
@@ -187,10 +189,10 @@ async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
     async with declared() as one, declared() as other:
         has = await called.get()
         left = other if has is one else one
-        while not left._scheduler.retiring.settling:  # noqa: ASYNC110  # nothing tells of it
+        while not scheduler_of(left).retiring.settling:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.001)
-        await asyncio.wait(left._scheduler._chores, timeout=0.05)  # it has looked many times whether it is settled
-        assert left._runner._members
+        await asyncio.wait(scheduler_of(left)._chores, timeout=0.05)  # it has looked many times whether it is settled
+        assert runner_of(left)._members
         await has.aclose()
         assert await called.get() is left
 
@@ -208,7 +210,7 @@ async def test_on_a_file_a_call_that_runs_when_its_trigger_is_cancelled_is_the_l
         await hub.trigger("look").fire()
         assert await called.get() == 1
         hub.trigger("look").cancel()
-        (leaving,) = hub._scheduler._chores
+        (leaving,) = scheduler_of(hub)._chores
         await asyncio.wait((leaving,), timeout=0.05)
         done.set()
         await asyncio.wait((leaving,))
@@ -226,10 +228,10 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
         trigger = hub.trigger("look")
         trigger.cancel()
         trigger.cancel()
-        leaving = set(hub._scheduler._chores)
+        leaving = set(scheduler_of(hub)._chores)
         await asyncio.wait(leaving)
         assert [chore.exception() for chore in leaving] == [None, None]
-        assert hub._runner._members == []
+        assert runner_of(hub)._members == []
 
 
 @pytest.mark.slow
@@ -244,7 +246,7 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
         assert len([message async for message in firings]) == 2
         for _ in range(3):  # each for its own, and the last one for that before it
             await called.get()
-        while hub._runner._members:  # noqa: ASYNC110  # nothing tells of it
+        while runner_of(hub)._members:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.01)
         assert hub.declarations == []
 
@@ -254,7 +256,7 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
 
 async def rest(hub: telex.Hub) -> None:
     """Until what has ended is left, and the groups of it rest."""
-    retiring = hub._scheduler.retiring
+    retiring = scheduler_of(hub).retiring
     async with asyncio.timeout(10):
         while retiring.settling or retiring._left:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.001)
@@ -269,7 +271,7 @@ async def is_swept(url: str) -> bool:
     async with telex.Hub(url) as hub:
         hub.retain("t", messages=10)
         await publish(hub, 600)
-        runtime = hub._runtime.engine._runtime  # type: ignore[attr-defined]
+        runtime = client_of(engine_of(hub))
 
         def rows(connection: sqlite3.Connection) -> int:
             return int(connection.execute("SELECT count(*) FROM telex_messages").fetchone()[0])

@@ -3,6 +3,7 @@
 import asyncio
 
 import telex
+from telex.hub import scheduler_of
 from telex.testing.clock import VirtualClock
 
 
@@ -14,12 +15,12 @@ def test_cancelled_triggers_leave_nothing(clock: VirtualClock) -> None:
             kept = hub.after("1h", topic="kept")
             for number in range(5000):
                 hub.after("1h", topic=f"t:{number}").cancel()
-            assert len(hub._scheduler._agenda) < 200
+            assert len(scheduler_of(hub)._agenda) < 200
             assert len(hub.triggers()) == 1
             async with hub.topic("kept").subscribe() as inbox:
                 assert len([message async for message in inbox]) == 1
             kept.cancel()
-            assert not len(hub._scheduler._agenda)
+            assert not len(scheduler_of(hub)._agenda)
 
     clock.run(main())
 

@@ -11,12 +11,14 @@ import pytest
 
 import telex
 from telex.engines.sqlite.change_reader import ChangeReader
+from telex.hub import runtime_of, scheduler_of
 from telex.message import Message
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.triggers.conditions.condition import Condition
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.when import WhenTrigger
+from tests.support.internals import engine_of
 from tests.unit.triggers.test_shared import caught_up, kept, programs, url
 
 __all__ = ["url"]
@@ -40,7 +42,7 @@ async def test_whoever_looks_at_the_same_comes_to_the_same_instants(url: str, mo
         hub.when((few & many) | (count >= 7).then(hub.rate("b", per=1) >= 1, within=9), topic="t", rising=True)
 
     chance, times = random.Random(1), [0.0]
-    begun = telex.Hub(url)._scheduler.clock() + 1000
+    begun = scheduler_of(telex.Hub(url)).clock() + 1000
     async with programs(url, 1, declare) as (live,):
         await caught_up(live)
         watch = when_trigger(live, "t").what
@@ -124,7 +126,7 @@ def test_when_it_was_rung_is_seen_in_no_instant(clock: VirtualClock) -> None:
 def test_what_is_gathered_comes_in_the_order_of_publishing(clock: VirtualClock) -> None:
     async def main() -> None:
         async with telex.Hub(clock=clock) as hub:
-            topics = hub._runtime.topics
+            topics = runtime_of(hub).topics
             gathered = topics.gather(["a", "b:*"])
             inbox = gathered.subscribe()
             inbox.enter()
@@ -182,7 +184,7 @@ async def test_what_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch:
         hub = telex.Hub(url)
         for topic, bound in (("three", 3), ("four", 4), ("five", 5)):
             hub.when(hub.rate("m:*", per="1h") >= bound, topic=topic)
-        store = hub._runtime.engine.store
+        store = engine_of(hub).store
         assert store is not None
         read = store.read_pattern
 

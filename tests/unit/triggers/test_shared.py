@@ -17,6 +17,7 @@ from telex.triggers.admin import pause_trigger, resume_trigger
 from telex.triggers.firings import BY_KEY, KEY_KEPT
 from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.when import WhenTrigger
+from tests.support.internals import records_of
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +53,7 @@ async def expiry(hub: telex.Hub, bucket: str, key: str) -> float | None:
 
 async def caught_up(hub: telex.Hub) -> None:
     """Until all that could fire has: a claim is made for what the hub has heard of, and then none is left."""
-    claims = hub._scheduler.claims
+    claims = scheduler_of(hub).claims
     assert claims is not None
     while claims._task is not None and not claims._task.done():
         await asyncio.wait((claims._task,))
@@ -335,7 +336,7 @@ async def test_what_fired_for_a_key_long_ago_is_not_fired_again(url: str) -> Non
             await hub.topic("logins").publish("eve")
     ahead = KEY_KEPT + 3600
     async with telex.Hub(url) as other:
-        records = other._runtime.engine.records
+        records = records_of(other)
         assert records is not None
         (name,) = await records.keys(BY_KEY)
         record = await records.get(BY_KEY, name)

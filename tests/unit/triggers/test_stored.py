@@ -16,6 +16,7 @@ from telex.triggers import firings as claims
 from telex.triggers import trigger
 from telex.triggers.admin import fire_trigger, pause_trigger, resume_trigger, stored_triggers
 from telex.triggers.firings import BUCKET
+from tests.support.internals import records_of
 
 pytestmark = pytest.mark.slow
 HOUR = 3600.0
@@ -103,8 +104,7 @@ async def test_a_pause_is_for_all_processes(url: str, ahead: list[float]) -> Non
         assert not one.triggers()[0].paused
         assert await pause_trigger(scheduler_of(third), "ticks")  # so that nothing is fired while it is counted
         fired = await fired_in(third, "ticks")
-        assert third._runtime.engine.records is not None
-        record = await third._runtime.engine.records.get(BUCKET, "ticks")
+        record = await records_of(third).get(BUCKET, "ticks")
         assert record is not None
         assert record.revision <= 1 + len(fired) + 3, "at most one write a firing, whoever looks; and three by hand"
     assert [firing.number for firing in fired] == list(range(1, len(fired) + 1))
@@ -122,7 +122,7 @@ async def test_what_was_missed_in_a_pause(
         await until(lambda: looked.entry)  # its record is there
         assert await pause_trigger(scheduler_of(hub), "ticks")
         ahead[0] += 3.5 * HOUR
-        hub._scheduler.arm(looked, 0.0)
+        scheduler_of(hub).arm(looked, 0.0)
         await until(lambda: hub.triggers()[0].paused)
         assert await fired_in(hub, "ticks") == []
         assert await resume_trigger(scheduler_of(hub), "ticks")
@@ -143,7 +143,7 @@ async def test_one_that_fires_once_is_paused_over_its_time(
         await until(lambda: once.entry)  # its record is there
         assert await pause_trigger(scheduler_of(hub), "then")
         ahead[0] += 2 * HOUR
-        hub._scheduler.arm(once, 0.0)
+        scheduler_of(hub).arm(once, 0.0)
         await until(lambda: hub.triggers()[0].paused)
         assert not once.ended
         assert await resume_trigger(scheduler_of(hub), "then")
@@ -159,7 +159,7 @@ async def test_a_pause_between_a_look_and_the_claim_wins(url: str) -> None:
     ticks = hub.every("1h", topic="ticks")
     async with hub:
         await until(lambda: ticks.entry)  # its record is there
-        shared = hub._scheduler.claims
+        shared = scheduler_of(hub).claims
         assert shared is not None
         kept, revision = await shared.read("ticks", 0.0)
         assert await pause_trigger(scheduler_of(hub), "ticks")
@@ -212,12 +212,11 @@ async def test_one_that_cannot_be_read_holds_up_nobody(
 ) -> None:
     monkeypatch.setattr(claims, "TRIES", 0.01)
     async with telex.Hub(url) as hub:
-        assert hub._runtime.engine.records is not None
-        revision = await hub._runtime.engine.records.put(BUCKET, "bad", b"[]", 0)
+        revision = await records_of(hub).put(BUCKET, "bad", b"[]", 0)
         assert revision is not None
         hub.every("10ms", topic="bad")
         hub.every("10ms", topic="good")
         await until(lambda: hub.trigger("good").fired >= 3)
         assert "trigger bad cannot be claimed" in caplog.text
-        await hub._runtime.engine.records.delete(BUCKET, "bad", revision)
+        await records_of(hub).delete(BUCKET, "bad", revision)
         await until(lambda: hub.trigger("bad").fired)

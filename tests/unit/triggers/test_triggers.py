@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.hub import scheduler_of
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.triggers.conditions.schedule import Cron
 
@@ -98,7 +99,7 @@ def test_what_was_missed(clock: VirtualClock, misfire: telex.Misfire, fired: lis
 def test_jitter_puts_off_and_does_not_add_up(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     hub.every(10, topic="ticks", jitter=4)
-    hub._scheduler.chance = iter([0.5, 0.0, 1.0, 0.25]).__next__
+    scheduler_of(hub).chance = iter([0.5, 0.0, 1.0, 0.25]).__next__
 
     async def main() -> list[tuple[float, float]]:
         async with hub, hub.topic("ticks").subscribe() as ticks:
@@ -122,7 +123,7 @@ def test_jitter_leaves_out_no_firing(clock: VirtualClock, expression: str, jitte
     hub = telex.Hub(clock=clock)
     hub.cron(expression, topic="t", jitter=jitter)
     chances = cycle([0.0, 0.999, 0.5, 0.999, 0.999])
-    hub._scheduler.chance = chances.__next__
+    scheduler_of(hub).chance = chances.__next__
     cron = Cron.checked(expression, "UTC")
 
     async def main() -> tuple[telex.Message[telex.Firing], ...]:

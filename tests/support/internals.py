@@ -1,0 +1,46 @@
+"""The parts of a hub that a program never sees, for tests that look at them, break them or stand in for them.
+
+`Hub` and `Topic` are public, so their parts have no public names. Only this file says where the parts are.
+"""
+
+from typing import Any
+
+import telex
+from telex.engines import Engine
+from telex.engines.contract import Groups, Records
+from telex.handlers.runner import HandlerRunner
+from telex.hub import dispatcher_of, runtime_of
+from telex.log.log import Log
+from telex.topics.topic import Topic
+
+
+def engine_of(hub: telex.Hub) -> Engine:
+    return runtime_of(hub).engine
+
+
+def records_of(hub: telex.Hub) -> Records:
+    return runtime_of(hub).records("this test")
+
+
+def groups_of(hub: telex.Hub) -> Groups:
+    return runtime_of(hub).groups("this test")
+
+
+def courier_of(hub: telex.Hub) -> Any:
+    """The transport of commands of a hub whose engine has groups and records."""
+    courier = dispatcher_of(hub).courier
+    assert courier is not None
+    return courier
+
+
+def runner_of(hub: telex.Hub) -> HandlerRunner:
+    return hub._runner
+
+
+def log_of(topic: Topic[Any]) -> Log:
+    return topic._log
+
+
+def client_of(engine: Any) -> Any:
+    """The connections of a SQLite engine: its reader, its writer, its watcher."""
+    return engine._runtime
