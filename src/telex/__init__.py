@@ -51,8 +51,8 @@ from telex.errors import (
     WouldBlock,
     WrongThread,
 )
-from telex.groups.executor import HandlerStatistics
 from telex.handlers.context import Context, Retry
+from telex.handlers.statistics import HandlerStatistics
 from telex.hub import Hub, HubStatistics
 from telex.log.options import Overflow
 from telex.log.start import Start

@@ -23,10 +23,11 @@ from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Misuse, Timeout
 from telex.groups.admin import GroupAdmin
-from telex.groups.executor import HandlerStatistics
+from telex.groups.runner import GroupRunner
 from telex.handlers.middleware import Middleware
 from telex.handlers.runner import HandlerRunner
 from telex.handlers.spec import HandlerSpec
+from telex.handlers.statistics import HandlerStatistics
 from telex.log.log import Retention
 from telex.message import Draft, Message
 from telex.names import check_pattern, check_topic
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Lifespan = Callable[["Hub"], AbstractAsyncContextManager[object]] | Callable[["Hub"], AsyncIterator[object]]
 
-logger: logging.Logger = logging.getLogger("telex")
+logger: logging.Logger = logging.getLogger("telex.handlers")
 CLOSED = "its hub was closed; make another with telex.Hub()"
 
 
@@ -107,8 +108,9 @@ class Hub(Declaring, CommandClient, Triggering):
         self._topics = self._runtime.topics
         self._runner = HandlerRunner(self._runtime, self.declarations)
         self._topics.on_removed = self._runner.removed
-        self._dispatcher = CommandDispatcher(self._runtime, self._runner)
-        self._scheduler = Scheduler(self._runtime, self._runner, self.on)
+        self._group_runner = GroupRunner(self._runtime, self._runner.origins, self.declarations)
+        self._dispatcher = CommandDispatcher(self._runtime, self._runner, self._group_runner)
+        self._scheduler = Scheduler(self._runtime, self._runner, self._group_runner, self.on)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
@@ -164,6 +166,8 @@ class Hub(Declaring, CommandClient, Triggering):
         self._exits.push_async_callback(self._stop)
         self._runtime.state = Lifecycle.OPEN
         self._runner.start()
+        for spec in self.declarations:
+            self._serve(spec)
         await self._dispatcher.start()
         self._scheduler.start()
 
@@ -185,10 +189,31 @@ class Hub(Declaring, CommandClient, Triggering):
         # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
         self._topics.drain(CLOSED, self._runtime)
         try:
-            await self._runner.stop(self.close_timeout, self._dispatcher)
+            await self._end_calls()
             await self._scheduler.retiring.finish()
         finally:
             await self._dispatcher.stop()
+
+    async def _end_calls(self) -> None:
+        self._group_runner.drain()
+        try:
+            if not await self._runtime.wait_until(self._is_idle, self.close_timeout):
+                text = "the hub was closed with %d messages that its handlers had not finished in %g s"
+                left = self._runner.unfinished + self._group_runner.unfinished
+                logger.warning(text, left, self.close_timeout)
+        finally:
+            self._runner.leave()
+            await self._runtime.cancel()
+            await self._group_runner.finish()
+
+    def _is_idle(self) -> bool:
+        return self._runner.idle and self._group_runner.idle and self._dispatcher.idle
+
+    def _serve(self, spec: HandlerSpec) -> None:
+        if spec.membership is None:
+            self._runner.add(spec)
+        else:
+            self._group_runner.add(spec)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -332,11 +357,11 @@ class Hub(Declaring, CommandClient, Triggering):
             self._dispatcher.declare(declaration)
             self.commands.append(declaration)
             return
-        self._runner.check(declaration, self.declarations)
+        self._group_runner.check(declaration)
         for cls in declaration.types:
             self._topics.know(cls)
         self.declarations.append(declaration)
-        self._runner.add(declaration)
+        self._serve(declaration)
 
     def statistics(self) -> HubStatistics:
         """The hub at this moment."""
@@ -347,8 +372,8 @@ class Hub(Declaring, CommandClient, Triggering):
             topics,
             len(every) - topics,
             readers,
-            self._runner.unhandled,
-            self._runner.statistics(),
+            self._runner.unhandled + self._group_runner.unhandled,
+            (*self._runner.statistics(), *self._group_runner.statistics()),
             self._dispatcher.statistics(),
         )
 

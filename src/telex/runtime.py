@@ -100,6 +100,26 @@ class Runtime:
         if self.progress is not None:
             self.progress.set()
 
+    async def wait_until(self, idle: Callable[[], bool], timeout: float) -> bool:
+        """Wait while the hub drains until ``idle()``, at most ``timeout`` seconds; whether it is. Calls end then."""
+        self.progress = asyncio.Event()
+        try:
+            async with asyncio.timeout(timeout):
+                while not idle():
+                    self.progress.clear()
+                    await self.progress.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self.state = Lifecycle.CLOSING
+        return True
+
+    async def cancel(self) -> None:
+        """Cancel the tasks of handlers and commands, and wait until they have ended."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
     def topic(self, name: str) -> Topic[Any]:
         """The topic or pattern of this name, made if it is new. Raises `BadName`."""
         return self.topics.get(name, None)

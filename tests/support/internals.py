@@ -8,6 +8,7 @@ from typing import Any
 import telex
 from telex.engines import Engine
 from telex.engines.contract import Groups, Records
+from telex.groups.consumer import GroupConsumer
 from telex.handlers.runner import HandlerRunner
 from telex.hub import dispatcher_of, runtime_of
 from telex.log.log import Log
@@ -31,6 +32,10 @@ def courier_of(hub: telex.Hub) -> Any:
     courier = dispatcher_of(hub).courier
     assert courier is not None
     return courier
+
+
+def consumers_of(hub: telex.Hub) -> list[GroupConsumer]:
+    return hub._group_runner.consumers
 
 
 def runner_of(hub: telex.Hub) -> HandlerRunner:

@@ -115,7 +115,7 @@ async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_k
         for _ in range(100):
             await hub.remove("a")
             hub.topic("a")
-        (worker,) = runner_of(hub)._workers
+        (worker,) = runner_of(hub).handlers
         assert len(worker._later) == 1
         await hub.topic("a").publish(2)
         held.set()

@@ -22,7 +22,7 @@ from telex.groups import consumer as members
 from telex.hub import dispatcher_of, runtime_of, scheduler_of
 from telex.process import supervision
 from telex.triggers import firings, scheduler
-from tests.support.internals import client_of, courier_of, engine_of, groups_of, records_of, runner_of
+from tests.support.internals import client_of, consumers_of, courier_of, engine_of, groups_of, records_of
 
 PATIENCE = 2.0
 
@@ -203,7 +203,7 @@ async def of_groups(path: Path, kind: Callable[[], BaseException], name: str) ->
             await asyncio.sleep(0.12 if name == "_renew_all" else 0)
 
         await hub.topic("t").publish(0)
-        owner = runner_of(hub)._members[0] if name == "_renew_all" else groups_of(hub)
+        owner = consumers_of(hub)[0] if name == "_renew_all" else groups_of(hub)
         fault = Fault(owner, name, kind, always)
         await hub.topic("t").publish(1)
         await until(fault)

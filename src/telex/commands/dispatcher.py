@@ -43,6 +43,7 @@ from telex.once.store import OnceStore, OnceTransaction
 from telex.process.tasks import start_task
 
 if TYPE_CHECKING:
+    from telex.groups.runner import GroupRunner
     from telex.handlers.runner import HandlerRunner
     from telex.runtime import Runtime
 
@@ -55,10 +56,10 @@ UNSERVED = 1000
 class CommandDispatcher:
     """All commands of a hub. On an engine that keeps messages, `EngineTransport` carries them."""
 
-    def __init__(self, runtime: Runtime, runner: HandlerRunner) -> None:
+    def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner) -> None:
         self.served: dict[str, CommandServer] = {}
         self.courier: EngineTransport | None = (
-            None if runtime.engine.store is None else EngineTransport(runtime, runner, self)
+            None if runtime.engine.store is None else EngineTransport(runtime, runner, groups, self)
         )
         self._runtime = runtime
         self._local: dict[str, LocalTransport] = {}

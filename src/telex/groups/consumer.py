@@ -15,9 +15,10 @@ import msgspec
 from telex.engines.contract.groups import Action, Claimed, Delivery, Groups, Unreadable
 from telex.errors import Closed, Reject
 from telex.groups.acks import AckBatcher, finished
-from telex.groups.executor import DeliveryExecutor, HandlerStatistics
+from telex.groups.executor import DeliveryExecutor
 from telex.handlers.dispatch import TypeDispatcher
 from telex.handlers.spec import GroupSpec, HandlerSpec
+from telex.handlers.statistics import HandlerStatistics
 from telex.process.supervision import describe, is_end, keep_doing
 from telex.process.tasks import LastingTask, last, start_task
 from telex.topics.waiters import Waiter

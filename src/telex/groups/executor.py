@@ -9,9 +9,7 @@ from collections import deque
 from collections.abc import Awaitable
 from contextvars import copy_context
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Literal
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from telex.durations import seconds
 from telex.engines.contract.groups import Action, Delivery
@@ -19,6 +17,7 @@ from telex.errors import BadName, BadOption, ContentError, Nack, Reject, TelexEr
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
 from telex.handlers.context import Context, Misfit, current
 from telex.handlers.spec import GroupSpec, HandlerSpec
+from telex.handlers.statistics import HandlerStatistics
 from telex.process.tasks import LastingTask, last, start_task
 from telex.topics.publisher import FAIR
 
@@ -32,33 +31,6 @@ logger: logging.Logger = logging.getLogger("telex.handlers")
 SPARE = 10
 """So many attempts more than `Retry` says a message is given whose attempts were not seen to fail: members that were
 closed or killed had it. Then it is taken for what kills them."""
-
-
-HandlerState = Literal["idle", "running", "stopped"]
-
-
-class HandlerStatistics(msgspec.Struct, frozen=True):
-    """A handler on one pattern: calls that returned and that raised, and the accounts of its subscription."""
-
-    name: str
-    pattern: str
-    handled: int
-    failed: int
-    waiting: int
-    """What waits for it; of a handler of a group, what was claimed for it and is not begun."""
-    lost: int
-    group: str | None = None
-    lag: int = 0
-    """Of a group: what is published and it has not settled, when its member last looked."""
-    retried: int = 0
-    """Calls after which the message was to be tried again."""
-    dead: int = 0
-    """Messages that it gave up."""
-    lapsed: int = 0
-    """Calls that were cancelled because their lease was lost."""
-    state: HandlerState = "idle"
-    """``running`` while a call runs, ``idle`` while it waits for messages, ``stopped`` when it takes none any more: its
-    hub closes, its engine has failed, or it ended the program."""
 
 
 class DeliveryExecutor:

@@ -6,26 +6,23 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from telex.errors import BadOption, Closed, SlowSubscriber, reason_of
-from telex.groups.consumer import GroupConsumer
-from telex.groups.executor import HandlerState, HandlerStatistics
+from telex.errors import Closed, SlowSubscriber, reason_of
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
 from telex.handlers.context import current
 from telex.handlers.dispatch import TypeDispatcher
 from telex.handlers.origins import Origins
-from telex.handlers.spec import GroupSpec, HandlerSpec
+from telex.handlers.spec import HandlerSpec
+from telex.handlers.statistics import HandlerState, HandlerStatistics
 from telex.message import Lost, Message
 from telex.process.tasks import LastingTask, last
-from telex.runtime import Lifecycle, Runtime
+from telex.runtime import Runtime
 from telex.topics.publisher import FAIR, serving
 from telex.topics.subscription import ReportingSubscription
 
 if TYPE_CHECKING:
-    from telex.commands.dispatcher import CommandDispatcher
     from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -282,158 +279,96 @@ class _Each:
 
 
 class HandlerRunner:
-    """All workers of a hub."""
+    """All live handlers of a hub. ``declarations`` are the handlers that the hub has declared."""
 
     def __init__(self, runtime: Runtime, declarations: list[HandlerSpec]) -> None:
-        self._runtime = runtime
         self.declarations = declarations
-        self._workers: list[LiveHandler] = []
-        self._by_topic: dict[str, list[LiveHandler]] = {}  # the same, also by pattern
-        self._members: list[GroupConsumer] = []
-        self._typed: dict[tuple[str, str], GroupConsumer] = {}  # those with typed handlers, by group and pattern
-        self._switches: dict[str, TypeDispatcher[LiveHandler]] = {}
+        self.handlers: list[LiveHandler] = []
         self.origins: Origins = Origins(needed=runtime.engine.store is None)
+        self._runtime = runtime
+        self._by_pattern: dict[str, list[LiveHandler]] = {}  # the same
+        self._dispatchers: dict[str, TypeDispatcher[LiveHandler]] = {}
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Note the context that handlers are called in. From then on `add` serves."""
         plain = copy_context()
         self._runtime.context = base = plain.copy()
         base.run(serving.set, self._runtime)
         base.run(current.set, None)
         self.origins.open(plain, base)
-        for declaration in self.declarations:
-            self.add(declaration)
 
-    def check(self, declaration: HandlerSpec, others: Sequence[HandlerSpec]) -> None:
-        """Whether it can be served beside ``others``. Raises `BadOption`."""
-        if declaration.membership is None:
-            return
-        group = declaration.membership.group
-        self._runtime.groups("groups")
-        for other in others:
-            if other.membership is None or other.membership.group != group:
-                continue
-            both = set(declaration.types) & set(other.types) if set(declaration.patterns) & set(other.patterns) else ()
-            for cls in both:
-                what = f"{other.name} takes {cls.__name__} in group {group!r} already"
-                raise BadOption(
-                    "what", cls, f"{what}, and each message goes to one handler; give another type or group"
-                )
-
-    def add(self, declaration: HandlerSpec) -> None:
-        """Serve one more, if the hub is open; `start` takes up those that were declared before."""
+    def add(self, spec: HandlerSpec) -> None:
+        """Serve a handler, if the hub is open."""
         if not self._runtime.serves:
             return
-        if declaration.membership is not None:
-            for pattern in declaration.patterns:
-                self._member(declaration, declaration.membership, pattern).add(declaration, declaration.membership)
-            return
-        for pattern in declaration.patterns:
-            switch = self._switches.setdefault(pattern, TypeDispatcher()) if declaration.types else None
-            worker = LiveHandler(declaration, pattern, self._runtime, self, switch)
-            worker.start()
-            self._workers.append(worker)
-            self._by_topic.setdefault(pattern, []).append(worker)
-            if switch is not None:
-                switch.add(worker)
-
-    def _member(self, declaration: HandlerSpec, membership: GroupSpec, pattern: str) -> GroupConsumer:
-        member = self._typed.get((membership.group, pattern)) if declaration.types else None
-        if member is None:
-            member = GroupConsumer(membership, pattern, self._runtime, self.origins, typed=bool(declaration.types))
-            self._members.append(member)
-            if declaration.types:
-                self._typed[membership.group, pattern] = member
-        return member
+        for pattern in spec.patterns:
+            dispatcher = self._dispatchers.setdefault(pattern, TypeDispatcher()) if spec.types else None
+            handler = LiveHandler(spec, pattern, self._runtime, self, dispatcher)
+            handler.start()
+            self.handlers.append(handler)
+            self._by_pattern.setdefault(pattern, []).append(handler)
+            if dispatcher is not None:
+                dispatcher.add(handler)
 
     def reads(self, subscription: ReportingSubscription[Any]) -> None:
-        """A worker is called for what comes there, in the contexts of its publishers if these are in this process."""
+        """Note that a handler is called for the messages of a subscription, in the contexts of their publishers."""
         self.origins.read(subscription._counted().log, subscription, subscription)
 
     def reads_no_more(self, subscription: ReportingSubscription[Any]) -> None:
-        """It is not. Twice is fine."""
+        """Undo `reads`. May be called twice."""
         self.origins.leave(subscription._counted().log, subscription)
 
     def removed(self, topic: str) -> None:
-        """A topic was removed. Its handlers go on with the one that is made anew, of which nothing is there yet."""
+        """Have the handlers of a topic that was removed go on with the topic that is made in its place."""
         if self._runtime.serves:
-            for worker in self._by_topic.get(topic, ()):
-                worker.go_on()
+            for handler in self._by_pattern.get(topic, ()):
+                handler.go_on()
 
     def goes_on(self, task: asyncio.Task[Any]) -> bool:
-        """Whether a task that has ended is to be begun anew: it was interrupted, and neither by the hub's closing nor
-        by the program's end.
-        """
+        """Whether a task that has ended is begun again: neither the hub's closing nor the program's end ended it."""
         error = None if task.cancelled() else task.exception()
         if not self._runtime.serves or (isinstance(task, LastingTask) and task.over):
             return False
         return task.cancelled() or (error is not None and not isinstance(error, ENDS_PROGRAM))
 
-    def forget(self, worker: LiveHandler) -> None:
-        """A worker has ended."""
-        if worker in self._workers:
-            self._workers.remove(worker)
-            self._by_topic[worker.pattern].remove(worker)
-            if not self._by_topic[worker.pattern]:
-                del self._by_topic[worker.pattern]
+    def forget(self, handler: LiveHandler) -> None:
+        """Remove a handler that has ended. May be called twice."""
+        if handler in self.handlers:
+            self.handlers.remove(handler)
+            self._by_pattern[handler.pattern].remove(handler)
+            if not self._by_pattern[handler.pattern]:
+                del self._by_pattern[handler.pattern]
 
-    def retire(self, declaration: HandlerSpec, *, at_once: bool) -> None:
-        """Have nothing left of a live handler once its subscription has ended: ``at_once``, or by itself."""
-        self._withdraw(declaration)
-        for worker in [worker for worker in self._workers if worker.declaration is declaration]:
-            worker.retire(at_once=at_once)
+    def retire(self, spec: HandlerSpec, *, at_once: bool) -> None:
+        """Remove a handler: ``at_once``, or when its subscription has ended."""
+        self.declarations[:] = [each for each in self.declarations if each is not spec]
+        for handler in [handler for handler in self.handlers if handler.declaration is spec]:
+            handler.retire(at_once=at_once)
 
-    async def retire_member(self, declaration: HandlerSpec) -> None:
-        """Have a handler without types leave its group, once what it works on is done."""
-        self._withdraw(declaration)
-        for member in [member for member in self._members if member.hands[0].declaration is declaration]:
-            await member.leave()
-            if member in self._members:  # it may have been asked to leave twice
-                self._members.remove(member)
+    # -- closing
 
-    def groups(self) -> set[tuple[str, str]]:
-        """The groups that a handler is a member of now, each with its pattern."""
-        return {member.takes_from for member in self._members}
+    @property
+    def idle(self) -> bool:
+        """Whether every handler has finished the messages that wait for it."""
+        return all(handler.idle for handler in self.handlers)
 
-    def _withdraw(self, declaration: HandlerSpec) -> None:
-        self.declarations[:] = [each for each in self.declarations if each is not declaration]
+    @property
+    def unfinished(self) -> int:
+        """The number of messages that wait for a handler or are being handled."""
+        return sum(handler.waiting + handler.running for handler in self.handlers)
 
-    async def stop(self, timeout: float, desk: CommandDispatcher) -> None:
-        """Let the workers finish what waits for them, and what that leads to, within ``timeout`` seconds; end them.
-        ``desk`` has commands in hand, by tasks of the runtime.
-        """
-        runtime = self._runtime
-        runtime.progress = asyncio.Event()
-        for member in self._members:
-            member.drain()
-        try:
-            async with asyncio.timeout(timeout):
-                while not (all(w.idle for w in self._workers) and all(m.idle for m in self._members) and desk.idle):
-                    runtime.progress.clear()
-                    await runtime.progress.wait()
-        except TimeoutError:
-            left = sum(worker.waiting + worker.running for worker in self._workers)
-            left += sum(member.unfinished for member in self._members)
-            logger.warning(
-                "the hub was closed with %d messages that its handlers had not finished in %g s", left, timeout
-            )
-        finally:
-            runtime.state = Lifecycle.CLOSING
-            # In this order, so that a handler that does not let itself be cancelled finds nothing to go on with.
-            for worker in list(self._workers):
-                worker.leave()
-            for task in runtime.tasks:
-                task.cancel()
-            await asyncio.gather(*runtime.tasks, return_exceptions=True)
-            for member in self._members:
-                await member.finish()
+    def leave(self) -> None:
+        """End all subscriptions, so that a handler that swallows its cancellation finds nothing to go on with."""
+        for handler in list(self.handlers):
+            handler.leave()
+
+    # -- looking
 
     @property
     def unhandled(self) -> int:
         """Messages that no typed handler of their pattern took."""
-        return sum(switch.unhandled for switch in self._switches.values()) + sum(m.unhandled for m in self._members)
+        return sum(dispatcher.unhandled for dispatcher in self._dispatchers.values())
 
     def statistics(self) -> tuple[HandlerStatistics, ...]:
-        """Every handler, in the order of declaration."""
-        live = [worker.statistics() for worker in self._workers]
-        return (*live, *(statistics for member in self._members for statistics in member.statistics()))
+        """Every live handler, in the order of declaration."""
+        return tuple(handler.statistics() for handler in self.handlers)

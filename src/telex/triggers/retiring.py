@@ -13,7 +13,7 @@ from telex.handlers.spec import HandlerSpec
 
 if TYPE_CHECKING:
     from telex.engines.contract.groups import GroupInfo
-    from telex.handlers.runner import HandlerRunner
+    from telex.groups.runner import GroupRunner
     from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
@@ -39,13 +39,13 @@ class Retiring:
     """
 
     def __init__(
-        self, runtime: Runtime, runner: HandlerRunner, do: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
+        self, runtime: Runtime, groups: GroupRunner, do: Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
     ) -> None:
         self.settling: list[HandlerSpec] = []  # handlers of triggers that have ended
         self._left: set[tuple[str, str]] = set()  # groups and topics
         self._more = asyncio.Event()  # there is another one to look after
         self._runtime = runtime
-        self._runner = runner
+        self._groups = groups
         self._do = do
         self._looks = False
 
@@ -68,14 +68,14 @@ class Retiring:
                 infos = await self._runtime.groups("triggers").groups()
                 for handler in self._settled(infos):
                     self._leave(handler)
-                going_on = [each for each in self._runner.declarations if each not in self.settling]
+                going_on = [each for each in self._groups.declarations if each not in self.settling]
                 names = {each.membership.group for each in going_on if each.membership is not None}
                 await self._rest(infos, {name for name in self._left if name[0] in names})
             except TelexError as error:
                 logger.error("topics may go on to keep messages for triggers that have ended: %s", error)
 
     async def _retire(self, handler: HandlerSpec) -> None:
-        await self._runner.retire_member(handler)
+        await self._groups.retire(handler)
         self._look()
 
     def _leave(self, handler: HandlerSpec) -> None:
@@ -98,7 +98,7 @@ class Retiring:
                 moved = await self._leave_settled(infos)
                 if asked:
                     self._left -= asked - {(info.group, info.pattern) for info in infos}  # these were forgotten
-                    moved = await self._rest(infos, self._runner.groups()) or moved
+                    moved = await self._rest(infos, self._groups.served()) or moved
             except Closed:
                 raise
             except TelexError as error:
@@ -123,7 +123,7 @@ class Retiring:
         for handler in found:
             self.settling.remove(handler)
             self._leave(handler)
-            await self._runner.retire_member(handler)
+            await self._groups.retire(handler)
         return bool(found)
 
     def _settled(self, infos: Sequence[GroupInfo]) -> list[HandlerSpec]:

@@ -27,6 +27,7 @@ from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
 
 if TYPE_CHECKING:
+    from telex.groups.runner import GroupRunner
     from telex.handlers.runner import HandlerRunner
     from telex.runtime import Runtime
 
@@ -50,7 +51,7 @@ class Scheduler:
     that processes share.
     """
 
-    def __init__(self, runtime: Runtime, runner: HandlerRunner, handle: Handle) -> None:
+    def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, handle: Handle) -> None:
         self.clock: Callable[[], float] = runtime.clock
         self.claims: FiringCoordinator | None = None if runtime.engine.store is None else FiringCoordinator(runtime)
         self.chance: Callable[[], float] = runtime.chance
@@ -66,7 +67,7 @@ class Scheduler:
         self._chores: set[asyncio.Task[None]] = set()
         self._rings = False
         self._ended: deque[Trigger] = deque()
-        self.retiring: Retiring = Retiring(runtime, runner, self.do)
+        self.retiring: Retiring = Retiring(runtime, groups, self.do)
         self._open = False
 
     # -- declaring

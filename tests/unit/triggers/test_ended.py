@@ -9,7 +9,7 @@ import pytest
 import telex
 from telex.hub import scheduler_of
 from telex.testing.clock import VirtualClock
-from tests.support.internals import client_of, engine_of, runner_of
+from tests.support.internals import client_of, consumers_of, engine_of, groups_of, runner_of
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 
             await asyncio.sleep(3)
             assert len(asyncio.all_tasks()) == before
-            assert (hub.statistics().handlers, hub.declarations, runner_of(hub)._workers) == ((), [], [])
+            assert (hub.statistics().handlers, hub.declarations, runner_of(hub).handlers) == ((), [], [])
             assert await hub.topics() == []
 
     clock.run(main())
@@ -116,21 +116,22 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
             await done.wait()
 
         await held.wait()
-        crew = runner_of(hub)
+        consumers = consumers_of(hub)
         chores = set(scheduler_of(hub)._chores)
-        assert len(crew._members) == 1
+        assert len(consumers) == 1
         done.set()
         await asyncio.wait(chores)
-        assert (crew._members, hub.declarations) == ([], [])
+        assert (consumers, hub.declarations) == ([], [])
         assert [info.lag for info in await hub.groups.list()] == [0]
 
-        failing = hub.groups.list
+        groups = groups_of(hub)
+        failing = groups.groups
 
         async def unreadable() -> None:
-            monkeypatch.setattr(hub.groups, "list", failing)
+            monkeypatch.setattr(groups, "groups", failing)
             raise telex.EngineFailed("reading", "the disk is gone")
 
-        monkeypatch.setattr(hub.groups, "list", unreadable)
+        monkeypatch.setattr(groups, "groups", unreadable)
         called = asyncio.Event()
 
         @hub.after("1ms")
@@ -138,7 +139,7 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
             called.set()
 
         await called.wait()
-        while crew._members:
+        while consumers:
             await asyncio.wait(set(scheduler_of(hub)._chores))
         assert hub.declarations == []
         assert "it is not known whether what triggers have fired is settled" in caplog.text
@@ -166,7 +167,7 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
             called.get_nowait()
         hub.every("10ms", name="tick")(new)
         assert {await called.get() for _ in range(5)} == {"new"}
-        assert len(runner_of(hub)._members) == len(hub.declarations) == 1
+        assert len(consumers_of(hub)) == len(hub.declarations) == 1
 
 
 @pytest.mark.slow
@@ -192,7 +193,7 @@ async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
         while not scheduler_of(left).retiring.settling:  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.001)
         await asyncio.wait(scheduler_of(left)._chores, timeout=0.05)  # it has looked many times whether it is settled
-        assert runner_of(left)._members
+        assert consumers_of(left)
         await has.aclose()
         assert await called.get() is left
 
@@ -231,7 +232,7 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
         leaving = set(scheduler_of(hub)._chores)
         await asyncio.wait(leaving)
         assert [chore.exception() for chore in leaving] == [None, None]
-        assert runner_of(hub)._members == []
+        assert consumers_of(hub) == []
 
 
 @pytest.mark.slow
@@ -246,7 +247,7 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
         assert len([message async for message in firings]) == 2
         for _ in range(3):  # each for its own, and the last one for that before it
             await called.get()
-        while runner_of(hub)._members:  # noqa: ASYNC110  # nothing tells of it
+        while consumers_of(hub):  # noqa: ASYNC110  # nothing tells of it
             await asyncio.sleep(0.01)
         assert hub.declarations == []
 

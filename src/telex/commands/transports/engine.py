@@ -38,6 +38,7 @@ from telex.process.tasks import start_task
 
 if TYPE_CHECKING:
     from telex.commands.dispatcher import CommandDispatcher
+    from telex.groups.runner import GroupRunner
     from telex.handlers.runner import HandlerRunner
     from telex.once.engine_store import EngineOnceTransaction
     from telex.runtime import Runtime
@@ -58,9 +59,10 @@ Duplicate = Literal["wait", "reject"]
 class EngineTransport:
     """The commands of one hub, sent and served."""
 
-    def __init__(self, runtime: Runtime, runner: HandlerRunner, desk: CommandDispatcher) -> None:
+    def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, desk: CommandDispatcher) -> None:
         self._runtime = runtime
         self._runner = runner
+        self._groups = groups
         self._desk = desk
         self._id = token_hex(8)
         self._directory: ServiceRegistry | None = None
@@ -96,7 +98,7 @@ class EngineTransport:
             options,
             membership,
         )
-        self._runner.add(declaration)
+        self._groups.add(declaration)
         cancels = msgspec.structs.replace(
             declaration,
             name=f"{command.name} (cancel)",

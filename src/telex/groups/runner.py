@@ -1,0 +1,99 @@
+"""`GroupRunner`: the consumers of a hub, from when it opens until it closes."""
+
+from __future__ import annotations
+
+from telex.errors import BadOption
+from telex.groups.consumer import GroupConsumer
+from telex.handlers.origins import Origins
+from telex.handlers.spec import GroupSpec, HandlerSpec
+from telex.handlers.statistics import HandlerStatistics
+from telex.runtime import Runtime
+
+
+class GroupRunner:
+    """All consumers of a hub. ``declarations`` are the handlers that the hub has declared."""
+
+    def __init__(self, runtime: Runtime, origins: Origins, declarations: list[HandlerSpec]) -> None:
+        self.declarations = declarations
+        self.consumers: list[GroupConsumer] = []
+        self._runtime = runtime
+        self._origins = origins
+        self._typed: dict[tuple[str, str], GroupConsumer] = {}  # those with typed handlers, by group and pattern
+
+    def check(self, spec: HandlerSpec) -> None:
+        """Raise `BadOption` for a handler of a group that cannot be served beside the handlers that are declared,
+        `Misuse` on an engine without groups.
+        """
+        if spec.membership is None:
+            return
+        group = spec.membership.group
+        self._runtime.groups("groups")
+        for other in self.declarations:
+            if other.membership is None or other.membership.group != group:
+                continue
+            both = set(spec.types) & set(other.types) if set(spec.patterns) & set(other.patterns) else ()
+            for cls in both:
+                what = f"{other.name} takes {cls.__name__} in group {group!r} already"
+                raise BadOption(
+                    "what", cls, f"{what}, and each message goes to one handler; give another type or group"
+                )
+
+    def add(self, spec: HandlerSpec) -> None:
+        """Serve a handler that was declared with a group, if the hub is open."""
+        if spec.membership is not None and self._runtime.serves:
+            for pattern in spec.patterns:
+                self._consumer(spec, spec.membership, pattern).add(spec, spec.membership)
+
+    def _consumer(self, spec: HandlerSpec, group: GroupSpec, pattern: str) -> GroupConsumer:
+        consumer = self._typed.get((group.group, pattern)) if spec.types else None
+        if consumer is None:
+            consumer = GroupConsumer(group, pattern, self._runtime, self._origins, typed=bool(spec.types))
+            self.consumers.append(consumer)
+            if spec.types:
+                self._typed[group.group, pattern] = consumer
+        return consumer
+
+    async def retire(self, spec: HandlerSpec) -> None:
+        """Have a handler without types leave its group. Returns when the deliveries that it works on are settled."""
+        self.declarations[:] = [each for each in self.declarations if each is not spec]
+        for consumer in [each for each in self.consumers if each.hands[0].declaration is spec]:
+            await consumer.leave()
+            if consumer in self.consumers:  # it may have been asked to leave twice
+                self.consumers.remove(consumer)
+
+    def served(self) -> set[tuple[str, str]]:
+        """The groups that consumers of this hub take from, each with its pattern."""
+        return {consumer.takes_from for consumer in self.consumers}
+
+    # -- closing
+
+    def drain(self) -> None:
+        """Claim nothing more, and give back the deliveries that no call was begun for."""
+        for consumer in self.consumers:
+            consumer.drain()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every delivery is settled."""
+        return all(consumer.idle for consumer in self.consumers)
+
+    @property
+    def unfinished(self) -> int:
+        """The number of deliveries that are not settled."""
+        return sum(consumer.unfinished for consumer in self.consumers)
+
+    async def finish(self) -> None:
+        """After the calls have ended: give back every delivery that is not settled."""
+        for consumer in self.consumers:
+            await consumer.finish()
+
+    # -- looking
+
+    @property
+    def unhandled(self) -> int:
+        """Messages that no typed handler of their group took."""
+        return sum(consumer.unhandled for consumer in self.consumers)
+
+    def statistics(self) -> tuple[HandlerStatistics, ...]:
+        """Every handler of a group, in the order of declaration."""
+        return tuple(statistics for consumer in self.consumers for statistics in consumer.statistics())
