@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, settings
 
 import telex
 from tests.support.leaks import open_sockets
+from tests.support.loops import loop_factory
 
 REPOSITORY = Path(__file__).parent.parent
 # Long enough for a loaded machine: an `async def` test that takes longer hangs.
@@ -80,14 +81,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if metafunc.definition.get_closest_marker("every_loop"):
         metafunc.fixturenames.append("loop_name")
         metafunc.parametrize("loop_name", ["asyncio", "uvloop"])
-
-
-def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    if name == "uvloop":
-        import uvloop
-
-        return uvloop.new_event_loop
-    return asyncio.new_event_loop
 
 
 def run_alone(test: Callable[[], Coroutine[Any, Any, object]], loop: str, seconds: float = HANGS_AFTER) -> None:

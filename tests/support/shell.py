@@ -11,16 +11,9 @@ from telex.hub import runtime_of
 from telex.topics.topic import Topic
 from tests.support.internals import log_of
 from tests.support.leaks import DESCRIPTORS
+from tests.support.loops import idle
 
 T = TypeVar("T")
-TURNS = 15
-"""More turns of the loop than anything in these tests needs to come to rest."""
-
-
-async def idle() -> None:
-    """Until nothing goes on by itself."""
-    for _ in range(TURNS):
-        await asyncio.sleep(0)
 
 
 def in_a_thread(function: Callable[[], T]) -> T:

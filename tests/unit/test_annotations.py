@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 import telex
-from tests.support.shell import idle
+from tests.support.loops import idle
 
 UserId = NewType("UserId", int)
 T = TypeVar("T")

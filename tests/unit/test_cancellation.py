@@ -22,7 +22,8 @@ from telex.engines import EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.topics.topic import Topic
 from tests.support.internals import log_of
-from tests.support.shell import Clock, idle, in_a_thread, left
+from tests.support.loops import idle
+from tests.support.shell import Clock, in_a_thread, left
 
 pytestmark = pytest.mark.every_loop
 

@@ -13,7 +13,7 @@ import telex
 from telex.handlers.origins import MOST, Origins
 from telex.middleware import Next
 from tests.support.internals import runner_of
-from tests.support.shell import idle
+from tests.support.loops import idle
 
 request: ContextVar[Any] = ContextVar("request", default=None)
 QUICK = telex.Retry(attempts=2, first=0, jitter=0)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 import telex
-from tests.support.shell import idle
+from tests.support.loops import idle
 
 
 class Event: ...

@@ -17,8 +17,9 @@ from telex import errors, middleware
 from telex.log.log import Log, Retention
 from telex.topics.waiters import Notifier, Waiter, park, wake_all
 from tests.support.internals import records_of
+from tests.support.loops import idle
 from tests.support.pretend import PretendEngine, PretendStore, Server
-from tests.support.shell import Clock, idle, in_a_thread
+from tests.support.shell import Clock, in_a_thread
 
 
 def is_struct(found: object) -> bool:

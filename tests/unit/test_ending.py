@@ -9,7 +9,8 @@ import pytest
 
 import telex
 import telex.blocking
-from tests.support.shell import idle, in_a_thread
+from tests.support.loops import idle
+from tests.support.shell import in_a_thread
 
 PROGRAM = """
 import signal, sys, time, telex.blocking

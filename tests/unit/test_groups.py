@@ -14,7 +14,7 @@ import telex
 from telex import middleware
 from telex.engines import Settlement
 from tests.support.internals import engine_of, groups_of
-from tests.support.shell import idle
+from tests.support.loops import idle
 
 QUICK = telex.Retry(attempts=3, first=0.0, jitter=0.0)
 

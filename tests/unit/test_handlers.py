@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import telex
-from tests.support.shell import idle
+from tests.support.loops import idle
 
 if TYPE_CHECKING:
     from telex import Message

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import telex
+from tests.support.loops import idle
 
 CONFTEST = Path(__file__).parent.parent / "conftest.py"
 BROKEN = {
@@ -98,5 +99,34 @@ async def test_property_tests_may_be_async(number: int) -> None:
 
 @pytest.mark.every_loop
 async def test_the_loop_is_the_one_asked_for(loop_name: str) -> None:
-    assert type(asyncio.get_running_loop()).__module__.startswith(loop_name)
+    assert type(asyncio.get_running_loop()).__bases__[0].__module__.startswith(loop_name)
     assert asyncio.get_running_loop().get_debug()
+
+
+@pytest.mark.every_loop
+async def test_idle_waits_for_everything_that_the_loop_can_run(loop_name: str) -> None:
+    loop, ran = asyncio.get_running_loop(), list[int]()
+
+    async def chain(length: int) -> None:
+        for _ in range(length):
+            await asyncio.sleep(0)
+        ran.append(length)
+        loop.call_later(0, ran.append, 0)
+
+    tasks = [asyncio.create_task(chain(length)) for length in (1, 50, 200)]
+    await idle()
+    assert ran == [1, 0, 50, 0, 200, 0]
+    assert all(task.done() for task in tasks)
+
+
+async def test_idle_refuses_a_loop_that_does_not_come_to_rest() -> None:
+    async def spins() -> None:
+        for _ in range(100_000):
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(spins())
+    with pytest.raises(AssertionError, match="still has callbacks"):
+        await idle()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

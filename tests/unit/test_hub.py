@@ -18,7 +18,8 @@ from telex.engines import EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.hub import runtime_of, scheduler_of
 from tests.support.internals import runner_of
-from tests.support.shell import Clock, idle, in_a_thread
+from tests.support.loops import idle
+from tests.support.shell import Clock, in_a_thread
 
 moves_time = pytest.mark.parametrize("loop_name", ["asyncio"])  # whose clock can be moved
 

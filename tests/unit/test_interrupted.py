@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import telex
-from tests.support.shell import idle
+from tests.support.loops import idle, loop_factory
 
 Fault = Callable[[], Coroutine[Any, Any, None]]
 QUICK = telex.Retry(attempts=2, first=0, jitter=0)
@@ -240,7 +240,7 @@ def test_a_handler_may_end_the_program(ending: BaseException, options: dict[str,
             await hub.topic("t").publish(1)
             await asyncio.Event().wait()
 
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=loop_factory("asyncio")) as runner:
         runner.get_loop().set_exception_handler(lambda loop, context: None)
         with pytest.raises(type(ending)):
             runner.run(program())
@@ -262,7 +262,7 @@ def test_a_hub_that_nobody_closed_leaves_no_tasks() -> None:
         await hub.topic("t").publish(1)
         await idle()
 
-    with asyncio.Runner() as runner:
+    with asyncio.Runner(loop_factory=loop_factory("asyncio")) as runner:
         runner.run(program())
         loop = runner.get_loop()
         unheard: list[Any] = []

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 import telex
-from tests.support.shell import idle
+from tests.support.loops import idle
 
 pytestmark = pytest.mark.every_loop
 

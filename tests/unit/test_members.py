@@ -14,7 +14,8 @@ from telex.engines.memory.engine import MemoryEngine
 from telex.engines.memory.groups import MemoryGroups
 from telex.groups.executor import SPARE
 from telex.hub import runtime_of
-from tests.support.shell import Clock, idle, left
+from tests.support.loops import idle
+from tests.support.shell import Clock, left
 
 QUICK = telex.Retry(attempts=2, first=0.0, jitter=0.0)
 

@@ -8,7 +8,8 @@ import pytest
 import telex
 from telex.handlers import middleware
 from telex.hub import runtime_of
-from tests.support.shell import Clock, idle
+from tests.support.loops import idle
+from tests.support.shell import Clock
 
 Handler = Callable[[telex.Message[object]], Awaitable[object]]
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 import telex
-from tests.support.shell import Clock, idle, left_in
+from tests.support.loops import idle
+from tests.support.shell import Clock, left_in
 
 moves_time = pytest.mark.parametrize("loop_name", ["asyncio"])  # whose clock can be moved
 

@@ -23,7 +23,7 @@ from telex.once.leases import KeyCounts, KeyLeases, Lease
 from telex.once.machine import Complete, GiveBack, Renew, decode, fingerprint
 from telex.once.store import OnceTransaction
 from tests.support.internals import courier_of, engine_of, records_of
-from tests.support.shell import idle
+from tests.support.loops import idle
 from tests.unit.commands.test_commands import Gate
 
 ONCE = OnceOptions(lease=40.0, keep=1000.0, max_attempts=3, backoff=0.1, version=1, store=None)

@@ -27,7 +27,7 @@ from telex.log.dedup import SECONDS
 from telex.log.log import Retention
 from telex.testing.conformance.rig import Rig, message
 from tests.support.internals import client_of
-from tests.support.shell import idle
+from tests.support.loops import idle
 
 
 def rig_on(place: Path) -> Rig:
