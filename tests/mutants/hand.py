@@ -134,7 +134,7 @@ BUGS: Sequence[Bug] = (
         "extend is refused though the lease of the other of its key has ended",
     ),
     Bug(
-        "limit, now - YOUNG, 2**62",
+        "limit, now - young, 2**62",
         "limit, now, 2**62",
         SQLITE + "test_what_is_young_is_not_deleted",
         "the two seconds for slow processes are not kept",

@@ -5,9 +5,14 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 import telex
 from telex.engines import Engine
 from telex.engines.contract import Groups, Records
+from telex.engines.sqlite import SQLiteEngine
+from telex.engines.sqlite.address import parse
+from telex.engines.sqlite.bounds import FileBounds
 from telex.groups.consumer import GroupConsumer
 from telex.handlers.runner import HandlerRunner
 from telex.hub import dispatcher_of, runtime_of
@@ -49,3 +54,8 @@ def log_of(topic: Topic[Any]) -> Log:
 def client_of(engine: Any) -> Any:
     """The connections of a SQLite engine: its reader, its writer, its watcher."""
     return engine._runtime
+
+
+def bounded(url: str, **bounds: Any) -> SQLiteEngine:
+    """An engine with some of the bounds of a file chosen; see `FileBounds`."""
+    return SQLiteEngine(replace(parse(url), bounds=FileBounds(**bounds)))

@@ -19,7 +19,7 @@ from telex.engines.sqlite import files, reader, rows, watcher
 from telex.engines.sqlite.upkeep import check
 from telex.message import Draft
 from tests.faults.damage import damage_often
-from tests.support.internals import client_of, engine_of, groups_of, log_of
+from tests.support.internals import bounded, client_of, engine_of, groups_of, log_of
 
 BAD = "bad"
 Lost = telex.Lost(1, 2, 2, "unreadable")
@@ -191,7 +191,6 @@ async def test_a_declared_type_that_refuses_content_stops_nothing(tmp_path: Path
 async def test_reading_is_tried_again_while_memory_is_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     look, short = tail.look, [MemoryError(), sqlite3.OperationalError("disk I/O error"), OSError(errno.EMFILE, "many")]
     short[1].sqlite_errorcode = sqlite3.SQLITE_IOERR  # type: ignore[attr-defined]
-    monkeypatch.setattr(tail, "PAUSES", (0.001,) * 5)
 
     def in_need(*args: Any, **options: Any) -> Any:
         if options and short:
@@ -199,7 +198,7 @@ async def test_reading_is_tried_again_while_memory_is_short(tmp_path: Path, monk
         return look(*args, **options)
 
     monkeypatch.setattr(tail, "look", in_need)
-    async with telex.Hub(url(tmp_path)) as hub, hub.topic("t").subscribe() as inbox:
+    async with telex.Hub(bounded(url(tmp_path), read_pauses=(0.001,) * 5)) as hub, hub.topic("t").subscribe() as inbox:
         async with telex.Hub(url(tmp_path)) as other:
             await other.topic("t").publish(1)
         await hub.topic("t").publish(2)
@@ -211,7 +210,6 @@ async def test_a_message_that_memory_never_suffices_for_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decode = rows.decode
-    monkeypatch.setattr(tail, "PAUSES", (0.001,))
 
     def in_need(found: list[tuple[Any, ...]], *rest: Any) -> Any:
         if any(row[7] == '"large"' for row in found):
@@ -219,7 +217,10 @@ async def test_a_message_that_memory_never_suffices_for_is_skipped(
         return decode(found, *rest)
 
     monkeypatch.setattr(rows, "decode", in_need)
-    async with telex.Hub(url(tmp_path)) as hub, hub.topic("t").subscribe(report_lost=True) as inbox:
+    async with (
+        telex.Hub(bounded(url(tmp_path), read_pauses=(0.001,))) as hub,
+        hub.topic("t").subscribe(report_lost=True) as inbox,
+    ):
         async with telex.Hub(url(tmp_path)) as other:
             await other.topic("t").publish("large")
         assert await inbox.receive(timeout=5) == telex.Lost(1, 1, 1, "unreadable")
@@ -231,7 +232,6 @@ async def test_a_shortage_that_lasts_fails_the_hub_and_ends_all_that_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     look = tail.look
-    monkeypatch.setattr(tail, "PAUSES", (0.001,) * 3)
 
     def in_need(*args: Any, **options: Any) -> Any:
         if options:
@@ -239,7 +239,7 @@ async def test_a_shortage_that_lasts_fails_the_hub_and_ends_all_that_waits(
         return look(*args, **options)
 
     monkeypatch.setattr(tail, "look", in_need)
-    async with telex.Hub(url(tmp_path)) as hub, hub.topic("t").subscribe() as inbox:
+    async with telex.Hub(bounded(url(tmp_path), read_pauses=(0.001,) * 3)) as hub, hub.topic("t").subscribe() as inbox:
         async with telex.Hub(url(tmp_path)) as other:
             # The second is kept behind what this hub cannot read.
             await other.topic("t").publish(1)
@@ -270,8 +270,7 @@ files_reading = files.reading
 async def test_a_watcher_without_descriptors_watches_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = Short(watcher, 2, monkeypatch)
     monkeypatch.setattr(short, "reading", short)
-    monkeypatch.setattr(watcher, "AGAIN", 0.001)
-    async with telex.Hub(url(tmp_path)) as hub, hub.topic("t").subscribe() as inbox:
+    async with telex.Hub(bounded(url(tmp_path), rewatch_seconds=0.001)) as hub, hub.topic("t").subscribe() as inbox:
         async with telex.Hub(url(tmp_path)) as other:
             await other.topic("t").publish("heard")
         assert (await inbox.receive(timeout=5)).content == "heard"

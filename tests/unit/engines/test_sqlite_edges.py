@@ -16,6 +16,7 @@ from telex.engines import Settlement, engine_for
 from telex.engines.sqlite import change_reader as tail
 from telex.engines.sqlite import delayed, retention, schema
 from telex.engines.sqlite.address import parse
+from telex.engines.sqlite.bounds import FileBounds
 from telex.engines.sqlite.client import FileClient
 from telex.engines.sqlite.files import writing
 from telex.engines.sqlite.jobs import Batch, Guarded
@@ -122,12 +123,12 @@ async def test_a_group_that_had_nothing_is_looked_at_before_it_claims(
 # -- what topics keep
 
 
-@pytest.mark.parametrize(("ago", "left"), [(retention.YOUNG + 60, 3), (retention.YOUNG - 1, 10)])
+@pytest.mark.parametrize(("ago", "left"), [(62, 3), (1, 10)])
 def test_what_is_young_is_not_deleted(tmp_path: Path, ago: float, left: int) -> None:
     rules = retention.RetentionRules()
     rules.set([("t", 3, None, None)], 1)
     with closing(file_with(tmp_path, 10, ago)) as connection:
-        swept = retention.sweep(connection, "t", rules, time())
+        swept = retention.sweep(connection, "t", rules, time(), young=2)
         assert swept is not None
         assert swept.first == 8, "readers are shown three of them at once"
         assert connection.execute("SELECT count(*) FROM telex_messages").fetchone() == (left,)
@@ -197,20 +198,13 @@ async def test_the_timer_of_delayed_messages_looks_again_every_hour() -> None:
 # -- what other processes write
 
 
-@pytest.mark.parametrize("bounded_by", ["BYTES", "ROWS"])
-def test_what_does_not_fit_one_read_is_read_next(
-    tmp_path: Path, bounded_by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if bounded_by == "BYTES":
-        monkeypatch.setattr(tail, "BYTES", 1)
-    else:
-        monkeypatch.setattr(tail, "ROWS", 2)
-        monkeypatch.setattr(tail, "_READ", tail._READ.replace("LIMIT 1024", "LIMIT 2"))
+@pytest.mark.parametrize("bounds", [FileBounds(read_bytes=1), FileBounds(read_rows=2)])
+def test_what_does_not_fit_one_read_is_read_next(tmp_path: Path, bounds: FileBounds) -> None:
     seen: list[int] = []
     place, reads = 1, 0
     with closing(file_with(tmp_path, 5)) as connection:
         while place < 6:
-            found = tail.look(connection, place, 6, (0, 0, 0), full=False)
+            found = tail.look(connection, place, 6, (0, 0, 0), full=False, bounds=bounds)
             seen += [row[0] for row in found.rows]
             place, reads = found.end, reads + 1
     assert seen == [1, 2, 3, 4, 5]

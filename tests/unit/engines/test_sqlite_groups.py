@@ -16,23 +16,26 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from telex.engines import Claimed, Delivery, Groups, Settlement, engine_for
+from telex.engines import Claimed, Delivery, Groups, Settlement
 from telex.engines.contract.groups import Action
-from telex.engines.sqlite import begins, lags, leases, retention
+from telex.engines.sqlite import begins
 from telex.errors import BadOption
 from telex.message import Position
 from telex.testing.conformance.rig import Rig, message
 from tests.support.group_model import Run, Step, steps
+from tests.support.internals import bounded
 
 G = "billing"
+FEW = {"page_messages": 25, "floor_messages": 1, "near_messages": 1}
+"""With these, what is done for many messages is done for few."""
 
 
 @asynccontextmanager
-async def opened(place: str | Path, count: int = 1) -> AsyncIterator[list[Rig]]:
-    """So many engines on one file."""
+async def opened(place: str | Path, count: int = 1, **bounds: int) -> AsyncIterator[list[Rig]]:
+    """So many engines on one file, with these of its `FileBounds`."""
     async with AsyncExitStack() as stack:
         url = f"sqlite:///{place}/telex.db?synchronous=normal"
-        yield [await stack.enter_async_context(Rig(engine_for(url))) for _ in range(count)]
+        yield [await stack.enter_async_context(Rig(bounded(url, **bounds))) for _ in range(count)]
 
 
 def groups_of(rig: Rig) -> Groups:
@@ -68,19 +71,15 @@ async def contents(rig: Rig, pattern: str, limit: int = 100, group: str = G) -> 
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["t:1", "t:*", ">"])
 @pytest.mark.parametrize("engines", [1, 2])
-@pytest.mark.parametrize("bounds", ["far", "near"])
-def test_a_group_is_as_the_model_says(pattern: str, engines: int, bounds: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if bounds == "near":  # what is only done with many messages is done with few
-        monkeypatch.setattr(leases, "STEP", 25)
-        monkeypatch.setattr(leases, "MOVE", 1)
-        monkeypatch.setattr(lags, "NEAR", 1)
+@pytest.mark.parametrize("bounds", [{}, FEW], ids=["far", "near"])
+def test_a_group_is_as_the_model_says(pattern: str, engines: int, bounds: dict[str, int]) -> None:
 
     @settings(max_examples=20)
     @given(plan=steps(removal=engines == 1))
     def check(plan: list[Step]) -> None:
         async def go() -> None:
             with TemporaryDirectory() as place:
-                async with opened(place, engines) as rigs:
+                async with opened(place, engines, **bounds) as rigs:
                     await Run(rigs, pattern, time()).do(plan)
 
         asyncio.run(go())
@@ -106,11 +105,9 @@ async def test_each_topic_of_a_pattern_has_its_own_beginning(tmp_path: Path) -> 
 @pytest.mark.parametrize("count", range(7))
 @pytest.mark.parametrize("far", [False, True])
 async def test_so_many_messages_back_are_counted_over_the_topics_of_a_pattern(
-    tmp_path: Path, count: int, far: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, count: int, far: bool
 ) -> None:
-    if far:
-        monkeypatch.setattr(begins, "NEAR", -4 * count)
-    async with opened(tmp_path) as (rig,):
+    async with opened(tmp_path, near_messages=-4 * count if far else 8192) as (rig,):
         for n, topic in enumerate(("a:1", "a:1", "b:1", "a:2", "a:1", "b:1", "a:2", "b:1")):
             await send(rig, topic, n)
         await rig.join(G, "a:*", count)
@@ -147,7 +144,7 @@ async def test_a_group_starts_after_a_position(tmp_path: Path) -> None:
 async def test_who_makes_a_group_that_another_process_has_just_made_changes_nothing(tmp_path: Path) -> None:
     def begin() -> None:
         with closing(sqlite3.connect(tmp_path / "telex.db")) as connection, connection:
-            begins.begin(connection, G, "a:1", "new", "", time())
+            begins.begin(connection, G, "a:1", "new", "", time(), 1)
 
     async with opened(tmp_path) as (rig,):
         await rig.join(G, "a:1")
@@ -181,10 +178,9 @@ async def test_who_finds_nothing_writes_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_key_that_nobody_gets_done_does_not_hold_its_topic(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(leases, "MOST_BEHIND", 3)
-    async with opened(tmp_path) as (rig,):
+    async with opened(tmp_path, behind_messages=3) as (rig,):
         await rig.join(G, "a:1")
         await send(rig, "a:1", *range(10), key="hot")
         await send(rig, "a:1", "other")
@@ -206,12 +202,8 @@ async def test_a_key_that_nobody_gets_done_does_not_hold_its_topic(
 
 
 @pytest.mark.parametrize(("others", "empty"), [(100, 3), (10, 0), (30, 1)])
-async def test_a_claim_looks_at_a_bounded_number_of_messages(
-    tmp_path: Path, others: int, empty: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(leases, "STEP", 10)
-    monkeypatch.setattr(leases, "STEPS", 3)
-    async with opened(tmp_path) as (rig,):
+async def test_a_claim_looks_at_a_bounded_number_of_messages(tmp_path: Path, others: int, empty: int) -> None:
+    async with opened(tmp_path, page_messages=10, pages=3) as (rig,):
         await rig.join(G, "a:*")
         await send(rig, "b:1", *range(others))
         await send(rig, "a:1", "found")
@@ -225,11 +217,10 @@ async def test_a_claim_looks_at_a_bounded_number_of_messages(
 
 
 async def test_what_only_a_group_held_is_deleted_when_it_is_settled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(retention, "SLACK", 1)
     kept = "SELECT count(*) FROM telex_messages WHERE seq <= 5"
-    async with opened(tmp_path) as (rig,):
+    async with opened(tmp_path, sweep_messages=1) as (rig,):
         await rig.join(G, "a:1")
         await send(rig, "a:1", *range(5), ago=60)
         acked, rejected, dropped, *_ = (await claim(rig, "a:1")).deliveries

@@ -15,9 +15,9 @@ import anyio
 import pytest
 
 import telex
-from telex.engines.sqlite import watcher
 from telex.engines.sqlite.upkeep import check
 from telex.process import forks
+from tests.support.internals import bounded
 
 
 @pytest.fixture
@@ -101,9 +101,8 @@ async def test_a_transaction_is_not_acknowledged_either(path: Path) -> None:
             await tx.__aexit__(None, None, None)
 
 
-async def test_who_only_reads_is_told_that_the_file_is_gone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watcher, "SAFETY", 0.01)
-    async with at(path) as hub, hub.topic("t").subscribe() as inbox:
+async def test_who_only_reads_is_told_that_the_file_is_gone(path: Path) -> None:
+    async with telex.Hub(bounded(f"sqlite:///{path}", watch_seconds=0.01)) as hub, hub.topic("t").subscribe() as inbox:
         await asyncio.to_thread(path.unlink)
         with pytest.raises(telex.Closed):
             await inbox.receive(timeout=5)

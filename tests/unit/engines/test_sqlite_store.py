@@ -17,7 +17,7 @@ import telex
 from telex.engines.sqlite import SQLiteEngine, problems, schema
 from telex.engines.sqlite.change_reader import ChangeReader
 from telex.engines.sqlite.upkeep import check, compact
-from tests.support.internals import client_of
+from tests.support.internals import bounded, client_of
 
 WITHIN = 0.02
 """Seconds in which another process is to see what was committed."""
@@ -28,8 +28,8 @@ def at(path: Path, options: str = "") -> str:
 
 
 @asynccontextmanager
-async def opened(path: Path, options: str = "") -> AsyncIterator[tuple[telex.Hub, SQLiteEngine]]:
-    engine = SQLiteEngine.from_url(at(path, options))
+async def opened(path: Path, options: str = "", **bounds: float) -> AsyncIterator[tuple[telex.Hub, SQLiteEngine]]:
+    engine = bounded(at(path, options), **bounds)
     async with telex.Hub(engine) as hub:
         yield hub, engine
 
@@ -284,10 +284,9 @@ async def test_another_process_is_heard_of_within_20_ms_and_waiting_costs_nothin
     assert idle < 0.01
 
 
-async def test_retention_deletes_what_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.engines.sqlite.retention.YOUNG", 0.0)
+async def test_retention_deletes_what_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
-    async with opened(path) as (hub, engine):
+    async with opened(path, young_seconds=0.0) as (hub, engine):
         hub.retain("t", messages=10)
         for number in range(600):
             await hub.topic("t").publish(number)

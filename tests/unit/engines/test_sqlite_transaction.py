@@ -12,6 +12,7 @@ import pytest
 import telex
 import telex.blocking
 from telex.engines.sqlite.upkeep import check
+from tests.support.internals import bounded
 
 Run = Callable[[sqlite3.Connection], Any]
 
@@ -451,9 +452,8 @@ async def test_entering_can_be_given_up(path: Path, locked: str) -> None:
 ENDLESS = "WITH RECURSIVE n(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
 
 
-async def test_a_transaction_that_takes_too_long_is_rolled_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with at(path) as hub:
-        monkeypatch.setattr("telex.engines.sqlite.TRANSACTION", 0.05)
+async def test_a_transaction_that_takes_too_long_is_rolled_back(path: Path) -> None:
+    async with telex.Hub(bounded(f"sqlite:///{path}", transaction_seconds=0.05)) as hub:
         tx = hub.transaction()
         await tx.__aenter__()
         await tx.publish("t", "lost")
@@ -465,13 +465,12 @@ async def test_a_transaction_that_takes_too_long_is_rolled_back(path: Path, monk
         assert await contents(hub) == ["waits for the lock"]
 
 
-async def test_a_statement_ends_with_its_transaction(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with at(path) as hub:
+async def test_a_statement_ends_with_its_transaction(path: Path) -> None:
+    async with telex.Hub(bounded(f"sqlite:///{path}", transaction_seconds=0.1)) as hub:
         async with asyncio.timeout(5):
             with pytest.raises(asyncio.TimeoutError):
                 async with hub.transaction() as tx, asyncio.timeout(0.02):
                     await tx.execute(ENDLESS)  # cancelled
-            monkeypatch.setattr("telex.engines.sqlite.TRANSACTION", 0.05)
             with pytest.raises(telex.Timeout):
                 await do(hub, ENDLESS, publish="lost")
             await hub.topic("t").publish("kept")

@@ -9,7 +9,7 @@ import pytest
 import telex
 from telex.hub import scheduler_of
 from telex.testing.clock import VirtualClock
-from tests.support.internals import client_of, consumers_of, engine_of, groups_of, runner_of
+from tests.support.internals import bounded, client_of, consumers_of, engine_of, groups_of, runner_of
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ async def publish(hub: telex.Hub, count: int) -> None:
 
 async def is_swept(url: str) -> bool:
     """Whether the topic keeps no more than it is to. Another hub looks, in which nothing is declared."""
-    async with telex.Hub(url) as hub:
+    async with telex.Hub(bounded(url, young_seconds=0.0)) as hub:
         hub.retain("t", messages=10)
         await publish(hub, 600)
         runtime = client_of(engine_of(hub))
@@ -289,7 +289,6 @@ async def is_swept(url: str) -> bool:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.001)
-    monkeypatch.setattr("telex.engines.sqlite.retention.YOUNG", 0.0)
 
 
 @pytest.mark.slow

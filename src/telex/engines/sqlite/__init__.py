@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
     from telex.message import Draft, Message
 
-TRANSACTION = 30.0
-"""Seconds that a program's transaction may take."""
-
 
 class SQLiteEngine:
     """The engine of one machine. It keeps the contract of `Engine`."""
@@ -85,4 +82,4 @@ class SQLiteEngine:
 
     def transaction(self) -> EngineTransaction:
         """A transaction of the file."""
-        return SQLiteTransaction(self._runtime, TRANSACTION)
+        return SQLiteTransaction(self._runtime, self._runtime.address.bounds.transaction_seconds)

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 from telex.durations import seconds
+from telex.engines.sqlite.bounds import BOUNDS, FileBounds
 from telex.errors import BadOption
 
 _FORMS = (
@@ -25,6 +26,7 @@ class FileAddress(msgspec.Struct, frozen=True):
     """How long to wait, in seconds, while another program has the file locked."""
     foreign_keys: bool = True
     """Whether the foreign keys of the program's tables are held in its transactions."""
+    bounds: FileBounds = BOUNDS
 
 
 def parse(url: str) -> FileAddress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, cast
 
-from telex.engines.sqlite.lags import NEAR, number_at
+from telex.engines.sqlite.lags import number_at
 from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look
 from telex.engines.sqlite.store import TopicView
 from telex.log.start import Start, find
@@ -18,7 +18,9 @@ _PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq = ?"
 _BEFORE = "SELECT max(seq), pos FROM telex_messages WHERE topic = ? AND seq < ?"
 
 
-def begin(connection: sqlite3.Connection, group: str, pattern: str, start: Start, epoch: str, now: float) -> None:
+def begin(
+    connection: sqlite3.Connection, group: str, pattern: str, start: Start, epoch: str, now: float, near: int
+) -> None:
     """Make a group, unless there is one. ``epoch`` is that of a topic that is not there yet. In a write transaction."""
     sql = "SELECT max(s.pos, coalesce((SELECT max(pos) + 1 FROM telex_messages), 0)), rules FROM telex_state s"
     end, version = connection.execute(sql).fetchone()
@@ -28,7 +30,7 @@ def begin(connection: sqlite3.Connection, group: str, pattern: str, start: Start
         rules.refresh(connection, version)
         topics = [kept for name in _names(connection, pattern) if (kept := look(connection, name, rules, now))]
         if is_pattern(pattern) and isinstance(start, int):
-            numbers = _back(connection, topics, start, end)
+            numbers = _back(connection, topics, start, end, near)
         else:
             numbers = {kept.id: find(cast("Log", TopicView(connection, kept, epoch)), start, now)[0] for kept in topics}
         places = {id: connection.execute(_PLACE, (id, seq)).fetchone() for id, seq in numbers.items()}
@@ -62,13 +64,15 @@ def _split(connection: sqlite3.Connection, id: int, numbers: dict[int, int], flo
         connection.execute("UPDATE telex_groups SET split = ? WHERE id = ?", (split, id))
 
 
-def _back(connection: sqlite3.Connection, topics: list[VisibleRange], count: int, end: int) -> dict[int, int]:
+def _back(
+    connection: sqlite3.Connection, topics: list[VisibleRange], count: int, end: int, near: int
+) -> dict[int, int]:
     """The numbers after which there are ``count`` kept messages of all topics together, or all of them."""
     numbers = {kept.id: kept.end for kept in topics}
     firsts = {kept.id: kept.first for kept in topics}
     left = count
     sql = "SELECT topic, seq FROM telex_messages WHERE pos < ? ORDER BY pos DESC LIMIT ?"
-    for topic, seq in connection.execute(sql, (end, NEAR + 4 * count)):
+    for topic, seq in connection.execute(sql, (end, near + 4 * count)):
         if not left:
             return numbers
         if firsts.get(topic, seq + 1) <= seq < numbers[topic]:

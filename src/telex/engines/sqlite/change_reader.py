@@ -20,6 +20,7 @@ import msgspec
 
 from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows
+from telex.engines.sqlite.bounds import BOUNDS, FileBounds
 from telex.engines.sqlite.jobs import Batch, JobObserver
 from telex.engines.sqlite.session import told
 from telex.errors import Closed
@@ -30,15 +31,10 @@ if TYPE_CHECKING:
     from telex.message import Message
 
 logger: logging.Logger = logging.getLogger("telex")
-PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-"""Seconds until reading is tried again, while memory, descriptors or the disk are short; then the engine fails."""
-ROWS = 1024
-BYTES = 16 * 1024 * 1024
-"""So much is read at once, at most."""
 _TOPICS = "SELECT id, name, epoch, uid, end, first FROM telex_topics"
 _STATE = "SELECT epoch, pos, removals, rules, delays FROM telex_state"
 _READ = f"""SELECT {rows.COLUMNS}, t.id, t.epoch FROM {rows.JOINED}
-    WHERE m.pos >= ? AND m.pos < ? ORDER BY m.pos LIMIT {ROWS}"""
+    WHERE m.pos >= ? AND m.pos < ? ORDER BY m.pos LIMIT ?"""
 
 
 class Run(msgspec.Struct):
@@ -175,12 +171,13 @@ class ChangeReader:
         behind what is not read yet waits.
         """
         first, versions, full = self.fed, (self.removals, self.rules, self.delays), self._last_topic == 0
-        for pause in (*PAUSES, None):
+        bounds = self._runtime.address.bounds
+        for pause in (*bounds.read_pauses, None):
             # When memory does not suffice even after all the pauses, the next message is skipped as unreadable.
             bare = pause is None
             try:
                 seen = await self._runtime.read(
-                    partial(look, first=first, limit=limit, versions=versions, full=full, bare=bare)
+                    partial(look, first=first, limit=limit, versions=versions, full=full, bare=bare, bounds=bounds)
                 )
                 runs = self._decode(seen.rows)
                 break
@@ -314,12 +311,13 @@ def look(
     versions: tuple[int, int, int],
     full: bool,
     bare: bool = False,
+    bounds: FileBounds = BOUNDS,
 ) -> Seen:
     """Read what is new, in the thread that reads. ``versions`` is what is known of removals, rules and delays. With
     ``bare`` it reads one message without its content, which then is `Unreadable`.
     """
     epoch, pos, removals, rules, delays = connection.execute(_STATE).fetchone()
-    found, end = _bare(connection, first, limit) if bare else _rows(connection, first, limit)
+    found, end = _bare(connection, first, limit) if bare else _rows(connection, first, limit, bounds)
     seen = Seen(epoch, pos, removals, rules, delays, found, end)
     if full or removals != versions[0] or len(found) < end - first:
         seen.topics = connection.execute(_TOPICS).fetchall()
@@ -333,7 +331,9 @@ def look(
     return seen
 
 
-def _rows(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+def _rows(
+    connection: sqlite3.Connection, first: int, limit: int, bounds: FileBounds
+) -> tuple[list[tuple[Any, ...]], int]:
     if first >= limit:
         return [], first
 
@@ -341,16 +341,16 @@ def _rows(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[
         found: list[tuple[Any, ...]] = []
         size = 0
         try:
-            for row in connection.execute(_READ, (first, limit)):
+            for row in connection.execute(_READ, (first, limit, bounds.read_rows)):
                 found.append(row)
                 size += len(row[7]) if isinstance(row[7], (str, bytes)) else 0
-                if size > BYTES:
+                if size > bounds.read_bytes:
                     return found, row[0] + 1
         except MemoryError:
             if not found:
                 raise
             return found, found[-1][0] + 1  # those before the one that is too large are told
-        return found, limit if len(found) < ROWS else found[-1][0] + 1
+        return found, limit if len(found) < bounds.read_rows else found[-1][0] + 1
 
     return rows.tolerate(connection, read)
 
@@ -360,7 +360,7 @@ def _bare(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[
     if first >= limit:
         return [], first
     sql = _READ.replace("m.headers, m.content", "NULL, NULL", 1)
-    row = connection.execute(sql, (first, limit)).fetchone()
+    row = connection.execute(sql, (first, limit, 1)).fetchone()
     if row is None:
         return [], limit
     return [(*row[:7], Unreadable(b"", "there is not enough memory to read it"), *row[8:])], row[0] + 1

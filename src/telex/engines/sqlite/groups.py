@@ -26,8 +26,8 @@ class SQLiteGroups:
 
     def __init__(self, runtime: FileClient) -> None:
         self._runtime = runtime
-        self._written = GroupView()  # of the thread that writes
-        self._read = GroupView()  # of the thread that reads
+        self._written = GroupView(runtime.address.bounds)  # of the thread that writes
+        self._read = GroupView(runtime.address.bounds)  # of the thread that reads
         self._busy: set[tuple[str, str]] = set()  # groups whose last claim here has found something
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
@@ -36,8 +36,10 @@ class SQLiteGroups:
             return
         if isinstance(start, Position) and is_pattern(pattern):
             raise BadOption("start", start, "a position is one of a topic; a group on a pattern starts at a time")
-        epoch = self._runtime.identity(pattern)[0]
-        await self._runtime.write(lambda connection, now: begins.begin(connection, group, pattern, start, epoch, now))
+        epoch, near = self._runtime.identity(pattern)[0], self._runtime.address.bounds.near_messages
+        await self._runtime.write(
+            lambda connection, now: begins.begin(connection, group, pattern, start, epoch, now, near)
+        )
 
     async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
         """Lease messages. A group that had none is looked at first: who finds nothing writes nothing."""

@@ -7,10 +7,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from telex.engines.sqlite.bounds import FileBounds
 from telex.names import Pattern, is_pattern
 
-NEAR = 8192
-"""So many messages are counted one by one; of more, each topic is asked for its numbers."""
 _FIND = """SELECT id, name, pattern, floor, paused, passed, held, split, rests FROM telex_groups
     WHERE name = ? AND pattern = ?"""
 _ALL = "SELECT id, name, pattern, floor, paused, passed, held, split, rests FROM telex_groups ORDER BY name, pattern"
@@ -77,7 +76,8 @@ class GroupView:
     Messages of the transaction that is going on are not counted yet: `pos` and the ends of topics are as it began.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: FileBounds) -> None:
+        self.bounds: FileBounds = bounds
         self.pos: int = 1
         """The place that the next message will get."""
         self.bare: dict[int, int] = {}
@@ -156,7 +156,7 @@ class GroupView:
         known = self._sums.get(group.id)
         if known is not None and known[0] >= start:
             start, sum = known
-        if start >= group.split and self.pos - start <= NEAR:
+        if start >= group.split and self.pos - start <= self.bounds.near_messages:
             fits = self.fits(group.pattern)
             names = connection.execute(_NAMES, (start, self.pos, self.glob(group.pattern)))
             sum += [fits(name) for (name,) in names].count(True)

@@ -27,15 +27,6 @@ from telex.engines.sqlite.lags import Group, GroupView, set_rests
 WAITS, LEASED, DEAD, BEHIND = 0, 1, 2, 3
 AGAIN, NEW = 0.0, 1.0
 """Due at once: what was delivered before, and what never was."""
-STEP = 1024
-"""Places that are looked at in one go for what was never delivered."""
-STEPS = 16
-"""How often in one claim."""
-MOST_BEHIND = 10_000
-"""Rows that stand behind others. One more, and the group looks at no more messages: a key that nobody gets done with
-shall not make it hold the whole topic."""
-MOVE = 8 * STEP
-"""A floor is written when so many messages of other topics lie above it, though there is nothing to claim."""
 
 _CHECK = "SELECT 1 FROM telex_claims WHERE grp = ? AND state = ? AND due <= ? LIMIT 1"
 _READY = f"""SELECT {rows.COLUMNS}, m.topic, c.attempt FROM telex_claims c
@@ -91,11 +82,11 @@ def look(connection: sqlite3.Connection, group: Group, view: GroupView, now: flo
 def _has_fresh(connection: sqlite3.Connection, group: Group, view: GroupView) -> bool:
     start = max(group.floor, view.bare.get(group.id, 0))
     if start >= view.pos:
-        return view.pos - group.floor > MOVE and not group.exact
+        return view.pos - group.floor > view.bounds.floor_messages and not group.exact
     for found, after in _pages(connection, group, view, start, 1):
         if found:
             key = found[0][_KEY]
-            return key is None or not _is_held(connection, group, key) or _room(connection, group) > 0
+            return key is None or not _is_held(connection, group, key) or _room(connection, group, view) > 0
         view.bare[group.id] = after
     return view.bare.get(group.id, 0) < view.pos
 
@@ -171,7 +162,7 @@ def _fresh(connection: sqlite3.Connection, group: Group, view: GroupView, limit:
                 found.append(row)
             elif key in busy or _is_held(connection, group, key):
                 busy.add(key)
-                room = _room(connection, group) if room is None else room
+                room = _room(connection, group, view) if room is None else room
                 if len(behind) >= room:
                     full = True
                     break
@@ -205,10 +196,10 @@ def _pages(
         return
     fits, glob = view.fits(group.pattern), view.glob(group.pattern)
     begins = view.begins(connection, group) if floor < group.split else None
-    for _ in range(STEPS):
+    for _ in range(view.bounds.pages):
         if floor >= view.pos:
             return
-        size, end = max(limit, 16), min(view.pos, floor + STEP)
+        size, end = max(limit, 16), min(view.pos, floor + view.bounds.page_messages)
         found = rows.select(connection, _OF_FILE, (floor, end, glob, size))
         floor = end if len(found) < size else found[-1][0] + 1
         if begins is not None:
@@ -228,8 +219,8 @@ def _pages_of_topic(
         yield [], view.pos
         return
     topic, seq, end = place
-    size = min(max(limit, 16), STEP)
-    for _ in range(STEPS):
+    size = min(max(limit, 16), view.bounds.page_messages)
+    for _ in range(view.bounds.pages):
         found = rows.select(connection, _OF_TOPIC, (topic, seq, end, size))
         floor = found[-1][0] + 1 if len(found) == size else view.pos
         yield found, floor
@@ -242,7 +233,7 @@ def _is_held(connection: sqlite3.Connection, group: Group, key: str) -> bool:
     return connection.execute(_IS_HELD, (group.id, key)).fetchone() is not None
 
 
-def _room(connection: sqlite3.Connection, group: Group) -> int:
+def _room(connection: sqlite3.Connection, group: Group, view: GroupView) -> int:
     """How many more may stand behind others."""
     sql = "SELECT count(*) FROM telex_claims WHERE grp = ? AND state = 3"
-    return MOST_BEHIND - int(connection.execute(sql, (group.id,)).fetchone()[0])
+    return view.bounds.behind_messages - int(connection.execute(sql, (group.id,)).fetchone()[0])

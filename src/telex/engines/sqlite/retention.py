@@ -12,16 +12,13 @@ from typing import Any
 
 import msgspec
 
+from telex.engines.sqlite.bounds import BOUNDS, FileBounds
 from telex.log.log import Retention
 from telex.names import Pattern
 
 DEFAULT = Retention()
-YOUNG = 2.0
-"""Seconds for which no message is deleted, so that other processes have read it by then."""
 CHUNK = 500
 """At most so many rows are deleted in a transaction."""
-SLACK = 256
-"""A topic is swept when so many rows of it can go."""
 
 
 class RetentionRules:
@@ -144,8 +141,11 @@ class SweepResult(msgspec.Struct, frozen=True):
     deleted: int
 
 
-def sweep(connection: sqlite3.Connection, name: str, rules: RetentionRules, now: float) -> SweepResult | None:
-    """Delete at most `CHUNK` messages of a topic that are not kept. None when there is no such topic.
+def sweep(
+    connection: sqlite3.Connection, name: str, rules: RetentionRules, now: float, young: float
+) -> SweepResult | None:
+    """Delete at most `CHUNK` messages of a topic that are not kept and older than ``young`` seconds. None when there is
+    no such topic.
 
     In a write transaction.
     """
@@ -159,7 +159,7 @@ def sweep(connection: sqlite3.Connection, name: str, rules: RetentionRules, now:
     stays = connection.execute(
         """SELECT seq FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? AND (time > ? OR pos >= ?)
         ORDER BY seq LIMIT 1""",
-        (kept.id, swept, limit, now - YOUNG, 2**62 if floor is None else floor),
+        (kept.id, swept, limit, now - young, 2**62 if floor is None else floor),
     ).fetchone()
     limit = max(swept, limit if stays is None else stays[0])
     connection.execute(
@@ -203,7 +203,8 @@ def release(connection: sqlite3.Connection, pos: int) -> None:
 class Sweeper:
     """Which topics have messages that can go, for the thread that writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: FileBounds = BOUNDS) -> None:
+        self._bounds = bounds
         self._due: dict[str, float] = {}  # and when to look
         self._orphans = True
         self._next_age = 0.0
@@ -212,8 +213,9 @@ class Sweeper:
     def notice(self, topic: str, first: int, end: int, swept: int, rule: Retention) -> None:
         """A topic has grown, or was found at the start."""
         if topic not in self._due:
+            slack = self._bounds.sweep_messages
             limit = first if rule.messages is None else max(first, end - rule.messages)
-            if limit - swept >= SLACK or (rule.bytes is not None and end - swept >= SLACK):
+            if limit - swept >= slack or (rule.bytes is not None and end - swept >= slack):
                 self._due[topic] = 0.0
 
     def orphaned(self) -> None:
@@ -222,7 +224,7 @@ class Sweeper:
 
     def rest(self, now: float) -> None:
         """A transaction failed: it is no time to hurry."""
-        self._rests = now + YOUNG
+        self._rests = now + self._bounds.young_seconds
 
     def wait(self, now: float, ages: bool) -> float | None:
         """Seconds until `step` has something to do; None: not before a topic grows."""
@@ -251,13 +253,13 @@ class Sweeper:
             return None
         name = chosen
         del self._due[name]
-        swept = sweep(connection, name, rules, now)
+        swept = sweep(connection, name, rules, now, self._bounds.young_seconds)
         if swept is None:
             return None
         left = swept.first - swept.swept
-        if left >= SLACK or (left and rules.of(name).age is not None):
+        if left >= self._bounds.sweep_messages or (left and rules.of(name).age is not None):
             # What is too young, or held by a group, is looked at again later.
-            self._due[name] = 0.0 if swept.deleted else now + YOUNG
+            self._due[name] = 0.0 if swept.deleted else now + self._bounds.young_seconds
         return name, swept
 
 

@@ -23,12 +23,8 @@ from telex.engines.sqlite.writer import Writer
 logger: logging.Logger = logging.getLogger("telex")
 POLL = 0.01
 """Seconds between two looks where nobody tells."""
-SAFETY = 1.0
-"""Seconds between two looks where the kernel tells."""
 STEP = 0.002
 """A commit can be seen a little after it is written: seconds between two looks after something was written."""
-AGAIN = 0.25
-"""Seconds until it watches again after an error."""
 AWAKE = 0.1
 """For how long, in seconds, it looks so often."""
 _IN_MODIFY = 0x2
@@ -89,7 +85,7 @@ class Watcher:
                 if text != said:  # not several times a second, for as long as it lasts
                     logger.error("what other processes commit to %s is not seen: %s", self._address.path, text)
                 said = text
-                sleep(0.0 if self._closing else AGAIN)
+                sleep(0.0 if self._closing else self._address.bounds.rewatch_seconds)
 
     def _watch_once(self) -> None:
         notify = _inotify()
@@ -109,14 +105,15 @@ class Watcher:
         for descriptor in (self._bell, notify if watched else None):
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
+        safety = self._address.bounds.watch_seconds
         version, awake, checked = -1, monotonic() + AWAKE, 0.0
         while not self._closing:
-            pause = (STEP if monotonic() < awake else SAFETY) if watched else POLL
+            pause = (STEP if monotonic() < awake else safety) if watched else POLL
             for descriptor, _ in poll.poll(pause * 1000):
                 if descriptor == notify:
                     os.read(descriptor, 65536)
                     awake = monotonic() + AWAKE
-            if monotonic() >= checked + SAFETY:  # the thread that writes checks after each commit
+            if monotonic() >= checked + safety:  # the thread that writes checks after each commit
                 self._writer.place.check()
                 checked = monotonic()
             (seen,) = connection.execute("PRAGMA data_version").fetchone()

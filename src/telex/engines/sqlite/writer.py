@@ -63,7 +63,7 @@ class Writer:
         self._closing = threading.Event()
         self._ended = False
         self._hurried = False
-        self.sweeper: Sweeper = Sweeper()
+        self.sweeper: Sweeper = Sweeper(address.bounds)
         self.clock: Clock = Clock()
         self._before = 0  # rows changed by the connection, when the transaction began
         self._known = -1  # `Ledger.commits` at that time
