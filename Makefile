@@ -53,12 +53,13 @@ test-wheel: $(TEST) $(WHEEL)/.installed ## build the wheel, install it by itself
 	@scripts/test-wheel $(WHEEL) $(BIN)/python -n $(JOBS) --dist worksteal -m 'not slow and not browser' $(ARGS)
 
 .PHONY: check
-check: $(CHECK) ## lint, formatting, types (mypy and pyright) and the structure
+check: $(CHECK) ## lint, formatting, types (mypy and pyright), the structure and the language
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python scripts/verify_types.py
 	$(BIN)/python scripts/structure.py
+	$(BIN)/python scripts/language.py
 
 .PHONY: format
 format: $(CHECK) ## write the formatting and the fixes that ruff knows

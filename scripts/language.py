@@ -1,0 +1,106 @@
+"""Count docstrings that begin with a clause, and words that are not the field's: ``make check`` runs this.
+
+Each number has a bound, which may fall and never rise. ``--places`` lists the places.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("src", "scripts", "examples", "bench", "docs/examples")
+CLAUSE = re.compile(r"(?:What|Who|Whoever|Whether|Where|Wherever|How|Why|Those|Whatever)\b")
+HOUSEHOLD = re.compile(
+    r"\b(?:mend|mends|mended|mending|signs? of life|of no account|told|hands full|bury|buries|buried|pen|pens"
+    r"|(?:made|begun|recorded|written) anew|its own affair|turned down|turns? \w+ down|given up|lets? go of)\b",
+    re.IGNORECASE,
+)
+BOUNDS = {"docstrings that begin with a clause": 395, "household words": 232}
+"""Lower these when a number falls. The goal of both is 0."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """The places of one kind, and how many of them there may be."""
+
+    name: str
+    places: list[str]
+
+    @property
+    def holds(self) -> bool:
+        return len(self.places) <= BOUNDS[self.name]
+
+
+def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The line and the text of each docstring, also those of attributes and constants."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, node.value.value
+
+
+def texts(source: str) -> Iterator[tuple[int, str]]:
+    """The line and the text of each string and comment."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def clauses(source: str) -> list[str]:
+    """The docstrings that begin with a clause, as ``line text``."""
+    return [
+        f"{line} {text.partition(chr(10))[0]}" for line, text in docstrings(ast.parse(source)) if CLAUSE.match(text)
+    ]
+
+
+def household(source: str) -> list[str]:
+    """The household words in strings and comments, as ``line word``."""
+    return [
+        f"{line + text.count(chr(10), 0, match.start())} {match[0]}"
+        for line, text in texts(source)
+        for match in HOUSEHOLD.finditer(text)
+    ]
+
+
+def pages(root: Path) -> list[Path]:
+    return [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]
+
+
+def counts(root: Path) -> list[Count]:
+    beginning, words = [], []
+    for path in (file for folder in FOLDERS for file in sorted((root / folder).rglob("*.py"))):
+        if path == Path(__file__):
+            continue
+        name, source = path.relative_to(root), path.read_text()
+        beginning += [f"{name}:{place}" for place in clauses(source)]
+        words += [f"{name}:{place}" for place in household(source)]
+    for path in pages(root):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            words += [f"{path.relative_to(root)}:{number} {match[0]}" for match in HOUSEHOLD.finditer(line)]
+    return [Count("docstrings that begin with a clause", beginning), Count("household words", words)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--places", action="store_true", help="list the places")
+    options = parser.parse_args()
+    found = counts(ROOT)
+    for count in found:
+        print(f"{'' if count.holds else 'WORSE':6}{count.name:46}{len(count.places):7}  at most {BOUNDS[count.name]}")
+        for place in count.places if options.places or not count.holds else ():
+            print(f"         {place}")
+    return int(not all(count.holds for count in found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

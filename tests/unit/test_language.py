@@ -1,0 +1,49 @@
+"""Docstrings begin with a verb or a noun, and the words are the field's."""
+
+from pathlib import Path
+
+import pytest
+
+from scripts.language import Count, clauses, counts, household
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("count", counts(ROOT), ids=lambda count: count.name)
+def test_the_language_is_no_worse_than_its_bounds(count: Count) -> None:
+    assert count.holds, count.places
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        '"""What a module is for."""',
+        'class A:\n    """Whoever waits."""',
+        'def f():\n    """Whether it is full."""',
+        'X = 3\n"""How many fit."""',
+        'class A:\n    x: int\n    """Where it is kept."""',
+    ],
+)
+def test_a_docstring_that_begins_with_a_clause_is_found(source: str) -> None:
+    assert len(clauses(source)) == 1
+
+
+def test_a_docstring_that_begins_with_a_verb_or_a_noun_is_not_found() -> None:
+    assert clauses('"""Whole numbers."""\ndef f():\n    """Return the name."""\n    return "What"') == []
+
+
+@pytest.mark.parametrize(
+    ("source", "place"),
+    [
+        ("x = 1  # the mend", "1 mend"),
+        ('raise ValueError("no sign of life")', "1 sign of life"),
+        ('"""First.\n\nA topic that is made anew.\n"""', "3 made anew"),
+        ('f"told {x}"', "1 told"),
+    ],
+)
+def test_a_household_word_is_found(source: str, place: str) -> None:
+    assert household(source) == [place]
+
+
+def test_a_name_is_not_a_word_of_a_text() -> None:
+    assert household("told = mend = 3  # amend, open, bold") == []
