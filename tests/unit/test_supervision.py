@@ -16,13 +16,12 @@ import pytest
 
 import telex
 from telex.chat import lobby as chat
-from telex.engines.sqlite import change_reader as tail
-from telex.engines.sqlite import delayed, watcher
+from telex.engines.sqlite import SQLiteEngine, delayed
 from telex.groups import consumer as members
 from telex.hub import dispatcher_of, runtime_of, scheduler_of
 from telex.process import supervision
 from telex.triggers import firings, scheduler
-from tests.support.internals import client_of, consumers_of, courier_of, engine_of, groups_of, records_of
+from tests.support.internals import bounded, client_of, consumers_of, courier_of, engine_of, groups_of, records_of
 
 PATIENCE = 2.0
 
@@ -76,9 +75,6 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (supervision, "PAUSE", 0.001),
         (members, "PAUSE", 0.001),
-        (tail, "PAUSES", (0.001,) * 4),
-        (watcher, "AGAIN", 0.001),
-        (delayed, "AGAIN", 0.001),
         (firings, "TRIES", 0.001),
         (scheduler, "TRIES", 0.001),
         (chat, "TRY_AGAIN", 0.001),
@@ -87,6 +83,10 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # -- the engine
+
+
+def impatient(url: str) -> SQLiteEngine:
+    return bounded(url, read_pauses=(0.001,) * 4, rewatch_seconds=0.001, delay_seconds=0.001)
 
 
 def is_move(function: Any, *_: Any) -> bool:
@@ -128,7 +128,7 @@ async def test_whatever_a_step_of_the_engine_raises_every_wait_ends(tmp_path: Pa
     url = f"sqlite:///{tmp_path}/x.db?synchronous=normal"
     async with telex.Hub(url) as other:
         for kind in KINDS:
-            hub = await telex.Hub(url, close_timeout=1.0).__aenter__()
+            hub = await telex.Hub(impatient(url), close_timeout=1.0).__aenter__()
             try:
                 await inject(hub, other, step, kind)
             finally:
@@ -183,7 +183,8 @@ async def transaction(hub: telex.Hub) -> None:
 
 @asynccontextmanager
 async def opened(path: Path, **options: Any) -> AsyncIterator[telex.Hub]:
-    async with telex.Hub(f"sqlite:///{path}/x.db?synchronous=normal", close_timeout=1.0, **options) as hub:
+    url = f"sqlite:///{path}/x.db?synchronous=normal"
+    async with telex.Hub(impatient(url), close_timeout=1.0, **options) as hub:
         yield hub
 
 

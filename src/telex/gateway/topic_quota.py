@@ -17,9 +17,10 @@ REFRESH_SECONDS = 1.0
 class TopicQuota:
     """The topics that clients of one gateway have published to, at most ``limit``. A removed topic frees its place."""
 
-    def __init__(self, hub: Hub, limit: int) -> None:
+    def __init__(self, hub: Hub, limit: int, refresh_seconds: float = REFRESH_SECONDS) -> None:
         self._hub = hub
         self._limit = limit
+        self._refresh_seconds = refresh_seconds
         self._topics: set[str] = set()
         self._refreshed = 0.0
 
@@ -31,11 +32,11 @@ class TopicQuota:
             await self._refresh()
         if len(self._topics) >= self._limit:
             problem = f"clients of this server fill {self._limit} topics already; publish to one of them"
-            raise Refused("limit", problem, REFRESH_SECONDS)
+            raise Refused("limit", problem, self._refresh_seconds)
         self._topics.add(topic)
 
     async def _refresh(self) -> None:
         now = asyncio.get_running_loop().time()
-        if now >= self._refreshed + REFRESH_SECONDS:
+        if now >= self._refreshed + self._refresh_seconds:
             self._refreshed = now
             self._topics.intersection_update(await self._hub.topics(">"))

@@ -36,7 +36,7 @@ from telex.process.tasks import start_task
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 Peek = Callable[[str, str], Record | None]
-LOOK = 0.25
+LOOK_SECONDS = 0.25
 """Seconds between two looks at a record that another process works on; less, when its lease is short."""
 
 
@@ -62,6 +62,7 @@ class KeyLeases:
         self._peek: Peek | None = getattr(store, "peek", None)
         self._held: dict[Lease, None] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self.look_seconds: float = LOOK_SECONDS
         self._owners = (token_hex(8), count(1))  # of this process
 
     async def read(self, key: str) -> tuple[Entry, int] | None:
@@ -164,7 +165,7 @@ class KeyLeases:
                 return None if decision is Answer.CONFLICT else entry
             self.tally.waited += not waited
             waited = True
-            await asyncio.sleep(min(LOOK, once.lease / 4 if entry is None else entry.lease / 4))
+            await asyncio.sleep(min(self.look_seconds, once.lease / 4 if entry is None else entry.lease / 4))
 
     def form(self, entry: Entry) -> tuple[bytes, float | None]:
         """The value of a record, and from when on it may be forgotten: never without an outcome, or a clock that is set

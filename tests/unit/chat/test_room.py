@@ -168,6 +168,7 @@ async def test_a_room_is_let_go_when_nobody_is_in_it_and_nothing_was_said() -> N
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_a_disk_that_is_full_for_a_while_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,7 +179,6 @@ async def test_a_disk_that_is_full_for_a_while_ends_nothing(
             refused.set()
         raise telex.EngineFailed("publishing", "the disk is full")
 
-    monkeypatch.setattr("telex.chat.lobby.TRY_AGAIN", 0.01)
     async with chat(grace=0.01) as app, WebSocketClient(app, PAGE) as ann:
         entered = await enter(ann, "Ann", ANN)
         await ann.ask("subscribe", topic=entered["presence"])

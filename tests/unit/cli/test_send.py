@@ -18,7 +18,6 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import telex as package
-from telex.cli import http
 from telex.cli.bar import Bar
 from telex.gateway import AccessRules, Commands
 from telex.once.results import RESULTS
@@ -349,11 +348,9 @@ def test_by_http(telex: Telex, gate: threading.Event) -> None:
         assert telex("send", "echo", "--server", f"{place}/else").code == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("opens", "first"), [(202, False), (409, True)])
-def test_by_http_it_is_waited_for(
-    telex: Telex, gate: threading.Event, monkeypatch: pytest.MonkeyPatch, opens: int, first: bool
-) -> None:
-    monkeypatch.setattr(http, "LOOK", 0.001)
+def test_by_http_it_is_waited_for(telex: Telex, gate: threading.Event, opens: int, first: bool) -> None:
     with server(gate, opens) as place:
         if first:  # another sender's is running
             told = json.loads(telex("send", "wait", "--key", "a", "--no-wait", "--json", "--server", place).out)

@@ -512,7 +512,6 @@ async def test_who_renews_is_not_taken_over(url: str, monkeypatch: pytest.Monkey
     hub = telex.Hub(url)
     now, looks = [1000.0], [0]
     monkeypatch.setattr(claims, "monotonic", lambda: now[0])
-    monkeypatch.setattr(claims, "LOOK", 0.001)
 
     @hub.command("build", once=True, lease=100)
     async def build(number: int) -> int:
@@ -523,6 +522,7 @@ async def test_who_renews_is_not_taken_over(url: str, monkeypatch: pytest.Monkey
         revision = await plant(hub, "build", "a", alive)
         found = dispatcher_of(hub).served["build"].claims
         assert found is not None
+        found.look_seconds = 0.001
         get = found.store.get
 
         async def counted(bucket: str, key: str) -> telex.engines.Record | None:

@@ -156,6 +156,7 @@ class Timers:
 
     def __init__(self) -> None:
         self.loop = self
+        self.address = parse("sqlite:///x.db")
         self.waits: list[float] = []
         self.rings: list[Callable[[], None]] = []
         self.begun: list[Coroutine[Any, Any, None]] = []

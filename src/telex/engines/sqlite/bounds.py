@@ -18,6 +18,8 @@ class FileBounds(msgspec.Struct, frozen=True):
     """Seconds between two looks into the file where the kernel notifies of changes."""
     rewatch_seconds: float = 0.25
     """Seconds until the file is watched again after an error."""
+    delay_seconds: float = 1.0
+    """Seconds until a delayed message that could not be published is tried again."""
     transaction_seconds: float = 30.0
     """Seconds that a program's transaction may take."""
     young_seconds: float = 2.0

@@ -31,7 +31,8 @@ class Offset(msgspec.Struct, frozen=True):
 class Clock:
     """The clock, once `join` was called: in the thread that writes, before the file is used."""
 
-    def __init__(self) -> None:
+    def __init__(self, boot: Path = BOOT) -> None:
+        self._boot = boot
         self._offset: float | None = None
 
     def now(self) -> float:
@@ -40,7 +41,7 @@ class Clock:
 
     def join(self, connection: sqlite3.Connection) -> None:
         """Take the offset of this boot from the file, or keep one. Inside of a write transaction."""
-        boot = _boot()
+        boot = _read_boot(self._boot)
         if not boot:
             return
         known = _read(connection)
@@ -62,8 +63,8 @@ def _read(connection: sqlite3.Connection) -> Offset | None:
         return None  # the file was damaged there: it is as new
 
 
-def _boot() -> str:
+def _read_boot(path: Path) -> str:
     try:
-        return BOOT.read_text(encoding="ascii").strip()
+        return path.read_text(encoding="ascii").strip()
     except OSError:
         return ""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("telex")
 MANY = 500
 """So many are published in one transaction."""
-AGAIN = 1.0
-"""Seconds until what could not be published is tried again."""
 LONGEST = 3600.0
 """Seconds after which a timer looks again: the clock of the machine may have been set."""
 _INSERT = """INSERT INTO telex_delayed (due, topic, id, time, type, key, headers, content, size)
@@ -84,7 +82,7 @@ class Delayed:
         except Exception as error:  # noqa: BLE001  # the disk may have been full: they are still kept, and tried again
             if not self._runtime.failed:
                 logger.error("delayed messages are published later: %s", problems.explain(error))
-                self.arm(time() + AGAIN)
+                self.arm(time() + self._runtime.address.bounds.delay_seconds)
 
 
 def _move(ledger: Ledger, now: float) -> float | None:
