@@ -31,15 +31,15 @@ class Clock:
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self._real = loop.time
-        self._ahead = 0.0
+        self.ahead = 0.0
         loop.time = self.time  # type: ignore[method-assign]  # of a loop that is this test's own
 
     def time(self) -> float:
-        return self._real() + self._ahead
+        return self._real() + self.ahead
 
     async def forward(self, seconds: float) -> None:
         await idle()  # what was begun before begins before
-        self._ahead += seconds
+        self.ahead += seconds
         await idle()
 
 

@@ -38,7 +38,7 @@ class WebSocketClient:
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._from_app: asyncio.Queue[Message] = asyncio.Queue()
         self._ref = 0
-        self._scope = {
+        self.scope = {
             "type": "websocket",
             "path": path,
             "raw_path": path.encode(),
@@ -55,7 +55,7 @@ class WebSocketClient:
 
     async def __aenter__(self) -> Self:
         self._to_app.put_nowait({"type": "websocket.connect"})
-        self.finished = asyncio.ensure_future(self._app(self._scope, self._to_app.get, self._sent))
+        self.finished = asyncio.ensure_future(self._app(self.scope, self._to_app.get, self._sent))
         first = await self._next()
         self.accepted = first["type"] == "websocket.accept"
         if first["type"] == "websocket.http.response.start":

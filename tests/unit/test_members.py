@@ -31,7 +31,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Clock]:
 
     def make() -> Clock:
         made, real = Clock(), time.time
-        monkeypatch.setattr("telex.hub.time", lambda: real() + made._ahead)  # what a hub takes that is given none
+        monkeypatch.setattr("telex.hub.time", lambda: real() + made.ahead)  # what a hub takes that is given none
         return made
 
     return make
@@ -69,7 +69,7 @@ class Watched(MemoryGroups):
 
 def watched(**options: Any) -> tuple[telex.Hub, Watched]:
     engine, groups = MemoryEngine(), Watched()
-    engine.groups, groups.tell = groups, engine._stirred
+    engine.groups, groups.tell = groups, engine.stirred
     return telex.Hub(engine, **options), groups
 
 
@@ -189,7 +189,7 @@ async def test_what_was_never_seen_to_fail_is_given_up_in_the_end() -> None:
         await idle()
         await hub.groups.pause("g")
         await hub.topic("x").publish(1)
-        ledger = groups._ledgers["g", "x"]
+        ledger = groups.ledgers["g", "x"]
         ledger.paused = False
         for moment in range(QUICK.attempts + SPARE):  # members that are killed
             assert ledger.claim(1, 1, "m", moment).deliveries
@@ -276,8 +276,8 @@ async def test_what_a_handler_extended_itself_is_not_cut_short(clock: Callable[[
         await moved.forward(0)
         for _ in range(10):
             await moved.forward(1)
-        (ledger,) = groups._ledgers.values()
-        (entry,) = ledger._entries.values()
+        (ledger,) = groups.ledgers.values()
+        (entry,) = ledger.entries.values()
         assert entry.due is not None
         assert entry.due > time.time() + 49
         go_on.set()

@@ -98,20 +98,20 @@ def has_batch(posted: Any, *_: Any) -> bool:
 
 
 OF_THE_ENGINE: dict[str, Callable[[Any], tuple[Any, str, Callable[..., bool]]]] = {
-    "reader: call": lambda r: (r._reader, "_call", always),
-    "reader: answer": lambda r: (r._reader._told, "post", always),
-    "writer: gather": lambda r: (r._writer, "_gather", always),
-    "writer: begin": lambda r: (r._writer, "_begin", always),
-    "writer: refresh": lambda r: (r._writer.ledger, "refresh", always),
-    "writer: add": lambda r: (r._writer.ledger, "add", always),
-    "writer: flush": lambda r: (r._writer.ledger, "flush", always),
-    "writer: finish": lambda r: (r._writer.ledger, "finish", always),
-    "writer: sweep": lambda r: (r._writer.sweeper, "step", always),
-    "writer: after a commit": lambda r: (r._writer.ledger, "clear", always),
-    "writer: batch": lambda r: (r._writer, "_batch", always),
-    "writer: serve a transaction": lambda r: (r._writer, "_serve", always),
-    "writer: tell": lambda r: (r._writer._told, "begun", always),
-    "watcher: watch": lambda r: (r._watcher, "_post", always),
+    "reader: call": lambda r: (r.reader, "_call", always),
+    "reader: answer": lambda r: (r.reader.events, "post", always),
+    "writer: gather": lambda r: (r.writer, "_gather", always),
+    "writer: begin": lambda r: (r.writer, "_begin", always),
+    "writer: refresh": lambda r: (r.writer.ledger, "refresh", always),
+    "writer: add": lambda r: (r.writer.ledger, "add", always),
+    "writer: flush": lambda r: (r.writer.ledger, "flush", always),
+    "writer: finish": lambda r: (r.writer.ledger, "finish", always),
+    "writer: sweep": lambda r: (r.writer.sweeper, "step", always),
+    "writer: after a commit": lambda r: (r.writer.ledger, "clear", always),
+    "writer: batch": lambda r: (r.writer, "_batch", always),
+    "writer: serve a transaction": lambda r: (r.writer, "_serve", always),
+    "writer: tell": lambda r: (r.writer.events, "begun", always),
+    "watcher: watch": lambda r: (r.watcher, "_post", always),
     "tail: begin to read": lambda r: (r.tail, "_catch_up", always),
     "tail: decode": lambda r: (r.tail, "_decode", always),
     "tail: take in": lambda r: (r.tail, "_take_in", always),
@@ -142,7 +142,7 @@ async def inject(hub: telex.Hub, other: telex.Hub, step: str, kind: Callable[[],
         owner, name, when = OF_THE_ENGINE[step](runtime)
         fault = Fault(owner, name, kind, when)
         if "sweep" in step:
-            runtime._writer.sweeper.orphaned()
+            runtime.writer.sweeper.orphaned()
         waits: list[Awaitable[Any]] = [
             hub.topic("t").publish("own"),
             other.topic("t").publish("of another"),

@@ -27,7 +27,7 @@ class FrameCache:
         self.shared: int = 0
         self._batch_bytes = batch_bytes
         self._cache_bytes = cache_bytes
-        self._size = 0
+        self.size: int = 0
         self._cache: OrderedDict[tuple[str, Position, int], tuple[str, ...]] = OrderedDict()
 
     def frames(self, topic: str, after: Position, batch: Sequence[Message[Any]], *, keep: bool) -> Iterable[str]:
@@ -63,10 +63,10 @@ class FrameCache:
 
     def _keep(self, key: tuple[str, Position, int], frames: tuple[str, ...]) -> None:
         self._cache[key] = frames
-        self._size += sum(map(getsizeof, frames))
-        while self._size > self._cache_bytes or len(self._cache) > MOST_KEPT:
+        self.size += sum(map(getsizeof, frames))
+        while self.size > self._cache_bytes or len(self._cache) > MOST_KEPT:
             _, dropped = self._cache.popitem(last=False)
-            self._size -= sum(map(getsizeof, dropped))
+            self.size -= sum(map(getsizeof, dropped))
 
 
 def encode(message: Message[Any]) -> bytes:

@@ -24,18 +24,18 @@ class Window:
     no ids never pays for it.
     """
 
-    __slots__ = ("_ids", "_log", "_seen")
+    __slots__ = ("_log", "_seen", "ids")
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._ids: dict[str, Message[Any]] = {}  # oldest first
-        self._seen = log.base  # messages below are in `_ids`, or were
+        self.ids: dict[str, Message[Any]] = {}  # oldest first
+        self._seen = log.base  # messages below are in `ids`, or were
         log.before_trim = self._look
 
     def find(self, id: str, now: float) -> Message[Any] | None:
         """The message that has this id, if it is remembered at ``now``."""
         self._look()
-        ids, oldest = self._ids, now - SECONDS
+        ids, oldest = self.ids, now - SECONDS
         while ids:
             first = next(iter(ids))
             if len(ids) <= MOST and time_of(ids[first]) > oldest:
@@ -48,7 +48,7 @@ class Window:
         log = self._log
         for message in log.messages[max(0, self._seen - log.base) :]:
             if not has_made_id(message):
-                self._ids[message.id] = message
+                self.ids[message.id] = message
         self._seen = log.end
 
     def _find_made(self, id: str) -> Message[Any] | None:

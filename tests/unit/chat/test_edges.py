@@ -23,12 +23,12 @@ KEY = "the secret of ann's browser"
 async def test_somebody_whose_entering_failed_is_not_in_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
 
-    async def fail(room: str, event: str, name: str) -> None:
+    async def fail(topic: object, content: object) -> None:
         raise EngineFailed("publishing", "the disk is full")
 
     async with telex.Hub() as hub:
         lobby = Lobby(hub, 60.0, clock=lambda: now)
-        monkeypatch.setattr(lobby, "_tell", fail)
+        monkeypatch.setattr(telex.Topic, "publish", fail)
         with pytest.raises(EngineFailed):
             await lobby.enter(Enter("lobby", "Ann", KEY))
         monkeypatch.undo()

@@ -31,7 +31,7 @@ OURS, THEIRS = "http://127.0.0.1:8000", "https://evil.example"
 async def test_of_two_origins_the_first_counts_for_a_websocket(origins: tuple[str, str], accepted: bool) -> None:
     async with telex.Hub() as hub:
         client = WebSocketClient(Gateway(hub), PROGRAM)
-        headers = client._scope["headers"]
+        headers = client.scope["headers"]
         assert isinstance(headers, list)
         headers += [(b"origin", origin.encode()) for origin in origins]
         async with client:

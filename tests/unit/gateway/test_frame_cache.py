@@ -48,7 +48,7 @@ def test_what_is_kept_is_bounded() -> None:
         feed.frames("a", Position(seq, "e"), batch(seq, ["x" * 100]), keep=True)
     assert feed.frames("a", Position(1, "e"), batch(1, ["x" * 100]), keep=False)
     assert feed.shared == 0
-    assert feed._size <= 2000
+    assert feed.size <= 2000
 
 
 def test_small_batches_are_kept_in_a_bounded_number() -> None:

@@ -150,7 +150,7 @@ class HubMachine(RuleBasedStateMachine):
     def publish_one(self, name: str, content: str, id: str | None) -> None:
         shelves, topic = self.fed(name), self.hub.topic(name)
         ids = self.ids.setdefault(name, {})
-        if id in ids and ids[id]._time > self.now - WINDOW:
+        if id in ids and ids[id].timestamp.timestamp() > self.now - WINDOW:
             assert topic.publish_nowait(content, id=id) is ids[id]
             return
         refusals = self.refusals(shelves, content)

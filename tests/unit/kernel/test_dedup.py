@@ -91,7 +91,7 @@ def test_at_most_so_many_are_remembered() -> None:
     found = publisher.window.find("1", NOW)
     assert found is not None
     assert found.seq == 2
-    assert len(publisher.window._ids) == MOST
+    assert len(publisher.window.ids) == MOST
 
 
 def test_a_window_forgets_what_is_over() -> None:
@@ -99,4 +99,4 @@ def test_a_window_forgets_what_is_over() -> None:
     for number in range(100):
         publisher.publish(str(number), NOW + number)
     assert publisher.window.find("none", NOW + 99 + SECONDS) is None
-    assert not publisher.window._ids
+    assert not publisher.window.ids

@@ -153,12 +153,12 @@ def test_what_is_of_no_account_is_not_kept() -> None:
     for _ in range(100):
         publish(log, *[None] * 1000)
         assert all(ack(ledger, *claim(ledger, limit=1000, lease=2000)))
-    assert ledger._later_size < 3 * LOOK
-    assert ledger._later_size == sum(len(positions) for _, positions in ledger._later)
-    assert len(ledger._entries) == 1
+    assert ledger.later_size < 3 * LOOK
+    assert ledger.later_size == sum(len(positions) for _, positions in ledger.later)
+    assert len(ledger.entries) == 1
     publish(log, *[str(number) for number in range(1000)])
     assert all(ack(ledger, *claim(ledger, limit=1000)))
-    assert ledger._lines == {}
+    assert ledger.lines == {}
     assert len(claim(ledger, now=NOW + 1001)) == 1
 
 

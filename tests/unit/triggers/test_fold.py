@@ -54,7 +54,7 @@ def test_a_key_is_forgotten_when_it_does_not(condition: Condition) -> None:
     fold = ConditionEvaluator(condition, 0.0, {})
     feed(fold, *((float(time), "a", f"key {time}") for time in range(1000)))
     assert len(fold) < 10
-    assert len(fold._alarms) < 100
+    assert len(fold.alarms) < 100
     assert fold.forgotten == 0
 
 
@@ -200,5 +200,5 @@ def test_only_times_that_matter_are_kept() -> None:
         fold = ConditionEvaluator(Counted(Rate("a", 1, by), ">=", 1_000_000), 0.0, {})
         for n in range(1000):
             fold.feed(Source("a", by), [Message("k", "a", 1, 1, n / 10 + part / 1000) for part in range(10)])
-        (life,) = fold._lives.values()
+        (life,) = fold.lives.values()
         assert 100 <= len(life.state.times) <= 250

@@ -115,7 +115,7 @@ def fired(
         while first > 0 and not levels[first - 1]:
             first -= 1
         since = history[first].time if first > 0 else start
-        found.append(Fired(history[i].time, key, since if fold._skims is None else inf))
+        found.append(Fired(history[i].time, key, since if fold.skims is None else inf))
     return found
 
 
@@ -228,7 +228,7 @@ def test_a_condition_is_what_its_definition_says(kind: str, data: st.DataObject,
     levels = plain(condition, history, 0.0, START)
     fold = ConditionEvaluator(condition, 0.0, dict(START))
     assert fold_over(fold, events, None) == fired(levels, history, fold, 0.0)
-    if fold._skims is None:
+    if fold.skims is None:
         assert fold.holds == levels[-1]
 
 

@@ -54,7 +54,7 @@ class MemoryEngine:
         self._tuning = tuning
         self._clock = clock
         self.store: Store | None = None
-        self.groups: Groups | None = MemoryGroups(self._stirred)
+        self.groups: Groups | None = MemoryGroups(self.stirred)
         self._records = MemoryRecords()
         self.records: Records | None = self._records
         self._feed: EngineEvents | None = None
@@ -84,7 +84,7 @@ class MemoryEngine:
         """A list that begins now."""
         return Log(topic, token_hex(6), retention, randbits(74), tuning=self._tuning)
 
-    def _stirred(self, pattern: str) -> None:
+    def stirred(self, pattern: str) -> None:
         if self._feed is not None:
             self._feed.stirred(pattern)
 

@@ -21,24 +21,24 @@ class MemoryGroups:
 
     def __init__(self, stirred: Callable[[str], None]) -> None:
         self._stirred = stirred
-        self._ledgers: dict[tuple[str, str], LeaseTable] = {}
+        self.ledgers: dict[tuple[str, str], LeaseTable] = {}
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
         """A member comes."""
-        ledger = self._ledgers.get((group, pattern))
+        ledger = self.ledgers.get((group, pattern))
         if ledger is None:
-            self._ledgers[group, pattern] = LeaseTable(group, pattern, log, find(log, start, time())[0])
+            self.ledgers[group, pattern] = LeaseTable(group, pattern, log, find(log, start, time())[0])
         elif not ledger.follows(log):
             ledger.renew(log)
 
     async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
         """Lease messages."""
-        ledger = self._ledgers.get((group, pattern))
+        ledger = self.ledgers.get((group, pattern))
         return NOBODY if ledger is None else ledger.claim(limit, lease, owner, now)
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
         """Settle deliveries."""
-        ledger = self._ledgers.get((group, pattern))
+        ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             return [False] * len(settlements)
         won = ledger.settle(settlements, now)
@@ -51,7 +51,7 @@ class MemoryGroups:
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
         """Stop or resume."""
-        ledger = self._ledgers.get((group, pattern))
+        ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             return False
         ledger.paused = paused
@@ -60,11 +60,11 @@ class MemoryGroups:
 
     async def rest(self, group: str, pattern: str) -> bool:
         """It keeps all that it had: no group is there for longer than its process."""
-        return (group, pattern) in self._ledgers
+        return (group, pattern) in self.ledgers
 
     async def forget(self, group: str, pattern: str) -> bool:
         """Remove a group."""
-        ledger = self._ledgers.pop((group, pattern), None)
+        ledger = self.ledgers.pop((group, pattern), None)
         if ledger is None:
             return False
         ledger.close()
@@ -73,23 +73,23 @@ class MemoryGroups:
 
     async def groups(self) -> list[GroupInfo]:
         """All groups."""
-        return [self._ledgers[name].info() for name in sorted(self._ledgers)]
+        return [self.ledgers[name].info() for name in sorted(self.ledgers)]
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
         """Dead letters."""
         found = [
-            letter for ledger in self._ledgers.values() if group in (None, ledger.group) for letter in ledger.dead()
+            letter for ledger in self.ledgers.values() if group in (None, ledger.group) for letter in ledger.dead()
         ]
         return sorted(found, key=lambda letter: letter.died)[:limit]
 
     async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
         """Deliver a dead letter again."""
-        ledger = self._ledgers.get((group, pattern))
+        ledger = self.ledgers.get((group, pattern))
         revived = ledger is not None and ledger.revive(position, now)
         self._stirred(pattern)
         return revived
 
     async def drop(self, group: str, pattern: str, position: int) -> bool:
         """Forget a dead letter."""
-        ledger = self._ledgers.get((group, pattern))
+        ledger = self.ledgers.get((group, pattern))
         return ledger is not None and ledger.drop(position)

@@ -55,7 +55,7 @@ class LeaseTable:
     """One group.
 
     Invariant: at most one entry of a key is leased. One that is ready is the first of its key when it is claimed.
-    Invariant: an entry that waits is in `_later`, or the end of something in its key's `Line` makes it ready.
+    Invariant: an entry that waits is in `later`, or the end of something in its key's `Line` makes it ready.
     """
 
     def __init__(self, group: str, pattern: str, log: Log, first: int) -> None:
@@ -63,16 +63,16 @@ class LeaseTable:
         self.pattern: str = pattern
         self.paused: bool = False
         self._cursor = Cursor(log, Options(buffer=NEVER), first)
-        self._entries: dict[int, LeaseEntry] = {}
+        self.entries: dict[int, LeaseEntry] = {}
         self._dead: dict[int, LeaseEntry] = {}
-        self._lines: dict[str, Line] = {}
+        self.lines: dict[str, Line] = {}
         # Heaps of positions; each is looked up again when it is taken, and is of no account if it is not ready then.
         self._again: list[int] = []
         self._first: list[int] = []  # those that were never delivered
-        self._later: list[
+        self.later: list[
             tuple[float, tuple[int, ...]]
         ] = []  # a heap; of no account unless `LeaseEntry.due` says the same
-        self._later_size = 0
+        self.later_size: int = 0
         self._count = 0
         self._token = 0
         self._stirred = False
@@ -95,12 +95,12 @@ class LeaseTable:
 
     def _pass(self, now: float) -> None:
         """Delays and leases that have ended by ``now``."""
-        later = self._later
+        later = self.later
         while later and later[0][0] <= now:
             due, positions = heappop(later)
-            self._later_size -= len(positions)
+            self.later_size -= len(positions)
             for position in positions:
-                entry = self._entries.get(position)
+                entry = self.entries.get(position)
                 if entry is not None and entry.due == due:
                     entry.due, entry.state = None, WAITS
                     self._offer(entry)
@@ -111,7 +111,7 @@ class LeaseTable:
         if key is None:
             self._make_ready(entry)
             return
-        line = self._lines[key]
+        line = self.lines[key]
         if line.leased is entry:
             line.leased = None
         self._go_on(key, line)
@@ -120,14 +120,14 @@ class LeaseTable:
         """The first of a key is ready, if nothing is in its way."""
         head = self._head(line)
         if head is None:
-            del self._lines[key]
+            del self.lines[key]
         elif line.leased is None and head.state == WAITS and head.due is None:
             self._make_ready(head)
 
     def _head(self, line: Line) -> LeaseEntry | None:
         positions = line.positions
         while positions:
-            entry = self._entries.get(positions[0])
+            entry = self.entries.get(positions[0])
             if entry is not None:
                 return entry
             heappop(positions)
@@ -140,12 +140,12 @@ class LeaseTable:
 
     def _take(self, heap: list[int], found: list[LeaseEntry], limit: int, *, first: bool) -> None:
         while heap and len(found) < limit:
-            entry = self._entries.get(heappop(heap))
+            entry = self.entries.get(heappop(heap))
             if entry is None or entry.state != READY or first is bool(entry.attempt):
                 continue
             key = entry.message.key
             if key is not None:
-                line = self._lines[key]
+                line = self.lines[key]
                 if line.leased is not None or self._head(line) is not entry:
                     entry.state = WAITS  # an earlier one was revived, or a later one's lease renewed
                     continue
@@ -155,7 +155,7 @@ class LeaseTable:
 
     def _take_new(self, found: list[LeaseEntry], limit: int) -> bool:
         """Whether it has looked at all there is, or found enough."""
-        cursor, entries, passed = self._cursor, self._entries, 0
+        cursor, entries, passed = self._cursor, self.entries, 0
         while len(found) < limit:
             if passed >= LOOK:
                 return False
@@ -176,9 +176,9 @@ class LeaseTable:
 
     def _opens(self, key: str, entry: LeaseEntry) -> bool:
         """Put a new entry in the line of its key; whether nothing comes before it."""
-        line = self._lines.get(key)
+        line = self.lines.get(key)
         if line is None:
-            line = self._lines[key] = Line()
+            line = self.lines[key] = Line()
             line.leased = entry
         heappush(line.positions, entry.position)
         return line.leased is entry
@@ -196,24 +196,24 @@ class LeaseTable:
         return deliveries
 
     def _schedule(self, due: float, positions: tuple[int, ...]) -> None:
-        heappush(self._later, (due, positions))
-        self._later_size += len(positions)
-        if self._later_size > 2 * len(self._entries) + LOOK:
+        heappush(self.later, (due, positions))
+        self.later_size += len(positions)
+        if self.later_size > 2 * len(self.entries) + LOOK:
             # Most of it is of no account, behind something that is: it is written anew.
-            self._later = [(e.due, (e.position,)) for e in self._entries.values() if e.due is not None]
-            self._later_size = len(self._later)
-            heapify(self._later)
+            self.later = [(e.due, (e.position,)) for e in self.entries.values() if e.due is not None]
+            self.later_size = len(self.later)
+            heapify(self.later)
 
     def _next_due(self) -> float | None:
-        later = self._later
+        later = self.later
         while later:
             due, positions = later[0]
             for position in positions:
-                entry = self._entries.get(position)
+                entry = self.entries.get(position)
                 if entry is not None and entry.due == due:
                     return due
             heappop(later)
-            self._later_size -= len(positions)
+            self.later_size -= len(positions)
         return None
 
     # -- settling
@@ -224,7 +224,7 @@ class LeaseTable:
         return [self._settle(settlement, now) for settlement in settlements]
 
     def _settle(self, settlement: Settlement, now: float) -> bool:
-        entry = self._entries.get(settlement.position)
+        entry = self.entries.get(settlement.position)
         if entry is None or entry.token != settlement.token:
             return False
         action = settlement.action
@@ -238,7 +238,7 @@ class LeaseTable:
                 entry.due = now + settlement.seconds
                 self._schedule(entry.due, (entry.position,))
         else:
-            del self._entries[entry.position]
+            del self.entries[entry.position]
             if action == "reject":
                 entry.reason, entry.died = settlement.reason, now
                 self._dead[entry.position] = entry
@@ -251,7 +251,7 @@ class LeaseTable:
     def _extend(self, entry: LeaseEntry, end: float) -> bool:
         key = entry.message.key
         if key is not None:
-            line = self._lines[key]
+            line = self.lines[key]
             if line.leased not in (None, entry):
                 return False  # its lease had ended, and an earlier one of its key is worked on
             line.leased = entry
@@ -273,10 +273,10 @@ class LeaseTable:
             return False
         self._pass(now)
         entry.state, entry.attempt, entry.reason = WAITS, 0, ""
-        self._entries[position] = entry
+        self.entries[position] = entry
         key = entry.message.key
         if key is not None:
-            heappush(self._lines.setdefault(key, Line()).positions, position)
+            heappush(self.lines.setdefault(key, Line()).positions, position)
         self._offer(entry)
         return True
 
@@ -299,8 +299,8 @@ class LeaseTable:
         """Its topic was removed, with what was not settled, and is there anew. Dead letters stay."""
         self.close()
         self._cursor = Cursor(log, Options(buffer=NEVER), log.base)
-        self._entries.clear()
-        self._lines.clear()
+        self.entries.clear()
+        self.lines.clear()
 
     def close(self) -> None:
         """The group is forgotten, with all that it holds."""
@@ -312,10 +312,10 @@ class LeaseTable:
     @property
     def lag(self) -> int:
         """Messages that are published and not settled, without dead ones."""
-        return self._cursor.waiting + len(self._entries)
+        return self._cursor.waiting + len(self.entries)
 
     def info(self) -> GroupInfo:
         """The group at this moment, as of the last claim or settlement."""
-        leased = sum(entry.state == LEASED for entry in self._entries.values())
-        delayed = len(self._entries) - leased
+        leased = sum(entry.state == LEASED for entry in self.entries.values())
+        delayed = len(self.entries) - leased
         return GroupInfo(self.group, self.pattern, self.lag, leased, delayed, len(self._dead), self.paused)

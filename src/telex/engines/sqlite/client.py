@@ -73,9 +73,9 @@ class FileClient:
         self.tail: ChangeReader = ChangeReader(self)
         self.delayed: Delayed = Delayed(self)
         self.lent: object = None  # the transaction of a program that is entered, if one is
-        self._writer: Writer | None = None
-        self._reader: Reader | None = None
-        self._watcher: Watcher | None = None
+        self.writer: Writer | None = None
+        self.reader: Reader | None = None
+        self.watcher: Watcher | None = None
         self._pending: list[Job | TransactionSession] = []
         self._joined: Append | None = None  # the last of what is pending, if it is messages
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,15 +108,15 @@ class FileClient:
         FORKS.watch(self)
         self._opened = self.loop.create_future()
         told = WriterEvents(self._open_done, self._writer_ended, self.tail.begun, self.tail.committed, self.post)
-        self._writer = Writer(self.address, told)
-        self._writer.thread.start()
+        self.writer = Writer(self.address, told)
+        self.writer.thread.start()
         await self._opened
-        self.address = self._writer.address
-        self._reader = Reader(self.address, reader.Told(self._reader_ended, self._answered, self.post))
-        self._reader.thread.start()
+        self.address = self.writer.address
+        self.reader = Reader(self.address, reader.Told(self._reader_ended, self._answered, self.post))
+        self.reader.thread.start()
         self._closed = None
-        self._watcher = Watcher(self.address, self._writer, self.tail.noticed, self.broke, self.post)
-        self._watcher.thread.start()
+        self.watcher = Watcher(self.address, self.writer, self.tail.noticed, self.broke, self.post)
+        self.watcher.thread.start()
         await self.tail.begin(await self.read(lambda connection: look(connection, 0, 0, (-1, -1, -1), full=True)))
 
     def _open_done(self) -> None:
@@ -131,13 +131,13 @@ class FileClient:
             self._opened.set_exception(error or Closed("the engine", "it was closed while it was opened"))
         elif error is not None:
             self.fail(problems.failure(f"writing {self.address.path}", error))
-        if self._writer is not None:
-            self.tail.refuse(self._writer.left(), error or self._refusal())
+        if self.writer is not None:
+            self.tail.refuse(self.writer.left(), error or self._refusal())
 
     def _reader_ended(self, error: BaseException | None) -> None:
         if error is not None:
             self.fail(problems.failure(f"reading {self.address.path}", error))
-        for future in [] if self._reader is None else self._reader.left():
+        for future in [] if self.reader is None else self.reader.left():
             if not future.done():
                 failed = error and problems.failure(f"reading {self.address.path}", error)
                 future.set_exception(failed or self._refusal())
@@ -161,13 +161,13 @@ class FileClient:
         self._closed = Closed("the engine", "its hub was closed; open another")
         self.delayed.close()
         self.tail.close()
-        told = [each for each in (self._watcher, self._writer, self._reader) if each is not None]
+        told = [each for each in (self.watcher, self.writer, self.reader) if each is not None]
         for each in told:
             each.close()
         cancelled = await self._outlast([each.thread for each in told])
-        if self._watcher is not None and not self._watcher.thread.is_alive():
-            self._watcher.dispose()
-            self._watcher = None
+        if self.watcher is not None and not self.watcher.thread.is_alive():
+            self.watcher.dispose()
+            self.watcher = None
         if cancelled is not None:
             raise cancelled
 
@@ -188,8 +188,8 @@ class FileClient:
             except asyncio.CancelledError as error:
                 if cancelled is None:
                     limit = clock() + PATIENCE
-                    if self._writer is not None:
-                        self._writer.hurry()
+                    if self.writer is not None:
+                        self.writer.hurry()
                 cancelled = error
         return cancelled
 
@@ -268,9 +268,9 @@ class FileClient:
         self._pending.append(job)
 
     def _flush(self) -> None:
-        if self._pending and self._writer is not None:
+        if self._pending and self.writer is not None:
             pending, self._pending, self._joined = self._pending, [], None
-            self._writer.put(pending)
+            self.writer.put(pending)
 
     def append(self, drafts: Sequence[Draft], *, adopted: bool = False) -> asyncio.Future[Sequence[Message[Any]]]:
         """Keep messages; see `Store.append` and `Store.adopt`. Raises `ContentError` and `Closed` here, `EngineFailed`
@@ -323,10 +323,10 @@ class FileClient:
 
     def reading(self, function: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
         """As `read`. Raises `Closed` here, what the reading raises from the future."""
-        if self._closed is not None or self._reader is None:
+        if self._closed is not None or self.reader is None:
             raise self._refusal()
         future: asyncio.Future[R] = self.loop.create_future()
-        self._reader.put(function, future)
+        self.reader.put(function, future)
         return future
 
     def message(self, row: tuple[Any, ...]) -> Message[Any]:
@@ -368,13 +368,13 @@ class FileClient:
 
     def orphaned(self) -> None:
         """A topic was removed, in the thread that writes: its messages are to be deleted."""
-        if self._writer is not None:
-            self._writer.sweeper.orphaned()
+        if self.writer is not None:
+            self.writer.sweeper.orphaned()
 
     def sweep_all(self) -> None:
         """The rules have changed, in the thread that writes."""
-        if self._writer is not None:
-            self._writer.notice_all()
+        if self.writer is not None:
+            self.writer.notice_all()
 
     @property
     def now(self) -> float:
@@ -383,4 +383,4 @@ class FileClient:
 
     def age(self) -> float:
         """See `Engine.now`."""
-        return time() if self._writer is None else self._writer.clock.now()
+        return time() if self.writer is None else self.writer.clock.now()

@@ -36,7 +36,7 @@ class Reader:
 
     def __init__(self, address: FileAddress, told: Told) -> None:
         self._address = address
-        self._told = told
+        self.events: Told = told
         self._inbox: SimpleQueue[Asked | None] = SimpleQueue()
         self._current: Asked | None = None
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-reader", daemon=True)
@@ -70,7 +70,7 @@ class Reader:
                 connection.close()
         except BaseException as error:  # noqa: BLE001  # whatever it is, the event loop is told
             failure = error
-        self._told.post(self._told.ended, failure)
+        self.events.post(self.events.ended, failure)
 
     def _serve(self, connection: sqlite3.Connection) -> None:
         while (job := self._inbox.get()) is not None:
@@ -78,7 +78,7 @@ class Reader:
             function, future = job
             if not future.cancelled():
                 result, error = self._call(connection, function)
-                self._told.post(self._told.answered, future, result, error)
+                self.events.post(self.events.answered, future, result, error)
             self._current = None
 
     def _call(self, connection: sqlite3.Connection, function: Function) -> tuple[Any, BaseException | None]:

@@ -57,7 +57,7 @@ class Writer:
     def __init__(self, address: FileAddress, told: WriterEvents, patience: float = PATIENCE) -> None:
         self.address: FileAddress = address
         self._patience = patience
-        self._told = told
+        self.events: WriterEvents = told
         self._inbox: SimpleQueue[Sequence[Job | TransactionSession] | None] = SimpleQueue()
         self._waiting: deque[Job | TransactionSession] = deque()
         self._closing = threading.Event()
@@ -105,20 +105,20 @@ class Writer:
             self.address = msgspec.structs.replace(self.address, path=os.path.abspath(self.address.path))  # noqa: PTH100
             connection = writing(self.address, self.clock)
         except BaseException as error:  # noqa: BLE001  # the event loop gets it, from `open`
-            self._told.post(self._told.ended, error)
+            self.events.post(self.events.ended, error)
             return
         try:
             self.ledger = Ledger(connection)
             self._begin_to_know()
             self.place = Place(self.address.path)  # now that there is a log beside it
-            self._told.post(self._told.opened)
+            self.events.post(self.events.opened)
             while self._turn():
                 pass
         except BaseException as error:  # noqa: BLE001  # a fault of this code: all who wait hear of it
             failure = error
         finally:
             connection.close()
-        self._told.post(self._told.ended, failure)
+        self.events.post(self.events.ended, failure)
 
     def _begin_to_know(self) -> None:
         self.ledger.connection.execute("BEGIN")
@@ -190,7 +190,7 @@ class Writer:
         except BaseException as error:  # noqa: BLE001  # whatever it is, it is told to those who wait, and to nobody else
             self._undo(batch, error)
         if jobs or batch.error is not None or batch.foreign:
-            self._told.post(self._told.committed, batch)
+            self.events.post(self.events.committed, batch)
         self._current = ()
 
     def _begin(self, batch: Batch, is_wanted: Callable[[], bool] | None = None) -> None:
@@ -222,7 +222,7 @@ class Writer:
         if batch.entries:
             batch.heads = [(a.id, a.name, a.epoch, a.uid, a.end) for a in ledger.touched.values()]
         self.claimed = ledger.commits
-        self._told.begun(batch)
+        self.events.begun(batch)
         connection.execute("COMMIT")
         self.place.check()  # after it: what is acknowledged is in the file of this name
         batch.kept = True
@@ -273,7 +273,7 @@ class Writer:
         batch = Batch([session])
         if self._hurried or not session.is_wanted():
             batch.error = session.cause
-            self._told.post(self._told.committed, batch)
+            self.events.post(self.events.committed, batch)
             return
         self._current = batch.jobs
         keys = self.address.foreign_keys  # which nothing may change within a transaction
@@ -291,5 +291,5 @@ class Writer:
             self._undo(batch, error)
         if keys:
             self.ledger.connection.execute("PRAGMA foreign_keys = OFF")
-        self._told.post(self._told.committed, batch)
+        self.events.post(self.events.committed, batch)
         self._current = ()

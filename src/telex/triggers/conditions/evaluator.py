@@ -69,19 +69,19 @@ class ConditionEvaluator:
         self.error: Exception | None = None
         self._keys = keys
         self._keyed = keyed(condition)
-        self._lives: dict[str | None, Life] = {}
+        self.lives: dict[str | None, Life] = {}
         self._order: deque[str | None] = deque()  # the keys, those that are here longest first
-        self._alarms: list[tuple[float, int, str | None]] = []
+        self.alarms: list[tuple[float, int, str | None]] = []
         self._entries = count()
         self._forgets = not condition.variables  # one at rest may become true by them
-        self._skims = condition if isinstance(condition, Counted) and condition.skims else None
+        self.skims: Counted | None = condition if isinstance(condition, Counted) and condition.skims else None
         if not self._keyed:
-            self._lives[None] = Life(condition.begin(start), start)
+            self.lives[None] = Life(condition.begin(start), start)
 
     @property
     def next(self) -> float | None:
         """When it has to be told the time, unless something else happens first."""
-        alarms, lives = self._alarms, self._lives
+        alarms, lives = self.alarms, self.lives
         while alarms:
             at, _, key = alarms[0]
             life = lives.get(key)
@@ -93,22 +93,22 @@ class ConditionEvaluator:
     @property
     def holds(self) -> bool:
         """Whether it is true now; False when it is one for each key."""
-        return not self._keyed and self._lives[None].holds
+        return not self._keyed and self.lives[None].holds
 
     @property
     def value(self) -> Any:
         """The `Firing.value` of it now; None when it is one for each key."""
-        return None if self._keyed else self._value(self._lives[None], Moment(self.now, self.values))
+        return None if self._keyed else self._value(self.lives[None], Moment(self.now, self.values))
 
     def __len__(self) -> int:
         """Of how many keys something is known."""
-        return len(self._lives)
+        return len(self.lives)
 
     def look(self, now: float) -> list[Fired]:
         """The first moment, or one at which something else than messages and variables may have changed."""
         fired = self.advance(now)
         moment = Moment(self.now, self.values)
-        for key, life in list(self._lives.items()):
+        for key, life in list(self.lives.items()):
             self._step(key, life, moment, fired)
         return fired
 
@@ -116,8 +116,8 @@ class ConditionEvaluator:
         """It is ``now``, and nothing has come meanwhile."""
         fired: list[Fired] = []
         while (at := self.next) is not None and at <= now:
-            key = heappop(self._alarms)[2]
-            life = self._lives[key]
+            key = heappop(self.alarms)[2]
+            life = self.lives[key]
             life.at = None
             self.now = max(self.now, at)
             self._step(key, life, Moment(self.now, self.values), fired)
@@ -128,18 +128,18 @@ class ConditionEvaluator:
         """A variable has another value."""
         fired = self.advance(now)
         before, self.values[variable] = self.values[variable], value
-        if len(self._lives) > 1 and not self.condition.minds(variable, before, value):
+        if len(self.lives) > 1 and not self.condition.minds(variable, before, value):
             return fired  # to ask once costs less than to look at each
         moment = Moment(self.now, self.values)
-        for key, life in list(self._lives.items()):
+        for key, life in list(self.lives.items()):
             self._step(key, life, moment, fired)
         return fired
 
     def feed(self, source: Source, messages: Sequence[Message[Any]]) -> list[Fired]:
         """Messages have come, in this order."""
-        if self._skims is not None and not self._keyed:
-            return self._skim(self._skims, messages)
-        take = self._take if self._skims is None else self._take_skimming
+        if self.skims is not None and not self._keyed:
+            return self._skim(self.skims, messages)
+        take = self._take if self.skims is None else self._take_skimming
         fired: list[Fired] = []
         waiting = iter(messages)
         while True:
@@ -152,7 +152,7 @@ class ConditionEvaluator:
                 return fired
 
     def _take(self, source: Source, messages: Iterator[Message[Any]], fired: list[Fired]) -> None:
-        by, lives, alarms = source.by, self._lives, self._alarms
+        by, lives, alarms = source.by, self.lives, self.alarms
         for message in messages:
             now = max(time_of(message), self.now)
             if alarms and alarms[0][0] <= now:
@@ -169,8 +169,8 @@ class ConditionEvaluator:
 
     def _take_skimming(self, source: Source, messages: Iterator[Message[Any]], fired: list[Fired]) -> None:
         """For a rate alone, by keys: it falls when it is looked at, and no time is waited for."""
-        condition: Counted = self._skims  # type: ignore[assignment]  # `feed` has looked
-        by, get, now = source.by, self._lives.get, self.now
+        condition: Counted = self.skims  # type: ignore[assignment]  # `feed` has looked
+        by, get, now = source.by, self.lives.get, self.now
         few = condition.on - 1
         try:
             for message in messages:
@@ -195,23 +195,23 @@ class ConditionEvaluator:
             self.now = now
 
     def _step(self, key: str | None, life: Life, moment: Moment, fired: list[Fired]) -> None:
-        if self._skims is not None:
+        if self.skims is not None:
             life.holds = life.state.many
         life.state, holds, at = self.condition.step(life.state, moment)
         if holds != life.holds:
             if holds:
-                since = life.fell if self._skims is None else inf
+                since = life.fell if self.skims is None else inf
                 fired.append(Fired(moment.now, key, since, self._value(life, moment)))
             life.holds, life.fell = holds, moment.now
         if at is not None and (life.at is None or at < life.at or (at > life.at and not self._keyed)):
             # Later ones of keys are not put into the heap: it is looked at too early, which does no harm.
             life.at = at
-            heappush(self._alarms, (at, next(self._entries), key))
+            heappush(self.alarms, (at, next(self._entries), key))
         elif at is None and life.at is not None and not self._keyed:
             life.at = None
 
     def _skim(self, condition: Counted, messages: Sequence[Message[Any]]) -> list[Fired]:
-        life = self._lives[None]
+        life = self.lives[None]
         rises = condition.skim(life.state, messages, self.now)
         self.now = life.state.times[-1]  # of them all the latest
         life.holds = life.state.many
@@ -224,24 +224,24 @@ class ConditionEvaluator:
     def _begin(self, key: str | None, now: float) -> Life:
         """A key is new: before it begins, two of those that are here longest are forgotten if they are at rest; and
         one that is not, when there is no other way."""
-        lives, order = self._lives, self._order
+        lives, order = self.lives, self._order
         for _ in range(2 * self._forgets):
             if not order or lives[order[0]].holds or not self.condition.rests(lives[order[0]].state, now):
                 break
             del lives[order.popleft()]
         if len(lives) >= self._keys:
             self._forget_one()
-        if len(self._alarms) > 2 * len(lives) + 64:
+        if len(self.alarms) > 2 * len(lives) + 64:
             entries = self._entries
-            self._alarms[:] = [(life.at, next(entries), key) for key, life in lives.items() if life.at is not None]
-            self._alarms.sort()
+            self.alarms[:] = [(life.at, next(entries), key) for key, life in lives.items() if life.at is not None]
+            self.alarms.sort()
         lives[key] = life = Life(self.condition.begin(now), now)
         order.append(key)
         return life
 
     def _forget_one(self) -> None:
         """One that nothing came for since it was last looked at here: those for which something did go to the end."""
-        lives, order = self._lives, self._order
+        lives, order = self.lives, self._order
         for _ in range(LOOKS):
             life = lives[order[0]]
             if life.touched == life.since:
