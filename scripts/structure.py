@@ -28,9 +28,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("handlers",),
     ("groups",),
     ("commands", "triggers"),
-    ("router",),
+    ("router", "joined"),
     ("hub",),
-    ("blocking", "gateway", "testing"),
+    ("blocking", "ext", "gateway", "testing"),
     ("chat", "cli"),
 )
 FREE = {"", "__main__", "middleware"}

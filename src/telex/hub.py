@@ -28,6 +28,7 @@ from telex.handlers.middleware import Middleware
 from telex.handlers.runner import HandlerRunner
 from telex.handlers.spec import HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
+from telex.joined import AsyncJoinedTransaction, JoinedTransaction, join
 from telex.log.log import Retention
 from telex.message import Draft, Message
 from telex.names import check_pattern, check_topic
@@ -44,6 +45,7 @@ from telex.triggers.scheduler import Scheduler
 from telex.triggers.spec import TriggerSpec
 
 if TYPE_CHECKING:
+    import sqlite3
     from typing import Self
 
 T = TypeVar("T")
@@ -336,6 +338,28 @@ class Hub(Declaring, CommandClient, Triggering):
         Raises `Misuse` on an engine without transactions, `Closed`.
         """
         return self._runtime.transaction(optional_seconds(timeout, "timeout"))
+
+    @overload
+    def join(self, connection: sqlite3.Connection) -> JoinedTransaction: ...
+    @overload
+    def join(self, connection: Any) -> Any: ...
+    def join(self, connection: Any) -> JoinedTransaction | AsyncJoinedTransaction:
+        """Publish and send in a transaction of ``connection``, which the program opened to the engine's database.
+
+        The messages are published a moment after the program commits, and never when it rolls back; a hub has to be
+        open on the database for that, in this process or another. This hub need not be open, and no event loop is
+        needed. ``connection`` is a `sqlite3.Connection`, a connection of psycopg, a session or connection of
+        SQLAlchemy, or Django's, in a transaction that has begun. Of an asynchronous connection the methods are
+        coroutines (`telex.joined.AsyncJoinedTransaction`).
+
+        Raises `BadOption` for another connection; `Misuse` on an engine without a database.
+        """
+        outbox = self._runtime.engine.outbox
+        if outbox is None:
+            raise Misuse(
+                "join a connection", f"the engine of {self._runtime.address} has no database; use sqlite:///file.db"
+            )
+        return join(outbox, connection, self._runtime.clock)
 
     # -- handlers
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import msgspec
 
-from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Record, Records, Store
+from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Record, Records, Store, TransactionOutbox
 from telex.errors import ConnectFailed, EngineFailed, Misuse
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
@@ -283,6 +283,7 @@ class PretendEngine:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.store: Store | None = PretendStore(server, self)
+        self.outbox: TransactionOutbox | None = None
         self.groups: Groups | None = PretendGroups(server.groups, server.stir, server.in_order, lambda: server.kept)
         self.records: Records | None = PretendRecords(server)
         self.feed: EngineEvents | None = None

@@ -23,6 +23,7 @@ from telex.handlers.middleware import Middleware
 from telex.handlers.spec import HandlerSpec
 from telex.hub import Hub as AsyncHub
 from telex.hub import HubStatistics, Lifespan
+from telex.joined import JoinedTransaction
 from telex.log.start import Start
 from telex.message import Message
 from telex.router import Declaring, Router
@@ -143,6 +144,11 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         """Return a transaction: ``with hub.transaction() as tx:``; as ``telex.Hub.transaction``."""
         thread = self._thread.opened()
         return BlockingTransaction(thread.call(lambda: self._hub.transaction(timeout=timeout)), thread)
+
+    def join(self, connection: Any) -> JoinedTransaction:
+        """Publish and send in a transaction of a synchronous connection of the program's; as ``telex.Hub.join``."""
+        joined: JoinedTransaction = self._hub.join(connection)
+        return joined
 
     # -- declaring
 

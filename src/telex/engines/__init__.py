@@ -19,6 +19,7 @@ from telex.engines.contract import (
     Records,
     Settlement,
     Store,
+    TransactionOutbox,
 )
 from telex.errors import BadOption
 
@@ -36,6 +37,7 @@ __all__ = [
     "Records",
     "Settlement",
     "Store",
+    "TransactionOutbox",
     "engine_for",
 ]
 

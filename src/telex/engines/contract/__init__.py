@@ -2,6 +2,7 @@
 
 from telex.engines.contract.engine import Engine, EngineEvents, Guarantees
 from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Groups, Settlement
+from telex.engines.contract.outbox import TransactionOutbox
 from telex.engines.contract.records import Record, Records
 from telex.engines.contract.store import EngineTransaction, Store
 
@@ -19,4 +20,5 @@ __all__ = [
     "Records",
     "Settlement",
     "Store",
+    "TransactionOutbox",
 ]

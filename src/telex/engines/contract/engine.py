@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from telex.engines.contract.groups import Groups
+from telex.engines.contract.outbox import TransactionOutbox
 from telex.engines.contract.records import Records
 from telex.engines.contract.store import EngineTransaction, Store
 from telex.log.log import Log, Retention
@@ -103,6 +104,8 @@ class Engine(Protocol):
     """None unless `Guarantees.groups`."""
     records: Records | None
     """None unless `Guarantees.records`."""
+    outbox: TransactionOutbox | None
+    """None where programs have no database of their own to write to beside the engine's."""
 
     async def open(self, feed: EngineEvents) -> None:
         """Connect, and tell ``feed`` from now on. Cancelled or failed, it leaves nothing behind.

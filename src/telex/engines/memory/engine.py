@@ -15,7 +15,15 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
+from telex.engines.contract import (
+    EngineEvents,
+    EngineTransaction,
+    Groups,
+    Guarantees,
+    Records,
+    Store,
+    TransactionOutbox,
+)
 from telex.engines.contract.records import Record
 from telex.engines.memory.groups import MemoryGroups
 from telex.engines.memory.records import MemoryRecords
@@ -54,6 +62,7 @@ class MemoryEngine:
         self._tuning = tuning
         self._clock = clock
         self.store: Store | None = None
+        self.outbox: TransactionOutbox | None = None
         self.groups: Groups | None = MemoryGroups(self.stirred)
         self._records = MemoryRecords()
         self.records: Records | None = self._records

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from telex.engines.sqlite.address import FileAddress, parse
 from telex.engines.sqlite.client import FileClient
 from telex.engines.sqlite.groups import SQLiteGroups
+from telex.engines.sqlite.outbox import FileOutbox
 from telex.engines.sqlite.records import SQLiteRecords
 from telex.engines.sqlite.store import SQLiteStore
 from telex.engines.sqlite.transaction import SQLiteTransaction
@@ -20,7 +21,15 @@ from telex.log.log import Log, Retention, cached
 from telex.names import is_pattern
 
 if TYPE_CHECKING:
-    from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Guarantees, Records, Store
+    from telex.engines.contract import (
+        EngineEvents,
+        EngineTransaction,
+        Groups,
+        Guarantees,
+        Records,
+        Store,
+        TransactionOutbox,
+    )
     from telex.message import Draft, Message
 
 
@@ -45,6 +54,7 @@ class SQLiteEngine:
         )
         self._runtime = FileClient(address)
         self.store: Store | None = SQLiteStore(self._runtime)
+        self.outbox: TransactionOutbox | None = FileOutbox()
         self.groups: Groups | None = SQLiteGroups(self._runtime)
         self.records: Records | None = SQLiteRecords(self._runtime)
 

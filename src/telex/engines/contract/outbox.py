@@ -1,0 +1,24 @@
+"""`TransactionOutbox`: messages that the program writes in a transaction of its own connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from telex.message import Draft
+
+Statement = tuple[str, Mapping[str, object]]
+"""SQL with named parameters, written ``{name}``, and their values."""
+
+
+class TransactionOutbox(Protocol):
+    """The statements that put a message into the outbox of an engine's database.
+
+    The program's own connection executes them in its own transaction. An engine that is open on the database publishes
+    the messages after the commit, in the order of `write`; after a rollback there is nothing to publish.
+    """
+
+    def write(self, draft: Draft, due: float | None) -> Sequence[Statement]:
+        """Return the statements that write ``draft``, to be published after the commit and not before ``due`` (seconds
+        since 1970). Raises `ContentError`.
+        """

@@ -1,0 +1,30 @@
+"""`FileOutbox`: messages that a program writes into the file with a connection of its own.
+
+The outbox is the table of delayed messages. Rows that are due at once have the time 0, so that their order is that of
+writing; SQLite has one writer at a time, so that is the order of commits too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from telex.engines.contract.outbox import Statement
+from telex.engines.sqlite import rows
+from telex.message import Draft
+
+_WRITE = """INSERT INTO telex_delayed (due, topic, id, time, type, key, headers, content, size)
+    SELECT {due}, {topic}, {id}, {time}, {type}, {key}, {headers}, {content}, {size}
+    WHERE NOT EXISTS (SELECT 1 FROM telex_delayed WHERE topic = {topic} AND id = {id})"""
+_TELL = "UPDATE telex_state SET delays = delays + 1, commits = commits + 1"
+"""By these numbers an open engine sees that something was written."""
+
+
+class FileOutbox:
+    """See `telex.engines.contract.outbox.TransactionOutbox`."""
+
+    def write(self, draft: Draft, due: float | None) -> Sequence[Statement]:
+        """Return the statements that write a draft, which has an id."""
+        type_, key, headers, content, size = rows.encode(draft)
+        values: dict[str, object] = {"due": 0.0 if due is None else due, "topic": draft.topic, "id": draft.id}
+        values |= {"time": draft.time, "type": type_, "key": key, "headers": headers, "content": content, "size": size}
+        return (_WRITE, values), (_TELL, {})

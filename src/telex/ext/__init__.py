@@ -1,0 +1,1 @@
+"""Helpers for frameworks; each module needs its framework installed."""

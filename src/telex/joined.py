@@ -1,0 +1,213 @@
+"""`JoinedTransaction`: messages that are published when a transaction of the program's own connection commits.
+
+The messages go into an outbox in the same database: the transactional outbox (Richardson, "Microservices Patterns",
+chapter 3). A hub that is open on the database publishes them a moment after the commit.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from telex.codec.content import hold
+from telex.commands.spec import check_command
+from telex.commands.transports.engine import DIGEST
+from telex.engines.contract.outbox import Statement, TransactionOutbox
+from telex.errors import BadOption
+from telex.message import Draft, aware, check_headers, check_id, check_key
+from telex.names import check_topic
+from telex.once.machine import digest_of
+
+Execute = Callable[[str, Mapping[str, object]], Any]
+"""Executes one statement on a connection; returns an awaitable on an asynchronous one."""
+_KINDS = (
+    "give an open connection in a transaction of yours: a sqlite3.Connection, a psycopg.Connection or "
+    "AsyncConnection, a Session, AsyncSession, Connection or AsyncConnection of SQLAlchemy, or django.db.connection"
+)
+
+
+class OutboxWriter:
+    """Drafts made from a program's arguments, and the statements that put them into the outbox."""
+
+    def __init__(self, outbox: TransactionOutbox, execute: Execute, clock: Callable[[], float]) -> None:
+        self._outbox = outbox
+        self.execute: Execute = execute
+        self._clock = clock
+
+    def statements(
+        self,
+        topic: str,
+        content: object,
+        due: float | None,
+        id: str | None,
+        headers: Mapping[str, str] | None,
+        key: str | None,
+    ) -> tuple[str, Sequence[Statement]]:
+        """Return the id of a message, and the statements that write the message."""
+        name = check_topic(topic)
+        data = hold(content, name)
+        checked = None if id is None else check_id(id)
+        draft = Draft(content, name, checked, self._clock(), check_headers(headers), None, check_key(key), data)
+        draft = draft.with_id()
+        return str(draft.id), self._outbox.write(draft, due)
+
+    def request(self, name: str, content: object, key: str | None) -> tuple[str, Sequence[Statement]]:
+        """As `statements`, for a command."""
+        topic = f"$command:{check_command(name)}:request"
+        headers = None if key is None else {DIGEST: digest_of(content)}
+        return self.statements(topic, content, None, None, headers, key)
+
+
+class JoinedTransaction:
+    """Made by ``hub.join(connection)`` of a synchronous connection. The hub need not be open, and no event loop runs.
+
+    Messages are published when the connection's transaction commits, and never when it rolls back. Raises what the
+    connection raises, and after that the transaction is as the database says.
+    """
+
+    def __init__(self, writer: OutboxWriter) -> None:
+        self._writer = writer
+
+    def publish(
+        self,
+        topic: str,
+        content: object,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> str:
+        """Write a message into the outbox; returns its id. Arguments as for `telex.Topic.publish`.
+
+        Raises `ContentError`, `BadOption`, `BadName`, and what the connection raises.
+        """
+        return self._write(self._writer.statements(topic, content, None, id, headers, key))
+
+    def publish_at(
+        self,
+        topic: str,
+        content: object,
+        when: datetime,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> str:
+        """As `publish`; the message is published at ``when``, an aware datetime, if that is after the commit."""
+        due = aware(when, "when").timestamp()
+        return self._write(self._writer.statements(topic, content, due, id, headers, key))
+
+    def send(self, name: str, content: object = None, *, key: str | None = None) -> str:
+        """Write a command into the outbox; returns its id. ``hub.follow(name)`` gives its outcome.
+
+        Raises as `publish`.
+        """
+        return self._write(self._writer.request(name, content, key))
+
+    def _write(self, written: tuple[str, Sequence[Statement]]) -> str:
+        id, statements = written
+        for sql, values in statements:
+            self._writer.execute(sql, values)
+        return id
+
+
+class AsyncJoinedTransaction:
+    """Made by ``hub.join(connection)`` of an asynchronous connection; as `JoinedTransaction`, of coroutines."""
+
+    def __init__(self, writer: OutboxWriter) -> None:
+        self._writer = writer
+
+    async def publish(
+        self,
+        topic: str,
+        content: object,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> str:
+        """See `JoinedTransaction.publish`."""
+        return await self._write(self._writer.statements(topic, content, None, id, headers, key))
+
+    async def publish_at(
+        self,
+        topic: str,
+        content: object,
+        when: datetime,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> str:
+        """See `JoinedTransaction.publish_at`."""
+        due = aware(when, "when").timestamp()
+        return await self._write(self._writer.statements(topic, content, due, id, headers, key))
+
+    async def send(self, name: str, content: object = None, *, key: str | None = None) -> str:
+        """See `JoinedTransaction.send`."""
+        return await self._write(self._writer.request(name, content, key))
+
+    async def _write(self, written: tuple[str, Sequence[Statement]]) -> str:
+        id, statements = written
+        for sql, values in statements:
+            await self._writer.execute(sql, values)
+        return id
+
+
+def join(
+    outbox: TransactionOutbox, connection: object, clock: Callable[[], float]
+) -> JoinedTransaction | AsyncJoinedTransaction:
+    """Return a writer of messages into ``outbox`` by a connection of the program. Raises `BadOption`."""
+    for library, adapt in _ADAPTERS.items():
+        if any(base.__module__.partition(".")[0] == library for base in type(connection).__mro__):
+            execute, is_async = adapt(connection)
+            writer = OutboxWriter(outbox, execute, clock)
+            return AsyncJoinedTransaction(writer) if is_async else JoinedTransaction(writer)
+    raise BadOption("connection", connection, _KINDS)
+
+
+def _named(sql: str, style: str) -> str:
+    """Write the parameters of a statement in the style of a library."""
+    names = ("due", "topic", "id", "time", "type", "key", "headers", "content", "size")
+    return sql.format_map({name: style.format(name) for name in names})
+
+
+def _sqlite3(connection: Any) -> tuple[Execute, bool]:
+    if not connection.in_transaction and connection.isolation_level is None:
+        raise BadOption("connection", connection, "begin a transaction first: connection.execute('BEGIN IMMEDIATE')")
+    return lambda sql, values: connection.execute(_named(sql, ":{}"), values), False
+
+
+def _psycopg(connection: Any) -> tuple[Execute, bool]:
+    if connection.autocommit and connection.info.transaction_status == 0:
+        raise BadOption("connection", connection, "begin a transaction first: with connection.transaction(): ...")
+    is_async = inspect.iscoroutinefunction(connection.execute)
+    return lambda sql, values: connection.execute(_named(sql, "%({})s"), values), is_async
+
+
+def _sqlalchemy(connection: Any) -> tuple[Execute, bool]:
+    from sqlalchemy import text
+
+    is_async = inspect.iscoroutinefunction(connection.execute)
+    return lambda sql, values: connection.execute(text(_named(sql, ":{}")), values), is_async
+
+
+def _django(connection: Any) -> tuple[Execute, bool]:
+    if not connection.in_atomic_block:
+        raise BadOption("connection", connection, "open a transaction first: with transaction.atomic(): ...")
+
+    def execute(sql: str, values: Mapping[str, object]) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(_named(sql, "%({})s"), values)
+
+    return execute, False
+
+
+_ADAPTERS: Mapping[str, Callable[[Any], tuple[Execute, bool]]] = {
+    "sqlite3": _sqlite3,
+    "psycopg": _psycopg,
+    "sqlalchemy": _sqlalchemy,
+    "django": _django,
+}
