@@ -7,7 +7,7 @@ hub = telex.Hub("memory://")
 done = asyncio.Event()
 
 
-def told(next: Next) -> Next:
+def logged(next: Next) -> Next:
     async def step(message: telex.Message[str]) -> object:
         print("begins", message.content)
         try:
@@ -18,7 +18,7 @@ def told(next: Next) -> Next:
     return step
 
 
-@hub.on("jobs", middleware=[deduplicate(lambda message: message.content), timeout("5s"), told])
+@hub.on("jobs", middleware=[deduplicate(lambda message: message.content), timeout("5s"), logged])
 async def work(content: str) -> None:
     if content == "last":
         done.set()
