@@ -212,7 +212,7 @@ class Hub(Declaring, CommandClient, Triggering):
         return self._runner.idle and self._group_runner.idle and self._dispatcher.idle
 
     def _serve(self, spec: HandlerSpec) -> None:
-        if spec.membership is None:
+        if spec.group is None:
             self._runner.add(spec)
         else:
             self._group_runner.add(spec)

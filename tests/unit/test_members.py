@@ -12,7 +12,7 @@ import telex
 from telex.engines.contract.groups import Claimed, Settlement
 from telex.engines.memory.engine import MemoryEngine
 from telex.engines.memory.groups import MemoryGroups
-from telex.groups.executor import SPARE
+from telex.groups.executor import SPARE_ATTEMPTS
 from telex.hub import runtime_of
 from tests.support.loops import idle
 from tests.support.shell import Clock, left
@@ -191,7 +191,7 @@ async def test_what_was_never_seen_to_fail_is_given_up_in_the_end() -> None:
         await hub.topic("x").publish(1)
         ledger = groups.ledgers["g", "x"]
         ledger.paused = False
-        for moment in range(QUICK.attempts + SPARE):  # members that are killed
+        for moment in range(QUICK.attempts + SPARE_ATTEMPTS):  # members that are killed
             assert ledger.claim(1, 1, "m", moment).deliveries
         ledger.paused = True
         await hub.groups.resume("g")

@@ -74,7 +74,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once."""
     for module, name, value in (
         (supervision, "PAUSE", 0.001),
-        (members, "PAUSE", 0.001),
+        (members, "RETRY_SECONDS", 0.001),
         (firings, "TRIES", 0.001),
         (scheduler, "TRIES", 0.001),
         (chat, "TRY_AGAIN", 0.001),
@@ -201,10 +201,10 @@ async def of_groups(path: Path, kind: Callable[[], BaseException], name: str) ->
         @hub.on("t", group="g", lease=0.1, start="earliest")
         async def take(content: object) -> None:
             await got.put(content)
-            await asyncio.sleep(0.12 if name == "_renew_all" else 0)
+            await asyncio.sleep(0.12 if name == "renew" else 0)
 
         await hub.topic("t").publish(0)
-        owner = consumers_of(hub)[0] if name == "_renew_all" else groups_of(hub)
+        owner = consumers_of(hub)[0].leased if name == "renew" else groups_of(hub)
         fault = Fault(owner, name, kind, always)
         await hub.topic("t").publish(1)
         await until(fault)
@@ -332,7 +332,7 @@ async def of_the_lobby(path: Path, kind: Callable[[], BaseException], name: str)
 OF_THE_HUB: dict[str, Callable[[Path, Callable[[], BaseException]], Awaitable[None]]] = {
     "group: claim": lambda path, kind: of_groups(path, kind, "claim"),
     "group: settle": lambda path, kind: of_groups(path, kind, "settle"),
-    "group: renew leases": lambda path, kind: of_groups(path, kind, "_renew_all"),
+    "group: renew leases": lambda path, kind: of_groups(path, kind, "renew"),
     "directory: beat": lambda path, kind: of_commands(path, kind, "sign"),
     "inbox: hear": lambda path, kind: of_commands(path, kind, "_hear"),
     "inbox: open a letter": lambda path, kind: of_commands(path, kind, "opened"),

@@ -11,7 +11,7 @@ from time import time
 from telex.engines.contract.groups import Action, Delivery, Groups, Settlement
 from telex.errors import text_of
 from telex.process.supervision import describe, is_end
-from telex.process.tasks import LastingTask, last
+from telex.process.tasks import LastingTask
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 Answer = asyncio.Future[bool]
@@ -49,7 +49,9 @@ class AckBatcher:
             self._begin()
 
     def _begin(self) -> None:
-        self._task = last(self._run(), name=f"telex settles {self._group}", context=Context())
+        self._task = LastingTask(
+            self._run(), loop=asyncio.get_running_loop(), name=f"telex settles {self._group}", context=Context()
+        )
         self._task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

@@ -24,12 +24,12 @@ class GroupRunner:
         """Raise `BadOption` for a handler of a group that cannot be served beside the handlers that are declared,
         `Misuse` on an engine without groups.
         """
-        if spec.membership is None:
+        if spec.group is None:
             return
-        group = spec.membership.group
+        group = spec.group.name
         self._runtime.groups("groups")
         for other in self.declarations:
-            if other.membership is None or other.membership.group != group:
+            if other.group is None or other.group.name != group:
                 continue
             both = set(spec.types) & set(other.types) if set(spec.patterns) & set(other.patterns) else ()
             for cls in both:
@@ -40,23 +40,23 @@ class GroupRunner:
 
     def add(self, spec: HandlerSpec) -> None:
         """Serve a handler that was declared with a group, if the hub is open."""
-        if spec.membership is not None and self._runtime.serves:
+        if spec.group is not None and self._runtime.serves:
             for pattern in spec.patterns:
-                self._consumer(spec, spec.membership, pattern).add(spec, spec.membership)
+                self._consumer(spec, spec.group, pattern).add(spec, spec.group)
 
     def _consumer(self, spec: HandlerSpec, group: GroupSpec, pattern: str) -> GroupConsumer:
-        consumer = self._typed.get((group.group, pattern)) if spec.types else None
+        consumer = self._typed.get((group.name, pattern)) if spec.types else None
         if consumer is None:
             consumer = GroupConsumer(group, pattern, self._runtime, self._origins, typed=bool(spec.types))
             self.consumers.append(consumer)
             if spec.types:
-                self._typed[group.group, pattern] = consumer
+                self._typed[group.name, pattern] = consumer
         return consumer
 
     async def retire(self, spec: HandlerSpec) -> None:
         """Have a handler without types leave its group. Returns when the deliveries that it works on are settled."""
         self.declarations[:] = [each for each in self.declarations if each is not spec]
-        for consumer in [each for each in self.consumers if each.hands[0].declaration is spec]:
+        for consumer in [each for each in self.consumers if each.executors[0].spec is spec]:
             await consumer.leave()
             if consumer in self.consumers:  # it may have been asked to leave twice
                 self.consumers.remove(consumer)
@@ -75,12 +75,12 @@ class GroupRunner:
     @property
     def idle(self) -> bool:
         """Whether every delivery is settled."""
-        return all(consumer.idle for consumer in self.consumers)
+        return all(consumer.leased.idle for consumer in self.consumers)
 
     @property
     def unfinished(self) -> int:
         """The number of deliveries that are not settled."""
-        return sum(consumer.unfinished for consumer in self.consumers)
+        return sum(len(consumer.leased.by_token) for consumer in self.consumers)
 
     async def finish(self) -> None:
         """After the calls have ended: give back every delivery that is not settled."""

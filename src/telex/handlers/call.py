@@ -69,8 +69,8 @@ async def result_of(invoke: Callable[[A], Any], argument: A) -> Any:
 class HandlerCalls:
     """The calls of one handler.
 
-    A call is made directly, in the context of the task that serves the handler, as long as that context is as good as
-    a fresh one. It is not once a call has set a context variable, nor for a message whose publisher had set one.
+    A task that serves the handler calls `invoke` itself, in its own context, as long as that is as good as a fresh one.
+    It is not once a call has set a context variable, nor for a message whose publisher had set one.
     """
 
     def __init__(self, invoke: Invoke, is_async: bool, name: str, runtime: Runtime, origins: Origins) -> None:
@@ -81,16 +81,9 @@ class HandlerCalls:
         self._name = f"telex handler {name}"
         self._runtime = runtime
         self._origins = origins
-        self._known = origins.known
-
-    def start(self, message: Message[Any], given: Context[Any] | None = None) -> Any:
-        """Call the handler. Returns its result, which has to be awaited if it can be."""
-        if self.apart or (self._known and message in self._known):
-            return self.start_apart(message, given)
-        return self.invoke(message)
 
     def start_apart(self, message: Message[Any], given: Context[Any] | None = None) -> Any:
-        """As `start`, in a fresh context or in a copy of the publisher's.
+        """Call the handler in a fresh context or in a copy of the publisher's, and return its result or an awaitable.
 
         Cancelling the task that awaits the result cancels the call. Awaiting raises `ProgramEnded` when the call ends
         the program.

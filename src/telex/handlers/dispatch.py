@@ -19,7 +19,7 @@ class Taker(Protocol):
     """What serves one handler."""
 
     @property
-    def declaration(self) -> HandlerSpec:
+    def spec(self) -> HandlerSpec:
         """The handler."""
 
 
@@ -40,7 +40,7 @@ class TypeDispatcher(Generic[W]):
     def add(self, worker: W) -> None:
         """Another handler with types."""
         self.workers.append(worker)
-        for cls in worker.declaration.types:
+        for cls in worker.spec.types:
             self._dispatch.register(cls, _Takers([*self._takers(cls), worker]))
         self._found.clear()
 

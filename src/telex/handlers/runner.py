@@ -17,7 +17,7 @@ from telex.handlers.origins import Origins
 from telex.handlers.spec import HandlerSpec
 from telex.handlers.statistics import HandlerState, HandlerStatistics
 from telex.message import Lost, Message
-from telex.process.tasks import LastingTask, last
+from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 from telex.topics.publisher import FAIR, serving
 from telex.topics.subscription import ReportingSubscription
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
-PAUSE = 1.0
-"""Seconds until a task of a handler that a fault of telex has ended is begun anew."""
+RESTART_SECONDS = 1.0
+"""Seconds until the task of a handler is started again that an error in telex has ended."""
 
 
 class LiveHandler:
@@ -38,13 +38,13 @@ class LiveHandler:
 
     def __init__(
         self,
-        declaration: HandlerSpec,
+        spec: HandlerSpec,
         pattern: str,
         runtime: Runtime,
         runner: HandlerRunner,
         switch: TypeDispatcher[LiveHandler] | None,
     ) -> None:
-        self.declaration = declaration
+        self.spec = spec
         self.pattern = pattern
         self.handled: int = 0
         self.failed: int = 0
@@ -53,9 +53,7 @@ class LiveHandler:
         self.retired: bool = False
         self._runner = runner
         self._switch = switch
-        self._calls = HandlerCalls(
-            declaration.bind(runtime), declaration.is_async, declaration.name, runtime, runner.origins
-        )
+        self._calls = HandlerCalls(spec.bind(runtime), spec.is_async, spec.name, runtime, runner.origins)
         self._runtime = runtime
         self._lost = 0  # by subscriptions before this one
         self._told = 0  # of what was lost
@@ -64,7 +62,7 @@ class LiveHandler:
         self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
 
     def _subscription(self, topic: Topic[Any]) -> ReportingSubscription[Any]:
-        return ReportingSubscription(topic, self.declaration.options, "new")
+        return ReportingSubscription(topic, self.spec.options, "new")
 
     @property
     def waiting(self) -> int:
@@ -84,7 +82,7 @@ class LiveHandler:
     def start(self) -> None:
         """Begin to call the handler."""
         self._enter(self.subscription)
-        for _ in range(self.declaration.concurrency):
+        for _ in range(self.spec.concurrency):
             self._begin(0.0)
 
     def _enter(self, subscription: ReportingSubscription[Any]) -> None:
@@ -92,8 +90,10 @@ class LiveHandler:
         self._runner.reads(subscription)
 
     def _begin(self, pause: float) -> None:
-        name = f"telex handler {self.declaration.name} {self.serving}"
-        task = last(self._run(pause), name=name, context=self._runtime.context.copy())
+        name = f"telex handler {self.spec.name} {self.serving}"
+        task = LastingTask(
+            self._run(pause), loop=asyncio.get_running_loop(), name=name, context=self._runtime.context.copy()
+        )
         self.serving += 1
         self._runtime.tasks.add(task)
         task.add_done_callback(self._ended)
@@ -104,9 +104,9 @@ class LiveHandler:
         if self._runner.goes_on(task):
             # The handler cancelled its own task, or somebody did; or it is a fault of telex, which may pass.
             error = None if task.cancelled() else task.exception()
-            where = (self.declaration.name, self.pattern)
+            where = (self.spec.name, self.pattern)
             logger.error("handler %s of %s was interrupted, and goes on", *where, exc_info=error)
-            self._begin(PAUSE if isinstance(error, Exception) else 0.0)
+            self._begin(RESTART_SECONDS if isinstance(error, Exception) else 0.0)
         elif not self.serving:
             self.leave()
             if self.retired:
@@ -141,7 +141,7 @@ class LiveHandler:
         self.failed += 1
         text = "handler %s of %s has missed messages, and goes on with what comes next: %s"
         unexpected = None if isinstance(error, SlowSubscriber) else error
-        logger.error(text, self.declaration.name, self.pattern, reason_of(error), exc_info=unexpected)
+        logger.error(text, self.spec.name, self.pattern, reason_of(error), exc_info=unexpected)
         self._told = self._said = self.lost
         if self._later:
             self._change(self._later.popleft())
@@ -187,10 +187,10 @@ class LiveHandler:
             self._runner.forget(self)
 
     async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
-        calls, is_async, runtime, switch = self._calls, self.declaration.is_async, self._runtime, self._switch
+        calls, is_async, runtime, switch = self._calls, self.spec.is_async, self._runtime, self._switch
         invoke, origins, fresh = calls.invoke, self._runner.origins, copy_context()
         known = origins.known
-        several = self.declaration.concurrency > 1
+        several = self.spec.concurrency > 1
         source = _Each(subscription) if several else subscription
         message: Any  # a Message or a Lost; told apart by class, which costs less than isinstance
         async for message in source:
@@ -239,7 +239,7 @@ class LiveHandler:
         if end is CallEnd.PROGRAM or (end is CallEnd.CANCELLED and not self._runtime.serves):
             return False
         self.failed += 1
-        where = (self.declaration.name, message.id, message.topic)
+        where = (self.spec.name, message.id, message.topic)
         logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
         return end is CallEnd.FAILED
 
@@ -250,10 +250,10 @@ class LiveHandler:
             self._say(self._told)
 
     def _say(self, lost: int) -> None:
-        options = self.declaration.options
+        options = self.spec.options
         logger.warning(
             "handler %s fell behind on %s and missed %d more messages (buffer=%d, overflow=%s)",
-            *(self.declaration.name, self.pattern, lost - self._said, options.buffer, options.overflow),
+            *(self.spec.name, self.pattern, lost - self._said, options.buffer, options.overflow),
         )
         self._said = lost
 
@@ -261,7 +261,7 @@ class LiveHandler:
         """The handler at this moment."""
         state: HandlerState = "stopped" if not self.serving else "running" if self.running else "idle"
         return HandlerStatistics(
-            self.declaration.name, self.pattern, self.handled, self.failed, self.waiting, self.lost, state=state
+            self.spec.name, self.pattern, self.handled, self.failed, self.waiting, self.lost, state=state
         )
 
 
@@ -342,7 +342,7 @@ class HandlerRunner:
     def retire(self, spec: HandlerSpec, *, at_once: bool) -> None:
         """Remove a handler: ``at_once``, or when its subscription has ended."""
         self.declarations[:] = [each for each in self.declarations if each is not spec]
-        for handler in [handler for handler in self.handlers if handler.declaration is spec]:
+        for handler in [handler for handler in self.handlers if handler.spec is spec]:
             handler.retire(at_once=at_once)
 
     # -- closing

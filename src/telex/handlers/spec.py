@@ -41,7 +41,7 @@ KINDS = ArgumentKinds(
 class GroupSpec(msgspec.Struct, frozen=True):
     """What a handler of a group was declared with."""
 
-    group: str
+    name: str
     retry: Retry
     lease: float
     dead_letter: str | None
@@ -59,7 +59,7 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     types: tuple[type[Any], ...]
     concurrency: int
     options: Options
-    membership: GroupSpec | None = None
+    group: GroupSpec | None = None
     middleware: tuple[Middleware, ...] = ()
     takes: Content[Any] | None = None
     """What its content is annotated with: what comes from outside of the process is made that before it is called."""
@@ -147,8 +147,8 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
         raise BadOption(
             "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
         )
-    membership = _membership(options, signature.kinds, name)
-    if membership is not None and len(patterns_given) == 0:
+    group = _group_spec(options, signature.kinds, name)
+    if group is not None and len(patterns_given) == 0:
         raise BadOption(
             "group",
             options["group"],
@@ -167,7 +167,7 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
         tuple(classes),
         concurrency,
         checked,
-        membership,
+        group,
         middleware,
         None if classes else signature.content,
     )
@@ -177,7 +177,7 @@ _OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earl
 _OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
 
 
-def _membership(options: Mapping[str, Any], wants: Sequence[str], name: str) -> GroupSpec | None:
+def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> GroupSpec | None:
     """What makes a handler a member of a group, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
     group = options["group"]
     if group is None:

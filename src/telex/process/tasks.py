@@ -1,4 +1,4 @@
-"""How telex starts a task: the same on every version of Python and with every task factory of the program's loop."""
+"""`start_task` and `LastingTask`: tasks that start the same on every version of Python and with every task factory."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ T = TypeVar("T")
 
 
 def start_task(work: Coroutine[Any, Any, T], *, name: str, context: Context | None = None) -> asyncio.Task[T]:
-    """A task that takes its first step in the next turn of the running loop, in ``context`` or in a copy of this one.
+    """Start a task, whose first step is in the next turn of the running loop. ``context`` is by default a copy.
 
-    `asyncio.create_task` asks the loop's task factory, and an eager one runs the work before the caller has noted the
-    task.
+    `asyncio.create_task` would ask the loop's task factory, and an eager factory runs the first step at once.
     """
     return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context)
 
@@ -30,11 +29,10 @@ def start_task_at_once(work: Coroutine[Any, Any, T], *, name: str, context: Cont
 
 
 class LastingTask(asyncio.Task[None]):
-    """A task that is begun anew when code of the program cancels it. ``over`` says that the program's end did: then
-    the loop is not running, and nothing may be begun in it.
-    """
+    """A task whose done callback starts it again if code of the program cancelled it."""
 
     over: bool = False
+    """Whether it was cancelled while its loop did not run: the program ends, and no task may be started."""
 
     def cancel(self, msg: Any | None = None) -> bool:
         """As `asyncio.Task.cancel`."""
@@ -43,8 +41,3 @@ class LastingTask(asyncio.Task[None]):
         except RuntimeError:
             self.over = True
         return super().cancel(msg)
-
-
-def last(work: Coroutine[Any, Any, None], *, name: str, context: Context) -> LastingTask:
-    """As `start_task`; its done callback can tell whether to begin it anew."""
-    return LastingTask(work, loop=asyncio.get_running_loop(), name=name, context=context)

@@ -69,7 +69,7 @@ class Retiring:
                 for handler in self._settled(infos):
                     self._leave(handler)
                 going_on = [each for each in self._groups.declarations if each not in self.settling]
-                names = {each.membership.group for each in going_on if each.membership is not None}
+                names = {each.group.name for each in going_on if each.group is not None}
                 await self._rest(infos, {name for name in self._left if name[0] in names})
             except TelexError as error:
                 logger.error("topics may go on to keep messages for triggers that have ended: %s", error)
@@ -79,8 +79,8 @@ class Retiring:
         self._look()
 
     def _leave(self, handler: HandlerSpec) -> None:
-        if handler.membership is not None:
-            self._left.update((handler.membership.group, topic) for topic in handler.patterns)
+        if handler.group is not None:
+            self._left.update((handler.group.name, topic) for topic in handler.patterns)
 
     def _look(self) -> None:
         self._more.set()
@@ -128,7 +128,7 @@ class Retiring:
 
     def _settled(self, infos: Sequence[GroupInfo]) -> list[HandlerSpec]:
         settled = {info.group for info in infos if not info.lag}
-        return [each for each in self.settling if each.membership is not None and each.membership.group in settled]
+        return [each for each in self.settling if each.group is not None and each.group.name in settled]
 
     async def _rest(self, infos: Sequence[GroupInfo], served: set[tuple[str, str]]) -> bool:
         """Have groups rest that were left, and that nobody takes from; whether there were any."""

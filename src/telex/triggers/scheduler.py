@@ -92,7 +92,7 @@ class Scheduler:
         ended = trigger.ended
         trigger.end()
         for handler in trigger.handlers:
-            if handler.membership is not None and self._open:
+            if handler.group is not None and self._open:
                 self.retiring.cancel(handler)
             else:
                 self._runner.retire(handler, at_once=True)

@@ -85,7 +85,7 @@ class EngineTransport:
     def serve(self, served: CommandServer) -> None:
         """Take the commands of this name from now on."""
         command = served.command
-        membership = GroupSpec(GROUP, Retry(1_000_000, first=0.1), command.lease, None, "earliest")
+        group = GroupSpec(GROUP, Retry(1_000_000, first=0.1), command.lease, None, "earliest")
         options = check_options("drop_newest", 1024, None, None, False, 30.0)
         declaration = HandlerSpec(
             command.name,
@@ -96,7 +96,7 @@ class EngineTransport:
             (),
             command.concurrency,
             options,
-            membership,
+            group,
         )
         self._groups.add(declaration)
         cancels = msgspec.structs.replace(
@@ -107,7 +107,7 @@ class EngineTransport:
             is_async=False,
             patterns=(f"$command:{command.name}:cancel",),
             concurrency=1,
-            membership=None,
+            group=None,
         )
         self._runner.add(cancels)
         self.directory.add(command.name, command.once is not None)

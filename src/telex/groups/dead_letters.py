@@ -1,0 +1,75 @@
+"""`DeadLetters`: the copies of the messages that a group gave up."""
+
+from __future__ import annotations
+
+import logging
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from telex.engines.contract.groups import Delivery
+from telex.errors import BadName, BadOption, ContentError, TelexError
+from telex.handlers.spec import GroupSpec
+
+if TYPE_CHECKING:
+    from telex.message import Message
+    from telex.runtime import Runtime
+
+logger: logging.Logger = logging.getLogger("telex.handlers")
+MAX_ID_LENGTH = 255
+MAX_REASON_LENGTH = 500
+
+
+class DeadLetters:
+    """The topic that a group's dead letters are copied to: ``topic`` is its name."""
+
+    def __init__(self, group: GroupSpec, runtime: Runtime) -> None:
+        self.topic: str = group.dead_letter or f"dead:{group.name}"
+        self._group = group.name
+        self._runtime = runtime
+
+    async def publish(self, delivery: Delivery, reason: str) -> bool:
+        """Publish the copy of a dead letter. False when the engine failed to: then it is to be tried again later."""
+        message, group = delivery.message, self._group
+        logger.warning(
+            "message %s of %s is a dead letter of group %s after %d attempts: %s",
+            *(message.id, message.topic, group, delivery.attempt, reason),
+        )
+        if _is_copy(message):
+            return True  # two groups that fail would copy each other's dead letters for ever
+        try:
+            await self._runtime.topic(self.topic).publish_held(
+                message.content,
+                id=_copy_id(group, message.id),
+                headers=_headers(group, delivery, reason),
+                key=message.key,
+            )
+        except (BadName, BadOption, ContentError) as error:
+            logger.error("the dead letter %s of group %s cannot be published: %s", message.id, group, error)
+        except TelexError as error:
+            logger.error("the dead letter %s of group %s was not published: %s", message.id, group, error)
+            return False
+        return True
+
+
+def _headers(group: str, delivery: Delivery, reason: str) -> dict[str, str]:
+    message = delivery.message
+    own = {
+        "telex-group": group,
+        "telex-reason": "".join(c if c.isprintable() else " " for c in reason)[:MAX_REASON_LENGTH],
+        "telex-attempts": str(delivery.attempt),
+        "telex-topic": message.topic,
+        "telex-seq": str(message.seq),
+        "telex-id": message.id,
+    }
+    return {name: value for name, value in message.headers.items() if name.lower() not in own} | own
+
+
+def _copy_id(group: str, id: str) -> str:
+    """The id of the copy of a dead letter: the same each time, so that the copy is stored once."""
+    text = f"{group}:{id}"
+    return text if len(text) <= MAX_ID_LENGTH else sha256(text.encode()).hexdigest()
+
+
+def _is_copy(message: Message[Any]) -> bool:
+    headers = message.headers
+    return message.id == _copy_id(headers.get("telex-group", ""), headers.get("telex-id", ""))

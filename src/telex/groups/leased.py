@@ -1,0 +1,137 @@
+"""`LeasedDeliveries`: the deliveries that are leased to one consumer, until they are settled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from telex.engines.contract.groups import Action, Delivery
+from telex.groups.acks import AckBatcher
+from telex.process.supervision import keep_doing
+from telex.process.tasks import start_task
+
+if TYPE_CHECKING:
+    from telex.handlers.origins import Origins
+    from telex.runtime import Runtime
+
+logger: logging.Logger = logging.getLogger("telex.handlers")
+
+
+class LeasedDeliveries:
+    """The deliveries of one consumer, by token: it settles them, and renews their leases until then.
+
+    ``moved`` is called when there may be fewer, ``lost`` with each delivery whose lease was lost.
+    """
+
+    def __init__(
+        self,
+        group: str,
+        pattern: str,
+        runtime: Runtime,
+        origins: Origins,
+        moved: Callable[[], None],
+        lost: Callable[[Delivery], None],
+    ) -> None:
+        self.group: str = group
+        self.pattern: str = pattern
+        self.by_token: dict[int, Delivery] = {}
+        self.lease_seconds: float = 0.0
+        self.lag: int = 0
+        """Messages that are published and not settled, at the last claim."""
+        self.closing: bool = False
+        """Whether nothing more is claimed, and no call begins."""
+        self.renewing: bool = False
+        self.moved: Callable[[], None] = moved
+        self._lost = lost
+        self._runtime = runtime
+        self._origins = origins
+        self._groups = runtime.groups("groups")
+        self._clock = runtime.engine.now
+        self.acks: AckBatcher = AckBatcher(self._groups, group, pattern, moved, self._clock)
+        self._extended: dict[int, float] = {}  # until when, by token: leases that a handler extended by itself
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether every delivery is settled, and the engine has all settlements."""
+        return not self.by_token and not self.acks.pending
+
+    def begin_renewing(self) -> None:
+        """Renew the leases from now on, until there is no delivery."""
+        self.renewing = True
+        self._timer = asyncio.get_running_loop().call_later(self.lease_seconds / 2, self._begin_renewer)
+
+    def _begin_renewer(self) -> None:
+        if self.by_token and not self._runtime.ends:
+            self._runtime.own(start_task(self._keep_leases(), name=f"telex leases {self.group}"))
+        else:
+            self.renewing = False
+
+    async def _keep_leases(self) -> None:
+        try:
+            await keep_doing(f"the leases of group {self.group} were not renewed", self._keep_renewing)
+        finally:
+            self.renewing = False
+
+    async def _keep_renewing(self) -> None:
+        while self.by_token:
+            await self.renew()
+            await asyncio.sleep(self.lease_seconds / 2)
+
+    async def renew(self) -> None:
+        """Renew the leases of all deliveries once."""
+        enough = self._clock() + self.lease_seconds
+        held = [d for d in self.by_token.values() if self._extended.get(d.token, 0.0) < enough]
+        asked = [(delivery, self.acks.ask(delivery, "extend", self.lease_seconds)) for delivery in held]
+        if not asked:
+            return
+        await asyncio.wait([answer for _, answer in asked])
+        for delivery, answer in asked:
+            # A lease that the engine failed to renew may be renewed all the same, and a delivery may be settled by now.
+            if answer.exception() is None and not answer.result() and delivery.token in self.by_token:
+                self._remove(delivery, "nack")
+                self._lost(delivery)
+                self.moved()
+
+    # -- settling
+
+    def settle(self, delivery: Delivery, action: Action, delay: float = 0.0, reason: str = "") -> None:
+        """Settle a delivery, without waiting for the engine."""
+        self._remove(delivery, action)
+        self.acks.put(delivery, action, delay, reason)
+
+    async def ask(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
+        """Settle a delivery; whether the settlement won. Raises what the engine raises."""
+        self._remove(delivery, action)
+        return await self.acks.ask(delivery, action, delay, reason)
+
+    async def extend(self, delivery: Delivery, duration: float) -> bool:
+        """Lease a delivery for ``duration`` seconds from now; whether it was leased still."""
+        if delivery.token in self.by_token:
+            self._extended[delivery.token] = self._clock() + duration
+        return await self.acks.ask(delivery, "extend", duration)
+
+    def give_back(self, delivery: Delivery) -> None:
+        """Let another consumer have a delivery."""
+        self.settle(delivery, "nack", 0.0, "the member that had it was closed")
+
+    def check_outside(self) -> None:
+        """Raise `Misuse` inside of a transaction that settling would wait for."""
+        self._groups.check_outside()
+
+    def _remove(self, delivery: Delivery, action: Action) -> None:
+        self.by_token.pop(delivery.token, None)
+        if action != "nack" and self._origins.known:
+            self._origins.done(delivery.message)
+        if self._extended:
+            self._extended.pop(delivery.token, None)
+
+    async def finish(self) -> None:
+        """Give back every delivery, and wait until the engine has all settlements."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for delivery in list(self.by_token.values()):
+            self.give_back(delivery)
+        await self.acks.finish()
