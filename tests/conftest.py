@@ -29,6 +29,7 @@ from hypothesis import HealthCheck, settings
 import telex
 from tests.support.leaks import open_sockets
 from tests.support.loops import loop_factory
+from tests.support.postgres import server
 
 REPOSITORY = Path(__file__).parent.parent
 # Long enough for a loaded machine: an `async def` test that takes longer hangs.
@@ -202,3 +203,10 @@ def _sendable(data: Any) -> Any:
     if isinstance(data, (list, tuple)):
         return type(data)(map(_sendable, data))
     return data
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The connection string of a PostgreSQL server."""
+    with server() as conninfo:
+        yield conninfo

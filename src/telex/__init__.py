@@ -6,7 +6,7 @@ errors, names, durations     exceptions, topic names and patterns, lengths of ti
 codec, message               content as JSON and back; Message, Lost, Position
 log                          the kernel: logs, cursors, buffers, overflow policies; no asyncio, no clock, no I/O
 process                      tasks, their supervision, forks
-engines                      the contract of an engine, and the engines: memory, sqlite
+engines                      the contract of an engine, and the engines: memory, sqlite, postgres
 topics                       the asyncio shell over a log: topics, publishers, subscriptions, their registry
 once                         commands that run once: the state machine, key leases, where records are kept
 handlers, groups             decorated functions and the tasks that call them; consumer groups

@@ -6,7 +6,7 @@ from pathlib import Path
 from telex.engines import Guarantees, engine_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
-URLS = ("memory://", "sqlite:///file.db")
+URLS = ("memory://", "sqlite:///file.db", "postgresql://user@host/db")
 
 
 def rows() -> list[str]:

@@ -10,8 +10,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
+import psycopg.conninfo
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "postgres.py"
 WITHIN = 60.0
@@ -87,3 +89,9 @@ def _wait(conninfo: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
             if process.poll() is not None or time.monotonic() > end:
                 raise AssertionError(f"PostgreSQL did not start: {log.read_text()}") from None
             time.sleep(0.05)
+
+
+def url_of(conninfo: str, schema: str) -> str:
+    """The URL of an engine in a schema of the server of a connection string."""
+    parts = psycopg.conninfo.conninfo_to_dict(conninfo)
+    return f"postgresql://{parts['user']}@/{parts['dbname']}?host={quote(str(parts['host']), safe='')}&schema={schema}"

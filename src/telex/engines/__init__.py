@@ -55,5 +55,16 @@ def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
         from telex.engines.sqlite import SQLiteEngine
 
         return SQLiteEngine.from_url(url)
+    if scheme in ("postgresql", "postgres") and colon:
+        try:
+            from telex.engines.postgres import PostgresEngine
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"{error}; pip install 'telex[postgres]'", name=error.name) from None
+
+        return PostgresEngine.from_url(url)
     shown = f"{scheme}://..." if colon else url  # an address may hold a password
-    raise BadOption("url", shown, "the engines of this version are 'memory://' and 'sqlite:///file.db'")
+    raise BadOption(
+        "url",
+        shown,
+        "the engines of this version are 'memory://', 'sqlite:///file.db' and 'postgresql://user@host/database'",
+    )

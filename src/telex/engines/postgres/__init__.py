@@ -1,0 +1,82 @@
+"""``postgresql://user@host/database``: topics, groups and records in a PostgreSQL database, for many machines.
+
+A message is acknowledged when its transaction is committed, as `synchronous_commit` of the server has it. What is
+published while a commit is in flight is committed together in the next one, so more publishers cost fewer commits.
+"""
+
+from __future__ import annotations
+
+from secrets import randbits, token_hex
+from typing import TYPE_CHECKING, Any
+
+from telex.engines.contract.engine import Guarantees
+from telex.engines.postgres.address import ServerAddress, parse
+from telex.engines.postgres.client import ServerClient
+from telex.engines.postgres.groups import ServerGroups
+from telex.engines.postgres.records import ServerRecords
+from telex.engines.postgres.transaction import ServerTransaction
+from telex.log.log import Log, Retention, cached
+from telex.names import is_pattern
+
+if TYPE_CHECKING:
+    from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Records, Store
+    from telex.message import Draft, Message
+
+
+class PostgresEngine:
+    """The engine of a PostgreSQL server. It keeps the contract of `Engine`."""
+
+    guarantees: Guarantees
+
+    def __init__(self, address: ServerAddress) -> None:
+        self.guarantees = Guarantees(
+            durable=True,
+            shared=True,
+            ordered=True,
+            history=True,
+            once_per_id=True,
+            groups=True,
+            records=True,
+            delayed=True,
+            transactions=True,
+        )
+        self._client = ServerClient(address)
+        self.store: Store | None = self._client.store
+        self.groups: Groups | None = ServerGroups(self._client.link)
+        self.records: Records | None = ServerRecords(self._client.link)
+
+    @classmethod
+    def from_url(cls, url: str) -> PostgresEngine:
+        """Return the engine of ``postgresql://user@host/database?schema=telex``. Raises `BadOption`."""
+        return cls(parse(url))
+
+    async def open(self, events: EngineEvents) -> None:
+        """Connect, and make the schema if there is none. Raises `ConnectFailed`, whose text says how to fix it."""
+        await self._client.open(events)
+
+    async def close(self) -> None:
+        """Store what waits, and close the connections."""
+        await self._client.close()
+
+    def now(self) -> float:
+        """Return the time by the server's clock, in seconds since 1970."""
+        return self._client.link.clock.now()
+
+    def log(self, topic: str, retention: Retention) -> Log:
+        """Make a local log."""
+        if is_pattern(topic):
+            return Log(topic, token_hex(6), retention, randbits(74))
+        epoch, uid = self._client.link.catalogue.identity(topic)
+        log = Log(topic, epoch, cached(retention), uid, remote=True)
+        log.begin(self._client.store.end(topic)[1])
+        return log
+
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        """Keep a message, and publish it then."""
+        if due <= self._client.link.clock.now():
+            return (await self._client.writer.append((draft,)))[0]
+        return await self._client.delayed.later(draft, due)
+
+    def transaction(self) -> EngineTransaction:
+        """Make a transaction of the database."""
+        return ServerTransaction(self._client.link, self._client.live)

@@ -1,0 +1,104 @@
+"""``postgresql://user@host/database?schema=telex``: the server, the schema, and how many connections are opened."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, quote, urlencode
+
+import msgspec
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from telex.durations import seconds
+from telex.errors import BadOption
+
+NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+MIN_CONNECTIONS = 2
+OWN_OPTIONS = ("schema", "poll", "listen", "connections")
+LIVENESS = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "20000"}
+"""libpq's settings by which a connection to a host that is gone ends within half a minute, unless the URL has them."""
+
+
+class ServerAddress(msgspec.Struct, frozen=True):
+    """A checked URL."""
+
+    shown: str
+    """The URL without credentials, for errors."""
+    settings: dict[str, str]
+    """libpq's settings of the connections."""
+    listening: dict[str, str]
+    """libpq's settings of the connection that listens."""
+    schema: str = "telex"
+    poll: float = 1.0
+    """Seconds between two looks for messages that no notification told of."""
+    connections: int = 8
+    """The most connections beside the three that write, read and listen."""
+    pooled: bool = False
+    """Whether a pooler in transaction mode may stand between: then no statement is prepared."""
+
+    @property
+    def quoted(self) -> str:
+        """The schema as SQL names it."""
+        return f'"{self.schema}"'
+
+    @property
+    def channel(self) -> str:
+        """The channel of notifications."""
+        return f"telex_{self.schema}"
+
+
+def parse(url: str) -> ServerAddress:
+    """The address in ``url``. Raises `BadOption`, which says how to fix it and shows no password."""
+    base, mark, query = url.partition("?")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if mark else []
+    except ValueError:
+        raise BadOption("url", without_secrets(url), "after '?' come options such as 'schema=telex'") from None
+    options = dict(pairs)
+    if len(options) < len(pairs):
+        raise BadOption("url", without_secrets(url), "an option stands there twice; keep one")
+    own = {name: options.pop(name) for name in OWN_OPTIONS if name in options}
+    libpq = base + (f"?{urlencode(options, quote_via=quote)}" if options else "")
+    settings = _settings(libpq, "url", without_secrets(url))
+    listen = own.get("listen")
+    schema = own.get("schema", "telex")
+    if not NAME.fullmatch(schema):
+        raise BadOption("schema", schema, "it is a name of lower-case letters, digits and _, at most 40")
+    poll = seconds(own.get("poll", "1s"), "poll")
+    if not 0.01 <= poll <= 60:
+        raise BadOption("poll", own["poll"], "it is from 10ms to 60s, such as poll=1s (the default)")
+    connections = own.get("connections", "8")
+    if not connections.isdecimal() or int(connections) < MIN_CONNECTIONS:
+        raise BadOption("connections", connections, f"it is a number of at least {MIN_CONNECTIONS}")
+    return ServerAddress(
+        without_secrets(base),
+        settings,
+        settings if listen is None else _settings(listen, "listen", "..."),
+        schema,
+        poll,
+        int(connections),
+        listen is not None,
+    )
+
+
+def _settings(libpq: str, option: str, shown: str) -> dict[str, str]:
+    try:
+        found = {name: str(value) for name, value in conninfo_to_dict(libpq).items() if value is not None}
+    except ProgrammingError as error:
+        reason = re.sub(r'"[^"]*"', "...", " ".join(str(error).split())) if option != "url" else _reason(error)
+        fix = f"it is a URL of libpq, such as 'postgresql://user@host/database?sslmode=require' ({reason})"
+        raise BadOption(option, shown, fix) from None
+    return LIVENESS | {"application_name": "telex"} | found
+
+
+def _reason(error: Exception) -> str:
+    """libpq's words, unless they may repeat the password."""
+    text = " ".join(str(error).split())
+    known = re.search(r'invalid URI query parameter: "([a-zA-Z_]*)"', text)
+    return f"there is no option {known[1]!r}" if known else "libpq cannot read it; percent-encode special characters"
+
+
+def without_secrets(url: str) -> str:
+    """``url`` without user, password and options."""
+    scheme, _, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

@@ -1,0 +1,275 @@
+"""The functions of the schema that lease messages to the members of groups. ``{s}`` is the schema.
+
+A group has looked at its messages of a topic below `group_topics.next`, and at all its messages below the place
+`groups.floor`. The messages among them that are not settled have a row in ``claims``: a message costs a row only from
+its claim until its ack. A row waits (state 0), is leased (1), is dead (2), or stands behind another row of its key (3).
+``due`` says:
+
+- of a row that waits, when it may be claimed: 0 (was delivered before) and 1 (never was) stand for at once;
+- of a leased row, when the lease ends;
+- of a row behind another, what will hold when it may go on.
+
+Invariant: of the rows of a key that are not dead exactly one waits or is leased, the head, and all others stand behind
+it. A head that waits is the oldest of them; a leased head may be younger, if an older one was revived meanwhile.
+
+`claim` first looks without a lock, so that a claim that finds nothing writes nothing. Then it locks the row of its
+group, until it commits at the end of the same round trip.
+"""
+
+from __future__ import annotations
+
+CLAIMING = """
+CREATE FUNCTION {s}.last_pos() RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT m.pos FROM {s}.messages m ORDER BY m.pos DESC LIMIT 1), 0)
+$$;
+
+CREATE FUNCTION {s}.head_of(p_topic bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
+    SELECT coalesce((SELECT m.seq FROM {s}.messages m WHERE m.topic = p_topic ORDER BY m.seq DESC LIMIT 1),
+        (SELECT t.head FROM {s}.topics t WHERE t.id = p_topic), 0)
+$$;
+
+CREATE FUNCTION {s}.join_group(
+    p_group text, p_pattern text, p_fits text, p_start text, p_number float8, p_epoch text, p_now float8
+) RETURNS void LANGUAGE plpgsql AS $$
+-- Make a group, unless there is one. p_start: new, earliest, back (p_number messages), time (p_number), position.
+DECLARE
+    grp_ bigint;
+    floor_ bigint;
+    next_ bigint;
+    t record;
+    v record;
+BEGIN
+    PERFORM {s}.take_lock();
+    SELECT last_value + 1 INTO floor_ FROM {s}.pos;
+    INSERT INTO {s}.groups (name, pattern, fits, floor) VALUES (p_group, p_pattern, p_fits, floor_)
+        ON CONFLICT DO NOTHING RETURNING id INTO grp_;
+    IF grp_ IS NULL THEN
+        RETURN;
+    END IF;
+    FOR t IN SELECT x.id, x.name FROM {s}.topics x WHERE (p_fits IS NULL AND x.name = p_pattern) OR x.name ~ p_fits LOOP
+        v := {s}.visible(t.name, p_now);
+        next_ := CASE p_start
+            WHEN 'new' THEN v.o_end
+            WHEN 'earliest' THEN v.o_first
+            WHEN 'back' THEN greatest(v.o_first, v.o_end - p_number::bigint)
+            WHEN 'time' THEN {s}.search(t.id, v.o_first, v.o_end, p_number, NULL)
+            WHEN 'position' THEN CASE WHEN p_epoch = v.o_epoch
+                THEN greatest(v.o_first, least(v.o_end, p_number::bigint + 1)) ELSE v.o_first END
+        END;
+        INSERT INTO {s}.group_topics VALUES (grp_, t.id, next_);
+    END LOOP;
+    IF p_start = 'back' AND p_fits IS NOT NULL THEN
+        -- So many of all topics together: of each topic what lies above the place where these begin.
+        SELECT coalesce(min(f.pos), floor_) INTO floor_ FROM (
+            SELECT m.pos FROM {s}.group_topics x, LATERAL (
+                SELECT y.pos FROM {s}.messages y WHERE y.topic = x.topic AND y.seq >= x.next
+                ORDER BY y.seq DESC LIMIT p_number::bigint) m
+            WHERE x.grp = grp_ ORDER BY m.pos DESC LIMIT p_number::bigint) f;
+        UPDATE {s}.group_topics x SET next = coalesce((
+            SELECT min(y.seq) FROM {s}.messages y
+            WHERE y.topic = x.topic AND y.seq >= x.next AND y.pos >= floor_), {s}.head_of(x.topic) + 1)
+            WHERE x.grp = grp_;
+    END IF;
+    SELECT least(floor_, min(m.pos)) INTO floor_ FROM {s}.group_topics x
+        JOIN {s}.messages m ON m.topic = x.topic AND m.seq = x.next WHERE x.grp = grp_;
+    UPDATE {s}.groups SET floor = floor_ WHERE id = grp_;
+END $$;
+
+CREATE FUNCTION {s}.ahead(g {s}.groups) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+-- How many messages a group has not looked at.
+DECLARE
+    last_ bigint;
+BEGIN
+    IF g.fits IS NOT NULL THEN
+        last_ := {s}.last_pos();
+        IF g.floor > last_ THEN
+            RETURN 0;
+        ELSIF last_ - g.floor < 1000 THEN
+            RETURN (SELECT count(*) FROM {s}.messages m JOIN {s}.group_topics x ON x.grp = g.id AND x.topic = m.topic
+                WHERE m.pos BETWEEN g.floor AND last_ AND m.seq >= x.next);
+        END IF;
+    END IF;
+    RETURN (SELECT coalesce(sum(greatest(0, {s}.head_of(x.topic) + 1 - greatest(x.next, t.swept))), 0)
+        FROM {s}.group_topics x JOIN {s}.topics t ON t.id = x.topic WHERE x.grp = g.id);
+END $$;
+
+CREATE FUNCTION {s}.is_claimable(g {s}.groups, p_now float8) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    last_ bigint;
+BEGIN
+    IF EXISTS (SELECT 1 FROM {s}.claims c WHERE c.grp = g.id AND c.state = 0 AND c.due <= p_now)
+        OR EXISTS (SELECT 1 FROM {s}.claims c WHERE c.grp = g.id AND c.state = 1 AND c.due <= p_now) THEN
+        RETURN true;
+    ELSIF g.fits IS NULL THEN
+        RETURN EXISTS (SELECT 1 FROM {s}.group_topics x WHERE x.grp = g.id AND {s}.head_of(x.topic) >= x.next);
+    END IF;
+    last_ := {s}.last_pos();
+    RETURN g.floor <= last_ AND (last_ - g.floor > 8192 OR EXISTS (
+        SELECT 1 FROM {s}.messages m JOIN {s}.group_topics x ON x.grp = g.id AND x.topic = m.topic
+        WHERE m.pos BETWEEN g.floor AND last_ AND m.seq >= x.next));
+END $$;
+
+CREATE FUNCTION {s}.give_way(p_grp bigint, p_key text, p_pos bigint) RETURNS void LANGUAGE plpgsql AS $$
+-- The head of a key waits now: it stands behind an older one, if there is one.
+DECLARE
+    oldest bigint;
+BEGIN
+    SELECT c.pos INTO oldest FROM {s}.claims c
+        WHERE c.grp = p_grp AND c.key = p_key AND c.state <> 2 ORDER BY c.pos LIMIT 1;
+    IF oldest <> p_pos THEN
+        UPDATE {s}.claims c SET state = 3 WHERE c.grp = p_grp AND c.pos = p_pos;
+        UPDATE {s}.claims c SET state = 0 WHERE c.grp = p_grp AND c.pos = oldest;
+    END IF;
+END $$;
+
+CREATE FUNCTION {s}.expire(p_grp bigint, p_now float8) RETURNS void LANGUAGE plpgsql AS $$
+-- Rows whose delay or lease has ended are due again.
+DECLARE
+    c record;
+BEGIN
+    FOR c IN
+        UPDATE {s}.claims x SET state = 0, due = 0 WHERE x.grp = p_grp AND x.state = 1 AND x.due <= p_now
+        RETURNING x.key, x.pos
+    LOOP
+        IF c.key IS NOT NULL THEN
+            PERFORM {s}.give_way(p_grp, c.key, c.pos);
+        END IF;
+    END LOOP;
+    UPDATE {s}.claims x SET due = 0 WHERE x.grp = p_grp AND x.state = 0 AND x.due > 1 AND x.due <= p_now;
+END $$;
+
+CREATE FUNCTION {s}.page(
+    g {s}.groups, p_last bigint, p_floor bigint, p_next bigint, p_limit int
+) RETURNS TABLE (pos bigint, topic bigint, seq bigint, key text) LANGUAGE plpgsql STABLE AS $$
+-- The next messages of a group up to the place p_last: of one topic from the number p_next on, of a pattern from the
+-- place p_floor on. A pattern's messages may lie far apart, so that only a part of the places is looked at.
+BEGIN
+    IF g.fits IS NULL THEN
+        RETURN QUERY SELECT m.pos, m.topic, m.seq, m.key FROM {s}.messages m
+            WHERE m.topic = (SELECT y.topic FROM {s}.group_topics y WHERE y.grp = g.id) AND m.seq >= p_next
+            AND m.pos <= p_last ORDER BY m.seq LIMIT p_limit;
+    ELSE
+        RETURN QUERY SELECT m.pos, m.topic, m.seq, m.key
+            FROM {s}.messages m JOIN {s}.group_topics x ON x.grp = g.id AND x.topic = m.topic
+            WHERE m.pos BETWEEN p_floor AND least(p_last, p_floor + 16383) AND m.seq >= x.next
+            ORDER BY m.pos LIMIT p_limit;
+    END IF;
+END $$;
+
+CREATE FUNCTION {s}.claim_new(
+    g {s}.groups, p_want int, p_owner text, p_end float8, OUT o_pos bigint[], OUT o_stopped boolean
+) LANGUAGE plpgsql AS $$
+-- Look at messages from the group's floor on and move that: lease at most p_want. o_stopped: there is more to look at.
+DECLARE
+    last_ bigint := {s}.last_pos();
+    floor_ bigint := g.floor;
+    next_ bigint := (SELECT min(x.next) FROM {s}.group_topics x WHERE x.grp = g.id AND g.fits IS NULL);
+    size_ int := greatest(p_want, 16);
+    room int;
+    busy text[] := '{}';
+    new_ {s}.claims[] := '{}';
+    leased boolean;
+    found_ int;
+    m record;
+BEGIN
+    o_pos := '{}';
+    o_stopped := floor_ <= last_;
+    FOR step IN 1 .. 16 LOOP
+        EXIT WHEN floor_ > last_;
+        IF g.fits IS NOT NULL THEN  -- over places that no message has any more
+            SELECT coalesce(min(x.pos), last_ + 1) INTO floor_ FROM {s}.messages x WHERE x.pos >= floor_;
+        END IF;
+        found_ := 0;
+        FOR m IN SELECT * FROM {s}.page(g, last_, floor_, next_, size_) LOOP
+            found_ := found_ + 1;
+            leased := m.key IS NULL;
+            IF NOT leased THEN
+                leased := m.key <> ALL (busy) AND NOT EXISTS (
+                    SELECT 1 FROM {s}.claims c WHERE c.grp = g.id AND c.key = m.key AND c.state <> 2);
+                busy := busy || m.key;
+            END IF;
+            IF leased THEN
+                o_pos := o_pos || m.pos;
+            ELSE
+                IF room IS NULL THEN
+                    -- A key that nobody gets done with shall not make the group hold the whole topic.
+                    SELECT 10000 - count(*) INTO room FROM {s}.claims c WHERE c.grp = g.id AND c.state = 3;
+                END IF;
+                IF room <= 0 THEN
+                    o_stopped := false;
+                    EXIT;
+                END IF;
+                room := room - 1;
+            END IF;
+            new_ := new_ || ROW(g.id, m.pos, m.topic, m.seq, m.key, leased::int,
+                CASE WHEN leased THEN nextval('{s}.token') ELSE 0 END, p_owner, CASE WHEN leased THEN 1 ELSE 3 END,
+                CASE WHEN leased THEN p_end ELSE 1 END, NULL, NULL)::{s}.claims;
+            floor_ := m.pos + 1;
+            next_ := m.seq + 1;
+            EXIT WHEN cardinality(o_pos) = p_want;
+        END LOOP;
+        EXIT WHEN NOT o_stopped OR cardinality(o_pos) = p_want;
+        IF found_ < size_ THEN
+            floor_ := CASE WHEN g.fits IS NULL THEN last_ ELSE least(last_, floor_ + 16383) END + 1;
+        END IF;
+    END LOOP;
+    o_stopped := o_stopped AND floor_ <= last_ AND cardinality(o_pos) < p_want;
+    IF floor_ <> g.floor THEN
+        INSERT INTO {s}.claims SELECT * FROM unnest(new_);
+        UPDATE {s}.group_topics x SET next = n.next
+            FROM (SELECT u.topic, max(u.seq) + 1 AS next FROM unnest(new_) u GROUP BY u.topic) n
+            WHERE x.grp = g.id AND x.topic = n.topic;
+        UPDATE {s}.groups x SET floor = floor_, held = x.held + cardinality(new_) WHERE x.id = g.id;
+    END IF;
+END $$;
+
+CREATE FUNCTION {s}.claim(p_group text, p_pattern text, p_limit int, p_lease float8, p_owner text, p_now float8)
+RETURNS TABLE (
+    o_topic text, o_epoch text, o_seq bigint, o_id text, o_time float8, o_type text, o_key text, o_headers text,
+    o_content text, o_data bytea, o_pos bigint, o_attempt int, o_token bigint
+) LANGUAGE plpgsql AS $$
+-- The first row is no message: o_time says when something may be due, o_seq is the lag.
+DECLARE
+    g {s}.groups;
+    again bigint[] := '{}';
+    new_ record;
+    stopped boolean := false;
+BEGIN
+    SELECT * INTO g FROM {s}.groups x WHERE x.name = p_group AND x.pattern = p_pattern;
+    IF g.id IS NOT NULL AND NOT g.paused AND p_limit > 0 AND {s}.is_claimable(g, p_now) THEN
+        SELECT * INTO g FROM {s}.groups x WHERE x.id = g.id AND NOT x.paused FOR UPDATE;
+        IF g.id IS NOT NULL THEN
+            IF g.rests THEN
+                UPDATE {s}.groups x SET rests = false WHERE x.id = g.id;
+            END IF;
+            PERFORM {s}.expire(g.id, p_now);
+            SELECT coalesce(array_agg(d.pos ORDER BY d.due, d.pos), '{}') INTO again FROM (
+                SELECT c.pos, c.due FROM {s}.claims c WHERE c.grp = g.id AND c.state = 0 AND c.due <= 1
+                ORDER BY c.due, c.pos LIMIT p_limit) d;
+            UPDATE {s}.claims c SET state = 1, attempt = c.attempt + 1, token = nextval('{s}.token'), owner = p_owner,
+                due = p_now + p_lease WHERE c.grp = g.id AND c.pos = ANY (again);
+            IF cardinality(again) < p_limit THEN
+                new_ := {s}.claim_new(g, p_limit - cardinality(again), p_owner, p_now + p_lease);
+                again := again || new_.o_pos;
+                stopped := new_.o_stopped;
+            END IF;
+            SELECT * INTO g FROM {s}.groups x WHERE x.id = g.id;
+        END IF;
+    END IF;
+    IF g.id IS NULL THEN
+        o_seq := 0;
+        RETURN NEXT;
+        RETURN;
+    END IF;
+    o_seq := g.held + {s}.ahead(g);
+    o_time := CASE WHEN stopped THEN p_now WHEN NOT g.paused THEN least(
+        (SELECT min(c.due) FROM {s}.claims c WHERE c.grp = g.id AND c.state = 0 AND c.due > 1),
+        (SELECT min(c.due) FROM {s}.claims c WHERE c.grp = g.id AND c.state = 1 AND c.due > 1)) END;
+    RETURN NEXT;
+    RETURN QUERY SELECT t.name, t.epoch, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content, m.data, m.pos,
+            c.attempt, c.token
+        FROM unnest(again) WITH ORDINALITY AS u (pos, ord)
+        JOIN {s}.claims c ON c.grp = g.id AND c.pos = u.pos
+        JOIN {s}.messages m ON m.pos = u.pos JOIN {s}.topics t ON t.id = m.topic ORDER BY u.ord;
+END $$;
+"""

@@ -1,0 +1,121 @@
+"""`ServerClient`: the open engine in the event loop: its parts, how they begin and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from psycopg import Error
+
+from telex.engines.postgres import migrations, problems
+from telex.engines.postgres.connections import ServerConnection, connect
+from telex.engines.postgres.delayed import DelayedTimer
+from telex.engines.postgres.link import ServerLink
+from telex.engines.postgres.listener import Listener
+from telex.engines.postgres.live import LiveReader
+from telex.engines.postgres.migrations import WrongSchema
+from telex.engines.postgres.store import ServerStore
+from telex.engines.postgres.upkeep import RetentionSweeper
+from telex.engines.postgres.writer import AppendWriter
+from telex.errors import Closed, ConnectFailed
+from telex.process.forks import FORKS, HUB
+
+if TYPE_CHECKING:
+    from telex.engines.contract import EngineEvents
+    from telex.engines.postgres.address import ServerAddress
+
+CLOSING_SECONDS = 5.0
+"""Seconds that closing waits for the last batch to be stored."""
+OLDEST = 130000
+"""The oldest version of the server: PostgreSQL 13."""
+
+
+class ServerClient:
+    """Lives in the event loop of its hub."""
+
+    def __init__(self, address: ServerAddress) -> None:
+        self.address: ServerAddress = address
+        self.link: ServerLink = ServerLink(address)
+        self.writer: AppendWriter = AppendWriter(self.link)
+        self.delayed: DelayedTimer = DelayedTimer(self.link)
+        self.upkeep: RetentionSweeper = RetentionSweeper(self.link)
+        self.live: LiveReader = LiveReader(self.link, self.writer, self.delayed, self.upkeep)
+        self.store: ServerStore = ServerStore(self.link, self.writer, self.live, self.upkeep)
+        self._listener = Listener(self.link, self.writer, self.live)
+        self._writing: asyncio.Task[None] | None = None
+        self.writer.on_stored = self.live.committed
+        self.live.on_rules = self.store.learn_rules
+        self.link.on_failed = self.writer.refuse
+
+    async def open(self, events: EngineEvents) -> None:
+        """Connect, make the schema if there is none, and learn what is there. Raises `ConnectFailed`."""
+        self.link.open(events)
+        FORKS.watch(self)
+        try:
+            await self._begin()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, (Error, WrongSchema, OSError)):
+                raise ConnectFailed(self.address.shown, problems.explain(error)) from None
+            raise
+
+    async def _begin(self) -> None:
+        connection = await connect(self.address)
+        try:
+            _check_server(connection)
+            await migrations.prepare(connection, self.address)
+            await self._listener.begin()
+            await self.live.begin(connection)
+        except BaseException:
+            connection.drop()
+            raise
+        self.link.closed = None
+        self._writing = self.link.start("writing", self.writer.run())
+        self.link.start("reading", self.live.run())
+        self.link.start("listening", self._listener.run())
+        self.link.start("upkeep", self.upkeep.run())
+
+    async def close(self) -> None:
+        """Store what is pending, and let go of everything. Cancelled, it hurries, and leaves nothing all the same."""
+        link = self.link
+        if not link.opening:
+            return
+        if link.closed is None:
+            link.closed = Closed("the engine", "its hub was closed; open another")
+        link.ended.set()
+        self.delayed.close()
+        self.writer.close()
+        cancelled: asyncio.CancelledError | None = None
+        if self._writing is not None:
+            try:
+                await asyncio.wait({self._writing}, timeout=CLOSING_SECONDS)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        self.live.close()
+        for task in link.tasks:
+            task.cancel()
+        for each in (self.writer, self.live, self._listener):
+            each.drop()
+        link.connections.close()
+        while link.tasks:
+            try:
+                await asyncio.wait(link.tasks)
+            except asyncio.CancelledError as error:
+                cancelled = error
+        self.writer.refuse()
+        if cancelled is not None:
+            raise cancelled
+
+    def forked(self) -> None:
+        """Refuse all use in a forked process; the connections are the parent's. See `telex.process.forks.Open`."""
+        self.link.closed = Closed("the engine", HUB)
+        self.link.connections.forget()
+
+
+def _check_server(connection: ServerConnection) -> None:
+    info = connection.info
+    if info.server_version < OLDEST:
+        raise WrongSchema(f"it is PostgreSQL {info.server_version // 10000}; telex needs 13 or newer")
+    encoding = info.parameter_status("server_encoding")
+    if encoding not in (None, "UTF8"):
+        raise WrongSchema(f"the database's encoding is {encoding}; make one with CREATE DATABASE ... ENCODING 'UTF8'")

@@ -1,0 +1,130 @@
+"""Connections to the server: how one is made, and the pool of those that serve single statements and transactions."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from psycopg import AsyncConnection, OperationalError, waiting
+from psycopg.abc import PQGen
+from psycopg.pq import TransactionStatus
+
+from telex.engines.postgres.address import ServerAddress
+from telex.engines.postgres.arrays import register
+
+RV = TypeVar("RV")
+CONNECT_SECONDS = "10"
+"""Seconds that one attempt to connect may take, unless the URL has connect_timeout."""
+WAKE_SECONDS = 1.0
+"""Seconds between two looks of psycopg whether its socket is ready, though nothing was told."""
+
+
+class ServerConnection(AsyncConnection[tuple[Any, ...]]):
+    """A connection that is closed at once when a task is cancelled that waits for it.
+
+    psycopg would ask the server to cancel the statement, and wait for that: seconds, if the server is away. In a
+    program's transaction it does: the program's statements may be long.
+    """
+
+    lent: bool = False
+    """Whether a program's transaction has it."""
+
+    async def wait(self, gen: PQGen[RV], interval: float = WAKE_SECONDS, timeout: float | None = None) -> RV:
+        """Wait for a step of a statement."""
+        if self.lent or timeout is not None:
+            return await super().wait(gen, interval, timeout)
+        try:
+            return await waiting.wait_async(gen, self.pgconn.socket, interval=interval)
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            self.pgconn.finish()
+            raise
+
+    def drop(self) -> None:
+        """Close it at once."""
+        self.pgconn.finish()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is open, idle, and the server has not ended it meanwhile."""
+        if self.closed or self.pgconn.transaction_status != TransactionStatus.IDLE:
+            return False
+        poll = select.poll()
+        poll.register(self.pgconn.socket, select.POLLIN)
+        if poll.poll(0):
+            try:
+                self.pgconn.consume_input()
+            except OperationalError:
+                return False
+        return not self.closed
+
+
+async def connect(address: ServerAddress, settings: Mapping[str, str] | None = None) -> ServerConnection:
+    """Open a connection. Raises `psycopg.Error`."""
+    given: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, **(settings or address.settings)}
+    threshold = None if address.pooled else 0
+    connection = await ServerConnection.connect(autocommit=True, prepare_threshold=threshold, **given)
+    register(connection)
+    return connection
+
+
+class ConnectionPool:
+    """A bounded number of connections. Whoever has had one gives it back; a broken one is not kept.
+
+    Transactions of the program hold one each while they are open, and may not take the last ones: what runs inside of
+    them may need another.
+    """
+
+    def __init__(self, address: ServerAddress) -> None:
+        self._address = address
+        self._idle: list[ServerConnection] = []
+        self._free = asyncio.Semaphore(address.connections)
+        self._for_programs = asyncio.Semaphore(max(1, address.connections - max(1, address.connections // 4)))
+        self._closed = False
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[ServerConnection]:
+        """A connection for one statement."""
+        async with self._free:
+            connection = await self._take()
+            try:
+                yield connection
+            finally:
+                self._give(connection)
+
+    @asynccontextmanager
+    async def lent(self) -> AsyncIterator[ServerConnection]:
+        """A connection for a transaction of the program."""
+        async with self._for_programs, self.one() as connection:
+            connection.lent = True
+            try:
+                yield connection
+            finally:
+                connection.lent = False
+
+    async def _take(self) -> ServerConnection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable:
+                return connection
+            connection.drop()
+        return await connect(self._address)
+
+    def _give(self, connection: ServerConnection) -> None:
+        if self._closed or connection.closed or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            connection.drop()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use are closed when they are given back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().drop()
+
+    def forget(self) -> None:
+        """In a forked process: the connections are the parent's."""
+        self._closed = True
+        self._idle = []

@@ -1,0 +1,90 @@
+"""`DelayedTimer`: publishes delayed messages. Any process that has the engine open publishes them, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Any
+
+from telex.engines.postgres.writer import form_of
+from telex.errors import Closed, EngineFailed
+
+if TYPE_CHECKING:
+    from telex.engines.postgres.link import ServerLink
+    from telex.message import Draft, Message
+
+logger: logging.Logger = logging.getLogger("telex")
+MAX_DUE = 500
+"""The most delayed messages that are published in one transaction."""
+OTHERS = (0.05, 0.25)
+"""Seconds after which a process publishes messages that another one was handed, if that has not done it by then."""
+MAX_WAIT_SECONDS = 3600.0
+_INSERT = """INSERT INTO {s}.delayed (due, topic, id, type, key, headers, content, data, size)
+    VALUES (%s::float8, %s, %s, %s, %s, %s, %s, %s, %s::bigint) ON CONFLICT (topic, id) DO NOTHING"""
+_PUBLISH = "SELECT {s}.publish_due(%s)"
+
+
+class DelayedTimer:
+    """Lives in the event loop."""
+
+    def __init__(self, link: ServerLink) -> None:
+        self._link = link
+        self._insert = _INSERT.replace("{s}", link.address.quoted).encode()
+        self._publish_due = _PUBLISH.replace("{s}", link.address.quoted).encode()
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
+        self._publishing = False
+        self._closed = False
+
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        """Keep a message until ``due``."""
+        draft = draft.with_id()
+        type_, key, headers, content, size = form_of(draft)
+        text, data = (None, content) if isinstance(content, bytes) else (content, None)
+        row = (due, draft.topic, draft.id, type_, key, headers, text, data, size)
+        await self._link.execute(f"publishing to {self._link.address.shown} for later", self._insert, *row)
+        self._arm(due)
+        return draft.numbered(0, 0)
+
+    def arm(self, due: float | None) -> None:
+        """Note when the next message is due that any process was handed."""
+        if due is not None:
+            self._arm(due + random.uniform(*OTHERS))
+
+    def close(self) -> None:
+        """Publish nothing more."""
+        self._closed = True
+        self._disarm()
+
+    def _arm(self, at: float) -> None:
+        if self._closed or self._publishing or (self._timer is not None and self._at <= at):
+            return
+        self._disarm()
+        self._at = at
+        wait = min(max(0.0, at - self._link.clock.now()), MAX_WAIT_SECONDS)
+        self._timer = self._link.loop.call_later(wait, self._ring)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._publishing = True
+        self._link.start("publishing delayed messages", self._publish())
+
+    async def _publish(self) -> None:
+        due: float | None = None
+        try:
+            ((due,),) = await self._link.execute("publishing delayed messages", self._publish_due, MAX_DUE)
+        except Closed:
+            return
+        except EngineFailed as error:  # they are still kept, and the next look arms again
+            if self._link.closed is None:
+                logger.error("delayed messages are published later: %s", error.problem)
+        finally:
+            self._publishing = False
+        if due is not None:
+            self._arm(due)

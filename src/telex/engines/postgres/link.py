@@ -1,0 +1,131 @@
+"""`ServerLink`: the loop, events, catalogue, clock, statements and tasks that the parts of the open engine use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from psycopg import Error
+
+from telex.engines.postgres import problems
+from telex.engines.postgres.catalogue import ServerClock, TopicCatalogue
+from telex.engines.postgres.connections import ConnectionPool
+from telex.engines.postgres.problems import Verdict
+from telex.errors import Closed
+from telex.process.supervision import watched
+from telex.process.tasks import start_task
+
+if TYPE_CHECKING:
+    from telex.engines.contract import EngineEvents
+    from telex.engines.postgres.address import ServerAddress
+
+PATIENCE = 30.0
+"""Seconds for which something is tried again while the server is away."""
+STATEMENT_SECONDS = 30.0
+"""Seconds that the server may take for one statement of telex."""
+PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Seconds until the next attempt; the last one holds for all that follow."""
+
+
+class ServerLink:
+    """Lives in the event loop of its hub."""
+
+    def __init__(self, address: ServerAddress) -> None:
+        self.address: ServerAddress = address
+        self.loop: asyncio.AbstractEventLoop
+        self.events: EngineEvents
+        self.catalogue: TopicCatalogue = TopicCatalogue()
+        self.clock: ServerClock = ServerClock()
+        self.closed: Exception | None = Closed("the engine", "it is not open")
+        """Why it cannot be used; None while it is open."""
+        self.connections: ConnectionPool = ConnectionPool(address)
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.ended: asyncio.Event = asyncio.Event()
+        """Set when closing begins: nothing is tried again for long."""
+        self.on_failed: Callable[[Exception], None] | None = None
+        """Called with the error when the engine fails."""
+
+    def open(self, events: EngineEvents) -> None:
+        """Belong to the running loop."""
+        self.loop, self.events = asyncio.get_running_loop(), events
+
+    @property
+    def opening(self) -> bool:
+        """Whether `open` was called."""
+        return hasattr(self, "loop")
+
+    def start(self, what: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run it beside; it ends with the engine, which fails when it raises."""
+        task = start_task(watched(what, coroutine, self.broke), name=f"telex postgres: {what}")
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        return task
+
+    async def pause(self, seconds: float) -> None:
+        """Wait before the next attempt, a moment only when the engine closes."""
+        if self.ended.is_set():
+            await asyncio.sleep(min(seconds, PAUSES[0]))
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.ended.wait()
+
+    # -- failing
+
+    def fail(self, error: Exception) -> None:
+        """Nothing more can be done with the schema: everything that waits ends with ``error``."""
+        if self.closed is None:
+            self.closed = error
+            if self.on_failed is not None:
+                self.on_failed(error)
+            self.events.failed(error)
+
+    def broke(self, error: BaseException) -> None:
+        """Something of the engine's own raised: nobody knows what is left undone, so the engine fails."""
+        self.fail(problems.failure(f"using {self.address.shown}", error))
+
+    def check_fatal(self, error: BaseException) -> None:
+        """Fail, if what went wrong will go wrong for ever."""
+        if problems.judge(error) is Verdict.FATAL:
+            self.fail(problems.failure(f"using {self.address.shown}", error))
+
+    def refusal(self) -> Exception:
+        """Return a new error each time: one that is raised again and again grows by its tracebacks."""
+        return copy(self.closed) or Closed("the engine", "it is not open")
+
+    # -- single statements
+
+    @property
+    def pool(self) -> ConnectionPool:
+        """The connections of statements and transactions. Raises `Closed`, `EngineFailed`."""
+        if self.closed is not None:
+            raise self.refusal()
+        return self.connections
+
+    async def execute(
+        self, what: str, statement: bytes, *parameters: object, repeat: bool = True
+    ) -> list[tuple[Any, ...]]:
+        """Execute a statement that is a transaction by itself; its rows.
+
+        While the server is away it is tried again; one of which nobody knows whether it was done only with ``repeat``.
+        Raises `EngineFailed`, `Closed`.
+        """
+        deadline, attempt = self.loop.time() + PATIENCE, 0
+        while True:
+            sent = False
+            try:
+                async with asyncio.timeout(STATEMENT_SECONDS), self.pool.one() as connection:
+                    sent = True
+                    cursor = await connection.execute(statement, parameters, binary=True)
+                    return await cursor.fetchall() if cursor.description else []
+            except (Error, TimeoutError, OSError) as error:
+                self.check_fatal(error)
+                verdict = problems.judge(error)
+                again = verdict is Verdict.AGAIN or (verdict is Verdict.UNKNOWN and (repeat or not sent))
+                if not again or self.loop.time() >= deadline:
+                    raise problems.failure(what, error) from error
+            await self.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
+            attempt += 1

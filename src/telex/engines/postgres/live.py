@@ -1,0 +1,339 @@
+"""`LiveReader`: gives the events every message of the schema once, in the order of ``pos``.
+
+Messages of this process are the very objects that its publishers are given; those of others are read. Notifications say
+that there is something to read, of which topics, and after what; every `poll` seconds a look at the last place finds
+what no notification told of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
+from time import monotonic
+from typing import Any
+
+from psycopg import Error
+
+from telex.engines.contract.groups import Unreadable
+from telex.engines.postgres import problems, sql
+from telex.engines.postgres.catalogue import uid_of
+from telex.engines.postgres.connections import ServerConnection, connect
+from telex.engines.postgres.delayed import DelayedTimer
+from telex.engines.postgres.link import PAUSES, ServerLink
+from telex.engines.postgres.problems import Verdict
+from telex.engines.postgres.upkeep import RetentionSweeper
+from telex.engines.postgres.writer import AppendJob, AppendWriter, StoredBatch
+from telex.message import Message
+
+logger: logging.Logger = logging.getLogger("telex")
+ROWS, BYTES = 1024, 16 * 1024 * 1024
+"""The most messages, and bytes of their content, that are read at once."""
+LOOK_SECONDS = 10.0
+"""Seconds that the server may take to answer a look."""
+LANDING_SECONDS = 1.0
+"""Seconds for which reading waits for a batch of this process that is in flight."""
+
+
+class LiveReader:
+    """Has a connection of its own. Lives in the event loop.
+
+    Invariant: the events were told of all messages up to the place `told`, and of none above it.
+    """
+
+    def __init__(self, link: ServerLink, writer: AppendWriter, delayed: DelayedTimer, upkeep: RetentionSweeper) -> None:
+        self._link = link
+        self._writer = writer
+        self._delayed = delayed
+        self._upkeep = upkeep
+        self.on_rules: Callable[[Sequence[tuple[Any, ...]]], None] | None = None
+        """Called with the rules of retention when they have changed."""
+        self.told: int = 0
+        self._sql = sql.LiveStatements(link.address.quoted)
+        self._connection: ServerConnection | None = None
+        self._own: deque[StoredBatch] = deque()  # committed, and not told yet
+        self._seen = 0  # there are messages up to this place
+        self._hinted = 0  # up to this place it is known which topics have messages
+        self._heads: dict[int, int] = {}  # these topics, with their last numbers
+        self._removals = self._rules = -1
+        self._xmin = "3"  # of the snapshot of the last look: changes of groups since then were not seen
+        self._wake = asyncio.Event()
+        self._polled_at = 0.0
+        self._reading = False
+        self._closing = False
+
+    # -- hints
+
+    def hint(self, before: int, last: int, heads: dict[int, int] | None) -> None:
+        """Note that messages were committed above the place ``before`` up to ``last``: of these topics, or of any."""
+        if last <= self.told:
+            return
+        self._seen = max(self._seen, last)
+        if heads is not None and before <= self._hinted:
+            self._heads.update(heads)
+            self._hinted = max(self._hinted, last)
+        self._wake.set()
+
+    def look(self) -> None:
+        """Look at once: notifications may have been lost, or the catalogue has changed."""
+        self._polled_at = 0.0
+        self._wake.set()
+
+    def committed(self, batch: StoredBatch) -> None:
+        """Take a batch of this process that is committed, and tell it if all before was told."""
+        self._own.append(batch)
+        if not self._reading:
+            self._tell_own()
+        if self._own:
+            self._seen = max(self._seen, batch.before)
+            self._wake.set()
+
+    def close(self) -> None:
+        """From now on nothing is read; the batches of this process are told."""
+        self._closing = True
+        while self._own:
+            self._deliver(self._own.popleft())
+        self._wake.set()
+
+    def drop(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.drop()
+            self._connection = None
+
+    # -- the task
+
+    async def begin(self, connection: ServerConnection) -> None:
+        """Learn what is there: it was published before."""
+        self._connection = connection
+        await self._poll(first=True)
+        self.told = self._hinted = self._seen
+
+    async def run(self) -> None:
+        """Look and read, until `close`. A connection that breaks is made anew."""
+        attempt = 0
+        while not self._closing:
+            try:
+                await self._turn()
+            except (Error, TimeoutError, OSError) as error:
+                self.drop()
+                if self._closing or self._link.closed is not None:
+                    return
+                if problems.judge(error) in {Verdict.FATAL, Verdict.REFUSED}:
+                    self._link.fail(problems.failure(f"reading {self._link.address.shown}", error))
+                    return
+                if attempt == 1:
+                    logger.warning("reading %s waits: %s", self._link.address.shown, problems.explain(error))
+                await self._link.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
+                attempt += 1
+                self._polled_at = 0.0
+            else:
+                attempt = 0
+
+    async def _turn(self) -> None:
+        left = self._polled_at + self._link.address.poll - monotonic()
+        if left > 0 and not self._wake.is_set():
+            timer = self._link.loop.call_later(left, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                timer.cancel()
+        self._wake.clear()
+        if self._closing:
+            return
+        if monotonic() >= self._polled_at + self._link.address.poll:
+            await self._poll()
+        await self._advance()
+
+    async def _execute(self, statement: bytes, *parameters: object) -> list[tuple[Any, ...]]:
+        async with asyncio.timeout(LOOK_SECONDS):
+            if self._connection is None:
+                self._connection = await connect(self._link.address)
+            cursor = await self._connection.execute(statement, parameters, binary=True)
+            return await cursor.fetchall()
+
+    async def _poll(self, *, first: bool = False) -> None:
+        """One cheap statement: the clock, the last place, what else has changed."""
+        link, asked = self._link, monotonic()
+        ((now, epoch, removals, rules, last, due, xmin, stirred),) = await self._execute(self._sql.state, self._xmin)
+        self._polled_at = monotonic()
+        link.clock.answered(now, asked, self._polled_at)
+        link.catalogue.epoch = epoch
+        self._seen = max(self._seen, last)
+        self._xmin = xmin
+        if removals != self._removals:
+            await self._load(removals)
+        if rules != self._rules:
+            found = await self._execute(self._sql.rules)
+            if self.on_rules is not None:
+                self.on_rules(found)
+            self._rules = rules
+        self._delayed.arm(due)
+        if not first:
+            for pattern in stirred or ():
+                link.events.stirred(pattern)
+
+    async def _load(self, removals: int) -> None:
+        before = list(self._link.catalogue.by_id)
+        topics = await self._execute(self._sql.topics)
+        removed = await self._execute(self._sql.removed)
+        self._removals = removals
+        for name in self._link.catalogue.load(topics, dict(removed), before):
+            self._link.events.removed(name)
+
+    # -- telling
+
+    async def _advance(self) -> None:
+        self._reading = True
+        try:
+            self._tell_own()
+            while not self._closing and self.told < (limit := self._limit()):
+                await self._writer.landed(LANDING_SECONDS)
+                self._tell_own()
+                limit = min(limit, self._limit())
+                if self.told < limit:
+                    await self._read(limit)
+                self._tell_own()
+        finally:
+            self._reading = False
+
+    def _limit(self) -> int:
+        """The place up to which to read: own messages are not read."""
+        return self._own[0].before if self._own else self._seen
+
+    async def _read(self, limit: int) -> None:
+        heads = dict(self._heads)
+        if limit >= self._hinted:  # else the rest of them is for the next time
+            self._heads = {}
+        known = self._link.catalogue.by_id
+        if limit > self._hinted or any(id not in known for id in heads):
+            heads = await self._changed(limit)
+        self._hinted = max(self._hinted, limit)
+        events = self._link.events
+        wanted = [id for id in heads if id in known and events.wants(known[id].name)]
+        if wanted:
+            rows = await self._execute(self._sql.messages, self.told, limit, wanted)
+            more = len(rows) == ROWS or (rows and rows[-1][-1] >= BYTES)
+            if more:
+                limit, self._hinted = rows[-1][0], rows[-1][0]
+            if self._closing:
+                return
+            self._tell(rows)
+            if more:
+                self.told = limit
+                return
+        for id, head in heads.items():
+            topic = known.get(id)
+            if topic is not None and id not in wanted:
+                topic.end = max(topic.end, head + 1)
+                events.stirred(topic.name)
+        self.told = max(self.told, limit)
+
+    async def _changed(self, limit: int) -> dict[int, int]:
+        """Ask which topics have messages above `told`, and learn those that are new."""
+        rows = await self._execute(self._sql.changed, self.told, limit)
+        if rows and rows[0][0] != self._removals:
+            await self._load(rows[0][0])
+        for _, id, name, epoch, _ in rows:
+            if id > self._link.catalogue.last_id or id in self._link.catalogue.by_id:
+                self._learn(id, name, epoch)
+        return {row[1]: row[4] for row in rows}
+
+    def _learn(self, id: int, name: str, epoch: str) -> None:
+        catalogue = self._link.catalogue
+        known = catalogue.by_name.get(name)
+        if known is not None and known.id != id:  # it was removed, and is there anew
+            catalogue.forget(known.id)
+            self._link.events.removed(name)
+        catalogue.learn(id, name, epoch)
+
+    def _tell(self, rows: list[tuple[Any, ...]]) -> None:
+        """Give the events messages that were read."""
+        events, found = self._link.events, []
+        for id, run in groupby(rows, itemgetter(1)):
+            topic = self._link.catalogue.by_id[id]
+            messages = sql.decode([row[2:11] for row in run], topic.name, topic.uid, events.content)
+            topic.end = messages[-1].seq + 1
+            found += messages
+        for damaged, each in groupby(found, lambda message: message.content.__class__ is Unreadable):
+            if not damaged:
+                events.take(list(each))
+                continue
+            for message in each:
+                events.unreadable(message.topic, message.seq, message.content.problem)
+
+    def _tell_own(self) -> None:
+        while self._own and self._own[0].before <= self.told:
+            self._deliver(self._own.popleft())
+
+    def _deliver(self, batch: StoredBatch) -> None:
+        try:
+            self._deliver_or_raise(batch)
+        except BaseException as error:
+            self._link.broke(error)
+            for job in batch.jobs:
+                if not job.future.done():
+                    job.future.set_exception(self._link.refusal())
+            if not isinstance(error, Exception):
+                raise
+
+    def _deliver_or_raise(self, batch: StoredBatch) -> None:
+        catalogue, events = self._link.catalogue, self._link.events
+        wanted: dict[str, bool] = {}
+        if any(batch.places):
+            for id, name, epoch, head in batch.topics:
+                if id not in catalogue.by_id and id <= catalogue.last_id:
+                    wanted[name] = False  # another process removed it right after
+                    continue
+                self._learn(id, name, epoch)
+                catalogue.by_id[id].end = max(catalogue.by_id[id].end, head + 1)
+                wanted[name] = events.wants(name)
+        pairs = zip(batch.messages, batch.places, strict=True)
+        told = [m for m, place in pairs if m is not None and place > self.told and wanted[m.topic]]
+        self.told = max(self.told, batch.last)
+        self._hinted = max(self._hinted, self.told)
+        if told:
+            events.take(told)
+        for name, is_wanted in wanted.items():
+            if not is_wanted:
+                events.stirred(name)
+        if any(batch.places):
+            self._upkeep.wrote(message.topic for message in batch.messages if message is not None)
+        position = 0
+        for job in batch.jobs:
+            count = len(job.drafts)
+            messages = batch.messages[position : position + count]
+            known = {at - position: seq for at, seq in batch.known.items() if position <= at < position + count}
+            self._settle(job, messages, known)
+            position += count
+
+    def _settle(self, job: AppendJob, messages: Sequence[Message[Any] | None], known: dict[int, int]) -> None:
+        if job.future.done():
+            return
+        if job.adopt or not known:
+            job.future.set_result([message for message in messages if message is not None])
+        else:
+            self._link.start("reading messages of known ids", self._read_known(job, messages, known))
+
+    async def _read_known(self, job: AppendJob, messages: Sequence[Message[Any] | None], known: dict[int, int]) -> None:
+        """Give a publisher the messages that are kept in the place of its own."""
+        found = list(messages)
+        try:
+            for index, seq in known.items():
+                draft = job.drafts[index]
+                kept = await self._read_one(draft.topic, seq)
+                found[index] = draft.numbered(seq, 0) if kept is None else kept  # None: retention took it
+        except Exception as error:  # noqa: BLE001  # it goes to the publisher
+            if not job.future.done():
+                job.future.set_exception(error)
+            return
+        if not job.future.done():
+            job.future.set_result([message for message in found if message is not None])
+
+    async def _read_one(self, topic: str, seq: int) -> Message[Any] | None:
+        """Read one message, shown or not; None when it is not there any more."""
+        found = await self._link.execute(f"reading {topic!r}", self._sql.one, topic, seq)
+        return sql.decode(found, topic, uid_of(found[0][0], topic), self._link.events.content)[0] if found else None

@@ -1,0 +1,49 @@
+"""`ServerRecords`: records in a table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from telex.engines.contract.records import Record
+
+if TYPE_CHECKING:
+    from telex.engines.postgres.link import ServerLink
+
+
+def put_statement(schema: str) -> bytes:
+    """Return the statement that sets a record by bucket, key, value, revision and expiry."""
+    return f"SELECT {schema}.put_record(%s, %s, %s::bytea, %s::bigint, %s::float8)".encode()
+
+
+class ServerRecords:
+    """See `telex.engines.Records`."""
+
+    def __init__(self, link: ServerLink) -> None:
+        self._link = link
+        table = f"{link.address.quoted}.records"
+        self._get = f"SELECT value, revision FROM {table} WHERE bucket = %s AND key = %s".encode()
+        self._put = put_statement(link.address.quoted)
+        self._delete = (
+            f"DELETE FROM {table} WHERE bucket = %s AND key = %s AND revision = %s::bigint RETURNING 1".encode()
+        )
+        self._keys = f"SELECT key FROM {table} WHERE bucket = %s ORDER BY key".encode()
+
+    async def get(self, bucket: str, key: str) -> Record | None:
+        """The record, or None."""
+        rows = await self._link.execute("reading a record", self._get, bucket, key)
+        return Record(*rows[0]) if rows else None
+
+    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+        """Set it if its revision is still ``revision`` (0: if there is none)."""
+        parameters = (bucket, key, value, revision, expires)
+        ((number,),) = await self._link.execute("putting a record", self._put, *parameters, repeat=False)
+        return None if number is None else int(number)
+
+    async def delete(self, bucket: str, key: str, revision: int) -> bool:
+        """Delete it if its revision is still ``revision``; whether it was."""
+        what = "deleting a record"
+        return bool(await self._link.execute(what, self._delete, bucket, key, revision, repeat=False))
+
+    async def keys(self, bucket: str) -> list[str]:
+        """All keys of a bucket, sorted."""
+        return [key for (key,) in await self._link.execute("listing records", self._keys, bucket)]

@@ -1,0 +1,162 @@
+"""`ServerStore`: the logs of the schema, as `telex.engines.Store` has them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from telex.engines.contract.groups import Unreadable
+from telex.engines.postgres import sql
+from telex.engines.postgres.catalogue import uid_of
+from telex.engines.sqlite.rows import readable
+from telex.log.log import Log, Retention
+from telex.log.start import ROUNDING, Start, find
+from telex.message import Lost, Message
+from telex.names import Pattern
+
+if TYPE_CHECKING:
+    from telex.engines.postgres.link import ServerLink
+    from telex.engines.postgres.live import LiveReader
+    from telex.engines.postgres.upkeep import RetentionSweeper
+    from telex.engines.postgres.writer import AppendWriter
+    from telex.message import Draft
+
+logger: logging.Logger = logging.getLogger("telex")
+
+
+class VisibleTopic:
+    """A topic of the schema with the attributes and methods that `telex.log.start.find` uses of a log."""
+
+    def __init__(self, row: tuple[Any, ...], epoch: str, at: int) -> None:
+        id, own_epoch, first, end, trimmed = row[:5]
+        self.there: bool = id is not None
+        self.epoch: str = own_epoch if self.there else epoch
+        self.end: int = end if self.there else 1
+        self.trimmed_time: float | None = trimmed
+        self._first: int = first if self.there else 1
+        self._at = at
+
+    def keep(self, now: float | None = None) -> int:
+        """Return the oldest number that is kept."""
+        return self._first
+
+    def find_time(self, moment: float) -> int:
+        """Return the number of the first kept message at or after the moment that was asked for."""
+        return self._at if self.there else 1
+
+
+class ServerStore:
+    """See `telex.engines.Store`."""
+
+    def __init__(self, link: ServerLink, writer: AppendWriter, live: LiveReader, upkeep: RetentionSweeper) -> None:
+        self._link = link
+        self._writer = writer
+        self._live = live
+        self._upkeep = upkeep
+        schema = link.address.quoted
+        self._page = f"SELECT * FROM {schema}.read_page(%s, %s::bigint, %s::bigint, %s::float8)".encode()
+        self._last = f"SELECT * FROM {schema}.read_last(%s::text[], %s, %s::bigint, %s::float8)".encode()
+        self._visible = (
+            f"SELECT v.o_id, v.o_epoch, v.o_first, v.o_end, v.o_trimmed, CASE WHEN v.o_id IS NOT NULL AND "
+            f"%s::float8 IS NOT NULL THEN {schema}.search(v.o_id, v.o_first, v.o_end, %s::float8, NULL) END "
+            f"FROM {schema}.visible(%s, %s::float8) v"
+        ).encode()
+        self._remove = f"SELECT {schema}.remove_topic(%s)".encode()
+        self._rule = f"SELECT {schema}.put_rule(%s, %s, %s::bigint, %s::float8, %s::bigint)".encode()
+        self._rules = sql.rules(schema)
+        self._known_rules: list[tuple[Pattern, Retention]] = []  # the rule that holds comes first
+
+    def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
+        """Keep messages, with all that others append at the same time, in one transaction."""
+        return self._writer.append(drafts)
+
+    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+        """Keep messages from elsewhere, each once for all time."""
+        return await self._writer.append(drafts, adopt=True)
+
+    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
+        """Read a page of a topic."""
+        now = self._link.clock.now()
+        parameters = (topic, min(first, 1 << 62), min(end, 1 << 62), now)
+        found = await self._link.execute(f"reading {topic!r}", self._page, *parameters)
+        if not found:
+            return []
+        events = self._link.events
+        shape = events.content if events.shapes(topic, {row[4] for row in found}) else None
+        messages = sql.decode(found, topic, uid_of(found[0][0], topic), shape)
+        return readable(messages) if type(messages) is not list else messages
+
+    async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
+        """Read the last messages of several topics, of those that the events were told of."""
+        if not topics or count <= 0:
+            return []
+        parameters = (list(topics), count, self._live.told, self._link.clock.now())
+        found = await self._link.execute("reading several topics", self._last, *parameters)
+        messages: list[Message[Any]] = []
+        for name, *row in found:
+            (message,) = sql.decode([tuple(row)], name, uid_of(row[0], name), self._link.events.content)
+            if message.content.__class__ is Unreadable:
+                logger.error("message %d of %s cannot be read: %s", message.seq, name, message.content.problem)
+            else:
+                messages.append(message)
+        return messages
+
+    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
+        """Find where ``start`` is."""
+        moment: float | None = None
+        if isinstance(start, (datetime, timedelta)):
+            moment = now - start.total_seconds() if isinstance(start, timedelta) else start.timestamp() - ROUNDING
+        ((*row, at),) = await self._link.execute(f"reading {topic!r}", self._visible, moment, moment, topic, now)
+        catalogue = self._link.catalogue
+        view = VisibleTopic(tuple(row), catalogue.identity(topic)[0], at)
+        if view.there:  # which the events may not have been told of yet
+            known = catalogue.learn(row[0], topic, row[1])
+            known.first, known.end = max(known.first, row[2]), max(known.end, row[3])
+        return find(cast("Log", view), start, now)
+
+    def head(self, log: Log) -> None:
+        """Set where a local log begins."""
+        log.epoch, log.uid = self._link.catalogue.identity(log.name)
+        log.begin(self.end(log.name)[1])
+
+    def end(self, topic: str) -> tuple[int, int]:
+        """Return the first number that is kept and the next one, by what is known here."""
+        known = self._link.catalogue.by_name.get(topic)
+        if known is None:
+            return 1, 1
+        kept = next((rule for pattern, rule in self._known_rules if pattern.matches(topic)), Retention()).messages
+        return (known.first if kept is None else max(known.first, known.end - kept)), known.end
+
+    def topics(self) -> list[str]:
+        """Return all topics, by what is known here."""
+        return list(self._link.catalogue.by_name)
+
+    async def remove(self, topic: str) -> bool:
+        """Remove a topic; its messages are deleted later, a part at a time."""
+        ((id,),) = await self._link.execute(f"removing {topic!r}", self._remove, topic, repeat=False)
+        if id is None:
+            return False
+        catalogue = self._link.catalogue
+        catalogue.forget(id)
+        catalogue.removed[topic] = catalogue.removed.get(topic, 0) + 1
+        return True
+
+    async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
+        """Set rules, for all processes."""
+        latest = dict(reversed(dict(reversed(rules)).items()))  # of a pattern that comes twice, the last
+        wanted = [(pattern, rule.messages, rule.age, rule.bytes) for pattern, rule in latest.items()]
+        found = await self._link.execute("reading the rules of retention", self._rules)
+        if found[-len(wanted) :] != wanted:
+            for pattern, *rest in wanted:
+                fits = sql.regular_expression(pattern) or f"^{sql.escaped(pattern)}$"
+                await self._link.execute("setting a rule of retention", self._rule, pattern, fits, *rest)
+            found = await self._link.execute("reading the rules of retention", self._rules)
+            matches = [Pattern(pattern).matches for pattern in latest]
+            self._upkeep.due(name for name in self.topics() if any(match(name) for match in matches))
+        self.learn_rules(found)
+
+    def learn_rules(self, found: Sequence[tuple[Any, ...]]) -> None:
+        """Note the rules; the one that was set last comes last."""
+        self._known_rules = [(Pattern(row[0]), Retention(*row[1:])) for row in reversed(found)]

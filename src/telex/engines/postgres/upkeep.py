@@ -1,0 +1,114 @@
+"""`RetentionSweeper`: deletes what is kept for nobody any more, a part at a time, beside other work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from telex.errors import Closed, EngineFailed
+
+if TYPE_CHECKING:
+    from telex.engines.postgres.link import ServerLink
+
+logger: logging.Logger = logging.getLogger("telex")
+YOUNG_SECONDS = 10.0
+"""Seconds for which no message is deleted, so that other processes have read it by then."""
+SWEEP_SECONDS = 5.0
+"""Seconds between two looks at the topics that this process has written to."""
+CLEAN_SECONDS = 30.0
+"""Seconds, and up to half as much more, between two looks for what grew too old."""
+MIN_WRITTEN = 256
+"""A topic is swept when so many messages were written to it."""
+CHUNK = 2000
+"""The most messages that are deleted in one transaction."""
+PART_SECONDS = 0.01
+"""Seconds between two parts, for other work."""
+_SWEEP = "SELECT {s}.sweep(%s, %s::float8, %s::float8, %s)"
+_CLEAN = "SELECT {s}.clean(%s)"
+_AGED = """SELECT t.name FROM {s}.topics t WHERE EXISTS (SELECT 1 FROM {s}.rules r WHERE r.age IS NOT NULL)
+    AND (SELECT r.age FROM {s}.rules r WHERE t.name ~ r.fits ORDER BY r.ord DESC LIMIT 1) IS NOT NULL
+    AND EXISTS (SELECT 1 FROM {s}.messages m WHERE m.topic = t.id AND m.seq >= t.swept)"""
+
+
+class WrittenTopic(msgspec.Struct):
+    """How many messages were written to a topic since it was swept, and when the last one was."""
+
+    count: int
+    at: float
+
+
+class RetentionSweeper:
+    """Lives in the event loop."""
+
+    def __init__(self, link: ServerLink) -> None:
+        self._link = link
+        schema = link.address.quoted
+        self._sweep = _SWEEP.replace("{s}", schema).encode()
+        self._clean = _CLEAN.replace("{s}", schema).encode()
+        self._aged = _AGED.replace("{s}", schema).encode()
+        self._written: dict[str, WrittenTopic] = {}
+
+    def wrote(self, topics: Iterable[str]) -> None:
+        """Note messages that were written."""
+        now = monotonic()
+        for name in topics:
+            known = self._written.get(name)
+            if known is None:
+                self._written[name] = WrittenTopic(1, now)
+            else:
+                known.count += 1
+                known.at = now
+
+    def due(self, names: Iterable[str]) -> None:
+        """Have topics swept soon: a rule has changed."""
+        for name in names:
+            self._written[name] = WrittenTopic(MIN_WRITTEN, monotonic())
+
+    async def run(self) -> None:
+        """Delete, until the engine closes."""
+        clean_at = monotonic() + random.uniform(1.0, CLEAN_SECONDS)
+        while self._link.closed is None:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self._sweep_written()
+                if monotonic() >= clean_at:
+                    clean_at = monotonic() + random.uniform(CLEAN_SECONDS, 1.5 * CLEAN_SECONDS)
+                    await self._clean_all()
+            except Closed:
+                return
+            except EngineFailed as error:
+                if self._link.closed is not None:
+                    return
+                logger.warning("messages that nobody keeps are deleted later: %s", error.problem)
+
+    async def _sweep_written(self) -> None:
+        """Sweep topics that were much written to: until their last messages are old enough to be deleted."""
+        quiet = monotonic() - YOUNG_SECONDS - SWEEP_SECONDS
+        for name, written in list(self._written.items()):
+            if written.count >= MIN_WRITTEN:
+                await self.sweep(name)
+                if written.at < quiet:
+                    self._written.pop(name, None)
+
+    async def _clean_all(self) -> None:
+        await self._all_of(self._clean, CHUNK)
+        for (name,) in await self._link.execute("deleting", self._aged):
+            await self.sweep(name)
+
+    async def sweep(self, name: str, young: float = YOUNG_SECONDS) -> None:
+        """Delete the messages of a topic that are kept for nobody."""
+        parameters = (name, self._link.clock.now(), young, CHUNK)
+        await self._all_of(self._sweep, *parameters)
+
+    async def _all_of(self, statement: bytes, *parameters: object) -> None:
+        """Repeat a statement that deletes a part while it says that there is more."""
+        more = True
+        while more:
+            ((more,),) = await self._link.execute("deleting", statement, *parameters)
+            await asyncio.sleep(PART_SECONDS)

@@ -1,0 +1,289 @@
+"""`AppendWriter`: stores messages. Those that are published while a commit is in flight go together in the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from psycopg import Error
+
+from telex.engines.postgres import problems
+from telex.engines.postgres.arrays import BigintArray, BytesArray, FloatArray, TextArray
+from telex.engines.postgres.catalogue import uid_of
+from telex.engines.postgres.connections import ServerConnection, connect
+from telex.engines.postgres.link import PATIENCE, PAUSES, STATEMENT_SECONDS, ServerLink
+from telex.engines.postgres.problems import Verdict
+from telex.engines.sqlite.rows import Form, encode
+from telex.errors import ContentError
+from telex.message import Draft, Message, uuid7_counter
+
+logger: logging.Logger = logging.getLogger("telex")
+MAX_MESSAGES, MAX_BYTES = 1000, 8 * 1024 * 1024
+"""The most messages, and bytes of their content, that go into one transaction; one larger message goes alone."""
+LARGEST = 250_000_000
+"""PostgreSQL takes a thousand million bytes a statement and a field."""
+_APPEND = (
+    "SELECT * FROM {s}.append(%s::uuid, %s::bigint, %s::boolean, %s::text[], %s::bigint[], %s::float8[], %s::bigint[], "
+    "%s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::text[])"
+)
+
+
+class AppendJob(msgspec.Struct, eq=False):
+    """The messages of one publisher, to be stored together."""
+
+    drafts: Sequence[Draft]
+    forms: list[Form]
+    future: asyncio.Future[Sequence[Message[Any]]]
+    adopt: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the content."""
+        return sum(form[4] for form in self.forms)
+
+
+class StoredBatch(msgspec.Struct, eq=False):
+    """What one transaction of this process stored: for each message its place, or 0 if its id was known before."""
+
+    jobs: list[AppendJob]
+    before: int
+    """The place of the last message before the batch."""
+    messages: list[Message[Any] | None]
+    """None where the id was known and the kept message has to be read."""
+    places: list[int]
+    topics: list[tuple[int, str, str, int]]
+    """Id, name, epoch, and the number of the last message."""
+    known: dict[int, int]
+    """By index: the number of the message that is kept, 0 if that is not known."""
+
+    @property
+    def last(self) -> int:
+        """The place of the last message."""
+        return max(self.places, default=0) or self.before
+
+
+class PackedBatch:
+    """The parameters of ``append`` for some drafts."""
+
+    def __init__(self, drafts: Sequence[Draft], forms: Sequence[Form], link: ServerLink) -> None:
+        index: dict[str, int] = {}
+        for draft in drafts:
+            index.setdefault(draft.topic, len(index) + 1)
+        self.names: list[str] = list(index)
+        self.topics: list[int] = [index[draft.topic] for draft in drafts]
+        types, keys, headers, contents, sizes = zip(*forms, strict=True)
+        texts = [content if type(content) is str else None for content in contents]
+        data = [content if type(content) is bytes else None for content in contents]
+        self.parameters: list[Any] = [
+            TextArray.of(self.names),
+            BigintArray.of(self.topics),
+            FloatArray.of([draft.time for draft in drafts]),
+            BigintArray.of(sizes),
+            TextArray.of(types),
+            TextArray.of(keys),
+            TextArray.of(headers),
+            TextArray.of(texts),
+            BytesArray.of(data),
+            *self._ids(drafts, link),
+        ]
+
+    def _ids(self, drafts: Sequence[Draft], link: ServerLink) -> list[Any]:
+        """Pack the given ids, and for each that telex may have made from a number of its topic that number."""
+        if all(draft.id is None for draft in drafts):
+            return [None, None, None, None]
+        made, milliseconds = [], []
+        for draft in drafts:
+            counter = None if draft.id is None else uuid7_counter(draft.id)
+            seq = 0 if counter is None else (counter - link.catalogue.identity(draft.topic)[1]) % (1 << 74)
+            is_made = counter is not None and 0 < seq < 1 << 62
+            made.append(seq if is_made else 0)
+            milliseconds.append(int((draft.id or "").replace("-", "")[:12], 16) if is_made else 0)
+        epochs = [link.catalogue.identity(name)[0] for name in self.names]
+        ids = TextArray.of([draft.id for draft in drafts])
+        return [ids, BigintArray.of(made), BigintArray.of(milliseconds), TextArray.of(epochs)]
+
+
+class AppendWriter:
+    """Has a connection of its own. Lives in the event loop."""
+
+    def __init__(self, link: ServerLink) -> None:
+        self._link = link
+        self._id = str(uuid4())
+        self._batch = 0
+        self._sql = append_statement(link.address.quoted)
+        self._pending: list[AppendJob] = []
+        self._wake = asyncio.Event()
+        self._connection: ServerConnection | None = None
+        self._in_flight: asyncio.Future[None] | None = None
+        self._closing = False
+        self.on_stored: Callable[[StoredBatch], None] | None = None
+        """Called with each batch that is committed."""
+
+    def append(self, drafts: Sequence[Draft], *, adopt: bool = False) -> asyncio.Future[Sequence[Message[Any]]]:
+        """Have messages stored. Raises `ContentError` here; the future raises `EngineFailed` and `Closed`."""
+        forms = [form_of(draft) for draft in drafts]  # first: of drafts that cannot be kept all, none is
+        job = AppendJob(drafts, forms, self._link.loop.create_future(), adopt)
+        if self._link.closed is not None:
+            raise self._link.refusal()
+        self._pending.append(job)
+        self._wake.set()
+        return job.future
+
+    @property
+    def pid(self) -> int:
+        """The process of the server that serves this connection: its own notifications bear it."""
+        return 0 if self._connection is None else self._connection.pgconn.backend_pid
+
+    async def landed(self, seconds: float) -> None:
+        """Wait until the batch that is in flight now is known to be committed or not, at most so long."""
+        if self._in_flight is not None:
+            await asyncio.wait({self._in_flight}, timeout=seconds)
+
+    def close(self) -> None:
+        """Store what is pending, then end."""
+        self._closing = True
+        self._wake.set()
+
+    def drop(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.drop()
+            self._connection = None
+
+    def refuse(self, error: BaseException | None = None) -> None:
+        """Tell those who wait that nothing more is stored."""
+        pending, self._pending = self._pending, []
+        for job in pending:
+            if not job.future.done():
+                job.future.set_exception(self._link.refusal() if error is None else error)
+
+    async def run(self) -> None:
+        """Store what comes, until `close`."""
+        while True:
+            jobs = self._next()
+            if jobs:
+                await self._store(jobs)
+            elif self._closing:
+                return
+            else:
+                self._wake.clear()
+                await self._wake.wait()
+
+    def _next(self) -> list[AppendJob]:
+        """Take the jobs of the next transaction."""
+        jobs: list[AppendJob] = []
+        count = size = 0
+        for position, job in enumerate(self._pending):
+            if jobs and (
+                count + len(job.drafts) > MAX_MESSAGES or size + job.size > MAX_BYTES or job.adopt or jobs[0].adopt
+            ):
+                self._pending = self._pending[position:]
+                break
+            if job.future.done():  # its publisher was cancelled
+                continue
+            jobs.append(job)
+            count, size = count + len(job.drafts), size + job.size
+        else:
+            self._pending = []
+        return jobs
+
+    async def _store(self, jobs: list[AppendJob]) -> None:
+        self._batch += 1
+        self._in_flight = in_flight = self._link.loop.create_future()
+        try:
+            batch = await self._attempts(jobs)
+        except Error as error:
+            self._link.check_fatal(error)
+            if len(jobs) > 1 and problems.judge(error) is Verdict.REFUSED:
+                for job in jobs:
+                    await self._store([job])
+                return
+            self._fail(jobs, problems.failure(f"publishing to {self._link.address.shown}", error))
+        except TimeoutError as error:
+            self._fail(jobs, problems.failure(f"publishing to {self._link.address.shown}", error))
+        except BaseException:
+            self._fail(jobs, self._link.refusal())
+            raise
+        else:
+            if self.on_stored is not None:
+                self.on_stored(batch)
+        finally:
+            if not in_flight.done():
+                in_flight.set_result(None)
+            if self._in_flight is in_flight:
+                self._in_flight = None
+
+    def _fail(self, jobs: list[AppendJob], error: Exception) -> None:
+        for job in jobs:
+            if not job.future.done():
+                job.future.set_exception(type(error)(*error.args))
+
+    async def _attempts(self, jobs: list[AppendJob]) -> StoredBatch:
+        """Store a batch, however often the connection breaks: the server knows a batch that it has stored."""
+        drafts = [draft for job in jobs for draft in job.drafts]
+        packed = PackedBatch(drafts, [form for job in jobs for form in job.forms], self._link)
+        parameters = [self._id, self._batch, jobs[0].adopt, *packed.parameters]
+        deadline, attempt = self._link.loop.time() + PATIENCE, 0
+        while True:
+            try:
+                async with asyncio.timeout(STATEMENT_SECONDS):
+                    if self._connection is None:
+                        self._connection = await connect(self._link.address)
+                    cursor = await self._connection.execute(self._sql, parameters, binary=True)
+                    row = await cursor.fetchone()
+            except (Error, TimeoutError, OSError) as error:
+                verdict = problems.judge(error)
+                if verdict in {Verdict.REFUSED, Verdict.FATAL} or self._link.loop.time() >= deadline:
+                    raise
+                if self._connection is not None and (verdict is Verdict.UNKNOWN or self._connection.closed):
+                    self.drop()
+                if attempt == 1:
+                    logger.warning("publishing to %s waits: %s", self._link.address.shown, problems.explain(error))
+            except BaseException:
+                self.drop()
+                raise
+            else:
+                assert row is not None
+                return stored(jobs, drafts, packed, row)
+            await self._link.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
+            attempt += 1
+
+
+def append_statement(schema: str) -> bytes:
+    """Return the statement that stores a batch: of a writer with the number of its batch, or of nobody."""
+    return _APPEND.replace("{s}", schema).encode()
+
+
+def form_of(draft: Draft) -> Form:
+    """Encode the parts of a row that cost work. Raises `ContentError`, the publisher's fault."""
+    form = encode(draft)
+    if form[4] > LARGEST:
+        raise ContentError(draft.topic, f"it has {form[4]} bytes, and PostgreSQL takes {LARGEST}; publish a link to it")
+    if "\0" in form[0]:
+        raise ContentError(draft.topic, f"its type {form[0]!r} holds a NUL, which PostgreSQL does not take")
+    return form
+
+
+def stored(jobs: list[AppendJob], drafts: Sequence[Draft], packed: PackedBatch, row: tuple[Any, ...]) -> StoredBatch:
+    """Make the messages of a batch from the answer of ``append``."""
+    (before, *heads), ids, epochs, known_at, known_seq = row
+    known = {at - 1: seq for at, seq in zip(known_at, known_seq, strict=True)}
+    uids = [uid_of(epoch, name) for epoch, name in zip(epochs, packed.names, strict=True)]
+    messages: list[Message[Any] | None] = []
+    places: list[int] = []
+    place = before
+    for index, (draft, topic) in enumerate(zip(drafts, packed.topics, strict=True)):
+        if index in known:
+            messages.append(None)
+            places.append(0)
+            continue
+        heads[topic - 1] += 1
+        place += 1
+        messages.append(draft.numbered(heads[topic - 1], uids[topic - 1]))
+        places.append(place)
+    topics = list(zip(ids, packed.names, epochs, heads, strict=True))
+    return StoredBatch(jobs, before, messages, places, topics, known)

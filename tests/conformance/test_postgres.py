@@ -1,0 +1,40 @@
+"""The suite on PostgreSQL, on a server of the tests' own; each test has a schema."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from telex.engines import Engine, engine_for
+from telex.testing.conformance import Conformance
+from tests.support.postgres import url_of
+
+pytestmark = pytest.mark.slow
+
+
+def unopenable(url: str) -> Iterator[str]:
+    """URLs that cannot be opened: no such database, no such user, nobody there."""
+    yield url.replace("/postgres?", "/nothing?")
+    yield url.replace("telex@", "nobody@")
+    yield "postgresql://telex@127.0.0.1:1/postgres"
+
+
+class TestPostgres(Conformance):
+    conninfo = "host=/nowhere user=telex dbname=postgres"
+
+    @pytest.fixture(autouse=True)
+    def server(self, postgres: str) -> Iterator[None]:
+        self.conninfo = postgres
+        yield
+        with psycopg.connect(postgres, autocommit=True) as connection:
+            connection.execute(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'.encode())
+
+    @property
+    def schema(self) -> str:
+        return self.place.name.lower().replace("-", "_")
+
+    def engine(self) -> Engine:
+        return engine_for(url_of(self.conninfo, self.schema))
+
+    def unopenable(self) -> Iterator[Engine]:
+        return map(engine_for, unopenable(url_of(self.conninfo, self.schema)))
