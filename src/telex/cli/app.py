@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import telex
-from telex.cli import chat, follow, pub, send, stored, sub, topics
+from telex.cli import chat, copy, follow, pub, send, stored, sub, topics
 from telex.cli import run as run_
 from telex.cli.exits import EXIT_CODES, Exit, code_for, tell
 from telex.cli.groups import groups
@@ -65,6 +65,7 @@ app.add_typer(triggers, name="triggers", epilog=EXIT_CODES, short_help="List tri
 app.add_typer(stored.dead, name="dead", short_help="Look after dead letters: list, show, retry, drop.")
 app.command(epilog=EXIT_CODES, short_help="Write what topics keep as JSON lines.")(stored.export)
 app.command("import", epilog=EXIT_CODES, short_help="Publish what export wrote.")(stored.import_)
+app.command(epilog=EXIT_CODES, short_help="Copy all messages to another engine, live.")(copy.copy)
 app.command(epilog=EXIT_CODES, short_help="Report what is wrong with a file.")(stored.check)
 app.command(epilog=EXIT_CODES, short_help="Give back the space of what was deleted.")(stored.compact)
 

@@ -1,0 +1,167 @@
+"""``telex copy``: carry messages from one engine to another while programs go on publishing to the first."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from telex.cli.bar import Bar
+from telex.cli.exits import Exit, tell
+from telex.cli.files import print_json, show
+from telex.cli.options import Json
+
+if TYPE_CHECKING:
+    from telex import GroupInfo, Hub, Message, Position
+
+MESSAGES_PER_WRITE = 500
+CHECK_SECONDS = 1.0
+"""Seconds until the copy looks for messages, and for Ctrl-C, while no message wakes it."""
+
+
+class Copier:
+    """Copies the topics of a pattern from one hub to another, each from where the copy has come.
+
+    Ids, times, headers, keys and the order in each topic stay; the numbers are the target's own. Topics whose names
+    begin with ``$`` are telex's own and are not copied: commands that wait would be carried out twice.
+    """
+
+    def __init__(self, source: Hub, target: Hub, pattern: str, report: Callable[[int, int], None]) -> None:
+        self.stored: int = 0
+        self.known: int = 0
+        self._source = source
+        self._target = target
+        self._pattern = pattern
+        self._report = report
+        self._copied: dict[str, Position] = {}
+
+    async def run(self) -> int:
+        """Copy the messages that are there and were not copied; returns the number of messages that were read."""
+        read = 0
+        for name in await self._source.topics(self._pattern):
+            if not name.startswith("$"):
+                read += await self._copy(name)
+        return read
+
+    async def _copy(self, name: str) -> int:
+        from telex import Lost, Position
+
+        topic = self._source.topic(name)
+        end = await topic.position()
+        start = self._copied.get(name, Position(0, end.epoch))
+        if start == end:
+            return 0
+        read, batch = 0, list["Message[object]"]()
+
+        async def write() -> None:
+            nonlocal read
+            stored = len(await self._target.adopt(batch))
+            read, self.stored, self.known = read + len(batch), self.stored + stored, self.known + len(batch) - stored
+            self._copied[name] = Position(batch[-1].seq, end.epoch)
+            self._report(self.stored, self.known)
+            batch.clear()
+
+        async for message in topic.history(start=start):
+            if isinstance(message, Lost):
+                if message.reason == "unreadable":
+                    tell(f"{name}: messages {message.first} to {message.last} cannot be read, and are not copied")
+                continue
+            batch.append(message)
+            if len(batch) == MESSAGES_PER_WRITE:
+                await write()
+        if batch:
+            await write()
+        return read
+
+    async def unfinished_groups(self) -> list[GroupInfo]:
+        """The groups of the source that have messages left to handle."""
+        return [info for info in await self._source.groups.list() if info.lag and not info.group.startswith("$")]
+
+    async def begin_groups(self) -> int:
+        """Create the groups of the source in the target, to begin after the messages that are there; their number.
+
+        A group that the target has already stays where it is.
+        """
+        from telex.hub import runtime_of
+        from telex.log.log import Retention
+
+        engine, count = runtime_of(self._target).engine, 0
+        groups = runtime_of(self._target).groups("copying")
+        for info in await self._source.groups.list():
+            if not info.group.startswith("$"):
+                await groups.join(info.group, info.pattern, "new", engine.log(info.pattern, Retention()))
+                count += 1
+        return count
+
+
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of the engine to read.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="The URL of the engine to write.")],
+    pattern: Annotated[str, typer.Argument(help="Which topics: '*' is one token, '>' the rest.")] = ">",
+    once: Annotated[bool, typer.Option("--once", help="End when all messages are copied.")] = False,
+    json: Json = False,
+) -> None:
+    """Copy all messages from one engine to another, and go on copying new ones until Ctrl-C.
+
+    To switch programs to the other engine: start the copy, stop the programs when it says that it has caught up, wait
+    until it says so again, press Ctrl-C, and start the programs with the other URL. Groups begin there after the last
+    copied message. Dead letters, delayed messages, waiting commands, and records are not copied.
+
+    \b
+    Examples:
+      telex copy sqlite:///shop.db postgresql://shop@db/shop
+      telex copy sqlite:///shop.db sqlite:///copy.db 'orders:>' --once --json
+    """
+    if source == target:
+        tell("FROM and TO are the same engine; give two")
+        raise typer.Exit(Exit.USAGE)
+    with Bar("copying") as bar:
+        copier, left, groups = asyncio.run(_run(source, target, pattern, bar, once=once, quiet=json))
+    if json:
+        found: dict[str, object] = {"messages": copier.stored, "known": copier.known, "groups": groups}
+        print_json(found | {"unfinished": [info.group for info in left]})
+    else:
+        known = f", {copier.known:,} were there already" if copier.known else ""
+        show(f"{copier.stored:,} messages copied{known}; {groups} groups begin after them")
+    for info in left:
+        text = f"group {info.group} on {info.pattern} has {info.lag:,} messages left in FROM"
+        tell(f"{text}: let it finish there, since it begins after them in TO")
+    if left:
+        raise typer.Exit(Exit.ERROR)
+
+
+async def _run(
+    source: str, target: str, pattern: str, bar: Bar, *, once: bool, quiet: bool
+) -> tuple[Copier, list[GroupInfo], int]:
+    from telex import Hub, Timeout
+
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with Hub(source) as read, Hub(target) as written:
+
+        def report(stored: int, known: int) -> None:
+            bar.tell(None, f"{stored + known:,} messages")
+
+        copier = Copier(read, written, pattern, report)
+        async with read.topic(pattern).subscribe(overflow="latest", buffer=1) as news:
+            is_behind = True
+            while not stopped.is_set():
+                found = await copier.run()
+                if found:
+                    is_behind = True
+                    continue
+                if once:
+                    break
+                if is_behind and not quiet:
+                    show(f"caught up: all {copier.stored + copier.known:,} messages are in TO")
+                is_behind = False
+                with suppress(Timeout):
+                    await news.receive(CHECK_SECONDS)
+        await copier.run()
+        return copier, await copier.unfinished_groups(), await copier.begin_groups()

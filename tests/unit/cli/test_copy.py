@@ -1,0 +1,106 @@
+"""``telex copy``: from one engine to another, once and live."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from queue import SimpleQueue
+
+import pytest
+
+import telex as library
+from telex.blocking import Hub
+from tests.unit.cli.conftest import Telex
+
+
+def urls(tmp_path: Path) -> tuple[str, str]:
+    return f"sqlite:///{tmp_path}/from.db", f"sqlite:///{tmp_path}/to.db"
+
+
+def kept(url: str, pattern: str = "orders:*") -> list[tuple[object, ...]]:
+    with Hub(url) as hub:
+        every = [message for name in hub.topics(pattern) for message in hub.topic(name).history()]
+    found = [message for message in every if isinstance(message, library.Message)]
+    return [(m.topic, m.id, m.timestamp, m.key, dict(m.headers), m.content, m.type) for m in found]
+
+
+def fill(url: str, count: int = 1200) -> None:
+    with Hub(url) as hub:
+        hub.retain(">", messages=10_000)
+        with hub.transaction() as tx:
+            for number in range(count):
+                tx.publish(f"orders:{number % 3}", number, key=f"k{number}", headers={"n": str(number)})
+        hub.topic("orders:bytes").publish(b"raw")
+
+
+@pytest.mark.slow
+def test_a_copy_keeps_ids_times_keys_and_order(telex: Telex, tmp_path: Path) -> None:
+    source, target = urls(tmp_path)
+    fill(source)
+    with Hub(target) as hub:
+        hub.retain(">", messages=10_000)
+    ran = telex("copy", source, target, "--once", "--json")
+    assert (ran.code, json.loads(ran.out)) == (0, {"messages": 1201, "known": 0, "groups": 0, "unfinished": []})
+    assert kept(target) == kept(source)
+    again = telex("copy", source, target, "--once", "--json")
+    assert json.loads(again.out)["known"] == 1201
+    assert kept(target) == kept(source)
+
+
+@pytest.mark.slow
+def test_groups_begin_after_what_was_copied(telex: Telex, tmp_path: Path) -> None:
+    source, target = urls(tmp_path)
+    handled = SimpleQueue[object]()
+
+    def run(url: str, *contents: int) -> None:
+        hub = Hub(url)
+        hub.on("orders:*", group="billing")(handled.put)
+        with hub:
+            for content in contents:
+                hub.topic("orders:1").publish(content)
+                assert handled.get(timeout=10) == content
+
+    run(source, 1, 2)
+    ran = telex("copy", source, target, "--once")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "2 messages copied; 1 groups begin after them")
+    run(target, 3)
+    assert handled.empty()
+
+
+@pytest.mark.slow
+def test_a_group_that_is_behind_is_reported(telex: Telex, tmp_path: Path) -> None:
+    source, target = urls(tmp_path)
+    hub = Hub(source)
+    hub.on("orders:*", group="billing")(print)
+    with hub:
+        hub.groups.pause("billing")
+        hub.topic("orders:1").publish(1)
+    ran = telex("copy", source, target, "--once", "--json")
+    assert (ran.code, json.loads(ran.out)["unfinished"]) == (1, ["billing"])
+    assert "billing on orders:* has 1 messages left in FROM" in ran.err
+
+
+def test_one_engine_is_not_copied_to_itself(telex: Telex, tmp_path: Path) -> None:
+    source, _ = urls(tmp_path)
+    ran = telex("copy", source, source)
+    assert (ran.code, "give two" in ran.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_a_live_copy_goes_on_until_it_is_stopped(tmp_path: Path) -> None:
+    source, target = urls(tmp_path)
+    fill(source, 10)
+    command = [sys.executable, "-m", "telex", "copy", source, target]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as copying:
+        assert copying.stdout is not None
+        assert copying.stdout.readline() == "caught up: all 11 messages are in TO\n"
+        with Hub(source) as hub:
+            hub.topic("orders:0").publish("while it runs")
+            hub.topic("orders:new").publish("a new topic")
+        while copying.stdout.readline() != "caught up: all 13 messages are in TO\n":
+            pass
+        copying.send_signal(signal.SIGINT)
+        assert copying.stdout.read() == "13 messages copied; 0 groups begin after them\n"
+        assert copying.wait(10) == 0
+    assert kept(target) == kept(source)
