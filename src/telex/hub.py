@@ -383,7 +383,7 @@ class Hub(Declaring, CommandClient, Triggering):
             return
         self._group_runner.check(declaration)
         for cls in declaration.types:
-            self._topics.know(cls)
+            self._topics.types.know(cls)
         self.declarations.append(declaration)
         self._serve(declaration)
 

@@ -218,10 +218,10 @@ class Draft(msgspec.Struct, frozen=True, eq=False):
             message._key,
         )
 
-    def numbered(self, seq: int, uid: int) -> Message[Any]:
-        """Make the message with the number ``seq`` in a log whose ids count from ``uid``."""
+    def numbered(self, seq: int, uid: int, size: int = -1) -> Message[Any]:
+        """Make the message with the number ``seq`` in a log whose ids count from ``uid``; ``size`` where measured."""
         id = uid if self.id is None else self.id
-        return Message(self.content, self.topic, seq, id, self.time, self.headers, self.type, -1, self.key)
+        return Message(self.content, self.topic, seq, id, self.time, self.headers, self.type, size, self.key)
 
     def with_id(self) -> Draft:
         """Return a draft that has an id, this one if it has one."""

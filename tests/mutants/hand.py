@@ -90,8 +90,8 @@ CLI = "tests/unit/cli/test_edges.py::"
 BUGS: Sequence[Bug] = (
     # -- the kernel, handlers, middleware
     Bug(
-        "for each in (log, *self._feeds): for cursor in list(each.blocking_cursors):",
-        "for each in (log,):\n    for cursor in list(each.blocking_cursors):",
+        "for log in logs: for cursor in list(log.blocking_cursors):",
+        "for log in (self.log,):\n    for cursor in list(log.blocking_cursors):",
         EDGES + "test_a_full_blocking_subscriber_is_closed_when_another_process_publishes",
         "a full blocking subscriber of a pattern is not closed when another process publishes",
     ),
@@ -283,8 +283,8 @@ BUGS: Sequence[Bug] = (
         "a key in use is not marked as used, and is forgotten first",
     ),
     Bug(
-        "self._firings.leave() if self._again is not None: self._again.cancel()",
-        "    self._firings.leave()",
+        "leave(self._firings) if self._again is not None: self._again.cancel()",
+        "    leave(self._firings)",
         TRIGGERS + "test_a_paused_trigger_that_ends_leaves_no_timer",
         "the timer of a paused trigger is left when it ends",
     ),

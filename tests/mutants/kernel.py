@@ -98,8 +98,8 @@ MUTANTS = (
     Mutant(
         "a pattern is fed topic by topic",
         "topics/registry.py",
-        "merge(*kept, key=time_of)",
-        "[m for messages in kept for m in messages]",
+        "merge(*(each.backlog() for each in matching), key=time_of)",
+        "[m for each in matching for m in each.backlog()]",
         "a pattern made later has what is kept in another order",
     ),
     Mutant(
@@ -172,9 +172,9 @@ MUTANTS = (
     ),
     Mutant(
         "a pattern's gates are not asked",
-        "topics/publisher.py",
-        "            queue.pass_nowait((self._log, *self._feeds), ",
-        "            queue.pass_nowait((self._log,), ",
+        "topics/local.py",
+        "            queue.pass_nowait((self.log, *self.feeds), ",
+        "            queue.pass_nowait((self.log,), ",
         "a full subscriber of a pattern does not stop a publisher",
         "block",
     ),

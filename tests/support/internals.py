@@ -17,7 +17,7 @@ from telex.groups.consumer import GroupConsumer
 from telex.handlers.runner import HandlerRunner
 from telex.hub import dispatcher_of, runtime_of
 from telex.log.log import Log
-from telex.topics.topic import Topic
+from telex.topics.topic import Topic, publisher_of
 
 
 def engine_of(hub: telex.Hub) -> Engine:
@@ -48,7 +48,7 @@ def runner_of(hub: telex.Hub) -> HandlerRunner:
 
 
 def log_of(topic: Topic[Any]) -> Log:
-    return topic._log
+    return publisher_of(topic).log
 
 
 def client_of(engine: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import telex
 from telex.hub import runtime_of
-from telex.topics.topic import Topic
+from telex.topics.topic import Topic, publisher_of
 from tests.support.internals import log_of
 from tests.support.leaks import DESCRIPTORS
 from tests.support.loops import idle
@@ -67,7 +67,7 @@ def left_in(topic: Topic[Any]) -> dict[str, int]:
         "blocking": log.blocking_cursors,
         "waiters": log.observer.waiters,
         "blocked": log.observer.blocked,
-        "queue": topic._publish_queue or (),
+        "queue": publisher_of(topic).queue or (),
     }
     return {name: len(group) for name, group in groups.items()}
 

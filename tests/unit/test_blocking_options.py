@@ -15,6 +15,7 @@ from telex.groups.admin import GroupAdmin
 from telex.middleware import Next
 from telex.testing.clock import VirtualClock
 from telex.topics.subscription import Subscription
+from tests.support.internals import log_of
 
 PAIRS: dict[type[Any], type[Any]] = {
     telex.Hub: telex.blocking.Hub,
@@ -31,9 +32,7 @@ RENAMED = {"aclose": "close"}
 # What the objects of a hub do with each other, and what is needless where every call may come from any thread.
 LEFT_OUT: dict[type[Any], set[str]] = {
     telex.Hub: {"forked"},
-    telex.Topic: {"publish_threadsafe", "publish_held", "publish_new", "detach", "attach", "prepare", "bring"},
-    Subscription: {"enter", "leave", "receive_or_end"},
-    telex.Transaction: {"publish_held", "enter_context", "leave_context"},
+    telex.Topic: {"publish_threadsafe"},
     telex.Ticket: {"settle", "tell", "value", "close"},
     telex.Trigger: {"begin", "warn_ended", "ring", "look", "end", "missed"},
     telex.Variable: {"set_nowait", "add_nowait", "update_nowait", "follow", "read"},
@@ -176,7 +175,7 @@ def test_an_interrupted_receive_takes_no_message() -> None:
     main = threading.get_ident()
     try:
         with telex.blocking.Hub() as hub, hub.topic("a").subscribe() as inbox:
-            parked = hub.topic("a")._topic._log.observer.waiters
+            parked = log_of(hub.topic("a")._topic).observer.waiters
 
             def when_it_waits() -> None:
                 while not parked:

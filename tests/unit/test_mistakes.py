@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
 import telex
+from telex.topics.subscription import enter
 
 Code = Callable[[telex.Hub], object]
 """What a user writes, given a hub; what it returns is awaited if it can be."""
@@ -203,7 +205,7 @@ async def too_slow(hub: telex.Hub) -> None:
 
 
 async def subscribe_in_a_thread(hub: telex.Hub) -> object:
-    return await in_a_thread(hub.topic("chat").subscribe().enter)
+    return await in_a_thread(partial(enter, hub.topic("chat").subscribe()))
 
 
 async def second_type(hub: telex.Hub) -> None:

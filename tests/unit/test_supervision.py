@@ -308,7 +308,7 @@ async def of_retention(path: Path, kind: Callable[[], BaseException], name: str)
         hub.retain("t", messages=3)
         await until(fault)
         async with asyncio.timeout(PATIENCE):
-            while runtime_of(hub).topics._untold or hub._chores:  # noqa: ASYNC110
+            while runtime_of(hub).topics._pending_rules or hub._chores:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
         for number in range(5):
             await hub.topic("t").publish(number)

@@ -10,6 +10,7 @@ from telex.blocking.thread import HubThread
 from telex.blocking.topic import BlockingTopic
 from telex.message import Message
 from telex.topics.transaction import Transaction as AsyncTransaction
+from telex.topics.transaction import enter_context, leave_context
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -27,16 +28,14 @@ class BlockingTransaction:
     def __enter__(self) -> Self:
         """Begin. Raises the errors of ``async with``."""
         self._thread.wait(self._transaction.__aenter__())
-        self._transaction.enter_context(
-            None
-        )  # for this thread; its calls in the hub's thread run in a copy of the context
+        enter_context(self._transaction, None)  # for this thread; calls in the hub's thread run in a copy of it
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Commit, or roll back if there is an error."""
-        self._transaction.leave_context()
+        leave_context(self._transaction)
         self._thread.wait(self._transaction.__aexit__(kind, error, trace))
 
     def publish(

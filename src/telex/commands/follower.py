@@ -11,7 +11,7 @@ from telex.commands.outcome import Outcome, Progress
 from telex.durations import Duration, optional_seconds
 from telex.errors import Closed, Timeout
 from telex.message import Lost
-from telex.topics.subscription import AnySubscription
+from telex.topics.subscription import AnySubscription, receive_or_end
 
 if TYPE_CHECKING:
     from typing import Self
@@ -45,7 +45,7 @@ class Follower:
     async def __anext__(self) -> Outcome[Any] | Progress | Lost:
         # The last token of the topic says what it is of.
         while True:
-            message = await self._subscription.receive_or_end()
+            message = await receive_or_end(self._subscription)
             if isinstance(message, Lost):
                 return message
             if message.topic.rpartition(":")[2] in self._wanted:

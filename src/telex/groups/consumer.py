@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from telex.topics.topic import publisher_of
 from telex.engines.contract.groups import Claimed, Delivery, Groups, Unreadable
 from telex.errors import Closed, Reject
 from telex.groups.acks import finished
@@ -83,7 +84,7 @@ class GroupConsumer:
             self._dispatcher.add(executor)
         if self._claimer is None:
             self._topic = self._runtime.topic(self._pattern)
-            self._read(self._topic._log)
+            self._read(publisher_of(self._topic).log)
             self._begin_claiming()
 
     def _read(self, log: Log | None) -> None:
@@ -195,7 +196,7 @@ class GroupConsumer:
         """Claim at most ``room`` deliveries, and wait if there was none."""
         # A topic that was removed and made again has another log, which the engine is told.
         self._topic = self._runtime.topic(self._pattern)
-        log = self._topic._log
+        log = publisher_of(self._topic).log
         if log is not self._joined:
             await self._groups.join(self._group, self._pattern, self._start, log)
             self._joined = log

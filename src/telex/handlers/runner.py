@@ -9,6 +9,7 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
+from telex.topics.topic import publisher_of
 from telex.errors import Closed, SlowSubscriber, reason_of
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
 from telex.handlers.context import current
@@ -20,7 +21,7 @@ from telex.message import Lost, Message
 from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 from telex.topics.publisher import FAIR, serving
-from telex.topics.subscription import ReportingSubscription
+from telex.topics.subscription import ReportingSubscription, cursor_of, enter, leave, receive_or_end
 
 if TYPE_CHECKING:
     from telex.topics.topic import Topic
@@ -62,7 +63,7 @@ class LiveHandler:
         self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
 
     def _subscription(self, topic: Topic[Any]) -> ReportingSubscription[Any]:
-        return ReportingSubscription(topic, self.spec.options, "new")
+        return ReportingSubscription(publisher_of(topic), self.spec.options, "new")
 
     @property
     def waiting(self) -> int:
@@ -86,7 +87,7 @@ class LiveHandler:
             self._begin(0.0)
 
     def _enter(self, subscription: ReportingSubscription[Any]) -> None:
-        subscription.enter()
+        enter(subscription)
         self._runner.reads(subscription)
 
     def _begin(self, pause: float) -> None:
@@ -175,7 +176,7 @@ class LiveHandler:
             self._part(self._later.pop())
 
     def _part(self, subscription: ReportingSubscription[Any]) -> None:
-        subscription.leave()
+        leave(subscription)
         self._runner.reads_no_more(subscription)
 
     def retire(self, *, at_once: bool) -> None:
@@ -275,7 +276,7 @@ class _Each:
         return self
 
     async def __anext__(self) -> Any:
-        return await self._subscription.receive_or_end()
+        return await receive_or_end(self._subscription)
 
 
 class HandlerRunner:
@@ -312,11 +313,11 @@ class HandlerRunner:
 
     def reads(self, subscription: ReportingSubscription[Any]) -> None:
         """Note that a handler is called for the messages of a subscription, in the contexts of their publishers."""
-        self.origins.read(subscription._counted().log, subscription, subscription)
+        self.origins.read(cursor_of(subscription).log, subscription, subscription)
 
     def reads_no_more(self, subscription: ReportingSubscription[Any]) -> None:
         """Undo `reads`. May be called twice."""
-        self.origins.leave(subscription._counted().log, subscription)
+        self.origins.leave(cursor_of(subscription).log, subscription)
 
     def removed(self, topic: str) -> None:
         """Have the handlers of a topic that was removed go on with the topic that is made in its place."""

@@ -142,6 +142,7 @@ class Log:
         "end",
         "epoch",
         "first",
+        "measures",
         "messages",
         "name",
         "noted",
@@ -180,6 +181,7 @@ class Log:
         self.cursors: dict[LogReader, None] = {}
         self._holders: dict[LogReader, None] = {}  # of these, those that hold what waits for them before it is trimmed
         self._tails: dict[LogReader, int] = {}  # and those for which so many of the last messages are not trimmed
+        self.measures: bool = False  # whether the retention or a cursor bounds bytes, or did
         self.blocking_cursors: list[LogReader] = []  # publishers ask these before an append: policies block and fail
         self.observer: LogObserver = NO_OBSERVER
         self.before_trim: Callable[[], None] | None = None  # called before messages are trimmed
@@ -202,6 +204,7 @@ class Log:
         self._slack = slack if retention.messages is None else max(slack, retention.messages)
         if retention.bytes is not None:
             self._slack = self.tuning.bytes_slack
+            self.measures = True
         self._aim(self.end)
         self._all_look()
 
@@ -345,6 +348,7 @@ class Log:
         itself.
         """
         self._begin_use()
+        self.measures = self.measures or cursor.options.buffer_bytes is not None
         self.cursors[cursor] = None
         if keeps is None:
             self._holders[cursor] = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from telex.engines.contract.records import Record
 from telex.errors import BadOption
 from telex.once.store import OnceTransaction
+from telex.topics.transaction import engine_of
 
 if TYPE_CHECKING:
     from telex.runtime import Runtime
@@ -66,5 +67,5 @@ class EngineOnceTransaction:
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None) -> int | None:
         """As `Records.put`, when it commits."""
-        number: int | None = await self.connection._engine.put(bucket, key, value, revision, expires)
+        number: int | None = await engine_of(self.connection).put(bucket, key, value, revision, expires)
         return number

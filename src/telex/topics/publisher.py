@@ -1,444 +1,435 @@
-"""`Publisher`: the publishing side of a topic."""
+"""`Publisher`: the inside of a topic or pattern, which `Topic` and the parts of a hub share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
+from itertools import chain
 from threading import get_ident
 from time import time
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
+from weakref import ref
 
-import msgspec
-
-from telex.codec.content import Content, hold
-from telex.durations import Duration, due, seconds
-from telex.errors import BadName, Closed, TelexError, Timeout, WouldBlock, WrongThread
-from telex.log.dedup import Window
-from telex.log.log import Log
-from telex.message import Draft, LazyId, Message, check_headers, check_id, check_key, id_text, size_of, time_of
+from telex.codec.content import Content
+from telex.durations import Duration, due
+from telex.engines.contract import Engine
+from telex.errors import BadName, BadOption, Closed, TelexError, Timeout, WouldBlock, WrongThread
+from telex.log.cursor import Cursor
+from telex.log.log import Log, Retention
+from telex.log.options import Options
+from telex.log.start import Start, find
+from telex.message import Draft, LazyId, Lost, Message, Position, check_headers, check_id, check_key, id_text, time_of
 from telex.names import is_pattern
 from telex.topics.backpressure import PublishQueue, PublishSlot
+from telex.topics.history import History, SinglePage
 from telex.topics.waiters import Notifier
 
-if TYPE_CHECKING:
-    from telex.engines.contract import Engine
-
-T = TypeVar("T")
+logger: logging.Logger = logging.getLogger("telex")
 serving: ContextVar[object] = ContextVar("serving", default=None)
-"""For whom the code that runs now works: set by handlers' tasks, and passed on to the tasks and threads they start."""
+"""The runner whose handler started the current task, or None. Child tasks and threads inherit it."""
 NOT_OPEN = "its hub is not open yet: `async with hub:`"
+REMOVED = "it was removed; hub.topic(...) makes it anew"
+LET_GO = "it ended with its last message; hub.topic(...) makes it anew"
+"""The reason of a topic that takes no more messages here, and whose stored messages can still be read."""
 FAIR = 64
-"""How many messages `Topic.publish` appends without giving way to other tasks."""
+"""The number of messages that `Topic.publish` appends without letting other tasks run."""
+Found = tuple[int, Lost | None]
+"""The first number to read, and the hole before it."""
 
 
 class PatternOwner(Protocol):
-    """Who has the topics and patterns of a hub."""
+    """The registry of the topics and patterns of a hub, as a publisher sees it."""
 
-    def release(self, topic: Publisher[Any]) -> None:
-        """Nobody reads a topic or pattern any more, to which nothing was published."""
+    def release(self, publisher: Publisher) -> None:
+        """Forget a topic or pattern without readers to which nothing was published."""
 
     def resume(self, pattern: str) -> None:
-        """Somebody uses a pattern that may have been released."""
+        """Feed a pattern again that may have been released."""
 
 
-class Publisher(Generic[T]):
-    """What publishes to one log, in this process or through an engine that keeps it elsewhere."""
+class Publisher(ABC):
+    """The inside of one topic or pattern: its log, its life, its checks. There is one subclass for logs in this process
+    and one for logs that an engine stores.
+    """
 
     __slots__ = (
         "__weakref__",
-        "_clock",
-        "_content",
-        "_engine",
-        "_expected",
-        "_feeds",
-        "_kept",
-        "_log",
-        "_loop",
-        "_origin",
-        "_owner",
-        "_plain",
-        "_publish_queue",
-        "_served",
-        "_state",
-        "_store",
-        "_thread",
-        "_window",
+        "clock",
+        "content",
+        "engine",
+        "facade",
+        "feeds",
         "id",
+        "log",
+        "loop",
+        "origin",
+        "owner",
+        "plain",
+        "queue",
+        "reason",
+        "served",
+        "thread",
     )
 
     def __init__(
-        self,
-        id: str,
-        log: Log,
-        engine: Engine,
-        declared: type[T] | None = None,
-        clock: Callable[[], float] = time,
+        self, id: str, log: Log, engine: Engine, declared: type[Any] | None, clock: Callable[[], float]
     ) -> None:
         self.id: str = id
-        self._clock = clock
-        self._log = log
-        self._origin = log.end  # where the log of this process began
-        self._engine = engine
-        self._owner: PatternOwner | None = None  # who lets it go when nobody reads it, where that can be
-        self._store = engine.store
-        self._expected: Draft | None = None  # a draft that is being stored, for which the subscribers have room
+        self.log: Log = log
+        self.engine: Engine = engine
+        self.clock: Callable[[], float] = clock
+        self.content: Content[Any] | None = None if declared is None else Content(declared)
+        self.feeds: tuple[Log, ...] = ()
+        """The logs of the patterns that match this topic."""
+        self.origin: int = log.end
+        """The number of the first message that came after the log of this process began."""
+        self.owner: PatternOwner | None = None
+        """The registry, where it may release this publisher."""
+        self.facade: ref[Any] | None = None
+        """The `Topic` that users have."""
+        self.queue: PublishQueue | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread: int = 0  # of the loop; compared for every message, since asking for the loop is a system call
+        self.reason: str = NOT_OPEN
+        """Why it takes no messages; empty while it does."""
+        self.served: object = None  # while the hub drains: `serving` of the handlers that may still use it
+        self.plain: bool = False
+        """Whether publishing is only an append to `log`."""
         log.observer = Notifier()
-        self._content: Content[T] | None = None if declared is None else Content(declared)
-        self._feeds: tuple[Log, ...] = ()  # the logs of the patterns that this topic fits
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = (
-            0  # the one that runs the loop; asked for every message, since asking for the loop is a system call
-        )
-        self._state: str = NOT_OPEN
-        self._served: object = None  # while the hub closes: what `serving` is for its handlers, who may still use it
-        self._kept = False  # whether publishing is nothing but asking the store
-        self._plain = False  # whether publishing is nothing but an append: the fast path
-        self._publish_queue: PublishQueue | None = None
-        self._window: Window | None = None
+
+    let_go: str = REMOVED
+    """The reason of a topic that was let go."""
 
     # -- publishing
 
+    @abstractmethod
     async def publish(
-        self,
-        content: T,
-        *,
-        id: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        key: str | None = None,
-        delay: Duration | None = None,
-        at: datetime | None = None,
-        timeout: Duration | None = None,
-    ) -> Message[T]:
-        """Append a message, and return it once the engine has it.
+        self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
+    ) -> Message[Any]:
+        """Publish as `Topic.publish` does, at most ``limit`` seconds."""
 
-        ``id`` is made (UUIDv7) unless given; the same id again within the engine's window stores nothing and returns
-        the message that is there. ``headers`` is text to text. Groups work on messages of one ``key`` one after the
-        other. With ``delay``, or ``at`` an aware datetime, it is kept and published then; what is returned has the
-        number 0 until then.
+    @abstractmethod
+    async def put(
+        self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
+    ) -> Message[Any]:
+        """Publish as `publish` does, without letting other tasks run first."""
 
-        Waits for the engine, and for subscribers with ``overflow="block"``, at most ``timeout`` seconds; cancelled or
-        timed out while it waits for subscribers, nothing was published; while it waits for the engine, it may have
-        been. At every 64th message of a topic in memory it lets other tasks run first, so that a loop that publishes
-        cannot keep readers from reading.
-
-        Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`, `EngineFailed`.
-        """
-        limit = None if timeout is None else seconds(timeout, "timeout")
-        store = self._store
-        if store is not None or delay is not None or at is not None:
-            if store is not None and delay is None and at is None and limit is None and not self._gated():
-                if self._kept and id is None and headers is None and key is None and get_ident() == self._thread:
-                    # What `_draft` does, without calls.
-                    draft = Draft(content, self.id, None, time(), None, None, None, hold(content, self.id))
-                else:
-                    draft = self._draft(content, id, headers, key)
-                return (await store.append((draft,)))[0]
-            draft = self._draft(content, id, headers, key)
-            return await self._publish_by_engine(draft, due(delay, at, self._clock()), limit)
-        if not self._log.end % FAIR:
-            # Before anything is done, so that who is cancelled here has published nothing.
-            await asyncio.sleep(0)
-        return await self._publish(content, id, headers, key, limit)
-
-    async def _publish(
-        self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
-    ) -> Message[T]:
-        if not self._log.blocking_cursors and (not self._feeds or not self._gated()) and not self._publish_queue:
-            return self.publish_nowait(content, id=id, headers=headers, key=key)
-        draft = self._draft(content, id, headers, key)
-        if self._seen(draft) is not None:
-            return self._append(draft)
-        with await self._room(draft, limit, lambda: self._seen(draft) is not None):
-            return self._append(draft)
-
+    @abstractmethod
     async def publish_held(
         self,
-        content: T,
+        content: Any,
         *,
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
-    ) -> Message[T]:
-        """As `publish`, of content that is known to come back from where it is stored: by a type that this topic does
-        not declare, or because it was stored before.
+    ) -> Message[Any]:
+        """Publish content that is known to come back from where it is stored: its type is not the declared one, or it
+        was stored before.
         """
-        if self._store is None or self._content is not None:
-            return await self.publish(content, id=id, headers=headers, key=key)
-        return await self._publish_by_engine(self._draft(content, id, headers, key, held=True), None, None)
 
-    async def _publish_by_engine(self, draft: Draft, due: float | None, limit: float | None) -> Message[T]:
-        try:
-            async with asyncio.timeout(limit) as clock:
-                if due is not None:
-                    return await self._engine.later(draft, due)
-                if not self._gated():
-                    return await self._keep(draft)
-                with await self._room(draft, None, lambda: False):
-                    self._expected = draft  # one at a time: the next publisher has to wait for the slot
-                    try:
-                        return await self._keep(draft)
-                    finally:
-                        self._expected = None
-        except TimeoutError as error:
-            if isinstance(error, Timeout) or limit is None or not clock.expired():
-                raise
-            raise Timeout(f"publishing to {self.id!r}", limit) from None
-
-    async def _keep(self, draft: Draft) -> Message[T]:
-        if self._store is None:
-            raise AssertionError("only an engine with a store keeps messages")
-        return (await self._store.append((draft,)))[0]
-
-    def _room(self, draft: Draft, limit: float | None, stored: Callable[[], bool]) -> Awaitable[PublishSlot]:
-        if self._publish_queue is None:
-            self._publish_queue = PublishQueue()
-        size = size_of(draft.content, draft.headers) if self._counts_bytes() else 0
-        return self._publish_queue.wait((self._log, *self._feeds), size, limit, stored)
-
+    @abstractmethod
     def publish_nowait(
-        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
-    ) -> Message[T]:
-        """As `publish`, at once. Raises `WouldBlock` where that would wait: always, on engines that keep messages
-        outside of this process.
-        """
-        log = self._log
-        if (
-            not self._plain
-            or log.blocking_cursors
-            or id is not None
-            or headers is not None
-            or key is not None
-            or get_ident() != self._thread
-        ):
-            return self._publish_with_care(content, id, headers, key)
-        # The fast path: what `Log.append` does, without the call.
-        now = time()
-        end = log.end
-        message = Message(content, self.id, end, log.uid, now)
-        log.messages.append(message)
-        log.end = end = end + 1
-        if end >= log.trim_at:
-            log.appended(now)
-        if log.observer.waiters:
-            log.observer.notify()
-        return message
+        self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None
+    ) -> Message[Any]:
+        """Publish as `Topic.publish_nowait` does."""
 
-    @property
-    def ended(self) -> bool:
-        """Whether it was removed or its hub closed: it takes nothing more."""
-        return bool(self._state)
+    def publish_new(self, content: Any, id: str | LazyId) -> Message[Any]:
+        """Publish without waiting, with an id that is certainly new."""
+        return self.publish_nowait(content, id_text(id), None, None)
 
-    def publish_new(self, content: T, id: str | LazyId) -> Message[T]:
-        """As `publish_nowait`, of an id that is new for certain."""
-        log = self._log
-        if not self._plain or log.blocking_cursors or self._window is not None or get_ident() != self._thread:
-            return self._publish_with_care(content, id_text(id), None, None)
-        # As in `publish_nowait`, what `Log.append` does.
-        now = time()
-        end = log.end
-        message = Message(content, self.id, end, id, now)
-        log.messages.append(message)
-        log.end = end = end + 1
-        if end >= log.trim_at:
-            log.appended(now)
-        if log.observer.waiters:
-            log.observer.notify()
-        return message
+    async def publish_later(self, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:
+        """Publish at ``due``, in seconds since 1970; None is now."""
+        return await self._within(limit, self.engine.later(draft, draft.time if due is None else due))
 
     def publish_threadsafe(
         self,
-        content: T,
-        *,
-        id: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        key: str | None = None,
-        delay: Duration | None = None,
-        at: datetime | None = None,
-    ) -> Future[Message[T]]:
-        """Publish from another thread than the hub's; the future's result is the message.
-
-        Raises `Closed` when the hub is not open; what `publish` raises comes from the future. Cancelling the future
-        before the message is appended takes it back. ``delay``, from this call on, and ``at`` are those of `publish`.
-        In the hub's own thread it is `publish_nowait`, done when this returns, since waiting for the future there would
-        be waiting for oneself: on engines that keep messages outside of this process it is refused there with
-        `WouldBlock`, and so it is on all engines with ``delay`` or ``at``.
-        """
-        self._check_open()
-        if self._loop is None:
-            raise self._closed()
-        asked, for_later = self._clock(), delay is not None or at is not None
-        if get_ident() == self._thread and self._loop.is_running():
+        content: Any,
+        id: str | None,
+        headers: Mapping[str, str] | None,
+        key: str | None,
+        delay: Duration | None,
+        at: datetime | None,
+    ) -> Future[Message[Any]]:
+        """Publish as `Topic.publish_threadsafe` does."""
+        self.check_open()
+        if self.loop is None:
+            raise self.closed()
+        asked, for_later = self.clock(), delay is not None or at is not None
+        if get_ident() == self.thread and self.loop.is_running():
             if for_later:
-                refused: Future[Message[T]] = Future()
+                refused: Future[Message[Any]] = Future()
                 refused.set_exception(WouldBlock(f"publishing to {self.id!r} for later waits for the engine"))
                 return refused
-            return _done(lambda: self.publish_nowait(content, id=id, headers=headers, key=key))
-        returned: list[Future[Message[T]]] = []
+            return _done(partial(self.publish_nowait, content, id, headers, key))
+        returned: list[Future[Message[Any]]] = []
 
-        async def publish() -> Message[T]:
-            # asyncio would pass the news on only after the first step of this task, which may be all of it.
+        async def publish() -> Message[Any]:
+            # asyncio passes a cancellation on only after the first step of this task, which may be all of it.
             if returned and returned[0].cancelled():
                 raise asyncio.CancelledError
-            if self._store is not None or for_later:
-                draft = self._draft(content, id, headers, key)
-                return await self._publish_by_engine(draft, due(delay, at, asked), None)
-            # Without giving way: the next one that this thread published would overtake it.
-            return await self._publish(content, id, headers, key, None)
+            if for_later:
+                return await self.publish_later(self.draft(content, id, headers, key), due(delay, at, asked), None)
+            return await self.put(content, id, headers, key, None)  # in order with the next one of that thread
 
         publishing = publish()
         try:
-            future = asyncio.run_coroutine_threadsafe(publishing, self._loop)
+            future = asyncio.run_coroutine_threadsafe(publishing, self.loop)
         except RuntimeError:  # the loop was closed, and the hub in it was not
             publishing.close()
             raise Closed(f"topic {self.id!r}", "the event loop of its hub has ended") from None
         returned.append(future)
         return future
 
-    def _publish_with_care(
-        self, content: T, id: str | None, headers: Mapping[str, str] | None, key: str | None
-    ) -> Message[T]:
-        draft = self._draft(content, id, headers, key)
-        if self._store is not None:
-            raise WouldBlock(f"publishing to {self.id!r} waits until the engine has the message")
-        if self._gated() and self._seen(draft) is None:
-            queue = self._publish_queue or PublishQueue()
-            size = size_of(draft.content, draft.headers) if self._counts_bytes() else 0
-            queue.pass_nowait((self._log, *self._feeds), size)
-        return self._append(draft)
-
-    def _draft(
+    def draft(
         self,
-        content: T,
-        id: str | None,
-        headers: Mapping[str, str] | None,
-        key: str | None,
+        content: Any,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
         *,
         held: bool = False,
     ) -> Draft:
         """Check the parts of a message. ``held``: the content is known to come back from where it is stored."""
-        self._check_publisher()
+        self.check_publisher()
         data: bytes | None = None
-        if not held or self._content is not None:
-            content, data = self._check_content(content)
-        if id is not None:
-            id = check_id(id)
-            if self._window is None and self._store is None:
-                self._window = Window(self._log)
-        return Draft(content, self.id, id, self._clock(), check_headers(headers), None, check_key(key), data)
+        if not held or self.content is not None:
+            content, data = self.check_content(content)
+        id = None if id is None else check_id(id)
+        return Draft(content, self.id, id, self.clock(), check_headers(headers), None, check_key(key), data)
 
-    def _check_publisher(self) -> None:
-        if is_pattern(self.id):
-            raise BadName(self.id, "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')")
-        self._check_open()
-        if get_ident() != self._thread:
-            raise WrongThread(f"publish to {self.id!r}")
+    def check_content(self, content: Any) -> tuple[Any, bytes | None]:
+        """Return content as it is published, and its JSON where that was made."""
+        return (content if self.content is None else self.content.check(content, self.id)), None
 
-    def _check_content(self, content: T) -> tuple[T, bytes | None]:
-        """Content as it is published, and its JSON where that was made to prove that the content comes back."""
-        if self._content is None:
-            return content, None if self._store is None else hold(content, self.id)
-        content = self._content.check(content, self.id)
-        if self._store is None:
-            return content, None
-        return content, self._content.hold(content, self.id, content.__class__.__name__)
+    def room(self, size: int, limit: float | None, stored: Callable[[], bool]) -> Awaitable[PublishSlot]:
+        """Wait for the turn to publish ``size`` bytes, see `PublishQueue.wait`."""
+        if self.queue is None:
+            self.queue = PublishQueue()
+        return self.queue.wait((self.log, *self.feeds), size, limit, stored)
 
-    def _seen(self, draft: Draft) -> Message[T] | None:
-        # Ids that are made here are new; so no topic pays for a window until a publisher gives an id.
-        if self._window is None or draft.id is None:
-            return None
-        return self._window.find(draft.id, draft.time)
+    def gated(self) -> bool:
+        """Return whether a subscriber has to be asked for room."""
+        return bool(self.log.blocking_cursors) or (
+            bool(self.feeds) and any(feed.blocking_cursors for feed in self.feeds)
+        )
 
-    def _check_open(self) -> None:
-        if self._state and (self._served is None or serving.get() is not self._served):
-            raise self._closed()
+    def measures(self) -> bool:
+        """Return whether a reader or the retention bounds bytes."""
+        return self.log.measures or (bool(self.feeds) and any(feed.measures for feed in self.feeds))
 
-    def _append(self, draft: Draft) -> Message[T]:
-        self._check_open()
-        seen = self._seen(draft)
-        if seen is not None:
-            return seen
-        log = self._log
-        message: Message[T] = draft.numbered(log.end, log.uid)
-        log.append(message, draft.time)
-        for feed in self._feeds:
-            feed.append(message, draft.time)
-        return message
+    async def _within(self, limit: float | None, publishing: Awaitable[Message[Any]]) -> Message[Any]:
+        try:
+            async with asyncio.timeout(limit) as clock:
+                return await publishing
+        except TimeoutError as error:
+            if isinstance(error, Timeout) or limit is None or not clock.expired():
+                raise
+            raise Timeout(f"publishing to {self.id!r}", limit) from None
 
-    def _arrive(self, message: Message[T], missing: int = 0) -> None:
-        """Append what an engine kept or what is due now; ``missing`` messages before it come to nobody here."""
-        log = self._log
-        if missing:
-            for each in (log, *self._feeds):
-                each.jump(missing)
-        if (log.blocking_cursors or self._feeds) and self._gated() and not self._is_expected(message):
-            # Its publisher is elsewhere and cannot be made to wait: who has no room is closed as slow.
-            for each in (log, *self._feeds):
-                for cursor in list(each.blocking_cursors):
+    # -- delivering
+
+    def deliver(self, messages: Sequence[Message[Any]]) -> None:
+        """Append the messages that an engine has stored. Numbers that are left out are messages that come to nobody
+        here; numbers that were delivered before are passed over.
+        """
+        log, first, last = self.log, messages[0].seq, messages[-1].seq
+        if first == log.end and last - first == len(messages) - 1 and not self.feeds and not log.blocking_cursors:
+            log.extend(messages, time_of(messages[-1]))
+            return
+        for message in messages:
+            if message.seq < log.end:
+                continue
+            try:
+                self.deliver_one(message)
+            except Exception as error:
+                if isinstance(error, MemoryError) or log.end > message.seq:
+                    raise
+                # Content may raise when it is measured: its message is skipped, and the others are delivered.
+                text = "message %d of %s cannot be delivered, and is skipped"
+                logger.error(text, message.seq, self.id, exc_info=error)
+                self.deliver_unreadable(message.seq)
+
+    def deliver_one(self, message: Message[Any]) -> None:
+        """Append a message. Its publisher cannot wait for room here: a full blocking subscriber is closed as slow."""
+        self.jump(message.seq - self.log.end)
+        logs, now = (self.log, *self.feeds), time_of(message)
+        if self.gated() and not self.has_room_for(message):
+            for log in logs:
+                for cursor in list(log.blocking_cursors):
                     if cursor.is_full(message.size if cursor.options.buffer_bytes is not None else 0):
                         cursor.end("slow", slow=True)
-        now = time_of(message)
-        log.append(message, now)
-        for feed in self._feeds:
-            feed.append(message, now)
+        for log in logs:
+            log.append(message, now)
 
-    def _is_expected(self, message: Message[T]) -> bool:
-        draft = self._expected
-        return draft is not None and message.content is draft.content and time_of(message) == draft.time
+    def has_room_for(self, message: Message[Any]) -> bool:
+        """Return whether all subscribers were asked for room for this message."""
+        return False
 
-    def _arrive_unreadable(self, missing: int) -> None:
-        """As `_arrive`, of a message that comes to nobody here since it cannot be decoded."""
-        for log in (self._log, *self._feeds):
-            if missing:
-                log.jump(missing)
+    def deliver_unreadable(self, seq: int) -> None:
+        """Skip a message that cannot be decoded."""
+        self.jump(seq - self.log.end)
+        for log in (self.log, *self.feeds):
             log.jump(1, "unreadable")
             if log.observer.waiters:
                 log.observer.notify()
 
-    def _arrive_together(self, messages: Sequence[Message[T]]) -> bool:
-        """`_arrive` for messages that follow on, when nobody can be full: False, and nothing was done, if one can."""
-        log = self._log
-        if log.blocking_cursors or self._feeds:
-            return False
-        log.extend(messages, time_of(messages[-1]))
-        return True
+    def jump(self, missing: int) -> None:
+        """Skip messages that come to nobody here."""
+        if missing > 0:
+            for log in (self.log, *self.feeds):
+                log.jump(missing)
 
-    def _arrive_due(self, draft: Draft) -> Message[T]:
-        """What an engine without a store publishes: a delayed message, or one of a transaction, also of a handler while
-        the hub closes.
+    # -- reading
+
+    def attach(self, options: Options, start: Start, found: Found | None = None) -> Cursor:
+        """Make the cursor of a subscription. ``found`` is the result of `prepare`. Raises `Closed`, `WrongThread`."""
+        self.check_here()
+        self.resume()
+        first, told = found or find(self.log, start, self.clock())
+        cursor = Cursor(self.log, options, first, told)
+        if options.buffer_bytes is not None:
+            self.refresh()
+        if self.reason is LET_GO:
+            cursor.end("removed")
+        return cursor
+
+    def detach(self) -> None:
+        """Let the registry release a topic that its last subscription has left and to which nothing was published."""
+        log = self.log
+        if self.owner is None or self.content is not None:
+            return
+        if not log.cursors and not log.observer.waiters and log.end == self.origin:
+            self.owner.release(self)
+
+    def resume(self) -> None:
+        """Note that the topic or pattern is used."""
+        if self.owner is not None:
+            self.owner.resume(self.id)
+
+    def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
+        """Return what has to be awaited before `attach`: nothing (None) in memory."""
+        self.check_here()
+        return None
+
+    @abstractmethod
+    async def load(self, cursor: Cursor) -> None:
+        """Read the next messages of a cursor from the store. Raises `Closed`, `EngineFailed`."""
+
+    def history(self, start: Start, limit: int | None) -> AsyncIterator[Any]:
+        """Iterate over the kept messages, see `Topic.history`."""
+        return History(SinglePage(partial(self.snapshot, start, limit)))
+
+    async def snapshot(self, start: Start, limit: int | None) -> Any:
+        """Return the kept messages of the local log."""
+        self.check_open()
+        self.resume()
+        first, told = find(self.log, start, self.clock())
+        end = self.log.end if limit is None else min(self.log.end, first + limit)
+        kept = self.log.slice(first, end)
+        return chain([told], kept) if told is not None and isinstance(start, Position) else kept
+
+    def first(self) -> int:
+        """Return the number of the oldest kept message."""
+        return self.log.keep(self.clock())
+
+    def backlog(self) -> Iterable[Message[Any]]:
+        """Return the messages that the log of a new pattern begins with: all kept messages in memory."""
+        return self.log.history(self.clock())
+
+    def retain(self, retention: Retention) -> None:
+        """Set how much is kept."""
+        self.log.retain(retention)
+        self.log.trim(self.clock())
+        self.refresh()
+
+    # -- checks
+
+    def check_publisher(self) -> None:
+        """Raise unless the caller may publish: `BadName`, `Closed`, `WrongThread`."""
+        if is_pattern(self.id):
+            raise BadName(self.id, "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')")
+        self.check_open()
+        if get_ident() != self.thread:
+            raise WrongThread(f"publish to {self.id!r}")
+
+    def check_open(self) -> None:
+        """Raise `Closed` unless the caller may use the topic."""
+        if self.reason and (self.served is None or serving.get() is not self.served):
+            raise self.closed()
+
+    def check_readable(self) -> None:
+        """Raise `Closed` unless the caller may read stored messages."""
+        if self.reason is not LET_GO:
+            self.check_open()
+
+    def check_here(self) -> None:
+        """Raise `Closed`, or `WrongThread` outside of the hub's event loop."""
+        self.check_readable()
+        if get_ident() != self.thread or asyncio.get_running_loop() is not self.loop:
+            raise WrongThread(f"subscribe to {self.id!r}")
+
+    def closed(self) -> Closed:
+        """Return the error that says why the topic is closed."""
+        return Closed(f"topic {self.id!r}", self.reason)
+
+    # -- life
+
+    def open(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        """Take messages and readers from now on, in ``loop``."""
+        self.loop, self.thread, self.reason = loop, thread, ""
+        self.refresh()
+
+    def drain(self, reason: str, served: object) -> None:
+        """Refuse all callers but handlers, for whom `serving` is ``served``, and their child tasks."""
+        self.reason, self.served = reason, served
+        self.refresh()
+
+    def close(self, why: str, reason: str) -> None:
+        """End the subscriptions after the messages they have, and refuse callers; ``why`` is for subscriptions,
+        ``reason`` for errors.
         """
-        if self._window is None:
-            self._window = Window(self._log)
-        if (self._state and self._served is None) or self._seen(draft) is not None:
-            return draft.numbered(0, 0)
-        draft = msgspec.structs.replace(draft, time=self._clock())
-        message: Message[T] = draft.numbered(self._log.end, self._log.uid)
-        self._arrive(message)
-        return message
+        self.reason, self.served = reason, None
+        self.refresh()
+        if self.queue is not None:
+            self.queue.close(self.closed())
+        for cursor in list(self.log.cursors):
+            cursor.end(why)
+        self.log.observer.notify()
 
-    def _gated(self) -> bool:
-        return bool(self._log.blocking_cursors) or (
-            bool(self._feeds) and any(feed.blocking_cursors for feed in self._feeds)
-        )
+    def feed(self, feeds: tuple[Log, ...]) -> None:
+        """Set the logs of the patterns that match this topic."""
+        self.feeds = feeds
+        self.refresh()
 
-    def _counts_bytes(self) -> bool:
-        return any(
-            c.options.buffer_bytes is not None for log in (self._log, *self._feeds) for c in log.blocking_cursors
-        )
+    def declare(self, declared: type[Any]) -> None:
+        """Set the type of the content. Raises `BadOption` when another one was declared."""
+        if self.content is None:
+            self.content = Content(declared)
+            self.refresh()
+        elif self.content.declared != declared:  # not by identity: list[int] is made anew every time it is written
+            raise BadOption(
+                "type",
+                declared,
+                f"topic {self.id!r} is declared with {self.content.name} already; use one type for it",
+            )
 
-    def _refresh(self) -> None:
-        free = not (self._state or self._content is not None or is_pattern(self.id)) and self._clock is time
-        self._plain = free and not self._feeds and self._store is None
-        self._kept = free and self._store is not None
+    @abstractmethod
+    def refresh(self) -> None:
+        """Work out again whether the fast path is free."""
 
-    def _closed(self) -> Closed:
-        return Closed(f"topic {self.id!r}", self._state)
+    def is_free(self) -> bool:
+        """Return whether a message without options needs no checks but those of the thread and of subscribers."""
+        return not (self.reason or self.content is not None or is_pattern(self.id)) and self.clock is time
 
 
-def _done(publish: Callable[[], Message[T]]) -> Future[Message[T]]:
-    future: Future[Message[T]] = Future()
+def _done(publish: Callable[[], Message[Any]]) -> Future[Message[Any]]:
+    future: Future[Message[Any]] = Future()
     try:
         future.set_result(publish())
     except TelexError as error:

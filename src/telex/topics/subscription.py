@@ -1,14 +1,12 @@
-"""`Subscription`: the asynchronous shell around a cursor. Decisions are the cursor's; here is waiting and being
-woken.
-"""
+"""`Subscription`: the asynchronous shell around a cursor. The cursor decides; the subscription waits and is woken."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from types import AsyncGeneratorType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
@@ -19,6 +17,7 @@ from telex.log.options import Options, Overflow
 from telex.log.start import Start
 from telex.message import Lost, Message, Position
 from telex.topics.batches import Batches
+from telex.topics.publisher import Found, Publisher
 from telex.topics.waiters import Waiter
 
 if TYPE_CHECKING:
@@ -28,24 +27,6 @@ T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
 MAX_BATCH = 4096
 """Messages that `receive_many` and `batches` give at once unless told otherwise."""
-
-
-class Host(Protocol):
-    """What a subscription needs of its topic."""
-
-    @property
-    def id(self) -> str: ...
-    def attach(self, options: Options, start: Start, found: tuple[int, Lost | None] | None = None) -> Cursor:
-        """A cursor in the topic's log; ``found`` is what `prepare` found. Raises `Closed`, `WrongThread`."""
-
-    def prepare(self, options: Options, start: Start) -> Awaitable[tuple[int, Lost | None] | None] | None:
-        """What has to be awaited before `attach`, if anything."""
-
-    async def bring(self, cursor: Cursor) -> None:
-        """Read the next messages of a cursor from where they are kept."""
-
-    def detach(self) -> None:
-        """A subscription has left."""
 
 
 class SubscriptionStatistics(msgspec.Struct, frozen=True):
@@ -71,10 +52,10 @@ class AnySubscription(Generic[T, Item]):
     raises `SlowSubscriber` after what was waiting, if it fell behind too far.
     """
 
-    __slots__ = ("_cursor", "_host", "_iterator", "_options", "_start", "_waiter")
+    __slots__ = ("_cursor", "_iterator", "_options", "_publisher", "_start", "_waiter")
 
-    def __init__(self, host: Host, options: Options, start: Start) -> None:
-        self._host = host
+    def __init__(self, publisher: Publisher, options: Options, start: Start) -> None:
+        self._publisher = publisher
         self._options = options
         self._start = start
         self._cursor: Cursor | None = None
@@ -84,15 +65,15 @@ class AnySubscription(Generic[T, Item]):
     @property
     def topic(self) -> str:
         """The id, or the pattern, that it is to."""
-        return self._host.id
+        return self._publisher.id
 
     # -- life
 
     async def __aenter__(self) -> Self:
         """Join the log. Raises `Timeout`; `Closed` when the hub is not open, or when this was entered before."""
-        preparing = None if self._cursor is not None else self._host.prepare(self._options, self._start)
+        preparing = None if self._cursor is not None else self._publisher.prepare(self._options, self._start)
         if preparing is None:
-            self.enter()
+            self._enter()
             return self
         limit = self._options.timeout
         try:
@@ -102,14 +83,13 @@ class AnySubscription(Generic[T, Item]):
             if isinstance(error, Timeout) or limit is None or not clock.expired():
                 raise
             raise Timeout(f"subscribing to {self.topic!r}", limit) from None
-        self.enter(found)
+        self._enter(found)
         return self
 
-    def enter(self, found: tuple[int, Lost | None] | None = None) -> None:
-        """Join the log, without waiting: where it is in this process, or where ``start`` is ``"new"``."""
+    def _enter(self, found: Found | None = None) -> None:
         if self._cursor is not None:
             raise Closed(self._name, "a subscription is entered once; call topic.subscribe() again for another")
-        self._cursor = self._host.attach(self._options, self._start, found)
+        self._cursor = self._publisher.attach(self._options, self._start, found)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -117,16 +97,15 @@ class AnySubscription(Generic[T, Item]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Leave the log, at once. Who waits in `receive` gets `Closed`, who iterates reaches the end. Twice is fine."""
-        self.leave()
+        """Leave the log, at once: a task that waits in `receive` gets `Closed`, an iteration ends. Twice is fine."""
+        self._leave()
 
-    def leave(self) -> None:
-        """As `aclose`, which never waits."""
+    def _leave(self) -> None:
         cursor = self._cursor
         if cursor is None or cursor.closed:
             return
         cursor.close()
-        self._host.detach()
+        self._publisher.detach()
         if cursor.log.observer.waiters:
             cursor.log.observer.notify()
         iterator, self._iterator = self._iterator, None
@@ -174,7 +153,7 @@ class AnySubscription(Generic[T, Item]):
                 item = cursor.tell()  # only with report_lost or a start that may be gone
                 yield item
             else:
-                await self._host.bring(cursor)
+                await self._publisher.load(cursor)
         self._raise_if_failed(cursor)
 
     async def receive(self, timeout: Duration | None = None) -> Item:
@@ -191,8 +170,7 @@ class AnySubscription(Generic[T, Item]):
                 return item  # type: ignore[no-any-return]
             await self._more(cursor, item, timeout, deadline)
 
-    async def receive_or_end(self) -> Item:
-        """As `receive`, for iterators: raises `StopAsyncIteration` when nothing will come any more."""
+    async def _receive_or_end(self) -> Item:
         cursor = self._counted()
         while True:
             item: Any = cursor.take()  # the kernel knows no Item
@@ -307,7 +285,7 @@ class AnySubscription(Generic[T, Item]):
     async def _more(self, cursor: Cursor, state: State, timeout: Duration | None, deadline: float | None) -> None:
         """Wait until another take may find something."""
         if state is UNLOADED:
-            await self._host.bring(cursor)
+            await self._publisher.load(cursor)
             return
         if state is ENDED:
             raise self._no_more(cursor)
@@ -343,7 +321,7 @@ class AnySubscription(Generic[T, Item]):
     def _name(self) -> str:
         return f"the subscription to {self.topic!r}"
 
-    # -- mistakes, told where they are made
+    # -- mistakes
 
     def __iter__(self) -> NoReturn:
         raise Misuse(f"use `for` on {self._name}", "iterate over it with `async for`")
@@ -371,6 +349,26 @@ class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
     """A subscription that also gives `Lost`, in the place of what was missed."""
 
     __slots__ = ()
+
+
+def enter(subscription: AnySubscription[Any, Any]) -> None:
+    """Join the log, without waiting: a subscription whose log is in this process, or whose ``start`` is ``"new"``."""
+    subscription._enter()
+
+
+def leave(subscription: AnySubscription[Any, Any]) -> None:
+    """Leave the log as `AnySubscription.aclose` does."""
+    subscription._leave()
+
+
+async def receive_or_end(subscription: AnySubscription[Any, Item]) -> Item:
+    """Receive the next item. Raises `StopAsyncIteration` when nothing will come any more."""
+    return await subscription._receive_or_end()
+
+
+def cursor_of(subscription: AnySubscription[Any, Any]) -> Cursor:
+    """Return the cursor of a subscription that was entered."""
+    return subscription._counted()
 
 
 def check_limit(limit: object) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from telex.engines.contract.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed, Timeout
 from telex.message import Message
-from telex.topics.topic import Topic
+from telex.topics.topic import Topic, publisher_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -56,22 +56,14 @@ class Transaction:
                 raise
             raise Timeout("entering the transaction", limit) from None
         self._open = True
-        self.enter_context(asyncio.current_task())
+        enter_context(self, asyncio.current_task())
         return self
-
-    def enter_context(self, task: asyncio.Task[Any] | None) -> None:
-        """A task, or None for all that runs in this context, is inside: waiting for its end is refused to it."""
-        inside.set((*inside.get(), EnteredTransaction(self._engine, task)))
-
-    def leave_context(self) -> None:
-        """The code that runs now is inside of it no more."""
-        inside.set(tuple(entered for entered in inside.get() if entered.transaction is not self._engine))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._open = False
-        self.leave_context()
+        leave_context(self)
         await self._engine.__aexit__(kind, error, trace)
 
     async def publish(
@@ -90,13 +82,8 @@ class Transaction:
         self._check()
         if not isinstance(topic, (str, Topic)):
             raise BadOption("topic", topic, "it is a topic's id, or hub.topic(...)")
-        to = self._topic(topic) if isinstance(topic, str) else topic
-        return await self._engine.append(to._draft(content, id, headers, key))
-
-    async def publish_held(self, topic: str, content: T) -> Message[T]:
-        """As `publish`, of content that is known to come back from where it is stored: see `Topic.publish_held`."""
-        self._check()
-        return await self._engine.append(self._topic(topic)._draft(content, None, None, None, held=True))
+        publisher = publisher_of(self._topic(topic) if isinstance(topic, str) else topic)
+        return await self._engine.append(publisher.draft(content, id, headers, key))
 
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
@@ -126,3 +113,25 @@ class Transaction:
     def _check(self) -> None:
         if not self._open:
             raise Closed("this transaction", "it is used inside `async with hub.transaction() as tx:`")
+
+
+def engine_of(transaction: Transaction) -> store.EngineTransaction:
+    """Return the engine's part of a transaction."""
+    return transaction._engine
+
+
+async def publish_held(transaction: Transaction, topic: str, content: object) -> Message[Any]:
+    """Publish when the transaction commits, content that is known to come back from where it is stored."""
+    transaction._check()
+    publisher = publisher_of(transaction._topic(topic))
+    return await transaction._engine.append(publisher.draft(content, held=True))
+
+
+def enter_context(transaction: Transaction, task: asyncio.Task[Any] | None) -> None:
+    """Note that ``task``, or for None all code of this context, is inside, and may not wait for the end."""
+    inside.set((*inside.get(), EnteredTransaction(transaction._engine, task)))
+
+
+def leave_context(transaction: Transaction) -> None:
+    """Note that the code of this context is no longer inside."""
+    inside.set(tuple(entered for entered in inside.get() if entered.transaction is not transaction._engine))

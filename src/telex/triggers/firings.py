@@ -14,6 +14,7 @@ import msgspec
 from telex.errors import BadName, BadOption, ContentError
 from telex.process.supervision import describe, is_end
 from telex.process.tasks import start_task
+from telex.topics.transaction import engine_of
 from telex.triggers.conditions.firing import by_hand, firing_of
 from telex.triggers.conditions.schedule import MOST
 
@@ -242,7 +243,7 @@ class FiringCoordinator:
         return won
 
     async def _put(self, tx: Transaction, trigger: NamedTrigger, claim: FiringClaim, revision: int) -> bool:
-        if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(claim.kept), revision) is None:
+        if await engine_of(tx).put(BUCKET, trigger.name, msgspec.json.encode(claim.kept), revision) is None:
             return False
         for instant, number in claim.firings:
             firing, id = firing_of(trigger.name, instant, number, claim.key, claim.value)
@@ -254,7 +255,7 @@ class FiringCoordinator:
         records = self._runtime.engine.records
         record = None if records is None else await records.get(BY_KEY, name)
         revision = 0 if record is None else record.revision
-        await tx._engine.put(BY_KEY, name, msgspec.json.encode(instant), revision, instant + KEY_KEPT)
+        await engine_of(tx).put(BY_KEY, name, msgspec.json.encode(instant), revision, instant + KEY_KEPT)
 
     async def fire(self, trigger: NamedTrigger, now: float) -> int:
         """Publish a firing by hand, beside the schedule; its number."""
@@ -263,6 +264,6 @@ class FiringCoordinator:
             kept = msgspec.structs.replace(kept, fired=kept.fired + 1)
             firing, id = by_hand(trigger.name, now, kept.fired)
             async with self._runtime.transaction() as tx:
-                if await tx._engine.put(BUCKET, trigger.name, msgspec.json.encode(kept), revision) is not None:
+                if await engine_of(tx).put(BUCKET, trigger.name, msgspec.json.encode(kept), revision) is not None:
                     await tx.publish(trigger.topic, firing, id=id)
                     return kept.fired

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
 from telex.message import Lost, Message, time_of
 from telex.names import Pattern, is_pattern
-from telex.topics.subscription import ReportingSubscription
+from telex.topics.subscription import ReportingSubscription, enter, leave
 from telex.triggers.conditions.condition import Condition, Source
 from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
 
@@ -158,7 +158,7 @@ class ConditionMonitor:
         runtime = self._runtime
         self._topic = runtime.topics.gather(self._patterns) if several else runtime.topic(self._patterns[0])
         self._inbox = self._topic.subscribe(start=start, buffer=BUFFER, report_lost=True)
-        self._inbox.enter()
+        enter(self._inbox)
 
     def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """What has to run, as coroutine functions."""
@@ -184,7 +184,7 @@ class ConditionMonitor:
 
     def _leave(self) -> None:
         if self._inbox is not None and self._topic is not None:
-            self._inbox.leave()
+            leave(self._inbox)
             self._inbox = None
             if len(self._patterns) > 1:
                 self._runtime.topics.disperse(self._topic)

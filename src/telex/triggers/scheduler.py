@@ -16,6 +16,7 @@ from telex.handlers.signature import name_of
 from telex.message import id_text
 from telex.process.supervision import is_end, keep_doing
 from telex.process.tasks import start_task
+from telex.topics.topic import publisher_of
 from telex.topics.waiters import park
 from telex.triggers.conditions.condition import Condition, Moment
 from telex.triggers.conditions.firing import Firing, by_hand, moment
@@ -245,7 +246,7 @@ class Scheduler:
                 ):
                     return
                 topic = trigger.outlet = self.runtime.topic(trigger.topic)
-            topic.publish_new(firing, id)
+            publisher_of(topic).publish_new(firing, id)
         except WouldBlock as error:
             if trigger.unheard >= UNHEARD:
                 self._unheard(trigger, instant, error)
@@ -301,7 +302,7 @@ class Scheduler:
     async def _close_topic(self, topic: str, claims: FiringCoordinator) -> None:
         """What is kept stays for those who come later: here, those who read now end after it."""
         read = self.runtime.topic(topic)  # in hand, so that the hub has the same one while this waits there
-        log = read._log
+        log = publisher_of(read).log
         end = await claims.end(topic)
         while log.end < end:
             await park(log)

@@ -14,6 +14,7 @@ from telex.errors import BadOption, ContentError, Misuse, WouldBlock
 from telex.message import Message, time_of
 from telex.names import check_topic
 from telex.topics.publisher import FAIR
+from telex.topics.transaction import engine_of, publish_held
 from telex.triggers.conditions.condition import Compare, Condition, Op
 from telex.triggers.conditions.stream import APART, Rate
 
@@ -166,9 +167,9 @@ class Variable(Generic[T]):
         self.content.hold(value, self.name)
         revision = 0 if record is None else record.revision
         async with self._runtime.transaction() as tx:
-            if await tx._engine.put(BUCKET, self.name, to_json(value), revision) is None:
+            if await engine_of(tx).put(BUCKET, self.name, to_json(value), revision) is None:
                 return None
-            message = await tx.publish_held(self.name, Change(self.name, value, before))
+            message = await publish_held(tx, self.name, Change(self.name, value, before))
         self._hear(value, message.seq)
         return (value,)
 

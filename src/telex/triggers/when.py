@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from telex.errors import BadOption, ContentError
-from telex.topics.subscription import Subscription
+from telex.topics.subscription import Subscription, leave
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.firings import KEY_KEPT, FiringClaim, FiringCoordinator, TriggerRecord
 from telex.triggers.monitor import ConditionMonitor
@@ -94,7 +94,7 @@ class WhenTrigger(Trigger):
         if isinstance(self.what, ConditionMonitor):
             self.what.close()
         if self._firings is not None:
-            self._firings.leave()
+            leave(self._firings)
         if self._again is not None:
             self._again.cancel()
 

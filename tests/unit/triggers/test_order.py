@@ -14,6 +14,8 @@ from telex.engines.sqlite.change_reader import ChangeReader
 from telex.hub import runtime_of, scheduler_of
 from telex.message import Message
 from telex.testing.clock import BEGIN, VirtualClock
+from telex.topics.subscription import enter, leave
+from telex.topics.topic import publisher_of
 from telex.triggers.conditions.condition import Condition
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.monitor import ConditionMonitor
@@ -129,7 +131,7 @@ def test_what_is_gathered_comes_in_the_order_of_publishing(clock: VirtualClock) 
             topics = runtime_of(hub).topics
             gathered = topics.gather(["a", "b:*"])
             inbox = gathered.subscribe()
-            inbox.enter()
+            enter(inbox)
             expected = []
             for number in range(20):
                 for name in ("a", "b:x", "c", "b:y")[number % 3 :]:
@@ -139,10 +141,10 @@ def test_what_is_gathered_comes_in_the_order_of_publishing(clock: VirtualClock) 
                 topics.disperse(topics.gather(["a", "b:*"]))  # it is still read
             assert [(message.topic, message.content) for message in inbox.receive_many_nowait()] == expected
             before = hub.statistics().patterns
-            inbox.leave()
+            leave(inbox)
             topics.disperse(gathered)
             assert hub.statistics().patterns == before - 1
-            assert not hub.topic("b:x")._feeds
+            assert not publisher_of(hub.topic("b:x")).feeds
 
     clock.run(main())
 

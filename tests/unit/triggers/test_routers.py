@@ -8,6 +8,7 @@ import pytest
 
 import telex
 from telex.testing.clock import VirtualClock
+from telex.topics.subscription import enter
 
 Call = Callable[[telex.Message[Any]], Awaitable[object]]
 
@@ -33,7 +34,7 @@ def test_a_router_has_triggers(clock: VirtualClock) -> None:
         inboxes = [hub.topic(name).subscribe() for name in names]
         async with hub:
             for inbox in inboxes:
-                inbox.enter()
+                enter(inbox)
             assert [trigger.trigger for trigger in hub.triggers()] == ["eu:shop:look", *names]
 
             @router.after("20s")  # also when the hub is open

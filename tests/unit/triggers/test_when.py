@@ -11,6 +11,7 @@ import pytest
 
 import telex
 from telex.testing.clock import BEGIN, VirtualClock
+from telex.topics.subscription import enter
 
 
 def after(seconds: float) -> datetime:
@@ -234,7 +235,7 @@ def test_combining(clock: VirtualClock) -> None:
         inboxes = {name: hub.topic(name).subscribe() for name in names}
         async with hub:
             for inbox in inboxes.values():
-                inbox.enter()
+                enter(inbox)
             for variable, value in (
                 (a, 1),
                 (b, 1),

@@ -35,6 +35,8 @@ from telex.message import Draft, Message, check_key
 from telex.once.machine import Failure, decode, digest_of, fingerprint_of
 from telex.once.results import INLINE, RESULTS, Get, outcome_of
 from telex.process.tasks import start_task
+from telex.topics.topic import publisher_of
+from telex.topics.transaction import engine_of
 
 if TYPE_CHECKING:
     from telex.commands.dispatcher import CommandDispatcher
@@ -226,7 +228,7 @@ class EngineTransport:
         return [f"$inbox:{run.reply}"] if run.reply and run.reply != self._id else []
 
     def _letter(self, topic: str, told: Told, id: str | None) -> Draft:
-        return self._runtime.topic(topic)._draft(told, id, None, None, held=True)
+        return publisher_of(self._runtime.topic(topic)).draft(told, id, held=True)
 
     async def _append(self, letters: list[Draft]) -> None:
         store = self._runtime.engine.store
@@ -236,7 +238,7 @@ class EngineTransport:
     async def publish_in(self, run: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
         """Tell of an outcome when ``tx`` commits."""
         for letter in await self._letters(run, outcome, len(to_json(outcome)), to_all=True, tx=tx):
-            await tx.connection._engine.append(letter)
+            await engine_of(tx.connection).append(letter)
 
     def _report(self, step: Progress) -> None:
         run = self._runs.get(step.id)
@@ -339,7 +341,7 @@ class EngineTransport:
             message = await topic.publish(content, headers=headers, key=key)
         else:
             takes.hold(content, name)
-            message = await topic.publish_held(content, headers=headers, key=key)
+            message = await publisher_of(topic).publish_held(content, headers=headers, key=key)
         ticket: Ticket[Any] = Ticket(name, message.id, key, self._cancel_there, gives)
         self.inbox.add(ticket)
         return ticket
@@ -347,7 +349,7 @@ class EngineTransport:
     async def _join(self, name: str) -> None:
         """Have the group of the workers begin before the first command: then none is forgotten until one has come."""
         topic = self._runtime.topic(f"$command:{name}:request")
-        await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", topic._log)
+        await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", publisher_of(topic).log)
         self._joined.add(name)
 
     async def _replayed(

@@ -23,7 +23,7 @@ from telex.once.machine import Failure
 from telex.once.results import RESULTS
 from telex.process.supervision import is_end, keep_doing
 from telex.process.tasks import start_task
-from telex.topics.subscription import AnySubscription
+from telex.topics.subscription import AnySubscription, enter
 
 if TYPE_CHECKING:
     from telex.commands.transports.services import ServiceRegistry
@@ -87,7 +87,7 @@ class ReplyInbox:
             await directory.sign()
             directory.begin()
             subscription = self._runtime.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
-            subscription.enter()
+            enter(subscription)
             self._reading = start_task(self._read(subscription), name="telex inbox")
         sweeping = keep_doing("the inboxes of hubs that were killed were left", self._sweep, pause=SWEEP)
         self._sweeping = start_task(sweeping, name="telex sweeps inboxes")

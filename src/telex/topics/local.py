@@ -1,0 +1,167 @@
+"""`LocalPublisher`: the inside of a topic whose log is in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from threading import get_ident
+from time import time
+from typing import Any
+
+import msgspec
+
+from telex.engines.contract import Engine
+from telex.log.cursor import Cursor
+from telex.log.dedup import Window
+from telex.log.log import Log, Retention
+from telex.message import Draft, LazyId, Message, check_headers, check_id, check_key, id_text, size_of
+from telex.topics.backpressure import PublishQueue
+from telex.topics.publisher import FAIR, Publisher
+
+
+class LocalPublisher(Publisher):
+    """Numbers messages itself, and appends them to the log and to the logs of matching patterns."""
+
+    __slots__ = ("_window",)
+
+    def __init__(
+        self, id: str, log: Log, engine: Engine, declared: type[Any] | None, clock: Callable[[], float]
+    ) -> None:
+        super().__init__(id, log, engine, declared, clock)
+        self._window: Window | None = None  # made for the first id that a publisher gives
+
+    async def publish(
+        self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
+    ) -> Message[Any]:
+        """Append, once the subscribers have room."""
+        if not self.log.end % FAIR:
+            await asyncio.sleep(0)  # first, so that a publisher that is cancelled here has published nothing
+        return await self.put(content, id, headers, key, limit)
+
+    async def put(
+        self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
+    ) -> Message[Any]:
+        """Append, once the subscribers have room."""
+        if not self.queue and not self.gated():
+            return self.publish_nowait(content, id, headers, key)
+        draft = self.draft(content, id, headers, key)
+        if self._seen(draft) is not None:
+            return self._append_draft(draft)
+        size = size_of(draft.content, draft.headers) if self.measures() else 0
+        with await self.room(size, limit, lambda: self._seen(draft) is not None):
+            return self._append_draft(draft)
+
+    async def publish_held(
+        self,
+        content: Any,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Message[Any]:
+        """Publish: nothing is stored."""
+        return await self.publish(content, id, headers, key, None)
+
+    def publish_nowait(
+        self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None
+    ) -> Message[Any]:
+        """Append, if the subscribers have room."""
+        self.check_publisher()
+        if self.content is not None:
+            content = self.content.check(content, self.id)
+        now, kept = self.clock(), check_headers(headers)
+        key = check_key(key)
+        if id is not None:
+            id = check_id(id)
+            seen = self._find(id, now)
+            if seen is not None:
+                return seen
+        if self.gated():
+            queue = self.queue or PublishQueue()
+            queue.pass_nowait((self.log, *self.feeds), size_of(content, kept) if self.measures() else 0)
+        return self._append(content, id, now, kept, None, key)
+
+    def publish_new(self, content: Any, id: str | LazyId) -> Message[Any]:
+        """Append, without looking for the id."""
+        log = self.log
+        if not self.plain or log.blocking_cursors or self._window is not None or get_ident() != self.thread:
+            return self.publish_nowait(content, id_text(id), None, None)
+        # As `Topic.publish_nowait`: what `Log.append` does, without the call.
+        now = time()
+        end = log.end
+        message = Message(content, self.id, end, id, now)
+        log.messages.append(message)
+        log.end = end = end + 1
+        if end >= log.trim_at:
+            log.appended(now)
+        if log.observer.waiters:
+            log.observer.notify()
+        return message
+
+    def publish_due(self, draft: Draft) -> Message[Any]:
+        """Publish a delayed message or a message of a transaction, for a handler also while the hub closes. The number
+        of the returned message is 0 where nothing was published.
+        """
+        if (self.reason and self.served is None) or self._seen(draft) is not None:
+            return draft.numbered(0, 0)
+        size = size_of(draft.content, draft.headers) if self.measures() else -1
+        draft = msgspec.structs.replace(draft, time=self.clock())
+        message = draft.numbered(self.log.end, self.log.uid, size)
+        self.deliver_one(message)
+        return message
+
+    def _append_draft(self, draft: Draft) -> Message[Any]:
+        self.check_open()
+        seen = self._seen(draft)
+        if seen is not None:
+            return seen
+        return self._append(draft.content, draft.id, draft.time, draft.headers, draft.type, draft.key)
+
+    def _append(
+        self,
+        content: Any,
+        id: str | None,
+        now: float,
+        headers: dict[str, str] | None,
+        type: str | None,
+        key: str | None,
+    ) -> Message[Any]:
+        log = self.log
+        size = size_of(content, headers) if self.measures() else -1  # measured once for all readers
+        uid = log.uid if id is None else id
+        message: Message[Any] = Message(content, self.id, log.end, uid, now, headers, type, size, key)
+        log.append(message, now)
+        for feed in self.feeds:
+            feed.append(message, now)
+        return message
+
+    def _seen(self, draft: Draft) -> Message[Any] | None:
+        return None if draft.id is None else self._find(draft.id, draft.time)
+
+    def _find(self, id: str, now: float) -> Message[Any] | None:
+        """Return the message that has this id. A topic pays for a window only once a publisher gives an id."""
+        if self._window is None:
+            self._window = Window(self.log)
+        return self._window.find(id, now)
+
+    async def load(self, cursor: Cursor) -> None:
+        """Do nothing: the log has all messages of its cursors."""
+
+    def refresh(self) -> None:
+        """Work out `plain` again."""
+        self.plain = self.is_free() and not self.feeds and not self.log.measures
+
+
+class NoStore:
+    """The store of an engine whose logs are in this process: no topic is stored."""
+
+    def topics(self) -> list[str]:
+        """Return nothing."""
+        return []
+
+    async def remove(self, topic: str) -> bool:
+        """Return False: there was no such topic."""
+        return False
+
+    async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
+        """Do nothing: each log has its retention."""

@@ -1,0 +1,217 @@
+"""`EnginePublisher`: the inside of a topic whose log an engine stores outside of this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from threading import get_ident
+from time import time
+from typing import Any, NoReturn
+
+from telex.codec.content import hold
+from telex.engines.contract import Engine, Store
+from telex.engines.contract.store import Holed
+from telex.errors import WouldBlock
+from telex.log.cursor import Cursor
+from telex.log.log import Log, Retention, cached
+from telex.log.options import Options
+from telex.log.start import Start
+from telex.message import Draft, Lost, Message, size_of, time_of
+from telex.names import Pattern, is_pattern
+from telex.topics.history import History, Pages
+from telex.topics.publisher import LET_GO, Found, Publisher
+from telex.topics.waiters import park
+
+BEFORE_PATTERN = 1000
+"""The number of stored messages that may be put before the own messages of a pattern's log."""
+PAGE = 1024
+"""The number of messages that are read from a store at once."""
+
+
+class EnginePublisher(Publisher):
+    """Hands drafts to the store of an engine, and reads stored messages from there. The engine delivers each message to
+    the local log, which has only the last ones.
+    """
+
+    __slots__ = ("_expected", "_free", "_store")
+
+    def __init__(
+        self,
+        id: str,
+        log: Log,
+        engine: Engine,
+        store: Store,
+        declared: type[Any] | None,
+        clock: Callable[[], float],
+    ) -> None:
+        if is_pattern(id):
+            log.begin(1 + (log.retention.messages or BEFORE_PATTERN))  # the numbers below are for stored messages
+        super().__init__(id, log, engine, declared, clock)
+        self._store = store
+        self._free = False  # whether publishing is only a question to the store
+        self._expected: Draft | None = None  # a draft that is being stored, for which the subscribers have room
+
+    let_go: str = LET_GO
+
+    def open(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
+        """Begin where the stored log ends, which is known only now."""
+        if not is_pattern(self.id) and self.log.end == self.origin:
+            self._store.head(self.log)
+            self.origin = self.log.end
+        super().open(loop, thread)
+
+    # -- publishing
+
+    async def publish(
+        self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
+    ) -> Message[Any]:
+        """Have the store append, once the subscribers have room."""
+        if limit is None and not self.gated():
+            if self._free and id is None and headers is None and key is None and get_ident() == self.thread:
+                # What `draft` does, without calls.
+                draft = Draft(content, self.id, None, time(), None, None, None, hold(content, self.id))
+            else:
+                draft = self.draft(content, id, headers, key)
+            return (await self._store.append((draft,)))[0]
+        return await self._within(limit, self._store_draft(self.draft(content, id, headers, key)))
+
+    put = publish
+
+    async def publish_held(
+        self,
+        content: Any,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+    ) -> Message[Any]:
+        """Publish without looking whether the content comes back."""
+        return await self._store_draft(self.draft(content, id, headers, key, held=True))
+
+    async def _store_draft(self, draft: Draft) -> Message[Any]:
+        if not self.gated():
+            return (await self._store.append((draft,)))[0]
+        size = size_of(draft.content, draft.headers) if self.measures() else 0
+        with await self.room(size, None, lambda: False):
+            self._expected = draft  # one at a time: the next publisher waits for its turn
+            try:
+                return (await self._store.append((draft,)))[0]
+            finally:
+                self._expected = None
+
+    def publish_nowait(
+        self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None
+    ) -> NoReturn:
+        """Refuse: the store is always waited for."""
+        self.draft(content, id, headers, key)  # a mistake is raised first
+        raise WouldBlock(f"publishing to {self.id!r} waits until the engine has the message")
+
+    def check_content(self, content: Any) -> tuple[Any, bytes | None]:
+        """Check that the content comes back from where it is stored, too."""
+        if self.content is None:
+            return content, hold(content, self.id)
+        content = self.content.check(content, self.id)
+        return content, self.content.hold(content, self.id, content.__class__.__name__)
+
+    def has_room_for(self, message: Message[Any]) -> bool:
+        """Return whether the message is the expected one."""
+        draft = self._expected
+        return draft is not None and message.content is draft.content and time_of(message) == draft.time
+
+    def refresh(self) -> None:
+        """Work out again whether content alone is enough to publish."""
+        self._free = self.is_free()
+
+    # -- reading
+
+    def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
+        """Return what has to be awaited before `attach`."""
+        self.check_here()
+        if start == "new":
+            return None
+        return self._fill() if is_pattern(self.id) else self._prepare(options, start)
+
+    async def _prepare(self, options: Options, start: Start) -> Found:
+        log = self.log
+        first, told = await self._store.find(self.id, start, self.clock())
+        while log.end < first:
+            if self.reason is LET_GO:
+                return log.end, told  # the later messages are not for the readers of this topic
+            self.check_open()
+            await park(log)  # the store had messages then that were not delivered here yet
+        while options.key is not None and first < log.base:
+            # The newest of each key is worked out from the messages themselves.
+            base = log.base
+            kept = await self._store.read(self.id, max(first, base - PAGE), base)
+            run: list[Message[Any]] = []
+            for item in kept:
+                if isinstance(item, Lost):
+                    run = []  # the newest of each key is known only from where all can be read
+                elif item.seq < log.base:
+                    run.append(item)
+            if not run or run[-1].seq != log.base - 1 or run[0].seq + len(run) != log.base:
+                if isinstance(kept, Holed) and options.report_lost and told is None:
+                    told = Lost(log.base - first, first, log.base - 1, "unreadable")
+                first = log.base
+                break
+            log.prepend(run)
+        return first, told
+
+    async def _fill(self) -> None:
+        """Put the stored messages of a pattern before the messages that came since its log began in this process."""
+        log, store = self.log, self._store
+        if log.base != self.origin:
+            return  # this was done, or the log has all messages that its retention keeps
+        matches = Pattern(self.id).matches
+        kept = await store.read_pattern([name for name in store.topics() if matches(name)], self.origin - 1)
+        if log.base == self.origin:
+            here = {(message.topic, message.seq) for message in log.messages}
+            log.prepend([message for message in kept if (message.topic, message.seq) not in here])
+
+    async def load(self, cursor: Cursor) -> None:
+        """Read the next messages of a cursor from the store."""
+        unloaded = cursor.unloaded
+        if unloaded is None:
+            return
+        self.check_readable()
+        found = await self._store.read(self.id, *unloaded)
+        if not isinstance(found, Holed):
+            messages: Any = found
+            cursor.supply(unloaded[0], messages[-1].seq + 1 if messages else unloaded[1], messages)
+            return
+        lost = next(item for item in found if isinstance(item, Lost))
+        before: Any = found[: found.index(lost)]
+        if lost.first > unloaded[0]:  # the messages after it are read again
+            cursor.supply(unloaded[0], lost.first, before)
+        else:
+            cursor.supply(unloaded[0], lost.last + 1, (), "unreadable")
+
+    def history(self, start: Start, limit: int | None) -> AsyncIterator[Any]:
+        """Iterate over the stored messages, page by page."""
+        if is_pattern(self.id):
+            return super().history(start, limit)
+        return History(partial(self._page, Pages(self._store, self.id, start, limit, self.clock)))
+
+    async def _page(self, pages: Pages) -> Any:
+        self.check_readable()
+        return await pages()
+
+    async def snapshot(self, start: Start, limit: int | None) -> Any:
+        """Return the kept messages of a pattern."""
+        self.check_open()
+        await self._fill()
+        return await super().snapshot(start, limit)
+
+    def backlog(self) -> Iterable[Message[Any]]:
+        """Return nothing: stored messages are read when a subscription asks for them."""
+        return ()
+
+    def retain(self, retention: Retention) -> None:
+        """Set how much the local log keeps."""
+        super().retain(retention if is_pattern(self.id) else cached(retention))
+
+    def first(self) -> int:
+        """Return the number of the oldest stored message; for a pattern, of the local log."""
+        first = super().first()
+        return first if is_pattern(self.id) else self._store.end(self.id)[0]

@@ -1,0 +1,85 @@
+"""`ContentTypes`: the types that the content of a hub's topics may have, to make of plain data from outside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from telex.codec.content import STANDARD, Content, hold
+from telex.process.supervision import is_end
+
+logger: logging.Logger = logging.getLogger("telex")
+MAX_UNKNOWN_NAMES = 1000
+"""The number of type names without a class that are remembered."""
+
+
+class ContentTypes:
+    """The types that handlers take, by name."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Content[Any]] = {}
+        """The types by name, subclasses that were found included."""
+        self._taken: list[type[Any]] = []  # without subclasses
+        self._unknown: set[str] = set()
+
+    def know(self, cls: type[Any]) -> None:
+        """Add a type that a handler takes: content from outside under its name is decoded to it."""
+        known = self.known.get(cls.__name__)
+        if known is None:
+            self.known[cls.__name__] = Content(cls)
+            self._taken.append(cls)
+            self._unknown.clear()
+        elif known.declared is not cls:
+            text = "handlers take two types named %s: content from outside of this process is made the first of them"
+            logger.warning(text, cls.__name__)
+
+    def decode(self, declared: Content[Any] | None, data: object, topic: str, type: str | None) -> object:
+        """Decode plain data to the ``declared`` type, else to the type with this name. Data that does not fit stays
+        plain.
+        """
+        content = declared
+        if content is None and type is not None:
+            content = self.find(type)
+        if content is None:
+            return data
+        try:
+            return content.decode(data, topic, type)
+        except BaseException as error:  # ContentError, or what the type itself raises: then it does not fit
+            if is_end(error) or isinstance(error, MemoryError):
+                raise
+            return data
+
+    def decodes(self, types: Iterable[str]) -> bool:
+        """Return whether there is a type for any of these names."""
+        return any(self.find(type) for type in types)
+
+    def find(self, name: str) -> Content[Any] | None:
+        """Return the type of this name: a type that a handler takes, a subclass of it, or one of Python's own."""
+        if name in self.known or name in self._unknown or name in STANDARD:
+            return self.known.get(name) or STANDARD.get(name)
+        cls = next((found for taken in self._taken if (found := _subclass(taken, name)) is not None), None)
+        if cls is not None:
+            self.known[name] = Content(cls)
+        elif len(self._unknown) < MAX_UNKNOWN_NAMES:
+            self._unknown.add(name)
+        return self.known.get(name)
+
+
+def check_held(declared: Content[Any] | None, content: object, topic: str, type: str) -> None:
+    """Raise `ContentError` unless content comes back equal from where it is stored with ``type``."""
+    if declared is None:
+        hold(content, topic)
+    else:
+        declared.hold(declared.check(content, topic, type), topic, type)
+
+
+def _subclass(cls: type[Any], name: str) -> type[Any] | None:
+    """Return the subclass of this name that was defined last."""
+    if cls in (object, type):
+        return None  # all classes are subclasses of these
+    for each in reversed(cls.__subclasses__()):
+        found = each if each.__name__ == name else _subclass(each, name)
+        if found is not None:
+            return found
+    return None
