@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.topics.topic import publisher_of
 from telex.engines.contract.groups import Claimed, Delivery, Groups, Unreadable
 from telex.errors import Closed, Reject
 from telex.groups.acks import finished
@@ -20,6 +19,7 @@ from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
 from telex.process.supervision import describe, is_end
 from telex.process.tasks import LastingTask
+from telex.topics.topic import publisher_of
 from telex.topics.waiters import Waiter
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from telex.engines.contract.groups import Delivery
 from telex.errors import BadName, BadOption, ContentError, TelexError
 from telex.handlers.spec import GroupSpec
+from telex.topics.topic import publisher_of
 
 if TYPE_CHECKING:
     from telex.message import Message
@@ -37,7 +38,7 @@ class DeadLetters:
         if _is_copy(message):
             return True  # two groups that fail would copy each other's dead letters for ever
         try:
-            await self._runtime.topic(self.topic).publish_held(
+            await publisher_of(self._runtime.topic(self.topic)).publish_held(
                 message.content,
                 id=_copy_id(group, message.id),
                 headers=_headers(group, delivery, reason),

@@ -9,7 +9,6 @@ from collections import deque
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
-from telex.topics.topic import publisher_of
 from telex.errors import Closed, SlowSubscriber, reason_of
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
 from telex.handlers.context import current
@@ -22,6 +21,7 @@ from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 from telex.topics.publisher import FAIR, serving
 from telex.topics.subscription import ReportingSubscription, cursor_of, enter, leave, receive_or_end
+from telex.topics.topic import publisher_of
 
 if TYPE_CHECKING:
     from telex.topics.topic import Topic
