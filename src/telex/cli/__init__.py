@@ -1,7 +1,8 @@
-"""The program ``telex``. One file a command; what a command needs is imported when it runs.
+"""The program ``telex``. Each command has a file, and imports its requirements when it runs.
 
-``app`` lists the commands, ``exits`` the exit codes, ``client`` talks to a gateway, ``http`` sends it commands,
-``bar`` shows how far one is, ``supervisor`` keeps the processes of ``telex run``.
+``app`` lists the commands, ``options`` and ``output`` are common to them, ``exits`` has the exit codes. ``client`` is a
+WebSocket client of a gateway, ``http`` sends commands by HTTP, ``bar`` is the progress bar, ``program``, ``stopping``
+and ``supervisor`` belong to ``telex run``.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ NEEDED = {
     "uvicorn": "chat",
     "watchfiles": "chat",
 }
-"""The packages that are not telex's own requirements, and the extra that brings each."""
+"""The optional packages, and the extra that installs each."""
 
 
 def main() -> None:
-    """Run the program with the arguments of the process, and exit with its code."""
+    """Run the program with the arguments of the process, and exit."""
     try:
         from telex.cli.app import run
 

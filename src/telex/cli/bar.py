@@ -1,10 +1,12 @@
-"""`Bar`: how far a command is, for people."""
+"""`Bar`: a progress bar on a terminal."""
 
 from __future__ import annotations
 
 import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from telex.cli.output import printable
 
 if TYPE_CHECKING:
     from typing import Self
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Bar:
-    """A bar on standard error, if that is a terminal; gone when it is left. Not ``wanted``, it is nowhere."""
+    """A progress bar on standard error, shown only on a terminal and if ``wanted``, and removed at the end."""
 
     def __init__(self, title: str, *, wanted: bool = True) -> None:
         self._title = title
@@ -25,12 +27,12 @@ class Bar:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-            # What others wrote is text here, never markup.
+            # Texts of other programs are shown as they are, never as markup.
             text = TextColumn("{task.description}", markup=False)
             percent = TextColumn("{task.percentage:>3.0f}%", markup=False)
             console = Console(stderr=True)
             self._shown = Progress(text, BarColumn(), percent, TimeElapsedColumn(), console=console, transient=True)
-            self._shown.add_task(_plain(self._title), total=None)
+            self._shown.add_task(printable(self._title), total=None)
             self._shown.start()
         return self
 
@@ -40,14 +42,9 @@ class Bar:
         if self._shown is not None:
             self._shown.stop()
 
-    def tell(self, fraction: float | None, text: str) -> None:
-        """It has come so far; None while nobody knows how far it is."""
+    def update(self, fraction: float | None, text: str) -> None:
+        """Show the progress, from 0 to 1, or None while it is not known."""
         if self._shown is not None:
-            description = _plain(f"{self._title}  {text}" if text else self._title)
+            description = printable(f"{self._title}  {text}" if text else self._title)
             total = None if fraction is None else 1.0
             self._shown.update(self._shown.task_ids[0], total=total, completed=fraction, description=description)
-
-
-def _plain(text: str) -> str:
-    # It must not move this terminal's cursor.
-    return "".join(c if c.isprintable() else " " for c in text)

@@ -7,38 +7,46 @@ from typing import Annotated
 
 import typer
 
-from telex.cli.exits import Exit, tell
+from telex.cli.exits import Exit
 from telex.cli.options import Json, duration
+from telex.cli.output import print_json, report
+
+Local = Annotated[
+    bool | None,
+    typer.Option(
+        "--local/--no-local",
+        help="Let programs of this machine connect, such as telex pub. By default only without --allow-host and "
+        "--allow-origin: a proxy on this machine looks like such a program.",
+    ),
+]
 
 
 def chat(
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="The port; 0 for any free one.")] = 8000,
-    url: Annotated[str | None, typer.Option(metavar="URL", help="Where rooms are kept. [default: memory://]")] = None,
-    expose: Annotated[bool, typer.Option("--expose", help="Let other machines connect, as --host says.")] = False,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", "-p", min=0, max=65535, help="The port; 0 chooses a free one.")] = 8000,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="The engine that keeps the rooms. [default: memory://]")
+    ] = None,
+    expose: Annotated[
+        bool, typer.Option("--expose", help="Allow a --host that other machines can connect to.")
+    ] = False,
     allow_host: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="A host name that the page may be opened under.")
+        list[str] | None, typer.Option(metavar="NAME", help="A host name of this server; may be repeated.")
     ] = None,
     allow_origin: Annotated[
-        list[str] | None, typer.Option(metavar="ORIGIN", help="Another page that may connect: https://my.page")
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="Another page that may connect, such as https://my.page; may be repeated."),
     ] = None,
-    local: Annotated[
-        bool | None,
-        typer.Option(
-            "--local/--no-local",
-            help="Let programs of this machine in, such as telex pub. By default only without --allow-host and "
-            "--allow-origin: a proxy on this machine looks like such a program.",
-        ),
-    ] = None,
+    local: Local = None,
     grace: Annotated[
         float,
-        typer.Option(parser=duration, metavar="DURATION", help="How long who lost the connection is still shown."),
+        typer.Option(parser=duration, metavar="DURATION", help="How long to show a person whose connection was lost."),
     ] = 5.0,
     json: Json = False,
 ) -> None:
     """Serve a chat room: a page for people, and a WebSocket for `telex pub`, `telex sub` and `telex topics`.
 
-    It listens on this machine alone, and needs no server and no configuration. Ctrl-C stops it.
+    By default only this machine can connect. It needs no other server and no configuration. Ctrl-C stops it.
 
     \b
     Examples:
@@ -51,19 +59,19 @@ def chat(
     from telex.gateway import Limits
 
     if is_open_to_others(host) and not expose:
-        tell(f"{host} lets other machines connect, and whoever does can read and write: add --expose if that is meant")
+        report(f"{host} lets other machines connect, to read and to write: add --expose if you mean that")
         raise typer.Exit(Exit.USAGE)
     limits = Limits()
     app = create_app(url, grace=grace, hosts=allow_host or (), origins=allow_origin or (), local=local, limits=limits)
     try:
         listener = bind(host, port)
     except OSError as error:
-        tell(str(error))
+        report(str(error))
         raise typer.Exit(Exit.ERROR) from None
     address = address_of(listener)
 
     def ready() -> None:
-        # What exists by now stays. A full collection that looks at all of it stops everybody for a tenth of a second.
+        # The objects that exist now stay. A full collection over all of them blocks the loop for a tenth of a second.
         gc.collect()
         gc.freeze()
         _announce(address.page, address.gateway, json, is_open_to_others(host))
@@ -73,10 +81,8 @@ def chat(
 
 def _announce(page: str, gateway: str, as_json: bool, exposed: bool) -> None:
     if as_json:
-        import msgspec
-
-        typer.echo(msgspec.json.encode({"page": page, "gateway": gateway}).decode())
+        print_json({"page": page, "gateway": gateway})
     else:
         typer.echo(f"The chat room is open: {typer.style(page, bold=True)}  (Ctrl-C closes it)")
     if exposed:
-        tell("other machines can connect; there are no passwords, and nothing is encrypted", bad=False)
+        report("other machines can connect; there are no passwords, and nothing is encrypted", bad=False)

@@ -1,4 +1,4 @@
-"""A connection to a gateway, for commands. It blocks, and every wait of it is bounded."""
+"""A WebSocket client of a gateway, for the commands. Its calls block, with a time limit."""
 
 from __future__ import annotations
 
@@ -39,11 +39,13 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 DEFAULT_SERVER = "ws://127.0.0.1:8000/ws"
-ANSWER_WITHIN = 30.0
-COME_BACK_FOR = 30.0
-SHORTEST_TRY = 0.05
-"""Seconds that connecting again gets at least."""
-LARGEST_FRAME = 64 * 1024 * 1024
+ANSWER_SECONDS = 30.0
+"""The time limit for one answer."""
+RECONNECT_SECONDS = 30.0
+"""The time limit for reconnecting."""
+MIN_TRY_SECONDS = 0.05
+"""The shortest time limit of one try to reconnect."""
+MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 
 class Gone(TelexError):
@@ -62,15 +64,14 @@ class Gone(TelexError):
 
     @property
     def come_back(self) -> bool:
-        """Whether it is worth connecting again."""
+        """True when the client should connect again."""
         return self.code not in {CloseCode.BINARY, CloseCode.TOO_LARGE} and not 3500 <= self.code < 4000
 
 
 class Client:
-    """One connection. ``with Client(url, timeout=5) as client:`` connects, and hears the server's first word.
+    """One connection. ``with Client(url, timeout=5) as client:`` connects and waits for the first frame.
 
-    ``timeout`` bounds both together. Raises `ConnectFailed`, whatever stands in the way; `BadOption` for a URL that
-    is none.
+    ``timeout`` limits both together. Raises `ConnectFailed`, and `BadOption` for an invalid URL.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -90,7 +91,8 @@ class Client:
             hello = self._receive(deadline - time.monotonic())
         except (Gone, Timeout) as error:
             self.close()
-            problem = str(error) if isinstance(error, Gone) else f"it accepts, and says nothing for {self._timeout:g} s"
+            silent = f"it accepts the connection, and sends nothing for {self._timeout:g} s"
+            problem = str(error) if isinstance(error, Gone) else silent
             raise ConnectFailed(self.url, problem) from None
         except BaseException:
             self.close()
@@ -109,16 +111,15 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Hang up. Twice is fine."""
+        """Close the connection. Twice is fine."""
         self._exits.close()
 
     def request(self, frame: Frame, answer: type[R], deadline: float = math.inf) -> R:
-        """Send a request (its ``ref`` is set here) and wait for its answer, until ``deadline`` (of `time.monotonic`)
-        at most.
+        """Send a request with a new ``ref``, and wait for its answer until ``deadline`` (of `time.monotonic`).
 
-        A refusal that passes is waited out and tried again. Raises `Refused`, `Timeout`, `Gone`.
+        After a refusal with ``retry_after`` it waits and sends the request again. Raises `Refused`, `Timeout`, `Gone`.
         """
-        deadline = min(deadline, time.monotonic() + ANSWER_WITHIN)
+        deadline = min(deadline, time.monotonic() + ANSWER_SECONDS)
         while True:
             reply = self._ask(frame, deadline)
             if isinstance(reply, answer):
@@ -130,7 +131,7 @@ class Client:
             time.sleep(reply.retry_after)
 
     def next(self, timeout: float | None) -> Reply:
-        """The next frame that nobody asked for. Raises `Timeout`, `Gone`."""
+        """Wait for the next frame that is not an answer. Raises `Timeout`, `Gone`."""
         return self._unasked.popleft() if self._unasked else self._receive(timeout)
 
     def _ask(self, frame: Frame, deadline: float) -> Reply:
@@ -146,20 +147,20 @@ class Client:
         from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
         from websockets.sync.client import connect
 
-        # A proxy of the environment is for the network, not for this machine.
+        # The proxy of the environment is not for this machine.
         proxy: Literal[True] | None = None if is_loopback(urlsplit(self.url).hostname or "") else True
         try:
             return self._exits.enter_context(
-                connect(self.url, open_timeout=self._timeout, close_timeout=1.0, max_size=LARGEST_FRAME, proxy=proxy)
+                connect(self.url, open_timeout=self._timeout, close_timeout=1.0, max_size=MAX_FRAME_BYTES, proxy=proxy)
             )
         except TimeoutError:
             problem = f"no answer within {self._timeout:g} s"
         except ConnectionRefusedError:
-            problem = "nothing listens there; start one with `telex chat`, or name a --server, or a file with --url"
+            problem = "nothing listens there; start one with `telex chat`, or give its --server, or a file with --url"
         except InvalidStatus as error:
             problem = _status(error.response.status_code)
         except (InvalidHandshake, WebSocketException, EOFError) as error:
-            problem = f"it is no WebSocket server ({error})"
+            problem = f"it is not a WebSocket server ({error})"
         except OSError as error:
             problem = error.strerror or str(error)
         raise ConnectFailed(self.url, problem)
@@ -199,7 +200,7 @@ class Client:
 
 
 def check_url(url: str) -> str:
-    """The URL of a gateway: ``ws://host:port/ws``; the address of its page will do. Raises `BadOption`."""
+    """Return the URL ``ws://host:port/ws`` of a gateway, also for the address of its page. Raises `BadOption`."""
     try:
         parts = urlsplit(url if "://" in url else f"ws://{url}")
         port_exists = parts.port != 0
@@ -213,7 +214,7 @@ def check_url(url: str) -> str:
 
 @contextmanager
 def publisher(url: str, timeout: float) -> Iterator[GatewayPublisher]:
-    """Connect, to publish. Raises what `Client` raises."""
+    """Connect a publisher. Raises the errors of `Client`."""
     made = GatewayPublisher(url, timeout)
     try:
         made.connect()
@@ -223,7 +224,7 @@ def publisher(url: str, timeout: float) -> Iterator[GatewayPublisher]:
 
 
 class GatewayPublisher:
-    """Publishes over a connection that is made again when it was lost: every message has an id, so none is stored
+    """Publishes over one connection, and reconnects when it is lost. Every message has an id, so that none is stored
     twice."""
 
     def __init__(self, url: str, timeout: float) -> None:
@@ -232,19 +233,19 @@ class GatewayPublisher:
         self._client: Client | None = None
 
     def connect(self) -> Client:
-        """The connection, made if there is none."""
+        """Return the connection, a new one if there is none."""
         if self._client is None:
             self._client = Client(self._url, self._timeout).__enter__()
         return self._client
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
 
     def publish(self, frame: Publish) -> Published:
-        """Publish; what the server answers. Raises `Refused`, `Timeout`, `Gone`, `ConnectFailed`."""
+        """Publish, and return the answer. Raises `Refused`, `Timeout`, `Gone`, `ConnectFailed`."""
         try:
             return self.connect().request(frame, Published)
         except Gone as error:
@@ -257,17 +258,17 @@ class GatewayPublisher:
 def follow(
     url: str, topic: str, since: str | int, connect_timeout: float, deadline: float | None
 ) -> Generator[Messages | LostFrame | Gone, None, None]:
-    """Every frame of a topic or pattern, over as many connections as it takes; a `Gone` each time one was lost.
+    """Iterate over the frames of a topic or pattern. It reconnects, and gives a `Gone` for each lost connection.
 
-    Raises `Timeout` at ``deadline`` (of `time.monotonic`), `ConnectFailed` when the server stays away, `Refused`.
+    Raises `Timeout` at ``deadline`` (of `time.monotonic`), `ConnectFailed` when it cannot reconnect, `Refused`.
     """
     lost_at: float | None = None
     attempt = 0
     until = math.inf if deadline is None else deadline
     while True:
         try:
-            # The first connection has its own time; making it again has what is left until the deadline.
-            limit = math.inf if lost_at is None else max(until, time.monotonic() + SHORTEST_TRY)
+            # The first connection has a time limit of its own; reconnecting has the time until the deadline.
+            limit = math.inf if lost_at is None else max(until, time.monotonic() + MIN_TRY_SECONDS)
             with Client(url, min(connect_timeout, limit - time.monotonic())) as client:
                 since = client.request(Subscribe(topic, since), Subscribed, limit).position
                 lost_at, attempt = None, 0
@@ -285,7 +286,7 @@ def follow(
                     raise
                 lost_at = now
                 yield error
-            elif lost_at is None or now > lost_at + COME_BACK_FOR:
+            elif lost_at is None or now > lost_at + RECONNECT_SECONDS:
                 raise
             attempt += 1
             time.sleep(_wait(attempt, until))
@@ -302,7 +303,7 @@ def _wait(attempt: int, deadline: float) -> float:
 def _status(status: int) -> str:
     if status == 403:
         return (
-            "it does not let this program in (HTTP status 403); is the path right? A chat room's is /ws, and it takes "
-            "programs of its own machine alone"
+            "it refuses this program (HTTP status 403); is the path right? A chat room has the path /ws, and accepts "
+            "only programs of its own machine"
         )
-    return f"it answers with HTTP status {status}; is the path right? A chat room's is /ws"
+    return f"it answers with HTTP status {status}; is the path right? A chat room has the path /ws"

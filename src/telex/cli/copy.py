@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telex.cli.bar import Bar
-from telex.cli.exits import Exit, tell
-from telex.cli.files import print_json, show
-from telex.cli.options import Json
+from telex.cli.exits import Exit
+from telex.cli.options import Json, TopicPattern
+from telex.cli.output import print_json, print_line, report
 
 if TYPE_CHECKING:
     from telex import GroupInfo, Hub, Message, Position
@@ -30,13 +30,13 @@ class Copier:
     begin with ``$`` are telex's own and are not copied: commands that wait would be carried out twice.
     """
 
-    def __init__(self, source: Hub, target: Hub, pattern: str, report: Callable[[int, int], None]) -> None:
+    def __init__(self, source: Hub, target: Hub, pattern: str, on_progress: Callable[[int, int], None]) -> None:
         self.stored: int = 0
         self.known: int = 0
         self._source = source
         self._target = target
         self._pattern = pattern
-        self._report = report
+        self._on_progress = on_progress
         self._copied: dict[str, Position] = {}
 
     async def run(self) -> int:
@@ -62,13 +62,13 @@ class Copier:
             stored = len(await self._target.adopt(batch))
             read, self.stored, self.known = read + len(batch), self.stored + stored, self.known + len(batch) - stored
             self._copied[name] = Position(batch[-1].seq, end.epoch)
-            self._report(self.stored, self.known)
+            self._on_progress(self.stored, self.known)
             batch.clear()
 
         async for message in topic.history(start=start):
             if isinstance(message, Lost):
                 if message.reason == "unreadable":
-                    tell(f"{name}: messages {message.first} to {message.last} cannot be read, and are not copied")
+                    report(f"{name}: messages {message.first} to {message.last} cannot be read, and are not copied")
                 continue
             batch.append(message)
             if len(batch) == MESSAGES_PER_WRITE:
@@ -101,7 +101,7 @@ class Copier:
 def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help="The URL of the engine to read.")],
     target: Annotated[str, typer.Argument(metavar="TO", help="The URL of the engine to write.")],
-    pattern: Annotated[str, typer.Argument(help="Which topics: '*' is one token, '>' the rest.")] = ">",
+    pattern: TopicPattern = ">",
     once: Annotated[bool, typer.Option("--once", help="End when all messages are copied.")] = False,
     json: Json = False,
 ) -> None:
@@ -117,7 +117,7 @@ def copy(
       telex copy sqlite:///shop.db sqlite:///copy.db 'orders:>' --once --json
     """
     if source == target:
-        tell("FROM and TO are the same engine; give two")
+        report("FROM and TO are the same engine; give two")
         raise typer.Exit(Exit.USAGE)
     with Bar("copying") as bar:
         copier, left, groups = asyncio.run(_run(source, target, pattern, bar, once=once, quiet=json))
@@ -126,10 +126,10 @@ def copy(
         print_json(found | {"unfinished": [info.group for info in left]})
     else:
         known = f", {copier.known:,} were there already" if copier.known else ""
-        show(f"{copier.stored:,} messages copied{known}; {groups} groups begin after them")
+        print_line(f"{copier.stored:,} messages copied{known}; {groups} groups begin after them")
     for info in left:
         text = f"group {info.group} on {info.pattern} has {info.lag:,} messages left in FROM"
-        tell(f"{text}: let it finish there, since it begins after them in TO")
+        report(f"{text}: let it finish there, since it begins after them in TO")
     if left:
         raise typer.Exit(Exit.ERROR)
 
@@ -145,10 +145,10 @@ async def _run(
         loop.add_signal_handler(number, stopped.set)
     async with Hub(source) as read, Hub(target) as written:
 
-        def report(stored: int, known: int) -> None:
-            bar.tell(None, f"{stored + known:,} messages")
+        def on_progress(stored: int, known: int) -> None:
+            bar.update(None, f"{stored + known:,} messages")
 
-        copier = Copier(read, written, pattern, report)
+        copier = Copier(read, written, pattern, on_progress)
         async with read.topic(pattern).subscribe(overflow="latest", buffer=1) as news:
             is_behind = True
             while not stopped.is_set():
@@ -159,7 +159,7 @@ async def _run(
                 if once:
                     break
                 if is_behind and not quiet:
-                    show(f"caught up: all {copier.stored + copier.known:,} messages are in TO")
+                    print_line(f"caught up: all {copier.stored + copier.known:,} messages are in TO")
                 is_behind = False
                 with suppress(Timeout):
                     await news.receive(CHECK_SECONDS)

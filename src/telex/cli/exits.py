@@ -1,10 +1,8 @@
-"""How a command ends: exit codes, and one clear line for what went wrong."""
+"""The exit codes of the program."""
 
 from __future__ import annotations
 
 from enum import IntEnum
-
-import typer
 
 from telex import BadName, BadOption, ConnectFailed, Misuse, TelexError, Timeout
 
@@ -20,9 +18,9 @@ class Exit(IntEnum):
     NO_CONNECTION = 3
     """The server cannot be reached, or does not answer."""
     TIMEOUT = 4
-    """What was waited for did not come in time."""
+    """The time was over before the result came."""
     FAILED = 5
-    """The command that was sent was carried out, and failed."""
+    """The command that was sent has failed."""
     INTERRUPTED = 130
     """Ctrl-C."""
 
@@ -33,13 +31,8 @@ EXIT_CODES = (
 )
 
 
-def tell(text: str, *, bad: bool = True) -> None:
-    """One line on standard error; coloured when that is a terminal."""
-    typer.secho(f"telex: {text}", err=True, fg=typer.colors.RED if bad else typer.colors.YELLOW)
-
-
 def code_for(error: TelexError) -> Exit:
-    """The exit code that an exception ends the program with."""
+    """Return the exit code for an error that ends the program."""
     if isinstance(error, ConnectFailed):
         return Exit.NO_CONNECTION
     if isinstance(error, Timeout):

@@ -1,87 +1,81 @@
-"""What commands on files share: the option that names one, and the hub that is opened on it."""
+"""Commands on a file: they open a hub on the file of an ``sqlite:///`` URL."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from telex.cli.exits import Exit, tell
+from telex.cli.exits import Exit
+from telex.cli.options import no_file
+from telex.cli.output import report
 
 if TYPE_CHECKING:
     from telex import Hub
 
-R = TypeVar("R")
-URL_HELP = "Where messages are kept: sqlite:///file.db"
-Url = Annotated[str, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
-MaybeUrl = Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
-"""Of a command that has commands of its own: they have to be given it, and it lists without one of them."""
+T = TypeVar("T")
 
 
-def file_of(url: str) -> Path:
-    """The file that an ``sqlite:///`` URL names. Any other URL is wrong usage."""
+def path_of(url: str) -> Path:
+    """Return the path in an ``sqlite:///`` URL. Any other URL is wrong usage."""
     from telex.engines.sqlite.address import parse
 
     if not url.startswith("sqlite:"):
         given = url.partition("@")[2] or url
         meant = "file.db" if ":" in given else given
-        tell(f"--url {given}: give the file that is meant, --url sqlite:///{meant}")
+        report(f"--url {given}: name the file, --url sqlite:///{meant}")
         raise typer.Exit(Exit.USAGE)
     return Path(parse(url).path)
 
 
 def existing(url: str) -> Path:
-    """The same, of a file that has to be there."""
-    path = file_of(url)
+    """Return the path in an ``sqlite:///`` URL, of a file that exists."""
+    path = path_of(url)
     if not path.exists():
-        where = "" if path.is_absolute() else f" in {Path.cwd()}; a path from the root has four slashes, sqlite:////"
-        tell(f"there is no file {path}{where}")
+        where = "" if path.is_absolute() else f" in {Path.cwd()}; an absolute path has four slashes, sqlite:////"
+        report(f"there is no file {path}{where}")
         raise typer.Exit(Exit.ERROR)
     return path
 
 
-def with_hub(url: str, work: Callable[[Hub], Awaitable[R]], *, create: bool = False) -> R:
-    """Open a hub on the file of a URL, and work with it. Without ``create`` the file has to be there."""
+def with_hub(url: str, work: Callable[[Hub], Awaitable[T]], *, create: bool = False) -> T:
+    """Open a hub on the file of a URL, and return the result of ``work``. Without ``create`` the file has to exist."""
     from telex import Hub
 
-    _ = file_of(url) if create else existing(url)
+    _ = path_of(url) if create else existing(url)
 
-    async def run() -> R:
+    async def run() -> T:
         async with Hub(url) as hub:
             return await work(hub)
 
     return asyncio.run(run())
 
 
-def to_list(ctx: typer.Context, url: str | None, json: bool) -> str | None:
-    """The file of which a command is to list something; None when a command of its own was given, for which what stood
-    before it is meant.
-    """
+def for_each(url: str, chosen: Sequence[T], act: Callable[[Hub, T], Awaitable[bool]]) -> list[T]:
+    """Call ``act`` for each item, on one hub. Return the items for which it returned True."""
+
+    async def act_on_all(hub: Hub) -> list[T]:
+        return [item for item in chosen if await act(hub, item)]
+
+    return with_hub(url, act_on_all)
+
+
+def file_to_list(ctx: typer.Context, url: str | None, json: bool) -> str | None:
+    """Return the URL for a command that lists something. Return None for a subcommand, which then gets the options
+    that stood before it."""
     if ctx.invoked_subcommand is not None:
         given = ({"url": url} if url is not None else {}) | ({"json": True} if json else {})
         ctx.default_map = {ctx.invoked_subcommand: given}
         return None
     if url is None:
-        raise typer.BadParameter("give the file that is meant, --url sqlite:///file.db", ctx, param_hint="'--url'")
+        raise no_file(ctx)
     return url
 
 
-def none_such(kind: str, which: str) -> typer.Exit:
-    """Report that something is not there, and the command that lists its kind; the exception to raise then."""
-    tell(f"there is no {kind} {which}; `telex {kind}s` shows those that are there")
+def not_found(kind: str, name: str) -> typer.Exit:
+    """Report that there is no such topic, group or trigger; return the exception to raise."""
+    report(f"there is no {kind} {name}; `telex {kind}s` lists them")
     return typer.Exit(Exit.ERROR)
-
-
-def print_json(found: object) -> None:
-    """Print one line of JSON."""
-    import msgspec
-
-    typer.echo(msgspec.json.encode(found).decode())
-
-
-def show(text: str) -> None:
-    """Print one line that cannot move this terminal's cursor or change its colours."""
-    typer.echo("".join(c if c.isprintable() else " " for c in text))

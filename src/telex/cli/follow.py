@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
-from telex.cli.exits import Exit, tell
-from telex.cli.files import Url, show, with_hub
-from telex.cli.options import Json, duration
+from telex.cli.exits import Exit
+from telex.cli.files import with_hub
+from telex.cli.options import Json, Limit, Since, Url, parse_start
+from telex.cli.output import print_json, print_line, report, to_json
 
 if TYPE_CHECKING:
     from telex import Follower, Lost, Outcome, Progress
@@ -19,23 +19,15 @@ if TYPE_CHECKING:
 def follow(
     pattern: Annotated[str, typer.Argument(help="A command's name, or a pattern such as 'report:*'; '>' for all.")],
     url: Url,
-    progress: Annotated[bool, typer.Option("--progress", help="How far they are, too.")] = False,
-    since: Annotated[
-        str,
-        typer.Option(
-            metavar="WHERE", help="'earliest', a number of messages back, a time back such as 10m, or a position."
-        ),
-    ] = "new",
-    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many.")] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(parser=duration, metavar="DURATION", help="Stop after so long: seconds, or text such as 5m."),
-    ] = None,
+    progress: Annotated[bool, typer.Option("--progress", help="Print progress reports, too.")] = False,
+    since: Since = "new",
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N lines.")] = None,
+    timeout: Limit = None,
     json: Json = False,
 ) -> None:
-    """Print what becomes of commands, whoever sent them.
+    """Print the outcomes of commands, from all senders, as they arrive.
 
-    With --count, running out of --timeout first is exit code 4.
+    Exit code 4: --timeout was over before --count lines came.
 
     \b
     Examples:
@@ -43,22 +35,20 @@ def follow(
       telex follow charge --since 24h --timeout 0 --url sqlite:///shop.db
       telex follow '>' --json --url sqlite:///shop.db | jq 'select(.error)'
     """
-    from telex.gateway.protocol import parse_since
-
-    start = parse_since(int(since) if since.isascii() and since.isdigit() else since)
+    start = parse_start(since)
     left = with_hub(url, lambda hub: _follow(hub.follow(pattern, progress=progress, start=start), count, timeout, json))
     if left:
-        tell(f"{timeout or 0:g} s are over, and {left} of {count} have not come")
+        report(f"{timeout or 0:g} s are over, and {left} of {count} have not come")
         raise typer.Exit(Exit.TIMEOUT)
 
 
 async def _follow(follower: Follower, count: int | None, timeout: float | None, json: bool) -> int | None:
-    """How many of ``count`` have not come."""
+    """Print at most ``count`` items. Return the number of items that have not come."""
     async with follower:
         try:
             async with asyncio.timeout(timeout):
-                async for told in follower:
-                    _show(told, json)
+                async for item in follower:
+                    _print(item, json)
                     if count is not None:
                         count -= 1
                         if not count:
@@ -68,25 +58,25 @@ async def _follow(follower: Follower, count: int | None, timeout: float | None, 
     return count
 
 
-def _show(told: Outcome[Any] | Progress | Lost, json: bool) -> None:
+def _print(item: Outcome[Any] | Progress | Lost, json: bool) -> None:
     from telex import Lost, Progress
 
-    if isinstance(told, Lost):
+    if isinstance(item, Lost):
         if json:
-            typer.echo(msgspec.json.encode({"lost": told}).decode())
+            print_json({"lost": item})
         else:
-            tell(f"{told.count} are lost ({told.reason})", bad=False)
+            report(f"{item.count} are lost ({item.reason})", bad=False)
     elif json:
-        typer.echo(msgspec.json.encode(told).decode())
-    elif isinstance(told, Progress):
-        show(f"         {_named(told)} {told.fraction:4.0%} {told.text}".rstrip())
+        print_json(item)
+    elif isinstance(item, Progress):
+        print_line(f"         {_named(item)} {item.fraction:4.0%} {item.text}".rstrip())
     else:
-        when = f"{told.completed_at.astimezone():%H:%M:%S}"
-        if told.error is None:
-            show(f"{when} {_named(told)} done {msgspec.json.encode(told.result).decode()}")
+        when = f"{item.completed_at.astimezone():%H:%M:%S}"
+        if item.error is None:
+            print_line(f"{when} {_named(item)} done {to_json(item.result)}")
         else:
-            show(f"{when} {_named(told)} failed {told.error.type}: {told.error.message}")
+            print_line(f"{when} {_named(item)} failed {item.error.type}: {item.error.message}")
 
 
-def _named(told: Outcome[Any] | Progress) -> str:
-    return f"{told.command} {told.id if told.key is None else told.key}"
+def _named(item: Outcome[Any] | Progress) -> str:
+    return f"{item.command} {item.id if item.key is None else item.key}"

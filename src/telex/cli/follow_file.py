@@ -1,4 +1,4 @@
-"""The messages of a topic or pattern of a file as they come, for ``telex sub --url`` and ``telex history --follow``."""
+"""New messages of a file, for ``telex sub --url`` and ``telex history --follow``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from telex.gateway.protocol import LostFrame, Messages
 if TYPE_CHECKING:
     from telex import Message, Start
 
-AT_ONCE = 500
-"""The number of messages that are read at once."""
+BATCH_MESSAGES = 500
+"""The largest number of messages in one batch."""
 
 
 def follow_file(url: str, topic: str, start: Start, deadline: float | None) -> Iterator[Messages | LostFrame]:
-    """What a gateway would send of a topic or pattern, until the topic is removed.
+    """Iterate over the frames that a gateway would send for a topic or pattern, until the topic is removed.
 
     Raises `Timeout` at ``deadline`` (of `time.monotonic`), `ConnectFailed`, `EngineFailed`.
     """
@@ -31,7 +31,7 @@ def follow_file(url: str, topic: str, start: Start, deadline: float | None) -> I
             if left is not None and left <= 0:
                 raise Timeout(f"following {topic!r}", 0.0)
             try:
-                batch = inbox.receive_many(AT_ONCE, left)
+                batch = inbox.receive_many(BATCH_MESSAGES, left)
             except Timeout:
                 continue
             yield from _frames(topic, str(inbox.position), batch)

@@ -1,25 +1,22 @@
-"""``telex groups``: list consumer groups, pause them, let them go on, forget them."""
+"""``telex groups``: list, pause, resume and forget consumer groups."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telex.cli.exits import Exit, tell
-from telex.cli.files import MaybeUrl, Url, none_such, print_json, show, to_list, with_hub
-from telex.cli.options import Json
-from telex.cli.table import show_table
+from telex.cli.files import file_to_list, for_each, not_found, with_hub
+from telex.cli.options import Json, OptionalUrl, Url, Yes
+from telex.cli.output import confirm, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from telex import GroupInfo, Hub
 
-Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group, as `telex groups` names it.")]
+Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group, as `telex groups` lists it.")]
 Pattern = Annotated[
     str | None,
-    typer.Option("--pattern", "-p", metavar="PATTERN", help="Only on this pattern; without it, on all that it has."),
+    typer.Option("--pattern", "-p", metavar="PATTERN", help="Only this pattern of the group; by default all."),
 ]
 COUNTS = ("lag", "in flight", "delayed", "dead")
 """The headings of a group's numbers."""
@@ -30,13 +27,13 @@ groups: typer.Typer = typer.Typer(rich_markup_mode=None)
 @groups.callback(invoke_without_command=True)
 def listing(
     ctx: typer.Context,
-    url: MaybeUrl = None,
+    url: OptionalUrl = None,
     json: Json = False,
 ) -> None:
     """List consumer groups. With a command: pause, resume or forget one.
 
-    LAG counts the messages that are published and not settled, IN FLIGHT those of them that a handler works on,
-    DELAYED those that wait for a retry, and DEAD the dead letters of the group.
+    LAG is the number of published messages that the group has not settled. IN FLIGHT and DELAYED are parts of it:
+    messages that a handler has leased, and messages that wait for a retry. DEAD is the number of dead letters.
 
     \b
     Examples:
@@ -45,7 +42,7 @@ def listing(
       telex groups pause billing --url sqlite:///shop.db
       telex groups forget billing --pattern 'orders:*' --yes --url sqlite:///shop.db
     """
-    file = to_list(ctx, url, json)
+    file = file_to_list(ctx, url, json)
     if file is None:
         return
     found = with_hub(file, _list)
@@ -53,12 +50,12 @@ def listing(
         print_json(found)
         return
     rows = [(g.group, g.pattern, *_counts(g), "paused" if g.paused else "") for g in found]
-    show_table(("GROUP", "PATTERN", *(name.upper() for name in COUNTS), "STATE"), rows, "groups")
+    print_table(("GROUP", "PATTERN", *(name.upper() for name in COUNTS), "STATE"), rows, "groups")
 
 
 @groups.command()
 def pause(group: Name, url: Url, pattern: Pattern = None, json: Json = False) -> None:
-    """Let a group claim nothing more, in all processes. What it works on it finishes.
+    """Stop a group from claiming messages, in all processes. Messages in flight are finished.
 
     \b
     Examples:
@@ -66,13 +63,13 @@ def pause(group: Name, url: Url, pattern: Pattern = None, json: Json = False) ->
       telex groups pause billing --pattern 'orders:*' --url sqlite:///shop.db
     """
     chosen = _chosen(url, group, pattern)
-    changed = _each(url, chosen, lambda hub, info: hub.groups.pause(info.group, info.pattern))
-    _tell_what_is_now(url, changed, "paused", json)
+    changed = for_each(url, chosen, lambda hub, info: hub.groups.pause(info.group, info.pattern))
+    _print_state(url, changed, "paused", json)
 
 
 @groups.command()
 def resume(group: Name, url: Url, pattern: Pattern = None, json: Json = False) -> None:
-    """Let a group that was paused go on.
+    """Let a paused group claim messages again.
 
     \b
     Examples:
@@ -80,22 +77,16 @@ def resume(group: Name, url: Url, pattern: Pattern = None, json: Json = False) -
       telex groups resume billing --json --url sqlite:///shop.db | jq '.[].lag'
     """
     chosen = _chosen(url, group, pattern)
-    changed = _each(url, chosen, lambda hub, info: hub.groups.resume(info.group, info.pattern))
-    _tell_what_is_now(url, changed, "goes on", json)
+    changed = for_each(url, chosen, lambda hub, info: hub.groups.resume(info.group, info.pattern))
+    _print_state(url, changed, "resumed", json)
 
 
 @groups.command()
-def forget(
-    group: Name,
-    url: Url,
-    pattern: Pattern = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    json: Json = False,
-) -> None:
-    """Remove a group with its dead letters. What was kept for it alone is let go. On a terminal it asks before.
+def forget(group: Name, url: Url, pattern: Pattern = None, yes: Yes = False, json: Json = False) -> None:
+    """Delete a group, its dead letters, and the messages that were kept for it alone. On a terminal it asks first.
 
-    Handlers of the group get nothing more until their program is started again, which begins the group anew. With
-    --json the groups are printed as they were.
+    Handlers of the group get no more messages until their program is started again, which begins the group from its
+    start. With --json it prints the groups as they were.
 
     \b
     Examples:
@@ -103,14 +94,14 @@ def forget(
       telex groups forget billing --pattern 'orders:*' --yes --url sqlite:///shop.db
     """
     chosen = _chosen(url, group, pattern)
-    if not yes and sys.stdin.isatty():
-        _confirm(chosen)
-    gone = _each(url, chosen, lambda hub, info: hub.groups.forget(info.group, info.pattern))
+    if not yes:
+        confirm(map(_described, chosen), "Forget this, with its dead letters?")
+    gone = for_each(url, chosen, lambda hub, info: hub.groups.forget(info.group, info.pattern))
     if json:
         print_json(gone)
         return
     for info in gone:
-        show(f"{_named(info)}: forgotten")
+        print_line(f"{_named(info)}: forgotten")
 
 
 async def _list(hub: Hub) -> list[GroupInfo]:
@@ -124,39 +115,22 @@ def _chosen(url: str, group: str, pattern: str | None) -> list[GroupInfo]:
         check_pattern(pattern)
     chosen = [info for info in with_hub(url, _list) if info.group == group and pattern in (None, info.pattern)]
     if not chosen:
-        which = group if pattern is None else f"{group} on {pattern}"
-        raise none_such("group", which)
+        raise not_found("group", group if pattern is None else f"{group} on {pattern}")
     return chosen
 
 
-def _each(url: str, chosen: list[GroupInfo], act: Callable[[Hub, GroupInfo], Awaitable[bool]]) -> list[GroupInfo]:
-    """Act on each; those that were still there."""
-
-    async def act_on_all(hub: Hub) -> list[GroupInfo]:
-        return [info for info in chosen if await act(hub, info)]
-
-    return with_hub(url, act_on_all)
+def _described(info: GroupInfo) -> str:
+    counts = ", ".join(f"{name} {count}" for name, count in zip(COUNTS, _counts(info), strict=True))
+    return f"{_named(info)}: {counts}"
 
 
-def _confirm(chosen: list[GroupInfo]) -> None:
-    for info in chosen:
-        counts = ", ".join(f"{name} {count}" for name, count in zip(COUNTS, _counts(info), strict=True))
-        typer.echo(f"{_named(info)}: {counts}", err=True)
-    # Not by a prompt of typer, which writes to the standard output, too.
-    typer.echo("Forget this, with its dead letters? [y/N] ", err=True, nl=False)
-    agreed = sys.stdin.readline().strip().lower() in ("y", "yes")
-    if not agreed:
-        tell("nothing was forgotten")
-        raise typer.Exit(Exit.ERROR)
-
-
-def _tell_what_is_now(url: str, changed: list[GroupInfo], what: str, json: bool) -> None:
+def _print_state(url: str, changed: list[GroupInfo], state: str, json: bool) -> None:
     if json:
         names = {_named(info) for info in changed}
         print_json([info for info in with_hub(url, _list) if _named(info) in names])
         return
     for info in changed:
-        show(f"{_named(info)}: {what}")
+        print_line(f"{_named(info)}: {state}")
 
 
 def _named(info: GroupInfo) -> str:

@@ -1,4 +1,4 @@
-"""Commands sent to a server by HTTP: `telex.gateway.Commands`. It blocks, and every wait of it is bounded."""
+"""Commands by HTTP to a `telex.gateway.Commands`. The calls block, with a time limit."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ import msgspec
 
 from telex import BadOption, ConnectFailed, Failure, TelexError, Timeout
 from telex.cli.bar import Bar
-from telex.cli.send import SentCommand, key_needed
+from telex.cli.sent_command import SentCommand, key_needed
 from telex.codec.content import to_json
 
 EXAMPLE = "http://127.0.0.1:8000/commands"
-ANSWER_WITHIN = 30.0
-LOOK = 0.25
-"""Seconds between two looks at a command that runs."""
+ANSWER_SECONDS = 30.0
+"""The time limit for one answer."""
+POLL_SECONDS = 0.25
+"""The time between two requests for the outcome of a command."""
 
 
 class Answered(TelexError):
-    """The server refused: its ``status`` and what it says."""
+    """The server refused the command: its HTTP ``status`` and its ``problem``, for people."""
 
     def __init__(self, url: str, status: int, problem: str) -> None:
         super().__init__(url, status, problem)
@@ -35,14 +36,14 @@ class Answered(TelexError):
 
 
 class HttpReply(msgspec.Struct):
-    """What a server said."""
+    """The answer to one request."""
 
     status: int
     retry_after: float
     location: str
     replayed: bool
     body: Any
-    """The JSON of it."""
+    """The decoded JSON."""
 
 
 def carry_out(
@@ -56,7 +57,7 @@ def carry_out(
     *,
     wait: bool,
 ) -> SentCommand:
-    """Send a command and wait for what becomes of it, or not. Raises `Timeout`, `ConnectFailed`, `Answered`."""
+    """Send a command, and with ``wait`` wait for its outcome. Raises `Timeout`, `ConnectFailed`, `Answered`."""
     place = CommandEndpoint(server, connect_timeout, timeout)
     moment = 0 if not wait or (timeout is not None and timeout < 1) else 1
     headers = {"Content-Type": "application/json", "Prefer": f"respond-async, wait={moment}"}
@@ -67,17 +68,16 @@ def carry_out(
     sent = SentCommand(name, key=key)
     answer = place.ask("POST", path, body, headers)
     while answer.status == 409 and wait and answer.retry_after:
-        # Another sender's command with this key runs: its outcome is this one's.
+        # A command with this key, from another sender, is running. Its outcome is the outcome of this one.
         place.pause(answer.retry_after, name)
         answer = place.ask("POST", path, body, headers)
     if answer.status == 202:
-        told = answer.body if isinstance(answer.body, dict) else {}
-        sent.id = told.get("id")
+        sent.id = answer.body.get("id") if isinstance(answer.body, dict) else None
         while answer.status == 202 and wait:
             if not answer.location:
-                raise Answered(place.url, 202, "it does not say where to look for the outcome")
-            bar.tell(*_step(answer.body))
-            place.pause(LOOK, name)
+                raise Answered(place.url, 202, "the answer has no Location header for the outcome")
+            bar.update(*_step(answer.body))
+            place.pause(POLL_SECONDS, name)
             answer = msgspec.structs.replace(place.ask("GET", answer.location), location=answer.location)
     return _read(answer, sent, place)
 
@@ -93,27 +93,27 @@ def _read(answer: HttpReply, sent: SentCommand, place: CommandEndpoint) -> SentC
     if status in (200, 201):
         sent.result = body
     elif status != 202:
-        told = body if isinstance(body, dict) else {}
-        if told.get("type") == "urn:telex:idempotency-key-needed":
+        problem = body if isinstance(body, dict) else {}
+        if problem.get("type") == "urn:telex:idempotency-key-needed":
             raise key_needed(sent.command)
-        if "code" not in told:
-            raise Answered(place.url, status, _problem(told, status))
-        said = {name: str(told.get(name, "")) for name in ("raised", "code", "detail")}
-        sent.error = Failure(said["raised"], said["code"], said["detail"], told.get("data"))
+        if "code" not in problem:
+            raise Answered(place.url, status, _text_of(problem, status))
+        raised, code, detail = (str(problem.get(name, "")) for name in ("raised", "code", "detail"))
+        sent.error = Failure(raised, code, detail, problem.get("data"))
     return sent
 
 
-def _problem(told: dict[str, Any], status: int) -> str:
-    if "detail" in told:
-        where = f" (at {told['path']})" if told.get("path") else ""
-        return f"{told['detail']}{where}"
-    return (
-        "is the path right? It is where the server has its commands, such as /commands" if status == 404 else "no word"
-    )
+def _text_of(problem: dict[str, Any], status: int) -> str:
+    if "detail" in problem:
+        where = f" (at {problem['path']})" if problem.get("path") else ""
+        return f"{problem['detail']}{where}"
+    if status == 404:
+        return "is the path right? It is the path of the server's commands, such as /commands"
+    return "the answer has no text"
 
 
 class CommandEndpoint:
-    """Where commands are taken, and until when."""
+    """The address of a server's commands, and the time limit for one of them."""
 
     def __init__(self, server: str, connect_timeout: float, timeout: float | None) -> None:
         try:
@@ -132,12 +132,12 @@ class CommandEndpoint:
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> HttpReply:
-        """One request, on a connection of its own. Raises `ConnectFailed`, `Timeout`."""
+        """Send one request, on a new connection. Raises `ConnectFailed`, `Timeout`."""
         within = min(self._connect_timeout, max(0.1, self._left()))
         connection = self._connection(self._host, self._port, timeout=within)
         try:
             self._connect(connection)
-            connection.sock.settimeout(limit := min(ANSWER_WITHIN, max(0.1, self._left())))
+            connection.sock.settimeout(limit := min(ANSWER_SECONDS, max(0.1, self._left())))
             try:
                 connection.request(method, path, body or None, headers or {})
                 response = connection.getresponse()
@@ -145,13 +145,14 @@ class CommandEndpoint:
             except TimeoutError:
                 raise Timeout(f"waiting for {self.url}", limit) from None
             except (HTTPException, OSError) as error:
-                raise ConnectFailed(self.url, f"it is no HTTP server, or ended the connection ({error!r})") from None
+                problem = f"it is not an HTTP server, or it closed the connection ({error!r})"
+                raise ConnectFailed(self.url, problem) from None
         finally:
             connection.close()
         return self._answer(response, data)
 
     def pause(self, seconds: float, name: str) -> None:
-        """Wait a little. Raises `Timeout` when the time is over."""
+        """Wait, at most until the time limit. Raises `Timeout` when it is over."""
         left = self._left()
         if left <= 0:
             raise Timeout(f"the command {name!r}", self._timeout or 0.0)
@@ -166,7 +167,7 @@ class CommandEndpoint:
         except TimeoutError:
             raise ConnectFailed(self.url, f"no answer within {self._connect_timeout:g} s") from None
         except ConnectionRefusedError:
-            raise ConnectFailed(self.url, "nothing listens there; name the server with --server") from None
+            raise ConnectFailed(self.url, "nothing listens there; give the address with --server") from None
         except OSError as error:
             raise ConnectFailed(self.url, error.strerror or str(error)) from None
 
@@ -175,9 +176,7 @@ class CommandEndpoint:
             body = msgspec.json.decode(data) if data else None
         except msgspec.DecodeError:
             if response.status < 300:
-                raise ConnectFailed(
-                    self.url, "it answers with something that is not JSON; is the path right?"
-                ) from None
+                raise ConnectFailed(self.url, "its answer is not JSON; is the path right?") from None
             body = None
         retry = response.headers.get("retry-after", "")
         return HttpReply(
@@ -190,7 +189,7 @@ class CommandEndpoint:
 
 
 def _quoted(key: str) -> str:
-    """A key as a structured field's string (RFC 8941, 3.3.3)."""
+    """Return a key as the string of a structured field (RFC 8941, 3.3.3)."""
     if not (key.isascii() and key.isprintable()):
         raise BadOption("--key", key, "by HTTP a key is printable ASCII")
     return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

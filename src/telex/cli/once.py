@@ -1,17 +1,17 @@
-"""``telex once``: what is recorded of commands that run once."""
+"""``telex once``: show and forget the records of commands that run once."""
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
-from telex.cli.exits import EXIT_CODES, Exit, tell
-from telex.cli.files import Url, show, with_hub
-from telex.cli.options import Json
+from telex.cli.exits import EXIT_CODES, Exit
+from telex.cli.files import with_hub
+from telex.cli.options import Json, Url, Yes
+from telex.cli.output import confirm, local_time, print_json, print_line, report, to_json
 from telex.once.results import RESULTS
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from telex.engines import Records
     from telex.once import Entry
 
-_ONCE = """Look after commands that run once: what is recorded of a key.
+_ONCE = """Show or forget the record of a command that runs once per key.
 
 \b
 Examples:
@@ -29,11 +29,11 @@ Examples:
 """
 once: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_ONCE)
 Name = Annotated[str, typer.Argument(help="The command's name.")]
-Key = Annotated[str, typer.Argument(help="The key that it was sent with.")]
+Key = Annotated[str, typer.Argument(help="The key that the command was sent with.")]
 
 
 class Found(msgspec.Struct):
-    """A record, its revision, and the result that it has or names."""
+    """The record of a key, its revision, and the result that the record holds or refers to."""
 
     entry: Entry
     revision: int
@@ -41,13 +41,13 @@ class Found(msgspec.Struct):
 
     @property
     def expired(self) -> bool:
-        """Whether a repeat runs again."""
+        """True when the outcome has expired: the same key runs the command again."""
         return self.entry.ended and self.entry.expires <= datetime.now(UTC).timestamp()
 
 
 @once.command("show", epilog=EXIT_CODES)
 def once_show(name: Name, key: Key, url: Url, json: Json = False) -> None:
-    """Print what is recorded of a key: whether it runs, its outcome, and until when that is kept.
+    """Print the record of a key: its state, its outcome, and the time until which it is kept.
 
     \b
     Examples:
@@ -57,10 +57,10 @@ def once_show(name: Name, key: Key, url: Url, json: Json = False) -> None:
     found = _found(url, name, key)
     if json:
         about = {"command": name, "key": key, "revision": found.revision} | _plain(found)
-        typer.echo(msgspec.json.encode(about).decode())
+        print_json(about)
         return
     for line in _lines(name, key, found):
-        show(line)
+        print_line(line)
 
 
 @once.command("forget", epilog=EXIT_CODES)
@@ -68,11 +68,11 @@ def once_forget(
     name: Name,
     key: Key,
     url: Url,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
 ) -> None:
-    """Forget what is recorded of a key. A repeat that is sent after this runs again, as if for the first time.
+    """Delete the record of a key: sending the command with this key again runs it again.
 
-    On a terminal it asks. While the command runs, what its handler comes to is refused as another's.
+    On a terminal it asks first. When the command is running, its outcome will be refused.
 
     \b
     Examples:
@@ -80,8 +80,10 @@ def once_forget(
       telex once forget charge order-7 --yes --url sqlite:///shop.db
     """
     found = _found(url, name, key)
-    if not yes and sys.stdin.isatty():
-        _confirm(name, key, found)
+    if not yes:
+        running = ["It is running, or its worker died. Its outcome will be refused."]
+        lines = [*_lines(name, key, found), *(running if found.entry.state == "running" else [])]
+        confirm(lines, "Forget this? The same key will run the command again.")
 
     async def delete(hub: Hub) -> bool:
         records = _records(hub)
@@ -92,9 +94,9 @@ def once_forget(
         return done
 
     if not with_hub(url, delete):
-        tell(f"{name} {key} has changed in the meantime, and was not forgotten; look at it again")
+        report(f"{name} {key} has changed in the meantime, and was not forgotten; look at it again")
         raise typer.Exit(Exit.ERROR)
-    show(f"{name} {key} is forgotten: a repeat will run again")
+    print_line(f"{name} {key} is forgotten: the same key will run the command again")
 
 
 def _records(hub: Hub) -> Records:
@@ -129,7 +131,7 @@ def _found(url: str, name: str, key: str) -> Found:
 
     found = with_hub(url, read)
     if found is None:
-        tell(f"nothing is recorded of {name} {key}: it would run when it is sent")
+        report(f"there is no record of {name} {key}: sending it will run the command")
         raise typer.Exit(Exit.ERROR)
     return found
 
@@ -138,7 +140,7 @@ def _plain(found: Found) -> dict[str, Any]:
     about = {
         name: value for name, value in msgspec.structs.asdict(found.entry).items() if name not in ("result", "ref")
     }
-    about |= {name: _when(about[name]) for name in ("completed", "expires") if about[name]}
+    about |= {name: _time(about[name]) for name in ("completed", "expires") if about[name]}
     return about | ({} if found.result is msgspec.UNSET else {"result": found.result})
 
 
@@ -146,31 +148,17 @@ def _lines(name: str, key: str, found: Found) -> list[str]:
     entry = found.entry
     lines = [f"{name} {key}: {entry.state}{', expired' if found.expired else ''}, attempt {entry.attempt}"]
     if found.result is not msgspec.UNSET:
-        lines.append(f"result     {msgspec.json.encode(found.result).decode()}")
+        lines.append(f"result     {to_json(found.result)}")
     elif entry.ref:
         lines.append("result     is not kept any more")
     if entry.error is not None:
         lines.append(f"error      {entry.error.type} ({entry.error.code}): {entry.error.message}")
     if entry.ended:
-        lines += [f"completed  {_when(entry.completed)}", f"kept until {_when(entry.expires)}"]
+        lines += [f"completed  {_time(entry.completed)}", f"kept until {_time(entry.expires)}"]
     else:
         lines.append(f"lease      {entry.lease:g} s, of {entry.owner}")
     return lines
 
 
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(" ", "seconds")
-
-
-def _confirm(name: str, key: str, found: Found) -> None:
-    for line in _lines(name, key, found):
-        typer.echo("".join(c if c.isprintable() else " " for c in line), err=True)
-    if found.entry.state == "running":
-        typer.echo("It runs, or its worker died: what it comes to will be refused.", err=True)
-    try:
-        agreed = typer.confirm("Forget this? A repeat will run again.", err=True)
-    except typer.Abort:
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    if not agreed:
-        tell("nothing was forgotten")
-        raise typer.Exit(Exit.ERROR)
+def _time(seconds: float) -> str:
+    return local_time(datetime.fromtimestamp(seconds, UTC))

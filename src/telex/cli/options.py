@@ -1,8 +1,8 @@
-"""Options that several commands have."""
+"""Options and arguments that several commands have."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,9 +10,12 @@ from telex import BadOption
 from telex.cli.client import DEFAULT_SERVER
 from telex.durations import seconds
 
+if TYPE_CHECKING:
+    from telex import Start
+
 
 def duration(value: str | float) -> float:
-    """Seconds of an option: a number, or text such as ``10m``. Raises what typer tells as wrong usage."""
+    """Parse an option: seconds, or text such as ``10m``. Raises `typer.BadParameter`."""
     try:
         number = float(value)
     except ValueError:
@@ -20,35 +23,80 @@ def duration(value: str | float) -> float:
     try:
         return seconds(value if number is None else number)
     except BadOption:
-        mend = "give seconds, finite and not negative, or text such as '250ms', '10s', '5m', '24h', '7d'"
-        raise typer.BadParameter(mend) from None
+        fix = "give seconds, finite and not negative, or text such as '250ms', '10s', '5m', '24h', '7d'"
+        raise typer.BadParameter(fix) from None
 
 
 def positive_duration(value: str | float) -> float:
-    """The same, and not nothing."""
+    """Parse an option as `duration`, and refuse 0."""
     length = duration(value)
     if not length:
-        raise typer.BadParameter("give it some time: seconds, or text such as '250ms'")
+        raise typer.BadParameter("give more than 0: seconds, or text such as '250ms'")
     return length
 
 
+def parse_start(since: str) -> Start:
+    """Parse ``--since``: the start of a subscription. Raises `BadOption`."""
+    from telex.gateway.protocol import parse_since
+
+    return parse_since(number_or_text(since))
+
+
+def number_or_text(since: str) -> str | int:
+    """Return ``--since`` as a gateway takes it."""
+    return int(since) if since.isascii() and since.isdigit() else since
+
+
 def is_given(ctx: typer.Context, option: str) -> bool:
-    """Whether an option stands on the command line. A variable of the environment may name it for other commands."""
+    """Return True for an option of the command line, and False for one of the environment or a default."""
     source = ctx.get_parameter_source(option)
     return source is not None and source.name == "COMMANDLINE"
 
 
+def check_one_source(ctx: typer.Context, url: str | None) -> None:
+    """Refuse ``--url`` together with ``--server``."""
+    if url is not None and is_given(ctx, "server"):
+        raise typer.BadParameter("give --url or --server, not both", ctx, param_hint="'--url'")
+
+
+def no_file(ctx: typer.Context) -> typer.BadParameter:
+    """Return the error for a command line without a file."""
+    return typer.BadParameter("name the file, --url sqlite:///file.db", ctx, param_hint="'--url'")
+
+
+URL_HELP = "The file with the messages: sqlite:///file.db"
+Url = Annotated[str, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
+OptionalUrl = Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
+UrlNotServer = Annotated[
+    str | None,
+    typer.Option("--url", "-u", metavar="URL", help="Use a file instead of a server: sqlite:///file.db"),
+]
 Server = Annotated[
-    str, typer.Option("--server", "-s", envvar="TELEX_SERVER", metavar="URL", help="The server's address.")
+    str, typer.Option("--server", "-s", envvar="TELEX_SERVER", metavar="URL", help="The address of the server.")
 ]
 ConnectTimeout = Annotated[
     float,
     typer.Option(
         parser=positive_duration,
         metavar="DURATION",
-        help="How long connecting may take, all of it: seconds, or text such as 500ms.",
+        help="The time limit for connecting: seconds, or text such as 500ms.",
     ),
 ]
+TopicPattern = Annotated[
+    str, typer.Argument(help="The topics: '*' matches one token, '>' at the end matches all that follow.")
+]
+Since = Annotated[
+    str,
+    typer.Option(
+        metavar="START",
+        help="Where to start: 'new', 'earliest', a number of messages back, a time back such as 10m, or a position.",
+    ),
+]
+Limit = Annotated[
+    float | None,
+    typer.Option(parser=duration, metavar="DURATION", help="Stop after this time: seconds, or text such as 5m."),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
-__all__ = ["DEFAULT_SERVER", "ConnectTimeout", "Json", "Server", "duration", "is_given", "positive_duration"]
+__all__ = ["DEFAULT_SERVER"]

@@ -1,4 +1,4 @@
-"""`Printer`: messages on standard output, as people and programs read them."""
+"""`Printer`: messages on standard output, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-import msgspec
 import typer
 
 from telex.cli.client import Gone
-from telex.cli.exits import tell
+from telex.cli.output import print_json, report, to_json
 from telex.gateway.protocol import LostFrame, Messages
 
 
 class Printer:
-    """Prints frames until ``left`` messages have been printed; None for no end. ``dated`` lines have the date, too."""
+    """Prints the messages of frames, at most ``left``; None for all. ``dated`` lines begin with a date."""
 
     def __init__(self, json: bool, left: int | None, *, dated: bool = False) -> None:
         self.left = left
@@ -23,27 +22,27 @@ class Printer:
         self._dated = dated
 
     def run(self, frames: Iterable[Messages | LostFrame | Gone]) -> None:
-        """Print all frames, or the messages that are left."""
+        """Print the frames, until ``left`` messages were printed."""
         for frame in frames:
             if isinstance(frame, Messages):
                 for message in frame.messages[: self.left]:
-                    _show(message, self._json, self._dated)
+                    _print(message, self._json, self._dated)
                     if self.left is not None:
                         self.left -= 1
                 if self.left == 0:
                     return
             elif isinstance(frame, LostFrame):
-                _show_lost(frame, self._json)
+                _print_lost(frame, self._json)
             else:
-                tell(f"{frame}; connecting again", bad=False)
+                report(f"{frame}; connecting again", bad=False)
 
 
-def _show(message: dict[str, Any], as_json: bool, dated: bool) -> None:
+def _print(message: dict[str, Any], as_json: bool, dated: bool) -> None:
     if as_json:
-        typer.echo(msgspec.json.encode(message).decode())
+        print_json(message)
         return
     content = message["content"]
-    shown = content if isinstance(content, str) else msgspec.json.encode(content).decode()
+    shown = content if isinstance(content, str) else to_json(content)
     when = datetime.fromisoformat(message["timestamp"]).astimezone()
     if dated:
         typer.echo(_harmless(f"{when:%Y-%m-%d %H:%M:%S}  {message['topic']} {message['seq']}  {shown}"))
@@ -52,16 +51,16 @@ def _show(message: dict[str, Any], as_json: bool, dated: bool) -> None:
     typer.echo(f"{head} {_harmless(shown)}")
 
 
-def _show_lost(frame: LostFrame, as_json: bool) -> None:
+def _print_lost(frame: LostFrame, as_json: bool) -> None:
     if as_json:
         lost = {"count": frame.count, "first": frame.first, "last": frame.last, "reason": frame.reason}
-        typer.echo(msgspec.json.encode({"lost": lost, "topic": frame.topic}).decode())
+        print_json({"lost": lost, "topic": frame.topic})
     elif frame.reason in ("epoch", "ahead"):
-        tell(f"{frame.topic}: the server's log was begun anew; what came in between is lost", bad=False)
+        report(f"{frame.topic}: the log was recreated; the messages in between are lost", bad=False)
     else:
-        tell(f"{frame.topic}: {frame.count} messages are lost ({frame.reason})", bad=False)
+        report(f"{frame.topic}: {frame.count} messages are lost ({frame.reason})", bad=False)
 
 
 def _harmless(text: str) -> str:
-    # What others wrote must not move this terminal's cursor or change its colours.
+    # Content must not move this terminal's cursor or change its colours.
     return "".join(c if c.isprintable() or c == "\t" else repr(c)[1:-1] for c in text)

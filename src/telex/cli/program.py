@@ -1,4 +1,4 @@
-"""Find the hub that ``telex run`` is given, and run it."""
+"""Load the hub of ``telex run``, and run it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from telex import BadOption, Hub, TelexError
-from telex.cli.exits import Exit, code_for, tell
-from telex.cli.files import show
+from telex import Hub, TelexError
+from telex.cli.exits import Exit, code_for
+from telex.cli.output import print_line, report
 from telex.cli.stopping import Stopping
 
 
 class Unusable(TelexError):
-    """The user's fault: what was named is not a module with a hub."""
+    """The user's fault: the argument does not name a hub in a module that can be imported."""
 
 
 def load(program: str) -> Hub:
-    """The hub that ``module:name`` names, the current folder first on the path. Raises `Unusable`."""
+    """Import the hub ``module:name``, with the current folder first on the path. Raises `Unusable`."""
     module_name, colon, name = program.partition(":")
     if not colon or not module_name or not name:
-        raise Unusable(f"{program!r} is no program: write module:hub, such as shop:hub for `hub` in shop.py")
+        raise Unusable(f"{program!r} is not a program: write module:hub, such as shop:hub for `hub` in shop.py")
     if module_name.endswith(".py") or "/" in module_name:
         guess = module_name.removesuffix(".py").strip("./").replace("/", ".")
         raise Unusable(f"{module_name!r} is a file; write the module's name: {guess}:{name}")
@@ -37,28 +37,25 @@ def load(program: str) -> Hub:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise Unusable(f"{module_name} could not be imported: there is no module {error.name!r}") from error
         raise Unusable(f"there is no module {module_name!r} in {folder} or among what is installed") from None
-    except Exception as error:  # noqa: BLE001  # a program may fail in any way while it is imported: it is shown
+    except Exception as error:  # noqa: BLE001  # importing a program can raise anything, which is shown
         raise Unusable(f"{module_name} failed while it was imported\n{_trace(error)}") from None
     hub = getattr(module, name, None)
     if not isinstance(hub, Hub):
         hubs = [key for key, value in vars(module).items() if isinstance(value, Hub)]
         have = f"it has {', '.join(hubs)}" if hubs else f"make one there: {name} = telex.Hub()"
-        raise Unusable(f"{name!r} in {module_name} is no hub; {have}")
+        raise Unusable(f"{name!r} in {module_name} is not a hub; {have}")
     return hub
 
 
 def run_hub(hub: Hub, *, announce: str | None, is_worker: bool = False) -> int:
-    """Open the hub, wait for SIGINT or SIGTERM, and close it; the exit code. ``announce`` is the program, to list what
-    its hub has; None to say nothing.
+    """Open the hub, wait for SIGINT or SIGTERM, close it, and return the exit code. ``announce`` is the name of the
+    program, to print the declarations of its hub; None prints nothing.
     """
     try:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
             return runner.run(_run(hub, announce, is_worker))
-    except BadOption as error:
-        tell(str(error))
-        return Exit.USAGE
     except TelexError as error:
-        tell(str(error))
+        report(str(error))
         return code_for(error)
 
 
@@ -78,7 +75,7 @@ async def _run(hub: Hub, announce: str | None, is_worker: bool) -> int:
 
 
 def list_declared(program: str, hub: Hub) -> None:
-    """Print what a hub runs: its handlers, commands and triggers."""
+    """Print the handlers, commands and triggers of a hub."""
     triggers = hub.triggers()
     fired = {trigger.topic for trigger in triggers}
     handlers = [handler for handler in hub.statistics().handlers if handler.pattern not in fired]
@@ -86,24 +83,24 @@ def list_declared(program: str, hub: Hub) -> None:
         f"{number} {kind}{'' if number == 1 else 's'}"
         for number, kind in ((len(handlers), "handler"), (len(hub.commands), "command"), (len(triggers), "trigger"))
     )
-    show(f"running {program} on {hub.url.partition('@')[2] or hub.url} with {counts}  (Ctrl-C stops it)")
+    print_line(f"running {program} on {hub.url.partition('@')[2] or hub.url} with {counts}  (Ctrl-C stops it)")
     for handler in handlers:
         group = "" if handler.group is None else f", group {handler.group}"
-        show(f"  handler {handler.name}: {handler.pattern}{group}")
+        print_line(f"  handler {handler.name}: {handler.pattern}{group}")
     for command in hub.commands:
-        show(f"  command {command.name}{'' if command.once is None else ', once per key'}")
+        print_line(f"  command {command.name}{'' if command.once is None else ', once per key'}")
     for trigger in triggers:
-        show(f"  trigger {trigger.trigger}: {trigger.schedule}")
+        print_line(f"  trigger {trigger.trigger}: {trigger.schedule}")
     if not (handlers or hub.commands or triggers):
-        tell(
-            "this hub has nothing to run: import the modules that declare its handlers, commands and triggers",
+        report(
+            "this hub has no handlers, commands and triggers: import the modules that declare them",
             bad=False,
         )
 
 
 def configure_logging(level: str | None) -> None:
-    """Have log records written to standard error, from ``level`` on (INFO). A program that has configured logging
-    itself keeps what it has; a level that is given holds for it, too.
+    """Write log records of at least ``level`` (INFO) to standard error. A program that has configured logging keeps its
+    handlers; a given level then sets the level of the root logger.
     """
     if not logging.getLogger("telex").hasHandlers():
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=level or "INFO")
@@ -120,7 +117,7 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _trace(error: BaseException) -> str:
-    # The lines of the program, without those of telex and of the import that led there.
+    # Only the lines of the program, without those of telex and importlib.
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
     return "".join([*traceback.format_list(own), *traceback.format_exception_only(error)]).rstrip()

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from telex.cli.exits import Exit, tell
-from telex.cli.files import URL_HELP, file_of
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, is_given
+from telex.cli.exits import Exit
+from telex.cli.files import path_of
+from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, UrlNotServer, check_one_source
+from telex.cli.output import print_json, report
 
 if TYPE_CHECKING:
     from telex.gateway.protocol import Publish, Published
@@ -20,22 +21,23 @@ if TYPE_CHECKING:
 def pub(
     ctx: typer.Context,
     topic: Annotated[str, typer.Argument(help="The topic's id, such as chatroom:lobby.")],
-    content: Annotated[str, typer.Argument(help="What to publish; - reads standard input, one message a line.")],
-    text: Annotated[bool, typer.Option("--text", help="Take the content as text, even if it is JSON.")] = False,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="Say it in a chat room, in this name.")] = None,
-    id: Annotated[str | None, typer.Option(metavar="ID", help="The message's id: the same id is stored once.")] = None,
-    header: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header; may be given again.")
+    content: Annotated[str, typer.Argument(help="The content; - reads standard input, one message a line.")],
+    text: Annotated[bool, typer.Option("--text", help="Publish the content as text, even if it is JSON.")] = False,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Publish to a chat room, in this name.")] = None,
+    id: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The id of the message. A second message with the same id is not stored."),
     ] = None,
-    url: Annotated[str | None, typer.Option("--url", "-u", metavar="URL", help=f"Ask no server. {URL_HELP}")] = None,
+    header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header; may be repeated.")] = None,
+    url: UrlNotServer = None,
     server: Server = DEFAULT_SERVER,
     connect_timeout: ConnectTimeout = 5.0,
     json: Json = False,
 ) -> None:
-    """Publish to a topic of a running server, or with --url of a file, which is made if it is not there.
+    """Publish to a topic of a running server, or with --url of a file. The file is created if it does not exist.
 
-    Content that is JSON is published as what it says, all else as text. Lines of standard input are published as fast
-    as the server lets one connection: `telex chat` takes about ten a second after a first few.
+    Content that is valid JSON is published as JSON, anything else as text. Lines of standard input are published at the
+    rate that the server allows: `telex chat` takes a burst of twenty, then ten a second.
 
     \b
     Examples:
@@ -45,7 +47,6 @@ def pub(
       telex pub orders:new '{"item": "tea"}' --url sqlite:///shop.db
       tail -f app.log | telex pub logs:app - --text
     """
-    import msgspec
     import uuid_utils
 
     from telex import BadOption
@@ -53,13 +54,12 @@ def pub(
     from telex.names import check_topic
 
     if id is not None and content == "-":
-        raise BadOption("id", id, "one id is for one message; leave it out with -")
+        raise BadOption("id", id, "an id is for one message; leave it out with -")
     for option, given in {"content": content, "name": name, "id": id}.items():
         _check_text(option, given)
     check_topic(topic)
     headers = _headers(header or [])
-    if url is not None and is_given(ctx, "server"):
-        raise typer.BadParameter("give --url or --server, not both", ctx, param_hint="'--url'")
+    check_one_source(ctx, url)
     with _to_server(server, connect_timeout) if url is None else _to_file(url) as publish:
         for line in _lines(content):
             body = _content(line, text or name is not None)
@@ -67,7 +67,7 @@ def pub(
                 body = {"name": name, "text": line}
             done = publish(Publish(topic, body, id or str(uuid_utils.uuid7()), headers))
             if json:
-                typer.echo(msgspec.json.encode({"topic": done.topic, "id": done.id, "seq": done.seq}).decode())
+                print_json({"topic": done.topic, "id": done.id, "seq": done.seq})
             elif content != "-":
                 typer.echo(f"{done.topic} #{done.seq} {done.id}")
 
@@ -85,7 +85,7 @@ def _to_file(url: str) -> Iterator[Callable[[Publish], Published]]:
     from telex.blocking import Hub
     from telex.gateway.protocol import Published
 
-    file_of(url)
+    path_of(url)
     with Hub(url) as hub:
 
         def publish(frame: Publish) -> Published:
@@ -103,14 +103,14 @@ def _lines(content: str) -> Iterator[str]:
         try:
             text = line.decode()
         except UnicodeDecodeError:
-            tell(f"line {number} of standard input is not UTF-8; those before it are published, convert the rest")
+            report(f"line {number} of standard input is not UTF-8; the lines before it are published; convert the rest")
             raise typer.Exit(Exit.ERROR) from None
         if text.strip():
             yield text.rstrip("\r\n")
 
 
 def _check_text(option: str, given: str | None) -> None:
-    # Bytes of a command line that are not in its encoding are lone surrogates, which no message can hold.
+    # Bytes that are not in the terminal's encoding become lone surrogates, which no message can hold.
     from telex import BadOption
 
     try:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telex.cli.exits import Exit, tell
+from telex.cli.exits import Exit
+from telex.cli.output import report
 
 if TYPE_CHECKING:
     from telex import Hub
@@ -24,32 +25,30 @@ class LogLevel(StrEnum):
 
 
 def run(
-    program: Annotated[str, typer.Argument(metavar="MODULE:HUB", help="A module, and the hub in it: shop:hub")],
+    program: Annotated[str, typer.Argument(metavar="MODULE:HUB", help="A module and the hub in it, such as shop:hub")],
     reload: Annotated[
-        bool, typer.Option("--reload", help="Start again whenever a file of this folder changes.")
+        bool, typer.Option("--reload", help="Restart when a Python file below this folder changes.")
     ] = False,
     workers: Annotated[
         int,
-        typer.Option(
-            "--workers", "-w", min=1, metavar="N", help="Processes to run; more than 1 is refused with memory://."
-        ),
+        typer.Option("--workers", "-w", min=1, metavar="N", help="The number of processes; memory:// allows only 1."),
     ] = 1,
     log_level: Annotated[
         LogLevel | None,
         typer.Option(
             "--log-level",
             case_sensitive=False,
-            help="Log records from this level on. [default: info]",
+            help="The lowest level of log records. [default: info]",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Run the handlers, commands and triggers of a program until Ctrl-C or SIGTERM.
 
-    It then finishes what it works on, within the close_timeout of its hub; a second Ctrl-C stops at once. The module is
-    imported from the current folder. With --reload, a process that crashes is started again. With --workers several
-    processes share the work of groups; a hub on memory://, which is one process's own, runs in one. Log records go to
-    standard error, unless the program configures logging itself.
+    The module is imported from the current folder. At the first Ctrl-C handlers finish, within the close_timeout of the
+    hub; a second Ctrl-C stops them. With --workers, several processes share the messages of groups. With --workers or
+    --reload, a process that crashes is restarted. Log records go to standard error, unless the program configures
+    logging itself.
 
     \b
     Examples:
@@ -74,21 +73,18 @@ def run(
         announce = program if number == 1 else None
         raise typer.Exit(run_hub(hub, announce=announce, is_worker=worker is not None))
     except Unusable as error:
-        tell(str(error))
+        report(str(error))
         raise typer.Exit(Exit.USAGE) from None
 
 
 def _check_shared(hub: Hub) -> None:
     if hub.url.startswith("memory:"):
-        tell(
-            "memory:// is one process's own: give the hub sqlite:///file.db, which processes share, "
-            "or run it without --workers"
-        )
+        report("processes cannot share a hub on memory://: give the hub sqlite:///file.db, or run it without --workers")
         raise typer.Exit(Exit.USAGE)
 
 
 def _report(worker: str, hub: Hub) -> int:
-    """Say to the supervisor how long the hub may take to close; the number of this worker."""
+    """Report the ``close_timeout`` of the hub to the supervisor, and return the number of this worker."""
     number, descriptor = map(int, worker.split())
     os.write(descriptor, f"{hub.close_timeout}".encode())
     os.close(descriptor)

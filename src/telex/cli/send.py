@@ -6,30 +6,48 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
-from telex import BadOption, Failure, KeyConflict, NoHandler, TelexError, Timeout
+from telex import BadOption, KeyConflict, NoHandler, TelexError, Timeout
 from telex.cli.bar import Bar
-from telex.cli.exits import Exit, tell
-from telex.cli.files import URL_HELP, show, with_hub
-from telex.cli.options import ConnectTimeout, Json, duration
+from telex.cli.exits import Exit
+from telex.cli.files import with_hub
+from telex.cli.options import ConnectTimeout, Json, OptionalUrl, duration
+from telex.cli.output import print_json, print_line, report, to_json
+from telex.cli.sent_command import EXAMPLE_KEY, SentCommand, key_needed
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, REFUSED, UNSENDABLE
 from telex.message import check_key
 from telex.once.machine import EXHAUSTED
 
 if TYPE_CHECKING:
-    from telex import Hub, Ticket
+    from telex import Hub
 
 NOT_CARRIED_OUT = {REFUSED: Exit.ERROR, "store_unavailable": Exit.ERROR, EXPIRED: Exit.TIMEOUT}
-"""How outcomes end the program that are no failure of the command itself."""
-SELF_SAID = {REFUSED, EXPIRED, CANCELLED, UNSENDABLE, EXHAUSTED, "store_unavailable", "result_gone", "outcome_lost"}
-"""Failures that say all in their message: the class of what was raised is of no use to who reads it."""
-EXAMPLE_KEY = "order-7"
+"""The exit codes for outcomes without a run of the command."""
+COMPLETE_MESSAGES = {
+    REFUSED,
+    EXPIRED,
+    CANCELLED,
+    UNSENDABLE,
+    EXHAUSTED,
+    "store_unavailable",
+    "result_gone",
+    "outcome_lost",
+}
+"""The failure codes that are shown without the class of the exception, because telex wrote the message."""
+
+ResultTimeout = Annotated[
+    float | None,
+    typer.Option(
+        parser=duration,
+        metavar="DURATION",
+        help="The time limit for the result: seconds, or text such as 5m.",
+    ),
+]
 
 
 class Unserved(TelexError):
-    """Nobody carries out the command ``name``: `telex.NoHandler`, for who reads it at a terminal."""
+    """No program serves the command ``name``: `telex.NoHandler`, in the words of the command line."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -37,61 +55,41 @@ class Unserved(TelexError):
 
     def __str__(self) -> str:
         return (
-            f"nobody serves the command {self.name!r}: check its name, start the program that carries it out, or have "
-            "it kept until then with --no-wait"
+            f"no program serves the command {self.name!r}: check its name, start the program that serves it, or use "
+            "--no-wait to have it run when that program starts"
         )
-
-
-def key_needed(name: str) -> BadOption:
-    """What is told when a command that runs once is sent without a key."""
-    return BadOption("--key", None, f"{name!r} runs once for each key: say which one this is, --key {EXAMPLE_KEY}")
-
-
-class SentCommand(msgspec.Struct, omit_defaults=True):
-    """What became of a command, as far as it is known."""
-
-    command: str
-    id: str | None = None
-    key: str | None = None
-    result: object = msgspec.UNSET
-    error: Failure | None = None
-    replayed: bool = False
-
-    @property
-    def ended(self) -> bool:
-        """Whether it has its outcome."""
-        return self.error is not None or self.result is not msgspec.UNSET
 
 
 def send(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The command's name, such as report:build.")],
     content: Annotated[
-        str, typer.Argument(metavar="[JSON]", help="What it is given, in JSON; - reads standard input.")
+        str, typer.Argument(metavar="[JSON]", help="Its content, in JSON; - reads standard input.")
     ] = "null",
     key: Annotated[
-        str | None, typer.Option("--key", "-k", metavar="KEY", help="What makes repeats of it one command.")
+        str | None,
+        typer.Option("--key", "-k", metavar="KEY", help="The key: a command that runs once runs once per key."),
     ] = None,
-    url: Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)] = None,
+    url: OptionalUrl = None,
     server: Annotated[
         str | None,
-        typer.Option("--server", "-s", metavar="URL", help="In its place, where a server takes commands by HTTP."),
+        typer.Option("--server", "-s", metavar="URL", help="Send by HTTP to this address, instead of --url."),
     ] = None,
-    timeout: Annotated[
-        float | None,
+    timeout: ResultTimeout = None,
+    no_wait: Annotated[
+        bool,
         typer.Option(
-            parser=duration, metavar="DURATION", help="How long to wait: seconds, or text such as 5m. It may go on."
+            "--no-wait", help="Print the id of the command when it is accepted, and do not wait for the result."
         ),
-    ] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Print its id as soon as it is accepted.")] = False,
+    ] = False,
     connect_timeout: ConnectTimeout = 5.0,
     json: Json = False,
 ) -> None:
     """Send a command, and print its result.
 
-    On a terminal a bar shows how far it is. A command that fails is exit code 5. One that is not begun within --timeout
-    is dropped; one that was begun goes on, and if it runs once, sending it again with the same --key gives its outcome.
-    With --no-wait nobody need serve it yet.
+    A terminal shows the progress. Exit code 5: the command has failed. When --timeout is over, a command that has not
+    begun is dropped. A command that has begun continues; if it runs once, send it again with the same --key to get its
+    outcome. With --no-wait no program has to serve the command yet.
 
     \b
     Examples:
@@ -113,9 +111,9 @@ def send(
 
             sent = carry_out(server, name, given, key, timeout, connect_timeout, bar, wait=not no_wait)
         elif url is not None:
-            sent = with_hub(url, lambda hub: _through(hub, name, given, key, timeout, bar, wait=not no_wait))
+            sent = with_hub(url, lambda hub: _send_on(hub, name, given, key, timeout, bar, wait=not no_wait))
         else:
-            hint = "say where, --url sqlite:///file.db or --server http://127.0.0.1:8000/commands"
+            hint = "give --url sqlite:///file.db or --server http://127.0.0.1:8000/commands"
             raise typer.BadParameter(hint, ctx, param_hint="'--url' / '--server'")
     _print(sent, json)
 
@@ -126,11 +124,11 @@ def _content(text: str) -> Any:
     try:
         return from_json(sys.stdin.buffer.read() if text == "-" else text.encode())
     except ValueError as error:
-        mend = f"""it is no JSON ({error}); write text as '"text"'"""
-        raise BadOption("content", text, mend) from None
+        fix = f"""it is not JSON ({error}); write text as '"text"'"""
+        raise BadOption("content", text, fix) from None
 
 
-async def _through(
+async def _send_on(
     hub: Hub, name: str, content: object, key: str | None, timeout: float | None, bar: Bar, *, wait: bool
 ) -> SentCommand:
     from telex.hub import dispatcher_of
@@ -147,7 +145,8 @@ async def _through(
     if wait:
         try:
             async with asyncio.timeout(timeout):
-                await _ended(ticket, bar)
+                async for step in ticket.progress():
+                    bar.update(step.fraction, step.text)
         except TimeoutError:
             raise Timeout(f"the command {name!r}", timeout or 0.0) from None
         outcome = await ticket.outcome()
@@ -157,22 +156,17 @@ async def _through(
     return sent
 
 
-async def _ended(ticket: Ticket[Any], bar: Bar) -> None:
-    async for step in ticket.progress():
-        bar.tell(step.fraction, step.text)
-
-
 def _print(sent: SentCommand, json: bool) -> None:
     error = sent.error
     if error is not None and error.code == CONFLICT:
         raise KeyConflict(sent.command, sent.key or "")
     if json:
-        typer.echo(msgspec.json.encode(sent).decode())
+        print_json(sent)
     elif not sent.ended:
-        show(sent.id or "")
+        print_line(sent.id or "")
     elif error is None:
-        show(sent.result if isinstance(sent.result, str) else msgspec.json.encode(sent.result).decode())
+        print_line(sent.result if isinstance(sent.result, str) else to_json(sent.result))
     if error is not None:
-        said = error.message if error.code in SELF_SAID else f"{error.type}: {error.message}"
-        tell(said if error.code == REFUSED else f"the command {sent.command!r} failed: {said}")
+        text = error.message if error.code in COMPLETE_MESSAGES else f"{error.type}: {error.message}"
+        report(text if error.code == REFUSED else f"the command {sent.command!r} failed: {text}")
         raise typer.Exit(NOT_CARRIED_OUT.get(error.code, Exit.FAILED))

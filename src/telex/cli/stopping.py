@@ -1,4 +1,4 @@
-"""How ``telex run`` is stopped: the first Ctrl-C lets handlers finish, the second stops at once."""
+"""The signals of ``telex run``: at the first Ctrl-C handlers finish, at the second they are cancelled."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from telex.cli.exits import Exit, tell
+from telex.cli.exits import Exit
+from telex.cli.output import report
 
-AT_ONCE = 1.0
-"""Seconds that cancelled handlers have after the second signal, before the process ends."""
-HINT_AFTER = 0.5
-HINT = "handlers are finishing what they have; Ctrl-C again stops at once"
+END_SECONDS = 1.0
+"""The time from the second signal until the process ends."""
+HINT_SECONDS = 0.5
+"""The time from the first signal until the hint is printed."""
+HINT = "handlers are finishing; Ctrl-C again stops at once"
 
 
 class Stopping:
-    """Signals of a process that runs a hub, counted. ``asked`` is set at the first one.
+    """Counts the signals of a process that runs a hub. The first one sets ``asked``.
 
-    At the second one the task that made this is cancelled, and `AT_ONCE` seconds later the process ends whatever
-    still runs, even a handler that blocks the event loop. ``is_worker``: SIGINT, which a terminal sends to a worker and
-    its supervisor alike, is never the second one; the supervisor sends SIGTERM.
+    The second one cancels the task that made this object, and `END_SECONDS` later the process ends, even if a handler
+    blocks the event loop. A terminal sends SIGINT both to a worker (``is_worker``) and to its supervisor, so a worker
+    never counts SIGINT as the second signal; the supervisor sends SIGTERM.
     """
 
     def __init__(self, *, is_worker: bool) -> None:
@@ -38,9 +40,9 @@ class Stopping:
 
     @contextmanager
     def handling(self) -> Iterator[None]:
-        """Handle SIGINT and SIGTERM meanwhile."""
+        """Handle SIGINT and SIGTERM inside of the block."""
         numbers = (signal.SIGINT, signal.SIGTERM)
-        # Not through the loop: a handler may block that.
+        # Not loop.add_signal_handler: a handler may block the loop.
         before = [signal.signal(number, self._signalled) for number in numbers]
         try:
             yield
@@ -59,16 +61,16 @@ class Stopping:
         if self._count == 1:
             self._loop.call_soon_threadsafe(self.asked.set)
             if not self._is_worker:
-                self._hint = _later(HINT_AFTER, lambda: tell(HINT))
+                self._hint = _later(HINT_SECONDS, lambda: report(HINT))
             return
         self.at_once = True
-        _later(AT_ONCE, _end)  # not cancelled: whatever is done after this may hang, too
+        _later(END_SECONDS, _end)  # never cancelled: closing may hang, too
         if self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 def _later(seconds: float, function: Callable[[], None]) -> threading.Timer:
-    # In a thread, for the loop may be blocked.
+    # In a thread: the loop may be blocked.
     timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()

@@ -8,37 +8,41 @@ from typing import Annotated
 import typer
 
 from telex.cli.client import follow
-from telex.cli.exits import Exit, tell
-from telex.cli.files import URL_HELP, existing
+from telex.cli.exits import Exit
+from telex.cli.files import existing
 from telex.cli.follow_file import follow_file
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, duration, is_given
+from telex.cli.options import (
+    DEFAULT_SERVER,
+    ConnectTimeout,
+    Json,
+    Limit,
+    Server,
+    Since,
+    UrlNotServer,
+    check_one_source,
+    number_or_text,
+    parse_start,
+)
+from telex.cli.output import report
 from telex.cli.printing import Printer
 
 
 def sub(
     ctx: typer.Context,
     topic: Annotated[str, typer.Argument(help="A topic's id, or a pattern such as 'chatroom:*'.")],
-    since: Annotated[
-        str,
-        typer.Option(
-            metavar="WHERE", help="'earliest', a number of messages back, a time back such as 10m, or a position."
-        ),
-    ] = "new",
-    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many messages.")] = None,
-    timeout: Annotated[
-        float | None,
-        typer.Option(parser=duration, metavar="DURATION", help="Stop after so long: seconds, or text such as 5m."),
-    ] = None,
-    url: Annotated[str | None, typer.Option("--url", "-u", metavar="URL", help=f"Ask no server. {URL_HELP}")] = None,
+    since: Since = "new",
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N messages.")] = None,
+    timeout: Limit = None,
+    url: UrlNotServer = None,
     server: Server = DEFAULT_SERVER,
     connect_timeout: ConnectTimeout = 5.0,
     json: Json = False,
 ) -> None:
-    """Print the messages of a topic, or of all topics that fit a pattern, as they come: of a running server, or with
-    --url of a file that programs of this machine share.
+    """Print the messages of a topic, or of all topics that match a pattern, as they arrive: from a running server, or
+    with --url from a file.
 
-    A connection that is lost is made again, and what was missed is printed. What cannot be recovered is told.
-    With --count, running out of --timeout first is exit code 4.
+    It reconnects when the connection is lost, and prints the messages that it missed. A notice on standard error counts
+    messages that are lost for good. Exit code 4: --timeout was over before --count messages came.
 
     \b
     Examples:
@@ -49,23 +53,20 @@ def sub(
       telex sub 'orders:*' --since earliest --url sqlite:///shop.db
     """
     from telex import Timeout
-    from telex.gateway.protocol import parse_since
     from telex.names import check_pattern
 
     check_pattern(topic)
-    start = int(since) if since.isascii() and since.isdigit() else since
-    begin = parse_since(start)
+    start = parse_start(since)
     deadline = None if timeout is None else time.monotonic() + timeout
-    if url is not None and is_given(ctx, "server"):
-        raise typer.BadParameter("give --url or --server, not both", ctx, param_hint="'--url'")
+    check_one_source(ctx, url)
     printer = Printer(json, count)
     try:
         if url is None:
-            printer.run(follow(server, topic, start, connect_timeout, deadline))
+            printer.run(follow(server, topic, number_or_text(since), connect_timeout, deadline))
         else:
             _ = existing(url)
-            printer.run(follow_file(url, topic, begin, deadline))
+            printer.run(follow_file(url, topic, start, deadline))
     except Timeout:
         if printer.left:
-            tell(f"{timeout:g} s are over, and {printer.left} of {count} messages have not come")
+            report(f"{timeout:g} s are over, and {printer.left} of {count} messages have not come")
             raise typer.Exit(Exit.TIMEOUT) from None

@@ -1,4 +1,4 @@
-"""The processes of ``telex run --workers`` and ``--reload``: started, watched, started again, and stopped together."""
+"""The processes of ``telex run --workers`` and ``--reload``: start, restart and stop."""
 
 from __future__ import annotations
 
@@ -10,38 +10,39 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from telex.cli.exits import Exit, tell
-from telex.cli.stopping import AT_ONCE, HINT, HINT_AFTER
+from telex.cli.exits import Exit
+from telex.cli.output import report
+from telex.cli.stopping import END_SECONDS, HINT, HINT_SECONDS
 
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 STEADY = 10.0
-"""Seconds after which a worker counts as having started well."""
+"""Seconds of running after which a crash counts as the first one again."""
 MARGIN = 15.0
-"""Seconds that a worker may take to stop beyond the ``close_timeout`` of its hub."""
+"""Seconds beyond the ``close_timeout`` of its hub after which a worker is killed."""
 WORKER = "TELEX_WORKER"
-"""The variable that makes a process a worker: its number, and the descriptor to report ``close_timeout`` on."""
+"""The environment variable of a worker: its number, and the descriptor on which to report its ``close_timeout``."""
 
 
 def supervise(program: str, workers: int, *, reload: bool, options: tuple[str, ...] = ()) -> int:
-    """Run ``workers`` processes of a program until SIGINT or SIGTERM; the exit code.
+    """Run ``workers`` processes of a program until SIGINT or SIGTERM, and return the exit code.
 
-    A worker that crashes is started again, after a wait that grows while it keeps crashing. With ``reload`` all are
-    started again when a Python file below the current folder changes. A program that cannot be run at all ends this
-    with its code. At the first signal the workers finish what they have, within the ``close_timeout`` of their hub; at
-    the second one they stop at once. ``options`` are further arguments of ``telex run``.
+    A worker that crashes is restarted, after a wait that grows with the number of crashes. With ``reload`` all workers
+    are restarted when a Python file below the current folder changes. When the program cannot be loaded, this ends with
+    its exit code. At the first signal handlers finish, within the ``close_timeout`` of their hub; at the second signal
+    they are cancelled. ``options`` are further arguments of ``telex run``.
     """
     with asyncio.Runner() as runner:
         return runner.run(_Supervisor(program, workers, reload, options).run())
 
 
 def wait_before(crashes: int) -> float:
-    """Seconds before a worker is started again that has crashed so many times in a row."""
+    """Return the seconds to wait before a worker is restarted after so many crashes in a row."""
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (crashes - 1))
 
 
 def crashes_in_a_row(before: int, ran: float) -> int:
-    """The number of crashes after one more, of a worker that had run for ``ran`` seconds."""
+    """Return the new number of crashes in a row, after a worker that ran for ``ran`` seconds has crashed."""
     return 1 if ran > STEADY else before + 1
 
 
@@ -85,7 +86,7 @@ class _Supervisor:
             Path.cwd(), watch_filter=PythonFilter(), stop_event=self._over, raise_interrupt=False
         ):
             names = sorted({Path(path).name for _, path in changes})
-            tell(f"{', '.join(names[:3])} changed; starting again", bad=False)
+            report(f"{', '.join(names[:3])} changed; restarting", bad=False)
             return
 
     async def _keep(self, number: int) -> None:
@@ -94,16 +95,16 @@ class _Supervisor:
             started = time.monotonic()
             code = await self._run_worker(number)
             if code in (Exit.USAGE, Exit.OK):
-                # It ended on purpose, or cannot run as it is: the next one would do the same.
+                # It ended on purpose, or cannot be loaded: the next process would do the same.
                 if self._reload and code != Exit.OK:
-                    tell("waiting for a change", bad=False)
+                    report("waiting for a change", bad=False)
                     await asyncio.Event().wait()
                 self._code = code
                 self._over.set()
                 return
             crashes = crashes_in_a_row(crashes, time.monotonic() - started)
             wait = wait_before(crashes)
-            tell(f"worker {number} ended with {_described(code)}; starting it again in {wait:g} s")
+            report(f"worker {number} ended with {_described(code)}; restarting it in {wait:g} s")
             await asyncio.sleep(wait)
 
     async def _run_worker(self, number: int) -> int:
@@ -126,26 +127,26 @@ class _Supervisor:
 
 
 def close_timeout_of(read: int) -> float:
-    """The ``close_timeout`` that a worker has reported; 0 of one that has not got as far."""
+    """Return the ``close_timeout`` that a worker has reported, or 0 before it has."""
     try:
-        told = os.read(read, 64)
+        data = os.read(read, 64)
     except BlockingIOError:
         return 0.0
-    return float(told) if told else 0.0
+    return float(data) if data else 0.0
 
 
 async def stop(process: asyncio.subprocess.Process, within: float, hurry: asyncio.Event) -> None:
-    """Have a worker finish what it has, and kill it after ``within`` seconds, or soon after ``hurry`` is set."""
+    """Send SIGTERM to a worker, again when ``hurry`` is set, and kill it after ``within`` seconds."""
     with suppress(ProcessLookupError):
         process.terminate()
-    hint = asyncio.get_running_loop().call_later(HINT_AFTER, tell, HINT)
+    hint = asyncio.get_running_loop().call_later(HINT_SECONDS, report, HINT)
     ended, hurried = asyncio.ensure_future(process.wait()), asyncio.ensure_future(hurry.wait())
     try:
         await asyncio.wait([ended, hurried], timeout=within, return_when=asyncio.FIRST_COMPLETED)
         hint.cancel()
         if not ended.done() and hurried.done():
             process.terminate()
-            await asyncio.wait([ended], timeout=AT_ONCE)
+            await asyncio.wait([ended], timeout=END_SECONDS)
         if not ended.done():
             process.kill()
         await ended

@@ -1,19 +1,19 @@
-"""``telex triggers``: list the triggers that a file keeps, pause them, let them go on, fire them by hand."""
+"""``telex triggers``: list, pause, resume and fire the triggers of a file."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telex.cli.files import MaybeUrl, Url, none_such, print_json, show, to_list, with_hub
-from telex.cli.options import Json
+from telex.cli.files import file_to_list, not_found, with_hub
+from telex.cli.options import Json, OptionalUrl, Url
+from telex.cli.output import local_time, print_json, print_line
 
 if TYPE_CHECKING:
     from telex import Hub, TriggerStatistics
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger, as `telex triggers` names it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger, as `telex triggers` lists it.")]
 
 triggers: typer.Typer = typer.Typer(rich_markup_mode=None)
 
@@ -21,10 +21,10 @@ triggers: typer.Typer = typer.Typer(rich_markup_mode=None)
 @triggers.callback(invoke_without_command=True)
 def listing(
     ctx: typer.Context,
-    url: MaybeUrl = None,
+    url: OptionalUrl = None,
     json: Json = False,
 ) -> None:
-    """List triggers: when each fires next and fired last. With a command: pause one, let it go on, or fire it.
+    """List triggers with their next and last firing. With a command: pause, resume or fire one.
 
     \b
     Examples:
@@ -33,7 +33,7 @@ def listing(
       telex triggers pause mornings --url sqlite:///shop.db
       telex triggers fire mornings --url sqlite:///shop.db
     """
-    file = to_list(ctx, url, json)
+    file = file_to_list(ctx, url, json)
     if file is None:
         return
     found = with_hub(file, _list)
@@ -41,12 +41,12 @@ def listing(
         print_json(found)
         return
     for trigger in found:
-        show(_described(trigger))
+        print_line(_described(trigger))
 
 
 @triggers.command()
 def pause(name: Name, url: Url, json: Json = False) -> None:
-    """Let a trigger fire no more, in all processes. What it misses is as its program says with misfire=.
+    """Stop a trigger from firing, in all processes. Its misfire= decides about the firings that it misses.
 
     \b
     Examples:
@@ -55,12 +55,12 @@ def pause(name: Name, url: Url, json: Json = False) -> None:
     from telex.hub import scheduler_of
     from telex.triggers.admin import pause_trigger
 
-    _tell_what_is_now(url, name, with_hub(url, lambda hub: pause_trigger(scheduler_of(hub), name)), "paused", json)
+    _print_state(url, name, with_hub(url, lambda hub: pause_trigger(scheduler_of(hub), name)), "paused", json)
 
 
 @triggers.command()
 def resume(name: Name, url: Url, json: Json = False) -> None:
-    """Let a trigger that was paused go on, within a second.
+    """Let a paused trigger fire again, within a second.
 
     \b
     Examples:
@@ -70,12 +70,12 @@ def resume(name: Name, url: Url, json: Json = False) -> None:
     from telex.hub import scheduler_of
     from telex.triggers.admin import resume_trigger
 
-    _tell_what_is_now(url, name, with_hub(url, lambda hub: resume_trigger(scheduler_of(hub), name)), "goes on", json)
+    _print_state(url, name, with_hub(url, lambda hub: resume_trigger(scheduler_of(hub), name)), "resumed", json)
 
 
 @triggers.command()
 def fire(name: Name, url: Url, json: Json = False) -> None:
-    """Fire a trigger by hand, now, beside its schedule and also while it is paused.
+    """Fire a trigger now, in addition to its schedule; also while it is paused.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def fire(name: Name, url: Url, json: Json = False) -> None:
     from telex.triggers.admin import fire_trigger
 
     number = with_hub(url, lambda hub: fire_trigger(scheduler_of(hub), name))
-    _tell_what_is_now(url, name, number is not None, f"firing {number}", json)
+    _print_state(url, name, number is not None, f"firing {number}", json)
 
 
 async def _list(hub: Hub) -> list[TriggerStatistics]:
@@ -96,25 +96,21 @@ async def _list(hub: Hub) -> list[TriggerStatistics]:
     return await stored_triggers(scheduler_of(hub))
 
 
-def _tell_what_is_now(url: str, name: str, found: bool, what: str, json: bool) -> None:
+def _print_state(url: str, name: str, found: bool, state: str, json: bool) -> None:
     if not found:
-        raise none_such("trigger", name)
+        raise not_found("trigger", name)
     if json:
         print_json(next((trigger for trigger in with_hub(url, _list) if trigger.trigger == name), None))
         return
-    show(f"{name}: {what}")
+    print_line(f"{name}: {state}")
 
 
 def _described(trigger: TriggerStatistics) -> str:
     parts = [f"{trigger.trigger}: {trigger.schedule}, to {trigger.topic}"]
     if trigger.paused or trigger.ended:
         parts.append("paused" if trigger.paused else "ended")
-    elif trigger.next is not None:  # it is known of those of time alone
-        parts.append(f"next {_when(trigger.next)}")
+    elif trigger.next is not None:  # only triggers of time have a next firing
+        parts.append(f"next {local_time(trigger.next)}")
     if trigger.last is not None:
-        parts.append(f"last {_when(trigger.last)}, {trigger.late:.3f} s late")
+        parts.append(f"last {local_time(trigger.last)}, {trigger.late:.3f} s late")
     return "; ".join([*parts, f"{trigger.fired} fired"])
-
-
-def _when(moment: datetime) -> str:
-    return moment.astimezone().isoformat(" ", "seconds")

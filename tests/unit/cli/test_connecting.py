@@ -64,7 +64,7 @@ def test_a_server_that_accepts_and_says_nothing(telex: Telex) -> None:
     with websocket_server(None) as url:
         ran = telex("topics", "--server", url, "--connect-timeout", "0.2")
     assert ran.code == 3
-    assert ran.err == f"telex: cannot connect to {url}: it accepts, and says nothing for 0.2 s\n"
+    assert ran.err == f"telex: cannot connect to {url}: it accepts the connection, and sends nothing for 0.2 s\n"
 
 
 @pytest.mark.slow
@@ -91,7 +91,7 @@ def test_a_server_that_is_no_websocket(telex: Telex) -> None:
         ran = telex("topics", "--server", f"ws://127.0.0.1:{listener.getsockname()[1]}/ws")
         thread.join()
     assert ran.code == 3
-    assert "no WebSocket server" in ran.err
+    assert "not a WebSocket server" in ran.err
 
 
 @pytest.mark.slow
@@ -99,7 +99,7 @@ def test_the_wrong_path(telex: Telex, server: ChatServer) -> None:
     ran = telex("topics", "--server", server.gateway.removesuffix("/ws") + "/chat")
     assert ran.code == 3
     assert ran.err.count("\n") == 1
-    assert "is the path right? A chat room's is /ws" in ran.err
+    assert "is the path right? A chat room has the path /ws" in ran.err
 
 
 def test_a_host_that_is_unknown(telex: Telex) -> None:
@@ -186,4 +186,4 @@ def test_it_gives_up_a_server_that_stays_away(clock: Clock, monkeypatch: pytest.
     monkeypatch.setattr(client, "Client", Server(clock, away=1e9))
     with pytest.raises(ConnectFailed):
         list(follow("ws://x", "a", "new", 5.0, None))
-    assert client.COME_BACK_FOR < clock.now < client.COME_BACK_FOR + 10
+    assert client.RECONNECT_SECONDS < clock.now < client.RECONNECT_SECONDS + 10

@@ -111,7 +111,7 @@ def test_what_is_unknown_is_an_error(telex: Telex, url: str, command: tuple[str,
     ran = telex(*command, "--url", url)
     kind, name = ("topic", "nowhere") if "nowhere" in command else ("group", "nobody")
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == f"telex: there is no {kind} {name}; `telex {kind}s` shows those that are there\n"
+    assert ran.err == f"telex: there is no {kind} {name}; `telex {kind}s` lists them\n"
 
 
 # -- publish and follow

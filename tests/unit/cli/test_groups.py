@@ -67,7 +67,7 @@ def test_a_group_is_paused_and_goes_on(telex: Telex, url: str) -> None:
     assert [key for key, paused in groups(telex, url).items() if not paused] == [("audit", "orders:*")]
     assert telex("groups", "--url", url).out.count("0  paused\n") == 2
     ran = telex("groups", "resume", "billing", "--pattern", "refunds", "--url", url)
-    assert (ran.code, ran.out) == (0, "billing on refunds: goes on\n")
+    assert (ran.code, ran.out) == (0, "billing on refunds: resumed\n")
     assert [key for key, paused in groups(telex, url).items() if paused] == [("billing", "orders:*")]
 
 
@@ -133,7 +133,7 @@ def test_what_is_no_terminal_is_not_asked(telex: Telex, url: str, monkeypatch: p
 @pytest.mark.parametrize("command", ["pause", "resume", "forget"])
 def test_refusals_name_the_mend(telex: Telex, url: str, command: str) -> None:
     for arguments, code, said in (
-        (("nobody", "--url", url), 1, "there is no group nobody; `telex groups` shows"),
+        (("nobody", "--url", url), 1, "there is no group nobody; `telex groups` lists"),
         (("audit", "--pattern", "refunds", "--url", url), 1, "there is no group audit on refunds"),
         (("audit", "--pattern", ">:x", "--url", url), 2, "last token"),
         (("audit", "--url", f"{url}.gone"), 1, "there is no file"),

@@ -145,7 +145,7 @@ def test_a_crashed_worker_is_started_again(folder: Path) -> None:
         found = re.search(r"up (\d+)", line_with(output, "up"))
         assert found
         os.kill(int(found[1]), signal.SIGKILL)
-        line_with(output, "worker 1", "SIGKILL", "starting it again")
+        line_with(output, "worker 1", "SIGKILL", "restarting it")
         again = re.search(r"up (\d+)", line_with(output, "up"))
         assert again
         assert again[1] != found[1]

@@ -134,9 +134,9 @@ def test_what_is_refused(telex: Telex, serving: str) -> None:
     assert telex("send", "report:build", "1", "--key", "a", "--url", serving).code == 0
     for arguments, code, said in (
         (("echo", "{a"), 2, """write text as '"text"'"""),
-        (("report:build", "1"), 2, "say which one this is, --key order-7"),
+        (("report:build", "1"), 2, "give the key, such as --key order-7"),
         (("report:build", "2", "--key", "a"), 1, "was used with other content"),
-        (("nobody", "1"), 1, "have it kept until then with --no-wait"),
+        (("nobody", "1"), 1, "--no-wait to have it run when that program starts"),
         (("report:build", "1", "--key", ""), 2, "bad --key '': it is 1 to 255 printable characters, such as order-7"),
         (("report:build", '"x"', "--key", "b"), 1, "telex: content for 'report:build' is refused at $: Expected `int`"),
         (("badly",), 5, "the command 'badly' failed: its result is refused at $: Expected `int`"),
@@ -223,7 +223,7 @@ def test_a_record_is_shown(telex: Telex, serving: str) -> None:
     )
     none = telex("once", "show", "report:build", "z", "--url", serving)
     assert (none.code, none.out) == (1, "")
-    assert "nothing is recorded of report:build z" in none.err
+    assert "there is no record of report:build z" in none.err
 
 
 def test_large_results_are_shown_and_forgotten(telex: Telex, url: str) -> None:
@@ -258,12 +258,12 @@ def test_what_is_forgotten_runs_again(telex: Telex, serving: str) -> None:
     telex("send", "report:build", "1", "--key", "a", "--url", serving)
     assert send()
     ran = telex("once", "forget", "report:build", "a", "--yes", "--url", serving)
-    assert (ran.code, ran.out) == (0, "report:build a is forgotten: a repeat will run again\n")
+    assert (ran.code, ran.out) == (0, "report:build a is forgotten: the same key will run the command again\n")
     assert "replayed" not in telex("send", "report:build", "1", "--key", "a", "--json", "-u", serving).out
     assert telex("once", "forget", "report:build", "z", "--yes", "--url", serving).code == 1
 
 
-@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0), ("", 130)])
+@pytest.mark.parametrize(("answer", "code"), [("n\n", 1), ("y\n", 0), ("", 1)])
 def test_on_a_terminal_it_asks(
     telex: Telex, serving: str, begun: threading.Event, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
 ) -> None:
@@ -275,8 +275,8 @@ def test_on_a_terminal_it_asks(
     monkeypatch.setattr(sys, "stdin", stdin)
     ran = telex("once", "forget", "wait", "a", "--url", serving)
     assert ran.code == code
-    assert "what it comes to will be refused" in ran.err
-    assert "A repeat will run again" in ran.err
+    assert "Its outcome will be refused" in ran.err
+    assert "The same key will run the command again" in ran.err
     assert (telex("once", "show", "wait", "a", "--url", serving).code == 1) is (code == 0)
 
 
@@ -337,7 +337,7 @@ def test_by_http(telex: Telex, gate: threading.Event) -> None:
         for arguments, code, said in (
             (("secret",), 1, "status 404"),
             (("nobody",), 1, "nobody serves"),
-            (("report:build", "1"), 2, "say which one this is, --key order-7"),
+            (("report:build", "1"), 2, "give the key, such as --key order-7"),
             (("report:build", "1", "--key", 'say "a"\\'), 1, "other content"),
             (("report:build", '"x"', "--key", "c"), 1, "status 422"),
             (("report:build", "1", "--key", "ä"), 2, "ASCII"),
@@ -378,12 +378,12 @@ def test_servers_that_are_none(telex: Telex) -> None:
 
 def test_the_bar_is_for_terminals(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with Bar("report") as bar:
-        bar.tell(0.5, "half")
+        bar.update(0.5, "half")
     assert capsys.readouterr() == ("", "")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with Bar("report") as bar:
-        bar.tell(0.5, "[red]half\x1b[2J")
+        bar.update(0.5, "[red]half\x1b[2J")
     told = capsys.readouterr()
     assert "report  [red]half [2J" in told.err
     assert "50%" in told.err

@@ -58,7 +58,7 @@ def test_a_trigger_is_paused_and_goes_on(telex: Telex, url: str) -> None:
     assert [name for name, trigger in triggers(telex, url).items() if trigger["paused"]] == ["years"]
     assert "; paused; 0 fired" in telex("triggers", "--url", url).out
     ran = telex("triggers", "resume", "years", "--url", url)
-    assert (ran.code, ran.out) == (0, "years: goes on\n")
+    assert (ran.code, ran.out) == (0, "years: resumed\n")
     assert not any(trigger["paused"] for trigger in triggers(telex, url).values())
 
 
@@ -90,7 +90,7 @@ def test_the_file_is_named_by_the_environment_too(telex: Telex, url: str, monkey
 @pytest.mark.parametrize("command", ["pause", "resume", "fire"])
 def test_refusals_name_the_mend(telex: Telex, url: str, command: str) -> None:
     for arguments, code, said in (
-        (("nobody", "--url", url), 1, "there is no trigger nobody; `telex triggers` shows"),
+        (("nobody", "--url", url), 1, "there is no trigger nobody; `telex triggers` lists"),
         (("years", "--url", f"{url}.gone"), 1, "there is no file"),
         (("years", "--url", "memory://"), 2, "--url sqlite:///file.db"),
         (("years",), 2, "--url"),

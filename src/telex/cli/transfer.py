@@ -1,0 +1,123 @@
+"""``telex export`` and ``telex import``."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from telex import TelexError
+from telex.cli.bar import Bar
+from telex.cli.exits import Exit
+from telex.cli.files import with_hub
+from telex.cli.history import check_topic_exists, readable
+from telex.cli.options import Json, TopicPattern, Url
+
+if TYPE_CHECKING:
+    from telex import Hub, Message
+
+BATCH_MESSAGES = 500
+
+
+class NotAMessage(TelexError):
+    """The user's fault: a line of the imported file was not written by `telex export`."""
+
+
+def export(url: Url, pattern: TopicPattern = ">") -> None:
+    """Write all messages that topics keep to standard output as JSON lines, for `telex import`.
+
+    When the output goes to a file or a pipe, a terminal shows the progress.
+
+    \b
+    Examples:
+      telex export --url sqlite:///shop.db > all.jsonl
+      telex export 'orders:>' --url sqlite:///shop.db | gzip > orders.jsonl.gz
+    """
+    out = sys.stdout.buffer
+    damaged: list[str] = []
+
+    async def write(hub: Hub) -> None:
+        await check_topic_exists(hub, pattern)
+        names = await hub.topics(pattern)
+        total = sum(hub.topic(name).statistics().kept for name in names)
+        written = 0
+        for name in names:
+            async for message in readable(hub.topic(name).history(), damaged):
+                out.write(message.to_json() + b"\n")
+                written += 1
+                if not written % BATCH_MESSAGES:
+                    bar.update(written / max(total, written), f"{written:,} messages")
+
+    with Bar("exporting", wanted=not sys.stdout.isatty()) as bar:
+        with_hub(url, write)
+        out.flush()
+    if damaged:
+        raise typer.Exit(Exit.ERROR)
+
+
+def import_(
+    url: Url,
+    file: Annotated[
+        typer.FileBinaryRead, typer.Argument(help="JSON lines that `telex export` wrote; - reads standard input.")
+    ],
+    json: Json = False,
+) -> None:
+    """Publish the messages that `telex export` wrote, with their ids, times, headers and keys.
+
+    They are appended to the topics of the file. A message whose id is there already, or was imported before, is not
+    stored again. A terminal shows the progress.
+
+    \b
+    Examples:
+      telex import orders.jsonl --url sqlite:///other.db
+      zcat orders.jsonl.gz | telex import - --json --url sqlite:///other.db
+    """
+    size = _size(file)
+
+    async def publish(hub: Hub) -> tuple[int, int]:
+        count = known = 0
+        for batch, end in _batches(file):
+            stored = len(await hub.adopt(batch))
+            count, known = count + stored, known + len(batch) - stored
+            bar.update(None if size is None else end / max(size, end), f"{count:,} messages")
+        return count, known
+
+    with Bar("importing") as bar:
+        count, known = with_hub(url, publish, create=True)
+    there = f", {known} were there already" if known else ""
+    typer.echo(f'{{"messages":{count},"known":{known}}}' if json else f"{count} messages{there}")
+
+
+def _size(file: typer.FileBinaryRead) -> int | None:
+    try:
+        status = os.fstat(file.fileno())
+    except OSError:  # not a file of the system
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _batches(file: typer.FileBinaryRead) -> Iterator[tuple[list[Message[Any]], int]]:
+    """Iterate over batches of messages, each with its end in the file, in bytes."""
+    from telex import Message
+
+    batch: list[Message[Any]] = []
+    end = 0
+    for number, line in enumerate(file, 1):
+        end += len(line)
+        if not line.strip():
+            continue
+        try:
+            batch.append(Message.from_json(line))
+        except ValueError as error:
+            if batch:
+                yield batch, end
+            raise NotAMessage(f"line {number} is no message: {error}; the lines before it were imported") from None
+        if len(batch) == BATCH_MESSAGES:
+            yield batch, end
+            batch = []
+    if batch:
+        yield batch, end

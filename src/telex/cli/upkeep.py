@@ -1,0 +1,59 @@
+"""``telex check`` and ``telex compact``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telex.cli.exits import Exit
+from telex.cli.files import existing
+from telex.cli.options import OptionalUrl, is_given, no_file
+from telex.cli.output import print_line, report
+
+File = Annotated[str | None, typer.Argument(metavar="[FILE]", help="The path of the file, instead of --url.")]
+
+
+def check(ctx: typer.Context, file: File = None, url: OptionalUrl = None) -> None:
+    """Read a whole file and report all damage. Changes nothing.
+
+    \b
+    Examples:
+      telex check --url sqlite:///shop.db
+      telex check shop.db
+    """
+    from telex.engines.sqlite.upkeep import check
+
+    path = _path(ctx, file, url)
+    problems = check(path)
+    for problem in problems:
+        report(problem)
+    if problems:
+        raise typer.Exit(Exit.ERROR)
+    print_line(f"{path} is in order")
+
+
+def compact(ctx: typer.Context, file: File = None, url: OptionalUrl = None) -> None:
+    """Shrink a file by the space of deleted messages. No program may have the file open.
+
+    \b
+    Examples:
+      telex compact --url sqlite:///shop.db
+      telex compact shop.db
+    """
+    from telex.engines.sqlite.upkeep import compact
+
+    path = _path(ctx, file, url)
+    before, after = compact(path)
+    print_line(f"{path}: {before:,} bytes before, {after:,} now")
+
+
+def _path(ctx: typer.Context, file: str | None, url: str | None) -> Path:
+    if file is not None and url is not None and is_given(ctx, "url"):
+        raise typer.BadParameter("give the file or --url, not both", ctx, param_hint="'--url'")
+    if file is not None:
+        return existing(file) if file.startswith("sqlite:") else Path(file)
+    if url is None:
+        raise no_file(ctx)
+    return existing(url)
