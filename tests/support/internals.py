@@ -3,21 +3,23 @@
 `Hub` and `Topic` are public, so their parts have no public names. Only this file says where the parts are.
 """
 
+import asyncio
 from typing import Any
 
 from msgspec.structs import replace
 
 import telex
 from telex.engines import Engine
-from telex.engines.contract import Groups, Records
+from telex.engines.contract import EngineTransaction, Groups, Records
 from telex.engines.sqlite import SQLiteEngine
 from telex.engines.sqlite.address import parse
 from telex.engines.sqlite.bounds import FileBounds
 from telex.groups.consumer import GroupConsumer
 from telex.handlers.runner import HandlerRunner
-from telex.hub import dispatcher_of, runtime_of
+from telex.hub import dispatcher_of, runtime_of, scheduler_of
 from telex.log.log import Log
 from telex.topics.topic import Topic, publisher_of
+from telex.triggers.timer_queue import TimerQueue
 
 
 def engine_of(hub: telex.Hub) -> Engine:
@@ -59,3 +61,29 @@ def client_of(engine: Any) -> Any:
 def bounded(url: str, **bounds: Any) -> SQLiteEngine:
     """An engine with some of the bounds of a file chosen; see `FileBounds`."""
     return SQLiteEngine(replace(parse(url), bounds=FileBounds(**bounds)))
+
+
+def chores_of(hub: telex.Hub) -> set[asyncio.Task[None]]:
+    """The tasks of triggers that have ended."""
+    return scheduler_of(hub)._chores
+
+
+def timers_of(hub: telex.Hub) -> TimerQueue:
+    return scheduler_of(hub)._agenda
+
+
+async def caught_up(hub: telex.Hub) -> None:
+    """Wait until all that is due is claimed."""
+    claims = scheduler_of(hub).claims
+    assert claims is not None
+    while claims._task is not None and not claims._task.done():
+        await asyncio.wait((claims._task,))
+
+
+def inbox_of(hub: telex.Hub) -> str:
+    """The topic on which a hub gets the outcomes of its commands."""
+    return f"$inbox:{courier_of(hub)._id}"
+
+
+def engine_transaction_of(tx: telex.Transaction) -> EngineTransaction:
+    return tx._engine

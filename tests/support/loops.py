@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -55,3 +56,15 @@ async def idle() -> None:
         if quiet == QUIET_TURNS:
             return
     raise AssertionError(f"the loop has run {MAX_TURNS} turns and still has callbacks to run")
+
+
+async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until ``condition()``, or what it returns if that can be awaited, is true. For the work of a thread, of a
+    process or of another hub that no event announces. Raises TimeoutError after ``seconds``.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            found = condition()
+            if await found if inspect.isawaitable(found) else found:
+                return
+            await asyncio.sleep(0.001)

@@ -13,7 +13,7 @@ import telex
 from telex.commands.transports.services import DEAD
 from telex.engines.sqlite import clock
 from tests.support.clocks import set_clocks
-from tests.support.internals import courier_of, engine_of, groups_of, log_of
+from tests.support.internals import courier_of, engine_of, groups_of, inbox_of, log_of
 
 HOURS = [100, -100]
 
@@ -113,7 +113,7 @@ async def test_who_serves_a_command_is_known(tmp_path: Path, hours: int, monkeyp
         set_clocks(monkeypatch, hours * 3600)
         async with telex.Hub(url) as sender:
             assert await sender.call("build", 5, timeout=20) == 5, "it is there, and its deadline is to come"
-            assert await courier.directory.alive() >= {courier._id}
+            assert await courier.directory.alive() >= {inbox_of(worker).removeprefix("$inbox:")}
     monkeypatch.undo()
     async with telex.Hub(url) as killed, telex.Hub(url) as sender:
         courier = courier_of(killed)

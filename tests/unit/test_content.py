@@ -18,6 +18,7 @@ from telex.codec.content import Content, to_canonical, to_json
 from telex.codec.roundtrip import is_record
 from telex.gateway import AccessRules, Commands, Gateway, Limits
 from tests.support.contents import CARRIED, REFUSED, Case, nested, same
+from tests.support.loops import until
 from tests.support.pretend import PretendEngine, Server
 from tests.support.websocket import WebSocketClient
 
@@ -108,10 +109,11 @@ def declare_groups(hub: telex.Hub, taken: dict[str, Any], done: asyncio.Event) -
 
 
 async def until_dead(hub: telex.Hub) -> list[telex.DeadLetter]:
-    async with asyncio.timeout(WITHIN):
-        while len(letters := await hub.groups.dead("refuses")) < len(CARRIED):  # noqa: ASYNC110  # nothing tells it
-            await asyncio.sleep(0.005)
-    return letters
+    async def all_are() -> bool:
+        return len(await hub.groups.dead("refuses")) >= len(CARRIED)
+
+    await until(all_are, WITHIN)
+    return await hub.groups.dead("refuses")
 
 
 async def history(hub: telex.Hub, prefix: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import telex
 from telex.handlers.origins import MOST, Origins
 from telex.middleware import Next
 from tests.support.internals import runner_of
-from tests.support.loops import idle
+from tests.support.loops import idle, until
 
 request: ContextVar[Any] = ContextVar("request", default=None)
 QUICK = telex.Retry(attempts=2, first=0, jitter=0)
@@ -142,8 +142,7 @@ async def test_a_publisher_s_values_come_by_every_way() -> None:
             await tx.publish("t:2", 1)
         await hub.topic("t:3").publish(1, delay=0.001)
         request.set(None)
-        while len(seen) < 6:  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.001)
+        await until(lambda: not (len(seen) < 6))  # nothing tells of it
     patterns = [("pattern", "ann"), ("pattern", "bob"), ("pattern", "bob")]
     assert sorted(seen, key=str) == [("next", "ann"), *patterns, (1, "ann"), (2, "ann")]
 

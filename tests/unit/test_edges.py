@@ -16,7 +16,7 @@ import telex.blocking
 from telex import errors, middleware
 from telex.log.log import Log, Retention
 from telex.topics.waiters import Notifier, Waiter, park, wake_all
-from tests.support.internals import records_of
+from tests.support.internals import engine_transaction_of, records_of
 from tests.support.loops import idle
 from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.support.shell import Clock, in_a_thread
@@ -137,7 +137,7 @@ async def test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memo
         revision = await records.put("b", "k", b"0", 0)
         assert revision is not None
         tx = await hub.transaction().__aenter__()
-        assert await tx._engine.put("b", "k", b"mine", revision) is not None
+        assert await engine_transaction_of(tx).put("b", "k", b"mine", revision) is not None
         await tx.publish("t", 1)
         assert await records.put("b", "k", b"theirs", revision) is not None
         with pytest.raises(telex.EngineFailed, match="changed meanwhile"):

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 import telex
-from tests.support.loops import idle, loop_factory
+from tests.support.loops import idle, loop_factory, until
 
 Fault = Callable[[], Coroutine[Any, Any, None]]
 QUICK = telex.Retry(attempts=2, first=0, jitter=0)
@@ -152,9 +152,8 @@ async def test_content_that_its_type_refuses_is_dead_at_once(tmp_path: Any) -> N
     async with hub, hub.topic("dead:g").subscribe() as copies:
         await hub.topic("t").publish({"number": 0})
         copy = await copies.receive(timeout=10)
-        while not (letters := await hub.groups.dead()):  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.001)
-        (letter,) = letters
+        await until(hub.groups.dead)
+        (letter,) = await hub.groups.dead()
         assert "0" in letter.reason
         assert letter.attempts == 1
         assert copy.headers["telex-reason"] == letter.reason

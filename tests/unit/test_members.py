@@ -617,7 +617,7 @@ async def test_what_is_not_begun_is_given_back_and_what_runs_ends() -> None:
 
 @pytest.mark.parametrize("turns", range(12))
 async def test_closing_that_is_cancelled_anywhere_leaves_nothing(turns: int) -> None:
-    hub, groups = watched(close_timeout=5)
+    hub, groups = watched(close_timeout=0.1)
 
     @hub.on("x", group="g", concurrency=3, lease="1s")
     async def handle(content: int) -> None:

@@ -22,6 +22,7 @@ from telex.hub import dispatcher_of, runtime_of, scheduler_of
 from telex.process import supervision
 from telex.triggers import firings, scheduler
 from tests.support.internals import bounded, client_of, consumers_of, courier_of, engine_of, groups_of, records_of
+from tests.support.loops import until
 
 PATIENCE = 2.0
 
@@ -153,9 +154,12 @@ async def inject(hub: telex.Hub, other: telex.Hub, step: str, kind: Callable[[],
         ]
         for told in await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), PATIENCE):
             assert not isinstance(told, BaseException) or isinstance(told, telex.TelexError), (kind, told)
-        while not fault.hit:  # the watcher, and what is published later, come when they come
+
+        async def is_hit() -> bool:  # the watcher, and what is published later, come when they come
             await other.topic("t").publish("more")
-            await asyncio.sleep(0.005)
+            return fault.hit
+
+        await until(is_hit, PATIENCE)
         fault.undo()
         try:
             last = await asyncio.wait_for(hub.topic("t").publish("last"), PATIENCE)
@@ -188,12 +192,6 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[telex.Hub]:
         yield hub
 
 
-async def until(fault: Fault) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not fault.hit:  # noqa: ASYNC110  # it comes when it comes
-            await asyncio.sleep(0.001)
-
-
 async def of_groups(path: Path, kind: Callable[[], BaseException], name: str) -> None:
     async with opened(path) as hub:
         got: asyncio.Queue[object] = asyncio.Queue()
@@ -201,13 +199,14 @@ async def of_groups(path: Path, kind: Callable[[], BaseException], name: str) ->
         @hub.on("t", group="g", lease=0.1, start="earliest")
         async def take(content: object) -> None:
             await got.put(content)
-            await asyncio.sleep(0.12 if name == "renew" else 0)
+            if name == "renew":
+                await until(lambda: fault.hit, PATIENCE)
 
-        await hub.topic("t").publish(0)
         owner = consumers_of(hub)[0].leased if name == "renew" else groups_of(hub)
         fault = Fault(owner, name, kind, always)
+        await hub.topic("t").publish(0)
         await hub.topic("t").publish(1)
-        await until(fault)
+        await until(lambda: fault.hit, PATIENCE)
         await hub.topic("t").publish(2)
         heard: set[object] = set()
         while not {0, 1, 2} <= heard:
@@ -232,7 +231,7 @@ async def of_commands(path: Path, kind: Callable[[], BaseException], name: str) 
         else:
             ticket = await hub.send("double", 2)
             del ticket  # its outcome may have been what could not be read
-        await until(fault)
+        await until(lambda: fault.hit, PATIENCE)
         fault.undo()
         assert await asyncio.wait_for(hub.call("double", 3), PATIENCE) == 6
 
@@ -285,31 +284,26 @@ async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) 
             await fired.put("two")
 
         await count.set(1)
-        while not when._begun:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+        await until(lambda: when._begun)
         shared: Any = scheduler_of(hub).claims
         owners: dict[str, Any] = {"ring": every, "_take": when.what, "_hear": count}
         fault = Fault(owners.get(name, shared), name, kind, always)
         await count.set(2)
-        await until(fault)
+        await until(lambda: fault.hit, PATIENCE)
         fault.undo()
         heard: set[str] = set()
         while not heard >= ({"tick"} if name == "_take" else {"tick", "two"}):
             heard.add(await asyncio.wait_for(fired.get(), PATIENCE))
         await count.set(3)
-        async with asyncio.timeout(PATIENCE):
-            while count.value != 3:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await until(lambda: count.value == 3, PATIENCE)
 
 
 async def of_retention(path: Path, kind: Callable[[], BaseException], name: str) -> None:
     async with opened(path) as hub:
         fault = Fault(engine_of(hub).store, name, kind, always)
         hub.retain("t", messages=3)
-        await until(fault)
-        async with asyncio.timeout(PATIENCE):
-            while runtime_of(hub).topics._pending_rules or hub._chores:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await until(lambda: fault.hit, PATIENCE)
+        await until(lambda: not (runtime_of(hub).topics._pending_rules or hub._chores), PATIENCE)
         for number in range(5):
             await hub.topic("t").publish(number)
         assert [message.content async for message in hub.topic("t").history()] == [2, 3, 4]
@@ -324,7 +318,7 @@ async def of_the_lobby(path: Path, kind: Callable[[], BaseException], name: str)
             await lobby.enter(chat.Enter("r", "Ann", "k" * 20))
             fault = Fault(lobby, name, kind, always)
             lobby.lose("r", "Ann")
-            await until(fault)
+            await until(lambda: fault.hit, PATIENCE)
             told = [(await changes.receive(timeout=PATIENCE)).content for _ in range(2)]
             assert [(change.event, change.name) for change in told] == [("joined", "Ann"), ("left", "Ann")]
 

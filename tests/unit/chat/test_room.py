@@ -13,6 +13,7 @@ import telex
 from telex.chat import create_app
 from telex.chat.page import load
 from telex.chat.presence import PresenceChange
+from tests.support.loops import until
 from tests.support.websocket import PAGE, WebSocketClient
 
 ANN = "the secret of ann's browser"
@@ -163,9 +164,11 @@ async def test_a_room_is_let_go_when_nobody_is_in_it_and_nothing_was_said() -> N
         assert set(await hub.topics()) == {"chatroom:loud", "presence:loud", "chatroom:other", "presence:other"}
         async with WebSocketClient(app, PAGE) as lost:
             await enter(lost, "Lost", "the secret of who is lost", "gone")
-        async with asyncio.timeout(10):
-            while "chatroom:gone" in await hub.topics():  # noqa: ASYNC110  # the room has no event for it
-                await asyncio.sleep(0.01)
+
+        async def is_gone() -> bool:
+            return "chatroom:gone" not in await hub.topics()
+
+        await until(is_gone, 10)
 
 
 @pytest.mark.slow

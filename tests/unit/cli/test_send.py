@@ -22,6 +22,7 @@ from telex.cli.bar import Bar
 from telex.gateway import AccessRules, Commands
 from telex.once.results import RESULTS
 from tests.support.internals import records_of
+from tests.support.loops import until
 from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow
@@ -58,8 +59,7 @@ def declare(
     async def wait(content: object, context: package.CommandContext[object]) -> str:
         context.progress(0.25, "a quarter")
         runs.set()
-        while not opened.is_set():  # noqa: ASYNC110  # it is set in another thread
-            await asyncio.sleep(0.001)
+        await until(lambda: opened.is_set())  # it is set in another thread
         return "done"
 
 

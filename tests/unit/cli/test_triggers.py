@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import telex as library
+from tests.support.loops import until
 from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow
@@ -23,8 +24,7 @@ def url(tmp_path: Path) -> str:
 
     async def make() -> None:
         async with hub, asyncio.timeout(20):
-            while not (hub.trigger("reminder").ended and hub.trigger("years").entry):  # noqa: ASYNC110  # by themselves
-                await asyncio.sleep(0.005)
+            await until(lambda: bool(hub.trigger("reminder").ended and hub.trigger("years").entry))  # by themselves
 
     asyncio.run(make())
     return url

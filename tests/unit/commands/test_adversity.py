@@ -10,7 +10,8 @@ import telex
 from telex.commands.transports import local
 from telex.hub import dispatcher_of
 from telex.once.store import OnceTransaction
-from tests.support.internals import courier_of, records_of
+from tests.support.internals import courier_of, inbox_of, records_of
+from tests.support.loops import until
 from tests.unit.commands.test_commands import Gate, OutOfStock
 from tests.unit.commands.test_once import entry_of
 
@@ -119,7 +120,8 @@ async def test_a_cancel_that_crosses_the_outcome_hides_no_result(file: str) -> N
 
     async def one(key: int) -> None:
         ticket = await hub.send("answer", 1, key=str(key))
-        await asyncio.sleep(chance.random() * 0.02)
+        for _ in range(chance.randrange(200)):  # at each step of the command
+            await asyncio.sleep(0)
         await ticket.cancel()
         outcome = await ticket.outcome(timeout=30)
         entry, _ = await entry_of(hub, "answer", str(key))
@@ -144,9 +146,7 @@ async def test_a_letter_that_cannot_be_read_is_the_only_one(file: str, caplog: p
 
     async with worker, telex.Hub(file) as sender:
         assert await sender.call("double", 1) == 2
-        courier = courier_of(sender)
-        assert courier is not None
-        await sender.topic(f"$inbox:{courier._id}").publish({"no": "letter"})
+        await sender.topic(inbox_of(sender)).publish({"no": "letter"})
         assert await sender.call("double", 2, timeout=20) == 4
     assert any("cannot be read" in record.message for record in caplog.records)
 
@@ -204,8 +204,11 @@ async def test_cancelling_between_two_attempts(url: str) -> None:
     async with hub:
         tickets = [await hub.send("order", "lamp", key="a") for _ in range(2)]
         await failed.wait()
-        while (await entry_of(hub, "order", "a"))[0].state != "released":  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.001)
+
+        async def is_released() -> bool:
+            return (await entry_of(hub, "order", "a"))[0].state == "released"
+
+        await until(is_released)
         assert await tickets[0].cancel()
         for ticket in tickets:
             outcome = await ticket.outcome(timeout=20)

@@ -12,7 +12,7 @@ import pytest
 
 import telex
 import telex.middleware
-from tests.support.internals import courier_of
+from tests.support.internals import courier_of, inbox_of
 
 
 class Month(msgspec.Struct):
@@ -596,4 +596,4 @@ async def test_a_sender_elsewhere(file: str) -> None:
             assert caught.value.code == "refused"
         with pytest.raises(telex.NoHandler):
             await until_nobody_serves(sender)
-        assert not [id for id in await sender.topics("$inbox:*") if id.endswith(courier_of(worker)._id)]
+        assert inbox_of(worker) not in await sender.topics("$inbox:*")

@@ -22,7 +22,7 @@ from telex.once.engine_store import EngineStore
 from telex.once.leases import KeyCounts, KeyLeases, Lease
 from telex.once.machine import Complete, GiveBack, Renew, decode, fingerprint
 from telex.once.store import OnceTransaction
-from tests.support.internals import courier_of, engine_of, records_of
+from tests.support.internals import courier_of, engine_of, inbox_of, records_of
 from tests.support.loops import idle
 from tests.unit.commands.test_commands import Gate
 
@@ -111,7 +111,7 @@ async def test_the_inboxes_of_killed_hubs_are_removed(file: str) -> None:
         await courier.inbox.open()
         assert courier.inbox._sweeping is not None
         await courier.inbox._sweeping
-        assert set(await hub.topics("$inbox:*")) == {"$inbox:asleep", f"$inbox:{courier._id}"}
+        assert set(await hub.topics("$inbox:*")) == {"$inbox:asleep", inbox_of(hub)}
 
 
 # -- bounds, and what is left behind

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import msgspec
 import pytest
@@ -17,6 +18,7 @@ from telex.once.machine import Entry, Failure, decode, encode, fingerprint
 from telex.once.store import OnceTransaction
 from tests.support.clocks import set_clocks
 from tests.support.internals import courier_of, groups_of, records_of
+from tests.support.loops import until
 from tests.unit.commands.test_commands import Gate, OutOfStock, Report
 
 
@@ -285,8 +287,7 @@ async def test_who_does_not_wait_takes_over_from_a_dead_worker(
         ticket = await sender.send("build", 5, key="a", duplicate="reject")
         with pytest.raises(telex.InProgress):  # this hub has sent it
             await sender.send("build", 5, key="a", duplicate="reject")
-        while worker.statistics().commands[0].waited == 0:  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.001)
+        await until(lambda: worker.statistics().commands[0].waited != 0)  # nothing tells of it
         jumps[0] += 31  # who works waits for the lease, too
         assert tuple(await ticket.result(timeout=20)) == (5, 2)
         assert tuple(await sender.call("build", 5, key="a", duplicate="reject", timeout=20)) == (5, 2)
@@ -377,6 +378,10 @@ async def test_what_a_worker_had_is_begun_again_after_its_deadline(file: str, be
                 assert outcome.attempt == before + 1
 
 
+def is_past(moment: float) -> bool:
+    return time.time() > moment
+
+
 async def leased(hub: telex.Hub, command: str, times: int) -> None:
     """So many workers had the command, and died."""
     groups = groups_of(hub)
@@ -384,7 +389,7 @@ async def leased(hub: telex.Hub, command: str, times: int) -> None:
     for _ in range(times):
         claimed = await groups.claim("$workers", f"$command:{command}:request", 1, 0.001, "dead", time.time())
         assert len(claimed.deliveries) == 1
-        await asyncio.sleep(0.002)
+        await until(partial(is_past, time.time() + 0.001))
 
 
 async def test_a_duplicate_of_what_was_dropped_is_no_part_of_that(url: str, gate: Gate) -> None:
@@ -419,7 +424,7 @@ async def test_what_was_dropped_is_not_in_progress(file: str, gate: Gate) -> Non
         await gate.reached.wait()
         with pytest.raises(telex.Timeout):
             await hub.call("build", 1, key="a", timeout=0.01)
-        await asyncio.sleep(0.01)  # its deadline was told by another clock
+        await until(partial(is_past, time.time() + 0.01))  # the deadline of the message is told by another clock
         again = await hub.send("build", 1, key="a", duplicate="reject")
         with pytest.raises(telex.InProgress):
             await hub.send("build", 1, key="a", duplicate="reject")
@@ -532,10 +537,13 @@ async def test_who_renews_is_not_taken_over(url: str, monkeypatch: pytest.Monkey
 
         monkeypatch.setattr(found.store, "get", counted)
         ticket = await hub.send("build", 1, key="a")
+
+        def has_looked(times: int) -> bool:
+            return looks[0] >= times
+
         for _ in range(8):
             before = looks[0]
-            while looks[0] < before + 2:  # noqa: ASYNC110  # until the new revision was seen
-                await asyncio.sleep(0.001)
+            await until(partial(has_looked, before + 2))  # until the new revision was seen
             now[0] += 60.0  # of its lease of 100, by the clock of who waits
             revision = await plant(hub, "build", "a", alive, revision)
         assert not ticket.done
@@ -558,11 +566,14 @@ async def test_a_lease_is_renewed_while_the_handler_works(url: str, gate: Gate) 
         ticket = await hub.send("build", 1, key="a")
         await gate.reached.wait()
         revisions: set[int] = set()
-        while len(revisions) < 4:
+
+        async def is_renewed_thrice() -> bool:
             entry, revision = await entry_of(hub, "build", "a")
             assert (entry.state, entry.attempt) == ("running", 1)
             revisions.add(revision)
-            await asyncio.sleep(0.01)
+            return len(revisions) == 4
+
+        await until(is_renewed_thrice)
         gate.opened.set()
         assert await ticket == 1
 

@@ -18,6 +18,7 @@ from telex.engines.sqlite import SQLiteEngine, problems, schema
 from telex.engines.sqlite.change_reader import ChangeReader
 from telex.engines.sqlite.upkeep import check, compact
 from tests.support.internals import bounded, client_of
+from tests.support.loops import until
 
 WITHIN = 0.02
 """Seconds in which another process is to see what was committed."""
@@ -292,11 +293,10 @@ async def test_retention_deletes_what_is_not_kept(tmp_path: Path) -> None:
             await hub.topic("t").publish(number)
         assert await contents(hub) == list(range(590, 600))
 
-        def rows(connection: sqlite3.Connection) -> int:
-            return int(connection.execute("SELECT count(*) FROM telex_messages").fetchone()[0])
+        def are_few(connection: sqlite3.Connection) -> bool:
+            return bool(connection.execute("SELECT count(*) <= 300 FROM telex_messages").fetchone()[0])
 
-        while await client_of(engine).read(rows) > 300:  # noqa: ASYNC110  # the sweeper tells nobody
-            await asyncio.sleep(0.001)
+        await until(lambda: client_of(engine).read(are_few))
     assert await asyncio.to_thread(check, path) == []
 
 
@@ -326,8 +326,7 @@ async def test_a_pattern_has_what_this_process_hears_later_once(
                 await other.topic("m:a").publish(2)
                 assert [message.content async for message in hub.topic("m:*").history()][:1] == [1]
                 async with asyncio.timeout(20):
-                    while not unheard:  # noqa: ASYNC110  # nothing tells of it
-                        await asyncio.sleep(0.001)
+                    await until(lambda: unheard)  # nothing tells of it
                 monkeypatch.undo()
                 for tail, pos in unheard:
                     noticed(tail, pos)

@@ -19,6 +19,7 @@ import telex
 from telex.gateway import AccessRules, CloseCode, Gateway, Limits, uvicorn_options
 from telex.gateway.server import BoundedWebSocket
 from telex.gateway.sockets import addresses, cut_off
+from tests.support.loops import until
 
 pytestmark = pytest.mark.slow
 OPEN = AccessRules(publish=(">",), subscribe=(">",))
@@ -35,8 +36,7 @@ class Served:
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(WITHIN):
-            while not true():  # noqa: ASYNC110  # a server has no event for it
-                await asyncio.sleep(0.005)
+            await until(lambda: true())  # a server has no event for it
 
     async def raw(self, data: bytes = b"", *, read: bool = True) -> socket.socket:
         """A socket on which this was sent. With little room, so that a client that reads nothing is soon full."""
@@ -151,7 +151,7 @@ async def test_pings_of_a_client_that_reads_nothing_are_not_read(loop_name: str)
                     try:
                         sent += client.send(pings)
                     except BlockingIOError:
-                        await asyncio.sleep(0.01)
+                        await asyncio.sleep(0)
                     except OSError:
                         break  # cut off
                     largest = max(largest, protocol.transport.get_write_buffer_size())

@@ -19,6 +19,7 @@ from telex.engines import Record
 from telex.once import OnceStore, PostgresStore
 from telex.once import leases as claims
 from telex.once.machine import Entry, encode, fingerprint
+from tests.support.loops import until
 
 B = "once"
 pytestmark = pytest.mark.slow
@@ -361,8 +362,7 @@ async def test_who_does_not_wait_is_told_what_another_program_runs(make: Make, m
         ticket = await hub.send("build", 5, key="a", duplicate="reject", timeout=60)
         with pytest.raises(telex.InProgress):
             await hub.send("build", 5, key="a", duplicate="reject")
-        while hub.statistics().commands[0].waited == 0:  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.001)
+        await until(lambda: hub.statistics().commands[0].waited != 0)  # nothing tells of it
         jumps[0] += 31
         assert await ticket.result(timeout=30) == (5, 2)
 

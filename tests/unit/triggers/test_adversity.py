@@ -10,7 +10,8 @@ import pytest
 import telex
 from telex.hub import runtime_of, scheduler_of
 from telex.testing.clock import VirtualClock
-from tests.unit.triggers.test_shared import caught_up, programs, url
+from tests.support.internals import caught_up
+from tests.unit.triggers.test_shared import programs, url
 
 __all__ = ["url"]
 

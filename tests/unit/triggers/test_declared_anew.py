@@ -8,9 +8,8 @@ import msgspec
 import pytest
 
 import telex
-from telex.hub import scheduler_of
 from telex.triggers.conditions.schedule import Cron
-from tests.unit.triggers.test_stored import until
+from tests.support.internals import caught_up
 
 BEGIN = datetime(2026, 6, 1, 3, 0, 10, tzinfo=UTC)
 HOUR = 3600.0
@@ -24,16 +23,9 @@ async def run(url: str, hours: float, *declared: Declare) -> list[str]:
     for declare in declared:
         declare(hub)
     async with hub:
-        await claimed(hub)
+        await caught_up(hub)
         fired = [msgspec.convert(message.content, telex.Firing) async for message in hub.topic("t").history()]
     return [firing.scheduled.strftime("%d %H:%M:%S") for firing in fired]
-
-
-async def claimed(hub: telex.Hub) -> None:
-    """Until all that was due is claimed."""
-    claims = scheduler_of(hub).claims
-    assert claims is not None
-    await until(lambda: claims._task is not None and claims._task.done())
 
 
 def at(hours: float) -> datetime:
@@ -130,6 +122,6 @@ async def test_two_programs_with_two_schedules_under_one_name_both_go_on(tmp_pat
             ahead[0] = hours * HOUR
             for hub in (old, new):
                 hub.trigger("t").ring(ahead[0] + BEGIN.timestamp())
-                await claimed(hub)
+                await caught_up(hub)
         fired = [message.id async for message in new.topic("t").history()]
     assert [id.partition("T")[2][:5] for id in fired] == ["05:00", "06:00", "07:00", "09:00"]

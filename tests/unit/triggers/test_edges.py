@@ -16,9 +16,10 @@ from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
 from telex.triggers.conditions.stream import Counted, Rate
 from telex.triggers.scheduler import LONGEST
 from telex.triggers.when import WhenTrigger
+from tests.support.internals import caught_up, timers_of
 from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.unit.triggers.test_fold import by_content, feed
-from tests.unit.triggers.test_shared import caught_up, kept, watched
+from tests.unit.triggers.test_shared import kept, watched
 
 
 def test_a_key_in_use_is_kept_where_rates_are_skimmed() -> None:
@@ -162,10 +163,10 @@ def test_a_trigger_that_has_ended_waits_for_nothing_when_it_is_resumed(clock: Vi
             await asyncio.sleep(1)
             found = hub.trigger("silent")
             assert found is not None
-            assert scheduler_of(hub)._agenda.first() < inf
+            assert timers_of(hub).first() < inf
             found.cancel()
-            assert scheduler_of(hub)._agenda.first() == inf
+            assert timers_of(hub).first() == inf
             found.resume()
-            assert scheduler_of(hub)._agenda.first() == inf
+            assert timers_of(hub).first() == inf
 
     clock.run(main())

@@ -9,7 +9,8 @@ import pytest
 import telex
 from telex.hub import scheduler_of
 from telex.testing.clock import VirtualClock
-from tests.support.internals import bounded, client_of, consumers_of, engine_of, groups_of, runner_of
+from tests.support.internals import bounded, chores_of, client_of, consumers_of, engine_of, groups_of, runner_of
+from tests.support.loops import until
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
 
         await held.wait()
         consumers = consumers_of(hub)
-        chores = set(scheduler_of(hub)._chores)
+        chores = set(chores_of(hub))
         assert len(consumers) == 1
         done.set()
         await asyncio.wait(chores)
@@ -140,7 +141,7 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
 
         await called.wait()
         while consumers:
-            await asyncio.wait(set(scheduler_of(hub)._chores))
+            await asyncio.wait(set(chores_of(hub)))
         assert hub.declarations == []
         assert "it is not known whether what triggers have fired is settled" in caplog.text
 
@@ -161,7 +162,7 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
         hub.every("10ms", name="tick")(old)
         assert await called.get() == "old"
         hub.trigger("tick").cancel()
-        (leaving,) = scheduler_of(hub)._chores
+        (leaving,) = chores_of(hub)
         await asyncio.wait((leaving,))
         while not called.empty():
             called.get_nowait()
@@ -190,9 +191,8 @@ async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
     async with declared() as one, declared() as other:
         has = await called.get()
         left = other if has is one else one
-        while not scheduler_of(left).retiring.settling:  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.001)
-        await asyncio.wait(scheduler_of(left)._chores, timeout=0.05)  # it has looked many times whether it is settled
+        await until(lambda: scheduler_of(left).retiring.settling)  # nothing tells of it
+        await asyncio.wait(chores_of(left), timeout=0.05)  # it has looked many times whether it is settled
         assert consumers_of(left)
         await has.aclose()
         assert await called.get() is left
@@ -211,7 +211,7 @@ async def test_on_a_file_a_call_that_runs_when_its_trigger_is_cancelled_is_the_l
         await hub.trigger("look").fire()
         assert await called.get() == 1
         hub.trigger("look").cancel()
-        (leaving,) = scheduler_of(hub)._chores
+        (leaving,) = chores_of(hub)
         await asyncio.wait((leaving,), timeout=0.05)
         done.set()
         await asyncio.wait((leaving,))
@@ -229,7 +229,7 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
         trigger = hub.trigger("look")
         trigger.cancel()
         trigger.cancel()
-        leaving = set(scheduler_of(hub)._chores)
+        leaving = set(chores_of(hub))
         await asyncio.wait(leaving)
         assert [chore.exception() for chore in leaving] == [None, None]
         assert consumers_of(hub) == []
@@ -247,8 +247,7 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
         assert len([message async for message in firings]) == 2
         for _ in range(3):  # each for its own, and the last one for that before it
             await called.get()
-        while consumers_of(hub):  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.01)
+        await until(lambda: not (consumers_of(hub)))  # nothing tells of it
         assert hub.declarations == []
 
 
@@ -259,8 +258,7 @@ async def rest(hub: telex.Hub) -> None:
     """Until what has ended is left, and the groups of it rest."""
     retiring = scheduler_of(hub).retiring
     async with asyncio.timeout(10):
-        while retiring.settling or retiring._left:  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.001)
+        await until(lambda: not (retiring.settling or retiring._left))  # nothing tells of it
 
 
 async def publish(hub: telex.Hub, count: int) -> None:
@@ -274,13 +272,11 @@ async def is_swept(url: str) -> bool:
         await publish(hub, 600)
         runtime = client_of(engine_of(hub))
 
-        def rows(connection: sqlite3.Connection) -> int:
-            return int(connection.execute("SELECT count(*) FROM telex_messages").fetchone()[0])
+        def are_few(connection: sqlite3.Connection) -> bool:
+            return bool(connection.execute("SELECT count(*) <= 300 FROM telex_messages").fetchone()[0])
 
         try:
-            async with asyncio.timeout(10):
-                while await runtime.read(rows) > 300:  # noqa: ASYNC110  # the sweeper tells nobody
-                    await asyncio.sleep(0.001)
+            await until(lambda: runtime.read(are_few), 10)
         except TimeoutError:
             return False
         return True
@@ -379,8 +375,7 @@ async def test_one_that_has_ended_is_not_called_again_after_a_restart(url: str) 
             def look(firing: telex.Firing) -> None:
                 called.put_nowait(firing.number)
 
-            while not hub.trigger("look").ended:  # noqa: ASYNC110  # nothing tells of it
-                await asyncio.sleep(0.001)
+            await until(lambda: hub.trigger("look").ended)  # nothing tells of it
             await rest(hub)
     assert called.get_nowait() == 1
     assert called.empty()

@@ -20,8 +20,9 @@ from telex.triggers.conditions.condition import Condition
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.when import WhenTrigger
-from tests.support.internals import engine_of
-from tests.unit.triggers.test_shared import caught_up, kept, programs, url
+from tests.support.internals import caught_up, engine_of
+from tests.support.loops import until
+from tests.unit.triggers.test_shared import kept, programs, url
 
 __all__ = ["url"]
 
@@ -199,8 +200,7 @@ async def test_what_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch:
         async with hub, hub.topic("m:a").subscribe() as heard:
             await caught_up(hub)
             monkeypatch.undo()
-            while len({id(tail) for tail, _ in unheard}) < 2:  # noqa: ASYNC110  # nothing tells of it
-                await asyncio.sleep(0.001)
+            await until(lambda: not (len({id(tail) for tail, _ in unheard}) < 2))  # nothing tells of it
             heeds.set()
             for tail, pos in unheard:
                 noticed(tail, pos)

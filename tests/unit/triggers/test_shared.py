@@ -17,7 +17,8 @@ from telex.triggers.admin import pause_trigger, resume_trigger
 from telex.triggers.firings import BY_KEY, KEY_KEPT
 from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.when import WhenTrigger
-from tests.support.internals import records_of
+from tests.support.internals import caught_up, records_of
+from tests.support.loops import until
 
 pytestmark = pytest.mark.slow
 
@@ -51,22 +52,13 @@ async def expiry(hub: telex.Hub, bucket: str, key: str) -> float | None:
     return None if expires is None else float(expires)
 
 
-async def caught_up(hub: telex.Hub) -> None:
-    """Until all that could fire has: a claim is made for what the hub has heard of, and then none is left."""
-    claims = scheduler_of(hub).claims
-    assert claims is not None
-    while claims._task is not None and not claims._task.done():
-        await asyncio.wait((claims._task,))
-
-
 async def watched(hub: telex.Hub, trigger: str, value: int) -> None:
     """Until the trigger has seen this value of its variable."""
     found = hub.trigger(trigger)
     assert isinstance(found, WhenTrigger)
-    assert isinstance(found.what, ConditionMonitor)
-    async with asyncio.timeout(20):
-        while found.what._fold.values["count"] != value:  # noqa: ASYNC110  # nothing tells of it
-            await asyncio.sleep(0.001)
+    monitor = found.what
+    assert isinstance(monitor, ConditionMonitor)
+    await until(lambda: monitor._fold.values["count"] == value)
 
 
 async def test_one_value_for_all(url: str) -> None:
@@ -247,8 +239,7 @@ async def test_a_condition_is_paused_for_all(url: str, monkeypatch: pytest.Monke
         assert await resume_trigger(scheduler_of(hubs[1]), "full")
         assert not hubs[1].triggers()[0].paused
         async with asyncio.timeout(20):
-            while hubs[0].triggers()[0].paused:  # noqa: ASYNC110  # nothing tells of it
-                await asyncio.sleep(0.001)
+            await until(lambda: not (hubs[0].triggers()[0].paused))  # nothing tells of it
         await hubs[0].variable("count", 0).set(20)
         assert msgspec.convert((await full.receive(timeout=20)).content, telex.Firing).number == 1
         assert len(await kept(hubs[0], "full")) == 1

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +16,7 @@ from telex.triggers import trigger
 from telex.triggers.admin import fire_trigger, pause_trigger, resume_trigger, stored_triggers
 from telex.triggers.firings import BUCKET
 from tests.support.internals import records_of
+from tests.support.loops import until
 
 pytestmark = pytest.mark.slow
 HOUR = 3600.0
@@ -32,12 +32,6 @@ def ahead(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """By how many seconds the clock of `hub_on` is put forward; and triggers that are paused look again soon."""
     monkeypatch.setattr(trigger, "LOOK", 0.01)
     return [0.0]
-
-
-async def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110  # what another hub does is looked for
-            await asyncio.sleep(0.005)
 
 
 async def fired_in(hub: telex.Hub, topic: str) -> list[telex.Firing]:
