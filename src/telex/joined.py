@@ -170,7 +170,7 @@ def join(
 
 def _named(sql: str, style: str) -> str:
     """Write the parameters of a statement in the style of a library."""
-    names = ("due", "topic", "id", "time", "type", "key", "headers", "content", "size")
+    names = ("due", "topic", "id", "time", "type", "key", "headers", "content", "data", "size")
     return sql.format_map({name: style.format(name) for name in names})
 
 

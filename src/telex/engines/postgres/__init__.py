@@ -13,13 +13,14 @@ from telex.engines.contract.engine import Guarantees
 from telex.engines.postgres.address import ServerAddress, parse
 from telex.engines.postgres.client import ServerClient
 from telex.engines.postgres.groups import ServerGroups
+from telex.engines.postgres.outbox import ServerOutbox
 from telex.engines.postgres.records import ServerRecords
 from telex.engines.postgres.transaction import ServerTransaction
 from telex.log.log import Log, Retention, cached
 from telex.names import is_pattern
 
 if TYPE_CHECKING:
-    from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Records, Store
+    from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Records, Store, TransactionOutbox
     from telex.message import Draft, Message
 
 
@@ -42,6 +43,7 @@ class PostgresEngine:
         )
         self._client = ServerClient(address)
         self.store: Store | None = self._client.store
+        self.outbox: TransactionOutbox | None = ServerOutbox(address)
         self.groups: Groups | None = ServerGroups(self._client.link)
         self.records: Records | None = ServerRecords(self._client.link)
 
