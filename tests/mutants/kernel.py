@@ -1,7 +1,7 @@
 """Bugs put in by hand, to see that the property tests of the kernel find them: ``python -m tests.mutants``.
 
 Each is a change of one place of the source, made in a copy of it, against which the state machines run with a fixed
-seed. CONTRIBUTING.md lists what found which; ``python -m tests.mutants --table`` writes that list anew.
+seed. CONTRIBUTING.md lists what found which; ``python -m tests.mutants --table`` writes that list.
 """
 
 from __future__ import annotations
@@ -61,53 +61,53 @@ MUTANTS = (
         "drop_oldest",
     ),
     Mutant(
-        "nobody holds what is trimmed",
+        "trimmed messages are not sealed",
         "log/log.py",
         "if cursor.open < low:\n",
         "if cursor.open < self.base:\n",
-        "a log lets go of what still waits for a subscriber",
+        "a log discards messages that still wait for a subscriber",
     ),
     Mutant(
-        "a hole is told twice",
+        "a Lost is reported twice",
         "log/cursor.py",
         "hole, self._hole = self._hole, None",
         "hole = self._hole",
-        "the same Lost comes again and again",
+        "a subscriber gets the same Lost repeatedly",
     ),
     Mutant(
         "the limit is one too high",
         "log/overflow.py",
         "cursor.limit = max(fits, end)",
         "cursor.limit = max(fits, end) + 1",
-        "one message more than fits is taken without a look",
+        "a cursor takes one message more than its buffer without a check",
     ),
     Mutant(
-        "a start behind what was trimmed",
+        "a start before the kept messages",
         "log/start.py",
         "first, end = log.keep(now), log.end",
         "first, end = log.base, log.end",
-        "who starts early is given what retention does not keep",
+        "a subscriber that starts early gets messages that retention does not keep",
     ),
     Mutant(
         "a position counts twice",
         "log/start.py",
         "wanted = max(1, position.seq + 1)",
         "wanted = max(1, position.seq)",
-        "who resumes is given the last message again",
+        "a subscriber that resumes gets the last message again",
     ),
     Mutant(
         "a pattern is fed topic by topic",
         "topics/registry.py",
         "merge(*(each.backlog() for each in matching), key=time_of)",
         "[m for each in matching for m in each.backlog()]",
-        "a pattern made later has what is kept in another order",
+        "a pattern created later has the kept messages in another order",
     ),
     Mutant(
         "a seal drops one",
         "log/cursor.py",
         "self.buffer.hold(self.open, log.slice(self.open, end))",
         "self.buffer.hold(self.open, log.slice(self.open, end - 1))",
-        "the last message that is taken hold of is gone",
+        "the last message of a sealed range is lost",
     ),
     Mutant(
         "a tail is one too short",
@@ -118,11 +118,11 @@ MUTANTS = (
         "drop_oldest",
     ),
     Mutant(
-        "what a key replaces is not lost",
+        "a replaced message of a key is not counted",
         "log/cursor.py",
         "            self._lost += 1\n",
         "            pass\n",
-        "latest by key forgets messages",
+        "latest by key does not count replaced messages as lost",
         "latest-key",
     ),
     Mutant(
@@ -134,26 +134,26 @@ MUTANTS = (
         "drop_newest-bytes",
     ),
     Mutant(
-        "a loop does not look",
+        "a loop does not check its limit",
         "log/overflow.py",
         "cursor.limit = max(end, cursor.open + messages - cursor.fresh)",
         "cursor.limit = NEVER",
-        "async for goes through a run past what drop_oldest has dropped",
+        "async for reads messages that drop_oldest has dropped",
     ),
     Mutant(
-        "a gate is open one too long",
+        "a full cursor is asked too late",
         "log/overflow.py",
         "if cursor.fresh + end - cursor.open >= options.buffer:",
         "if cursor.fresh + end - cursor.open > options.buffer:",
-        "block and fail let one message too many in",
+        "block and fail admit one message too many",
         "block",
     ),
     Mutant(
-        "a position is past a told hole",
+        "a position is past a reported Lost",
         "log/buffer.py",
         "and place > self._dropped else",
         "else",
-        "who resumes after a told hole misses what the log still has of it",
+        "a subscriber that resumes after a Lost misses messages that the log still has",
         "drop_oldest",
     ),
     Mutant(
@@ -161,7 +161,7 @@ MUTANTS = (
         "log/cursor.py",
         "        self.seal(self.log.end)\n        self.ended = ",
         "        self.ended = ",
-        "what waits when a topic is removed is never given",
+        "messages that wait when a topic is removed are never delivered",
     ),
     Mutant(
         "retention is off by one",
@@ -171,7 +171,7 @@ MUTANTS = (
         "a log keeps one message too many",
     ),
     Mutant(
-        "a pattern's gates are not asked",
+        "the full subscribers of a pattern are not asked",
         "topics/local.py",
         "            queue.pass_nowait((self.log, *self.feeds), ",
         "            queue.pass_nowait((self.log,), ",
