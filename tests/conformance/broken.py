@@ -768,7 +768,7 @@ class LeavesALockToClose(PassingEngine):
 
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)
-        self.data = inner.server if hasattr(inner, "server") else inner._runtime.address.path
+        self.data = inner.server if hasattr(inner, "server") else inner._client.address.path
 
     async def open(self, feed: EngineEvents) -> None:
         await until(lambda: self.data not in self.held, 3600)

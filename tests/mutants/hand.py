@@ -140,7 +140,7 @@ BUGS: Sequence[Bug] = (
         "the two seconds for slow processes are not kept",
     ),
     Bug(
-        "self.arm(time() + self._runtime.address.bounds.delay_seconds)",
+        "self.arm(time() + self._client.address.bounds.delay_seconds)",
         "pass",
         SQLITE + "test_what_is_due_is_tried_again_after_the_engine_failed",
         "a due message is not tried again after the engine failed",

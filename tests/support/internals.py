@@ -55,7 +55,7 @@ def log_of(topic: Topic[Any]) -> Log:
 
 def client_of(engine: Any) -> Any:
     """The connections of a SQLite engine: its reader, its writer, its watcher."""
-    return engine._runtime
+    return engine._client
 
 
 def bounded(url: str, **bounds: Any) -> SQLiteEngine:

@@ -144,6 +144,9 @@ class LocalPublisher(Publisher):
             self._window = Window(self.log)
         return self._window.find(id, now)
 
+    def begin(self) -> None:
+        """Do nothing: the log begins with its first message."""
+
     async def load(self, cursor: Cursor) -> None:
         """Do nothing: the log has all messages of its cursors."""
 

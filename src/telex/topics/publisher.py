@@ -380,6 +380,10 @@ class Publisher(ABC):
 
     # -- life
 
+    @abstractmethod
+    def begin(self) -> None:
+        """Set where the log begins: the engine has been opened since this was made."""
+
     def open(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         """Take messages and readers from now on, in ``loop``."""
         self.loop, self.thread, self.reason = loop, thread, ""

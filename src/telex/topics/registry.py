@@ -358,6 +358,7 @@ class TopicRegistry:
         """Let all topics take messages and readers, in ``loop``."""
         self._loop, self.thread = loop, get_ident()
         for publisher in self._all():
+            publisher.begin()
             publisher.open(loop, self.thread)
 
     def drain(self, reason: str, served: object) -> None:

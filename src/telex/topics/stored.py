@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from threading import get_ident
@@ -54,12 +53,11 @@ class EnginePublisher(Publisher):
 
     let_go: str = LET_GO
 
-    def open(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
-        """Begin where the stored log ends, which is known only now."""
+    def begin(self) -> None:
+        """Begin where the stored log ends: it was not known when this was made."""
         if not is_pattern(self.id) and self.log.end == self.origin:
             self._store.head(self.log)
             self.origin = self.log.end
-        super().open(loop, thread)
 
     # -- publishing
 

@@ -193,7 +193,7 @@ async def test_reading_is_tried_again_while_memory_is_short(tmp_path: Path, monk
     short[1].sqlite_errorcode = sqlite3.SQLITE_IOERR  # type: ignore[attr-defined]
 
     def in_need(*args: Any, **options: Any) -> Any:
-        if options and short:
+        if "first" in options and short:  # not while the file is opened
             raise short.pop()
         return look(*args, **options)
 
@@ -234,7 +234,7 @@ async def test_a_shortage_that_lasts_fails_the_hub_and_ends_all_that_waits(
     look = tail.look
 
     def in_need(*args: Any, **options: Any) -> Any:
-        if options:
+        if "first" in options:  # not while the file is opened
             raise MemoryError
         return look(*args, **options)
 

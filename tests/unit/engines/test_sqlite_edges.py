@@ -18,6 +18,7 @@ from telex.engines.sqlite import delayed, retention, schema
 from telex.engines.sqlite.address import parse
 from telex.engines.sqlite.bounds import FileBounds
 from telex.engines.sqlite.client import FileClient
+from telex.engines.sqlite.delayed import Delayed
 from telex.engines.sqlite.files import writing
 from telex.engines.sqlite.jobs import Batch, Guarded
 from telex.engines.sqlite.ledger import Ledger
@@ -219,7 +220,7 @@ def test_what_is_being_committed_is_not_known_yet() -> None:
 
         def __call__(self, *args: object) -> None: ...
 
-    follower = tail.ChangeReader(cast(FileClient, Quiet()))
+    follower = tail.ChangeReader(cast(FileClient, Quiet()), cast(Delayed, Quiet()))
     own = Batch([])
     own.start, own.end, own.entries = 5, 7, [message("t", 1).numbered(1, 0), message("t", 2).numbered(2, 0)]
     follower.begun(own)

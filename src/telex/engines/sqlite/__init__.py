@@ -11,7 +11,9 @@ from secrets import randbits, token_hex
 from typing import TYPE_CHECKING, Any
 
 from telex.engines.sqlite.address import FileAddress, parse
+from telex.engines.sqlite.change_reader import ChangeReader
 from telex.engines.sqlite.client import FileClient
+from telex.engines.sqlite.delayed import Delayed
 from telex.engines.sqlite.groups import SQLiteGroups
 from telex.engines.sqlite.outbox import FileOutbox
 from telex.engines.sqlite.records import SQLiteRecords
@@ -52,11 +54,14 @@ class SQLiteEngine:
             delayed=True,
             transactions=True,
         )
-        self._runtime = FileClient(address)
-        self.store: Store | None = SQLiteStore(self._runtime)
+        self._client = FileClient(address)
+        self._delayed = Delayed(self._client)
+        changes = ChangeReader(self._client, self._delayed)
+        self._client.changes = changes
+        self.store: Store | None = SQLiteStore(self._client, changes)
         self.outbox: TransactionOutbox | None = FileOutbox()
-        self.groups: Groups | None = SQLiteGroups(self._runtime)
-        self.records: Records | None = SQLiteRecords(self._runtime)
+        self.groups: Groups | None = SQLiteGroups(self._client)
+        self.records: Records | None = SQLiteRecords(self._client)
 
     @classmethod
     def from_url(cls, url: str) -> SQLiteEngine:
@@ -65,31 +70,32 @@ class SQLiteEngine:
 
     async def open(self, feed: EngineEvents) -> None:
         """Open the file, and make it if it is not there. Raises `ConnectFailed`, whose text names the mend."""
-        await self._runtime.open(feed)
+        await self._client.open(feed)
 
     async def close(self) -> None:
-        """Commit what waits, and end the threads."""
-        await self._runtime.close()
+        """Commit the waiting messages, and end the threads."""
+        self._delayed.close()
+        await self._client.close()
 
     def now(self) -> float:
         """The clock of the file."""
-        return self._runtime.age()
+        return self._client.age()
 
     def log(self, topic: str, retention: Retention) -> Log:
         """A local log."""
         if is_pattern(topic):
             return Log(topic, token_hex(6), retention, randbits(74))
-        epoch, uid = self._runtime.identity(topic)
+        epoch, uid = self._client.catalogue.identity(topic)
         log = Log(topic, epoch, cached(retention), uid, remote=True)
-        log.begin(self._runtime.end(topic)[1])
+        log.begin(self._client.catalogue.end(topic)[1])
         return log
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Keep a message, and publish it at ``due``."""
-        if due <= self._runtime.now:
-            return (await self._runtime.append((draft,)))[0]
-        return await self._runtime.delayed.later(draft, due)
+        if due <= self._client.now:
+            return (await self._client.append((draft,)))[0]
+        return await self._delayed.later(draft, due)
 
     def transaction(self) -> EngineTransaction:
         """A transaction of the file."""
-        return SQLiteTransaction(self._runtime, self._runtime.address.bounds.transaction_seconds)
+        return SQLiteTransaction(self._client, self._client.address.bounds.transaction_seconds)

@@ -28,6 +28,7 @@ from telex.process.supervision import is_end
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.client import FileClient
+    from telex.engines.sqlite.delayed import Delayed
     from telex.message import Message
 
 logger: logging.Logger = logging.getLogger("telex")
@@ -74,8 +75,9 @@ class ChangeReader:
     Invariant: the feed was given all messages below `fed`, and none from there on.
     """
 
-    def __init__(self, runtime: FileClient) -> None:
-        self._runtime = runtime
+    def __init__(self, client: FileClient, delayed: Delayed) -> None:
+        self._client = client
+        self._delayed = delayed
         self.fed: int = 1
         self.known: int = 1  # messages below are committed
         self.removals: int = -1
@@ -88,8 +90,9 @@ class ChangeReader:
         self._closing = False
         self._abandoned: BaseException | None = None  # why nothing more is told
 
-    async def begin(self, seen: Seen) -> None:
-        """The file is open: what is in it was published before."""
+    async def begin(self) -> None:
+        """Learn the contents of the file, which were published before it was opened."""
+        seen = await self._client.read(lambda connection: look(connection, 0, 0, (-1, -1, -1), full=True))
         self.fed = self.known = seen.pos
         self._take_in(seen)
 
@@ -103,7 +106,7 @@ class ChangeReader:
         try:
             self._committed(batch)
         except BaseException as error:
-            self._runtime.broke(error)
+            self._client.broke(error)
             self.refuse(batch.jobs, error)
             if is_end(error):
                 raise
@@ -116,7 +119,7 @@ class ChangeReader:
             if batch in self._own:
                 self._own.remove(batch)
             self.refuse(batch.jobs, batch.error)
-            self._runtime.check_fatal(batch.error)
+            self._client.check_fatal(batch.error)
         elif self._abandoned is not None:
             self.refuse(batch.jobs, self._abandoned)
         elif not batch.entries:
@@ -147,7 +150,7 @@ class ChangeReader:
         try:
             self._advance()
         except BaseException as error:
-            self._runtime.broke(error)
+            self._client.broke(error)
             if is_end(error):
                 raise
 
@@ -164,19 +167,19 @@ class ChangeReader:
         limit = own[0].start if own else self.known
         if self.fed < limit or self.look:
             self._reading, self.look = True, False
-            self._runtime.start("reading what others published", self._catch_up(max(limit, self.fed)))
+            self._client.start("reading what others published", self._catch_up(max(limit, self.fed)))
 
     async def _catch_up(self, limit: int) -> None:
         """Read on, and tell it. While memory, descriptors or the disk are short, it is tried again, and who publishes
         behind what is not read yet waits.
         """
         first, versions, full = self.fed, (self.removals, self.rules, self.delays), self._last_topic == 0
-        bounds = self._runtime.address.bounds
+        bounds = self._client.address.bounds
         for pause in (*bounds.read_pauses, None):
             # When memory does not suffice even after all the pauses, the next message is skipped as unreadable.
             bare = pause is None
             try:
-                seen = await self._runtime.read(
+                seen = await self._client.read(
                     partial(look, first=first, limit=limit, versions=versions, full=full, bare=bare, bounds=bounds)
                 )
                 runs = self._decode(seen.rows)
@@ -184,54 +187,49 @@ class ChangeReader:
             except Closed:
                 return
             except Exception as error:  # noqa: BLE001  # what is no shortage is the end of it
-                if self._closing or self._runtime.failed:
+                if self._closing or self._client.failed:
                     return
                 if pause is None or not problems.is_shortage(error):
                     self._reading = False
-                    self._runtime.fail(problems.failure("reading what others published", error))
+                    self._client.fail(problems.failure("reading what others published", error))
                     return
                 logger.error("what others published is read again in %g s: %s", pause, problems.explain(error))
             await asyncio.sleep(pause)
         self._reading = False
-        if self._closing or self._runtime.failed:
+        if self._closing or self._client.failed:
             return
         self._take_in(seen, runs)
-        self._runtime.feed.stirred()
+        self._client.feed.stirred()
         self.advance()
 
     def _take_in(self, seen: Seen, runs: Sequence[Run] = ()) -> None:
-        runtime = self._runtime
+        catalogue = self._client.catalogue
         own_known = self._own[0].start if self._own else None
         if own_known is None or seen.pos <= own_known:
             self.known = max(self.known, seen.pos)
-        runtime.epoch = seen.epoch
+        catalogue.epoch = seen.epoch
         if seen.topics is not None:
             self._load(seen.topics, seen.removed or [])
         if seen.retention is not None:
-            runtime.rules.set(seen.retention, seen.rules)
+            catalogue.rules.set(seen.retention, seen.rules)
         changed = self.delays != seen.delays
         self.removals, self.rules, self.delays = seen.removals, seen.rules, seen.delays
         if changed:
-            runtime.delayed.arm(seen.due)
+            self._delayed.arm(seen.due)
         self._feed(runs)
         self.fed = max(self.fed, seen.end)
 
     def _load(self, topics: list[tuple[Any, ...]], removed: list[tuple[str, int]]) -> None:
-        runtime = self._runtime
-        runtime.removed = dict(removed)
-        ids = {row[0] for row in topics}
-        for head in [head for head in runtime.by_id.values() if head.id not in ids]:
-            runtime.forget(head.id)
-            runtime.feed.removed(head.name)
-        for id, name, epoch, uid, end, first in topics:
-            head = runtime.learn(id, name, epoch, int(uid))
-            head.first = max(head.first, first)
-            head.end = max(head.end, end)
+        catalogue, ids = self._client.catalogue, {row[0] for row in topics}
+        catalogue.removals = dict(removed)
+        for name in catalogue.drop_others(ids):
+            self._client.feed.removed(name)  # first: a topic of this name that is there again begins at number 1
+        catalogue.load(topics)
         self._last_topic = max(ids, default=0) or self._last_topic
 
     def _decode(self, found: list[tuple[Any, ...]]) -> list[Run]:
         """Messages of rows, in runs of one topic. Changes nothing, so that it can be tried again."""
-        feed = self._runtime.feed
+        feed = self._client.feed
         runs: list[Run] = []
         for id, run in groupby(found, itemgetter(10)):
             own = list(run)
@@ -243,10 +241,10 @@ class ChangeReader:
         return runs
 
     def _feed(self, runs: Sequence[Run]) -> None:
-        runtime = self._runtime
+        catalogue = self._client.catalogue
         messages: list[Message[Any]] = []
         for run in runs:
-            head = runtime.by_id.get(run.id) or runtime.learn(run.id, run.name, run.epoch, run.uid)
+            head = catalogue.by_id.get(run.id) or catalogue.learn(run.id, run.name, run.epoch, run.uid)
             head.end = run.end
             if type(run.messages) is list:
                 messages += run.messages
@@ -254,11 +252,11 @@ class ChangeReader:
                 self._take_readable([*messages, *run.messages])
                 messages = []
         if messages:
-            runtime.feed.take(messages)
+            self._client.feed.take(messages)
 
     def _take_readable(self, messages: Iterable[Message[Any]]) -> None:
         """Give the feed messages of which some are damaged."""
-        feed = self._runtime.feed
+        feed = self._client.feed
         for damaged, run in groupby(messages, lambda message: message.content.__class__ is Unreadable):
             if not damaged:
                 feed.take(list(run))
@@ -267,41 +265,41 @@ class ChangeReader:
                 feed.unreadable(message.topic, message.seq, message.content.problem)
 
     def _deliver(self, batch: Batch) -> None:
-        runtime = self._runtime
+        client, catalogue = self._client, self._client.catalogue
         wanted: dict[str, bool] = {}
         for id, name, epoch, uid, end in batch.heads:
-            if id not in runtime.by_id and id <= self._last_topic:
+            if id not in catalogue.by_id and id <= self._last_topic:
                 wanted[name] = False  # another process removed it right after
                 continue
-            runtime.learn(id, name, epoch, uid).end = end
-            wanted[name] = runtime.feed.wants(name)
+            catalogue.learn(id, name, epoch, uid).end = end
+            wanted[name] = client.feed.wants(name)
         self.fed = max(self.fed, batch.end)
         messages: Iterable[Any] = batch.entries
         if batch.decode:
-            messages = [e if type(e) is not tuple else runtime.message(e) for e in batch.entries]
+            messages = [e if type(e) is not tuple else client.message(e) for e in batch.entries]
         if not all(wanted.values()):
             messages = [message for message in messages if wanted[message.topic]]
         if batch.decode:
             self._take_readable(messages)
         elif messages:
-            runtime.feed.take(messages)  # type: ignore[arg-type]
+            client.feed.take(messages)  # type: ignore[arg-type]
         for name, is_wanted in wanted.items():
             if not is_wanted:
-                runtime.feed.stirred(name)
+                client.feed.stirred(name)
         self._settle(batch)
 
     def _settle(self, batch: Batch) -> None:
         for job in batch.jobs:
             try:
-                job.settle(self._runtime.message)
+                job.settle(self._client.message)
             except Exception as error:  # of one who waits; the others are told
-                logger.error("what was committed to %s cannot be told", self._runtime.address.path, exc_info=error)
+                logger.error("what was committed to %s cannot be told", self._client.address.path, exc_info=error)
                 self.refuse((job,), error)
 
     def refuse(self, jobs: Iterable[JobObserver], error: BaseException) -> None:
         """Tell those who wait for these jobs that they were not done."""
         for job in jobs:
-            job.refuse(partial(told, error, f"writing {self._runtime.address.path}"))
+            job.refuse(partial(told, error, f"writing {self._client.address.path}"))
 
 
 def look(

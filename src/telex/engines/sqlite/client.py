@@ -1,26 +1,22 @@
-"""`FileClient`: the open file, as the event loop has it: its threads, who waits for them, and what is known of it."""
+"""`FileClient`: the open file, as the event loop has it: its threads, and the jobs that wait for them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from copy import copy
 from threading import Thread
 from time import sleep, time
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from telex.engines.contract.store import inside
 from telex.engines.sqlite import problems, reader, rows
-from telex.engines.sqlite.change_reader import ChangeReader, look
-from telex.engines.sqlite.delayed import Delayed
-from telex.engines.sqlite.jobs import Append, EngineCall, Guarded, Job
-from telex.engines.sqlite.ledger import Ledger, epoch_of, uid_of
+from telex.engines.sqlite.catalogue import Catalogue
+from telex.engines.sqlite.jobs import Append, Batch, EngineCall, Guarded, Job, JobObserver
+from telex.engines.sqlite.ledger import Ledger
 from telex.engines.sqlite.reader import Reader
-from telex.engines.sqlite.retention import RetentionRules
 from telex.engines.sqlite.session import TransactionSession
 from telex.engines.sqlite.watcher import Watcher
 from telex.engines.sqlite.writer import PATIENCE, Writer, WriterEvents
@@ -47,15 +43,29 @@ TOGETHER = 256
 """Messages of several publishers in one job, before another one is begun."""
 
 
-class Head(msgspec.Struct):
-    """A topic as it was told to the feed."""
+class CommitObserver(Protocol):
+    """The part that hands committed messages to the feed, see `ChangeReader`."""
 
-    id: int
-    name: str
-    epoch: str
-    uid: int
-    end: int
-    first: int
+    async def begin(self) -> None:
+        """Learn the contents of the file, which is open now."""
+
+    def begun(self, batch: Batch) -> None:
+        """Note that the thread that writes is about to commit."""
+
+    def committed(self, batch: Batch) -> None:
+        """Note that a transaction has ended, in one way or the other."""
+
+    def noticed(self, pos: int) -> None:
+        """Note that another process has committed, and the next message is ``pos``."""
+
+    def close(self) -> None:
+        """Read nothing more."""
+
+    def abandon(self, error: BaseException) -> None:
+        """Hand over nothing more, and refuse waiting jobs."""
+
+    def refuse(self, jobs: Iterable[JobObserver], error: BaseException) -> None:
+        """Tell the waiters of these jobs that they were not done."""
 
 
 class FileClient:
@@ -65,13 +75,8 @@ class FileClient:
         self.address: FileAddress = address
         self.loop: asyncio.AbstractEventLoop
         self.feed: EngineEvents
-        self.heads: dict[str, Head] = {}  # by name
-        self.by_id: dict[int, Head] = {}
-        self.epoch: str = ""
-        self.removed: dict[str, int] = {}  # how often topics were
-        self.rules: RetentionRules = RetentionRules()
-        self.tail: ChangeReader = ChangeReader(self)
-        self.delayed: Delayed = Delayed(self)
+        self.catalogue: Catalogue = Catalogue()
+        self.changes: CommitObserver
         self.lent: object = None  # the transaction of a program that is entered, if one is
         self.writer: Writer | None = None
         self.reader: Reader | None = None
@@ -107,7 +112,7 @@ class FileClient:
         self.loop, self.feed = asyncio.get_running_loop(), feed
         FORKS.watch(self)
         self._opened = self.loop.create_future()
-        told = WriterEvents(self._open_done, self._writer_ended, self.tail.begun, self.tail.committed, self.post)
+        told = WriterEvents(self._open_done, self._writer_ended, self.changes.begun, self.changes.committed, self.post)
         self.writer = Writer(self.address, told)
         self.writer.thread.start()
         await self._opened
@@ -115,9 +120,9 @@ class FileClient:
         self.reader = Reader(self.address, reader.Told(self._reader_ended, self._answered, self.post))
         self.reader.thread.start()
         self._closed = None
-        self.watcher = Watcher(self.address, self.writer, self.tail.noticed, self.broke, self.post)
+        self.watcher = Watcher(self.address, self.writer, self.changes.noticed, self.broke, self.post)
         self.watcher.thread.start()
-        await self.tail.begin(await self.read(lambda connection: look(connection, 0, 0, (-1, -1, -1), full=True)))
+        await self.changes.begin()
 
     def _open_done(self) -> None:
         if not self._opened.done():
@@ -132,7 +137,7 @@ class FileClient:
         elif error is not None:
             self.fail(problems.failure(f"writing {self.address.path}", error))
         if self.writer is not None:
-            self.tail.refuse(self.writer.left(), error or self._refusal())
+            self.changes.refuse(self.writer.left(), error or self._refusal())
 
     def _reader_ended(self, error: BaseException | None) -> None:
         if error is not None:
@@ -159,8 +164,7 @@ class FileClient:
         """
         self._flush()
         self._closed = Closed("the engine", "its hub was closed; open another")
-        self.delayed.close()
-        self.tail.close()
+        self.changes.close()
         told = [each for each in (self.watcher, self.writer, self.reader) if each is not None]
         for each in told:
             each.close()
@@ -215,9 +219,9 @@ class FileClient:
         """Nothing more can be done with the file: everything that waits ends with ``error``."""
         if self._closed is None:
             self._closed = error
-            self.tail.abandon(error)
+            self.changes.abandon(error)
             pending, self._pending, self._joined = self._pending, [], None
-            self.tail.refuse(pending, error)
+            self.changes.refuse(pending, error)
             self.feed.failed(error)
 
     def broke(self, error: BaseException) -> None:
@@ -225,7 +229,7 @@ class FileClient:
         if not problems.is_fatal(error):
             logger.error("the engine of %s raised", self.address.path, exc_info=error)
         self.fail(problems.failure(f"using {self.address.path}", error))
-        self.tail.abandon(error)
+        self.changes.abandon(error)
 
     @property
     def failed(self) -> bool:
@@ -333,38 +337,7 @@ class FileClient:
         """A row of ``SELECT {rows.COLUMNS} FROM {rows.JOINED}`` as a message. In the event loop."""
         return rows.decode_one(row, self.feed.content)
 
-    # -- what is known
-
-    def learn(self, id: int, name: str, epoch: str, uid: int) -> Head:
-        """A topic is there."""
-        head = self.by_id.get(id)
-        if head is None:
-            self.by_id[id] = self.heads[name] = head = Head(id, name, epoch, uid, 1, 1)
-        return head
-
-    def forget(self, id: int) -> None:
-        """A topic was removed."""
-        head = self.by_id.pop(id, None)
-        if head is not None and self.heads.get(head.name) is head:
-            del self.heads[head.name]
-
-    def identity(self, topic: str) -> tuple[str, int]:
-        """The epoch of a topic, and the number that its ids count from; of one that is not there yet, those that it
-        will have.
-        """
-        head = self.heads.get(topic)
-        if head is not None:
-            return head.epoch, head.uid
-        epoch = epoch_of(self.epoch, topic, self.removed.get(topic, 0))
-        return epoch, uid_of(epoch, topic)
-
-    def end(self, topic: str) -> tuple[int, int]:
-        """The first number that is kept, and the next one, by what is known here."""
-        head = self.heads.get(topic)
-        if head is None:
-            return 1, 1
-        kept = self.rules.of(topic).messages
-        return (head.first if kept is None else max(head.first, head.end - kept)), head.end
+    # -- the thread that writes
 
     def orphaned(self) -> None:
         """A topic was removed, in the thread that writes: its messages are to be deleted."""

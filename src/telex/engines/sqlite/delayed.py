@@ -31,8 +31,8 @@ _TAKE = """DELETE FROM telex_delayed WHERE n IN (SELECT n FROM telex_delayed WHE
 class Delayed:
     """Lives in the event loop. Of the timers of several processes the first one publishes."""
 
-    def __init__(self, runtime: FileClient) -> None:
-        self._runtime = runtime
+    def __init__(self, client: FileClient) -> None:
+        self._client = client
         self._timer: asyncio.TimerHandle | None = None
         self._due: float | None = None
         self._closed = False
@@ -48,7 +48,7 @@ class Delayed:
             ledger.connection.execute(_INSERT, row)
             ledger.connection.execute("UPDATE telex_state SET delays = delays + 1")
 
-        await self._runtime.call(keep, lambda _: self.arm(due))
+        await self._client.call(keep, lambda _: self.arm(due))
         return draft.numbered(0, 0)
 
     def arm(self, due: float | None) -> None:
@@ -58,7 +58,7 @@ class Delayed:
         self._disarm()
         self._due = due
         wait = min(max(0.0, due - time()), LONGEST)
-        self._timer = self._runtime.loop.call_later(wait, self._ring)
+        self._timer = self._client.loop.call_later(wait, self._ring)
 
     def close(self) -> None:
         """No timer rings any more."""
@@ -72,17 +72,17 @@ class Delayed:
 
     def _ring(self) -> None:
         self._disarm()
-        self._runtime.start("delayed messages", self._publish())
+        self._client.start("delayed messages", self._publish())
 
     async def _publish(self) -> None:
         try:
-            await self._runtime.call(_move, self.arm)
+            await self._client.call(_move, self.arm)
         except Closed:
             return
         except Exception as error:  # noqa: BLE001  # the disk may have been full: they are still kept, and tried again
-            if not self._runtime.failed:
+            if not self._client.failed:
                 logger.error("delayed messages are published later: %s", problems.explain(error))
-                self.arm(time() + self._runtime.address.bounds.delay_seconds)
+                self.arm(time() + self._client.address.bounds.delay_seconds)
 
 
 def _move(ledger: Ledger, now: float) -> float | None:

@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 class SQLiteGroups:
     """See `telex.engines.Groups`."""
 
-    def __init__(self, runtime: FileClient) -> None:
-        self._runtime = runtime
-        self._written = GroupView(runtime.address.bounds)  # of the thread that writes
-        self._read = GroupView(runtime.address.bounds)  # of the thread that reads
+    def __init__(self, client: FileClient) -> None:
+        self._client = client
+        self._written = GroupView(client.address.bounds)  # of the thread that writes
+        self._read = GroupView(client.address.bounds)  # of the thread that reads
         self._busy: set[tuple[str, str]] = set()  # groups whose last claim here has found something
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
         """A member comes."""
-        if await self._runtime.read(lambda connection: lags.find(connection, group, pattern)) is not None:
+        if await self._client.read(lambda connection: lags.find(connection, group, pattern)) is not None:
             return
         if isinstance(start, Position) and is_pattern(pattern):
             raise BadOption("start", start, "a position is one of a topic; a group on a pattern starts at a time")
-        epoch, near = self._runtime.identity(pattern)[0], self._runtime.address.bounds.near_messages
-        await self._runtime.write(
+        epoch, near = self._client.catalogue.identity(pattern)[0], self._client.address.bounds.near_messages
+        await self._client.write(
             lambda connection, now: begins.begin(connection, group, pattern, start, epoch, now, near)
         )
 
@@ -45,7 +45,7 @@ class SQLiteGroups:
         """Lease messages. A group that had none is looked at first: who finds nothing writes nothing."""
         name = (group, pattern)
         if name not in self._busy:
-            outlook = await self._runtime.read(lambda connection: self._look(connection, group, pattern, now))
+            outlook = await self._client.read(lambda connection: self._look(connection, group, pattern, now))
             if not outlook.claimable:
                 return Claimed([], outlook.next_due, outlook.lag)
 
@@ -55,12 +55,12 @@ class SQLiteGroups:
                 return leases.Taken([], 0, None, 0)
             return leases.claim(connection, found, self._written, limit, lease, owner, now)
 
-        taken = await self._runtime.write(claim)
+        taken = await self._client.write(claim)
         if taken.rows:
             self._busy.add(name)
         else:
             self._busy.discard(name)
-        message, token, end = self._runtime.message, taken.token, now + lease
+        message, token, end = self._client.message, taken.token, now + lease
         every = [Delivery(message(row), row[0], row[-1] + 1, token + n, end) for n, row in enumerate(taken.rows)]
         deliveries = [each for each in every if each.message.content.__class__ is not Unreadable]
         unreadable = tuple(each for each in every if each.message.content.__class__ is Unreadable)
@@ -77,7 +77,7 @@ class SQLiteGroups:
         if not settlements:
             return []
 
-        died = now + self._runtime.now - self._runtime.age()  # for people, by the time of day
+        died = now + self._client.now - self._client.age()  # for people, by the time of day
 
         def settle(connection: sqlite3.Connection, _: float) -> settling.Settled:
             found = lags.find(connection, group, pattern)
@@ -85,20 +85,20 @@ class SQLiteGroups:
                 return settling.Settled([False] * len(settlements))
             return settling.settle(connection, found, settlements, now, died)
 
-        settled = await self._runtime.write(settle)
+        settled = await self._client.write(settle)
         if settled.stirs:
-            self._runtime.feed.stirred(pattern)
+            self._client.feed.stirred(pattern)
         return settled.won
 
     def check_outside(self) -> None:
         """Settling waits for the transaction that is entered."""
-        self._runtime.check_outside()
+        self._client.check_outside()
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
         """Stop or resume."""
-        found = await self._runtime.write(lambda connection, _: settling.pause(connection, group, pattern, paused))
+        found = await self._client.write(lambda connection, _: settling.pause(connection, group, pattern, paused))
         if found and not paused:
-            self._runtime.feed.stirred(pattern)
+            self._client.feed.stirred(pattern)
         return found
 
     async def rest(self, group: str, pattern: str) -> bool:
@@ -121,7 +121,7 @@ class SQLiteGroups:
 
     async def groups(self) -> list[GroupInfo]:
         """All groups."""
-        now = self._runtime.age()
+        now = self._client.age()
 
         def info(connection: sqlite3.Connection) -> list[GroupInfo]:
             self._read.refresh(connection)
@@ -136,13 +136,13 @@ class SQLiteGroups:
                 for found in lags.every(connection)
             ]
 
-        return await self._runtime.read(info)
+        return await self._client.read(info)
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
         """Dead letters."""
-        found = await self._runtime.read(lambda connection: settling.dead(connection, group, limit))
+        found = await self._client.read(lambda connection: settling.dead(connection, group, limit))
         return [
-            DeadLetter(row[10], row[11], row[0], self._runtime.message(row), row[12], row[13] or "", row[14])
+            DeadLetter(row[10], row[11], row[0], self._client.message(row), row[12], row[13] or "", row[14])
             for row in found
         ]
 
@@ -150,7 +150,7 @@ class SQLiteGroups:
         """Deliver a dead letter again."""
         revived = await self._change(group, pattern, lambda c, found: settling.revive(c, found, position))
         if revived:
-            self._runtime.feed.stirred(pattern)
+            self._client.feed.stirred(pattern)
         return revived
 
     async def drop(self, group: str, pattern: str, position: int) -> bool:
@@ -162,4 +162,4 @@ class SQLiteGroups:
             found = lags.find(connection, group, pattern)
             return found is not None and change(connection, found)
 
-        return await self._runtime.write(write)
+        return await self._client.write(write)

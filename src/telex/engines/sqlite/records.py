@@ -22,13 +22,13 @@ Found = list[tuple[bytes, int] | None]
 class SQLiteRecords:
     """See `telex.engines.Records`. What is asked for in one turn of the event loop is read together."""
 
-    def __init__(self, runtime: FileClient) -> None:
-        self._runtime = runtime
+    def __init__(self, client: FileClient) -> None:
+        self._client = client
         self._asked: Asked = []
 
     async def get(self, bucket: str, key: str) -> Record | None:
         """The record, or None."""
-        loop = self._runtime.loop
+        loop = self._client.loop
         if not self._asked:
             loop.call_soon(self._read)
         future: asyncio.Future[Record | None] = loop.create_future()
@@ -44,7 +44,7 @@ class SQLiteRecords:
             return [execute(sql, (bucket, key)).fetchone() for bucket, key, _ in asked]
 
         try:
-            reading = self._runtime.reading(read)
+            reading = self._client.reading(read)
         except TelexError as error:
             _fail(asked, error)
         else:
@@ -52,7 +52,7 @@ class SQLiteRecords:
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """Set it if its revision is still ``revision`` (0: if there is none)."""
-        return await self._runtime.write(
+        return await self._client.write(
             lambda connection, now: put(connection, bucket, key, value, revision, expires, now)
         )
 
@@ -63,12 +63,12 @@ class SQLiteRecords:
             sql = "DELETE FROM telex_records WHERE bucket = ? AND key = ? AND revision = ?"
             return connection.execute(sql, (bucket, key, revision)).rowcount > 0
 
-        return await self._runtime.write(delete)
+        return await self._client.write(delete)
 
     async def keys(self, bucket: str) -> list[str]:
         """All keys of a bucket, sorted."""
         sql = "SELECT key FROM telex_records WHERE bucket = ?"
-        found = await self._runtime.read(lambda connection: connection.execute(sql, (bucket,)).fetchall())
+        found = await self._client.read(lambda connection: connection.execute(sql, (bucket,)).fetchall())
         return sorted(key for (key,) in found)
 
 

@@ -21,7 +21,7 @@ R = TypeVar("R")
 OWN = "m.pos, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content"
 COLUMNS = f"{OWN}, t.name, t.uid"
 JOINED = "telex_messages m JOIN telex_topics t ON t.id = m.topic"
-"""``SELECT {COLUMNS} FROM {JOINED}`` is what `Runtime.message` reads. Messages of removed topics are not in it."""
+"""``SELECT {COLUMNS} FROM {JOINED}`` is what `FileClient.message` reads. Messages of removed topics are not in it."""
 
 MANY = 32
 """So many rows at once cost SQLite, and Python, less than one after the other."""

@@ -18,6 +18,7 @@ from telex.log.start import Start, find
 from telex.message import Draft, Lost, Message
 
 if TYPE_CHECKING:
+    from telex.engines.sqlite.change_reader import ChangeReader
     from telex.engines.sqlite.client import FileClient
     from telex.engines.sqlite.ledger import Ledger
 
@@ -60,17 +61,18 @@ class TopicView:
 class SQLiteStore:
     """See `telex.engines.Store`."""
 
-    def __init__(self, runtime: FileClient) -> None:
-        self._runtime = runtime
+    def __init__(self, client: FileClient, changes: ChangeReader) -> None:
+        self._client = client
+        self._changes = changes
         self._rules = RetentionRules()  # of the thread that reads
 
     def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
         """Keep messages, with all that others append at the same time, in one transaction."""
-        return self._runtime.append(drafts)
+        return self._client.append(drafts)
 
     async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
         """Keep messages from elsewhere, each once for all time."""
-        return await self._runtime.append(drafts, adopted=True)
+        return await self._client.append(drafts, adopted=True)
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
         """A page of a topic."""
@@ -82,10 +84,10 @@ class SQLiteStore:
                 return None, []
             return kept, _page(connection, kept.id, max(first, kept.first), end)
 
-        kept, found = await self._runtime.read(page)
+        kept, found = await self._client.read(page)
         if kept is None:
             return []
-        feed = self._runtime.feed
+        feed = self._client.feed
         shape = feed.content if feed.shapes(kept.name, {row[4] for row in found}) else None
         messages = rows.decode(found, kept.name, kept.uid, shape)
         damaged = type(messages) is not list
@@ -106,9 +108,9 @@ class SQLiteStore:
             firsts = {kept.id: kept.first for kept in views}
             return rows.tolerate(connection, lambda: _newest(connection, firsts, count))
 
-        found = await self._runtime.read(last)
-        told = self._runtime.tail.fed  # what comes after it the feed is told, and would be there twice
-        messages = [self._runtime.message(row) for row in found if row[0] < told]
+        found = await self._client.read(last)
+        told = self._changes.fed  # what comes after it the feed is told, and would be there twice
+        messages = [self._client.message(row) for row in found if row[0] < told]
         bad = [message for message in messages if message.content.__class__ is Unreadable]
         for message in bad:
             logger.error("message %d of %s cannot be read: %s", message.seq, message.topic, message.content.problem)
@@ -116,15 +118,15 @@ class SQLiteStore:
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
         """Where ``start`` is."""
-        epoch = self._runtime.identity(topic)[0]
+        epoch = self._client.catalogue.identity(topic)[0]
 
         def look_up(connection: sqlite3.Connection) -> tuple[VisibleRange | None, tuple[int, Lost | None]]:
             kept = self._look(connection, topic, now)
             return kept, find(cast("Log", TopicView(connection, kept, epoch)), start, now)
 
-        kept, found = await self._runtime.read(look_up)
+        kept, found = await self._client.read(look_up)
         if kept is not None:  # which the feed may not have been told yet
-            head = self._runtime.learn(kept.id, kept.name, kept.epoch, kept.uid)
+            head = self._client.catalogue.learn(kept.id, kept.name, kept.epoch, kept.uid)
             head.first, head.end = max(head.first, kept.first), max(head.end, kept.end)
         return found
 
@@ -135,20 +137,20 @@ class SQLiteStore:
 
     def head(self, log: Log) -> None:
         """Set where a local log begins."""
-        log.epoch, log.uid = self._runtime.identity(log.name)
-        log.begin(self._runtime.end(log.name)[1])
+        log.epoch, log.uid = self._client.catalogue.identity(log.name)
+        log.begin(self._client.catalogue.end(log.name)[1])
 
     def end(self, topic: str) -> tuple[int, int]:
         """The first number that is kept and the next one, by what is known here."""
-        return self._runtime.end(topic)
+        return self._client.catalogue.end(topic)
 
     def topics(self) -> list[str]:
         """All topics, by what is known here."""
-        return list(self._runtime.heads)
+        return list(self._client.catalogue.by_name)
 
     async def remove(self, topic: str) -> bool:
         """Remove a topic; its messages are deleted later, a few hundred at a time."""
-        runtime = self._runtime
+        client = self._client
 
         def remove(ledger: Ledger, now: float) -> int | None:
             connection = ledger.connection
@@ -162,19 +164,18 @@ class SQLiteStore:
             )
             connection.execute("UPDATE telex_state SET removals = removals + 1")
             ledger.accounts.pop(topic, None)
-            runtime.orphaned()
+            client.orphaned()
             return int(row[0])
 
         def removed(id: int | None) -> None:
             if id is not None:
-                runtime.forget(id)
-                runtime.removed[topic] = runtime.removed.get(topic, 0) + 1
+                client.catalogue.remove(id, topic)
 
-        return await runtime.call(remove, removed, alone=True) is not None
+        return await client.call(remove, removed, alone=True) is not None
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
         """Set rules, for all processes."""
-        runtime = self._runtime
+        client = self._client
         latest = dict(reversed(dict(reversed(rules)).items()))  # of a pattern that comes twice, the last
         wanted = [(pattern, rule.messages, rule.age, rule.bytes) for pattern, rule in latest.items()]
 
@@ -187,10 +188,10 @@ class SQLiteStore:
                 version += 1
                 connection.execute("UPDATE telex_state SET rules = ?", (version,))
                 ledger.rules.refresh(connection, version)
-                runtime.sweep_all()
+                client.sweep_all()
             return connection.execute(_RULES).fetchall()[::-1], version
 
-        await runtime.call(set_rules, lambda known: runtime.rules.set(*known))
+        await client.call(set_rules, lambda known: client.catalogue.rules.set(*known))
 
 
 def _follow_on(numbers: list[Any], first: int) -> bool:

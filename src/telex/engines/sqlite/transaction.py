@@ -27,20 +27,20 @@ R = TypeVar("R")
 class SQLiteTransaction:
     """Has the file's write lock from when it is entered until it is left, at most ``seconds``."""
 
-    def __init__(self, runtime: FileClient, seconds: float) -> None:
-        self._runtime = runtime
+    def __init__(self, client: FileClient, seconds: float) -> None:
+        self._client = client
         self._seconds = seconds
         self._session: TransactionSession | None = None
 
     async def __aenter__(self) -> Self:
-        self._session = session = TransactionSession(self._runtime.loop, self._runtime.post, self._seconds)
-        self._runtime.put(session)
+        self._session = session = TransactionSession(self._client.loop, self._client.post, self._seconds)
+        self._client.put(session)
         try:
             await session.entered
         except BaseException:
             session.drop()
             raise
-        self._runtime.lent = self
+        self._client.lent = self
         return self
 
     async def __aexit__(
@@ -58,8 +58,8 @@ class SQLiteTransaction:
             with suppress(Dropped, Exception):  # what went wrong is on its way to the caller already
                 await asyncio.shield(session.future)
         finally:
-            if self._runtime.lent is self:
-                self._runtime.lent = None
+            if self._client.lent is self:
+                self._client.lent = None
 
     async def append(self, draft: Draft) -> Message[Any]:
         """Keep a message when this commits."""
@@ -69,7 +69,7 @@ class SQLiteTransaction:
             return ledger.add((draft,), (form,), time())[0]
 
         kept = await self._do(add, users=False)
-        return self._runtime.message(kept) if type(kept) is tuple else kept
+        return self._client.message(kept) if type(kept) is tuple else kept
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """Set a record when this commits."""
@@ -100,7 +100,7 @@ class SQLiteTransaction:
     async def _do(self, step: Callable[[Ledger], Any], *, users: bool) -> Any:
         if self._session is None:
             raise AssertionError("a transaction is entered first")
-        future: asyncio.Future[Any] = self._runtime.loop.create_future()
+        future: asyncio.Future[Any] = self._client.loop.create_future()
         self._session.put(Op(step, future, users=users))
         return await future
 

@@ -1,0 +1,83 @@
+"""`Catalogue`: the topics and retention rules of the file, as far as this process was told of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from telex.engines.sqlite.ledger import epoch_of, uid_of
+from telex.engines.sqlite.retention import RetentionRules
+
+
+class Head(msgspec.Struct):
+    """A topic as the feed was told of it."""
+
+    id: int
+    name: str
+    epoch: str
+    uid: int
+    end: int
+    first: int
+
+
+class Catalogue:
+    """Lives in the event loop."""
+
+    def __init__(self) -> None:
+        self.by_name: dict[str, Head] = {}
+        self.by_id: dict[int, Head] = {}
+        self.epoch: str = ""
+        """The epoch of the file."""
+        self.removals: dict[str, int] = {}
+        """The number of times that topics of a name were removed."""
+        self.rules: RetentionRules = RetentionRules()
+
+    def learn(self, id: int, name: str, epoch: str, uid: int) -> Head:
+        """Return a topic of the file, added if it is new here."""
+        head = self.by_id.get(id)
+        if head is None:
+            self.by_id[id] = self.by_name[name] = head = Head(id, name, epoch, uid, 1, 1)
+        return head
+
+    def drop_others(self, ids: set[int]) -> list[str]:
+        """Drop the topics whose id is another. Returns their names."""
+        gone = [head for head in self.by_id.values() if head.id not in ids]
+        for head in gone:
+            self.forget(head.id)
+        return [head.name for head in gone]
+
+    def load(self, topics: list[tuple[Any, ...]]) -> None:
+        """Take in the rows of all topics of the file."""
+        for id, name, epoch, uid, end, first in topics:
+            head = self.learn(id, name, epoch, int(uid))
+            head.first, head.end = max(head.first, first), max(head.end, end)
+
+    def forget(self, id: int) -> None:
+        """Drop a topic that was removed."""
+        head = self.by_id.pop(id, None)
+        if head is not None and self.by_name.get(head.name) is head:
+            del self.by_name[head.name]
+
+    def remove(self, id: int, name: str) -> None:
+        """Drop a topic that this process has removed: the next one of its name has another epoch."""
+        self.forget(id)
+        self.removals[name] = self.removals.get(name, 0) + 1
+
+    def identity(self, topic: str) -> tuple[str, int]:
+        """Return the epoch of a topic and the number from which its ids count; of a topic that is not there yet, those
+        that it will have.
+        """
+        head = self.by_name.get(topic)
+        if head is not None:
+            return head.epoch, head.uid
+        epoch = epoch_of(self.epoch, topic, self.removals.get(topic, 0))
+        return epoch, uid_of(epoch, topic)
+
+    def end(self, topic: str) -> tuple[int, int]:
+        """Return the first number that is kept, and the next one."""
+        head = self.by_name.get(topic)
+        if head is None:
+            return 1, 1
+        kept = self.rules.of(topic).messages
+        return (head.first if kept is None else max(head.first, head.end - kept)), head.end
