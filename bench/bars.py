@@ -1,4 +1,4 @@
-"""What telex promises to reach, in one table, and whether it did."""
+"""The bars that telex promises to reach, in one table with the verdicts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,7 +34,8 @@ def _fan_out(contestant: str, label: str, peer: str, peer_label: str, bars: Mapp
 
 
 def handler_allowance(answer: Answer) -> list[float]:
-    """What a handler's message may take: 3 microseconds more than the call, or twice the queue and the call."""
+    """The time that a handler's message may take: 3 microseconds more than the call, or twice the queue and the
+    call."""
     calls, queues = answer.values("bare_call", "handler"), answer.values("asyncio_queue", "handler")
     return [max(call + 3.0, 2.0 * queue) for call, queue in zip(calls, queues, strict=True)]
 
@@ -147,7 +148,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the median reaches the bar; None when it was not measured."""
+        """True when the median reaches the bar; None when it was not measured."""
         if self.measured is None:
             return None
         if self.bar.bound == "at least":

@@ -73,7 +73,7 @@ def draw(answer: Answer) -> str:
 
 
 def _legend() -> list[str]:
-    """What the three kinds of bar mean."""
+    """The legend of the three kinds of bar."""
     kinds = {
         "ours": "telex",
         "theirs": "tasks that wait",
@@ -132,8 +132,8 @@ def _text(x: float, y: float, kind: str, text: str, anchor: str = "start") -> st
 def _summary(answer: Answer) -> str:
     lines = []
     for case, label in answer.question.cases.items():
-        told = [f"{c.label} {compact(found.median)}" for c, found in _row_figures(answer, case) if found]
-        lines.append(f"{label}: {', '.join(told)}")
+        figures = [f"{c.label} {compact(found.median)}" for c, found in _row_figures(answer, case) if found]
+        lines.append(f"{label}: {', '.join(figures)}")
     return ". ".join(lines)
 
 

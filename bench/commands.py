@@ -71,7 +71,7 @@ def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
 
 
 async def handle(number: int) -> int:
-    """What is asked of all of them."""
+    """The request that each contestant answers."""
     return number + 1
 
 

@@ -57,7 +57,7 @@ def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
 
 
 async def _by_subscriber(count: int, user: User) -> float:
-    """What ``count`` tasks allocate on their way from their gate to where they wait for a message, for each."""
+    """The bytes that each of ``count`` tasks allocates between its gate and its wait for a message."""
     tracemalloc.start()
     loop = asyncio.get_running_loop()
     # The gates outlive the measurement, so that nothing is freed between its two looks.

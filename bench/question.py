@@ -1,4 +1,4 @@
-"""What a benchmark is made of: a question, who is asked, in which cases, and what came out."""
+"""The parts of a benchmark: a question, its contestants, its cases, and the answer."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -20,7 +20,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Question:
-    """What one file of this folder answers; its ``measure(contestant, case, quick)`` runs in a worker process."""
+    """The question of one file of this folder, whose ``measure(contestant, case, quick)`` runs in a worker process."""
 
     name: str
     title: str
@@ -28,7 +28,7 @@ class Question:
     unit: str
     better: Literal["more", "less"]
     cases: dict[str, str]
-    """What is varied: names, and what they are called in a table."""
+    """The title in a table of each case, by the case's name."""
     contestants: tuple[Contestant, ...]
     rounds: int
 
@@ -38,7 +38,7 @@ class Question:
 
 @dataclass
 class Figures:
-    """What one contestant did in one case: a figure a round, and what was dropped in all rounds together."""
+    """The figures of one contestant in one case, one a round, and the number of dropped messages of all rounds."""
 
     values: list[float] = field(default_factory=list)
     dropped: int = 0
@@ -46,7 +46,7 @@ class Figures:
 
 @dataclass
 class Answer:
-    """What came out of a question: figures by contestant and case, and who could not be measured, and why."""
+    """The answer to a question: figures by contestant and case, and the reason for each absent contestant."""
 
     question: Question
     figures: dict[tuple[str, str], Figures] = field(default_factory=dict)

@@ -16,7 +16,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """What the rounds say together; None when there were none."""
+    """The spread of the rounds; None without rounds."""
     if not values:
         return None
     return Spread(median(values), min(values), max(values), len(values))

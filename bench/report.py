@@ -23,7 +23,7 @@ REFERENCE = "asyncio_queue"
 
 
 def machine(loop: str, quick: bool = False) -> dict[str, object]:
-    """What the figures depend on beside the code."""
+    """The versions and the machine, on which the figures depend."""
     return {
         "quick": quick,
         "load before": round(os.getloadavg()[0], 2),

@@ -45,7 +45,7 @@ class Worker:
         self._process.__exit__(None, None, None)
 
     def measure(self, case: str, quick: bool) -> dict[str, Any]:
-        """What it answers, which takes as long as it takes."""
+        """Return its answer, without a timeout."""
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
             raise AssertionError("both are pipes")
@@ -72,7 +72,7 @@ class Here:
     def __exit__(self, *error: object) -> None: ...
 
     def measure(self, case: str, quick: bool) -> dict[str, Any]:
-        """What it answers."""
+        """Return its answer."""
         return answer_of(self._question, self.contestant.name, case, quick)
 
 

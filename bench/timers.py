@@ -193,7 +193,7 @@ async def _call_at_added_and_cancelled(count: int) -> tuple[float, float]:
 
 
 class _Counted:
-    """What is called by those that call: it counts, and says when it was all."""
+    """Count the calls of a callback, and set an event at the last one."""
 
     def __init__(self, count: int) -> None:
         self._left = count

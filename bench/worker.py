@@ -26,7 +26,7 @@ def run(main: Coroutine[Any, Any, float]) -> float:
 
 
 def answer(question: str, contestant: str, case: str, quick: bool) -> dict[str, object]:
-    """What the question's ``measure`` says, or why it cannot say it."""
+    """Return the answer of the question's ``measure``, or the reason for its absence."""
     try:
         figure, dropped = importlib.import_module(f"bench.{question}").measure(contestant, case, quick)
     except Absent as error:

@@ -1,4 +1,4 @@
-"""Long work: the rows of a file are imported, each once, however often that is asked for and whoever dies over it.
+"""Long work: the rows of a file are imported, each once, with repeated commands and killed workers.
 
     python examples/batch_import.py worker               serves the command; start as many as you like
     python examples/batch_import.py import rows.csv      has a file imported, and shows how far that is
@@ -33,7 +33,7 @@ TABLES = (
 
 
 class Rows(msgspec.Struct):
-    """Which file is meant."""
+    """The file to import."""
 
     path: str
 
@@ -44,13 +44,13 @@ def insert(rows: list[list[str]], connection: sqlite3.Connection) -> None:
 
 
 class Imported(msgspec.Struct):
-    """What came of it."""
+    """The result of an import."""
 
     rows: int
 
 
 def warehouse() -> telex.Hub:
-    """A hub on the file in which workers and clients meet, and which has the table."""
+    """Return a hub on the file that workers and clients share, which also has the table."""
     return telex.Hub(f"sqlite:///{FOLDER}/warehouse.db")
 
 
@@ -77,7 +77,7 @@ def declare(hub: telex.Hub) -> None:
 
 
 async def worker() -> None:
-    """Serve until somebody ends this."""
+    """Serve until the process is killed."""
     hub = warehouse()
     declare(hub)
     async with hub:
@@ -89,7 +89,7 @@ async def worker() -> None:
 
 
 async def import_file(path: str, key: str) -> None:
-    """Have a file imported, and show how far that is."""
+    """Send the command to import a file, and print its progress."""
     async with warehouse() as hub:
         ticket = await hub.send("import", Rows(path), key=key, type=Imported)
         async for step in ticket.progress():
@@ -99,7 +99,7 @@ async def import_file(path: str, key: str) -> None:
 
 
 def demo() -> None:
-    """One file is imported, sent three times, and workers are killed while they are at it: each row is there once."""
+    """Import one file, sent three times, while workers are killed: each row is there once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.csv"
         path.write_text("".join(f"item {number},{number % 7}\n" for number in range(2000)))
@@ -135,7 +135,7 @@ def demo() -> None:
 
 
 async def count(folder: str) -> tuple[int, int]:
-    """How many rows are there, and how many different ones."""
+    """Return the number of rows, and the number of different rows."""
     async with telex.Hub(f"sqlite:///{folder}/warehouse.db") as hub, hub.transaction() as tx:
         ((rows, names),) = await tx.execute("SELECT count(*), count(DISTINCT name) FROM items")
         return rows, names

@@ -16,7 +16,7 @@ def send(folder: Path, number: str, text: str) -> None:
 
 
 def charges(folder: Path) -> list[tuple[str, str, int]]:
-    """What was charged: the number, the text, the cents."""
+    """The charged messages: number, text, cents."""
     with closing(_opened(folder)) as connection:
         return connection.execute("SELECT number, text, cents FROM charges ORDER BY rowid").fetchall()
 

@@ -1,5 +1,5 @@
-"""A counter that is looked at every ten seconds: that it has reached 1000 is told once, and then there is nothing more
-to hear. `python examples/counter.py` takes a minute; its test, on a virtual clock, takes none.
+"""A counter that is printed every ten seconds. When it reaches 1000, one message is published and the trigger ends.
+`python examples/counter.py` takes a minute; its test, on a virtual clock, takes milliseconds.
 """
 
 import asyncio

@@ -27,7 +27,7 @@ ORDERS = {"1001": ("shipped", "+33 6 12 34 56 78"), "1002": ("packed", "+49 151 
 
 
 class Status(msgspec.Struct):
-    """What is said of an order."""
+    """The status of an order."""
 
     order: str
     status: str
@@ -53,10 +53,10 @@ def declare(hub: telex.Hub) -> None:
             raise UnknownOrder(f"there is no order {order}", data={"order": order})
         return Status(order, ORDERS[order][0])
 
-    # Asked for twice, it is done once: the carrier charges for each message. A worker that dies before it has told the
-    # carrier costs nothing. One that dies after, and before that is recorded, costs a second message: nobody can know
-    # whether the first was sent. The demonstration shows both. A carrier that takes a key, as many do, is given
-    # ctx.key, and then it is one, too.
+    # A repeat of this command sends no second message, for which the carrier would charge. A worker that dies before it
+    # calls the carrier costs nothing. A worker that dies between the call and the record costs a second message,
+    # because no program can know whether the first was sent. The demonstration shows both. Many carriers take an
+    # idempotency key: give them ctx.key, and there is one message in the second case, too.
     @hub.command("order:notify", once=True, lease="1s")
     async def notify(order: str, ctx: telex.CommandContext[str]) -> str:
         if order not in ORDERS:
@@ -67,11 +67,11 @@ def declare(hub: telex.Hub) -> None:
         await asyncio.to_thread(carrier.send, FOLDER, number, f"Your order {order} is {what}.")
         print(f"worker {os.getpid()}: order {order}, the carrier has it", flush=True)
         await asyncio.sleep(0.5)  # or here, when it was charged and that is not recorded
-        return f"told {number}"
+        return f"sent to {number}"
 
 
 async def worker() -> None:
-    """Serve until somebody ends this."""
+    """Serve until the process is killed."""
     hub = shop()
     declare(hub)
     async with hub:
@@ -88,7 +88,7 @@ async def status(order: str) -> None:
 
 
 async def notify(order: str, times: int = 1) -> None:
-    """Have the owner told: the key says which telling is meant, so that repeats are none."""
+    """Send a notification to the owner. The key identifies it, so that repeats do not send it again."""
     async with shop() as hub:
         tickets = [await hub.send("order:notify", order, key=f"{order} is shipped") for _ in range(times)]
         for ticket in tickets:

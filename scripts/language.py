@@ -23,7 +23,7 @@ HOUSEHOLD = re.compile(
     r"|(?:made|begun|recorded|written) anew|its own affair|turned down|turns? \w+ down|given up|lets? go of)\b",
     re.IGNORECASE,
 )
-BOUNDS = {"docstrings that begin with a clause": 395, "household words": 200}
+BOUNDS = {"docstrings that begin with a clause": 304, "household words": 170}
 """Lower these when a number falls. The goal of both is 0."""
 
 
@@ -57,9 +57,11 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
 
 
 def clauses(source: str) -> list[str]:
-    """The docstrings that begin with a clause, as ``line text``."""
+    """The docstrings that begin with a clause, as ``line text``. A question is none."""
     return [
-        f"{line} {text.partition(chr(10))[0]}" for line, text in docstrings(ast.parse(source)) if CLAUSE.match(text)
+        f"{line} {text.partition(chr(10))[0]}"
+        for line, text in docstrings(ast.parse(source))
+        if CLAUSE.match(text) and not text.partition(chr(10))[0].endswith("?")
     ]
 
 

@@ -55,7 +55,7 @@ async def measured(trace: Trace, step: Callable[[], Awaitable[object]]) -> None:
 
 
 async def settled() -> None:
-    """What follows a step, such as an acknowledgement, has been done."""
+    """Wait until the work after a step is done, such as an acknowledgement."""
     await asyncio.sleep(0.05)
 
 

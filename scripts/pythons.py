@@ -16,7 +16,7 @@ NAMED = range(11, 15)
 
 
 def candidates(minor: int) -> Iterator[str]:
-    """Where a Python 3.``minor`` may be, the likeliest first."""
+    """Paths at which a Python 3.``minor`` may be, the likeliest first."""
     name = f"python3.{minor}"
     on_path = which(name)
     if on_path:
@@ -27,7 +27,7 @@ def candidates(minor: int) -> Iterator[str]:
 
 
 def works(path: str, minor: int) -> bool:
-    """Whether it starts (a shim of pyenv may not), is that version, and can make a virtual environment."""
+    """Return true when it starts (a shim of pyenv may not), has that version, and can make a virtual environment."""
     script = "import ensurepip, sys, venv; print(sys.version_info[1])"
     try:
         run = subprocess.run([path, "-c", script], capture_output=True, text=True, timeout=30, check=False)

@@ -176,7 +176,7 @@ def classes(modules: dict[str, Module]) -> Iterator[tuple[Module, ast.ClassDef]]
 
 
 def depths(modules: dict[str, Module]) -> dict[str, int]:
-    """How many classes of the source a class is made of, itself counted, protocols and errors aside."""
+    """The depth of each class: the number of classes it is made of, without protocols and errors."""
     bases = {
         node.name: [base.id for base in map(unsubscripted, node.bases) if isinstance(base, ast.Name)]
         for module, node in classes(modules)

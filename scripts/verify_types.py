@@ -17,7 +17,7 @@ def main() -> int:
         sys.stderr.write(run.stdout + run.stderr)
         return run.returncode or 1
     report = json.loads(run.stdout)["typeCompleteness"]
-    told = {
+    unknown = {
         (
             diagnostic.get("file", symbol["name"]),
             diagnostic.get("range", {}).get("start", {}).get("line", -1) + 1,
@@ -28,9 +28,9 @@ def main() -> int:
         for diagnostic in symbol["diagnostics"]
         for message in [f"{symbol['name']}: {' '.join(diagnostic['message'].split())}"]
     }
-    # What lacks an annotation makes all that mentions it unknown; once those are mended the rest is mostly gone.
-    causes = {line for line in told if "missing type annotation" in line[2]}
-    for file, number, message in sorted(causes or told):
+    # A missing annotation makes all types that mention it unknown: show the missing annotations first.
+    causes = {line for line in unknown if "missing type annotation" in line[2]}
+    for file, number, message in sorted(causes or unknown):
         print(f"{file}:{number}: {message}")
     score = report["completenessScore"]
     counts = report["exportedSymbolCounts"]

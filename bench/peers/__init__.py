@@ -1,4 +1,4 @@
-"""What telex is measured against, one file each, and what the fan-out benchmark asks of each.
+"""The libraries that telex is measured against, one file each, and the interface for the fan-out benchmark.
 
 A module here is imported by name, and only in the worker process that measures it: a contestant never pays for what
 another one imports. `Peer` is the class that such a module has.
@@ -23,7 +23,7 @@ class FanOut(Protocol):
         """Publish ``count`` messages at once, without letting the loop go unless the library itself does."""
 
     def behind(self) -> bool:
-        """Whether the subscriber that was made last still has messages waiting."""
+        """True while the newest subscriber still has messages waiting."""
 
     async def close(self) -> list[int]:
         """Let every subscriber finish what it has; how many messages reached each."""

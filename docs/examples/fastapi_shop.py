@@ -38,7 +38,7 @@ async def charge(order: Order) -> int:
 
 
 class Customer(Authorizer):
-    """Who is connected: somebody who has logged in."""
+    """A connected client, which has logged in."""
 
     def __init__(self, rules: AccessRules, peer: Peer) -> None:
         super().__init__(rules, peer)

@@ -13,13 +13,13 @@ Duration = float | str | timedelta
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|[smhdw])")
-_MEND = "give seconds, a timedelta, or text such as '250ms', '10s', '5m', '24h', '7d'"
+_FIX = "give seconds, a timedelta, or text such as '250ms', '10s', '5m', '24h', '7d'"
 
 
 def seconds(value: Duration, option: str = "duration") -> float:
-    """Seconds of a duration that is not negative; ``option`` names the argument in the error.
+    """Return the seconds of a duration. ``option`` names the argument in the error.
 
-    Raises `BadOption` when it is no duration, negative, infinite or not a number.
+    Raises `BadOption` when ``value`` is not a duration, or is negative, infinite or NaN.
     """
     if isinstance(value, timedelta):
         result = value.total_seconds()
@@ -27,7 +27,7 @@ def seconds(value: Duration, option: str = "duration") -> float:
         text = value.strip().lower()
         parts = _PART.findall(text)
         if not parts or "".join(number + unit for number, unit in parts) != text:
-            raise BadOption(option, value, _MEND)
+            raise BadOption(option, value, _FIX)
         result = sum(float(number) * _UNITS[unit] for number, unit in parts)
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
@@ -35,20 +35,20 @@ def seconds(value: Duration, option: str = "duration") -> float:
         except OverflowError:
             result = math.inf
     else:
-        raise BadOption(option, value, _MEND)
+        raise BadOption(option, value, _FIX)
     if not math.isfinite(result) or result < 0:
-        raise BadOption(option, value, "a length of time is finite and not negative; " + _MEND)
+        raise BadOption(option, value, "a length of time is finite and not negative; " + _FIX)
     return result
 
 
 def optional_seconds(value: Duration | None, option: str = "timeout") -> float | None:
-    """The same, with None for "no bound"."""
+    """Return the seconds of a duration, or None for None, which means no bound."""
     return None if value is None else seconds(value, option)
 
 
 def due(delay: Duration | None, at: datetime | None, now: float) -> float | None:
-    """When, in seconds since 1970, something is to happen that was asked for ``delay`` after ``now``, or ``at`` an
-    aware datetime; None when it was asked for neither. Raises `BadOption`.
+    """Return the time, in seconds since 1970, that is ``delay`` after ``now``, or the time ``at`` (an aware datetime).
+    None without both. Raises `BadOption` for both, and for a bad value.
     """
     if at is None:
         return None if delay is None else now + seconds(delay, "delay")

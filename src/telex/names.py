@@ -38,16 +38,16 @@ def check_pattern(name: object) -> str:
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a checked name stands for several topics."""
+    """Return true when a checked name is a pattern."""
     return "*" in name or ">" in name
 
 
 class Pattern:
-    """A compiled pattern: ``Pattern("chatroom:*").matches("chatroom:12345")``. A topic id matches itself alone. Of
-    several, what matches one of them does.
+    """A compiled pattern: ``Pattern("chatroom:*").matches("chatroom:12345")``. A topic id matches only itself.
+    Of several texts, a topic has to match one.
 
-    A pattern that begins with ``*`` or ``>`` does not stand for names that begin with ``$``, which are telex's own: the
-    rule of MQTT 4.7.2.
+    A pattern that begins with ``*`` or ``>`` does not match names that begin with ``$``, which belong to telex (the
+    rule of MQTT 4.7.2).
     """
 
     __slots__ = ("_match", "text")
@@ -58,8 +58,8 @@ class Pattern:
         self._match = re.compile("|".join(expressions), re.DOTALL).fullmatch
 
     def matches(self, topic: str) -> bool:
-        """Whether a topic id fits. Of a pattern, whether all that it stands for fits (``chatroom:>`` has
-        ``chatroom:*``).
+        """Return true when a topic id matches. ``topic`` may be a pattern: then all its topics have to match
+        (``chatroom:>`` matches ``chatroom:*``).
         """
         return self._match(topic) is not None
 

@@ -1,8 +1,8 @@
 """Content at the boundary: what may be published under a type, and content as JSON bytes.
 
-Inside one process objects pass by reference. Only what comes from or goes to a disk, a network or a browser is
-decoded and encoded, and only there a type is enforced field by field. What is published there is proven to come back:
-it is encoded, decoded as a reader decodes it, and compared.
+Inside one process objects pass by reference. Content is encoded and decoded only for a disk, a network
+or a browser, and only there a type is enforced field by field. `hold` proves that content comes back equal: it encodes
+the content, decodes it as a reader does, and compares the two.
 """
 
 from __future__ import annotations
@@ -60,11 +60,11 @@ UNTYPED = "publish plain JSON data (text as keys), or declare the topic's type: 
 
 
 def hold(content: object, topic: str) -> bytes | None:
-    """See that content of a topic without a declared type comes back equal from where it is stored.
+    """Check that content of a topic without a declared type would come back equal from a store.
 
     Plain JSON data comes back as it is, and a value of a class in `STANDARD` as that class; a record (a struct,
-    dataclass, model, attrs class or named tuple) as its own class, wherever that is declared. Returns the JSON that was
-    read back, or None where none was made. Raises `ContentError`, with the path, for all else.
+    dataclass, model, attrs class or named tuple) as its own class, where a reader declares that class. Returns the JSON
+    that was read back, or None when none was needed. Raises `ContentError`, with the path, for other content.
     """
     cls = type(content)
     if cls is dict or cls is list:
@@ -82,12 +82,12 @@ RECORD = "give its fields types that JSON carries, or declare the topic's type: 
 
 
 class Content(Generic[T]):
-    """The declared type of a topic's content: `check` for what a program publishes, `hold` for what is stored, `decode`
-    for what comes from outside.
+    """The declared type of a topic's content. `check` converts published content, `hold` checks content that is stored,
+    and `decode` converts data from outside.
 
     ``declared`` may be a class, a msgspec struct, a dataclass, a TypedDict, a pydantic model or any type that msgspec
-    knows (``list[int]``, ``int | str``), or a union with models that pydantic knows. Raises `BadOption` when it is none
-    of them.
+    knows (``list[int]``, ``int | str``), or a union with models that pydantic knows. Raises `BadOption` for any other
+    type.
     """
 
     __slots__ = ("_build", "_classes", "_decode", "_expected", "_scalar", "declared", "name")
@@ -100,14 +100,14 @@ class Content(Generic[T]):
         # bool is refused where an int is declared, as msgspec does.
         self._classes: tuple[type, ...] = tuple(_classes(declared))
         self.name: str = declared.__name__ if isinstance(declared, type) else str(declared)
-        """The type's name as people write it."""
+        """The type's name for error messages."""
         self._expected = f" (expected as a whole: {self.name})"
         # An object of exactly this class is its own plain data: nothing is converted.
         self._scalar: type | None = declared if declared in _SCALARS else None
 
     def check(self, content: object, topic: str, type: str | None = None) -> T:
-        """Content that a program publishes: an instance passes as it is, plain data of the right shape is converted, to
-        the subclass that is called ``type`` if there is one.
+        """Return published content as the declared type: an instance unchanged, plain data converted, to the subclass
+        named ``type`` if there is one.
 
         Raises `ContentError` with the path to the field that does not fit.
         """
@@ -120,9 +120,9 @@ class Content(Generic[T]):
         return cast("T", _decoded(content, build, topic, self._expected))
 
     def hold(self, content: T, topic: str, type: str | None = None) -> bytes | None:
-        """See that content comes back equal, and of this type, from where it is stored; ``type`` is the name that is
-        stored with it, if one is. Returns the JSON that was read back, or None where none was made. Raises
-        `ContentError` with the path to what would not.
+        """Check that content would come back equal, and of this type, from a store. ``type`` is the type name that is
+        stored with the content, or None. Returns the JSON that was read back, or None when none was needed. Raises
+        `ContentError` with the path to the difference.
         """
         if type_of(content) is self._scalar:
             data = proven(content)
@@ -140,8 +140,8 @@ class Content(Generic[T]):
         return _prove(content, self._decode_as(type), topic, f"its type does not carry it{self._expected}")
 
     def decode(self, data: object, topic: str, type: str | None = None) -> T:
-        """Plain data from outside as the declared type, or as the subclass of it that is called ``type``. Raises
-        `ContentError`, with the path to the field, whatever the type raises.
+        """Return plain data from outside as the declared type, or as its subclass named ``type``. Raises `ContentError`
+        with the path to the field, whatever exception the type raises.
         """
         if type_of(data) is self._scalar and (type is None or type == self.name):
             return cast("T", data)
@@ -152,8 +152,8 @@ class Content(Generic[T]):
         return self._decode if found is None else partial(_convert, found)
 
     def _subclass(self, name: str | None) -> type[Any] | None:
-        """The subclass of this name that was defined last: with ``slots=True`` a dataclass is defined twice, and the
-        first one is not what the program calls by the name.
+        """Return the subclass of this name that was defined last. ``slots=True`` defines a dataclass twice, and the
+        program uses the second class.
         """
         if name is None or any(cls is object or cls.__name__ == name for cls in self._classes):
             return None
@@ -165,7 +165,7 @@ class Content(Generic[T]):
 
 
 def _classes(declared: Any) -> Iterator[type[Any]]:
-    """The classes of which an instance is of the declared type: of a union, those of its members."""
+    """Yield the classes whose instances have the declared type: for a union, the classes of its members."""
     if get_origin(declared) in (Union, UnionType):
         for part in get_args(declared):
             yield from _classes(part)
@@ -182,8 +182,8 @@ def _subclasses(cls: type[Any]) -> Iterator[type[Any]]:
 # -- proving that content comes back
 
 
-def _prove(content: object, decode: Decode, topic: str, mend: str) -> bytes:
-    """The JSON of content that comes back equal. Raises `ContentError`."""
+def _prove(content: object, decode: Decode, topic: str, fix: str) -> bytes:
+    """Return the JSON of content that comes back equal. Raises `ContentError`."""
     data = encoded(content, topic)
     if is_too_deep(data):
         raise ContentError(topic, TOO_DEEP)
@@ -196,10 +196,10 @@ def _prove(content: object, decode: Decode, topic: str, mend: str) -> bytes:
         try:
             back = _decoded(plain, decode, topic, "")
         except ContentError as error:
-            raise refusal(topic, obstacle_in(content) or (error.path, error.problem), mend) from error.__cause__
+            raise refusal(topic, obstacle_in(content) or (error.path, error.problem), fix) from error.__cause__
     found = difference(content, back)
     if found is not None:
-        raise refusal(topic, found, mend)
+        raise refusal(topic, found, fix)
     return data
 
 
@@ -207,7 +207,7 @@ def _prove(content: object, decode: Decode, topic: str, mend: str) -> bytes:
 
 
 def _decoder_of(declared: Any, hook: Callable[[Any, object], Any]) -> Decode:
-    """How plain data becomes ``declared``; ``hook`` makes what msgspec does not build by itself. Raises `BadOption`."""
+    """Return the decoder of a declared type. ``hook`` builds objects that msgspec cannot build. Raises `BadOption`."""
     try:
         msgspec.json.Decoder(declared, dec_hook=hook)
     except (TypeError, RuntimeError) as error:
@@ -220,17 +220,17 @@ def _decoder_of(declared: Any, hook: Callable[[Any, object], Any]) -> Decode:
 
 
 def _convert(declared: Any, data: object) -> Any:
-    """From plain data."""
+    """Convert plain data."""
     return msgspec.convert(data, declared, str_keys=True, dec_hook=_decode_foreign)
 
 
 def _build_from(declared: Any, data: object) -> Any:
-    """From data of this process."""
+    """Convert data of this process."""
     return msgspec.convert(data, declared, str_keys=True, dec_hook=_build_foreign)
 
 
 def _decoder_of_pydantic(declared: Any, error: Exception, *, from_outside: bool) -> Decode:
-    """For a union of which a model is a member: msgspec does not know which one to build."""
+    """Return the decoder of a union with a model: msgspec cannot choose the member to build."""
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUserError
 
@@ -249,15 +249,16 @@ def _decoder_of_pydantic(declared: Any, error: Exception, *, from_outside: bool)
 
 
 def _decode_foreign(declared: Any, data: object) -> Any:
-    """An object that msgspec does not build by itself, from plain data: a pydantic model is read from JSON, of all
-    other classes only instances are taken.
+    """Build an object that msgspec cannot build: a pydantic model from JSON. Of any other class only instances are
+    accepted.
     """
     cls = _class_of(declared, data)
     return data if cls is None else cls.model_validate_json(to_json(data), by_alias=True, by_name=True)
 
 
 def _build_foreign(declared: Any, data: object) -> Any:
-    """As `_decode_foreign`, from data of this process: a model may be given objects, and JSON has none."""
+    """Build an object as `_decode_foreign` does, from data of this process, which may contain objects without JSON
+    form."""
     cls = _class_of(declared, data)
     if cls is None:
         return data
@@ -267,7 +268,7 @@ def _build_foreign(declared: Any, data: object) -> Any:
 
 
 def _class_of(declared: Any, data: object) -> Any:
-    """The model to make of ``data``, None when that is an instance already."""
+    """Return the model class for ``data``, or None when ``data`` is an instance."""
     cls = get_origin(declared) or declared
     if isinstance(data, cls):
         return None
@@ -277,7 +278,8 @@ def _class_of(declared: Any, data: object) -> Any:
 
 
 def _either(build: Callable[[], Any], decode: Callable[[], Any]) -> Any:
-    """A model from data of this process: as it is, else as JSON, which strict models read otherwise."""
+    """Build a model from data of this process: from the objects, else from JSON, which strict models treat
+    differently."""
     try:
         return build()
     except ValueError as error:
@@ -302,26 +304,26 @@ def _decoded(data: object, decode: Decode, topic: str, expected: str) -> Any:
         raise
     except RecursionError:
         raise ContentError(topic, f"it is nested more than {MAX_NESTING} levels deep{expected}") from None
-    except ValueError as error:  # which is how a type refuses a value
+    except ValueError as error:  # a type refuses a value by this
         problem, path = _problem(error)
         raise ContentError(topic, f"{problem}{expected}", path) from None
-    except Exception as error:  # whatever else its own code raises refuses the value, too
-        said = f"{type(error).__name__}: {text_of(error)}"
-        raise ContentError(topic, f"its type raises {said}{expected}") from error
+    except Exception as error:  # any other exception refuses the value, too
+        reason = f"{type(error).__name__}: {text_of(error)}"
+        raise ContentError(topic, f"its type raises {reason}{expected}") from error
 
 
 def _problem(error: ValueError) -> tuple[str, str]:
-    """What is wrong, and the path to it."""
+    """Return the problem and the path to it."""
     errors = getattr(error, "errors", None)
     if callable(errors):  # pydantic's
         first = errors()[0]
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         return printable(str(first["msg"])), printable("$" + path)
-    said = text_of(error)
+    text = text_of(error)
     if not isinstance(error, msgspec.ValidationError):
-        return said, "$"
-    problem, found, path = said.rpartition(" - at `")
-    problem, path = (problem, path.rstrip("`")) if found else (said, "$")
+        return text, "$"
+    problem, found, path = text.rpartition(" - at `")
+    problem, path = (problem, path.rstrip("`")) if found else (text, "$")
     if path.startswith("key` in `"):
         problem, path = f"a key: {problem}", path.removeprefix("key` in `")
     inner = error.__cause__
@@ -336,4 +338,4 @@ _ANYTHING = (object, Any)
 _SCALARS = (int, str, bool, float)
 _STANDARD = (tuple, set, frozenset, datetime, date, time, timedelta, Decimal, UUID, bytearray)
 STANDARD: Mapping[str, Content[Any]] = MappingProxyType({cls.__name__: Content(cls) for cls in _STANDARD})
-"""Classes of Python's own by name, as which content of topics without a type comes back."""
+"""The standard classes, by name, that content of a topic without a type keeps."""

@@ -1,6 +1,6 @@
-"""Values as JSON bytes, and what keeps a value from having any.
+"""Values as JSON bytes, and the reason when a value has no JSON form.
 
-msgspec encodes; pydantic models are asked for their own dump.
+msgspec encodes values; a pydantic model encodes itself.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def encoded(content: object, topic: str) -> bytes:
 
 
 def obstacle_in(content: object) -> tuple[str, str] | None:
-    """The path to the first part that has no JSON form, and what is wrong with it; None when there is none."""
+    """Return the path to the first part without a JSON form, and the problem; None when there is none."""
     try:
         found = obstacle(content, _problem_of)
     except RecursionError:
@@ -130,10 +130,10 @@ def obstacle_in(content: object) -> tuple[str, str] | None:
     return None if found is None else (printable(found[0]), printable(found[1]))
 
 
-def refusal(topic: str, found: tuple[str, str], mend: str) -> ContentError:
-    """The error for what was found at a path; ``mend`` says what to publish instead."""
+def refusal(topic: str, found: tuple[str, str], fix: str) -> ContentError:
+    """Return the error for a problem at a path. ``fix`` says what to publish instead."""
     path, problem = printable(found[0]), printable(found[1])
-    return ContentError(topic, problem if problem == NOT_FINITE else f"{problem}; {mend}", path)
+    return ContentError(topic, problem if problem == NOT_FINITE else f"{problem}; {fix}", path)
 
 
 def _problem_of(value: object) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether content is the same after it was written as JSON and read again, and where it is not.
+"""The comparison of content with its decoded JSON: the first difference, and its path.
 
 Pure functions of values. `telex.codec.content` encodes and decodes; this compares.
 """
@@ -26,7 +26,7 @@ _AS_LISTS = bytes.maketrans(b"{}", b"[]")
 
 
 def is_too_deep(data: bytes) -> bool:
-    """Whether JSON has more than `MAX_NESTING` levels. ``data`` is JSON without whitespace, as msgspec writes it."""
+    """Return true when JSON has more than `MAX_NESTING` levels. ``data`` has no whitespace, as msgspec writes it."""
     if len(data) <= 2 * MAX_NESTING or data.count(b"[") + data.count(b"{") <= MAX_NESTING:
         return False
     brackets = _STRING.sub(b"", data).translate(_AS_LISTS, _OTHER)
@@ -38,7 +38,7 @@ def is_too_deep(data: bytes) -> bool:
 
 
 def is_record(cls: type[Any]) -> bool:
-    """Whether a class says by itself what its JSON is read as: a struct, dataclass, model, attrs class, named tuple."""
+    """Return true when a class defines its own fields: a struct, dataclass, model, attrs class or named tuple."""
     return (
         issubclass(cls, msgspec.Struct)
         or dataclasses.is_dataclass(cls)
@@ -49,12 +49,12 @@ def is_record(cls: type[Any]) -> bool:
 
 
 def is_model(cls: object) -> bool:
-    """Whether a class is a pydantic model."""
+    """Return true when a class is a pydantic model."""
     return isinstance(cls, type) and hasattr(cls, "model_validate_json") and hasattr(cls, "model_dump")
 
 
 def equal(sent: object, back: object) -> bool:
-    """Whether both are the same by the objects' own ``==``; one that raises or gives no bool says no."""
+    """Return true when both are equal by ``==``. An ``==`` that raises or returns no bool counts as different."""
     try:
         return bool(sent == back)
     except Exception:  # noqa: BLE001  # a user's own comparison may raise anything

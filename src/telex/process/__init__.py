@@ -1,1 +1,1 @@
-"""What every part of telex does with the process: tasks, their supervision, and forks."""
+"""Tasks of the process, their supervision, and forks."""

@@ -1,7 +1,7 @@
-"""Forks of the process: what was open in the parent is of no use in the child, and is refused there.
+"""Forks of the process: hubs and files that were open in the parent are refused in the child.
 
-A child has copies of hubs, without their threads and in a loop that nobody runs, and SQLite's notes of locks that it
-does not have: what it wrote to a file that the parent had open would be acknowledged, and lost.
+A child has copies of hubs, without their threads and in a loop that does not run. SQLite in the child assumes locks
+that the child does not hold: writes to a file that the parent had open would be acknowledged, and lost.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ FILE = (
 
 
 class Open(Protocol):
-    """What is told when the process is forked."""
+    """An object that has to be closed in a forked process."""
 
     def forked(self) -> None:
-        """In the child: refuse all use from now on. It neither waits nor touches what it shares with the parent."""
+        """Refuse all use from now on. Called in the child; neither waits nor touches resources shared with the
+        parent."""
 
 
 class Forks:
-    """One for the process, since Python never forgets what it is told to do at a fork."""
+    """The registry of open objects: one for the process, since a callback at forks cannot be removed."""
 
     def __init__(self) -> None:
         self.files: set[tuple[int, int]] = set()
         """Device and inode of the files that were open in the processes that this one was forked from."""
         self._open: WeakSet[Open] = WeakSet()
-        if hasattr(os, "register_at_fork"):  # as everywhere but on Windows, which has no fork
+        if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
             os.register_at_fork(after_in_child=self._forked)
 
     def watch(self, opened: Open) -> None:
-        """Tell it of a fork, for as long as it is referred to."""
+        """Call ``opened.forked()`` in forked processes, as long as ``opened`` is referred to."""
         self._open.add(opened)
 
     def _forked(self) -> None:
@@ -51,7 +52,7 @@ class Forks:
 
 
 def open_files() -> set[tuple[int, int]]:
-    """Device and inode of the regular files that this process has open."""
+    """Return device and inode of the regular files that this process has open."""
     found = set()
     with suppress(OSError):  # there is no such directory
         for name in os.listdir("/dev/fd"):  # noqa: PTH208  # in a child, as little as can be

@@ -1,7 +1,7 @@
-"""Supervision of background work: whatever a task raises is logged, and then the task runs again or its owner fails.
+"""Supervision of background tasks: an exception is logged, and then the task runs again or its owner fails.
 
-No task of telex ends in silence. `watched` runs work once, and tells its owner what it raised; `keep_doing` runs it
-again after a pause, until it returns. Both leave alone what ends a program: `KeyboardInterrupt` and `SystemExit`.
+`watched` runs work once, and passes its exception to the owner. `keep_doing` runs work again after a pause, until it
+returns. Both raise `KeyboardInterrupt` and `SystemExit`, which end a program.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from telex.errors import Closed
 
 logger: logging.Logger = logging.getLogger("telex")
 PAUSE = 1.0
-"""Seconds until work that raised is begun again."""
+"""The pause in seconds before work that raised runs again."""
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 def is_end(error: BaseException) -> bool:
-    """Whether an exception ends the task or the program on purpose, and is to be raised on. In an except clause of a
-    task: `asyncio.CancelledError` counts only when the task itself was cancelled, not something that it awaited.
+    """Return true when an exception ends the task or the program on purpose, so that the caller has to raise it. Call
+    it in an except clause of a task: `asyncio.CancelledError` counts only when the task itself was cancelled.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
@@ -30,7 +30,7 @@ def is_end(error: BaseException) -> bool:
 
 
 def describe(error: BaseException) -> str:
-    """The class and the text of an exception, also of one whose text cannot be made."""
+    """Return the class and the text of an exception, or the class alone when its ``__str__`` raises."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001  # its own __str__ raised
@@ -38,7 +38,7 @@ def describe(error: BaseException) -> str:
 
 
 async def watched(what: str, work: Coroutine[Any, Any, None], failed: Callable[[BaseException], object]) -> None:
-    """Run ``work`` once. What it raises is logged and handed to ``failed``, which ends all that waits for it."""
+    """Run ``work`` once. Its exception is logged and passed to ``failed``, which ends the operations that wait."""
     try:
         await work
     except BaseException as error:
@@ -51,10 +51,10 @@ async def watched(what: str, work: Coroutine[Any, Any, None], failed: Callable[[
 async def keep_doing(
     what: str, work: Work, *, pause: float | None = None, ended: Callable[[], bool] = lambda: False
 ) -> None:
-    """Run ``work()`` until it returns, raises `Closed`, or ``ended()`` is true. Whatever else it raises is logged, and
-    ``pause`` seconds (`PAUSE` unless given) later it runs again; the same text is logged once in a row.
+    """Run ``work()`` until it returns, raises `Closed`, or ``ended()`` is true. Any other exception is logged,
+    once for the same text in a row, and work runs again after ``pause`` seconds (`PAUSE` by default).
     """
-    said = ""
+    logged = ""
     pause = PAUSE if pause is None else pause
     while True:
         try:
@@ -67,9 +67,9 @@ async def keep_doing(
             if ended():
                 return
             text = describe(error)
-            if text != said:
+            if text != logged:
                 logger.error("%s: %s; it is tried again every %g s", what, text, pause)
-            said = text
+            logged = text
         else:
             return
         await asyncio.sleep(pause)

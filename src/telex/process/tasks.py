@@ -32,7 +32,7 @@ class LastingTask(asyncio.Task[None]):
     """A task whose done callback starts it again if code of the program cancelled it."""
 
     over: bool = False
-    """Whether it was cancelled while its loop did not run: the program ends, and no task may be started."""
+    """True after it was cancelled while its loop did not run: the program ends, and no task may be started."""
 
     def cancel(self, msg: Any | None = None) -> bool:
         """As `asyncio.Task.cancel`."""

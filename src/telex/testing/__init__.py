@@ -1,6 +1,6 @@
-"""What helps to test: `telex.testing.conformance`, the suite that holds an engine to its contract.
+"""Help for tests: a virtual clock, and `telex.testing.conformance`, the suite that tests an engine.
 
-It needs nothing but telex. Under pytest its assertions show what they compared.
+They need only telex. Under pytest the assertions of the suite show the values that they compared.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""`VirtualClock`: an event loop on which waiting takes no time, and a clock that goes with it."""
+"""`VirtualClock`: an event loop on which waiting takes no time, and its clock."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class VirtualClock:
-    """A clock for tests: ``clock.run(main())`` runs a coroutine on a loop that goes on to the next timer at once when
-    there is nothing else to do, and ``telex.Hub(clock=clock)`` tells the time by it. A week of timers takes
-    milliseconds.
+    """A clock for tests: ``clock.run(main())`` runs a coroutine on a loop that advances to the next timer at once when
+    no task can run, and ``telex.Hub(clock=clock)`` uses the same clock. A week of timers takes milliseconds.
 
-    For programs of one process, on ``memory://``: what threads, processes and sockets do takes its own time.
+    Use it in one process, on ``memory://``: work of threads, processes and sockets takes real time.
     """
 
     def __init__(self, begin: datetime = BEGIN) -> None:
@@ -25,12 +24,12 @@ class VirtualClock:
         self._passed = 0.0
 
     def __call__(self) -> float:
-        """Seconds since 1970."""
+        """Return seconds since 1970."""
         return self._begin + self._passed
 
     @property
     def now(self) -> datetime:
-        """The time, as people write it."""
+        """The time as an aware datetime."""
         return datetime.fromtimestamp(self(), UTC)
 
     def run(self, main: Coroutine[Any, Any, R]) -> R:
@@ -39,7 +38,7 @@ class VirtualClock:
             return runner.run(main)
 
     def advance(self, by: float) -> None:
-        """Let time pass while nothing runs: the machine sleeps."""
+        """Set the clock forward by ``by`` seconds while no task runs, as if the machine slept."""
         self._passed += by
 
 
@@ -53,7 +52,7 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class _Selector(selectors.DefaultSelector):
-    """Instead of waiting for what comes in, time passes."""
+    """A selector that advances the clock instead of waiting."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The conformance suite: what every engine is held to, by what it declares and nothing else.
+"""The conformance suite: tests of every engine, chosen by the guarantees that it declares.
 
 Three lines of pytest run it on an engine of your own:
 

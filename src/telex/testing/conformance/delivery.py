@@ -1,4 +1,4 @@
-"""Publishing and subscribing through a hub, on any engine: who gets what, in which order, and how it looks."""
+"""Publishing and subscribing through a hub, on any engine: recipients, order and content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONTENTS: tuple[object, ...] = (
     "x" * 300_000,
     {"large": ["ü" * 1000] * 100},
 )
-"""What has a JSON form comes out as it went in."""
+"""Types of content, each with a value that has to come back equal."""
 BYTES: tuple[bytes, ...] = (b"", b"bytes", bytes(range(256)), bytes(200_000))
 
 
@@ -40,7 +40,7 @@ async def take(inbox: AnySubscription[Any, Any], count: int, timeout: float) -> 
 
 
 class DeliveryTests(Suite):
-    """What every engine does for a hub."""
+    """Publishing and subscribing, on every engine."""
 
     @promise()
     async def test_what_is_published_is_received(self) -> None:
@@ -84,7 +84,7 @@ class DeliveryTests(Suite):
 
     @promise()
     async def test_topics_do_not_mix(self) -> None:
-        """What is published to one topic is received from that one alone, however many there are at once."""
+        """A message is received from its own topic only, with many topics at the same time."""
         topics, each = self.size(5, 20), self.size(10, 100)
         async with self.hub() as hub:
 

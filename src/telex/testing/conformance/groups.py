@@ -30,7 +30,7 @@ async def ready(rig: Rig, *published: object, key: str | None = None) -> float:
 
 
 class GroupTests(Suite):
-    """Who is given what, and what becomes of it."""
+    """Claims, leases and settlements."""
 
     @promise("groups")
     async def test_a_group_begins_where_it_was_told(self) -> None:

@@ -1,4 +1,4 @@
-"""What was before, through a hub: starts, positions, recovery, retention, and topics that are made anew."""
+"""History through a hub: starts, positions, recovery, retention, and recreated topics."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def filled(hub: Hub, *contents: object) -> None:
 
 
 async def history(hub: Hub, topic: str = T, **options: Any) -> list[Any]:
-    """What history gives: contents, and `Lost` as it is."""
+    """The items of a history: contents, and `Lost` unchanged."""
     items = [item async for item in hub.topic(topic).history(**options)]
     return [item if isinstance(item, Lost) else item.content for item in items]
 
@@ -102,7 +102,7 @@ class HistoryTests(Suite):
 
     @promise("history")
     async def test_what_was_missed_is_read_again(self) -> None:
-        """A hole is told with its numbers, and what was lost is read again from the log: nothing is lost for good."""
+        """A `Lost` has the numbers of the lost messages, and the log returns these messages again."""
         async with self.hub() as hub:
             topic = hub.topic(T)
             inbox: AnySubscription[Any, Any]
@@ -150,7 +150,7 @@ class HistoryTests(Suite):
 
     @promise()
     async def test_a_topic_made_anew_begins_again(self) -> None:
-        """Removed, a topic's subscriptions end after what they have; made anew it has another epoch, and says so."""
+        """Removed, a topic's subscriptions end after what they have; recreated, it has another epoch."""
         async with self.hub() as hub:
             topic = hub.topic(T)
             async with topic.subscribe() as inbox:

@@ -56,7 +56,7 @@ class DelayedTests(Suite):
 
     @promise("delayed", "shared", "store", slow=True)
     async def test_of_several_engines_one_publishes(self) -> None:
-        """Later: whichever engines are open, the message is published once, and all are told of it."""
+        """Later: whichever engines are open, the message is published once, and every feed gets it."""
         async with self.rig() as one, self.rig() as two, self.rig() as three:
             count = self.size(5, 100)
             for n in range(count):
@@ -98,7 +98,7 @@ class DelayedTests(Suite):
 
 
 class Left(Exception):
-    """What these tests leave a transaction with."""
+    """The error that ends a transaction in these tests."""
 
 
 class TransactionTests(Suite):
@@ -130,7 +130,7 @@ class TransactionTests(Suite):
 
     @promise("transactions", "store")
     async def test_an_error_takes_all_back(self) -> None:
-        """Left with an error it rolls back: nothing is kept, nothing was told, and no number is used up."""
+        """Left with an error it rolls back: no message is kept or given to a feed, and no number is used up."""
         async with self.rig() as rig:
             await rig.send(T, "before")
             try:

@@ -51,7 +51,7 @@ class LifeTests(Suite):
         """Open that is cancelled, at whatever point, has left nothing when it ends, before close too: no task, thread,
         descriptor, nor a lock that keeps another engine out. Close after it is fine."""
         took: list[float] = []
-        kept: list[Engine] = []  # as a program that failed to open it would: nothing is let go of by chance
+        kept: list[Engine] = []  # as a program that failed to open it would: nothing is released by chance
 
         async def measure() -> None:
             began = monotonic()

@@ -214,7 +214,8 @@ class GroupOrderTests(Suite):
 
     @promise("groups")
     async def test_a_forgotten_group_begins_anew(self) -> None:
-        """Forget: a group goes with all that it holds; joined again it begins where it is told. It says if it was."""
+        """Forget: a group goes with all that it holds; joined again, it begins at its new start. Returns true if it
+        existed."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b")
             a, b = await rig.claim(G, T, now)

@@ -1,4 +1,4 @@
-"""Who falls behind, through a hub, on any engine: what each policy keeps, and what it counts as lost."""
+"""Slow subscribers through a hub, on any engine: the messages that each policy keeps, and its count of lost ones."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class OverflowTests(Suite):
 
     @promise("history", slow=True)
     async def test_catch_up_tells_what_is_not_kept(self) -> None:
-        """catch_up: what retention took is told, exactly, and then comes the rest."""
+        """catch_up: a `Lost` has exactly the messages that retention removed, and then come the others."""
         async with self.hub() as hub:
             hub.retain("orders:*", messages=100)
             topic = hub.topic("orders:1")

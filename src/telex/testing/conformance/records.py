@@ -13,7 +13,7 @@ B = "once"
 
 
 class Undone(Exception):
-    """What a transaction is left with."""
+    """The error that ends a transaction."""
 
 
 class RecordTests(Suite):

@@ -1,4 +1,4 @@
-"""`Rig`: an engine without a hub. It does what a hub does of the contract, and remembers what the engine told it."""
+"""`Rig`: an engine without a hub. It does the hub's part of the contract, and records the calls of the engine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Rig:
         self.engine = engine
         self.patience = patience
         self.taken: dict[str, list[Message[Any]]] = {}
-        """What the feed was given, by topic; without a store, what was published."""
+        """The messages that the feed was given, by topic; without a store, the published messages."""
         self.removals: list[str] = []
         self.stirs: list[str | None] = []
         self.errors: list[Exception] = []
@@ -63,7 +63,7 @@ class Rig:
             self.check()
 
     def check(self) -> None:
-        """Fail when the feed was told something that the contract does not allow."""
+        """Fail when a call of the feed broke the contract."""
         assert not self._problems, "; ".join(self._problems)
         assert not self.errors, f"the engine failed: {self.errors}"
 
@@ -134,7 +134,7 @@ class Rig:
         seconds: float = 0.0,
         reason: str = "",
     ) -> bool:
-        """Settle one delivery; whether it won."""
+        """Settle one delivery, and return whether the settlement won."""
         assert self.engine.groups is not None
         settlement = Settlement(delivery.position, delivery.token, action, seconds, reason)
         won = await self.engine.groups.settle(group, pattern, [settlement], now)
@@ -142,14 +142,14 @@ class Rig:
         return won[0]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until what the feed was told makes ``condition`` true."""
+        """Wait until calls of the feed make ``condition`` true."""
         try:
             async with asyncio.timeout(self.patience):
                 while not condition():
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"within {self.patience:g} s the feed was not told {what}") from None
+            raise AssertionError(f"within {self.patience:g} s the feed did not get {what}") from None
 
     def contents(self, topic: str) -> list[Any]:
         """The contents that the feed was given of a topic, in order."""

@@ -1,4 +1,4 @@
-"""What engines that are open on the same data have in common, and what a restart leaves."""
+"""Engines that are open on the same data, and engines that are opened again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SharedTests(Suite):
 
     @promise("shared", "store")
     async def test_another_engine_is_told(self) -> None:
-        """What one engine keeps the feed of every other is given: each message once, in order, with its number."""
+        """The feed of every engine gets the messages of each engine: each once, in order, with its number."""
         async with self.rig() as one, self.rig() as two:
             count = self.size(20, 2000)
             for n in range(count):
@@ -36,7 +36,7 @@ class SharedTests(Suite):
 
     @promise("shared", "store")
     async def test_another_engine_is_told_of_everything(self) -> None:
-        """What another engine is told has the content, id, time, type, headers and key that were published."""
+        """A message arrives at another engine with the content, id, time, type, headers and key that were published."""
         async with self.rig() as one, self.rig() as two:
             sent = message(T, {"n": [1, None, "ü"]}, id="id-1", key="k", headers={"Trace": "x"})
             await has_store(one).append([sent])
@@ -77,7 +77,7 @@ class SharedTests(Suite):
 
     @promise("shared", "store")
     async def test_another_engine_is_told_of_a_removal(self) -> None:
-        """Removed: the feeds of other engines are told, and made anew the topic is in the same new epoch for all."""
+        """Removed: the feeds of other engines are called, and the recreated topic has the same new epoch for all."""
         async with self.rig() as one, self.rig() as two:
             await one.send(T, "a")
             await two.until(lambda: two.contents(T), "the message")
@@ -102,7 +102,7 @@ class SharedTests(Suite):
 
     @promise("shared", "store", "transactions")
     async def test_another_engine_sees_a_transaction_whole(self) -> None:
-        """Before a transaction commits no other engine reads anything of it; then it is told all of it."""
+        """Before a transaction commits no other engine reads its messages; then the feed gets all of them."""
         async with self.rig() as one, self.rig() as two:
             async with one.engine.transaction() as transaction:
                 await transaction.append(message(T, "a"))
@@ -163,7 +163,8 @@ class SharedTests(Suite):
 
     @promise("shared", "groups")
     async def test_another_engine_is_stirred(self) -> None:
-        """Stirred: when an engine settles what others may wait for, their feeds are told to look again."""
+        """Stirred: when an engine settles what others may wait for, their feeds are called, so that they claim
+        again."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
             await two.join(G, T)
@@ -244,7 +245,7 @@ class DurableTests(Suite):
 
     @promise("durable", "store")
     async def test_a_removed_topic_stays_removed(self) -> None:
-        """Remove is kept; made anew after a restart, the topic is in an epoch that it never was in."""
+        """Remove is kept; recreated after a restart, the topic has a new epoch."""
         async with self.rig() as rig:
             await rig.send(T, "a")
             old = rig.log(T).epoch
@@ -351,7 +352,8 @@ class DurableTests(Suite):
 
 
 def killed(engine: Engine, work: Callable[[Rig], Coroutine[Any, Any, None]]) -> bool:
-    """Do some work in another process and kill it there, before it lets go of anything; whether the work was done."""
+    """Do some work in another process and kill it there, before it releases anything. Returns true when the work was
+    done."""
     here, there = os.pipe()
     os.set_blocking(there, False)  # so few bytes never wait
     with warnings.catch_warnings():

@@ -101,7 +101,7 @@ class StoreTests(Suite):
             assert numbers(read) == list(range(1, last.seq + 1))
             pairs = [m.content for m in read][:-1]
             assert all(b == a[:-1] + "b" for a, b in zip(pairs[::2], pairs[1::2], strict=True)), pairs
-            assert rig.contents(TOPIC) == [m.content for m in read], "the feed is told of what is kept, and of no more"
+            assert rig.contents(TOPIC) == [m.content for m in read], "the feed gets the kept messages, and no others"
 
     @promise("store")
     async def test_publishers_at_the_same_time_lose_nothing(self) -> None:
@@ -121,7 +121,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_everything_of_a_message_is_kept(self) -> None:
-        """What is read is what was published: content, id, time, type, headers and key."""
+        """A message is read as it was published: content, id, time, type, headers and key."""
         async with self.rig() as rig:
             sent = message(
                 TOPIC, {"text": "grüße"}, id="id-1", key="k", headers={"Trace": "ü"}, published=1_700_000_000.25
@@ -212,7 +212,8 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_a_log_ends_where_its_topic_ends(self) -> None:
-        """A new local log has its topic's end and epoch; one that was made before opening is mended by head."""
+        """A new local log has its topic's end and epoch; `Store.head` sets them of a log that was made before
+        opening."""
         engine = self.engine()
         early = engine.log(TOPIC, Retention())
         async with Rig(engine) as rig:
@@ -240,7 +241,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_a_topic_made_anew_is_another(self) -> None:
-        """Remove: a topic goes with its messages; made anew it counts in another epoch. It says if there was one."""
+        """Remove: a topic goes with its messages; recreated, it has another epoch. Returns true if there was one."""
         async with self.rig() as rig:
             store = has_store(rig)
             await rig.send(TOPIC, "a", "b")
@@ -307,7 +308,8 @@ class StoreTests(Suite):
 
     @promise("store", "once_per_id")
     async def test_an_id_is_kept_once(self) -> None:
-        """The same id again, in another batch or in the same: the message that is there is returned, none is told."""
+        """The same id again, in another batch or in the same: the stored message is returned, and the feed gets
+        none."""
         async with self.rig() as rig:
             first = (await rig.send(TOPIC, "a", id="same"))[0]
             again = (await rig.send(TOPIC, "other content", id="same"))[0]

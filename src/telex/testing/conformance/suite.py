@@ -1,4 +1,4 @@
-"""What every test of the suite stands on: a place of its own, a loop of its own, and a look at what it left behind."""
+"""The base of every test of the suite: a place, an event loop, and a check that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ class Suite:
     """
 
     place: Path
-    """Where this test keeps its data: an empty folder with a name that no other test has."""
+    """The folder for the data of this test: empty, with a name that no other test has."""
     patience: ClassVar[float] = 10.0
-    """Seconds that what one engine keeps may take to be told by another."""
+    """The longest time in seconds until a message that one engine stored reaches the feed of another."""
 
     def engine(self) -> Engine:
         """A new engine, not open, on the data of `place`: called twice, and declared ``shared`` or ``durable``, the two
@@ -144,7 +144,7 @@ class Suite:
 
     @asynccontextmanager
     async def rig(self) -> AsyncIterator[Rig]:
-        """An engine of this test that is open, with a feed that remembers what it was told."""
+        """An engine of this test that is open, with a feed that remembers its calls."""
         async with Rig(self.engine(), self.patience) as rig:
             yield rig
 
@@ -172,7 +172,7 @@ def undeclared(engine: Engine, suite: type[Suite]) -> list[Undeclared]:
 
 @contextmanager
 def refused(*errors: type[BaseException]) -> Iterator[None]:
-    """What is done in it has to raise one of ``errors``."""
+    """Fail unless the block raises one of ``errors``."""
     try:
         yield
     except errors:
@@ -187,7 +187,7 @@ def has_store(rig: Rig) -> Store:
 
 
 async def read_range(rig: Rig, topic: str, first: int, end: int) -> list[Message[Any]]:
-    """What the engine's store reads, where nothing is damaged."""
+    """The messages that the engine's store reads, none of them damaged."""
     found = await has_store(rig).read(topic, first, end)
     messages = [item for item in found if isinstance(item, Message)]
     assert len(messages) == len(found), "the store cannot read what it was given"
@@ -207,7 +207,7 @@ def has_records(rig: Rig) -> Records:
 
 
 def open_descriptors() -> list[str]:
-    """What this process has open, where the system tells it (Linux); else nothing."""
+    """The open descriptors of this process, on Linux; else none."""
     found = []
     folder = Path("/proc/self/fd")
     for entry in folder.iterdir() if folder.exists() else ():
@@ -219,9 +219,9 @@ def open_descriptors() -> list[str]:
 
 
 def left_behind(threads: set[threading.Thread], descriptors: list[str]) -> None:
-    """Fail when there are more threads and descriptors than there were."""
+    """Fail when there are more threads and descriptors than before."""
     for thread in set(threading.enumerate()) - threads:
-        thread.join(1)  # one that was told to end is given the time to do it
+        thread.join(1)  # a thread that is ending gets the time for it
     running = [thread.name for thread in set(threading.enumerate()) - threads]
     assert not running, f"threads left behind: {running}"
     left = open_descriptors()

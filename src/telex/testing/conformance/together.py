@@ -31,7 +31,7 @@ class TogetherTests(Suite):
 
     @promise("delayed", slow=True)
     async def test_closing_a_hub_does_not_wait_for_later(self) -> None:
-        """A hub that is closed lets go of what is published later, at once."""
+        """Closing a hub with delayed messages does not wait for them."""
         begun = time()
         async with self.hub() as hub:
             await hub.topic(T).publish("x", delay=3600)
@@ -39,7 +39,7 @@ class TogetherTests(Suite):
 
     @promise("transactions")
     async def test_a_hub_publishes_together(self) -> None:
-        """What is published in a transaction is received when it is left, in order, over several topics; not before."""
+        """Messages of a transaction are received when it commits, in order, over several topics, and not before."""
         async with self.hub() as hub, hub.topic("orders:*").subscribe() as inbox:
             await hub.topic(T).publish("before")
             async with hub.transaction() as transaction:

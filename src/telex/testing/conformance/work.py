@@ -16,7 +16,7 @@ SOON = Retry(attempts=1000, first=0.001, most=0.001, jitter=0)
 
 
 class WorkTests(Suite):
-    """What groups are for: each message to one of the members, at least once, until it is done."""
+    """The promise of groups: each message goes to one of the members, at least once, until it is acknowledged."""
 
     async def until(self, done: Callable[[], object], what: str) -> None:
         """Wait for something to come true."""
