@@ -1,20 +1,20 @@
-"""Every exception that telex raises, under one root.
+"""All exceptions of telex, under one root.
 
-Each class keeps its fields as attributes and builds its text from them, so it survives pickle and copy, and a program
-can act on the fields instead of parsing the text. The first line of each docstring says whose fault it is.
+Each class keeps its fields as attributes and builds its text from them. So exceptions survive pickle and copy, and
+programs use the fields instead of parsing the text. The first line of each docstring says whose fault the error is.
 """
 
 from __future__ import annotations
 
 
 class TelexError(Exception):
-    """The root: catch this to catch everything that telex raises on purpose."""
+    """The root of all exceptions of telex."""
 
 
 class BadName(TelexError, ValueError):
     """The caller's fault: a topic id or a pattern breaks the rules of names.
 
-    ``name`` is what was given, ``problem`` says what is wrong with it and what to write instead.
+    ``name`` is the given name, ``problem`` the broken rule and how to fix the name.
     """
 
     def __init__(self, name: object, problem: str) -> None:
@@ -27,9 +27,9 @@ class BadName(TelexError, ValueError):
 
 
 class BadOption(TelexError, ValueError):
-    """The caller's fault: an argument has a value that it cannot have.
+    """The caller's fault: an argument has an invalid value.
 
-    ``option`` is the argument's name, ``value`` what was given, ``fix`` what to give instead.
+    ``option`` is the name of the argument, ``value`` the given value, ``fix`` the values that are valid.
     """
 
     def __init__(self, option: str, value: object, fix: str) -> None:
@@ -43,10 +43,10 @@ class BadOption(TelexError, ValueError):
 
 
 class Misuse(TelexError, TypeError):
-    """The caller's fault: an object was used in a way that it does not support, such as ``for`` where only
-    ``async for`` works, a wait inside the transaction that it would wait for, or groups on an engine without groups.
+    """The caller's fault: an object does not support the operation. Examples are ``for`` instead of ``async for``,
+    waiting for a transaction inside of it, and groups on an engine without groups.
 
-    ``operation`` is what was tried, ``fix`` what to do instead.
+    ``operation`` names the operation, ``fix`` says how to fix the program.
     """
 
     def __init__(self, operation: str, fix: str) -> None:
@@ -59,9 +59,9 @@ class Misuse(TelexError, TypeError):
 
 
 class BadHandler(TelexError, TypeError):
-    """The caller's fault: a function cannot be a handler as it is declared. Raised by the decorator, not by a message.
+    """The caller's fault: a function is not suitable as a handler. The decorator raises this error.
 
-    ``handler`` is the function's name, ``problem`` says what to change.
+    ``handler`` is the name of the function, ``problem`` says how to fix it.
     """
 
     def __init__(self, handler: str, problem: str) -> None:
@@ -76,7 +76,7 @@ class BadHandler(TelexError, TypeError):
 class ContentError(TelexError, ValueError):
     """The publisher's fault: content does not fit the type of its topic.
 
-    ``topic`` is the topic's id, ``problem`` what does not fit, ``path`` the place in the content (``$.author.name``).
+    ``topic`` is the id of the topic, ``problem`` the mismatch, ``path`` its place in the content (``$.author.name``).
     """
 
     def __init__(self, topic: str, problem: str, path: str = "$") -> None:
@@ -92,7 +92,7 @@ class ContentError(TelexError, ValueError):
 class Closed(TelexError, RuntimeError):
     """The caller's fault: a hub, topic or subscription was used before it was opened or after it was closed.
 
-    ``what`` names it, ``fix`` says what to do.
+    ``what`` names the object, ``fix`` says how to fix the program.
     """
 
     def __init__(self, what: str, fix: str) -> None:
@@ -104,16 +104,10 @@ class Closed(TelexError, RuntimeError):
         return f"cannot use {self.what}: {self.fix}"
 
 
-def reason_of(error: BaseException) -> str:
-    """An error in one line of text: the name of its type and what it says."""
-    text = text_of(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
 class WrongThread(TelexError, RuntimeError):
-    """The caller's fault: something of a hub was used outside the event loop that the hub was opened in.
+    """The caller's fault: a hub or one of its objects was used outside of the event loop that opened the hub.
 
-    ``operation`` says what was tried.
+    ``operation`` names the operation.
     """
 
     def __init__(self, operation: str) -> None:
@@ -130,9 +124,9 @@ class WrongThread(TelexError, RuntimeError):
 
 
 class Timeout(TelexError, TimeoutError):
-    """Nobody's fault, or the network's: what was waited for did not come in the time given. Nothing is left behind.
+    """Nobody's fault, or the network's: an operation took longer than its timeout. It was cancelled.
 
-    ``operation`` says what waited, ``seconds`` how long.
+    ``operation`` names the operation, ``seconds`` is its timeout.
     """
 
     def __init__(self, operation: str, seconds: float) -> None:
@@ -145,9 +139,9 @@ class Timeout(TelexError, TimeoutError):
 
 
 class WouldBlock(TelexError):
-    """Nobody's fault: a ``_nowait`` function was called where its coroutine would have waited.
+    """Nobody's fault: a ``_nowait`` function was called where the coroutine of the same name would wait.
 
-    ``what`` says for what it would have waited.
+    ``what`` says for what the coroutine would wait.
     """
 
     def __init__(self, what: str) -> None:
@@ -159,10 +153,10 @@ class WouldBlock(TelexError):
 
 
 class BufferFull(TelexError):
-    """The subscriber's fault, told to the publisher: a subscriber with ``overflow="fail"`` is full. No one got the
-    message.
+    """The subscriber's fault, raised in the publisher: the buffer of a subscriber with ``overflow="fail"`` is full. The
+    message was not published.
 
-    ``topic`` is the topic's id, ``buffer`` how many messages that subscriber may have waiting.
+    ``topic`` is the id of the topic, ``buffer`` the size of the buffer in messages.
     """
 
     def __init__(self, topic: str, buffer: int) -> None:
@@ -173,14 +167,15 @@ class BufferFull(TelexError):
     def __str__(self) -> str:
         return (
             f"nothing was published to {self.topic!r}: a subscriber with overflow='fail' has its {self.buffer} "
-            "messages waiting; publish again when it has taken some, or give it another overflow policy"
+            "messages waiting; publish again later, or give the subscriber another overflow policy"
         )
 
 
 class SlowSubscriber(TelexError):
-    """The subscriber's fault: it fell behind further than its buffer, and its policy ends it for that.
+    """The subscriber's fault: its buffer overflowed, and its overflow policy closed the subscription.
 
-    ``topic`` is the topic's id or pattern, ``lost`` how many messages it has missed by now, ``buffer`` its size.
+    ``topic`` is the topic's id or pattern, ``lost`` the number of messages that it has missed, ``buffer`` the size of
+    its buffer in messages.
     """
 
     def __init__(self, topic: str, lost: int, buffer: int) -> None:
@@ -198,9 +193,9 @@ class SlowSubscriber(TelexError):
 
 
 class ConnectFailed(TelexError, ConnectionError):
-    """The network's or the server's fault: nothing at ``url`` could be reached or understood.
+    """The network's or the server's fault: there is no server at ``url``, or none that speaks the protocol.
 
-    ``url`` never holds a password; ``problem`` says what happened.
+    ``url`` never holds a password; ``problem`` is the cause.
     """
 
     def __init__(self, url: str, problem: str) -> None:
@@ -213,9 +208,9 @@ class ConnectFailed(TelexError, ConnectionError):
 
 
 class EngineFailed(TelexError):
-    """The engine's, the disk's or the network's fault: what was asked was not done, and nothing of it was kept.
+    """The engine's, the disk's or the network's fault: the engine did not do an operation, and stored nothing of it.
 
-    ``what`` says what was asked of which engine, ``problem`` what happened and what mends it.
+    ``what`` names the operation and the engine, ``problem`` is the cause and how to fix it.
     """
 
     def __init__(self, what: str, problem: str) -> None:
@@ -228,8 +223,8 @@ class EngineFailed(TelexError):
 
 
 class Nack(TelexError):
-    """Raised by a group's handler on purpose: this message is to be tried again, after ``delay`` seconds (None: as the
-    handler's `Retry` says).
+    """Raised by a group's handler on purpose: redeliver this message after ``delay`` seconds (None: as the handler's
+    `Retry` says).
     """
 
     def __init__(self, delay: float | str | None = None) -> None:
@@ -237,11 +232,11 @@ class Nack(TelexError):
         self.delay = delay
 
     def __str__(self) -> str:
-        return "its handler asked for another try"
+        return "the handler asked for a redelivery"
 
 
 class Reject(TelexError):
-    """Raised by a group's handler on purpose: this message will never be handled, it becomes a dead letter at once.
+    """Raised by a group's handler on purpose: make this message a dead letter at once.
 
     ``reason`` is text for people.
     """
@@ -255,7 +250,7 @@ class Reject(TelexError):
 
 
 class NoHandler(TelexError, LookupError):
-    """Nobody's fault, or the deployment's: no hub that is open serves this command, so waiting for it is of no use.
+    """Nobody's fault, or the deployment's: no open hub serves this command.
 
     ``command`` is its name.
     """
@@ -267,15 +262,15 @@ class NoHandler(TelexError, LookupError):
     def __str__(self) -> str:
         return (
             f"nobody serves the command {self.command!r}: declare it with @hub.command({self.command!r}) in a program "
-            "that runs on the same engine, or hub.send it to be carried out when somebody does"
+            "that runs on the same engine, or hub.send it to be run when a program serves it"
         )
 
 
 class CommandError(TelexError):
-    """Raised by a command's handler on purpose: the command has failed, and that is its outcome.
+    """Raised by a command's handler on purpose: the outcome of the command is a failure.
 
-    ``message`` is text for people, ``code`` a word for programs (a subclass may set it once for all), ``data`` what
-    else there is to know, with a JSON form. With ``final=False`` a command that runs once is tried again.
+    ``message`` is text for people, ``code`` a word for programs (a subclass may set it), and ``data`` holds more
+    details and has a JSON form. With ``final=False`` a command that runs once is tried again.
     """
 
     code: str = "failed"
@@ -296,11 +291,11 @@ class CommandError(TelexError):
 
 
 class CommandFailed(TelexError):
-    """The handler's fault, told to whoever sent the command: its outcome is an error.
+    """The handler's fault, raised in the sender: the outcome of the command is an error.
 
-    ``command`` and ``key`` say which; ``type`` is what was raised, as its class is called, with its ``code``,
-    ``message`` and ``data``; ``attempt`` and ``replayed`` are those of the outcome. In the process of the handler the
-    exception itself is the ``__cause__``.
+    ``command`` and ``key`` name the command. ``type`` is the class name of the handler's exception, and ``code``,
+    ``message`` and ``data`` are its fields. ``attempt`` and ``replayed`` are those of the outcome. In the process of
+    the handler, ``__cause__`` is the exception itself.
     """
 
     def __init__(
@@ -329,9 +324,9 @@ class CommandFailed(TelexError):
 
 
 class KeyConflict(TelexError):
-    """The sender's fault: the key was used for this command with other content. Nothing was run for it.
+    """The sender's fault: the key was used for this command with other content. The command did not run.
 
-    ``command`` and ``key`` say which.
+    ``command`` and ``key`` name the command.
     """
 
     def __init__(self, command: str, key: str) -> None:
@@ -342,14 +337,14 @@ class KeyConflict(TelexError):
     def __str__(self) -> str:
         return (
             f"the key {_shown(self.key)} of the command {self.command!r} was used with other content; "
-            "a new command needs a key of its own, and a repeat the content of the first"
+            "use a new key for a new command, and the same content to repeat one"
         )
 
 
 class InProgress(TelexError):
-    """Nobody's fault: the command with this key runs already, and it was asked not to wait for it.
+    """Nobody's fault: the command with this key is running, and the sender asked not to wait for it.
 
-    ``command`` and ``key`` say which.
+    ``command`` and ``key`` name the command.
     """
 
     def __init__(self, command: str, key: str) -> None:
@@ -359,33 +354,39 @@ class InProgress(TelexError):
 
     def __str__(self) -> str:
         return (
-            f"the command {self.command!r} with the key {_shown(self.key)} is being carried out; send it again later, "
+            f"the command {self.command!r} with the key {_shown(self.key)} is running; send it again later, "
             "or with duplicate='wait', to get its outcome"
         )
 
 
 def printable(text: str) -> str:
-    """Text as it can be stored and sent: a lone surrogate, which has no UTF-8 form, is written as its escape."""
+    """Escape the lone surrogates of a text, which UTF-8 cannot encode."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def text_of(value: object) -> str:
-    """``str(value)`` as it can be stored and sent, whatever its ``__str__`` does."""
+    """Return ``str(value)``, printable; also when ``__str__`` raises."""
     try:
         return printable(str(value))
-    except Exception as error:  # noqa: BLE001  # it is another program's, and may raise anything
+    except Exception as error:  # noqa: BLE001  # the class may belong to any program
         return f"<{type(value).__name__} whose str() raises {type(error).__name__}>"
 
 
+def reason_of(error: BaseException) -> str:
+    """Return the class name and the text of an error."""
+    text = text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def shown(value: object) -> str:
-    """``repr(value)`` as it can be stored and sent, whatever its ``__repr__`` does."""
+    """Return ``repr(value)``, printable; also when ``__repr__`` raises."""
     try:
         return printable(repr(value))
-    except Exception as error:  # noqa: BLE001  # it is another program's, and may raise anything
+    except Exception as error:  # noqa: BLE001  # the class may belong to any program
         return f"<{type(value).__name__} whose repr() raises {type(error).__name__}>"
 
 
 def _shown(value: object) -> str:
-    """``repr``, cut so that an error never carries a whole payload."""
+    """Return at most 120 characters of ``repr(value)``: an error does not carry a whole payload."""
     text = shown(value)
     return text if len(text) <= 120 else text[:117] + "..."

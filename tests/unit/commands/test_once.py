@@ -220,7 +220,7 @@ async def test_a_duplicate_may_ask_not_to_wait(url: str, gate: Gate) -> None:
     async with hub:
         first = await hub.send("build", 1, key="a")
         await gate.reached.wait()
-        with pytest.raises(telex.InProgress, match="'build' with the key 'a' is being carried out"):
+        with pytest.raises(telex.InProgress, match="'build' with the key 'a' is running"):
             await hub.call("build", 1, key="a", duplicate="reject")
         gate.opened.set()
         assert await first == 1
