@@ -327,7 +327,7 @@ BUGS: Sequence[Bug] = (
         near="connection",
     ),
     Bug(
-        "self._hasty = 0 try:",
+        "self._early_frames = 0 try:",
         "try:",
         GATEWAY + "test_a_client_that_waits_as_it_was_told_is_never_closed",
         "strikes for haste are never reset",
@@ -357,7 +357,7 @@ BUGS: Sequence[Bug] = (
         "no bound of 1000 rooms",
     ),
     Bug(
-        "if self._read > BODIES * most: raise _busy()",
+        "if self._body_bytes > MAX_BODIES * most: raise _busy()",
         "",
         BOUNDS + "test_all_bodies_together_are_bounded",
         "bodies of all requests together have no bound",
@@ -369,7 +369,7 @@ BUGS: Sequence[Bug] = (
         "the body limit is checked at the end of the body only",
     ),
     Bug(
-        "self._unreadable = 0 return request",
+        "self._malformed_frames = 0 return request",
         "return request",
         BOUNDS + "test_unreadable_frames_are_counted_in_a_row",
         "unreadable frames are counted over a whole connection",

@@ -44,7 +44,9 @@ def names_a_topic(arguments: list[ast.expr]) -> bool:
 
 def has_a_code(arguments: list[ast.expr]) -> bool:
     first = arguments[0]
-    return isinstance(first, ast.Attribute) or (isinstance(first, ast.Constant) and " " not in str(first.value))
+    return isinstance(first, ast.Attribute | ast.Subscript) or (
+        isinstance(first, ast.Constant) and " " not in str(first.value)
+    )
 
 
 def has_seconds(arguments: list[ast.expr]) -> bool:

@@ -32,18 +32,18 @@ log: logging.Logger = logging.getLogger("telex.gateway")
 
 
 class GatewayStatistics(msgspec.Struct, frozen=True):
-    """A gateway at one moment, and what it has done so far."""
+    """The statistics of a gateway."""
 
     connections: int
     accepted: int
     refused: int
-    """Handshakes that were not let in."""
+    """Handshakes that were refused."""
     encoded: int
     """Batches of messages that were encoded."""
     shared: int
-    """Batches that were sent as they had been encoded for another client."""
+    """Batches that had been encoded for another client."""
     closed: Mapping[CloseCode, int]
-    """Connections that the gateway ended, by code."""
+    """Connections that the gateway closed, by code."""
 
 
 class Gateway(Endpoint):
@@ -74,11 +74,11 @@ class Gateway(Endpoint):
     ) -> None:
         answer_at_mounts()
         self.hub = hub
-        """The hub whose topics are served; its owner opens and closes it."""
+        """The hub of the gateway; the application opens and closes it."""
         self.rules = rules
-        """The rules that were given."""
+        """The rules of the gateway."""
         self.limits = limits
-        """The limits that hold."""
+        """The limits of the gateway."""
         self._frame_cache = FrameCache(limits.batch_bytes, limits.cache_bytes)
         self._quota = TopicQuota(hub, limits.topics)
         self._authorizer = authorizer
@@ -95,7 +95,7 @@ class Gateway(Endpoint):
         self._closed: Counter[CloseCode] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection, for as long as it lasts."""
+        """Serve one connection until it ends."""
         if scope["type"] != "websocket":
             response = PlainTextResponse("this address speaks WebSocket\n", 426, {"Upgrade": "websocket"})
             await response(scope, receive, send)
@@ -119,10 +119,10 @@ class Gateway(Endpoint):
             try:
                 await self._serve(websocket, authorizer)
             finally:
-                await self._say_gone(authorizer)
+                await self._call_gone(authorizer)
 
     async def aclose(self) -> None:
-        """Let nobody in any more, close every connection with the code for "restart", and wait until all have ended."""
+        """Refuse new connections, close all connections with `CloseCode.RESTART`, and wait until they have ended."""
         self._closing = True
         for connection in self._connections:
             connection.end(CloseCode.RESTART, "the server stops")
@@ -131,7 +131,7 @@ class Gateway(Endpoint):
             await self._none_left.wait()
 
     def statistics(self) -> GatewayStatistics:
-        """The gateway at this moment."""
+        """Return the statistics of the gateway."""
         return GatewayStatistics(
             connections=len(self._connections),
             accepted=self._accepted,
@@ -142,7 +142,7 @@ class Gateway(Endpoint):
         )
 
     async def _admit(self, websocket: WebSocket, peer: Peer) -> Authorizer | None:
-        """Let the application look at the client, and answer the handshake; None when it was not let in."""
+        """Make the authorizer and answer the handshake. Return None when the client was refused or has gone."""
         authorizer: Authorizer | None = None
         self._entering += 1
         try:
@@ -164,7 +164,7 @@ class Gateway(Endpoint):
         finally:
             self._entering -= 1
         if authorizer is not None:
-            await self._say_gone(authorizer)
+            await self._call_gone(authorizer)
         return None
 
     async def _serve(self, websocket: WebSocket, authorizer: Authorizer) -> None:
@@ -190,7 +190,7 @@ class Gateway(Endpoint):
         else:
             await websocket.close(reason=problem[:100])
 
-    async def _say_gone(self, authorizer: Authorizer) -> None:
+    async def _call_gone(self, authorizer: Authorizer) -> None:
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
                 await ask(authorizer.gone)

@@ -1,4 +1,4 @@
-"""Who may connect, and what a connection may do: the Origin and Host of a handshake, and `AccessRules` over topics."""
+"""Checks of Origin and Host of a handshake, `AccessRules` over topics and commands, and the `Authorizer`."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ PROXIED = re.compile(
     r"via|forwarded|.*-forwarded(-.*)?|x-forward.*|.*-ip|x-(original|envoy|amzn|azure|vercel|request-start).*|"
     r"(cf|cdn|fly|fastly|x-cloud-trace)-.*|proxy-.*"
 )
-"""Names of headers that proxies and load balancers add."""
+"""The names of headers that proxies and load balancers add."""
 RESERVED = "telex"
-"""Topics whose first token is this, or begins with ``$``, belong to telex itself. No wildcard reaches them."""
+"""The first token of telex's own topics, beside tokens that begin with ``$``. No wildcard matches these topics."""
 
 
 class Peer(msgspec.Struct, frozen=True):
-    """The other side of a connection, as its handshake shows it."""
+    """The client of a connection, by the data of its handshake."""
 
     address: str
-    """The IP address, or an empty text when it has none."""
+    """The IP address, or an empty text without one."""
     headers: Mapping[str, str]
-    """Names in lower case, and the value of each; of a header that came twice the first."""
+    """Values by names in lower case. For a repeated header it is the first value."""
     scheme: str = "ws"
     """``ws`` or ``wss``; by HTTP ``http`` or ``https``."""
     path: str = "/"
-    """The path of the request, with the path that the gateway is mounted at."""
+    """The path of the request, including the path at which the gateway is mounted."""
     query_string: str = ""
-    """What follows ``?`` in the address, still encoded: `urllib.parse.parse_qs` reads it."""
+    """The encoded query string, for `urllib.parse.parse_qs`."""
 
     @property
     def origin(self) -> str | None:
-        """The page that a browser connects from; None for a program that is no browser."""
+        """The page that a browser connects from, or None: most other programs send no Origin."""
         return self.headers.get("origin")
 
     @property
     def on_this_machine(self) -> bool:
-        """Whether the handshake looks like that of a program on this machine: it came over the loopback, to a loopback
-        name, without a header that a proxy adds. A proxy on this machine that adds none looks the same."""
+        """True when the handshake came over the loopback interface, to a loopback name, without a header of a proxy. A
+        proxy on this machine that adds no header looks the same."""
         return (
             is_loopback(self.address)
             and is_loopback(_split(f"//{self.headers.get('host', '')}")[0])
@@ -59,8 +59,8 @@ class Peer(msgspec.Struct, frozen=True):
 
 
 def peer_of(scope: Mapping[str, Any]) -> Peer:
-    """The peer of an ASGI scope. Of a header that came twice the first counts, so that a second Origin cannot stand in
-    for the browser's."""
+    """Return the peer of an ASGI scope. The first value of a repeated header counts, so that a second Origin cannot
+    replace the Origin of the browser."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
@@ -76,31 +76,31 @@ def peer_of(scope: Mapping[str, Any]) -> Peer:
 
 
 class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
-    """Which topics may be published to and followed, and which commands sent, as patterns. What no pattern allows is
-    refused.
+    """Patterns of the topics that clients may publish to and subscribe to, and of the commands that they may send.
+    Everything else is refused.
 
-    Raises `BadName` for a pattern that is none.
+    Raises `BadName` for an invalid pattern.
     """
 
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
     call: tuple[str, ...] = ()
-    """Commands that may be sent, by HTTP (`telex.gateway.Commands`) and by the frame ``call``."""
+    """The commands that clients may send, by HTTP (`telex.gateway.Commands`) and by the frame ``call``."""
 
     def __post_init__(self) -> None:
         for pattern in (*self.publish, *self.subscribe, *self.call):
             check_pattern(pattern)
 
     def may_call(self, command: str) -> bool:
-        """Whether a client may send a command."""
+        """Return True when a client may send this command."""
         return any(covers(rule, command) for rule in self.call)
 
     def may_publish(self, topic: str) -> bool:
-        """Whether a client may publish to a topic."""
+        """Return True when a client may publish to this topic."""
         return any(covers(rule, topic) for rule in self.publish)
 
     def may_subscribe(self, topic: str) -> bool:
-        """Whether a client may follow a topic, or all that a pattern stands for."""
+        """Return True when a client may subscribe to this topic, or to all topics of this pattern."""
         return any(covers(rule, topic) for rule in self.subscribe)
 
 
@@ -118,22 +118,22 @@ class Authorizer:
     """
 
     hub: Hub
-    """The hub of the gateway; set once the authorizer was made."""
+    """The hub of the gateway, set after ``__init__``."""
 
     def __init__(self, rules: AccessRules, peer: Peer) -> None:
         self.rules = rules
         """The rules of the gateway."""
         self.peer = peer
-        """The other side of the connection."""
+        """The client of the connection."""
 
     def publish(self, topic: str, content: object) -> object:
-        """What is published when the client sends ``content``. Raises `Refused`."""
+        """Return the content to publish when the client sends ``content``, or raise `Refused`."""
         if not self.rules.may_publish(topic):
             raise Refused("forbidden", f"the rules of this server do not let you publish to {topic!r}")
         return content
 
     def headers(self, topic: str, headers: Mapping[str, str]) -> object:
-        """The headers (text to text) of what is published when the client sends some. Raises `Refused`."""
+        """Return the headers (text to text) to publish when the client sends headers, or raise `Refused`."""
         return headers
 
     def subscribe(self, topic: str) -> object:
@@ -149,26 +149,25 @@ class Authorizer:
         return None
 
     def sees(self, topic: str) -> object:
-        """Whether a topic is in the list that the client gets of all topics."""
+        """Return True for a topic that the client may see in the list of topics."""
         return self.rules.may_subscribe(topic)
 
     async def call(self, name: str, content: object, *, key: str | None = None) -> object:
-        """Carry out a ``call`` frame; what is returned is the answer's content. Raises `Refused`.
+        """Handle a ``call`` frame: return the content of the answer, or raise `Refused`.
 
-        The default sends the command of that name, if the rules allow it. A method that overrides it may leave out
-        ``key``.
+        This class sends the command of that name, if the rules allow it. An override may leave out ``key``.
         """
         if not self.rules.may_call(name):
             raise Refused("unknown_call", f"nobody serves a call {name[:80]!r} here")
         return await call_command(self.hub, name, content, key)
 
     def gone(self) -> object:
-        """The connection is over, or was not made after all."""
+        """Called when the connection has ended, also when its handshake was not completed."""
         return None
 
     @property
     def judges(self) -> bool:
-        """Whether permissions to follow may change: the class overrides who decides."""
+        """True when a class overrides `subscribe` or `sees`, so that permissions may change."""
         return type(self).subscribe is not Authorizer.subscribe or type(self).sees is not Authorizer.sees
 
 
@@ -182,9 +181,9 @@ def _check_seen(seen: object, topic: str) -> None:
 
 
 def covers(rule: str, asked: str) -> bool:
-    """Whether everything that ``asked``, a topic or a pattern, stands for is allowed by the pattern ``rule``.
+    """Return True when the pattern ``rule`` matches all topics of ``asked``, a topic or a pattern.
 
-    Topics of telex's own count only where both name them: see `is_hidden` for a pattern that begins with a wildcard.
+    Topics of telex itself match only when both name their first token; see `is_hidden`.
     """
     mine, theirs = rule.split(":"), asked.split(":")
     if is_own(theirs[0]) and mine[0] != theirs[0]:
@@ -200,17 +199,17 @@ def covers(rule: str, asked: str) -> bool:
 
 
 def is_own(topic: str) -> bool:
-    """Whether a topic belongs to telex itself."""
+    """Return True for a topic or pattern of telex itself."""
     return topic.startswith("$") or topic.partition(":")[0] == RESERVED
 
 
 def is_hidden(pattern: str, topic: str) -> bool:
-    """Whether a message of ``topic`` is kept from who follows ``pattern``: no wildcard reaches telex's own topics."""
+    """Return True when ``pattern`` must not deliver ``topic``: a wildcard does not match topics of telex itself."""
     return pattern[0] in "*>" and is_own(topic)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address or a host's name is this machine's own."""
+    """Return True for a loopback address and ``localhost``."""
     if host == "localhost":
         return True
     try:
@@ -222,14 +221,14 @@ def is_loopback(host: str) -> bool:
 def check_handshake(
     peer: Peer, origins: Iterable[str] = (), hosts: Iterable[str] = (), *, local: bool | None = None
 ) -> str | None:
-    """What is wrong with a handshake, or None.
+    """Return the reason to refuse a handshake, or None.
 
-    ``Host`` has to be an IP address, ``localhost`` or one of ``hosts``: a name that anybody can point at this machine
-    would make every page of that name one of ours. ``Origin`` has to be that host, or one of ``origins``.
+    ``Host`` has to be an IP address, ``localhost`` or one of ``hosts``. Otherwise anybody could point a host name at
+    this machine, and the pages of that name would be same-origin. ``Origin`` has to be the host, or one of ``origins``.
 
-    Without an Origin only a program on this machine may come, and only while ``local`` allows it. The default (None)
-    allows it where neither ``origins`` nor ``hosts`` are given. With them, a proxy is likely to stand before the
-    server, and a proxy on this machine that adds no header cannot be told from a program.
+    Without an Origin only a program on this machine may connect, and only if ``local`` allows it. The default (None)
+    allows it when neither ``origins`` nor ``hosts`` are given. With them there is probably a proxy in front of the
+    server, and a proxy on this machine that adds no header looks like a program.
     """
     origins, hosts = set(origins), set(hosts)
     host = peer.headers.get("host", "")
@@ -244,18 +243,18 @@ def check_handshake(
             return None
         if peer.on_this_machine:
             return (
-                "an Origin header is needed: programs of this machine are not let in where other hosts or origins are; "
-                "let them in with local=True (telex chat --local) if no proxy stands before this server"
+                "an Origin header is needed: programs of this machine are not allowed together with hosts or origins; "
+                "allow them with local=True (telex chat --local) if there is no proxy in front of this server"
             )
-        mend = "allow its page with origins=['https://the.page'] (telex chat --allow-origin)"
-        return f"an Origin header is needed from another machine; {mend}"
+        fix = "allow its page with origins=['https://the.page'] (telex chat --allow-origin)"
+        return f"an Origin header is needed from another machine; {fix}"
     if origin in origins or _same_origin(origin, host, peer.scheme):
         return None
     return f"the Origin {origin[:200]!r} is not allowed here; allow it with origins=[...] (telex chat --allow-origin)"
 
 
 def check_host(host: str, hosts: Iterable[str] = ()) -> str | None:
-    """What is wrong with a ``Host`` header, or None."""
+    """Return the reason to refuse a ``Host`` header, or None."""
     name = _split(f"//{host}")[0]
     if not name:
         return "a Host header is needed"

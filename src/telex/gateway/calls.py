@@ -1,4 +1,4 @@
-"""Commands on behalf of a client: what the frame ``call`` sends, and what a client is told of a command that failed."""
+"""Commands that clients send by the frame ``call``, and the errors of commands for clients."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from telex.once.machine import EXHAUSTED
 if TYPE_CHECKING:
     from telex.hub import Hub
 
-FAILED = "the command failed, for a reason that is the server's; its log says why"
-NOT_KEPT = "the server cannot keep records at the moment; nothing was begun, send it again"
-UNMEANT = {"error": FAILED, UNSENDABLE: FAILED, EXHAUSTED: FAILED, "store_unavailable": NOT_KEPT}
-"""What a client is told instead of a text that no handler wrote for clients, by the code of the failure."""
+FAILED = "the command failed because of a fault of the server; the cause is in the log of the server"
+NOT_KEPT = "the server cannot store records at the moment; the command has not begun, send it again"
+HIDDEN = {"error": FAILED, UNSENDABLE: FAILED, EXHAUSTED: FAILED, "store_unavailable": NOT_KEPT}
+"""The text for clients, by failure code, in place of a text that no handler wrote for clients."""
 
 
 async def call_command(hub: Hub, name: str, content: object, key: str | None) -> object:
-    """The result of a command that a client sends. Raises `Refused` when there is none, with a code of the table in
+    """Send a command for a client and return its result. Raises `Refused`, with a code of the table in
     `telex.gateway.protocol`."""
     try:
         return await hub.call(name, content, key=key, duplicate="reject")
     except CommandFailed as failed:
-        text, data = told(failed.type, failed.code, failed.message, failed.data)
+        text, data = failure_for_client(failed.type, failed.code, failed.message, failed.data)
         raise Refused("command_failed", text, None, data | {"attempt": failed.attempt}) from None
     except NoHandler:
         raise Refused("unknown_call", f"nobody serves a call {name[:80]!r} here") from None
@@ -34,17 +34,17 @@ async def call_command(hub: Hub, name: str, content: object, key: str | None) ->
         raise Refused("in_progress", str(error), 1.0) from None
     except (ContentError, BadName, BadOption) as error:
         if isinstance(error, BadOption) and error.option == "key" and error.value is None:
-            problem = f"{name!r} runs once for each key: say in the field 'key' which one this is"
+            problem = f"{name!r} runs once per key: give the key in the field 'key'"
             raise Refused("bad_option", problem) from None
         raise mistaken(error) from None
 
 
-def told(type: str, code: str, message: str, data: object) -> tuple[str, dict[str, object]]:
-    """What a client is told of a failure: text for people, and what programs need.
+def failure_for_client(type: str, code: str, message: str, data: object) -> tuple[str, dict[str, object]]:
+    """Return the text and the data of a failure for a client.
 
-    The text and the class of an exception that a handler did not mean to raise stay on the server: they may hold
-    paths, SQL or addresses with passwords.
+    The text and the class of an unexpected exception stay on the server: they may hold paths, SQL or addresses with
+    passwords.
     """
-    if code in UNMEANT:
-        return UNMEANT[code], {"code": code, "raised": "Error"}
+    if code in HIDDEN:
+        return HIDDEN[code], {"code": code, "raised": "Error"}
     return message or type, {"code": code, "raised": type, "data": data}

@@ -1,8 +1,8 @@
-"""`Commands`: an ASGI app with which commands are sent by HTTP.
+"""`Commands`: an ASGI app for commands by HTTP.
 
-``POST /{name}`` carries out a command with a JSON body as its content; ``GET /{name}/outcomes/{id}`` says what became
-of one that was not waited for. The header ``Idempotency-Key`` (draft-ietf-httpapi-idempotency-key-header) is the
-command's key, ``Prefer`` (RFC 7240) says how long to wait, and errors are problem details (RFC 9457).
+``POST /{name}`` sends a command; the JSON body is its content. ``GET /{name}/outcomes/{id}`` gets the outcome of a
+command that the client did not wait for. The header ``Idempotency-Key`` (draft-ietf-httpapi-idempotency-key-header) is
+the key of the command, ``Prefer`` (RFC 7240) the time to wait, and errors are problem details (RFC 9457).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from telex.errors import (
     Timeout,
 )
 from telex.gateway.auth import NOTHING, AccessRules, check_handshake, peer_of
-from telex.gateway.calls import FAILED, told
+from telex.gateway.calls import FAILED, failure_for_client
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 from telex.hub import dispatcher_of, runtime_of
 from telex.once.machine import EXHAUSTED
@@ -47,7 +47,7 @@ logger: logging.Logger = logging.getLogger("telex.gateway")
 JSON = ("application/json",)
 STRING = re.compile(r'"((?:[ !#-\[\]-~]|\\["\\])*)"')
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z:/]+")
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 Header = tuple[bytes, bytes]
 STATUS = {
     CONFLICT: 422,
@@ -58,11 +58,11 @@ STATUS = {
     "result_gone": 500,
     "store_unavailable": 503,
 }
-"""Of errors that are telex's own. What a handler raised on purpose is 422, and what it did not is 500."""
+"""The HTTP status by the code of telex's own failures. A `CommandError` is 422, another exception 500."""
 
 
 class Problem(Exception):
-    """What a request is answered with when it cannot be done: problem details."""
+    """The answer to a request that failed: problem details."""
 
     def __init__(
         self, status: int, type: str, detail: str, *, headers: tuple[Header, ...] = (), **more: object
@@ -78,12 +78,11 @@ class Problem(Exception):
 class Commands:
     """An ASGI app: the commands of ``hub`` by HTTP. Mount it with ``Mount("/commands", Commands(hub, rules=...))``.
 
-    ``rules.call`` says which commands may be sent; without it, none. ``origins``, ``hosts`` and ``local`` are those of
-    `Gateway`: a page elsewhere may not send anything, and a program on another machine has to say an Origin that may.
-    ``limits``
-    bound the size of a body, how many requests are worked on at once, and how long one waits.
+    ``rules.call`` says which commands clients may send; without rules none. ``origins``, ``hosts`` and ``local`` are
+    those of `Gateway`: pages of other hosts are refused, and a program on another machine needs an allowed Origin
+    header. ``limits`` bound the size of a body, the number of requests in flight, and the time that one waits.
 
-    The hub is its owner's: open it before the first request.
+    The app neither opens nor closes the hub: open it before the first request.
     """
 
     def __init__(
@@ -97,17 +96,17 @@ class Commands:
         local: bool | None = None,
     ) -> None:
         self.hub = hub
-        """The hub that the commands are sent to; its owner opens and closes it."""
+        """The hub that the commands are sent to; the application opens and closes it."""
         self.rules = rules
-        """The rules that were given."""
+        """The rules of this app."""
         self.limits = limits
-        """The limits that hold."""
+        """The limits of this app."""
         self._origins = frozenset(origins)
         self._hosts = frozenset(hosts)
         self._local = local
-        self._at_work = 0
-        self._read = 0  # bytes of bodies that are not complete
-        self._tickets: OrderedDict[str, Ticket[Any]] = OrderedDict()  # of those that did not wait, the oldest first
+        self._in_flight = 0
+        self._body_bytes = 0  # bytes of incomplete bodies
+        self._tickets: OrderedDict[str, Ticket[Any]] = OrderedDict()  # their senders did not wait; the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -145,32 +144,32 @@ class Commands:
         method = scope["method"]
         if slash and rest.startswith("outcomes/"):
             if method not in ("GET", "HEAD"):
-                raise Problem(405, "method-not-allowed", "an outcome is looked at with GET", headers=(GET,))
-            return await self._look(name, rest.removeprefix("outcomes/"))
+                raise Problem(405, "method-not-allowed", "get an outcome with GET", headers=(GET,))
+            return await self._get_outcome(name, rest.removeprefix("outcomes/"))
         if slash:
             raise Problem(
                 404,
                 "not-found",
-                "there is nothing here; POST to the name of a command, and GET the Location that it is answered with",
+                "there is nothing at this path; POST to the name of a command, and GET the Location of the answer",
             )
         if method != "POST":
             raise Problem(405, "method-not-allowed", "a command is sent with POST", headers=(POST,))
-        content = await self._timely(headers, receive)
-        if self._at_work >= self.limits.requests:
+        content = await self._read_content(headers, receive)
+        if self._in_flight >= self.limits.requests:
             raise _busy()
-        self._at_work += 1
+        self._in_flight += 1
         try:
-            return await self._carry_out(root, name, content, headers)
+            return await self._send(root, name, content, headers)
         finally:
-            self._at_work -= 1
+            self._in_flight -= 1
 
-    async def _timely(self, headers: Mapping[str, str], receive: Receive) -> object:
+    async def _read_content(self, headers: Mapping[str, str], receive: Receive) -> object:
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
                 return await self._content(headers, receive)
         except TimeoutError:
             raise Problem(
-                408, "request-timeout", "the content did not come in time; send it at once, or less of it"
+                408, "request-timeout", "the content did not arrive in time; send it faster, or less of it"
             ) from None
 
     async def _content(self, headers: Mapping[str, str], receive: Receive) -> object:
@@ -179,7 +178,7 @@ class Commands:
             raise Problem(
                 415,
                 "unsupported-media-type",
-                f"the content of a command is JSON, not {kind[:80]!r}; say Content-Type: application/json",
+                f"the content of a command is JSON, not {kind[:80]!r}; use Content-Type: application/json",
             )
         body = await self._body(headers.get("content-length", ""), receive)
         if not body:
@@ -188,14 +187,14 @@ class Commands:
             return from_json(body)
         except (ValueError, RecursionError) as error:
             raise Problem(
-                400, "malformed", f"the content is no JSON ({error}); send JSON in UTF-8, or nothing"
+                400, "malformed", f"the content is not JSON ({error}); send JSON in UTF-8, or nothing"
             ) from None
 
     async def _body(self, length: str, receive: Receive) -> bytes:
-        """The body, of which never more than the bound and one part of the server's is held."""
+        """Return the body. At most the limit and one chunk of the server are in memory."""
         most = self.limits.body_bytes
         too_large = Problem(
-            413, "content-too-large", f"the content of a command has at most {most} bytes; send where to find the rest"
+            413, "content-too-large", f"the content of a command has at most {most} bytes; send the address of the data"
         )
         if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
             raise too_large
@@ -204,20 +203,20 @@ class Commands:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Problem(400, "incomplete", "the request ended before its body; send all of it")
+                    raise Problem(400, "incomplete", "the request ended before its body was complete; send all of it")
                 part: bytes = message.get("body", b"")
                 body += part
-                self._read += len(part)
+                self._body_bytes += len(part)
                 if len(body) > most:
                     raise too_large
-                if self._read > BODIES * most:
+                if self._body_bytes > MAX_BODIES * most:
                     raise _busy()
                 if not message.get("more_body", False):
                     return bytes(body)
         finally:
-            self._read -= len(body)
+            self._body_bytes -= len(body)
 
-    async def _carry_out(
+    async def _send(
         self, root: str, name: str, content: object, headers: Mapping[str, str]
     ) -> tuple[int, tuple[Header, ...], bytes]:
         key = key_of(headers.get("idempotency-key"))
@@ -227,27 +226,27 @@ class Commands:
             if runtime_of(hub).reason:
                 runtime_of(hub).check_open()
             if dispatcher_of(hub).is_full(name):
-                # Waiting for room is not bounded, and this is.
+                # The queue for a slot has no time limit, and this request has one.
                 raise Problem(
                     503, "too-many-at-once", "too many of this command wait; try again later", headers=(SOON,)
                 )
             ticket = await dispatcher_of(hub).send(name, content, key, None, "reject", None, wanted=True)
             if not ticket.done and at_once:
-                return self._later(root, ticket, b"respond-async")
+                return self._accepted(root, ticket, b"respond-async")
         except TelexError as error:
             raise _problem(error, name) from None
         try:
             outcome = await ticket.outcome(wait)
         except Timeout:
-            return self._later(root, ticket, b"")
+            return self._accepted(root, ticket, b"")
         except Closed:
             raise Problem(500, "outcome-unknown", UNKNOWN) from None
         except TelexError as error:
             raise _problem(error, name) from None
-        return _told(outcome, key)
+        return _answer_of(outcome, key)
 
-    def _later(self, root: str, ticket: Ticket[Any], applied: bytes) -> tuple[int, tuple[Header, ...], bytes]:
-        # Ids can be guessed from one another: who may look at an outcome is who was told where it is.
+    def _accepted(self, root: str, ticket: Ticket[Any], applied: bytes) -> tuple[int, tuple[Header, ...], bytes]:
+        # Ids of commands can be guessed: only the sender, who gets this address, can read the outcome.
         place = f"{ticket.id}-{token_urlsafe(12)}"
         self._tickets[place] = ticket
         while len(self._tickets) > self.limits.outcomes:
@@ -256,10 +255,10 @@ class Commands:
         headers = (CONTENT, (b"location", where.encode()), *(((b"preference-applied", applied),) if applied else ()))
         return 202, headers, to_json({"id": ticket.id, "state": "running"})
 
-    async def _look(self, name: str, place: str) -> tuple[int, tuple[Header, ...], bytes]:
+    async def _get_outcome(self, name: str, place: str) -> tuple[int, tuple[Header, ...], bytes]:
         ticket = self._tickets.get(place)
         if ticket is None or ticket.command != name:
-            raise Problem(404, "not-found", "this outcome is not known here; send the command again, with its key")
+            raise Problem(404, "not-found", "this server has no such outcome; send the command again, with its key")
         if ticket.closed:
             raise Problem(500, "outcome-unknown", UNKNOWN)
         if not ticket.done:
@@ -267,18 +266,16 @@ class Commands:
             so_far = {} if step is None else {"progress": step.fraction, "text": step.text}
             return 202, (CONTENT, SOON), to_json({"id": ticket.id, "state": "running"} | so_far)
         outcome = await ticket.outcome()
-        status, headers, body = _told(outcome, None)
+        status, headers, body = _answer_of(outcome, None)
         return (200 if status == 201 else status), headers, body
 
 
-UNKNOWN = (
-    "the server stopped before the outcome was known: the command may have been carried out; repeat it with its key"
-)
+UNKNOWN = "the server stopped before the outcome was known: the command may have run; send it again, with its key"
 CONTENT: Header = (b"content-type", b"application/json")
 SOON: Header = (b"retry-after", b"1")
 LATER = ((b"retry-after", b"5"),)
-BODIES = 64
-"""Bodies of the largest size that may be read at once."""
+MAX_BODIES = 64
+"""The number of bodies of the largest size that may be in memory."""
 REPLAYED: Header = (b"idempotent-replayed", b"true")
 GET: Header = (b"allow", b"GET, HEAD")
 POST: Header = (b"allow", b"POST")
@@ -291,26 +288,26 @@ def _busy() -> Problem:
 
 
 def key_of(header: str | None) -> str | None:
-    """The key that the header ``Idempotency-Key`` gives: a string in double quotes (RFC 8941, 3.3.3), or a bare token.
+    """Parse the header ``Idempotency-Key``: a string in double quotes (RFC 8941, 3.3.3), or a bare token.
 
-    Raises `Problem` with 400.
+    Raises `Problem` with status 400.
     """
     if header is None:
         return None
     text = header.strip()
     found = STRING.fullmatch(text)
     key = re.sub(r"\\(.)", r"\1", found[1]) if found else text if TOKEN.fullmatch(text) else ""
-    if not key or len(key) > LONGEST_KEY:
+    if not key or len(key) > MAX_KEY_LENGTH:
         raise Problem(
             400,
             "bad-idempotency-key",
-            f'the header Idempotency-Key is text in double quotes, "like-this", of 1 to {LONGEST_KEY} characters',
+            f'the header Idempotency-Key is text in double quotes, "like-this", of 1 to {MAX_KEY_LENGTH} characters',
         )
     return key
 
 
 def preference(header: str, most: float) -> tuple[bool, float]:
-    """Whether the answer is to come at once, and how many seconds to wait for it else: RFC 7240."""
+    """Parse the header ``Prefer`` (RFC 7240): whether to answer at once, and the seconds to wait otherwise."""
     at_once, wait, bounded = False, most, False
     for part in header.lower().split(","):
         name, _, value = part.partition(";")[0].partition("=")
@@ -318,11 +315,11 @@ def preference(header: str, most: float) -> tuple[bool, float]:
             at_once = True
         elif name.strip() == "wait" and value.strip().isascii() and value.strip().isdigit():
             wait, bounded = min(most, float(value.strip()[:9])), True
-    # Both together are for waiting so long, and only then being told where to look.
+    # Both preferences together: wait for that time, then answer with the Location of the outcome.
     return at_once and not bounded, wait
 
 
-def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ...], bytes]:
+def _answer_of(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ...], bytes]:
     error = outcome.error
     if error is None:
         status = 200 if outcome.replayed or key is None else 201
@@ -335,34 +332,34 @@ def _told(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Header, ..
     status = STATUS.get(error.code) or (422 if error.final else 500)
     if error.code == CONFLICT:
         raise _problem(KeyConflict(outcome.command, outcome.key or ""), outcome.command)
-    text, more = told(error.type, error.code, error.message, error.data)
-    said = (REPLAYED,) if outcome.replayed else ()
-    raise Problem(status, "command-failed", text, headers=said, **more, attempt=outcome.attempt)
+    text, more = failure_for_client(error.type, error.code, error.message, error.data)
+    replayed = (REPLAYED,) if outcome.replayed else ()
+    raise Problem(status, "command-failed", text, headers=replayed, **more, attempt=outcome.attempt)
 
 
 def _problem(error: TelexError, name: str) -> Problem:
-    """What is told of an error to who sends by HTTP, who knows of headers and not of this library."""
+    """Return the answer for an error, in the terms of HTTP."""
     called = repr(name[:80])
     if isinstance(error, NoHandler):
-        return Problem(404, "no-handler", f"nobody serves the command {called}: check its name, or try again later")
+        return Problem(404, "no-handler", f"no program serves the command {called}: check its name, or try again later")
     if isinstance(error, KeyConflict):
         return Problem(422, "key-conflict", str(error))
     if isinstance(error, InProgress):
-        text = f"the command {called} with this key is in hand; repeat the request later to get its outcome"
+        text = f"the command {called} with this key is running; repeat the request later to get its outcome"
         return Problem(409, "in-progress", text, headers=(SOON,))
     if isinstance(error, ContentError):
         return Problem(422, "content-refused", error.problem, path=error.path)
     if isinstance(error, BadOption) and error.option == "key" and error.value is None:
-        text = f"the command {called} runs once for each key: say which one this is in the header Idempotency-Key"
+        text = f"the command {called} runs once per key: give the key in the header Idempotency-Key"
         return Problem(400, "idempotency-key-needed", text)
     if isinstance(error, (BadName, BadOption)):
         return Problem(400, "malformed", str(error))
     if isinstance(error, Closed):
-        text = "the server is not open, or about to stop, and has not begun this; send it again"
+        text = "the server is starting or stopping, and has not begun the command; send it again"
         return Problem(503, "unavailable", text, headers=LATER)
     if isinstance(error, EngineFailed):
-        logger.error("the command %s was not taken: %s", called, error)
-        text = "the server cannot keep commands at the moment; send it again, with its key"
+        logger.error("the command %s was not accepted: %s", called, error)
+        text = "the server cannot store commands at the moment; send it again, with its key"
         return Problem(503, "unavailable", text, headers=LATER)
-    logger.error("the command %s was not taken", called, exc_info=error)
-    return Problem(500, "failed", f"the command {called} was not taken, for a reason that is the server's")
+    logger.error("the command %s was not accepted", called, exc_info=error)
+    return Problem(500, "failed", f"the command {called} was not accepted because of a fault of the server")

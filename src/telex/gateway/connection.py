@@ -1,7 +1,7 @@
-"""One client's WebSocket: the shell that does what the protocol decided.
+"""`Connection`: the WebSocket of one client, and the tasks that serve it.
 
-Every connection owns its tasks: one reads, one writes, one watches for silence, and one follows each subscription.
-They end together, for the first reason that any of them finds, and nothing outlives `Connection.run`.
+A connection has a task that reads, one that writes, one that closes an idle connection, and one for each subscription.
+The first reason to end, from any of them, ends them all, and all have ended when `Connection.run` returns.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
     from telex.topics.subscription import ReportingSubscription
 
 log: logging.Logger = logging.getLogger("telex.gateway")
-FIRST = 8
-"""Messages that are read at first for a client that catches up, before it is known how large they are."""
+FIRST_MESSAGES = 8
+"""The size of the first batch for a client that catches up, before the size of its messages is known."""
 
 
 class Connection:
-    """A client that was let in. ``await run()`` lives as long as the connection does."""
+    """The connection of a client after its handshake. `run` serves it."""
 
     def __init__(
         self, websocket: WebSocket, authorizer: Authorizer, limits: Limits, frame_cache: FrameCache, quota: TopicQuota
@@ -76,7 +76,7 @@ class Connection:
         self._over: asyncio.Future[Close | None] = self._loop.create_future()
         self._tasks: set[asyncio.Task[None]] = set()
         self._followers: dict[str, asyncio.Task[None]] = {}
-        self._turn = asyncio.Lock()  # of the subscription that catches up
+        self._turn = asyncio.Lock()  # held by the subscription that catches up
         self._takes_key = "key" in inspect.signature(authorizer.call).parameters
 
     async def run(self) -> CloseCode | None:
@@ -86,13 +86,13 @@ class Connection:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                self._say(Hello(VERSION, self.limits.frame_bytes))
+                self._send(Hello(VERSION, self.limits.frame_bytes))
                 for work in (self._write(), self._read(), self._watch()):
-                    self._own(work)
+                    self._start(work)
                 close = await self._over
                 for task in self._tasks:
                     task.cancel()
-        except* Exception as errors:  # the client is told of a fault, the log of which one
+        except* Exception as errors:  # the client gets the code FAULT, the log the cause
             for error in errors.exceptions:
                 log.error("a connection failed", exc_info=error)
         if close is None:
@@ -101,19 +101,19 @@ class Connection:
         return close.code
 
     def end(self, code: CloseCode, reason: str) -> None:
-        """End the connection, for the first reason given."""
+        """Close the connection with the first code and reason that is given."""
         self._finish(Close(code, reason))
 
     # -- tasks
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def _finish(self, close: Close | None) -> None:
-        """End it, for the first reason given; None when the client has left, and there is nobody to tell."""
+        """End with the first ``close`` that is given; None when the client has gone, and there is nothing to send."""
         if not self._over.done():
             self._over.set_result(close)
 
@@ -128,7 +128,7 @@ class Connection:
             if isinstance(decision, Close):
                 self._finish(decision)
             elif isinstance(decision, Error):
-                self._say(decision)
+                self._send(decision)
             else:
                 await self._answer(decision)
 
@@ -142,37 +142,37 @@ class Connection:
                 self._slow()
                 return
             except (WebSocketDisconnect, RuntimeError, OSError):
-                self._finish(None)  # the client went while this was sent
+                self._finish(None)  # the client went meanwhile
                 return
             self._outbox.sent()
 
     async def _watch(self) -> None:
-        while (wait := self._session.idle(self._loop.time())) > 0:  # noqa: ASYNC110  # a moment is waited for, not a fact
+        while (wait := self._session.idle(self._loop.time())) > 0:  # noqa: ASYNC110  # it waits for a time, not for a condition
             await asyncio.sleep(wait)
-        self.end(CloseCode.IDLE, f"nothing was subscribed to and nothing said for {self.limits.idle:g} s")
+        self.end(CloseCode.IDLE, f"no subscription and no frame for {self.limits.idle:g} s")
 
     async def _close(self, close: Close) -> None:
-        # What still waits is not sent: the client goes on from its positions. A client that takes nothing does not take
-        # the close frame either, and is then cut off by the server when this returns.
+        # The frames in the outbox are not sent: the client goes on from its positions. A client that reads nothing does
+        # not read the close frame either; the server then closes its socket when this returns.
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
             async with asyncio.timeout(self.limits.close_timeout):
                 await self._websocket.send(
                     {"type": "websocket.close", "code": int(close.code), "reason": close.reason[:120]}
                 )
 
-    # -- saying
+    # -- sending
 
-    def _say(self, frame: Frame) -> None:
-        self._send(to_json(frame).decode())
+    def _send(self, frame: Frame) -> None:
+        self._enqueue(to_json(frame).decode())
 
-    def _send(self, frame: str) -> None:
+    def _enqueue(self, frame: str) -> None:
         if not self._over.done() and not self._outbox.put(frame):
             self._slow()
 
     def _slow(self) -> None:
         self.end(CloseCode.SLOW, "too slow: connect again and go on from your position")
 
-    # -- doing
+    # -- requests
 
     async def _answer(self, request: Request) -> None:
         ref = request.ref
@@ -181,19 +181,19 @@ class Connection:
             async with asyncio.timeout(limit):
                 answer = await self._do(request)
             if answer is not None:
-                self._say(answer)
+                self._send(answer)
         except Refused as error:
-            self._say(refusal(error, ref))
+            self._send(refusal(error, ref))
         except (ContentError, BadName, BadOption) as error:
-            self._say(refusal(mistaken(error), ref))
+            self._send(refusal(mistaken(error), ref))
         except (Timeout, TimeoutError):
-            self._say(Error("timeout", "the server took too long; send it again", 1.0, ref))
+            self._send(Error("timeout", "the server took too long; send it again", 1.0, ref))
         except UNAVAILABLE as error:
-            self._say(refusal(unavailable(error), ref))
-        except Exception as error:  # a fault of the application's, or of telex: one frame fails, and the log says why
+            self._send(refusal(unavailable(error), ref))
+        except Exception as error:  # a fault of the application or of telex fails this frame only
             fault = error.__cause__ if isinstance(error, HookFailed) else error
             log.error("a frame %r failed: %s", type(request).__name__.lower(), error, exc_info=fault)
-            self._say(Error("failed", "the server failed at this; its log says why", ref=ref))
+            self._send(Error("failed", "the server failed at this frame; the cause is in its log", ref=ref))
 
     async def _do(self, request: Request) -> Frame | None:
         match request:
@@ -211,7 +211,7 @@ class Connection:
             case Call(name, content, key):
                 named = {"key": key} if self._takes_key else {}
                 result = await ask(self.authorizer.call, name, content, **named)
-                await self._judge_all()
+                await self._recheck_permissions()
                 return Result(result, request.ref)
             case Ping():
                 return Pong(request.ref)
@@ -225,7 +225,7 @@ class Connection:
         message = await self.authorizer.hub.topic(topic).publish(content, id=request.id, headers=headers)
         return Published(topic, message.id, message.seq, request.ref)
 
-    # -- following
+    # -- subscriptions
 
     async def _subscribe(self, request: Subscribe) -> None:
         topic = request.topic
@@ -237,9 +237,10 @@ class Connection:
         except BaseException:
             self._session.leave(topic)
             raise
-        # The next frame waits until the log was joined, so that what this client publishes next is not missed by it.
+        # The next frame waits until the subscription has begun, so that it gets the messages that the client publishes
+        # next.
         joined = self._loop.create_future()
-        self._followers[topic] = self._own(self._follow(request, subscription, joined))
+        self._followers[topic] = self._start(self._follow(request, subscription, joined))
         await joined
 
     async def _leave(self, topic: str) -> None:
@@ -254,19 +255,19 @@ class Connection:
         topic = request.topic
         try:
             async with subscription:
-                self._say(Subscribed(topic, str(subscription.position), subscription.waiting, request.ref))
+                self._send(Subscribed(topic, str(subscription.position), subscription.waiting, request.ref))
                 joined.set_result(None)
                 await self._catch_up(topic, subscription)
                 async for batch in subscription.batches(self.limits.batch):
                     if not await self._may_read(topic):
                         break
                     for frame in self._frames(topic, subscription, batch, keep=True):
-                        self._send(frame)
-            self._say(Ended(topic))
+                        self._enqueue(frame)
+            self._send(Ended(topic))
         except UNAVAILABLE as error:
-            self._say(refusal(unavailable(error), request.ref))
+            self._send(refusal(unavailable(error), request.ref))
             if joined.done():
-                self._say(Ended(topic))
+                self._send(Ended(topic))
         finally:
             self._session.leave(topic)
             self._followers.pop(topic, None)
@@ -274,9 +275,9 @@ class Connection:
                 joined.set_result(None)
 
     async def _catch_up(self, topic: str, subscription: ReportingSubscription[Any]) -> None:
-        """Send what was missed, at the client's pace. One subscription of the connection does this at a time, with one
-        frame at a time, so that many subscriptions hold no more than one."""
-        limit = FIRST
+        """Send the missed messages as fast as the client reads. One subscription of the connection does so at a time,
+        with one frame at a time, so that many subscriptions hold one frame in memory."""
+        limit = FIRST_MESSAGES
         while subscription.waiting:
             async with self._turn:
                 await self._outbox.drained()
@@ -286,9 +287,9 @@ class Connection:
                     await self._outbox.drained()
                     if not await self._may_read(topic):
                         return
-                    self._send(frame)
+                    self._enqueue(frame)
                     size += len(frame)
-                # The messages of a batch are held while it is sent: about as many as may wait.
+                # The messages of a batch stay in memory while it is sent: about as many bytes as the outbox may hold.
                 limit = max(1, min(self.limits.batch, self.limits.outbox_bytes * len(batch) // max(1, size)))
 
     def _frames(
@@ -296,12 +297,12 @@ class Connection:
     ) -> Iterable[str]:
         position, first = subscription.position, batch[0]
         if isinstance(first, Lost):
-            told = LostFrame(topic, str(position), first.count, first.first, first.last, first.reason)
-            return (to_json(told).decode(),)
+            lost = LostFrame(topic, str(position), first.count, first.first, first.last, first.reason)
+            return (to_json(lost).decode(),)
         return self._frame_cache.frames(topic, position, batch, keep=keep)
 
     async def _may_read(self, topic: str) -> bool:
-        """Whether the client may still follow a topic. What its rules say never changes, so they are asked once."""
+        """Return True while the client may follow a topic. Rules never change, so only an override is asked again."""
         if not self.authorizer.judges:
             return True
         try:
@@ -310,13 +311,13 @@ class Connection:
         except Refused:
             return False
         except (HookFailed, Timeout, TimeoutError, *UNAVAILABLE) as error:
-            log.error("a subscription to %r ended: whether it may go on is not known: %s", topic, error, exc_info=error)
+            log.error("a subscription to %r ended because its authorizer failed: %s", topic, error, exc_info=error)
             return False
         return True
 
-    async def _judge_all(self) -> None:
-        """End the subscriptions that a call has taken the permission from, before its answer is sent."""
+    async def _recheck_permissions(self) -> None:
+        """End the subscriptions that have lost the permission by a call, before its answer is sent."""
         for topic in list(self._followers):
             if not await self._may_read(topic):
                 await self._leave(topic)
-                self._say(Ended(topic))
+                self._send(Ended(topic))

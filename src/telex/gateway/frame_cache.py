@@ -1,4 +1,4 @@
-"""Messages as frames. Clients that have caught up read the same range of a log, so a range is encoded once for all."""
+"""`FrameCache`: batches of messages as frames. Clients at the same place of a log share one encoding."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from telex.errors import text_of
 from telex.gateway.auth import is_hidden
 from telex.message import Message, Position
 
-MOST_KEPT = 256
-"""Batches that are kept at most: those who want the same batch want it within a few turns of the event loop."""
+MAX_CACHED_BATCHES = 256
+"""The largest number of cached batches. Clients ask for the same batch within a few turns of the event loop."""
 
 
 class FrameCache:
-    """Encodes batches, and keeps the last of them, at most ``cache_bytes``, for the other clients at the same place.
+    """Encodes batches, and caches the latest ones, at most ``cache_bytes``, for other clients at the same place.
 
-    ``encoded`` counts batches that were encoded, ``shared`` those that were there already.
+    ``encoded`` is the number of encoded batches, ``shared`` the number of hits.
     """
 
     def __init__(self, batch_bytes: int, cache_bytes: int) -> None:
@@ -31,11 +31,10 @@ class FrameCache:
         self._cache: OrderedDict[tuple[str, Position, int], tuple[str, ...]] = OrderedDict()
 
     def frames(self, topic: str, after: Position, batch: Sequence[Message[Any]], *, keep: bool) -> Iterable[str]:
-        """The ``messages`` frames of a batch without a hole, after which a reader of ``topic`` is at ``after``.
+        """Return the ``messages`` frames of a batch without a hole; ``after`` is the position after its last message.
 
-        ``keep`` says that other clients are likely to ask for the same. Without it each frame is encoded when it is
-        asked for, so that who reads slowly holds one frame and not all of them. Topics of telex's own are left out of
-        what a wildcard follows.
+        ``keep`` caches the frames for other clients. Without it each frame is encoded when it is needed, so that a slow
+        client holds one frame in memory. Messages of telex's own topics are left out for a wildcard.
         """
         key = (topic, after, len(batch))
         found = self._cache.get(key)
@@ -57,21 +56,22 @@ class FrameCache:
                 parts.append(encode(message))
                 size += len(parts[-1])
             if parts and (size >= self._batch_bytes or not left):
-                # The batch has no hole, so the place after each of its messages is known from the last one's.
+                # The batch has no hole, so the position after each message follows from the position after the last
+                # one.
                 yield _frame(topic, Position(after.seq - left, after.epoch), parts)
                 parts, size = [], 0
 
     def _keep(self, key: tuple[str, Position, int], frames: tuple[str, ...]) -> None:
         self._cache[key] = frames
         self.size += sum(map(getsizeof, frames))
-        while self.size > self._cache_bytes or len(self._cache) > MOST_KEPT:
+        while self.size > self._cache_bytes or len(self._cache) > MAX_CACHED_BATCHES:
             _, dropped = self._cache.popitem(last=False)
             self.size -= sum(map(getsizeof, dropped))
 
 
 def encode(message: Message[Any]) -> bytes:
-    """A message as JSON. Content that has no JSON form, which only programs of this process can publish, is left out:
-    ``content`` is null and ``unreadable`` says why, so that nothing is missing in the order."""
+    """Encode a message as JSON. For content without a JSON form, which only programs of this process can publish,
+    ``content`` is null and ``unreadable`` has the cause, so that the message keeps its place."""
     fields = message.to_dict()
     if isinstance(message.content, codec.BYTES):
         fields["encoding"] = "base64"

@@ -1,4 +1,4 @@
-"""How much one connection may ask for, and how fast. Time is an argument: whoever does the I/O owns the clock."""
+"""The limits of a gateway, and `TokenBucket`. Time is an argument."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from telex.errors import BadOption
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The bounds of a gateway. What happens at each is in the page "The gateway" of the documentation.
+    """The limits of a gateway. The page "The gateway" says what happens at each limit.
 
-    Raises `BadOption` for a bound that is not positive.
+    Raises `BadOption` for a limit that is not positive.
     """
 
     frame_bytes: int = 64 * 1024
-    """The largest frame a client may send."""
+    """The largest frame that a client may send."""
     rate: float = 10.0
-    """Frames a second that a connection may send on average."""
+    """Frames per second that a connection may send on average."""
     burst: int = 20
-    """Frames that it may send at once."""
+    """Frames that a connection may send at once."""
     strikes: int = 50
-    """Refused or unreadable frames in a row after which the connection is closed for good."""
+    """Refused or malformed frames in a row after which the connection is closed for good."""
     subscriptions: int = 128
-    """Topics and patterns that one connection may follow."""
+    """Topics and patterns that one connection may subscribe to."""
     connections: int = 10_000
     """Connections of the whole gateway."""
     topics: int = 10_000
     """Topics that the clients of the whole gateway may publish to."""
     outbox_bytes: int = 1024 * 1024
-    """Bytes that may wait for a client, over all its subscriptions; one that lets more pile up is closed as slow."""
+    """Bytes that may wait for a client, of all its subscriptions. With more the client is closed as slow."""
     batch_bytes: int = 64 * 1024
-    """About how large a frame of messages becomes before the next one is begun."""
+    """The size at which a frame of messages is complete."""
     batch: int = 64
     """Messages that are encoded at once."""
     cache_bytes: int = 8 * 1024 * 1024
-    """Encoded batches that are kept for the other clients at the same place."""
+    """The size of the cache of encoded batches."""
     write_timeout: float = 10.0
-    """Seconds that a client may take nothing."""
+    """Seconds for which a client may read nothing."""
     close_timeout: float = 2.0
-    """Seconds that a client is given to take the close frame."""
+    """Seconds that a client has to read the close frame."""
     idle: float = 60.0
-    """Seconds that a connection without a subscription may be silent."""
+    """Seconds for which a connection without a subscription may send no frame."""
     body_bytes: int = 1024 * 1024
-    """The largest content of a command that may be sent by HTTP."""
+    """The largest content of a command by HTTP."""
     requests: int = 1000
-    """Commands that are waited for at once, by HTTP."""
+    """Commands by HTTP that may be in flight."""
     command_timeout: float = 30.0
-    """Seconds that a request waits for its outcome; then it is told where to look."""
+    """Seconds that a request waits for the outcome; then the answer is the address of the outcome."""
     outcomes: int = 10_000
-    """Outcomes that are kept for those who look later."""
+    """Outcomes that are kept for senders that did not wait."""
     operation_timeout: float = 10.0
-    """Seconds that the engine and the application are given for one frame, and a client for a request's body."""
+    """Seconds that the engine and the application have for one frame, and a client for the body of a request."""
     head_timeout: float = 10.0
-    """Seconds that a client may take for the head of a request (`telex.gateway.uvicorn_options`)."""
+    """Seconds that a client has for the head of a request (`telex.gateway.uvicorn_options`)."""
     head_bytes: int = 64 * 1024
     """The largest head of a request (likewise)."""
     handshakes: int = 256
@@ -64,14 +64,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if not value > 0:
-                raise BadOption(name, value, "a bound of a gateway is greater than 0")
+                raise BadOption(name, value, "a limit of a gateway is greater than 0")
 
 
 DEFAULT_LIMITS = Limits()
 
 
 class TokenBucket:
-    """``rate`` tokens a second, at most ``burst`` saved up. Full at the start."""
+    """A bucket of at most ``burst`` tokens, with ``rate`` new ones per second. It is full at the start."""
 
     __slots__ = ("_at", "_tokens", "burst", "rate")
 
@@ -82,8 +82,8 @@ class TokenBucket:
         self._at = now
 
     def take(self, now: float) -> float:
-        """Take one token: 0.0 when there was one, else the seconds until there is, and nothing was taken."""
-        # A clock that steps back gives no tokens and takes none.
+        """Take one token and return 0.0, or take none and return the seconds until there is one."""
+        # A clock that goes back changes nothing.
         self._tokens = min(float(self.burst), self._tokens + max(0.0, now - self._at) * self.rate)
         self._at = max(now, self._at)
         if self._tokens >= 1.0:
@@ -92,7 +92,7 @@ class TokenBucket:
         return (1.0 - self._tokens) / self.rate
 
     def owe(self, now: float) -> float:
-        """Take one token, if need be of those to come: the seconds until all that were taken have come."""
+        """Take one token, also in advance, and return the seconds until the bucket is not in debt."""
         self._tokens = min(float(self.burst), self._tokens + max(0.0, now - self._at) * self.rate) - 1.0
         self._at = max(now, self._at)
         return max(0.0, -self._tokens / self.rate)

@@ -1,8 +1,8 @@
-"""``app.mount("/ws", gateway)`` answers at ``/ws``.
+"""A patch of Starlette with which ``app.mount("/ws", gateway)`` answers at ``/ws``.
 
-Starlette's `Mount` matches what is below its path, ``/ws/…``, and not the path itself. It redirects HTTP to ``/ws/``;
-a WebSocket cannot be redirected, and is refused. The app that is mounted is not asked, so `Mount` is told here of apps
-whose whole surface is the path that they are mounted at. For every other app it stays as it is.
+Starlette's `Mount` matches the paths below its own, ``/ws/…``, and not ``/ws``. It redirects HTTP to ``/ws/``, but a
+WebSocket cannot be redirected, and is refused. A mounted app cannot change that, so this patch makes `Mount` match its
+own path, only for an `Endpoint`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from starlette.routing import Match, Mount
 
 
 class Endpoint:
-    """An ASGI app with one address. Where it is mounted, the path of the mount is that address."""
+    """An ASGI app with one address: the path at which it is mounted."""
 
 
 def answer_at_mounts() -> None:

@@ -1,4 +1,4 @@
-"""What waits to be sent to one client."""
+"""`Outbox`: the frames that wait for one client."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sys import getsizeof
 
 
 class Outbox:
-    """Frames in order, bounded by the bytes that they take in memory. One task takes, any number put."""
+    """A queue of frames, bounded by their size in memory. One task takes, any number put."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -19,7 +19,7 @@ class Outbox:
         self._empty.set()
 
     def put(self, frame: str) -> bool:
-        """Add a frame; False when others wait already and it does not fit. Alone, a frame always fits."""
+        """Add a frame, or return False when it does not fit. An empty outbox takes any frame."""
         size = getsizeof(frame)
         if self._frames and self.bytes + size > self.limit:
             return False
@@ -30,18 +30,18 @@ class Outbox:
         return True
 
     async def take(self) -> str:
-        """The oldest frame, waited for. It counts until `sent`."""
+        """Wait for a frame and return the oldest one. It counts until `sent`."""
         while not self._frames:
             self._filled.clear()
             await self._filled.wait()
         return self._frames[0]
 
     def sent(self) -> None:
-        """What `take` gave has been sent."""
+        """Remove the frame that `take` returned."""
         self.bytes -= getsizeof(self._frames.popleft())
         if not self._frames:
             self._empty.set()
 
     async def drained(self) -> None:
-        """Wait until nothing waits."""
+        """Wait until the outbox is empty."""
         await self._empty.wait()

@@ -1,7 +1,7 @@
-"""The protocol of the gateway's WebSocket: text in, decisions out. No I/O, no clock, no hub.
+"""The protocol of the gateway's WebSocket, without I/O, clock and hub.
 
-A frame is one JSON object; ``op`` says which. A client may put a ``ref`` (a number or a text) into a frame, and the
-answer carries it.
+A frame is one JSON object, and ``op`` is its kind. A client may put a ``ref`` (a number or a text) into a frame; the
+answer has the same ``ref``.
 
 ==================================================  ===========================================================
 a client sends                                      and gets
@@ -15,28 +15,29 @@ a client sends                                      and gets
 ==================================================  ===========================================================
 
 ``since`` is a position (``"epoch:seq"``), a number of messages back, a length of time back (``"10m"``),
-``"earliest"`` or ``"new"`` (the default). ``messages`` carries the position after its last message; a client that
-comes back names it and gets what it missed. What it cannot get is told by ``lost``, in its place. A subscription that
-ends says ``ended``: its topic was removed, or the client may not follow it any longer.
+``"earliest"`` or ``"new"`` (the default). ``messages`` has the position after its last message. A client that
+reconnects gives this position as ``since``, and gets the messages that it missed. ``lost`` stands in the place of
+messages that the client cannot get. ``ended`` is the end of a subscription: its topic was removed, or the client has
+lost the permission.
 
-What is refused comes as ``error`` with a ``code``, a ``problem`` in words and, if the same frame may be sent again
-later, ``retry_after`` in seconds. The codes:
+The answer to a refused frame is ``error`` with a ``code``, a ``problem`` for people and, if the client may send the
+frame again, ``retry_after`` in seconds. The codes:
 
 ==================  ===============================================================================
 ``malformed``       not JSON, not an object, no known ``op``, a field that is missing or of a wrong type
 ``bad_name``        a topic id, a pattern or a name that breaks the rules
-``bad_option``      a value that cannot be: a position that is none, a negative number
-``bad_content``     content that the topic does not take
+``bad_option``      an invalid value, such as a malformed position or a negative number
+``bad_content``     content that does not fit the type of the topic
 ``forbidden``       the rules do not allow it
 ``rate``            too many frames; has ``retry_after``
 ``limit``           too many subscriptions, or too many topics
 ``subscribed``      this connection follows that topic already
-``unsubscribed``    it does not
-``unknown_call``    nobody serves a call of that name
-``key_conflict``    a command with this key has other content
-``in_progress``     a command with this key runs already; has ``retry_after``
-``command_failed``  the command has failed; ``data`` has its ``code``, and what its handler gave
-``failed``          the server failed at this frame, and its log says why
+``unsubscribed``    this connection does not follow that topic
+``unknown_call``    no program serves a command of that name
+``key_conflict``    the key was used with other content
+``in_progress``     a command with this key is running; has ``retry_after``
+``command_failed``  the command has failed; ``data`` has its ``code``, and the data of its handler
+``failed``          the server failed at this frame; the cause is in its log
 ``timeout``         the server took too long; has ``retry_after``
 ``unavailable``     the engine failed, the hub is closed, or a buffer is full; has ``retry_after``
 ==================  ===============================================================================
@@ -62,11 +63,11 @@ Ref = int | str | None
 
 
 class Frame(msgspec.Struct, frozen=True, tag_field="op", omit_defaults=True):
-    """A frame of either side."""
+    """A frame of a client or of the server."""
 
 
 class Publish(Frame, frozen=True, tag="publish"):
-    """Append a message to a topic. The same ``id`` again stores nothing and is answered as the first time."""
+    """Publish a message. A second frame with the same ``id`` stores nothing, and gets the same answer."""
 
     topic: str
     content: Any
@@ -76,7 +77,7 @@ class Publish(Frame, frozen=True, tag="publish"):
 
 
 class Subscribe(Frame, frozen=True, tag="subscribe"):
-    """Follow a topic or a pattern."""
+    """Subscribe to a topic or a pattern."""
 
     topic: str
     since: str | int = "new"
@@ -84,22 +85,21 @@ class Subscribe(Frame, frozen=True, tag="subscribe"):
 
 
 class Unsubscribe(Frame, frozen=True, tag="unsubscribe"):
-    """Follow it no longer."""
+    """End a subscription."""
 
     topic: str
     ref: Ref = None
 
 
 class ListTopics(Frame, frozen=True, tag="topics"):
-    """Which topics are there, of those that this client may follow."""
+    """Ask for the topics that this client may follow."""
 
     pattern: str = ">"
     ref: Ref = None
 
 
 class Call(Frame, frozen=True, tag="call"):
-    """Send a command, or ask the application that the gateway belongs to for something. ``key`` makes repeats of a
-    command one."""
+    """Send a command, or a request to the application of the gateway. Commands with the same ``key`` run once."""
 
     name: str
     content: Any = None
@@ -108,7 +108,7 @@ class Call(Frame, frozen=True, tag="call"):
 
 
 class Ping(Frame, frozen=True, tag="ping"):
-    """Is anybody there."""
+    """Ask for a `Pong`."""
 
     ref: Ref = None
 
@@ -124,7 +124,7 @@ class Hello(Frame, frozen=True, tag="hello", omit_defaults=False):
 
 
 class Published(Frame, frozen=True, tag="published"):
-    """The engine has the message."""
+    """The answer to `Publish`: the engine has stored the message."""
 
     topic: str
     id: str
@@ -133,7 +133,7 @@ class Published(Frame, frozen=True, tag="published"):
 
 
 class Subscribed(Frame, frozen=True, tag="subscribed"):
-    """What comes after ``position`` will be sent; ``waiting`` messages of that are there already."""
+    """The answer to `Subscribe`: messages after ``position`` follow, of which ``waiting`` are there now."""
 
     topic: str
     position: str
@@ -142,14 +142,14 @@ class Subscribed(Frame, frozen=True, tag="subscribed"):
 
 
 class Unsubscribed(Frame, frozen=True, tag="unsubscribed"):
-    """Nothing more of this topic will be sent."""
+    """The answer to `Unsubscribe`."""
 
     topic: str
     ref: Ref = None
 
 
 class Messages(Frame, frozen=True, tag="messages"):
-    """Messages in order, and the position after the last; ``topic`` is what was subscribed to."""
+    """Messages in order, and the position after the last one. ``topic`` is the topic or pattern of the subscription."""
 
     topic: str
     position: str
@@ -157,7 +157,7 @@ class Messages(Frame, frozen=True, tag="messages"):
 
 
 class LostFrame(Frame, frozen=True, tag="lost", omit_defaults=False):
-    """A hole: ``count`` messages, numbers ``first`` to ``last``, that this client will not get, and why."""
+    """A hole: ``count`` messages, with numbers ``first`` to ``last``, that this client cannot get, and the reason."""
 
     topic: str
     position: str
@@ -168,34 +168,34 @@ class LostFrame(Frame, frozen=True, tag="lost", omit_defaults=False):
 
 
 class Ended(Frame, frozen=True, tag="ended"):
-    """The subscription is over: its topic was removed, the server's hub was closed, its engine failed, or the client
-    may not follow it any longer."""
+    """The end of a subscription: its topic was removed, the hub was closed, the engine failed, or the client has lost
+    the permission."""
 
     topic: str
 
 
 class TopicList(Frame, frozen=True, tag="topics"):
-    """The answer to ``topics``."""
+    """The answer to `ListTopics`."""
 
     topics: list[str]
     ref: Ref = None
 
 
 class Result(Frame, frozen=True, tag="result"):
-    """The answer to ``call``."""
+    """The answer to `Call`."""
 
     content: Any = None
     ref: Ref = None
 
 
 class Pong(Frame, frozen=True, tag="pong"):
-    """The answer to ``ping``."""
+    """The answer to `Ping`."""
 
     ref: Ref = None
 
 
 class Error(Frame, frozen=True, tag="error"):
-    """A frame was refused; the table above says what ``code`` may be."""
+    """The refusal of a frame; the table above has the codes."""
 
     code: str
     problem: str
@@ -208,7 +208,7 @@ Reply = Hello | Published | Subscribed | Unsubscribed | Messages | LostFrame | E
 
 
 class Close(msgspec.Struct, frozen=True):
-    """Decision: the connection ends, with this code and reason."""
+    """The decision to close the connection."""
 
     code: CloseCode
     reason: str
@@ -224,20 +224,20 @@ _referred = msgspec.json.Decoder(_Referred)
 
 
 def decode_reply(data: str | bytes) -> Reply:
-    """A server's frame. Raises `ValueError` when it is none: the other side speaks something else."""
+    """Decode a frame of the server. Raises `ValueError` for anything else."""
     return _replies.decode(data)
 
 
 def refusal(error: Refused, ref: Ref) -> Error:
-    """The frame that tells a refusal."""
+    """Return the frame for a refusal."""
     retry_after = None if error.retry_after is None else round(error.retry_after, 3)
     return Error(error.code, error.problem, retry_after, ref, error.data)
 
 
 class Session:
-    """One connection's side of the protocol. It decides; who holds it does what was decided.
+    """The state of the protocol for one connection. It decides, and its owner carries out the decisions.
 
-    Invariant: `subscriptions` are the topics that were asked for and neither left nor ended.
+    Invariant: `subscriptions` are the topics that were subscribed to and have neither been left nor ended.
     """
 
     def __init__(self, limits: Limits, now: float) -> None:
@@ -245,14 +245,15 @@ class Session:
         self.subscriptions: set[str] = set()
         self.last_heard: float = now
         self._bucket = TokenBucket(limits.rate, limits.burst, now)
-        self._unreadable = 0
-        self._hasty = 0
+        self._malformed_frames = 0
+        self._early_frames = 0
 
     def receive(self, data: str | bytes, now: float) -> Request | Error | Close:
-        """What a client sent, at ``now``: a request to carry out, a refusal to send, or the end of the connection."""
+        """Decide about a frame that arrived at ``now``: return a request, a refusal to send, or the end of the
+        connection."""
         if isinstance(data, bytes):
-            return Close(CloseCode.BINARY, "frames are JSON text, and a binary one came")
-        # A character is at least a byte, so most texts need not be encoded to know that they fit.
+            return Close(CloseCode.BINARY, "frames are JSON text, and this one is binary")
+        # A character has 1 to 4 bytes, so most texts need not be encoded to know that they fit.
         if len(data) > self.limits.frame_bytes or (
             len(data) * 4 > self.limits.frame_bytes and len(data.encode("utf-8", "replace")) > self.limits.frame_bytes
         ):
@@ -261,39 +262,40 @@ class Session:
         wait = self._bucket.take(now)
         if wait:
             return self._too_fast(data, wait)
-        self._hasty = 0
+        self._early_frames = 0
         try:
             request = _read(data)
             self._check(request)
         except Refused as error:
             return self._refused(data, error)
-        self._unreadable = 0
+        self._malformed_frames = 0
         return request
 
     def leave(self, topic: str) -> None:
-        """A subscription is over."""
+        """Remove a subscription that has ended."""
         self.subscriptions.discard(topic)
 
     def idle(self, now: float) -> float:
-        """Seconds until a connection that follows nothing has been silent for too long; not positive when it has."""
+        """Return the seconds until a connection without a subscription has been idle for too long; 0 or less when it
+        has."""
         return self.limits.idle if self.subscriptions else self.last_heard + self.limits.idle - now
 
     def _too_fast(self, data: str, wait: float) -> Error | Close:
-        self._hasty += 1
-        if self._hasty >= self.limits.strikes:
-            return Close(CloseCode.FLOOD, f"{self._hasty} frames were sent in spite of retry_after")
+        self._early_frames += 1
+        if self._early_frames >= self.limits.strikes:
+            return Close(CloseCode.FLOOD, f"{self._early_frames} frames came before their retry_after")
         problem = f"at most {self.limits.rate:g} frames a second, {self.limits.burst} at once; send it again later"
         return refusal(Refused("rate", problem, wait), _ref(data))
 
     def _refused(self, data: str, error: Refused) -> Error | Close:
         if error.code == "malformed":
-            self._unreadable += 1
-            if self._unreadable >= self.limits.strikes:
-                return Close(CloseCode.MALFORMED, f"{self._unreadable} frames in a row could not be read")
+            self._malformed_frames += 1
+            if self._malformed_frames >= self.limits.strikes:
+                return Close(CloseCode.MALFORMED, f"{self._malformed_frames} frames in a row were malformed")
         return refusal(error, _ref(data))
 
     def _check(self, request: Request) -> None:
-        """Names and numbers are what they have to be; a subscription is noted."""
+        """Check names and values, and add a subscription. Raises `Refused`."""
         try:
             if isinstance(request, Publish):
                 check_topic(request.topic)
@@ -310,14 +312,14 @@ class Session:
 
     def _join(self, topic: str) -> None:
         if topic in self.subscriptions:
-            raise Refused("subscribed", f"this connection follows {topic!r} already; unsubscribe first to start anew")
+            raise Refused("subscribed", f"this connection follows {topic!r} already; unsubscribe first to start again")
         if len(self.subscriptions) >= self.limits.subscriptions:
             raise Refused("limit", f"a connection follows at most {self.limits.subscriptions} topics")
         self.subscriptions.add(topic)
 
 
 def parse_since(since: str | int) -> Start:
-    """Where a subscription starts, as ``topic.subscribe(start=)`` takes it. Raises `BadOption`."""
+    """Parse ``since`` into the ``start`` of ``topic.subscribe``. Raises `BadOption`."""
     if since == "new" or since == "earliest":
         return since  # type: ignore[return-value]  # mypy does not narrow str by == with a literal
     if isinstance(since, int):
@@ -329,8 +331,8 @@ def parse_since(since: str | int) -> Start:
     try:
         return timedelta(seconds=seconds(since, "since"))
     except (BadOption, OverflowError):
-        mend = "give 'new', 'earliest', a position 'epoch:seq', a number of messages back, or a time back such as '10m'"
-        raise BadOption("since", since, mend) from None
+        fix = "give 'new', 'earliest', a position 'epoch:seq', a number of messages back, or a time back such as '10m'"
+        raise BadOption("since", since, fix) from None
 
 
 def _read(data: str) -> Request:
@@ -343,7 +345,7 @@ def _read(data: str) -> Request:
 
 
 def _ref(data: str) -> Ref:
-    """The ``ref`` of a frame that was refused, if it can be found."""
+    """Return the ``ref`` of a refused frame, if it can be decoded."""
     try:
         return _referred.decode(data).ref
     except (ValueError, RecursionError):

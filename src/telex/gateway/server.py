@@ -1,5 +1,5 @@
-"""Uvicorn's protocols with the bounds that an app cannot set, since ASGI never shows it what they bound: half a
-request, ping frames, and what is buffered for a client that reads nothing. `uvicorn_options` puts them in."""
+"""Limits below ASGI, in the protocols of Uvicorn: incomplete requests, ping frames, and the buffer of a client that
+reads nothing. `uvicorn_options` installs them."""
 
 from __future__ import annotations
 
@@ -13,97 +13,99 @@ from websockets.frames import Frame
 
 from telex.gateway.limits import DEFAULT_LIMITS, Limits, TokenBucket
 
-GRACEFUL = 3
-"""Seconds that requests in flight are given when the server ends."""
-SLICE = 4096
-"""Bytes that are read from a WebSocket in one turn of the event loop: at most some 700 frames."""
-LOOKS = 10
-SLOWEST = 1024
-MOST_PARTS = 1024
-"""Frames that one message may come in."""
+SHUTDOWN_SECONDS = 3
+"""The time for requests in flight when the server stops."""
+SLICE_BYTES = 4096
+"""The bytes that are read from a WebSocket in one turn of the event loop: at most some 700 frames."""
+STALL_CHECKS = 10
+"""The number of checks of a slow client in the time limit for writing."""
+MIN_BYTES_PER_SECOND = 1024
+"""The slowest rate at which a client may read."""
+MAX_FRAGMENTS = 1024
+"""The largest number of frames of one message."""
 TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 def uvicorn_options(limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
-    """Options for ``uvicorn.run(app, **uvicorn_options())``, with which every connection of the server is bounded.
+    """Return the options for ``uvicorn.run(app, **uvicorn_options())``, which limit every connection of the server.
 
-    ``limits`` are those of the gateway that the app holds. The names of proxies' headers are not believed; give
-    ``proxy_headers=True`` and ``forwarded_allow_ips`` to change that.
+    ``limits`` are those of the gateway. The headers of proxies are ignored; add ``proxy_headers=True`` and
+    ``forwarded_allow_ips`` to trust a proxy.
     """
     arrivals = Arrivals(limits)
     return {
         "http": partial(BoundedHttp, arrivals),
         "ws": partial(BoundedWebSocket, limits),
         "ws_max_size": limits.frame_bytes,
-        # A batch is encoded once for all clients; compressing it would be done again for each.
+        # A batch is encoded once for all clients; compression would be repeated for each client.
         "ws_per_message_deflate": False,
-        "timeout_graceful_shutdown": GRACEFUL,
+        "timeout_graceful_shutdown": SHUTDOWN_SECONDS,
         "proxy_headers": False,
     }
 
 
 class Arrivals:
-    """The connections of a server whose request's head has not come yet, the oldest first."""
+    """The connections that have not sent the head of a request, the oldest first."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._waiting: dict[BoundedHttp, None] = {}
 
     def add(self, connection: BoundedHttp) -> None:
-        """A connection is made, or waits for the next request. One too many closes the oldest."""
+        """Add a connection that is new, or waits for its next request. Close the oldest when there are too many."""
         self._waiting.pop(connection, None)
         self._waiting[connection] = None
         if len(self._waiting) > self.limits.handshakes:
             next(iter(self._waiting)).cut_off()
 
     def discard(self, connection: BoundedHttp) -> None:
-        """Its head has come, or it is gone."""
+        """Remove a connection that has sent a head, or has gone."""
         self._waiting.pop(connection, None)
 
 
 class Stalled:
-    """Aborts a connection whose client takes too little of what is buffered for it: for ``seconds``, in no tenth of
-    them `SLOWEST` bytes a second, nor enough for the server to write on."""
+    """Aborts a connection whose client reads too slowly: for ``seconds``, no check finds that it has read at
+    `MIN_BYTES_PER_SECOND`, or enough for the server to write again."""
 
     def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
         self._transport = transport
         self._seconds = seconds
         self._left = 0
-        self._looks = 0  # in a row that saw too little taken
-        self._taken = False
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
+        self._slow_checks = 0  # in a row
+        self._drained = False
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._check)
 
-    def taken(self) -> None:
-        """The buffer became short enough to write on."""
-        self._taken = True
+    def drained(self) -> None:
+        """Note that the server can write again."""
+        self._drained = True
 
     def close(self) -> None:
-        """The connection is gone."""
+        """Stop the checks."""
         self._timer.cancel()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         left = self._transport.get_write_buffer_size()
-        wait = self._seconds / LOOKS
-        if not left or self._taken or left <= self._left - SLOWEST * wait:
-            self._looks = 0
+        wait = self._seconds / STALL_CHECKS
+        if not left or self._drained or left <= self._left - MIN_BYTES_PER_SECOND * wait:
+            self._slow_checks = 0
         else:
-            self._looks += 1
-        self._left, self._taken = left, False
-        if self._looks > LOOKS:
+            self._slow_checks += 1
+        self._left, self._drained = left, False
+        if self._slow_checks > STALL_CHECKS:
             self._transport.abort()
             return
-        self._timer = asyncio.get_running_loop().call_later(wait if left else self._seconds, self._look)
+        self._timer = asyncio.get_running_loop().call_later(wait if left else self._seconds, self._check)
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Uvicorn's HTTP/1.1, with bounds on the head of a request in time, bytes and number, and on a client that does
-    not take its answers."""
+    """Uvicorn's HTTP/1.1 with limits for the time, size and number of incomplete heads, and for a client that does not
+    read its answers."""
 
     def __init__(self, arrivals: Arrivals, **options: Any) -> None:
         super().__init__(**options)
         self._arrivals = arrivals
         self._limits = arrivals.limits
-        self._head = 0  # bytes of a head that is not complete
+        self._head = 0  # bytes of an incomplete head
         self._timer: asyncio.TimerHandle | None = None
         self._stalled: Stalled | None = None
 
@@ -128,29 +130,29 @@ class BoundedHttp(HttpToolsProtocol):
             self.cut_off(at_once=False)
 
     def resume_writing(self) -> None:
-        """The client takes what is sent again."""
+        """See `asyncio.Protocol`."""
         super().resume_writing()
         if self._stalled is not None:
-            self._stalled.taken()
+            self._stalled.drained()
 
     def on_headers_complete(self) -> None:
-        """The parser has read a head."""
+        """See `HttpToolsProtocol`: a head is complete."""
         self._head_came()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """The answer is sent, and the next request may come."""
+        """See `HttpToolsProtocol`: an answer is complete."""
         super().on_response_complete()
         if not self.pipeline and not self.transport.is_closing():
             self._expect_head()
 
     def handle_websocket_upgrade(self) -> None:
-        """The connection goes on under another protocol."""
+        """See `HttpToolsProtocol`: the connection becomes a WebSocket."""
         self._let_go()
         super().handle_websocket_upgrade()
 
     def cut_off(self, *, at_once: bool = True) -> None:
-        """End the connection: at once, or when what was written is taken."""
+        """End the connection, at once or after its buffer was sent."""
         self._head_came()
         if at_once:
             self.transport.abort()
@@ -176,8 +178,8 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Uvicorn's WebSocket. Nothing is read from a client while it does not take what is sent to it, control frames are
-    read at a bounded rate, and what came at once is read in slices, between which others have their turn."""
+    """Uvicorn's WebSocket with limits. It reads nothing from a client that does not read, reads control frames at a
+    limited rate, and reads large input in slices, between which other connections have a turn."""
 
     def __init__(self, limits: Limits, **options: Any) -> None:
         super().__init__(**options)
@@ -185,7 +187,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._bucket = TokenBucket(limits.control_rate, limits.burst, asyncio.get_running_loop().time())
         self._patience: asyncio.TimerHandle | None = None
         self._stalled: Stalled | None = None
-        self._unread = bytearray()  # came, and is read later
+        self._unread = bytearray()  # received, and not parsed yet
         self._feeding = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -209,33 +211,33 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._feed()
 
     def resume_writing(self) -> None:
-        """The client takes what is sent again."""
+        """See `asyncio.Protocol`."""
         super().resume_writing()
         if self._stalled is not None:
-            self._stalled.taken()
+            self._stalled.drained()
         self._read_on()
 
     async def receive(self) -> Any:
-        """The next message for the app."""
+        """Return the next message for the app."""
         message = await super().receive()
         self._read_on()
         return message
 
     def handle_ping(self) -> None:
-        """A ping is answered, and counts."""
+        """Answer a ping, and count it."""
         super().handle_ping()
         self._count()
 
     def handle_pong(self, event: Frame) -> None:
-        """A pong counts."""
+        """Count a pong."""
         super().handle_pong(event)
         self._count()
 
     def handle_cont(self, event: Frame) -> None:
-        """A part of a message counts."""
+        """Count a fragment of a message."""
         super().handle_cont(event)
         self._count()
-        if len(self.frames) > MOST_PARTS:
+        if len(self.frames) > MAX_FRAGMENTS:
             self.frames: list[bytes] = []
             self.transport.abort()
 
@@ -261,7 +263,7 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         return self.writable.is_set() and self._patience is None
 
     def _read_on(self) -> None:
-        """Go on reading, as far as the client may: what came first, then what comes."""
+        """Continue to read, as far as the limits allow: first the received bytes, then new ones."""
         if self.transport.is_closing():
             return
         if not self._may_read():
@@ -283,12 +285,12 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._unread.clear()
             return
         if self._may_read() and not self.read_paused:
-            part = bytes(self._unread[:SLICE])
-            del self._unread[:SLICE]
+            part = bytes(self._unread[:SLICE_BYTES])
+            del self._unread[:SLICE_BYTES]
             super().data_received(part)
         if self._unread and not self.transport.is_closing():
             self._hold()
-            # Otherwise it goes on when the app has taken its message, or the client has rested.
+            # Otherwise `receive` or `_rested` continues.
             if self._may_read() and not self.read_paused:
                 self._feed_later()
         elif not self._unread:

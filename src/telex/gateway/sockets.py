@@ -1,9 +1,8 @@
-"""Cutting off clients that do not let go: the one thing that a gateway does below ASGI.
+"""Close the sockets of clients that do not read their close frame.
 
-When a connection is over, an ASGI server closes its socket after the client has taken all that is buffered for it. A
-client that reads nothing keeps socket and buffer for as long as it likes, and the server waits for it even at its own
-end. ASGI has no way to say "now", so the process looks among its own descriptors for the socket between the client's
-address and the server's, and ends it.
+After a connection has ended, an ASGI server closes its socket when the client has read the buffer. A client that reads
+nothing keeps the socket and the buffer, and the server waits for it even when it stops. ASGI cannot close a socket at
+once. So the process finds the socket among its descriptors, by the addresses of client and server, and closes it.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 Between = tuple[tuple[str, int], tuple[str, int]]
-"""The addresses of a connection: the client's, and the server's."""
+"""The addresses of the client and of the server of a connection."""
 DESCRIPTORS = ("/proc/self/fd", "/dev/fd")
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, and drop what was not sent
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, and discard the buffer
 logger: logging.Logger = logging.getLogger("telex.gateway")
 
 
 class SocketSweeper:
-    """Cuts off the sockets of connections that ended ``grace`` seconds ago or more."""
+    """Closes the sockets of connections that ended ``grace`` seconds ago or more."""
 
     def __init__(self, grace: float) -> None:
         self._grace = grace
@@ -38,7 +37,7 @@ class SocketSweeper:
 
     @contextlib.contextmanager
     def served(self, scope: Mapping[str, Any]) -> Iterator[None]:
-        """For as long as the connection of an ASGI scope is served; its socket is due afterwards."""
+        """Note the connection of an ASGI scope. ``grace`` seconds after the block its socket is closed."""
         between = addresses(scope)
         if between is None:
             yield
@@ -62,7 +61,7 @@ class SocketSweeper:
         due = {between for between, at in self._due.items() if at <= now}
         for between in due:
             del self._due[between]
-        # A client may have come back from the same port meanwhile.
+        # A client may have connected again from the same port.
         self._sweeping = loop.run_in_executor(None, cut_off, due - self._served)
         self._sweeping.add_done_callback(self._swept)
 
@@ -72,14 +71,14 @@ class SocketSweeper:
             return
         error = sweeping.exception()
         if error is not None:
-            logger.error("sockets of clients that were closed could not be looked for", exc_info=error)
+            logger.error("the sockets of closed clients could not be found", exc_info=error)
         elif sweeping.result():
-            logger.warning("%d clients that did not take what was sent to them were cut off", sweeping.result())
+            logger.warning("%d sockets of clients that did not read were closed", sweeping.result())
         self._arm()
 
 
 def addresses(scope: Mapping[str, Any]) -> Between | None:
-    """The addresses of a scope whose connection has a TCP socket of its own; None for HTTP/2 and Unix sockets."""
+    """Return the addresses of a connection with its own TCP socket; None for HTTP/2 and Unix sockets."""
     client, server = scope.get("client"), scope.get("server")
     if not client or not server or not client[1] or not server[1]:
         return None
@@ -89,8 +88,8 @@ def addresses(scope: Mapping[str, Any]) -> Between | None:
 
 
 def cut_off(due: Collection[Between]) -> int:
-    """End the sockets of this process that are between these addresses; how many there were. It looks at every
-    descriptor, about 5 µs each."""
+    """Close the sockets of this process between these addresses, and return their number. It checks every descriptor,
+    in about 5 µs each."""
     folder = next(filter(os.path.isdir, DESCRIPTORS), None)
     if not due or folder is None:
         return 0
@@ -98,20 +97,19 @@ def cut_off(due: Collection[Between]) -> int:
 
 
 def _cut_off(descriptor: int, due: Collection[Between]) -> bool:
-    # The server may close the descriptor, and open another under its number, at any moment: what is looked at is a
-    # copy, which stays the same socket.
+    # The server may close the descriptor and reuse its number at any moment. The copy stays the same socket.
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             return False
         copy = os.dup(descriptor)
     except OSError:
-        return False  # closed meanwhile
+        return False  # closed by the server
     try:
         found = socket.socket(fileno=copy)
     except OSError:
         os.close(copy)
         return False
-    with found, contextlib.suppress(OSError):  # not connected any more, or not TCP
+    with found, contextlib.suppress(OSError):  # not connected, or not TCP
         if (found.getpeername()[:2], found.getsockname()[:2]) not in due:
             return False
         found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)

@@ -336,7 +336,7 @@ def test_by_http(telex: Telex, gate: threading.Event) -> None:
         assert (failed.code, json.loads(failed.out)["error"]["code"]) == (5, "out_of_paper")
         for arguments, code, said in (
             (("secret",), 1, "status 404"),
-            (("nobody",), 1, "nobody serves"),
+            (("nobody",), 1, "no program serves"),
             (("report:build", "1"), 2, "give the key, such as --key order-7"),
             (("report:build", "1", "--key", 'say "a"\\'), 1, "other content"),
             (("report:build", '"x"', "--key", "c"), 1, "status 422"),

@@ -118,7 +118,7 @@ async def test_what_is_wrong_with_keys() -> None:
         missing = await on.post("report:build", {"year": 2026})
         assert missing.status_code == 400
         assert problem(missing)["type"] == "urn:telex:idempotency-key-needed"
-        assert problem(missing)["detail"].endswith("say which one this is in the header Idempotency-Key")
+        assert problem(missing)["detail"].endswith("give the key in the header Idempotency-Key")
         for key in ('""', '"', "a b", '"' + "x" * 256 + '"'):
             assert problem(await on.post("report:build", {"year": 1}, key))["type"] == "urn:telex:bad-idempotency-key"
         assert (await on.post("report:build", {"year": 1}, "a")).status_code == 201

@@ -16,7 +16,7 @@ from telex.gateway.auth import check_handshake
 from telex.gateway.commands import _problem
 from telex.gateway.limits import TokenBucket
 from telex.gateway.protocol import Close, Error, Ping, Session
-from telex.gateway.server import SLOWEST, BoundedWebSocket, Stalled
+from telex.gateway.server import MIN_BYTES_PER_SECOND, BoundedWebSocket, Stalled
 from telex.gateway.sockets import addresses, cut_off
 from telex.gateway.topic_quota import TopicQuota
 from telex.testing.clock import VirtualClock
@@ -138,7 +138,7 @@ def test_a_client_that_takes_too_little_is_cut_off(rate: float, aborted: bool) -
     clock = VirtualClock()
 
     async def main() -> None:
-        transport: Any = Buffered(clock, rate * SLOWEST)
+        transport: Any = Buffered(clock, rate * MIN_BYTES_PER_SECOND)
         stalled = Stalled(transport, 10.0)
         await asyncio.sleep(60)
         stalled.close()
@@ -155,7 +155,7 @@ def test_a_client_that_lets_the_server_write_on_is_not_cut_off() -> None:
         transport: Any = Buffered(clock, 0)
         stalled = Stalled(transport, 10.0)
         for _ in range(60):
-            stalled.taken()
+            stalled.drained()
             await asyncio.sleep(1)
         stalled.close()
         assert transport.aborted is None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex import Message, Position
-from telex.gateway.frame_cache import MOST_KEPT, FrameCache
+from telex.gateway.frame_cache import MAX_CACHED_BATCHES, FrameCache
 
 
 def batch(first: int, contents: list[Any]) -> list[Message[Any]]:
@@ -53,9 +53,9 @@ def test_what_is_kept_is_bounded() -> None:
 
 def test_small_batches_are_kept_in_a_bounded_number() -> None:
     feed = FrameCache(1000, 10**9)
-    for seq in range(1, MOST_KEPT + 3):
+    for seq in range(1, MAX_CACHED_BATCHES + 3):
         feed.frames("a", Position(seq, "e"), batch(seq, ["x"]), keep=True)
-    for seq, shared in ((2, 0), (3, 1), (MOST_KEPT + 2, 2)):
+    for seq, shared in ((2, 0), (3, 1), (MAX_CACHED_BATCHES + 2, 2)):
         list(feed.frames("a", Position(seq, "e"), batch(seq, ["x"]), keep=False))
         assert feed.shared == shared
 
