@@ -58,7 +58,9 @@ def has_a_status(arguments: list[ast.expr]) -> bool:
 
 
 def names_a_handler(arguments: list[ast.expr]) -> bool:
-    return not is_text(arguments[0]) and isinstance(arguments[1], ast.Constant | ast.JoinedStr | ast.Name | ast.BinOp)
+    return not is_text(arguments[0]) and isinstance(
+        arguments[1], ast.Constant | ast.JoinedStr | ast.Name | ast.Attribute | ast.BinOp
+    )
 
 
 RULES = {
