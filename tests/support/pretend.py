@@ -273,11 +273,17 @@ class PretendEngine:
         shared=True,
         ordered=True,
         history=True,
+        counted_gaps=True,
         once_per_id=True,
         groups=True,
+        key_order=True,
+        fenced_settle=True,
+        backlog_kept=True,
         records=True,
         delayed=True,
         transactions=True,
+        record_transactions=True,
+        sql=False,
     )
 
     def __init__(self, server: Server) -> None:

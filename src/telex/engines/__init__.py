@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
 from time import time
 
 from telex.engines.contract import (
@@ -43,7 +44,11 @@ __all__ = [
 
 
 def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
-    """The engine that a URL names; ``clock`` is for those of one process. Raises `BadOption` when telex knows none."""
+    """Return the engine that a URL names; ``clock`` is for engines of one process.
+
+    Engines of other packages are found by the entry point ``telex.engines`` with the URL's scheme as its name: a
+    function of the URL that returns the engine. Raises `BadOption` for a scheme that nobody serves.
+    """
     scheme, colon, address = url.partition("://")
     if scheme == "memory":
         from telex.engines.memory.engine import MemoryEngine
@@ -51,20 +56,38 @@ def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
         if address or not colon:
             raise BadOption("url", url, "the engine in memory has no address; write 'memory://'")
         return MemoryEngine(clock=clock)
-    if scheme == "sqlite" and colon:
-        from telex.engines.sqlite import SQLiteEngine
+    make = _MAKERS.get(scheme) or _of_another_package(scheme)
+    if make is None or not colon:
+        shown = f"{scheme}://..." if colon else url  # an address may hold a password
+        raise BadOption("url", shown, f"write {KNOWN}, or install the package of the engine for {scheme!r}")
+    return make(url)
 
-        return SQLiteEngine.from_url(url)
-    if scheme in ("postgresql", "postgres") and colon:
-        try:
-            from telex.engines.postgres import PostgresEngine
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"{error}; pip install 'telex[postgres]'", name=error.name) from None
 
-        return PostgresEngine.from_url(url)
-    shown = f"{scheme}://..." if colon else url  # an address may hold a password
-    raise BadOption(
-        "url",
-        shown,
-        "the engines of this version are 'memory://', 'sqlite:///file.db' and 'postgresql://user@host/database'",
-    )
+KNOWN = "'memory://', 'sqlite:///file.db' or 'postgresql://user@host/database'"
+Maker = Callable[[str], Engine]
+"""Makes the engine of a URL, without opening it."""
+
+
+def _sqlite(url: str) -> Engine:
+    from telex.engines.sqlite import SQLiteEngine
+
+    return SQLiteEngine.from_url(url)
+
+
+def _postgres(url: str) -> Engine:
+    try:
+        from telex.engines.postgres import PostgresEngine
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{error}; pip install 'telex[postgres]'", name=error.name) from None
+
+    return PostgresEngine.from_url(url)
+
+
+_MAKERS: Mapping[str, Maker] = {"sqlite": _sqlite, "postgresql": _postgres, "postgres": _postgres}
+
+
+def _of_another_package(scheme: str) -> Maker | None:
+    for found in entry_points(group="telex.engines", name=scheme):
+        make: Maker = found.load()
+        return make
+    return None

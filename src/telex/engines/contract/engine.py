@@ -41,16 +41,28 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
     as the order of first delivery."""
     history: bool
     """What retention keeps can be read again."""
+    counted_gaps: bool
+    """The number of messages that retention took before a reader came to them is known exactly."""
     once_per_id: bool
     """The same id published twice to a topic within two minutes is stored once, whoever publishes it."""
     groups: bool
-    """Consumer groups: leases, settling, redelivery, order by key, dead letters."""
+    """Consumer groups: leases, settling, redelivery, dead letters, pause, lag."""
+    key_order: bool
+    """A group works on messages of one key one after the other, in the order of publishing."""
+    fenced_settle: bool
+    """Of all deliveries of a message to a group, only the last one settles it."""
+    backlog_kept: bool
+    """Messages that a group has not settled are kept for the group, whatever the retention of their topic."""
     records: bool
     """Records changed by compare-and-set."""
     delayed: bool
     """Messages published for later; with ``durable``, they are kept through a restart."""
     transactions: bool
     """Several messages are published together or not at all."""
+    record_transactions: bool
+    """Messages and records are written together or not at all."""
+    sql: bool
+    """A transaction has a connection to the database, for tables of the program."""
 
 
 class EngineEvents(Protocol):

@@ -51,11 +51,17 @@ class MemoryEngine:
         shared=False,
         ordered=True,
         history=True,
+        counted_gaps=True,
         once_per_id=True,
         groups=True,
+        key_order=True,
+        fenced_settle=True,
+        backlog_kept=True,
         records=True,
         delayed=True,
         transactions=True,
+        record_transactions=True,
+        sql=False,
     )
 
     def __init__(self, tuning: Tuning = TUNING, clock: Callable[[], float] = time) -> None:

@@ -35,11 +35,17 @@ class PostgresEngine:
             shared=True,
             ordered=True,
             history=True,
+            counted_gaps=True,
             once_per_id=True,
             groups=True,
+            key_order=True,
+            fenced_settle=True,
+            backlog_kept=True,
             records=True,
             delayed=True,
             transactions=True,
+            record_transactions=True,
+            sql=True,
         )
         self._client = ServerClient(address)
         self.store: Store | None = self._client.store

@@ -117,7 +117,7 @@ class GroupTests(Suite):
             assert (delivery.message.key, delivery.attempt) == ("k", 1)
             assert abs(delivery.lease_end - now - 12.5) < 0.01
 
-    @promise("groups")
+    @promise("groups", "fenced_settle")
     async def test_only_the_last_token_settles(self) -> None:
         """Rule 3: every claim of a message has a larger token, and with an older one nothing is settled."""
         async with self.rig() as rig:

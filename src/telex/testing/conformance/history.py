@@ -114,7 +114,7 @@ class HistoryTests(Suite):
             assert [getattr(item, "content", item) for item in seen] == [0, 1, 2]
             assert await history(hub, start=before, limit=7) == list(range(3, 10))
 
-    @promise("history")
+    @promise("history", "counted_gaps")
     async def test_a_start_that_is_gone_is_told(self) -> None:
         """A start that retention took comes with a `Lost` of exactly what is missing, asked for or not."""
         async with self.hub() as hub:

@@ -12,7 +12,7 @@ from telex.testing.conformance.suite import Suite, has_groups, promise
 class GroupOrderTests(Suite):
     """In which order a group works, what it keeps, and when it stands still."""
 
-    @promise("groups")
+    @promise("groups", "key_order")
     async def test_one_of_a_key_at_a_time(self) -> None:
         """Rule 6: of the messages with one key only the first is leased; the next one when that is acked."""
         async with self.rig() as rig:
@@ -28,7 +28,7 @@ class GroupOrderTests(Suite):
             assert await rig.settle(G, T, second, "reject", now)
             assert contents(await rig.claim(G, T, now)) == ["a3"], "a dead letter holds nobody up"
 
-    @promise("groups")
+    @promise("groups", "key_order")
     async def test_a_key_waits_for_its_next_try(self) -> None:
         """Rule 6: while the earlier one of a key waits for its next try or its lease, the later ones wait for it."""
         async with self.rig() as rig:
@@ -40,7 +40,7 @@ class GroupOrderTests(Suite):
             assert (a1.message.content, a1.attempt) == ("a1", 2)
             assert contents(await rig.claim(G, T, now + 32, lease=10)) == ["a1"], "its lease has ended, and it goes on"
 
-    @promise("groups")
+    @promise("groups", "key_order")
     async def test_keys_are_in_the_order_of_publishing(self) -> None:
         """Rule 6: whatever the size of claims and however often one is tried, each key is worked on in order."""
         async with self.rig() as rig:
@@ -61,7 +61,7 @@ class GroupOrderTests(Suite):
             for key in range(keys):
                 assert [number for k, number in done if k == key] == list(range(each))
 
-    @promise("groups")
+    @promise("groups", "key_order")
     async def test_a_key_is_one_across_topics_of_a_pattern(self) -> None:
         """Rule 6: in a group on a pattern, a key holds across its topics."""
         async with self.rig() as rig:
@@ -74,7 +74,7 @@ class GroupOrderTests(Suite):
             assert await rig.settle(G, "orders:*", first, "ack", now)
             assert contents(await rig.claim(G, "orders:*", now)) == ["second"]
 
-    @promise("groups")
+    @promise("groups", "key_order")
     async def test_a_revived_key_is_one_at_a_time(self) -> None:
         """Rule 6: a dead letter that is revived, too, is never leased together with another of its key."""
         async with self.rig() as rig:
@@ -88,7 +88,7 @@ class GroupOrderTests(Suite):
             assert await rig.settle(G, T, a2, "ack", now)
             assert contents(await rig.claim(G, T, now)) == ["a1"]
 
-    @promise("groups")
+    @promise("groups", "key_order")
     async def test_a_revived_key_is_not_forgotten(self) -> None:
         """Rule 6: when a dead letter is revived while a later one of its key is worked on, both come, in order."""
         async with self.rig() as rig:
@@ -134,7 +134,7 @@ class GroupOrderTests(Suite):
                 limit = limit % 5 + 1
             assert seen == list(range(count))
 
-    @promise("groups")
+    @promise("groups", "backlog_kept")
     async def test_retention_takes_nothing_from_a_group(self) -> None:
         """Rule 8: what a group has not settled is kept for it, whatever its topic keeps: unclaimed, leased or dead."""
         async with self.rig() as rig:

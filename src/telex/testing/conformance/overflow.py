@@ -66,7 +66,7 @@ class OverflowTests(Suite):
         """catch_up: nothing is lost while the log has it."""
         assert await self.after_ten("catch_up") == list(range(10))
 
-    @promise("history", slow=True)
+    @promise("history", "counted_gaps", slow=True)
     async def test_catch_up_tells_what_is_not_kept(self) -> None:
         """catch_up: a `Lost` has exactly the messages that retention removed, and then come the others."""
         async with self.hub() as hub:

@@ -137,7 +137,7 @@ class RecordTests(Suite):
             assert await records.put(B, "other 0", b"1", 0) is None
             assert await records.get(B, "never") is not None
 
-    @promise("records", "transactions")
+    @promise("records", "transactions", "record_transactions")
     async def test_a_transaction_puts_records(self) -> None:
         """`Transaction.put`: a record is set with what else is in the transaction, or not at all; it compares."""
         async with self.rig() as rig:

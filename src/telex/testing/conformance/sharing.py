@@ -132,7 +132,7 @@ class SharedTests(Suite):
             assert sorted(done) == list(range(count))
             assert (await has_groups(two).claim(G, T, 1, 1, "m", time())).lag == 0
 
-    @promise("shared", "groups")
+    @promise("shared", "groups", "fenced_settle")
     async def test_another_engine_settles_nothing_stale(self) -> None:
         """Rule 3 between engines: when another has claimed it since, a delivery settles nothing."""
         async with self.rig() as one, self.rig() as two:
@@ -291,7 +291,7 @@ class DurableTests(Suite):
             await rig.join(G, T)
             assert await rig.claim(G, T, time()) == []
 
-    @promise("durable", "groups")
+    @promise("durable", "groups", "fenced_settle")
     async def test_a_token_is_stale_after_a_restart(self) -> None:
         """Rule 3 over a restart: tokens go on growing, and one from before settles nothing that was claimed since."""
         async with self.rig() as rig:

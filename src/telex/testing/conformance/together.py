@@ -79,6 +79,28 @@ class TogetherTests(Suite):
             received = await inbox.receive(timeout=self.patience)
             assert (received.content, received.seq) == ("after", 1)
 
+    @promise("transactions", "sql")
+    async def test_rows_of_the_program_commit_with_messages(self) -> None:
+        """Rows that a transaction writes into a table of the program are there exactly when its messages are."""
+        async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
+            async with hub.transaction() as transaction:
+                await transaction.execute("CREATE TABLE conformance (n INTEGER)")
+                await transaction.execute("INSERT INTO conformance VALUES (1)")
+                await transaction.publish(T, "kept")
+            try:
+                async with hub.transaction() as transaction:
+                    await transaction.publish(T, "gone")
+                    await transaction.execute("INSERT INTO conformance VALUES (2)")
+                    raise Left
+            except Left:
+                pass
+            async with hub.transaction() as transaction:
+                rows = await transaction.execute("SELECT n FROM conformance")
+                await transaction.execute("DROP TABLE conformance")
+            assert [tuple(row) for row in rows] == [(1,)]
+            assert (await inbox.receive(timeout=self.patience)).content == "kept"
+            assert inbox.waiting == 0
+
     @promise("transactions", "groups")
     async def test_a_handler_s_group_gets_what_was_committed(self) -> None:
         """A group handles what a transaction published, and nothing of one that was rolled back."""

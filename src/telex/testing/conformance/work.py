@@ -90,7 +90,7 @@ class WorkTests(Suite):
             assert sorted(done) == ["a", "b", "bad", "bad", "bad"]
             assert [letter.content for letter in dead] == ["bad"]
 
-    @promise("groups")
+    @promise("groups", "key_order")
     async def test_the_next_of_a_key_waits(self) -> None:
         """While a message is worked on, the next of its key is not; of other keys it is."""
         async with self.hub() as hub:
