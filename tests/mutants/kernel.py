@@ -112,8 +112,8 @@ MUTANTS = (
     Mutant(
         "a tail is one too short",
         "log/log.py",
-        "max(needed, self.end - max(self._tails.values()))",
-        "max(needed, self.end - max(self._tails.values()) + 1)",
+        "max(needed, self.end - max(self.tails.values()))",
+        "max(needed, self.end - max(self.tails.values()) + 1)",
         "a log trims the oldest message that waits under drop_oldest",
         "drop_oldest",
     ),

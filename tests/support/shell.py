@@ -62,8 +62,8 @@ def left_in(topic: Topic[Any]) -> dict[str, int]:
     log = log_of(topic)
     groups: dict[str, Sized] = {
         "cursors": log.cursors,
-        "holders": log._holders,
-        "tails": log._tails,
+        "holders": log.holders,
+        "tails": log.tails,
         "blocking": log.blocking_cursors,
         "waiters": log.observer.waiters,
         "blocked": log.observer.blocked,

@@ -750,11 +750,11 @@ async def test_patterns_that_nobody_reads_and_nothing_was_published_to_are_let_g
         held = hub.topic("y:*")
         async with held.subscribe():
             pass
-        assert not runtime_of(hub).topics._patterns
+        assert not runtime_of(hub).topics.patterns
         await hub.topic("y:1").publish(1)
         assert hub.topic("y:*") is held
         async with held.subscribe(start="earliest") as inbox, hub.topic("y:>").subscribe() as other:
             await hub.topic("y:2").publish(2)
             assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
             assert (await other.receive(1)).content == 2
-        assert {"y:*", "y:>"} == set(runtime_of(hub).topics._patterns), "what was published may be asked for again"
+        assert {"y:*", "y:>"} == set(runtime_of(hub).topics.patterns), "what was published may be asked for again"

@@ -91,7 +91,7 @@ def impatient(url: str) -> SQLiteEngine:
 
 
 def is_move(function: Any, *_: Any) -> bool:
-    return function is delayed._move
+    return function is delayed.publish_due
 
 
 def has_batch(posted: Any, *_: Any) -> bool:
@@ -115,7 +115,7 @@ OF_THE_ENGINE: dict[str, Callable[[Any], tuple[Any, str, Callable[..., bool]]]] 
     "watcher: watch": lambda r: (r.watcher, "_post", always),
     "tail: begin to read": lambda r: (r.changes, "_catch_up", always),
     "tail: decode": lambda r: (r.changes, "_decode", always),
-    "tail: take in": lambda r: (r.changes, "_take_in", always),
+    "tail: take in": lambda r: (r.changes, "take_in", always),
     "tail: deliver": lambda r: (r.changes, "_deliver", always),
     "tail: settle": lambda r: (r.changes, "_settle", always),
     "tail: feed": lambda r: (r.feed, "take", always),
@@ -303,7 +303,7 @@ async def of_retention(path: Path, kind: Callable[[], BaseException], name: str)
         fault = Fault(engine_of(hub).store, name, kind, always)
         hub.retain("t", messages=3)
         await until(lambda: fault.hit, PATIENCE)
-        await until(lambda: not (runtime_of(hub).topics._pending_rules or hub._chores), PATIENCE)
+        await until(lambda: not (runtime_of(hub).topics.pending_rules or hub._chores), PATIENCE)
         for number in range(5):
             await hub.topic("t").publish(number)
         assert [message.content async for message in hub.topic("t").history()] == [2, 3, 4]

@@ -126,13 +126,11 @@ class Log:
 
     __slots__ = (
         "_bytes",
-        "_holders",
         "_measured",
         "_shared",
         "_shared_end",
         "_shared_start",
         "_slack",
-        "_tails",
         "_trim_due",
         "base",
         "before_trim",
@@ -142,6 +140,7 @@ class Log:
         "end",
         "epoch",
         "first",
+        "holders",
         "measures",
         "messages",
         "name",
@@ -149,6 +148,7 @@ class Log:
         "observer",
         "remote",
         "retention",
+        "tails",
         "trim_at",
         "trimmed_time",
         "tuning",
@@ -179,8 +179,8 @@ class Log:
         self.end: int = 1
         self.trimmed_time: float | None = None  # when the last message that is not kept any more was published
         self.cursors: dict[LogReader, None] = {}
-        self._holders: dict[LogReader, None] = {}  # of these, those that hold what waits for them before it is trimmed
-        self._tails: dict[LogReader, int] = {}  # and those for which so many of the last messages are not trimmed
+        self.holders: dict[LogReader, None] = {}  # of these, those that hold what waits for them before it is trimmed
+        self.tails: dict[LogReader, int] = {}  # and those for which so many of the last messages are not trimmed
         self.measures: bool = False  # whether the retention or a cursor bounds bytes, or did
         self.blocking_cursors: list[LogReader] = []  # publishers ask these before an append: policies block and fail
         self.observer: LogObserver = NO_OBSERVER
@@ -302,14 +302,14 @@ class Log:
             # Asking every cursor whether it still needs what goes must not cost more for each message the more there
             # are.
             slack = max(slack, 4 * len(self.cursors))
-        if self._tails and low > self.base:
-            needed = min(map(_open, self._tails))
+        if self.tails and low > self.base:
+            needed = min(map(_open, self.tails))
             if needed < low:
-                low = min(low, max(needed, self.end - max(self._tails.values())))
+                low = min(low, max(needed, self.end - max(self.tails.values())))
         count = low - self.base
         if count >= slack:
-            if self._holders and min(map(_open, self._holders)) < low:
-                for cursor in self._holders:
+            if self.holders and min(map(_open, self.holders)) < low:
+                for cursor in self.holders:
                     if cursor.open < low:
                         cursor.hold(low)
             if self.before_trim is not None:
@@ -351,13 +351,13 @@ class Log:
         self.measures = self.measures or cursor.options.buffer_bytes is not None
         self.cursors[cursor] = None
         if keeps is None:
-            self._holders[cursor] = None
+            self.holders[cursor] = None
         elif keeps:
-            self._tails[cursor] = keeps
+            self.tails[cursor] = keeps
 
     def leave(self, cursor: LogReader) -> None:
         """A cursor has ended. Twice is fine."""
-        for group in (self.cursors, self._holders, self._tails):
+        for group in (self.cursors, self.holders, self.tails):
             group.pop(cursor, None)
 
     def slice(self, start: int, end: int) -> tuple[Message[Any], ...]:

@@ -50,7 +50,7 @@ class TopicRegistry:
         self.clock: Callable[[], float] = clock
         """Seconds since 1970."""
         self._topics: dict[str, Publisher] = {}
-        self._patterns: dict[str, Fed] = {}
+        self.patterns: dict[str, Fed] = {}
         # Topics and patterns without readers and messages, as long as a user or a subscription has them.
         self._released: WeakValueDictionary[str, Publisher] = WeakValueDictionary()
         self._awaited: set[str] = set()  # topics that were removed and made anew for their handlers
@@ -58,7 +58,7 @@ class TopicRegistry:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
         self._draining: tuple[str, object] | None = None
-        self._pending_rules: list[tuple[str, Retention]] = []  # the engine does not know them yet
+        self.pending_rules: list[tuple[str, Retention]] = []  # the engine does not know them yet
         self.on_removed: Callable[[str], None] | None = None
         """Called back with the id of each removed topic."""
         self.types: ContentTypes = ContentTypes()
@@ -75,7 +75,7 @@ class TopicRegistry:
     def _of(self, name: str, declared: type[Any] | None = None) -> Publisher:
         found = self._find(name)
         if found is None:
-            fed = self._patterns.get(name)
+            fed = self.patterns.get(name)
             return self._make(check_pattern(name), declared) if fed is None else fed.publisher
         if is_pattern(name):
             self.resume(name)
@@ -94,7 +94,7 @@ class TopicRegistry:
             self._awaited.discard(name)
             self._hand_out(publisher)
             return
-        fed = self._patterns.get(name)
+        fed = self.patterns.get(name)
         if fed is not None and fed.publisher is publisher:
             self._unfeed(name)
             self._released[name] = publisher
@@ -127,16 +127,16 @@ class TopicRegistry:
         is the same in every process. To be read until `disperse`.
         """
         name = f"{' '.join(patterns)} >"  # no user can give this name
-        fed = self._patterns.get(name)
+        fed = self.patterns.get(name)
         return topic_of(self._make(name, None, Pattern(*patterns)) if fed is None else fed.publisher)
 
     def disperse(self, gathered: Topic[Any]) -> None:
         """Forget a gathered log if nobody reads it."""
-        if not publisher_of(gathered).log.cursors and gathered.id in self._patterns:
+        if not publisher_of(gathered).log.cursors and gathered.id in self.patterns:
             self._unfeed(gathered.id)
 
     def _unfeed(self, name: str) -> None:
-        log = self._patterns.pop(name).publisher.log
+        log = self.patterns.pop(name).publisher.log
         for each in self._every_topic():
             if log in each.feeds:
                 self._link(each)
@@ -169,7 +169,7 @@ class TopicRegistry:
         matching = [each for each in self._every_topic() if pattern.matches(each.id)]
         for message in merge(*(each.backlog() for each in matching), key=time_of):
             publisher.log.append(message, time_of(message))
-        self._patterns[publisher.id] = Fed(pattern, publisher)
+        self.patterns[publisher.id] = Fed(pattern, publisher)
         for each in matching:
             self._link(each)
 
@@ -181,7 +181,7 @@ class TopicRegistry:
             publisher.drain(*self._draining)
 
     def _link(self, publisher: Publisher) -> None:
-        publisher.feed(tuple(fed.publisher.log for fed in self._patterns.values() if fed.pattern.matches(publisher.id)))
+        publisher.feed(tuple(fed.publisher.log for fed in self.patterns.values() if fed.pattern.matches(publisher.id)))
 
     def names(self, pattern: str) -> list[str]:
         """Return the ids of the matching topics, sorted."""
@@ -217,7 +217,7 @@ class TopicRegistry:
         """
         if self._find(name) is not None or self._loop is None:
             return False
-        logs = [fed.publisher.log for fed in self._patterns.values() if fed.pattern.matches(name)]
+        logs = [fed.publisher.log for fed in self.patterns.values() if fed.pattern.matches(name)]
         if any(log.blocking_cursors for log in logs):
             return False
         now = self.clock()
@@ -249,19 +249,19 @@ class TopicRegistry:
         if retention == Retention(None, None, None):
             raise BadOption("retention", None, "say how much is kept: messages=, age=, bytes=, or several of them")
         self._rules.append((Pattern(pattern), retention))
-        self._pending_rules.append((pattern, retention))
+        self.pending_rules.append((pattern, retention))
         for publisher in self._all():
             publisher.retain(self._retention(publisher.id))
         return self._store is self._engine.store and self._loop is not None
 
     async def keep_rules(self) -> None:
         """Hand the rules of `retain` to the engine."""
-        rules, self._pending_rules = self._pending_rules, []
+        rules, self.pending_rules = self.pending_rules, []
         try:
             if rules:
                 await self._store.retain(rules)
         except BaseException:
-            self._pending_rules[:0] = rules
+            self.pending_rules[:0] = rules
             raise
 
     def _retention(self, name: str) -> Retention:
@@ -279,7 +279,7 @@ class TopicRegistry:
 
     def wants(self, topic: str) -> bool:
         """Return whether a local log takes the messages of ``topic``."""
-        return self._find(topic) is not None or any(fed.pattern.matches(topic) for fed in self._patterns.values())
+        return self._find(topic) is not None or any(fed.pattern.matches(topic) for fed in self.patterns.values())
 
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Return plain data from outside as the topic's declared type, else as the type of this name."""
@@ -330,11 +330,11 @@ class TopicRegistry:
 
     def stirred(self, topic: str | None = None) -> None:
         """Wake the consumers of groups, which wait at the logs: there may be something to claim."""
-        logs = [fed.publisher.log for fed in self._patterns.values() if topic is None or fed.pattern.matches(topic)]
+        logs = [fed.publisher.log for fed in self.patterns.values() if topic is None or fed.pattern.matches(topic)]
         if topic is None:
             logs += [each.log for each in self._every_topic()]
         else:
-            fed, found = self._patterns.get(topic), self._find(topic)
+            fed, found = self.patterns.get(topic), self._find(topic)
             logs += ([] if fed is None else [fed.publisher.log]) + ([] if found is None else [found.log])
         for log in logs:
             if log.observer.waiters:
@@ -348,7 +348,7 @@ class TopicRegistry:
     # -- life
 
     def _all(self) -> list[Publisher]:
-        return [*self._topics.values(), *(fed.publisher for fed in self._patterns.values()), *self._released.values()]
+        return [*self._topics.values(), *(fed.publisher for fed in self.patterns.values()), *self._released.values()]
 
     def all(self) -> list[Topic[Any]]:
         """Return all topics and patterns."""

@@ -224,9 +224,9 @@ def test_what_is_being_committed_is_not_known_yet() -> None:
     own = Batch([])
     own.start, own.end, own.entries = 5, 7, [message("t", 1).numbered(1, 0), message("t", 2).numbered(2, 0)]
     follower.begun(own)
-    follower._take_in(tail.Seen("epoch", 7, 0, 0, 0, [], 5), [])
+    follower.take_in(tail.Seen("epoch", 7, 0, 0, 0, [], 5), [])
     assert follower.known == 1, "the thread that writes has not said that it is committed"
-    follower._take_in(tail.Seen("epoch", 5, 0, 0, 0, [], 5), [])
+    follower.take_in(tail.Seen("epoch", 5, 0, 0, 0, [], 5), [])
     assert follower.known == 5
     assert follower.fed == 5
 

@@ -176,16 +176,17 @@ async def test_opened_twice_it_is_closed_twice(make: Make) -> None:
     await store.close()
 
 
-async def test_a_role_that_may_make_no_table(make: Make, postgres: str) -> None:
+async def test_a_role_that_may_make_no_table(postgres: str) -> None:
     """It uses the table that is there, and is told what to do where there is none."""
     role = f"app_{uuid4().hex}"
-    async with opened(make()) as owner:
+    table = f"t{uuid4().hex}"
+    async with opened(PostgresStore(postgres, table=table)) as owner:
         await execute(owner, f"CREATE ROLE {role} LOGIN")
         await execute(owner, "REVOKE CREATE ON SCHEMA public FROM public")
-        await execute(owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {owner._table} TO {role}")
-        await execute(owner, f"GRANT USAGE ON SEQUENCE {owner._table}_revision TO {role}")
+        await execute(owner, f"GRANT SELECT, INSERT, UPDATE, DELETE ON {table} TO {role}")
+        await execute(owner, f"GRANT USAGE ON SEQUENCE {table}_revision TO {role}")
         conninfo = postgres.replace("user=telex", f"user={role}")
-        async with opened(PostgresStore(conninfo, table=owner._table)) as store:
+        async with opened(PostgresStore(conninfo, table=table)) as store:
             first = await store.put(B, "k", b"1", 0, time() + 60)
             assert first
             assert await store.get(B, "k") == Record(b"1", first)

@@ -94,7 +94,7 @@ class ChangeReader:
         """Learn the contents of the file, which were published before it was opened."""
         seen = await self._client.read(lambda connection: look(connection, 0, 0, (-1, -1, -1), full=True))
         self.fed = self.known = seen.pos
-        self._take_in(seen)
+        self.take_in(seen)
 
     def begun(self, batch: Batch) -> None:
         """The thread that writes is about to commit: nobody is to read these messages from the file."""
@@ -198,11 +198,11 @@ class ChangeReader:
         self._reading = False
         if self._closing or self._client.failed:
             return
-        self._take_in(seen, runs)
+        self.take_in(seen, runs)
         self._client.feed.stirred()
         self.advance()
 
-    def _take_in(self, seen: Seen, runs: Sequence[Run] = ()) -> None:
+    def take_in(self, seen: Seen, runs: Sequence[Run] = ()) -> None:
         catalogue = self._client.catalogue
         own_known = self._own[0].start if self._own else None
         if own_known is None or seen.pos <= own_known:

@@ -76,7 +76,7 @@ class Delayed:
 
     async def _publish(self) -> None:
         try:
-            await self._client.call(_move, self.arm)
+            await self._client.call(publish_due, self.arm)
         except Closed:
             return
         except Exception as error:  # noqa: BLE001  # the disk may have been full: they are still kept, and tried again
@@ -85,7 +85,7 @@ class Delayed:
                 self.arm(time() + self._client.address.bounds.delay_seconds)
 
 
-def _move(ledger: Ledger, now: float) -> float | None:
+def publish_due(ledger: Ledger, now: float) -> float | None:
     """Publish what is due; returns when the next one is."""
     connection = ledger.connection
     with rows.leniently(connection):  # it cannot be read twice
