@@ -20,12 +20,12 @@ docs/architecture.md follows one message, one command and one timer through thes
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
-from telex.commands.dispatcher import Duplicate
+from telex.commands.context import CommandContext
 from telex.commands.follower import Follower
 from telex.commands.outcome import Outcome, Progress
-from telex.commands.spec import CommandContext
+from telex.commands.server import CommandStatistics
 from telex.commands.ticket import Ticket
-from telex.commands.transports.local import CommandStatistics
+from telex.commands.transports.transport import Duplicate
 from telex.durations import Duration
 from telex.engines.contract.groups import DeadLetter, GroupInfo
 from telex.errors import (

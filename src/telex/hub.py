@@ -17,8 +17,8 @@ import msgspec
 
 from telex.commands.client import CommandClient
 from telex.commands.dispatcher import CommandDispatcher
+from telex.commands.server import CommandStatistics
 from telex.commands.spec import Command
-from telex.commands.transports.local import CommandStatistics
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Misuse, Timeout

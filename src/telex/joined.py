@@ -13,7 +13,7 @@ from typing import Any
 
 from telex.codec.content import hold
 from telex.commands.spec import check_command
-from telex.commands.transports.engine import DIGEST
+from telex.commands.transports.worker import DIGEST
 from telex.engines.contract.outbox import Statement, TransactionOutbox
 from telex.errors import BadOption
 from telex.message import Draft, aware, check_headers, check_id, check_key

@@ -234,25 +234,25 @@ BUGS: Sequence[Bug] = (
     ),
     # -- commands and once
     Bug(
-        "if abs(self._now() - sign.at) < DEAD:",
-        "if abs(self._now() - sign.at) < KEPT:",
+        "if abs(self._now() - heartbeat.at) < SERVES_SECONDS:",
+        "if abs(self._now() - heartbeat.at) < ALIVE_SECONDS:",
         COMMANDS + "test_a_hub_without_a_heartbeat_serves_nothing",
         "a hub that was killed counts as serving for a day instead of 15 s",
     ),
     Bug(
-        "del self._runs[message.id] if run.pace is not None: run.pace.close()",
-        "del self._runs[message.id]",
+        "del self.invocations[message.id] if invocation.throttle is not None: invocation.throttle.close()",
+        "del self.invocations[message.id]",
         COMMANDS + "test_the_timer_of_progress_ends_with_a_command_that_is_cancelled",
         "the timer of progress is left when a command is cancelled",
     ),
     Bug(
-        'if inbox.partition(":")[2] not in there:',
+        'if inbox.partition(":")[2] not in alive:',
         "if False:",
         COMMANDS + "test_the_inboxes_of_killed_hubs_are_removed",
         "inboxes of killed hubs are never removed",
     ),
     Bug(
-        "if len(waiting) >= UNSERVED:",
+        "if len(waiting) >= MAX_UNSERVED_COMMANDS:",
         "if False:",
         COMMANDS + "test_commands_that_wait_for_a_handler_are_bounded",
         "no bound on commands that wait for a handler in memory",
@@ -264,8 +264,9 @@ BUGS: Sequence[Bug] = (
         "a lease counts from when the renewal was answered",
     ),
     Bug(
-        "return encode(entry), entry.expires or None",
-        "return encode(entry), entry.expires or time() + entry.lease + self.once.keep",
+        "return await self.store.put(self.bucket, key, value, revision, entry.expires or None)",
+        "expires = entry.expires or time() + entry.lease + self.options.keep\n"
+        "return await self.store.put(self.bucket, key, value, revision, expires)",
         COMMANDS + "test_a_record_without_an_outcome_does_not_expire",
         "a record without an outcome expires, and a clock that is set takes a key from its worker",
     ),
@@ -408,8 +409,8 @@ BUGS: Sequence[Bug] = (
     ),
     # -- a second series
     Bug(
-        "if self._exclusive: await held.stop()",
-        "if self._exclusive:\n    pass",
+        "if self._on_engine: await lease.stop()",
+        "if self._on_engine:\n    pass",
         COMMANDS + "test_what_is_renewed_does_not_wait_for_its_own_transaction",
         "the renewal of a lease is not stopped before its transaction: a `tx` handler hangs until its timeout",
     ),

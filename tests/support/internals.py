@@ -9,6 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 import telex
+from telex.commands.once_server import OnceServer
 from telex.engines import Engine
 from telex.engines.contract import EngineTransaction, Groups, Records
 from telex.engines.sqlite import SQLiteEngine
@@ -18,6 +19,7 @@ from telex.groups.consumer import GroupConsumer
 from telex.handlers.runner import HandlerRunner
 from telex.hub import dispatcher_of, runtime_of, scheduler_of
 from telex.log.log import Log
+from telex.once.leases import KeyLeases
 from telex.topics.topic import Topic, publisher_of
 from telex.triggers.timer_queue import TimerQueue
 
@@ -34,11 +36,16 @@ def groups_of(hub: telex.Hub) -> Groups:
     return runtime_of(hub).groups("this test")
 
 
-def courier_of(hub: telex.Hub) -> Any:
-    """The transport of commands of a hub whose engine has groups and records."""
-    courier = dispatcher_of(hub).courier
-    assert courier is not None
-    return courier
+def transport_of(hub: telex.Hub) -> Any:
+    """The transport of a hub's commands."""
+    return dispatcher_of(hub).transport
+
+
+def leases_of(hub: telex.Hub, command: str) -> KeyLeases:
+    """The leases of a command that runs once."""
+    server = dispatcher_of(hub).table.servers[command]
+    assert isinstance(server, OnceServer)
+    return server.leases
 
 
 def consumers_of(hub: telex.Hub) -> list[GroupConsumer]:
@@ -82,7 +89,7 @@ async def caught_up(hub: telex.Hub) -> None:
 
 def inbox_of(hub: telex.Hub) -> str:
     """The topic on which a hub gets the outcomes of its commands."""
-    return f"$inbox:{courier_of(hub)._id}"
+    return f"$inbox:{transport_of(hub).id}"
 
 
 def engine_transaction_of(tx: telex.Transaction) -> EngineTransaction:

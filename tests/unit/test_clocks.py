@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 import telex
-from telex.commands.transports.services import DEAD
+from telex.commands.transports.services import SERVES_SECONDS
 from telex.engines.sqlite import clock
 from tests.support.clocks import set_clocks
-from tests.support.internals import courier_of, engine_of, groups_of, inbox_of, log_of
+from tests.support.internals import engine_of, groups_of, log_of, transport_of
 
 HOURS = [100, -100]
 
@@ -105,24 +105,24 @@ async def test_who_serves_a_command_is_known(tmp_path: Path, hours: int, monkeyp
         return number
 
     async with worker:
-        courier = courier_of(worker)
-        assert courier is not None
-        assert courier.directory._beating is not None
-        courier.directory._beating.cancel()
-        await courier.directory.sign()  # it is some seconds until the next one
+        transport = transport_of(worker)
+        assert transport is not None
+        assert transport.registry.beating is not None
+        transport.registry.beating.cancel()
+        await transport.registry.beat()  # it is some seconds until the next one
         set_clocks(monkeypatch, hours * 3600)
         async with telex.Hub(url) as sender:
             assert await sender.call("build", 5, timeout=20) == 5, "it is there, and its deadline is to come"
-            assert await courier.directory.alive() >= {inbox_of(worker).removeprefix("$inbox:")}
+            assert await transport.registry.alive() >= {transport.id}
     monkeypatch.undo()
     async with telex.Hub(url) as killed, telex.Hub(url) as sender:
-        courier = courier_of(killed)
-        assert courier is not None
-        courier.directory.add("build", False)
-        await courier.directory.sign()  # and then no more
+        transport = transport_of(killed)
+        assert transport is not None
+        transport.registry.add("build", False)
+        await transport.registry.beat()  # and then no more
         now = engine_of(sender).now
         set_clocks(monkeypatch, hours * 3600)
-        monkeypatch.setattr(engine_of(sender), "now", lambda: now() + DEAD + 0.1)
+        monkeypatch.setattr(engine_of(sender), "now", lambda: now() + SERVES_SECONDS + 0.1)
         with pytest.raises(telex.NoHandler):
             await sender.call("build", 5, timeout=20)
 

@@ -18,10 +18,19 @@ import telex
 from telex.chat import lobby as chat
 from telex.engines.sqlite import SQLiteEngine, delayed
 from telex.groups import consumer as members
-from telex.hub import dispatcher_of, runtime_of, scheduler_of
+from telex.hub import runtime_of, scheduler_of
 from telex.process import supervision
 from telex.triggers import firings, scheduler
-from tests.support.internals import bounded, client_of, consumers_of, courier_of, engine_of, groups_of, records_of
+from tests.support.internals import (
+    bounded,
+    client_of,
+    consumers_of,
+    engine_of,
+    groups_of,
+    leases_of,
+    records_of,
+    transport_of,
+)
 from tests.support.loops import until
 
 PATIENCE = 2.0
@@ -220,14 +229,14 @@ async def of_commands(path: Path, kind: Callable[[], BaseException], name: str) 
         async def double(number: int) -> int:
             return 2 * number
 
-        await courier_of(server).directory.sign()
+        await transport_of(server).registry.beat()
         assert await hub.call("double", 1) == 2
-        courier = courier_of(hub)
-        assert courier is not None
-        owner = {"sign": courier.directory}.get(name, courier.inbox)
+        transport = transport_of(hub)
+        assert transport is not None
+        owner = {"beat": transport.registry}.get(name, transport.inbox)
         fault = Fault(owner, name, kind, always)
-        if name == "sign":
-            courier.directory.begin()
+        if name == "beat":
+            transport.registry.begin()
         else:
             ticket = await hub.send("double", 2)
             del ticket  # its outcome may have been what could not be read
@@ -242,9 +251,8 @@ async def of_once(path: Path, kind: Callable[[], BaseException], name: str) -> N
 
         @hub.command("slow", once=True, lease="2s")
         async def slow(content: object) -> str:
-            claims = dispatcher_of(hub).served["slow"].claims
-            assert claims is not None
-            (held,) = claims._held
+            claims = leases_of(hub, "slow")
+            (held,) = claims.held
             put = type(held).put
             fault = iter([kind()])
 
@@ -327,9 +335,9 @@ OF_THE_HUB: dict[str, Callable[[Path, Callable[[], BaseException]], Awaitable[No
     "group: claim": lambda path, kind: of_groups(path, kind, "claim"),
     "group: settle": lambda path, kind: of_groups(path, kind, "settle"),
     "group: renew leases": lambda path, kind: of_groups(path, kind, "renew"),
-    "directory: beat": lambda path, kind: of_commands(path, kind, "sign"),
-    "inbox: hear": lambda path, kind: of_commands(path, kind, "_hear"),
-    "inbox: open a letter": lambda path, kind: of_commands(path, kind, "opened"),
+    "directory: beat": lambda path, kind: of_commands(path, kind, "beat"),
+    "inbox: hear": lambda path, kind: of_commands(path, kind, "take"),
+    "inbox: open a letter": lambda path, kind: of_commands(path, kind, "read"),
     "once: renew a lease": lambda path, kind: of_once(path, kind, "put"),
     "triggers: ring": lambda path, kind: of_triggers(path, kind, "ring"),
     "triggers: read a record": lambda path, kind: of_triggers(path, kind, "read"),
@@ -399,6 +407,6 @@ async def test_a_damaged_heartbeat_of_one_hub_hides_no_other(tmp_path: Path, val
         async def double(number: int) -> int:
             return 2 * number
 
-        await courier_of(server).directory.sign()
+        await transport_of(server).registry.beat()
         assert await records_of(hub).put("$hubs", "another", value, 0) is not None
         assert await hub.call("double", 1) == 2

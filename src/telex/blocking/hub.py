@@ -14,8 +14,8 @@ from telex.blocking.topic import BlockingTopic
 from telex.blocking.transaction import BlockingTransaction
 from telex.blocking.triggers import BlockingTrigger, BlockingVariable
 from telex.commands.client import SendOptions
-from telex.commands.dispatcher import Duplicate
 from telex.commands.spec import Command
+from telex.commands.transports.transport import Duplicate
 from telex.durations import Duration
 from telex.engines.contract import Engine
 from telex.errors import BadOption, Closed, Misuse, WrongThread

@@ -11,7 +11,7 @@ from telex.blocking.thread import HubThread
 from telex.commands.follower import Follower as AsyncFollower
 from telex.commands.outcome import Outcome, Progress
 from telex.commands.ticket import Ticket as AsyncTicket
-from telex.commands.ticket import known_outcome
+from telex.commands.ticket import pending_of
 from telex.durations import Duration
 from telex.errors import Closed
 from telex.message import Lost
@@ -62,11 +62,11 @@ class BlockingTicket(Generic[T]):
         """Wait for the outcome and return the result; as ``telex.Ticket.result``. A known result is returned also after
         the hub was closed."""
         self.outcome(timeout)
-        return self._ticket.value()
+        return pending_of(self._ticket).value()
 
     def outcome(self, timeout: Duration | None = None) -> Outcome[T]:
         """Wait for the outcome and return it; as ``telex.Ticket.outcome``."""
-        known = known_outcome(self._ticket)
+        known = pending_of(self._ticket).outcome
         return self._thread.wait(self._ticket.outcome(timeout)) if known is None else known
 
     def progress(self) -> Iterator[Progress]:

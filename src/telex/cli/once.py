@@ -12,7 +12,7 @@ from telex.cli.exits import EXIT_CODES, Exit
 from telex.cli.files import with_hub
 from telex.cli.options import Json, Url, Yes
 from telex.cli.output import confirm, local_time, print_json, print_line, report, to_json
-from telex.once.results import RESULTS
+from telex.once.results import RESULTS_BUCKET
 
 if TYPE_CHECKING:
     from telex import Hub
@@ -88,9 +88,9 @@ def once_forget(
     async def delete(hub: Hub) -> bool:
         records = _records(hub)
         done = await records.delete(f"once:{name}", key, found.revision)
-        result = await records.get(RESULTS, found.entry.ref) if done and found.entry.ref else None
+        result = await records.get(RESULTS_BUCKET, found.entry.ref) if done and found.entry.ref else None
         if result is not None:
-            await records.delete(RESULTS, found.entry.ref, result.revision)
+            await records.delete(RESULTS_BUCKET, found.entry.ref, result.revision)
         return done
 
     if not with_hub(url, delete):
@@ -123,7 +123,7 @@ def _found(url: str, name: str, key: str) -> Found:
         entry = decode(record.value)
         result: object = msgspec.UNSET
         if entry.ref:
-            kept = await records.get(RESULTS, entry.ref)
+            kept = await records.get(RESULTS_BUCKET, entry.ref)
             result = msgspec.UNSET if kept is None else from_json(kept.value)
         elif entry.result is not msgspec.UNSET:
             result = from_json(bytes(entry.result))

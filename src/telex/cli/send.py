@@ -134,7 +134,7 @@ async def _send_on(
     from telex.hub import dispatcher_of
 
     try:
-        ticket = await dispatcher_of(hub).send(name, content, key, timeout, "wait", None, wanted=wait)
+        ticket = await dispatcher_of(hub).send(name, content, key, timeout, "wait", None, needs_server=wait)
     except BadOption as error:
         if error.option == "key" and key is None:
             raise key_needed(name) from None

@@ -1,10 +1,9 @@
-"""Commands: what is asked of somebody, and what became of it.
+"""Commands: requests that one handler carries out, each with one outcome.
 
-command       what a decorated function is; the context of one run
-outcome       Outcome, Progress, and what is recorded of an error
-ticket        what a sender has of a command; follower: what those have who hear of all
-run           one command that was accepted, and how it is carried out
-claims        the shell around `telex.once`: who works on a key; enginestore: its records on a hub's engine
-desk          all commands of a hub, in one process
-courier       the same over an engine that keeps messages; directory: who is there to serve
+spec          a function decorated with ``@hub.command``; context: the argument that it may ask for
+outcome       `Outcome` and `Progress`; ticket: the sender's view of one outcome
+client        `send`, `call` and `follow` of a hub; follower: the outcomes of all senders
+dispatcher    all commands of a hub; table: those that it serves
+invocation    a command that this process carries out; server: how, with or without a record of its key
+transports    how a command reaches the hub that serves it
 """

@@ -1,4 +1,4 @@
-"""`Follower`: hears what becomes of commands, whoever sent them."""
+"""`Follower`: the outcomes of commands, of all senders."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from telex.topics.subscription import AnySubscription, receive_or_end
 if TYPE_CHECKING:
     from typing import Self
 
-Opened = Callable[[object], Awaitable[Outcome[Any] | Progress | None]]
+Read = Callable[[object], Awaitable[Outcome[Any] | Progress | None]]
 
 
 class Follower:
-    """Made by ``hub.follow``, entered with ``async with``, and iterated: every `Outcome` of the commands that it
-    follows, and their `Progress` if that was asked for. When the start that it was given is gone, the first thing is a
-    `Lost`. Iteration ends when the hub is closed.
+    """An iterator over every `Outcome` of the commands that it follows, and their `Progress` if that was asked for.
+
+    ``hub.follow`` makes it; enter it with ``async with``. When its start is gone, the first item is a `Lost`. Iteration
+    ends when the hub is closed.
     """
 
-    def __init__(self, subscription: AnySubscription[Any, Any], opened: Opened, wanted: frozenset[str]) -> None:
+    def __init__(self, subscription: AnySubscription[Any, Any], read: Read, wanted: frozenset[str]) -> None:
         self._subscription = subscription
-        self._opened = opened
-        self._wanted = wanted
+        self._read = read
+        self._wanted = wanted  # last tokens of topics
 
     async def __aenter__(self) -> Self:
         await self._subscription.__aenter__()
@@ -43,18 +44,17 @@ class Follower:
         return self
 
     async def __anext__(self) -> Outcome[Any] | Progress | Lost:
-        # The last token of the topic says what it is of.
         while True:
             message = await receive_or_end(self._subscription)
             if isinstance(message, Lost):
                 return message
             if message.topic.rpartition(":")[2] in self._wanted:
-                told = await self._opened(message.content)
-                if told is not None:
-                    return told
+                item = await self._read(message.content)
+                if item is not None:
+                    return item
 
     async def receive(self, timeout: Duration | None = None) -> Outcome[Any] | Progress | Lost:
-        """The next one. Raises `Timeout`, `Closed`."""
+        """Wait for the next item, at most ``timeout``. Raises `Timeout`, `Closed`."""
         limit = optional_seconds(timeout)
         if limit is None:
             try:

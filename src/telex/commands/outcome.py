@@ -1,15 +1,15 @@
-"""`Outcome`: what became of a command; `Progress`: how far it is."""
+"""`Outcome`: the result or the error of a command; `Progress`: a report of its handler."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
-from telex.codec.content import from_json, to_json
+from telex.codec.content import Content, from_json, to_json
 from telex.errors import CommandError, CommandFailed, KeyConflict, printable, shown, text_of
-from telex.once.machine import Failure
+from telex.once.machine import Entry, Failure
 
 T = TypeVar("T")
 CONFLICT = "key_conflict"
@@ -20,10 +20,10 @@ UNSENDABLE = "result_refused"
 
 
 class Outcome(msgspec.Struct, Generic[T], frozen=True, tag="outcome", tag_field="kind"):
-    """What became of a command: its ``result``, or its ``error``.
+    """The end of a command: its ``result``, or its ``error``.
 
-    ``id`` is of the command as it was sent, ``key`` what makes repeats of it one; ``attempt`` is how often it was begun
-    until this came of it; ``replayed`` says that nothing ran for this sender, since it was done before.
+    ``id`` is the id of the command, and ``key`` the key under which it was sent. ``attempt`` is the number of attempts
+    until this outcome. ``replayed`` is true when the outcome was recorded before, and nothing ran for this sender.
     """
 
     command: str
@@ -41,23 +41,12 @@ class Outcome(msgspec.Struct, Generic[T], frozen=True, tag="outcome", tag_field=
         return self.error is None
 
     def value(self) -> T:
-        """The result. Raises `CommandFailed`; `KeyConflict` when the key was used with other content."""
-        return self.result if self.error is None else self.fail()
-
-    def fail(self, cause: BaseException | None = None) -> NoReturn:
-        """Raise its error, from ``cause``."""
-        error = self.error
-        if error is None:
-            raise AssertionError("it has a result, and no error")
-        if error.code == CONFLICT:
-            raise KeyConflict(self.command, self.key or "")
-        raise CommandFailed(
-            self.command, error.type, error.code, error.message, error.data, self.key, self.attempt, self.replayed
-        ) from cause
+        """Return the result. Raises `CommandFailed`; `KeyConflict` when the key was used with other content."""
+        return self.result if self.error is None else raise_failure(self, self.error)
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="kind"):
-    """How far a command is: a ``fraction`` from 0 to 1, and text for people."""
+    """The progress of a command: a ``fraction`` from 0 to 1, and a ``text`` for people."""
 
     command: str
     id: str
@@ -67,42 +56,67 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="kind"):
 
 
 class OutcomeRef(msgspec.Struct, frozen=True, tag="parcel", tag_field="kind"):
-    """In the place of an outcome that is too large to be sent about: the record that has it."""
+    """The key ``ref`` of the record that has an outcome too large for a message."""
 
     command: str
     id: str
     ref: str
 
 
-Told = Outcome[Any] | Progress | OutcomeRef
-"""What is sent to an inbox, and to those who follow."""
+Reply = Outcome[Any] | Progress | OutcomeRef
+"""The content of a message to a reply inbox or to followers."""
+
+
+def raise_failure(outcome: Outcome[Any], error: Failure, cause: BaseException | None = None) -> NoReturn:
+    """Raise the ``error`` of an outcome, from ``cause``."""
+    if error.code == CONFLICT:
+        raise KeyConflict(outcome.command, outcome.key or "")
+    raise CommandFailed(
+        *(outcome.command, error.type, error.code, error.message, error.data, outcome.key),
+        *(outcome.attempt, outcome.replayed),
+    ) from cause
+
+
+def recorded_outcome(entry: Entry, command: str, id: str, key: str | None, gives: Content[Any] | None) -> Outcome[Any]:
+    """Return the outcome in a record, for the sender of the command ``id``; its result has the type ``gives``."""
+    error = entry.error
+    result = None if error is not None or entry.result is msgspec.UNSET else from_json(entry.result)
+    if error is None and gives is not None:
+        result = gives.decode(result, command)
+    when = datetime.fromtimestamp(entry.completed, UTC)
+    return Outcome(command, id, key, result, error, entry.attempt, when, replayed=True)
+
+
+def refusal(error: BaseException) -> Failure:
+    """Return the failure of a command that is refused before it begins."""
+    return Failure(type(error).__name__, REFUSED, text_of(error))
+
+
+def unrun(command: str, id: str, key: str | None, failure: Failure) -> Outcome[Any]:
+    """Return an outcome that this process makes now, with an error that is not recorded."""
+    return Outcome(command, id, key, None, failure, 0, datetime.now(UTC))
 
 
 def failure_of(error: BaseException) -> Failure:
-    """What is recorded and sent of what a handler raised."""
+    """Return an exception of a handler in the form that is recorded and sent."""
     name = printable(type(error).__qualname__)
     if not isinstance(error, CommandError):
         return Failure(name, "error", text_of(error), None, final=False)
-    # A subclass may have been made without `CommandError.__init__`, and with values of any type.
+    # A subclass may lack `CommandError.__init__`, and have values of any type.
     message = getattr(error, "message", None)
-    said = " ".join(map(text_of, error.args)) if message is None else text_of(message)
+    text = " ".join(map(text_of, error.args)) if message is None else text_of(message)
     final = bool(getattr(error, "final", True))
-    return Failure(name, text_of(error.code), said, _plain(getattr(error, "data", None)), final)
-
-
-def refused(error: BaseException, code: str, *, final: bool = True) -> Failure:
-    """A failure that is telex's own."""
-    return Failure(type(error).__name__, code, text_of(error), final=final)
+    return Failure(name, text_of(error.code), text, _plain(getattr(error, "data", None)), final)
 
 
 def _plain(data: object) -> object:
-    """What a handler gave as ``data``, as every sender gets it: plain, or text where it has no JSON form."""
+    """Return data of a handler's error as plain data, or as text when it has no JSON form."""
     try:
         return from_json(to_json(data))
-    except Exception:  # noqa: BLE001  # the error that carries it is told all the same
+    except Exception:  # noqa: BLE001  # the error that carries it is sent all the same
         return shown(data)
 
 
-def tells_all(outcome: Outcome[Any]) -> bool:
-    """Whether those who follow hear of it: not of what never was the command's own outcome."""
+def is_published(outcome: Outcome[Any]) -> bool:
+    """Whether followers get this outcome: not a conflict or a refusal, which is the sender's alone."""
     return outcome.error is None or outcome.error.code not in (CONFLICT, REFUSED)

@@ -1,4 +1,4 @@
-"""`ProgressThrottle`: how often it is told how far a command is."""
+"""`ProgressThrottle`: a limit on how often the progress of one command is published."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from telex.commands.outcome import Progress
 from telex.errors import TelexError
 
 logger: logging.Logger = logging.getLogger("telex.commands")
-PACE = 0.1
-"""Seconds between two steps of progress of one command that are published."""
+MIN_INTERVAL_SECONDS = 0.1
+"""The time between two reports of one command that are published."""
 
 
 class ProgressThrottle:
-    """Passes on steps of progress, at most one in `PACE` seconds; of those in between the last."""
+    """Publishes at most one report in `MIN_INTERVAL_SECONDS`: the last of those that came meanwhile."""
 
     def __init__(self, publish: Callable[[Progress], object]) -> None:
         self._publish = publish
         self._last: Progress | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def tell(self, step: Progress) -> None:
-        """It has come so far."""
+    def report(self, step: Progress) -> None:
+        """Publish a report, now or when the interval is over."""
         if self._timer is not None:
             self._last = step
             return
-        self._timer = asyncio.get_running_loop().call_later(PACE, self._ring)
-        self.pass_on(step)
+        self._timer = asyncio.get_running_loop().call_later(MIN_INTERVAL_SECONDS, self._end_interval)
+        self.publish(step)
 
-    def _ring(self) -> None:
+    def _end_interval(self) -> None:
         self._timer = None
         step, self._last = self._last, None
         if step is not None:
-            self.tell(step)
+            self.report(step)
 
-    def pass_on(self, step: Progress) -> None:
-        """Publish a step."""
+    def publish(self, step: Progress) -> None:
+        """Publish a report now."""
         try:
             self._publish(step)
         except TelexError as error:
             logger.error("the progress of command %s %s was not published: %s", step.command, step.id, error)
 
     def close(self) -> Progress | None:
-        """Nothing more is told. The step that was not told yet, if there is one."""
+        """Stop the timer, and return the last report if it was not published yet."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

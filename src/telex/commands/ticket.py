@@ -1,4 +1,4 @@
-"""`Ticket`: what a sender has of a command that was accepted."""
+"""`Ticket`: the sender's view of a command that was accepted; `PendingOutcome`: its outcome, now or later."""
 
 from __future__ import annotations
 
@@ -9,183 +9,197 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from telex.codec.content import Content
-from telex.commands.outcome import UNSENDABLE, Outcome, Progress
+from telex.commands.outcome import UNSENDABLE, Outcome, Progress, raise_failure
 from telex.durations import Duration, optional_seconds
 from telex.errors import Closed, ContentError, Timeout
 from telex.once.machine import Failure
 
 T = TypeVar("T")
-MANY = 8
+MAX_DONE_WAITERS = 8
+"""The number of waiters from which those that were cancelled are removed."""
 
 
-class Ticket(Generic[T]):
-    """A command that was accepted. ``await ticket`` gives its result, as often as it is asked for.
-
-    Whoever waits may be cancelled, or run out of time: the command goes on. A ticket that nobody waits for holds
-    nothing but itself.
+class PendingOutcome(Generic[T]):
+    """The outcome of one command in its sender's process, and the tasks that wait for it. ``gives`` is the type of the
+    result that the sender expects.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_cancel",
-        "_cause",
-        "_closed",
-        "_gives",
-        "_outcome",
-        "_step",
-        "_waiters",
-        "command",
-        "id",
-        "key",
-    )
+    __slots__ = ("__weakref__", "_waiters", "cause", "command", "error", "gives", "id", "key", "outcome", "step")
 
-    def __init__(
-        self,
-        command: str,
-        id: str,
-        key: str | None,
-        cancel: Callable[[Ticket[Any]], Awaitable[bool]],
-        gives: Content[Any] | None = None,
-    ) -> None:
+    def __init__(self, command: str, id: str, key: str | None, gives: Content[Any] | None) -> None:
         self.command: str = command
-        """The name of the command."""
         self.id: str = id
-        """The id of the command as it was sent."""
         self.key: str | None = key
-        """The key that it was sent under."""
-        self._cancel = cancel
-        self._gives = gives  # what its result is to be
-        self._outcome: Outcome[T] | None = None
-        self._cause: BaseException | None = None
-        self._closed: Closed | None = None
+        self.gives: Content[Any] | None = gives
+        self.outcome: Outcome[T] | None = None
+        self.cause: BaseException | None = None
+        """The handler's exception, when it ran in this process."""
+        self.error: Closed | None = None
+        """The reason why the outcome will never come."""
+        self.step: Progress | None = None
+        """The last report of progress."""
         self._waiters: list[asyncio.Future[None]] | None = None
-        self._step: Progress | None = None  # the last one, for who asks later
 
-    @property
-    def done(self) -> bool:
-        """Whether its outcome is known here."""
-        return self._outcome is not None
+    # -- for the sender
 
-    @property
-    def closed(self) -> bool:
-        """Whether its outcome will never be known here, since its hub was closed."""
-        return self._closed is not None and self._outcome is None
+    def __await__(self) -> Generator[Any, None, Outcome[T]]:
+        while self.outcome is None:
+            yield from self.change().__await__()
+        return self.outcome
 
-    @property
-    def step(self) -> Progress | None:
-        """How far it was when that was told last."""
-        return self._step
-
-    def __await__(self) -> Generator[Any, None, T]:
-        """The result. Raises `CommandFailed`, `KeyConflict`; `Closed` when the hub was closed before it came."""
-        while self._outcome is None:
-            yield from self._wait().__await__()
-        return self.value()
+    async def within(self, limit: float | None) -> Outcome[T]:
+        """Wait for the outcome, at most ``limit`` seconds. Raises `Timeout`, `Closed`."""
+        if self.outcome is not None or limit is None:
+            return await self
+        try:
+            async with asyncio.timeout(limit) as clock:
+                return await self
+        except TimeoutError:
+            if not clock.expired():
+                raise
+            raise Timeout(f"the command {self.command!r}", limit) from None
 
     def value(self) -> T:
-        """The result of one that is `done`. Raises as awaiting it; `Closed` also when it is not done."""
-        outcome = self._outcome
+        """Return the result. Raises `CommandFailed`, `KeyConflict`; `Closed` when there is no outcome."""
+        outcome = self.outcome
         if outcome is None:
-            raise self._closed or Closed("the ticket", "its outcome is not there yet; use `await ticket`")
-        return outcome.result if outcome.error is None else outcome.fail(self._cause)
+            raise self.error or Closed("the ticket", "its outcome is not there yet; use `await ticket`")
+        return outcome.result if outcome.error is None else raise_failure(outcome, outcome.error, self.cause)
 
-    async def result(self, timeout: Duration | None = None) -> T:
-        """As ``await ticket``, at most ``timeout``. Raises `Timeout` as well; the command goes on."""
-        await self.outcome(timeout)
-        return await self
-
-    async def outcome(self, timeout: Duration | None = None) -> Outcome[T]:
-        """What became of it, whether that is a result or an error. Raises `Timeout`, `Closed`."""
-        limit = optional_seconds(timeout)
-        if self._outcome is None and limit is not None:
-            try:
-                async with asyncio.timeout(limit) as clock:
-                    await self._until_done()
-            except TimeoutError:
-                if not clock.expired():
-                    raise
-                raise Timeout(f"the command {self.command!r}", limit) from None
-        return await self._until_done()
-
-    async def _until_done(self) -> Outcome[T]:
-        while self._outcome is None:
-            await self._wait()
-        return self._outcome
-
-    async def progress(self) -> AsyncIterator[Progress]:
-        """How far it is, as it is told, until its outcome is there. Who comes late gets the last that was told first,
-        and who is slow the newest."""
-        seen: Progress | None = None
-        while True:
-            if self._step is not None and self._step is not seen:
-                seen = self._step
-                yield seen
-            elif self._outcome is not None:
-                return
-            else:
-                await self._wait()
-
-    async def cancel(self) -> bool:
-        """Ask that it is not begun or, if it was, that its handler is cancelled; its outcome is then an error with the
-        code ``cancelled``, for every sender of the key. Whether that was in time, as far as is known here: False when
-        its outcome is there already.
-        """
-        return False if self._outcome is not None else await self._cancel(self)
-
-    def _wait(self) -> asyncio.Future[None]:
-        if self._closed is not None:
-            raise self._closed
-        # One future each: who is cancelled while waiting cancels only that.
+    def change(self) -> asyncio.Future[None]:
+        """Return a future that is done with the next report of progress or the outcome. Raises `Closed`."""
+        if self.error is not None:
+            raise self.error
+        # Each waiter has a future of its own: cancelling one waiter cancels no other.
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._waiters is None:
             self._waiters = []
-        elif len(self._waiters) >= MANY:  # who was cancelled or ran out of time leaves nothing
+        elif len(self._waiters) >= MAX_DONE_WAITERS:
             self._waiters = [waiter for waiter in self._waiters if not waiter.done()]
         self._waiters.append(future)
         return future
 
-    def settle(self, outcome: Outcome[T], cause: BaseException | None = None, *, from_outside: bool = False) -> None:
-        """Its outcome is there. The first one counts. One that comes ``from_outside`` of this process has a plain
-        result.
-        """
-        if self._outcome is not None:
+    # -- for the transport
+
+    def settle(self, outcome: Outcome[T], cause: BaseException | None = None, *, decode: bool = False) -> None:
+        """Set the outcome, unless there is one. ``decode``: it comes from another process, with a plain result."""
+        if self.outcome is not None:
             return
-        if self._gives is not None and outcome.error is None:
+        if self.gives is not None and outcome.error is None:
             try:
-                shape = self._gives.decode if from_outside else self._gives.check
-                outcome = msgspec.structs.replace(outcome, result=shape(outcome.result, self.command))
+                convert = self.gives.decode if decode else self.gives.check
+                outcome = msgspec.structs.replace(outcome, result=convert(outcome.result, self.command))
             except ContentError as problem:
-                said = f"its result is not of the type that was asked for, at {problem.path}: {problem.problem}"
-                error, cause = Failure("ContentError", UNSENDABLE, said), problem
+                text = f"its result is not of the type that was asked for, at {problem.path}: {problem.problem}"
+                error, cause = Failure("ContentError", UNSENDABLE, text), problem
                 outcome = msgspec.structs.replace(outcome, result=None, error=error)
-        self._outcome, self._cause = outcome, cause
+        self.outcome, self.cause = outcome, cause
         if self._waiters is not None:
             self._wake()
 
-    def tell(self, step: Progress) -> None:
-        """It has come so far."""
-        self._step = step
+    def report(self, step: Progress) -> None:
+        """Set the last report of progress."""
+        self.step = step
         self._wake()
 
     def close(self, error: Closed) -> None:
-        """Its outcome will never come here."""
-        self._closed = error
+        """Raise ``error`` in every task that waits: the outcome will never come."""
+        self.error = error
+        self._wake(error)
+
+    def _wake(self, error: Closed | None = None) -> None:
         waiters, self._waiters = self._waiters, None
         for waiter in waiters or ():
-            if not waiter.done():
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
                 waiter.set_exception(error)
 
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
+
+class Ticket(Generic[T]):
+    """A command that was accepted. ``await ticket`` gives its result, any number of times.
+
+    Cancelling a task that waits, or its timeout, does not cancel the command: `cancel` does.
+    """
+
+    __slots__ = ("__weakref__", "_cancel", "_pending")
+
+    def __init__(self, pending: PendingOutcome[T], cancel: Callable[[PendingOutcome[Any]], Awaitable[bool]]) -> None:
+        self._pending = pending
+        self._cancel = cancel
+
+    @property
+    def command(self) -> str:
+        """The name of the command."""
+        return self._pending.command
+
+    @property
+    def id(self) -> str:
+        """The id of the command, which its `Outcome` has too."""
+        return self._pending.id
+
+    @property
+    def key(self) -> str | None:
+        """The key under which the command was sent."""
+        return self._pending.key
+
+    @property
+    def done(self) -> bool:
+        """Whether the outcome has come."""
+        return self._pending.outcome is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether the outcome will never come, because the hub was closed before."""
+        return self._pending.error is not None and self._pending.outcome is None
+
+    @property
+    def step(self) -> Progress | None:
+        """The last report of progress."""
+        return self._pending.step
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Wait for the result. Raises `CommandFailed`, `KeyConflict`; `Closed` when the hub is closed before."""
+        yield from self._pending.__await__()
+        return self._pending.value()
+
+    async def result(self, timeout: Duration | None = None) -> T:
+        """As ``await ticket``, at most ``timeout``. Raises `Timeout` too; the command goes on."""
+        await self.outcome(timeout)
+        return self._pending.value()
+
+    async def outcome(self, timeout: Duration | None = None) -> Outcome[T]:
+        """Wait for the outcome, a result or an error, at most ``timeout``. Raises `Timeout`, `Closed`."""
+        return await self._pending.within(optional_seconds(timeout))
+
+    async def progress(self) -> AsyncIterator[Progress]:
+        """Iterate over the reports of progress until the outcome comes, beginning with the last report before. A slow
+        reader gets the newest report and misses those between. Raises `Closed`.
+        """
+        pending, seen = self._pending, None
+        while True:
+            if pending.step is not None and pending.step is not seen:
+                seen = pending.step
+                yield seen
+            elif pending.outcome is not None:
+                return
+            else:
+                await pending.change()
+
+    async def cancel(self) -> bool:
+        """Ask the worker not to begin the command, or to cancel its handler. The outcome is then an error with the code
+        ``cancelled``, for every sender of the key. False when the outcome had come before, as far as this hub knows.
+        """
+        return self._pending.outcome is None and await self._cancel(self._pending)
 
     def __repr__(self) -> str:
-        state = "open" if self._outcome is None else "done" if self._outcome.ok else "failed"
+        outcome = self._pending.outcome
+        state = "open" if outcome is None else "done" if outcome.ok else "failed"
         return f"<Ticket of {self.command!r} {self.id}, {state}>"
 
 
-def known_outcome(ticket: Ticket[T]) -> Outcome[T] | None:
-    """Return the outcome of a ticket that is done, in any thread; None before."""
-    return ticket._outcome
+def pending_of(ticket: Ticket[T]) -> PendingOutcome[T]:
+    """Return the pending outcome of a ticket, for other parts of telex."""
+    return ticket._pending

@@ -230,7 +230,7 @@ class Commands:
                 raise Problem(
                     503, "too-many-at-once", "too many of this command wait; try again later", headers=(SOON,)
                 )
-            ticket = await dispatcher_of(hub).send(name, content, key, None, "reject", None, wanted=True)
+            ticket = await dispatcher_of(hub).send(name, content, key, None, "reject", None, needs_server=True)
             if not ticket.done and at_once:
                 return self._accepted(root, ticket, b"respond-async")
         except TelexError as error:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from telex.engines.contract.records import Record
-from telex.errors import BadOption
 from telex.once.store import OnceTransaction
 from telex.topics.transaction import engine_of
 
@@ -15,14 +14,14 @@ if TYPE_CHECKING:
     from telex.runtime import Runtime
 
 
-class Get(Protocol):
-    """See `telex.engines.Records`."""
+class GetRecord(Protocol):
+    """The type of `telex.engines.Records.get`."""
 
     def __call__(self, bucket: str, key: str) -> Coroutine[Any, Any, Record | None]: ...
 
 
-class Put(Protocol):
-    """See `telex.engines.Records`."""
+class PutRecord(Protocol):
+    """The type of `telex.engines.Records.put`."""
 
     def __call__(
         self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None
@@ -30,23 +29,20 @@ class Put(Protocol):
 
 
 class EngineStore:
-    """A `telex.once.OnceStore` on the records of a hub's engine."""
+    """A `telex.once.OnceStore` on the records of a hub's engine. Raises `BadOption` when the engine has none."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        if runtime.engine.records is None:
-            raise BadOption("once", True, "the engine of this hub has no records: give store=")
-        self._records = runtime.engine.records
-        # What stands between costs as much as a dictionary does.
-        self.get: Get = self._records.get
-        self.put: Put = self._records.put
+        self._records = runtime.records("once=True (or give store=)")
+        self.get: GetRecord = self._records.get  # without a method in between: that costs as much as a dictionary
+        self.put: PutRecord = self._records.put
         self.peek: Callable[[str, str], Record | None] | None = getattr(self._records, "peek", None)
 
     async def open(self) -> None:
-        """It is open with its hub."""
+        """Do nothing: the hub opens the engine."""
 
     async def close(self) -> None:
-        """It is closed with its hub."""
+        """Do nothing: the hub closes the engine."""
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
         """See `telex.engines.Records`."""
@@ -54,7 +50,7 @@ class EngineStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[OnceTransaction]:
-        """A transaction of the engine; its connection is a `telex.Transaction`."""
+        """Enter a transaction of the engine; its connection is a `telex.Transaction`."""
         async with self._runtime.transaction() as tx:
             yield EngineOnceTransaction(tx)
 
@@ -66,6 +62,6 @@ class EngineOnceTransaction:
         self.connection: Any = tx
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None) -> int | None:
-        """As `Records.put`, when it commits."""
+        """As `Records.put`, when the transaction commits."""
         number: int | None = await engine_of(self.connection).put(bucket, key, value, revision, expires)
         return number

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
 from telex.engines.contract.records import Record
+from telex.process.tasks import start_task
 
 
 class OnceTransaction(Protocol):
@@ -45,3 +47,29 @@ class OnceStore(Protocol):
     def transaction(self) -> AbstractAsyncContextManager[OnceTransaction]:
         """A transaction: left without an error it commits, and returns when that is kept; left with one, or cancelled,
         it rolls back."""
+
+
+class OnceStores:
+    """The stores of a hub's commands; a store that several commands have is opened once."""
+
+    def __init__(self) -> None:
+        self._opening: dict[int, tuple[OnceStore, asyncio.Task[None]]] = {}
+
+    def open(self, store: OnceStore) -> asyncio.Task[None]:
+        """Return the task that opens the store, begun when it is asked for first."""
+        if id(store) not in self._opening:
+            self._opening[id(store)] = (store, start_task(store.open(), name="telex opens a store"))
+        return self._opening[id(store)][1]
+
+    async def opened(self) -> None:
+        """Wait until all stores are open. Raises what a store raises."""
+        await asyncio.gather(*[opening for _, opening in self._opening.values()])
+
+    async def close(self) -> None:
+        """Close the stores that were opened."""
+        for store, opening in self._opening.values():
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            if not opening.cancelled() and opening.exception() is None:
+                await store.close()
+        self._opening.clear()

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import telex as package
 from telex.cli.bar import Bar
 from telex.gateway import AccessRules, Commands
-from telex.once.results import RESULTS
+from telex.once.results import RESULTS_BUCKET
 from tests.support.internals import records_of
 from tests.support.loops import until
 from tests.unit.cli.conftest import Telex
@@ -236,7 +236,7 @@ def test_large_results_are_shown_and_forgotten(telex: Telex, url: str) -> None:
     def kept() -> int:
         async def count() -> int:
             async with package.Hub(url) as again:
-                return len(await records_of(again).keys(RESULTS))
+                return len(await records_of(again).keys(RESULTS_BUCKET))
 
         return asyncio.run(count())
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import random
+from typing import Any
 
 import msgspec
 import pytest
 
 import telex
-from telex.commands.transports import local
+from telex.commands.ticket import pending_of
+from telex.commands.transports import queue
 from telex.hub import dispatcher_of
 from telex.once.store import OnceTransaction
-from tests.support.internals import courier_of, inbox_of, records_of
+from tests.support.internals import inbox_of, records_of, transport_of
 from tests.support.loops import until
 from tests.unit.commands.test_commands import Gate, OutOfStock
 from tests.unit.commands.test_once import entry_of
@@ -40,15 +42,15 @@ async def test_a_sender_that_reads_late_gets_all_outcomes(
 
     async with worker, telex.Hub(file) as sender:
         assert await sender.call("double", 1) == 2
-        courier = courier_of(sender)
-        assert courier is not None
-        hear = courier.inbox._hear
+        transport = transport_of(sender)
+        assert transport is not None
+        hear = transport.inbox.take
 
         async def late(content: object) -> None:
             await gate.pass_through()
             await hear(content)
 
-        monkeypatch.setattr(courier.inbox, "_hear", late)
+        monkeypatch.setattr(transport.inbox, "take", late)
         tickets = await asyncio.gather(*[sender.send("double", n) for n in range(MANY)])
         async with worker.follow("double", start=MANY) as done:
             seen = 0
@@ -97,14 +99,14 @@ async def test_an_outcome_is_told_though_a_transaction_before_was_rolled_back(
         return item
 
     async with hub, telex.Hub(file) as sender:
-        served = dispatcher_of(hub).served["order"]
-        publish = served._publish
+        served: Any = dispatcher_of(hub).table.servers["order"]
+        publish = served.publish_in
 
-        async def fails(run: object, outcome: telex.Outcome[object], tx: OnceTransaction) -> bool:
-            await publish(run, outcome, tx)  # type: ignore[arg-type]  # passed on as it came
+        async def fails(run: object, outcome: telex.Outcome[object], tx: OnceTransaction) -> None:
+            await publish(run, outcome, tx)
             raise telex.EngineFailed("committing", "the disk is full")
 
-        monkeypatch.setattr(served, "_publish", fails)
+        monkeypatch.setattr(served, "publish_in", fails)
         outcome = await (await sender.send("order", "lamp", key="a")).outcome(timeout=20)
         assert outcome.error is not None
         assert outcome.error.code == "out_of_stock"
@@ -146,6 +148,8 @@ async def test_a_letter_that_cannot_be_read_is_the_only_one(file: str, caplog: p
 
     async with worker, telex.Hub(file) as sender:
         assert await sender.call("double", 1) == 2
+        transport = transport_of(sender)
+        assert transport is not None
         await sender.topic(inbox_of(sender)).publish({"no": "letter"})
         assert await sender.call("double", 2, timeout=20) == 4
     assert any("cannot be read" in record.message for record in caplog.records)
@@ -249,7 +253,7 @@ async def test_progress_that_is_awaited_is_told_so(url: str) -> None:
 
 
 async def test_a_full_backlog(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
-    monkeypatch.setattr(local, "BACKLOG", 2)
+    monkeypatch.setattr(queue, "MAX_WAITING_COMMANDS", 2)
     hub = telex.Hub(close_timeout=0.05)
 
     @hub.command("slow", concurrency=1)
@@ -281,7 +285,7 @@ async def test_who_ran_out_of_time_leaves_nothing(url: str, gate: Gate) -> None:
         for _ in range(50):
             with pytest.raises(telex.Timeout):
                 await ticket.outcome(timeout=0)
-        assert len(ticket._waiters or ()) < 10
+        assert len(pending_of(ticket)._waiters or ()) < 10
         with pytest.raises(telex.BadOption, match="'wait' or 'reject'"):
             await hub.call("slow", duplicate="bogus")  # type: ignore[call-overload]  # on purpose
         gate.opened.set()

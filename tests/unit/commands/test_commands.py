@@ -12,7 +12,7 @@ import pytest
 
 import telex
 import telex.middleware
-from tests.support.internals import courier_of, inbox_of
+from tests.support.internals import transport_of
 
 
 class Month(msgspec.Struct):
@@ -509,10 +509,10 @@ async def test_workers_that_are_closed_are_no_attempts_and_those_that_stall_are(
             worker.command("build")(build)
             async with worker:
                 await begun.wait()
-                courier = courier_of(worker)
-                assert courier is not None
+                transport = transport_of(worker)
+                assert transport is not None
                 if stalls:  # what has died counts nothing back
-                    courier._spare = AsyncMock()  # on purpose
+                    transport.worker.spare = AsyncMock()  # on purpose
         worker = telex.Hub(file)
         worker.command("build")(build)
         async with worker:
@@ -596,4 +596,4 @@ async def test_a_sender_elsewhere(file: str) -> None:
             assert caught.value.code == "refused"
         with pytest.raises(telex.NoHandler):
             await until_nobody_serves(sender)
-        assert inbox_of(worker) not in await sender.topics("$inbox:*")
+        assert not [id for id in await sender.topics("$inbox:*") if id.endswith(transport_of(worker).id)]

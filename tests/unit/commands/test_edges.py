@@ -5,24 +5,27 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
 from time import time
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
 
 import telex
-from telex.commands.dispatcher import UNSERVED
-from telex.commands.spec import KINDS, OnceOptions
-from telex.commands.transports.services import BUCKET, DEAD, Heartbeat, ServiceRegistry
+from telex.commands.spec import KINDS
+from telex.commands.transports.local import MAX_UNSERVED_COMMANDS
+from telex.commands.transports.services import BUCKET, SERVES_SECONDS, Heartbeat, ServiceRegistry
 from telex.engines.contract.records import Record
 from telex.errors import EngineFailed
 from telex.hub import dispatcher_of
 from telex.once import leases
 from telex.once.engine_store import EngineStore
 from telex.once.leases import KeyCounts, KeyLeases, Lease
-from telex.once.machine import Complete, GiveBack, Renew, decode, fingerprint
+from telex.once.machine import Complete, GiveBack, Renew, decode, encode, fingerprint
+from telex.once.options import OnceOptions
 from telex.once.store import OnceTransaction
-from tests.support.internals import courier_of, engine_of, inbox_of, records_of
+from telex.runtime import Runtime
+from tests.support.internals import engine_of, inbox_of, leases_of, records_of, transport_of
 from tests.support.loops import idle
 from tests.unit.commands.test_commands import Gate
 
@@ -40,6 +43,7 @@ class Store:
     def __init__(self) -> None:
         self.records: dict[str, Record] = {}
         self.expires: list[float | None] = []
+        self.fails = False
         self.fails_after = False
         self.clock: list[float] = [0.0]
         self.takes = 0.0
@@ -54,6 +58,8 @@ class Store:
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         self.expires.append(expires)
+        if self.fails:
+            raise EngineFailed("putting a record", "the answer was lost")
         self.clock[0] += self.takes
         known = self.records.get(key)
         if (known.revision if known else 0) != revision:
@@ -85,9 +91,9 @@ async def claimed(claims: KeyLeases, key: str = "a") -> Lease:
 # -- which hubs are there
 
 
-@pytest.mark.parametrize(("ago", "serves"), [(DEAD - 2, True), (DEAD + 2, None), (3600.0, None)])
+@pytest.mark.parametrize(("ago", "serves"), [(SERVES_SECONDS - 2, True), (SERVES_SECONDS + 2, None), (3600.0, None)])
 async def test_a_hub_without_a_heartbeat_serves_nothing(ago: float, serves: bool | None) -> None:
-    assert DEAD == 15.0, "docs/commands.md says so"
+    assert SERVES_SECONDS == 15.0, "docs/commands.md says so"
     async with telex.Hub() as hub:
         records = records_of(hub)
         assert records is not None
@@ -106,11 +112,11 @@ async def test_the_inboxes_of_killed_hubs_are_removed(file: str) -> None:
         assert await records.put(BUCKET, "asleep", msgspec.json.encode(Heartbeat(time(), {})), 0) is not None
         with pytest.raises(telex.NoHandler):
             await hub.call("nothing", 1)
-        courier = courier_of(hub)
-        assert courier is not None
-        await courier.inbox.open()
-        assert courier.inbox._sweeping is not None
-        await courier.inbox._sweeping
+        transport = transport_of(hub)
+        assert transport is not None
+        await transport.inbox.open()
+        assert transport.inbox.sweeping is not None
+        await transport.inbox.sweeping
         assert set(await hub.topics("$inbox:*")) == {"$inbox:asleep", inbox_of(hub)}
 
 
@@ -119,10 +125,10 @@ async def test_the_inboxes_of_killed_hubs_are_removed(file: str) -> None:
 
 async def test_commands_that_wait_for_a_handler_are_bounded() -> None:
     async with telex.Hub() as hub:
-        for number in range(UNSERVED):
+        for number in range(MAX_UNSERVED_COMMANDS):
             await hub.send("later", number)
         with pytest.raises(telex.WouldBlock, match="wait for a handler"):
-            await hub.send("later", UNSERVED)
+            await hub.send("later", MAX_UNSERVED_COMMANDS)
         await hub.send("another", 1)  # each command has its own
 
 
@@ -134,10 +140,10 @@ async def test_the_timer_of_progress_ends_with_a_command_that_is_cancelled(file:
     async def build(ctx: telex.CommandContext[None]) -> None:
         nonlocal pace
         ctx.progress(0.5)
-        courier = courier_of(hub)
-        assert courier is not None
-        (run,) = courier._runs.values()
-        pace = run.pace
+        transport = transport_of(hub)
+        assert transport is not None
+        (run,) = transport.worker.invocations.values()
+        pace = run.throttle
         await gate.pass_through()
 
     async with hub:
@@ -206,17 +212,15 @@ async def test_a_claim_whose_answer_was_lost_is_known_by_its_value() -> None:
     held = await claimed(claims)
     assert decode(store.records["a"].value).owner == held.entry.owner
     store.fails_after = False
-    mine, theirs = b"mine", b"theirs"
-    store.records["b"] = Record(theirs, 2)
-    for value, revision, expected in ((theirs, 1, 2), (theirs, 2, None), (mine, 1, None)):
-        try:
-            raise EngineFailed("putting a record", "the answer was lost")
-        except EngineFailed:
-            if expected is None:
-                with pytest.raises(EngineFailed):
-                    await claims.kept("b", value, revision)
-            else:
-                assert await claims.kept("b", value, revision) == expected
+    mine, theirs = held.entry, msgspec.structs.replace(held.entry, owner="another")
+    store.fails = True
+    for recorded, revision, expected in ((mine, 1, 2), (mine, 2, None), (theirs, 1, None)):
+        store.records["b"] = Record(encode(recorded), 2)
+        if expected is None:
+            with pytest.raises(EngineFailed):
+                await claims.write("b", mine, revision)
+        else:
+            assert await claims.write("b", mine, revision) == expected
     claims.close()
 
 
@@ -228,9 +232,8 @@ async def test_what_is_renewed_does_not_wait_for_its_own_transaction(file: str) 
     async def charge(number: int, tx: telex.Transaction) -> int:
         ran.append(number)
         await tx.execute("CREATE TABLE charges (amount)")
-        served = dispatcher_of(hub).served["charge"].claims
-        assert served is not None
-        for held in list(served._held):  # near the end of its lease
+        served = leases_of(hub, "charge")
+        for held in list(served.held):  # near the end of its lease
             held.renew(inf)
         await idle()
         return number
@@ -264,8 +267,8 @@ async def test_who_follows_hears_of_an_outcome_once_however_often_it_is_asked_fo
         assert [await hub.call("build", 1, key="a", timeout=20) for _ in range(3)] == [1, 1, 1]
         assert await hub.call("build", 2, key="b", timeout=20) == 2
         heard = [await follower.receive(timeout=20) for _ in range(2)]
-        assert dispatcher_of(hub).served["build"].tally.replayed == 2
-        assert dispatcher_of(hub).served["build"].tally.executed == 2
+        assert dispatcher_of(hub).table.servers["build"].counts.replayed == 2
+        assert dispatcher_of(hub).table.servers["build"].counts.executed == 2
     assert [(outcome.key, outcome.replayed) for outcome in heard if isinstance(outcome, telex.Outcome)] == [
         ("a", False),
         ("b", False),
@@ -303,16 +306,13 @@ async def test_each_sign_of_life_is_one_write(file: str) -> None:
         counted: Any = Counted()
         directory = ServiceRegistry(counted, "this one", time)
         for _ in range(3):
-            await directory.sign()
+            await directory.beat()
         assert len(written) == 3
         assert all(written)
 
 
 def test_an_engine_without_records_runs_nothing_once() -> None:
-    class Without:
-        class engine:  # noqa: N801  # as a runtime has it
-            records = None
-
-    hub: Any = Without
-    with pytest.raises(telex.BadOption, match="has no records: give store="):
-        EngineStore(hub)
+    engine: Any = SimpleNamespace(records=None, store=None, now=time)
+    runtime = Runtime(engine, "other://", None)
+    with pytest.raises(telex.Misuse, match=r"once=True \(or give store=\) .* no records"):
+        EngineStore(runtime)

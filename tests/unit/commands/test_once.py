@@ -10,14 +10,13 @@ import msgspec
 import pytest
 
 import telex
-import telex.commands.transports.engine
 import telex.engines
-from telex.hub import dispatcher_of
+from telex.commands.transports import pending
 from telex.once import leases as claims
 from telex.once.machine import Entry, Failure, decode, encode, fingerprint
 from telex.once.store import OnceTransaction
 from tests.support.clocks import set_clocks
-from tests.support.internals import courier_of, groups_of, records_of
+from tests.support.internals import groups_of, leases_of, records_of, transport_of
 from tests.support.loops import until
 from tests.unit.commands.test_commands import Gate, OutOfStock, Report
 
@@ -252,7 +251,7 @@ async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Ga
             await conflicting.result(timeout=20)
         assert [await ticket.result(timeout=20) for ticket in (busy, first, waiting)] == [0, 1, 1]
         assert await sender.call("build", 1, key="a", duplicate="reject", timeout=20) == 1
-        assert not courier_of(sender).inbox.underway._sent  # a file has one
+        assert not transport_of(sender).inbox.requests._sent  # a file has one
     assert ran == [0, 1]
 
 
@@ -263,7 +262,7 @@ async def test_who_does_not_wait_takes_over_from_a_dead_worker(
     """Whatever became of the message of the first: its key is not in progress for ever."""
     worker = telex.Hub(file)
     jumps = [0.0]
-    for module in (telex.commands.transports.engine, claims):
+    for module in (pending, claims):
         monkeypatch.setattr(module, "monotonic", lambda: time.monotonic() + jumps[0])
 
     @worker.command("build", once=True, lease=30)
@@ -443,7 +442,7 @@ async def test_what_was_not_sent_is_not_in_progress(file: str, monkeypatch: pyte
         raise telex.EngineFailed("publishing", "the disk is full")
 
     async with hub:
-        monkeypatch.setattr(courier_of(hub), "_publish", unwritable)
+        monkeypatch.setattr(transport_of(hub), "_publish", unwritable)
         with pytest.raises(telex.EngineFailed):
             await hub.send("build", 1, key="a")
         monkeypatch.undo()
@@ -461,12 +460,12 @@ async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str,
     async with worker, telex.Hub(file) as sender:
         ticket = await sender.send("build", 1, key="a")
         await gate.reached.wait()
-        inbox = courier_of(sender).inbox
+        inbox = transport_of(sender).inbox
         inbox._lose_all(telex.Lost(3, 1, 3, "trimmed"))
         with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost .* send again") as caught:
             await ticket.result(timeout=20)
         assert caught.value.code == "outcome_lost"
-        assert not inbox.underway.has("build", "a", fingerprint("build", 1, 1), time.time())
+        assert not inbox.requests.has("build", "a", fingerprint("build", 1, 1), time.time())
         gate.opened.set()
         assert await sender.call("build", 1, key="a", timeout=20) == 1
 
@@ -484,8 +483,7 @@ async def test_an_outcome_is_kept_as_long_as_it_says(url: str, monkeypatch: pyte
         assert await hub.call("build", 1, key="a") == 1
         assert await hub.call("build", 1, key="a") == 1
         assert ran == [1]
-        for module in (claims, telex.commands.transports.engine):
-            monkeypatch.setattr(module, "time", lambda: time.time() + 3601)
+        monkeypatch.setattr(claims, "time", lambda: time.time() + 3601)
         assert await hub.call("build", 2, key="a") == 2, "it is another command now"
     assert ran == [1, 2]
 
@@ -525,9 +523,8 @@ async def test_who_renews_is_not_taken_over(url: str, monkeypatch: pytest.Monkey
     async with hub:
         alive = Entry("running", fingerprint("build", 1, 1), 1, "somebody", 100)
         revision = await plant(hub, "build", "a", alive)
-        found = dispatcher_of(hub).served["build"].claims
-        assert found is not None
-        found.look_seconds = 0.001
+        found = leases_of(hub, "build")
+        found.poll_seconds = 0.001
         get = found.store.get
 
         async def counted(bucket: str, key: str) -> telex.engines.Record | None:
@@ -759,8 +756,7 @@ async def test_a_stale_worker_writes_nothing(file: str, monkeypatch: pytest.Monk
     async with hub:
         async with hub.transaction() as tx:
             await tx.execute("CREATE TABLE charges (amount INTEGER)")
-        claimed = dispatcher_of(hub).served["charge"].claims
-        assert claimed is not None
+        claimed = leases_of(hub, "charge")
         transaction = claimed.store.transaction
 
         @asynccontextmanager
@@ -791,15 +787,15 @@ async def test_an_outcome_that_was_recorded_and_not_told_is_told_again(
         return number
 
     async with hub, hub.follow("build") as follower:
-        courier = courier_of(hub)
-        assert courier is not None
-        append = courier._append
+        transport = transport_of(hub)
+        assert transport is not None
+        append = transport.worker.append
 
         async def lost(letters: list[telex.Message[object]]) -> None:
-            monkeypatch.setattr(courier, "_append", append)
+            monkeypatch.setattr(transport.worker, "append", append)
             raise telex.EngineFailed("telling", "the process was killed here")
 
-        monkeypatch.setattr(courier, "_append", lost)
+        monkeypatch.setattr(transport.worker, "append", lost)
         outcome = await (await hub.send("build", 1, key="a")).outcome(timeout=30)
         assert (outcome.result, outcome.replayed) == (1, True)
         heard = await follower.receive(timeout=20)
@@ -834,13 +830,13 @@ async def test_with_a_transaction_the_outcome_is_told_when_it_is_recorded(
         return number
 
     async with hub, hub.follow("build") as follower:
-        courier = courier_of(hub)
-        assert courier is not None
+        transport = transport_of(hub)
+        assert transport is not None
 
         async def never(letters: list[telex.Message[object]]) -> None:
             raise AssertionError("nothing is left to be told after it")
 
-        monkeypatch.setattr(courier, "_append", never)
+        monkeypatch.setattr(transport.worker, "append", never)
         assert await hub.call("build", 1, key="a", timeout=20) == 1
         heard = await follower.receive(timeout=20)
         assert isinstance(heard, telex.Outcome)
@@ -878,9 +874,8 @@ async def test_a_store_that_cannot_be_reached_fails_closed(url: str, monkeypatch
         raise telex.EngineFailed("reading", "the disk is gone")
 
     async with hub:
-        served = dispatcher_of(hub).served["build"]
-        assert served.claims is not None
-        monkeypatch.setattr(served.claims.store, "put", unreachable)
+        served = leases_of(hub, "build")
+        monkeypatch.setattr(served.store, "put", unreachable)
         with pytest.raises(telex.CommandFailed, match="the disk is gone") as caught:
             await hub.call("build", 1, key="a")
         assert caught.value.code == "store_unavailable"
@@ -923,9 +918,8 @@ async def test_what_is_better_done_twice_than_not_at_all(url: str, monkeypatch: 
         raise telex.EngineFailed("reading", "the disk is gone")
 
     async with hub:
-        served = dispatcher_of(hub).served["warn"]
-        assert served.claims is not None
-        monkeypatch.setattr(served.claims.store, "put", unreachable)
+        served = leases_of(hub, "warn")
+        monkeypatch.setattr(served.store, "put", unreachable)
         assert await hub.call("warn", 1, key="a") == 1
         monkeypatch.undo()
         assert await hub.call("warn", 1, key="a") == 1
@@ -943,9 +937,8 @@ async def test_a_write_of_which_nothing_was_heard_is_read_back(url: str, monkeyp
         return number
 
     async with hub:
-        served = dispatcher_of(hub).served["build"]
-        assert served.claims is not None
-        store = served.claims.store
+        served = leases_of(hub, "build")
+        store = served.store
         put = store.put
 
         async def silent(*args: object) -> None:

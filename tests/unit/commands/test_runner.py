@@ -12,7 +12,7 @@ from math import inf
 import pytest
 
 import telex
-from telex.hub import dispatcher_of
+from tests.support.internals import transport_of
 
 pytestmark = pytest.mark.every_loop
 Handler = Callable[[str], Awaitable[object]]
@@ -69,7 +69,7 @@ async def test_what_never_waits_is_done_in_that_turn() -> None:
             nonlocal turns
             turns += 1
 
-        dispatcher_of(hub).turn._began = inf  # however slow this machine is
+        transport_of(hub).turn._began = inf  # however slow this machine is
         asyncio.get_running_loop().call_soon(count)
         assert await hub.call("work", "") == 0
         assert await hub.call("work", "", timeout=5) == 0
@@ -530,7 +530,7 @@ async def test_commands_are_begun_in_the_order_in_which_they_were_accepted() -> 
             await asyncio.gather(*tickets)
             assert begun == ["0", "1", "2", "3", "4"]
             begun.clear()
-            assert dispatcher_of(hub).turn.given == 0
+            assert transport_of(hub).turn.scheduled == 0
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import psycopg_pool
 import pytest
 
 import telex
-from telex.commands import dispatcher as desk
+from telex.commands.transports import pending
 from telex.engines import Record
 from telex.once import OnceStore, PostgresStore
 from telex.once import leases as claims
@@ -345,7 +345,7 @@ async def test_who_does_not_wait_is_told_what_another_program_runs(make: Make, m
     """Programs that share nothing but the store: its key is in progress until its lease has run out, and no longer."""
     store, hub = make(), telex.Hub()
     jumps = [0.0]
-    for module in (desk, claims):
+    for module in (pending, claims):
         monkeypatch.setattr(module, "monotonic", lambda: monotonic() + jumps[0])
 
     @hub.command("build", once=True, lease=30, store=store)

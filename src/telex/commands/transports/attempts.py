@@ -1,32 +1,30 @@
-"""`AttemptCounter`: how often commands that do not run once were begun, for those that come again."""
+"""`AttemptCounter`: how often commands that do not run once were begun."""
 
 from __future__ import annotations
 
 from time import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from telex.engines.contract import Records
+from telex.engines.contract.records import Records
 
 BUCKET = "$restarts"
-KEPT = 86400.0
-"""Seconds for which a count is kept after it has changed."""
+COUNT_SECONDS = 86400.0
+"""The time for which a count is kept after its last change."""
 
 
 class AttemptCounter:
-    """Counts of one engine, by the id of the command. An engine counts what was leased, which is more: what a hub that
-    is closed gives back was maybe not begun at all, and if it was, nothing has failed.
+    """The counts of redelivered commands, by their ids, in the records of an engine. The engine's own count of
+    deliveries is larger: a hub that is closed gives commands back that have not failed.
     """
 
     def __init__(self, records: Records) -> None:
         self._records = records
 
     async def count(self, id: str) -> int:
-        """It is begun again; how often that was until now. Raises `EngineFailed`."""
+        """Add one attempt, and return the number of those before. Raises `EngineFailed`."""
         return await self._add(id, 1)
 
     async def spare(self, id: str) -> None:
-        """Its worker is closed before it came to an end: that does not count. Raises `EngineFailed`."""
+        """Take back the attempt of a worker that was closed before the end. Raises `EngineFailed`."""
         await self._add(id, -1)
 
     async def _add(self, id: str, change: int) -> int:
@@ -34,5 +32,5 @@ class AttemptCounter:
             record = await self._records.get(BUCKET, id)
             before, revision = (0, 0) if record is None else (int(record.value), record.revision)
             value = b"%d" % (before + change)
-            if await self._records.put(BUCKET, id, value, revision, time() + KEPT) is not None:
+            if await self._records.put(BUCKET, id, value, revision, time() + COUNT_SECONDS) is not None:
                 return before + change

@@ -1,55 +1,51 @@
-"""`PendingRequests`: what a hub has sent under a key, and of which it has not heard what became; `Sightings`: what it
-has seen that others run.
-"""
+"""`PendingRequests`: the commands that a hub has sent under a key; `Sightings`: the keys that it has found running."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from time import monotonic
 
 import msgspec
 
 from telex.commands.outcome import Outcome
 from telex.errors import InProgress
-from telex.once.machine import LeaseObservation, watch
+from telex.once.machine import Entry, LeaseObservation, watch
 
-MOST = 10_000
-"""Of so many keys it is known; of more, only of the newest."""
+MAX_KEYS = 10_000
+"""The number of keys that are remembered; the oldest are forgotten."""
 
 
 class PendingRequest(msgspec.Struct, eq=False):
-    """A command that was sent."""
+    """A command that was sent. Its ``deadline`` is by `Engine.now`, and its ``id`` is known once the engine has it."""
 
-    mark: str
-    """The fingerprint of its content."""
+    fingerprint: str
     deadline: float | None
-    """When it is dropped if it was not begun, by `Engine.now`."""
     id: str = ""
-    """Known as soon as it is kept."""
 
 
 class PendingRequests:
-    """The commands that run once and that one hub has sent, until it hears of their outcomes. What is accepted and not
-    begun has no record yet: who sent it is the only one that knows of it.
+    """The commands that run once, that one hub has sent, and whose outcomes have not come. A command that no worker has
+    begun has no record: only its sender knows about it.
     """
 
     def __init__(self) -> None:
         self._sent: OrderedDict[tuple[str, str], list[PendingRequest]] = OrderedDict()
 
     def begin(self, name: str, key: str, sent: PendingRequest) -> None:
-        """It is being sent: with its first write it may be in the hands of a worker."""
+        """Add a command before it is written: a worker may have it as soon as it is."""
         self._sent.setdefault((name, key), []).append(sent)
-        while len(self._sent) > MOST:
+        while len(self._sent) > MAX_KEYS:
             self._sent.popitem(last=False)
 
-    def has(self, name: str, key: str, mark: str, now: float) -> bool:
-        """Whether one with this key and content was sent, and may still be begun at ``now``."""
+    def has(self, name: str, key: str, fingerprint: str, now: float) -> bool:
+        """Whether a command with this key and content was sent, and may still begin at ``now``."""
         return any(
-            sent.mark == mark and (sent.deadline is None or now <= sent.deadline)
+            sent.fingerprint == fingerprint and (sent.deadline is None or now <= sent.deadline)
             for sent in self._sent.get((name, key), ())
         )
 
     def end(self, name: str, key: str, sent: PendingRequest) -> None:
-        """It was not sent, or its outcome is there."""
+        """Remove a command that was not sent, or that has its outcome."""
         left = [other for other in self._sent.get((name, key), ()) if other is not sent]
         if left:
             self._sent[name, key] = left
@@ -57,7 +53,7 @@ class PendingRequests:
             self._sent.pop((name, key), None)
 
     def settle(self, outcome: Outcome[object]) -> None:
-        """The outcome of one is there."""
+        """Remove the command of an outcome."""
         key = outcome.key or ""
         for sent in self._sent.get((outcome.command, key), ()):
             if sent.id == outcome.id:
@@ -65,25 +61,26 @@ class PendingRequests:
         return None
 
     def clear(self) -> None:
-        """Outcomes were lost: nothing is known of any."""
+        """Remove all: outcomes were lost."""
         self._sent.clear()
 
 
 class Sightings:
-    """The keys that a sender who does not wait has found running, each with the `LeaseObservation` of its record: of a
-    worker that is dead nothing else tells.
+    """The keys that senders with ``duplicate="reject"`` have found running, each with the `LeaseObservation` of its
+    record, which shows when a worker is dead.
     """
 
     def __init__(self) -> None:
-        self._watches: OrderedDict[tuple[str, str], LeaseObservation] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], LeaseObservation] = OrderedDict()
 
-    def check(self, name: str, key: str, lease: float, revision: int, now: float) -> None:
-        """Raises `InProgress` for a key that is running, unless its lease has run out since it was seen first; ``now``
-        by the monotonic clock of this process.
-        """
-        seen = watch(self._watches.pop((name, key), None), revision, now)
-        self._watches[name, key] = seen
-        if len(self._watches) > MOST:
-            self._watches.popitem(last=False)
-        if not seen.lapsed(lease, now):
+    def check(self, name: str, key: str, entry: Entry, revision: int) -> None:
+        """Raise `InProgress` for a key that is running, unless its lease has run out since it was first seen."""
+        if entry.state != "running":
+            return
+        now = monotonic()
+        seen = watch(self._seen.pop((name, key), None), revision, now)
+        self._seen[name, key] = seen
+        if len(self._seen) > MAX_KEYS:
+            self._seen.popitem(last=False)
+        if not seen.lapsed(entry.lease, now):
             raise InProgress(name, key)

@@ -1,180 +1,181 @@
-"""`ReplyInbox`: where the outcomes of the commands that one hub has sent come in, and who waits for them."""
+"""`ReplyInbox`: the topic on which the outcomes of the commands of one hub arrive, and its pending outcomes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from telex.codec.content import from_json
-from telex.commands.outcome import Outcome, OutcomeRef, Progress, Told
-from telex.commands.ticket import Ticket
+from telex.commands.outcome import Outcome, OutcomeRef, Progress, Reply, unrun
+from telex.commands.ticket import PendingOutcome
 from telex.commands.transports.pending import PendingRequests
+from telex.commands.transports.services import ServiceRegistry
+from telex.engines.contract.store import Store
 from telex.errors import Closed, EngineFailed, TelexError
 from telex.log.log import Retention
 from telex.message import Lost
 from telex.once.machine import Failure
-from telex.once.results import RESULTS
+from telex.once.results import RESULTS_BUCKET
 from telex.process.supervision import is_end, keep_doing
 from telex.process.tasks import start_task
+from telex.runtime import Runtime
 from telex.topics.subscription import AnySubscription, enter
 
-if TYPE_CHECKING:
-    from telex.commands.transports.services import ServiceRegistry
-    from telex.runtime import Runtime
-
 logger: logging.Logger = logging.getLogger("telex.commands")
-UNREAD = 3600.0
-"""Seconds for which a sender may read nothing of what comes to its inbox."""
-SWEEP = 60.0
-"""Seconds until it is tried again to remove the inboxes of hubs that were killed."""
-TRIES, PAUSE = 50, 0.1
-"""How often, and every how many seconds, an outcome that is put aside is asked for while the engine fails."""
+MAX_UNREAD_SECONDS = 3600.0
+"""The age up to which messages in an inbox are kept for a hub that reads nothing."""
+SWEEP_SECONDS = 60.0
+"""The pause before the inboxes of killed hubs are looked for again after an error."""
+MAX_REF_READS, REF_READ_PAUSE_SECONDS = 50, 0.1
+"""How often a large outcome is read while the engine fails, and the pause between two reads."""
 
 
 class ReplyInbox:
     """The topic ``$inbox:HUB``, read from the first command that is sent until the hub closes."""
 
-    def __init__(self, runtime: Runtime, id: str, directory: Callable[[], ServiceRegistry]) -> None:
-        self.underway: PendingRequests = PendingRequests()
+    def __init__(self, runtime: Runtime, store: Store, id: str, registry: Callable[[], ServiceRegistry]) -> None:
+        self.requests: PendingRequests = PendingRequests()
         self._runtime = runtime
+        self._store = store
         self._id = id
-        self._directory = directory
-        # A ticket that its sender has let go of need not hear anything.
-        self._tickets: WeakValueDictionary[str, Ticket[Any]] = WeakValueDictionary()
+        self._registry = registry
+        # Weak: the outcome of a ticket that its sender has dropped need not be set.
+        self._pending: WeakValueDictionary[str, PendingOutcome[Any]] = WeakValueDictionary()
         self._opening = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
-        self._sweeping: asyncio.Task[None] | None = None
+        self.sweeping: asyncio.Task[None] | None = None
 
-    # -- who waits
+    # -- pending outcomes
 
-    def add(self, ticket: Ticket[Any]) -> None:
-        """One more waits for an outcome."""
-        self._tickets[ticket.id] = ticket
+    def add(self, pending: PendingOutcome[Any]) -> None:
+        """Add the pending outcome of a command that was sent."""
+        self._pending[pending.id] = pending
 
-    def tell(self, step: Progress) -> None:
-        """How far a command is is known here."""
-        ticket = self._tickets.get(step.id)
-        if ticket is not None:
-            ticket.tell(step)
+    def report(self, step: Progress) -> None:
+        """Give progress to its sender, if that is this hub."""
+        pending = self._pending.get(step.id)
+        if pending is not None:
+            pending.report(step)
 
-    def settle(self, outcome: Outcome[Any], cause: BaseException | None, *, from_outside: bool = False) -> None:
-        """The outcome of a command is known here."""
-        self.underway.settle(outcome)
-        ticket = self._tickets.pop(outcome.id, None)
-        if ticket is not None:
-            ticket.settle(outcome, cause, from_outside=from_outside)
+    def settle(self, outcome: Outcome[Any], cause: BaseException | None, *, decode: bool = False) -> None:
+        """Give an outcome to its sender, if that is this hub. ``decode``: it comes from another process."""
+        self.requests.settle(outcome)
+        pending = self._pending.pop(outcome.id, None)
+        if pending is not None:
+            pending.settle(outcome, cause, decode=decode)
 
-    # -- what comes
+    # -- messages
 
     async def open(self) -> None:
-        """Begin to read, if it is not read yet. Raises what the engine raises."""
+        """Begin to read, if that was not begun. Raises `EngineFailed`."""
         if self._reading is not None:
             return
         async with self._opening:
             if self._reading is not None:
                 return
-            directory, store = self._directory(), self._runtime.engine.store
-            if store is not None:
-                # What a sender has not read is not bounded by a number: it may be slow, or asleep.
-                await store.retain([("$inbox:*", Retention(None, UNREAD, None))])
-            await directory.sign()
-            directory.begin()
+            registry = self._registry()
+            # The age bounds it and no number of messages: a sender may be slow, or asleep.
+            await self._store.retain([("$inbox:*", Retention(None, MAX_UNREAD_SECONDS, None))])
+            await registry.beat()
+            registry.begin()
             subscription = self._runtime.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
             enter(subscription)
             self._reading = start_task(self._read(subscription), name="telex inbox")
-        sweeping = keep_doing("the inboxes of hubs that were killed were left", self._sweep, pause=SWEEP)
-        self._sweeping = start_task(sweeping, name="telex sweeps inboxes")
+        sweeping = keep_doing("the inboxes of hubs that were killed were left", self._sweep, pause=SWEEP_SECONDS)
+        self.sweeping = start_task(sweeping, name="telex sweeps inboxes")
 
     async def _sweep(self) -> None:
         """Remove the inboxes of hubs that were killed."""
-        # In this order: a hub that comes in between is in the second list.
+        # The inboxes first: a hub that opens now has its heartbeat before it has its inbox.
         inboxes = self._runtime.topics.names("$inbox:*")
-        there = await self._directory().alive()
+        alive = await self._registry().alive()
         for inbox in inboxes:
-            if inbox.partition(":")[2] not in there:
+            if inbox.partition(":")[2] not in alive:
                 await self._runtime.topics.remove(inbox)
 
     async def _read(self, subscription: AnySubscription[Any, Any]) -> None:
         try:
-            await keep_doing("the inbox of this hub is not read", partial(self._hear_all, subscription))
+            await keep_doing("the inbox of this hub is not read", partial(self._take_all, subscription))
         finally:
             await subscription.aclose()
-        error = Closed("the ticket", "the engine of its hub has failed; send a command with a key again to be told")
-        for ticket in list(self._tickets.values()):
-            ticket.close(error)
+        error = Closed("the ticket", "the engine of its hub has failed; send a command with a key again")
+        for pending in list(self._pending.values()):
+            pending.close(error)
 
-    async def _hear_all(self, subscription: AnySubscription[Any, Any]) -> None:
+    async def _take_all(self, subscription: AnySubscription[Any, Any]) -> None:
         async for message in subscription:
             if isinstance(message, Lost):
                 self._lose_all(message)
                 continue
             try:
-                await self._hear(message.content)
-            except BaseException as error:  # one letter that cannot be read is no reason to read no more
+                await self.take(message.content)
+            except BaseException as error:  # the next message may be readable
                 if is_end(error):
                     raise
-                logger.error("a letter to the inbox of this hub cannot be read", exc_info=error)
+                logger.error("a message in the inbox of this hub cannot be read", exc_info=error)
 
-    async def _hear(self, content: object) -> None:
-        told = await self.opened(content)
-        if isinstance(told, Progress):
-            self.tell(told)
-        elif told is not None:
-            self.settle(told, None, from_outside=told is not content)
+    async def take(self, content: object) -> None:
+        """Take the content of a message. Raises `msgspec.ValidationError`."""
+        reply = await self.read(content)
+        if isinstance(reply, Progress):
+            self.report(reply)
+        elif reply is not None:
+            self.settle(reply, None, decode=reply is not content)
 
     def _lose_all(self, lost: Lost) -> None:
-        """Letters were not read while they were kept: whoever waits may wait for one of them, and is told."""
+        """Settle all pending outcomes with an error: any of them may have been in the messages that were lost."""
         text = (
             f"{lost.count} outcomes were lost to this sender, which did not read them in time; with a key, send again"
         )
-        self.underway.clear()
-        for id, ticket in list(self._tickets.items()):
-            failure = Failure("OutcomeLost", "outcome_lost", text, final=False)
-            ticket.settle(Outcome(ticket.command, id, ticket.key, None, failure, 0, datetime.now(UTC)))
+        failure = Failure("OutcomeLost", "outcome_lost", text, final=False)
+        self.requests.clear()
+        for id, pending in list(self._pending.items()):
+            pending.settle(unrun(pending.command, id, pending.key, failure))
 
-    async def opened(self, content: object) -> Outcome[Any] | Progress | None:
-        """What was told, from what came. None for what is not kept any more."""
-        told: Told = content if isinstance(content, (Outcome, Progress, OutcomeRef)) else msgspec.convert(content, Told)
-        if not isinstance(told, OutcomeRef):
-            return told
-        records = self._runtime.engine.records
-        for _ in range(TRIES):
+    async def read(self, content: object) -> Outcome[Any] | Progress | None:
+        """Return the reply in a message, a large outcome from its record. Raises `msgspec.ValidationError`."""
+        known = isinstance(content, (Outcome, Progress, OutcomeRef))
+        reply: Reply = content if known else msgspec.convert(content, Reply)  # type: ignore[assignment]  # known
+        return await self._record_of(reply) if isinstance(reply, OutcomeRef) else reply
+
+    async def _record_of(self, reply: OutcomeRef) -> Outcome[Any]:
+        records = self._runtime.records("commands")
+        record = None
+        for _ in range(MAX_REF_READS):
             try:
-                record = None if records is None else await records.get(RESULTS, told.ref)
+                record = await records.get(RESULTS_BUCKET, reply.ref)
                 break
             except EngineFailed as error:
-                logger.error("the outcome of command %s %s cannot be read yet: %s", told.command, told.id, error)
-                await asyncio.sleep(PAUSE)
-        else:
-            record = None
+                logger.error("the outcome of command %s %s cannot be read yet: %s", reply.command, reply.id, error)
+                await asyncio.sleep(REF_READ_PAUSE_SECONDS)
         if record is None:
             gone = Failure("ResultGone", "result_gone", "its outcome is not kept any more")
-            return Outcome(told.command, told.id, None, None, gone, 0, datetime.now(UTC))
+            return unrun(reply.command, reply.id, None, gone)
         return msgspec.convert(from_json(record.value), Outcome[Any])
 
+    # -- closing
+
     async def close(self, error: Closed) -> None:
-        """Hear no more. Who waits is told ``error``."""
-        for ticket in list(self._tickets.values()):
-            ticket.close(error)
-        self._tickets.clear()
-        tasks = [task for task in (self._sweeping, self._reading) if task is not None]
+        """Stop reading. Pending outcomes get ``error``."""
+        for pending in list(self._pending.values()):
+            pending.close(error)
+        self._pending.clear()
+        tasks = [task for task in (self.sweeping, self._reading) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def remove(self) -> None:
-        """After all of this hub has ended, its directory too: nobody writes to it any more."""
-        store = self._runtime.engine.store
-        if self._reading is None or store is None:
+        """Remove the topic, after the heartbeat of this hub: no hub writes to it any more."""
+        if self._reading is None:
             return
         try:
-            await store.remove(f"$inbox:{self._id}")
+            await self._store.remove(f"$inbox:{self._id}")
         except TelexError as problem:
             logger.error("the inbox of a hub that is closed was left: %s", problem)

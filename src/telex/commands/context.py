@@ -1,0 +1,104 @@
+"""`CommandContext`: the argument of a command's handler that describes the call."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, NoReturn, TypeVar
+
+from telex.commands.invocation import Invocation
+from telex.commands.outcome import Progress
+from telex.errors import BadOption, Misuse, text_of
+from telex.message import Message
+
+T = TypeVar("T")
+
+
+class _Nothing:
+    """The result of `CommandContext.progress`: like None, but awaiting it raises an error that says what is wrong."""
+
+    __slots__ = ()
+
+    def __await__(self) -> NoReturn:
+        raise Misuse(
+            "await ctx.progress(...)", "write ctx.progress(...) without await: it never waits, and has no result"
+        )
+
+
+_NOTHING = _Nothing()
+
+
+class CommandContext(Generic[T]):
+    """One call of a command's handler, for an argument that is annotated ``telex.CommandContext``."""
+
+    __slots__ = ("_invocation",)
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+
+    @property
+    def command(self) -> str:
+        """The name of the command."""
+        return self._invocation.command
+
+    @property
+    def content(self) -> T:
+        """The content, of the type that the handler annotates."""
+        content: T = self._invocation.content
+        return content
+
+    @property
+    def id(self) -> str:
+        """The id of the command, which its `Ticket` and its `Outcome` have too."""
+        return self._invocation.id
+
+    @property
+    def key(self) -> str | None:
+        """The key under which the command was sent."""
+        return self._invocation.key
+
+    @property
+    def deadline(self) -> float | None:
+        """The time after which the sender waits no more, in seconds since 1970; None without a deadline."""
+        return self._invocation.deadline
+
+    @property
+    def hub(self) -> Any:
+        """The hub that carries out the command."""
+        return self._invocation.hub
+
+    @property
+    def attempt(self) -> int:
+        """The number of this attempt, from 1."""
+        return self._invocation.attempt
+
+    @property
+    def fence(self) -> int:
+        """The fencing token: larger for every later attempt of the same key, and 0 for a command that does not run
+        once. Give it to a system that the handler changes, which then refuses smaller tokens.
+        """
+        return self._invocation.fence
+
+    @property
+    def tx(self) -> Any:
+        """The transaction of a handler that asked for ``tx``; else None."""
+        return self._invocation.tx
+
+    @property
+    def message(self) -> Message[T]:
+        """The command as a message."""
+        return self._invocation.message
+
+    def progress(self, fraction: float, text: str = "") -> None:
+        """Report progress to the sender and to followers: a ``fraction`` from 0 to 1, and a text for people.
+
+        Call it without ``await``: it never waits. Of many reports in a short time the last is published. A lone
+        surrogate in the text is written as its escape. Raises `BadOption`.
+        """
+        if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
+            raise BadOption("fraction", fraction, "it is a part of the whole, from 0 to 1")
+        invocation = self._invocation
+        step = Progress(invocation.command, invocation.id, invocation.key, float(fraction), text_of(text))
+        invocation.report(invocation, step)
+        return _NOTHING  # type: ignore[return-value]  # for a caller that awaits it
+
+    def __repr__(self) -> str:
+        return f"<CommandContext of {self.command!r} {self.id}, attempt {self.attempt}>"

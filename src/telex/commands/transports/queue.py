@@ -1,0 +1,193 @@
+"""`CommandQueue`: the commands of one name that this process alone carries out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+import msgspec
+
+from telex.commands.invocation import Invocation
+from telex.commands.outcome import Outcome, Progress, failure_of, is_published
+from telex.commands.progress import ProgressThrottle
+from telex.commands.server import CONFLICTING, CommandServer
+from telex.commands.ticket import PendingOutcome
+from telex.commands.transports.turns import TurnBudget
+from telex.errors import TelexError
+from telex.process.tasks import start_task, start_task_at_once
+from telex.runtime import Runtime
+from telex.topics.topic import Topic
+
+logger: logging.Logger = logging.getLogger("telex.commands")
+MAX_WAITING_COMMANDS = 10_000
+"""The number of accepted commands of one name that wait for a call; with more, senders wait."""
+
+
+class CommandQueue:
+    """The commands of one server: those that run, and those that wait for a call or for the outcome of their key.
+
+    ``invocations`` are the commands of all names, by id, until they have their outcome.
+    """
+
+    def __init__(
+        self, server: CommandServer, runtime: Runtime, invocations: dict[str, Invocation], turn: TurnBudget
+    ) -> None:
+        name = server.command.name
+        self.server: CommandServer = server
+        self.waiting: deque[Invocation] = deque()
+        self.keys: dict[str, list[Invocation]] = {}
+        """The commands of each key: the first one runs, the others wait for its outcome."""
+        self._senders: list[asyncio.Future[None]] = []  # that wait for room
+        self._outcomes: Topic[Any] = runtime.topic(f"$command:{name}:outcome")
+        self._progress: Topic[Any] = runtime.topic(f"$command:{name}:progress")
+        self._runtime = runtime
+        self._invocations = invocations
+        self._turn = turn
+
+    @property
+    def idle(self) -> bool:
+        """Whether no command runs or waits."""
+        return not self.server.running and not self.waiting
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next sender has to wait for `room`."""
+        return len(self.waiting) >= MAX_WAITING_COMMANDS
+
+    async def room(self) -> None:
+        """Wait until there may be room, or until `unblock`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._senders.append(future)
+        await future
+
+    def unblock(self) -> None:
+        """Wake the senders that wait for room."""
+        senders, self._senders = self._senders, []
+        for future in senders:
+            if not future.done():
+                future.set_result(None)
+
+    # -- carrying out
+
+    def submit(self, invocation: Invocation, *, at_once: bool = False) -> None:
+        """Accept a command; ``at_once``: its handler may be called before this returns. A hub that ends its calls
+        begins none, and its tickets are closed later.
+        """
+        if self._runtime.ends:
+            return
+        if invocation.fingerprint:
+            key = invocation.key or ""
+            others = self.keys.get(key)
+            if others is not None and others[0].fingerprint != invocation.fingerprint:
+                self.server.counts.conflicted += 1
+                self.answer(invocation, self.server.failure(invocation, CONFLICTING))
+                return
+            if others is not None:
+                self.server.counts.waited += 1
+                others.append(invocation)
+                return
+            self.keys[key] = [invocation]
+        if self.server.running >= self.server.command.concurrency:
+            self.waiting.append(invocation)
+        else:
+            self._begin(invocation, at_once=at_once)
+
+    def _begin(self, invocation: Invocation, *, at_once: bool = False) -> None:
+        """Call the handler in a task; ``at_once``: in this turn, unless that would be before commands that were
+        accepted earlier, or within another such call.
+        """
+        self.server.running += 1
+        turn, name, context = self._turn, self.server.command.name, self._runtime.context.copy()
+        if not at_once or turn.nested or turn.scheduled:
+            turn.scheduled += 1
+            self._runtime.tasks.add(start_task(self._work(invocation, scheduled=1), name=name, context=context))
+            return
+        turn.nested = True
+        try:
+            task = start_task_at_once(self._work(invocation), name=name, context=context)
+        finally:
+            turn.nested = False
+        if not task.done():
+            self._runtime.tasks.add(task)
+
+    async def _work(self, invocation: Invocation, scheduled: int = 0) -> None:
+        """Carry out one command, and begin the next command that waits."""
+        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
+        self._turn.scheduled -= scheduled
+        try:
+            self._settle(invocation, await self.server.carry_out(invocation))
+        except asyncio.CancelledError as error:
+            if self._runtime.progress is not None:
+                raise  # the hub closes
+            task.uncancel()
+            logger.error("the task of command %s %s was cancelled by its handler", invocation.command, invocation.id)
+            self._settle(invocation, self.server.failure(invocation, failure_of(error)))
+        except Exception as error:  # a bug, or a store's: the sender has to know
+            logger.error("command %s %s came to nothing", invocation.command, invocation.id, exc_info=error)
+            self._settle(invocation, self.server.failure(invocation, failure_of(error)))
+        except BaseException as error:
+            self._settle(invocation, self.server.failure(invocation, failure_of(error)))
+            raise  # it ends the program
+        finally:
+            self.server.running -= 1
+            self._runtime.tasks.discard(task)
+            if self.waiting and not self._runtime.ends:
+                self._begin(self.waiting.popleft())
+                if self._senders and not self.is_full:
+                    self.unblock()
+            self._runtime.moved()
+
+    def _settle(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
+        """Publish an outcome, and give it to the sender and to those that wait for the same key."""
+        if invocation.fingerprint:
+            for other in self.keys.pop(invocation.key or "", ()):
+                if other is not invocation:
+                    self._share(other, invocation, outcome)
+        if invocation.throttle is not None:
+            step = invocation.throttle.close()
+            if step is not None:
+                invocation.throttle.publish(step)
+        if not outcome.replayed and not invocation.announced and is_published(outcome):
+            try:
+                self._outcomes.publish_nowait(outcome)
+            except TelexError as error:
+                logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)
+        self.answer(invocation, outcome)
+
+    def _share(self, other: Invocation, invocation: Invocation, outcome: Outcome[Any]) -> None:
+        """Answer a command that waited for the outcome of its key, or run it when none was recorded."""
+        if outcome.error is not None and not outcome.error.final:
+            self.submit(other)
+            return
+        self.server.counts.replayed += 1
+        self.answer(other, msgspec.structs.replace(outcome, id=other.id, replayed=True), invocation.cause)
+
+    def answer(self, invocation: Invocation, outcome: Outcome[Any], cause: BaseException | None = None) -> None:
+        """Give an outcome to the sender."""
+        self._invocations.pop(invocation.id, None)
+        _sender(invocation).settle(outcome, cause or invocation.cause)
+
+    # -- requests of senders and reports of handlers
+
+    def cancel(self, invocation: Invocation) -> None:
+        """Cancel a command, for all senders of its key."""
+        if invocation.fingerprint:
+            invocation = self.keys[invocation.key or ""][0]
+        invocation.cancel()
+
+    def report(self, invocation: Invocation, step: Progress) -> None:
+        """Report progress to all senders of the key, and to followers."""
+        for each in self.keys.get(invocation.key or "", (invocation,)) if invocation.fingerprint else (invocation,):
+            _sender(each).report(step)
+        if invocation.throttle is None:
+            invocation.throttle = ProgressThrottle(self._progress.publish_nowait)
+        invocation.throttle.report(step)
+
+
+def _sender(invocation: Invocation) -> PendingOutcome[Any]:
+    """Return the outcome that the sender in this process waits for."""
+    if invocation.pending is None:
+        raise AssertionError("a command of this process has a sender here")
+    return invocation.pending

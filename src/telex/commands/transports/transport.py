@@ -1,0 +1,68 @@
+"""`CommandTransport`: how commands and their outcomes travel between a sender and the hub that serves them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from telex.codec.content import Content
+from telex.commands.invocation import Invocation
+from telex.commands.outcome import Outcome, Progress
+from telex.commands.server import CommandServer
+from telex.commands.ticket import PendingOutcome
+from telex.errors import Closed
+from telex.once.engine_store import EngineOnceTransaction
+
+Duplicate = Literal["wait", "reject"]
+
+
+class Request(msgspec.Struct, frozen=True):
+    """A command to be sent, with the arguments of `Hub.send`. ``limit`` is its timeout in seconds."""
+
+    name: str
+    content: object
+    key: str | None
+    limit: float | None
+    duplicate: Duplicate
+    gives: Content[Any] | None
+    needs_server: bool
+    """Whether `NoHandler` is raised when no hub serves the command."""
+
+
+class CommandTransport(Protocol):
+    """The commands of one hub, sent and served."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no command that this transport has accepted runs or waits, apart from handlers of the runner."""
+
+    def serve(self, server: CommandServer) -> None:
+        """Begin to carry out the commands of one name."""
+
+    async def start(self) -> None:
+        """Announce the commands that are served. Raises `EngineFailed`."""
+
+    async def send(self, request: Request) -> PendingOutcome[Any]:
+        """Accept a command. Raises what `Hub.send` raises."""
+
+    async def call(self, request: Request) -> PendingOutcome[Any]:
+        """As `send`, for a sender that waits: the command may have its outcome when this returns."""
+
+    async def cancel(self, pending: PendingOutcome[Any]) -> bool:
+        """Ask the worker to cancel a command; False when it is known to have ended."""
+
+    async def publish_in(self, invocation: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
+        """Publish an outcome when ``tx`` commits."""
+
+    async def read(self, content: object) -> Outcome[Any] | Progress | None:
+        """Return what a message to followers says; None for other content."""
+
+    def is_full(self, name: str) -> bool:
+        """Whether `send` would wait until fewer commands of this name wait for a call."""
+
+    def waiting(self, name: str) -> int:
+        """The number of commands of one name that wait in this process."""
+
+    async def close(self, error: Closed) -> None:
+        """Stop sending, serving and reading. Senders that wait get ``error``."""

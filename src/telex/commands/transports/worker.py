@@ -1,0 +1,279 @@
+"""`EngineWorker`: carries out the commands that a hub serves on an engine that keeps messages."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from functools import partial
+from time import time
+from typing import Any
+
+import msgspec
+
+from telex.codec.content import to_json
+from telex.commands.invocation import Invocation
+from telex.commands.outcome import Outcome, OutcomeRef, Progress, Reply, is_published, refusal
+from telex.commands.progress import ProgressThrottle
+from telex.commands.server import CommandServer
+from telex.commands.transports.attempts import AttemptCounter
+from telex.commands.transports.replies import ReplyInbox
+from telex.engines.contract.store import Store
+from telex.errors import TelexError
+from telex.groups.runner import GroupRunner
+from telex.handlers.context import Context, Retry
+from telex.handlers.runner import HandlerRunner
+from telex.handlers.spec import GroupSpec, HandlerSpec
+from telex.log.options import check_options
+from telex.message import Draft, Message
+from telex.once.engine_store import EngineOnceTransaction
+from telex.once.machine import Failure
+from telex.once.results import MAX_INLINE_BYTES, RESULTS_BUCKET
+from telex.process.tasks import start_task
+from telex.runtime import Runtime
+from telex.topics.topic import publisher_of
+from telex.topics.transaction import engine_of
+
+logger: logging.Logger = logging.getLogger("telex.commands")
+INBOX, DEADLINE, DIGEST = "telex-inbox", "telex-deadline", "telex-digest"
+"""The headers of a command. The digest is of the content as it was sent, before a worker has converted it."""
+GROUP = "$workers"
+MAX_ATTEMPTS = 3
+"""How often a command that does not run once is begun when its workers die. Workers that are closed do not count."""
+MAX_CANCELLED_IDS = 10_000
+"""The number of commands that are remembered as cancelled before they came."""
+OUTCOME_SECONDS = 3600.0
+"""The time for which a large outcome is kept for the hubs that it was sent to."""
+
+
+class EngineWorker:
+    """A member of the groups of all commands that a hub serves. ``hub`` is the id of the hub."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        runner: HandlerRunner,
+        groups: GroupRunner,
+        store: Store,
+        hub: str,
+        inbox: ReplyInbox,
+    ) -> None:
+        self._runtime = runtime
+        self._runner = runner
+        self._groups = groups
+        self._store = store
+        self._hub = hub
+        self._inbox = inbox
+        self.invocations: dict[str, Invocation] = {}
+        self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._publishing: set[asyncio.Task[None]] = set()
+
+    def serve(self, server: CommandServer) -> None:
+        """Join the group of a command, and subscribe to its cancellations."""
+        command = server.command
+        options = check_options("drop_newest", 1024, None, None, False, 30.0)
+        group = GroupSpec(GROUP, Retry(1_000_000, first=0.1), command.lease, None, "earliest")
+        spec = HandlerSpec(
+            command.name,
+            partial(self._serve, server),
+            ("message", "context"),
+            True,
+            (f"$command:{command.name}:request",),
+            (),
+            command.concurrency,
+            options,
+            group,
+        )
+        self._groups.add(spec)
+        cancels = msgspec.structs.replace(
+            spec,
+            name=f"{command.name} (cancel)",
+            function=self._cancel,
+            wants=("message",),
+            is_async=False,
+            patterns=(f"$command:{command.name}:cancel",),
+            concurrency=1,
+            group=None,
+        )
+        self._runner.add(cancels)
+
+    async def _serve(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> None:
+        invocation = self._invocation(server, message, delivery)
+        self.invocations[message.id] = invocation
+        try:
+            outcome = self._refused(server, invocation) or await self._exhausted(server, invocation, delivery)
+            if outcome is None:
+                outcome = await self._carried_out(server, invocation)
+            if not invocation.announced:
+                outcome = await self._announce(server, invocation, outcome)
+            self._inbox.settle(outcome, invocation.cause)
+        except asyncio.CancelledError:
+            if not server.runs_once and self._runtime.progress is not None:  # the hub closes
+                await self.spare(invocation)
+            raise
+        finally:
+            # A command whose lease has run out may come again to this hub before its first call ends.
+            if self.invocations.get(message.id) is invocation:
+                del self.invocations[message.id]
+            if invocation.throttle is not None:
+                invocation.throttle.close()
+
+    def _invocation(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> Invocation:
+        headers = message.headers
+        left = float(headers[DEADLINE]) - self._runtime.engine.now() if DEADLINE in headers else None
+        invocation = Invocation(
+            server.command.name,
+            message.content,
+            message.id,
+            message.key,
+            left,
+            self._runtime.hub,
+            self._report,
+            inbox=headers.get(INBOX, ""),
+            message=message,
+        )
+        invocation.cancelled = message.id in self._cancelled
+        invocation.redelivered = delivery.attempt > 1
+        return invocation
+
+    async def _carried_out(self, server: CommandServer, invocation: Invocation) -> Outcome[Any]:
+        server.running += 1
+        try:
+            return await server.carry_out(invocation)
+        finally:
+            server.running -= 1
+            invocation.task = None
+
+    def _refused(self, server: CommandServer, invocation: Invocation) -> Outcome[Any] | None:
+        """Convert the content, or return the outcome of a command whose content does not fit."""
+        digest = invocation.message.headers.get(DIGEST, "")
+        try:
+            invocation.content, invocation.fingerprint = server.check(invocation.content, invocation.key, digest)
+        except TelexError as error:
+            return server.failure(invocation, refusal(error))
+        return None
+
+    async def _exhausted(
+        self, server: CommandServer, invocation: Invocation, delivery: Context[Any]
+    ) -> Outcome[Any] | None:
+        """Return the outcome of a command that does not run once and was begun too often. The first delivery is not
+        counted, which saves a write.
+        """
+        if server.runs_once:
+            return None
+        invocation.attempt = delivery.attempt
+        if delivery.attempt == 1 or await self._attempts().count(invocation.id) < MAX_ATTEMPTS:
+            return None
+        text = f"it was begun as often as it may be, {MAX_ATTEMPTS} times, and its workers died or stalled"
+        return server.failure(invocation, Failure("AttemptsExhausted", "attempts_exhausted", text))
+
+    async def spare(self, invocation: Invocation) -> None:
+        """Take back the attempt of a command that was not finished because the hub closes."""
+        try:
+            await self._attempts().spare(invocation.id)
+        except TelexError as error:
+            text = "command %s %s counts as begun, though its worker was closed: %s"
+            logger.error(text, invocation.command, invocation.id, error)
+
+    def _attempts(self) -> AttemptCounter:
+        return AttemptCounter(self._runtime.records("commands"))
+
+    # -- publishing
+
+    async def _announce(self, server: CommandServer, invocation: Invocation, outcome: Outcome[Any]) -> Outcome[Any]:
+        """Publish an outcome, after the last progress, and return it as every process gets it."""
+        try:
+            if outcome.error is None:
+                outcome = msgspec.structs.replace(outcome, result=server.sendable(outcome.result)[1])
+            size = len(to_json(outcome))
+        except (TypeError, ValueError, RecursionError) as error:
+            outcome, size = server.failure(invocation, server.unsendable(invocation, error)), 0
+        to_all = invocation.redelivered or not outcome.replayed
+        replies = await self._replies(invocation, outcome, size, to_all=to_all)
+        step = None if invocation.throttle is None else invocation.throttle.close()
+        before = [] if step is None else self._steps(invocation, step)
+        await self.append([*before, *replies])
+        return outcome
+
+    async def publish_in(self, invocation: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
+        """Publish an outcome when ``tx`` commits."""
+        for reply in await self._replies(invocation, outcome, len(to_json(outcome)), to_all=True, tx=tx):
+            await engine_of(tx.connection).append(reply)
+
+    async def _replies(
+        self,
+        invocation: Invocation,
+        outcome: Outcome[Any],
+        size: int,
+        *,
+        to_all: bool,
+        tx: EngineOnceTransaction | None = None,
+    ) -> list[Draft]:
+        """Return drafts with an outcome of ``size`` bytes, for its sender and for followers. A large outcome is
+        written to a record; in ``tx`` when that is open, which may have the only write lock.
+        """
+        content: Reply = outcome
+        if size > MAX_INLINE_BYTES:
+            ref = f"{outcome.command} {outcome.id}"
+            put = self._runtime.records("commands").put if tx is None else tx.put
+            await put(RESULTS_BUCKET, ref, to_json(outcome), 0, time() + OUTCOME_SECONDS)
+            content = OutcomeRef(outcome.command, outcome.id, ref)
+        topics = [f"$command:{outcome.command}:outcome"] if to_all and is_published(outcome) else []
+        topics += self._inbox_of(invocation)
+        # An id of its own: an outcome that is published again after a crash arrives once.
+        return [self._draft(topic, content, f"{outcome.id}-{outcome.attempt}") for topic in topics]
+
+    def _inbox_of(self, invocation: Invocation) -> list[str]:
+        """Return the inbox of the sender, if that is another hub."""
+        return [f"$inbox:{invocation.inbox}"] if invocation.inbox and invocation.inbox != self._hub else []
+
+    def _draft(self, topic: str, content: Reply, id: str | None) -> Draft:
+        return publisher_of(self._runtime.topic(topic)).draft(content, id, held=True)
+
+    async def append(self, drafts: list[Draft]) -> None:
+        """Publish drafts in one write. Raises `EngineFailed`."""
+        if drafts:
+            await self._store.append(drafts)
+
+    def _report(self, invocation: Invocation, step: Progress) -> None:
+        if self.invocations.get(step.id) is None:
+            return  # it has its outcome
+        self._inbox.report(step)
+        if invocation.throttle is None:
+            invocation.throttle = ProgressThrottle(partial(self._publish_step, invocation))
+        invocation.throttle.report(step)
+
+    def _publish_step(self, invocation: Invocation, step: Progress) -> None:
+        publishing = start_task(self.append(self._steps(invocation, step)), name="telex publishes progress")
+        self._publishing.add(publishing)
+        publishing.add_done_callback(self._published)
+
+    def _steps(self, invocation: Invocation, step: Progress) -> list[Draft]:
+        topics = [f"$command:{step.command}:progress", *self._inbox_of(invocation)]
+        return [self._draft(topic, step, None) for topic in topics]
+
+    def _published(self, task: asyncio.Task[None]) -> None:
+        self._publishing.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("the progress of a command was not published: %s", task.exception())
+
+    # -- cancelling, closing
+
+    def _cancel(self, message: Message[Any]) -> None:
+        content = message.content
+        id = content.get("id") if isinstance(content, dict) else None
+        if not isinstance(id, str):
+            return
+        invocation = self.invocations.get(id)
+        if invocation is not None:
+            invocation.cancel()
+            return
+        self._cancelled[id] = None
+        if len(self._cancelled) > MAX_CANCELLED_IDS:
+            self._cancelled.popitem(last=False)
+
+    async def close(self) -> None:
+        """Stop publishing progress."""
+        for task in self._publishing:
+            task.cancel()
+        await asyncio.gather(*self._publishing, return_exceptions=True)
