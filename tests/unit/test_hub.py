@@ -117,7 +117,7 @@ async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_k
             await hub.remove("a")
             hub.topic("a")
         (worker,) = runner_of(hub).handlers
-        assert len(worker._later) == 1
+        assert len(worker.following) == 1
         await hub.topic("a").publish(2)
         held.set()
     assert got == [1, 2]

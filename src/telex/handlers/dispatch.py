@@ -1,4 +1,4 @@
-"""`TypeDispatcher`: which of the typed handlers of a pattern takes content of which class."""
+"""`TypeDispatcher`: the typed handlers of a pattern, by the class of the content."""
 
 from __future__ import annotations
 
@@ -15,63 +15,61 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("telex.handlers")
 
 
-class Taker(Protocol):
-    """What serves one handler."""
+class TypedHandler(Protocol):
+    """A handler that was declared with types, in use."""
 
     @property
     def spec(self) -> HandlerSpec:
-        """The handler."""
+        """The handler as it was declared."""
 
 
-W = TypeVar("W", bound=Taker)
+H = TypeVar("H", bound=TypedHandler)
 
 
-class TypeDispatcher(Generic[W]):
-    """The typed handlers of one pattern: which of them takes content of which class, as `functools.singledispatch`
-    finds it.
-    """
+class TypeDispatcher(Generic[H]):
+    """The typed handlers of one pattern, and which of them take content of a class (`functools.singledispatch`)."""
 
     def __init__(self) -> None:
         self.unhandled = 0
-        self.workers: list[W] = []
-        self._found: dict[type[Any], Collection[W]] = {}
+        self.handlers: list[H] = []
+        self._by_class: dict[type[Any], Collection[H]] = {}
         self._dispatch = singledispatch(_nobody)
 
-    def add(self, worker: W) -> None:
-        """Another handler with types."""
-        self.workers.append(worker)
-        for cls in worker.spec.types:
-            self._dispatch.register(cls, _Takers([*self._takers(cls), worker]))
-        self._found.clear()
+    def add(self, handler: H) -> None:
+        """Add a handler."""
+        self.handlers.append(handler)
+        for cls in handler.spec.types:
+            self._dispatch.register(cls, _Takers([*_takers(self._dispatch.registry.get(cls)), handler]))
+        self._by_class.clear()
 
-    def _takers(self, cls: type[Any]) -> Collection[W]:
-        found = self._dispatch.registry.get(cls)
-        return found.workers if isinstance(found, _Takers) else ()
-
-    def takers(self, cls: type[Any]) -> Collection[W]:
-        """Those with the most specific type for content of class ``cls``."""
-        found = self._found.get(cls)
+    def takers(self, cls: type[Any]) -> Collection[H]:
+        """The handlers with the most specific type for content of class ``cls``."""
+        found = self._by_class.get(cls)
         if found is None:
             try:
                 best = self._dispatch.dispatch(cls)
-            except Exception as error:  # noqa: BLE001  # two abstract classes, neither the more specific; or a class's own code
+            except Exception as error:  # noqa: BLE001  # of two abstract classes, or raised by the class's own code
                 registry = self._dispatch.registry
                 best = next((registry[base] for base in cls.__mro__ if base in registry), _nobody)
                 text = "no handler of an abstract class takes %s: %s; declare one for %s itself"
                 logger.error(text, cls.__name__, reason_of(error), cls.__name__)
-            self._found[cls] = found = best.workers if isinstance(best, _Takers) else ()
+            self._by_class[cls] = found = _takers(best)
         return found
 
 
 class _Takers:
-    """What a switch registers for a class."""
+    """The handlers of one class, as an implementation for `functools.singledispatch`."""
 
-    def __init__(self, workers: Collection[Any]) -> None:
-        self.workers = workers
+    def __init__(self, handlers: Collection[Any]) -> None:
+        self.handlers = handlers
 
     def __call__(self) -> None:
-        """singledispatch registers callables."""
+        """Do nothing: an implementation has to be callable, and is never called."""
+
+
+def _takers(implementation: object) -> Collection[Any]:
+    return implementation.handlers if isinstance(implementation, _Takers) else ()
 
 
 def _nobody(content: object) -> None:
-    """What a switch finds for content that no handler takes."""
+    """Stand for no handler."""

@@ -31,10 +31,42 @@ RESTART_SECONDS = 1.0
 """Seconds until the task of a handler is started again that an error in telex has ended."""
 
 
+class LossLog:
+    """The lost messages of one handler: logged each time that their number has one binary digit more, so that a handler
+    that is always behind does not fill the log.
+    """
+
+    def __init__(self, spec: HandlerSpec, pattern: str) -> None:
+        self._spec = spec
+        self._pattern = pattern
+        self._counted = 0
+        self._logged = 0
+
+    def add(self, count: int) -> None:
+        """Count lost messages."""
+        self._counted += count
+        if self._logged.bit_length() != self._counted.bit_length():
+            self.log(self._counted)
+
+    def log(self, total: int) -> None:
+        """Log the messages of ``total`` that are not logged yet, if there are any."""
+        if total > self._logged:
+            options = self._spec.options
+            logger.warning(
+                "handler %s fell behind on %s and missed %d more messages (buffer=%d, overflow=%s)",
+                *(self._spec.name, self._pattern, total - self._logged, options.buffer, options.overflow),
+            )
+            self._logged = total
+
+    def skip(self, total: int) -> None:
+        """Take ``total`` messages for logged: an error says that they are lost."""
+        self._counted = self._logged = total
+
+
 class LiveHandler:
     """One handler on one pattern: its subscription and its tasks.
 
-    Invariant: while its crew serves, a task that ends before the subscription does is told as an error and begun anew.
+    Invariant: while the hub serves, a task that ends before the subscription does is logged as an error and restarted.
     """
 
     def __init__(
@@ -43,7 +75,7 @@ class LiveHandler:
         pattern: str,
         runtime: Runtime,
         runner: HandlerRunner,
-        switch: TypeDispatcher[LiveHandler] | None,
+        dispatcher: TypeDispatcher[LiveHandler] | None,
     ) -> None:
         self.spec = spec
         self.pattern = pattern
@@ -53,42 +85,46 @@ class LiveHandler:
         self.serving: int = 0  # tasks
         self.retired: bool = False
         self._runner = runner
-        self._switch = switch
+        self._dispatcher = dispatcher
         self._calls = HandlerCalls(spec.bind(runtime), spec.is_async, spec.name, runtime, runner.origins)
         self._runtime = runtime
-        self._lost = 0  # by subscriptions before this one
-        self._told = 0  # of what was lost
-        self._said = 0  # of that, in the log of the program
+        self._lost_before = 0  # by earlier subscriptions
+        self._losses = LossLog(spec, pattern)
         self.subscription: ReportingSubscription[Any] = self._subscription(runtime.topic(pattern))
-        self._later: deque[ReportingSubscription[Any]] = deque()  # to the topics that came in its topic's place
+        self.following: deque[ReportingSubscription[Any]] = deque()  # to the topics that replaced its topic
 
     def _subscription(self, topic: Topic[Any]) -> ReportingSubscription[Any]:
         return ReportingSubscription(publisher_of(topic), self.spec.options, "new")
 
     @property
     def waiting(self) -> int:
-        """Messages that it could still be called for."""
-        return self.subscription.waiting + sum(subscription.waiting for subscription in self._later)
+        """Messages that it has not been called for."""
+        return self.subscription.waiting + sum(subscription.waiting for subscription in self.following)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing runs and nothing waits that it could still be called for."""
+        """True while no call runs, and no message waits that it will be called for."""
         return not self.running and not (self.waiting and self.serving)
 
     @property
     def lost(self) -> int:
         """Messages that it missed."""
-        return self._lost + self.subscription.lost
+        return self._lost_before + self.subscription.lost
+
+    def statistics(self) -> HandlerStatistics:
+        """The handler at this moment."""
+        state: HandlerState = "stopped" if not self.serving else "running" if self.running else "idle"
+        return HandlerStatistics(
+            self.spec.name, self.pattern, self.handled, self.failed, self.waiting, self.lost, state=state
+        )
+
+    # -- its tasks
 
     def start(self) -> None:
         """Begin to call the handler."""
         self._enter(self.subscription)
         for _ in range(self.spec.concurrency):
             self._begin(0.0)
-
-    def _enter(self, subscription: ReportingSubscription[Any]) -> None:
-        enter(subscription)
-        self._runner.reads(subscription)
 
     def _begin(self, pause: float) -> None:
         name = f"telex handler {self.spec.name} {self.serving}"
@@ -102,8 +138,7 @@ class LiveHandler:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._runtime.tasks.discard(task)
         self.serving -= 1
-        if self._runner.goes_on(task):
-            # The handler cancelled its own task, or somebody did; or it is a fault of telex, which may pass.
+        if self._goes_on(task):
             error = None if task.cancelled() else task.exception()
             where = (self.spec.name, self.pattern)
             logger.error("handler %s of %s was interrupted, and goes on", *where, exc_info=error)
@@ -113,6 +148,13 @@ class LiveHandler:
             if self.retired:
                 self._runner.forget(self)
         self._runtime.moved()
+
+    def _goes_on(self, task: asyncio.Task[None]) -> bool:
+        """Return whether to restart a task that has ended: the handler cancelled it, or telex has an error."""
+        if not self._runtime.serves or (isinstance(task, LastingTask) and task.over):
+            return False
+        error = None if task.cancelled() else task.exception()
+        return task.cancelled() or (error is not None and not isinstance(error, ENDS_PROGRAM))
 
     async def _run(self, pause: float) -> None:
         """Call the handler for every message until the subscription ends."""
@@ -124,81 +166,28 @@ class LiveHandler:
             try:
                 await self._serve(served)
             except (ProgramEnded, Closed):
-                return  # Closed: it has left before its task began
+                return  # Closed: the handler has left before this task began
             except SlowSubscriber as error:
-                self._stumbled(served, error)
+                self._subscription_failed(served, error)
             except Exception as error:
                 if served.ended != "failed":
                     raise
-                self._stumbled(served, error)  # the key function's, which is the program's own
+                self._subscription_failed(served, error)  # the function of `key` raised
             else:
-                if served is self.subscription and self._later:
-                    self._change(self._later.popleft())
-
-    def _stumbled(self, served: ReportingSubscription[Any], error: Exception) -> None:
-        """Its subscription was ended for a fault: it goes on with what comes from now on."""
-        if served is not self.subscription:
-            return  # another of its tasks has seen to it
-        self.failed += 1
-        text = "handler %s of %s has missed messages, and goes on with what comes next: %s"
-        unexpected = None if isinstance(error, SlowSubscriber) else error
-        logger.error(text, self.spec.name, self.pattern, reason_of(error), exc_info=unexpected)
-        self._told = self._said = self.lost
-        if self._later:
-            self._change(self._later.popleft())
-        elif self._runtime.serves and not self.retired:
-            subscription = self._subscription(self._runtime.topic(self.pattern))
-            self._enter(subscription)
-            self._change(subscription)
-
-    def _change(self, subscription: ReportingSubscription[Any]) -> None:
-        self._lost += self.subscription.lost
-        self._runner.reads_no_more(self.subscription)
-        self.subscription = subscription
-
-    def go_on(self) -> None:
-        """Its topic was removed: after what came there it serves the one that is made in its place."""
-        if self.retired or not self.serving:
-            return
-        while self._later and not self._later[-1].waiting:
-            self._part(self._later.pop())  # to a topic that was removed before anything came
-        subscription = self._subscription(self._runtime.topics.await_anew(self.pattern))
-        self._enter(subscription)
-        self._later.append(subscription)
-
-    def leave(self) -> None:
-        """Take nothing more."""
-        lost = self.lost
-        if lost > self._said:
-            self._say(lost)
-        self._part(self.subscription)
-        while self._later:
-            self._part(self._later.pop())
-
-    def _part(self, subscription: ReportingSubscription[Any]) -> None:
-        leave(subscription)
-        self._runner.reads_no_more(subscription)
-
-    def retire(self, *, at_once: bool) -> None:
-        """Be forgotten when its subscription has ended: ``at_once``, or by itself."""
-        self.retired = True
-        if at_once:
-            self.leave()
-        if not self.serving:
-            self._runner.forget(self)
+                if served is self.subscription and self.following:
+                    self._change(self.following.popleft())
 
     async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
-        calls, is_async, runtime, switch = self._calls, self.spec.is_async, self._runtime, self._switch
+        calls, is_async, runtime, dispatcher = self._calls, self.spec.is_async, self._runtime, self._dispatcher
         invoke, origins, fresh = calls.invoke, self._runner.origins, copy_context()
         known = origins.known
-        several = self.spec.concurrency > 1
-        source = _Each(subscription) if several else subscription
-        message: Any  # a Message or a Lost; told apart by class, which costs less than isinstance
+        source = _Each(subscription) if self.spec.concurrency > 1 else subscription
+        message: Any  # a Message or a Lost, compared by class, which costs less than isinstance
         async for message in source:
             if message.__class__ is Lost:
-                self._missed(message)
+                self._losses.add(message.count)
                 continue
-            if switch is not None and not self._takes(switch, message):
+            if dispatcher is not None and not self._takes(dispatcher, message):
                 origins.done(message)
                 runtime.moved()
                 continue
@@ -213,11 +202,11 @@ class LiveHandler:
                     await result
                 self.handled += 1
             except BaseException as error:
-                if not self._goes_on(message, error):
+                if not self._call_failed(message, error):
                     raise
             finally:
                 self.running -= 1
-            try:
+            try:  # as `HandlerCalls.look`, without a call
                 if copy_context() != fresh:
                     calls.apart = True
             except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
@@ -225,17 +214,17 @@ class LiveHandler:
             if runtime.progress is not None:
                 runtime.progress.set()
             if not (self.handled + self.failed) % FAIR:
-                # A handler whose own messages come back to it never runs dry; nothing is in its hands here.
+                # A handler that publishes to its own topic always finds a message.
                 await asyncio.sleep(0)
 
-    def _takes(self, switch: TypeDispatcher[LiveHandler], message: Message[Any]) -> bool:
-        takers = switch.takers(message.content.__class__)
-        if not takers and switch.workers[0] is self:
-            switch.unhandled += 1
+    def _takes(self, dispatcher: TypeDispatcher[LiveHandler], message: Message[Any]) -> bool:
+        takers = dispatcher.takers(message.content.__class__)
+        if not takers and dispatcher.handlers[0] is self:
+            dispatcher.unhandled += 1
         return self in takers
 
-    def _goes_on(self, message: Message[Any], error: BaseException) -> bool:
-        """Log and count what a call raised; whether this task goes on after it."""
+    def _call_failed(self, message: Message[Any], error: BaseException) -> bool:
+        """Log and count the error of a call; return whether this task goes on."""
         end = end_of(error)
         if end is CallEnd.PROGRAM or (end is CallEnd.CANCELLED and not self._runtime.serves):
             return False
@@ -244,30 +233,65 @@ class LiveHandler:
         logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
         return end is CallEnd.FAILED
 
-    def _missed(self, lost: Lost) -> None:
-        self._told += lost.count
-        # A power of two, so that a handler that is always behind does not fill the log as well.
-        if self._said.bit_length() != self._told.bit_length():
-            self._say(self._told)
+    # -- its subscriptions
 
-    def _say(self, lost: int) -> None:
-        options = self.spec.options
-        logger.warning(
-            "handler %s fell behind on %s and missed %d more messages (buffer=%d, overflow=%s)",
-            *(self.spec.name, self.pattern, lost - self._said, options.buffer, options.overflow),
-        )
-        self._said = lost
+    def _enter(self, subscription: ReportingSubscription[Any]) -> None:
+        enter(subscription)
+        self._runner.origins.read(cursor_of(subscription).log, subscription, subscription)
 
-    def statistics(self) -> HandlerStatistics:
-        """The handler at this moment."""
-        state: HandlerState = "stopped" if not self.serving else "running" if self.running else "idle"
-        return HandlerStatistics(
-            self.spec.name, self.pattern, self.handled, self.failed, self.waiting, self.lost, state=state
-        )
+    def _change(self, subscription: ReportingSubscription[Any]) -> None:
+        self._lost_before += self.subscription.lost
+        self._runner.origins.leave(cursor_of(self.subscription).log, self.subscription)
+        self.subscription = subscription
+
+    def _subscription_failed(self, served: ReportingSubscription[Any], error: Exception) -> None:
+        """Log why the subscription was ended, and go on with the messages that come from now on."""
+        if served is not self.subscription:
+            return  # another task of this handler has done it
+        self.failed += 1
+        text = "handler %s of %s has missed messages, and goes on with what comes next: %s"
+        unexpected = None if isinstance(error, SlowSubscriber) else error
+        logger.error(text, self.spec.name, self.pattern, reason_of(error), exc_info=unexpected)
+        self._losses.skip(self.lost)
+        if self.following:
+            self._change(self.following.popleft())
+        elif self._runtime.serves and not self.retired:
+            subscription = self._subscription(self._runtime.topic(self.pattern))
+            self._enter(subscription)
+            self._change(subscription)
+
+    def go_on(self) -> None:
+        """Serve the topic that replaces its topic, after the messages of the one that was removed."""
+        if self.retired or not self.serving:
+            return
+        while self.following and not self.following[-1].waiting:
+            self._leave(self.following.pop())  # removed before a message came
+        subscription = self._subscription(self._runtime.topics.await_anew(self.pattern))
+        self._enter(subscription)
+        self.following.append(subscription)
+
+    def leave(self) -> None:
+        """Take no more messages."""
+        self._losses.log(self.lost)
+        self._leave(self.subscription)
+        while self.following:
+            self._leave(self.following.pop())
+
+    def _leave(self, subscription: ReportingSubscription[Any]) -> None:
+        leave(subscription)
+        self._runner.origins.leave(cursor_of(subscription).log, subscription)
+
+    def retire(self, *, at_once: bool) -> None:
+        """Remove it from the runner: ``at_once``, or when its subscription has ended."""
+        self.retired = True
+        if at_once:
+            self.leave()
+        if not self.serving:
+            self._runner.forget(self)
 
 
 class _Each:
-    """The messages of a subscription for one of several tasks: each goes to one of them."""
+    """The messages of a subscription for one of several tasks: each message goes to one of them."""
 
     def __init__(self, subscription: ReportingSubscription[Any]) -> None:
         self._subscription = subscription
@@ -311,26 +335,11 @@ class HandlerRunner:
             if dispatcher is not None:
                 dispatcher.add(handler)
 
-    def reads(self, subscription: ReportingSubscription[Any]) -> None:
-        """Note that a handler is called for the messages of a subscription, in the contexts of their publishers."""
-        self.origins.read(cursor_of(subscription).log, subscription, subscription)
-
-    def reads_no_more(self, subscription: ReportingSubscription[Any]) -> None:
-        """Undo `reads`. May be called twice."""
-        self.origins.leave(cursor_of(subscription).log, subscription)
-
     def removed(self, topic: str) -> None:
         """Have the handlers of a topic that was removed go on with the topic that is made in its place."""
         if self._runtime.serves:
             for handler in self._by_pattern.get(topic, ()):
                 handler.go_on()
-
-    def goes_on(self, task: asyncio.Task[Any]) -> bool:
-        """Whether a task that has ended is begun again: neither the hub's closing nor the program's end ended it."""
-        error = None if task.cancelled() else task.exception()
-        if not self._runtime.serves or (isinstance(task, LastingTask) and task.over):
-            return False
-        return task.cancelled() or (error is not None and not isinstance(error, ENDS_PROGRAM))
 
     def forget(self, handler: LiveHandler) -> None:
         """Remove a handler that has ended. May be called twice."""
@@ -350,7 +359,7 @@ class HandlerRunner:
 
     @property
     def idle(self) -> bool:
-        """Whether every handler has finished the messages that wait for it."""
+        """True when every handler has finished the messages that wait for it."""
         return all(handler.idle for handler in self.handlers)
 
     @property
