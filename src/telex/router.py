@@ -1,4 +1,4 @@
-"""`Router`: handlers declared in one file with a prefix, taken into a hub by ``include_router``."""
+"""`Router`: handlers that are declared in one file with a prefix, and included in a hub."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class Declaring:
-    """What a hub and a router share: the decorators, and what they declared."""
+    """The decorators of a hub and of a router, and the handlers and commands that they have declared."""
 
     def __init__(self, prefix: str, middleware: Sequence[Middleware]) -> None:
         self.prefix: str = prefix and check_pattern(prefix)
@@ -50,29 +50,28 @@ class Declaring:
     ) -> Callable[[F], F]:
         """Call a function for every message: of the topics that fit a pattern, with content of a type, or both.
 
-        ``what`` is patterns, types (classes, or ``int | str``), or both. With types, of all handlers that were declared
-        with types on the same pattern those with the most specific type are called, as by `functools.singledispatch`;
-        what none takes is counted as unhandled. Without types, all are called.
+        ``what`` is patterns, types (classes, or ``int | str``), or both. Handlers without types are all called. Of the
+        handlers with types on the same pattern, those with the most specific type are called, as by
+        `functools.singledispatch`; a message that none of them takes is counted as unhandled.
 
-        The function is sync or async and is called by the loop; sync ones must not wait. It takes the content, or the
-        `Message` where an argument is annotated so, and the `Hub` where one is annotated so. ``concurrency`` calls
-        run at once (async ones); with 1 the order is kept. When it raises, that is logged with the message's id and
-        counted, and the next message is handled. ``buffer`` and the rest are those of ``topic.subscribe``: a handler
-        is a live subscriber.
+        The function is sync or async and is called by the event loop; a sync function must not block. It is passed the
+        content, or the `Message` and the `Hub` to arguments with these annotations. ``concurrency`` calls of an async
+        function run at once; with 1 the order is kept. When the function raises, the error is logged with the message's
+        id and counted, and the next message is handled. A handler without ``group`` is a live subscriber: ``buffer``,
+        ``buffer_bytes``, ``overflow``, ``key`` and ``block_timeout`` are those of ``topic.subscribe``.
 
-        With ``group`` the members of that group, in all processes that share the engine, share the messages: each goes
-        to one of them, leased for ``lease`` and renewed while it works; acknowledged when the function returns, tried
-        again as ``retry`` says when it raises, and after the last attempt a dead letter: kept by the engine, and copied
-        to the topic ``dead_letter`` (``dead:<group>``). A group that is new begins at ``start``. Messages of one key
-        are worked on one after the other. An argument annotated `Context` settles by hand. With types, the handlers of
-        a hub with the same group and pattern are one member, and what none of them takes is dead. What comes to the
-        group's own dead-letter topic, should its pattern fit, is not for the group.
+        With ``group``, all consumers of the group, in all processes that share the engine, share the messages. Each
+        message is leased to one consumer for ``lease``, which is renewed while the call runs. It is acknowledged when
+        the function returns, and redelivered by ``retry`` when the function raises. After the last attempt the engine
+        keeps it as a dead letter, and a copy is published to the topic ``dead_letter`` (default: ``dead:<group>``). A
+        new group begins at ``start``. Messages of one key are handled one after the other. An argument annotated
+        `Context` settles by hand. Handlers with types of the same group and pattern are one consumer, and a message
+        that none of them takes is dead-lettered. The group skips messages of its own dead-letter topic.
 
-        ``middleware`` stands around each call, outermost first, within that of the router and of the hub; see
+        ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub; see
         `telex.handlers.middleware`.
 
-        On a hub that is open the handler is called from the next message on. Raises `BadHandler`, `BadName`,
-        `BadOption` here.
+        On an open hub, the handler is called from the next message on. Raises `BadHandler`, `BadName`, `BadOption`.
         """
         if len(what) == 1 and callable(what[0]) and not isinstance(what[0], type) and not hasattr(what[0], "__args__"):
             name = getattr(what[0], "__name__", repr(what[0]))
@@ -107,25 +106,26 @@ class Declaring:
         concurrency: int = 16,
         middleware: Sequence[Middleware] = (),
     ) -> Callable[[F], F]:
-        """Carry out the commands of a name by a function: what it returns is the result, what it raises the error.
+        """Have a function carry out the commands of a name. It returns the result of a command, or raises its error.
 
-        The function is sync or async; it takes the content and, by annotation, the `CommandContext`, the `Hub`, the
-        `Message`. The annotation of the content is what commands are held to, before anything runs, and that of what it
-        returns is what results are held to. ``concurrency`` calls run at once in this process; programs that declare
-        the same name on a shared engine share the work. A worker that dies leaves what it had to another after
-        ``lease``, which is renewed while it works.
+        The function is sync or async. It is passed the content, and by annotation the `CommandContext`, the `Hub`, the
+        `Message`. Content that does not fit its annotation is refused before the function runs, and so is a result that
+        does not fit the annotation of the return value. ``concurrency`` calls run at once in this process. Programs
+        that declare the same name on a shared engine share the commands. The commands of a worker that dies go to
+        another worker after ``lease``, which is renewed while a call runs.
 
-        With ``once=True`` every command has a key, and each key one recorded outcome, kept for ``keep``: repeats get
-        that, and nothing runs. A `CommandError` is recorded; after any other exception it is tried again, ``backoff``
-        later and twice that the next time, until it was begun ``max_attempts`` times. ``version`` is of what it takes:
-        change it, and an old key with the same content is another command. With an argument ``tx`` the function writes
-        in a transaction in which the outcome is recorded and published: a `telex.Transaction` of the engine or, with
-        ``store=telex.once.PostgresStore(...)``, a connection of psycopg. When the store cannot be reached nothing is
-        run, and the error has the code ``store_unavailable``; with ``run_anyway`` it is run without a record, for work
-        that is better done twice than not at all. See `telex.once`.
+        With ``once=True`` every command has a key, and each key has one recorded outcome, kept for ``keep``: repeated
+        commands get this outcome, and the function does not run again. A `CommandError` is recorded. After any other
+        exception the function runs again, ``backoff`` later and twice as long each time, until it has begun
+        ``max_attempts`` times. ``version`` is that of the content: with another version, the same key and content are
+        another command. With an argument ``tx`` the function writes in the transaction that records and publishes the
+        outcome: a `telex.Transaction` of the engine or, with ``store=telex.once.PostgresStore(...)``, a connection of
+        psycopg. When the store cannot be reached the function does not run, and the error has the code
+        ``store_unavailable``; with ``run_anyway`` it runs without a record, for work that may run twice but not never.
+        See `telex.once`.
 
-        ``middleware`` stands around each call. On a hub that is open it is served at once. Raises `BadHandler`,
-        `BadName`; `BadOption`, also when another function carries out that name already.
+        ``middleware`` is applied to each call. On an open hub, commands are served at once. Raises `BadHandler`,
+        `BadName`; `BadOption`, also when another function carries out this name already.
         """
         if callable(name):
             called = getattr(name, "__name__", repr(name))
@@ -151,7 +151,7 @@ class Declaring:
 
 class Router(Declaring, Timing[TriggerSpec]):
     """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; types alone mean
-    ``orders:>``. ``middleware`` stands around every handler, within that of the hub.
+    ``orders:>``. ``middleware`` is applied to every handler, inside that of the hub.
     """
 
     def __init__(self, prefix: str = "", *, middleware: Sequence[Middleware] = ()) -> None:
@@ -159,7 +159,7 @@ class Router(Declaring, Timing[TriggerSpec]):
         self._connected: list[tuple[Callable[[HandlerSpec | Command | TriggerSpec], None], str]] = []
 
     def connect(self, declared: Callable[[HandlerSpec | Command | TriggerSpec], None], prefix: str = "") -> None:
-        """Hand over all declarations, those made and those to come; what ``hub.include_router`` does."""
+        """Call ``declared`` with every declaration, also later ones: ``hub.include_router`` does this."""
         checked = prefix and check_pattern(prefix)
         if any(to == declared and under == checked for to, under in self._connected):
             raise BadOption("router", self, "it was included here already; include it once, or with another prefix")
@@ -172,7 +172,7 @@ class Router(Declaring, Timing[TriggerSpec]):
         self._connected.append((declared, checked))
 
     def include_router(self, router: Router, prefix: str = "") -> None:
-        """Take in another router, under this one's prefix and ``prefix``."""
+        """Include another router, under the prefix of this router and ``prefix``."""
         if not isinstance(router, Router):
             raise BadOption("router", router, "it is a telex.Router")
         if self._leads_to(router):

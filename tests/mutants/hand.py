@@ -102,7 +102,7 @@ BUGS: Sequence[Bug] = (
         "after SystemExit in a task the other sleepers are not woken",
     ),
     Bug(
-        "self._lost += self.subscription.lost",
+        "self._lost_before += self.subscription.lost",
         "pass",
         EDGES + "test_what_a_handler_has_lost_is_counted_over_the_topics_that_it_served",
         "`lost` of a handler is forgotten when its topic is made anew",

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import telex
-from telex.handlers.origins import MOST, Origins
+from telex.handlers.origins import MAX_CONTEXTS, Origins
 from telex.middleware import Next
 from tests.support.internals import runner_of
 from tests.support.loops import idle, until
@@ -185,10 +185,10 @@ async def test_contexts_of_what_nobody_handles_are_let_go() -> None:
         topic = hub.topic("t")
         await topic.publish(0)
         await idle()
-        for number in range(MOST + 10):
+        for number in range(MAX_CONTEXTS + 10):
             request.set(number)
             topic.publish_nowait(number)
-        assert len(runner_of(hub).origins.known) == MOST
+        assert len(runner_of(hub).origins.known) == MAX_CONTEXTS
         held.set()
     assert isinstance(runner_of(hub).origins, Origins)
 

@@ -1,4 +1,4 @@
-"""`AckBatcher`: what one member settles. What is settled while the engine is busy goes to it together."""
+"""`AckBatcher`: the settlements of one consumer. Those that come while the engine is busy go to it in one call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = asyncio.Future[bool]
 
 
 class AckBatcher:
-    """The settlements of a member, in the order in which they were put. ``settled`` is called after each batch."""
+    """The settlements of a consumer, in the order of `put` and `ask`. ``settled`` is called after each batch."""
 
     def __init__(
         self, groups: Groups, group: str, pattern: str, settled: Callable[[], None], clock: Callable[[], float] = time
@@ -31,13 +31,14 @@ class AckBatcher:
         self._waiting: list[tuple[Settlement, Answer | None]] = []
         self._task: asyncio.Task[None] | None = None
         self.pending: int = 0
+        """Settlements that the engine does not have yet."""
 
     def put(self, delivery: Delivery, action: Action, seconds: float = 0.0, reason: str = "") -> None:
-        """Settle it soon, whatever comes of that."""
+        """Settle a delivery, without a result."""
         self._add(Settlement(delivery.position, delivery.token, action, seconds, text_of(reason)), None)
 
     def ask(self, delivery: Delivery, action: Action, seconds: float = 0.0, reason: str = "") -> Answer:
-        """Settle it soon; the future says whether that won, or raises what the engine raised. It has to be awaited."""
+        """Settle a delivery. The future tells whether the settlement won, or raises as the engine; await it."""
         answer: Answer = asyncio.get_running_loop().create_future()
         self._add(Settlement(delivery.position, delivery.token, action, seconds, text_of(reason)), answer)
         return answer
@@ -59,7 +60,9 @@ class AckBatcher:
         if error is None and not task.cancelled():
             return
         self._task = None
-        logger.error("group %s on %s was interrupted as it settled", self._group, self._pattern, exc_info=error)
+        logger.error(
+            "group %s on %s was interrupted while it settled messages", self._group, self._pattern, exc_info=error
+        )
         if self._waiting and not (isinstance(task, LastingTask) and task.over):
             self._begin()
         self._settled()
@@ -82,15 +85,17 @@ class AckBatcher:
 
     async def _settle(self, batch: list[tuple[Settlement, Answer | None]]) -> None:
         try:
-            won = await self._groups.settle(self._group, self._pattern, [one for one, _ in batch], self._clock())
+            won = await self._groups.settle(
+                self._group, self._pattern, [settlement for settlement, _ in batch], self._clock()
+            )
         except BaseException as error:
-            # Whatever it is, callers that wait have to know.
+            # Callers wait for an answer, whatever was raised.
             if is_end(error):
                 for _, answer in batch:
                     if answer is not None:
                         answer.cancel()
                 raise
-            # Nothing is lost: what is not settled is delivered again when its lease ends.
+            # No message is lost: one that is not settled is redelivered when its lease ends.
             count = len(batch)
             where = (self._group, self._pattern, count, describe(error))
             logger.error("group %s on %s could not settle %d messages: %s", *where)
@@ -104,7 +109,7 @@ class AckBatcher:
 
 
 async def finished(task: asyncio.Task[None]) -> None:
-    """Wait for a task to end. Cancelled, it ends it."""
+    """Wait for a task to end. Cancelling this cancels the task."""
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:

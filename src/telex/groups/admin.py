@@ -1,4 +1,4 @@
-"""What a hub does with the groups of its engine."""
+"""`GroupAdmin`: the groups of an engine, and their dead letters."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from telex.errors import Misuse
 
 
 class GroupAdmin:
-    """Groups, paused and resumed, and their dead letters: ``hub.groups``. All of it waits for the engine, and raises
-    `EngineFailed`, `Closed`; `Misuse` for an engine without groups.
+    """The consumer groups of a hub, and their dead letters: ``hub.groups``.
+
+    Every method waits for the engine, and raises `EngineFailed`, `Closed`; `Misuse` on an engine without groups.
     """
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time) -> None:
@@ -27,16 +28,18 @@ class GroupAdmin:
         return self._engine.groups
 
     async def list(self) -> list[GroupInfo]:
-        """All groups, with how far they are behind."""
+        """All groups with their lag, sorted by name and pattern."""
         return await self._groups.groups()
 
     async def pause(self, group: str, pattern: str | None = None) -> bool:
-        """Let the group claim nothing more, in all processes; what it works on it finishes. Without ``pattern``, on
-        all patterns that it takes from. Whether there is one."""
+        """Have all consumers of a group, in all processes, claim nothing more; running calls finish.
+
+        Without ``pattern``, on all patterns that the group takes from. Returns whether there is such a group.
+        """
         return await self._pause(group, pattern, True)
 
     async def resume(self, group: str, pattern: str | None = None) -> bool:
-        """Let it go on. Whether there is one."""
+        """Undo `pause`. Returns whether there is such a group."""
         return await self._pause(group, pattern, False)
 
     async def _pause(self, group: str, pattern: str | None, paused: bool) -> bool:
@@ -46,17 +49,20 @@ class GroupAdmin:
         return any([await self._groups.pause(group, each, paused) for each in found])
 
     async def forget(self, group: str, pattern: str) -> bool:
-        """Remove a group with its dead letters; what was kept for it alone is let go. Whether there was one."""
+        """Remove a group with its dead letters, and the messages that were kept for it alone.
+
+        Returns whether there was such a group.
+        """
         return await self._groups.forget(group, pattern)
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> builtins.list[DeadLetter]:
-        """Dead letters, of one group or all, the oldest first."""
+        """At most ``limit`` dead letters of one group or of all, the oldest first."""
         return await self._groups.dead(group, limit)
 
     async def retry(self, letter: DeadLetter) -> bool:
-        """Deliver a dead letter to its group again, as if for the first time. Whether it was still there."""
+        """Deliver a dead letter to its group again, with attempt 1. Returns whether it was still there."""
         return await self._groups.revive(letter.group, letter.pattern, letter.position, self._clock())
 
     async def drop(self, letter: DeadLetter) -> bool:
-        """Forget a dead letter. Whether it was still there."""
+        """Delete a dead letter. Returns whether it was still there."""
         return await self._groups.drop(letter.group, letter.pattern, letter.position)

@@ -194,7 +194,7 @@ class GroupConsumer:
 
     async def _claim_once(self, waiter: Waiter, room: int) -> None:
         """Claim at most ``room`` deliveries, and wait if there was none."""
-        # A topic that was removed and made again has another log, which the engine is told.
+        # A topic that was removed and recreated has another log: the engine has to join that.
         self._topic = self._runtime.topic(self._pattern)
         log = publisher_of(self._topic).log
         if log is not self._joined:

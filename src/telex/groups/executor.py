@@ -197,7 +197,7 @@ class DeliveryExecutor:
         return won
 
     def lose(self, delivery: Delivery) -> None:
-        """Cancel the call for a delivery whose lease was lost, or let go of it if the call has not begun."""
+        """Cancel the call for a delivery whose lease was lost, or drop the delivery if no call has begun."""
         found = self.running.pop(delivery.token, None)
         if found is not None:
             self.lapsed += 1
@@ -207,7 +207,7 @@ class DeliveryExecutor:
         else:
             return
         where = (self.spec.name, delivery.message.id, self.group.name)
-        logger.warning("handler %s lost its lease of message %s of group %s, and lets go of it", *where)
+        logger.warning("handler %s lost its lease of message %s of group %s, and gives the message up", *where)
 
     def statistics(self) -> HandlerStatistics:
         """The handler at this moment."""

@@ -41,7 +41,7 @@ class LeasedDeliveries:
         self.lag: int = 0
         """Messages that are published and not settled, at the last claim."""
         self.closing: bool = False
-        """Whether nothing more is claimed, and no call begins."""
+        """True once nothing more is claimed, and no call begins."""
         self.renewing: bool = False
         self.moved: Callable[[], None] = moved
         self._lost = lost
@@ -55,7 +55,7 @@ class LeasedDeliveries:
 
     @property
     def idle(self) -> bool:
-        """Whether every delivery is settled, and the engine has all settlements."""
+        """True when every delivery is settled, and the engine has all settlements."""
         return not self.by_token and not self.acks.pending
 
     def begin_renewing(self) -> None:
@@ -103,19 +103,19 @@ class LeasedDeliveries:
         self.acks.put(delivery, action, delay, reason)
 
     async def ask(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
-        """Settle a delivery; whether the settlement won. Raises what the engine raises."""
+        """Settle a delivery. Returns whether the settlement won; raises as the engine does."""
         self._remove(delivery, action)
         return await self.acks.ask(delivery, action, delay, reason)
 
     async def extend(self, delivery: Delivery, duration: float) -> bool:
-        """Lease a delivery for ``duration`` seconds from now; whether it was leased still."""
+        """Lease a delivery for ``duration`` seconds from now. Returns whether it was still leased."""
         if delivery.token in self.by_token:
             self._extended[delivery.token] = self._clock() + duration
         return await self.acks.ask(delivery, "extend", duration)
 
     def give_back(self, delivery: Delivery) -> None:
         """Let another consumer have a delivery."""
-        self.settle(delivery, "nack", 0.0, "the member that had it was closed")
+        self.settle(delivery, "nack", 0.0, "the consumer that had it was closed")
 
     def check_outside(self) -> None:
         """Raise `Misuse` inside of a transaction that settling would wait for."""

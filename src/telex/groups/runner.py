@@ -58,7 +58,7 @@ class GroupRunner:
         self.declarations[:] = [each for each in self.declarations if each is not spec]
         for consumer in [each for each in self.consumers if each.executors[0].spec is spec]:
             await consumer.leave()
-            if consumer in self.consumers:  # it may have been asked to leave twice
+            if consumer in self.consumers:  # `retire` may be called twice
                 self.consumers.remove(consumer)
 
     def served(self) -> set[tuple[str, str]]:
@@ -74,7 +74,7 @@ class GroupRunner:
 
     @property
     def idle(self) -> bool:
-        """Whether every delivery is settled."""
+        """True when every delivery is settled."""
         return all(consumer.leased.idle for consumer in self.consumers)
 
     @property

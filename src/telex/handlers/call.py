@@ -1,4 +1,4 @@
-"""One call of a handler: how it is begun, and how it ended."""
+"""One call of a handler: `HandlerCalls` starts it, and `end_of` says how it ended."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ENDS_PROGRAM = (SystemExit, KeyboardInterrupt)
 
 
 class CallEnd(Enum):
-    """How a call ended that raised."""
+    """The ways in which a call ends without a result."""
 
     FAILED = "failed"
     """The function raised, or something that it awaited was cancelled."""
@@ -47,7 +47,7 @@ class ProgramEnded(BaseException):
 
 
 def end_of(error: BaseException) -> CallEnd:
-    """How the call ended that raised ``error``. Called by the task that awaits the call, in its except clause."""
+    """Return how a call ended that raised ``error``. Called by the task that awaits it, in its except clause."""
     if isinstance(error, ProgramEnded):
         return CallEnd.PROGRAM
     if not is_end(error):
@@ -56,7 +56,7 @@ def end_of(error: BaseException) -> CallEnd:
 
 
 def is_pending(result: object) -> bool:
-    """Whether what a function returned has to be awaited for its result."""
+    """Return whether the value that a function returned has to be awaited for its result."""
     return result is not None and inspect.isawaitable(result)
 
 
@@ -77,7 +77,7 @@ class HandlerCalls:
         self.invoke: Invoke = invoke
         self.is_async: bool = is_async
         self.apart: bool = False
-        """Whether a call has set a context variable: every later call has a context, and a task where it waits."""
+        """True once a call has set a context variable. Later calls have a context each, and a task where they wait."""
         self._name = f"telex handler {name}"
         self._runtime = runtime
         self._origins = origins

@@ -1,5 +1,7 @@
-"""Middleware: what stands around handlers. One is a function of the next step that returns a step; a step is an async
-function of the message. They are put together once, when the handler is bound, outermost first.
+"""Middleware: functions around handlers.
+
+A middleware is a function of the next step that returns a step; a step is an async function of the message. Middleware
+is applied once, when the handler is bound, outermost first.
 
 ```python
 def logged(next: telex.middleware.Next) -> telex.middleware.Next:
@@ -26,19 +28,19 @@ from telex.handlers.context import Retry, current
 from telex.message import Message
 
 Next = Callable[[Message[Any]], Awaitable[object]]
-"""The rest of what is done with a message."""
+"""The next step: an async function of the message that returns the result of the handler."""
 Middleware = Callable[[Next], Next]
 
 
 def check_middleware(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
-    """Middleware that was given. Raises `BadOption`."""
+    """Return middleware as a tuple. Raises `BadOption`."""
     if callable(middleware) or not isinstance(middleware, Sequence) or not all(map(callable, middleware)):
         raise BadOption("middleware", middleware, "it is a list of functions of the next step, outermost first")
     return tuple(middleware)
 
 
 def wrap(invoke: Callable[[Message[Any]], Any], middleware: Sequence[Middleware]) -> Next:
-    """The whole of it as one step."""
+    """Return a bound function inside of ``middleware``, as one step."""
     step: Next = partial(result_of, invoke)
     for outer in reversed(middleware):
         step = outer(step)
@@ -48,8 +50,10 @@ def wrap(invoke: Callable[[Message[Any]], Any], middleware: Sequence[Middleware]
 
 
 def retry(attempts: int = 3, first: Duration = 0.1, factor: float = 2.0, most: Duration = 10.0) -> Middleware:
-    """Call the handler again, here and now, when it raises; the last error goes on. For faults that pass quickly: a
-    group's own `Retry` survives the process. `Nack` and `Reject` go on at once. Raises `BadOption`.
+    """Call the handler again in this process when it raises, at most ``attempts`` times in all.
+
+    The last error is raised. `Nack` and `Reject` are raised at once. Use it for faults that pass quickly: the `Retry`
+    of a group survives the process. Raises `BadOption`.
     """
     plan = Retry(attempts, first, factor, most, jitter=0.0)
 
@@ -60,7 +64,7 @@ def retry(attempts: int = 3, first: Duration = 0.1, factor: float = 2.0, most: D
                     return await next(message)
                 except (Nack, Reject):
                     raise
-                except Exception:  # noqa: BLE001  # the last try is below, and what that raises goes on
+                except Exception:  # noqa: BLE001  # the last attempt is below, and raises
                     await asyncio.sleep(plan.delay(attempt, 0.5))
             return await next(message)
 
@@ -70,7 +74,7 @@ def retry(attempts: int = 3, first: Duration = 0.1, factor: float = 2.0, most: D
 
 
 def timeout(limit: Duration) -> Middleware:
-    """Cancel a call of the handler that takes longer, and raise `Timeout` in its place. Raises `BadOption`."""
+    """Cancel a call of the handler that takes longer than ``limit``, and raise `Timeout`. Raises `BadOption`."""
     allowed = seconds(limit, "limit")
 
     def middleware(next: Next) -> Next:
@@ -94,16 +98,18 @@ def deduplicate(
     keep: Duration | None = None,
     most: int = 10_000,
 ) -> Middleware:
-    """Handle messages with the same ``key`` once, in this process: the last ``most`` keys are known, for ``keep``
-    (None: as long as there is room). What raised or was nacked was not handled, and may come again; what comes while
-    the first is being handled waits for that. Raises `BadOption`.
+    """Handle messages with the same ``key`` once, in this process.
+
+    The last ``most`` keys are remembered, for ``keep`` (None: as long as there is room). A message whose call raised,
+    or that was nacked, was not handled, and may come again. A message that comes while a call for its key runs waits
+    for that call. Raises `BadOption`.
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
         raise BadOption("most", most, "it is how many keys are remembered, at least 1")
     kept = float("inf") if keep is None else seconds(keep, "keep")
 
     def middleware(next: Next) -> Next:
-        known: OrderedDict[Hashable, float] = OrderedDict()  # until when; the first ends first
+        known: OrderedDict[Hashable, float] = OrderedDict()  # until when, in this order
         running: dict[Hashable, asyncio.Future[None]] = {}
 
         async def step(message: Message[Any]) -> object:
@@ -139,8 +145,9 @@ def _first(known: OrderedDict[Hashable, float]) -> Hashable:
 
 
 def rate_limit(calls: float, per: Duration = 1.0, *, burst: int = 1) -> Middleware:
-    """Begin at most ``calls`` calls of the handler in ``per``, and ``burst`` of them at once; the others wait for their
-    turn. By the leaky bucket as a meter (ITU-T I.371, the generic cell rate algorithm). Raises `BadOption`.
+    """Begin at most ``calls`` calls of the handler in ``per``, and ``burst`` of them at once; further calls wait.
+
+    This is the leaky bucket as a meter (ITU-T I.371, the generic cell rate algorithm). Raises `BadOption`.
     """
     length = seconds(per, "per")
     if not calls > 0 or not length > 0 or burst < 1:

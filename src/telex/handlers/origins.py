@@ -1,6 +1,6 @@
-"""`Origins`: the contexts in which messages were published, for the handlers of this process that are called for them.
+"""`Origins`: the contexts in which messages were published, for the handlers of the same process.
 
-A message that is published where no context variable was set since the hub opened needs none, and most are.
+A message whose publisher has set no context variable since the hub opened needs no context, and most do not.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from telex.log.log import Log
     from telex.message import Message
 
-MOST = 10_000
-"""So many contexts are known, the newest. Those of messages that a handler lost are not asked for any more."""
+MAX_CONTEXTS = 10_000
+"""Contexts that are kept, the newest: nobody asks for those of messages that a handler lost."""
 
 
 class Origins:
-    """The contexts of messages that are not handled yet. ``plain`` are contexts that nobody needs to know.
+    """The contexts of messages that are not handled yet.
 
-    Invariant: an entry goes when every reader of its message is done with it, and when `MOST` newer ones are there.
+    Invariant: an entry goes when every reader of its message is done with it, or `MAX_CONTEXTS` newer ones are there.
     """
 
     def __init__(self, *, needed: bool) -> None:
@@ -30,19 +30,21 @@ class Origins:
         self._readers: dict[Log, dict[object, object]] = {}
 
     def open(self, plain: Context, base: Context) -> None:
-        """Before anything is read: contexts that are the same as one of these are not noted."""
+        """Set the contexts that need not be kept. Called before `read`."""
         self._plain, self._base = plain, base
 
     def read(self, log: Log, reader: object, share: object) -> None:
-        """``reader`` calls `of` and `done` for each message of ``log``; those with the same ``share`` do so together.
-        Nothing is noted where it is not ``needed``: what comes from a store has no context.
+        """Keep the contexts of the messages of ``log``, until ``reader`` has called `done` for each.
+
+        Readers with the same ``share`` call `done` once for all of them. No context is kept unless ``needed``: a
+        message that comes from a store has none.
         """
         if self._needed:
             self._readers.setdefault(log, {})[reader] = share
             self._tell(log)
 
     def leave(self, log: Log, reader: object) -> None:
-        """It does so no more. Twice is fine."""
+        """Undo `read`. May be called twice."""
         readers = self._readers.get(log)
         if readers is not None and readers.pop(reader, None) is not None:
             self._tell(log)
@@ -54,8 +56,8 @@ class Origins:
             del self._readers[log]
 
     def _noter(self, readers: int) -> Callable[[Message[Any]], None]:
-        """What a log with so many readers calls for each message, in the publisher's context. In one function without
-        calls, since it is called for every message.
+        """Return the function that a log calls for each message, in the publisher's context. It makes no calls of
+        telex: it runs for every message.
         """
         plain, base, known = self._plain, self._base, self.known
 
@@ -68,18 +70,18 @@ class Origins:
                 pass
             context, others = known.get(message, (context, 0))
             known[message] = (context, others + readers)
-            if len(known) > MOST:
+            if len(known) > MAX_CONTEXTS:
                 del known[next(iter(known))]
 
         return note
 
     def of(self, message: Message[Any]) -> Context | None:
-        """A copy of the context in which it was published; None where that is as good as the hub's own."""
+        """A copy of the context in which a message was published; None where the hub's own does."""
         found = self.known.get(message)
         return None if found is None else found[0].copy()
 
     def done(self, message: Message[Any]) -> None:
-        """One of its readers needs it no more."""
+        """Note that a reader, or a share of readers, has handled a message."""
         found = self.known.get(message)
         if found is None:
             return

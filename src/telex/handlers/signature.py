@@ -140,39 +140,37 @@ def bind_arguments(
 
 
 def calls_async(function: Callable[..., object]) -> bool:
-    """Whether calling it gives an awaitable."""
+    """Return whether calling a function gives an awaitable."""
     while isinstance(function, partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def hints_of(function: Callable[..., object]) -> Mapping[str, object]:
-    """Its annotations by name: types, or text where a name is known to type checkers alone, or not yet."""
+    """The annotations of a function by name: types, or text where a name in it is not known at run time."""
     while isinstance(function, partial):
         function = function.func
     target = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004
     try:
         return typing.get_type_hints(target, include_extras=True)
-    except Exception:  # noqa: BLE001  # one of them names what is not there: the others are found one by one
+    except Exception:  # noqa: BLE001  # a name is not known: each annotation is resolved alone
         return {name: _found(hint, target) for name, hint in getattr(target, "__annotations__", {}).items()}
 
 
 def _found(hint: object, target: object) -> object:
-    """One annotation as a type, if its names are known."""
+    """One annotation as a type, or as text if a name in it is not known."""
     if not isinstance(hint, str):
         return hint
     scope = getattr(inspect.unwrap(target), "__globals__", {})  # type: ignore[arg-type]  # it is a function
     alone = type("Alone", (), {"__annotations__": {"hint": hint}})
     try:
         return typing.get_type_hints(alone, scope, include_extras=True)["hint"]
-    except Exception:  # noqa: BLE001  # then the text of the annotation decides
+    except Exception:  # noqa: BLE001  # the text decides
         return hint
 
 
 def parts_of(hint: object) -> tuple[object, ...]:
-    """What an annotation allows: the parts of a Union or Optional, without Annotated and the names of type aliases. Of
-    text, the names of the parts.
-    """
+    """The parts of a Union or Optional, without Annotated and type aliases; of text, the names of the parts."""
     if isinstance(hint, str):
         try:
             return tuple(_named(ast.parse(hint.strip(), mode="eval").body))
@@ -211,7 +209,7 @@ def _named(node: ast.expr) -> Iterator[str]:
 
 
 def name_of(function: object) -> str:
-    """What it is called in messages."""
+    """The name of a function for messages."""
     while isinstance(function, partial):
         function = function.func
     return getattr(function, "__qualname__", None) or repr(function)

@@ -1,6 +1,4 @@
-"""What a decorated function is: checked, and made into one direct call, when it is declared. Nothing is inspected per
-message.
-"""
+"""`HandlerSpec`: a handler as it was declared. It is checked and bound once; nothing is inspected per message."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ KINDS = ArgumentKinds(
 
 
 class GroupSpec(msgspec.Struct, frozen=True):
-    """What a handler of a group was declared with."""
+    """The group of a handler as it was declared; ``lease`` in seconds."""
 
     name: str
     retry: Retry
@@ -49,7 +47,10 @@ class GroupSpec(msgspec.Struct, frozen=True):
 
 
 class HandlerSpec(msgspec.Struct, frozen=True):
-    """A handler as it was declared: what for, what to call, and how its subscription behaves."""
+    """A handler as it was declared: its function, the messages that it takes, and the options of its subscription.
+
+    ``wants`` are the kinds of the function's arguments (`ArgumentKinds`).
+    """
 
     name: str
     function: Callable[..., object]
@@ -62,63 +63,60 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     group: GroupSpec | None = None
     middleware: tuple[Middleware, ...] = ()
     takes: Content[Any] | None = None
-    """What its content is annotated with: what comes from outside of the process is made that before it is called."""
+    """The annotated type of the content: content that comes from outside of the process is converted to it."""
 
     def under(self, prefix: str) -> HandlerSpec:
-        """The same with ``prefix`` and a colon before each pattern. Raises `BadName` when one gets too long."""
+        """Return this handler with ``prefix`` and a colon before each pattern. Raises `BadName` for a long name."""
         if not prefix:
             return self
         patterns = tuple(check_pattern(f"{prefix}:{pattern}") for pattern in self.patterns)
         return msgspec.structs.replace(self, patterns=patterns)
 
     def within(self, middleware: Sequence[Middleware]) -> HandlerSpec:
-        """The same with ``middleware`` around what it has."""
+        """Return this handler with ``middleware`` outside of its own."""
         if not middleware:
             return self
         return msgspec.structs.replace(self, middleware=(*middleware, *self.middleware), is_async=True)
 
     def bind(self, runtime: Runtime) -> Invoke:
-        """One call, of a message; its result is awaitable when the function is async."""
-        invoke = self._bind(runtime)
-        return wrap(invoke, self.middleware) if self.middleware else invoke
-
-    def _bind(self, runtime: Runtime) -> Invoke:
+        """Return a function of a message that calls the handler; its result is awaitable if the handler is async."""
         sources = {"hub": lambda message: runtime.hub, "context": lambda message: current.get()}
         invoke = bind_arguments(self.function, self.wants, "message", sources)
         if not calls_async(self.function):
             invoke = _timed(invoke, self.name)
         takes = self.content(runtime)
-        return invoke if takes is None else lambda message: invoke(shaped(message, takes))
+        bound = invoke if takes is None else lambda message: invoke(shaped(message, takes))
+        return wrap(bound, self.middleware) if self.middleware else bound
 
     def content(self, runtime: Runtime) -> Content[Any] | None:
-        """What content from outside of this process is made before it is called; None where it is passed as it is."""
+        """The type that content from outside of the process is converted to; None where it is passed unchanged."""
         if runtime.engine.store is None or self.types:
             return None
         # Once more: an annotation may name a class that was defined after the function.
         return read_signature(self.function, KINDS).content if self.takes is None else self.takes
 
 
-LONG = 0.1
-"""Seconds for which a plain function may keep the event loop from all else before that is told."""
+BLOCKING_SECONDS = 0.1
+"""Seconds for which a plain function may block the event loop before a warning is logged."""
 
 
 def _timed(invoke: Invoke, name: str) -> Invoke:
-    """Tell once when a call of a plain function takes long."""
-    told = False
+    """Log a warning when a call of a plain function takes long, once."""
+    warned = False
 
     def timed(message: Message[Any]) -> object:
-        nonlocal told
+        nonlocal warned
         began = perf_counter()
         try:
             return invoke(message)
         finally:
             took = perf_counter() - began
-            if took > LONG and not told:
-                told = True
+            if took > BLOCKING_SECONDS and not warned:
+                warned = True
                 text = (
                     "handler %s blocked the event loop for %d ms, and nothing else ran meanwhile: make it `async def`, "
                     "and await there what it waits for, or `await asyncio.to_thread(...)` what blocks; "
-                    "this is told once"
+                    "this is logged once"
                 )
                 logger.warning(text, name, took * 1000)
 
@@ -126,12 +124,12 @@ def _timed(invoke: Invoke, name: str) -> Invoke:
 
 
 def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> HandlerSpec:
-    """A declaration of ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
-    patterns = patterns_given = [item for item in what if isinstance(item, str)]
+    """Check ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
+    given = [item for item in what if isinstance(item, str)]
     classes = [cls for item in what if not isinstance(item, str) for cls in _classes(item)]
     if not what:
         raise BadOption("what", (), "say for what: a pattern such as 'chatroom:*', a type such as OrderPlaced, or both")
-    patterns = [f"{prefix}:{pattern}" if prefix else pattern for pattern in patterns or [">"]]
+    patterns = [f"{prefix}:{pattern}" if prefix else pattern for pattern in given or [">"]]
     for pattern in patterns:
         check_pattern(pattern)
     if len(set(patterns)) < len(patterns):
@@ -148,12 +146,12 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
             "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
         )
     group = _group_spec(options, signature.kinds, name)
-    if group is not None and len(patterns_given) == 0:
+    if group is not None and not given:
         raise BadOption(
             "group",
             options["group"],
-            "say which pattern it takes from, @hub.on('orders:*', OrderPlaced, group=...): it settles all that comes "
-            "there, and what none of its handlers takes is dead",
+            "say which pattern it takes from, @hub.on('orders:*', OrderPlaced, group=...): the group settles every "
+            "message there, and dead-letters those that none of its handlers takes",
         )
     checked = check_options(
         options["overflow"], options["buffer"], options["buffer_bytes"], options["key"], True, options["block_timeout"]
@@ -173,66 +171,61 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
     )
 
 
+MIN_LEASE_SECONDS = 0.1
 _OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earliest"}
 _OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
 
 
 def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> GroupSpec | None:
-    """What makes a handler a member of a group, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
+    """The group of a handler, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
     group = options["group"]
     if group is None:
         for option, usual in _OF_A_GROUP.items():
             if options[option] != usual:
-                raise BadOption(
-                    option, options[option], "it goes with group=, whose messages are leased and tried again"
-                )
+                raise BadOption(option, options[option], "it goes with group=, whose messages are leased and retried")
         if "context" in wants:
             raise BadHandler(name, "only a handler of a group has a Context; give @hub.on(..., group='name')")
         return None
     for option, usual in _OF_A_SUBSCRIBER.items():
         if options[option] != usual:
-            mend = (
-                "the key of a message is given where it is published: publish(..., key=...)"
-                if option == "key"
-                else ("what a group has not handled waits in the log, so it has no buffer that could be full")
-            )
-            raise BadOption(option, options[option], mend)
+            fix = "the messages of a group wait in the log, so it has no buffer that could be full"
+            if option == "key":
+                fix = "the key of a message is given where it is published: publish(..., key=...)"
+            raise BadOption(option, options[option], fix)
     if not isinstance(group, str):
         raise BadOption("group", group, "it is a name, such as 'billing'")
     retry = Retry() if options["retry"] is None else options["retry"]
     if not isinstance(retry, Retry):
         raise BadOption("retry", retry, "it is a telex.Retry, such as telex.Retry(attempts=5, first='1s')")
     lease = seconds(options["lease"], "lease")
-    if lease < SHORTEST:
-        raise BadOption("lease", options["lease"], f"it is at least {SHORTEST} s: who works renews it at half of it")
+    if lease < MIN_LEASE_SECONDS:
+        fix = f"it is at least {MIN_LEASE_SECONDS} s: a consumer renews it after half of it"
+        raise BadOption("lease", options["lease"], fix)
     dead = options["dead_letter"]
     return GroupSpec(
         check_topic(group), retry, lease, None if dead is None else check_topic(dead), check_start(options["start"])
     )
 
 
-SHORTEST = 0.1
-
-
 def _classes(item: object) -> Sequence[type[Any]]:
-    """The classes that are dispatched on. Raises `BadOption` for a type of which nothing is an instance."""
+    """The classes of a type that is dispatched on. Raises `BadOption` for a type that nothing is an instance of."""
     return [_class(type(None) if part is None else part) for part in parts_of(item)]
 
 
 def _class(item: object) -> type[Any]:
     if not isinstance(item, type) or typing.get_origin(item) is not None:
-        mend = "give patterns as text and types as classes (list, not list[int]): dispatch is by class"
+        fix = "give patterns as text and types as classes (list, not list[int]): dispatch is by class"
         if isinstance(item, typing.NewType):
-            mend = f"at run time a NewType is its base: give that, {item.__supertype__}, or a subclass of it"
-        raise BadOption("what", item, mend)
+            fix = f"at run time a NewType is its base: give the base, {item.__supertype__}, or a subclass of it"
+        raise BadOption("what", item, fix)
     if item is Message:
         raise BadOption("what", item, "every message is a Message; give the type of its content, or a pattern")
     if item is Any:
         raise BadOption("what", item, "give object for content of any type, or a pattern alone")
     try:
         issubclass(int, item)
-    except Exception as error:  # noqa: BLE001  # what a metaclass raises is its own affair
+    except Exception as error:  # noqa: BLE001  # a metaclass may raise anything
         what = "a TypedDict is a dict at run time" if typing.is_typeddict(item) else text_of(error)
-        mend = f"dispatch is by class, and no content can be told to be one ({what}): give a class, or a pattern alone"
-        raise BadOption("what", item, mend) from None
+        fix = f"dispatch is by class, and isinstance fails for this type ({what}): give a class, or a pattern alone"
+        raise BadOption("what", item, fix) from None
     return item
