@@ -112,7 +112,7 @@ class Context(Generic[T]):
 
     async def nack(self, delay: Duration = 0.0) -> bool:
         """Have the message redelivered after ``delay``, or dead-lettered after the last attempt."""
-        return await self._once("nack", seconds(delay, "delay"), "its handler asked for another attempt")
+        return await self._once("nack", seconds(delay, "delay"), "the handler asked for a redelivery")
 
     async def reject(self, reason: str = "its handler rejected it") -> bool:
         """Dead-letter the message without another attempt, and publish its copy to the dead-letter topic."""
