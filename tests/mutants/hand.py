@@ -352,8 +352,8 @@ BUGS: Sequence[Bug] = (
         "somebody whose entering failed stays in the room for ever",
     ),
     Bug(
-        "if topic not in self._rooms and len(self._rooms) >= MOST_ROOMS:",
-        "if topic not in self._rooms and len(self._rooms) >= 10 * MOST_ROOMS:",
+        "if topic not in self._rooms and len(self._rooms) >= MAX_ROOMS:",
+        "if topic not in self._rooms and len(self._rooms) >= 10 * MAX_ROOMS:",
         CHAT + "test_rooms_are_bounded",
         "no bound of 1000 rooms",
     ),
@@ -382,7 +382,7 @@ BUGS: Sequence[Bug] = (
         "the scheme of an Origin is not compared",
     ),
     Bug(
-        "listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SENDING_MAY_STALL)",
+        "listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)",
         "pass",
         CHAT + "test_a_listener_cuts_off_who_confirms_nothing",
         "TCP_USER_TIMEOUT is not set",

@@ -81,7 +81,6 @@ PATCHED: dict[tuple[str, str], str] = {
     ("unit/test_supervision.py", "PAUSE"): "the time until a hub looks or tries again",
     ("unit/test_supervision.py", "RETRY_SECONDS"): "the time until a hub looks or tries again",
     ("unit/test_supervision.py", "TRIES"): "the time until a hub looks or tries again",
-    ("unit/test_supervision.py", "TRY_AGAIN"): "the time until a hub looks or tries again",
     ("unit/triggers/test_adversity.py", "MOST"): "the time until a hub looks or tries again",
     ("unit/triggers/test_adversity.py", "TOGETHER"): "the time until a hub looks or tries again",
     ("unit/triggers/test_ended.py", "LOOK"): "the time until a hub looks or tries again",

@@ -87,7 +87,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
         (members, "RETRY_SECONDS", 0.001),
         (firings, "TRIES", 0.001),
         (scheduler, "TRIES", 0.001),
-        (chat, "TRY_AGAIN", 0.001),
+        (chat, "RETRY_SECONDS", 0.001),
     ):
         monkeypatch.setattr(module, name, value)
 
@@ -346,7 +346,7 @@ OF_THE_HUB: dict[str, Callable[[Path, Callable[[], BaseException]], Awaitable[No
     "triggers: watch a condition": lambda path, kind: of_triggers(path, kind, "_take"),
     "triggers: follow a variable": lambda path, kind: of_triggers(path, kind, "_hear"),
     "retention: tell the engine": lambda path, kind: of_retention(path, kind, "retain"),
-    "lobby: publish who left": lambda path, kind: of_the_lobby(path, kind, "_tell"),
+    "lobby: publish who left": lambda path, kind: of_the_lobby(path, kind, "_publish_change"),
 }
 
 

@@ -1,9 +1,10 @@
-"""The chat room, on telex's public names only: `create_app` makes it, ``telex chat`` serves it.
+"""The chat room, made only of public names of telex: `create_app` makes it, ``telex chat`` serves it.
 
-Layout: ``words`` (what people type) and ``presence`` (who is there) are pure; ``lobby`` is the room's side of the
-gateway; ``page`` serves the files of the folder of that name; ``app`` puts them together; ``server`` runs them.
+Layout: ``words`` (cleaning names and texts) and ``presence`` (the people in each room) are pure; ``lobby`` has the
+rooms and the permissions of a connection; ``page`` serves the files in the folder of that name; ``app`` is the ASGI
+app, and ``server`` its process.
 
-A room is the topic ``chatroom:<room>`` and holds `Said`; who comes and goes is told on ``presence:<room>``.
+A room is the topic ``chatroom:<room>`` with messages of `Said`. Its presence topic is ``presence:<room>``.
 """
 
 from __future__ import annotations

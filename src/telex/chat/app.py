@@ -13,31 +13,31 @@ from telex.chat import page
 from telex.chat.lobby import PRESENCE, ROOMS, RULES, Lobby
 from telex.gateway import DEFAULT_LIMITS, Gateway, Limits
 
-GRACE = 5.0
-KEPT_MESSAGES = 1000
-KEPT_BYTES = 16 * 1024 * 1024
+GRACE_SECONDS = 5.0
+TOPIC_MESSAGES = 1000
+TOPIC_BYTES = 16 * 1024 * 1024
 ROOM_BYTES = 256 * 1024
 
 
 def create_app(
     url: str | None = None,
     *,
-    grace: float = GRACE,
+    grace: float = GRACE_SECONDS,
     origins: Iterable[str] = (),
     hosts: Iterable[str] = (),
     local: bool | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Starlette:
-    """The chat room as an app for any ASGI server: a page at ``/``, the gateway at ``/ws``.
+    """Return the chat room as an ASGI app: a page at ``/``, the gateway at ``/ws``.
 
-    ``url`` names the engine that keeps the rooms (default: the environment's TELEX_URL, else ``memory://``).
-    ``grace`` is how many seconds somebody who lost the connection still counts as there. ``origins``, ``hosts``,
-    ``local`` and ``limits`` are the gateway's. The hub is opened and closed with the app's lifespan.
+    ``url`` is the URL of the engine that keeps the rooms (default: the environment's TELEX_URL, else ``memory://``).
+    ``grace`` is the number of seconds for which a person without a connection stays in a room. ``origins``, ``hosts``,
+    ``local`` and ``limits`` are those of the gateway. The lifespan of the app opens and closes the hub.
     """
     hub = telex.Hub(url)
-    # Of two rules the later holds: what programs publish is bounded, rooms and presence by rules of their own.
-    hub.retain(">", messages=KEPT_MESSAGES, bytes=KEPT_BYTES)
-    hub.retain(f"{ROOMS}:*", messages=KEPT_MESSAGES, age="30d", bytes=ROOM_BYTES)
+    # The last rule that fits a topic holds: the first one is for topics of programs.
+    hub.retain(">", messages=TOPIC_MESSAGES, bytes=TOPIC_BYTES)
+    hub.retain(f"{ROOMS}:*", messages=TOPIC_MESSAGES, age="30d", bytes=ROOM_BYTES)
     hub.retain(f"{PRESENCE}:*", messages=16)
     lobby = Lobby(hub, grace)
     hosts = tuple(hosts)

@@ -1,4 +1,4 @@
-"""The chat room's side of the gateway: `Lobby` knows who is where, and a `Guest` is one connection."""
+"""The rooms of the chat: `Lobby` has all people in all rooms, and a `Guest` is one connection."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from telex.gateway import AccessRules, Authorizer, Peer, Refused
 
 ROOMS = "chatroom"
 PRESENCE = "presence"
-MOST_ROOMS = 1000
-LOOK_EVERY = 1.0
-"""Seconds after which it is looked again which rooms there are, when there are too many."""
-TRY_AGAIN = 1.0
-"""Seconds after which what could not be told is told again."""
+MAX_ROOMS = 1000
+REFRESH_SECONDS = 1.0
+"""The shortest time between two listings of the rooms, while there are too many."""
+RETRY_SECONDS = 1.0
+"""The time until a notice that could not be published is published again."""
 logger: logging.Logger = logging.getLogger("telex.chat")
 RULES = AccessRules(publish=(">",), subscribe=(">",))
-"""What programs on this machine may do. A page may do much less: `Guest` sees to it."""
+"""The permissions of programs on this machine. `Guest` gives pages fewer permissions."""
 
 
 class Enter(msgspec.Struct, frozen=True):
-    """What a page says to enter: ``key`` is a secret of the browser's, so that a name stays with who has it."""
+    """The request of a page to enter a room. ``key`` is a secret of the browser, which reserves the name for it."""
 
     room: str
     name: str
@@ -37,8 +37,8 @@ class Enter(msgspec.Struct, frozen=True):
 
 
 class Entered(msgspec.Struct, frozen=True):
-    """What it gets: the names as they are used, the two topics to follow, and who is there at a position of the
-    second."""
+    """The answer to `Enter`: the normalized names, the topics of the room and of its presence, and the people in the
+    room at a position of the presence topic."""
 
     room: str
     name: str
@@ -49,39 +49,41 @@ class Entered(msgspec.Struct, frozen=True):
 
 
 class Lobby:
-    """Everyone in every room of one hub. ``async with lobby.open():`` keeps the account of who left."""
+    """The people in all rooms of a hub. ``async with lobby.open():`` publishes the notices of people who left."""
 
     def __init__(self, hub: telex.Hub, grace: float, clock: Callable[[], float] | None = None) -> None:
         self.hub = hub
         self.presence: Presence = Presence(grace)
         self._clock = clock
         self._left = asyncio.Event()
-        self._gone: list[tuple[str, str]] = []  # who has left, and the room was not told yet
-        self._opening = asyncio.Lock()  # of the rooms: one is made or let go at a time
-        self._rooms: set[str] = set()  # topics, as they were when it was looked last, and those made since
-        self._looked = -inf
+        self._left_people: list[
+            tuple[str, str]
+        ] = []  # room and name of people who left, before the notice is published
+        self._opening = asyncio.Lock()  # one room is created or removed at a time
+        self._rooms: set[str] = set()  # topics of the last listing, and those created since
+        self._refreshed = -inf
 
     def now(self) -> float:
-        """The time that grace is counted by."""
+        """Return the time for grace periods."""
         return asyncio.get_running_loop().time() if self._clock is None else self._clock()
 
     def welcome(self, rules: AccessRules, peer: Peer) -> Guest:
-        """The guest of a new connection."""
+        """Return the guest of a new connection."""
         return Guest(rules, peer, self)
 
-    async def enter(self, wish: Enter) -> Entered:
-        """Somebody enters. Raises `Refused` when the name is taken, or there are too many rooms."""
-        room, name = clean_room(wish.room), clean_name(wish.name)
-        if not 16 <= len(wish.key) <= 128:
+    async def enter(self, request: Enter) -> Entered:
+        """Add a person to a room. Raises `Refused` when the name is taken, or there are too many rooms."""
+        room, name = clean_room(request.room), clean_name(request.name)
+        if not 16 <= len(request.key) <= 128:
             raise Refused("bad_option", "a key is 16 to 128 characters that nobody can guess")
         topic = f"{ROOMS}:{room}"
         async with self._opening:
             await self._count(topic)
             self.hub.topic(topic, Said)
-            new = self.presence.enter(room, name, wish.key)
+            new = self.presence.enter(room, name, request.key)
         try:
             if new:
-                await self._tell(room, "joined", name)
+                await self._publish_change(room, "joined", name)
             presence = self._presence_topic(room)
             position = await presence.position()
         except BaseException:
@@ -90,20 +92,20 @@ class Lobby:
         return Entered(room, name, topic, presence.id, str(position), self.presence.people(room))
 
     async def leave(self, room: str, name: str) -> None:
-        """Somebody says good-bye with one of their connections."""
+        """Remove a connection of a person who leaves the room."""
         if self.presence.leave(room, name, self.now(), at_once=True):
-            self._gone.append((room, name))
-            self._left.set()  # `_watch` tries again, should this fail
-            await self._tell_gone()
+            self._left_people.append((room, name))
+            self._left.set()  # `_watch` tries again when this fails
+            await self._publish_left()
 
     def lose(self, room: str, name: str) -> None:
-        """A connection of somebody's broke off."""
+        """Remove a lost connection of a person. The person stays for the grace period."""
         self.presence.leave(room, name, self.now())
         self._left.set()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Tell of those who left, for as long as this is open."""
+        """Publish notices of people who left, inside of the block."""
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch())
             yield
@@ -114,44 +116,44 @@ class Lobby:
         while True:
             self._left.clear()
             due = self.presence.due()
-            wait = TRY_AGAIN if failed or self._gone else None if due is None else max(0.0, due - self.now())
+            wait = RETRY_SECONDS if failed or self._left_people else None if due is None else max(0.0, due - self.now())
             try:
                 async with asyncio.timeout(wait):
                     await self._left.wait()
             except TimeoutError:
-                self._gone += self.presence.expire(self.now())
-                failed = not await self._told_gone()
+                self._left_people += self.presence.expire(self.now())
+                failed = not await self._try_to_publish_left()
 
-    async def _told_gone(self) -> bool:
-        """Whether rooms were told who is gone. A disk that is full for a while delays that, and ends nothing."""
+    async def _try_to_publish_left(self) -> bool:
+        """Publish the notices; return False when that failed. A full disk delays them and ends nothing."""
         try:
-            await self._tell_gone()
-        except Exception:  # the lobby goes on for everybody else
-            logger.exception("rooms were not told who has left; that is tried again")
+            await self._publish_left()
+        except Exception:  # the other rooms go on
+            logger.exception("the notices of people who left were not published; trying again")
             return False
         return True
 
-    async def _tell_gone(self) -> None:
-        while self._gone:
-            room, name = self._gone[0]
-            await self._tell(room, "left", name)
-            if self._gone and self._gone[0] == (room, name):
-                del self._gone[0]
-            await self._let_go(room)
+    async def _publish_left(self) -> None:
+        while self._left_people:
+            room, name = self._left_people[0]
+            await self._publish_change(room, "left", name)
+            if self._left_people and self._left_people[0] == (room, name):
+                del self._left_people[0]
+            await self._remove_if_unused(room)
 
     async def _count(self, topic: str) -> None:
-        """Count a room. Raises `Refused` when there are too many; looking at all of them takes some milliseconds."""
+        """Count a room. Raises `Refused` when there are too many. A listing of all rooms takes some milliseconds."""
         if topic in self._rooms:
             return
         now = self.now()
-        if self._looked == -inf or (len(self._rooms) >= MOST_ROOMS and now >= self._looked + LOOK_EVERY):
-            self._rooms, self._looked = set(await self.hub.topics(f"{ROOMS}:*")), now
-        if topic not in self._rooms and len(self._rooms) >= MOST_ROOMS:
-            raise Refused("limit", f"there are {MOST_ROOMS} rooms already; enter one of them")
+        if self._refreshed == -inf or (len(self._rooms) >= MAX_ROOMS and now >= self._refreshed + REFRESH_SECONDS):
+            self._rooms, self._refreshed = set(await self.hub.topics(f"{ROOMS}:*")), now
+        if topic not in self._rooms and len(self._rooms) >= MAX_ROOMS:
+            raise Refused("limit", f"there are {MAX_ROOMS} rooms already; enter one of them")
         self._rooms.add(topic)
 
-    async def _let_go(self, room: str) -> None:
-        """Remove a room that nobody is in and in which nothing was said."""
+    async def _remove_if_unused(self, room: str) -> None:
+        """Remove a room without people and without messages."""
         topic = f"{ROOMS}:{room}"
         async with self._opening:
             if self.presence.is_empty(room):
@@ -161,7 +163,7 @@ class Lobby:
                     await self.hub.remove(f"{PRESENCE}:{room}")
                     self._rooms.discard(topic)
 
-    async def _tell(self, room: str, event: str, name: str) -> None:
+    async def _publish_change(self, room: str, event: str, name: str) -> None:
         await self._presence_topic(room).publish(PresenceChange(event, name, self.presence.people(room)))
 
     def _presence_topic(self, room: str) -> telex.Topic[PresenceChange]:
@@ -169,9 +171,9 @@ class Lobby:
 
 
 class Guest(Authorizer):
-    """One connection: a page that enters rooms, or a program on this machine that states its own name.
+    """One connection: a page that enters rooms, or a program on this machine that chooses its name for each message.
 
-    What a page says is said in the name that it entered with, to the room that it entered.
+    A page publishes only to the room that it has entered, and in the name that it entered with.
     """
 
     def __init__(self, rules: AccessRules, peer: Peer, lobby: Lobby) -> None:
@@ -180,21 +182,21 @@ class Guest(Authorizer):
         self._entered: Entered | None = None
 
     def publish(self, topic: str, content: object) -> object:
-        """See `Authorizer.publish`: in a room, a `Said` with the name of who says it."""
+        """See `Authorizer.publish`: in a room, a `Said` with the name of the guest."""
         kind, _, room = topic.partition(":")
         if kind == PRESENCE:
-            raise Refused("forbidden", "who is here is told by the server alone")
+            raise Refused("forbidden", "only the server publishes to this topic")
         if self.peer.origin is not None or self._entered is not None:
             if self._entered is None or topic != self._entered.topic:
-                raise Refused("forbidden", "enter the room before you talk in it")
+                raise Refused("forbidden", "enter the room before you publish to it")
             return Said(self._entered.name, clean_text(_field(content, "text")))
         content = super().publish(topic, content)
-        return self._program_says(room, content) if kind == ROOMS else content
+        return self._said_by_program(room, content) if kind == ROOMS else content
 
     def headers(self, topic: str, headers: Mapping[str, str]) -> object:
-        """See `Authorizer.headers`: what a page says has none."""
+        """See `Authorizer.headers`: messages of a page have no headers."""
         if self.peer.origin is not None or self._entered is not None:
-            raise Refused("bad_content", "what is said in a room has no headers")
+            raise Refused("bad_content", "messages in a room have no headers")
         return headers
 
     def subscribe(self, topic: str) -> object:
@@ -206,7 +208,7 @@ class Guest(Authorizer):
         return None
 
     def sees(self, topic: str) -> object:
-        """See `Authorizer.sees`: a page sees the room that it has entered, so that others are not told of it."""
+        """See `Authorizer.sees`: a page sees only the room that it has entered."""
         if self.peer.origin is None:
             return super().sees(topic)
         return self._entered is not None and topic in {self._entered.topic, self._entered.presence}
@@ -215,11 +217,11 @@ class Guest(Authorizer):
         """See `Authorizer.call`: ``enter`` and ``leave``."""
         if name == "enter":
             try:
-                wish = msgspec.convert(content, Enter)
+                request = msgspec.convert(content, Enter)
             except msgspec.ValidationError as error:
                 raise Refused("bad_content", f"enter takes room, name and key: {error}") from None
             await self._leave()
-            self._entered = await self._lobby.enter(wish)
+            self._entered = await self._lobby.enter(request)
             return self._entered
         if name == "leave":
             await self._leave()
@@ -236,18 +238,18 @@ class Guest(Authorizer):
         if entered is not None:
             await self._lobby.leave(entered.room, entered.name)
 
-    def _program_says(self, room: str, content: object) -> Said:
+    def _said_by_program(self, room: str, content: object) -> Said:
         if clean_room(room) != room:
-            raise Refused("bad_name", f"the room is called {clean_room(room)!r}")
+            raise Refused("bad_name", f"the name of the room is {clean_room(room)!r}")
         if isinstance(content, str):
             content = {"name": "telex pub", "text": content}
         said = Said(clean_name(_field(content, "name")), clean_text(_field(content, "text")))
         if self._lobby.presence.holds(room, said.name):
-            raise Refused("name_taken", f"{said.name} is in this room; speak in another name")
+            raise Refused("name_taken", f"{said.name} is in this room; choose another name")
         return said
 
 
 def _field(content: Any, name: str) -> object:
     if not isinstance(content, dict) or name not in content:
-        raise Refused("bad_content", f'what is said in a room has a {name}: {{"name": "Ann", "text": "hello"}}')
+        raise Refused("bad_content", f'a message in a room has a {name}: {{"name": "Ann", "text": "hello"}}')
     return content[name]

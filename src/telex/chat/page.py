@@ -1,4 +1,4 @@
-"""The page and its parts, read once and served from memory, under a policy that runs nothing but them."""
+"""The files of the page, served from memory under a content security policy that allows nothing else."""
 
 from __future__ import annotations
 
@@ -35,8 +35,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # Asked for again each time and answered by "not modified", so that a page never runs with the parts of another
-    # version.
+    # The browser asks each time and gets "not modified", so that the files of a page are of one version.
     "Cache-Control": "no-cache",
 }
 
@@ -51,20 +50,20 @@ class Asset(msgspec.Struct, frozen=True):
 
 @cache
 def load() -> Mapping[str, Asset]:
-    """Every file of the page, by name; read at the first call."""
+    """Return the files of the page by name. The first call reads them."""
     folder = files("telex.chat") / "page"
     return {entry.name: _asset(entry.name, entry.read_bytes()) for entry in folder.iterdir() if entry.is_file()}
 
 
 def routes(assets: Mapping[str, Asset], hosts: Iterable[str]) -> list[Route]:
-    """``/`` and ``/static/...``, for requests to ``hosts``, ``localhost`` and IP addresses."""
+    """Return the routes ``/`` and ``/static/...``, for requests to ``hosts``, ``localhost`` and IP addresses."""
     allowed = frozenset(hosts)
 
     async def serve(request: Request) -> Response:
         problem = check_host(request.headers.get("host", ""), allowed)
         if problem is not None:
-            mend = "start the server with --allow-host and that name, or use its IP address"
-            return PlainTextResponse(f"{problem}\n{mend}\n", 421, HEADERS)
+            fix = "start the server with --allow-host and that name, or use its IP address"
+            return PlainTextResponse(f"{problem}\n{fix}\n", 421, HEADERS)
         asset = assets.get(request.path_params.get("name", INDEX))
         if asset is None:
             return PlainTextResponse("there is no such file\n", 404, HEADERS)
@@ -77,6 +76,6 @@ def routes(assets: Mapping[str, Asset], hosts: Iterable[str]) -> list[Route]:
 
 
 def _asset(name: str, body: bytes) -> Asset:
-    # What a machine's own registry says of .js differs; a browser runs no module of another type.
+    # The registry of the machine may have another type for .js, and a browser runs modules only of this one.
     kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Asset(body, kind, f'"{hashlib.sha256(body).hexdigest()[:20]}"')

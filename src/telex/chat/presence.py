@@ -1,4 +1,4 @@
-"""Who is in which room. Pure: time is an argument, and nothing is told to anybody from here."""
+"""The people in each room. Time is an argument; nothing is published here."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from telex.gateway import Refused
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Somebody in a room, as others are told."""
+    """A person in a room, as the page shows one."""
 
     name: str
     connections: int
 
 
 class PresenceChange(msgspec.Struct, frozen=True):
-    """The content of a message on a room's presence topic: who ``joined`` or ``left``, and who is there now."""
+    """The content of a presence message: the ``name`` that ``joined`` or ``left``, and the people in the room now."""
 
     event: str
     name: str
@@ -29,24 +29,24 @@ class _Member(msgspec.Struct):
     name: str
     key: str
     connections: int = 0
-    until: float | None = None  # when somebody without a connection is taken as gone
+    until: float | None = None  # the end of the grace period of a person without a connection
 
 
 class _Room(msgspec.Struct):
-    """Invariant: ``by_look`` has each member under everything that the name looks like."""
+    """Invariant: ``by_look`` has each member under all looks of the name."""
 
-    members: dict[str, _Member] = {}  # msgspec makes a new one for each
+    members: dict[str, _Member] = {}  # msgspec copies it for each room
     by_look: dict[str, _Member] = {}
 
     def find(self, name: str) -> _Member | None:
-        """Who has a name that looks like this one."""
+        """Return the member whose name looks like this one."""
         return next((self.by_look[look] for look in looks(name) if look in self.by_look), None)
 
 
 class Presence:
-    """Rooms, and the people in them by name. Somebody may have several connections, with one key.
+    """The people in all rooms, by name. A person may have several connections, with the same key.
 
-    A person whose last connection is gone stays for ``grace`` seconds, so that a reload is not a coming and going.
+    A person without a connection stays for ``grace`` seconds, so that reloading a page publishes no notice.
     """
 
     def __init__(self, grace: float) -> None:
@@ -54,8 +54,8 @@ class Presence:
         self._rooms: dict[str, _Room] = {}
 
     def enter(self, room: str, name: str, key: str) -> bool:
-        """One more connection of a person; True when the person was not there. Raises `Refused` when the name is
-        taken, or looks like one that is."""
+        """Add a connection of a person. Return True when the person was not in the room. Raises `Refused` when the name
+        is taken, or looks like a name that is."""
         there = self._rooms.get(room) or _Room()
         member = there.find(name)
         new = member is None
@@ -70,7 +70,7 @@ class Presence:
         return new
 
     def leave(self, room: str, name: str, now: float, *, at_once: bool = False) -> bool:
-        """One connection less; True when the person is gone with it."""
+        """Remove a connection of a person. Return True when the person left the room."""
         member = self._rooms[room].members[name]
         member.connections -= 1
         if member.connections:
@@ -82,12 +82,12 @@ class Presence:
         return False
 
     def due(self) -> float | None:
-        """When the next person without a connection is to be taken as gone."""
+        """Return the next end of a grace period, or None."""
         times = [m.until for there in self._rooms.values() for m in there.members.values() if m.until is not None]
         return min(times, default=None)
 
     def expire(self, now: float) -> list[tuple[str, str]]:
-        """Take as gone whose time is up: room and name of each."""
+        """Remove the people whose grace period is over; return the room and name of each."""
         gone = [
             (room, member.name)
             for room, there in self._rooms.items()
@@ -99,18 +99,18 @@ class Presence:
         return gone
 
     def people(self, room: str) -> list[Person]:
-        """Who is in a room, by name."""
+        """Return the people in a room, by name."""
         there = self._rooms.get(room)
         found = [] if there is None else sorted(there.members.values(), key=lambda member: member.name.casefold())
         return [Person(member.name, member.connections) for member in found]
 
     def holds(self, room: str, name: str) -> bool:
-        """Whether somebody in the room has that name, or one that looks like it."""
+        """Return True when a person in the room has this name, or one that looks like it."""
         there = self._rooms.get(room)
         return there is not None and there.find(name) is not None
 
     def is_empty(self, room: str) -> bool:
-        """Whether nobody is in a room."""
+        """Return True for a room without people."""
         return room not in self._rooms
 
     def _remove(self, room: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The chat room as a process: a socket, Uvicorn, and an end on a signal."""
+"""The process of the chat room: a socket, Uvicorn, and signals."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from starlette.types import ASGIApp
 
 from telex.gateway import Limits, is_loopback, uvicorn_options
 
-SENDING_MAY_STALL = 30_000
-"""Milliseconds that a client may leave data unconfirmed before the system cuts it off, where the system can do that."""
+UNACKNOWLEDGED_MS = 30_000
+"""Milliseconds after which the operating system closes a connection with unacknowledged data, where it can."""
 
 
 class Address(msgspec.Struct, frozen=True):
-    """Where a server listens."""
+    """The address of a server."""
 
     host: str
     port: int
 
     @property
     def page(self) -> str:
-        """What to type into a browser."""
+        """The address of the page, for a browser."""
         return f"http://{self._authority}"
 
     @property
     def gateway(self) -> str:
-        """What to give to ``telex pub --server``."""
+        """The address of the gateway, for ``telex pub --server``."""
         return f"ws://{self._authority}/ws"
 
     @property
     def _authority(self) -> str:
-        # "All addresses" is none that can be connected to everywhere.
+        # Not every system can connect to the address that means "all addresses".
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without signal handlers of its own: `serve` has them, and ends without raising the signal again."""
+    """Uvicorn without its signal handlers, which raise the signal again at the end. `serve` installs others."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -62,35 +62,36 @@ class _Server(uvicorn.Server):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `OSError` with a text that names the mend: port in use, unknown host, not allowed."""
+    """Return a listening socket. Raises `OSError` with a text that says how to fix the address."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
-        raise OSError(f"the host {host!r} is not known here ({error.strerror}); use --host 127.0.0.1") from None
+        raise OSError(f"the host {host!r} is unknown ({error.strerror}); use --host 127.0.0.1") from None
     family, kind, protocol, _, address = found[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SENDING_MAY_STALL)
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)
         listener.bind(address)
         listener.listen(socket.SOMAXCONN)
     except OSError as error:
         listener.close()
-        raise OSError(_why_not(error, host, port)) from None
+        raise OSError(_listen_problem(error, host, port)) from None
     return listener
 
 
 def address_of(listener: socket.socket) -> Address:
-    """Where it listens, with the port that port 0 became."""
+    """Return the address of a listening socket, with the port that was chosen for port 0."""
     host, port = listener.getsockname()[:2]
     return Address(host, port)
 
 
 def serve(app: ASGIApp, listener: socket.socket, limits: Limits, ready: Callable[[], None]) -> None:
-    """Serve ``app`` on ``listener`` until SIGINT or SIGTERM; ``ready`` is called when connections are taken.
+    """Serve ``app`` on ``listener`` until SIGINT or SIGTERM. Call ``ready`` when connections are accepted.
 
-    Clients are told to come back later, and what is under way may finish. A second signal ends at once.
+    At the first signal clients get the close code "restart", and requests in flight finish. A second signal ends at
+    once.
     """
     config = uvicorn.Config(
         app, lifespan="on", log_config=None, access_log=False, server_header=False, **uvicorn_options(limits)
@@ -112,16 +113,16 @@ async def _serve(server: _Server, listener: socket.socket) -> None:
     await server.serve([listener])
 
 
-def _why_not(error: OSError, host: str, port: int) -> str:
+def _listen_problem(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use; stop what listens there, or choose another: --port {port % 65535 + 1}"
+        return f"port {port} is in use; stop the other program, or choose another port: --port {port % 65535 + 1}"
     if error.errno == errno.EACCES:
-        return f"port {port} may not be opened by this user; choose one from 1024 on: --port 8000"
+        return f"this user may not open port {port}; choose a port from 1024 on: --port 8000"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine; use --host 127.0.0.1"
+        return f"{host} is not an address of this machine; use --host 127.0.0.1"
     return f"cannot listen on {host} port {port}: {error.strerror}"
 
 
 def is_open_to_others(host: str) -> bool:
-    """Whether listening on ``host`` lets other machines connect."""
+    """Return True when listening on ``host`` lets other machines connect."""
     return not is_loopback(host)

@@ -10,7 +10,7 @@ import uvicorn
 
 import telex
 from telex.chat import server
-from telex.chat.lobby import MOST_ROOMS, Enter, Lobby
+from telex.chat.lobby import MAX_ROOMS, Enter, Lobby
 from telex.chat.words import Said
 from telex.errors import EngineFailed
 from telex.gateway import Limits, Refused
@@ -42,7 +42,7 @@ async def test_somebody_whose_entering_failed_is_not_in_the_room(monkeypatch: py
 async def test_rooms_are_bounded() -> None:
     async with telex.Hub() as hub:
         lobby = Lobby(hub, 60.0, clock=lambda: 0.0)
-        for number in range(MOST_ROOMS - 1):
+        for number in range(MAX_ROOMS - 1):
             hub.topic(f"chatroom:r{number}", Said).publish_nowait(Said("Bob", "hello"))
         assert (await lobby.enter(Enter("the last", "Ann", KEY))).room == "the-last"
         hub.topic("chatroom:the-last", Said).publish_nowait(Said("Ann", "hello"))
@@ -84,7 +84,7 @@ def test_a_listener_cuts_off_who_confirms_nothing() -> None:
     if not hasattr(socket, "TCP_USER_TIMEOUT"):
         return  # not every system can do it
     with closing(server.bind("127.0.0.1", 0)) as listener:
-        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server.SENDING_MAY_STALL
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == server.UNACKNOWLEDGED_MS
 
 
 def test_nobody_is_looked_for_when_nobody_has_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex import names
-from telex.chat.words import LONGEST_TEXT, clean_name, clean_room, clean_text, looks
+from telex.chat.words import MAX_TEXT_LENGTH, clean_name, clean_room, clean_text, looks
 from telex.gateway import Refused
 
 NAMES = [
@@ -93,7 +93,7 @@ def test_texts(typed: str, shown: str) -> None:
     assert clean_text(typed) == shown
 
 
-@pytest.mark.parametrize("typed", ["", " \n ", "\u200d", "x" * (LONGEST_TEXT + 1), None, {"a": 1}])
+@pytest.mark.parametrize("typed", ["", " \n ", "\u200d", "x" * (MAX_TEXT_LENGTH + 1), None, {"a": 1}])
 def test_texts_that_are_none(typed: object) -> None:
     with pytest.raises(Refused):
         clean_text(typed)

@@ -143,7 +143,7 @@ REFUSED = [
     (("pub", "a:*", "x"), 2, "for patterns"),
     (("pub", "a", "x", "--header", "no"), 2, "name=value"),
     (("pub", "a", "-", "--id", "1"), 2, "an id is for one message"),
-    (("pub", "presence:x", "1"), 1, "told by the server alone"),
+    (("pub", "presence:x", "1"), 1, "only the server publishes"),
     (("pub", "chatroom:x", "{}"), 1, "has a name"),
     (("pub", "telex:x", "1"), 1, "do not let you publish"),
     (("sub", "telex:x"), 1, "do not let you subscribe"),
