@@ -11,7 +11,9 @@ from typing import Any, ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+import telex.topics.local
 import telex.topics.publisher
+import telex.topics.topic
 from telex import BufferFull, Closed, Hub, Lost, Message, Position, SlowSubscriber, WouldBlock
 from telex.engines.memory.engine import MemoryEngine
 from telex.log.log import Retention, Tuning
@@ -24,7 +26,8 @@ T = TypeVar("T")
 TOPICS = ("a:1", "a:2", "b:1", "a:1:x")
 PATTERNS = ("a:*", "a:>", ">", "*:1")
 WINDOW = 120.0
-outlet_module: Any = telex.topics.publisher
+TIMED: tuple[Any, ...] = (telex.topics.local, telex.topics.publisher, telex.topics.topic)
+"""The modules that read the time of day themselves, where a hub has no clock of its own."""
 
 
 def covers(pattern: str, name: str) -> bool:
@@ -48,9 +51,10 @@ class HubMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_000_000.0
         self.runner = asyncio.Runner()
-        self.clock = outlet_module.time
-        outlet_module.time = clock = lambda: self.now
-        self.tick = clock
+        self.clock = telex.topics.publisher.time
+        self.tick = lambda: self.now
+        for module in TIMED:
+            module.time = self.tick
         self.shelves: dict[str, Shelf] = {}
         self.rules_: list[tuple[str, Retention]] = []
         self.ids: dict[str, dict[str, Message[Any]]] = {}
@@ -73,7 +77,8 @@ class HubMachine(RuleBasedStateMachine):
                 self.run(subscriber.subscription.aclose())
         finally:
             self.runner.close()
-            outlet_module.time = self.clock
+            for module in TIMED:
+                module.time = self.clock
 
     def run(self, awaitable: Awaitable[T]) -> T:
         async def one() -> T:
