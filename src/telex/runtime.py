@@ -63,7 +63,8 @@ class Runtime:
     @property
     def address(self) -> str:
         """The URL without credentials, for messages."""
-        return self.url.partition("@")[2] or self.url
+        base, _, options = self.url.partition("?")
+        return base.rpartition("@")[2] if "@" in base or "password" in options else self.url
 
     @property
     def serves(self) -> bool:

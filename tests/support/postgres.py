@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,49 +22,68 @@ WITHIN = 60.0
 OPTIONS = ("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200", "-c", "shared_buffers=16MB")
 
 
+class PostgresServer:
+    """A server that can be stopped and started again."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self.conninfo = f"host={folder} user=telex dbname=postgres"
+        self._programs = programs
+        self._folder = folder
+        self._who = _somebody(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        command = [str(programs / "initdb"), "--pgdata", str(folder / "data"), "--auth", "trust"]
+        command += ["--username", "telex", "--no-sync", "--encoding", "UTF8", "--locale", "C"]
+        subprocess.run(command, check=True, capture_output=True, **self._who)  # type: ignore[call-overload]  # a user or nothing
+
+    def start(self) -> None:
+        """Start, and wait until the server answers."""
+        log = self._folder / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(  # type: ignore[call-overload]  # as above
+                [str(self._programs / "postgres"), "-D", str(self._folder / "data"), "-k", str(self._folder), *OPTIONS],
+                stdout=output,
+                stderr=output,
+                **self._who,
+            )
+        _wait(self.conninfo, self._process, log)
+
+    def stop(self, *, immediately: bool = False) -> None:
+        """Stop, and wait for it; ``immediately`` as if the machine had failed, so that the next start recovers."""
+        process = self._process
+        if process is None:
+            return
+        process.send_signal(signal.SIGQUIT if immediately else signal.SIGTERM)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        self._process = None
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """The connection string of a server that runs until this is left."""
+def startable() -> Iterator[PostgresServer]:
+    """A server that is not started yet; it is stopped when this is left."""
     found = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         raise AssertionError(found.stderr)
-    programs = Path(found.stdout.strip())
     folder = Path(tempfile.mkdtemp(prefix="telex-pg-"))
     try:
-        who = _somebody(folder)
-        data = folder / "data"
-        command = [
-            str(programs / "initdb"),
-            "--pgdata",
-            str(data),
-            "--auth",
-            "trust",
-            "--username",
-            "telex",
-            "--no-sync",
-        ]
-        subprocess.run([*command, "--encoding", "UTF8", "--locale", "C"], check=True, capture_output=True, **who)  # type: ignore[call-overload]  # a user or nothing
-        log = (folder / "log").open("wb")
-        with log:
-            process = subprocess.Popen(  # type: ignore[call-overload]  # as above
-                [str(programs / "postgres"), "-D", str(data), "-k", str(folder), *OPTIONS],
-                stdout=log,
-                stderr=log,
-                **who,
-            )
+        server = PostgresServer(Path(found.stdout.strip()), folder)
         try:
-            conninfo = f"host={folder} user=telex dbname=postgres"
-            _wait(conninfo, process, folder / "log")
-            yield conninfo
+            yield server
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The connection string of a server that runs until this is left."""
+    with startable() as startable_server:
+        startable_server.start()
+        yield startable_server.conninfo
 
 
 def _somebody(folder: Path) -> dict[str, object]:

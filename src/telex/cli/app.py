@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import telex
-from telex.cli import chat, copy, follow, history, pub, send, sub, topics, transfer, upkeep
+from telex.cli import chat, copy, follow, history, migrate, pub, send, sub, topics, transfer, upkeep
 from telex.cli import run as run_
 from telex.cli.dead import dead
 from telex.cli.exits import EXIT_CODES, Exit, code_for
@@ -70,6 +70,7 @@ app.command("import", epilog=EXIT_CODES, short_help="Publish the messages that e
 app.command(epilog=EXIT_CODES, short_help="Copy all messages to another engine, live.")(copy.copy)
 app.command(epilog=EXIT_CODES, short_help="Report all damage of a file.")(upkeep.check)
 app.command(epilog=EXIT_CODES, short_help="Shrink a file by the space of deleted messages.")(upkeep.compact)
+app.command(epilog=EXIT_CODES, short_help="Make the tables of a PostgreSQL database.")(migrate.migrate)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -42,10 +42,13 @@ def existing(url: str) -> Path:
 
 
 def with_hub(url: str, work: Callable[[Hub], Awaitable[T]], *, create: bool = False) -> T:
-    """Open a hub on the file of a URL, and return the result of ``work``. Without ``create`` the file has to exist."""
+    """Open a hub on the file or server of a URL, and return the result of ``work``. Without ``create`` a file has to
+    exist.
+    """
     from telex import Hub
 
-    _ = path_of(url) if create else existing(url)
+    if not url.startswith(("postgresql://", "postgres://")):
+        _ = path_of(url) if create else existing(url)
 
     async def run() -> T:
         async with Hub(url) as hub:

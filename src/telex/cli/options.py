@@ -64,7 +64,7 @@ def no_file(ctx: typer.Context) -> typer.BadParameter:
     return typer.BadParameter("name the file, --url sqlite:///file.db", ctx, param_hint="'--url'")
 
 
-URL_HELP = "The file with the messages: sqlite:///file.db"
+URL_HELP = "The file or server with the messages: sqlite:///file.db, postgresql://user@host/database"
 Url = Annotated[str, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
 OptionalUrl = Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
 UrlNotServer = Annotated[

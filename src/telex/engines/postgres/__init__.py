@@ -47,11 +47,11 @@ class PostgresEngine:
             record_transactions=True,
             sql=True,
         )
-        self._client = ServerClient(address)
-        self.store: Store | None = self._client.store
+        self.client: ServerClient = ServerClient(address)
+        self.store: Store | None = self.client.store
         self.outbox: TransactionOutbox | None = ServerOutbox(address)
-        self.groups: Groups | None = ServerGroups(self._client.link)
-        self.records: Records | None = ServerRecords(self._client.link)
+        self.groups: Groups | None = ServerGroups(self.client.link)
+        self.records: Records | None = ServerRecords(self.client.link)
 
     @classmethod
     def from_url(cls, url: str) -> PostgresEngine:
@@ -60,31 +60,31 @@ class PostgresEngine:
 
     async def open(self, events: EngineEvents) -> None:
         """Connect, and make the schema if there is none. Raises `ConnectFailed`, whose text says how to fix it."""
-        await self._client.open(events)
+        await self.client.open(events)
 
     async def close(self) -> None:
         """Store what waits, and close the connections."""
-        await self._client.close()
+        await self.client.close()
 
     def now(self) -> float:
         """Return the time by the server's clock, in seconds since 1970."""
-        return self._client.link.clock.now()
+        return self.client.link.clock.now()
 
     def log(self, topic: str, retention: Retention) -> Log:
         """Make a local log."""
         if is_pattern(topic):
             return Log(topic, token_hex(6), retention, randbits(74))
-        epoch, uid = self._client.link.catalogue.identity(topic)
+        epoch, uid = self.client.link.catalogue.identity(topic)
         log = Log(topic, epoch, cached(retention), uid, remote=True)
-        log.begin(self._client.store.end(topic)[1])
+        log.begin(self.client.store.end(topic)[1])
         return log
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Keep a message, and publish it then."""
-        if due <= self._client.link.clock.now():
-            return (await self._client.writer.append((draft,)))[0]
-        return await self._client.delayed.later(draft, due)
+        if due <= self.client.link.clock.now():
+            return (await self.client.writer.append((draft,)))[0]
+        return await self.client.delayed.later(draft, due)
 
     def transaction(self) -> EngineTransaction:
         """Make a transaction of the database."""
-        return ServerTransaction(self._client.link, self._client.live)
+        return ServerTransaction(self.client.link, self.client.live)

@@ -120,6 +120,7 @@ class LiveReader:
                 await self._turn()
             except (Error, TimeoutError, OSError) as error:
                 self.drop()
+                self._hinted, self._heads = self.told, {}  # what was read of the hints is not certain to be told
                 if self._closing or self._link.closed is not None:
                     return
                 if problems.judge(error) in {Verdict.FATAL, Verdict.REFUSED}:

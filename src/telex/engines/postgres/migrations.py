@@ -39,12 +39,17 @@ def script(address: ServerAddress, version: int = 0, role: str | None = None) ->
     """
     steps = [_LOCK, *(["CREATE SCHEMA IF NOT EXISTS {s};"] if version == 0 else []), *MIGRATIONS[version:]]
     steps.append(f"UPDATE {{s}}.version SET version = {VERSION};")
-    if role is not None:
-        steps.append(_GRANTS)
     text = "\n".join(steps).replace("{schema}", address.schema).replace("{channel}", address.channel)
-    quoted = "" if role is None else '"' + role.replace('"', '""') + '"'
-    text = text.replace("{s}", address.quoted).replace("{role}", quoted)
+    text = text.replace("{s}", address.quoted)
+    if role is not None:
+        text = f"{text}\n{grants(address, role)}"
     return f"BEGIN;\nSET LOCAL check_function_bodies = off;\n{text}\nCOMMIT;\n"
+
+
+def grants(address: ServerAddress, role: str) -> str:
+    """Return the SQL that lets a role use the schema."""
+    quoted = '"' + role.replace('"', '""') + '"'
+    return _GRANTS.replace("{s}", address.quoted).replace("{role}", quoted)
 
 
 async def version_of(connection: AsyncConnection[Any], address: ServerAddress) -> int:

@@ -113,7 +113,8 @@ class AppendWriter:
     def __init__(self, link: ServerLink) -> None:
         self._link = link
         self._id = str(uuid4())
-        self._batch = 0
+        self.batch: int = 0
+        """The number of the last batch: the server stores a number of a process once."""
         self._sql = append_statement(link.address.quoted)
         self._pending: list[AppendJob] = []
         self._wake = asyncio.Event()
@@ -192,7 +193,7 @@ class AppendWriter:
         return jobs
 
     async def _store(self, jobs: list[AppendJob]) -> None:
-        self._batch += 1
+        self.batch += 1
         self._in_flight = in_flight = self._link.loop.create_future()
         try:
             batch = await self._attempts(jobs)
@@ -226,7 +227,7 @@ class AppendWriter:
         """Store a batch, however often the connection breaks: the server knows a batch that it has stored."""
         drafts = [draft for job in jobs for draft in job.drafts]
         packed = PackedBatch(drafts, [form for job in jobs for form in job.forms], self._link)
-        parameters = [self._id, self._batch, jobs[0].adopt, *packed.parameters]
+        parameters = [self._id, self.batch, jobs[0].adopt, *packed.parameters]
         deadline, attempt = self._link.loop.time() + PATIENCE, 0
         while True:
             try:
