@@ -289,10 +289,11 @@ def follow(
             elif lost_at is None or now > lost_at + RECONNECT_SECONDS:
                 raise
             attempt += 1
-            time.sleep(_wait(attempt, until))
+            time.sleep(retry_wait(attempt, until))
 
 
-def _wait(attempt: int, deadline: float) -> float:
+def retry_wait(attempt: int, deadline: float) -> float:
+    """Return the seconds to wait before an attempt, at most until the deadline. Raises `Timeout` after the deadline."""
     wait = min(5.0, 0.1 * 2.0**attempt) * random.uniform(0.5, 1.0)
     left = deadline - time.monotonic()
     if left <= 0:

@@ -62,7 +62,7 @@ def carry_out(
     moment = 0 if not wait or (timeout is not None and timeout < 1) else 1
     headers = {"Content-Type": "application/json", "Prefer": f"respond-async, wait={moment}"}
     if key is not None:
-        headers["Idempotency-Key"] = _quoted(key)
+        headers["Idempotency-Key"] = quoted(key)
     body = to_json(content)
     path = f"{place.path}/{quote(name, safe=':')}"
     sent = SentCommand(name, key=key)
@@ -188,7 +188,7 @@ class CommandEndpoint:
         )
 
 
-def _quoted(key: str) -> str:
+def quoted(key: str) -> str:
     """Return a key as the string of a structured field (RFC 8941, 3.3.3)."""
     if not (key.isascii() and key.isprintable()):
         raise BadOption("--key", key, "by HTTP a key is printable ASCII")

@@ -43,7 +43,7 @@ class Stopping:
         """Handle SIGINT and SIGTERM inside of the block."""
         numbers = (signal.SIGINT, signal.SIGTERM)
         # Not loop.add_signal_handler: a handler may block the loop.
-        before = [signal.signal(number, self._signalled) for number in numbers]
+        before = [signal.signal(number, self.signalled) for number in numbers]
         try:
             yield
         finally:
@@ -53,7 +53,8 @@ class Stopping:
                 self._hint.cancel()
                 self._hint.join()
 
-    def _signalled(self, number: int, frame: FrameType | None) -> None:
+    def signalled(self, number: int, frame: FrameType | None) -> None:
+        """Handle one signal. Called by the interpreter, between any two of its instructions."""
         if number == signal.SIGINT and self._is_worker:
             self._loop.call_soon_threadsafe(self.asked.set)
             return
@@ -61,22 +62,23 @@ class Stopping:
         if self._count == 1:
             self._loop.call_soon_threadsafe(self.asked.set)
             if not self._is_worker:
-                self._hint = _later(HINT_SECONDS, lambda: report(HINT))
+                self._hint = call_later(HINT_SECONDS, lambda: report(HINT))
             return
         self.at_once = True
-        _later(END_SECONDS, _end)  # never cancelled: closing may hang, too
+        call_later(END_SECONDS, end_process)  # never cancelled: closing may hang, too
         if self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
 
-def _later(seconds: float, function: Callable[[], None]) -> threading.Timer:
-    # In a thread: the loop may be blocked.
+def call_later(seconds: float, function: Callable[[], None]) -> threading.Timer:
+    """Call a function after so many seconds, in a thread, since the loop may be blocked."""
     timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()
     return timer
 
 
-def _end() -> None:
+def end_process() -> None:
+    """End the process at once, as the shell does for Ctrl-C."""
     sys.stdout.flush()
     os._exit(Exit.INTERRUPTED)

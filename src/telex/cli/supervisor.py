@@ -33,7 +33,7 @@ def supervise(program: str, workers: int, *, reload: bool, options: tuple[str, .
     they are cancelled. ``options`` are further arguments of ``telex run``.
     """
     with asyncio.Runner() as runner:
-        return runner.run(_Supervisor(program, workers, reload, options).run())
+        return runner.run(Supervisor(program, workers, reload, options).run())
 
 
 def wait_before(crashes: int) -> float:
@@ -46,7 +46,9 @@ def crashes_in_a_row(before: int, ran: float) -> int:
     return 1 if ran > STEADY else before + 1
 
 
-class _Supervisor:
+class Supervisor:
+    """Starts the workers of a program, and starts them again when they crash or a file changes."""
+
     def __init__(self, program: str, workers: int, reload: bool, options: tuple[str, ...]) -> None:
         self._command = (sys.executable, "-m", "telex", "run", program, *options)
         self._workers = workers
@@ -56,6 +58,7 @@ class _Supervisor:
         self._code = int(Exit.OK)
 
     async def run(self) -> int:
+        """Run until a signal or the end of a worker. Returns the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             # Where the loop knows no signals (Windows), the interpreter's own KeyboardInterrupt ends it.
@@ -63,7 +66,7 @@ class _Supervisor:
                 loop.add_signal_handler(number, self._signalled)
         while not self._over.is_set():
             async with asyncio.TaskGroup() as group:
-                keepers = [group.create_task(self._keep(number)) for number in range(1, self._workers + 1)]
+                keepers = [group.create_task(self.keep(number)) for number in range(1, self._workers + 1)]
                 await self._until_change()
                 for keeper in keepers:
                     keeper.cancel()
@@ -89,11 +92,12 @@ class _Supervisor:
             report(f"{', '.join(names[:3])} changed; restarting", bad=False)
             return
 
-    async def _keep(self, number: int) -> None:
+    async def keep(self, number: int) -> None:
+        """Run a worker, again after each crash, until it ends on purpose."""
         crashes = 0
         while True:
             started = time.monotonic()
-            code = await self._run_worker(number)
+            code = await self.run_worker(number)
             if code in (Exit.USAGE, Exit.OK):
                 # It ended on purpose, or cannot be loaded: the next process would do the same.
                 if self._reload and code != Exit.OK:
@@ -107,7 +111,8 @@ class _Supervisor:
             report(f"worker {number} ended with {_described(code)}; restarting it in {wait:g} s")
             await asyncio.sleep(wait)
 
-    async def _run_worker(self, number: int) -> int:
+    async def run_worker(self, number: int) -> int:
+        """Run a worker once. Returns its exit code; cancelled, it stops the worker."""
         read, write = os.pipe()
         os.set_blocking(read, False)
         try:

@@ -35,12 +35,12 @@ def test_a_crash_after_a_steady_run_counts_as_the_first(monkeypatch: pytest.Monk
         waits.append(crashes)
         return 0.1
 
-    monkeypatch.setattr(supervisor._Supervisor, "_run_worker", run)
+    monkeypatch.setattr(supervisor.Supervisor, "run_worker", run)
     monkeypatch.setattr(supervisor, "wait_before", wait)
     monkeypatch.setattr(time, "monotonic", clock)
 
     async def main() -> None:
-        await supervisor._Supervisor("shop:hub", 1, reload=False, options=())._keep(1)
+        await supervisor.Supervisor("shop:hub", 1, reload=False, options=()).keep(1)
 
     clock.run(main())
     assert waits == [1, 2, 1, 2]
@@ -117,15 +117,15 @@ def test_a_follower_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_nobody_waits_past_the_deadline() -> None:
     for _ in range(20):
-        assert 0 <= client._wait(30, math.inf) <= 5.0
-        assert 0 <= client._wait(30, time.monotonic() + 0.01) <= 0.01
+        assert 0 <= client.retry_wait(30, math.inf) <= 5.0
+        assert 0 <= client.retry_wait(30, time.monotonic() + 0.01) <= 0.01
     with pytest.raises(Timeout, match="connecting again"):
-        client._wait(1, time.monotonic())
+        client.retry_wait(1, time.monotonic())
 
 
 async def test_the_second_signal_ends_the_program_soon_whatever_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     timers: list[tuple[object, object]] = []
-    hint, end = object(), stopping._end
+    hint, end = object(), stopping.end_process
 
     class Timer:
         def cancel(self) -> None: ...
@@ -136,20 +136,20 @@ async def test_the_second_signal_ends_the_program_soon_whatever_runs(monkeypatch
         timers.append((seconds, function if function is end else hint))
         return Timer()
 
-    monkeypatch.setattr(stopping, "_later", later)
+    monkeypatch.setattr(stopping, "call_later", later)
 
     async def run() -> None:
         asked = stopping.Stopping(is_worker=False)
-        asked._signalled(signal.SIGTERM, None)
+        asked.signalled(signal.SIGTERM, None)
         await asyncio.sleep(0)
         assert asked.asked.is_set()
         assert not asked.at_once
-        asked._signalled(signal.SIGTERM, None)
+        asked.signalled(signal.SIGTERM, None)
         await asyncio.Event().wait()
 
     worker = stopping.Stopping(is_worker=True)
     for _ in range(3):
-        worker._signalled(signal.SIGINT, None)  # the terminal sends it to all, and the supervisor says what it means
+        worker.signalled(signal.SIGINT, None)  # the terminal sends it to all, and the supervisor says what it means
     assert not worker.at_once
     assert timers == []
     with pytest.raises(asyncio.CancelledError):
@@ -159,13 +159,13 @@ async def test_the_second_signal_ends_the_program_soon_whatever_runs(monkeypatch
 
 @pytest.mark.parametrize(("key", "written"), [("a", '"a"'), ('a "b" \\', '"a \\"b\\" \\\\"'), (" ", '" "')])
 def test_a_key_is_quoted_for_a_header(key: str, written: str) -> None:
-    assert http._quoted(key) == written
+    assert http.quoted(key) == written
 
 
 @pytest.mark.parametrize("key", ["a\nb", "\x7f", "über", "\ud800", "a\tb"])
 def test_a_key_that_no_header_can_carry_is_refused(key: str) -> None:
     with pytest.raises(BadOption, match="printable ASCII"):
-        http._quoted(key)
+        http.quoted(key)
 
 
 @pytest.mark.slow
