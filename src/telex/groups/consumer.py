@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from telex.log.log import Log
     from telex.message import Message
     from telex.runtime import Runtime
+    from telex.topics.publisher import Publisher
     from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -67,7 +68,8 @@ class GroupConsumer:
         self._claimed_at = 0.0
         self._waiter: Waiter | None = None  # of `_claim`
         self._is_full = False  # `_claim` waits for room
-        self._topic: Topic[Any] | None = None  # referenced, so that the hub keeps the same one
+        self._topic: Topic[Any] | None = None  # referenced, so that the hub keeps its publisher
+        self._publisher: Publisher | None = None
         self._joined: Log | None = None
         self._read_log: Log | None = None
         self._claimer: asyncio.Task[None] | None = None
@@ -83,9 +85,16 @@ class GroupConsumer:
         if self._dispatcher is not None:
             self._dispatcher.add(executor)
         if self._claimer is None:
-            self._topic = self._runtime.topic(self._pattern)
-            self._read(publisher_of(self._topic).log)
+            self._read(self._current_publisher().log)
             self._begin_claiming()
+
+    def _current_publisher(self) -> Publisher:
+        """The publisher of its topic or pattern: another one after the topic was removed."""
+        publisher = self._publisher
+        if publisher is None or publisher.reason:
+            self._topic = self._runtime.topic(self._pattern)
+            self._publisher = publisher = publisher_of(self._topic)
+        return publisher
 
     def _read(self, log: Log | None) -> None:
         """Note the log whose messages its handlers get, each in the context of its publisher in this process."""
@@ -194,9 +203,7 @@ class GroupConsumer:
 
     async def _claim_once(self, waiter: Waiter, room: int) -> None:
         """Claim at most ``room`` deliveries, and wait if there was none."""
-        # A topic that was removed and recreated has another log: the engine has to join that.
-        self._topic = self._runtime.topic(self._pattern)
-        log = publisher_of(self._topic).log
+        log = self._current_publisher().log
         if log is not self._joined:
             await self._groups.join(self._group, self._pattern, self._start, log)
             self._joined = log
