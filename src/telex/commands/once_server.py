@@ -19,7 +19,7 @@ from telex.errors import BadOption, ContentError, EngineFailed, KeyConflict, tex
 from telex.handlers.call import is_pending
 from telex.once.engine_store import EngineOnceTransaction, EngineStore
 from telex.once.leases import KeyCounts, KeyLeases, Lease
-from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack, fingerprint, fingerprint_of
+from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack, digest_of, fingerprint_of
 from telex.once.options import OnceOptions
 from telex.once.results import MAX_INLINE_BYTES, RESULTS_BUCKET, result_ref, with_result
 from telex.once.store import OnceStores, OnceTransaction
@@ -62,13 +62,14 @@ class OnceServer(CommandServer):
         if self._opening is not None:
             await asyncio.shield(self._opening)
 
-    def fingerprint(self, content: object, key: str | None, digest: str) -> str:
+    def check(self, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
         """See `CommandServer`."""
         name, version = self.command.name, self.options.version
+        checked, _ = super().check(content, key)
         if key is None:
             raise BadOption("key", None, f"{name!r} runs once for each key: say which one this is, key='...'")
         try:
-            return fingerprint_of(name, version, digest) if digest else fingerprint(name, version, content)
+            return checked, fingerprint_of(name, version, digest or digest_of(content))
         except (TypeError, ValueError, RecursionError) as error:
             raise ContentError(name, f"what runs once has a JSON form: {error}") from None
 

@@ -69,12 +69,6 @@ class CommandServer(ABC):
         """Carry out a command in the current task. Raises `asyncio.CancelledError` when that task is to end."""
 
     @abstractmethod
-    def fingerprint(self, content: object, key: str | None, digest: str) -> str:
-        """Return the fingerprint of content as it was sent, or of its ``digest``; empty for a command that does not run
-        once. Raises `BadOption`, `ContentError`.
-        """
-
-    @abstractmethod
     def peek(self, key: str, fingerprint: str) -> Entry | None:
         """Return the recorded outcome of a key, if it can be read without waiting. Raises `KeyConflict`."""
 
@@ -97,13 +91,15 @@ class CommandServer(ABC):
     # -- content
 
     def check(self, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
-        """Return the content as the handler takes it, and its fingerprint. Raises `ContentError`, `BadOption`."""
-        takes, sent = self.command.takes, content
+        """Return the content as the handler takes it, and its fingerprint, which is empty for a command that does not
+        run once. ``digest`` is that of the content as it was sent. Raises `ContentError`, `BadOption`.
+        """
+        takes = self.command.takes
         if takes is not None:
             content = takes.check(content, self.command.name)
         if key is not None:
             check_key(key)
-        return content, self.fingerprint(sent, key, digest)
+        return content, ""
 
     def sendable(self, result: object) -> tuple[bytes, object]:
         """Return a result as JSON, and as every sender gets it: of the type that is annotated, else plain. Raises
@@ -198,16 +194,12 @@ class PlainServer(CommandServer):
 
     async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
         """See `CommandServer`. A command that another worker had before may have been begun: it has no deadline."""
-        if invocation.is_late and not invocation.redelivered:
+        if invocation.until is not None and invocation.is_late and not invocation.redelivered:
             return self.dropped(invocation)
         if invocation.cancelled:
             return self.failure(invocation, CANCELLED_BY_SENDER)
         invocation.task = asyncio.current_task()
         return await self.call(invocation)
-
-    def fingerprint(self, content: object, key: str | None, digest: str) -> str:
-        """See `CommandServer`."""
-        return ""
 
     def peek(self, key: str, fingerprint: str) -> Entry | None:
         """See `CommandServer`."""

@@ -55,6 +55,7 @@ class DeliveryExecutor:
         self._runtime = runtime
         self._origins = origins
         self._calls = HandlerCalls(spec.bind(runtime), spec.is_async, spec.name, runtime, origins)
+        self._shape = spec.content(runtime)
         self._max_attempts = group.retry.attempts + SPARE_ATTEMPTS
         self._ended_program = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -96,7 +97,6 @@ class DeliveryExecutor:
         calls, invoke, known, fresh = self._calls, self._calls.invoke, self._origins.known, copy_context()
         is_async, several = spec.is_async, spec.concurrency > 1
         takes_context = "context" in spec.wants
-        shape = spec.content(self._runtime) if takes_context else None
         context: Context[Any] | None = None
         done = 0
         while ready and not task.cancelling():
@@ -104,7 +104,7 @@ class DeliveryExecutor:
             if several and ready:
                 self.begin()  # another task takes the next delivery, should this one wait
             if takes_context:
-                context = Context(delivery, self.group.name, self._settle_by_hand, shape)
+                context = Context(delivery, self.group.name, self._settle_by_hand, self._shape)
                 current.set(context)
                 fresh = copy_context()
             running[delivery.token] = (delivery, task, context)

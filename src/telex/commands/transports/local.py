@@ -95,7 +95,8 @@ class LocalTransport:
         if not self.turn.offers():
             await asyncio.sleep(0)
             self.turn.begin()
-        if request.duplicate == "reject" or request.limit == 0.0 or self.is_full(request.name):
+        queue = self.queues.get(request.name)
+        if request.duplicate == "reject" or request.limit == 0.0 or (queue is not None and queue.is_full):
             return await self.send(request)
         return self._accept(request, at_once=True)
 

@@ -13,7 +13,6 @@ from telex.commands.invocation import Invocation
 from telex.commands.outcome import Outcome, Progress, failure_of, is_published
 from telex.commands.progress import ProgressThrottle
 from telex.commands.server import CONFLICTING, CommandServer
-from telex.commands.ticket import PendingOutcome
 from telex.commands.transports.turns import TurnBudget
 from telex.errors import TelexError
 from telex.process.tasks import start_task, start_task_at_once
@@ -167,7 +166,8 @@ class CommandQueue:
     def answer(self, invocation: Invocation, outcome: Outcome[Any], cause: BaseException | None = None) -> None:
         """Give an outcome to the sender."""
         self._invocations.pop(invocation.id, None)
-        _sender(invocation).settle(outcome, cause or invocation.cause)
+        if invocation.pending is not None:
+            invocation.pending.settle(outcome, cause or invocation.cause)
 
     # -- requests of senders and reports of handlers
 
@@ -180,14 +180,8 @@ class CommandQueue:
     def report(self, invocation: Invocation, step: Progress) -> None:
         """Report progress to all senders of the key, and to followers."""
         for each in self.keys.get(invocation.key or "", (invocation,)) if invocation.fingerprint else (invocation,):
-            _sender(each).report(step)
+            if each.pending is not None:
+                each.pending.report(step)
         if invocation.throttle is None:
             invocation.throttle = ProgressThrottle(self._progress.publish_nowait)
         invocation.throttle.report(step)
-
-
-def _sender(invocation: Invocation) -> PendingOutcome[Any]:
-    """Return the outcome that the sender in this process waits for."""
-    if invocation.pending is None:
-        raise AssertionError("a command of this process has a sender here")
-    return invocation.pending

@@ -182,14 +182,16 @@ class EngineWorker:
 
     async def _announce(self, server: CommandServer, invocation: Invocation, outcome: Outcome[Any]) -> Outcome[Any]:
         """Publish an outcome, after the last progress, and return it as every process gets it."""
+        json = b""
         try:
             if outcome.error is None:
-                outcome = msgspec.structs.replace(outcome, result=server.sendable(outcome.result)[1])
-            size = len(to_json(outcome))
+                content, result = server.sendable(outcome.result)
+                outcome = msgspec.structs.replace(outcome, result=result)
+                json = msgspec.json.encode(msgspec.structs.replace(outcome, result=msgspec.Raw(content)))
         except (TypeError, ValueError, RecursionError) as error:
-            outcome, size = server.failure(invocation, server.unsendable(invocation, error)), 0
+            outcome = server.failure(invocation, server.unsendable(invocation, error))
         to_all = invocation.redelivered or not outcome.replayed
-        replies = await self._replies(invocation, outcome, size, to_all=to_all)
+        replies = await self._replies(invocation, outcome, json or to_json(outcome), to_all=to_all)
         step = None if invocation.throttle is None else invocation.throttle.close()
         before = [] if step is None else self._steps(invocation, step)
         await self.append([*before, *replies])
@@ -197,38 +199,40 @@ class EngineWorker:
 
     async def publish_in(self, invocation: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
         """Publish an outcome when ``tx`` commits."""
-        for reply in await self._replies(invocation, outcome, len(to_json(outcome)), to_all=True, tx=tx):
+        for reply in await self._replies(invocation, outcome, to_json(outcome), to_all=True, tx=tx):
             await engine_of(tx.connection).append(reply)
 
     async def _replies(
         self,
         invocation: Invocation,
         outcome: Outcome[Any],
-        size: int,
+        json: bytes,
         *,
         to_all: bool,
         tx: EngineOnceTransaction | None = None,
     ) -> list[Draft]:
-        """Return drafts with an outcome of ``size`` bytes, for its sender and for followers. A large outcome is
-        written to a record; in ``tx`` when that is open, which may have the only write lock.
+        """Return drafts with an outcome and its ``json``, for its sender and for followers. A large outcome is written
+        to a record; in ``tx`` when that is open, which may have the only write lock.
         """
         content: Reply = outcome
-        if size > MAX_INLINE_BYTES:
+        if len(json) > MAX_INLINE_BYTES:
             ref = f"{outcome.command} {outcome.id}"
             put = self._runtime.records("commands").put if tx is None else tx.put
-            await put(RESULTS_BUCKET, ref, to_json(outcome), 0, time() + OUTCOME_SECONDS)
+            await put(RESULTS_BUCKET, ref, json, 0, time() + OUTCOME_SECONDS)
             content = OutcomeRef(outcome.command, outcome.id, ref)
+            json = to_json(content)
         topics = [f"$command:{outcome.command}:outcome"] if to_all and is_published(outcome) else []
         topics += self._inbox_of(invocation)
         # An id of its own: an outcome that is published again after a crash arrives once.
-        return [self._draft(topic, content, f"{outcome.id}-{outcome.attempt}") for topic in topics]
+        return [self._draft(topic, content, f"{outcome.id}-{outcome.attempt}", json) for topic in topics]
 
     def _inbox_of(self, invocation: Invocation) -> list[str]:
         """Return the inbox of the sender, if that is another hub."""
         return [f"$inbox:{invocation.inbox}"] if invocation.inbox and invocation.inbox != self._hub else []
 
-    def _draft(self, topic: str, content: Reply, id: str | None) -> Draft:
-        return publisher_of(self._runtime.topic(topic)).draft(content, id, held=True)
+    def _draft(self, topic: str, content: Reply, id: str | None, json: bytes | None) -> Draft:
+        draft = publisher_of(self._runtime.topic(topic)).draft(content, id, held=True)
+        return draft if json is None else msgspec.structs.replace(draft, json=json)
 
     async def append(self, drafts: list[Draft]) -> None:
         """Publish drafts in one write. Raises `EngineFailed`."""
@@ -250,7 +254,7 @@ class EngineWorker:
 
     def _steps(self, invocation: Invocation, step: Progress) -> list[Draft]:
         topics = [f"$command:{step.command}:progress", *self._inbox_of(invocation)]
-        return [self._draft(topic, step, None) for topic in topics]
+        return [self._draft(topic, step, None, None) for topic in topics]
 
     def _published(self, task: asyncio.Task[None]) -> None:
         self._publishing.discard(task)
