@@ -79,7 +79,7 @@ def put_in_all(only: str, jobs: int) -> int:
 
 
 EDGES = "tests/unit/test_edges.py::"
-SQLITE = "tests/unit/engines/test_sqlite_edges.py::"
+SQLITE = "tests/unit/engines/sqlite/test_edges.py::"
 COMMANDS = "tests/unit/commands/test_edges.py::"
 TRIGGERS = "tests/unit/triggers/test_edges.py::"
 GATEWAY = "tests/unit/gateway/test_edges.py::"
@@ -217,7 +217,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         'connection.execute("VACUUM")',
         "pass",
-        "tests/unit/engines/test_sqlite_store.py::test_compacting_gives_back_space_and_wants_the_file_for_itself",
+        "tests/unit/engines/sqlite/test_store.py::test_compacting_gives_back_space_and_wants_the_file_for_itself",
         "`telex compact` gives back nothing",
     ),
     Bug(

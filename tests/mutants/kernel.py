@@ -194,9 +194,9 @@ def examine(policy: str) -> int:
     from hypothesis import HealthCheck, Phase, seed, settings
     from hypothesis.stateful import run_state_machine_as_test
 
-    from tests.unit.kernel.choices import every_kind, kind_id
-    from tests.unit.kernel.hub_machine import HubMachine
-    from tests.unit.kernel.machine import LogMachine
+    from tests.unit.log.choices import every_kind, kind_id
+    from tests.unit.log.hub_machine import HubMachine
+    from tests.unit.log.machine import LogMachine
 
     few = settings(
         max_examples=40,

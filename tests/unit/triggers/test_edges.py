@@ -18,7 +18,7 @@ from telex.triggers.scheduler import LONGEST
 from telex.triggers.when import WhenTrigger
 from tests.support.internals import caught_up, timers_of
 from tests.support.pretend import PretendEngine, PretendStore, Server
-from tests.unit.triggers.test_fold import by_content, feed
+from tests.unit.triggers.conditions.test_evaluator import by_content, feed
 from tests.unit.triggers.test_shared import kept, watched
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import note
 
 from telex import Closed, Lost, Message, Position, SlowSubscriber
-from tests.unit.kernel.machine import shown
-from tests.unit.kernel.model import Reader, Told
+from tests.unit.log.machine import shown
+from tests.unit.log.model import Reader, Told
 
 OVER = "it is over"
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from telex import BadName
 from telex.names import LONGEST, Pattern, check_pattern, check_topic, is_pattern
-from tests.unit.kernel.hub_machine import covers
+from tests.unit.log.hub_machine import covers
 
 GOOD = [
     "a",

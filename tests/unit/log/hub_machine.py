@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from time import time
 from typing import Any, ClassVar, TypeVar
 
 from hypothesis import strategies as st
@@ -18,9 +19,9 @@ from telex import BufferFull, Closed, Hub, Lost, Message, Position, SlowSubscrib
 from telex.engines.memory.engine import MemoryEngine
 from telex.log.log import Retention, Tuning
 from telex.log.options import Options
-from tests.unit.kernel import choices
-from tests.unit.kernel.model import Reader, Shelf
-from tests.unit.kernel.taker import Subscriber
+from tests.unit.log import choices
+from tests.unit.log.model import Reader, Shelf
+from tests.unit.log.taker import Subscriber
 
 T = TypeVar("T")
 TOPICS = ("a:1", "a:2", "b:1", "a:1:x")
@@ -51,7 +52,7 @@ class HubMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_000_000.0
         self.runner = asyncio.Runner()
-        self.clock = telex.topics.publisher.time
+        self.clock = time
         self.tick = lambda: self.now
         for module in TIMED:
             module.time = self.tick

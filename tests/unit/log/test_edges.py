@@ -8,7 +8,7 @@ from telex.codec.encoding import to_canonical
 from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
 from telex.log.options import Options, Overflow
-from tests.unit.kernel.test_policies import publish, taken
+from tests.unit.log.test_overflow import publish, taken
 
 
 @pytest.mark.parametrize("overflow", ["latest", "drop_oldest", "drop_newest", "block", "catch_up"])

@@ -6,9 +6,9 @@ from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from telex.log.options import Options
 from tests.mutants.kernel import MUTANTS, Mutant, found_by
-from tests.unit.kernel.choices import every_kind, kind_id
-from tests.unit.kernel.hub_machine import HubMachine
-from tests.unit.kernel.machine import LogMachine
+from tests.unit.log.choices import every_kind, kind_id
+from tests.unit.log.hub_machine import HubMachine
+from tests.unit.log.machine import LogMachine
 
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]
 

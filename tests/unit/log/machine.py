@@ -15,8 +15,8 @@ from telex.log.cursor import Cursor, State
 from telex.log.log import Log, Retention, Tuning
 from telex.log.options import Options
 from telex.log.start import find
-from tests.unit.kernel import choices
-from tests.unit.kernel.model import Reader, Shelf, Told
+from tests.unit.log import choices
+from tests.unit.log.model import Reader, Shelf, Told
 
 NOTHING = "nothing waits"
 OVER = "nothing waits, and nothing will"

@@ -41,7 +41,7 @@ print(fingerprint("pay", 1, mixed))
 
 @pytest.mark.slow
 def test_fingerprints_are_the_same_in_every_process() -> None:
-    root = Path(__file__).parent.parent.parent
+    root = Path(__file__).parents[3]
     command = [sys.executable, "-c", PRINTED]
     found = [
         subprocess.run(
