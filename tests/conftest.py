@@ -139,6 +139,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture(scope="session", autouse=True)
 def nothing_blocks_the_loop() -> Iterator[None]:
     guard = BlockBuster(scanned_modules=[telex])
+    # A URL of another package's engine: its entry point is read from disk, once, where the hub is made.
+    for call in guard.functions.values():
+        call.can_block_in("engines/__init__.py", "_of_another_package")
     guard.activate()
     yield
     guard.deactivate()

@@ -51,6 +51,7 @@ class Topic(Generic[T]):
 
     def __init__(self, publisher: Publisher) -> None:
         self.id: str = publisher.id
+        """The topic id, or the pattern."""
         self._publisher = publisher
 
     # -- publishing
