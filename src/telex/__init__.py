@@ -68,7 +68,8 @@ from telex.triggers.conditions.firing import Firing
 from telex.triggers.conditions.schedule import Misfire
 from telex.triggers.conditions.stream import Rate
 from telex.triggers.trigger import Trigger, TriggerStatistics
-from telex.triggers.variable import Change, Variable
+from telex.triggers.values import Change
+from telex.triggers.variable import Variable
 
 if _TYPE_CHECKING:
     from telex import blocking as blocking

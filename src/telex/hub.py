@@ -192,7 +192,7 @@ class Hub(Declaring, CommandClient, Triggering):
         self._topics.drain(CLOSED, self._runtime)
         try:
             await self._end_calls()
-            await self._scheduler.retiring.finish()
+            await self._scheduler.close()
         finally:
             await self._dispatcher.stop()
 

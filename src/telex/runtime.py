@@ -13,7 +13,7 @@ from random import random
 from time import time
 from typing import Any, NoReturn
 
-from telex.engines.contract import Engine, Groups, Records
+from telex.engines.contract import Engine, Groups, Records, Store
 from telex.errors import Closed, Misuse, WrongThread
 from telex.topics.publisher import NOT_OPEN
 from telex.topics.registry import TopicRegistry
@@ -133,6 +133,10 @@ class Runtime:
     def records(self, feature: str) -> Records:
         """The records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.records or self._lacks(feature, "records")
+
+    def store(self, feature: str) -> Store:
+        """The store of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        return self.engine.store or self._lacks(feature, "store")
 
     def groups(self, feature: str) -> Groups:
         """The consumer groups of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""

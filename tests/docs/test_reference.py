@@ -18,8 +18,6 @@ import pytest
 PAGE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
 SHOWN = re.findall(r"^::: ([\w.]+)\n((?:    .*\n)*)", PAGE, re.MULTILINE)
 INTERNAL = {
-    "Trigger": {"handlers", "prefix", "middleware", "outlet", "unheard", "entry"},
-    "Variable": {"listeners", "content"},
     "Rate": {"source", "per"},
 }
 """Attributes that the objects of a hub use among themselves."""
@@ -71,6 +69,6 @@ def test_each_attribute_is_documented(cls: type[Any], shows_all: bool) -> None:
     assert set(missing) <= INTERNAL.get(cls.__name__, set())
 
 
-@pytest.mark.parametrize("name", ["Retry", "Trigger", "gateway.Peer"])
+@pytest.mark.parametrize("name", ["Retry", "gateway.Peer"])
 def test_attributes_are_found(name: str) -> None:
     assert len(list(attributes(found(f"telex.{name}")))) >= 5

@@ -15,6 +15,7 @@ import msgspec
 
 import telex
 from telex.engines.sqlite.upkeep import check
+from telex.triggers.variable import value_of
 from tests.faults import command
 from tests.faults.conditions_worker import KEYS, declare
 
@@ -67,7 +68,7 @@ async def look(url: str, count: Count) -> None:
     hub = telex.Hub(url)
     counter, _ = declare(hub)
     async with hub:
-        count.value, _ = await counter.stored()
+        count.value = await value_of(counter).stored()
         changes = [msgspec.convert(m.content, telex.Change[int]) for m in await history(hub, "switch")]
         count.rises = sum(change.value for change in changes)
         count.problems += _broken("switch", changes)

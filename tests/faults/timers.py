@@ -17,7 +17,7 @@ import telex
 from telex.engines.sqlite.upkeep import check
 from telex.triggers.conditions.firing import moment
 from telex.triggers.conditions.schedule import GRACE
-from telex.triggers.firings import BUCKET, TriggerRecord
+from telex.triggers.records import BUCKET, TriggerRecord
 from tests.faults import command
 from tests.faults.timers_crowd import Crowd, Hands
 from tests.faults.timers_worker import Spec, specs

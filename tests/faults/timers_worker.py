@@ -21,7 +21,7 @@ from typing import Literal
 import msgspec
 
 import telex
-from telex.hub import scheduler_of
+from tests.support.internals import firings_of
 
 LEASE = 1.0
 LONG = 0.1
@@ -88,9 +88,8 @@ def declare(hub: telex.Hub, note: Callable[..., None], base: float, seconds: flo
 def watch_claims(hub: telex.Hub) -> set[float]:
     """Since when it claims what was due, if it does."""
     began: set[float] = set()
-    claims = scheduler_of(hub).claims
-    assert claims is not None
-    claim_all = claims._claim_all
+    queue = firings_of(hub).queue
+    claim_all = queue.claim_all
 
     async def timed() -> None:
         now = time.time()
@@ -98,7 +97,7 @@ def watch_claims(hub: telex.Hub) -> set[float]:
         await claim_all()
         began.remove(now)
 
-    claims._claim_all = timed  # type: ignore[method-assign]
+    queue.claim_all = timed  # type: ignore[method-assign]
     return began
 
 

@@ -272,7 +272,7 @@ BUGS: Sequence[Bug] = (
     ),
     # -- triggers
     Bug(
-        "revision, instant + KEY_KEPT)",
+        "revision, instant + KEY_KEPT_SECONDS)",
         "revision)",
         "tests/unit/triggers/test_shared.py::test_what_fired_for_a_key_long_ago_is_not_fired_again",
         "records of keys never expire",
@@ -284,13 +284,13 @@ BUGS: Sequence[Bug] = (
         "a key in use is not marked as used, and is forgotten first",
     ),
     Bug(
-        "leave(self._firings) if self._again is not None: self._again.cancel()",
+        "leave(self._firings) if self.pause_check is not None: self.pause_check.cancel()",
         "    leave(self._firings)",
         TRIGGERS + "test_a_paused_trigger_that_ends_leaves_no_timer",
         "the timer of a paused trigger is left when it ends",
     ),
     Bug(
-        "wait = min(max(first - self.clock(), 0.0), LONGEST)",
+        "wait = min(max(first - self.clock(), 0.0), MAX_SLEEP_SECONDS)",
         "wait = max(first - self.clock(), 0.0)",
         TRIGGERS + "test_the_timer_looks_again_when_the_clock_was_set",
         "the timer does not look again when the clock was set",

@@ -21,7 +21,11 @@ from telex.hub import dispatcher_of, runtime_of, scheduler_of
 from telex.log.log import Log
 from telex.once.leases import KeyLeases
 from telex.topics.topic import Topic, publisher_of
+from telex.triggers.engine_firings import EngineFirings
 from telex.triggers.timer_queue import TimerQueue
+from telex.triggers.trigger import state_of
+from telex.triggers.when_claims import WhenClaimant
+from telex.triggers.when_trigger import WhenTrigger
 
 
 def engine_of(hub: telex.Hub) -> Engine:
@@ -71,20 +75,43 @@ def bounded(url: str, **bounds: Any) -> SQLiteEngine:
 
 
 def chores_of(hub: telex.Hub) -> set[asyncio.Task[None]]:
-    """The tasks of triggers that have ended."""
-    return scheduler_of(hub)._chores
+    """The background tasks of triggers that run now."""
+    return scheduler_of(hub).timers.tasks
 
 
-def timers_of(hub: telex.Hub) -> TimerQueue:
-    return scheduler_of(hub)._agenda
+def timers_of(hub: telex.Hub) -> TimerQueue[Any]:
+    return scheduler_of(hub).timers.queue
 
 
 async def caught_up(hub: telex.Hub) -> None:
     """Wait until all that is due is claimed."""
-    claims = scheduler_of(hub).claims
-    assert claims is not None
-    while claims._task is not None and not claims._task.done():
-        await asyncio.wait((claims._task,))
+    queue = firings_of(hub).queue
+    while queue.task is not None and not queue.task.done():
+        await asyncio.wait((queue.task,))
+
+
+def state_in(hub: telex.Hub, name: str) -> Any:
+    """The part of a trigger that the hub uses."""
+    return state_of(hub.trigger(name))
+
+
+def when_state(hub: telex.Hub, name: str) -> WhenTrigger:
+    """As `state_in`, of a trigger of a condition."""
+    found = state_in(hub, name)
+    assert isinstance(found, WhenTrigger)
+    return found
+
+
+def firings_of(hub: telex.Hub) -> EngineFirings:
+    """The firings of a hub on an engine that processes share."""
+    found = scheduler_of(hub).firings
+    assert isinstance(found, EngineFirings)
+    return found
+
+
+def claimant_of(hub: telex.Hub, name: str) -> WhenClaimant:
+    """The claimant of a trigger of a condition."""
+    return firings_of(hub).whens[state_in(hub, name)]
 
 
 def inbox_of(hub: telex.Hub) -> str:

@@ -98,10 +98,6 @@ class BlockingVariable(Generic[T]):
         """Change the value by a function of it, which the hub's thread calls; as ``telex.Variable.update``."""
         return self._thread.wait(self._variable.update(function))
 
-    def stored(self) -> tuple[T, int]:
-        """Return the value in a shared engine and its revision; as ``telex.Variable.stored``."""
-        return self._thread.wait(self._variable.stored())
-
     def __ge__(self, bound: T) -> Condition:
         return self._variable >= bound
 

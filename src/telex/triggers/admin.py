@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from telex.triggers.conditions.firing import moment
-from telex.triggers.firings import BUCKET, FiringCoordinator, TriggerRecord
+from telex.triggers.records import BUCKET, TriggerRecord, TriggerRecords
 from telex.triggers.trigger import TriggerStatistics
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def fire_trigger(scheduler: Scheduler, name: str) -> int | None:
     if record is None:
         return None
     topic = msgspec.json.decode(record.value, type=TriggerRecord).topic
-    return await FiringCoordinator(scheduler.runtime).fire(_Named(name, topic), scheduler.clock())
+    return await TriggerRecords(scheduler.runtime).fire(_Named(name, topic), scheduler.timers.clock())
 
 
 async def _set_paused(scheduler: Scheduler, name: str, *, paused: bool) -> bool:
@@ -71,10 +71,7 @@ async def _set_paused(scheduler: Scheduler, name: str, *, paused: bool) -> bool:
         kept = msgspec.json.decode(record.value, type=TriggerRecord)
         value = msgspec.json.encode(msgspec.structs.replace(kept, paused=paused))
         if kept.paused is paused or await records.put(BUCKET, name, value, record.revision) is not None:
-            trigger = scheduler.find(name)
-            if trigger is not None:  # here it is known at once
-                trigger.held = paused
-                trigger.look()
+            scheduler.paused_elsewhere(name, paused=paused)
             return True
     return False
 

@@ -13,18 +13,20 @@ from telex.triggers.conditions.condition import By, Condition
 from telex.triggers.conditions.evaluator import KEYS
 from telex.triggers.conditions.schedule import After, At, Cron, Every, Misfire, Schedule
 from telex.triggers.conditions.stream import Rate, Silence
-from telex.triggers.poll import Look, Poll
+from telex.triggers.monitor import ConditionMonitor
+from telex.triggers.poll import Poll, PolledFunction
 from telex.triggers.scheduler import Scheduler
 from telex.triggers.spec import Maker
-from telex.triggers.trigger import TimeTrigger, Trigger, TriggerStatistics, check_misfire
+from telex.triggers.time_trigger import TimeTrigger
+from telex.triggers.trigger import Trigger, TriggerStatistics
 from telex.triggers.variable import Variable
-from telex.triggers.when import WhenTrigger
+from telex.triggers.when_trigger import WhenTrigger
 
 T = TypeVar("T")
 Made = TypeVar("Made")
 
-SHORTEST = 0.001
-LONGEST = 100 * 366 * 86400.0
+MIN_SECONDS = 0.001
+MAX_SECONDS = 100 * 366 * 86400.0
 
 
 class Timing(Generic[Made]):
@@ -87,16 +89,17 @@ class Timing(Generic[Made]):
     ) -> Made:
         """Fire once, ``delay`` after it began, at least a millisecond, or late if that was missed. Its topic is then
         closed. Else as `every`."""
-        return self._timed(After(max(length_of(delay, "delay"), SHORTEST)), topic, name, misfire, 0.0)
+        return self._timed(After(max(length_of(delay, "delay"), MIN_SECONDS)), topic, name, misfire, 0.0)
 
     def _timed(
         self, schedule: Schedule, topic: str | None, name: str | None, misfire: Misfire, jitter: Duration
     ) -> Made:
-        check_misfire(misfire)
+        if misfire not in ("skip", "once", "all"):
+            raise BadOption("misfire", misfire, "it is 'skip', 'once' or 'all'")
         width = seconds(jitter, "jitter")
 
-        def make(scheduler: Scheduler, prefix: str, name: str | None, topic: str | None) -> Trigger:
-            return TimeTrigger(scheduler, schedule, name, topic, misfire, width)
+        def make(scheduler: Scheduler, prefix: str) -> TimeTrigger:
+            return TimeTrigger(scheduler.timers, scheduler.firings, schedule, misfire, width)
 
         return self._trigger(make, name, topic)
 
@@ -121,7 +124,7 @@ class Timing(Generic[Made]):
 
     def when(
         self,
-        condition: Condition | Look,
+        condition: Condition | PolledFunction,
         *,
         every: Duration | None = None,
         topic: str | None = None,
@@ -146,24 +149,26 @@ class Timing(Generic[Made]):
         if isinstance(condition, Condition):
             if every is not None:
                 raise BadOption("every", every, "it is for functions: a condition is looked at when something happens")
-            watched, most = slack(condition, hysteresis), at_least_one(keys)
+            watched, max_keys = slack(condition, hysteresis), at_least_one(keys)
         elif callable(condition):
             if every is None:
                 raise BadOption("every", every, "say how often to look at the function, every='10s'")
             if hysteresis:
                 raise BadOption("hysteresis", hysteresis, "it is for conditions, and this is a function")
-            look, period = condition, period_of(every, "every")
+            function, period = condition, period_of(every, "every")
         elif isinstance(condition, (Variable, Rate)):
             raise BadOption("condition", condition, "compare it: hub.when(count >= 1000)")
         else:
-            mend = "give a comparison, such as count >= 1000, or a function and every="
-            raise BadOption("condition", condition, mend)
+            fix = "give a comparison, such as count >= 1000, or a function and every="
+            raise BadOption("condition", condition, fix)
 
-        def make(scheduler: Scheduler, prefix: str, name: str | None, topic: str | None) -> Trigger:
+        def make(scheduler: Scheduler, prefix: str) -> WhenTrigger:
+            source: Poll | ConditionMonitor
             if every is not None:
-                return WhenTrigger(scheduler, Poll(look, period), name, topic, rising=rising)
-            what = scheduler.watch(watched.under(prefix) if prefix else watched, most)
-            return WhenTrigger(scheduler, what, name, topic, rising=rising)
+                source = Poll(function, period)
+            else:
+                source = scheduler.monitor(watched.under(prefix) if prefix else watched, max_keys)
+            return WhenTrigger(scheduler.timers, scheduler.firings, source, rising=rising)
 
         return self._trigger(make, name, topic)
 
@@ -174,7 +179,7 @@ class Triggering(Timing[Trigger]):
     _scheduler: Scheduler
 
     def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Trigger:
-        return make(self._scheduler, "", name, topic)
+        return Trigger(make(self._scheduler, ""), self._scheduler, name, topic)
 
     def variable(self, name: str, initial: T, type: type[T] | None = None) -> Variable[T]:
         """A value whose changes are published to the topic ``name``, as `telex.Change`; the same one every time.
@@ -203,7 +208,7 @@ class Triggering(Timing[Trigger]):
 def length_of(given: Duration, option: str) -> float:
     """Seconds of a length of time, checked."""
     length = seconds(given, option)
-    if length > LONGEST:
+    if length > MAX_SECONDS:
         raise BadOption(option, given, "it is at most 100 years")
     return length
 
@@ -213,8 +218,8 @@ def period_of(given: Duration, option: str) -> float:
     if callable(given):
         raise BadHandler(name_of(given), "say how often: write @hub.every('10s'), not @hub.every")
     length = length_of(given, option)
-    if length < SHORTEST:
-        raise BadOption(option, given, f"it is at least {SHORTEST} s")
+    if length < MIN_SECONDS:
+        raise BadOption(option, given, f"it is at least {MIN_SECONDS} s")
     return length
 
 

@@ -1,4 +1,4 @@
-"""`ConditionMonitor`: tells a `ConditionEvaluator` what happens: the messages, the changes and the time of one hub."""
+"""`ConditionMonitor`: gives a `ConditionEvaluator` the messages, the changes of variables and the time of one hub."""
 
 from __future__ import annotations
 
@@ -19,86 +19,91 @@ from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
 if TYPE_CHECKING:
     from telex.runtime import Runtime
     from telex.topics.topic import Topic
-    from telex.triggers.variable import Variable
+    from telex.triggers.values import VariableValue
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
-BUFFER = 1_000_000
-"""How many messages may wait for a condition to look at them; those that do not fit are counted as lost."""
-KEPT = 100_000
-"""How many messages of several topics are read of what an engine keeps, the last ones."""
+MAX_WAITING_MESSAGES = 1_000_000
+"""The number of messages that may wait for a condition; messages beyond it are counted as lost."""
+MAX_STORED_MESSAGES = 100_000
+"""The number of messages, the last ones of several topics together, that are read from the engine at the beginning."""
 
 
 class Owner(Protocol):
-    """Whose condition is watched."""
+    """The trigger of a condition."""
 
     name: str
     failed: int
 
     def tell(self, fired: Sequence[Fired]) -> None:
-        """The condition has become true, at these instants."""
+        """Fire: the condition became true at these instants."""
 
     def alarm(self, at: float) -> None:
-        """It wants to be told the time at ``at``."""
+        """Have the monitor called at ``at``."""
 
 
 class ConditionMonitor:
-    """A condition on a hub. What raises in it is logged and counted, and the rest goes on."""
+    """A condition on a hub. Exceptions of the condition are logged and counted, and it goes on."""
 
-    def __init__(self, condition: Condition, runtime: Runtime, variables: Sequence[Variable[Any]], keys: int) -> None:
+    is_polled: bool = False
+
+    def __init__(
+        self, condition: Condition, runtime: Runtime, variables: Sequence[VariableValue[Any]], keys: int
+    ) -> None:
         self.condition = condition
         self.lost: int = 0
         self._runtime = runtime
         self._variables = variables
         self._keys = keys
-        self._fold = ConditionEvaluator(condition, 0.0, {}, keys)
+        self.evaluator = ConditionEvaluator(condition, 0.0, {}, keys)
         self._alarm: float | None = None
         self._patterns: list[str] = []  # of all sources, and of all variables whose changes come as messages
-        self._routes: list[tuple[Pattern, Source]] = []
-        self._heard: dict[str, Variable[Any]] = {}  # those variables, by topic
+        self.routes: list[tuple[Pattern, Source]] = []
+        self._heard: dict[str, VariableValue[Any]] = {}  # those variables, by topic
         self._topic: Topic[Any] | None = None
         self._inbox: ReportingSubscription[Any] | None = None
-        self._seen: dict[str, set[str]] = {}  # by topic, the ids of what was read from what the engine keeps
+        self._seen: dict[str, set[str]] = {}  # by topic, the ids of the stored messages that were read
         self._owner: Owner | None = None
         self._closed = False
-        self.known: float = 0.0  # from when on all is known that happened, on a shared engine
+        self.known: float = 0.0
+        """The time from which on all messages are known, on a shared engine."""
 
     def describe(self) -> str:
-        """What is watched, for people."""
+        """Return the condition as text for people."""
         return f"when {self.condition!r}"
 
     @property
     def forgotten(self) -> int:
-        """Keys of which something was known, that made room for others."""
-        return self._fold.forgotten
+        """The number of keys that had to make room for other keys."""
+        return self.evaluator.forgotten
 
     # -- life
 
     def begin(self, owner: Owner, start: float) -> None:
-        """Watch from now on, on an engine of this process alone."""
+        """Watch from now on, on an engine in memory."""
         self._owner = owner
         for variable in self._variables:
             variable.listeners.append(self._change)
-        self._fold = ConditionEvaluator(
+        self.evaluator = ConditionEvaluator(
             self.condition, start, {each.name: each.value for each in self._variables}, self._keys
         )
         self._begin_reading()
 
     def look(self) -> None:
-        """Whether it is true as it begins."""
-        self._act(lambda fold: fold.look(fold.now))
+        """Fire if the condition is true as it begins."""
+        self._act(lambda each: each.look(each.now))
         self._set_alarm()
 
     async def resume(self, owner: Owner, start: float, *, fresh: bool) -> None:
-        """Watch what an engine keeps, and from now on, all in the order in which it is kept: whoever reads the same
-        comes to the same instants. ``start`` is when the trigger was declared first; what happened before only counts
-        as it was. A ``fresh`` one that is true then fires for that.
+        """Watch the stored messages and then the new ones, in the order in which the engine stores them: every process
+        that reads the same messages finds the same instants. ``start`` is when the trigger was declared first; messages
+        before that set the state and fire nothing. A ``fresh`` trigger whose condition is true at ``start`` fires then.
         """
         self._owner = owner
         self._heard = {variable.name: variable for variable in self._variables}
-        self._leave()  # what an engine that failed has left half done
+        self._leave()  # a try before may have failed halfway
         self._begin_reading()
-        # Values come first: what is changed from now on is read below, or comes.
-        values = {each.name: (await each.stored())[0] for each in self._variables}
+        # The values are read first: later changes are read below, or come as messages.
+        values = {each.name: await each.stored() for each in self._variables}
         found = await self._kept()
         self._seen = {topic: set() for topic in {message.topic for message in found}}
         for message in found:
@@ -107,15 +112,15 @@ class ConditionMonitor:
         cut = max((number for number in begins.values() if found[number].seq > 1), default=None)
         self.known = start if cut is None else time_of(found[cut])
         if cut is not None and self.known > start:
-            # Of the time before, retention has let something go: nobody can say what was true then.
+            # Retention has deleted messages before this time: what was true then is unknown.
             start, fresh, found = self.known, False, found[cut:]
         for variable in self._variables:
             first = next((message for message in found if message.topic == variable.name), None)
             if first is not None:
                 values[variable.name] = self._before(variable, first)
         begin = min((time_of(found[0]) if found else start), start)
-        self._fold = ConditionEvaluator(self.condition, begin, values, self._keys)
-        self._act(lambda fold: fold.look(begin))
+        self.evaluator = ConditionEvaluator(self.condition, begin, values, self._keys)
+        self._act(lambda each: each.look(begin))
         for message in found:
             if fresh and time_of(message) > start:
                 self._look(start)
@@ -125,30 +130,32 @@ class ConditionMonitor:
             self._look(start)
 
     async def _kept(self) -> list[Message[Any]]:
-        """What the engine keeps, in its order."""
-        store = self._runtime.engine.store
-        if store is None or (len(self._patterns) == 1 and not is_pattern(self._patterns[0])):
+        """Return the stored messages, in the order of the engine."""
+        store = self._runtime.store("triggers")
+        if not self._patterns or (len(self._patterns) == 1 and not is_pattern(self._patterns[0])):
             return [message for pattern in self._patterns async for message in self._runtime.topic(pattern).history()]
         matches = Pattern(*self._patterns).matches
-        return list(await store.read_pattern([topic for topic in store.topics() if matches(topic)], KEPT))
+        return list(
+            await store.read_pattern([topic for topic in store.topics() if matches(topic)], MAX_STORED_MESSAGES)
+        )
 
     def _look(self, start: float) -> None:
-        """Whether it is true at ``start``: what was true before fires now."""
-        self._act(lambda fold: fold.look(start))
-        if self._fold.holds and self._owner is not None:
-            self._owner.tell([Fired(start, value=self._fold.value)])
+        """Fire if the condition is true at ``start``."""
+        self._act(lambda each: each.look(start))
+        if self.evaluator.holds and self._owner is not None:
+            self._owner.tell([Fired(start, value=self.evaluator.value)])
 
-    def _before(self, variable: Variable[Any], message: Message[Any]) -> Any:
+    def _before(self, variable: VariableValue[Any], message: Message[Any]) -> Any:
         try:
             return variable.read(message.content).before
         except ContentError:
             return variable.initial
 
     def _begin_reading(self) -> None:
-        """From one log, whatever it is about: its order is that in which the engine keeps messages."""
-        # Of one pattern in the order in which they stand there: it is the same in every process.
+        """Read all topics from one log: its order is the engine's."""
+        # Sources of one pattern stay in the order of the condition, which is the same in every process.
         sources = sorted(_sources(self.condition), key=lambda source: source.pattern)
-        self._routes = [(Pattern(source.pattern), source) for source in sources]
+        self.routes = [(Pattern(source.pattern), source) for source in sources]
         self._patterns = sorted({*(source.pattern for source in sources), *self._heard})
         if self._patterns:
             self._enter("new")
@@ -157,25 +164,25 @@ class ConditionMonitor:
         several = len(self._patterns) > 1
         runtime = self._runtime
         self._topic = runtime.topics.gather(self._patterns) if several else runtime.topic(self._patterns[0])
-        self._inbox = self._topic.subscribe(start=start, buffer=BUFFER, report_lost=True)
+        self._inbox = self._topic.subscribe(start=start, buffer=MAX_WAITING_MESSAGES, report_lost=True)
         enter(self._inbox)
 
     def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
-        """What has to run, as coroutine functions."""
+        """Return the coroutine functions to run in the background."""
         return [] if self._inbox is None else [self._read]
 
     async def _read(self) -> None:
         while self._inbox is not None:
             async for batch in self._inbox.batches():
-                self._take(batch)
+                self.take(batch)
                 self._set_alarm()
             if self._closed or self._runtime.closed:
                 return
-            # Its topic was removed: what comes to the one that is made anew, or has come there already, counts too.
+            # The topic was removed: read it from the beginning where it is recreated.
             self._enter("earliest")
 
     def close(self) -> None:
-        """Watch no more."""
+        """Watch no more. May be called before it began."""
         self._closed = True
         for variable in self._variables:
             if self._change in variable.listeners:
@@ -189,35 +196,39 @@ class ConditionMonitor:
             if len(self._patterns) > 1:
                 self._runtime.topics.disperse(self._topic)
 
-    # -- what happens
+    # -- events
 
-    def ring(self, now: float) -> None:
-        """It is ``now``."""
+    def due(self, now: float) -> None:
+        """Look at the condition at ``now``."""
         self._alarm = None
-        self._drain()
-        # Not to `now`: when this process was rung is to be seen in no instant.
-        while (at := self._fold.next) is not None and at <= now:
+        self.drain()
+        # Not to `now`: an instant must not depend on when this process was called.
+        while (at := self.evaluator.next) is not None and at <= now:
             self._act(partial(ConditionEvaluator.advance, now=at))
         self._set_alarm()
 
+    def catch_up(self, now: float) -> None:
+        """Look at the condition at ``now``, at the end of a pause."""
+        self.due(now)
+
     def rearm(self, now: float) -> None:
-        """Ask again to be told the time, after a pause."""
+        """Have the owner call it again, after a pause."""
         self._alarm = None
         self._set_alarm()
 
     def _change(self, variable: str, value: Any, now: float) -> None:
-        self._drain()  # what came before is looked at before
-        self._act(lambda fold: fold.change(variable, value, now))
+        self.drain()  # messages from before the change count first
+        self._act(lambda each: each.change(variable, value, now))
         self._set_alarm()
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
         while self._inbox is not None:
             try:
-                self._take(self._inbox.receive_many_nowait())
+                self.take(self._inbox.receive_many_nowait())
             except (WouldBlock, Closed, SlowSubscriber):
                 return
 
-    def _take(self, batch: Sequence[Message[Any] | Lost]) -> None:
+    def take(self, batch: Sequence[Message[Any] | Lost]) -> None:
         first = batch[0]
         if isinstance(first, Lost):
             self.lost += first.count
@@ -229,59 +240,59 @@ class ConditionMonitor:
             messages = [message for message in messages if self._is_new(message)]
         if not messages:
             return
-        if len(self._routes) == 1 == len(self._patterns) and not self._heard:
-            self._tell(self._routes[0][1], messages)
+        if len(self.routes) == 1 == len(self._patterns) and not self._heard:
+            self._hear(self.routes[0][1], messages)
             return
         for _, run in groupby(messages, key=attrgetter("topic")):
             self._feed(tuple(run))
 
     def _is_new(self, message: Message[Any]) -> bool:
-        """Whether it was not read from what the engine keeps."""
+        """Whether the message was not among the stored messages that were read at the beginning."""
         seen = self._seen.get(message.topic)
         if seen is None:
             return True
         if message.id in seen:
             return False
-        del self._seen[message.topic]  # and so are all that follow, also when the topic is made anew
+        del self._seen[message.topic]  # all later messages are new, also of a recreated topic
         return True
 
     def _feed(self, messages: Sequence[Message[Any]]) -> None:
-        """Messages of one topic. Each is told to all that it concerns before the next one is."""
+        """Handle messages of one topic, each for all sources before the next one."""
         topic = messages[0].topic
-        sources = [source for pattern, source in self._routes if pattern.matches(topic)]
+        sources = [source for pattern, source in self.routes if pattern.matches(topic)]
         variable = self._heard.get(topic)
         if variable is None and len(sources) == 1:
-            self._tell(sources[0], messages)
+            self._hear(sources[0], messages)
             return
         for message in messages:
             if variable is not None:
-                self._tell_change(variable, message)
+                self._hear_change(variable, message)
             for source in sources:
-                self._tell(source, (message,))
+                self._hear(source, (message,))
 
-    def _tell_change(self, variable: Variable[Any], message: Message[Any]) -> None:
+    def _hear_change(self, variable: VariableValue[Any], message: Message[Any]) -> None:
         try:
             value = variable.read(message.content).value
         except ContentError:
-            return  # it is told where the variable hears of it
-        self._act(lambda fold: fold.change(variable.name, value, time_of(message)))
+            return  # `EngineValue.follow` logs it
+        self._act(lambda each: each.change(variable.name, value, time_of(message)))
 
-    def _tell(self, source: Source, messages: Sequence[Message[Any]]) -> None:
-        fold = self._fold
-        failed = fold.failed
-        self._act(lambda fold: fold.feed(source, messages))
-        if fold.failed != failed and self._owner is not None:
-            self._owner.failed += fold.failed - failed
-            where = (self.condition, fold.failed - failed, source.pattern)
-            logger.error("by= of %r raised for %d messages of %s", *where, exc_info=fold.error)
+    def _hear(self, source: Source, messages: Sequence[Message[Any]]) -> None:
+        evaluator = self.evaluator
+        failed = evaluator.failed
+        self._act(lambda each: each.feed(source, messages))
+        if evaluator.failed != failed and self._owner is not None:
+            self._owner.failed += evaluator.failed - failed
+            where = (self.condition, evaluator.failed - failed, source.pattern)
+            logger.error("by= of %r raised for %d messages of %s", *where, exc_info=evaluator.error)
 
     def _act(self, act: Callable[[ConditionEvaluator], list[Fired]]) -> None:
         owner = self._owner
         if owner is None:
-            raise AssertionError("what happens is told after `begin`")
+            raise AssertionError("events come after `begin`")
         try:
-            fired = act(self._fold)
-        except Exception as error:  # a comparison may raise whatever it likes: the others go on
+            fired = act(self.evaluator)
+        except Exception as error:  # a comparison of the program may raise anything
             owner.failed += 1
             logger.error("trigger %s: its condition %r raised", owner.name, self.condition, exc_info=error)
             return
@@ -289,14 +300,14 @@ class ConditionMonitor:
             owner.tell(fired)
 
     def _set_alarm(self) -> None:
-        at = self._fold.next
+        at = self.evaluator.next
         if at is not None and (self._alarm is None or at < self._alarm) and self._owner is not None:
             self._alarm = at
             self._owner.alarm(at)
 
 
 def _sources(condition: Condition) -> dict[Source, None]:
-    """What a condition is about, each once, in the order in which it says so."""
+    """Return the sources of a condition in its own order, each once."""
     found: dict[Source, None] = {}
     for part in condition.parts:
         found |= _sources(part)

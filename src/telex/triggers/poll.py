@@ -1,4 +1,4 @@
-"""`Poll`: a function that is looked at again and again."""
+"""`Poll`: a function that is called again and again until it returns true."""
 
 from __future__ import annotations
 
@@ -10,136 +10,150 @@ from functools import partial
 from typing import Any, Protocol
 
 from telex.errors import BadHandler
+from telex.handlers.call import CallEnd, end_of, is_pending
 from telex.handlers.signature import calls_async, name_of
-from telex.process.supervision import is_end
 from telex.process.tasks import start_task
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.conditions.schedule import Every
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
-PATIENCE = 1.0
-"""Seconds for which the closing of a hub waits for a function that does not let itself be cancelled."""
-MEND = "give a function of no arguments that says whether it is time"
-Look = Callable[[], bool] | Callable[[], Awaitable[bool]]
+CANCEL_SECONDS = 1.0
+"""The time for which a closing hub waits for a function that does not let itself be cancelled."""
+FIX = "give a function of no arguments that says whether it is time"
+PolledFunction = Callable[[], bool] | Callable[[], Awaitable[bool]]
 
 
-class Looker(Protocol):
-    """Whose function is looked at."""
+class PollOwner(Protocol):
+    """The trigger of a polled function."""
 
     name: str
     failed: int
     next: float | None
 
     def tell(self, fired: list[Fired]) -> None:
-        """It has returned true."""
+        """Fire: the function has returned true."""
 
     def fell(self) -> None:
-        """It has returned false after it had returned true."""
+        """Note that the function has returned false after it had returned true."""
 
     def alarm(self, at: float | None) -> None:
-        """It is to be looked at ``at``."""
+        """Have the function called at ``at``."""
 
-    def do(self, chore: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do what takes a while."""
+    def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run ``work`` in a background task."""
 
 
 class Poll:
-    """A function of nothing that is called once in ``period`` seconds, the first time one period after the start. It
-    fires when what it returns becomes true. An async one that is not done when it is to be called again is left to
-    it; what it raises is logged and counted, and it is called again.
+    """A function without arguments that is called every ``period`` seconds, the first time one period after the start.
+    It fires when its result becomes true. Calls of an async function that has not ended yet are left out. Exceptions
+    are logged and counted, and the function is called again.
     """
 
-    def __init__(self, function: Look, period: float) -> None:
+    is_polled: bool = True
+    lost: int = 0
+    forgotten: int = 0
+    known: float = 0.0
+
+    def __init__(self, function: PolledFunction, period: float) -> None:
         if not callable(function):
-            raise BadHandler(repr(function), MEND)
+            raise BadHandler(repr(function), FIX)
         try:
             inspect.signature(function).bind()
         except TypeError as error:
-            raise BadHandler(name_of(function), f"{error}: {MEND}") from None
+            raise BadHandler(name_of(function), f"{error}: {FIX}") from None
         except ValueError:
-            pass  # a builtin that does not tell what it takes
+            pass  # a builtin without a signature
         self._function = function
         self._is_async = calls_async(function)
         self._every = Every(period)
         self._start = 0.0
-        self._looks = False
-        self.holds: bool | None = None  # None: it was not looked at yet
-        self._owner: Looker | None = None
+        self._calling = False
+        self.holds: bool | None = None  # None before the first call
+        self._owner: PollOwner | None = None
 
     def describe(self) -> str:
-        """What is looked at, for people."""
+        """Return the function and the period as text for people."""
         return f"when {name_of(self._function).rpartition('.')[2]}(), looked at {self._every.describe()}"
 
-    def begin(self, owner: Looker, start: float, now: float) -> None:
-        """Look from now on, at ``start`` and whole numbers of periods."""
+    def begin(self, owner: PollOwner, start: float) -> None:
+        """Call the function at ``start`` plus whole numbers of periods, once `rearm` was called."""
         self._owner, self._start = owner, start
-        self._wait(now)
 
-    def _wait(self, now: float) -> None:
+    async def resume(self, owner: PollOwner, start: float, *, fresh: bool) -> None:
+        """As `begin`, on a shared engine."""
+        self.begin(owner, start)
+
+    def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+        """Return the coroutine functions to run in the background: none."""
+        return []
+
+    def look(self) -> None:
+        """Do nothing: the first call is one period after the start."""
+
+    def catch_up(self, now: float) -> None:
+        """Do nothing: calls during a pause are left out."""
+
+    def close(self) -> None:
+        """Do nothing: the trigger is due no more."""
+
+    def rearm(self, now: float) -> None:
+        """Have the owner call `due` at the next instant."""
         if self._owner is not None:
             self._owner.next = self._every.after(now, self._start)
             self._owner.alarm(self._owner.next)
 
-    def rearm(self, now: float) -> None:
-        """Go on, after a pause."""
-        self._wait(now)
-
-    def ring(self, now: float) -> None:
-        """Its time has come."""
+    def due(self, now: float) -> None:
+        """Call the function."""
         instant = self._every.latest(now, self._start)
-        self._wait(now)
-        if self._looks or instant is None or self._owner is None:
+        self.rearm(now)
+        if self._calling or instant is None or self._owner is None:
             return
         if self._is_async:
-            self._looks = True
-            self._owner.do(partial(self._look, instant))
+            self._calling = True
+            self._owner.run(partial(self._await, instant))
             return
         try:
-            found = bool(self._function())
-        except Exception as error:  # noqa: BLE001  # the program's own function: it is told, and looked at again
+            holds = bool(self._function())
+        except Exception as error:  # noqa: BLE001  # the program's function may raise anything
             self._raised(error)
         else:
-            self._found(found, instant)
+            self._returned(holds, instant)
 
-    async def _look(self, instant: float) -> None:
-        looking = start_task(self._call(), name=f"telex trigger looks at {name_of(self._function)}")
+    async def _await(self, instant: float) -> None:
+        call = start_task(self._call(), name=f"telex trigger looks at {name_of(self._function)}")
         try:
-            await asyncio.wait((looking,))
-            self._found(looking.result(), instant)
-        except asyncio.CancelledError as error:
-            if not looking.done():
-                await self._cancel(looking)
-                raise
-            self._raised(error)  # something that it awaited was
-        except BaseException as error:  # as above
-            if is_end(error):
+            await asyncio.wait((call,))
+            self._returned(call.result(), instant)
+        except BaseException as error:
+            if end_of(error) is not CallEnd.FAILED:
+                if not call.done():
+                    await self._cancel(call)
                 raise
             self._raised(error)
         finally:
-            self._looks = False
+            self._calling = False
 
     async def _call(self) -> bool:
-        looked = self._function()
-        return bool(await looked if isinstance(looked, Awaitable) else looked)
+        result: Any = self._function()
+        return bool(await result if is_pending(result) else result)
 
-    async def _cancel(self, looking: asyncio.Task[bool]) -> None:
-        """The hub is closed: the function is waited for, but not for ever."""
-        looking.add_done_callback(lambda task: task.cancelled() or task.exception())  # what it raises now is nobody's
-        looking.cancel()
-        if (await asyncio.wait((looking,), timeout=PATIENCE))[1]:
+    async def _cancel(self, call: asyncio.Task[bool]) -> None:
+        call.add_done_callback(lambda task: task.cancelled() or task.exception())  # its exception is retrieved, unused
+        call.cancel()
+        if (await asyncio.wait((call,), timeout=CANCEL_SECONDS))[1]:
             text = "the hub was closed while a trigger looked at %s, which did not let itself be cancelled in %g s"
-            logger.error(text, name_of(self._function), PATIENCE)
+            logger.error(text, name_of(self._function), CANCEL_SECONDS)
 
     def _raised(self, error: BaseException) -> None:
         if self._owner is not None:
             self._owner.failed += 1
             logger.error("trigger %s: %s raised", self._owner.name, name_of(self._function), exc_info=error)
 
-    def _found(self, holds: bool, instant: float) -> None:
-        was, self.holds = self.holds, holds
-        if self._owner is None or was is holds:
-            return  # a first look that finds it false tells so: it may have been true when another process looked
+    def _returned(self, holds: bool, instant: float) -> None:
+        before, self.holds = self.holds, holds
+        if self._owner is None or before is holds:
+            return
         if holds:
             self._owner.tell([Fired(instant)])
         else:
-            self._owner.fell()
+            self._owner.fell()  # also after the first call: another process may have found it true

@@ -1,58 +1,64 @@
-"""`TimerQueue`: which triggers of a scheduler are to be rung, and when. No clock, no I/O."""
+"""`TimerQueue`: triggers in the order in which they are due. No clock, no I/O."""
 
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from telex.triggers.trigger import Trigger
-
-Item = tuple[float, int, "Trigger"]
-SLOTS = 4.0
-"""Into so many slots each second is divided."""
-FEW = 64
-"""So many items of no use are not worth looking for."""
+SLOTS_PER_SECOND = 4.0
+"""The number of slots into which a second is divided."""
+MAX_DEAD_ITEMS = 64
+"""The number of dropped items that may stay in the queue, however few others it has."""
 
 
-class TimerQueue:
-    """Triggers by the instant for which they were put here, each for one at a time.
+class Queued(Protocol):
+    """An object in the queue."""
 
-    One heap of all would do, but taking from it costs more the more it has. So what is for later lies in slots, in no
-    order but that the first is the earliest, and a slot is sorted when its time has come: that costs little, since
-    most of it was put there in order.
+    queue_entry: int
+    """The number of its item in the queue, 0 for none. Items with other numbers are dead."""
 
-    Invariant: all of `_run` and `_late` is earlier than all of `_slots`.
+
+Q = TypeVar("Q", bound=Queued)
+
+
+class TimerQueue(Generic[Q]):
+    """Triggers by the instant for which they were put here, each for one instant at a time.
+
+    Taking from one heap costs more the more items it has. So items for later lie in slots of a quarter of a second. The
+    first item of a slot is its earliest, the others are in no order; a slot is sorted when its first item is due. That
+    costs little, since most items were put there in order.
+
+    Invariant: every item of `_run` and `_late` is earlier than every item of `_slots`.
     """
 
     __slots__ = ("_count", "_dead", "_entries", "_late", "_reached", "_run", "_slots", "_starts")
 
     def __init__(self) -> None:
-        self._slots: dict[int, list[Item]] = {}
-        self._starts: list[int] = []  # a heap of the slots that there are
+        self._slots: dict[int, list[tuple[float, int, Q]]] = {}
+        self._starts: list[int] = []  # a heap of the numbers of the slots
         self._reached = 0  # the last slot that was opened
-        self._run: list[Item] = []  # what is left of it, the earliest at the end
-        self._late: list[Item] = []  # a heap of what was put into a slot that was open already
+        self._run: list[tuple[float, int, Q]] = []  # the rest of that slot, the earliest at the end
+        self._late: list[tuple[float, int, Q]] = []  # a heap of items that were put into a slot that was open already
         self._count = 0
-        self._dead = 0  # of these, those that are of no use any more
+        self._dead = 0  # the number of dead items among them
         self._entries = count(1)
 
     def __len__(self) -> int:
-        """How many items there are, also of no use any more."""
+        """Return the number of items, dead ones included."""
         return self._count
 
-    def put(self, at: float, trigger: Trigger) -> None:
-        """Have a trigger taken at ``at``, and at no other instant any more."""
-        if trigger.entry:
+    def put(self, at: float, trigger: Q) -> None:
+        """Put a trigger here for ``at``, in place of the instant for which it was here."""
+        if trigger.queue_entry:
             self.drop(trigger)
-        if self._dead > FEW and self._dead > self._count // 2:
+        if self._dead > MAX_DEAD_ITEMS and self._dead > self._count // 2:
             self._sweep()
-        trigger.entry = entry = next(self._entries)
+        trigger.queue_entry = entry = next(self._entries)
         item = (at, entry, trigger)
         self._count += 1
-        slot = int(at * SLOTS)
+        slot = int(at * SLOTS_PER_SECOND)
         if slot <= self._reached:
             heappush(self._late, item)
             return
@@ -65,11 +71,11 @@ class TimerQueue:
             found[0], item = item, found[0]
         found.append(item)
 
-    def drop(self, trigger: Trigger) -> None:
-        """Have a trigger not taken."""
-        if not trigger.entry:
+    def drop(self, trigger: Q) -> None:
+        """Remove a trigger; its item stays, and is dead."""
+        if not trigger.queue_entry:
             return
-        trigger.entry = 0
+        trigger.queue_entry = 0
         self._dead += 1
         if self._dead == self._count:
             for items in (self._slots, self._starts, self._run, self._late):
@@ -77,12 +83,12 @@ class TimerQueue:
             self._count = self._dead = self._reached = 0
 
     def first(self) -> float:
-        """No trigger is to be taken before this instant; inf when there is none."""
+        """Return an instant before which no trigger is due; inf when the queue is empty."""
         near = min(self._run[-1][0] if self._run else inf, self._late[0][0] if self._late else inf)
         return near if near < inf or not self._starts else self._slots[self._starts[0]][0][0]
 
-    def take(self, now: float) -> Trigger | None:
-        """One whose instant has come, the earliest first; None when there is none any more."""
+    def take(self, now: float) -> Q | None:
+        """Remove and return the earliest trigger that is due at ``now``, or None."""
         while True:
             run, late = self._run, self._late
             if late and (not run or late[0] < run[-1]):
@@ -98,13 +104,13 @@ class TimerQueue:
             else:
                 return None
             self._count -= 1
-            if trigger.entry == entry:
-                trigger.entry = 0
+            if trigger.queue_entry == entry:
+                trigger.queue_entry = 0
                 return trigger
-            self._dead -= 1  # it was put here anew, or has ended
+            self._dead -= 1
 
     def _open(self, now: float) -> bool:
-        """Go on to the next slot, if anything of it is due."""
+        """Open the next slot if its first item is due; whether it was."""
         if not self._starts or self._slots[self._starts[0]][0][0] > now:
             return False
         self._reached = heappop(self._starts)
@@ -113,11 +119,13 @@ class TimerQueue:
         return True
 
     def _sweep(self) -> None:
-        """What is of no use goes."""
-        self._run = [item for item in self._run if item[2].entry == item[1]]
-        self._late = [item for item in self._late if item[2].entry == item[1]]
+        """Remove the dead items."""
+        self._run = [item for item in self._run if item[2].queue_entry == item[1]]
+        self._late = [item for item in self._late if item[2].queue_entry == item[1]]
         heapify(self._late)
-        slots = ((slot, [item for item in items if item[2].entry == item[1]]) for slot, items in self._slots.items())
+        slots = (
+            (slot, [item for item in items if item[2].queue_entry == item[1]]) for slot, items in self._slots.items()
+        )
         self._slots = {slot: sorted(items) for slot, items in slots if items}
         self._starts = sorted(self._slots)
         self._count -= self._dead

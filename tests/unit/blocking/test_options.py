@@ -34,8 +34,8 @@ LEFT_OUT: dict[type[Any], set[str]] = {
     telex.Hub: {"forked"},
     telex.Topic: {"publish_threadsafe"},
     telex.Ticket: {"settle", "tell", "value", "close"},
-    telex.Trigger: {"begin", "warn_ended", "ring", "look", "end", "missed"},
-    telex.Variable: {"set_nowait", "add_nowait", "update_nowait", "follow", "read"},
+    telex.Trigger: {"start", "last", "next", "fired", "failed", "late", "paused", "paused_elsewhere", "ended"},
+    telex.Variable: {"set_nowait", "add_nowait", "update_nowait"},
 }
 
 

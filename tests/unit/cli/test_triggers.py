@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import telex as library
+from tests.support.internals import state_in
 from tests.support.loops import until
 from tests.unit.cli.conftest import Telex
 
@@ -24,7 +25,9 @@ def url(tmp_path: Path) -> str:
 
     async def make() -> None:
         async with hub, asyncio.timeout(20):
-            await until(lambda: bool(hub.trigger("reminder").ended and hub.trigger("years").entry))  # by themselves
+            await until(
+                lambda: bool(hub.trigger("reminder").ended and state_in(hub, "years").queue_entry)
+            )  # by themselves
 
     asyncio.run(make())
     return url

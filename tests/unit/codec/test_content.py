@@ -17,6 +17,7 @@ import telex
 from telex.codec.content import Content, to_canonical, to_json
 from telex.codec.roundtrip import is_record
 from telex.gateway import AccessRules, Commands, Gateway, Limits
+from telex.triggers.variable import value_of
 from tests.support.contents import CARRIED, REFUSED, Case, nested, same
 from tests.support.loops import until
 from tests.support.pretend import PretendEngine, Server
@@ -269,7 +270,7 @@ async def variables(place: Place, cells: Cells) -> None:
         hub = place.hub()
         found = declared(hub)
         async with hub:
-            stored = {name_of(v.name): (await v.stored())[0] for v in found}
+            stored = {name_of(v.name): await value_of(v).stored() for v in found}
         cells.see_all("variable, restart", stored, cases)
 
 

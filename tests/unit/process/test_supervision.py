@@ -18,14 +18,18 @@ import telex
 from telex.chat import lobby as chat
 from telex.engines.sqlite import SQLiteEngine, delayed
 from telex.groups import consumer as members
-from telex.hub import runtime_of, scheduler_of
+from telex.hub import runtime_of
 from telex.process import supervision
-from telex.triggers import firings, scheduler
+from telex.triggers import claims as trigger_claims
+from telex.triggers import timers
+from telex.triggers.trigger import state_of
+from telex.triggers.variable import value_of
 from tests.support.internals import (
     bounded,
     client_of,
     consumers_of,
     engine_of,
+    firings_of,
     groups_of,
     leases_of,
     records_of,
@@ -85,8 +89,8 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, name, value in (
         (supervision, "PAUSE", 0.001),
         (members, "RETRY_SECONDS", 0.001),
-        (firings, "TRIES", 0.001),
-        (scheduler, "TRIES", 0.001),
+        (trigger_claims, "RETRY_SECONDS", 0.001),
+        (timers, "RETRY_SECONDS", 0.001),
         (chat, "RETRY_SECONDS", 0.001),
     ):
         monkeypatch.setattr(module, name, value)
@@ -281,7 +285,7 @@ async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) 
         count = hub.variable("count", 0)
         fired: asyncio.Queue[str] = asyncio.Queue()
         every = hub.every(timedelta(seconds=0.02), name="tick", topic="tick")
-        when: Any = hub.when(count >= 2, name="two", topic="two")
+        when: Any = state_of(hub.when(count >= 2, name="two", topic="two"))
 
         @hub.on("tick")
         async def tick(firing: telex.Firing) -> None:
@@ -292,15 +296,16 @@ async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) 
             await fired.put("two")
 
         await count.set(1)
-        await until(lambda: when._begun)
-        shared: Any = scheduler_of(hub).claims
-        owners: dict[str, Any] = {"ring": every, "_take": when.what, "_hear": count}
-        fault = Fault(owners.get(name, shared), name, kind, always)
+        await until(lambda: when.watching)
+        firings = firings_of(hub)
+        owners: dict[str, Any] = {"due": state_of(every), "take": when.source, "hear": value_of(count)}
+        owners |= {"_try_batch": firings.queue}
+        fault = Fault(owners.get(name, firings.records), name, kind, always)
         await count.set(2)
         await until(lambda: fault.hit, PATIENCE)
         fault.undo()
         heard: set[str] = set()
-        while not heard >= ({"tick"} if name == "_take" else {"tick", "two"}):
+        while not heard >= ({"tick"} if name == "take" else {"tick", "two"}):
             heard.add(await asyncio.wait_for(fired.get(), PATIENCE))
         await count.set(3)
         await until(lambda: count.value == 3, PATIENCE)
@@ -339,12 +344,12 @@ OF_THE_HUB: dict[str, Callable[[Path, Callable[[], BaseException]], Awaitable[No
     "inbox: hear": lambda path, kind: of_commands(path, kind, "take"),
     "inbox: open a letter": lambda path, kind: of_commands(path, kind, "read"),
     "once: renew a lease": lambda path, kind: of_once(path, kind, "put"),
-    "triggers: ring": lambda path, kind: of_triggers(path, kind, "ring"),
+    "triggers: fire what is due": lambda path, kind: of_triggers(path, kind, "due"),
     "triggers: read a record": lambda path, kind: of_triggers(path, kind, "read"),
-    "triggers: claim those of time": lambda path, kind: of_triggers(path, kind, "_claim_together"),
+    "triggers: claim those of time": lambda path, kind: of_triggers(path, kind, "_try_batch"),
     "triggers: commit a firing": lambda path, kind: of_triggers(path, kind, "commit"),
-    "triggers: watch a condition": lambda path, kind: of_triggers(path, kind, "_take"),
-    "triggers: follow a variable": lambda path, kind: of_triggers(path, kind, "_hear"),
+    "triggers: watch a condition": lambda path, kind: of_triggers(path, kind, "take"),
+    "triggers: follow a variable": lambda path, kind: of_triggers(path, kind, "hear"),
     "retention: tell the engine": lambda path, kind: of_retention(path, kind, "retain"),
     "lobby: publish who left": lambda path, kind: of_the_lobby(path, kind, "_publish_change"),
 }

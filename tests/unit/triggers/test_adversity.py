@@ -10,7 +10,8 @@ import pytest
 import telex
 from telex.hub import runtime_of, scheduler_of
 from telex.testing.clock import VirtualClock
-from tests.support.internals import caught_up
+from telex.triggers.trigger import state_of
+from tests.support.internals import caught_up, firings_of
 from tests.unit.triggers.test_shared import programs, url
 
 __all__ = ["url"]
@@ -232,12 +233,12 @@ async def test_each_function_of_a_trigger_is_called(url: str) -> None:
 
 @pytest.mark.slow
 async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.triggers.firings.TOGETHER", 1)
+    monkeypatch.setattr("telex.triggers.claims.MAX_CLAIM_BATCH", 1)
     async with telex.Hub(url) as hub:
-        claims: Any = scheduler_of(hub).claims
-        put, slow = claims._put, scheduler_of(hub).clock
+        records: Any = firings_of(hub).records
+        put, slow = records.put, scheduler_of(hub).timers.clock
         late = [0.0]
-        scheduler_of(hub).clock = lambda: slow() + late[0]
+        scheduler_of(hub).timers.clock = lambda: slow() + late[0]
 
         async def slowly(*given: Any) -> bool:
             late[0] += 5.0  # each claim takes five seconds
@@ -245,10 +246,10 @@ async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str, monk
 
         triggers = [hub.after("100ms", topic=f"t:{number}") for number in range(5)]
         await caught_up(hub)
-        claims._put = slowly
+        records.put = slowly
         for trigger in triggers:
-            scheduler_of(hub).disarm(trigger)  # it is rung here, and not by the time
-            trigger.ring(trigger.start + 0.2)
+            scheduler_of(hub).timers.disarm(state_of(trigger))  # it is due here, and not by the time
+            state_of(trigger).due(trigger.start + 0.2)
         await caught_up(hub)
         assert [trigger.fired for trigger in triggers] == [1] * 5
 
@@ -276,14 +277,15 @@ async def test_one_that_cannot_be_claimed_is_tried_again_for_its_next_instant(
         tick = hub.every("1h", topic="bad", misfire="once")
         await caught_up(hub)
         for times in (1, 2):
-            tick.ring(tick.start + 3600 * times)
+            state_of(tick).due(tick.start + 3600 * times)
             await caught_up(hub)
-            assert (tick.failed, tick.entry > 0, tick.next) == (times, True, tick.start + 3600 * (times + 1))
+            following = tick.start + 3600 * (times + 1)
+            assert (tick.failed, state_of(tick).queue_entry > 0, tick.next) == (times, True, following)
     assert caplog.text.count("trigger bad cannot be claimed") == 2
 
 
 async def test_many_that_have_missed_much_are_not_one_transaction(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.triggers.firings.MOST", 5)
+    monkeypatch.setattr("telex.triggers.claims.MAX_MISSED_AT_ONCE", 5)
     now = time.time()
     ahead = [0.0]
     hub = telex.Hub(url, clock=lambda: now + ahead[0])
@@ -296,7 +298,7 @@ async def test_many_that_have_missed_much_are_not_one_transaction(url: str, monk
         engine.transaction = lambda: transactions.append(None) or transaction()  # type: ignore[method-assign, func-returns-value]  # counted
         ahead[0] = 3.5
         for trigger in triggers:
-            trigger.ring(now + 3.5)
+            state_of(trigger).due(now + 3.5)
         await caught_up(hub)
         assert [trigger.fired for trigger in triggers] == [3] * 4
         assert len(transactions) == 4

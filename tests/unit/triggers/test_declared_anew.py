@@ -9,7 +9,7 @@ import pytest
 
 import telex
 from telex.triggers.conditions.schedule import Cron
-from tests.support.internals import caught_up
+from tests.support.internals import caught_up, state_in
 
 BEGIN = datetime(2026, 6, 1, 3, 0, 10, tzinfo=UTC)
 HOUR = 3600.0
@@ -121,7 +121,7 @@ async def test_two_programs_with_two_schedules_under_one_name_both_go_on(tmp_pat
         for hours in range(1, 7):
             ahead[0] = hours * HOUR
             for hub in (old, new):
-                hub.trigger("t").ring(ahead[0] + BEGIN.timestamp())
+                state_in(hub, "t").due(ahead[0] + BEGIN.timestamp())
                 await caught_up(hub)
         fired = [message.id async for message in new.topic("t").history()]
     assert [id.partition("T")[2][:5] for id in fired] == ["05:00", "06:00", "07:00", "09:00"]

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 import telex
-from telex.hub import scheduler_of
+from telex.hub import runtime_of, scheduler_of
 from telex.testing.clock import VirtualClock
 from telex.triggers.admin import fire_trigger, pause_trigger, stored_triggers
 from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
 from telex.triggers.conditions.stream import Counted, Rate
-from telex.triggers.scheduler import LONGEST
-from telex.triggers.when import WhenTrigger
-from tests.support.internals import caught_up, timers_of
+from telex.triggers.timers import MAX_SLEEP_SECONDS
+from telex.triggers.values import EngineValue
+from tests.support.internals import caught_up, claimant_of, timers_of, when_state
 from tests.support.pretend import PretendEngine, PretendStore, Server
 from tests.unit.triggers.conditions.test_evaluator import by_content, feed
 from tests.unit.triggers.test_shared import kept, watched
@@ -40,12 +40,10 @@ async def test_a_paused_trigger_that_ends_leaves_no_timer(tmp_path: Path) -> Non
         await hub.variable("count", 0).set(10)
         await watched(hub, "full", 10)
         await caught_up(hub)
-        found = hub.trigger("full")
-        assert isinstance(found, WhenTrigger)
-        timer = found._again
+        timer = claimant_of(hub, "full").pause_check
         assert timer is not None
         assert not timer.cancelled()
-        found.cancel()
+        hub.trigger("full").cancel()
         assert timer.cancelled()
 
 
@@ -61,21 +59,20 @@ def test_the_timer_looks_again_when_the_clock_was_set(clock: VirtualClock) -> No
     async def main() -> None:
         nonlocal ahead
         async with hub:
-            await asyncio.sleep(LONGEST + 1)
+            await asyncio.sleep(MAX_SLEEP_SECONDS + 1)
             assert heard == []
             ahead = 3600.0
-            await asyncio.sleep(LONGEST + 1)
+            await asyncio.sleep(MAX_SLEEP_SECONDS + 1)
             assert heard == [1]
 
     clock.run(main())
 
 
-async def test_an_older_change_does_not_replace_a_newer_value() -> None:
-    async with telex.Hub() as hub:
-        variable = hub.variable("count", 0)
-        for value, seq, expected in ((5, 3, 5), (4, 2, 5), (4, 3, 5), (6, 4, 6)):
-            variable._hear(value, seq)
-            assert variable.value == expected
+def test_an_older_change_does_not_replace_a_newer_value() -> None:
+    count = EngineValue(runtime_of(telex.Hub()), "count", 0, None)
+    for value, seq, expected in ((5, 3, 5), (4, 2, 5), (4, 3, 5), (6, 4, 6)):
+        count.hear(value, seq)
+        assert count.value == expected
 
 
 async def test_of_several_topics_the_last_100_000_messages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,17 +110,16 @@ async def test_a_trigger_that_is_cancelled_while_it_publishes_publishes_no_more(
     hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
     async with hub:
         await caught_up(hub)
-        found = hub.trigger("full")
-        assert isinstance(found, WhenTrigger)
+        found = claimant_of(hub, "full")
 
         async def claim(fired: Fired) -> bool:
             claimed.append(fired.instant)
-            found.cancel()
+            hub.trigger("full").cancel()
             return True
 
-        monkeypatch.setattr(found, "_claim_one", claim)
-        found._pending.extend([Fired(1.0), Fired(2.0), Fired(3.0)])
-        assert await found._claim_pending()
+        monkeypatch.setattr(found, "claim_one", claim)
+        found.pending.extend([Fired(1.0), Fired(2.0), Fired(3.0)])
+        assert await found.claim_pending()
         assert claimed == [1.0]
 
 
@@ -135,9 +131,7 @@ def test_a_function_that_is_looked_at_misses_nothing(clock: VirtualClock) -> Non
 
     async def main() -> None:
         async with hub:
-            found = hub.trigger("never")
-            assert isinstance(found, WhenTrigger)
-            assert found.missed() == (0, 0)
+            assert when_state(hub, "never").missed() == (0, 0)
 
     clock.run(main())
 

@@ -4,6 +4,7 @@ import asyncio
 
 import telex
 from telex.testing.clock import VirtualClock
+from telex.triggers.trigger import state_of
 from tests.support.internals import timers_of
 
 
@@ -74,7 +75,7 @@ def test_many_that_are_due_let_others_run(clock: VirtualClock) -> None:
     assert {1000, 2000, 3000, 4000} <= set(turns)
 
 
-def test_one_that_raises_when_it_is_rung_stops_no_other(clock: VirtualClock) -> None:
+def test_one_that_raises_when_it_is_due_stops_no_other(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     hub.topic("odd", int)  # a firing is no whole number, so it is not published there
     hub.every(1, topic="odd")
@@ -83,7 +84,7 @@ def test_one_that_raises_when_it_is_rung_stops_no_other(clock: VirtualClock) -> 
 
     async def main() -> None:
         async with hub:
-            broken.schedule = None  # type: ignore[attr-defined]  # it cannot be rung
+            state_of(broken).schedule = None  # type: ignore[attr-defined]  # it cannot be due
             await asyncio.sleep(3.5)
             assert (broken.failed, broken.fired, other.fired) == (1, 0, 3)
 

@@ -19,25 +19,19 @@ from telex.topics.topic import publisher_of
 from telex.triggers.conditions.condition import Condition
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.monitor import ConditionMonitor
-from telex.triggers.when import WhenTrigger
-from tests.support.internals import caught_up, engine_of
+from telex.triggers.when_trigger import WhenTrigger
+from tests.support.internals import caught_up, engine_of, when_state
 from tests.support.loops import until
 from tests.unit.triggers.test_shared import kept, programs, url
 
 __all__ = ["url"]
 
 
-def when_trigger(hub: telex.Hub, name: str) -> WhenTrigger:
-    found = hub.trigger(name)
-    assert isinstance(found, WhenTrigger)
-    return found
-
-
 @pytest.mark.slow
 async def test_whoever_looks_at_the_same_comes_to_the_same_instants(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One gets each message as it is published, another all at once; their times are in another order."""
     told: dict[Any, list[Fired]] = {}
-    monkeypatch.setattr(WhenTrigger, "tell", lambda self, fired: told.setdefault(self._scheduler, []).extend(fired))
+    monkeypatch.setattr(WhenTrigger, "tell", lambda self, fired: told.setdefault(self.timers, []).extend(fired))
 
     def declare(hub: telex.Hub) -> None:
         count = hub.variable("count", 0)
@@ -45,10 +39,10 @@ async def test_whoever_looks_at_the_same_comes_to_the_same_instants(url: str, mo
         hub.when((few & many) | (count >= 7).then(hub.rate("b", per=1) >= 1, within=9), topic="t", rising=True)
 
     chance, times = random.Random(1), [0.0]
-    begun = scheduler_of(telex.Hub(url)).clock() + 1000
+    begun = scheduler_of(telex.Hub(url)).timers.clock() + 1000
     async with programs(url, 1, declare) as (live,):
         await caught_up(live)
-        watch = when_trigger(live, "t").what
+        watch = when_state(live, "t").source
         assert isinstance(watch, ConditionMonitor)
         async with telex.Hub(url, clock=lambda: begun + times[0]) as hub, live.topic(">").subscribe() as heard:
             count = hub.variable("count", 0)
@@ -60,7 +54,7 @@ async def test_whoever_looks_at_the_same_comes_to_the_same_instants(url: str, mo
                 else:
                     await hub.topic(("a:x", "a:y", "b")[what]).publish(step)
                 await heard.receive(timeout=20)
-                watch._drain()
+                watch.drain()
         (one,) = told.values()
         assert len(one) > 5
         async with programs(url, 1, declare) as (late,):
@@ -81,7 +75,7 @@ async def test_what_becomes_true_once_is_fired_once(url: str) -> None:
     begin = int(time.time())
 
     async def tell(hub: telex.Hub, name: str, *fired: Fired) -> None:
-        when_trigger(hub, name).tell([Fired(begin + each.instant, each.key, begin + each.since) for each in fired])
+        when_state(hub, name).tell([Fired(begin + each.instant, each.key, begin + each.since) for each in fired])
         await caught_up(hub)
 
     async def fired(hub: telex.Hub, name: str) -> list[float]:
@@ -113,13 +107,13 @@ def test_when_it_was_rung_is_seen_in_no_instant(clock: VirtualClock) -> None:
 
     async def main() -> None:
         async with hub, hub.topic("quiet").subscribe() as quiet:
-            watch = when_trigger(hub, "quiet").what
+            watch = when_state(hub, "quiet").source
             assert isinstance(watch, ConditionMonitor)
             clock.advance(7)  # the machine slept
             await asyncio.sleep(0.1)
             message: Message[Any] = Message(None, "m", 1, 1, begin + 6)  # it was on its way meanwhile
-            watch._take((message,))
-            watch.ring(begin + 12)
+            watch.take((message,))
+            watch.due(begin + 12)
             fired: Sequence[Message[Any]] = quiet.receive_many_nowait()
             assert [each.content.scheduled.timestamp() - begin for each in fired] == [5, 11]
 
@@ -162,9 +156,9 @@ def test_sources_of_one_pattern_are_told_in_the_order_in_which_they_stand(clock:
 
     async def main() -> None:
         async with hub:
-            watches = [when_trigger(hub, f"t:{number}").what for number in range(20)]
+            watches = [when_state(hub, f"t:{number}").source for number in range(20)]
             assert [
-                [source.by for _, source in watch._routes] for watch in watches if isinstance(watch, ConditionMonitor)
+                [source.by for _, source in watch.routes] for watch in watches if isinstance(watch, ConditionMonitor)
             ] == expected
 
     clock.run(main())

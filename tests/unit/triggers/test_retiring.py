@@ -7,9 +7,17 @@ from pathlib import Path
 import pytest
 
 import telex
-from telex.hub import scheduler_of
 from telex.testing.clock import VirtualClock
-from tests.support.internals import bounded, chores_of, client_of, consumers_of, engine_of, groups_of, runner_of
+from tests.support.internals import (
+    bounded,
+    chores_of,
+    client_of,
+    consumers_of,
+    engine_of,
+    firings_of,
+    groups_of,
+    runner_of,
+)
 from tests.support.loops import until
 
 
@@ -107,7 +115,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is_left_of_it(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.01)
+    monkeypatch.setattr("telex.triggers.retiring.MIN_CHECK_SECONDS", 0.01)
     done, held = asyncio.Event(), asyncio.Event()
     async with telex.Hub(url) as hub:
 
@@ -175,7 +183,7 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
 async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.001)
+    monkeypatch.setattr("telex.triggers.retiring.MIN_CHECK_SECONDS", 0.001)
     called = asyncio.Queue[telex.Hub]()
 
     def declared() -> telex.Hub:
@@ -191,7 +199,7 @@ async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
     async with declared() as one, declared() as other:
         has = await called.get()
         left = other if has is one else one
-        await until(lambda: scheduler_of(left).retiring.settling)  # nothing tells of it
+        await until(lambda: firings_of(left).retiring.settling)  # nothing tells of it
         await asyncio.wait(chores_of(left), timeout=0.05)  # it has looked many times whether it is settled
         assert consumers_of(left)
         await has.aclose()
@@ -239,7 +247,7 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
 async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_end(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.01)
+    monkeypatch.setattr("telex.triggers.retiring.MIN_CHECK_SECONDS", 0.01)
     called = asyncio.Queue[str]()
     async with telex.Hub(url) as hub, hub.topic("t").subscribe() as firings, asyncio.timeout(20):
         for name in ("one", "other"):
@@ -256,9 +264,9 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
 
 async def rest(hub: telex.Hub) -> None:
     """Until what has ended is left, and the groups of it rest."""
-    retiring = scheduler_of(hub).retiring
+    retiring = firings_of(hub).retiring
     async with asyncio.timeout(10):
-        await until(lambda: not (retiring.settling or retiring._left))  # nothing tells of it
+        await until(lambda: not (retiring.settling or retiring.left))  # nothing tells of it
 
 
 async def publish(hub: telex.Hub, count: int) -> None:
@@ -284,7 +292,7 @@ async def is_swept(url: str) -> bool:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.triggers.retiring.LOOK", 0.001)
+    monkeypatch.setattr("telex.triggers.retiring.MIN_CHECK_SECONDS", 0.001)
 
 
 @pytest.mark.slow

@@ -11,13 +11,11 @@ import pytest
 
 import telex
 from telex.hub import scheduler_of
-from telex.triggers import firings as claims
-from telex.triggers import when
+from telex.triggers import claims, when_claims
 from telex.triggers.admin import pause_trigger, resume_trigger
-from telex.triggers.firings import BY_KEY, KEY_KEPT
 from telex.triggers.monitor import ConditionMonitor
-from telex.triggers.when import WhenTrigger
-from tests.support.internals import caught_up, records_of
+from telex.triggers.records import BY_KEY, KEY_KEPT_SECONDS
+from tests.support.internals import caught_up, records_of, when_state
 from tests.support.loops import until
 
 pytestmark = pytest.mark.slow
@@ -54,11 +52,9 @@ async def expiry(hub: telex.Hub, bucket: str, key: str) -> float | None:
 
 async def watched(hub: telex.Hub, trigger: str, value: int) -> None:
     """Until the trigger has seen this value of its variable."""
-    found = hub.trigger(trigger)
-    assert isinstance(found, WhenTrigger)
-    monitor = found.what
+    monitor = when_state(hub, trigger).source
     assert isinstance(monitor, ConditionMonitor)
-    await until(lambda: monitor._fold.values["count"] == value)
+    await until(lambda: monitor.evaluator.values["count"] == value)
 
 
 async def test_one_value_for_all(url: str) -> None:
@@ -79,7 +75,7 @@ async def test_one_value_for_all(url: str) -> None:
 async def test_what_is_stored_of_another_type_is_replaced_by_set(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(claims, "TRIES", 0.01)
+    monkeypatch.setattr(claims, "RETRY_SECONDS", 0.01)
     async with telex.Hub(url) as hub:
         await hub.variable("count", "none").set("many")
 
@@ -218,7 +214,7 @@ async def test_what_was_true_all_the_time_does_not_fire_again(url: str) -> None:
 
 
 async def test_a_condition_is_paused_for_all(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(when, "LOOK", 0.01)
+    monkeypatch.setattr(when_claims, "PAUSE_CHECK_SECONDS", 0.01)
 
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
@@ -325,7 +321,7 @@ async def test_what_fired_for_a_key_long_ago_is_not_fired_again(url: str) -> Non
     async with program() as hub:
         for _ in range(2):
             await hub.topic("logins").publish("eve")
-    ahead = KEY_KEPT + 3600
+    ahead = KEY_KEPT_SECONDS + 3600
     async with telex.Hub(url) as other:
         records = records_of(other)
         assert records is not None
@@ -333,7 +329,7 @@ async def test_what_fired_for_a_key_long_ago_is_not_fired_again(url: str) -> Non
         record = await records.get(BY_KEY, name)
         assert record is not None
         expires = await expiry(other, BY_KEY, name)
-        assert expires == msgspec.json.decode(record.value, type=float) + KEY_KEPT
+        assert expires == msgspec.json.decode(record.value, type=float) + KEY_KEPT_SECONDS
         assert await records.delete(BY_KEY, name, record.revision)  # as is done when it has expired
     async with program() as hub:
         for _ in range(2):

@@ -11,11 +11,11 @@ import pytest
 
 import telex
 from telex.hub import scheduler_of
-from telex.triggers import firings as claims
-from telex.triggers import trigger
+from telex.triggers import claims, time_claims
 from telex.triggers.admin import fire_trigger, pause_trigger, resume_trigger, stored_triggers
-from telex.triggers.firings import BUCKET
-from tests.support.internals import records_of
+from telex.triggers.records import BUCKET, FiringClaim
+from telex.triggers.trigger import state_of
+from tests.support.internals import firings_of, records_of, state_in
 from tests.support.loops import until
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,7 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def ahead(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """By how many seconds the clock of `hub_on` is put forward; and triggers that are paused look again soon."""
-    monkeypatch.setattr(trigger, "LOOK", 0.01)
+    monkeypatch.setattr(time_claims, "PAUSE_CHECK_SECONDS", 0.01)
     return [0.0]
 
 
@@ -51,7 +51,7 @@ def declared(url: str) -> telex.Hub:
 async def test_what_is_kept_is_listed_when_nobody_runs(url: str, declared: telex.Hub) -> None:
     async with declared as hub:
         await until(lambda: all(t.fired for t in hub.triggers()[:2]) and hub.triggers()[2].next)
-        await until(lambda: hub.trigger("print").entry)
+        await until(lambda: state_in(hub, "print").queue_entry)
         now = {t.trigger: t for t in hub.triggers()}
     async with telex.Hub(url) as other:
         cron, soon, ticks = await stored_triggers(scheduler_of(other))
@@ -113,10 +113,10 @@ async def test_what_was_missed_in_a_pause(
     hub = telex.Hub(url, clock=lambda: time.time() + ahead[0])
     looked = hub.every("1h", topic="ticks", misfire=misfire)
     async with hub:
-        await until(lambda: looked.entry)  # its record is there
+        await until(lambda: state_of(looked).queue_entry)  # its record is there
         assert await pause_trigger(scheduler_of(hub), "ticks")
         ahead[0] += 3.5 * HOUR
-        scheduler_of(hub).arm(looked, 0.0)
+        scheduler_of(hub).timers.arm(state_of(looked), 0.0)
         await until(lambda: hub.triggers()[0].paused)
         assert await fired_in(hub, "ticks") == []
         assert await resume_trigger(scheduler_of(hub), "ticks")
@@ -134,10 +134,10 @@ async def test_one_that_fires_once_is_paused_over_its_time(
     hub = telex.Hub(url, clock=lambda: time.time() + ahead[0])
     once = hub.at(datetime.now(UTC) + timedelta(hours=1), topic="then", **given)
     async with hub:
-        await until(lambda: once.entry)  # its record is there
+        await until(lambda: state_of(once).queue_entry)  # its record is there
         assert await pause_trigger(scheduler_of(hub), "then")
         ahead[0] += 2 * HOUR
-        scheduler_of(hub).arm(once, 0.0)
+        scheduler_of(hub).timers.arm(state_of(once), 0.0)
         await until(lambda: hub.triggers()[0].paused)
         assert not once.ended
         assert await resume_trigger(scheduler_of(hub), "then")
@@ -152,13 +152,12 @@ async def test_a_pause_between_a_look_and_the_claim_wins(url: str) -> None:
     hub = telex.Hub(url)
     ticks = hub.every("1h", topic="ticks")
     async with hub:
-        await until(lambda: ticks.entry)  # its record is there
-        shared = scheduler_of(hub).claims
-        assert shared is not None
+        await until(lambda: state_of(ticks).queue_entry)  # its record is there
+        shared = firings_of(hub).records
         kept, revision = await shared.read("ticks", 0.0)
         assert await pause_trigger(scheduler_of(hub), "ticks")
         told = msgspec.structs.replace(kept, last=1.0, fired=1)
-        assert not await shared.commit(ticks, claims.FiringClaim(told, [(1.0, 1)]), revision)
+        assert not await shared.commit(ticks, FiringClaim(told, [(1.0, 1)]), revision)
         assert await fired_in(hub, "ticks") == []
 
 
@@ -182,7 +181,7 @@ async def test_by_hand_while_it_is_paused(url: str) -> None:
     hub = telex.Hub(url)
     ticks = hub.every("1h", topic="ticks", misfire="all")
     async with hub:
-        await until(lambda: ticks.entry)  # its record is there
+        await until(lambda: state_of(ticks).queue_entry)  # its record is there
         assert await pause_trigger(scheduler_of(hub), "ticks")
         assert await fire_trigger(scheduler_of(hub), "ticks") == 1
         (kept,) = await stored_triggers(scheduler_of(hub))
@@ -204,7 +203,7 @@ async def test_paused_here_before_it_began(url: str) -> None:
 async def test_one_that_cannot_be_read_holds_up_nobody(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(claims, "TRIES", 0.01)
+    monkeypatch.setattr(claims, "RETRY_SECONDS", 0.01)
     async with telex.Hub(url) as hub:
         revision = await records_of(hub).put(BUCKET, "bad", b"[]", 0)
         assert revision is not None

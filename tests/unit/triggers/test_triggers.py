@@ -99,7 +99,7 @@ def test_what_was_missed(clock: VirtualClock, misfire: telex.Misfire, fired: lis
 def test_jitter_puts_off_and_does_not_add_up(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     hub.every(10, topic="ticks", jitter=4)
-    scheduler_of(hub).chance = iter([0.5, 0.0, 1.0, 0.25]).__next__
+    scheduler_of(hub).timers.chance = iter([0.5, 0.0, 1.0, 0.25]).__next__
 
     async def main() -> list[tuple[float, float]]:
         async with hub, hub.topic("ticks").subscribe() as ticks:
@@ -123,7 +123,7 @@ def test_jitter_leaves_out_no_firing(clock: VirtualClock, expression: str, jitte
     hub = telex.Hub(clock=clock)
     hub.cron(expression, topic="t", jitter=jitter)
     chances = cycle([0.0, 0.999, 0.5, 0.999, 0.999])
-    scheduler_of(hub).chance = chances.__next__
+    scheduler_of(hub).timers.chance = chances.__next__
     cron = Cron.checked(expression, "UTC")
 
     async def main() -> tuple[telex.Message[telex.Firing], ...]:
@@ -298,7 +298,7 @@ def test_a_subscriber_that_blocks_publishers_blocks_no_trigger(clock: VirtualClo
 def test_firings_that_wait_for_a_subscriber_are_bounded(
     clock: VirtualClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telex.triggers.scheduler.UNHEARD", 2)
+    monkeypatch.setattr("telex.triggers.local_firings.MAX_WAITING_FIRINGS", 2)
     hub = telex.Hub(clock=clock)
     hub.every(1, topic="ticks")
 

@@ -12,6 +12,7 @@ import pytest
 import telex
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.topics.subscription import enter
+from telex.triggers.variable import value_of
 
 
 def after(seconds: float) -> datetime:
@@ -379,7 +380,7 @@ def test_by_hand(clock: VirtualClock) -> None:
             await asyncio.sleep(10)
             assert waiting(up) == [10, 15]
             assert hub.triggers() == ()
-            assert not count.listeners
+            assert not value_of(count).listeners
 
     clock.run(main())
 

@@ -34,8 +34,8 @@ MACROS = {
     "@hourly": "0 * * * *",
 }
 """Words of cron, and the fields that they stand for."""
-MOST = 1000
-"""How many missed instants are fired in one go; those that are left come in the next."""
+MAX_MISSED_AT_ONCE = 1000
+"""The number of missed instants that are fired together; the rest follows."""
 
 
 class Schedule(Protocol):
@@ -243,7 +243,7 @@ def due(
     now: float,
     misfire: Misfire,
     grace: float = GRACE,
-    most: int = MOST,
+    most: int = MAX_MISSED_AT_ONCE,
 ) -> tuple[list[float], float | None]:
     """Which instants are to be fired at ``now``, when ``last`` was the one before, and when the next one is. One that
     is later than ``grace`` seconds was missed, and none is fired that lies before ``start``. Of "all" there are at most

@@ -1,0 +1,157 @@
+"""`ClaimQueue`: claims the firings of a process's triggers one after the other, those of schedules many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from telex.errors import BadName, BadOption, ContentError
+from telex.process.supervision import describe, is_end
+from telex.process.tasks import start_task
+from telex.triggers.conditions.schedule import MAX_MISSED_AT_ONCE
+from telex.triggers.records import FiringClaim, NamedTrigger, TriggerRecord, TriggerRecords
+from telex.triggers.timers import RETRY_SECONDS
+
+if TYPE_CHECKING:
+    from telex.runtime import Runtime
+
+logger: logging.Logger = logging.getLogger("telex.triggers")
+PERMANENT_ERRORS = (BadName, BadOption, ContentError, UnicodeError)
+"""Errors of the published content, which come again however often it is tried."""
+MAX_CLAIM_BATCH = 64
+"""The number of schedules that are claimed in one transaction: other writers wait while it holds the file."""
+
+
+class Claimant(NamedTrigger, Protocol):
+    """A trigger that claims its firings in transactions of its own."""
+
+    async def claim(self) -> bool:
+        """Claim what is due. False when another process was first and `claim` has to be called again."""
+
+
+class BatchClaimant(NamedTrigger, Protocol):
+    """A trigger that decides without waiting, so that the claims of many are one transaction."""
+
+    @property
+    def start(self) -> float: ...
+
+    def decide(self, record: TriggerRecord) -> FiringClaim | None:
+        """Return the claim that follows from the record, or None."""
+
+    def settle(self, record: TriggerRecord) -> None:
+        """Go on from this record, which is the engine's now."""
+
+    def pass_over(self) -> None:
+        """Leave out the claimed firings, which can never be published."""
+
+
+class ClaimQueue:
+    """The triggers of this process that have something to claim."""
+
+    def __init__(self, runtime: Runtime, records: TriggerRecords) -> None:
+        self._runtime = runtime
+        self._records = records
+        self._single: deque[Claimant] = deque()
+        self._batched: deque[BatchClaimant] = deque()
+        self._queued: set[Claimant | BatchClaimant] = set()  # all of both queues
+        self.task: asyncio.Task[None] | None = None
+        self._stopped = False
+
+    def add(self, trigger: Claimant) -> None:
+        """Have a trigger claim what is due, without waiting."""
+        if not self._stopped and trigger not in self._queued:
+            self._single.append(trigger)
+            self._begin(trigger)
+
+    def add_to_batch(self, trigger: BatchClaimant) -> bool:
+        """Have a trigger claim what is due, without waiting; False when it is in the queue already."""
+        if self._stopped or trigger in self._queued:
+            return False
+        self._batched.append(trigger)
+        self._begin(trigger)
+        return True
+
+    def _begin(self, trigger: Claimant | BatchClaimant) -> None:
+        self._queued.add(trigger)
+        if self.task is None or self.task.done():
+            self.task = start_task(self.claim_all(), name="telex triggers")
+
+    async def stop(self) -> None:
+        """Claim nothing more."""
+        self._stopped = True
+        self._single.clear()
+        self._batched.clear()
+        self._queued.clear()
+        if self.task is not None:
+            self.task.cancel()
+            await asyncio.gather(self.task, return_exceptions=True)
+
+    async def claim_all(self) -> None:
+        while self._single or self._batched:
+            if self._batched:
+                batch = [self._batched.popleft() for _ in range(min(MAX_CLAIM_BATCH, len(self._batched)))]
+                self._queued.difference_update(batch)
+                await self._claim_batch(batch)
+            if self._single:
+                trigger = self._single.popleft()
+                self._queued.discard(trigger)
+                await self._claim_one(trigger)
+
+    async def _claim_one(self, trigger: Claimant) -> None:
+        try:
+            if not await trigger.claim():
+                self.add(trigger)
+        except BaseException as error:
+            if is_end(error):
+                raise
+            self._retry(partial(self.add, trigger), trigger, error)
+
+    async def _claim_batch(self, triggers: Sequence[BatchClaimant]) -> None:
+        try:
+            for trigger in await self._try_batch(triggers):
+                self.add_to_batch(trigger)
+        except BaseException as error:
+            if is_end(error):
+                raise
+            if len(triggers) > 1:
+                for trigger in triggers:  # the error may be of one of them alone
+                    await self._claim_batch([trigger])
+            elif isinstance(error, PERMANENT_ERRORS):
+                logger.error("trigger %s cannot be claimed, and what is due is left out: %s", triggers[0].name, error)
+                triggers[0].pass_over()
+            else:
+                self._retry(partial(self.add_to_batch, triggers[0]), triggers[0], error)
+
+    def _retry(self, add: Callable[[], object], trigger: NamedTrigger, error: BaseException) -> None:
+        if not self._runtime.closed:
+            logger.error("trigger %s cannot be claimed: %s", trigger.name, describe(error))
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, add)
+
+    async def _try_batch(self, triggers: Sequence[BatchClaimant]) -> list[BatchClaimant]:
+        """Claim what is due for these triggers. Returns those that have to be asked again."""
+        known = await asyncio.gather(*[self._records.read(trigger.name, trigger.start) for trigger in triggers])
+        claims: list[tuple[BatchClaimant, FiringClaim, int]] = []
+        again: list[BatchClaimant] = []
+        firings = 0
+        for trigger, (record, revision) in zip(triggers, known, strict=True):
+            claim = trigger.decide(record)
+            if claim is None:
+                continue
+            if revision and claim.record == record:
+                trigger.settle(record)
+            elif claims and firings + len(claim.firings) > MAX_MISSED_AT_ONCE:
+                again.append(trigger)  # in another transaction: other writers wait while this one holds the file
+            else:
+                claims.append((trigger, claim, revision))
+                firings += len(claim.firings)
+        if claims:
+            for (trigger, claim, _), won in zip(claims, await self._records.commit_all(claims), strict=True):
+                if won:
+                    trigger.settle(claim.record)
+                else:
+                    again.append(trigger)
+        return again

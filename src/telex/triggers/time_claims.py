@@ -1,0 +1,117 @@
+"""`TimeClaimant`: decides from the shared record which instants of a schedule this process claims."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from telex.triggers.records import FiringClaim, TriggerRecord
+from telex.triggers.scheduled import ScheduledTrigger
+
+if TYPE_CHECKING:
+    from telex.triggers.time_trigger import TimeTrigger
+
+logger: logging.Logger = logging.getLogger("telex.triggers")
+PAUSE_CHECK_SECONDS = 1.0
+"""The time after which a trigger that is paused in all processes looks whether it was resumed."""
+
+
+class TimeClaimant:
+    """See `telex.triggers.claims.BatchClaimant`. ``finish`` ends a trigger that has fired for the last time."""
+
+    def __init__(self, trigger: TimeTrigger, finish: Callable[[ScheduledTrigger], None]) -> None:
+        self.name: str = trigger.name
+        self.topic: str = trigger.topic
+        self.asked: float = trigger.start
+        """The time when it was due. Waiting in the queue after that makes no instant a missed one."""
+        self._closed = False
+        self._trigger = trigger
+        self._finish = finish
+        self._declared = trigger.start
+        self._joined = False  # whether the record is of its schedule
+
+    @property
+    def start(self) -> float:
+        """The instant at which the schedule began."""
+        return self._trigger.start
+
+    def decide(self, record: TriggerRecord) -> FiringClaim | None:
+        """Return the claim that follows from the record, or None."""
+        trigger, now = self._trigger, self.asked
+        if self._closed or trigger.paused:
+            return None
+        known = self._joined_to(record)
+        trigger.take(known)
+        if trigger.paused_elsewhere:
+            self._check_pause_later(now)
+            return None
+        if trigger.schedule.is_single and known.ended and known.last is not None:
+            warn_ended(trigger, record)
+            trigger.next = None
+            return FiringClaim(record, [])
+        instants, trigger.next = trigger.instants(record.last, now)
+        claimed = known if known.plan == repr(trigger.schedule) else record
+        claimed = replace(
+            claimed,
+            schedule=trigger.describe(),
+            topic=trigger.topic,
+            next=trigger.next,
+            ended=trigger.next is None,
+        )
+        if instants:
+            last = instants[-1]
+            claimed = replace(claimed, last=last, fired=record.fired + len(instants), late=now - last)
+        return FiringClaim(claimed, [(instant, number) for number, instant in enumerate(instants, record.fired + 1)])
+
+    def settle(self, record: TriggerRecord) -> None:
+        """Go on from this record, which is the engine's now."""
+        self._joined = True
+        self._trigger.take(self._joined_to(record))
+        self._go_on()
+
+    def pass_over(self) -> None:
+        """Leave out the claimed firings, which can never be published."""
+        self._trigger.failed += 1
+        self._go_on()
+
+    def close(self) -> None:
+        """Claim nothing more: the trigger has ended."""
+        self._closed = True
+
+    def _go_on(self) -> None:
+        trigger = self._trigger
+        if self._closed:
+            return
+        if trigger.next is None:
+            self._finish(trigger)
+        else:
+            trigger.arm()
+
+    def _joined_to(self, record: TriggerRecord) -> TriggerRecord:
+        """Return the record as it applies to this schedule. A schedule that is new under its name begins when it was
+        declared first: until then the one before was in force.
+        """
+        plan = repr(self._trigger.schedule)
+        if record.plan == plan or (not record.plan and record.schedule in ("", self._trigger.describe())):
+            return replace(record, plan=plan)
+        if self._joined:  # another process has declared another schedule since
+            return replace(record, start=self.start)
+        return replace(record, plan=plan, start=self._declared)
+
+    def _check_pause_later(self, now: float) -> None:
+        trigger, again = self._trigger, now + PAUSE_CHECK_SECONDS
+        trigger.next = trigger.schedule.after(now, trigger.start)
+        trigger.timers.arm(trigger, again if trigger.next is None else min(again, trigger.next))
+
+
+def warn_ended(trigger: ScheduledTrigger, record: TriggerRecord) -> None:
+    """Log that a trigger never fires, if it was declared again with another schedule than the one that has ended."""
+    if record.schedule != trigger.describe():
+        logger.warning(
+            "trigger %s fires no more: it has fired for the last time (%s), and a name fires once; now it is "
+            "declared %s: give it another name",
+            *(trigger.name, record.schedule, trigger.describe()),
+        )
