@@ -40,9 +40,10 @@ from telex.router import Declaring, Router
 from telex.runtime import Lifecycle, Runtime
 from telex.topics.topic import Topic
 from telex.topics.transaction import Transaction
-from telex.triggers.declare import Triggering
+from telex.triggers.declare import Timing, Triggering
 from telex.triggers.scheduler import Scheduler
 from telex.triggers.spec import TriggerSpec
+from telex.triggers.trigger import Trigger
 
 if TYPE_CHECKING:
     import sqlite3
@@ -66,7 +67,7 @@ class HubStatistics(msgspec.Struct, frozen=True):
     commands: tuple[CommandStatistics, ...] = ()
 
 
-class Hub(Declaring, CommandClient, Triggering):
+class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     """All topics of a program. An async context manager; `aclose` or leaving it closes it for good.
 
     ``url`` names the engine (default: the environment's TELEX_URL, else ``memory://``). ``timeout`` bounds opening,

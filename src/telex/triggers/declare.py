@@ -173,7 +173,7 @@ class Timing(Generic[Made]):
         return self._trigger(make, name, topic)
 
 
-class Triggering(Timing[Trigger]):
+class Triggering:
     """The triggers and variables of a `Hub`."""
 
     _scheduler: Scheduler
