@@ -13,15 +13,11 @@ PUBLIC = {"_replace", "_asdict", "_fields", "_make", "_exit"}
 PRIVATE: dict[tuple[str, str], str] = {
     ("conformance/broken.py", "_client"): "the path of the file that an engine holds",
     ("conftest.py", "_fixtureinfo"): "pytest has no public name for the arguments of a test",
-    ("faults/timers_worker.py", "_claim_all"): "the moments between which claims are made",
-    ("support/internals.py", "_agenda"): "a part of a public object, which this file names for all tests",
-    ("support/internals.py", "_chores"): "a part of a public object, which this file names for all tests",
     ("support/internals.py", "_client"): "a part of a public object, which this file names for all tests",
     ("support/internals.py", "_engine"): "a part of a public object, which this file names for all tests",
     ("support/internals.py", "_group_runner"): "a part of a public object, which this file names for all tests",
     ("support/internals.py", "_id"): "a part of a public object, which this file names for all tests",
     ("support/internals.py", "_runner"): "a part of a public object, which this file names for all tests",
-    ("support/internals.py", "_task"): "a part of a public object, which this file names for all tests",
     ("support/shell.py", "_scheduled"): "what a log, a topic and a loop still hold when everything has ended",
     ("unit/chat/test_edges.py", "_serve"): "to be tested through public behaviour",
     ("unit/commands/test_adversity.py", "_hear"): "to be tested through public behaviour",
@@ -50,37 +46,24 @@ PRIVATE: dict[tuple[str, str], str] = {
     ("unit/blocking/test_options.py", "_topic"): "a thread is interrupted once it waits, which it cannot say itself",
     ("unit/test_clocks.py", "_beating"): "to be tested through public behaviour",
     ("unit/test_hub.py", "_later"): "to be tested through public behaviour",
-    ("unit/process/test_supervision.py", "_begun"): "to be tested through public behaviour",
     ("unit/process/test_supervision.py", "_chores"): "to be tested through public behaviour",
     ("unit/process/test_supervision.py", "_held"): "to be tested through public behaviour",
-    ("unit/triggers/test_adversity.py", "_put"): "to be tested through public behaviour",
-    ("unit/triggers/test_edges.py", "_again"): "to be tested through public behaviour",
-    ("unit/triggers/test_edges.py", "_claim_one"): "to be tested through public behaviour",
-    ("unit/triggers/test_edges.py", "_claim_pending"): "to be tested through public behaviour",
-    ("unit/triggers/test_edges.py", "_hear"): "to be tested through public behaviour",
-    ("unit/triggers/test_edges.py", "_pending"): "to be tested through public behaviour",
-    ("unit/triggers/test_retiring.py", "_left"): "to be tested through public behaviour",
-    ("unit/triggers/test_order.py", "_drain"): "to be tested through public behaviour",
-    ("unit/triggers/test_order.py", "_routes"): "to be tested through public behaviour",
-    ("unit/triggers/test_order.py", "_take"): "to be tested through public behaviour",
-    ("unit/triggers/test_shared.py", "_fold"): "to be tested through public behaviour",
 }
 """The accesses that there are, by file and attribute, each with its reason. There may be at most `MAX_PRIVATE`."""
-MAX_PRIVATE = 53
+MAX_PRIVATE = 37
 
 PATCHED: dict[tuple[str, str], str] = {
     ("unit/commands/test_adversity.py", "BACKLOG"): "the time until a hub looks or tries again",
     ("unit/process/test_supervision.py", "PAUSE"): "the time until a hub looks or tries again",
     ("unit/process/test_supervision.py", "RETRY_SECONDS"): "the time until a hub looks or tries again",
-    ("unit/process/test_supervision.py", "TRIES"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_adversity.py", "MOST"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_adversity.py", "TOGETHER"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_retiring.py", "LOOK"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_shared.py", "LOOK"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_shared.py", "TRIES"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_stored.py", "LOOK"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_stored.py", "TRIES"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_triggers.py", "UNHEARD"): "the time until a hub looks or tries again",
+    ("unit/triggers/test_adversity.py", "MAX_MISSED_AT_ONCE"): "the time until a hub looks or tries again",
+    ("unit/triggers/test_adversity.py", "MAX_CLAIM_BATCH"): "the time until a hub looks or tries again",
+    ("unit/triggers/test_retiring.py", "MIN_CHECK_SECONDS"): "the time until a hub looks or tries again",
+    ("unit/triggers/test_shared.py", "PAUSE_CHECK_SECONDS"): "the time until a hub looks or tries again",
+    ("unit/triggers/test_shared.py", "RETRY_SECONDS"): "the time until a hub looks or tries again",
+    ("unit/triggers/test_stored.py", "PAUSE_CHECK_SECONDS"): "the time until a hub looks or tries again",
+    ("unit/triggers/test_stored.py", "RETRY_SECONDS"): "the time until a hub looks or tries again",
+    ("unit/triggers/test_triggers.py", "MAX_WAITING_FIRINGS"): "the time until a hub looks or tries again",
 }
 """Constants that tests patch by name. A new one is an argument of a class or a function."""
 
