@@ -23,7 +23,7 @@ _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone sur
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Reason = Literal["overflow", "trimmed", "epoch", "ahead", "unreadable"]
-"""Why messages were missed: the subscriber fell behind further than its buffer (``overflow``), retention deleted them
+"""The reason of a loss: the subscriber fell behind further than its buffer (``overflow``), retention deleted them
 before they were read (``trimmed``), the log was lost and begun again (``epoch``), the log has not reached the position
 (``ahead``), the messages are kept and their content cannot be decoded, since the disk has damaged it
 (``unreadable``)."""

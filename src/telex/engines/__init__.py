@@ -1,4 +1,4 @@
-"""Where logs are kept: the contract of an engine (`telex.engines.contract`), and the engine that a URL names."""
+"""The engines: their contract (`telex.engines.contract`), and the engine that a URL names."""
 
 from __future__ import annotations
 

@@ -57,10 +57,10 @@ class Cursor:
         "_lost",
         "_policy",
         "_reason",
+        "_report",
         "_resting",
         "_started",
         "_stopped",
-        "_told",
         "buffer",
         "closed",
         "ended",
@@ -71,9 +71,9 @@ class Cursor:
         "options",
     )
 
-    def __init__(self, log: Log, options: Options, start: int, told: Lost | None = None) -> None:
-        """A cursor of ``log`` whose first message is number ``start``. ``told`` is a hole before it, reported whether
-        or not ``options.report_lost`` is set.
+    def __init__(self, log: Log, options: Options, start: int, hole: Lost | None = None) -> None:
+        """``start`` is the number of the first message. ``hole`` comes before it, and is reported even without
+        ``options.report_lost``.
         """
         self.log: Log = log
         self.options: Options = options
@@ -85,10 +85,10 @@ class Cursor:
         self.ended: str | None = None  # why nothing more is accepted
         self.closed: bool = False  # whether its subscriber has left, and takes nothing more
         self.error: Exception | None = None  # the error of the subscriber's own key function, which ended the cursor
-        self._started = start if told is None else start - told.count
+        self._started = start if hole is None else start - hole.count
         self._stopped: int | None = None  # the log's end when the cursor began to accept and to miss nothing
-        self._lost = 0 if told is None else told.count
-        self._told = told
+        self._lost = 0 if hole is None else hole.count
+        self._report = hole
         self._hole: int | None = None  # the first number of a hole that ends right before the next message
         self._reason: Reason = "overflow"
         self._resting: int | None = None  # `open`, while the cursor is full and the log need not ask it before trimming
@@ -124,14 +124,14 @@ class Cursor:
             return ENDED
         if self.log.end > self.limit:
             self._sync()
-        if self._told is not None:
+        if self._report is not None:
             return HOLE
         found = READY if self.buffer.current.__length_hint__() else self._advance()
         if self._hole is not None:
             hole, self._hole = self._hole, None
             if self.options.report_lost:
                 last = self.place - 1
-                self._told = Lost(last - hole + 1, hole, last, self._reason)
+                self._report = Lost(last - hole + 1, hole, last, self._reason)
                 return HOLE
         plain = self._policy.longest is None and self.ended is None
         self._direct = plain and not self.buffer.runs and self.open == self.buffer.next
@@ -172,10 +172,10 @@ class Cursor:
 
     def tell(self) -> Lost:
         """The hole that `load` found. Called once, after it said HOLE."""
-        told, self._told = self._told, None
-        if told is None:
+        report, self._report = self._report, None
+        if report is None:
             raise AssertionError("tell() follows a load() that said HOLE")
-        return told
+        return report
 
     def _advance(self) -> State:
         """Load the next run."""
@@ -314,7 +314,7 @@ class Cursor:
         self.limit = -1
 
     def is_full(self, size: int) -> bool:
-        """Whether a publisher has to wait, or to give up, before it adds a message of ``size`` bytes."""
+        """Return whether a publisher has to wait, or to give up, before it adds a message of ``size`` bytes."""
         self._direct = False
         return self.ended is None and self._policy.is_full(self, size)
 
@@ -363,7 +363,7 @@ class Cursor:
 
     @property
     def slow(self) -> bool:
-        """Whether it was ended for being slow."""
+        """True when it was ended for being slow."""
         return self.ended == "slow"
 
     @property

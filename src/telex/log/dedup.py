@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from telex.message import Message
 
 SECONDS = 120.0
-"""How long an id is remembered, as long as at most `MOST` are."""
+"""The seconds for which an id is remembered, as long as at most `MOST` are."""
 
 MOST = 100_000
 

@@ -52,7 +52,7 @@ class LogReader(Protocol):
         """Messages that were taken."""
 
     def is_full(self, size: int) -> bool:
-        """Whether its publishers have to wait, or to give up, before they add a message of ``size`` bytes."""
+        """Return whether its publishers have to wait, or to give up, before they add a message of ``size`` bytes."""
 
     def hold(self, first: int) -> None:
         """The log is about to trim all messages below ``first``."""
@@ -65,7 +65,7 @@ class LogReader(Protocol):
 
 
 class LogObserver(Protocol):
-    """What the shell around a log is called back for."""
+    """The calls of a log to the shell around it."""
 
     waiters: dict[Any, None]
     """The readers that wait for the next append, in the order they came; while it is empty, `notify` is not called."""
@@ -98,7 +98,8 @@ NO_OBSERVER = NoObserver()
 
 
 class Retention(msgspec.Struct, frozen=True):
-    """How much a log keeps: the last ``messages``, those younger than ``age`` seconds, the last that fit in ``bytes``.
+    """The messages that a log keeps: the last ``messages``, those younger than ``age`` seconds, the last that fit in
+    ``bytes``.
 
     All that are given hold together; None bounds nothing.
     """
@@ -112,7 +113,7 @@ CACHED = 1000
 
 
 def cached(retention: Retention) -> Retention:
-    """What the local log of a topic keeps whose messages a store keeps by ``retention``."""
+    """Return the retention of the local log of a topic whose messages a store keeps by ``retention``."""
     kept = retention.messages
     return Retention(CACHED if kept is None else min(CACHED, kept))
 
@@ -210,7 +211,7 @@ class Log:
 
     def _all_look(self) -> None:
         for cursor in self.cursors:
-            cursor.limit = -1  # what they were told they may count on is no longer so: they look before they take
+            cursor.limit = -1  # their limit holds no longer: they look before they take
 
     def append(self, message: Message[Any], now: float) -> None:
         """Add one message, which is then number ``end - 1``. Costs the same however many cursors read."""
@@ -284,7 +285,7 @@ class Log:
         self.trim_at: int = due if self.noted is None and self.began is None else 0  # and when `appended` is
 
     def appended(self, now: float) -> None:
-        """What is not done for every message of every log, after an append that reached `trim_at`."""
+        """Do the rare work, after an append that reached `trim_at`."""
         if self.began is not None:
             self._begin_use()
         if self.noted is not None:
@@ -293,8 +294,8 @@ class Log:
             self.trim(now)
 
     def trim(self, now: float) -> None:
-        """Let go of what retention no longer keeps, after every reader that still needs it has taken hold of it. Done
-        once for many messages.
+        """Drop the messages that retention no longer keeps, after every reader that needs them has taken hold of them.
+        Done once for many messages.
         """
         low = self.keep(now)
         slack = self._slack
@@ -377,5 +378,5 @@ class Log:
         return self.end
 
     def history(self, now: float) -> Iterator[Message[Any]]:
-        """What is kept at ``now``, oldest first, as one snapshot."""
+        """Return the messages that are kept at ``now``, oldest first, as one snapshot."""
         return iter(self.messages[self.keep(now) - self.base :])

@@ -54,8 +54,8 @@ class Policy(ABC):
     rests = False  # whether a full cursor misses all that comes, and so needs nothing of the log
 
     def tail(self, cursor: Cursor) -> int | None:
-        """How many of its last messages the log keeps for a cursor that needs them; None where the log asks the cursor
-        to `hold` them before it trims.
+        """Return how many of its last messages the log keeps for a cursor that needs them; None where the log asks the
+        cursor to `hold` them before it trims.
         """
         return None
 
@@ -78,7 +78,7 @@ class Policy(ABC):
         cursor.seal(cursor.log.end)
 
     def is_full(self, cursor: Cursor, size: int) -> bool:
-        """Whether publishers have to ask, and one more message of ``size`` bytes would not fit."""
+        """Return whether publishers have to ask, and one more message of ``size`` bytes would not fit."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""Where a subscriber begins: ``start=`` worked out against a log."""
+"""The begin of a subscription: ``start=`` worked out against a log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ aware datetime: what was published then or later. A timedelta: as long ago. A nu
 
 def check_start(start: object) -> Start:
     """``start`` when it is one of the above, else `BadOption`."""
-    mend = "give 'new', 'earliest', a Position, an aware datetime, a timedelta back or a number of messages back"
+    fix = "give 'new', 'earliest', a Position, an aware datetime, a timedelta back or a number of messages back"
     if isinstance(start, datetime):
         return aware(start, "start")
     if isinstance(start, timedelta):
@@ -33,8 +33,8 @@ def check_start(start: object) -> Start:
     if isinstance(start, Position) or start == "new" or start == "earliest":
         return start
     if isinstance(start, str):
-        mend += "; a position's text is read by Position.parse"
-    raise BadOption("start", start, mend)
+        fix += "; a position's text is read by Position.parse"
+    raise BadOption("start", start, fix)
 
 
 def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:

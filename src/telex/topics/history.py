@@ -98,10 +98,10 @@ class Pages:
         starts `EngineFailed` is raised there."""
         page: list[Message[Any] | Lost] = []
         if self._next is None:
-            self._next, told = await self._store.find(self._topic, self._start, self._now())
+            self._next, hole = await self._store.find(self._topic, self._start, self._now())
             self._end = self._store.end(self._topic)[1]
-            if told is not None and isinstance(self._start, Position):
-                page.append(told)
+            if hole is not None and isinstance(self._start, Position):
+                page.append(hole)
         if self._left == 0 or self._next >= self._end:
             return page
         end = self._end if self._left is None else min(self._end, self._next + self._left)

@@ -97,10 +97,10 @@ class Publisher(ABC):
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # of the loop; compared for every message, since asking for the loop is a system call
         self.reason: str = NOT_OPEN
-        """Why it takes no messages; empty while it does."""
+        """The reason for which it takes no messages; empty while it does."""
         self.served: object = None  # while the hub drains: `serving` of the handlers that may still use it
         self.plain: bool = False
-        """Whether publishing is only an append to `log`."""
+        """True when publishing is only an append to `log`."""
         log.observer = Notifier()
 
     let_go: str = REMOVED
@@ -291,8 +291,8 @@ class Publisher(ABC):
         """Make the cursor of a subscription. ``found`` is the result of `prepare`. Raises `Closed`, `WrongThread`."""
         self.check_here()
         self.resume()
-        first, told = found or find(self.log, start, self.clock())
-        cursor = Cursor(self.log, options, first, told)
+        first, hole = found or find(self.log, start, self.clock())
+        cursor = Cursor(self.log, options, first, hole)
         if options.buffer_bytes is not None:
             self.refresh()
         if self.reason is LET_GO:
@@ -329,10 +329,10 @@ class Publisher(ABC):
         """Return the kept messages of the local log."""
         self.check_open()
         self.resume()
-        first, told = find(self.log, start, self.clock())
+        first, hole = find(self.log, start, self.clock())
         end = self.log.end if limit is None else min(self.log.end, first + limit)
         kept = self.log.slice(first, end)
-        return chain([told], kept) if told is not None and isinstance(start, Position) else kept
+        return chain([hole], kept) if hole is not None and isinstance(start, Position) else kept
 
     def first(self) -> int:
         """Return the number of the oldest kept message."""
@@ -416,7 +416,7 @@ class Publisher(ABC):
         if self.content is None:
             self.content = Content(declared)
             self.refresh()
-        elif self.content.declared != declared:  # not by identity: list[int] is made anew every time it is written
+        elif self.content.declared != declared:  # not by identity: list[int] is another object every time it is written
             raise BadOption(
                 "type",
                 declared,

@@ -53,7 +53,7 @@ class TopicRegistry:
         self.patterns: dict[str, Fed] = {}
         # Topics and patterns without readers and messages, as long as a user or a subscription has them.
         self._released: WeakValueDictionary[str, Publisher] = WeakValueDictionary()
-        self._awaited: set[str] = set()  # topics that were removed and made anew for their handlers
+        self._awaited: set[str] = set()  # removed topics that were recreated for their handlers
         self._rules: list[tuple[Pattern, Retention]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
@@ -190,7 +190,7 @@ class TopicRegistry:
         return sorted(id for id in {*there, *self._store.topics()} if matches(id))
 
     def _is_there(self, name: str) -> bool:
-        """Return whether there is a topic, and not only handlers that wait for it to be made anew."""
+        """Return whether there is a topic, and not only handlers that wait for it to be recreated."""
         publisher = self._topics.get(name)
         return publisher is not None and not (name in self._awaited and publisher.log.end == publisher.origin)
 
@@ -376,12 +376,12 @@ class TopicRegistry:
 
     @property
     def ended(self) -> bool:
-        """Whether the topics are closed, or their engine has failed."""
+        """True when the topics are closed, or their engine has failed."""
         return self._loop is None
 
     @property
     def drains(self) -> bool:
-        """Whether the hub drains and the caller is a handler, which may use it until it has finished."""
+        """True when the hub drains and the caller is a handler, which may use it until it has finished."""
         return self._draining is not None and serving.get() is self._draining[1]
 
     def close(self, reason: str) -> None:

@@ -132,10 +132,10 @@ class EnginePublisher(Publisher):
 
     async def _prepare(self, options: Options, start: Start) -> Found:
         log = self.log
-        first, told = await self._store.find(self.id, start, self.clock())
+        first, hole = await self._store.find(self.id, start, self.clock())
         while log.end < first:
             if self.reason is LET_GO:
-                return log.end, told  # the later messages are not for the readers of this topic
+                return log.end, hole  # the later messages are not for the readers of this topic
             self.check_open()
             await park(log)  # the store had messages then that were not delivered here yet
         while options.key is not None and first < log.base:
@@ -149,12 +149,12 @@ class EnginePublisher(Publisher):
                 elif item.seq < log.base:
                     run.append(item)
             if not run or run[-1].seq != log.base - 1 or run[0].seq + len(run) != log.base:
-                if isinstance(kept, Holed) and options.report_lost and told is None:
-                    told = Lost(log.base - first, first, log.base - 1, "unreadable")
+                if isinstance(kept, Holed) and options.report_lost and hole is None:
+                    hole = Lost(log.base - first, first, log.base - 1, "unreadable")
                 first = log.base
                 break
             log.prepend(run)
-        return first, told
+        return first, hole
 
     async def _fill(self) -> None:
         """Put the stored messages of a pattern before the messages that came since its log began in this process."""

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
 MAX_BATCH = 4096
-"""Messages that `receive_many` and `batches` give at once unless told otherwise."""
+"""Messages that `receive_many` and `batches` give at once by default."""
 
 
 class SubscriptionStatistics(msgspec.Struct, frozen=True):
-    """What became of every message since a subscription began: ``published == received + lost + waiting``."""
+    """The accounts of all messages since a subscription began: ``published == received + lost + waiting``."""
 
     topic: str
     published: int
@@ -44,7 +44,7 @@ class SubscriptionStatistics(msgspec.Struct, frozen=True):
 
 
 class AnySubscription(Generic[T, Item]):
-    """What `Subscription` and `ReportingSubscription` have in common; not made by hand, but by ``topic.subscribe``.
+    """The common part of `Subscription` and `ReportingSubscription`, which ``topic.subscribe`` makes.
 
     An async context manager: it joins the log when entered, and when left nothing of it stays. Iterate it, or call
     `receive`; either takes each message once. It belongs to the loop of its hub. Iteration ends when the topic is
@@ -202,7 +202,7 @@ class AnySubscription(Generic[T, Item]):
     async def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
         """All that waits, at least one and at most ``limit`` messages; raises what `receive` raises.
 
-        A `Lost`, where one is told, comes alone. Subscribers that are at the same place are handed the same tuple.
+        A `Lost` comes alone. Subscribers that are at the same place are handed the same tuple.
         """
         check_limit(limit)
         deadline = None if timeout is None else _deadline(timeout)
@@ -230,12 +230,12 @@ class AnySubscription(Generic[T, Item]):
 
     @property
     def lost(self) -> int:
-        """How many messages this subscriber has missed until now."""
+        """The number of messages that this subscriber has missed until now."""
         return self._counted().lost
 
     @property
     def waiting(self) -> int:
-        """How many messages wait to be taken."""
+        """The number of messages that wait to be taken."""
         return self._counted().waiting
 
     @property

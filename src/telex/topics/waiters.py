@@ -54,7 +54,7 @@ class Waiter:
 
     @property
     def taken(self) -> bool:
-        """Whether a task waits."""
+        """True while a task waits."""
         return self._callback is not None
 
     @property

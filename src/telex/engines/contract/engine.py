@@ -1,4 +1,4 @@
-"""Where logs are kept. An engine opens and closes, hands out the log of a topic, and keeps what has to outlive a
+"""The contract of an engine. An engine opens and closes, hands out the log of a topic, and keeps what has to outlive a
 process; all else is above it.
 
 What an engine promises is said by its `Guarantees`, and by nothing else. Two kinds of engine there are:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
-    """What an engine declares. The conformance suite tests what is declared; the documentation lists what is not."""
+    """The promises of an engine. The conformance suite tests the declared ones; the documentation lists the others."""
 
     durable: bool
     """An acknowledged message, a settlement, a record survives the end of the process, kill -9 too."""
@@ -40,7 +40,7 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
     """The messages of one publisher to one topic keep their order, for every reader and in every group without keys
     as the order of first delivery."""
     history: bool
-    """What retention keeps can be read again."""
+    """Kept messages can be read again."""
     counted_gaps: bool
     """The number of messages that retention took before a reader came to them is known exactly."""
     once_per_id: bool
@@ -66,18 +66,17 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineEvents(Protocol):
-    """What an engine tells the hub. All calls in the hub's event loop, none of them waits or raises."""
+    """The calls of an engine to its hub. All are made in the hub's event loop, and none of them waits or raises."""
 
     def wants(self, topic: str) -> bool:
-        """Whether a local log takes the messages of ``topic``: if not, there is no need to decode them."""
+        """Return whether a local log takes the messages of ``topic``: if not, there is no need to decode them."""
 
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Plain data from outside as this program has it: the declared type of its topic, or the type of that name
         that a handler takes. What does not fit stays plain."""
 
     def shapes(self, topic: str, types: Iterable[str]) -> bool:
-        """Whether `content` may make something else of the data of any of these types: if not, there is no need to
-        ask it."""
+        """Return whether `content` may change data of any of these types: if not, there is no need to call it."""
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
         """These are kept now: append them to the local logs. Each topic's come in the order of `Message.seq`, each
@@ -122,11 +121,11 @@ class Engine(Protocol):
     async def open(self, feed: EngineEvents) -> None:
         """Connect, and tell ``feed`` from now on. Cancelled or failed, it leaves nothing behind.
 
-        Raises `ConnectFailed`, whose text names the mend.
+        Raises `ConnectFailed`, whose text says how to fix it.
         """
 
     async def close(self) -> None:
-        """Let go of everything, at once: no task, thread, descriptor or lock stays. What was acknowledged stays
+        """Release everything, at once: no task, thread, descriptor or lock stays. What was acknowledged stays
         kept."""
 
     def now(self) -> float:
@@ -138,8 +137,8 @@ class Engine(Protocol):
     def log(self, topic: str, retention: Retention) -> Log:
         """A new local log for a topic or a pattern.
 
-        For an engine with a store, its end is where the topic's end is by what was told to the feed, its epoch is the
-        topic's, and it keeps at most what a local log needs; before `open` it is empty, and `Store.head` mends it.
+        For an engine with a store, its end is the end of the topic as the feed knows it, its epoch is the
+        topic's, and it keeps at most what a local log needs; before `open` it is empty, and `Store.head` sets it.
         """
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:

@@ -2,8 +2,8 @@
 
 The rules, which every engine keeps:
 
-1. A group takes from a topic or a pattern. ``(group, pattern)`` is its identity; it begins where it was told when it
-   was first joined, and goes on from there for ever, whoever joins or leaves.
+1. A group takes from a topic or a pattern. ``(group, pattern)`` is its identity; it begins at the place that was given
+   when it was first joined, and goes on from there for ever, whoever joins or leaves.
 2. `claim` leases messages to one member. Until its lease ends or it is settled, nobody else is given it.
 3. Every claim of a message has a `Delivery.token` that is larger than that of its claim before; only the last token
    settles. Settling is idempotent: the first wins, and says so.
@@ -63,7 +63,7 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What `Groups.claim` found."""
+    """The result of `Groups.claim`."""
 
     deliveries: Sequence[Delivery]
     next_due: float | None
@@ -76,7 +76,7 @@ class Claimed(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """What becomes of a delivery."""
+    """The settlement of a delivery."""
 
     position: int
     token: int
@@ -84,7 +84,7 @@ class Settlement(msgspec.Struct, frozen=True):
     seconds: float = 0.0
     """The delay of a nack, or how long an extended lease lasts from now."""
     reason: str = ""
-    """Why it was rejected or tried again: text for people."""
+    """The reason of a rejection or another try: text for people."""
 
 
 class GroupInfo(msgspec.Struct, frozen=True):
@@ -117,7 +117,7 @@ class DeadLetter(msgspec.Struct, frozen=True, eq=False):
 
 
 class Groups(Protocol):
-    """What an engine does for groups. ``now`` is `Engine.now` everywhere."""
+    """The consumer groups of an engine. ``now`` is `Engine.now` everywhere."""
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
         """A member comes. The first of a group ever creates it, beginning at ``start``; then ``start`` is of no

@@ -15,7 +15,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Records(Protocol):
-    """What carries "run once", presence and the claims of triggers. Buckets and keys are text without NUL.
+    """Records: they carry "run once", presence and the claims of triggers. Buckets and keys are text without NUL.
 
     A revision is larger than any that the same key had before, also after it was deleted: it serves as a fencing token.
     """

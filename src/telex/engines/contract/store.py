@@ -27,7 +27,7 @@ class EnteredTransaction(NamedTuple):
     """Of this task; None: of all that runs in this context."""
 
     def is_own(self) -> bool:
-        """Whether this very task has entered it, and so keeps it open while it waits. In the event loop."""
+        """Return whether this very task has entered it, and so keeps it open while it waits. In the event loop."""
         return self.task is None or self.task is asyncio.current_task()
 
 
@@ -36,7 +36,7 @@ inside: ContextVar[tuple[EnteredTransaction, ...]] = ContextVar("inside", defaul
 
 
 class Holed(list["Message[Any] | Lost"]):
-    """What `Store.read` returns where some messages cannot be read: only in it a `Lost` may be."""
+    """The result of `Store.read` where some messages cannot be read: only this list may have a `Lost`."""
 
 
 class Store(Protocol):
@@ -80,11 +80,11 @@ class Store(Protocol):
         """The ids of all topics, those of other processes too, by what is known here."""
 
     async def remove(self, topic: str) -> bool:
-        """Remove a topic with its messages; made anew, it counts in another epoch. Whether there was one."""
+        """Remove a topic with its messages; recreated, it counts in another epoch. Returns whether there was one."""
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
-        """What the topics of each pattern keep. The rules are kept and hold for all processes; of two that fit a topic
-        the one that was set last holds. Setting a pattern's rule again replaces it."""
+        """Set how much the topics of each pattern keep. The rules are stored and hold for all processes; of two that
+        fit a topic the one that was set last holds. Setting a pattern's rule again replaces it."""
 
 
 class EngineTransaction(Protocol):

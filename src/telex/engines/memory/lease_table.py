@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 WAITS, READY, LEASED = 0, 1, 2
 LOOK = 4096
-"""How many messages a claim passes by at most that wait for an earlier one of their key."""
+"""The largest number of messages that a claim passes by because they wait for an earlier one of their key."""
 
 
 class LeaseEntry(msgspec.Struct, eq=False):
@@ -47,7 +47,7 @@ class Line:
     __slots__ = ("leased", "positions")
 
     def __init__(self) -> None:
-        self.positions: list[int] = []  # a heap; those that are settled or dead are of no account
+        self.positions: list[int] = []  # a heap; those that are settled or dead are discarded
         self.leased: LeaseEntry | None = None
 
 
@@ -66,12 +66,10 @@ class LeaseTable:
         self.entries: dict[int, LeaseEntry] = {}
         self._dead: dict[int, LeaseEntry] = {}
         self.lines: dict[str, Line] = {}
-        # Heaps of positions; each is looked up again when it is taken, and is of no account if it is not ready then.
+        # Heaps of positions; each is looked up again when it is taken, and is discarded if it is not ready then.
         self._again: list[int] = []
         self._first: list[int] = []  # those that were never delivered
-        self.later: list[
-            tuple[float, tuple[int, ...]]
-        ] = []  # a heap; of no account unless `LeaseEntry.due` says the same
+        self.later: list[tuple[float, tuple[int, ...]]] = []  # a heap; discarded unless `LeaseEntry.due` says the same
         self.later_size: int = 0
         self._count = 0
         self._token = 0
@@ -154,7 +152,7 @@ class LeaseTable:
             found.append(entry)
 
     def _take_new(self, found: list[LeaseEntry], limit: int) -> bool:
-        """Whether it has looked at all there is, or found enough."""
+        """Return whether it has looked at all messages, or found enough."""
         cursor, entries, passed = self._cursor, self.entries, 0
         while len(found) < limit:
             if passed >= LOOK:
@@ -199,7 +197,7 @@ class LeaseTable:
         heappush(self.later, (due, positions))
         self.later_size += len(positions)
         if self.later_size > 2 * len(self.entries) + LOOK:
-            # Most of it is of no account, behind something that is: it is written anew.
+            # Most of it is discarded, behind something that is: it is rewritten.
             self.later = [(e.due, (e.position,)) for e in self.entries.values() if e.due is not None]
             self.later_size = len(self.later)
             heapify(self.later)
@@ -260,7 +258,7 @@ class LeaseTable:
         return True
 
     def stirred(self) -> bool:
-        """Whether, since this was last asked, something became ready, or will sooner than a claim told."""
+        """Return whether, since the last call, a message became ready, or will be earlier than a claim has returned."""
         stirred, self._stirred = self._stirred, False
         return stirred
 
@@ -292,7 +290,7 @@ class LeaseTable:
     # -- life
 
     def follows(self, log: Log) -> bool:
-        """Whether it takes from this log."""
+        """Return whether it takes from this log."""
         return self._cursor.log is log
 
     def renew(self, log: Log) -> None:

@@ -9,9 +9,9 @@ from telex.engines.contract.records import Record
 from telex.errors import EngineFailed
 
 LIMIT = 1_000_000
-"""How many records there may be. Beyond it, a new one takes the place of the one that expires first."""
+"""The largest number of records. Beyond it, a new one takes the place of the one that expires first."""
 SWEPT = 2
-"""How many that have expired go for each that is put: more than come."""
+"""The number of expired records that are deleted for each that is put: more than come."""
 
 
 class MemoryRecords:
@@ -40,7 +40,7 @@ class MemoryRecords:
         return number
 
     def compare(self, bucket: str, key: str, revision: int) -> bool:
-        """Whether its revision is ``revision``."""
+        """Return whether its revision is ``revision``."""
         found = self._records.get((bucket, key))
         return (0 if found is None else found.revision) == revision
 

@@ -75,7 +75,7 @@ class SQLiteEngine:
         return cls(parse(url))
 
     async def open(self, feed: EngineEvents) -> None:
-        """Open the file, and make it if it is not there. Raises `ConnectFailed`, whose text names the mend."""
+        """Open the file, and make it if it is not there. Raises `ConnectFailed`, whose text says how to fix it."""
         await self._client.open(feed)
 
     async def close(self) -> None:

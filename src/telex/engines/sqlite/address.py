@@ -21,11 +21,11 @@ class FileAddress(msgspec.Struct, frozen=True):
     url: str
     path: str
     full: bool = True
-    """Whether a commit waits until the disk has it; if not, a power loss may take the last ones."""
+    """A commit waits until the disk has it; if not, a power loss may take the last ones."""
     busy: float = 30.0
-    """How long to wait, in seconds, while another program has the file locked."""
+    """The longest wait, in seconds, while another program has the file locked."""
     foreign_keys: bool = True
-    """Whether the foreign keys of the program's tables are held in its transactions."""
+    """The foreign keys of the program's tables are held in its transactions."""
     bounds: FileBounds = BOUNDS
 
 

@@ -1,4 +1,4 @@
-"""Where a group begins: ``start=`` worked out against the file, when its first member ever joins."""
+"""The begin of a group: ``start=`` worked out against the file, when its first member ever joins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Catalogue`: the topics and retention rules of the file, as far as this process was told of them."""
+"""`Catalogue`: the topics and retention rules of the file, as far as this process knows them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telex.engines.sqlite.retention import RetentionRules
 
 
 class Head(msgspec.Struct):
-    """A topic as the feed was told of it."""
+    """A topic as the feed knows it."""
 
     id: int
     name: str

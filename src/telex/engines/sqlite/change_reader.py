@@ -50,7 +50,7 @@ class Run(msgspec.Struct):
 
 
 class Seen(msgspec.Struct):
-    """What a look into the file has found."""
+    """The result of a look into the file."""
 
     epoch: str
     pos: int

@@ -176,7 +176,7 @@ class FileClient:
             raise cancelled
 
     async def _outlast(self, threads: Sequence[Thread]) -> asyncio.CancelledError | None:
-        """Wait until they have ended, and then all tasks; how this was cancelled meanwhile."""
+        """Wait until they have ended, and then all tasks; returns how this was cancelled meanwhile."""
         cancelled: asyncio.CancelledError | None = None
         limit, heard = float("inf"), False
         clock = asyncio.get_running_loop().time  # opening may have been cancelled before it began
@@ -233,7 +233,7 @@ class FileClient:
 
     @property
     def failed(self) -> bool:
-        """Whether it has failed or is closed."""
+        """True when it has failed or is closed."""
         return self._closed is not None
 
     def check_fatal(self, error: BaseException) -> None:
@@ -258,7 +258,7 @@ class FileClient:
         self._add(job)
 
     def check_outside(self) -> None:
-        """Who is inside of the transaction that is entered would wait for it, and so for itself."""
+        """Refuse a task that is inside of the entered transaction: it would wait for itself."""
         for entered in inside.get():
             if self.lent is None or entered.transaction is not self.lent:
                 continue

@@ -21,7 +21,7 @@ _STEPS = 10_000
 
 
 def is_reserved(name: str | None) -> bool:
-    """Whether only telex may use this name."""
+    """Return whether only telex may use this name."""
     return name is not None and name.lower().startswith(RESERVED)
 
 

@@ -20,8 +20,8 @@ RETRY = 0.001
 
 
 class Place:
-    """Where a database was when it was opened: its file, the log beside it, and the index of that. SQLite goes on with
-    what it has opened, whatever becomes of the names, and what it writes then is lost.
+    """The place of a database when it was opened: its file, the log beside it, and the index of that. SQLite goes on
+    with the files that it has opened when others take their names, and then all that it writes is lost.
     """
 
     def __init__(self, path: str) -> None:
@@ -36,7 +36,7 @@ class Place:
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """What tells a file from every other one, None when there is none."""
+    """Return the identity of a file, None when there is none."""
     try:
         found = os.stat(path)  # noqa: PTH116  # it is asked after every commit
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What the thread that writes is given to do, and the batch that it makes of it."""
+"""The jobs of the thread that writes, and the batches that it makes of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Read = Callable[[tuple[Any, ...]], Message[Any]]
 
 
 class JobObserver(Protocol):
-    """Who waits for a transaction. Made in the event loop, and told there, once."""
+    """The waiter for a transaction. Made in the event loop, and called back there, once."""
 
     def settle(self, read: Read) -> None:
         """It was committed. ``read`` makes messages of rows."""
@@ -173,7 +173,7 @@ class Guarded(Asked):
 
 
 class Batch:
-    """What one transaction did."""
+    """The result of one transaction."""
 
     __slots__ = ("decode", "done", "end", "entries", "error", "foreign", "heads", "jobs", "kept", "start")
 

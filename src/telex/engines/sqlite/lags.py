@@ -34,7 +34,7 @@ class Group(msgspec.Struct):
 
     @property
     def exact(self) -> bool:
-        """Whether it takes from one topic."""
+        """True when it takes from one topic."""
         return not is_pattern(self.pattern)
 
 
@@ -45,7 +45,7 @@ def find(connection: sqlite3.Connection, name: str, pattern: str) -> Group | Non
 
 
 def set_rests(connection: sqlite3.Connection, group: Group, rests: bool) -> None:
-    """Whether messages that a group has not looked at go as its topics say. In a write transaction."""
+    """Set whether messages that a group has not looked at go as its topics say. In a write transaction."""
     connection.execute("UPDATE telex_groups SET rests = ? WHERE id = ?", (rests, group.id))
 
 
@@ -71,7 +71,7 @@ def number_at(connection: sqlite3.Connection, topic: int, low: int, end: int, po
 
 
 class GroupView:
-    """What one thread remembers of groups from call to call. It can always be found again in the file.
+    """The memory of one thread about groups, from call to call. All of it can be found again in the file.
 
     Messages of the transaction that is going on are not counted yet: `pos` and the ends of topics are as it began.
     """
@@ -95,11 +95,11 @@ class GroupView:
         self.pos, self._removals = pos, removals
 
     def fits(self, pattern: str) -> Callable[[str], bool]:
-        """Whether a topic is one of a pattern's; it remembers."""
+        """Return whether a pattern matches a topic; the answer is remembered."""
         return self._known(pattern)[0]
 
     def glob(self, pattern: str) -> str:
-        """What SQLite can sort out by itself: all that fits, and not much else."""
+        """Return a condition that SQLite can check by itself: true for all that match, and for few others."""
         return self._known(pattern)[1]
 
     def _known(self, pattern: str) -> tuple[Callable[[str], bool], str]:

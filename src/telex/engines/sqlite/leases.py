@@ -48,8 +48,8 @@ _KEY, _TOPIC, _ATTEMPT = 5, 10, 11
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """What a claim has leased: rows, each with its attempts before this one in the last column, and the first of
-    their tokens, which go on by ones."""
+    """The messages that a claim has leased: rows, each with its attempts before this one in the last column, and the
+    first of their tokens, which go on by ones."""
 
     rows: list[Row]
     token: int
@@ -58,7 +58,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Outlook(msgspec.Struct, frozen=True):
-    """What a claim would find."""
+    """The messages that a claim would find."""
 
     claimable: bool
     next_due: float | None
@@ -66,7 +66,7 @@ class Outlook(msgspec.Struct, frozen=True):
 
 
 def look(connection: sqlite3.Connection, group: Group, view: GroupView, now: float) -> Outlook:
-    """Whether there is anything to write for a claim."""
+    """Return whether there is anything to write for a claim."""
     view.refresh(connection)
     if group.paused:
         return Outlook(False, None, view.lag(connection, group))
@@ -121,7 +121,7 @@ def claim(
 
 
 def expire(connection: sqlite3.Connection, group: Group, now: float) -> None:
-    """What waits no more, or whose lease has ended, is due again."""
+    """Make messages due again that wait no more, or whose lease has ended."""
     if connection.execute(_CHECK, (group.id, LEASED, now)).fetchone():
         sql = "SELECT key, pos FROM telex_claims WHERE grp = ? AND state = 1 AND due <= ? AND key IS NOT NULL"
         keyed = connection.execute(sql, (group.id, now)).fetchall()
@@ -234,6 +234,6 @@ def _is_held(connection: sqlite3.Connection, group: Group, key: str) -> bool:
 
 
 def _room(connection: sqlite3.Connection, group: Group, view: GroupView) -> int:
-    """How many more may stand behind others."""
+    """Return how many more may stand behind others."""
     sql = "SELECT count(*) FROM telex_claims WHERE grp = ? AND state = 3"
     return view.bounds.behind_messages - int(connection.execute(sql, (group.id,)).fetchone()[0])

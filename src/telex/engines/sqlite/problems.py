@@ -1,4 +1,4 @@
-"""What SQLite says, in words that name the mend."""
+"""The errors of SQLite, in words that say how to fix them."""
 
 from __future__ import annotations
 
@@ -50,28 +50,28 @@ def code(error: BaseException) -> int:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether trying again may help."""
+    """Return whether trying again may help."""
     return code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Whether nothing will ever work with this file again. An `EngineFailed` is judged by its cause."""
+    """Return whether nothing will ever work with this file again. An `EngineFailed` is judged by its cause."""
     return any(
         each is not None and (code(each) in _FATAL or isinstance(each, Replaced)) for each in (error, error.__cause__)
     )
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether memory, descriptors, disk space or a lock were short, so that trying again later may help."""
+    """Return whether memory, descriptors, disk space or a lock were short, so that trying again later may help."""
     cause = error if error.__cause__ is None else error.__cause__
     return isinstance(cause, (MemoryError, OSError)) or code(cause) in _SHORTAGES
 
 
 def explain(error: BaseException) -> str:
-    """What happened, and what to do."""
-    mend = _CODES.get(code(error))
-    if mend is not None:
-        return f"{mend} (SQLite: {error})"
+    """Return what happened, and what to do."""
+    fix = _CODES.get(code(error))
+    if fix is not None:
+        return f"{fix} (SQLite: {error})"
     if isinstance(error, Replaced):
         return str(error)
     if isinstance(error, MemoryError):

@@ -18,7 +18,7 @@ Asked = tuple[Function, asyncio.Future[Any]]
 
 
 class Told:
-    """What the thread tells; `Runtime` takes it in the event loop."""
+    """The events of the thread; `FileClient` takes them in the event loop."""
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from telex.engines.sqlite.client import FileClient
 
 SWEPT = 2
-"""How many that have expired go for each that is put and will expire: more than come."""
+"""The number of expired records that are deleted for each that is put and will expire: more than come."""
 Asked = list[tuple[str, str, asyncio.Future[Record | None]]]
 Found = list[tuple[bytes, int] | None]
 

@@ -1,4 +1,4 @@
-"""What topics keep: the rules of the file, what they show to readers, and deleting what is not kept any more.
+"""Retention: the rules of the file, the messages that readers see, and deleting the others.
 
 What readers are shown is exact at the moment of reading. Deleting comes later, a few hundred rows at a time beside
 other writing, and leaves what other processes may still be about to read and what groups have not settled.
@@ -47,7 +47,7 @@ class RetentionRules:
         self.version = version
 
     def of(self, topic: str) -> Retention:
-        """What a topic keeps."""
+        """Return the rule of a topic."""
         rule = self._known.get(topic)
         if rule is None:
             rule = next((rule for pattern, rule in self._rules if pattern.matches(topic)), DEFAULT)
@@ -71,7 +71,7 @@ class VisibleRange(msgspec.Struct, frozen=True):
 
 
 def look(connection: sqlite3.Connection, name: str, rules: RetentionRules, now: float) -> VisibleRange | None:
-    """What of a topic is shown at ``now``, or None when there is no such topic."""
+    """Return the range of a topic that readers see at ``now``, or None when there is no such topic."""
     row = connection.execute(
         "SELECT id, epoch, uid, end, first, trimmed, gone, total FROM telex_topics WHERE name = ?", (name,)
     ).fetchone()
@@ -134,7 +134,7 @@ _HELD = """EXISTS (SELECT 1 FROM telex_groups g CROSS JOIN telex_claims c ON c.g
 
 
 class SweepResult(msgspec.Struct, frozen=True):
-    """What `sweep` did: from where on a topic shows messages, from where on it still has them, and how many went."""
+    """The result of `sweep`: the first shown and the first stored message of a topic, and how many were deleted."""
 
     first: int
     swept: int
@@ -236,7 +236,7 @@ class Sweeper:
         return max(0.0, min(moments) - now, self._rests - now) if moments else None
 
     def is_due(self, now: float, ages: bool) -> bool:
-        """Whether `step` has something to do."""
+        """Return whether `step` has something to do."""
         return (self._orphans or bool(self._due) or ages) and self.wait(now, ages) == 0.0
 
     def step(self, connection: sqlite3.Connection, rules: RetentionRules, now: float) -> tuple[str, SweepResult] | None:

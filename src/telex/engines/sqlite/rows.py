@@ -29,7 +29,7 @@ _INSERT = "INSERT INTO telex_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_MANY = _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (MANY - 1)
 
 Form = tuple[str, str | None, str | None, str | bytes, int]
-"""What of a message needs encoding: type, key, headers, content, and the bytes that the content counts for."""
+"""The encoded parts of a message: type, key, headers, content, and the bytes that the content counts for."""
 Shape = Callable[[object, str, str | None], object]
 """`telex.engines.EngineEvents.content`."""
 
@@ -98,8 +98,8 @@ def select(connection: sqlite3.Connection, sql: str, parameters: Sequence[object
 
 
 def tolerate(connection: sqlite3.Connection, read: Callable[[], R]) -> R:
-    """What ``read`` returns. When it meets text that is not UTF-8, as only a damaged file has it, it is called again,
-    and such text comes as `Unreadable`."""
+    """Call ``read``, and return its result. When it meets text that is not UTF-8, which only a damaged file has, it is
+    called again, and such text comes as `Unreadable`."""
     try:
         return read()
     except sqlite3.OperationalError as error:

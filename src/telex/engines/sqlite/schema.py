@@ -1,4 +1,4 @@
-"""What is in the file: its tables, and how an older one becomes a newer one.
+"""The tables of the file, and the steps from an older file to a newer one.
 
 ``pos`` numbers all messages of the file in the order of being kept, without gaps, from 1; ``seq`` numbers those of a
 topic. All tables begin with ``telex_``; what else is in the file is the program's own.
@@ -82,7 +82,7 @@ CREATE TABLE telex_groups (
     paused INTEGER NOT NULL DEFAULT 0,
     passed INTEGER NOT NULL DEFAULT 0,   -- how many of its messages were looked at, ever
     held INTEGER NOT NULL DEFAULT 0,     -- how many rows of telex_claims are not dead
-    split INTEGER NOT NULL DEFAULT 0,    -- telex_begins is of no account to messages from this pos on
+    split INTEGER NOT NULL DEFAULT 0,    -- telex_begins is discarded to messages from this pos on
     UNIQUE (name, pattern)
 );
 CREATE TABLE telex_begins (

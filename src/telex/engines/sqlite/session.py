@@ -53,7 +53,7 @@ _TABLES = {
     *(sqlite3.SQLITE_DROP_TRIGGER, sqlite3.SQLITE_DROP_TEMP_TRIGGER),
     *(sqlite3.SQLITE_ALTER_TABLE, sqlite3.SQLITE_REINDEX),
 }
-"""What names a table, an index, a view or a trigger, and the table that it belongs to."""
+"""The actions that name a table, an index, a view or a trigger, and the table that it belongs to."""
 _INSIDES = {"sqlite_sequence", "sqlite_dbpage"}
 """Tables of SQLite in which there is something of telex as well."""
 _OWN = """SELECT 'main', type, name, tbl_name, sql FROM main.sqlite_schema
@@ -219,21 +219,21 @@ class TransactionSession(Asked):
         """SQLite asks this for each part of a statement of a program."""
         if action in _ROWS:
             self._suspect = self._suspect or first in _INSIDES
-            mend = _NO_TABLES if is_reserved(first) or first == "sqlite_dbpage" else ""
+            fix = _NO_TABLES if is_reserved(first) or first == "sqlite_dbpage" else ""
         elif action in _TABLES:
             self._suspect = True  # what a table is renamed to is not told
-            mend = _NO_TABLES if is_reserved(first) or is_reserved(second) else ""
+            fix = _NO_TABLES if is_reserved(first) or is_reserved(second) else ""
         elif action == sqlite3.SQLITE_PRAGMA:
-            mend = self._judge((first or "").lower(), second)
+            fix = self._judge((first or "").lower(), second)
         else:
-            mend = _REFUSED.get(action, "")
-        if not mend:
+            fix = _REFUSED.get(action, "")
+        if not fix:
             return sqlite3.SQLITE_OK
-        self._denied = mend
+        self._denied = fix
         return sqlite3.SQLITE_DENY
 
     def _judge(self, pragma: str, value: str | None) -> str:
-        """Why a pragma is refused."""
+        """Return why a pragma is refused."""
         if pragma in _TELLING or (value is None and pragma in _ASKING):
             return ""
         if pragma != "foreign_keys":

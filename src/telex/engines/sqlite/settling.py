@@ -53,11 +53,11 @@ Same = dict[str, list[ClaimRow]]
 
 
 class Settled(msgspec.Struct):
-    """What `settle` did."""
+    """The result of `settle`."""
 
     won: list[bool]
     stirs: bool = False
-    """Whether something may be claimed now, or earlier than anybody was told."""
+    """Something may be claimed now, or earlier than a claim has returned."""
 
 
 def settle(
@@ -70,7 +70,7 @@ def settle(
     anybody_behind = connection.execute(_BEHIND, (group.id,)).fetchone() is not None
     for claim in claims.values():
         if not anybody_behind:
-            claim.key = None  # then keys are of no account
+            claim.key = None  # then keys are discarded
         elif claim.key is not None:
             same.setdefault(claim.key, []).append(claim)
     settled = Settled([])
@@ -201,7 +201,7 @@ def dead(connection: sqlite3.Connection, name: str | None, limit: int) -> list[t
 
 
 def counts(connection: sqlite3.Connection, group: Group, now: float) -> tuple[int, int, int]:
-    """How many are leased, wait for their time or for another one of their key, and are dead."""
+    """Return how many are leased, wait for their time or for another one of their key, and are dead."""
     sql = """SELECT coalesce(sum(state = 1 AND due > ?), 0), coalesce(sum(state = 3 OR (state = 0 AND due > ?)), 0),
         coalesce(sum(state = 2), 0) FROM telex_claims WHERE grp = ?"""
     leased, delayed, dead = connection.execute(sql, (now, now, group.id)).fetchone()

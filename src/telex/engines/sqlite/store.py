@@ -97,7 +97,7 @@ class SQLiteStore:
         return rows.readable(messages) if damaged else messages
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """The last messages of several topics, of those that the feed was told of."""
+        """The last messages of several topics, of those that the feed has."""
         now = time()
 
         def last(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
@@ -117,7 +117,7 @@ class SQLiteStore:
         return [message for message in messages if message.content.__class__ is not Unreadable] if bad else messages
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        """Where ``start`` is."""
+        """Return the place of ``start``."""
         epoch = self._client.catalogue.identity(topic)[0]
 
         def look_up(connection: sqlite3.Connection) -> tuple[VisibleRange | None, tuple[int, Lost | None]]:
@@ -195,7 +195,7 @@ class SQLiteStore:
 
 
 def _follow_on(numbers: list[Any], first: int) -> bool:
-    """Whether these are numbers of messages from ``first`` on, in order."""
+    """Return whether these are numbers of messages from ``first`` on, in order."""
     return all(type(number) is int for number in numbers) and first <= numbers[0] and numbers == sorted(numbers)
 
 

@@ -1,4 +1,4 @@
-"""What the topics of a file keep, at a glance: for ``telex topics``."""
+"""A summary of the topics of a file, for ``telex topics``."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ SKIPPED = "readers skip it, and groups make it a dead letter"
 
 
 def check(path: str | Path) -> list[str]:
-    """What is wrong with a file, in words; nothing when all is well. Reads all of it, and changes nothing.
+    """Return the problems of a file, in words; none when all is well. Reads all of it, and changes nothing.
 
     Raises `ConnectFailed` when it is not there, or is no file of telex.
     """
@@ -38,7 +38,7 @@ def check(path: str | Path) -> list[str]:
 
 
 def _disagreements(connection: sqlite3.Connection) -> list[str]:
-    """Where the tables say what cannot be."""
+    """Return the contradictions of the tables."""
     found = []
     (pos,) = connection.execute("SELECT pos FROM telex_state").fetchone()
     (last,) = connection.execute("SELECT coalesce(max(pos), 0) FROM telex_messages").fetchone()

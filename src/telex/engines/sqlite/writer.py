@@ -30,7 +30,7 @@ PATIENCE = 2.0
 
 
 class WriterEvents:
-    """What the thread tells; `Runtime` takes it in the event loop."""
+    """The events of the thread; `FileClient` takes them in the event loop."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Writer:
         self._inbox.put(None)
 
     def left(self) -> list[JobObserver]:
-        """What nobody will do. From the event loop, after the thread has said that it ended."""
+        """Return the jobs that nobody will do. From the event loop, after the thread has ended."""
         found: list[JobObserver] = [*self._current, *self._waiting]
         while not self._inbox.empty():
             found += self._inbox.get_nowait() or ()
