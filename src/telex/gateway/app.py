@@ -7,6 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -82,9 +83,7 @@ class Gateway(Endpoint):
         self._frame_cache = FrameCache(limits.batch_bytes, limits.cache_bytes)
         self._quota = TopicQuota(hub, limits.topics)
         self._authorizer = authorizer
-        self._origins = frozenset(origins)
-        self._hosts = frozenset(hosts)
-        self._local = local
+        self._check = partial(check_handshake, origins=frozenset(origins), hosts=frozenset(hosts), local=local)
         self._connections: set[Connection] = set()
         self._entering = 0  # connections whose handshake is not answered yet
         self._sweeper = SocketSweeper(limits.close_timeout)
@@ -102,7 +101,7 @@ class Gateway(Endpoint):
             return
         websocket = WebSocket(scope, receive, send)
         peer = peer_of(scope)
-        problem = check_handshake(peer, self._origins, self._hosts, local=self._local)
+        problem = self._check(peer)
         if problem is not None:
             await self._refuse(websocket, peer, problem)
             return

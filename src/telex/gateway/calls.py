@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from telex.commands.outcome import UNSENDABLE
 from telex.errors import BadName, BadOption, CommandFailed, ContentError, InProgress, KeyConflict, NoHandler
-from telex.gateway.errors import Refused, mistaken
+from telex.gateway.errors import Refused, refusal_for
 from telex.once.machine import EXHAUSTED
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def call_command(hub: Hub, name: str, content: object, key: str | None) ->
         if isinstance(error, BadOption) and error.option == "key" and error.value is None:
             problem = f"{name!r} runs once per key: give the key in the field 'key'"
             raise Refused("bad_option", problem) from None
-        raise mistaken(error) from None
+        raise refusal_for(error) from None
 
 
 def failure_for_client(type: str, code: str, message: str, data: object) -> tuple[str, dict[str, object]]:

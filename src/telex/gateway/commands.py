@@ -12,6 +12,7 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from functools import partial
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -101,9 +102,7 @@ class Commands:
         """The rules of this app."""
         self.limits = limits
         """The limits of this app."""
-        self._origins = frozenset(origins)
-        self._hosts = frozenset(hosts)
-        self._local = local
+        self._check = partial(check_handshake, origins=frozenset(origins), hosts=frozenset(hosts), local=local)
         self._in_flight = 0
         self._body_bytes = 0  # bytes of incomplete bodies
         self._tickets: OrderedDict[str, Ticket[Any]] = OrderedDict()  # their senders did not wait; the oldest first
@@ -133,7 +132,7 @@ class Commands:
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[int, tuple[Header, ...], bytes]:
         peer = peer_of(scope)
         headers = peer.headers
-        problem = check_handshake(peer, self._origins, self._hosts, local=self._local)
+        problem = self._check(peer)
         if problem is not None:
             raise Problem(403, "forbidden", problem)
         root: str = scope.get("root_path", "")

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from telex.codec.content import to_json
-from telex.errors import BadName, BadOption, ContentError, Timeout
 from telex.gateway.auth import Authorizer
-from telex.gateway.errors import UNAVAILABLE, CloseCode, Refused, mistaken, unavailable
+from telex.gateway.errors import ANSWERED, UNAVAILABLE, CloseCode, Refused, refusal_for
 from telex.gateway.frame_cache import FrameCache
 from telex.gateway.hooks import HookFailed, ask
 from telex.gateway.limits import Limits
@@ -182,14 +181,8 @@ class Connection:
                 answer = await self._do(request)
             if answer is not None:
                 self._send(answer)
-        except Refused as error:
-            self._send(refusal(error, ref))
-        except (ContentError, BadName, BadOption) as error:
-            self._send(refusal(mistaken(error), ref))
-        except (Timeout, TimeoutError):
-            self._send(Error("timeout", "the server took too long; send it again", 1.0, ref))
-        except UNAVAILABLE as error:
-            self._send(refusal(unavailable(error), ref))
+        except ANSWERED as error:
+            self._send(refusal(refusal_for(error), ref))
         except Exception as error:  # a fault of the application or of telex fails this frame only
             fault = error.__cause__ if isinstance(error, HookFailed) else error
             log.error("a frame %r failed: %s", type(request).__name__.lower(), error, exc_info=fault)
@@ -265,7 +258,7 @@ class Connection:
                         self._enqueue(frame)
             self._send(Ended(topic))
         except UNAVAILABLE as error:
-            self._send(refusal(unavailable(error), request.ref))
+            self._send(refusal(refusal_for(error), request.ref))
             if joined.done():
                 self._send(Ended(topic))
         finally:
@@ -310,7 +303,7 @@ class Connection:
                 await ask(self.authorizer.subscribe, topic)
         except Refused:
             return False
-        except (HookFailed, Timeout, TimeoutError, *UNAVAILABLE) as error:
+        except (HookFailed, TimeoutError, *UNAVAILABLE) as error:
             log.error("a subscription to %r ended because its authorizer failed: %s", topic, error, exc_info=error)
             return False
         return True

@@ -30,23 +30,26 @@ class Refused(TelexError):
         return self.problem
 
 
-CODES: dict[type[Exception], str] = {ContentError: "bad_content", BadName: "bad_name", BadOption: "bad_option"}
-"""The refusal code for each mistake of a client."""
+MISTAKES: dict[type[Exception], str] = {ContentError: "bad_content", BadName: "bad_name", BadOption: "bad_option"}
+"""The mistakes of a client, with the code of the refusal."""
 UNAVAILABLE = (Closed, EngineFailed, BufferFull, WouldBlock)
 """The errors that pass: the client may send the same frame again."""
+ANSWERED: tuple[type[Exception], ...] = (Refused, TimeoutError, *MISTAKES, *UNAVAILABLE)
+"""The errors that a client gets as a refusal."""
 
 
-def mistaken(error: ContentError | BadName | BadOption) -> Refused:
-    """Return the refusal for a client's mistake."""
-    return Refused(CODES[type(error)], str(error))
-
-
-def unavailable(error: TelexError) -> Refused:
-    """Return the refusal for one of `UNAVAILABLE`. The cause of an engine's failure is logged and not sent."""
-    if not isinstance(error, EngineFailed):
+def refusal_for(error: Exception) -> Refused:
+    """Return the refusal for one of `ANSWERED`. The cause of an engine's failure is logged and not sent."""
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, TimeoutError):
+        return Refused("timeout", "the server took too long; send it again", 1.0)
+    if isinstance(error, EngineFailed):
+        logger.error("a client got the error unavailable, because the engine failed: %s", error)
+        return Refused("unavailable", "the server cannot keep or read messages at the moment; try again later", 1.0)
+    if isinstance(error, UNAVAILABLE):
         return Refused("unavailable", str(error), 1.0)
-    logger.error("a client got the error unavailable, because the engine failed: %s", error)
-    return Refused("unavailable", "the server cannot keep or read messages at the moment; try again later", 1.0)
+    return Refused(MISTAKES[type(error)], str(error))
 
 
 class CloseCode(IntEnum):

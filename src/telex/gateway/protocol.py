@@ -52,7 +52,7 @@ import msgspec
 
 from telex.durations import seconds
 from telex.errors import BadName, BadOption
-from telex.gateway.errors import CloseCode, Refused, mistaken
+from telex.gateway.errors import CloseCode, Refused, refusal_for
 from telex.gateway.limits import Limits, TokenBucket
 from telex.log.start import Start
 from telex.message import Position
@@ -308,7 +308,7 @@ class Session:
             elif isinstance(request, Unsubscribe) and request.topic not in self.subscriptions:
                 raise Refused("unsubscribed", f"this connection does not follow {request.topic[:255]!r}")
         except (BadName, BadOption) as error:
-            raise mistaken(error) from None
+            raise refusal_for(error) from None
 
     def _join(self, topic: str) -> None:
         if topic in self.subscriptions:
