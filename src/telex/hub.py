@@ -257,7 +257,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
+        """True once closing has begun."""
         return self._runtime.closed
 
     # -- topics
@@ -304,9 +304,11 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
                 raise BadOption(option, value, "it is a number of at least 0, or None for no bound")
         if self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes)):
-            telling = keep_doing("the engine was not told what is kept", self._topics.keep_rules, ended=self._is_ended)
-            # Its own context: asked for inside of a transaction, it waits for the end of that.
-            chore = start_task(telling, name="telex: tell the engine what is kept", context=Context())
+            work = keep_doing(
+                "the rules of retention did not reach the engine", self._topics.keep_rules, ended=self._is_ended
+            )
+            # A context of its own: called inside a transaction, the task waits for the end of that.
+            chore = start_task(work, name="telex hands retention to the engine", context=Context())
             self._chores.add(chore)
             chore.add_done_callback(self._chores.discard)
 

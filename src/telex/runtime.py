@@ -50,7 +50,7 @@ class Runtime:
         self.topics: TopicRegistry = TopicRegistry(engine, clock)
         self.state: Lifecycle = Lifecycle.NEW
         self.reason: str = NOT_OPEN
-        """Why the hub cannot be used, for errors; empty while it can."""
+        """The text for errors while the hub cannot be used; empty while it can."""
         self.context: Context = copy_context()
         """The context of calls whose message brings none: the context in which the hub was opened."""
         self.chance: Callable[[], float] = random
@@ -68,17 +68,17 @@ class Runtime:
 
     @property
     def serves(self) -> bool:
-        """Whether handlers are called for new messages."""
+        """True while handlers are called for new messages."""
         return self.state is Lifecycle.OPEN
 
     @property
     def ends(self) -> bool:
-        """Whether running calls are cancelled and none may begin."""
+        """True once running calls are cancelled and no call may begin."""
         return self.state >= Lifecycle.CLOSING
 
     @property
     def closed(self) -> bool:
-        """Whether closing has begun."""
+        """True once closing has begun."""
         return self.state >= Lifecycle.DRAINING
 
     def check_open(self) -> None:

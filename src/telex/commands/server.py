@@ -15,7 +15,7 @@ from telex.commands.invocation import Invocation
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, failure_of
 from telex.commands.spec import Command, Invoke
 from telex.errors import CommandError, ContentError, text_of
-from telex.handlers.call import is_pending
+from telex.handlers.call import CallEnd, end_of, is_pending
 from telex.message import check_key
 from telex.once.leases import KeyCounts
 from telex.once.machine import Entry, Failure
@@ -172,7 +172,7 @@ class CommandServer(ABC):
             if task is not None:
                 task.uncancel()
             return CANCELLED_BY_SENDER
-        if task is not None and task.cancelling():
+        if end_of(error) is CallEnd.CANCELLED:
             raise error
         return Failure("CancelledError", "error", "something that its handler awaited was cancelled", final=False)
 
