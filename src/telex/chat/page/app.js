@@ -1,4 +1,4 @@
-// The page: the door, the room, and what connects them to the wire.
+// The page: the form to enter, the room, and their use of the connection.
 
 import { explain, Log } from "./log.js";
 import { count, make, newKey, sign } from "./text.js";
@@ -11,7 +11,7 @@ const at = Object.fromEntries(
     "here", "share", "share-text", "leave", "news"].map((id) => [id, document.getElementById(id)]),
 );
 
-/** Storage that a browser may deny. */
+/** Local storage, which a browser may deny. */
 const kept = {
   get(store, name) {
     try {
@@ -25,7 +25,7 @@ const kept = {
       if (value === null) store.removeItem(`telex.${name}`);
       else store.setItem(`telex.${name}`, value);
     } catch {
-      // Without storage the page forgets the name, and works.
+      // Without storage the page works, and forgets the name.
     }
   },
 };
@@ -44,7 +44,7 @@ function roomInAddress() {
   }
 }
 
-/** One stay in one room, over any number of connections. */
+/** One visit of one room, over any number of connections. */
 class Stay {
   constructor(name, room) {
     this.wish = { name, room, key: secret() };
@@ -83,7 +83,7 @@ class Stay {
       this.wish.name = this.entered.name;
       showRoom(this.entered);
     }
-    // A room in which nothing was said may have been let go meanwhile: there is no position to go on from.
+    // The server removes a room without messages, and its positions with it.
     this.joining = this.position === null || this.position.endsWith(":0");
     this.names = null;
     this.showPeople(this.entered.people);
@@ -125,7 +125,7 @@ class Stay {
     if (this.entered) showTitle(this.entered.room, 0);
   }
 
-  // -- saying
+  // -- sending
 
   say(text) {
     const id = this.log.say(text);
@@ -133,7 +133,7 @@ class Stay {
     this.flush();
   }
 
-  /** Send what is not sent yet, one after the other, so that the order stays. An id that was stored is not stored again. */
+  /** Send the waiting messages one by one, in order. The server stores a message with a known id only once. */
   async flush() {
     if (this.sending) return;
     this.sending = true;
@@ -175,7 +175,7 @@ class Stay {
     }
   }
 
-  // -- showing
+  // -- display
 
   showState(state, detail) {
     if (this.over) return;
@@ -226,7 +226,7 @@ class Stay {
     try {
       if (this.entered) await this.wire.request({ op: "call", name: "leave" }, 1000);
     } catch {
-      // The server notices by itself.
+      // The server notices that the connection is gone.
     }
     this.wire.stop();
   }
@@ -256,7 +256,7 @@ function showDoor(problem = "") {
   at.door.hidden = false;
   at["enter-button"].disabled = false;
   at.problem.textContent = problem;
-  // Who was refused finds what was typed.
+  // After a refusal the form keeps its text.
   at.name.value ||= kept.get(localStorage, "name") ?? "";
   if (!problem || !at["room-id"].value) at["room-id"].value = roomInAddress() || "lobby";
   (at.name.value && !problem ? at["room-id"] : at.name).focus();
@@ -338,7 +338,7 @@ document.onvisibilitychange = () => {
 };
 
 showDoor();
-// A reload comes back to the room; a link that somebody opens is asked for a name first.
+// A reload returns to the room; a link to a room asks for a name first.
 if (kept.get(sessionStorage, "inside") === roomInAddress() && at.name.value && roomInAddress()) {
   enterRoom(at.name.value, roomInAddress());
 }

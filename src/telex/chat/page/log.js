@@ -1,4 +1,4 @@
-// What was said, on the page: messages in the order of the log, what is on its way below them, and notes between them.
+// The messages on the page: those of the log in order, notes between them, and unsent messages below.
 
 import { count, dayKey, dayName, linked, make, newId, sign, timeElement } from "./text.js";
 
@@ -29,14 +29,14 @@ export class Log {
     this.resize.disconnect();
   }
 
-  /** History comes: `waiting` messages that are not to be read out one by one. */
+  /** Begin to load history: `waiting` messages, which a screen reader does not read aloud one by one. */
   expect(waiting) {
     this.expected = waiting;
     this.at.log.setAttribute("aria-busy", String(waiting > 0));
     this.showEmpty();
   }
 
-  /** Messages of the log, in order. One that is here already is not shown twice. */
+  /** Add messages of the log, in order. A message is shown once. */
   add(messages) {
     const stick = this.stick;
     for (const message of messages) {
@@ -83,16 +83,16 @@ export class Log {
     return element;
   }
 
-  /** A note between messages: what is missing here, and why. */
+  /** Add a note between messages about missing messages and the reason. */
   note(text, kind = "") {
     const stick = this.stick;
     this.at.messages.append(make("p", `note ${kind}`.trim(), text));
-    if (this.last) this.last.name = null; // what follows says again who speaks, and not again which day it is
+    if (this.last) this.last.name = null; // the next message shows its name again, and not its day
     this.showEmpty();
     if (stick) this.toEnd();
   }
 
-  /** Show what this page says before the server has it; its id. */
+  /** Show a message of this page before the server has stored it. Returns its id. */
   say(text) {
     const id = newId();
     const element = this.element(this.me, text, new Date(), true);
@@ -106,13 +106,13 @@ export class Log {
     return id;
   }
 
-  /** What is not sent yet says what it waits for. */
+  /** Show for each unsent message what it waits for. */
   waits(id, why) {
     const entry = this.pending.get(id);
     if (entry) entry.fate.textContent = why;
   }
 
-  /** It was refused: `again` is called to try once more. */
+  /** Show that a message was refused; `again` sends it again. */
   failed(id, why, again) {
     const entry = this.pending.get(id);
     if (!entry) return;
@@ -129,7 +129,7 @@ export class Log {
     entry.fate.replaceChildren(`Not sent: ${why} `, retry, " ", discard);
   }
 
-  /** It is in the log, or given up. */
+  /** Remove an unsent message that is in the log, or was given up. */
   settle(id) {
     this.pending.get(id)?.element.remove();
     this.pending.delete(id);
@@ -141,7 +141,7 @@ export class Log {
   }
 
   trim() {
-    // What scrolled out of a long evening goes, but never under the eyes of who reads it.
+    // Old messages are removed, but not while they are in view.
     if (!this.stick) return;
     while (this.at.messages.childElementCount > MOST) this.at.messages.firstElementChild.remove();
   }
@@ -159,11 +159,11 @@ export class Log {
   }
 }
 
-/** What a hole means, in words. */
+/** The text for a hole in the log. */
 export function explain(lost, joining) {
   if (joining) return "Earlier messages are no longer kept.";
   if (lost.reason === "epoch" || lost.reason === "ahead") {
-    return "The server was started anew. What was said while this page was away could not be recovered.";
+    return "The server was restarted. Messages from the time without a connection could not be recovered.";
   }
   return `${count(lost.count, "message")} could not be recovered.`;
 }

@@ -1,6 +1,6 @@
-// Words and numbers for people: ids, times, links, colours. Nothing here keeps state or touches the network.
+// Ids, times, links and colours. Without state and without network.
 
-/** An element with a class and a text. The text is never read as markup. */
+/** Make an element with a class and a text. The text is never parsed as markup. */
 export function make(tag, className = "", text = "") {
   const element = document.createElement(tag);
   if (className) element.className = className;
@@ -8,7 +8,7 @@ export function make(tag, className = "", text = "") {
   return element;
 }
 
-/** A UUIDv7 (RFC 9562). `crypto.randomUUID` is missing on pages that come over plain http from another machine. */
+/** Make a UUIDv7 (RFC 9562). `crypto.randomUUID` is missing on pages that come over plain http from another machine. */
 export function newId(now = Date.now()) {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   for (let index = 0; index < 6; index++) bytes[index] = Math.floor(now / 2 ** (8 * (5 - index))) % 256;
@@ -18,7 +18,7 @@ export function newId(now = Date.now()) {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
 
-/** A secret of 128 bits, as text. */
+/** Make a secret of 128 bits, as text. */
 export function newKey() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
@@ -27,7 +27,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const whole = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "medium" });
 const date = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 
-/** A `<time>` that shows hours and minutes, and all of it when pointed at. */
+/** Make a `<time>` that shows hours and minutes, and date and time as its title. */
 export function timeElement(moment) {
   const element = make("time", "time", clock.format(moment));
   element.dateTime = moment.toISOString();
@@ -35,7 +35,7 @@ export function timeElement(moment) {
   return element;
 }
 
-/** What names a day, in this page's time zone. */
+/** The key of a day, in the time zone of the page. */
 export function dayKey(moment) {
   return `${moment.getFullYear()}-${moment.getMonth() + 1}-${moment.getDate()}`;
 }
@@ -51,7 +51,7 @@ export function dayName(moment, now = new Date()) {
 const address = /https?:\/\/[^\s<>"'`]+/giu;
 const trailing = /[.,;:!?)\]}…]+$/u;
 
-/** A text as nodes: addresses of the web as links, all else as it is. */
+/** Split a text into nodes, with links for web addresses. */
 export function linked(text) {
   const nodes = document.createDocumentFragment();
   let done = 0;
@@ -70,7 +70,7 @@ export function linked(text) {
   return nodes;
 }
 
-/** A round sign of somebody: the first letter of the name, in a colour that the name always has. */
+/** Make the avatar of a person: the first letter of the name, in a colour that depends on the name. */
 export function sign(name) {
   let sum = 0;
   for (const character of name) sum = (sum * 31 + character.codePointAt(0)) % 8;

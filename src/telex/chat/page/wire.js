@@ -1,4 +1,4 @@
-// The connection to the gateway: requests and their answers, a heartbeat, and coming back after it was lost.
+// The connection to the gateway: requests and answers, a heartbeat, and reconnecting.
 
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15_000;
@@ -6,7 +6,7 @@ const ANSWER_WITHIN = 15_000;
 const SILENT_FOR = 20_000;
 const PONG_WITHIN = 8_000;
 
-/** The gateway refused a request, or the connection went before it answered (code "gone"). */
+/** The gateway refused a request, or the connection was lost before the answer (code "gone"). */
 export class Refused extends Error {
   constructor(code, problem, retryAfter) {
     super(problem);
@@ -15,17 +15,17 @@ export class Refused extends Error {
   }
 }
 
-/** Whether a connection that was closed with this code may be made again. */
+/** True when the page may reconnect after this close code. */
 export function mayComeBack(code) {
   return !(code === 1003 || code === 1009 || (code >= 3500 && code < 4000));
 }
 
 /**
- * One lasting connection over many sockets.
+ * A connection that reconnects.
  *
- * `hooks.state(name, detail)` is told "connecting", "online", "offline" (detail: when it is tried again, in milliseconds
- * since 1970) and "ended" (detail: why); `hooks.greet()` is awaited each time a connection is made, before "online";
- * `hooks.frame(frame)` gets what comes unasked.
+ * `hooks.state(name, detail)` is called with "connecting", "online", "offline" (detail: the time of the next try, in
+ * milliseconds since 1970) and "ended" (detail: the reason). `hooks.greet()` is awaited after each connect, before
+ * "online". `hooks.frame(frame)` is called with each frame that is not an answer.
  */
 export class Wire {
   constructor(url, hooks) {
@@ -41,7 +41,7 @@ export class Wire {
     this.heard = 0;
   }
 
-  /** Connect, now. */
+  /** Connect now. */
   start() {
     clearTimeout(this.timer);
     if (this.socket) return;
@@ -52,7 +52,7 @@ export class Wire {
     socket.onclose = (event) => this.closed(socket, event.code, event.reason);
   }
 
-  /** Hang up, for good. */
+  /** Close the connection for good. */
   stop() {
     clearTimeout(this.timer);
     const socket = this.socket;
@@ -61,7 +61,7 @@ export class Wire {
     this.tell("stopped");
   }
 
-  /** Send a frame; the answer, or `Refused`. */
+  /** Send a frame. Returns the answer, or throws `Refused`. */
   request(frame, within = ANSWER_WITHIN) {
     return new Promise((resolve, reject) => {
       if (this.socket?.readyState !== WebSocket.OPEN) {
@@ -89,7 +89,7 @@ export class Wire {
       await this.hooks.greet();
     } catch (error) {
       if (!(error instanceof Refused)) throw error;
-      // What was refused for a reason that passes is tried again with the next connection.
+      // A refusal that passes is tried again after the next connect.
       if (socket === this.socket) socket.close(1000);
       return;
     }
@@ -108,7 +108,7 @@ export class Wire {
     else asked.resolve(frame);
   }
 
-  /** A connection that died without a word is found out by asking. */
+  /** Ping the server: a lost connection may give no sign. */
   async check(socket) {
     if (Date.now() - this.heard < SILENT_FOR) return;
     try {
@@ -127,7 +127,7 @@ export class Wire {
       this.tell("ended", reason);
       return;
     }
-    // Jitter: pages that were cut off together do not come back together.
+    // Jitter: pages that lost the connection at the same time do not reconnect at the same time.
     const wait = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** this.failures++) * (0.5 + Math.random() / 2);
     this.tell("offline", Date.now() + wait);
     this.timer = setTimeout(() => this.start(), wait);
