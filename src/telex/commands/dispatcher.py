@@ -10,7 +10,7 @@ from typing import Any
 from telex.codec.content import Content
 from telex.commands.once_server import OnceServer
 from telex.commands.outcome import Outcome, Progress
-from telex.commands.server import CommandServer, CommandStatistics, PlainServer
+from telex.commands.server import CommandServer, CommandStatistics
 from telex.commands.spec import Command
 from telex.commands.table import CommandTable
 from telex.commands.ticket import PendingOutcome, Ticket
@@ -20,7 +20,6 @@ from telex.commands.transports.transport import CommandTransport, Duplicate, Req
 from telex.errors import BadOption, Closed, Timeout
 from telex.groups.runner import GroupRunner
 from telex.handlers.runner import HandlerRunner
-from telex.once.leases import KeyCounts
 from telex.once.store import OnceStores
 from telex.runtime import Runtime
 
@@ -51,7 +50,7 @@ class CommandDispatcher:
     def declare(self, command: Command) -> None:
         """Serve a command. Raises `BadOption` when its name is taken, `Misuse` on an engine without records."""
         if command.once is None:
-            server: CommandServer = PlainServer(command, KeyCounts())
+            server = CommandServer(command)
         else:
             server = OnceServer(command, command.once, self._runtime, self._stores, self.transport.publish_in)
         self.table.add(server)

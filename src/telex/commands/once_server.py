@@ -18,7 +18,7 @@ from telex.commands.spec import Command
 from telex.errors import BadOption, ContentError, EngineFailed, KeyConflict, text_of
 from telex.handlers.call import is_pending
 from telex.once.engine_store import EngineOnceTransaction, EngineStore
-from telex.once.leases import KeyCounts, KeyLeases, Lease
+from telex.once.leases import KeyLeases, Lease
 from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack, digest_of, fingerprint_of
 from telex.once.options import OnceOptions
 from telex.once.results import MAX_INLINE_BYTES, RESULTS_BUCKET, result_ref, with_result
@@ -42,7 +42,7 @@ class OnceServer(CommandServer):
     def __init__(
         self, command: Command, options: OnceOptions, runtime: Runtime, stores: OnceStores, publish_in: PublishIn
     ) -> None:
-        super().__init__(command, KeyCounts())
+        super().__init__(command)
         self.options: OnceOptions = options
         store = options.store or EngineStore(runtime)
         self.leases: KeyLeases = KeyLeases(command.name, options, store, self.counts)

@@ -1,10 +1,9 @@
-"""`CommandServer`: a command in a process that carries it out; `PlainServer`: one that runs each time it is sent."""
+"""`CommandServer`: a command in a process that carries it out."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -49,44 +48,50 @@ class CommandStatistics(msgspec.Struct, frozen=True):
     fenced: int
 
 
-class CommandServer(ABC):
-    """A command that is carried out here. `carry_out` returns an outcome whatever the handler does."""
+class CommandServer:
+    """A command that is carried out here, each time that it is sent. `OnceServer` runs once for each key instead."""
 
-    runs_once: ClassVar[bool]
+    runs_once: ClassVar[bool] = False
 
-    def __init__(self, command: Command, counts: KeyCounts) -> None:
+    def __init__(self, command: Command) -> None:
         self.command: Command = command
-        self.counts: KeyCounts = counts
+        self.counts: KeyCounts = KeyCounts()
         self.failed: int = 0
         self.expired: int = 0
         self.running: int = 0
         self._invoke: Invoke = command.bind()
 
-    # -- what depends on whether it runs once
-
-    @abstractmethod
     async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
-        """Carry out a command in the current task. Raises `asyncio.CancelledError` when that task is to end."""
+        """Carry out a command in the current task, and return its outcome whatever the handler does. Raises
+        `asyncio.CancelledError` when the task is to end.
+        """
+        # A command that another worker had before may have been begun: it has no deadline.
+        if invocation.until is not None and invocation.is_late and not invocation.redelivered:
+            return self.dropped(invocation)
+        if invocation.cancelled:
+            return self.failure(invocation, CANCELLED_BY_SENDER)
+        invocation.task = asyncio.current_task()
+        return await self.call(invocation)
 
-    @abstractmethod
-    def peek(self, key: str, fingerprint: str) -> Entry | None:
-        """Return the recorded outcome of a key, if it can be read without waiting. Raises `KeyConflict`."""
+    # -- records of keys, which only commands that run once have
 
-    @abstractmethod
-    async def recorded(self, key: str) -> tuple[Entry, int] | None:
-        """Return the record of a key, unless its outcome has expired, and its revision. Raises `EngineFailed`."""
-
-    @abstractmethod
-    async def load(self, entry: Entry) -> Entry:
-        """Return a record with its result, which may be in a record of its own. Raises `EngineFailed`."""
-
-    @abstractmethod
     def open(self) -> None:
         """Begin to connect the store of the records."""
 
-    @abstractmethod
     def close(self) -> None:
         """Stop the timer of the leases."""
+
+    def peek(self, key: str, fingerprint: str) -> Entry | None:
+        """Return the recorded outcome of a key, if it can be read without waiting. Raises `KeyConflict`."""
+        return None
+
+    async def recorded(self, key: str) -> tuple[Entry, int] | None:
+        """Return the record of a key, unless its outcome has expired, and its revision. Raises `EngineFailed`."""
+        return None
+
+    async def load(self, entry: Entry) -> Entry:
+        """Return a record with its result, which may be in a record of its own. Raises `EngineFailed`."""
+        return entry
 
     # -- content
 
@@ -167,10 +172,9 @@ class CommandServer(ABC):
 
     def cancelled(self, invocation: Invocation, error: asyncio.CancelledError) -> Failure:
         """Return the failure of a handler that was cancelled. Raises ``error`` when the task itself is to end."""
-        task = invocation.task or asyncio.current_task()
         if invocation.cancelled:
-            if task is not None:
-                task.uncancel()
+            if invocation.task is not None:
+                invocation.task.uncancel()
             return CANCELLED_BY_SENDER
         if end_of(error) is CallEnd.CANCELLED:
             raise error
@@ -185,36 +189,3 @@ class CommandServer(ABC):
             *(self.command.name, self.running, waiting, counts.executed, self.failed, self.expired),
             *(counts.replayed, counts.waited, counts.conflicted, counts.taken_over, counts.fenced),
         )
-
-
-class PlainServer(CommandServer):
-    """A command that runs each time it is sent."""
-
-    runs_once = False
-
-    async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
-        """See `CommandServer`. A command that another worker had before may have been begun: it has no deadline."""
-        if invocation.until is not None and invocation.is_late and not invocation.redelivered:
-            return self.dropped(invocation)
-        if invocation.cancelled:
-            return self.failure(invocation, CANCELLED_BY_SENDER)
-        invocation.task = asyncio.current_task()
-        return await self.call(invocation)
-
-    def peek(self, key: str, fingerprint: str) -> Entry | None:
-        """See `CommandServer`."""
-        return None
-
-    async def recorded(self, key: str) -> tuple[Entry, int] | None:
-        """See `CommandServer`."""
-        return None
-
-    async def load(self, entry: Entry) -> Entry:
-        """See `CommandServer`."""
-        return entry
-
-    def open(self) -> None:
-        """See `CommandServer`."""
-
-    def close(self) -> None:
-        """See `CommandServer`."""

@@ -1,6 +1,6 @@
 """Commands that run once: one recorded outcome for each key.
 
-`machine` decides, in pure functions; `OnceStore` is where its records are; `PostgresStore` keeps them in PostgreSQL.
+`machine` decides in pure functions, `OnceStore` is the protocol of a store of records, and `PostgresStore` is one.
 """
 
 from __future__ import annotations

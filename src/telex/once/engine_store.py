@@ -2,30 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from telex.engines.contract.records import Record
 from telex.once.store import OnceTransaction
+from telex.runtime import Runtime
 from telex.topics.transaction import engine_of
-
-if TYPE_CHECKING:
-    from telex.runtime import Runtime
-
-
-class GetRecord(Protocol):
-    """The type of `telex.engines.Records.get`."""
-
-    def __call__(self, bucket: str, key: str) -> Coroutine[Any, Any, Record | None]: ...
-
-
-class PutRecord(Protocol):
-    """The type of `telex.engines.Records.put`."""
-
-    def __call__(
-        self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None
-    ) -> Coroutine[Any, Any, int | None]: ...
 
 
 class EngineStore:
@@ -34,8 +18,8 @@ class EngineStore:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._records = runtime.records("once=True (or give store=)")
-        self.get: GetRecord = self._records.get  # without a method in between: that costs as much as a dictionary
-        self.put: PutRecord = self._records.put
+        self.get = self._records.get  # a method in between would cost as much as the dictionary of the memory engine
+        self.put = self._records.put
         self.peek: Callable[[str, str], Record | None] | None = getattr(self._records, "peek", None)
 
     async def open(self) -> None:

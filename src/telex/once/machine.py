@@ -1,12 +1,12 @@
-"""What becomes of a command that runs once when something happens to it: pure functions of what is recorded, what
-happens, and the time. ``docs/once.md`` has the table.
+"""The state machine of a command that runs once: pure functions of the record, an event, and the time. The table is in
+``docs/once.md``.
 
-A key has one `Entry`, or none (ABSENT), in a record that is changed by compare-and-set alone. `step` says what is to be
-written in its place; who writes it gives the revision that it read, and when that is not the record's any more reads
-again and asks again. So of all who act on the same entry one wins, and the revision that it wrote is its fence.
+A key has one `Entry`, or none (ABSENT), in a record that changes by compare-and-set alone. `step` returns the entry to
+write. The writer passes the revision that it read; when the record has another revision, it reads again and calls
+`step` again. So one of all concurrent writers wins, and the revision that it wrote is its fencing token.
 
-Nothing here compares clocks of two machines. That a worker is dead is seen by the `LeaseObservation` of whoever waits:
-the revision stood still for longer than the lease, on the waiter's own monotonic clock.
+Nothing here compares the clocks of two machines. A waiting process takes a worker for dead when its own
+`LeaseObservation` shows the same revision for longer than the lease, by its own monotonic clock.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from telex.codec.content import to_canonical
 State = Literal["running", "released", "done", "failed"]
 Result = msgspec.Raw | msgspec.UnsetType
 EXHAUSTED = "attempts_exhausted"
-"""The code of the error of a command that was begun as often as it may be, and never came to an end."""
+"""The code of the error of a command whose last allowed attempt had no outcome."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why a command failed: the ``type`` of what was raised, as its class is called; a ``code`` for programs and a
-    ``message`` for people; ``data`` that the handler gave, plain. ``final``: trying again would not help.
+    """The error of a command: the ``type``, which is the name of the exception's class; a ``code`` for programs; a
+    ``message`` for people; and plain ``data`` of the handler. After a ``final`` error there is no further attempt.
     """
 
     type: str
@@ -38,11 +38,11 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is recorded of a key.
+    """The record of a key.
 
-    ``owner`` is the token of the attempt that runs, or ran last; ``lease`` in seconds; ``result`` is JSON, or with
-    ``ref`` the name of the record that has it. ``completed`` and ``expires`` are seconds since 1970; from ``expires``
-    on it is as if there were none. ``spared`` attempts do not count: their workers were closed.
+    ``owner`` is the token of the attempt that runs, or ran last. ``lease`` is in seconds. ``result`` is JSON; a large
+    result is in the record that ``ref`` names. ``completed`` and ``expires`` are in seconds since 1970; from
+    ``expires`` on the key counts as new. ``spared`` attempts do not count, because their workers were closed.
     """
 
     state: State
@@ -59,20 +59,20 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def counted(self) -> int:
-        """How many attempts were made that count."""
+        """The number of attempts that count."""
         return self.attempt - self.spared
 
     @property
     def ended(self) -> bool:
-        """Whether it has its outcome."""
+        """Whether it has an outcome."""
         return self.state in ("done", "failed")
 
 
-# -- what happens
+# -- events
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A worker has the command and would run it. ``lapsed``: it has seen the lease of whoever runs it run out."""
+    """A worker asks to run the command. ``lapsed``: it has seen the lease of the owner run out."""
 
     fingerprint: str
     owner: str
@@ -83,13 +83,13 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 class Renew(msgspec.Struct, frozen=True):
-    """The worker ``owner`` works on it still."""
+    """The worker ``owner`` renews its lease."""
 
     owner: str
 
 
 class Complete(msgspec.Struct, frozen=True):
-    """The worker ``owner`` has its result, to be kept for ``keep`` seconds."""
+    """The worker ``owner`` has the result, to be kept for ``keep`` seconds."""
 
     owner: str
     result: Result
@@ -98,7 +98,7 @@ class Complete(msgspec.Struct, frozen=True):
 
 
 class Fail(msgspec.Struct, frozen=True):
-    """The worker ``owner`` failed. An error that is not final gives the key back, while it may be tried again."""
+    """The worker ``owner`` failed. An error that is not final releases the key, up to ``max_attempts``."""
 
     owner: str
     error: Failure
@@ -107,7 +107,7 @@ class Fail(msgspec.Struct, frozen=True):
 
 
 class GiveBack(msgspec.Struct, frozen=True):
-    """The worker ``owner`` is closed before it came to an end. That is no fault of the command: it does not count."""
+    """The worker ``owner`` is closed before the command ended: this attempt does not count."""
 
     owner: str
 
@@ -115,34 +115,34 @@ class GiveBack(msgspec.Struct, frozen=True):
 Event = Claim | Renew | Complete | Fail | GiveBack
 
 
-# -- what is to be done
+# -- decisions
 
 
 class Write(msgspec.Struct, frozen=True):
-    """Put ``entry`` in the place of what was read; ``why`` names the edge."""
+    """Write ``entry``; ``why`` names the transition."""
 
     entry: Entry
     why: Literal["created", "taken_over", "retried", "renewed", "done", "failed", "released", "exhausted"]
 
 
 class Answer(Enum):
-    """Nothing is to be written."""
+    """Write nothing."""
 
     REPLAY = "replay"
-    """It has its outcome: give that."""
+    """The key has an outcome: return it."""
     WAIT = "wait"
-    """Somebody runs it: watch the record, and claim again."""
+    """Another worker runs the command: watch the record, and claim again."""
     CONFLICT = "conflict"
     """The key was used with other content."""
     FENCED = "fenced"
-    """It is not this worker's any more: what it has done is of no account."""
+    """The key is not this worker's any more: its result is discarded."""
 
 
 Decision = Write | Answer
 
 
 def step(entry: Entry | None, event: Event, now: float) -> Decision:
-    """What to do about ``event`` when ``entry`` is recorded. ``now``, seconds since 1970, is for what has expired."""
+    """Decide about ``event`` when ``entry`` is recorded. ``now`` is in seconds since 1970."""
     if entry is not None and entry.ended and entry.expires <= now:
         entry = None
     if isinstance(event, Claim):
@@ -172,7 +172,7 @@ def _claim(entry: Entry | None, event: Claim, now: float) -> Decision:
     if entry.state == "running" and entry.owner != event.owner and not event.lapsed:
         return Answer.WAIT
     if entry.state == "running" and entry.owner == event.owner:
-        return Write(entry, "renewed")  # its own claim, of which it never heard that it was written
+        return Write(entry, "renewed")  # its own claim, whose answer was lost
     if entry.counted >= event.max_attempts:
         return _exhausted(entry, entry.error, event.keep, now)
     again = msgspec.structs.replace(
@@ -205,44 +205,45 @@ def _ended(
     return Entry(state, entry.fingerprint, attempt, owner, lease, result, ref, error, now, now + keep, entry.spared)
 
 
-# -- whether who runs it is dead
+# -- whether a worker is dead
 
 
 class LeaseObservation(msgspec.Struct, frozen=True):
-    """Since when, by the waiter's own monotonic clock, a record has had the same revision."""
+    """The time ``since`` when a record has had the same revision, by the waiter's own monotonic clock."""
 
     revision: int
     since: float
 
     def lapsed(self, lease: float, now: float) -> bool:
-        """Whether whoever should have renewed it within ``lease`` seconds has not; ``now`` by the same clock."""
+        """Whether the owner has not renewed its lease for ``lease`` seconds; ``now`` by the same clock."""
         return now - self.since > lease
 
 
 def watch(before: LeaseObservation | None, revision: int, now: float) -> LeaseObservation:
-    """The watch after the record was read again: the same while its revision is, or one that begins ``now``."""
+    """Return the observation after a read: ``before`` if the revision is the same, else one that begins ``now``."""
     return before if before is not None and before.revision == revision else LeaseObservation(revision, now)
 
 
-# -- what is the same command
+# -- fingerprints
 
 
 def fingerprint(command: str, version: int, content: object) -> str:
-    """What tells a repeat from another command under the same key: the name, the ``version`` of what it takes, and the
-    digest of the content as it was sent. Raises `TypeError` or `ValueError` for content that has no JSON form.
+    """Return the text that tells a repeat from another command with the same key: the name, the ``version`` of the
+    content, and the digest of the content as it was sent. Raises `TypeError`, `ValueError` for content without a JSON
+    form.
     """
-    return fingerprint_of(command, version, sha256(to_canonical(content)).hexdigest())
+    return fingerprint_of(command, version, digest_of(content))
 
 
 def digest_of(content: object) -> str:
-    """SHA-256 of content in JSON with sorted keys and sets: of equal content the same in every process. Raises as
+    """Return the SHA-256 of content as JSON with sorted keys and sets, which is the same in every process. Raises as
     `fingerprint`.
     """
     return sha256(to_canonical(content)).hexdigest()
 
 
 def fingerprint_of(command: str, version: int, digest: str) -> str:
-    """As `fingerprint`, of content of which the digest is known."""
+    """As `fingerprint`, for content whose digest is known."""
     return f"{command} {version} {digest}"  # the version and the digest have no space: no two are alike
 
 
@@ -251,10 +252,10 @@ _decoder = msgspec.json.Decoder(Entry)
 
 
 def encode(entry: Entry) -> bytes:
-    """The bytes of a record."""
+    """Return the bytes of a record."""
     return _encoder.encode(entry)
 
 
 def decode(value: bytes) -> Entry:
-    """What `encode` made. Raises `ValueError` for anything else."""
+    """Return the entry in a record. Raises `ValueError` for other bytes."""
     return _decoder.decode(value)

@@ -1,4 +1,4 @@
-"""`PostgresStore`: the records of commands that run once in PostgreSQL, beside what their handlers write there."""
+"""`PostgresStore`: the records of commands that run once, in the PostgreSQL database that their handlers write to."""
 
 from __future__ import annotations
 
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
-FOR_RECORDS = 4
-"""Connections, at most, that records are read and put with. Handlers in a transaction have others: however many there
-are, a lease is renewed in time.
-"""
-SWEPT = 2
-"""How many that have expired go for each that is put and will expire: more than come."""
+RECORD_CONNECTIONS = 4
+"""The maximal number of connections for records. Handlers have others, so that leases are renewed in time."""
+SWEPT_PER_PUT = 2
+"""The number of expired records that a put removes: more than it adds."""
 
 THERE = "SELECT to_regclass('{table}') IS NOT NULL AND to_regclass('{table}_revision') IS NOT NULL"
 TABLE = """
@@ -60,17 +58,16 @@ DELETE FROM {table} WHERE (bucket, key) IN (
 class PostgresStore:
     """A `telex.once.OnceStore` in a table of a PostgreSQL database, for ``@hub.command(..., once=True, store=...)``.
 
-    A handler with an argument ``tx`` gets a `psycopg.AsyncConnection` in a transaction: what it writes with it and the
-    record of its outcome commit together, so that its effects are there exactly once. It neither commits nor rolls
-    back.
+    A handler with an argument ``tx`` gets a `psycopg.AsyncConnection` in a transaction. Its writes and the record of
+    its outcome commit together, so its effects happen exactly once. The handler neither commits nor rolls back.
 
-    ``conninfo`` is a libpq connection string or URL; ``table`` is made if there is none, and a role that may make none
-    uses the one that is there; ``connections`` are open at once, at most, for handlers with ``tx``, of which each has
-    one while it runs, and 4 for the records; ``timeout`` bounds connecting and each step, waiting for a connection
-    included. ``pgbouncer=True`` is for a server behind PgBouncer in transaction mode, or a pooler like it: no statement
-    is prepared. One store may serve several commands. Needs the extra ``telex[postgres]``.
+    ``conninfo`` is a libpq connection string or URL. ``table`` is created if it does not exist; a role without the
+    right to create it uses the existing table. ``connections`` is the maximal number of open connections for handlers
+    with ``tx``, each of which has one while it runs; records have 4 more. ``timeout`` bounds connecting and each step,
+    with the wait for a connection. ``pgbouncer=True`` is for a server behind PgBouncer in transaction mode, or a pooler
+    like it: no statement is prepared. One store may serve several commands. Needs the extra ``telex[postgres]``.
 
-    A connection that was cut while nobody used it is replaced by another one before anybody notices.
+    A connection that was cut while it was idle is replaced.
 
     Raises `BadOption`, `ModuleNotFoundError`. Its methods raise `EngineFailed` when the server cannot be reached.
     """
@@ -92,7 +89,7 @@ class PostgresStore:
         if not isinstance(table, str) or not NAME.fullmatch(table):
             raise BadOption("table", table, "it is a name of lower-case letters, digits and _, at most 40")
         if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
-            raise BadOption("connections", connections, "it is how many may be open at once, at least 1")
+            raise BadOption("connections", connections, "it is the number that may be open at once, at least 1")
         if not isinstance(pgbouncer, bool):
             raise BadOption(
                 "pgbouncer", pgbouncer, "it is True for a server behind a pooler in transaction mode, or False"
@@ -108,13 +105,13 @@ class PostgresStore:
         self._connections = connections
         self._options: dict[str, Any] = {"prepare_threshold": None} if pgbouncer else {}
         self._timeout = seconds(timeout, "timeout")
-        self._pool: Pool | None = None  # for records
+        self._pool: Pool | None = None  # of records
         self._for_handlers: Pool | None = None
         self._opened = 0
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connect, and make the table if there is none. Opened twice, it is open until it is closed twice."""
+        """Connect, and create the table if it does not exist. Open and close are counted."""
         async with self._turn:
             if self._pool is None:
                 self._pool, self._for_handlers = await self._connect()
@@ -123,8 +120,8 @@ class PostgresStore:
     def _new_pool(self, least: int, most: int, *, checks: bool) -> Pool:
         from psycopg_pool import AsyncConnectionPool
 
-        # A record is asked for again where its connection was cut. What a handler has done cannot be done again, so
-        # that its connection is asked first whether it is there.
+        # A record is read again after its connection was cut. A handler cannot run again, so its connection is checked
+        # before.
         check = AsyncConnectionPool.check_connection if checks else None
 
         return AsyncConnectionPool(
@@ -141,11 +138,11 @@ class PostgresStore:
     async def _connect(self) -> tuple[Pool, Pool]:
         import psycopg
 
-        pool = self._new_pool(min(2, FOR_RECORDS), FOR_RECORDS, checks=False)
+        pool = self._new_pool(min(2, RECORD_CONNECTIONS), RECORD_CONNECTIONS, checks=False)
         for_handlers = self._new_pool(0, self._connections, checks=True)
         try:
             async with asyncio.timeout(self._timeout):
-                # One try tells what is wrong; the pool would try again until the time is over, and say only that.
+                # One attempt shows the error; the pool would try again until its timeout, and report only that.
                 connecting = psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, **self._options)
                 async with await connecting as connection:
                     await self._prepare(connection)
@@ -169,21 +166,21 @@ class PostgresStore:
             await self._make_table(connection)
         except psycopg.errors.InsufficientPrivilege as error:
             table = self._table
-            mend = (
-                f"{_explained(error)}; open the store once by a role that may make the table, then GRANT SELECT, "
+            fix = (
+                f"{_explained(error)}; open the store once with a role that may create the table, then GRANT SELECT, "
                 f"INSERT, UPDATE, DELETE ON {table} and GRANT USAGE ON SEQUENCE {table}_revision to this one"
             )
-            raise EngineFailed(f"making the table {table} on {self._where}", mend) from None
+            raise EngineFailed(f"making the table {table} on {self._where}", fix) from None
 
     async def _make_table(self, connection: Connection) -> None:
         async with connection.transaction():
-            # "IF NOT EXISTS" does not hold for two who look at the same time.
+            # "IF NOT EXISTS" is not safe when two sessions create the table at the same time.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self._table,))
             for statement in TABLE.split(";"):
                 await connection.execute(self._sql(statement))
 
     async def close(self) -> None:
-        """Let go of the connections. More often than it was opened is fine."""
+        """Close the connections. Closing it more often than it was opened is fine."""
         async with self._turn:
             self._opened = max(0, self._opened - 1)
             if self._opened or self._pool is None:
@@ -197,7 +194,7 @@ class PostgresStore:
     # -- records
 
     async def get(self, bucket: str, key: str) -> Record | None:
-        """The record, or None."""
+        """Return the record, or None."""
         sql = self._sql("SELECT value, revision FROM {table} WHERE bucket = %s AND key = %s")
 
         async def get(connection: Connection) -> Record | None:
@@ -207,11 +204,11 @@ class PostgresStore:
         return await self._do("reading a record", get)
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set it if its revision is still ``revision`` (0: if there is none)."""
+        """Write a record if its revision is still ``revision`` (0: if it does not exist)."""
 
         async def put(connection: Connection) -> int | None:
             if expires is not None:
-                await connection.execute(self._sql(SWEEP), (SWEPT,))
+                await connection.execute(self._sql(SWEEP), (SWEPT_PER_PUT,))
             return await self._put(connection, bucket, key, value, revision, expires)
 
         return await self._do("putting a record", put)
@@ -219,7 +216,7 @@ class PostgresStore:
     async def _put(
         self, connection: Connection, bucket: str, key: str, value: bytes, revision: int, expires: float | None
     ) -> int | None:
-        # One statement compares and sets: of two at once the second waits for the first, and then finds it changed.
+        # One statement compares and sets: a concurrent one waits for the first, and then finds the record changed.
         if revision:
             cursor = await connection.execute(self._sql(UPDATE), (value, expires, bucket, key, revision))
         else:
@@ -228,7 +225,7 @@ class PostgresStore:
         return None if row is None else int(row[0])
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete it if its revision is still ``revision``; whether it was."""
+        """Delete a record if its revision is still ``revision``, and return whether it was."""
         sql = self._sql("DELETE FROM {table} WHERE bucket = %s AND key = %s AND revision = %s")
 
         async def delete(connection: Connection) -> bool:
@@ -238,13 +235,13 @@ class PostgresStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[OnceTransaction]:
-        """A transaction; its ``connection`` is for the handler. What the handler's own statements raise goes to it."""
+        """Enter a transaction whose ``connection`` the handler gets. Its statements raise errors of psycopg."""
         import psycopg
 
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
         asked = task.cancelling()
         try:
-            pool = self._opened_one(self._for_handlers)
+            pool = self._opened_pool(self._for_handlers)
             connection = await pool.getconn(timeout=self._timeout)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"a transaction on {self._where}", _explained(error)) from None
@@ -252,8 +249,8 @@ class PostgresStore:
             async with connection.transaction():
                 yield PostgresTransaction(connection, self._put)
                 if task.cancelling() > asked:
-                    # Where an answer comes as the task is cancelled, asyncio.wait_for of Python 3.11, in which psycopg
-                    # waits, forgets that it was (gh-86296). What was cancelled is not committed.
+                    # asyncio.wait_for of Python 3.11, in which psycopg waits, loses a cancellation that comes with the
+                    # answer (gh-86296). A cancelled transaction is not committed.
                     raise asyncio.CancelledError
         finally:
             await pool.putconn(connection)
@@ -261,23 +258,23 @@ class PostgresStore:
     async def _do(self, what: str, step: Callable[[Connection], Awaitable[R]]) -> R:
         import psycopg
 
-        pool = self._opened_one(self._pool)
+        pool = self._opened_pool(self._pool)
         try:
             async with asyncio.timeout(self._timeout):
-                for _ in range(FOR_RECORDS):
+                for _ in range(RECORD_CONNECTIONS):
                     async with pool.connection() as connection:
                         try:
                             return await step(connection)
                         except psycopg.OperationalError:
-                            # It may have been cut as nobody used it. Who puts learns by reading whether it was done.
+                            # An idle connection may have been cut. After a put, reading shows whether it was done.
                             if not connection.closed:
                                 raise
-                async with pool.connection() as connection:  # all were cut: this one is new
+                async with pool.connection() as connection:  # all were cut: this is a new one
                     return await step(connection)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"{what} on {self._where}", _explained(error)) from None
 
-    def _opened_one(self, pool: Pool | None) -> Pool:
+    def _opened_pool(self, pool: Pool | None) -> Pool:
         if pool is None:
             raise EngineFailed(f"use of the store on {self._where}", "it is not open; a hub opens it when it opens")
         return pool

@@ -1,4 +1,4 @@
-"""`OnceStore`: where the records of commands that run once are kept."""
+"""`OnceStore`: the records of commands that run once."""
 
 from __future__ import annotations
 
@@ -15,38 +15,37 @@ class OnceTransaction(Protocol):
 
     @property
     def connection(self) -> object:
-        """What the handler gets as ``tx``: it writes with it, and neither commits nor rolls back."""
+        """The connection that a handler gets as ``tx``: it writes with it, and neither commits nor rolls back."""
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None) -> int | None:
-        """As `telex.engines.Records.put`, in the transaction. After None it has to be rolled back."""
+        """As `telex.engines.Records.put`, in the transaction. After None, roll back."""
 
 
 class OnceStore(Protocol):
     """`telex.engines.Records`, with transactions: the engine's own, or a database beside it.
 
-    All of it raises `EngineFailed` when the store cannot be reached.
+    Every method raises `EngineFailed` when the store cannot be reached.
     """
 
     async def open(self) -> None:
-        """Connect, and make the table if there is none. The hub calls it when it opens. Opened twice, for two
-        commands, it is open until it is closed twice."""
+        """Connect, and create the table if it does not exist. A hub calls it when it opens."""
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Close the connections."""
 
     async def get(self, bucket: str, key: str) -> Record | None:
-        """The record, or None."""
+        """Return the record, or None."""
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set it if its revision is still ``revision`` (0: if there is none). The new revision, or None when somebody
-        else was first. From ``expires`` (seconds since 1970) on it may be removed."""
+        """Write a record if its revision is still ``revision`` (0: if it does not exist). Return the new revision, or
+        None when another writer was first. From ``expires`` (seconds since 1970) on the record may be removed."""
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete it if its revision is still ``revision``; whether it was."""
+        """Delete a record if its revision is still ``revision``, and return whether it was."""
 
     def transaction(self) -> AbstractAsyncContextManager[OnceTransaction]:
-        """A transaction: left without an error it commits, and returns when that is kept; left with one, or cancelled,
-        it rolls back."""
+        """Enter a transaction. Left without an error it commits, and returns when the commit is durable; left with an
+        error, or cancelled, it rolls back."""
 
 
 class OnceStores:
