@@ -97,10 +97,12 @@ def serve(app: ASGIApp, listener: socket.socket, limits: Limits, ready: Callable
         app, lifespan="on", log_config=None, access_log=False, server_header=False, **uvicorn_options(limits)
     )
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_serve(_Server(config, ready), listener))
+        runner.run(run_server(_Server(config, ready), listener))
 
 
-async def _serve(server: _Server, listener: socket.socket) -> None:
+async def run_server(server: _Server, listener: socket.socket) -> None:
+    """Serve until the server is told to stop."""
+
     def stop() -> None:
         server.force_exit = server.should_exit
         server.should_exit = True

@@ -20,18 +20,18 @@ class ProgressThrottle:
     def __init__(self, publish: Callable[[Progress], object]) -> None:
         self._publish = publish
         self._last: Progress | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.TimerHandle | None = None
 
     def report(self, step: Progress) -> None:
         """Publish a report, now or when the interval is over."""
-        if self._timer is not None:
+        if self.timer is not None:
             self._last = step
             return
-        self._timer = asyncio.get_running_loop().call_later(MIN_INTERVAL_SECONDS, self._end_interval)
+        self.timer = asyncio.get_running_loop().call_later(MIN_INTERVAL_SECONDS, self._end_interval)
         self.publish(step)
 
     def _end_interval(self) -> None:
-        self._timer = None
+        self.timer = None
         step, self._last = self._last, None
         if step is not None:
             self.report(step)
@@ -45,8 +45,8 @@ class ProgressThrottle:
 
     def close(self) -> Progress | None:
         """Stop the timer, and return the last report if it was not published yet."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
         step, self._last = self._last, None
         return step

@@ -233,7 +233,7 @@ class Commands:
             if not ticket.done and at_once:
                 return self._accepted(root, ticket, b"respond-async")
         except TelexError as error:
-            raise _problem(error, name) from None
+            raise problem_for(error, name) from None
         try:
             outcome = await ticket.outcome(wait)
         except Timeout:
@@ -241,7 +241,7 @@ class Commands:
         except Closed:
             raise Problem(500, "outcome-unknown", UNKNOWN) from None
         except TelexError as error:
-            raise _problem(error, name) from None
+            raise problem_for(error, name) from None
         return _answer_of(outcome, key)
 
     def _accepted(self, root: str, ticket: Ticket[Any], applied: bytes) -> tuple[int, tuple[Header, ...], bytes]:
@@ -330,13 +330,13 @@ def _answer_of(outcome: Outcome[Any], key: str | None) -> tuple[int, tuple[Heade
             raise Problem(500, "command-failed", FAILED, code=UNSENDABLE, attempt=outcome.attempt) from None
     status = STATUS.get(error.code) or (422 if error.final else 500)
     if error.code == CONFLICT:
-        raise _problem(KeyConflict(outcome.command, outcome.key or ""), outcome.command)
+        raise problem_for(KeyConflict(outcome.command, outcome.key or ""), outcome.command)
     text, more = failure_for_client(error.type, error.code, error.message, error.data)
     replayed = (REPLAYED,) if outcome.replayed else ()
     raise Problem(status, "command-failed", text, headers=replayed, **more, attempt=outcome.attempt)
 
 
-def _problem(error: TelexError, name: str) -> Problem:
+def problem_for(error: TelexError, name: str) -> Problem:
     """Return the answer for an error, in the terms of HTTP."""
     called = repr(name[:80])
     if isinstance(error, NoHandler):

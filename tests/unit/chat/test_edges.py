@@ -74,7 +74,7 @@ def test_the_server_believes_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
         none: Any = None
         await serving.config.loaded_app(scope, none, none)
 
-    monkeypatch.setattr(server, "_serve", serve_one)
+    monkeypatch.setattr(server, "run_server", serve_one)
     with closing(server.bind("127.0.0.1", 0)) as listener:
         server.serve(app, listener, Limits(), lambda: None)
     assert seen == [("127.0.0.1", 1)]

@@ -150,8 +150,8 @@ async def test_the_timer_of_progress_ends_with_a_command_that_is_cancelled(file:
         await hub.send("build")
         await gate.reached.wait()
         assert pace is not None
-        assert pace._timer is not None
-    assert pace._timer is None
+        assert pace.timer is not None
+    assert pace.timer is None
 
 
 # -- leases

@@ -16,7 +16,7 @@ from telex.once import leases as claims
 from telex.once.machine import Entry, Failure, decode, encode, fingerprint
 from telex.once.store import OnceTransaction
 from tests.support.clocks import set_clocks
-from tests.support.internals import groups_of, leases_of, records_of, transport_of
+from tests.support.internals import engine_of, groups_of, leases_of, records_of, transport_of
 from tests.support.loops import until
 from tests.unit.commands.test_commands import Gate, OutOfStock, Report
 
@@ -251,7 +251,7 @@ async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Ga
             await conflicting.result(timeout=20)
         assert [await ticket.result(timeout=20) for ticket in (busy, first, waiting)] == [0, 1, 1]
         assert await sender.call("build", 1, key="a", duplicate="reject", timeout=20) == 1
-        assert not transport_of(sender).inbox.requests._sent  # a file has one
+        assert not transport_of(sender).inbox.requests.by_key  # a file has one
     assert ran == [0, 1]
 
 
@@ -442,7 +442,7 @@ async def test_what_was_not_sent_is_not_in_progress(file: str, monkeypatch: pyte
         raise telex.EngineFailed("publishing", "the disk is full")
 
     async with hub:
-        monkeypatch.setattr(transport_of(hub), "_publish", unwritable)
+        monkeypatch.setattr(engine_of(hub).store, "append", unwritable)
         with pytest.raises(telex.EngineFailed):
             await hub.send("build", 1, key="a")
         monkeypatch.undo()
@@ -461,7 +461,7 @@ async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str,
         ticket = await sender.send("build", 1, key="a")
         await gate.reached.wait()
         inbox = transport_of(sender).inbox
-        inbox._lose_all(telex.Lost(3, 1, 3, "trimmed"))
+        inbox.lose_all(telex.Lost(3, 1, 3, "trimmed"))
         with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost .* send again") as caught:
             await ticket.result(timeout=20)
         assert caught.value.code == "outcome_lost"

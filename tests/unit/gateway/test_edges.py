@@ -13,7 +13,7 @@ import pytest
 import telex
 from telex.gateway import AccessRules, Authorizer, CloseCode, Commands, Gateway, Limits, Peer, Refused
 from telex.gateway.auth import check_handshake
-from telex.gateway.commands import _problem
+from telex.gateway.commands import problem_for
 from telex.gateway.limits import TokenBucket
 from telex.gateway.protocol import Close, Error, Ping, Session
 from telex.gateway.server import MIN_BYTES_PER_SECOND, BoundedWebSocket, Stalled
@@ -97,7 +97,7 @@ def test_the_limits_are_those_of_the_page() -> None:
     ],
 )
 def test_only_a_missing_key_asks_for_one(error: telex.TelexError, kind: str) -> None:
-    problem = _problem(error, "build")
+    problem = problem_for(error, "build")
     assert problem.status == 400
     assert kind in problem.body.decode()
 
@@ -241,7 +241,7 @@ def test_close_codes_are_those_of_the_page() -> None:
     ],
 )
 def test_each_error_has_its_status(error: telex.TelexError, status: int) -> None:
-    assert _problem(error, "build").status == status
+    assert problem_for(error, "build").status == status
 
 
 @pytest.mark.parametrize(

@@ -29,40 +29,40 @@ class PendingRequests:
     """
 
     def __init__(self) -> None:
-        self._sent: OrderedDict[tuple[str, str], list[PendingRequest]] = OrderedDict()
+        self.by_key: OrderedDict[tuple[str, str], list[PendingRequest]] = OrderedDict()
 
     def begin(self, name: str, key: str, sent: PendingRequest) -> None:
         """Add a command before it is written: a worker may have it as soon as it is."""
-        self._sent.setdefault((name, key), []).append(sent)
-        while len(self._sent) > MAX_KEYS:
-            self._sent.popitem(last=False)
+        self.by_key.setdefault((name, key), []).append(sent)
+        while len(self.by_key) > MAX_KEYS:
+            self.by_key.popitem(last=False)
 
     def has(self, name: str, key: str, fingerprint: str, now: float) -> bool:
         """Whether a command with this key and content was sent, and may still begin at ``now``."""
         return any(
             sent.fingerprint == fingerprint and (sent.deadline is None or now <= sent.deadline)
-            for sent in self._sent.get((name, key), ())
+            for sent in self.by_key.get((name, key), ())
         )
 
     def end(self, name: str, key: str, sent: PendingRequest) -> None:
         """Remove a command that was not sent, or that has its outcome."""
-        left = [other for other in self._sent.get((name, key), ()) if other is not sent]
+        left = [other for other in self.by_key.get((name, key), ()) if other is not sent]
         if left:
-            self._sent[name, key] = left
+            self.by_key[name, key] = left
         else:
-            self._sent.pop((name, key), None)
+            self.by_key.pop((name, key), None)
 
     def settle(self, outcome: Outcome[object]) -> None:
         """Remove the command of an outcome."""
         key = outcome.key or ""
-        for sent in self._sent.get((outcome.command, key), ()):
+        for sent in self.by_key.get((outcome.command, key), ()):
             if sent.id == outcome.id:
                 return self.end(outcome.command, key, sent)
         return None
 
     def clear(self) -> None:
         """Remove all: outcomes were lost."""
-        self._sent.clear()
+        self.by_key.clear()
 
 
 class Sightings:

@@ -111,7 +111,7 @@ class ReplyInbox:
     async def _take_all(self, subscription: AnySubscription[Any, Any]) -> None:
         async for message in subscription:
             if isinstance(message, Lost):
-                self._lose_all(message)
+                self.lose_all(message)
                 continue
             try:
                 await self.take(message.content)
@@ -128,7 +128,7 @@ class ReplyInbox:
         elif reply is not None:
             self.settle(reply, None, decode=reply is not content)
 
-    def _lose_all(self, lost: Lost) -> None:
+    def lose_all(self, lost: Lost) -> None:
         """Settle all pending outcomes with an error: any of them may have been in the messages that were lost."""
         text = (
             f"{lost.count} outcomes were lost to this sender, which did not read them in time; with a key, send again"

@@ -13,21 +13,21 @@ MAX_TURN_SECONDS = 0.005
 class TurnBudget:
     """The current turn of the event loop. Calls whose handlers never wait take no other turn."""
 
-    __slots__ = ("_began", "_calls", "nested", "scheduled")
+    __slots__ = ("_calls", "began", "nested", "scheduled")
 
     def __init__(self) -> None:
         self.nested: bool = False
         """Whether a handler is being called within the turn of its sender: it calls no other handler within it."""
         self.scheduled: int = 0
         """The number of accepted commands that begin in another turn: none is begun before them."""
-        self._began = 0.0
+        self.began = 0.0
         self._calls = 0
 
     def offers(self) -> bool:
         """Count one more call, and return whether it may be carried out within this turn."""
         self._calls += 1
-        return self._calls < FAIR and monotonic() - self._began < MAX_TURN_SECONDS
+        return self._calls < FAIR and monotonic() - self.began < MAX_TURN_SECONDS
 
     def begin(self) -> None:
         """Note that a new turn has begun."""
-        self._calls, self._began = 0, monotonic()
+        self._calls, self.began = 0, monotonic()

@@ -69,7 +69,7 @@ async def test_what_never_waits_is_done_in_that_turn() -> None:
             nonlocal turns
             turns += 1
 
-        transport_of(hub).turn._began = inf  # however slow this machine is
+        transport_of(hub).turn.began = inf  # however slow this machine is
         asyncio.get_running_loop().call_soon(count)
         assert await hub.call("work", "") == 0
         assert await hub.call("work", "", timeout=5) == 0
