@@ -188,7 +188,7 @@ class _Wire(msgspec.Struct):
     encoding: Literal["base64"] | None = None
 
 
-class Draft(msgspec.Struct, frozen=True, eq=False):
+class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A message as its publisher hands it in, before a log or an engine gives it a number. Immutable.
 
     For engines; the parts are checked already. ``id`` is None unless the publisher gave one, ``time`` is in seconds

@@ -280,7 +280,8 @@ class FileClient:
         """Keep messages; see `Store.append` and `Store.adopt`. Raises `ContentError` and `Closed` here, `EngineFailed`
         from the future.
         """
-        forms = [rows.encode(draft) for draft in drafts]  # first: of drafts that cannot be kept all, none is
+        # First: of drafts that cannot be kept all, none is.
+        forms = (rows.encode(drafts[0]),) if len(drafts) == 1 else [rows.encode(draft) for draft in drafts]
         if self._closed is not None:
             raise self._refusal()
         if self.lent is not None:

@@ -99,11 +99,14 @@ class Append:
 
     def settle(self, read: Read) -> None:
         """Give each publisher its own messages, and in the place of one whose id was known the one that is kept."""
-        entries = iter(self.result)
+        entries = self.result
+        if tuple in map(type, entries):
+            entries = [read(entry) if type(entry) is tuple else entry for entry in entries]
+        end = 0
         for future, count in self.waiters:
-            its = [read(e) if type(e) is tuple else e for e in islice(entries, count)]
+            start, end = end, end + count
             if not future.done():
-                future.set_result(its)
+                future.set_result(entries[start:end])
 
     def refuse(self, error: Callable[[], BaseException]) -> None:
         """Each has its error."""

@@ -130,8 +130,9 @@ class Ledger:
         """
         if adopted:
             self._remember_adopted()
-        result: list[Entry] = []
-        pos, topic, add = self.pos, "", self._rows.append
+        made: list[Entry] = []
+        known: list[tuple[int, Entry]] = []  # with their places in the result
+        pos, topic, add, keep = self.pos, "", self._rows.append, made.append
         for draft, (type_, key, headers, content, size) in zip(drafts, forms, strict=True):
             if draft.topic != topic:
                 topic = draft.topic
@@ -141,7 +142,7 @@ class Ledger:
                 kept = self._find(account, draft, given, now)
                 if kept is not None or (adopted and self._is_adopted(account, given)):
                     if kept is not None and not adopted:
-                        result.append(kept)
+                        known.append((len(known) + len(made), kept))
                     continue
             uid = account.uid if given is None else given
             message: Message[Any] = Message(
@@ -153,11 +154,13 @@ class Ledger:
             account.end = seq + 1
             account.total = total = account.total + size
             add((pos, account.id, seq, given, draft.time, type_, key, headers, content, total))
-            result.append(message)
-            self.entries.append(message)
+            keep(message)
             pos += 1
         self.pos = pos
-        return result
+        self.entries += made
+        for place, kept in known:
+            made.insert(place, kept)
+        return made
 
     def move(self, topic: str, id: str, time: float, form: rows.Form) -> None:
         """Keep a message whose content was stored before, unless its id is known."""
