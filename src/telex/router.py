@@ -46,6 +46,7 @@ class Declaring:
         lease: Duration = 30.0,
         dead_letter: str | None = None,
         start: Start = "earliest",
+        tx: bool = False,
         middleware: Sequence[Middleware] = (),
     ) -> Callable[[F], F]:
         """Call a function for every message: of the topics that fit a pattern, with content of a type, or both.
@@ -68,6 +69,10 @@ class Declaring:
         `Context` settles by hand. Handlers with types of the same group and pattern are one consumer, and a message
         that none of them takes is dead-lettered. The group skips messages of its own dead-letter topic.
 
+        With ``tx=True`` each call runs in a transaction, which an argument annotated `Transaction` is given: the rows
+        that it writes, the messages that it publishes and the acknowledgement of its message are committed together
+        when the function returns, and rolled back when it raises.
+
         ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub; see
         `telex.handlers.middleware`.
 
@@ -83,7 +88,7 @@ class Declaring:
             "overflow": overflow,
         }
         options |= {"key": key, "block_timeout": block_timeout, "group": group, "retry": retry, "lease": lease}
-        options |= {"dead_letter": dead_letter, "start": start, "middleware": middleware}
+        options |= {"dead_letter": dead_letter, "start": start, "tx": tx, "middleware": middleware}
 
         def decorate(function: F) -> F:
             self._declared(declare(function, what, self.prefix, options))

@@ -603,6 +603,27 @@ class PutsBesideTheTransaction(PassingEngine):
             return number
 
 
+class SettlesBesideTheTransaction(PassingEngine):
+    """`Transaction.settle`: the delivery is settled when, and if, the transaction commits."""
+
+    caught_by = ("test_a_transaction_settles_a_delivery",)
+
+    class a_transaction(Passing):  # noqa: N801
+        async def __aenter__(self) -> Any:
+            self.late: list[Any] = []
+            await self.inner.__aenter__()
+            return self
+
+        async def __aexit__(self, *error: object) -> None:
+            await self.inner.__aexit__(*error)
+            for group, pattern, settlement, now in self.late:
+                await self.engine.inner.groups.settle(group, pattern, (settlement,), now)
+
+        async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+            self.late.append((group, pattern, settlement, now))
+            return True
+
+
 class RepeatsRevisions(PassingEngine):
     """Records: a revision is larger than any before, also after the record was deleted."""
 

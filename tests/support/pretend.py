@@ -12,7 +12,17 @@ from typing import Any, NoReturn, Self, TypeVar
 
 import msgspec
 
-from telex.engines import EngineEvents, EngineTransaction, Groups, Guarantees, Record, Records, Store, TransactionOutbox
+from telex.engines import (
+    EngineEvents,
+    EngineTransaction,
+    Groups,
+    Guarantees,
+    Record,
+    Records,
+    Settlement,
+    Store,
+    TransactionOutbox,
+)
 from telex.errors import ConnectFailed, EngineFailed, Misuse
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
@@ -224,6 +234,7 @@ class PretendTransaction:
         self.engine = engine
         self.drafts: list[Draft] = []
         self.puts: list[tuple[str, str, int, Record, float | None]] = []
+        self.settlements: list[tuple[Group, Settlement, float]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -235,9 +246,20 @@ class PretendTransaction:
             return
         if not all(self.server.has(bucket, key, before) for bucket, key, before, _, _ in self.puts):
             raise EngineFailed("the transaction", "a record was changed meanwhile")
+        if not all(group.holds(settlement) for group, settlement, _ in self.settlements):
+            raise EngineFailed("the transaction", "a delivery was settled meanwhile")
+        for group, settlement, now in self.settlements:
+            group.settle(settlement, now)
         self.server.keep(self.drafts, self.engine)
         for bucket, key, _, record, expires in self.puts:
             self.server.set(bucket, key, record, expires)
+
+    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+        found = self.server.groups.get((group, pattern))
+        if found is None or not found.holds(settlement):
+            return False
+        self.settlements.append((found, settlement, now))
+        return True
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         if not self.server.has(bucket, key, revision):

@@ -77,10 +77,14 @@ class Group:
         moments = [max(item.lease_end or 0.0, item.due) for item in self.alive().values()]
         return Claimed(deliveries, min((m for m in moments if m > now), default=None), len(self.alive()))
 
-    def settle(self, settlement: Settlement, now: float) -> bool:
+    def holds(self, settlement: Settlement) -> bool:
         item = self.items.get(settlement.position)
-        if item is None or item.died is not None or item.lease_end is None or item.token != settlement.token:
+        return not (item is None or item.died is not None or item.lease_end is None or item.token != settlement.token)
+
+    def settle(self, settlement: Settlement, now: float) -> bool:
+        if not self.holds(settlement):
             return False
+        item = self.items[settlement.position]
         match settlement.action:
             case "ack":
                 del self.items[settlement.position]

@@ -11,25 +11,31 @@ from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
 from telex.durations import seconds
-from telex.engines.contract.groups import Action, Delivery
+from telex.engines.contract.groups import Action, Delivery, Settlement
 from telex.errors import BadOption, Nack, Reject, reason_of, text_of
 from telex.groups.dead_letters import DeadLetters
-from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
-from telex.handlers.context import Context, Misfit, current
+from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of, result_of
+from telex.handlers.context import Context, Misfit, current, delivery_of, entered
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
 from telex.process.tasks import LastingTask, start_task
 from telex.topics.publisher import FAIR
+from telex.topics.transaction import engine_of
 
 if TYPE_CHECKING:
     from telex.groups.leased import LeasedDeliveries
     from telex.handlers.origins import Origins
+    from telex.message import Message
     from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 SPARE_ATTEMPTS = 10
 """Attempts beyond those of `Retry`, for attempts of which no failure was seen: their consumers were closed or killed.
 After so many the message is taken for their cause, and dead-lettered."""
+
+
+class _LeaseLost(Exception):
+    """Rolls a transaction back whose delivery is leased to another consumer."""
 
 
 class DeliveryExecutor:
@@ -54,7 +60,10 @@ class DeliveryExecutor:
         self._leased = leased
         self._runtime = runtime
         self._origins = origins
-        self._calls = HandlerCalls(spec.bind(runtime), spec.is_async, spec.name, runtime, origins)
+        self._invoke = spec.bind(runtime)
+        invoke = self._invoke_in_transaction if group.tx else self._invoke
+        self._calls = HandlerCalls(invoke, spec.is_async, spec.name, runtime, origins)
+        self._calls.apart = group.tx  # a transaction is entered in the context of its call alone
         self._shape = spec.content(runtime)
         self._max_attempts = group.retry.attempts + SPARE_ATTEMPTS
         self._ended_program = False
@@ -96,7 +105,7 @@ class DeliveryExecutor:
         spec, leased, ready, running = self.spec, self._leased, self.ready, self.running
         calls, invoke, known, fresh = self._calls, self._calls.invoke, self._origins.known, copy_context()
         is_async, several = spec.is_async, spec.concurrency > 1
-        takes_context = "context" in spec.wants
+        takes_context = "context" in spec.wants or self.group.tx
         context: Context[Any] | None = None
         done = 0
         while ready and not task.cancelling():
@@ -132,6 +141,28 @@ class DeliveryExecutor:
             done += 1
             if not done % FAIR:
                 await asyncio.sleep(0)
+
+    async def _invoke_in_transaction(self, message: Message[Any]) -> None:
+        """Call the handler in a transaction that acknowledges the delivery: both are committed, or neither is."""
+        context = current.get()
+        if context is None:
+            raise AssertionError("the delivery of a transaction is in its context")
+        delivery = delivery_of(context)
+        try:
+            async with self._runtime.transaction() as tx:
+                entered.set(tx)
+                await result_of(self._invoke, message)
+                ack = Settlement(delivery.position, delivery.token, "ack")
+                now = self._runtime.engine.now()
+                if not await engine_of(tx).settle(self.group.name, self._leased.pattern, ack, now):
+                    raise _LeaseLost
+        except _LeaseLost:
+            self.lapsed += 1
+            self.handled -= 1
+            text = "handler %s lost its lease of message %s of group %s, and its transaction was rolled back"
+            logger.warning(text, self.spec.name, message.id, self.group.name)
+        context.settled = "ack"  # or the message is another consumer's
+        self._leased.forget(delivery)
 
     # -- settling
 

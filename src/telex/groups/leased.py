@@ -102,6 +102,10 @@ class LeasedDeliveries:
         self._remove(delivery, action)
         self.acks.put(delivery, action, delay, reason)
 
+    def forget(self, delivery: Delivery) -> None:
+        """Note that a delivery was settled by a transaction, or that its lease is lost."""
+        self._remove(delivery, "ack")
+
     async def ask(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
         """Settle a delivery. Returns whether the settlement won; raises as the engine does."""
         self._remove(delivery, action)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from telex.errors import BadOption
+from telex.errors import BadOption, Misuse
 from telex.groups.consumer import GroupConsumer
 from telex.handlers.origins import Origins
 from telex.handlers.spec import GroupSpec, HandlerSpec
@@ -28,6 +28,8 @@ class GroupRunner:
             return
         group = spec.group.name
         self._runtime.groups("groups")
+        if spec.group.tx and not self._runtime.engine.guarantees.transactions:
+            raise Misuse("use tx=True", f"the engine of {self._runtime.address} has no guarantee `transactions`")
         for other in self.declarations:
             if other.group is None or other.group.name != group:
                 continue

@@ -134,5 +134,12 @@ class Context(Generic[T]):
         return f"<Context of {self.message.topic!r} {self.message.seq}, group {self.group!r}, attempt {self.attempt}>"
 
 
+def delivery_of(context: Context[Any]) -> Delivery:
+    """Return the delivery of a context, for other parts of telex."""
+    return context._delivery
+
+
 current: ContextVar[Context[Any] | None] = ContextVar("current", default=None)
 """The delivery of the handler that runs now, if the handler takes a `Context`."""
+entered: ContextVar[object] = ContextVar("entered", default=None)
+"""The transaction of the handler that runs now, if the handler was declared with ``tx=True``."""

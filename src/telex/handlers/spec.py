@@ -14,20 +14,21 @@ from telex.codec.content import Content
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption, text_of
 from telex.handlers.call import Invoke
-from telex.handlers.context import Context, Retry, current, shaped
+from telex.handlers.context import Context, Retry, current, entered, shaped
 from telex.handlers.middleware import Middleware, check_middleware, wrap
 from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, name_of, parts_of, read_signature
 from telex.log.options import Options, check_options
 from telex.log.start import Start, check_start
 from telex.message import Message
 from telex.names import check_pattern, check_topic
+from telex.topics.transaction import Transaction
 
 if TYPE_CHECKING:
     from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 KINDS = ArgumentKinds(
-    by_class={Message: "message", Context: "context"},
+    by_class={Message: "message", Context: "context", Transaction: "tx"},
     by_name={},
     purpose="be called with a message",
     yields="it yields, so calling it runs nothing; publish results with hub.topic(...).publish",
@@ -44,6 +45,8 @@ class GroupSpec(msgspec.Struct, frozen=True):
     lease: float
     dead_letter: str | None
     start: Start
+    tx: bool = False
+    """Each call runs in a transaction in which its delivery is acknowledged."""
 
 
 class HandlerSpec(msgspec.Struct, frozen=True):
@@ -80,7 +83,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
 
     def bind(self, runtime: Runtime) -> Invoke:
         """Return a function of a message that calls the handler; its result is awaitable if the handler is async."""
-        sources = {"hub": lambda message: runtime.hub, "context": lambda message: current.get()}
+        sources: dict[str, Callable[[Any], object]] = {"hub": lambda message: runtime.hub}
+        sources |= {"context": lambda message: current.get(), "tx": lambda message: entered.get()}
         invoke = bind_arguments(self.function, self.wants, "message", sources)
         if not calls_async(self.function):
             invoke = _timed(invoke, self.name)
@@ -141,6 +145,8 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
         raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
     middleware = check_middleware(options["middleware"])
     is_async = calls_async(function) or bool(middleware)
+    if options["tx"] and not is_async:
+        raise BadHandler(name, "a transaction is awaited: make it `async def`")
     if concurrency > 1 and not is_async:
         raise BadOption(
             "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
@@ -172,7 +178,7 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
 
 
 MIN_LEASE_SECONDS = 0.1
-_OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earliest"}
+_OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earliest", "tx": False}
 _OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
 
 
@@ -185,6 +191,8 @@ def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> 
                 raise BadOption(option, options[option], "it goes with group=, whose messages are leased and retried")
         if "context" in wants:
             raise BadHandler(name, "only a handler of a group has a Context; give @hub.on(..., group='name')")
+        if "tx" in wants:
+            raise BadHandler(name, "it takes a transaction: give @hub.on(..., group='name', tx=True)")
         return None
     for option, usual in _OF_A_SUBSCRIBER.items():
         if options[option] != usual:
@@ -202,9 +210,23 @@ def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> 
         fix = f"it is at least {MIN_LEASE_SECONDS} s: a consumer renews it after half of it"
         raise BadOption("lease", options["lease"], fix)
     dead = options["dead_letter"]
-    return GroupSpec(
-        check_topic(group), retry, lease, None if dead is None else check_topic(dead), check_start(options["start"])
-    )
+    dead_letter = None if dead is None else check_topic(dead)
+    start, tx = check_start(options["start"]), _check_tx(options["tx"], wants, name)
+    return GroupSpec(check_topic(group), retry, lease, dead_letter, start, tx)
+
+
+def _check_tx(tx: object, wants: Sequence[str], name: str) -> bool:
+    """The option ``tx``, checked. Raises `BadOption`, `BadHandler`."""
+    if not isinstance(tx, bool):
+        raise BadOption("tx", tx, "it is True or False")
+    if tx is not ("tx" in wants):
+        fix = "take the transaction, tx: telex.Transaction" if tx else "it takes a transaction: give tx=True"
+        raise BadHandler(name, fix)
+    if tx and "context" in wants:
+        raise BadHandler(
+            name, "its transaction settles the message: raise telex.Nack or telex.Reject, and take no Context"
+        )
+    return tx
 
 
 def _classes(item: object) -> Sequence[type[Any]]:

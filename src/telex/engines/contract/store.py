@@ -13,6 +13,7 @@ from telex.log.log import Log, Retention
 if TYPE_CHECKING:
     from typing import Self
 
+    from telex.engines.contract.groups import Settlement
     from telex.log.start import Start
     from telex.message import Draft, Lost, Message
 
@@ -105,6 +106,10 @@ class EngineTransaction(Protocol):
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
         """`telex.engines.Records.put`, when, and if, this commits. None: the revision is another, and nothing is put.
         Where others can change the record meanwhile, and do, the commit fails."""
+
+    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+        """Settle a delivery when, and if, this commits; whether its token is still the last. Where that changes before
+        the commit, the commit fails. ``now`` is `Engine.now`."""
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function`` with the engine's own connection (SQLite: a `sqlite3.Connection`), in the thread that it

@@ -24,6 +24,7 @@ from telex.engines.contract import (
     Store,
     TransactionOutbox,
 )
+from telex.engines.contract.groups import Settlement
 from telex.engines.contract.records import Record
 from telex.engines.memory.groups import MemoryGroups
 from telex.engines.memory.records import MemoryRecords
@@ -69,7 +70,8 @@ class MemoryEngine:
         self._clock = clock
         self.store: Store | None = None
         self.outbox: TransactionOutbox | None = None
-        self.groups: Groups | None = MemoryGroups(self.stirred)
+        self._groups = MemoryGroups(self.stirred)
+        self.groups: Groups | None = self._groups
         self._records = MemoryRecords()
         self.records: Records | None = self._records
         self._feed: EngineEvents | None = None
@@ -132,7 +134,7 @@ class MemoryEngine:
 
     def transaction(self) -> EngineTransaction:
         """A list of messages that are published when it is left."""
-        return MemoryTransaction(self._publish_all, self._records)
+        return MemoryTransaction(self._publish_all, self._records, self._groups)
 
     def _publish_all(self, drafts: Sequence[Draft]) -> None:
         if self._feed is None:
@@ -144,9 +146,13 @@ class MemoryEngine:
 class MemoryTransaction:
     """See `telex.engines.Transaction`."""
 
-    def __init__(self, publish: Callable[[Sequence[Draft]], None], records: MemoryRecords) -> None:
+    def __init__(
+        self, publish: Callable[[Sequence[Draft]], None], records: MemoryRecords, groups: MemoryGroups
+    ) -> None:
         self._publish = publish
         self._records = records
+        self._groups = groups
+        self._settlements: list[tuple[str, str, Settlement, float]] = []
         self._puts: dict[tuple[str, str], tuple[int, Record, float | None]] = {}  # with the revision before
         self._drafts: list[Draft] = []
 
@@ -163,7 +169,12 @@ class MemoryTransaction:
         for (bucket, key), (before, _, _) in puts.items():
             if not self._records.compare(bucket, key, before):
                 raise EngineFailed("the transaction", f"record {key!r} of {bucket!r} was changed meanwhile")
+        for group, pattern, settlement, _ in self._settlements:
+            if not self._groups.holds(group, pattern, settlement):
+                raise EngineFailed("the transaction", f"a delivery to group {group!r} was settled meanwhile")
         self._publish(drafts)
+        for group, pattern, settlement, now in self._settlements:
+            self._groups.settle_now(group, pattern, (settlement,), now)
         for (bucket, key), (_, record, expires) in puts.items():
             self._records.set(bucket, key, record, expires)
 
@@ -183,6 +194,13 @@ class MemoryTransaction:
         record = Record(value, self._records.number())
         self._puts[bucket, key] = (revision if found is None else found[0], record, expires)
         return record.revision
+
+    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+        """Settle a delivery when this is left without an error."""
+        if not self._groups.holds(group, pattern, settlement):
+            return False
+        self._settlements.append((group, pattern, settlement, now))
+        return True
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """There is no connection."""

@@ -38,6 +38,16 @@ class MemoryGroups:
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
         """Settle deliveries."""
+        return self.settle_now(group, pattern, settlements, now)
+
+    def holds(self, group: str, pattern: str, settlement: Settlement) -> bool:
+        """Return whether the token of a settlement is the last one of its delivery."""
+        ledger = self.ledgers.get((group, pattern))
+        entry = None if ledger is None else ledger.entries.get(settlement.position)
+        return entry is not None and entry.token == settlement.token
+
+    def settle_now(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+        """As `settle`."""
         ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             return [False] * len(settlements)

@@ -28,6 +28,24 @@ _DEAD = f"""SELECT g.name, g.pattern, c.pos, c.attempt, c.reason, c.died, t.name
     WHERE %s::text IS NULL OR g.name = %s::text ORDER BY c.died, c.pos LIMIT %s::bigint"""
 
 
+def settle_statement(schema: str) -> bytes:
+    """Return the statement that settles deliveries; its row is whether each won, and whether there is more to claim."""
+    call = f"{schema}.settle(%s, %s, %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], %s::text[]"
+    return f"SELECT * FROM {call}, %s::float8, %s::float8)".encode()
+
+
+def settle_parameters(group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> tuple[object, ...]:
+    """Return the parameters of `settle_statement`."""
+    actions = seconds = reasons = None
+    if any(one.action != "ack" for one in settlements):
+        actions = BigintArray.of([ACTIONS[one.action] for one in settlements])
+        seconds = FloatArray.of([one.seconds for one in settlements])
+        reasons = TextArray.of([one.reason.replace("\0", "\ufffd") for one in settlements])
+    positions = BigintArray.of([one.position for one in settlements])
+    tokens = BigintArray.of([one.token for one in settlements])
+    return (group, pattern, positions, tokens, actions, seconds, reasons, now, now)
+
+
 class ServerGroups:
     """See `telex.engines.Groups`."""
 
@@ -38,10 +56,7 @@ class ServerGroups:
         self._join = f"SELECT {schema}.join_group(%s, %s, %s::text, %s, %s::float8, %s::text, %s::float8)".encode()
         self._known = f"SELECT 1 FROM {schema}.groups g WHERE g.name = %s AND g.pattern = %s".encode()
         self._claim = f"SELECT * FROM {schema}.claim(%s, %s, %s::int, %s::float8, %s, %s::float8)".encode()
-        self._settle = (
-            f"SELECT * FROM {schema}.settle(%s, %s, %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], "
-            "%s::text[], %s::float8, %s::float8)"
-        ).encode()
+        self._settle = settle_statement(schema)
         self._dead = _DEAD.replace("{s}", schema).encode()
         self._list = f"SELECT * FROM {schema}.list_groups(%s::float8)".encode()
 
@@ -85,25 +100,9 @@ class ServerGroups:
         """Settle deliveries, in one transaction."""
         if not settlements:
             return []
-        actions = seconds = reasons = None
-        if any(one.action != "ack" for one in settlements):
-            actions = BigintArray.of([ACTIONS[one.action] for one in settlements])
-            seconds = FloatArray.of([one.seconds for one in settlements])
-            reasons = TextArray.of([one.reason.replace("\0", "\ufffd") for one in settlements])
-        ((won, stirs),) = await self._link.execute(
-            f"settling for group {group!r} on {pattern!r}",
-            self._settle,
-            group,
-            pattern,
-            BigintArray.of([one.position for one in settlements]),
-            BigintArray.of([one.token for one in settlements]),
-            actions,
-            seconds,
-            reasons,
-            now,
-            now,
-            repeat=False,
-        )
+        what = f"settling for group {group!r} on {pattern!r}"
+        parameters = settle_parameters(group, pattern, settlements, now)
+        ((won, stirs),) = await self._link.execute(what, self._settle, *parameters, repeat=False)
         if stirs:
             self._link.events.stirred(pattern)
         found: list[bool] = won

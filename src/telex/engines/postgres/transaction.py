@@ -13,12 +13,14 @@ from psycopg import Error
 
 from telex.engines.postgres import problems
 from telex.engines.postgres.connections import ServerConnection
+from telex.engines.postgres.groups import settle_parameters, settle_statement
 from telex.engines.postgres.records import put_statement
 from telex.engines.postgres.writer import AppendJob, PackedBatch, append_statement, form_of, stored
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from telex.engines.contract.groups import Settlement
     from telex.engines.postgres.link import ServerLink
     from telex.engines.postgres.live import LiveReader
     from telex.message import Draft, Message
@@ -37,7 +39,9 @@ class ServerTransaction:
         self._put = put_statement(link.address.quoted)
         self._exits = AsyncExitStack()
         self._connection: ServerConnection | None = None
+        self._settle = settle_statement(link.address.quoted)
         self._jobs: list[AppendJob] = []
+        self._stirred: list[str] = []  # patterns of which there is something to claim after the commit
 
     async def __aenter__(self) -> Self:
         try:
@@ -58,6 +62,8 @@ class ServerTransaction:
         try:
             if kind is None:
                 await self._commit(connection)
+                for pattern in self._stirred:
+                    self._link.events.stirred(pattern)
             elif not connection.closed:
                 await connection.rollback()
         except Error as problem:
@@ -113,6 +119,18 @@ class ServerTransaction:
         except Error as error:
             raise self._failure(error) from error
         return None if row is None or row[0] is None else int(row[0])
+
+    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+        """Settle a delivery when this commits."""
+        parameters = settle_parameters(group, pattern, (settlement,), now)
+        try:
+            row = await (await self._entered.execute(self._settle, parameters, binary=True)).fetchone()
+        except Error as error:
+            raise self._failure(error) from error
+        assert row is not None
+        if row[1]:
+            self._stirred.append(pattern)
+        return bool(row[0][0])
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function(connection)`` with a `psycopg.AsyncConnection`; a coroutine that it returns is awaited."""

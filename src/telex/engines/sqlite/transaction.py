@@ -11,12 +11,13 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from telex.engines.sqlite import records, rows
+from telex.engines.sqlite import lags, records, rows, settling
 from telex.engines.sqlite.session import Dropped, Op, TransactionSession
 
 if TYPE_CHECKING:
     from typing import Self
 
+    from telex.engines.contract.groups import Settlement
     from telex.engines.sqlite.client import FileClient
     from telex.engines.sqlite.ledger import Ledger
     from telex.message import Draft, Message
@@ -31,6 +32,7 @@ class SQLiteTransaction:
         self._client = client
         self._seconds = seconds
         self._session: TransactionSession | None = None
+        self._stirred: list[str] = []  # patterns of which there is something to claim after the commit
 
     async def __aenter__(self) -> Self:
         self._session = session = TransactionSession(self._client.loop, self._client.post, self._seconds)
@@ -53,6 +55,8 @@ class SQLiteTransaction:
             if kind is None:
                 session.put(Op(None, None, commit=True))
                 await asyncio.shield(session.future)
+                for pattern in self._stirred:
+                    self._client.feed.stirred(pattern)
                 return
             session.drop()
             with suppress(Dropped, Exception):  # what went wrong is on its way to the caller already
@@ -77,6 +81,21 @@ class SQLiteTransaction:
             lambda ledger: records.put(ledger.connection, bucket, key, value, revision, expires, time()), users=False
         )
         return number
+
+    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+        """Settle a delivery when this commits."""
+        died = now + self._client.now - self._client.age()  # for people, by the time of day
+
+        def settle(ledger: Ledger) -> settling.Settled:
+            found = lags.find(ledger.connection, group, pattern)
+            if found is None:
+                return settling.Settled([False])
+            return settling.settle(ledger.connection, found, (settlement,), now, died)
+
+        settled: settling.Settled = await self._do(settle, users=False)
+        if settled.stirs:
+            self._stirred.append(pattern)
+        return settled.won[0]
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function(connection)`` in the thread that writes."""

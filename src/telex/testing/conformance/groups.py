@@ -16,6 +16,10 @@ T = "orders:1"
 ACTIONS: tuple[Action, ...] = ("ack", "nack", "reject", "extend")
 
 
+class RolledBack(Exception):
+    """Ends a transaction that is not to commit."""
+
+
 def contents(deliveries: list[Delivery]) -> list[Any]:
     """The contents of what was claimed."""
     return [delivery.message.content for delivery in deliveries]
@@ -129,6 +133,28 @@ class GroupTests(Suite):
                 assert await rig.settle(G, T, old, action, now + 7) is False, f"a stale {action} won"
             assert await rig.settle(G, T, new, "ack", now + 7) is True
             assert await rig.claim(G, T, now + 1000) == []
+
+    @promise("groups", "transactions", "fenced_settle")
+    async def test_a_transaction_settles_a_delivery(self) -> None:
+        """A transaction settles a delivery when it commits, not when it rolls back, and by the last token alone."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a", "b")
+            a, b = await rig.claim(G, T, now, lease=5)
+            acks = [Settlement(delivery.position, delivery.token, "ack") for delivery in (a, b)]
+            try:
+                async with rig.engine.transaction() as transaction:
+                    assert await transaction.settle(G, T, acks[0], now) is True
+                    raise RolledBack
+            except RolledBack:
+                pass
+            assert await rig.settle(G, T, a, "extend", now, seconds=5) is True, "it was settled, and rolled back"
+            async with rig.engine.transaction() as transaction:
+                assert await transaction.settle(G, T, acks[0], now) is True
+            assert await rig.settle(G, T, a, "extend", now, seconds=5) is False, "it was not settled"
+            (new,) = await rig.claim(G, T, now + 6, lease=5)
+            assert new.message.content == "b"
+            async with rig.engine.transaction() as transaction:
+                assert await transaction.settle(G, T, acks[1], now + 6) is False, "a stale token won"
 
     @promise("groups")
     async def test_the_first_settlement_wins(self) -> None:
