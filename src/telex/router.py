@@ -81,14 +81,9 @@ class Declaring:
         if len(what) == 1 and callable(what[0]) and not isinstance(what[0], type) and not hasattr(what[0], "__args__"):
             name = getattr(what[0], "__name__", repr(what[0]))
             raise BadHandler(name, "say for what: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on")
-        options: dict[str, object] = {
-            "concurrency": concurrency,
-            "buffer": buffer,
-            "buffer_bytes": buffer_bytes,
-            "overflow": overflow,
-        }
-        options |= {"key": key, "block_timeout": block_timeout, "group": group, "retry": retry, "lease": lease}
-        options |= {"dead_letter": dead_letter, "start": start, "tx": tx, "middleware": middleware}
+        options: dict[str, object] = {"concurrency": concurrency, "buffer": buffer, "buffer_bytes": buffer_bytes}
+        options |= {"overflow": overflow, "key": key, "block_timeout": block_timeout, "group": group, "retry": retry}
+        options |= {"lease": lease, "dead_letter": dead_letter, "start": start, "tx": tx, "middleware": middleware}
 
         def decorate(function: F) -> F:
             self._declared(declare(function, what, self.prefix, options))
