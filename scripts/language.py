@@ -23,7 +23,7 @@ HOUSEHOLD = re.compile(
     r"|(?:made|begun|recorded|written) anew|its own affair|turned down|turns? \w+ down|given up|lets? go of)\b",
     re.IGNORECASE,
 )
-BOUNDS = {"docstrings that begin with a clause": 111, "household words": 67}
+BOUNDS = {"docstrings that begin with a clause": 68, "household words": 16}
 """Lower these when a number falls. The goal of both is 0."""
 
 

@@ -133,7 +133,7 @@ class Latest(Policy):
             _keep_newest(cursor, end, 1)
             return
         buffer = cursor.buffer
-        buffer.put_back()  # its subscriber was told a hole, and did not take what comes after it yet
+        buffer.put_back()  # its subscriber got a `Lost`, and did not take the message after it yet
         for message in cursor.log.slice(cursor.open, end):
             try:
                 cursor.hold_by_key(message, key_of(message))

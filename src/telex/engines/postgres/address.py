@@ -30,11 +30,11 @@ class ServerAddress(msgspec.Struct, frozen=True):
     """libpq's settings of the connection that listens."""
     schema: str = "telex"
     poll: float = 1.0
-    """Seconds between two looks for messages that no notification told of."""
+    """Seconds between two reads for messages without a notification."""
     connections: int = 8
     """The most connections beside the three that write, read and listen."""
     pooled: bool = False
-    """Whether a pooler in transaction mode may stand between: then no statement is prepared."""
+    """True when there may be a pooler in transaction mode: then no statement is prepared."""
 
     @property
     def quoted(self) -> str:

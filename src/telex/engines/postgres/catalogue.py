@@ -11,7 +11,7 @@ import msgspec
 
 
 class KnownTopic(msgspec.Struct):
-    """A topic by what the events were told of it."""
+    """A topic as far as the engine's events were called for it."""
 
     id: int
     name: str
@@ -40,7 +40,7 @@ class TopicCatalogue:
         self.by_id: dict[int, KnownTopic] = {}
         self.epoch: str = ""
         self.removed: dict[str, int] = {}
-        """How often topics were removed."""
+        """The number of removals of topics."""
         self.last_id: int = 0
         """When all topics were read, no id was higher."""
 

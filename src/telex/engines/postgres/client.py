@@ -76,7 +76,8 @@ class ServerClient:
         self.link.start("upkeep", self.upkeep.run())
 
     async def close(self) -> None:
-        """Store what is pending, and let go of everything. Cancelled, it hurries, and leaves nothing all the same."""
+        """Store pending messages, and release everything. Cancelling makes it faster; it releases everything in any
+        case."""
         link = self.link
         if not link.opening:
             return

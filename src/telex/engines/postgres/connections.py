@@ -19,7 +19,7 @@ RV = TypeVar("RV")
 CONNECT_SECONDS = "10"
 """Seconds that one attempt to connect may take, unless the URL has connect_timeout."""
 WAKE_SECONDS = 1.0
-"""Seconds between two looks of psycopg whether its socket is ready, though nothing was told."""
+"""Seconds between two checks by psycopg of its socket, also without an event."""
 
 
 class ServerConnection(AsyncConnection[tuple[Any, ...]]):
@@ -30,7 +30,7 @@ class ServerConnection(AsyncConnection[tuple[Any, ...]]):
     """
 
     lent: bool = False
-    """Whether a program's transaction has it."""
+    """True while a program's transaction uses it."""
 
     async def wait(self, gen: PQGen[RV], interval: float = WAKE_SECONDS, timeout: float | None = None) -> RV:
         """Wait for a step of a statement."""
@@ -48,7 +48,7 @@ class ServerConnection(AsyncConnection[tuple[Any, ...]]):
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is open, idle, and the server has not ended it meanwhile."""
+        """Return true when it is open and idle, and the server has not ended it."""
         if self.closed or self.pgconn.transaction_status != TransactionStatus.IDLE:
             return False
         poll = select.poll()

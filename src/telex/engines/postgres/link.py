@@ -40,7 +40,7 @@ class ServerLink:
         self.catalogue: TopicCatalogue = TopicCatalogue()
         self.clock: ServerClock = ServerClock()
         self.closed: Exception | None = Closed("the engine", "it is not open")
-        """Why it cannot be used; None while it is open."""
+        """The reason why it cannot be used; None while it is open."""
         self.connections: ConnectionPool = ConnectionPool(address)
         self.tasks: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Event = asyncio.Event()
@@ -54,7 +54,7 @@ class ServerLink:
 
     @property
     def opening(self) -> bool:
-        """Whether `open` was called."""
+        """True after `open` was called."""
         return hasattr(self, "loop")
 
     def start(self, what: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

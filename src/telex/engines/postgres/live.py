@@ -1,8 +1,8 @@
-"""`LiveReader`: gives the events every message of the schema once, in the order of ``pos``.
+"""`LiveReader`: passes every message of the schema to the events once, in the order of ``pos``.
 
-Messages of this process are the very objects that its publishers are given; those of others are read. Notifications say
-that there is something to read, of which topics, and after what; every `poll` seconds a look at the last place finds
-what no notification told of.
+Messages of this process are the objects that its publishers are given; messages of other processes are read. A
+notification has the topics with new messages. Every `poll` seconds the reader also checks the last place, for messages
+without a notification.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ LANDING_SECONDS = 1.0
 
 
 class LiveReader:
-    """Has a connection of its own. Lives in the event loop.
+    """The reader of new messages, with its own connection. Used in the event loop.
 
-    Invariant: the events were told of all messages up to the place `told`, and of none above it.
+    Invariant: the events have received all messages up to the place `delivered`, and none above it.
     """
 
     def __init__(self, link: ServerLink, writer: AppendWriter, delayed: DelayedTimer, upkeep: RetentionSweeper) -> None:
@@ -51,10 +51,10 @@ class LiveReader:
         self._upkeep = upkeep
         self.on_rules: Callable[[Sequence[tuple[Any, ...]]], None] | None = None
         """Called with the rules of retention when they have changed."""
-        self.told: int = 0
+        self.delivered: int = 0
         self._sql = sql.LiveStatements(link.address.quoted)
         self._connection: ServerConnection | None = None
-        self._own: deque[StoredBatch] = deque()  # committed, and not told yet
+        self._own: deque[StoredBatch] = deque()  # committed, and not passed on yet
         self._seen = 0  # there are messages up to this place
         self._hinted = 0  # up to this place it is known which topics have messages
         self._heads: dict[int, int] = {}  # these topics, with their last numbers
@@ -69,7 +69,7 @@ class LiveReader:
 
     def hint(self, before: int, last: int, heads: dict[int, int] | None) -> None:
         """Note that messages were committed above the place ``before`` up to ``last``: of these topics, or of any."""
-        if last <= self.told:
+        if last <= self.delivered:
             return
         self._seen = max(self._seen, last)
         if heads is not None and before <= self._hinted:
@@ -83,7 +83,7 @@ class LiveReader:
         self._wake.set()
 
     def committed(self, batch: StoredBatch) -> None:
-        """Take a batch of this process that is committed, and tell it if all before was told."""
+        """Take a committed batch of this process, and pass it to the events if all earlier messages were passed."""
         self._own.append(batch)
         if not self._reading:
             self._tell_own()
@@ -92,7 +92,7 @@ class LiveReader:
             self._wake.set()
 
     def close(self) -> None:
-        """From now on nothing is read; the batches of this process are told."""
+        """Stop reading. The batches of this process are still passed to the events."""
         self._closing = True
         while self._own:
             self._deliver(self._own.popleft())
@@ -110,17 +110,17 @@ class LiveReader:
         """Learn what is there: it was published before."""
         self._connection = connection
         await self._poll(first=True)
-        self.told = self._hinted = self._seen
+        self.delivered = self._hinted = self._seen
 
     async def run(self) -> None:
-        """Look and read, until `close`. A connection that breaks is made anew."""
+        """Read new messages until `close`. A broken connection is replaced."""
         attempt = 0
         while not self._closing:
             try:
                 await self._turn()
             except (Error, TimeoutError, OSError) as error:
                 self.drop()
-                self._hinted, self._heads = self.told, {}  # what was read of the hints is not certain to be told
+                self._hinted, self._heads = self.delivered, {}  # hinted messages may not have been passed on
                 if self._closing or self._link.closed is not None:
                     return
                 if problems.judge(error) in {Verdict.FATAL, Verdict.REFUSED}:
@@ -191,11 +191,11 @@ class LiveReader:
         self._reading = True
         try:
             self._tell_own()
-            while not self._closing and self.told < (limit := self._limit()):
+            while not self._closing and self.delivered < (limit := self._limit()):
                 await self._writer.landed(LANDING_SECONDS)
                 self._tell_own()
                 limit = min(limit, self._limit())
-                if self.told < limit:
+                if self.delivered < limit:
                     await self._read(limit)
                 self._tell_own()
         finally:
@@ -216,7 +216,7 @@ class LiveReader:
         events = self._link.events
         wanted = [id for id in heads if id in known and events.wants(known[id].name)]
         if wanted:
-            rows = await self._execute(self._sql.messages, self.told, limit, wanted)
+            rows = await self._execute(self._sql.messages, self.delivered, limit, wanted)
             more = len(rows) == ROWS or (rows and rows[-1][-1] >= BYTES)
             if more:
                 limit, self._hinted = rows[-1][0], rows[-1][0]
@@ -224,18 +224,18 @@ class LiveReader:
                 return
             self._tell(rows)
             if more:
-                self.told = limit
+                self.delivered = limit
                 return
         for id, head in heads.items():
             topic = known.get(id)
             if topic is not None and id not in wanted:
                 topic.end = max(topic.end, head + 1)
                 events.stirred(topic.name)
-        self.told = max(self.told, limit)
+        self.delivered = max(self.delivered, limit)
 
     async def _changed(self, limit: int) -> dict[int, int]:
-        """Ask which topics have messages above `told`, and learn those that are new."""
-        rows = await self._execute(self._sql.changed, self.told, limit)
+        """Return the topics that have messages above `delivered`, and learn new topics."""
+        rows = await self._execute(self._sql.changed, self.delivered, limit)
         if rows and rows[0][0] != self._removals:
             await self._load(rows[0][0])
         for _, id, name, epoch, _ in rows:
@@ -267,7 +267,7 @@ class LiveReader:
                 events.unreadable(message.topic, message.seq, message.content.problem)
 
     def _tell_own(self) -> None:
-        while self._own and self._own[0].before <= self.told:
+        while self._own and self._own[0].before <= self.delivered:
             self._deliver(self._own.popleft())
 
     def _deliver(self, batch: StoredBatch) -> None:
@@ -293,11 +293,11 @@ class LiveReader:
                 catalogue.by_id[id].end = max(catalogue.by_id[id].end, head + 1)
                 wanted[name] = events.wants(name)
         pairs = zip(batch.messages, batch.places, strict=True)
-        told = [m for m, place in pairs if m is not None and place > self.told and wanted[m.topic]]
-        self.told = max(self.told, batch.last)
-        self._hinted = max(self._hinted, self.told)
-        if told:
-            events.take(told)
+        new = [m for m, place in pairs if m is not None and place > self.delivered and wanted[m.topic]]
+        self.delivered = max(self.delivered, batch.last)
+        self._hinted = max(self._hinted, self.delivered)
+        if new:
+            events.take(new)
         for name, is_wanted in wanted.items():
             if not is_wanted:
                 events.stirred(name)

@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL means: whether trying again helps, and how to fix it."""
+"""The meaning of an error of PostgreSQL: whether trying again helps, and how to fix it."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _PASSING = {"40001", "40P01", "55P03", "57P03", "57014", "25006", "25P03", "2600
 
 
 class Verdict(Enum):
-    """What to do after an error."""
+    """The reaction to an error."""
 
     AGAIN = "nothing was done, and trying again may help"
     UNKNOWN = "the connection broke: nobody knows whether it was done"

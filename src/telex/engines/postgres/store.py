@@ -89,10 +89,10 @@ class ServerStore:
         return readable(messages) if type(messages) is not list else messages
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """Read the last messages of several topics, of those that the events were told of."""
+        """Read the last messages of several topics, among the messages that the events have received."""
         if not topics or count <= 0:
             return []
-        parameters = (list(topics), count, self._live.told, self._link.clock.now())
+        parameters = (list(topics), count, self._live.delivered, self._link.clock.now())
         found = await self._link.execute("reading several topics", self._last, *parameters)
         messages: list[Message[Any]] = []
         for name, *row in found:
@@ -111,7 +111,7 @@ class ServerStore:
         ((*row, at),) = await self._link.execute(f"reading {topic!r}", self._visible, moment, moment, topic, now)
         catalogue = self._link.catalogue
         view = VisibleTopic(tuple(row), catalogue.identity(topic)[0], at)
-        if view.there:  # which the events may not have been told of yet
+        if view.there:  # which the events may not have received yet
             known = catalogue.learn(row[0], topic, row[1])
             known.first, known.end = max(known.first, row[2]), max(known.end, row[3])
         return find(cast("Log", view), start, now)

@@ -91,9 +91,9 @@ class ServerTransaction:
             await connection.execute(b"COMMIT")
         row = await cursor.fetchone()
         assert row is not None
-        told = asyncio.gather(*(job.future for job in self._jobs))
+        committed = asyncio.gather(*(job.future for job in self._jobs))
         self._live.committed(stored(self._jobs, drafts, packed, row))
-        await told
+        await committed
 
     @property
     def _entered(self) -> ServerConnection:

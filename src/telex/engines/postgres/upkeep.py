@@ -37,7 +37,7 @@ _AGED = """SELECT t.name FROM {s}.topics t WHERE EXISTS (SELECT 1 FROM {s}.rules
 
 
 class WrittenTopic(msgspec.Struct):
-    """How many messages were written to a topic since it was swept, and when the last one was."""
+    """The number of messages written to a topic since it was swept, and the time of the last one."""
 
     count: int
     at: float

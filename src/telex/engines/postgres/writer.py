@@ -47,7 +47,7 @@ class AppendJob(msgspec.Struct, eq=False):
 
 
 class StoredBatch(msgspec.Struct, eq=False):
-    """What one transaction of this process stored: for each message its place, or 0 if its id was known before."""
+    """The messages that one transaction of this process stored: the place of each, or 0 if its id was known before."""
 
     jobs: list[AppendJob]
     before: int

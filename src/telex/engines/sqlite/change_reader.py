@@ -88,7 +88,7 @@ class ChangeReader:
         self._reading = False
         self._last_topic = 0  # when all topics were read, no id was higher
         self._closing = False
-        self._abandoned: BaseException | None = None  # why nothing more is told
+        self._abandoned: BaseException | None = None  # the reason why the feed is not called any more
 
     async def begin(self) -> None:
         """Learn the contents of the file, which were published before it was opened."""
@@ -133,12 +133,12 @@ class ChangeReader:
         self.advance()
 
     def close(self) -> None:
-        """From now on nothing more is read; what this process commits is told as far as it follows on."""
+        """Stop reading. Commits of this process are still passed to the feed while no earlier message is missing."""
         self._closing = True
         self.advance()
 
     def abandon(self, error: BaseException) -> None:
-        """Nothing more is told: who waits, now or later, gets ``error``."""
+        """Stop calling the feed. Every present and later wait raises ``error``."""
         self._abandoned = error
         while self._own:
             self.refuse(self._own.popleft().jobs, error)
@@ -158,7 +158,7 @@ class ChangeReader:
         if self._reading and not self._closing:
             return
         own = self._own
-        # What others changed before an own commit, such as a removal, is told before it.
+        # Changes of others before an own commit, such as a removal, are passed on before it.
         while own and own[0].done and (self._closing or (own[0].start == self.fed and not self.look)):
             self._deliver(own[0])
             own.popleft()  # not before: what cannot be delivered is refused
@@ -292,8 +292,8 @@ class ChangeReader:
         for job in batch.jobs:
             try:
                 job.settle(self._client.message)
-            except Exception as error:  # of one who waits; the others are told
-                logger.error("what was committed to %s cannot be told", self._client.address.path, exc_info=error)
+            except Exception as error:  # of one observer; the others are called
+                logger.error("messages committed to %s cannot be passed on", self._client.address.path, exc_info=error)
                 self.refuse((job,), error)
 
     def refuse(self, jobs: Iterable[JobObserver], error: BaseException) -> None:
@@ -347,7 +347,7 @@ def _rows(
         except MemoryError:
             if not found:
                 raise
-            return found, found[-1][0] + 1  # those before the one that is too large are told
+            return found, found[-1][0] + 1  # the messages before the one that is too large are passed on
         return found, limit if len(found) < bounds.read_rows else found[-1][0] + 1
 
     return rows.tolerate(connection, read)

@@ -159,9 +159,9 @@ class FileClient:
             future.set_exception(error)
 
     async def close(self) -> None:
-        """End the threads. What was put before is committed, and who waits for it is told. Cancelled, however often, it
-        hurries, and is cancelled when nothing of it is left; a function of a program that goes on is not waited for.
-        """
+        """End the threads. Messages that were put before are committed, and the operations that wait for them end.
+        Cancelling makes it faster: it is then cancelled when everything is released, without waiting for a running
+        function of a program."""
         self._flush()
         self._closed = Closed("the engine", "its hub was closed; open another")
         self.changes.close()
@@ -186,7 +186,7 @@ class FileClient:
                     task.cancel()
                 if heard and not self._tasks:
                     break
-                heard = True  # in the next turn, what the threads told last
+                heard = True  # in the next turn, the last calls of the threads
             try:
                 await asyncio.sleep(TURN)
             except asyncio.CancelledError as error:
@@ -203,7 +203,7 @@ class FileClient:
             try:
                 self.loop.call_soon_threadsafe(function, *args)
             except RuntimeError:
-                return  # the loop was closed under a hub that nobody closed: nobody is there to be told
+                return  # the loop was closed before the hub: no observer is left
             except MemoryError:
                 sleep(TURN)  # somebody waits for this, and memory may come back
             else:

@@ -48,7 +48,7 @@ class Clock:
         if known is None or known.boot != boot:
             known = Offset(boot, time() - monotonic())
             connection.execute(_SET, (BUCKET, KEY, msgspec.json.encode(known)))
-            # Whoever had a lease before this boot is dead, and its end is told by another clock.
+            # Workers with a lease from before this boot are dead, and its end was measured by another clock.
             connection.execute(_LAPSE, (known.seconds + monotonic(),))
         self._offset = known.seconds
 

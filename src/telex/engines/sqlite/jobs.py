@@ -116,10 +116,10 @@ class Append:
 
 
 class EngineCall(Asked):
-    """A function of the engine's own, which is trusted to leave nothing half done.
+    """A function of the engine, which is trusted to leave nothing half done.
 
-    ``after`` is called in the event loop with its result, before anything that is committed later is told there. One
-    that is ``alone`` has a transaction of its own.
+    ``after`` is called in the event loop with its result, before the event loop learns of any later commit. A call
+    with ``alone`` has its own transaction.
     """
 
     __slots__ = ("after", "alone", "function")

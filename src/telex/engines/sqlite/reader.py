@@ -68,7 +68,7 @@ class Reader:
                 self._serve(connection)
             finally:
                 connection.close()
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the event loop is told
+        except BaseException as error:  # noqa: BLE001  # any exception is passed to the event loop
             failure = error
         self.events.post(self.events.ended, failure)
 

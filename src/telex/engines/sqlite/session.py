@@ -221,7 +221,7 @@ class TransactionSession(Asked):
             self._suspect = self._suspect or first in _INSIDES
             fix = _NO_TABLES if is_reserved(first) or first == "sqlite_dbpage" else ""
         elif action in _TABLES:
-            self._suspect = True  # what a table is renamed to is not told
+            self._suspect = True  # SQLite does not report the new name of a table
             fix = _NO_TABLES if is_reserved(first) or is_reserved(second) else ""
         elif action == sqlite3.SQLITE_PRAGMA:
             fix = self._judge((first or "").lower(), second)

@@ -109,7 +109,7 @@ class SQLiteStore:
             return rows.tolerate(connection, lambda: _newest(connection, firsts, count))
 
         found = await self._client.read(last)
-        told = self._changes.fed  # what comes after it the feed is told, and would be there twice
+        fed = self._changes.fed  # the feed gets the messages after it, which would come twice
         messages = [self._client.message(row) for row in found if row[0] < told]
         bad = [message for message in messages if message.content.__class__ is Unreadable]
         for message in bad:
@@ -125,7 +125,7 @@ class SQLiteStore:
             return kept, find(cast("Log", TopicView(connection, kept, epoch)), start, now)
 
         kept, found = await self._client.read(look_up)
-        if kept is not None:  # which the feed may not have been told yet
+        if kept is not None:  # which the feed may not have received yet
             head = self._client.catalogue.learn(kept.id, kept.name, kept.epoch, kept.uid)
             head.first, head.end = max(head.first, kept.first), max(head.end, kept.end)
         return found

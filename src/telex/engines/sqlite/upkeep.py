@@ -12,7 +12,7 @@ from telex.engines.sqlite import problems, rows, schema
 from telex.errors import ConnectFailed, EngineFailed
 
 MANY = 100
-"""So many problems are told, at most."""
+"""The largest number of reported problems."""
 BUSY = 5.0
 """Seconds to wait while another program has the file locked."""
 RESTORE = (

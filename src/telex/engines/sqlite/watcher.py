@@ -51,7 +51,7 @@ class Watcher:
         self._bell, self._rope = os.pipe()
         os.set_blocking(self._rope, False)
         self._closing = False
-        self._known = -1  # `telex_state.commits` up to which was told
+        self._known = -1  # `telex_state.commits` at the last call
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-watcher", daemon=True)
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Watcher:
             self._closing = True
 
     def dispose(self) -> None:
-        """After the thread has ended: let go of what rang it."""
+        """Release the descriptor that wakes the thread, after the thread has ended."""
         os.close(self._bell)
         os.close(self._rope)
 

@@ -187,7 +187,7 @@ class Writer:
             for job in jobs:
                 job.perform(self.ledger, now)
             self._end(batch, now)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it is told to those who wait, and to nobody else
+        except BaseException as error:  # noqa: BLE001  # any exception goes to the operations that wait
             self._undo(batch, error)
         if jobs or batch.error is not None or batch.foreign:
             self.events.post(self.events.committed, batch)
@@ -265,7 +265,7 @@ class Writer:
             if self.ledger.connection.in_transaction:
                 self.ledger.connection.execute("ROLLBACK")
         except sqlite3.Error:
-            pass  # it was rolled back by SQLite itself; what went wrong first is what is told
+            pass  # SQLite has rolled it back; the first error is raised
         self.ledger.forget()
 
     def _serve(self, session: TransactionSession) -> None:
