@@ -110,7 +110,7 @@ class SQLiteStore:
 
         found = await self._client.read(last)
         fed = self._changes.fed  # the feed gets the messages after it, which would come twice
-        messages = [self._client.message(row) for row in found if row[0] < told]
+        messages = [self._client.message(row) for row in found if row[0] < fed]
         bad = [message for message in messages if message.content.__class__ is Unreadable]
         for message in bad:
             logger.error("message %d of %s cannot be read: %s", message.seq, message.topic, message.content.problem)
