@@ -31,8 +31,13 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: $(RUN) ## install telex and open the chat room on http://127.0.0.1:8000 (PORT=8001 for another port)
-	@exec $(BIN)/telex chat --port $(PORT) $(ARGS)
+run: $(RUN) ## install telex and open the chat room on http://127.0.0.1:8000 (PORT=8001, URL=postgresql://... for others)
+	@$(if $(filter postgres%,$(URL)),$(BIN)/python -c 'import psycopg' 2>/dev/null || $(PIP) --editable '.[postgres]')
+	@exec $(BIN)/telex chat --port $(PORT) $(if $(URL),--url '$(URL)') $(ARGS)
+
+.PHONY: postgres
+postgres: $(VENV)/.made ## install and start a PostgreSQL server on a free port, print its URL, and stop it at Ctrl-C
+	@exec $(BIN)/python scripts/postgres.py --install --serve .postgres
 
 .PHONY: test
 test: $(TEST) ## run every test, Chromium included (ARGS='-k names', SEED=1 to repeat a run, JOBS=0 for one process)

@@ -24,6 +24,8 @@ QUESTIONS = (
     "http",
     "timers",
     "rates",
+    "postgres",
+    "postgres_latency",
 )
 
 

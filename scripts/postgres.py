@@ -2,13 +2,21 @@
 
 In this order: the one that TELEX_POSTGRES names, that of the path, that of Debian's packages. With --install, when
 there is none: Debian's package, if this is root on a machine with apt-get. Its own server is not started.
+
+With --serve FOLDER it starts a server on a free port of this machine, whose data is kept in the folder, prints the URL
+for telex, and stops the server at Ctrl-C.
 """
 
 import os
+import pwd
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 DEBIAN = Path("/usr/lib/postgresql")
@@ -59,6 +67,77 @@ def install() -> None:
             return
 
 
+def somebody(folder: Path) -> dict[str, object]:
+    """PostgreSQL refuses to run as root: then it is another user's, and so is the folder."""
+    if os.geteuid() != 0:
+        return {}
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):
+            user = pwd.getpwnam(name)
+            os.chown(folder, user.pw_uid, user.pw_gid)
+            return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    raise SystemExit("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def serve(programs: Path, folder: Path) -> int:
+    """Run a server until Ctrl-C."""
+    folder = folder.absolute()
+    folder.mkdir(exist_ok=True)
+    who, data, port = somebody(folder), folder / "data", free_port()
+    if not data.exists():
+        made = subprocess.run(  # type: ignore[call-overload]  # a user or nothing
+            [programs / "initdb", "-D", data, "--auth", "trust", "--username", "telex", "--encoding", "UTF8"],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+            **who,
+        )
+        if made.returncode != 0:
+            print(made.stderr, file=sys.stderr)
+            return 1
+    options = ["-p", str(port), "-k", str(folder), "-c", "listen_addresses=127.0.0.1"]
+    with (folder / "log").open("ab") as log:
+        # In a session of its own, so that Ctrl-C reaches it through this program alone.
+        server = subprocess.Popen(  # type: ignore[call-overload]  # as above
+            [programs / "postgres", "-D", data, *options],
+            stdout=log,
+            stderr=log,
+            cwd="/",
+            start_new_session=True,
+            **who,
+        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while server.poll() is None and not answers(port):
+            time.sleep(0.05)
+        if server.poll() is None:
+            print(f"postgresql://telex@127.0.0.1:{port}/postgres", flush=True)
+            print(f"Ctrl-C stops the server; its data stays in {folder}", file=sys.stderr)
+        server.wait()
+        print(f"the server has ended; see {folder / 'log'}", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 0
+    else:
+        return 1
+    finally:
+        server.send_signal(signal.SIGINT)  # disconnect everybody, and stop
+        server.wait()
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
 def main() -> int:
     folder = find()
     if folder is None and "--install" in sys.argv[1:]:
@@ -67,6 +146,8 @@ def main() -> int:
     if folder is None:
         print(NONE, file=sys.stderr)
         return 1
+    if "--serve" in sys.argv[1:]:
+        return serve(folder, Path(sys.argv[sys.argv.index("--serve") + 1]))
     print(folder)
     return 0
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -25,10 +25,11 @@ OPTIONS = ("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=
 class PostgresServer:
     """A server that can be stopped and started again."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, options: Sequence[str]) -> None:
         self.conninfo = f"host={folder} user=telex dbname=postgres"
         self._programs = programs
         self._folder = folder
+        self._options = options
         self._who = _somebody(folder)
         self._process: subprocess.Popen[bytes] | None = None
         command = [str(programs / "initdb"), "--pgdata", str(folder / "data"), "--auth", "trust"]
@@ -40,7 +41,14 @@ class PostgresServer:
         log = self._folder / "log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # type: ignore[call-overload]  # as above
-                [str(self._programs / "postgres"), "-D", str(self._folder / "data"), "-k", str(self._folder), *OPTIONS],
+                [
+                    str(self._programs / "postgres"),
+                    "-D",
+                    str(self._folder / "data"),
+                    "-k",
+                    str(self._folder),
+                    *self._options,
+                ],
                 stdout=output,
                 stderr=output,
                 **self._who,
@@ -62,14 +70,14 @@ class PostgresServer:
 
 
 @contextmanager
-def startable() -> Iterator[PostgresServer]:
-    """A server that is not started yet; it is stopped when this is left."""
+def startable(options: Sequence[str] = OPTIONS) -> Iterator[PostgresServer]:
+    """A server that is not started yet, and its options; it is stopped when this is left."""
     found = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         raise AssertionError(found.stderr)
     folder = Path(tempfile.mkdtemp(prefix="telex-pg-"))
     try:
-        server = PostgresServer(Path(found.stdout.strip()), folder)
+        server = PostgresServer(Path(found.stdout.strip()), folder, options)
         try:
             yield server
         finally:

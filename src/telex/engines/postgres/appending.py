@@ -8,7 +8,7 @@ from __future__ import annotations
 
 APPENDING = """
 CREATE FUNCTION {s}.take_lock() RETURNS void LANGUAGE sql AS $$
-    SELECT pg_advisory_xact_lock(1952804984, '{s}'::regnamespace::oid::int)
+    SELECT pg_advisory_xact_lock(1952804984, hashtext('{schema}'))
 $$;
 
 CREATE FUNCTION {s}.make_topic(p_name text) RETURNS {s}.topics LANGUAGE plpgsql AS $$
@@ -56,6 +56,7 @@ DECLARE
     t {s}.topics;
     last_ record;
     base bigint;
+    single boolean := cardinality(p_names) = 1;
     count_ bigint;
     bases bigint[] := '{}';
     totals bigint[] := '{}';
@@ -63,11 +64,14 @@ DECLARE
     now_ float8 := extract(epoch FROM clock_timestamp());
     kept_ bigint;
 BEGIN
-    PERFORM {s}.take_lock();
-    SELECT w.outcome, w.topics, w.epochs, w.known, w.known_seq INTO o_outcome, o_topics, o_epochs, o_known, o_known_seq
-        FROM {s}.writers w WHERE w.writer = p_writer AND w.batch = p_batch;
-    IF FOUND THEN
-        RETURN;
+    PERFORM pg_advisory_xact_lock(1952804984, hashtext('{schema}'));
+    IF p_writer IS NOT NULL THEN
+        SELECT w.outcome, w.topics, w.epochs, w.known, w.known_seq
+            INTO o_outcome, o_topics, o_epochs, o_known, o_known_seq
+            FROM {s}.writers w WHERE w.writer = p_writer AND w.batch = p_batch;
+        IF FOUND THEN
+            RETURN;
+        END IF;
     END IF;
     SELECT last_value INTO base FROM {s}.pos;
     o_topics := '{}'; o_epochs := '{}'; o_known := '{}'; o_known_seq := '{}';
@@ -87,8 +91,8 @@ BEGIN
         bases := bases || coalesce(last_.seq, t.head);
         totals := totals || coalesce(last_.total, t.total);
     END LOOP;
-    rels := array_fill(0::bigint, ARRAY[cardinality(p_names)]);
     IF p_id IS NOT NULL THEN
+        rels := array_fill(0::bigint, ARRAY[cardinality(p_names)]);
         FOR i IN 1 .. cardinality(p_topic) LOOP
             kept_ := NULL;
             IF p_id[i] IS NOT NULL THEN
@@ -112,6 +116,8 @@ BEGIN
                     WHERE x.id = o_topics[p_topic[i]] AND x.adopts ON CONFLICT DO NOTHING;
             END IF;
         END LOOP;
+    ELSIF single THEN
+        rels := ARRAY[cardinality(p_topic)];
     ELSE
         SELECT array_agg(c.n ORDER BY c.i) INTO rels FROM (
             SELECT u.i, count(*) AS n FROM unnest(p_topic) AS u (i) GROUP BY u.i) c;
@@ -135,6 +141,7 @@ BEGIN
     IF count_ > 0 THEN
         PERFORM setval('{s}.pos', base + count_);
         PERFORM pg_notify('{channel}', 'm' || base || ':' || base + count_ || ':' || CASE
+            WHEN single THEN o_topics[1] || '=' || bases[1] + rels[1]
             WHEN cardinality(p_names) > 100 THEN '*'
             ELSE (SELECT string_agg(o_topics[i] || '=' || bases[i] + rels[i], ',')
                 FROM generate_series(1, cardinality(p_names)) AS i) END);

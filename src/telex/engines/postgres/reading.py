@@ -135,7 +135,7 @@ DECLARE
     count_ bigint;
     more boolean := false;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(1952804985, '{s}'::regnamespace::oid::int) THEN
+    IF NOT pg_try_advisory_xact_lock(1952804985, hashtext('{schema}')) THEN
         RETURN false;
     END IF;
     SELECT o.topic INTO orphan FROM {s}.orphans o LIMIT 1;
