@@ -23,11 +23,13 @@ from telex.engines.contract import (
     TransactionOutbox,
 )
 from telex.errors import BadOption
+from telex.message import Draft
 
 __all__ = [
     "Claimed",
     "DeadLetter",
     "Delivery",
+    "Draft",
     "Engine",
     "EngineEvents",
     "EngineTransaction",

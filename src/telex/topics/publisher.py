@@ -19,7 +19,7 @@ from weakref import ref
 from telex.codec.content import Content
 from telex.durations import Duration, due
 from telex.engines.contract import Engine
-from telex.errors import BadName, BadOption, Closed, TelexError, Timeout, WouldBlock, WrongThread
+from telex.errors import BadName, BadOption, Closed, TelexError, WouldBlock, WrongThread
 from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
 from telex.log.options import Options
@@ -28,7 +28,7 @@ from telex.message import Draft, LazyId, Lost, Message, Position, check_headers,
 from telex.names import is_pattern
 from telex.topics.backpressure import PublishQueue, PublishSlot
 from telex.topics.history import History, SinglePage
-from telex.topics.waiters import Notifier
+from telex.topics.waiters import Notifier, within
 
 logger: logging.Logger = logging.getLogger("telex")
 serving: ContextVar[object] = ContextVar("serving", default=None)
@@ -145,7 +145,8 @@ class Publisher(ABC):
 
     async def publish_later(self, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:
         """Publish at ``due``, in seconds since 1970; None is now."""
-        return await self._within(limit, self.engine.later(draft, draft.time if due is None else due))
+        keeping = self.engine.later(draft, draft.time if due is None else due)
+        return await within(limit, f"publishing to {self.id!r}", keeping)
 
     def publish_threadsafe(
         self,
@@ -222,15 +223,6 @@ class Publisher(ABC):
     def measures(self) -> bool:
         """Return whether a reader or the retention bounds bytes."""
         return self.log.measures or (bool(self.feeds) and any(feed.measures for feed in self.feeds))
-
-    async def _within(self, limit: float | None, publishing: Awaitable[Message[Any]]) -> Message[Any]:
-        try:
-            async with asyncio.timeout(limit) as clock:
-                return await publishing
-        except TimeoutError as error:
-            if isinstance(error, Timeout) or limit is None or not clock.expired():
-                raise
-            raise Timeout(f"publishing to {self.id!r}", limit) from None
 
     # -- delivering
 

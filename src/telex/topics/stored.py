@@ -20,7 +20,7 @@ from telex.message import Draft, Lost, Message, size_of, time_of
 from telex.names import Pattern, is_pattern
 from telex.topics.history import History, Pages
 from telex.topics.publisher import LET_GO, Found, Publisher
-from telex.topics.waiters import park
+from telex.topics.waiters import park, within
 
 BEFORE_PATTERN = 1000
 """The number of stored messages that may be put before the own messages of a pattern's log."""
@@ -72,7 +72,8 @@ class EnginePublisher(Publisher):
             else:
                 draft = self.draft(content, id, headers, key)
             return (await self._store.append((draft,)))[0]
-        return await self._within(limit, self._store_draft(self.draft(content, id, headers, key)))
+        storing = self._store_draft(self.draft(content, id, headers, key))
+        return await within(limit, f"publishing to {self.id!r}", storing)
 
     put = publish
 

@@ -18,7 +18,7 @@ from telex.log.start import Start
 from telex.message import Lost, Message, Position
 from telex.topics.batches import Batches
 from telex.topics.publisher import Found, Publisher
-from telex.topics.waiters import Waiter
+from telex.topics.waiters import Waiter, within
 
 if TYPE_CHECKING:
     from typing import Self
@@ -75,15 +75,7 @@ class AnySubscription(Generic[T, Item]):
         if preparing is None:
             self._enter()
             return self
-        limit = self._options.timeout
-        try:
-            async with asyncio.timeout(limit) as clock:
-                found = await preparing
-        except TimeoutError as error:
-            if isinstance(error, Timeout) or limit is None or not clock.expired():
-                raise
-            raise Timeout(f"subscribing to {self.topic!r}", limit) from None
-        self._enter(found)
+        self._enter(await within(self._options.timeout, f"subscribing to {self.topic!r}", preparing))
         return self
 
     def _enter(self, found: Found | None = None) -> None:

@@ -9,9 +9,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.engines.contract.store import EnteredTransaction, inside
-from telex.errors import BadOption, Closed, Timeout
+from telex.errors import BadOption, Closed
 from telex.message import Message
 from telex.topics.topic import Topic, publisher_of
+from telex.topics.waiters import within
 
 if TYPE_CHECKING:
     from typing import Self
@@ -47,14 +48,7 @@ class Transaction:
         Raises `Timeout`, `EngineFailed`, `Closed`; `Misuse` inside of another transaction of the same file, which it
         would wait for.
         """
-        limit = self._timeout
-        try:
-            async with asyncio.timeout(limit) as clock:
-                await self._engine.__aenter__()
-        except TimeoutError as error:
-            if isinstance(error, Timeout) or limit is None or not clock.expired():
-                raise
-            raise Timeout("entering the transaction", limit) from None
+        await within(self._timeout, "entering the transaction", self._engine.__aenter__())
         self._open = True
         enter_context(self, asyncio.current_task())
         return self

@@ -7,16 +7,19 @@ again, and when many are woken, one callback of the loop takes a step of every t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import Context
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import ref
+
+from telex.errors import Timeout
 
 if TYPE_CHECKING:
     from telex.log.log import Log
 
+T = TypeVar("T")
 Callback = Callable[["Waiter"], object]
 
 FEW = 8
@@ -134,6 +137,17 @@ class Notifier:
         """Publishers that wait for room look again."""
         for publisher in list(self.blocked):
             publisher.wake()
+
+
+async def within(limit: float | None, what: str, awaitable: Awaitable[T]) -> T:
+    """Await at most ``limit`` seconds. Raises `Timeout` of ``what`` after that, and no `TimeoutError` of its own."""
+    try:
+        async with asyncio.timeout(limit) as clock:
+            return await awaitable
+    except TimeoutError as error:
+        if isinstance(error, Timeout) or limit is None or not clock.expired():
+            raise
+        raise Timeout(what, limit) from None
 
 
 async def park(log: Log, timeout: float | None = None) -> bool:
