@@ -50,20 +50,17 @@ class AckBatcher:
             self._begin()
 
     def _begin(self) -> None:
-        self._task = LastingTask(
-            self._run(), loop=asyncio.get_running_loop(), name=f"telex settles {self._group}", context=Context()
-        )
-        self._task.add_done_callback(self._ended)
+        loop, name = asyncio.get_running_loop(), f"telex settles {self._group}"
+        self._task = task = LastingTask(self._run(), loop=loop, name=name, context=Context())
+        task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is None and not task.cancelled():
+    def _ended(self, task: LastingTask) -> None:
+        if not task.failed:
             return
         self._task = None
-        logger.error(
-            "group %s on %s was interrupted while it settled messages", self._group, self._pattern, exc_info=error
-        )
-        if self._waiting and not (isinstance(task, LastingTask) and task.over):
+        where = (self._group, self._pattern)
+        logger.error("group %s on %s was interrupted while it settled messages", *where, exc_info=task.error)
+        if self._waiting and not task.over:
             self._begin()
         self._settled()
 

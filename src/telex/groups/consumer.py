@@ -106,16 +106,14 @@ class GroupConsumer:
 
     def _begin_claiming(self) -> None:
         name = f"telex group {self._group} {self.executors[0].spec.name}"
-        self._claimer = LastingTask(
-            self._claim(), loop=asyncio.get_running_loop(), name=name, context=self._runtime.context.copy()
-        )
-        self._claimer.add_done_callback(self._claiming_ended)
+        loop, context = asyncio.get_running_loop(), self._runtime.context.copy()
+        self._claimer = task = LastingTask(self._claim(), loop=loop, name=name, context=context)
+        task.add_done_callback(self._claiming_ended)
 
-    def _claiming_ended(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        over = isinstance(task, LastingTask) and task.over
-        if (task.cancelled() or error is not None) and not (self.leased.closing or over):
-            logger.error("group %s on %s was interrupted, and goes on", self._group, self._pattern, exc_info=error)
+    def _claiming_ended(self, task: LastingTask) -> None:
+        if task.failed and not (self.leased.closing or task.over):
+            where = (self._group, self._pattern)
+            logger.error("group %s on %s was interrupted, and goes on", *where, exc_info=task.error)
             self._begin_claiming()
 
     @property

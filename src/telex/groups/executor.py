@@ -84,12 +84,12 @@ class DeliveryExecutor:
                 tasks.add(task)
             task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: LastingTask) -> None:
         self._tasks.discard(task)
         self._runtime.tasks.discard(task)
-        error: BaseException | None = asyncio.CancelledError() if task.cancelled() else task.exception()
+        error = asyncio.CancelledError() if task.cancelled() else task.error
         self._ended_program = self._ended_program or isinstance(error, (*ENDS_PROGRAM, ProgramEnded))
-        if self._leased.closing or (isinstance(task, LastingTask) and task.over):
+        if self._leased.closing or task.over:
             return  # its deliveries are given back when the consumer finishes
         for delivery, by, context in list(self.running.values()):
             if by is task and error is not None:

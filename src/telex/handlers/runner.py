@@ -135,26 +135,22 @@ class LiveHandler:
         self._runtime.tasks.add(task)
         task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: LastingTask) -> None:
         self._runtime.tasks.discard(task)
         self.serving -= 1
         if self._goes_on(task):
-            error = None if task.cancelled() else task.exception()
             where = (self.spec.name, self.pattern)
-            logger.error("handler %s of %s was interrupted, and goes on", *where, exc_info=error)
-            self._begin(RESTART_SECONDS if isinstance(error, Exception) else 0.0)
+            logger.error("handler %s of %s was interrupted, and goes on", *where, exc_info=task.error)
+            self._begin(RESTART_SECONDS if isinstance(task.error, Exception) else 0.0)
         elif not self.serving:
             self.leave()
             if self.retired:
                 self._runner.forget(self)
         self._runtime.moved()
 
-    def _goes_on(self, task: asyncio.Task[None]) -> bool:
+    def _goes_on(self, task: LastingTask) -> bool:
         """Return whether to restart a task that has ended: the handler cancelled it, or telex has an error."""
-        if not self._runtime.serves or (isinstance(task, LastingTask) and task.over):
-            return False
-        error = None if task.cancelled() else task.exception()
-        return task.cancelled() or (error is not None and not isinstance(error, ENDS_PROGRAM))
+        return task.failed and self._runtime.serves and not task.over and not isinstance(task.error, ENDS_PROGRAM)
 
     async def _run(self, pause: float) -> None:
         """Call the handler for every message until the subscription ends."""

@@ -34,6 +34,16 @@ class LastingTask(asyncio.Task[None]):
     over: bool = False
     """True after it was cancelled while its loop did not run: the program ends, and no task may be started."""
 
+    @property
+    def failed(self) -> bool:
+        """True when it has ended and has not returned."""
+        return self.cancelled() or self.exception() is not None
+
+    @property
+    def error(self) -> BaseException | None:
+        """The exception that it has ended with; None when it was cancelled."""
+        return None if self.cancelled() else self.exception()
+
     def cancel(self, msg: Any | None = None) -> bool:
         """As `asyncio.Task.cancel`."""
         try:
