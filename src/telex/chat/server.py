@@ -101,7 +101,7 @@ def serve(app: ASGIApp, listener: socket.socket, limits: Limits, ready: Callable
 
 
 async def run_server(server: _Server, listener: socket.socket) -> None:
-    """Serve until the server is told to stop."""
+    """Serve until the server stops."""
 
     def stop() -> None:
         server.force_exit = server.should_exit

@@ -143,7 +143,7 @@ class CommandDispatcher:
             raise Timeout(f"sending the command {request.name!r}", limit) from None
 
     def is_full(self, name: str) -> bool:
-        """Whether a sender of this command would wait, because too many wait for a call."""
+        """Return true when a sender of this command would wait, because too many commands wait for a call."""
         return self.transport.is_full(name)
 
     async def read(self, content: object) -> Outcome[Any] | Progress | None:
@@ -154,7 +154,7 @@ class CommandDispatcher:
 
     @property
     def idle(self) -> bool:
-        """Whether no command runs or waits, apart from handlers of the runner."""
+        """True when no command runs or waits, apart from handlers of the runner."""
         return self.transport.idle
 
     async def stop(self) -> None:

@@ -82,13 +82,13 @@ class Invocation:
         self.cause: BaseException | None = None
         """The exception that the handler raised."""
         self.cancelled: bool = False
-        """Whether a sender has cancelled the command."""
+        """True when a sender has cancelled the command."""
         self.lost: bool = False
-        """Whether another worker has the key now."""
+        """True when another worker has the key now."""
         self.redelivered: bool = False
-        """Whether another worker had the command before, and may have begun it."""
+        """True when another worker had the command before, and may have begun it."""
         self.announced: bool = False
-        """Whether the outcome was published in the transaction of the handler."""
+        """True when the outcome was published in the transaction of the handler."""
         self.throttle: ProgressThrottle | None = None
         self._message = message
 
@@ -101,7 +101,7 @@ class Invocation:
 
     @property
     def is_late(self) -> bool:
-        """Whether the deadline is over."""
+        """True when the deadline is over."""
         return self.until is not None and monotonic() > self.until
 
     def cancel(self) -> None:

@@ -128,7 +128,8 @@ class OnceServer(CommandServer):
             owner = leases.owner()
 
     async def _begun(self, invocation: Invocation) -> bool:
-        """Whether an attempt was begun under the key: then the deadline does not count. Raises `EngineFailed`."""
+        """Return true when an attempt was begun under the key: then the deadline does not count. Raises
+        `EngineFailed`."""
         return await self.leases.live(invocation.key or "") is not None or (
             self.options.run_anyway and invocation.redelivered
         )

@@ -37,7 +37,7 @@ class Outcome(msgspec.Struct, Generic[T], frozen=True, tag="outcome", tag_field=
 
     @property
     def ok(self) -> bool:
-        """Whether it has a result."""
+        """True when it has a result."""
         return self.error is None
 
     def value(self) -> T:
@@ -118,5 +118,5 @@ def _plain(data: object) -> object:
 
 
 def is_published(outcome: Outcome[Any]) -> bool:
-    """Whether followers get this outcome: not a conflict or a refusal, which is the sender's alone."""
+    """Return true when followers get this outcome. A conflict or a refusal goes to its sender only."""
     return outcome.error is None or outcome.error.code not in (CONFLICT, REFUSED)

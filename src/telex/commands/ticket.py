@@ -147,12 +147,12 @@ class Ticket(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether the outcome has come."""
+        """True when the outcome has come."""
         return self._pending.outcome is not None
 
     @property
     def closed(self) -> bool:
-        """Whether the outcome will never come, because the hub was closed before."""
+        """True when the outcome will never come, because the hub was closed before."""
         return self._pending.error is not None and self._pending.outcome is None
 
     @property

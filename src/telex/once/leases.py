@@ -68,7 +68,7 @@ class KeyLeases:
 
     @property
     def is_local(self) -> bool:
-        """Whether the records are in this process alone."""
+        """True when the records are in this process, so that no other process has a key."""
         return self._peek is not None
 
     # -- records

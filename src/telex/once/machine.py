@@ -64,7 +64,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def ended(self) -> bool:
-        """Whether it has an outcome."""
+        """True when it has an outcome."""
         return self.state in ("done", "failed")
 
 
@@ -215,7 +215,7 @@ class LeaseObservation(msgspec.Struct, frozen=True):
     since: float
 
     def lapsed(self, lease: float, now: float) -> bool:
-        """Whether the owner has not renewed its lease for ``lease`` seconds; ``now`` by the same clock."""
+        """Return true when the owner has not renewed its lease for ``lease`` seconds; ``now`` by the same clock."""
         return now - self.since > lease
 
 

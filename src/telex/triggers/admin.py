@@ -26,10 +26,9 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 async def stored_triggers(scheduler: Scheduler) -> list[TriggerStatistics]:
-    """All triggers that the engine keeps, by name; in memory none. What was due while nothing ran is told as
-    ``next`` until a program that declares it runs again. Raises `Misuse` on an engine without records,
-    `EngineFailed`, `Closed`.
-    """
+    """Return all triggers that the engine keeps, by name; in memory none. A firing that was due while no process ran
+    is ``next``, until a program that declares the trigger runs again. Raises `Misuse` on an engine without records,
+    `EngineFailed`, `Closed`."""
     records = _records(scheduler)
     names = await records.keys(BUCKET)
     found = await asyncio.gather(*[records.get(BUCKET, name) for name in names])

@@ -30,7 +30,8 @@ MAX_SECONDS = 100 * 366 * 86400.0
 
 
 class Timing(Generic[Made]):
-    """What declares triggers: a `Hub`, which makes each a `Trigger`, and a `Router`, where it is a `Plan` of one."""
+    """The declarations of triggers, in a `Hub`, which makes each a `Trigger`, and in a `Router`, which makes a
+    `TriggerSpec`."""
 
     def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Made:
         raise NotImplementedError
@@ -106,9 +107,9 @@ class Timing(Generic[Made]):
     # -- what becomes true
 
     def rate(self, pattern: str, *, per: Duration, by: By | None = None) -> Rate:
-        """How many messages of a topic or pattern have come within the last ``per``, to be compared with a whole
+        """Return the number of messages of a topic or pattern within the last ``per``, for a comparison with a whole
         number: ``hub.rate("logins:failed:*", per="1m") >= 5`` is a condition for `when`. With ``by``, a function of the
-        message, it is one for each key that this gives.
+        message, it is one condition for each key that the function returns.
 
         Raises `BadName`, `BadOption`.
         """
@@ -231,7 +232,7 @@ def slack(condition: Condition, hysteresis: float) -> Condition:
 
 
 def at_least_one(keys: object) -> int:
-    """How many keys are remembered, checked."""
+    """Return the checked number of keys to remember."""
     if isinstance(keys, bool) or not isinstance(keys, int) or keys < 1:
         raise BadOption("keys", keys, "it is how many keys are remembered, at least 1")
     return keys

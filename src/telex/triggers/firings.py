@@ -16,7 +16,8 @@ T = TypeVar("T")
 
 
 class Firings(TimeFirings, WhenFirings, Protocol):
-    """How triggers fire: `LocalFirings` in this process alone, `EngineFirings` once in all processes of an engine."""
+    """The firing of triggers: `LocalFirings` in this process only, `EngineFirings` once in all processes of an
+    engine."""
 
     def start(self) -> None:
         """Begin: the hub is open."""

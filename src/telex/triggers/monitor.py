@@ -247,7 +247,7 @@ class ConditionMonitor:
             self._feed(tuple(run))
 
     def _is_new(self, message: Message[Any]) -> bool:
-        """Whether the message was not among the stored messages that were read at the beginning."""
+        """Return true when the message was not among the stored messages that were read at the beginning."""
         seen = self._seen.get(message.topic)
         if seen is None:
             return True

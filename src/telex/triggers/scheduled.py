@@ -89,5 +89,5 @@ class TopicUse:
             self._counts[topic] = left
 
     def is_free_of_others(self, trigger: ScheduledTrigger) -> bool:
-        """Whether no other trigger publishes to the topic of this one."""
+        """Return true when no other trigger publishes to the topic of this one."""
         return self._counts.get(trigger.topic, 0) <= (0 if trigger.ended else 1)

@@ -155,17 +155,17 @@ class Trigger:
 
     @property
     def paused(self) -> bool:
-        """Whether `pause` was called, and `resume` was not, in this process."""
+        """True after `pause` and before `resume`, in this process."""
         return self._state.paused
 
     @property
     def paused_elsewhere(self) -> bool:
-        """Whether it is paused for all processes of a file, as far as this process knows."""
+        """True when it is paused for all processes of a file, as far as this process knows."""
         return self._state.paused_elsewhere
 
     @property
     def ended(self) -> bool:
-        """Whether it fires no more."""
+        """True when it fires no more."""
         return self._state.ended
 
     def describe(self) -> str:

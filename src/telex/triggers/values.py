@@ -28,7 +28,7 @@ Listener = Callable[[str, Any, float], None]
 
 
 class Change(msgspec.Struct, Generic[T], frozen=True):
-    """What a variable publishes: its name, its value, and the one before."""
+    """The message of a variable: its name, its value, and the value before."""
 
     variable: str
     value: T

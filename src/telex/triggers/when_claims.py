@@ -179,7 +179,7 @@ class WhenClaimant:
         return True
 
     def _is_over(self, record: TriggerRecord) -> bool:
-        """Whether it fires once and has fired, in this process or another; ends it then."""
+        """Return true when it fires once and has fired, in this process or another; ends it then."""
         trigger = self._trigger
         if trigger.rising or not record.ended:
             return False

@@ -35,7 +35,7 @@ class WhenTrigger(ScheduledTrigger):
         self.source: ConditionMonitor | Poll = source
         self.rising: bool = rising
         self.watching: bool = False
-        """Whether the source has begun."""
+        """True when the source has begun."""
         self._firings = firings
 
     def describe(self) -> str:

@@ -1,1 +1,1 @@
-"""How a command reaches the hub that serves it: inside one process, or over an engine."""
+"""Transports of commands to the hub that serves them: inside one process, or over an engine."""

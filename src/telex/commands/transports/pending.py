@@ -38,7 +38,7 @@ class PendingRequests:
             self.by_key.popitem(last=False)
 
     def has(self, name: str, key: str, fingerprint: str, now: float) -> bool:
-        """Whether a command with this key and content was sent, and may still begin at ``now``."""
+        """Return true when a command with this key and content was sent, and may still begin at ``now``."""
         return any(
             sent.fingerprint == fingerprint and (sent.deadline is None or now <= sent.deadline)
             for sent in self.by_key.get((name, key), ())

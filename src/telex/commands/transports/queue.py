@@ -47,12 +47,12 @@ class CommandQueue:
 
     @property
     def idle(self) -> bool:
-        """Whether no command runs or waits."""
+        """True when no command runs or waits."""
         return not self.server.running and not self.waiting
 
     @property
     def is_full(self) -> bool:
-        """Whether the next sender has to wait for `room`."""
+        """True when the next sender has to wait for `room`."""
         return len(self.waiting) >= MAX_WAITING_COMMANDS
 
     async def room(self) -> None:

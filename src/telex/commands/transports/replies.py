@@ -33,7 +33,7 @@ MAX_UNREAD_SECONDS = 3600.0
 SWEEP_SECONDS = 60.0
 """The pause before the inboxes of killed hubs are looked for again after an error."""
 MAX_REF_READS, REF_READ_PAUSE_SECONDS = 50, 0.1
-"""How often a large outcome is read while the engine fails, and the pause between two reads."""
+"""The number of reads of a large outcome while the engine fails, and the pause between two reads."""
 
 
 class ReplyInbox:

@@ -27,7 +27,7 @@ class Request(msgspec.Struct, frozen=True):
     duplicate: Duplicate
     gives: Content[Any] | None
     needs_server: bool
-    """Whether `NoHandler` is raised when no hub serves the command."""
+    """True to raise `NoHandler` when no hub serves the command."""
 
 
 class CommandTransport(Protocol):
@@ -35,7 +35,7 @@ class CommandTransport(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether no command that this transport has accepted runs or waits, apart from handlers of the runner."""
+        """True when no command that this transport has accepted runs or waits, apart from handlers of the runner."""
 
     def serve(self, server: CommandServer) -> None:
         """Begin to carry out the commands of one name."""
@@ -59,7 +59,7 @@ class CommandTransport(Protocol):
         """Return what a message to followers says; None for other content."""
 
     def is_full(self, name: str) -> bool:
-        """Whether `send` would wait until fewer commands of this name wait for a call."""
+        """Return true when `send` would wait until fewer commands of this name wait for a call."""
 
     def waiting(self, name: str) -> int:
         """The number of commands of one name that wait in this process."""

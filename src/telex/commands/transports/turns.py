@@ -17,7 +17,7 @@ class TurnBudget:
 
     def __init__(self) -> None:
         self.nested: bool = False
-        """Whether a handler is being called within the turn of its sender: it calls no other handler within it."""
+        """True while a handler is called within the turn of its sender: it calls no other handler within it."""
         self.scheduled: int = 0
         """The number of accepted commands that begin in another turn: none is begun before them."""
         self.began = 0.0

@@ -39,7 +39,8 @@ INBOX, DEADLINE, DIGEST = "telex-inbox", "telex-deadline", "telex-digest"
 """The headers of a command. The digest is of the content as it was sent, before a worker has converted it."""
 GROUP = "$workers"
 MAX_ATTEMPTS = 3
-"""How often a command that does not run once is begun when its workers die. Workers that are closed do not count."""
+"""The largest number of attempts of a command that does not run once, when its workers die. An attempt whose hub was
+closed does not count."""
 MAX_CANCELLED_IDS = 10_000
 """The number of commands that are remembered as cancelled before they came."""
 OUTCOME_SECONDS = 3600.0

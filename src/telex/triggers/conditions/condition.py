@@ -1,9 +1,9 @@
-"""Conditions: what has to be true for a trigger to fire. Pure: time, values and messages are arguments.
+"""Conditions of triggers. Pure: time, values and messages are arguments.
 
-A condition is a description. What it remembers is its state, made by `Condition.begin` and handed to
-`Condition.step`, which is (state, moment) -> (state, whether it holds, when that may change by itself). Whoever has a
-state steps it with every message and every change that the condition is about, in the order of their times, and at each
-time that it was told; and keeps the state that comes back, since the one before may have been changed in place.
+A condition is a description. Its memory is a state, made by `Condition.begin` and passed to `Condition.step`, which is
+(state, moment) -> (state, whether it holds, when that may change by itself). The owner of a state calls `step` with
+every message and every change that the condition is about, in the order of their times, and at each returned time. The
+owner keeps the returned state, since `step` may change the old one in place.
 """
 
 from __future__ import annotations
@@ -70,15 +70,15 @@ class Condition:
         return frozenset().union(*(part.variables for part in self.parts))
 
     def begin(self, now: float) -> Any:
-        """What it remembers when it is first looked at."""
+        """Return the first state."""
         raise NotImplementedError
 
     def step(self, state: Any, moment: Moment) -> Step:
-        """What becomes of a state."""
+        """Return the state after a moment."""
         raise NotImplementedError
 
     def rests(self, state: Any, now: float) -> bool:
-        """Whether the state remembers nothing that makes it another than a new one."""
+        """Return true when the state is equivalent to a new one."""
         raise NotImplementedError
 
     def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Condition:
         return {}
 
     def minds(self, variable: str, before: Any, value: Any) -> bool:
-        """Whether it makes a difference to it, in any state, that a variable has another value."""
+        """Return true when the change of a variable's value may change the condition, in any state."""
         return any(part.minds(variable, before, value) for part in self.parts)
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
@@ -152,7 +152,7 @@ class Condition:
 
     @property
     def inner(self) -> str:
-        """How it is written within another one."""
+        """Its text within another condition."""
         return repr(self)
 
     def __bool__(self) -> NoReturn:
@@ -309,7 +309,7 @@ class Not(Condition):
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """What two conditions measure. Of two rates on one pattern it is the larger one."""
+    """Return the measured values of two conditions. Of two rates on one pattern it has the larger one."""
     both = one.keys() & other.keys()
     return one | other | {name: max(one[name], other[name]) for name in both if one[name] != other[name]}
 
@@ -322,7 +322,7 @@ def earlier(one: float | None, other: float | None) -> float | None:
 
 
 def checked(other: object) -> Condition:
-    """What a condition is combined with. Raises `BadOption`."""
+    """Return the checked operand of a combination. Raises `BadOption`."""
     if not isinstance(other, Condition):
         raise BadOption("condition", other, "combine conditions with conditions: (count >= 10) & (count < 20)")
     return other

@@ -1,9 +1,9 @@
-"""`ConditionEvaluator`: what comes of a condition over all that happens. No clock and no I/O: it is told what has come,
-and when.
+"""`ConditionEvaluator`: evaluates a condition over messages, changes and times. No clock and no I/O: the caller gives
+each event with its time.
 
-A condition fires when it becomes true: at a moment at which it holds and did not hold before, or at the first one. A
-condition with ``by=`` is one for each key, which begins with the first message of that key. A key is the text of what
-``by`` gives, which is what firings tell, and by which processes that share an engine know it.
+A condition fires when it becomes true: at the first moment, or at a moment at which it holds and did not hold before.
+A condition with ``by=`` is one condition for each key, which begins with the first message of that key. A key is the
+text of the result of ``by``, which firings contain, and which is the same in all processes that share an engine.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from telex.triggers.conditions.condition import Condition, Moment, Source
 from telex.triggers.conditions.stream import Counted
 
 KEYS = 100_000
-"""Of how many keys a condition with ``by=`` remembers something, unless told; then one that nothing
-came for lately is forgotten."""
+"""The default of the number of keys that a condition with ``by=`` remembers. Beyond it, a key without recent messages
+is forgotten."""
 
 
 LOOKS = 16
-"""How many are looked at for one to forget: of so many that are all in use the one that is here longest goes."""
+"""The number of keys that are examined to find one to forget. When all of them are in use, the oldest is forgotten."""
 
 
 class Fired(NamedTuple):
@@ -80,7 +80,7 @@ class ConditionEvaluator:
 
     @property
     def next(self) -> float | None:
-        """When it has to be told the time, unless something else happens first."""
+        """The next time at which it has to be evaluated without another event, or None."""
         alarms, lives = self.alarms, self.lives
         while alarms:
             at, _, key = alarms[0]
@@ -92,7 +92,7 @@ class ConditionEvaluator:
 
     @property
     def holds(self) -> bool:
-        """Whether it is true now; False when it is one for each key."""
+        """True when the condition is true now; False when it is one for each key."""
         return not self._keyed and self.lives[None].holds
 
     @property
@@ -145,7 +145,7 @@ class ConditionEvaluator:
         while True:
             try:
                 take(source, waiting, fired)
-            except Exception as error:  # noqa: BLE001  # the program's own function: it is told, and the rest goes on
+            except Exception as error:  # noqa: BLE001  # the program's function: logged, and the rest goes on
                 self.failed += 1
                 self.error = error
             else:
@@ -253,7 +253,7 @@ class ConditionEvaluator:
 
 
 def keyed(condition: Condition) -> bool:
-    """Whether it is one condition for each key. Raises `BadOption` when it is that in parts only."""
+    """Return true when it is one condition for each key. Raises `BadOption` when only parts of it are."""
     kinds = {source.by is not None for source in condition.sources}
     if len(kinds) > 1:
         raise BadOption(

@@ -12,12 +12,12 @@ from telex.errors import BadName
 
 
 class Firing(msgspec.Struct, frozen=True, gc=False):
-    """What a trigger publishes: its name, the instant for which it was meant, and which of its firings it is, the first
-    being 1. ``key`` is for whom it fired, when its condition is one for each key.
+    """The message of a trigger: its name, the instant of the schedule, and the number of the firing, from 1. ``key`` is
+    the key for which it fired, when its condition is one for each key.
 
-    ``value`` is what made a condition true: the value of its variable, or how many messages its rate had counted, at
-    least as many as it is compared with. Of a condition on several it is a dict of them, by the name of the variable
-    and the pattern of the rate. It is None for all else. From a file it comes as plain data.
+    ``value`` is the value that made a condition true: the value of its variable, or the count of its rate, at least
+    the number of the comparison. For a condition on several it is a dict, by the name of the variable and the pattern
+    of the rate. Otherwise it is None. From a file it comes as plain data.
     """
 
     # gc=False: nothing that it holds leads back to it (a value is there before it), and so neither it nor its message
@@ -61,12 +61,12 @@ def moment(instant: float) -> datetime:
 def firing_of(
     name: str, instant: float, number: int, key: str | None = None, value: object = None
 ) -> tuple[Firing, str]:
-    """What is published for an instant, and the id of that message."""
+    """Return the firing for an instant, and the id of its message."""
     firing = Firing(name, moment(instant), number, key, value)
     return firing, firing._message_id
 
 
 def by_hand(name: str, instant: float, number: int) -> tuple[Firing, str]:
-    """What is published by hand. Its id is its own, also when something is due at the same instant."""
+    """Return a manual firing. Its id is unique, also when a firing is due at the same instant."""
     firing, id = firing_of(name, instant, number)
     return firing, f"{id}#{number}"

@@ -18,8 +18,8 @@ import msgspec
 from telex.errors import BadOption
 
 Misfire = Literal["skip", "once", "all"]
-"""What becomes of instants that were missed, since nothing ran or the machine slept: nothing, one firing for all of
-them, or one for each."""
+"""The policy for instants that were missed because no process ran or the machine slept: no firing, one firing for all
+of them, or one for each."""
 GRACE = 1.0
 """Seconds that a firing may be late without having been missed."""
 CALM = 0.9
@@ -43,7 +43,7 @@ class Schedule(Protocol):
 
     @property
     def is_single(self) -> bool:
-        """Whether it has one instant, and ends with it."""
+        """True when it has one instant, and ends with it."""
 
     def after(self, instant: float, start: float) -> float | None:
         """The first one later than ``instant``; None when there is none any more."""
@@ -52,7 +52,7 @@ class Schedule(Protocol):
         """The last one that is not later than ``instant``; None when there was none yet."""
 
     def describe(self) -> str:
-        """What it is, for people."""
+        """Return a description for people."""
 
 
 class Every(msgspec.Struct, frozen=True):
@@ -190,7 +190,7 @@ class Cron(msgspec.Struct, frozen=True):
         return None if found is None or found <= start else found
 
     def _local(self, instant: float) -> tuple[datetime, timedelta]:
-        """What the clocks show, and by how much they were put forward within the day before."""
+        """Return the local time, and by how much the clocks were put forward within the day before."""
         zone = ZoneInfo(self.tz)
         now, before = (datetime.fromtimestamp(at, zone) for at in (instant, instant - 86400.0))
         return now.replace(tzinfo=None), (now.utcoffset() or timedelta()) - (before.utcoffset() or timedelta())

@@ -25,9 +25,8 @@ APART = (
 
 
 class Rate:
-    """How many messages of a pattern have come within the last ``per`` seconds. Made by ``hub.rate``; compared with a
-    number it is a condition. A message counts until ``per`` seconds after its time, not at that instant any more.
-    """
+    """The number of messages of a pattern within the last ``per`` seconds. Made by ``hub.rate``; compared with a
+    number it is a condition. A message counts until, but not at, ``per`` seconds after its time."""
 
     __slots__ = ("per", "source")
 
@@ -134,7 +133,7 @@ class Counted(Condition):
         return {self.rate.source.pattern: len(times) - gone}
 
     def _trim(self, state: Recent, now: float) -> None:
-        """Let go of times that are of no use any more: more than are compared, or long out of the window."""
+        """Discard times that are not needed any more: more than the comparison needs, or long out of the window."""
         times = state.times
         if state.many and times[-self._off] + self.rate.per <= now:
             state.many = False
@@ -150,7 +149,7 @@ class Counted(Condition):
 
     @property
     def skims(self) -> bool:
-        """Whether `skim` and `skim_one` may be asked: when it holds if there are many."""
+        """True when `skim` and `skim_one` may be called: when many messages make it true."""
         return self._up
 
     @property
@@ -159,9 +158,9 @@ class Counted(Condition):
         return self._on
 
     def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
-        """What `step` does for each of these messages: the times at which it became true. They count in their order,
-        each not before those that came before it, nor before ``last``: however they are cut into batches.
-        """
+        """Do the work of `step` for each of these messages, and return the times at which it became true. They count
+        in their order, each not before those that came before it, nor before ``last``: the size of batches makes no
+        difference."""
         times, per, on, off = state.times, self.rate.per, self._on, self._off
         came = list(map(_time, messages))
         if came[0] < last or came != sorted(came):
@@ -180,7 +179,7 @@ class Counted(Condition):
         return rises
 
     def skim_one(self, state: Recent, now: float) -> bool:
-        """What `step` does for one message: whether it became true."""
+        """Do the work of `step` for one message, and return true when it became true."""
         times, per = state.times, self.rate.per
         if state.many and times[-self._off] + per <= now:
             state.many = False
@@ -250,7 +249,7 @@ class Silence(Condition):
 
 
 def source_of(pattern: str, by: By | None) -> Source:
-    """What is given for messages, checked. Raises `BadName`, `BadOption`."""
+    """Return the checked source of messages. Raises `BadName`, `BadOption`."""
     if by is not None and not callable(by):
         raise BadOption("by", by, "it is a function of the message that gives a key: by=lambda m: m.content.user")
     return Source(check_pattern(pattern), by)
