@@ -13,6 +13,8 @@ from random import random
 from time import time
 from typing import Any, NoReturn
 
+import msgspec
+
 from telex.engines.contract import Engine, Groups, Records, Store
 from telex.errors import Closed, Misuse, WrongThread
 from telex.topics.publisher import NOT_OPEN
@@ -36,6 +38,27 @@ class Lifecycle(IntEnum):
     CLOSED = 5
 
 
+class HubBounds(msgspec.Struct, frozen=True):
+    """Bounds of one hub. The defaults suit every program; tests choose small ones."""
+
+    engine_retry_seconds: float = 5.0
+    """The time until a trigger that raised, or an engine that failed to claim firings, is tried again."""
+    claim_retry_seconds: float = 1.0
+    """The time until a group asks again after its engine failed."""
+    pause_check_seconds: float = 1.0
+    """The time after which a trigger that is paused in all processes looks whether it was resumed."""
+    settled_check_seconds: float = 1.0
+    """The shortest time between two checks whether the last firings of ended triggers are settled."""
+    claim_batch: int = 64
+    """The schedules that are claimed in one transaction: other writers wait while it holds the file."""
+    claimed_firings: int = 1000
+    """The missed firings that are published in one transaction, those of its first trigger apart."""
+    waiting_firings: int = 1000
+    """The firings of one trigger that wait for a blocking subscriber; more are logged and left out."""
+    waiting_commands: int = 10_000
+    """The accepted commands of one name that wait for a call; with more, senders wait."""
+
+
 class Runtime:
     """The engine, the topics, the clock, the lifecycle and the tasks of one hub.
 
@@ -47,6 +70,7 @@ class Runtime:
         self.url: str = url
         self.hub: Any = hub
         self.clock: Callable[[], float] = clock
+        self.bounds: HubBounds = HubBounds()
         self.topics: TopicRegistry = TopicRegistry(engine, clock)
         self.state: Lifecycle = Lifecycle.NEW
         self.reason: str = NOT_OPEN

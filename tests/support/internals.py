@@ -121,3 +121,8 @@ def inbox_of(hub: telex.Hub) -> str:
 
 def engine_transaction_of(tx: telex.Transaction) -> EngineTransaction:
     return tx._engine
+
+
+def set_bounds(hub: telex.Hub, **bounds: float) -> None:
+    """Choose some of the bounds of a hub; see `HubBounds`."""
+    runtime_of(hub).bounds = replace(runtime_of(hub).bounds, **bounds)

@@ -35,17 +35,7 @@ PRIVATE: dict[tuple[str, str], str] = {
 MAX_PRIVATE = 30
 
 PATCHED: dict[tuple[str, str], str] = {
-    ("unit/commands/test_adversity.py", "MAX_WAITING_COMMANDS"): "the time until a hub looks or tries again",
-    ("unit/process/test_supervision.py", "PAUSE"): "the time until a hub looks or tries again",
-    ("unit/process/test_supervision.py", "RETRY_SECONDS"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_adversity.py", "MAX_CLAIM_BATCH"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_adversity.py", "MAX_MISSED_AT_ONCE"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_retiring.py", "MIN_CHECK_SECONDS"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_shared.py", "PAUSE_CHECK_SECONDS"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_shared.py", "RETRY_SECONDS"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_stored.py", "PAUSE_CHECK_SECONDS"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_stored.py", "RETRY_SECONDS"): "the time until a hub looks or tries again",
-    ("unit/triggers/test_triggers.py", "MAX_WAITING_FIRINGS"): "the time until a hub looks or tries again",
+    ("unit/process/test_supervision.py", "PAUSE"): "all background work of telex is begun again after it",
 }
 """Constants that tests patch by name. A new one is an argument of a class or a function."""
 

@@ -55,6 +55,7 @@ class Lobby:
         self.hub = hub
         self.presence: Presence = Presence(grace)
         self._clock = clock
+        self.retry_seconds: float = RETRY_SECONDS
         self._left = asyncio.Event()
         self._left_people: list[
             tuple[str, str]
@@ -116,7 +117,9 @@ class Lobby:
         while True:
             self._left.clear()
             due = self.presence.due()
-            wait = RETRY_SECONDS if failed or self._left_people else None if due is None else max(0.0, due - self.now())
+            wait = None if due is None else max(0.0, due - self.now())
+            if failed or self._left_people:
+                wait = self.retry_seconds
             try:
                 async with asyncio.timeout(wait):
                     await self._left.wait()

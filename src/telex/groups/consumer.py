@@ -35,8 +35,6 @@ MAX_PREFETCH = 64
 """Messages that are claimed, at most, beyond those that handlers can take at once."""
 QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.1
 """Seconds between two full claims: with less, the prefetch grows; with more, it shrinks."""
-RETRY_SECONDS = 1.0
-"""Seconds until an engine that failed is asked again."""
 MAX_WAIT_SECONDS = 3600.0
 """Seconds after which a waiting consumer claims anyway: the clock of the machine may have been set."""
 
@@ -192,7 +190,7 @@ class GroupConsumer:
                 if self._runtime.topics.ended:
                     return
                 logger.error("group %s on %s cannot claim: %s", self._group, self._pattern, describe(error))
-                await self._wait(waiter, RETRY_SECONDS)
+                await self._wait(waiter, self._runtime.bounds.claim_retry_seconds)
 
     def _room(self) -> int:
         """Deliveries that it may have beside those that are not settled."""

@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 from telex.errors import BadName, BadOption, ContentError
 from telex.process.supervision import describe, is_end
 from telex.process.tasks import start_task
-from telex.triggers.conditions.schedule import MAX_MISSED_AT_ONCE
 from telex.triggers.records import FiringClaim, NamedTrigger, TriggerRecord, TriggerRecords
-from telex.triggers.timers import RETRY_SECONDS
 
 if TYPE_CHECKING:
     from telex.runtime import Runtime
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("telex.triggers")
 PERMANENT_ERRORS = (BadName, BadOption, ContentError, UnicodeError)
 """Errors of the published content, which come again however often it is tried."""
-MAX_CLAIM_BATCH = 64
-"""The number of schedules that are claimed in one transaction: other writers wait while it holds the file."""
 
 
 class Claimant(NamedTrigger, Protocol):
@@ -93,7 +89,8 @@ class ClaimQueue:
     async def claim_all(self) -> None:
         while self._single or self._batched:
             if self._batched:
-                batch = [self._batched.popleft() for _ in range(min(MAX_CLAIM_BATCH, len(self._batched)))]
+                size = min(self._runtime.bounds.claim_batch, len(self._batched))
+                batch = [self._batched.popleft() for _ in range(size)]
                 self._queued.difference_update(batch)
                 await self._claim_batch(batch)
             if self._single:
@@ -129,7 +126,7 @@ class ClaimQueue:
     def _retry(self, add: Callable[[], object], trigger: NamedTrigger, error: BaseException) -> None:
         if not self._runtime.closed:
             logger.error("trigger %s cannot be claimed: %s", trigger.name, describe(error))
-            asyncio.get_running_loop().call_later(RETRY_SECONDS, add)
+            asyncio.get_running_loop().call_later(self._runtime.bounds.engine_retry_seconds, add)
 
     async def _try_batch(self, triggers: Sequence[BatchClaimant]) -> list[BatchClaimant]:
         """Claim what is due for these triggers. Returns those that have to be asked again."""
@@ -143,7 +140,7 @@ class ClaimQueue:
                 continue
             if revision and claim.record == record:
                 trigger.settle(record)
-            elif claims and firings + len(claim.firings) > MAX_MISSED_AT_ONCE:
+            elif claims and firings + len(claim.firings) > self._runtime.bounds.claimed_firings:
                 again.append(trigger)  # in another transaction: other writers wait while this one holds the file
             else:
                 claims.append((trigger, claim, revision))

@@ -29,9 +29,6 @@ T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("telex.triggers")
 CATCH_UP_SECONDS = 0.001
 """The time between two batches of missed firings of one trigger."""
-MAX_WAITING_FIRINGS = 1000
-"""The number of firings of one trigger that may wait for a subscriber with ``overflow="block"``. Further firings are
-logged as errors, and not published."""
 FUNCTION_BUFFER = 100_000
 """The number of firings that may wait for a function of a trigger."""
 
@@ -165,7 +162,7 @@ class LocalFirings:
                 publisher = trigger.publisher = publisher_of(self._runtime.topic(trigger.topic))
             publisher.publish_new(firing, id)
         except WouldBlock as error:
-            if trigger.waiting >= MAX_WAITING_FIRINGS:
+            if trigger.waiting >= self._runtime.bounds.waiting_firings:
                 _log_unpublished(trigger, instant, error)
                 return
             trigger.waiting += 1

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
-MIN_CHECK_SECONDS = 1.0
-"""The time until the first check whether all firings of an ended trigger are settled. It doubles after each check."""
 MAX_CHECK_SECONDS = 60.0
 
 
@@ -90,7 +88,8 @@ class Retiring:
             self._run(self._check)
 
     async def _check(self) -> None:
-        wait = MIN_CHECK_SECONDS
+        least = self._runtime.bounds.settled_check_seconds
+        wait = least
         while self.settling or self.left:
             await self._wait(wait)
             asked = frozenset(self.left)
@@ -105,15 +104,16 @@ class Retiring:
             except TelexError as error:
                 logger.error("it is not known whether what triggers have fired is settled: %s", error)
                 moved = False
-            wait = MIN_CHECK_SECONDS if moved else min(2 * wait, MAX_CHECK_SECONDS)
+            wait = least if moved else min(2 * wait, MAX_CHECK_SECONDS)
         self._checking = False
 
     async def _wait(self, seconds: float) -> None:
-        """Sleep, but at most `MIN_CHECK_SECONDS` when there is more to check."""
+        """Sleep, but not much longer than the shortest time when there is more to check."""
+        least = self._runtime.bounds.settled_check_seconds
         self._more.clear()
-        await asyncio.sleep(MIN_CHECK_SECONDS)
+        await asyncio.sleep(least)
         try:
-            async with asyncio.timeout(seconds - MIN_CHECK_SECONDS):
+            async with asyncio.timeout(seconds - least):
                 await self._more.wait()
         except TimeoutError:
             return

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from telex.triggers.time_trigger import TimeTrigger
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
-PAUSE_CHECK_SECONDS = 1.0
-"""The time after which a trigger that is paused in all processes looks whether it was resumed."""
 
 
 class TimeClaimant:
@@ -102,7 +100,8 @@ class TimeClaimant:
         return replace(record, plan=plan, start=self._declared)
 
     def _check_pause_later(self, now: float) -> None:
-        trigger, again = self._trigger, now + PAUSE_CHECK_SECONDS
+        trigger = self._trigger
+        again = now + trigger.timers.runtime.bounds.pause_check_seconds
         trigger.next = trigger.schedule.after(now, trigger.start)
         trigger.timers.arm(trigger, again if trigger.next is None else min(again, trigger.next))
 

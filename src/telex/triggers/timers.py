@@ -20,8 +20,6 @@ MAX_FIRINGS_PER_TURN = 1000
 """The number of firings after which other callbacks of the event loop get their turn."""
 MAX_SLEEP_SECONDS = 60.0
 """The longest time until the clock is read again: the clock of the machine may have been set."""
-RETRY_SECONDS = 5.0
-"""The time until a trigger that raised, or an engine that failed, is tried again."""
 
 
 class Armed(Queued, Protocol):
@@ -41,6 +39,7 @@ class Timers:
     """The clock of a hub's triggers, which calls `Armed.due` when it is time, between `start` and `stop`."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self.runtime: Runtime = runtime
         self.clock: Callable[[], float] = runtime.clock
         self.chance: Callable[[], float] = runtime.chance
         self.running: bool = False
@@ -109,7 +108,7 @@ class Timers:
                 except BaseException as error:  # the other triggers are due all the same
                     trigger.failed += 1
                     logger.error("trigger %s raised", trigger.name, exc_info=error)
-                    self.queue.put(now + RETRY_SECONDS, trigger)
+                    self.queue.put(now + self.runtime.bounds.engine_retry_seconds, trigger)
                     if is_end(error):
                         raise
                 left -= max(1, trigger.fired - fired)

@@ -16,7 +16,7 @@ from telex.topics.subscription import Subscription, leave
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.records import KEY_KEPT_SECONDS, FiringClaim, TriggerRecord, TriggerRecords
 from telex.triggers.scheduled import ScheduledTrigger
-from telex.triggers.time_claims import PAUSE_CHECK_SECONDS, warn_ended
+from telex.triggers.time_claims import warn_ended
 
 if TYPE_CHECKING:
     from telex.runtime import Runtime
@@ -83,7 +83,8 @@ class WhenClaimant:
         if not await self.claim_pending():
             return False
         if trigger.paused_elsewhere and not self._closed and self.pause_check is None:
-            self.pause_check = asyncio.get_running_loop().call_later(PAUSE_CHECK_SECONDS, self._look_again)
+            seconds = self._runtime.bounds.pause_check_seconds
+            self.pause_check = asyncio.get_running_loop().call_later(seconds, self._look_again)
         return True
 
     def _look_again(self) -> None:

@@ -9,10 +9,9 @@ import pytest
 
 import telex
 from telex.commands.ticket import pending_of
-from telex.commands.transports import queue
 from telex.hub import dispatcher_of
 from telex.once.store import OnceTransaction
-from tests.support.internals import inbox_of, records_of, transport_of
+from tests.support.internals import inbox_of, records_of, set_bounds, transport_of
 from tests.support.loops import until
 from tests.unit.commands.test_commands import Gate, OutOfStock
 from tests.unit.commands.test_once import entry_of
@@ -252,9 +251,9 @@ async def test_progress_that_is_awaited_is_told_so(url: str) -> None:
             await hub.call("build", timeout=20)
 
 
-async def test_a_full_backlog(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> None:
-    monkeypatch.setattr(queue, "MAX_WAITING_COMMANDS", 2)
+async def test_a_full_backlog(gate: Gate) -> None:
     hub = telex.Hub(close_timeout=0.05)
+    set_bounds(hub, waiting_commands=2)
 
     @hub.command("slow", concurrency=1)
     async def slow(number: int) -> int:

@@ -17,11 +17,8 @@ import pytest
 import telex
 from telex.chat import lobby as chat
 from telex.engines.sqlite import SQLiteEngine, delayed
-from telex.groups import consumer as members
 from telex.hub import runtime_of
 from telex.process import supervision
-from telex.triggers import claims as trigger_claims
-from telex.triggers import timers
 from telex.triggers.trigger import state_of
 from telex.triggers.variable import value_of
 from tests.support.internals import (
@@ -33,6 +30,7 @@ from tests.support.internals import (
     groups_of,
     leases_of,
     records_of,
+    set_bounds,
     transport_of,
 )
 from tests.support.loops import until
@@ -86,14 +84,7 @@ def always(*_: Any) -> bool:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once."""
-    for module, name, value in (
-        (supervision, "PAUSE", 0.001),
-        (members, "RETRY_SECONDS", 0.001),
-        (trigger_claims, "RETRY_SECONDS", 0.001),
-        (timers, "RETRY_SECONDS", 0.001),
-        (chat, "RETRY_SECONDS", 0.001),
-    ):
-        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(supervision, "PAUSE", 0.001)
 
 
 # -- the engine
@@ -202,6 +193,7 @@ async def transaction(hub: telex.Hub) -> None:
 async def opened(path: Path, **options: Any) -> AsyncIterator[telex.Hub]:
     url = f"sqlite:///{path}/x.db?synchronous=normal"
     async with telex.Hub(impatient(url), close_timeout=1.0, **options) as hub:
+        set_bounds(hub, engine_retry_seconds=0.001, claim_retry_seconds=0.001)
         yield hub
 
 
@@ -327,6 +319,7 @@ async def of_the_lobby(path: Path, kind: Callable[[], BaseException], name: str)
         return
     async with opened(path) as hub:
         lobby = chat.Lobby(hub, 0.001)
+        lobby.retry_seconds = 0.001
         async with lobby.open(), hub.topic("presence:r").subscribe() as changes:
             await lobby.enter(chat.Enter("r", "Ann", "k" * 20))
             fault = Fault(lobby, name, kind, always)

@@ -11,7 +11,7 @@ import telex
 from telex.hub import runtime_of, scheduler_of
 from telex.testing.clock import VirtualClock
 from telex.triggers.trigger import state_of
-from tests.support.internals import caught_up, firings_of
+from tests.support.internals import caught_up, firings_of, set_bounds
 from tests.unit.triggers.test_shared import programs, url
 
 __all__ = ["url"]
@@ -232,9 +232,9 @@ async def test_each_function_of_a_trigger_is_called(url: str) -> None:
 
 
 @pytest.mark.slow
-async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.triggers.claims.MAX_CLAIM_BATCH", 1)
+async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str) -> None:
     async with telex.Hub(url) as hub:
+        set_bounds(hub, claim_batch=1)
         records: Any = firings_of(hub).records
         put, slow = records.put, scheduler_of(hub).timers.clock
         late = [0.0]
@@ -284,11 +284,11 @@ async def test_one_that_cannot_be_claimed_is_tried_again_for_its_next_instant(
     assert caplog.text.count("trigger bad cannot be claimed") == 2
 
 
-async def test_many_that_have_missed_much_are_not_one_transaction(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.triggers.claims.MAX_MISSED_AT_ONCE", 5)
+async def test_many_that_have_missed_much_are_not_one_transaction(url: str) -> None:
     now = time.time()
     ahead = [0.0]
     hub = telex.Hub(url, clock=lambda: now + ahead[0])
+    set_bounds(hub, claimed_firings=5)
     triggers = [hub.every("1s", topic=f"t:{number}", misfire="all") for number in range(4)]
     async with hub:
         await caught_up(hub)

@@ -17,6 +17,7 @@ from tests.support.internals import (
     firings_of,
     groups_of,
     runner_of,
+    set_bounds,
 )
 from tests.support.loops import until
 
@@ -115,9 +116,9 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
 async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is_left_of_it(
     url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("telex.triggers.retiring.MIN_CHECK_SECONDS", 0.01)
     done, held = asyncio.Event(), asyncio.Event()
     async with telex.Hub(url) as hub:
+        set_bounds(hub, settled_check_seconds=0.01)
 
         @hub.after("1ms")
         async def once() -> None:
@@ -181,13 +182,13 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
 
 @pytest.mark.slow
 async def test_on_a_file_the_last_firing_comes_again_when_who_has_it_goes(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str,
 ) -> None:
-    monkeypatch.setattr("telex.triggers.retiring.MIN_CHECK_SECONDS", 0.001)
     called = asyncio.Queue[telex.Hub]()
 
     def declared() -> telex.Hub:
         hub = telex.Hub(url, close_timeout=0)
+        set_bounds(hub, settled_check_seconds=0.001)
 
         @hub.after("1ms")
         async def once(hub: telex.Hub) -> None:
@@ -245,11 +246,11 @@ async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
 
 @pytest.mark.slow
 async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_end(
-    url: str, monkeypatch: pytest.MonkeyPatch
+    url: str,
 ) -> None:
-    monkeypatch.setattr("telex.triggers.retiring.MIN_CHECK_SECONDS", 0.01)
     called = asyncio.Queue[str]()
     async with telex.Hub(url) as hub, hub.topic("t").subscribe() as firings, asyncio.timeout(20):
+        set_bounds(hub, settled_check_seconds=0.01)
         for name in ("one", "other"):
             hub.after("50ms", topic="t", name=name)(called.put_nowait)
         assert len([message async for message in firings]) == 2
@@ -290,13 +291,13 @@ async def is_swept(url: str) -> bool:
         return True
 
 
-@pytest.fixture
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.triggers.retiring.MIN_CHECK_SECONDS", 0.001)
+def hub_that_looks_soon(url: str) -> telex.Hub:
+    hub = telex.Hub(url)
+    set_bounds(hub, settled_check_seconds=0.001)
+    return hub
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("at_once")
 @pytest.mark.parametrize("closes", [False, True])
 @pytest.mark.parametrize("how", ["every", "when", "backlog", "busy", "after", "declared again"])
 async def test_topics_keep_nothing_for_triggers_that_have_ended(url: str, how: str, closes: bool) -> None:
@@ -330,21 +331,20 @@ async def test_topics_keep_nothing_for_triggers_that_have_ended(url: str, how: s
         if not closes:
             await rest(hub)
 
-    async with telex.Hub(url) as hub:
+    async with hub_that_looks_soon(url) as hub:
         await end(hub, declare(hub))
     if how == "declared again":
-        async with telex.Hub(url) as hub:
+        async with hub_that_looks_soon(url) as hub:
             await end(hub, declare(hub))
     assert await is_swept(url)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("at_once")
 async def test_who_has_not_cancelled_it_goes_on_and_who_declares_it_again_gets_nothing_twice(url: str) -> None:
     called = asyncio.Queue[object]()
 
     def declared() -> telex.Hub:
-        hub = telex.Hub(url)
+        hub = hub_that_looks_soon(url)
 
         @hub.every("1h", name="look", topic="t")
         def look(content: object) -> None:
@@ -373,11 +373,10 @@ async def test_who_has_not_cancelled_it_goes_on_and_who_declares_it_again_gets_n
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("at_once")
 async def test_one_that_has_ended_is_not_called_again_after_a_restart(url: str) -> None:
     called = asyncio.Queue[object]()
     for _ in range(3):
-        async with telex.Hub(url) as hub:
+        async with hub_that_looks_soon(url) as hub:
 
             @hub.after("1ms", name="look", topic="t")
             def look(firing: telex.Firing) -> None:

@@ -11,11 +11,10 @@ import pytest
 
 import telex
 from telex.hub import scheduler_of
-from telex.triggers import claims, when_claims
 from telex.triggers.admin import pause_trigger, resume_trigger
 from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.records import BY_KEY, KEY_KEPT_SECONDS
-from tests.support.internals import caught_up, records_of, when_state
+from tests.support.internals import caught_up, records_of, set_bounds, when_state
 from tests.support.loops import until
 
 pytestmark = pytest.mark.slow
@@ -27,12 +26,15 @@ def url(tmp_path: Path) -> str:
 
 
 @asynccontextmanager
-async def programs(url: str, count: int, declare: Callable[[telex.Hub], object]) -> AsyncIterator[list[telex.Hub]]:
-    """So many hubs on one file, each of which declares the same."""
+async def programs(
+    url: str, count: int, declare: Callable[[telex.Hub], object], **bounds: float
+) -> AsyncIterator[list[telex.Hub]]:
+    """So many hubs on one file with these bounds, each of which declares the same."""
     async with AsyncExitStack() as stack:
         hubs = []
         for _ in range(count):
             hub = telex.Hub(url)
+            set_bounds(hub, **bounds)
             declare(hub)
             hubs.append(await stack.enter_async_context(hub))
         yield hubs
@@ -72,17 +74,15 @@ async def test_one_value_for_all(url: str) -> None:
         assert await hub.variable("count", 0).add(1) == 61
 
 
-async def test_what_is_stored_of_another_type_is_replaced_by_set(
-    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(claims, "RETRY_SECONDS", 0.01)
+async def test_what_is_stored_of_another_type_is_replaced_by_set(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with telex.Hub(url) as hub:
         await hub.variable("count", "none").set("many")
 
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.variable("count", 0) >= 10, topic="full")
 
-    async with programs(url, 2, declare) as hubs, hubs[1].topic("full").subscribe() as full:
+    soon = {"engine_retry_seconds": 0.01}
+    async with programs(url, 2, declare, **soon) as hubs, hubs[1].topic("full").subscribe() as full:
         one, other = (hub.variable("count", 0) for hub in hubs)
         with pytest.raises(telex.ContentError, match="replace it by `set`"):
             await one.add(1)
@@ -213,13 +213,12 @@ async def test_what_was_true_all_the_time_does_not_fire_again(url: str) -> None:
             assert len(await kept(hubs[0], "full")) == 1
 
 
-async def test_a_condition_is_paused_for_all(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(when_claims, "PAUSE_CHECK_SECONDS", 0.01)
-
+async def test_a_condition_is_paused_for_all(url: str) -> None:
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
 
-    async with programs(url, 2, declare) as hubs, hubs[0].topic("full").subscribe() as full:
+    soon = {"pause_check_seconds": 0.01}
+    async with programs(url, 2, declare, **soon) as hubs, hubs[0].topic("full").subscribe() as full:
         for hub in hubs:
             await caught_up(hub)
         assert await pause_trigger(scheduler_of(hubs[0]), "full")

@@ -11,11 +11,10 @@ import pytest
 
 import telex
 from telex.hub import scheduler_of
-from telex.triggers import claims, time_claims
 from telex.triggers.admin import fire_trigger, pause_trigger, resume_trigger, stored_triggers
 from telex.triggers.records import BUCKET, FiringClaim
 from telex.triggers.trigger import state_of
-from tests.support.internals import firings_of, records_of, state_in
+from tests.support.internals import firings_of, records_of, set_bounds, state_in
 from tests.support.loops import until
 
 pytestmark = pytest.mark.slow
@@ -28,9 +27,8 @@ def url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def ahead(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """By how many seconds the clock of `hub_on` is put forward; and triggers that are paused look again soon."""
-    monkeypatch.setattr(time_claims, "PAUSE_CHECK_SECONDS", 0.01)
+def ahead() -> list[float]:
+    """The seconds by which the clock of a hub is put forward."""
     return [0.0]
 
 
@@ -78,9 +76,10 @@ async def test_in_memory_none_is_kept() -> None:
         assert await fire_trigger(scheduler_of(hub), "ticks") is None
 
 
-async def test_a_pause_is_for_all_processes(url: str, ahead: list[float]) -> None:
+async def test_a_pause_is_for_all_processes(url: str) -> None:
     def program() -> telex.Hub:
         hub = telex.Hub(url)
+        set_bounds(hub, pause_check_seconds=0.01)
         hub.every("20ms", topic="ticks", misfire="all")
         return hub
 
@@ -111,6 +110,7 @@ async def test_what_was_missed_in_a_pause(
     url: str, ahead: list[float], misfire: telex.Misfire, hours: list[int]
 ) -> None:
     hub = telex.Hub(url, clock=lambda: time.time() + ahead[0])
+    set_bounds(hub, pause_check_seconds=0.01)
     looked = hub.every("1h", topic="ticks", misfire=misfire)
     async with hub:
         await until(lambda: state_of(looked).queue_entry)  # its record is there
@@ -132,6 +132,7 @@ async def test_one_that_fires_once_is_paused_over_its_time(
     url: str, ahead: list[float], given: dict[str, telex.Misfire], fired: int
 ) -> None:
     hub = telex.Hub(url, clock=lambda: time.time() + ahead[0])
+    set_bounds(hub, pause_check_seconds=0.01)
     once = hub.at(datetime.now(UTC) + timedelta(hours=1), topic="then", **given)
     async with hub:
         await until(lambda: state_of(once).queue_entry)  # its record is there
@@ -200,11 +201,9 @@ async def test_paused_here_before_it_began(url: str) -> None:
         await until(lambda: ticks.fired)
 
 
-async def test_one_that_cannot_be_read_holds_up_nobody(
-    url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(claims, "RETRY_SECONDS", 0.01)
+async def test_one_that_cannot_be_read_holds_up_nobody(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with telex.Hub(url) as hub:
+        set_bounds(hub, engine_retry_seconds=0.01)
         revision = await records_of(hub).put(BUCKET, "bad", b"[]", 0)
         assert revision is not None
         hub.every("10ms", topic="bad")

@@ -15,6 +15,7 @@ import telex
 from telex.hub import scheduler_of
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.triggers.conditions.schedule import Cron
+from tests.support.internals import set_bounds
 
 
 def firing_in(message: telex.Message[object]) -> telex.Firing:
@@ -295,11 +296,9 @@ def test_a_subscriber_that_blocks_publishers_blocks_no_trigger(clock: VirtualClo
     clock.run(main())
 
 
-def test_firings_that_wait_for_a_subscriber_are_bounded(
-    clock: VirtualClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("telex.triggers.local_firings.MAX_WAITING_FIRINGS", 2)
+def test_firings_that_wait_for_a_subscriber_are_bounded(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
     hub = telex.Hub(clock=clock)
+    set_bounds(hub, waiting_firings=2)
     hub.every(1, topic="ticks")
 
     async def main() -> list[int]:

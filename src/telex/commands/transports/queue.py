@@ -20,8 +20,6 @@ from telex.runtime import Runtime
 from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.commands")
-MAX_WAITING_COMMANDS = 10_000
-"""The number of accepted commands of one name that wait for a call; with more, senders wait."""
 
 
 class CommandQueue:
@@ -53,7 +51,7 @@ class CommandQueue:
     @property
     def is_full(self) -> bool:
         """True when the next sender has to wait for `room`."""
-        return len(self.waiting) >= MAX_WAITING_COMMANDS
+        return len(self.waiting) >= self._runtime.bounds.waiting_commands
 
     async def room(self) -> None:
         """Wait until there may be room, or until `unblock`."""
