@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def first_full(logs: Sequence[Log], size: int) -> LogReader | None:
-    """The first subscriber of these logs that has no room for a message of ``size`` bytes.
+    """Return the first subscriber of these logs that has no room for a message of ``size`` bytes.
 
-    Raises `BufferFull` when it, or any after it, is one that fails its publishers: then no one may get the message.
+    Raises `BufferFull` when any of them fails its publishers: then no subscriber may get the message.
     """
     full = None
     for log in logs:
@@ -38,13 +38,13 @@ class PublishQueue:
 
     def __init__(self) -> None:
         self._closed: Closed | None = None
-        self._queue: deque[_QueuedPublisher] = deque()
+        self._queue: deque[PublishSlot] = deque()
 
     def __len__(self) -> int:
         return len(self._queue)
 
     def pass_nowait(self, logs: Sequence[Log], size: int) -> None:
-        """Raises `WouldBlock` when a publisher would have to wait, `BufferFull` as `first_full` does."""
+        """Raise `WouldBlock` when a publisher would have to wait, `BufferFull` as `first_full` does."""
         full = first_full(logs, size)
         if self._queue or full is not None:
             where = logs[0].name if full is None else full.log.name
@@ -62,17 +62,17 @@ class PublishQueue:
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
-        waiter = _QueuedPublisher()
-        self._queue.append(waiter)
+        slot = PublishSlot(self)
+        self._queue.append(slot)
         try:
             patience: dict[LogReader, tuple[int, float]] = {}
             while True:
                 if self._closed is not None:
                     raise Closed(*self._closed.args)
-                if self._queue[0] is waiter:
+                if self._queue[0] is slot:
                     full = None if stored() else first_full(logs, size)
                     if full is None:
-                        return PublishSlot(self, waiter)
+                        return slot
                     taken, give_up = patience.get(full, (-1, 0.0))
                     if taken != full.received:  # it made room, which another topic's publisher was quicker to take
                         give_up = loop.time() + _patience(full, size)
@@ -80,62 +80,53 @@ class PublishQueue:
                     if loop.time() >= give_up:
                         full.end("slow", slow=True)
                         continue
-                    await self._watch(waiter, full, _earlier(give_up, deadline))
+                    await self._watch(slot, full, _earlier(give_up, deadline))
                 else:
-                    await waiter.wait(deadline)
+                    await slot.wait(deadline)
                 if deadline is not None and loop.time() >= deadline:
                     raise Timeout(f"publishing to {logs[0].name!r}", timeout or 0.0)
         except BaseException:
-            self.leave(waiter)
+            self.leave(slot)
             raise
 
-    async def _watch(self, waiter: _QueuedPublisher, full: LogReader, until: float) -> None:
+    async def _watch(self, slot: PublishSlot, full: LogReader, until: float) -> None:
         blocked = full.log.observer.blocked
-        blocked[waiter] = None
+        blocked[slot] = None
         try:
-            await waiter.wait(until)
+            await slot.wait(until)
         finally:
-            blocked.pop(waiter, None)
+            blocked.pop(slot, None)
 
     def close(self, closed: Closed) -> None:
-        """The topic is gone: all who wait are raised ``closed``."""
+        """Raise ``closed`` in all waiting publishers: the topic takes no more messages."""
         self._closed = closed
-        for waiter in self._queue:
-            waiter.wake()
+        for slot in self._queue:
+            slot.wake()
 
-    def leave(self, waiter: _QueuedPublisher) -> None:
-        """Let the next one try."""
-        head = self._queue[0] is waiter
-        self._queue.remove(waiter)
+    def leave(self, slot: PublishSlot) -> None:
+        """Remove a publisher, and let the next one try."""
+        head = self._queue[0] is slot
+        self._queue.remove(slot)
         if head and self._queue:
             self._queue[0].wake()
 
 
 class PublishSlot:
-    """A publisher's turn: there is room now. Leaving by it lets the next one try."""
+    """The place of one publisher in the queue. Leaving the slot, as a context manager, lets the next publisher try."""
 
-    __slots__ = ("_publish_queue", "_waiter")
+    __slots__ = ("_future", "_queue")
 
-    def __init__(self, turnstile: PublishQueue, waiter: _QueuedPublisher) -> None:
-        self._publish_queue = turnstile
-        self._waiter = waiter
+    def __init__(self, queue: PublishQueue) -> None:
+        self._queue = queue
+        self._future: asyncio.Future[None] | None = None
 
     def __enter__(self) -> None: ...
 
     def __exit__(self, *error: object) -> None:
-        self._publish_queue.leave(self._waiter)
-
-
-class _QueuedPublisher:
-    """One publisher in the queue."""
-
-    __slots__ = ("_future",)
-
-    def __init__(self) -> None:
-        self._future: asyncio.Future[None] | None = None
+        self._queue.leave(self)
 
     async def wait(self, until: float | None) -> None:
-        """Until `wake`, or until the loop's clock says ``until``."""
+        """Wait until `wake`, or until ``until`` by the loop's clock."""
         loop = asyncio.get_running_loop()
         self._future = future = loop.create_future()
         timer = None if until is None else loop.call_at(until, wake, future)
@@ -147,6 +138,7 @@ class _QueuedPublisher:
                 timer.cancel()
 
     def wake(self) -> None:
+        """End the wait, if there is one."""
         if self._future is not None:
             wake(self._future)
 
