@@ -19,26 +19,22 @@ MAX_DONE_WAITERS = 8
 """The number of waiters from which those that were cancelled are removed."""
 
 
-class PendingOutcome(Generic[T]):
-    """The outcome of one command in its sender's process, and the tasks that wait for it. ``gives`` is the type of the
-    result that the sender expects.
-    """
+class PendingOutcome(msgspec.Struct, Generic[T], eq=False, weakref=True):
+    """The outcome of one command in its sender's process, and the tasks that wait for it."""
 
-    __slots__ = ("__weakref__", "_waiters", "cause", "command", "error", "gives", "id", "key", "outcome", "step")
-
-    def __init__(self, command: str, id: str, key: str | None, gives: Content[Any] | None) -> None:
-        self.command: str = command
-        self.id: str = id
-        self.key: str | None = key
-        self.gives: Content[Any] | None = gives
-        self.outcome: Outcome[T] | None = None
-        self.cause: BaseException | None = None
-        """The handler's exception, when it ran in this process."""
-        self.error: Closed | None = None
-        """The reason why the outcome will never come."""
-        self.step: Progress | None = None
-        """The last report of progress."""
-        self._waiters: list[asyncio.Future[None]] | None = None
+    command: str
+    id: str
+    key: str | None
+    gives: Content[Any] | None
+    """The type of the result that the sender expects."""
+    outcome: Outcome[T] | None = None
+    cause: BaseException | None = None
+    """The handler's exception, when it ran in this process."""
+    error: Closed | None = None
+    """The reason why the outcome will never come."""
+    step: Progress | None = None
+    """The last report of progress."""
+    _waiters: list[asyncio.Future[None]] | None = None
 
     # -- for the sender
 

@@ -138,17 +138,10 @@ class LocalTransport:
             content, fingerprint = server.check(content, key)
             if fingerprint and self._replayed(pending, server, queue, fingerprint, request):
                 return pending
-        invocation = Invocation(
-            name,
-            content,
-            pending.id,
-            key,
-            request.limit,
-            self._runtime.hub,
-            self._report,
-            fingerprint=fingerprint,
-            pending=pending,
-        )
+        hub = self._runtime.hub
+        invocation = Invocation(name, content, pending.id, key, hub, self._report, fingerprint, pending)
+        if request.limit is not None:
+            invocation.expire_in(request.limit)
         if queue is None:
             self._keep_unserved(invocation)
         self.invocations[pending.id] = invocation

@@ -121,18 +121,18 @@ class EngineWorker:
 
     def _invocation(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> Invocation:
         headers = message.headers
-        left = float(headers[DEADLINE]) - self._runtime.engine.now() if DEADLINE in headers else None
         invocation = Invocation(
             server.command.name,
             message.content,
             message.id,
             message.key,
-            left,
             self._runtime.hub,
             self._report,
             inbox=headers.get(INBOX, ""),
-            message=message,
+            sent=message,
         )
+        if DEADLINE in headers:
+            invocation.expire_in(float(headers[DEADLINE]) - self._runtime.engine.now())
         invocation.cancelled = message.id in self._cancelled
         invocation.redelivered = delivery.attempt > 1
         return invocation
