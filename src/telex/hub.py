@@ -102,8 +102,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._lifespan = None if lifespan is None else _lifespan(lifespan)
         clock = time if clock is None else clock
         if not callable(clock):
-            mend = "it is a function that gives the time, such as time.time, or a telex.testing.clock.VirtualClock"
-            raise BadOption("clock", clock, mend)
+            fix = "it is a function that gives the time, such as time.time, or a telex.testing.clock.VirtualClock"
+            raise BadOption("clock", clock, fix)
         engine = engine_for(given, clock) if isinstance(given, str) else given
         self.groups: GroupAdmin = GroupAdmin(engine, engine.now)
         """Consumer groups and dead letters."""
@@ -132,11 +132,11 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             fix = "telex runs on asyncio: open the hub in asyncio.run(...), or use telex.blocking.Hub, also under trio"
             raise Misuse("open a hub without a running asyncio loop", fix) from None
         if self._runtime.state is not Lifecycle.NEW:
-            mend = (
+            fix = (
                 "a hub is opened once; make another where you open it, such as in a lifespan or a fixture: "
                 "async with telex.Hub() as hub: hub.include_router(router)"
             )
-            raise Closed("this hub", mend)
+            raise Closed("this hub", fix)
         self._runtime.state, self._runtime.reason = Lifecycle.OPENING, "it is being opened"
         FORKS.watch(self)
         try:

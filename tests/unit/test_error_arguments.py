@@ -50,7 +50,7 @@ def has_a_code(arguments: list[ast.expr]) -> bool:
 
 
 def has_seconds(arguments: list[ast.expr]) -> bool:
-    return is_text(arguments[0]) and not is_text(arguments[1])
+    return says_what_was_done(arguments) and not is_text(arguments[1])
 
 
 def has_a_status(arguments: list[ast.expr]) -> bool:

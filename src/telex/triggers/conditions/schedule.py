@@ -171,9 +171,9 @@ class Cron(msgspec.Struct, frozen=True):
             next(CronSim(fields, datetime(2000, 1, 1)))  # noqa: DTZ001  # local times have no zone yet
         except (CronSimError, StopIteration) as error:
             problem = str(error).lower() or "it has no time at all"
-            mend = "minute, hour, day, month and day of the week, such as '0 9 * * mon-fri' or '*/15 * 1 * *'"
+            fix = "minute, hour, day, month and day of the week, such as '0 9 * * mon-fri' or '*/15 * 1 * *'"
             more = "; with six, the first is the second"
-            raise BadOption("cron", expression, f"{problem}: write five fields, {mend}{more}") from None
+            raise BadOption("cron", expression, f"{problem}: write five fields, {fix}{more}") from None
         return cls(fields, zone)
 
     def after(self, instant: float, start: float) -> float | None:
