@@ -105,9 +105,9 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             fix = "it is a function that gives the time, such as time.time, or a telex.testing.clock.VirtualClock"
             raise BadOption("clock", clock, fix)
         engine = engine_for(given, clock) if isinstance(given, str) else given
-        self.groups: GroupAdmin = GroupAdmin(engine, engine.now)
-        """Consumer groups and dead letters."""
         self._runtime = Runtime(engine, self.url, self, clock)
+        self.groups: GroupAdmin = GroupAdmin(self._runtime)
+        """Consumer groups and dead letters."""
         self._topics = self._runtime.topics
         self._runner = HandlerRunner(self._runtime, self.declarations)
         self._topics.on_removed = self._runner.removed
@@ -327,11 +327,10 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         `Closed`.
         """
         self._runtime.check_open()
-        if self._runtime.engine.store is None:
-            raise Misuse(f"use adopt on {self.url!r}", "this engine stores nothing; use sqlite:///file.db")
+        store = self._runtime.store("adopt")
         for message in messages:
             self._topics.hold(message.content, check_topic(message.topic), message.type)
-        return await self._runtime.engine.store.adopt([Draft.of(message) for message in messages])
+        return await store.adopt([Draft.of(message) for message in messages])
 
     def transaction(self, *, timeout: Duration | None = None) -> Transaction:
         """Messages that are published together or not at all; on SQLite, together with rows of your own tables in the

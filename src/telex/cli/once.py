@@ -102,10 +102,7 @@ def once_forget(
 def _records(hub: Hub) -> Records:
     from telex.hub import runtime_of
 
-    records = runtime_of(hub).engine.records
-    if records is None:
-        raise AssertionError("a file has records")
-    return records
+    return runtime_of(hub).records("records")
 
 
 def _found(url: str, name: str, key: str) -> Found:

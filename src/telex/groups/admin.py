@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
-from time import time
 
-from telex.engines.contract import Engine, Groups
+from telex.engines.contract import Groups
 from telex.engines.contract.groups import DeadLetter, GroupInfo
-from telex.errors import Misuse
+from telex.runtime import Runtime
 
 
 class GroupAdmin:
@@ -17,15 +15,12 @@ class GroupAdmin:
     Every method waits for the engine, and raises `EngineFailed`, `Closed`; `Misuse` on an engine without groups.
     """
 
-    def __init__(self, engine: Engine, clock: Callable[[], float] = time) -> None:
-        self._clock = clock
-        self._engine = engine
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
 
     @property
     def _groups(self) -> Groups:
-        if self._engine.groups is None:
-            raise Misuse(f"use groups on {type(self._engine).__name__}", "this engine has no groups")
-        return self._engine.groups
+        return self._runtime.groups("groups")
 
     async def list(self) -> list[GroupInfo]:
         """All groups with their lag, sorted by name and pattern."""
@@ -61,7 +56,7 @@ class GroupAdmin:
 
     async def retry(self, letter: DeadLetter) -> bool:
         """Deliver a dead letter to its group again, with attempt 1. Returns whether it was still there."""
-        return await self._groups.revive(letter.group, letter.pattern, letter.position, self._clock())
+        return await self._groups.revive(letter.group, letter.pattern, letter.position, self._runtime.engine.now())
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Delete a dead letter. Returns whether it was still there."""
