@@ -13,13 +13,14 @@ from telex.topics.transaction import engine_of
 
 
 class EngineStore:
-    """A `telex.once.OnceStore` on the records of a hub's engine. Raises `BadOption` when the engine has none."""
+    """A `telex.once.OnceStore` on the records of a hub's engine. Raises `Misuse` when the engine has none."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._records = runtime.records("once=True (or give store=)")
-        self.get = self._records.get  # a method in between would cost as much as the dictionary of the memory engine
-        self.put = self._records.put
+        # Not methods: one in between would cost as much as the memory engine's dictionary.
+        self.get: Any = self._records.get
+        self.put: Any = self._records.put
         self.peek: Callable[[str, str], Record | None] | None = getattr(self._records, "peek", None)
 
     async def open(self) -> None:

@@ -46,10 +46,10 @@ class EngineTransport:
     ) -> None:
         self._runtime = runtime
         self._table = table
-        self.id = token_hex(8)
+        self.id: str = token_hex(8)
         self._registry: ServiceRegistry | None = None
         self.inbox: ReplyInbox = ReplyInbox(runtime, store, self.id, lambda: self.registry)
-        self.worker = EngineWorker(runtime, runner, groups, store, self.id, self.inbox)
+        self.worker: EngineWorker = EngineWorker(runtime, runner, groups, store, self.id, self.inbox)
         self._sightings = Sightings()
         self._started = False
         self._joined: set[str] = set()  # commands whose group is known to exist

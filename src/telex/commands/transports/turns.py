@@ -20,7 +20,7 @@ class TurnBudget:
         """True while a handler is called within the turn of its sender: it calls no other handler within it."""
         self.scheduled: int = 0
         """The number of accepted commands that begin in another turn: none is begun before them."""
-        self.began = 0.0
+        self.began: float = 0.0
         self._calls = 0
 
     def offers(self) -> bool:
