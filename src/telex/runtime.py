@@ -50,11 +50,12 @@ class HubBounds(msgspec.Struct, frozen=True):
     settled_check_seconds: float = 1.0
     """The shortest time between two checks whether the last firings of ended triggers are settled."""
     claim_batch: int = 64
-    """The schedules that are claimed in one transaction: other writers wait while it holds the file."""
+    """The largest number of schedules that one transaction claims. It is small, because other writers of a file
+    wait."""
     claimed_firings: int = 1000
-    """The missed firings that are published in one transaction, those of its first trigger apart."""
+    """The largest number of missed firings that one transaction publishes, without those of its first trigger."""
     waiting_firings: int = 1000
-    """The firings of one trigger that wait for a blocking subscriber; more are logged and left out."""
+    """The largest number of firings of one trigger that wait for a blocking subscriber; more are logged and dropped."""
     waiting_commands: int = 10_000
     """The accepted commands of one name that wait for a call; with more, senders wait."""
 

@@ -62,7 +62,7 @@ def rules(schema: str) -> bytes:
 
 
 def decode(found: Sequence[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
-    """Make messages of rows: a column that does not matter, then those of `OWN`.
+    """Make messages of rows. The first column of a row is ignored; the others are those of `OWN`.
 
     Content that cannot be decoded is `Unreadable`, and the list is `Damaged`.
     """

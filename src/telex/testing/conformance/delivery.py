@@ -44,7 +44,7 @@ class DeliveryTests(Suite):
 
     @promise()
     async def test_what_is_published_is_received(self) -> None:
-        """A subscriber receives every message that is published after it came: each once, in order, no more."""
+        """A subscriber receives every message that is published after it joined, once and in order."""
         count = self.size(100, 5000)
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
@@ -57,7 +57,7 @@ class DeliveryTests(Suite):
 
     @promise()
     async def test_all_subscribers_receive_everything(self) -> None:
-        """Many publishers and many subscribers at the same time: each subscriber gets all, in one order for all."""
+        """Of many publishers, each of many subscribers gets all messages, in one order for all."""
         writers, readers, each = self.size(5, 50), self.size(5, 50), self.size(10, 100)
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
@@ -103,7 +103,7 @@ class DeliveryTests(Suite):
 
     @promise("ordered")
     async def test_order_is_kept(self) -> None:
-        """Ordered: the messages of each of several publishers to one topic arrive in the order they were published."""
+        """Ordered: the messages of one publisher to one topic arrive in the order of publishing."""
         writers, each = self.size(4, 16), self.size(25, 1000)
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
@@ -122,7 +122,7 @@ class DeliveryTests(Suite):
 
     @promise()
     async def test_a_pattern_gets_what_fits(self) -> None:
-        """A subscriber of a pattern gets the messages of all topics that fit, also of later ones, and of no others."""
+        """A subscriber of a pattern gets the messages of all topics that match, also of later topics, and no others."""
         async with self.hub() as hub:
             await hub.topic("a:1").publish("before")
             async with (
@@ -147,7 +147,7 @@ class DeliveryTests(Suite):
 
     @promise()
     async def test_contents_come_out_as_they_went_in(self) -> None:
-        """Text, numbers, nested data, what is empty and what is large: each is received as it was published."""
+        """Text, numbers, nested, empty and large content is received as it was published."""
         await self.round_trip(CONTENTS)
 
     @promise()
@@ -172,7 +172,7 @@ class DeliveryTests(Suite):
         self.same(kept, contents)
 
     def same(self, found: list[Any], published: tuple[object, ...]) -> None:
-        """Fail unless all are equal and of the same class."""
+        """Fail unless all contents are equal and of the same class."""
         assert len(found) == len(published)
         for content, original in zip(found, published, strict=True):
             assert content == original, f"{original!r:.80} came out as {content!r:.80}"
@@ -180,7 +180,7 @@ class DeliveryTests(Suite):
 
     @promise("durable")
     async def test_contents_are_the_same_after_a_restart(self) -> None:
-        """Durable: what was published is read as it was, by another hub, on the same data."""
+        """Durable: another hub on the same data reads the published content."""
         everything = CONTENTS + BYTES
         async with self.hub() as hub:
             for content in everything:
@@ -240,7 +240,7 @@ class DeliveryTests(Suite):
 
     @promise("once_per_id")
     async def test_an_id_is_published_once(self) -> None:
-        """The same id again stores nothing, and returns the message that is there."""
+        """A known id stores nothing, and returns the stored message."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             async with topic.subscribe() as inbox:
@@ -262,7 +262,7 @@ class DeliveryTests(Suite):
 
     @promise()
     async def test_who_leaves_leaves_the_others_theirs(self) -> None:
-        """Subscribers that come and go at the same time lose nothing for one that stays."""
+        """Subscribers that join and leave at the same time lose no message of another subscriber."""
         rounds = self.size(5, 50)
         async with self.hub() as hub:
             topic = hub.topic("orders:1")

@@ -17,16 +17,16 @@ ACTIONS: tuple[Action, ...] = ("ack", "nack", "reject", "extend")
 
 
 class RolledBack(Exception):
-    """Ends a transaction that is not to commit."""
+    """The error that rolls a transaction back."""
 
 
 def contents(deliveries: list[Delivery]) -> list[Any]:
-    """The contents of what was claimed."""
+    """Return the contents of the claimed deliveries."""
     return [delivery.message.content for delivery in deliveries]
 
 
 async def ready(rig: Rig, *published: object, key: str | None = None) -> float:
-    """A group that has these messages to claim, and the moment that counts as now."""
+    """Make a group with these messages to claim, and return the present time of the test."""
     await rig.join(G, T)
     if published:
         await rig.send(T, *published, key=key)
@@ -38,7 +38,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_group_begins_where_it_was_told(self) -> None:
-        """Rule 1: a group begins where the first that joined it said: at new, at the earliest, so many back."""
+        """Rule 1: the first `join` sets the start of a group: new, the earliest, or a number back."""
         async with self.rig() as rig:
             rig.log(T)
             await rig.send(T, "a", "b", "c")
@@ -52,7 +52,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_group_goes_on_whoever_joins(self) -> None:
-        """Rule 1: who joins a group that there is changes nothing: it goes on from where it was."""
+        """Rule 1: joining an existing group does not change its position."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b")
             for delivery in await rig.claim(G, T, now, limit=1):
@@ -64,7 +64,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_each_group_gets_every_message(self) -> None:
-        """Rule 1: name and pattern together are a group: another name, and another pattern, get everything too."""
+        """Rule 1: name and pattern identify a group: another name or another pattern gets all messages, too."""
         pattern = "orders:*"
         async with self.rig() as rig:
             await rig.join("one", T)
@@ -78,7 +78,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_pattern_takes_from_topics_that_come_later(self) -> None:
-        """Rule 1: a group on a pattern takes from all topics that fit, in the order of publishing, no other."""
+        """Rule 1: a group on a pattern gets the messages of all topics that match, in the order of publishing."""
         pattern = "orders:*"
         async with self.rig() as rig:
             await rig.send(T, 1)
@@ -91,7 +91,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_message_is_leased_to_one(self) -> None:
-        """Rule 2: until it is settled or its lease ends, what one member was given no other is given."""
+        """Rule 2: no other member gets a message until it is settled or its lease ends."""
         async with self.rig() as rig:
             now = await ready(rig, *range(6))
             mine = await rig.claim(G, T, now, limit=2, owner="me")
@@ -102,7 +102,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_members_that_claim_together_share(self) -> None:
-        """Rule 2: however many claim at the same time, each message is given to one of them."""
+        """Rule 2: of concurrent claims exactly one gets each message."""
         members = self.size(8, 50)
         async with self.rig() as rig:
             now = await ready(rig, *range(5 * members))
@@ -111,7 +111,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_claim_says_what_it_is(self) -> None:
-        """A delivery has the message as it was published, its place, attempt 1 and the end of its lease."""
+        """A delivery has the published message, its position, attempt 1 and the end of its lease."""
         async with self.rig() as rig:
             await rig.join(G, T)
             sent = (await rig.send(T, {"a": [1, "ü"]}, id="id-1", key="k"))[0]
@@ -123,7 +123,7 @@ class GroupTests(Suite):
 
     @promise("groups", "fenced_settle")
     async def test_only_the_last_token_settles(self) -> None:
-        """Rule 3: every claim of a message has a larger token, and with an older one nothing is settled."""
+        """Rule 3: every claim of a message has a larger token, and an older token settles nothing."""
         async with self.rig() as rig:
             now = await ready(rig, "a")
             (old,) = await rig.claim(G, T, now, lease=5)
@@ -158,7 +158,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_the_first_settlement_wins(self) -> None:
-        """Rule 3: settling twice does nothing the second time, and says so."""
+        """Rule 3: the second settlement does nothing, and returns false."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b", "c")
             for delivery, first in zip(await rig.claim(G, T, now), ACTIONS[:3], strict=True):
@@ -170,7 +170,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_settlements_are_answered_one_by_one(self) -> None:
-        """Settle says of each settlement, in the order given, whether it won; of one that never was, no."""
+        """`settle` returns for each settlement, in the given order, whether it won; false for an unknown delivery."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b")
             a, b = await rig.claim(G, T, now)
@@ -187,7 +187,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_what_was_acked_never_comes_again(self) -> None:
-        """Rule 4: ack: done, whatever time passes and whoever joins."""
+        """Rule 4: an acked message is never delivered again."""
         async with self.rig() as rig:
             now = await ready(rig, *range(5))
             for delivery in await rig.claim(G, T, now):
@@ -198,7 +198,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_nack_waits_for_its_delay(self) -> None:
-        """Rule 4: nack: again after its delay and not before, with the next attempt; the claim says when that is."""
+        """Rule 4: a nacked message is delivered after its delay, with the next attempt. The claim returns that time."""
         async with self.rig() as rig:
             now = await ready(rig, "a")
             (delivery,) = await rig.claim(G, T, now)
@@ -212,7 +212,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_every_message_gets_through_errors(self) -> None:
-        """Rule 4: however often messages are refused before, in the end each is taken once."""
+        """Rule 4: messages that are nacked many times are each handled once in the end."""
         async with self.rig() as rig:
             count = self.size(10, 100)
             now = await ready(rig, *range(count))
@@ -228,7 +228,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_what_was_rejected_is_kept_aside(self) -> None:
-        """Rule 4: reject: dead, with its reason and attempts, out of the lag, never claimed."""
+        """Rule 4: a rejected message is dead, with its reason and attempts. It is not in the lag and never claimed."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b")
             a, _ = await rig.claim(G, T, now)
@@ -244,7 +244,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_dead_letter_is_revived_or_dropped(self) -> None:
-        """Revive: delivered again, with attempt 1. Drop: forgotten. Each says if there was one."""
+        """`revive` delivers a dead letter again, with attempt 1; `drop` deletes it. Each returns whether it existed."""
         async with self.rig() as rig:
             groups, now = has_groups(rig), await ready(rig, "a", "b")
             a, b = await rig.claim(G, T, now)
@@ -263,7 +263,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_dead_letters_are_told_oldest_first(self) -> None:
-        """Dead: of one group or of all, the oldest first, so many at most."""
+        """`dead` returns the dead letters of one group or of all, the oldest first, up to a limit."""
         async with self.rig() as rig:
             await rig.join("other", T)
             now = await ready(rig, "a", "b", "c")
@@ -280,7 +280,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_lease_is_renewed(self) -> None:
-        """Rule 4: extend: the lease lasts so long from now, and its token stays the last."""
+        """Rule 4: `extend` renews the lease from now, and its token stays the last."""
         async with self.rig() as rig:
             now = await ready(rig, "a")
             (delivery,) = await rig.claim(G, T, now, lease=10)
@@ -293,7 +293,7 @@ class GroupTests(Suite):
 
     @promise("groups")
     async def test_a_lease_that_ends_frees_its_message(self) -> None:
-        """Rule 5: when a lease ends the message is delivered again, as the next attempt; claim says when."""
+        """Rule 5: after its lease a message is delivered again, as the next attempt. The claim returns that time."""
         async with self.rig() as rig:
             now = await ready(rig, "a")
             await rig.claim(G, T, now, lease=10, owner="dies")

@@ -32,14 +32,14 @@ class HistoryTests(Suite):
     """Cursors that start earlier."""
 
     async def from_start(self, hub: Hub, start: Start, count: int, topic: str = T) -> list[Any]:
-        """The first that a subscriber with this start receives: contents, and `Lost` as it is."""
+        """Return the first items that a subscriber with this start receives: contents, and `Lost` unchanged."""
         async with hub.topic(topic).subscribe(start=start, overflow="catch_up") as inbox:
             items = [await inbox.receive(timeout=self.patience) for _ in range(count)]
         return [item if isinstance(item, Lost) else item.content for item in items]
 
     @promise("history")
     async def test_late_subscribers_get_what_was_before(self) -> None:
-        """A subscriber that starts at the earliest gets the whole of what is kept, and then what comes."""
+        """A subscriber that starts at the earliest message gets all kept messages, and then new ones."""
         count = self.size(20, 900)
         async with self.hub() as hub:
             await filled(hub, *range(count))
@@ -54,7 +54,7 @@ class HistoryTests(Suite):
 
     @promise("history")
     async def test_every_start_is_known(self) -> None:
-        """new, earliest, a position, a number back, a time, a time back: each begins where it says, and goes on."""
+        """new, earliest, a position, a number back, a time, a time back: each begins at its place, and continues."""
         async with self.hub() as hub:
             topic = hub.topic(T)
             await filled(hub, 0, 1)
@@ -80,7 +80,8 @@ class HistoryTests(Suite):
 
     @promise("history")
     async def test_a_message_s_own_time_finds_it(self) -> None:
-        """An aware datetime: what was published then or later; so the timestamp of a message begins with it."""
+        """An aware datetime begins with the first message of that time or later, so a message's timestamp begins with
+        it."""
         async with self.hub() as hub:
             for _ in range(self.size(20, 500)):
                 sent = await hub.topic(T).publish("x")
@@ -90,7 +91,8 @@ class HistoryTests(Suite):
 
     @promise("history")
     async def test_a_pattern_has_a_history(self) -> None:
-        """A subscriber of a pattern that starts earlier gets what its topics keep, in the order of publishing."""
+        """A subscriber of a pattern that starts earlier gets the kept messages of its topics, in the order of
+        publishing."""
         async with self.hub() as hub:
             for id in ("a:1", "a:2"):
                 hub.topic(id)
@@ -116,7 +118,7 @@ class HistoryTests(Suite):
 
     @promise("history", "counted_gaps")
     async def test_a_start_that_is_gone_is_told(self) -> None:
-        """A start that retention took comes with a `Lost` of exactly what is missing, asked for or not."""
+        """A start that was trimmed gives a `Lost` with exactly the missing messages, with or without `report_lost`."""
         async with self.hub() as hub:
             hub.retain("orders:*", messages=3)
             topic = hub.topic(T)
@@ -129,7 +131,7 @@ class HistoryTests(Suite):
 
     @promise("history")
     async def test_retention_is_seen_exactly(self) -> None:
-        """History and late subscribers see exactly what retention keeps."""
+        """History and late subscribers return exactly the messages that retention keeps."""
         async with self.hub() as hub:
             hub.retain("orders:*", messages=5)
             for n in range(20):
@@ -141,7 +143,7 @@ class HistoryTests(Suite):
 
     @promise("history")
     async def test_retention_is_set_while_it_runs(self) -> None:
-        """A rule that is set on a hub that is open holds from then on, for what is there, too."""
+        """A retention rule that is set on an open hub holds at once, also for stored messages."""
         async with self.hub() as hub:
             await filled(hub, *range(10))
             hub.retain(T, messages=4)
@@ -150,7 +152,8 @@ class HistoryTests(Suite):
 
     @promise()
     async def test_a_topic_made_anew_begins_again(self) -> None:
-        """Removed, a topic's subscriptions end after what they have; recreated, it has another epoch."""
+        """The subscriptions of a removed topic end after their waiting messages. The recreated topic has
+        another epoch."""
         async with self.hub() as hub:
             topic = hub.topic(T)
             async with topic.subscribe() as inbox:
@@ -173,7 +176,7 @@ class HistoryTests(Suite):
 
     @promise("durable", "history")
     async def test_positions_hold_over_a_restart(self) -> None:
-        """Durable: a position that a subscriber had is good in another hub: it goes on with the next message."""
+        """Durable: a position of one hub is valid in another hub, which continues with the next message."""
         async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
             await filled(hub, *range(5))
             for _ in range(3):
@@ -187,7 +190,7 @@ class HistoryTests(Suite):
 
     @promise("durable", "history", slow=True)
     async def test_reading_goes_on_over_many_hubs(self) -> None:
-        """A reader that comes back again and again, in a new hub each time, gets every message once, in order."""
+        """A reader that resumes again and again, in a new hub each time, gets every message once, in order."""
         count, batch = self.size(60, 5000), self.size(7, 100)
         async with self.hub() as hub:
             hub.retain(">", messages=count)
@@ -203,7 +206,7 @@ class HistoryTests(Suite):
 
     @promise("shared", "history", slow=True)
     async def test_a_reader_stays_while_publishers_come_and_go(self) -> None:
-        """Publishers whose hubs are closed and opened again meanwhile: a reader elsewhere gets everything, in order."""
+        """While publishers' hubs are closed and opened again, a reader elsewhere gets every message, in order."""
         rounds, each = self.size(4, 20), self.size(10, 100)
         async with self.hub() as reading, reading.topic(T).subscribe(buffer=rounds * each) as inbox:
             for number in range(rounds):
@@ -214,7 +217,7 @@ class HistoryTests(Suite):
 
     @promise("shared")
     async def test_a_removal_ends_subscriptions_everywhere(self) -> None:
-        """Shared: removed by one hub, a topic's subscriptions end in the others, after what they have."""
+        """Shared: when one hub removes a topic, its subscriptions in other hubs end after their waiting messages."""
         async with self.hub() as here, self.hub() as there:
             async with there.topic(T).subscribe() as inbox:
                 await filled(here, "a")

@@ -1,4 +1,4 @@
-"""Messages for later, and messages that are published together."""
+"""Delayed messages, and transactions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DelayedTests(Suite):
 
     @promise("delayed", slow=True)
     async def test_later_is_not_sooner(self) -> None:
-        """Later publishes at its time, and not before; it returns when the message is kept for that."""
+        """Later publishes at its time, and not before. It returns once the message is stored."""
         async with self.rig() as rig:
             rig.log(T)
             due = time() + DELAY
@@ -33,7 +33,7 @@ class DelayedTests(Suite):
 
     @promise("delayed")
     async def test_what_is_due_is_published_at_once(self) -> None:
-        """Later with a moment that is past publishes at once, with all that belongs to the message."""
+        """Later with a past time publishes the message at once, unchanged."""
         async with self.rig() as rig:
             rig.log(T)
             sent = message(T, {"a": "ü"}, id="id-1", key="k", headers={"Trace": "x"})
@@ -45,7 +45,7 @@ class DelayedTests(Suite):
 
     @promise("delayed", slow=True)
     async def test_what_is_due_first_comes_first(self) -> None:
-        """Messages for later come in the order of their moments, whatever the order they were handed in."""
+        """Delayed messages are published in the order of their times, not of the calls."""
         async with self.rig() as rig:
             rig.log(T)
             now = time()
@@ -70,7 +70,8 @@ class DelayedTests(Suite):
 
     @promise("delayed", "shared", "store", slow=True)
     async def test_another_engine_publishes_when_its_own_is_gone(self) -> None:
-        """Later, durable or shared: any engine that is open publishes, also when the one that was asked is closed."""
+        """Later, durable or shared: any open engine publishes the message, also when the engine that took it is
+        closed."""
         async with self.rig() as other:
             async with self.rig() as own:
                 await own.engine.later(message(T, "later"), time() + DELAY)
@@ -78,7 +79,7 @@ class DelayedTests(Suite):
 
     @promise("delayed", "durable", "store", slow=True)
     async def test_later_is_kept_through_a_restart(self) -> None:
-        """Durable: what was published for later is published once when its time has come, and the engine is open."""
+        """Durable: a delayed message is published once, when its time has come and the engine is open."""
         async with self.rig() as rig:
             await rig.engine.later(message(T, "past by then"), time() + DELAY / 3)
             await rig.engine.later(message(T, "later"), time() + 4 * DELAY)
@@ -119,7 +120,7 @@ class TransactionTests(Suite):
 
     @promise("transactions", "store")
     async def test_nothing_is_seen_before_it_commits(self) -> None:
-        """Until it is left nobody is given anything of a transaction."""
+        """No reader gets a message of a transaction before it commits."""
         async with self.rig() as rig:
             async with rig.engine.transaction() as transaction:
                 await transaction.append(message(T, "a"))
@@ -148,7 +149,7 @@ class TransactionTests(Suite):
 
     @promise("transactions", "store")
     async def test_a_cancelled_transaction_takes_all_back(self) -> None:
-        """Cancelled while it is entered, a transaction rolls back, and holds nobody up."""
+        """A transaction that is cancelled rolls back, and blocks no other writer."""
         async with self.rig() as rig:
             entered = asyncio.Event()
 
@@ -186,7 +187,7 @@ class TransactionTests(Suite):
 
     @promise("transactions", "store", "groups")
     async def test_groups_are_given_what_was_committed(self) -> None:
-        """A group is given the messages of a transaction that committed, and none of one that rolled back."""
+        """A group gets the messages of a committed transaction, and none of a transaction that rolled back."""
         async with self.rig() as rig:
             await rig.join("billing", T)
             for content, leave in (("kept", False), ("gone", True)):
@@ -202,7 +203,7 @@ class TransactionTests(Suite):
 
     @promise("transactions", "store", "durable")
     async def test_a_commit_survives_a_restart(self) -> None:
-        """Durable: what was committed is kept when the engine is opened again, and what was rolled back is not."""
+        """Durable: committed messages are there when the engine is opened again, and rolled back ones are not."""
         async with self.rig() as rig:
             async with rig.engine.transaction() as transaction:
                 await transaction.append(message(T, "kept"))

@@ -1,4 +1,4 @@
-"""Opening and closing, and what is left behind by what was closed, cancelled or refused."""
+"""Opening and closing: a closed, cancelled or refused engine or hub leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LifeTests(Suite):
 
     @promise()
     async def test_an_engine_leaves_nothing(self) -> None:
-        """Open, then close: nothing of it stays, also when nothing was done between, and when much was."""
+        """Open and close leave nothing behind, with and without work in between."""
         for messages in (0, 1, self.size(50, 5000)):
             async with self.rig() as rig:
                 for n in range(messages):
@@ -31,7 +31,8 @@ class LifeTests(Suite):
 
     @promise()
     async def test_an_engine_is_closed_though_opening_was_cancelled(self) -> None:
-        """Open that is cancelled, at whatever point, leaves nothing after close; another engine opens in its place."""
+        """An `open` that is cancelled at any point leaves nothing after `close`, and another engine opens on the
+        data."""
         for turns in range(self.size(10, 100)):
             engine = self.engine()
             opening = asyncio.ensure_future(engine.open(Rig(engine)))
@@ -48,8 +49,8 @@ class LifeTests(Suite):
 
     @needing(slow=True)
     def test_an_engine_whose_opening_is_cancelled_leaves_nothing(self) -> None:
-        """Open that is cancelled, at whatever point, has left nothing when it ends, before close too: no task, thread,
-        descriptor, nor a lock that keeps another engine out. Close after it is fine."""
+        """An `open` that is cancelled at any point leaves nothing when it ends, also before `close`: no task, thread or
+        descriptor, and no lock that another engine would wait for. `close` may follow."""
         took: list[float] = []
         kept: list[Engine] = []  # as a program that failed to open it would: nothing is released by chance
 
@@ -100,12 +101,12 @@ class LifeTests(Suite):
 
     @promise()
     async def test_an_engine_is_closed_without_having_been_opened(self) -> None:
-        """Close comes last, also when open never began."""
+        """`close` may be called on an engine that was never opened."""
         await self.engine().close()
 
     @promise("store")
     async def test_closing_lets_go_of_what_is_under_way(self) -> None:
-        """Close while messages are appended: each append ends, and what it acknowledged was kept."""
+        """`close` during appends: each append ends, and every acknowledged message is stored."""
         engine = self.engine()
         rig = Rig(engine, self.patience)
         await engine.open(rig)
@@ -122,7 +123,7 @@ class LifeTests(Suite):
 
     @promise()
     async def test_a_hub_is_closed_twice(self) -> None:
-        """Closing a hub twice is fine, by several at once too; opening it twice is refused."""
+        """A hub may be closed twice, also by several tasks at once. Opening it twice is refused."""
         hub = self.hub()
         async with hub:
             with refused(Closed):
@@ -160,7 +161,7 @@ class LifeTests(Suite):
 
     @promise()
     async def test_closing_ends_who_waits(self) -> None:
-        """Closing a hub ends who waits: receive and a blocked publisher with Closed, iteration at its end."""
+        """Closing a hub ends every wait: receive and a blocked publisher raise Closed, and iteration ends."""
         hub = self.hub()
         async with hub:
             topic = hub.topic(T)

@@ -1,4 +1,4 @@
-"""Consumer groups: rules 6 to 9 of `telex.engines.contract.groups`, and what groups tell of themselves."""
+"""Consumer groups: rules 6 to 10 of `telex.engines.contract.groups`, and the statistics of groups."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from telex.testing.conformance.suite import Suite, has_groups, promise
 
 
 class GroupOrderTests(Suite):
-    """In which order a group works, what it keeps, and when it stands still."""
+    """The order of deliveries, the messages that are kept, and pauses."""
 
     @promise("groups", "key_order")
     async def test_one_of_a_key_at_a_time(self) -> None:
-        """Rule 6: of the messages with one key only the first is leased; the next one when that is acked."""
+        """Rule 6: of the messages with one key only the first is leased, and the next one after its ack."""
         async with self.rig() as rig:
             now = await ready(rig, "a1", "a2", "a3", key="a")
             await rig.send(T, "b1", "b2", key="b")
@@ -30,7 +30,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups", "key_order")
     async def test_a_key_waits_for_its_next_try(self) -> None:
-        """Rule 6: while the earlier one of a key waits for its next try or its lease, the later ones wait for it."""
+        """Rule 6: messages of a key wait while an earlier one waits for its retry or is leased."""
         async with self.rig() as rig:
             now = await ready(rig, "a1", "a2", key="a")
             (a1,) = await rig.claim(G, T, now, lease=10)
@@ -42,7 +42,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups", "key_order")
     async def test_keys_are_in_the_order_of_publishing(self) -> None:
-        """Rule 6: whatever the size of claims and however often one is tried, each key is worked on in order."""
+        """Rule 6: each key is handled in order, with any size of claims and any number of retries."""
         async with self.rig() as rig:
             now = await ready(rig)
             keys, each = self.size(3, 10), self.size(4, 50)
@@ -63,7 +63,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups", "key_order")
     async def test_a_key_is_one_across_topics_of_a_pattern(self) -> None:
-        """Rule 6: in a group on a pattern, a key holds across its topics."""
+        """Rule 6: in a group on a pattern, the order of a key includes all topics."""
         async with self.rig() as rig:
             await rig.join(G, "orders:*")
             await rig.send("orders:1", "first", key="k")
@@ -76,7 +76,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups", "key_order")
     async def test_a_revived_key_is_one_at_a_time(self) -> None:
-        """Rule 6: a dead letter that is revived, too, is never leased together with another of its key."""
+        """Rule 6: a revived dead letter is not leased together with another message of its key."""
         async with self.rig() as rig:
             now = await ready(rig, "a1", "a2", key="a")
             (a1,) = await rig.claim(G, T, now)
@@ -90,7 +90,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups", "key_order")
     async def test_a_revived_key_is_not_forgotten(self) -> None:
-        """Rule 6: when a dead letter is revived while a later one of its key is worked on, both come, in order."""
+        """Rule 6: a dead letter that is revived while a later message of its key is leased is delivered after it."""
         async with self.rig() as rig:
             meanwhile: tuple[Action | None, ...] = ("nack", "reject", None)
             for number, later in enumerate(meanwhile):
@@ -112,7 +112,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups")
     async def test_what_is_due_again_comes_first(self) -> None:
-        """Rule 7: what is due again, then what was never delivered, in the order of publishing."""
+        """Rule 7: redeliveries that are due come first, then new messages in the order of publishing."""
         async with self.rig() as rig:
             now = await ready(rig, *range(8))
             first = await rig.claim(G, T, now, limit=4)
@@ -123,7 +123,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups", "ordered")
     async def test_the_first_delivery_is_in_order(self) -> None:
-        """Ordered: without keys, the order of first delivery is that of publishing, claimed in whatever sizes."""
+        """Ordered: without keys, first deliveries are in the order of publishing, with any size of claims."""
         async with self.rig() as rig:
             count = self.size(30, 1000)
             now = await ready(rig, *range(count))
@@ -136,7 +136,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups", "backlog_kept")
     async def test_retention_takes_nothing_from_a_group(self) -> None:
-        """Rule 8: what a group has not settled is kept for it, whatever its topic keeps: unclaimed, leased or dead."""
+        """Rule 8: unclaimed, leased and dead messages are kept for the group, beyond the retention of the topic."""
         async with self.rig() as rig:
             now = await ready(rig)
             await rig.retain(T, 2)
@@ -153,7 +153,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups")
     async def test_a_paused_group_claims_nothing(self) -> None:
-        """Rule 9: paused, a group claims nothing, and what it holds can be settled; resumed, it goes on."""
+        """Rule 9: a paused group claims nothing, and its leased deliveries can be settled. `resume` continues it."""
         async with self.rig() as rig:
             groups, now = has_groups(rig), await ready(rig, "a", "b")
             (a,) = await rig.claim(G, T, now, limit=1)
@@ -169,7 +169,8 @@ class GroupOrderTests(Suite):
 
     @promise("groups")
     async def test_a_group_that_rests_goes_on_where_it_was(self) -> None:
-        """Rule 10: what was delivered is kept, and who claims again gets what is there still, nothing twice."""
+        """Rule 10: deliveries are kept while a group rests. The next claim continues with the messages that are still
+        there."""
         async with self.rig() as rig:
             groups, now = has_groups(rig), await ready(rig, "a", "b", "c")
             a, b = await rig.claim(G, T, now, limit=2)
@@ -186,7 +187,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups")
     async def test_a_group_tells_what_it_has(self) -> None:
-        """Groups: sorted by name and pattern, each with its lag, what is leased, delayed and dead."""
+        """`groups` is sorted by name and pattern, with the lag and the leased, delayed and dead messages of each."""
         async with self.rig() as rig:
             now = await ready(rig, *range(6))
             await rig.send(T, "k1", "k2", key="k")
@@ -204,7 +205,7 @@ class GroupOrderTests(Suite):
 
     @promise("groups")
     async def test_lag_is_what_is_not_settled(self) -> None:
-        """A claim says the lag: what is published and not settled, what is in work among it."""
+        """A claim returns the lag: the published messages that are not settled, including leased ones."""
         async with self.rig() as rig:
             now = await ready(rig, *range(5))
             claimed = await has_groups(rig).claim(G, T, 2, 30, "m", now)
@@ -214,8 +215,8 @@ class GroupOrderTests(Suite):
 
     @promise("groups")
     async def test_a_forgotten_group_begins_anew(self) -> None:
-        """Forget: a group goes with all that it holds; joined again, it begins at its new start. Returns true if it
-        existed."""
+        """`forget` removes a group with its messages, and returns whether it existed. Joined again, it begins at its
+        start."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b")
             a, b = await rig.claim(G, T, now)

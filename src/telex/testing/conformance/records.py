@@ -21,7 +21,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_a_record_is_what_was_put(self) -> None:
-        """Put and get: the value's bytes as they were, with the revision that put said; None where there is none."""
+        """Get returns the bytes of put and the revision that put returned; None for a key without a record."""
         async with self.rig() as rig:
             records = has_records(rig)
             assert await records.get(B, "none") is None
@@ -33,7 +33,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_put_compares(self) -> None:
-        """Put sets a record only if its revision is still the one given, 0 if there is none; else None, no change."""
+        """`put` sets a record only at the given revision, 0 for a new record. Otherwise it returns None."""
         async with self.rig() as rig:
             records = has_records(rig)
             first = await records.put(B, "k", b"1", 0)
@@ -53,7 +53,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_one_of_many_is_first(self) -> None:
-        """Put: of many at the same time with the same revision, one gets a revision and the others None."""
+        """Of concurrent `put` calls with the same revision one returns a revision, and the others None."""
         async with self.rig() as rig:
             records = has_records(rig)
             revision = 0
@@ -69,7 +69,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_delete_compares(self) -> None:
-        """Delete: only if its revision is still the one given; it says whether it was."""
+        """`delete` deletes only at the given revision, and returns whether it did."""
         async with self.rig() as rig:
             records = has_records(rig)
             assert await records.delete(B, "k", 1) is False
@@ -83,7 +83,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_a_revision_never_comes_again(self) -> None:
-        """A revision is larger than any that the key had before, also after it was deleted: it fences."""
+        """A revision is larger than every earlier one of the key, also after the record was deleted."""
         async with self.rig() as rig:
             records, seen = has_records(rig), [0]
             for _ in range(4):
@@ -99,7 +99,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_keys_are_sorted_and_of_their_bucket(self) -> None:
-        """Keys: all of one bucket, sorted; the same key in another bucket is another record."""
+        """`keys` returns the keys of one bucket, sorted. The same key in another bucket is another record."""
         async with self.rig() as rig:
             records = has_records(rig)
             assert await records.keys(B) == []
@@ -116,7 +116,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_a_record_expires(self) -> None:
-        """Put: what has expired is deleted in time; what has not yet, or never does, stays."""
+        """`put` deletes expired records in time, and no others."""
         async with self.rig() as rig:
             records, now = has_records(rig), time()
             revision = await records.put(B, "past", b"1", 0, now - 1)
@@ -139,7 +139,7 @@ class RecordTests(Suite):
 
     @promise("records", "transactions", "record_transactions")
     async def test_a_transaction_puts_records(self) -> None:
-        """`Transaction.put`: a record is set with what else is in the transaction, or not at all; it compares."""
+        """`Transaction.put` sets a record together with the other writes, or not at all. It compares revisions."""
         async with self.rig() as rig:
             records = has_records(rig)
             first = await records.put(B, "k", b"1", 0)
@@ -165,7 +165,7 @@ class RecordTests(Suite):
 
     @promise("records", "shared")
     async def test_two_engines_count_together(self) -> None:
-        """Shared: compare-and-set holds between engines: whoever counts with it, no count is lost."""
+        """Shared: compare-and-set works between engines: concurrent counters lose no count."""
         each = self.size(10, 300)
 
         async with self.rig() as one, self.rig() as two:
@@ -186,7 +186,8 @@ class RecordTests(Suite):
 
     @promise("records", "durable")
     async def test_records_are_there_after_a_restart(self) -> None:
-        """Durable: a record, its revision, and that a deleted one had one, are kept when the engine is opened again."""
+        """Durable: records, their revisions, and the revisions of deleted records are there when the engine is opened
+        again."""
         async with self.rig() as rig:
             kept = await has_records(rig).put(B, "kept", b"value", 0)
             gone = await has_records(rig).put(B, "gone", b"value", 0)

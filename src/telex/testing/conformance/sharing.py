@@ -64,7 +64,7 @@ class SharedTests(Suite):
 
     @promise("shared", "store", "once_per_id")
     async def test_an_id_is_kept_once_between_engines(self) -> None:
-        """The same id, published through two engines at the same time, is kept once; both are returned that message."""
+        """An id that is published through two engines at the same time is stored once, and both get that message."""
         async with self.rig() as one, self.rig() as two:
             for n in range(self.size(5, 100)):
                 (mine,), (yours,) = await asyncio.gather(
@@ -93,7 +93,7 @@ class SharedTests(Suite):
 
     @promise("shared", "store", "history")
     async def test_retention_holds_for_all(self) -> None:
-        """Retain: a rule that one engine sets holds for what all publish and read."""
+        """A retention rule that one engine sets holds for the messages of all engines."""
         async with self.rig() as one, self.rig() as two:
             await one.retain(T, 2)
             await two.send(T, *range(5))
@@ -114,7 +114,7 @@ class SharedTests(Suite):
 
     @promise("shared", "groups")
     async def test_members_of_two_engines_share(self) -> None:
-        """Shared groups: members of different engines are given different messages, and together all."""
+        """Shared groups: members of different engines get different messages, and together all messages."""
         async with self.rig() as one, self.rig() as two:
             count = self.size(30, 1000)
             await one.join(G, T)
@@ -134,7 +134,7 @@ class SharedTests(Suite):
 
     @promise("shared", "groups", "fenced_settle")
     async def test_another_engine_settles_nothing_stale(self) -> None:
-        """Rule 3 between engines: when another has claimed it since, a delivery settles nothing."""
+        """Rule 3 between engines: after another engine's claim, the earlier delivery settles nothing."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
             await two.join(G, T)
@@ -149,7 +149,7 @@ class SharedTests(Suite):
 
     @promise("shared", "groups")
     async def test_a_pause_holds_for_all(self) -> None:
-        """Pause stops claiming in all engines, and resuming lets them know that there may be something."""
+        """`pause` stops claims in all engines, and `resume` makes their feeds claim again."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
             await two.join(G, T)
@@ -163,8 +163,7 @@ class SharedTests(Suite):
 
     @promise("shared", "groups")
     async def test_another_engine_is_stirred(self) -> None:
-        """Stirred: when an engine settles what others may wait for, their feeds are called, so that they claim
-        again."""
+        """A settlement that lets others claim calls `stirred` of their feeds."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
             await two.join(G, T)
@@ -180,11 +179,11 @@ class SharedTests(Suite):
 
 
 class DurableTests(Suite):
-    """`telex.engines.Guarantees.durable`: what was acknowledged is there when the engine is opened again."""
+    """`telex.engines.Guarantees.durable`: acknowledged data is there when the engine is opened again."""
 
     @promise("durable", "store")
     async def test_messages_are_there_after_a_restart(self) -> None:
-        """Acknowledged messages, their numbers and their epoch are kept; the numbers go on."""
+        """Acknowledged messages, their numbers and their epoch are kept. New numbers follow on."""
         async with self.rig() as rig:
             sent = [(await rig.send(T, content))[0] for content in ("a", {"b": [1, 2]}, "c")]
             epoch = rig.log(T).epoch
@@ -200,7 +199,7 @@ class DurableTests(Suite):
 
     @promise("durable", "store")
     async def test_what_is_kept_is_not_the_publisher_s_object(self) -> None:
-        """Kept is what was published: what becomes of the object afterwards changes nothing of it."""
+        """Changing an object after it was published does not change the stored message."""
         async with self.rig() as rig:
             content: dict[str, Any] = {"items": [1]}
             await rig.send(T, content)
@@ -211,7 +210,7 @@ class DurableTests(Suite):
 
     @promise("durable", "store")
     async def test_nothing_that_was_acknowledged_is_lost_over_restarts(self) -> None:
-        """However often the engine is closed and opened between, every message is there once, in order."""
+        """After many restarts every message is there once, in order."""
         restarts, each = self.size(4, 20), self.size(5, 100)
         for restart in range(restarts):
             async with self.rig() as rig:
@@ -226,7 +225,7 @@ class DurableTests(Suite):
 
     @promise("durable", "store", "once_per_id")
     async def test_an_id_is_kept_once_over_a_restart(self) -> None:
-        """The same id again within two minutes is kept once, though the engine was closed between."""
+        """An id is stored once within two minutes, also over a restart."""
         async with self.rig() as rig:
             await rig.send(T, "a", id="same")
         async with self.rig() as rig:
@@ -236,7 +235,7 @@ class DurableTests(Suite):
 
     @promise("durable", "store", "history")
     async def test_rules_of_retention_are_kept(self) -> None:
-        """Retain: the rules are kept, and hold when the engine is opened again."""
+        """Retention rules hold when the engine is opened again."""
         async with self.rig() as rig:
             await rig.retain("orders:*", 2)
         async with self.rig() as rig:
@@ -257,7 +256,8 @@ class DurableTests(Suite):
 
     @promise("durable", "groups")
     async def test_groups_go_on_after_a_restart(self) -> None:
-        """Settled is settled; what was leased comes again when its lease has ended, as the next attempt."""
+        """Settlements are kept over a restart. Leased messages are delivered again after their lease, as the next
+        attempt."""
         async with self.rig() as rig:
             await rig.join(G, T)
             await rig.send(T, "acked", "leased", "nacked", "dead", "waiting")
@@ -279,7 +279,7 @@ class DurableTests(Suite):
 
     @promise("durable", "groups")
     async def test_a_pause_outlives_a_restart(self) -> None:
-        """Paused and forgotten is kept, too."""
+        """Pausing and forgetting a group is kept, too."""
         async with self.rig() as rig:
             for group in (G, "gone"):
                 await rig.join(group, T)
@@ -293,7 +293,7 @@ class DurableTests(Suite):
 
     @promise("durable", "groups", "fenced_settle")
     async def test_a_token_is_stale_after_a_restart(self) -> None:
-        """Rule 3 over a restart: tokens go on growing, and one from before settles nothing that was claimed since."""
+        """Rule 3 over a restart: tokens go on growing, and an older token settles nothing."""
         async with self.rig() as rig:
             await rig.join(G, T)
             await rig.send(T, "a")
@@ -327,7 +327,7 @@ class DurableTests(Suite):
 
     @needing("durable", "store", "groups", "records", slow=True)
     def test_settlements_and_records_survive_kill(self) -> None:
-        """Durable: a settlement and a record that were acknowledged are there after a kill with signal 9, too."""
+        """Durable: an acknowledged settlement and an acknowledged record are there after a kill with signal 9, too."""
 
         async def work(rig: Rig) -> None:
             await rig.join(G, T)

@@ -18,7 +18,7 @@ OTHER = "orders:2"
 
 
 async def kept(rig: Rig, topic: str = TOPIC, first: int = 1, end: int = 1_000_000) -> list[Any]:
-    """The contents that a topic keeps."""
+    """Return the stored contents of a topic."""
     return [message.content for message in await read_range(rig, topic, first, end)]
 
 
@@ -32,7 +32,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_numbers_count_from_one_in_each_topic(self) -> None:
-        """Append: each message gets its number, and each topic counts from 1 by itself."""
+        """`append` numbers the messages, from 1 in each topic."""
         async with self.rig() as rig:
             batch = [message(TOPIC, "a"), message(OTHER, "b"), message(TOPIC, "c")]
             returned = await has_store(rig).append(batch)
@@ -46,7 +46,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_a_batch_is_kept_whole_and_in_order(self) -> None:
-        """Append: messages are kept all or none, in the order that they were given."""
+        """`append` stores all messages or none, in the given order."""
         count = self.size(50, 5000)
         async with self.rig() as rig:
             await rig.retain(">", count)
@@ -60,7 +60,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_the_feed_has_a_message_before_append_returns(self) -> None:
-        """Append returns after the feed was given the messages: each once, in order, with its number."""
+        """`append` returns after the feed got the messages: each once, in order, with its number."""
         async with self.rig() as rig:
             returned = await rig.send(TOPIC, "a", "b", "c")
             assert rig.contents(TOPIC) == ["a", "b", "c"]
@@ -70,7 +70,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_what_cannot_be_kept_is_refused_with_its_batch(self) -> None:
-        """Append: all or none. With one message that has no form outside of the process, none of its batch is kept."""
+        """`append` stores no message of a batch in which one message has no form outside of the process."""
         async with self.rig() as rig:
             await rig.send(TOPIC, "before")
             try:
@@ -83,7 +83,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_append_that_is_cancelled_leaves_no_hole(self) -> None:
-        """Append, cancelled, may have kept the messages: all of them or none, and the store goes on as before."""
+        """A cancelled `append` has stored all messages or none, and the store goes on working."""
         async with self.rig() as rig:
             sent = 0
             for turns in range(self.size(8, 200)):
@@ -105,7 +105,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_publishers_at_the_same_time_lose_nothing(self) -> None:
-        """Append: many at once, and each has its messages kept, in its own order."""
+        """Concurrent calls of `append` store all messages, each call in its own order."""
         writers, each = self.size(10, 50), self.size(5, 100)
 
         async def write(number: int) -> None:
@@ -135,7 +135,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_read_gives_exactly_the_range(self) -> None:
-        """Read: from ``first`` up to, not with, ``end``; none when none is left, and none of a topic that is not."""
+        """`read` returns the messages from ``first`` up to but not including ``end``; none for an unknown topic."""
         async with self.rig() as rig:
             await rig.send(TOPIC, *"abcdef")
             read = has_store(rig).read
@@ -150,7 +150,7 @@ class StoreTests(Suite):
 
     @promise("store", "history", slow=True)
     async def test_read_gives_at_most_1024(self) -> None:
-        """Read: at most 1024 of the messages, and who asks again gets the rest."""
+        """`read` returns at most 1024 messages; the next call returns the rest."""
         async with self.rig() as rig:
             await rig.retain(">", 3000)
             for _ in range(3):
@@ -162,7 +162,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_a_pattern_is_read_in_the_order_of_being_kept(self) -> None:
-        """Read_pattern: the last messages of several topics together, in the order of their being kept."""
+        """`read_pattern` returns the last messages of several topics, in the order in which they were stored."""
         async with self.rig() as rig:
             moment = time()
             for number in range(6):
@@ -177,7 +177,8 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_find_knows_every_start(self) -> None:
-        """Find: new, earliest, a position, a time, a time back, a number back, as `telex.log.start.find` has them."""
+        """`find` resolves new, earliest, a position, a time, a time back and a number back, as `telex.log.start.find`
+        does."""
         async with self.rig() as rig:
             now = time()
             await has_store(rig).append([message(TOPIC, n, published=now - 60 + 10 * n) for n in range(1, 6)])
@@ -194,7 +195,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_find_tells_of_a_start_that_is_gone(self) -> None:
-        """Find: a start that retention took, of another epoch, or that is ahead of the log comes with a `Lost`."""
+        """`find` returns a `Lost` for a start that was trimmed, is of another epoch, or is ahead of the log."""
         async with self.rig() as rig:
             await rig.retain(TOPIC, 3)
             await rig.send(TOPIC, *range(10))
@@ -230,7 +231,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_topics_are_listed(self) -> None:
-        """Topics: the ids of all of them, whatever characters they are made of."""
+        """`topics` returns the ids of all topics, with any characters."""
         names = ["a", "orders:1", "ünï:cödé", "per%cent:un_der", "A:B", "x" * 255]
         async with self.rig() as rig:
             for name in names:
@@ -241,7 +242,8 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_a_topic_made_anew_is_another(self) -> None:
-        """Remove: a topic goes with its messages; recreated, it has another epoch. Returns true if there was one."""
+        """`remove` deletes a topic with its messages, and returns whether it existed. A recreated topic has another
+        epoch."""
         async with self.rig() as rig:
             store = has_store(rig)
             await rig.send(TOPIC, "a", "b")
@@ -261,7 +263,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_retention_by_count_is_exact(self) -> None:
-        """Retain: a topic shows exactly its last so many messages, however they are read."""
+        """`retain` with messages: every way of reading returns exactly the last messages."""
         async with self.rig() as rig:
             await rig.retain("orders:*", 3)
             await rig.send(TOPIC, *range(10))
@@ -275,7 +277,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_retention_by_age_is_exact(self) -> None:
-        """Retain: what is older than its age is not shown."""
+        """`retain` with an age: older messages are not returned."""
         async with self.rig() as rig:
             await has_store(rig).retain([(TOPIC, Retention(None, 60.0))])
             now = time()
@@ -286,7 +288,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_retention_by_bytes_is_exact(self) -> None:
-        """Retain: the last messages whose contents fit together are shown."""
+        """`retain` with bytes: the last messages whose contents fit together are returned."""
         async with self.rig() as rig:
             await has_store(rig).retain([(TOPIC, Retention(None, None, 25))])
             await rig.send(TOPIC, *(str(n) * 10 for n in range(5)))
@@ -294,7 +296,8 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_the_rule_that_was_set_last_holds(self) -> None:
-        """Retain: of two rules that fit a topic the last one holds; setting a pattern again replaces its rule."""
+        """Of two `retain` rules that match a topic the last one holds. A new rule for a pattern replaces the
+        old one."""
         async with self.rig() as rig:
             await rig.retain(">", 2)
             await rig.retain(TOPIC, 4)
@@ -308,8 +311,7 @@ class StoreTests(Suite):
 
     @promise("store", "once_per_id")
     async def test_an_id_is_kept_once(self) -> None:
-        """The same id again, in another batch or in the same: the stored message is returned, and the feed gets
-        none."""
+        """A known id, in another batch or the same, returns the stored message, and the feed gets no message."""
         async with self.rig() as rig:
             first = (await rig.send(TOPIC, "a", id="same"))[0]
             again = (await rig.send(TOPIC, "other content", id="same"))[0]
@@ -322,7 +324,7 @@ class StoreTests(Suite):
 
     @promise("store", "once_per_id")
     async def test_an_id_is_kept_once_when_all_publish_it_together(self) -> None:
-        """The same id from many at the same time is kept once, and all are returned that message."""
+        """An id that many publish at the same time is stored once, and all get that message."""
         async with self.rig() as rig:
             batches = await asyncio.gather(*(rig.send(TOPIC, n, id="same") for n in range(self.size(10, 200))))
             assert {batch[0].seq for batch in batches} == {1}
@@ -331,7 +333,7 @@ class StoreTests(Suite):
 
     @promise("store", "once_per_id")
     async def test_an_id_outlives_its_message(self) -> None:
-        """An id is kept once for two minutes, also when retention has taken its message."""
+        """An id is stored once within two minutes, also when retention has removed its message."""
         async with self.rig() as rig:
             await rig.retain(TOPIC, 1)
             await rig.send(TOPIC, "a", id="same")

@@ -1,4 +1,4 @@
-"""Publishing for later, and publishing together, through a hub on any engine."""
+"""Delayed messages and transactions, through a hub on any engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TogetherTests(Suite):
 
     @promise("delayed", slow=True)
     async def test_a_hub_publishes_later(self) -> None:
-        """Published with a delay or at a moment, a message is received then, not before; at once if that is past."""
+        """A message with a delay or a time is received then and not before; at once if the time is past."""
         async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
             topic, begun = hub.topic(T), time()
             await topic.publish("second", delay=DELAY)
@@ -55,7 +55,7 @@ class TogetherTests(Suite):
 
     @promise("transactions")
     async def test_a_hub_publishes_nothing_of_what_failed(self) -> None:
-        """A transaction that is left with an error, or cancelled, has published nothing, and used up no number."""
+        """A transaction that ends with an error, or is cancelled, publishes nothing and uses up no number."""
         async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
             try:
                 async with hub.transaction() as transaction:
@@ -103,7 +103,7 @@ class TogetherTests(Suite):
 
     @promise("transactions", "groups")
     async def test_a_handler_s_group_gets_what_was_committed(self) -> None:
-        """A group handles what a transaction published, and nothing of one that was rolled back."""
+        """A group handles the messages of a committed transaction, and none of one that was rolled back."""
         async with self.hub() as hub:
             handled: asyncio.Queue[Any] = asyncio.Queue()
             hub.on("orders:*", group="billing")(handled.put)
@@ -120,7 +120,7 @@ class TogetherTests(Suite):
 
     @promise("durable")
     async def test_closing_a_hub_loses_nothing_that_was_acknowledged(self) -> None:
-        """Publishers that are at it when their hub is closed: what was acknowledged is kept, each once."""
+        """When a hub is closed while publishers publish, every acknowledged message is stored, once."""
         acknowledged: list[Any] = []
         hub = self.hub()
 

@@ -29,7 +29,7 @@ class WorkTests(Suite):
 
     @promise("groups")
     async def test_each_group_handles_every_message(self) -> None:
-        """Two groups each handle every message, and of each group's members one handles each message."""
+        """Each of two groups handles every message, and in each group one member handles it."""
         count = self.size(20, 500)
         async with self.hub() as hub:
             handled: dict[str, list[Any]] = {"one": [], "two": []}
@@ -48,7 +48,8 @@ class WorkTests(Suite):
 
     @promise("groups")
     async def test_what_fails_is_tried_again(self) -> None:
-        """A handler that raises gets the message again; in the end each is handled, and none after it was done."""
+        """A handler that raises gets the message again. In the end each message is handled, and not again after its
+        ack."""
         count = self.size(10, 100)
         async with self.hub() as hub:
             tries: dict[int, int] = {}
@@ -69,7 +70,7 @@ class WorkTests(Suite):
 
     @promise("groups")
     async def test_after_the_last_attempt_it_is_dead(self) -> None:
-        """After so many attempts a message is put on the dead-letter topic, and the others go on."""
+        """After its last attempt a message is published to the dead-letter topic, and the other messages go on."""
         async with self.hub() as hub:
             dead: list[Message[Any]] = []
             done: list[Any] = []
@@ -92,7 +93,7 @@ class WorkTests(Suite):
 
     @promise("groups", "key_order")
     async def test_the_next_of_a_key_waits(self) -> None:
-        """While a message is worked on, the next of its key is not; of other keys it is."""
+        """While a message is handled, the next message of its key waits, and messages of other keys do not."""
         async with self.hub() as hub:
             begun: list[Any] = []
             go_on = asyncio.Event()
@@ -114,7 +115,7 @@ class WorkTests(Suite):
 
     @promise("groups", "durable", slow=True)
     async def test_work_goes_on_over_many_hubs(self) -> None:
-        """Members come and go, a hub each time: everything is handled, and what was done is not done again."""
+        """Members join and leave, with a new hub each time: every message is handled, and none after its ack."""
         count, batch = self.size(30, 2000), self.size(7, 100)
         done: list[int] = []
         async with self.hub() as hub:
@@ -130,7 +131,7 @@ class WorkTests(Suite):
 
     @promise("groups", "shared", slow=True)
     async def test_hubs_share_the_work(self) -> None:
-        """Members in several hubs, one of which is closed in the middle of it: everything is handled."""
+        """Members in several hubs, one of which is closed meanwhile, handle every message."""
         count = self.size(60, 1500)
         done: list[int] = []
         async with self.hub() as publishing, self.hub() as staying:
@@ -145,7 +146,7 @@ class WorkTests(Suite):
         assert sorted(done) == list(range(count)), "hubs that are closed in order handle nothing twice"
 
     def worker(self, hub: Hub, done: list[int]) -> None:
-        """A member of the group that notes what it handled."""
+        """Run a member of the group that records the handled messages."""
 
         @hub.on(T, group="billing", retry=SOON)
         async def handle(content: int) -> None:

@@ -80,10 +80,10 @@ class Recent:
 
 
 class Counted(Condition):
-    """A rate against a number.
+    """The comparison of a rate with a number.
 
-    It is worked out as "there are many": at least ``on`` messages within the window, and then, until there are fewer
-    than ``off``. Only the times of so many messages are kept.
+    The rate becomes high with ``on`` messages within the window, and low with fewer than ``off``. The condition holds
+    while the rate is high, or for ``<`` and ``<=`` while it is low. Only the times of that many messages are kept.
     """
 
     __slots__ = ("_off", "_on", "_up", "bound", "op", "rate", "slack")
