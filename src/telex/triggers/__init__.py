@@ -1,22 +1,18 @@
-"""Triggers: what publishes by itself when its time has come, or when something becomes true.
+"""Triggers: timers, conditions and variables of a hub.
 
-Pure, with time as an argument:
-schedule      when the time of one has come: every, cron, at, after
-condition     what has to be true: variables compared, and, or, not
-sequence      conditions of what another one did before: then, debounce, throttle, times
-stream        conditions of messages: rates and silences
-fold          what comes of a condition over all that happens, for each key
-
-In a hub:
-trigger       Trigger: one that was declared
-firing        what it publishes
-when          one that waits for something to become true
-watch         tells a fold what happens: messages, changes, the time
-poll          a function that is looked at again and again
-variable      a value whose change is an event
-scheduler     the one loop of a hub that drives them all
-claims        what processes that share an engine have done once, together
-stored        what a file keeps of triggers: to list them, to pause, resume and fire them
-plan          a trigger of a router, of which each hub makes its own
-timing        what declares them: every, cron, at, after, when, and what goes with it
+conditions/      the pure part: schedules, conditions, and which instants fire
+declare          every, cron, at, after, when, variable: the methods of hubs and routers
+spec             a trigger of a router, from which each hub makes its own
+trigger          Trigger, the handle of a trigger for programs
+variable         Variable, the handle of a value whose changes are published
+scheduled        the state of a trigger: time_trigger for schedules, when_trigger for conditions
+monitor, poll    what makes a when_trigger fire: a condition, or a polled function
+values           the value of a variable, in this process or shared by all
+timer_queue      triggers in the order in which they are due
+timers           the one timer of a hub
+firings          how triggers fire: local_firings in this process, engine_firings once in all processes
+records, claims  claims of firings by compare-and-set: time_claims for schedules, when_claims for conditions
+retiring         the groups of triggers that have ended
+scheduler        all triggers of a hub
+admin            lists, pauses, resumes and fires the triggers of a file
 """

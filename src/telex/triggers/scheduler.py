@@ -56,13 +56,14 @@ class Scheduler:
         if self.runtime.closed:
             raise Closed("this hub", "it was closed; make another with telex.Hub()")
         self.runtime.check_thread()
-        known = self._triggers.get(trigger.name)
+        state = state_of(trigger)
+        known = self._triggers.get(state.name)
         if known is not None and not known.ended:
-            raise BadOption("name", trigger.name, "there is a trigger of this name; give another, name='...'")
-        self._triggers[trigger.name] = trigger
-        self._topics.add(trigger.topic)
+            raise BadOption("name", state.name, "there is a trigger of this name; give another, name='...'")
+        self._triggers[state.name] = trigger
+        self._topics.add(state.topic)
         if self.timers.running:
-            state_of(trigger).begin()
+            state.begin()
 
     def remove(self, trigger: Trigger) -> None:
         """End a trigger in this process; its functions are not called any more."""

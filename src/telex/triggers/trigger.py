@@ -62,7 +62,7 @@ class Trigger:
     topic each time that it fires. As a decorator it registers a function, which is a handler of that topic.
     """
 
-    _idle: bool = False  # it has no name yet, and does nothing
+    __slots__ = ("_idle", "_owner", "_prefix", "_state")
 
     def __init__(
         self,
@@ -73,13 +73,14 @@ class Trigger:
         prefix: str = "",
         middleware: tuple[Middleware, ...] = (),
     ) -> None:
+        self._idle = False  # whether it has no name yet, and does nothing
         self._state = state
         self._owner = owner
         self._prefix = prefix  # of the router, for the name of its function
         state.middleware = middleware
         state.topic = "" if topic is None else check_topic(topic)
         if name is not None or topic is not None:
-            self._declare(check_topic(name if name is not None else self.topic))
+            self._declare(check_topic(name) if name is not None else state.topic)
         else:
             self._idle = True
 
@@ -89,8 +90,9 @@ class Trigger:
             warnings.warn(f"a trigger, {self.describe()}, does nothing: {fix}", RuntimeWarning, stacklevel=2)
 
     def _declare(self, name: str) -> None:
-        self._state.name = check_name(name)
-        self._state.topic = self.topic or check_topic(f"$trigger:{name}")
+        state = self._state
+        state.name = check_name(name)
+        state.topic = state.topic or check_topic(f"$trigger:{name}")
         self._owner.add(self)
 
     def __call__(self, function: F) -> F:
