@@ -247,8 +247,8 @@ class Buffer:
         return part
 
     def supply(self, start: int, end: int, messages: Iterable[Message[Any]]) -> int:
-        """Fill the unloaded range at the front from ``start`` up to but not including ``end``; returns how many
-        numbers of it no message has. Messages at ``end`` or above are left for the next call.
+        """Fill the unloaded range at the front from ``start`` up to but not including ``end``, and return
+        the number of missing messages. Messages at ``end`` or above are left for the next call.
         """
         assert isinstance(self.runs, deque)
         unloaded = self.runs.popleft()[1]

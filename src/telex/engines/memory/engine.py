@@ -179,13 +179,13 @@ class MemoryTransaction:
             self._records.set(bucket, key, record, expires)
 
     async def append(self, draft: Draft) -> Message[Any]:
-        """Publish it when this is left without an error."""
+        """Publish ``draft`` when the transaction commits."""
         draft = draft.with_id()
         self._drafts.append(draft)
         return draft.numbered(0, 0)
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set it when this is left without an error."""
+        """Put a record when the transaction commits."""
         found = self._puts.get((bucket, key))
         if found is None and not self._records.compare(bucket, key, revision):
             return None

@@ -29,7 +29,7 @@ _TAKE = """DELETE FROM telex_delayed WHERE n IN (SELECT n FROM telex_delayed WHE
 
 
 class Delayed:
-    """Lives in the event loop. Of the timers of several processes the first one publishes."""
+    """The publisher of delayed messages, in the event loop. Each process has a timer, and the first one publishes."""
 
     def __init__(self, client: FileClient) -> None:
         self._client = client

@@ -148,7 +148,7 @@ ALTER TABLE telex_groups ADD COLUMN rests INTEGER NOT NULL DEFAULT 0;  -- what i
 """
 
 MIGRATIONS: tuple[str, ...] = (TABLES, EXPIRING, VERSIONED, RESTING)
-"""Number n makes version n + 1 of a file of version n. What was released does not change any more."""
+"""Migration n upgrades a file of version n to version n + 1. A released migration is never changed."""
 
 VERSION = len(MIGRATIONS)
 
