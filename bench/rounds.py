@@ -1,7 +1,7 @@
 """Contestants taking turns.
 
 In every round each contestant gets a fresh process, so that no one inherits another's imports, heap or garbage
-collector, and layouts that are lucky or unlucky for one process are drawn anew. All of them are started before the
+collector, and layouts that are lucky or unlucky for one process are drawn again. All of them are started before the
 first is measured: starting is not timed, and the turns follow each other closely, so that a machine that slows down
 slows all of them. One is measured at a time; the others wait on a pipe. Every other round goes through them
 backwards.

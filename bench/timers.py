@@ -51,7 +51,7 @@ QUESTION = Question(
     },
     contestants=(
         Contestant("telex", "telex", "hub.after and hub.every, in memory"),
-        Contestant("call_at", "loop.call_at", "appends to a list; periodic: asks for itself anew", calls=True),
+        Contestant("call_at", "loop.call_at", "appends to a list; periodic: schedules itself again", calls=True),
         Contestant(
             "apscheduler",
             "APScheduler 3",

@@ -227,7 +227,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         """Stop intake, let handlers finish within ``close_timeout``, cancel the rest, close the engine. Twice is fine.
 
         Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all
-        the same. Whoever closes it a second time waits until it is closed. Raises `Misuse` in a handler.
+        the same. A second call waits until the hub is closed. Raises `Misuse` in a handler.
         """
         runtime = self._runtime
         if runtime.state is Lifecycle.CLOSED:

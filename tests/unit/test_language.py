@@ -37,7 +37,7 @@ def test_a_docstring_that_begins_with_a_verb_or_a_noun_is_not_found() -> None:
     [
         ("x = 1  # the mend", "1 mend"),
         ('raise ValueError("no sign of life")', "1 sign of life"),
-        ('"""First.\n\nA topic that is made anew.\n"""', "3 made anew"),
+        ('"""First.\n\nA topic that is made anew.\n"""', "3 anew"),
         ('f"told {x}"', "1 told"),
     ],
 )

@@ -102,7 +102,7 @@ def proven(content: object) -> bytes | None:
             return data
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001  # what is wrong, and where, is found out by whoever asks
+    except Exception:  # noqa: BLE001  # the caller finds the problem and its path
         return None
     return None
 

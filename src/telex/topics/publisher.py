@@ -34,8 +34,8 @@ logger: logging.Logger = logging.getLogger("telex")
 serving: ContextVar[object] = ContextVar("serving", default=None)
 """The runner whose handler started the current task, or None. Child tasks and threads inherit it."""
 NOT_OPEN = "its hub is not open yet: `async with hub:`"
-REMOVED = "it was removed; hub.topic(...) makes it anew"
-LET_GO = "it ended with its last message; hub.topic(...) makes it anew"
+REMOVED = "it was removed; hub.topic(...) creates it again"
+LET_GO = "it ended with its last message; hub.topic(...) creates it again"
 """The reason of a topic that takes no more messages here, and whose stored messages can still be read."""
 FAIR = 64
 """The number of messages that `Topic.publish` appends without letting other tasks run."""

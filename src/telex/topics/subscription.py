@@ -306,7 +306,7 @@ class AnySubscription(Generic[T, Item]):
     def _no_more(self, cursor: Cursor) -> Closed:
         self._raise_if_failed(cursor)
         if cursor.ended == "removed":
-            return Closed(f"topic {self.topic!r}", "it was removed; hub.topic(...) makes it anew")
+            return Closed(f"topic {self.topic!r}", "it was removed; hub.topic(...) creates it again")
         return Closed(self._name, "it, or its hub, was closed; subscribe again to receive more")
 
     @property

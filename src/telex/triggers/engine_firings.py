@@ -138,7 +138,7 @@ class EngineFirings:
             self._timers.run(partial(self._close_topic, trigger.topic))
 
     async def _close_topic(self, name: str) -> None:
-        """End the readers of a topic after its last message, as the engine has it: this process may be behind."""
+        """End the readers of a topic after the last message that the engine has. This process may not have it yet."""
         topic = self._runtime.topic(name)  # this reference keeps it the topic of the hub
         log = publisher_of(topic).log
         end, _ = await self._runtime.store("triggers").find(name, "new", self._runtime.clock())

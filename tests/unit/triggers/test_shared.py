@@ -137,7 +137,7 @@ async def test_who_reads_as_it_ends_reads_to_the_end(url: str) -> None:
             async with late:
                 assert len([message async for message in late]) == 3
             assert len([message async for message in full.history()]) == 21
-            with pytest.raises(telex.Closed, match="makes it anew"):
+            with pytest.raises(telex.Closed, match="creates it again"):
                 await full.publish("more")
     with pytest.raises(telex.Closed):
         await anext(full.history())

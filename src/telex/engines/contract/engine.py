@@ -44,7 +44,7 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
     counted_gaps: bool
     """The number of messages that retention took before a reader came to them is known exactly."""
     once_per_id: bool
-    """The same id published twice to a topic within two minutes is stored once, whoever publishes it."""
+    """The same id published twice to a topic within two minutes is stored once, whichever process publishes it."""
     groups: bool
     """Consumer groups: leases, settling, redelivery, dead letters, pause, lag."""
     key_order: bool

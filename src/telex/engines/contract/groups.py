@@ -3,7 +3,7 @@
 The rules, which every engine keeps:
 
 1. A group takes from a topic or a pattern. ``(group, pattern)`` is its identity; it begins at the place that was given
-   when it was first joined, and goes on from there for ever, whoever joins or leaves.
+   when it was first joined, and goes on from there for ever, whichever members join or leave.
 2. `claim` leases messages to one member. Until its lease ends or it is settled, nobody else is given it.
 3. Every claim of a message has a `Delivery.token` that is larger than that of its claim before; only the last token
    settles. Settling is idempotent: the first wins, and says so.
@@ -95,9 +95,9 @@ class GroupInfo(msgspec.Struct, frozen=True):
     lag: int
     """Messages that are published and not settled."""
     leased: int
-    """Of these, the ones that a member works on."""
+    """Messages of the lag that a member works on."""
     delayed: int
-    """Of these, the ones that wait for their next try, or for an earlier one of the same key."""
+    """Messages of the lag that wait for their next try, or for an earlier message of their key."""
     dead: int
     """Dead letters that were neither retried nor dropped. They are not in the lag."""
     paused: bool

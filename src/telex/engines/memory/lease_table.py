@@ -294,7 +294,7 @@ class LeaseTable:
         return self._cursor.log is log
 
     def renew(self, log: Log) -> None:
-        """Its topic was removed, with what was not settled, and is there anew. Dead letters stay."""
+        """Its topic was removed with its unsettled messages, and recreated. Dead letters stay."""
         self.close()
         self._cursor = Cursor(log, Options(buffer=NEVER), log.base)
         self.entries.clear()

@@ -71,7 +71,7 @@ async def connect(address: ServerAddress, settings: Mapping[str, str] | None = N
 
 
 class ConnectionPool:
-    """A bounded number of connections. Whoever has had one gives it back; a broken one is not kept.
+    """A bounded number of connections. A user returns a connection; a broken one is closed.
 
     Transactions of the program hold one each while they are open, and may not take the last ones: what runs inside of
     them may need another.

@@ -246,7 +246,7 @@ class LiveReader:
     def _learn(self, id: int, name: str, epoch: str) -> None:
         catalogue = self._link.catalogue
         known = catalogue.by_name.get(name)
-        if known is not None and known.id != id:  # it was removed, and is there anew
+        if known is not None and known.id != id:  # it was removed and recreated
             catalogue.forget(known.id)
             self._link.events.removed(name)
         catalogue.learn(id, name, epoch)

@@ -2,8 +2,8 @@
 nobody sets it.
 
 It is the monotonic clock of the machine, which all of its processes see, plus an offset that is kept in the file, so
-that it began near the time of day. The offset is of one boot, since the monotonic clock begins anew with each. Where
-nothing tells one boot from another, it is the time of day.
+that it began near the time of day. The offset is valid for one boot, since the monotonic clock begins again with each
+boot. Where boots cannot be distinguished, the time of day is used.
 """
 
 from __future__ import annotations
