@@ -191,17 +191,23 @@ class _Wire(msgspec.Struct):
 class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A message as its publisher hands it in, before a log or an engine gives it a number. Immutable.
 
-    For engines; the parts are checked already. ``id`` is None unless the publisher gave one, ``time`` is in seconds
-    since 1970, ``type`` is None for the name of the content's class.
+    For engines: every part was checked.
     """
 
     content: Any
+    """The content, of any type that the topic takes."""
     topic: str
+    """The id of the topic."""
     id: str | None
+    """The id that the publisher gave, or None."""
     time: float
+    """The time of publishing, in seconds since 1970."""
     headers: dict[str, str] | None = None
+    """The headers, or None when there are none."""
     type: str | None = None
+    """The name of the content's type; None for the name of its class."""
     key: str | None = None
+    """The key by which groups keep an order, or None."""
     json: bytes | None = None
     """The JSON of the content where the publisher has it already: an engine that stores JSON need not encode again."""
 
