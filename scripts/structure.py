@@ -245,7 +245,7 @@ def figures(modules: dict[str, Module]) -> list[Figure]:
     return [
         Figure("modules in the package root", len(root), 12, 12, root),
         Figure("largest import cycle", max(map(len, knots), default=0), 2, 2, [" ".join(knot) for knot in knots]),
-        Figure("import cycles", len(knots), 2, 2, [" ".join(knot) for knot in knots]),
+        Figure("import cycles", len(knots), 1, 2, [" ".join(knot) for knot in knots]),
         Figure("imports against the order", len(order), 0, 0, order),
         Figure("class depth", max(deep.values()), 2, 2, [name for name in deep if deep[name] > 2]),
         Figure("private attributes of other modules' objects", len(private), 1, 15, private),

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from telex.errors import BadOption, Misuse
-from telex.triggers.conditions.condition import Compare, Condition, Op
+from telex.triggers.conditions.compare import Compare, Op
+from telex.triggers.conditions.condition import Condition
 from telex.triggers.conditions.stream import APART, Rate
 
 if TYPE_CHECKING:

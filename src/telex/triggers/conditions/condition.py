@@ -9,20 +9,13 @@ owner keeps the returned state, since `step` may change the old one in place.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from operator import eq, ge, gt, le, lt, ne
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from telex.durations import Duration, seconds
 from telex.errors import BadOption, Misuse
 from telex.message import Message
 
-if TYPE_CHECKING:
-    from telex.triggers.conditions.sequence import Debounce, Then, Throttle, Times
-
 By = Callable[[Message[Any]], object]
-Op = Literal[">=", ">", "<=", "<", "==", "!="]
-OPERATORS: dict[str, Callable[[Any, Any], Any]] = {">=": ge, ">": gt, "<=": le, "<": lt, "==": eq, "!=": ne}
-UP, DOWN = (">=", ">"), ("<=", "<")
 
 
 class Source(NamedTuple):
@@ -83,8 +76,11 @@ class Condition:
 
     def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
         """The values of its variables by name, and what its rates have counted by pattern, after it was stepped to
-        ``moment``."""
-        return {}
+        ``moment``. A state begins with the states of the parts."""
+        found: dict[str, Any] = {}
+        for number, part in enumerate(self.parts):
+            found = merged(found, part.measures(state[number], moment))
+        return found
 
     def minds(self, variable: str, before: Any, value: Any) -> bool:
         """Return true when the change of a variable's value may change the condition, in any state."""
@@ -126,26 +122,18 @@ class Condition:
         """``other`` becomes true later than this one became true, at most ``within`` later; it holds as long as
         ``other`` then does. What became true counts once.
         """
-        from telex.triggers.conditions.sequence import Then
-
         return Then(self, checked(other), seconds(within, "within"))
 
     def debounce(self, wait: Duration) -> Debounce:
         """It has held for ``wait`` without a break, and still does."""
-        from telex.triggers.conditions.sequence import Debounce
-
         return Debounce(self, seconds(wait, "wait"))
 
     def throttle(self, period: Duration) -> Throttle:
         """It holds, and had become true when at least ``period`` had passed since the last time that counted."""
-        from telex.triggers.conditions.sequence import Throttle
-
         return Throttle(self, seconds(period, "period"))
 
     def times(self, count: int) -> Times:
         """It holds, and has become true for the ``count``-th time, or twice that, and so on."""
-        from telex.triggers.conditions.sequence import Times
-
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise BadOption("count", count, "it is how often it has to become true, at least 1")
         return Times(self, count)
@@ -161,67 +149,6 @@ class Condition:
             "it is true at some times and not at others: give it to hub.when(...), and combine with &, | and ~ "
             "instead of and, or, not, with each comparison in parentheses",
         )
-
-
-class Compare(Condition):
-    """A variable against a bound. Its state is whether it holds."""
-
-    __slots__ = ("_apart", "_test", "bound", "op", "slack", "variable")
-
-    def __init__(self, variable: str, op: Op, bound: Any, slack: float = 0.0) -> None:
-        self.variable: str = variable
-        self.op: Op = op
-        self.bound: Any = bound
-        self.slack: float = slack
-        self._test = OPERATORS[op]
-        self._apart = bound if not slack else bound - slack if op in UP else bound + slack
-
-    @property
-    def variables(self) -> frozenset[str]:
-        """See `Condition`."""
-        return frozenset((self.variable,))
-
-    def begin(self, now: float) -> bool:
-        """See `Condition`."""
-        return False
-
-    def step(self, state: bool, moment: Moment) -> Step:
-        """See `Condition`."""
-        holds = bool(self._test(moment.values[self.variable], self._apart if state else self.bound))
-        return holds, holds, None
-
-    def measures(self, state: bool, moment: Moment) -> dict[str, Any]:
-        """See `Condition`."""
-        return {self.variable: moment.values[self.variable]}
-
-    def rests(self, state: bool, now: float) -> bool:
-        """See `Condition`."""
-        return not state or not self.slack
-
-    def minds(self, variable: str, before: Any, value: Any) -> bool:
-        """See `Condition`."""
-        if variable != self.variable:
-            return False
-        test, bounds = self._test, (self.bound, self._apart)
-        try:
-            return any(bool(test(before, bound)) != bool(test(value, bound)) for bound in bounds)
-        except Exception:  # noqa: BLE001  # a comparison may raise whatever it likes: `step` tells of it
-            return True
-
-    def _slackened(self, hysteresis: float) -> Condition:
-        if self.op not in UP + DOWN:
-            return self
-        if isinstance(self.bound, bool) or not isinstance(self.bound, (int, float)):
-            raise BadOption("hysteresis", hysteresis, f"it goes with numbers, and {self!r} compares something else")
-        return Compare(self.variable, self.op, self.bound, hysteresis)
-
-    def __repr__(self) -> str:
-        return f"{self.variable} {self.op} {self.bound!r}"
-
-    @property
-    def inner(self) -> str:
-        """See `Condition`."""
-        return f"({self!r})"
 
 
 class Joined(Condition):
@@ -248,10 +175,6 @@ class Joined(Condition):
         one, holds, at = self.one.step(state[0], moment)
         other, also, then = self.other.step(state[1], moment)
         return (one, other), (holds and also) if self.both else (holds or also), earlier(at, then)
-
-    def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
-        """See `Condition`."""
-        return merged(self.one.measures(state[0], moment), self.other.measures(state[1], moment))
 
     def rests(self, state: Any, now: float) -> bool:
         """See `Condition`."""
@@ -306,6 +229,192 @@ class Not(Condition):
 
     def __repr__(self) -> str:
         return f"~{self.of.inner}"
+
+
+Bout = tuple[Any, bool, float | None, bool]
+"""The state of what it is made of, whether that held, when it last became true in a way that counts, and whether the
+time it holds since counts."""
+
+
+class Then(Condition):
+    """``other`` becomes true after ``one`` did. See `Condition.then`."""
+
+    __slots__ = ("one", "other", "within")
+
+    def __init__(self, one: Condition, other: Condition, within: float) -> None:
+        self.one: Condition = one
+        self.other: Condition = other
+        self.within: float = within
+
+    @property
+    def parts(self) -> tuple[Condition, ...]:
+        """See `Condition`."""
+        return self.one, self.other
+
+    def begin(self, now: float) -> tuple[Any, bool, float | None, Any, bool, bool]:
+        """See `Condition`."""
+        return self.one.begin(now), False, None, self.other.begin(now), False, False
+
+    def step(self, state: tuple[Any, bool, float | None, Any, bool, bool], moment: Moment) -> Step:
+        """See `Condition`."""
+        one, held, rose, other, followed, counts = state
+        one, holds, at = self.one.step(one, moment)
+        other, follows, then = self.other.step(other, moment)
+        if follows and not followed:
+            counts = rose is not None and moment.now <= rose + self.within
+            if counts:
+                rose = None  # it counts once
+        counts = counts and follows
+        if holds and not held:  # after `other` was looked at: what follows comes later
+            rose = moment.now
+        return (one, holds, rose, other, follows, counts), counts, earlier(at, then)
+
+    def measures(self, state: tuple[Any, bool, float | None, Any, bool, bool], moment: Moment) -> dict[str, Any]:
+        """See `Condition`."""
+        return merged(self.one.measures(state[0], moment), self.other.measures(state[3], moment))
+
+    def rests(self, state: tuple[Any, bool, float | None, Any, bool, bool], now: float) -> bool:
+        """See `Condition`."""
+        one, held, rose, other, followed, _ = state
+        if held or followed or (rose is not None and now <= rose + self.within):
+            return False
+        return self.one.rests(one, now) and self.other.rests(other, now)
+
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
+        """See `Condition`."""
+        return Then(self.one.rebuilt(leaf), self.other.rebuilt(leaf), self.within)
+
+    def __repr__(self) -> str:
+        return f"{_before_dot(self.one)}.then({self.other!r}, within={self.within:g})"
+
+
+class Debounce(Condition):
+    """``of`` has held for ``wait`` seconds. See `Condition.debounce`."""
+
+    __slots__ = ("of", "wait")
+
+    def __init__(self, of: Condition, wait: float) -> None:
+        self.of: Condition = of
+        self.wait: float = wait
+
+    @property
+    def parts(self) -> tuple[Condition, ...]:
+        """See `Condition`."""
+        return (self.of,)
+
+    def begin(self, now: float) -> tuple[Any, float | None]:
+        """See `Condition`."""
+        return self.of.begin(now), None
+
+    def step(self, state: tuple[Any, float | None], moment: Moment) -> Step:
+        """See `Condition`."""
+        of, since = state
+        of, holds, at = self.of.step(of, moment)
+        if not holds:
+            return (of, None), False, at
+        if since is None:
+            since = moment.now
+        due = since + self.wait
+        if moment.now >= due:
+            return (of, since), True, at
+        return (of, since), False, earlier(at, due)
+
+    def rests(self, state: tuple[Any, float | None], now: float) -> bool:
+        """See `Condition`."""
+        return state[1] is None and self.of.rests(state[0], now)
+
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
+        """See `Condition`."""
+        return Debounce(self.of.rebuilt(leaf), self.wait)
+
+    def __repr__(self) -> str:
+        return f"{_before_dot(self.of)}.debounce({self.wait:g})"
+
+
+class Throttle(Condition):
+    """``of``, not more often than once in ``period`` seconds. See `Condition.throttle`."""
+
+    __slots__ = ("of", "period")
+
+    def __init__(self, of: Condition, period: float) -> None:
+        self.of: Condition = of
+        self.period: float = period
+
+    @property
+    def parts(self) -> tuple[Condition, ...]:
+        """See `Condition`."""
+        return (self.of,)
+
+    def begin(self, now: float) -> Bout:
+        """See `Condition`."""
+        return self.of.begin(now), False, None, False
+
+    def step(self, state: Bout, moment: Moment) -> Step:
+        """See `Condition`."""
+        of, held, last, counts = state
+        of, holds, at = self.of.step(of, moment)
+        if holds and not held:
+            counts = last is None or moment.now >= last + self.period
+            if counts:
+                last = moment.now
+        counts = counts and holds
+        return (of, holds, last, counts), counts, at
+
+    def rests(self, state: Bout, now: float) -> bool:
+        """See `Condition`."""
+        of, held, last, _ = state
+        return not held and (last is None or now >= last + self.period) and self.of.rests(of, now)
+
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
+        """See `Condition`."""
+        return Throttle(self.of.rebuilt(leaf), self.period)
+
+    def __repr__(self) -> str:
+        return f"{_before_dot(self.of)}.throttle({self.period:g})"
+
+
+class Times(Condition):
+    """Each ``count``-th time that ``of`` becomes true. See `Condition.times`."""
+
+    __slots__ = ("count", "of")
+
+    def __init__(self, of: Condition, count: int) -> None:
+        self.of: Condition = of
+        self.count: int = count
+
+    @property
+    def parts(self) -> tuple[Condition, ...]:
+        """See `Condition`."""
+        return (self.of,)
+
+    def begin(self, now: float) -> tuple[Any, bool, int]:
+        """See `Condition`."""
+        return self.of.begin(now), False, 0
+
+    def step(self, state: tuple[Any, bool, int], moment: Moment) -> Step:
+        """See `Condition`."""
+        of, held, number = state
+        of, holds, at = self.of.step(of, moment)
+        if holds and not held:
+            number = number % self.count + 1
+        return (of, holds, number), holds and number == self.count, at
+
+    def rests(self, state: tuple[Any, bool, int], now: float) -> bool:
+        """See `Condition`."""
+        of, held, number = state
+        return not held and number in (0, self.count) and self.of.rests(of, now)
+
+    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
+        """See `Condition`."""
+        return Times(self.of.rebuilt(leaf), self.count)
+
+    def __repr__(self) -> str:
+        return f"{_before_dot(self.of)}.times({self.count})"
+
+
+def _before_dot(condition: Condition) -> str:
+    text = condition.inner
+    return f"({text})" if text.startswith("~") else text
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from telex.durations import Duration, seconds
 from telex.errors import BadOption, Misuse
 from telex.message import Message
 from telex.names import check_pattern
-from telex.triggers.conditions.condition import UP, By, Condition, Moment, Op, Source, Step
+from telex.triggers.conditions.compare import UP, Op
+from telex.triggers.conditions.condition import By, Condition, Moment, Source, Step
 
 _time = attrgetter("_time")
 LEAST = 8

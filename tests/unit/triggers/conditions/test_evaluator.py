@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex.message import Message
-from telex.triggers.conditions.condition import Compare, Condition, Moment, Source, Step
+from telex.triggers.conditions.compare import Compare
+from telex.triggers.conditions.condition import Condition, Moment, Source, Step
 from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
 from telex.triggers.conditions.stream import Counted, Rate, Silence
 

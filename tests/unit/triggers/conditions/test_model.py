@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telex.message import Message
-from telex.triggers.conditions.condition import Compare, Condition, Joined, Not, Op, Source
+from telex.triggers.conditions.compare import Compare, Op
+from telex.triggers.conditions.condition import Condition, Debounce, Joined, Not, Source, Then, Throttle, Times
 from telex.triggers.conditions.evaluator import ConditionEvaluator, Fired
-from telex.triggers.conditions.sequence import Debounce, Then, Throttle, Times
 from telex.triggers.conditions.stream import Counted, Rate, Silence
 
 GRID, END = 0.5, 15.0
