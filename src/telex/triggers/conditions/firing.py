@@ -40,14 +40,16 @@ class Firing(msgspec.Struct, frozen=True, gc=False):
         return f"{id}:{key if plain else sha256(key.encode(errors='surrogatepass')).hexdigest()}"
 
 
-LONGEST = 128
-"""Characters of the name of a trigger: the ids of its firings, and the groups of its functions, begin with it."""
+MAX_NAME_LENGTH = 128
+"""The largest number of characters of a trigger's name, with which ids of firings and names of groups begin."""
 
 
 def check_name(name: str) -> str:
     """The name of a trigger, a topic id. Raises `BadName` when the ids of its firings could not begin with it."""
-    if len(name) > LONGEST:
-        raise BadName(name, f"a trigger has a name of at most {LONGEST} characters; give it another, name='...'")
+    if len(name) > MAX_NAME_LENGTH:
+        raise BadName(
+            name, f"a trigger has a name of at most {MAX_NAME_LENGTH} characters; give it another, name='...'"
+        )
     if not name.isprintable():
         raise BadName(name, "a trigger has a name of printable characters; give it another, name='...'")
     return name

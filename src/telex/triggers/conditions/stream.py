@@ -5,19 +5,18 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
-from operator import attrgetter
 from typing import Any, NoReturn
 
 from telex.durations import Duration, seconds
 from telex.errors import BadOption, Misuse
-from telex.message import Message
+from telex.message import Message, time_of
 from telex.names import check_pattern
 from telex.triggers.conditions.compare import UP, Op
 from telex.triggers.conditions.condition import By, Condition, Moment, Source, Step
 
-_time = attrgetter("_time")
-LEAST = 8
-LARGEST = 1_000_000
+MIN_TIMES = 8
+"""The number of times that are kept before useless ones are removed."""
+MAX_BOUND = 1_000_000
 """The largest number of messages that a rate is compared with: the times of so many are kept."""
 APART = (
     "to compare two that change, keep what tells of both, such as their difference, in a variable of its own, or give "
@@ -77,7 +76,7 @@ class Recent:
     def __init__(self) -> None:
         self.times: list[float] = []
         self.many: bool = False
-        self.room: int = LEAST  # when there are more, those that are of no use any more go
+        self.room: int = MIN_TIMES  # when there are more, those that are of no use any more go
 
 
 class Counted(Condition):
@@ -90,8 +89,8 @@ class Counted(Condition):
     __slots__ = ("_off", "_on", "_up", "bound", "op", "rate", "slack")
 
     def __init__(self, rate: Rate, op: Op, bound: int, slack: float = 0.0) -> None:
-        if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= LARGEST:
-            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {LARGEST}; {APART}")
+        if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= MAX_BOUND:
+            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {MAX_BOUND}; {APART}")
         self.rate: Rate = rate
         self.op: Op = op
         self.bound: int = bound
@@ -140,7 +139,7 @@ class Counted(Condition):
             state.many = False
         long_ago = now - 1.001 * self.rate.per  # certainly out of it, however sums are rounded
         del times[: max(bisect_left(times, long_ago), len(times) - self._on, 0)]
-        state.room = max(LEAST, 2 * len(times))
+        state.room = max(MIN_TIMES, 2 * len(times))
 
     def rests(self, state: Recent, now: float) -> bool:
         """See `Condition`."""
@@ -163,7 +162,7 @@ class Counted(Condition):
         in their order, each not before those that came before it, nor before ``last``: the size of batches makes no
         difference."""
         times, per, on, off = state.times, self.rate.per, self._on, self._off
-        came = list(map(_time, messages))
+        came = list(map(time_of, messages))
         if came[0] < last or came != sorted(came):
             came = list(accumulate(came, max, initial=last))[1:]
         if state.many and came[-1] < times[-off] + per:
