@@ -545,6 +545,7 @@ async def test_statistics() -> None:
 # -- other threads
 
 
+@pytest.mark.slow
 async def test_publishing_from_threads() -> None:
     async with telex.Hub() as hub:
         topic = hub.topic("a")

@@ -148,6 +148,7 @@ def narrowed(pattern: str, to: st.SearchStrategy[str]) -> st.SearchStrategy[str]
     return st.tuples(*[wild.get(token, st.just(token)) for token in pattern.split(":")]).map(":".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(patterns, st.data())
 def test_what_fits_a_pattern_fits_each_that_has_it(outer: str, data: st.DataObject) -> None:

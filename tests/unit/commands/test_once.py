@@ -255,6 +255,7 @@ async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Ga
     assert ran == [0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
 async def test_who_does_not_wait_takes_over_from_a_dead_worker(
     file: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch

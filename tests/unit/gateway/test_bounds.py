@@ -72,6 +72,7 @@ async def test_answers_count_as_messages_do() -> None:
         assert gateway.statistics().closed == {CloseCode.SLOW: 1}
 
 
+@pytest.mark.slow
 async def test_topics_that_clients_publish_to_are_bounded() -> None:
     async with telex.Hub() as hub:
         gateway = Gateway(hub, rules=OPEN, limits=Limits(topics=3, rate=1e6, burst=10**6))

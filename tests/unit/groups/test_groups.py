@@ -63,6 +63,7 @@ async def settled(hub: telex.Hub, group: str = "billing") -> telex.GroupInfo:
         await groups.changed.wait()
 
 
+@pytest.mark.slow
 async def test_each_message_is_handled_by_one_member(url: str) -> None:
     hub = telling(url)
     handled: list[tuple[str, int]] = []

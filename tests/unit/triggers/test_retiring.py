@@ -84,6 +84,7 @@ def test_who_iterates_over_the_topic_of_one_that_is_cancelled_comes_to_the_end(c
     assert clock.run(main()) == ["other", "other"]
 
 
+@pytest.mark.slow
 def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     called: list[str] = []

@@ -230,6 +230,7 @@ async def test_a_task_that_is_cancelled_while_it_waits_for_a_command_is_given_no
         assert await hub.call("work", "warm") == "warm"
 
 
+@pytest.mark.slow
 async def test_who_calls_and_calls_lets_others_have_their_turn() -> None:
     async def work(content: str) -> object:
         return None

@@ -147,6 +147,7 @@ def test_a_claim_passes_by_so_many_and_asks_to_be_called_again() -> None:
     assert len(claim(ledger)) == 1
 
 
+@pytest.mark.slow
 def test_what_is_of_no_account_is_not_kept() -> None:
     ledger, log = ledger_of(None)
     claim(ledger, lease=1000)  # a lease that lasts, in front of all others

@@ -347,6 +347,7 @@ async def _transaction(hub: telex.Hub) -> None:
 FINDERS = {"history": _history, "groups": _groups, "records": _records, "transaction": _transaction}
 
 
+@pytest.mark.slow
 async def test_a_row_that_is_missing_blocks_no_group_and_no_publisher(tmp_path: Path) -> None:
     async with telex.Hub(url(tmp_path)) as hub:
         hub.retain("t", messages=10)

@@ -136,6 +136,7 @@ async def test_a_file_of_a_newer_telex(tmp_path: Path, version: object, words: s
         assert str(other.execute("SELECT version FROM telex_version").fetchone()[0]) == str(version).strip("'")
 
 
+@pytest.mark.slow
 async def test_a_file_that_is_damaged(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     async with opened(path) as (hub, _):
@@ -285,6 +286,7 @@ async def test_another_process_is_heard_of_within_20_ms_and_waiting_costs_nothin
     assert idle < 0.01
 
 
+@pytest.mark.slow
 async def test_retention_deletes_what_is_not_kept(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     async with opened(path, young_seconds=0.0) as (hub, engine):

@@ -104,6 +104,7 @@ def test_a_key_at_rest_is_not_forgotten_when_a_variable_may_wake_it() -> None:
     assert Fired(9.0, "k", 1.0, {"a": 0, "x": 1}) in fold.change("x", 1, 9.0)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 9), max_size=20), st.integers(0, 3), st.booleans())
 def test_a_change_that_passes_no_bound_is_not_looked_at_for_each_key(
     values: list[int], slack: int, also_high: bool
@@ -147,6 +148,7 @@ def test_a_rate_that_was_looked_at_does_not_rise_again() -> None:
 times = st.lists(st.integers(0, 200), min_size=1, max_size=120).map(lambda found: [n / 4 for n in sorted(found)])
 
 
+@pytest.mark.slow
 @given(
     times,
     st.lists(st.integers(1, 40), min_size=120, max_size=120),
