@@ -29,7 +29,7 @@ END $$;
 
 CREATE FUNCTION {s}.find_id(
     p_topic bigint, p_id text, p_made bigint, p_ms bigint, p_base bigint, p_oldest float8
-) RETURNS bigint LANGUAGE plpgsql AS $$
+) RETURNS bigint LANGUAGE plpgsql {by_index} AS $$
 -- The number of the message that has this id. p_made is the number that the id was made from, if it was made here.
 DECLARE
     found_ bigint;
@@ -49,7 +49,7 @@ CREATE FUNCTION {s}.append(
     p_key text[], p_headers text[], p_content text[], p_data bytea[],
     p_id text[], p_made bigint[], p_ms bigint[], p_epochs text[],
     OUT o_outcome bigint[], OUT o_topics bigint[], OUT o_epochs text[], OUT o_known bigint[], OUT o_known_seq bigint[]
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql {no_scan} AS $$
 -- p_topic says which of p_names a message goes to. o_outcome: the place of the last message before, and for each name
 -- the number of its topic's last message before. o_known: which messages were not stored, since their ids were known.
 DECLARE
@@ -148,7 +148,7 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION {s}.publish_due(p_limit int) RETURNS float8 LANGUAGE plpgsql AS $$
+CREATE FUNCTION {s}.publish_due(p_limit int) RETURNS float8 LANGUAGE plpgsql {no_scan} AS $$
 -- Publish the delayed messages that are due; when the next one is.
 DECLARE
     now_ float8 := extract(epoch FROM clock_timestamp());

@@ -75,7 +75,7 @@ BEGIN
     UPDATE {s}.groups SET floor = floor_ WHERE id = grp_;
 END $$;
 
-CREATE FUNCTION {s}.ahead(g {s}.groups) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION {s}.ahead(g {s}.groups) RETURNS bigint LANGUAGE plpgsql STABLE {by_index} AS $$
 -- How many messages a group has not looked at.
 DECLARE
     last_ bigint;
@@ -93,7 +93,7 @@ BEGIN
         FROM {s}.group_topics x JOIN {s}.topics t ON t.id = x.topic WHERE x.grp = g.id);
 END $$;
 
-CREATE FUNCTION {s}.is_claimable(g {s}.groups, p_now float8) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+CREATE FUNCTION {s}.is_claimable(g {s}.groups, p_now float8) RETURNS boolean LANGUAGE plpgsql STABLE {by_index} AS $$
 DECLARE
     last_ bigint;
 BEGIN
@@ -140,7 +140,7 @@ END $$;
 
 CREATE FUNCTION {s}.page(
     g {s}.groups, p_last bigint, p_floor bigint, p_next bigint, p_limit int
-) RETURNS TABLE (pos bigint, topic bigint, seq bigint, key text) LANGUAGE plpgsql STABLE AS $$
+) RETURNS TABLE (pos bigint, topic bigint, seq bigint, key text) LANGUAGE plpgsql STABLE {by_index} AS $$
 -- The next messages of a group up to the place p_last: of one topic from the number p_next on, of a pattern from the
 -- place p_floor on. A pattern's messages may lie far apart, so that only a part of the places is looked at.
 BEGIN
@@ -158,7 +158,7 @@ END $$;
 
 CREATE FUNCTION {s}.claim_new(
     g {s}.groups, p_want int, p_owner text, p_end float8, OUT o_pos bigint[], OUT o_stopped boolean
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql {by_index} AS $$
 -- Look at messages from the group's floor on and move that: lease at most p_want. o_stopped: there is more to look at.
 DECLARE
     last_ bigint := {s}.last_pos();
@@ -227,7 +227,7 @@ CREATE FUNCTION {s}.claim(p_group text, p_pattern text, p_limit int, p_lease flo
 RETURNS TABLE (
     o_topic text, o_epoch text, o_seq bigint, o_id text, o_time float8, o_type text, o_key text, o_headers text,
     o_content text, o_data bytea, o_pos bigint, o_attempt int, o_token bigint
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql {by_index} AS $$
 -- The first row is no message: o_time says when something may be due, o_seq is the lag.
 DECLARE
     g {s}.groups;

@@ -19,6 +19,8 @@ MAX_DUE = 500
 """The most delayed messages that are published in one transaction."""
 OTHERS = (0.05, 0.25)
 """Seconds after which a process publishes messages that another one was handed, if that has not done it by then."""
+OUTBOX = (0.0, 0.02)
+"""Seconds after which a process publishes messages that are due already, such as those of an outbox."""
 MAX_WAIT_SECONDS = 3600.0
 _INSERT = """INSERT INTO {s}.delayed (due, topic, id, type, key, headers, content, data, size)
     VALUES (%s::float8, %s, %s, %s, %s, %s, %s, %s, %s::bigint) ON CONFLICT (topic, id) DO NOTHING"""
@@ -50,7 +52,8 @@ class DelayedTimer:
     def arm(self, due: float | None) -> None:
         """Note when the next message is due that any process was handed."""
         if due is not None:
-            self._arm(due + random.uniform(*OTHERS))
+            now = self._link.clock.now()
+            self._arm(due + random.uniform(*OTHERS) if due > now else now + random.uniform(*OUTBOX))
 
     def close(self) -> None:
         """Publish nothing more."""

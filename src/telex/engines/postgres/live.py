@@ -256,7 +256,7 @@ class LiveReader:
         events, found = self._link.events, []
         for id, run in groupby(rows, itemgetter(1)):
             topic = self._link.catalogue.by_id[id]
-            messages = sql.decode([row[2:11] for row in run], topic.name, topic.uid, events.content)
+            messages = sql.decode([row[1:10] for row in run], topic.name, topic.uid, events.content)
             topic.end = messages[-1].seq + 1
             found += messages
         for damaged, each in groupby(found, lambda message: message.content.__class__ is Unreadable):

@@ -21,6 +21,13 @@ MIGRATIONS: tuple[str, ...] = (TABLES + SETTLING + READING + APPENDING + CLAIMIN
 """Number n makes version n + 1 of a schema of version n. Released ones do not change any more."""
 VERSION = len(MIGRATIONS)
 _LOCK = "SELECT pg_advisory_xact_lock(1952804984, hashtext('{schema}'));"
+_NO_SCAN = "SET enable_seqscan = off SET jit = off"
+"""For functions that look up a few rows by an index, however many there are: PostgreSQL plans them once, perhaps for a
+small table, and would walk through all of it when it has grown.
+"""
+_BY_INDEX = f"""{_NO_SCAN} SET enable_bitmapscan = off SET enable_sort = off
+    SET enable_hashjoin = off SET enable_mergejoin = off"""
+"""For functions that take the next rows in the order of an index: PostgreSQL would plan them for an average topic."""
 _GRANTS = """GRANT USAGE ON SCHEMA {s} TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {s} TO {role};
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA {s} TO {role};
@@ -40,7 +47,7 @@ def script(address: ServerAddress, version: int = 0, role: str | None = None) ->
     steps = [_LOCK, *(["CREATE SCHEMA IF NOT EXISTS {s};"] if version == 0 else []), *MIGRATIONS[version:]]
     steps.append(f"UPDATE {{s}}.version SET version = {VERSION};")
     text = "\n".join(steps).replace("{schema}", address.schema).replace("{channel}", address.channel)
-    text = text.replace("{s}", address.quoted)
+    text = text.replace("{s}", address.quoted).replace("{by_index}", _BY_INDEX).replace("{no_scan}", _NO_SCAN)
     if role is not None:
         text = f"{text}\n{grants(address, role)}"
     return f"BEGIN;\nSET LOCAL check_function_bodies = off;\n{text}\nCOMMIT;\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 READING = """
 CREATE FUNCTION {s}.search(p_topic bigint, p_low bigint, p_end bigint, p_time float8, p_total bigint)
-RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+RETURNS bigint LANGUAGE plpgsql STABLE {by_index} AS $$
 -- The first number from p_low on whose time is at least p_time, or whose total is at least p_total; else p_end.
 DECLARE
     middle bigint;
@@ -25,7 +25,7 @@ END $$;
 
 CREATE FUNCTION {s}.visible(p_name text, p_now float8, OUT o_id bigint, OUT o_epoch text, OUT o_first bigint,
     OUT o_end bigint, OUT o_trimmed float8, OUT o_gone bigint, OUT o_total bigint)
-RETURNS record LANGUAGE plpgsql STABLE AS $$
+RETURNS record LANGUAGE plpgsql STABLE {no_scan} AS $$
 -- The part of a topic that readers are shown at p_now; nulls when there is no such topic.
 DECLARE
     t {s}.topics;
@@ -66,7 +66,7 @@ END $$;
 CREATE FUNCTION {s}.read_page(p_name text, p_first bigint, p_end bigint, p_now float8) RETURNS TABLE (
     o_epoch text, o_seq bigint, o_id text, o_time float8, o_type text, o_key text, o_headers text, o_content text,
     o_data bytea
-) LANGUAGE plpgsql STABLE AS $$
+) LANGUAGE plpgsql STABLE {no_scan} AS $$
 DECLARE
     v record := {s}.visible(p_name, p_now);
     low bigint := greatest(p_first, v.o_first);
@@ -78,10 +78,37 @@ BEGIN
         ORDER BY m.seq LIMIT 1024;
 END $$;
 
+CREATE FUNCTION {s}.read_changed(p_told bigint, p_limit bigint)
+RETURNS TABLE (o_removals bigint, o_id bigint, o_name text, o_epoch text, o_head bigint)
+LANGUAGE plpgsql STABLE {by_index} AS $$
+-- The topics that have messages above the place p_told up to p_limit, with their last numbers.
+BEGIN
+    RETURN QUERY SELECT s.removals, t.id, t.name, t.epoch, c.head FROM {s}.state s, (
+        SELECT m.topic, max(m.seq) AS head FROM {s}.messages m WHERE m.pos > p_told AND m.pos <= p_limit
+        GROUP BY m.topic) c JOIN {s}.topics t ON t.id = c.topic;
+END $$;
+
+CREATE FUNCTION {s}.read_live(p_told bigint, p_limit bigint, p_topics bigint[]) RETURNS TABLE (
+    o_pos bigint, o_topic bigint, o_seq bigint, o_id text, o_time float8, o_type text, o_key text, o_headers text,
+    o_content text, o_data bytea, o_size bigint
+) LANGUAGE plpgsql STABLE {by_index} AS $$
+-- Messages of topics above the place p_told up to p_limit: at most 1024, and 16 MB of content or one message.
+-- "+ 0" keeps the index of topics out of it: a topic may have millions of messages before.
+BEGIN
+    RETURN QUERY SELECT f.* FROM (
+        SELECT m.pos, m.topic, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content, m.data,
+            sum(coalesce(octet_length(m.content), 0) + coalesce(octet_length(m.data), 0)) OVER (ORDER BY m.pos)::bigint
+            AS size
+        FROM {s}.messages m WHERE m.pos > p_told AND m.pos <= p_limit AND (m.topic + 0) = ANY (p_topics)
+        ORDER BY m.pos LIMIT 1024) f
+        WHERE f.size - coalesce(octet_length(f.content), 0) - coalesce(octet_length(f.data), 0) < 16777216
+        ORDER BY f.pos;
+END $$;
+
 CREATE FUNCTION {s}.read_last(p_names text[], p_count int, p_told bigint, p_now float8) RETURNS TABLE (
     o_topic text, o_epoch text, o_seq bigint, o_id text, o_time float8, o_type text, o_key text, o_headers text,
     o_content text, o_data bytea
-) LANGUAGE plpgsql STABLE AS $$
+) LANGUAGE plpgsql STABLE {no_scan} AS $$
 -- The last p_count messages of several topics together up to the place p_told.
 BEGIN
     RETURN QUERY SELECT f.name, f.epoch, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content, m.data
@@ -95,7 +122,7 @@ BEGIN
 END $$;
 
 CREATE FUNCTION {s}.sweep(p_name text, p_now float8, p_young float8, p_chunk int) RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql {no_scan} AS $$
 -- Delete messages of a topic that are kept for nobody; whether there may be more to delete.
 DECLARE
     v record := {s}.visible(p_name, p_now);

@@ -5,7 +5,7 @@ schema, ``{channel}`` its channel; see `telex.engines.postgres.claiming` for the
 from __future__ import annotations
 
 SETTLING = """
-CREATE FUNCTION {s}.go_on(p_grp bigint, p_key text) RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION {s}.go_on(p_grp bigint, p_key text) RETURNS boolean LANGUAGE plpgsql {no_scan} AS $$
 -- The head of a key has left: the oldest row behind it may go on. Whether there is one.
 BEGIN
     UPDATE {s}.claims c SET state = 0 WHERE c.grp = p_grp AND c.state = 3 AND c.pos = (
@@ -30,7 +30,7 @@ $$;
 CREATE FUNCTION {s}.settle_one(
     p_grp bigint, p_pos bigint, p_token bigint, p_action int, p_seconds float8, p_reason text, p_now float8,
     p_died float8, OUT o_won boolean, OUT o_stirs boolean, OUT o_left boolean
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql {no_scan} AS $$
 -- p_action: 0 ack, 1 nack, 2 reject, 3 extend. o_left: the row counts no more among those that the group holds.
 DECLARE
     c {s}.claims;
@@ -79,7 +79,7 @@ END $$;
 CREATE FUNCTION {s}.settle(
     p_group text, p_pattern text, p_pos bigint[], p_token bigint[], p_action bigint[], p_seconds float8[],
     p_reason text[], p_now float8, p_died float8, OUT o_won boolean[], OUT o_stirs boolean
-) LANGUAGE plpgsql AS $$
+) LANGUAGE plpgsql {no_scan} AS $$
 DECLARE
     grp_ bigint;
     left_ bigint := 0;
@@ -202,7 +202,7 @@ CREATE FUNCTION {s}.list_groups(p_now float8) RETURNS TABLE (
 $$;
 
 CREATE FUNCTION {s}.put_record(p_bucket text, p_key text, p_value bytea, p_revision bigint, p_expires float8)
-RETURNS bigint LANGUAGE plpgsql AS $$
+RETURNS bigint LANGUAGE plpgsql {no_scan} AS $$
 -- Compare and set: of two at once the second waits for the first, and then finds the record changed.
 DECLARE
     made bigint;

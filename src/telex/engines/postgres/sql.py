@@ -21,21 +21,8 @@ FROM {s}.state s
 _TOPICS = "SELECT t.id, t.name, t.epoch, t.first, {s}.head_of(t.id) FROM {s}.topics t"
 _REMOVED = "SELECT r.name, r.times FROM {s}.removed r"
 _RULES = "SELECT r.pattern, r.messages, r.age, r.bytes FROM {s}.rules r ORDER BY r.ord"
-_CHANGED = """
-SELECT s.removals, t.id, t.name, t.epoch, c.head FROM {s}.state s, (
-    SELECT m.topic, max(m.seq) AS head FROM {s}.messages m
-    WHERE m.pos > %s::bigint AND m.pos <= %s::bigint GROUP BY m.topic) c
-JOIN {s}.topics t ON t.id = c.topic
-"""
-# Not by the index of topics (that is what "+ 0" does): a topic may have millions of messages before.
-_MESSAGES = f"""
-SELECT f.* FROM (
-    SELECT m.pos, m.topic, 0, {OWN}, sum(coalesce(octet_length(m.content), 0) + coalesce(octet_length(m.data), 0))
-        OVER (ORDER BY m.pos)::bigint AS size
-    FROM {{s}}.messages m WHERE m.pos > %s::bigint AND m.pos <= %s::bigint AND (m.topic + 0) = ANY (%s::bigint[])
-    ORDER BY m.pos LIMIT 1024) f
-WHERE f.size - coalesce(octet_length(f.content), 0) - coalesce(octet_length(f.data), 0) < 16777216 ORDER BY f.pos
-"""
+_CHANGED = "SELECT * FROM {s}.read_changed(%s::bigint, %s::bigint)"
+_MESSAGES = "SELECT * FROM {s}.read_live(%s::bigint, %s::bigint, %s::bigint[])"
 _ONE = f"""SELECT t.epoch, {OWN} FROM {{s}}.topics t JOIN {{s}}.messages m ON m.topic = t.id
     WHERE t.name = %s AND m.seq = %s::bigint"""
 

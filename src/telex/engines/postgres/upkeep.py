@@ -111,4 +111,5 @@ class RetentionSweeper:
         more = True
         while more:
             ((more,),) = await self._link.execute("deleting", statement, *parameters)
-            await asyncio.sleep(PART_SECONDS)
+            if more:
+                await asyncio.sleep(PART_SECONDS)
