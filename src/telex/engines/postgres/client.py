@@ -45,7 +45,7 @@ class ServerClient:
         self._writing: asyncio.Task[None] | None = None
         self.writer.on_stored = self.live.committed
         self.live.on_rules = self.store.learn_rules
-        self.link.on_failed = self.writer.refuse
+        self.link.on_failed = self._failed
 
     async def open(self, events: EngineEvents) -> None:
         """Connect, make the schema if there is none, and learn what is there. Raises `ConnectFailed`."""
@@ -106,6 +106,10 @@ class ServerClient:
         self.writer.refuse()
         if cancelled is not None:
             raise cancelled
+
+    def _failed(self) -> None:
+        self.live.close()  # what is committed is acknowledged all the same
+        self.writer.refuse()
 
     def forked(self) -> None:
         """Refuse all use in a forked process; the connections are the parent's. See `telex.process.forks.Open`."""

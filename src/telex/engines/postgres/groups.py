@@ -13,6 +13,7 @@ from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupIn
 from telex.engines.postgres import sql
 from telex.engines.postgres.arrays import BigintArray, FloatArray, TextArray
 from telex.engines.postgres.catalogue import uid_of
+from telex.engines.postgres.link import MovingMoment
 from telex.errors import BadOption
 from telex.log.start import ROUNDING, Start
 from telex.message import Message, Position
@@ -84,7 +85,9 @@ class ServerGroups:
     async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
         """Lease messages. A claim that finds none writes nothing."""
         what = f"claiming for group {group!r} on {pattern!r}"
-        head, *rows = await self._link.execute(what, self._claim, group, pattern, limit, lease, owner, now)
+        head, *rows = await self._link.execute(
+            what, self._claim, group, pattern, limit, lease, owner, MovingMoment(now)
+        )
         deliveries: list[Delivery] = []
         unreadable: list[Delivery] = []
         for row in rows:
@@ -101,7 +104,7 @@ class ServerGroups:
         if not settlements:
             return []
         what = f"settling for group {group!r} on {pattern!r}"
-        parameters = settle_parameters(group, pattern, settlements, now)
+        parameters = settle_parameters(group, pattern, settlements, MovingMoment(now))
         ((won, stirs),) = await self._link.execute(what, self._settle, *parameters, repeat=False)
         if stirs:
             self._link.events.stirred(pattern)

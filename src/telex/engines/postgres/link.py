@@ -24,10 +24,14 @@ if TYPE_CHECKING:
 
 PATIENCE = 30.0
 """Seconds for which something is tried again while the server is away."""
-STATEMENT_SECONDS = 30.0
-"""Seconds that the server may take for one statement of telex."""
+STATEMENT_SECONDS = 10.0
+"""Seconds that the server may take for one statement of telex; then it is sent again by another connection."""
 PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Seconds until the next attempt; the last one holds for all that follow."""
+
+
+class MovingMoment(float):
+    """A parameter of a statement: a moment that moves on while the statement waits to be sent again."""
 
 
 class ServerLink:
@@ -45,8 +49,8 @@ class ServerLink:
         self.tasks: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Event = asyncio.Event()
         """Set when closing begins: nothing is tried again for long."""
-        self.on_failed: Callable[[Exception], None] | None = None
-        """Called with the error when the engine fails."""
+        self.on_failed: Callable[[], None] | None = None
+        """Called when the engine fails."""
 
     def open(self, events: EngineEvents) -> None:
         """Belong to the running loop."""
@@ -80,7 +84,7 @@ class ServerLink:
         if self.closed is None:
             self.closed = error
             if self.on_failed is not None:
-                self.on_failed(error)
+                self.on_failed()
             self.events.failed(error)
 
     def broke(self, error: BaseException) -> None:
@@ -105,17 +109,18 @@ class ServerLink:
             raise self.refusal()
         return self.connections
 
-    async def execute(
-        self, what: str, statement: bytes, *parameters: object, repeat: bool = True
-    ) -> list[tuple[Any, ...]]:
+    async def execute(self, what: str, statement: bytes, *given: object, repeat: bool = True) -> list[tuple[Any, ...]]:
         """Execute a statement that is a transaction by itself; its rows.
 
         While the server is away it is tried again; one of which nobody knows whether it was done only with ``repeat``.
         Raises `EngineFailed`, `Closed`.
         """
-        deadline, attempt = self.loop.time() + PATIENCE, 0
+        began, attempt, parameters = self.loop.time(), 0, given
         while True:
             sent = False
+            if attempt:
+                late = self.loop.time() - began
+                parameters = tuple(value + late if type(value) is MovingMoment else value for value in given)
             try:
                 async with asyncio.timeout(STATEMENT_SECONDS), self.pool.one() as connection:
                     sent = True
@@ -125,7 +130,7 @@ class ServerLink:
                 self.check_fatal(error)
                 verdict = problems.judge(error)
                 again = verdict is Verdict.AGAIN or (verdict is Verdict.UNKNOWN and (repeat or not sent))
-                if not again or self.loop.time() >= deadline:
+                if not again or self.loop.time() >= began + PATIENCE:
                     raise problems.failure(what, error) from error
             await self.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
             attempt += 1

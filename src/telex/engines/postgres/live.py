@@ -85,7 +85,9 @@ class LiveReader:
     def committed(self, batch: StoredBatch) -> None:
         """Take a committed batch of this process, and pass it to the events if all earlier messages were passed."""
         self._own.append(batch)
-        if not self._reading:
+        if self._closing:
+            self.close()
+        elif not self._reading:
             self._tell_own()
         if self._own:
             self._seen = max(self._seen, batch.before)

@@ -24,8 +24,10 @@ from telex.message import Draft, Message, uuid7_counter
 logger: logging.Logger = logging.getLogger("telex")
 MAX_MESSAGES, MAX_BYTES = 1000, 8 * 1024 * 1024
 """The most messages, and bytes of their content, that go into one transaction; one larger message goes alone."""
-LARGEST = 250_000_000
-"""PostgreSQL takes a thousand million bytes a statement and a field."""
+LARGEST = 100_000_000
+"""The most bytes of one message."""
+BYTES_A_SECOND = 4_000_000
+"""A batch with much content is given more time."""
 _APPEND = (
     "SELECT * FROM {s}.append(%s::uuid, %s::bigint, %s::boolean, %s::text[], %s::bigint[], %s::float8[], %s::bigint[], "
     "%s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::text[])"
@@ -155,12 +157,12 @@ class AppendWriter:
             self._connection.drop()
             self._connection = None
 
-    def refuse(self, error: BaseException | None = None) -> None:
+    def refuse(self) -> None:
         """Tell those who wait that nothing more is stored."""
         pending, self._pending = self._pending, []
         for job in pending:
             if not job.future.done():
-                job.future.set_exception(self._link.refusal() if error is None else error)
+                job.future.set_exception(self._link.refusal())
 
     async def run(self) -> None:
         """Store what comes, until `close`."""
@@ -228,10 +230,11 @@ class AppendWriter:
         drafts = [draft for job in jobs for draft in job.drafts]
         packed = PackedBatch(drafts, [form for job in jobs for form in job.forms], self._link)
         parameters = [self._id, self.batch, jobs[0].adopt, *packed.parameters]
-        deadline, attempt = self._link.loop.time() + PATIENCE, 0
+        limit = STATEMENT_SECONDS + sum(job.size for job in jobs) / BYTES_A_SECOND
+        deadline, attempt = self._link.loop.time() + max(PATIENCE, limit), 0
         while True:
             try:
-                async with asyncio.timeout(STATEMENT_SECONDS):
+                async with asyncio.timeout(limit):
                     if self._connection is None:
                         self._connection = await connect(self._link.address)
                     cursor = await self._connection.execute(self._sql, parameters, binary=True)
@@ -263,7 +266,9 @@ def form_of(draft: Draft) -> Form:
     """Encode the parts of a row that cost work. Raises `ContentError`, the publisher's fault."""
     form = encode(draft)
     if form[4] > LARGEST:
-        raise ContentError(draft.topic, f"it has {form[4]} bytes, and PostgreSQL takes {LARGEST}; publish a link to it")
+        raise ContentError(
+            draft.topic, f"it has {form[4]} bytes, and at most {LARGEST} are stored; publish where it is kept"
+        )
     if "\0" in form[0]:
         raise ContentError(draft.topic, f"its type {form[0]!r} holds a NUL, which PostgreSQL does not take")
     return form
