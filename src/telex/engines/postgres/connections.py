@@ -34,8 +34,10 @@ class ServerConnection(AsyncConnection[tuple[Any, ...]]):
 
     async def wait(self, gen: PQGen[RV], interval: float = WAKE_SECONDS, timeout: float | None = None) -> RV:
         """Wait for a step of a statement."""
-        if self.lent or timeout is not None:
+        if timeout is not None:
             return await super().wait(gen, interval, timeout)
+        if self.lent:
+            return await super().wait(gen, interval)
         try:
             return await waiting.wait_async(gen, self.pgconn.socket, interval=interval)
         except (asyncio.CancelledError, KeyboardInterrupt):

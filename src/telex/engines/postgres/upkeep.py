@@ -79,7 +79,7 @@ class RetentionSweeper:
                 await self._sweep_written()
                 if monotonic() >= clean_at:
                     clean_at = monotonic() + random.uniform(CLEAN_SECONDS, 1.5 * CLEAN_SECONDS)
-                    await self._clean_all()
+                    await self.clean()
             except Closed:
                 return
             except EngineFailed as error:
@@ -96,7 +96,8 @@ class RetentionSweeper:
                 if written.at < quiet:
                     self._written.pop(name, None)
 
-    async def _clean_all(self) -> None:
+    async def clean(self) -> None:
+        """Delete what is of no use any more, and the messages that grew too old."""
         await self._all_of(self._clean, CHUNK)
         for (name,) in await self._link.execute("deleting", self._aged):
             await self.sweep(name)

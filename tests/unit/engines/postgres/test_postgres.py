@@ -169,9 +169,8 @@ async def test_a_message_comes_within_the_poll_interval_when_notifications_are_l
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN \"telex_deaf\"'"
             )
-            await connection.execute(
-                "CREATE OR REPLACE FUNCTION deaf.pg_notify(text, text) RETURNS void LANGUAGE sql AS ''"
-            )
+            await connection.execute("CREATE FUNCTION deaf.pg_notify(text, text) RETURNS void LANGUAGE sql AS ''")
+            await connection.execute("ALTER FUNCTION deaf.append SET search_path = deaf, pg_catalog")
         for number in range(3):
             await one.topic(T).publish(number)
             began = monotonic()
@@ -247,6 +246,31 @@ async def test_retention_deletes_and_groups_keep(postgres: str) -> None:
         assert await rig.settle("billing", T, held, "ack", time())
         assert await value(connection, "SELECT count(*) FROM swept.messages") == 10 + 2
         assert await engine.store.find(T, "earliest", time()) == (141, None)
+
+
+@pytest.mark.slow
+async def test_what_is_of_no_use_is_deleted_in_time(postgres: str) -> None:
+    engine = PostgresEngine.from_url(url_of(postgres, "cleaned"))
+    async with Rig(engine) as rig, admin(postgres) as connection:
+        assert engine.store is not None
+        assert engine.records is not None
+        await rig.send("gone:1", *range(10), id="same")
+        await rig.send("gone:1", *range(10))
+        assert await rig.remove("gone:1")
+        await engine.store.retain([("aged:*", Retention(None, 60.0))])
+        old = [message("aged:1", n, published=time() - 1000) for n in range(5)]
+        await engine.store.append([*old, message("aged:1", "young", id="young")])
+        assert await engine.records.put("b", "k", b"", 0, time() - 5)
+        await connection.execute("UPDATE cleaned.ids SET time = 0")
+        await engine.client.upkeep.clean()
+        counts = {
+            table: await value(connection, f"SELECT count(*) FROM cleaned.{table}")
+            for table in ("messages", "orphans", "ids", "records")
+        }
+        assert counts == {"messages": 1, "orphans": 0, "ids": 0, "records": 0}
+        assert [m.content for m in await engine.store.read("aged:1", 1, 100) if isinstance(m, telex.Message)] == [
+            "young"
+        ]
 
 
 @pytest.mark.slow
