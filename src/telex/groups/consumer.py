@@ -35,6 +35,8 @@ MAX_PREFETCH = 64
 """Messages that are claimed, at most, beyond those that handlers can take at once."""
 QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.1
 """Seconds between two full claims: with less, the prefetch grows; with more, it shrinks."""
+QUICK_CLAIMS, SLOW_CLAIMS = 3, 30
+"""The same in the time of one claim, where that is more: the engine may be far away."""
 MAX_WAIT_SECONDS = 3600.0
 """Seconds after which a waiting consumer claims anyway: the clock of the machine may have been set."""
 
@@ -208,8 +210,11 @@ class GroupConsumer:
         log.observer.waiters[waiter] = None
         try:
             lease, now = self.leased.lease_seconds, self._clock()
+            asked = asyncio.get_running_loop().time()
             claimed = await self._groups.claim(self._group, self._pattern, room, lease, self._owner, now)
-            self._take(claimed, room)
+            if len(claimed.deliveries) == room:
+                self._adapt_prefetch(asked)
+            self._take(claimed)
             found = claimed.deliveries or claimed.unreadable
             if not found and not self.leased.closing and waiter in log.observer.waiters:
                 self._prefetch //= 2
@@ -228,12 +233,10 @@ class GroupConsumer:
             if timer is not None:
                 timer.cancel()
 
-    def _take(self, claimed: Claimed, room: int) -> None:
+    def _take(self, claimed: Claimed) -> None:
         """Hand the claimed deliveries to the executors."""
         leased, only = self.leased, self.executors[0] if self._dispatcher is None else None
         leased.lag = claimed.lag
-        if len(claimed.deliveries) == room:
-            self._adapt_prefetch()
         for delivery in (*claimed.deliveries, *claimed.unreadable):
             leased.by_token[delivery.token] = delivery
             message = delivery.message
@@ -249,12 +252,13 @@ class GroupConsumer:
         if leased.by_token and not leased.renewing:
             leased.begin_renewing()
 
-    def _adapt_prefetch(self) -> None:
+    def _adapt_prefetch(self, asked: float) -> None:
+        """Let the prefetch grow while handlers wait for the engine: a full claim that was asked for then has come."""
         now = asyncio.get_running_loop().time()
         since, self._claimed_at = now - self._claimed_at, now
-        if since < QUICK_SECONDS:
+        if since < max(QUICK_SECONDS, QUICK_CLAIMS * (now - asked)):
             self._prefetch = min(MAX_PREFETCH, 2 * self._prefetch + 1)
-        elif since > SLOW_SECONDS:
+        elif since > max(SLOW_SECONDS, SLOW_CLAIMS * (now - asked)):
             self._prefetch //= 2
 
     def _executor_of(self, message: Message[Any]) -> DeliveryExecutor:

@@ -46,17 +46,24 @@ class Watched(MemoryGroups):
         self.claims: list[int] = []
         self.batches: list[list[Settlement]] = []
         self.fail = 0
+        self.away = 0.0
 
     async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
         self._may_fail("claim")
+        await self._travel()
         claimed = await super().claim(group, pattern, limit, lease, owner, now)
         self.claims.append(len(claimed.deliveries))
         return claimed
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
         self._may_fail("settle")
+        await self._travel()
         self.batches.append(list(settlements))
         return await super().settle(group, pattern, settlements, now)
+
+    async def _travel(self) -> None:
+        if self.away:
+            await asyncio.sleep(self.away)
 
     def _may_fail(self, what: str) -> None:
         if self.fail:
@@ -79,6 +86,26 @@ async def info(hub: telex.Hub, group: str = "g") -> telex.GroupInfo:
 
 def accounts(hub: telex.Hub) -> telex.HandlerStatistics:
     return hub.statistics().handlers[0]
+
+
+@pytest.mark.slow
+async def test_the_prefetch_grows_though_the_engine_is_far_away() -> None:
+    hub, groups = watched()
+    groups.away = 0.02
+    handled = 0
+
+    @hub.on("x", group="g")
+    async def handle(content: int) -> None:
+        nonlocal handled
+        handled += 1
+
+    async with hub:
+        for number in range(150):
+            await hub.topic("x").publish(number)
+        async with asyncio.timeout(10):
+            while handled < 150:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.02)
+    assert len(groups.claims) < 30, "each message waited for a claim of its own"
 
 
 # -- trying again

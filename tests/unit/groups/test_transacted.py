@@ -39,7 +39,8 @@ async def test_effect_and_acknowledgement_commit_together(url: str) -> None:
         for order in range(3):
             await hub.topic("orders").publish(order)
         await settled(hub)
-        assert sorted([bills.receive_nowait().content for _ in range(bills.waiting)]) == [0, 1, 2]
+        assert sorted([(await bills.receive(timeout=10)).content for _ in range(3)]) == [0, 1, 2]
+        assert not bills.waiting
     assert sorted(attempts) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
 
 
