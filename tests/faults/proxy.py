@@ -71,14 +71,14 @@ class Proxy:
         self._pairs.add(pair)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._forward(reader, server))
-                both.create_task(self._forward(server_reader, writer))
+                both.create_task(self._forward(reader, server, pair))
+                both.create_task(self._forward(server_reader, writer, pair))
         finally:
             pair.abort()
             self._pairs.discard(pair)
 
-    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, RuntimeError):
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: _Pair) -> None:
+        try:
             while chunk := await reader.read(CHUNK):
                 if self.delay:
                     await asyncio.sleep(self.delay)
@@ -86,6 +86,10 @@ class Proxy:
                 writer.write(chunk)
                 await writer.drain()
             writer.write_eof()
+        except OSError:  # one side was reset, as a killed process resets what it has not read: so is the other one
+            pair.abort()
+        except RuntimeError:  # this direction was closed before
+            return
 
     async def end(self) -> None:
         """Reset all connections, and wait until their tasks have ended."""
