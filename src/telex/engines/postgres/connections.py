@@ -20,6 +20,9 @@ CONNECT_SECONDS = "10"
 """Seconds that one attempt to connect may take, unless the URL has connect_timeout."""
 WAKE_SECONDS = 1.0
 """Seconds between two checks by psycopg of its socket, also without an event."""
+_END_DEAD_CLIENTS = b"""SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
+    ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
+    ('tcp_user_timeout', '30000')) AS wanted (name, value) USING (name) WHERE source = 'default'"""
 
 
 class ServerConnection(AsyncConnection[tuple[Any, ...]]):
@@ -64,11 +67,22 @@ class ServerConnection(AsyncConnection[tuple[Any, ...]]):
 
 
 async def connect(address: ServerAddress, settings: Mapping[str, str] | None = None) -> ServerConnection:
-    """Open a connection. Raises `psycopg.Error`."""
+    """Open a connection. Raises `psycopg.Error`, `TimeoutError`.
+
+    When this process's machine disappears, the server ends the connection within half a minute, unless its own settings
+    say otherwise: with the system's defaults an open transaction would hold its locks for two hours.
+    """
     given: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, **(settings or address.settings)}
     threshold = None if address.pooled else 0
     connection = await ServerConnection.connect(autocommit=True, prepare_threshold=threshold, **given)
     register(connection)
+    if not address.pooled:
+        try:
+            async with asyncio.timeout(float(CONNECT_SECONDS)):
+                await connection.execute(_END_DEAD_CLIENTS)
+        except BaseException:
+            connection.drop()
+            raise
     return connection
 
 

@@ -196,6 +196,17 @@ async def test_an_idle_process_has_few_connections_and_asks_little(postgres: str
 
 
 @pytest.mark.slow
+async def test_the_server_ends_the_connection_of_a_machine_that_has_disappeared(postgres: str) -> None:
+    """Its transaction would hold its locks for two hours. The settings of an administrator remain."""
+    query = "SELECT source FROM pg_settings WHERE name LIKE 'tcp_%' ORDER BY name"
+    url = url_of(postgres, "disappeared")
+    async with telex.Hub(url) as hub, hub.transaction() as tx:
+        assert await tx.execute(query) == [("session",)] * 4
+    async with telex.Hub(url + "&options=-c%20tcp_keepalives_idle%3D60") as hub, hub.transaction() as tx:
+        assert await tx.execute(query) == [("session",), ("client",), ("session",), ("session",)]
+
+
+@pytest.mark.slow
 async def test_it_works_without_prepared_statements(postgres: str) -> None:
     direct = url_of(postgres, "pooled").partition("&schema")[0]
     url = url_of(postgres, "pooled") + "&listen=" + direct.replace("%", "%25").replace("&", "%26").replace("?", "%3F")
