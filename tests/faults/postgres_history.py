@@ -3,7 +3,7 @@
 A process appends one JSON array a line to a file of its own: first its kind, last the time.
 
 acknowledged topic text               a publish returned
-entered subscriber                    a subscription was entered
+entered subscriber topic              a subscription was entered
 received subscriber topic text position
 lost subscriber lost                  a `telex.Lost` was received
 handled text                          a handler of the plain group was called
@@ -21,6 +21,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+
+from telex.names import Pattern, is_pattern
 
 ROUNDING = 0.001
 """Seconds by which the instants of a timer may differ from its period."""
@@ -100,24 +102,25 @@ def read(folder: Path, history: History) -> None:
             kind, *words, _ = msgspec.json.decode(line, type=list[str])
             if kind == "received":
                 subscriber, topic, text, _ = words
-                default = Reception(subscriber, topic, [])
-                receptions.setdefault((subscriber, topic), default).texts.append(text)
-            elif kind == "entered" and words[0].startswith("pattern"):
-                # The log of a pattern has no position that outlives a process, so a new life is a new subscriber.
-                for topic in history.kept:
-                    _end(history, receptions, words[0], topic)
+                receptions[subscriber, topic].texts.append(text)
+            elif kind == "entered":
+                _enter(history, receptions, *words)
             else:
                 _add(history, kind, words)
         history.receptions += receptions.values()
 
 
-def _end(history: History, receptions: dict[tuple[str, str], Reception], subscriber: str, topic: str) -> None:
-    """Let the next messages of a subscriber be those of a new life."""
-    before = receptions.get((subscriber, topic))
-    if before is not None:
-        before.to_end = False
-        history.receptions.append(before)
-        receptions[subscriber, topic] = Reception(subscriber, topic, [], from_start=False)
+def _enter(history: History, receptions: dict[tuple[str, str], Reception], subscriber: str, topic: str) -> None:
+    """Begin to receive, or go on by position. The log of a pattern has no position that outlives a process."""
+    if not is_pattern(topic):
+        receptions.setdefault((subscriber, topic), Reception(subscriber, topic, []))
+        return
+    for matching in filter(Pattern(topic).matches, history.kept):
+        before = receptions.get((subscriber, matching))
+        if before is not None:
+            before.to_end = False
+            history.receptions.append(before)
+        receptions[subscriber, matching] = Reception(subscriber, matching, [], from_start=before is None)
 
 
 def _add(history: History, kind: str, words: list[str]) -> None:
@@ -168,7 +171,11 @@ def _receptions(history: History) -> Iterator[str]:
         who = f"{reception.subscriber} on {reception.topic}"
         places = {text: place for place, text in enumerate(kept)}
         found = [places[text] for text in texts if text in places]
-        start = 0 if reception.from_start or not found else min(found)
+        if not texts and not reception.from_start:
+            # Killed again too soon. At the end of a round publishers go on until the last life has to receive some.
+            yield from (f"{who} received nothing in its last life" for _ in kept[-1:] if reception.to_end)
+            continue
+        start = 0 if reception.from_start else min(found, default=0)
         end = len(kept) if reception.to_end else max(found, default=-1) + 1
         yield from _twice(f"{who} received", texts)
         yield from _disorder(f"{who} received", texts)

@@ -46,6 +46,10 @@ class Role:
         self.notes = Notes(self.path)
         self.stop = asyncio.Event()
 
+    def ready(self) -> None:
+        """Note that the process is at work."""
+        self.notes.write("ready", str(os.getpid()))
+
     async def run(
         self, declare: Callable[["Role", telex.Hub], None], work: Callable[["Role", telex.Hub], Awaitable[None]]
     ) -> None:
@@ -58,7 +62,6 @@ class Role:
             try:
                 async with hub:
                     opened = True
-                    self.notes.write("ready", str(os.getpid()))
                     await work(self, hub)
             except (telex.ConnectFailed, telex.Timeout, telex.EngineFailed):
                 if opened:
@@ -94,11 +97,13 @@ def declare_workers(role: Role, hub: telex.Hub) -> None:
 
 
 async def wait(role: Role, hub: telex.Hub) -> None:
+    role.ready()
     await role.stop.wait()
 
 
 async def publish(role: Role, hub: telex.Hub) -> None:
     """Publish and send until the process has to end."""
+    role.ready()
     await asyncio.gather(*(publish_orders(role, hub, number) for number in range(PUBLISHERS)), send(role, hub))
 
 
@@ -155,7 +160,8 @@ async def send_one(role: Role, hub: telex.Hub, key: str) -> None:
 
 async def subscribe(role: Role, hub: telex.Hub) -> None:
     """Receive until the process has to end, from where the process before it was killed."""
-    tasks = [asyncio.create_task(receive(role, hub, number)) for number in range(SUBSCRIBERS)]
+    entering = asyncio.Barrier(SUBSCRIBERS)
+    tasks = [asyncio.create_task(receive(role, hub, number, entering)) for number in range(SUBSCRIBERS)]
     ending = asyncio.create_task(role.stop.wait())
     done, _ = await asyncio.wait([*tasks, ending], return_when=asyncio.FIRST_COMPLETED)
     for task in (*tasks, ending):
@@ -166,14 +172,16 @@ async def subscribe(role: Role, hub: telex.Hub) -> None:
         raise AssertionError("a subscription has ended by itself")
 
 
-async def receive(role: Role, hub: telex.Hub, number: int) -> None:
+async def receive(role: Role, hub: telex.Hub, number: int, entering: asyncio.Barrier) -> None:
     """The last one reads a pattern, whose log has no position that outlives a process."""
     is_pattern = number == SUBSCRIBERS - 1
     name = f"{'pattern' if is_pattern else 'topic'}.{role.name}.{number}"
     topic = hub.topic("orders:*" if is_pattern else TOPICS[number % len(TOPICS)])
     start: telex.Position | Literal["new", "earliest"] = "new" if is_pattern else last_position(role.path, name)
     async with topic.subscribe(start=start, buffer=1_000_000, report_lost=True) as inbox:
-        role.notes.write("entered", name)
+        role.notes.write("entered", name, topic.id)
+        if await entering.wait() == 0:
+            role.ready()
         async for message in inbox:
             if isinstance(message, telex.Lost):
                 role.notes.write("lost", name, repr(message))
@@ -195,7 +203,7 @@ def write_outbox(role: Role) -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     hub, chance, count = telex.Hub(role.url), random.Random(), 0
-    role.notes.write("ready", str(os.getpid()))
+    role.ready()
     while not stop.is_set():
         try:
             with psycopg.connect(role.url, connect_timeout=5, application_name="outbox") as connection:

@@ -103,13 +103,14 @@ def test_an_instant_that_is_fired_twice_or_never_is_found() -> None:
 
 def test_a_killed_subscriber_goes_on_and_a_pattern_begins_anew(tmp_path: Path) -> None:
     notes = Notes(tmp_path / "subscriber0.jsonl")
-    for name in ("topic.0", "pattern.1"):
-        notes.write("entered", name)
+    patterns = {"topic.0": "orders:0", "pattern.1": "orders:*"}
+    for name, pattern in patterns.items():
+        notes.write("entered", name, pattern)
         notes.write("received", name, "orders:0", "a 0", "e:1")
-    for name in ("topic.0", "pattern.1"):  # killed after "a 0", and there again after "b 0"
-        notes.write("entered", name)
+    for name, pattern in patterns.items():  # killed after "a 0", and there again after "b 0"
+        notes.write("entered", name, pattern)
     notes.write("received", "topic.0", "orders:0", "b 0", "e:2")
-    for name in ("topic.0", "pattern.1"):
+    for name in patterns:
         notes.write("received", name, "orders:0", "a 1", "e:3")
         notes.write("received", name, "orders:0", "a 2", "e:4")
     history = History(kept={"orders:0": [*KEPT]})
@@ -119,6 +120,13 @@ def test_a_killed_subscriber_goes_on_and_a_pattern_begins_anew(tmp_path: Path) -
         ("pattern.1", ["a 1", "a 2"], False, True),
         ("topic.0", KEPT, True, True),
     ]
+
+
+def test_a_subscriber_that_received_nothing_is_found(tmp_path: Path) -> None:
+    Notes(tmp_path / "subscriber0.jsonl").write("entered", "topic.0", "orders:0")
+    history = History(kept={"orders:0": ["a 0"]}, acknowledged={"orders:0": ["a 0"]})
+    read(tmp_path, history)
+    assert "topic.0 on orders:0 has lost a 0" in problems(history)
 
 
 @pytest.mark.slow
