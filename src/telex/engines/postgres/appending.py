@@ -71,6 +71,9 @@ BEGIN
             FROM {s}.writers w WHERE w.writer = p_writer AND w.batch = p_batch;
         IF FOUND THEN
             RETURN;
+        ELSIF EXISTS (SELECT 1 FROM {s}.writers w WHERE w.writer = p_writer AND w.batch > p_batch) THEN
+            -- It was sent again by another connection, while this one was held up.
+            RAISE EXCEPTION 'batch % of this process is out of date', p_batch;
         END IF;
     END IF;
     SELECT last_value INTO base FROM {s}.pos;

@@ -233,6 +233,11 @@ async def test_a_batch_that_is_asked_again_is_stored_once(postgres: str) -> None
         assert [m.seq for m in again] == [m.seq for m in first] == [1, 2]
         assert [m.content for m in rig.taken[T]] == ["a", "b"]
         assert [m.seq for m in await rig.send(T, "c")] == [3]
+        writer.batch -= 2
+        with pytest.raises(EngineFailed, match="out of date"):
+            await rig.send(T, "a", "b")  # as by a connection that was held up meanwhile
+        writer.batch += 1
+        assert [m.seq for m in await rig.send(T, "d")] == [4]
 
 
 @pytest.mark.slow
