@@ -158,9 +158,13 @@ DECLARE
     d record;
     names text[];
 BEGIN
+    IF EXISTS (SELECT 1 FROM {s}.delayed x WHERE x.due <= now_) THEN
+        -- Before they are taken: a process that was slower after that would publish earlier messages after later ones.
+        PERFORM {s}.take_lock();
+    END IF;
     WITH due AS (
         DELETE FROM {s}.delayed x WHERE x.n IN (
-            SELECT y.n FROM {s}.delayed y WHERE y.due <= now_ ORDER BY y.due, y.n LIMIT p_limit FOR UPDATE SKIP LOCKED)
+            SELECT y.n FROM {s}.delayed y WHERE y.due <= now_ ORDER BY y.due, y.n LIMIT p_limit)
         RETURNING x.*)
     SELECT array_agg(topic ORDER BY due, n) AS topic, array_agg(id ORDER BY due, n) AS id,
         array_agg(type ORDER BY due, n) AS type, array_agg(key ORDER BY due, n) AS key,
