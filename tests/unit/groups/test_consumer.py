@@ -14,7 +14,7 @@ from telex.engines.memory.engine import MemoryEngine
 from telex.engines.memory.groups import MemoryGroups
 from telex.groups.executor import SPARE_ATTEMPTS
 from telex.hub import runtime_of
-from tests.support.loops import idle
+from tests.support.loops import idle, until
 from tests.support.shell import Clock, left
 
 QUICK = telex.Retry(attempts=2, first=0.0, jitter=0.0)
@@ -102,9 +102,7 @@ async def test_the_prefetch_grows_though_the_engine_is_far_away() -> None:
     async with hub:
         for number in range(150):
             await hub.topic("x").publish(number)
-        async with asyncio.timeout(10):
-            while handled < 150:  # noqa: ASYNC110  # nobody tells
-                await asyncio.sleep(0.02)
+        await until(lambda: handled == 150)
     assert len(groups.claims) < 30, "each message waited for a claim of its own"
 
 
