@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
@@ -55,6 +56,7 @@ class ServerStore:
         self._writer = writer
         self._live = live
         self._upkeep = upkeep
+        self._ruling = asyncio.Lock()  # while rules are set
         schema = link.address.quoted
         self._page = f"SELECT * FROM {schema}.read_page(%s, %s::bigint, %s::bigint, %s::float8)".encode()
         self._last = f"SELECT * FROM {schema}.read_last(%s::text[], %s, %s::bigint, %s::float8)".encode()
@@ -78,6 +80,7 @@ class ServerStore:
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
         """Read a page of a topic."""
+        await self._rules_are_set()
         now = self._link.clock.now()
         parameters = (topic, min(first, 1 << 62), min(end, 1 << 62), now)
         found = await self._link.execute(f"reading {topic!r}", self._page, *parameters)
@@ -105,6 +108,7 @@ class ServerStore:
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
         """Find where ``start`` is."""
+        await self._rules_are_set()
         moment: float | None = None
         if isinstance(start, (datetime, timedelta)):
             moment = now - start.total_seconds() if isinstance(start, timedelta) else start.timestamp() - ROUNDING
@@ -143,8 +147,18 @@ class ServerStore:
         catalogue.removed[topic] = catalogue.removed.get(topic, 0) + 1
         return True
 
+    async def _rules_are_set(self) -> None:
+        """Wait for rules that this process is setting, so that readers see them hold."""
+        if self._ruling.locked():
+            async with self._ruling:
+                pass
+
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
         """Set rules, for all processes."""
+        async with self._ruling:
+            await self._set_rules(rules)
+
+    async def _set_rules(self, rules: Sequence[tuple[str, Retention]]) -> None:
         latest = dict(reversed(dict(reversed(rules)).items()))  # of a pattern that comes twice, the last
         wanted = [(pattern, rule.messages, rule.age, rule.bytes) for pattern, rule in latest.items()]
         found = await self._link.execute("reading the rules of retention", self._rules)
