@@ -272,7 +272,7 @@ class OnceServer(CommandServer):
     def _ended(self, invocation: Invocation, entry: Entry, result: object) -> Outcome[Any]:
         """Return the outcome that this worker has recorded."""
         when = datetime.fromtimestamp(entry.completed, UTC)
-        self.failed += entry.error is not None
+        self.failed: int = self.failed + (entry.error is not None)
         return Outcome(self.command.name, invocation.id, invocation.key, result, entry.error, entry.attempt, when)
 
 

@@ -11,7 +11,14 @@ from telex.durations import seconds
 from telex.errors import BadOption
 from telex.once.store import OnceStore
 
-DEFAULTS = {"keep": "24h", "max_attempts": 3, "backoff": 1.0, "version": 1, "store": None, "run_anyway": False}
+DEFAULTS: dict[str, object] = {
+    "keep": "24h",
+    "max_attempts": 3,
+    "backoff": 1.0,
+    "version": 1,
+    "store": None,
+    "run_anyway": False,
+}
 
 
 class OnceOptions(msgspec.Struct, frozen=True):

@@ -152,7 +152,7 @@ class LocalPublisher(Publisher):
 
     def refresh(self) -> None:
         """Work out `plain` again."""
-        self.plain = self.is_free() and not self.feeds and not self.log.measures
+        self.plain: bool = self.is_free() and not self.feeds and not self.log.measures
 
 
 class NoStore:

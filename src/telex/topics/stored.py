@@ -57,7 +57,7 @@ class EnginePublisher(Publisher):
         """Begin where the stored log ends: it was not known when this was made."""
         if not is_pattern(self.id) and self.log.end == self.origin:
             self._store.head(self.log)
-            self.origin = self.log.end
+            self.origin: int = self.log.end
 
     # -- publishing
 

@@ -54,7 +54,7 @@ class ConditionMonitor:
         self._runtime = runtime
         self._variables = variables
         self._keys = keys
-        self.evaluator = ConditionEvaluator(condition, 0.0, {}, keys)
+        self.evaluator: ConditionEvaluator = ConditionEvaluator(condition, 0.0, {}, keys)
         self._alarm: float | None = None
         self._patterns: list[str] = []  # of all sources, and of all variables whose changes come as messages
         self.routes: list[tuple[Pattern, Source]] = []

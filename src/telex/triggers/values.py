@@ -105,7 +105,7 @@ class LocalValue(VariableValue[T]):
         return value
 
     def _changed(self, value: T, message: Message[Any]) -> None:
-        self.value = value
+        self.value: T = value
         for listener in tuple(self.listeners):  # a trigger that fires once removes its listener
             listener(self.name, value, time_of(message))
 
@@ -150,7 +150,8 @@ class EngineValue(VariableValue[T]):
 
     def hear(self, value: T, seq: int) -> None:
         if seq > self._seq:
-            self.value, self._seq = value, seq
+            self.value: T = value
+            self._seq = seq
 
     async def _try_update(self, function: Callable[[T], T], *, replaces: bool) -> tuple[T] | None:
         record = await self._record()
