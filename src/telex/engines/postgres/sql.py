@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from telex.engines.sqlite import rows
-from telex.engines.sqlite.rows import Shape
+from telex.engines import forms
 from telex.message import Message
 from telex.names import is_pattern
 
@@ -48,13 +47,13 @@ def rules(schema: str) -> bytes:
     return _RULES.replace("{s}", schema).encode()
 
 
-def decode(found: Sequence[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
+def decode(found: Sequence[tuple[Any, ...]], name: str, uid: int, shape: forms.Shape | None) -> list[Message[Any]]:
     """Make messages of rows. The first column of a row is ignored; the others are those of `OWN`.
 
     Content that cannot be decoded is `Unreadable`, and the list is `Damaged`.
     """
     plain = [(*row[:7], row[8] if row[7] is None else row[7]) for row in found]
-    return rows.decode(plain, name, uid, shape)
+    return forms.decode(plain, name, uid, shape)
 
 
 def regular_expression(pattern: str) -> str | None:

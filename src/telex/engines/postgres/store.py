@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines.contract.groups import Unreadable
+from telex.engines.forms import readable
 from telex.engines.postgres import sql
 from telex.engines.postgres.catalogue import uid_of
-from telex.engines.sqlite.rows import readable
 from telex.log.log import Log, Retention
 from telex.log.start import ROUNDING, Start, find
 from telex.message import Lost, Message

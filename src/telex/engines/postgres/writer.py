@@ -11,13 +11,13 @@ from uuid import uuid4
 import msgspec
 from psycopg import Error
 
+from telex.engines.forms import Form, encode
 from telex.engines.postgres import problems
 from telex.engines.postgres.arrays import BigintArray, BytesArray, FloatArray, TextArray
 from telex.engines.postgres.catalogue import uid_of
 from telex.engines.postgres.connections import ServerConnection, connect
 from telex.engines.postgres.link import PATIENCE, PAUSES, STATEMENT_SECONDS, ServerLink
 from telex.engines.postgres.problems import Verdict
-from telex.engines.sqlite.rows import Form, encode
 from telex.errors import ContentError
 from telex.message import Draft, Message, uuid7_counter
 
@@ -264,11 +264,7 @@ def append_statement(schema: str) -> bytes:
 
 def form_of(draft: Draft) -> Form:
     """Encode the parts of a row that cost work. Raises `ContentError`, the publisher's fault."""
-    form = encode(draft)
-    if form[4] > LARGEST:
-        raise ContentError(
-            draft.topic, f"it has {form[4]} bytes, and at most {LARGEST} are stored; publish where it is kept"
-        )
+    form = encode(draft, LARGEST)
     if "\0" in form[0]:
         raise ContentError(draft.topic, f"its type {form[0]!r} holds a NUL, which PostgreSQL does not take")
     return form

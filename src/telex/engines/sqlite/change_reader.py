@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from telex.engines import forms
 from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.bounds import BOUNDS, FileBounds
@@ -236,7 +237,7 @@ class ChangeReader:
             name, uid, epoch = own[0][8], int(own[0][9]), own[0][11]
             messages: list[Message[Any]] = []
             if feed.wants(name):
-                messages = rows.decode([row[:8] for row in own], name, uid, feed.content)
+                messages = forms.decode([row[:8] for row in own], name, uid, feed.content)
             runs.append(Run(id, name, epoch, uid, own[-1][1] + 1, messages))
         return runs
 

@@ -11,6 +11,7 @@ from threading import Thread
 from time import sleep, time
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from telex.engines import forms
 from telex.engines.contract.store import inside
 from telex.engines.sqlite import problems, reader, rows
 from telex.engines.sqlite.catalogue import Catalogue
@@ -281,7 +282,11 @@ class FileClient:
         from the future.
         """
         # First: of drafts that cannot be kept all, none is.
-        forms = (rows.encode(drafts[0]),) if len(drafts) == 1 else [rows.encode(draft) for draft in drafts]
+        largest = rows.LARGEST
+        if len(drafts) == 1:
+            encoded: Sequence[forms.Form] = (forms.encode(drafts[0], largest),)
+        else:
+            encoded = [forms.encode(draft, largest) for draft in drafts]
         if self._closed is not None:
             raise self._refusal()
         if self.lent is not None:
@@ -293,7 +298,7 @@ class FileClient:
             self._add(job)
         future: asyncio.Future[Sequence[Message[Any]]] = self.loop.create_future()
         job.drafts += drafts
-        job.forms += forms
+        job.forms += encoded
         job.waiters.append((future, len(drafts)))
         return future
 

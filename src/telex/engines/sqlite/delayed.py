@@ -8,6 +8,7 @@ from operator import itemgetter
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from telex.engines import forms
 from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows
 from telex.errors import Closed
@@ -40,7 +41,7 @@ class Delayed:
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Keep a message until ``due``."""
         draft = draft.with_id()
-        type_, key, headers, content, size = rows.encode(draft)
+        type_, key, headers, content, size = forms.encode(draft, rows.LARGEST)
         id, topic = draft.id, draft.topic
 
         def keep(ledger: Ledger, now: float) -> None:

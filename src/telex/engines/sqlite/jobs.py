@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Protocol
 
+from telex.engines.forms import Form
 from telex.engines.sqlite import problems
 from telex.engines.sqlite.ledger import Entry, Ledger
-from telex.engines.sqlite.rows import Form
 from telex.errors import TelexError
 from telex.message import Draft, Message
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from telex.engines.forms import Form
 from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.connection import GuardedConnection
 from telex.engines.sqlite.retention import RetentionRules
@@ -121,9 +122,7 @@ class Ledger:
         assert cursor.lastrowid is not None
         return Account(cursor.lastrowid, name, epoch, uid, 1, 0, 1, 1)
 
-    def add(
-        self, drafts: Sequence[Draft], forms: Sequence[rows.Form], now: float, *, adopted: bool = False
-    ) -> list[Entry]:
+    def add(self, drafts: Sequence[Draft], forms: Sequence[Form], now: float, *, adopted: bool = False) -> list[Entry]:
         """Number drafts. Returns their messages, and in the place of one whose id is known the one that is kept.
 
         Ids of drafts that are ``adopted`` are remembered for all time, and those that are known are left out.
@@ -162,7 +161,7 @@ class Ledger:
             made.insert(place, kept)
         return made
 
-    def move(self, topic: str, id: str, time: float, form: rows.Form) -> None:
+    def move(self, topic: str, id: str, time: float, form: Form) -> None:
         """Keep a message whose content was stored before, unless its id is known."""
         account = self.touched.get(topic) or self.account(topic)
         if self._find(account, Draft(None, topic, id, time), id, time) is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from telex.engines import forms
 from telex.engines.contract.outbox import Statement
 from telex.engines.sqlite import rows
 from telex.message import Draft
@@ -24,7 +25,7 @@ class FileOutbox:
 
     def write(self, draft: Draft, due: float | None) -> Sequence[Statement]:
         """Return the statements that write a draft, which has an id."""
-        type_, key, headers, content, size = rows.encode(draft)
+        type_, key, headers, content, size = forms.encode(draft, rows.LARGEST)
         values: dict[str, object] = {"due": 0.0 if due is None else due, "topic": draft.topic, "id": draft.id}
         values |= {"time": draft.time, "type": type_, "key": key, "headers": headers, "content": content, "size": size}
         return (_WRITE, values), (_TELL, {})

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any, cast
 
+from telex.engines import forms
 from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look, search
@@ -89,12 +90,12 @@ class SQLiteStore:
             return []
         feed = self._client.feed
         shape = feed.content if feed.shapes(kept.name, {row[4] for row in found}) else None
-        messages = rows.decode(found, kept.name, kept.uid, shape)
+        messages = forms.decode(found, kept.name, kept.uid, shape)
         damaged = type(messages) is not list
         if messages and not _follow_on([row[1] for row in (found if damaged else (found[0], found[-1]))], first):
             # Who reads on from the last number would not get on.
             raise EngineFailed(f"reading {topic!r}", problems.NUMBERS)
-        return rows.readable(messages) if damaged else messages
+        return forms.readable(messages) if damaged else messages
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """The last messages of several topics, of those that the feed has."""

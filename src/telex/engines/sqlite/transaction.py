@@ -11,6 +11,7 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from telex.engines import forms
 from telex.engines.sqlite import lags, records, rows, settling
 from telex.engines.sqlite.session import Dropped, Op, TransactionSession
 
@@ -67,7 +68,7 @@ class SQLiteTransaction:
 
     async def append(self, draft: Draft) -> Message[Any]:
         """Keep a message when this commits."""
-        form = rows.encode(draft)
+        form = forms.encode(draft, rows.LARGEST)
 
         def add(ledger: Ledger) -> Any:
             return ledger.add((draft,), (form,), time())[0]

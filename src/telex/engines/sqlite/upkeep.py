@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from telex.engines import forms
 from telex.engines.contract.groups import Unreadable
 from telex.engines.sqlite import problems, rows, schema
 from telex.errors import ConnectFailed, EngineFailed
@@ -65,7 +66,7 @@ def _unreadable(connection: sqlite3.Connection) -> Iterator[str]:
     delayed = "SELECT n, 0, id, time, type, key, headers, content, topic FROM telex_delayed ORDER BY n"
     for kind, sql in (("message", f"{messages} ON t.id = m.topic ORDER BY m.pos"), ("delayed message", delayed)):
         for row in connection.execute(sql):
-            (message,) = rows.decode([row[:8]], str(row[8]), 0, None)
+            (message,) = forms.decode([row[:8]], str(row[8]), 0, None)
             if isinstance(message.content, Unreadable):
                 number = row[1] if kind == "message" else row[0]
                 yield f"{kind} {number} of topic {row[8]!r} cannot be read: {message.content.problem}; {SKIPPED}"

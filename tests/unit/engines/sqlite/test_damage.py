@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.engines import forms
 from telex.engines.sqlite import change_reader as tail
 from telex.engines.sqlite import files, reader, rows, watcher
 from telex.engines.sqlite.upkeep import check
@@ -34,10 +35,10 @@ def url(path: Path) -> str:
 @pytest.fixture(params=range(len(STORED)), ids=["cut", "deep", "int", "float", "empty", "not UTF-8"])
 def damaged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is published as BAD is stored as something that cannot be decoded."""
-    encode, insert, stored = rows.encode, rows.insert, STORED[request.param]
+    encode, insert, stored = forms.encode, rows.insert, STORED[request.param]
 
-    def broken(draft: Draft) -> Any:
-        type_, key, headers, content, size = encode(draft)
+    def broken(draft: Draft, largest: int) -> Any:
+        type_, key, headers, content, size = encode(draft, largest)
         return type_, key, headers, stored if draft.content == BAD else content, size
 
     def inserted(connection: sqlite3.Connection, found: list[tuple[Any, ...]]) -> None:
@@ -45,7 +46,7 @@ def damaged(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         if isinstance(stored, bytes):
             connection.execute("UPDATE telex_messages SET content = CAST(content AS TEXT) WHERE content = ?", (stored,))
 
-    monkeypatch.setattr(rows, "encode", broken)
+    monkeypatch.setattr(forms, "encode", broken)
     monkeypatch.setattr(rows, "insert", inserted)
 
 
@@ -209,14 +210,14 @@ async def test_reading_is_tried_again_while_memory_is_short(tmp_path: Path, monk
 async def test_a_message_that_memory_never_suffices_for_is_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decode = rows.decode
+    decode = forms.decode
 
     def in_need(found: list[tuple[Any, ...]], *rest: Any) -> Any:
         if any(row[7] == '"large"' for row in found):
             raise MemoryError
         return decode(found, *rest)
 
-    monkeypatch.setattr(rows, "decode", in_need)
+    monkeypatch.setattr(forms, "decode", in_need)
     async with (
         telex.Hub(bounded(url(tmp_path), read_pauses=(0.001,))) as hub,
         hub.topic("t").subscribe(report_lost=True) as inbox,

@@ -1,0 +1,163 @@
+"""`Form`, the encoded parts of a message as a database stores them; messages as rows, and rows as messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from telex.codec import content as codec
+from telex.engines.contract.groups import Unreadable
+from telex.engines.contract.store import Holed
+from telex.errors import ContentError
+from telex.message import Draft, Lost, Message, size_of
+
+Form = tuple[str, str | None, str | None, str | bytes, int]
+"""The encoded parts of a message: type, key, headers, content, and the bytes that the content counts for."""
+Shape = Callable[[object, str, str | None], object]
+"""`telex.engines.EngineEvents.content`."""
+
+_BYTES = (bytes, bytearray, memoryview)
+LATEST = 253402300799.0
+"""Seconds since 1970 at the end of the year 9999, the last that a datetime can be."""
+_HEADERS = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def encode(draft: Draft, largest: int) -> Form:
+    """Encode the parts of a row that cost work.
+
+    Raises `ContentError`, the publisher's fault, also for a message of more than ``largest`` bytes.
+    """
+    content, type_, key, headers, data = draft.content, draft.type, draft.key, draft.headers, draft.json
+    stored: str | bytes
+    if isinstance(content, _BYTES):
+        stored = bytes(content)
+        size = len(stored) + codec.size_of_headers(headers)
+    else:
+        try:
+            if data is None:
+                data = codec.to_json(content)
+            elif b"null" in data:
+                data = codec.finite(data, content)
+        except RecursionError:
+            raise ContentError(draft.topic, "it is nested too deeply, or holds itself; publish plain data") from None
+        except (TypeError, ValueError, msgspec.MsgspecError) as error:
+            raise ContentError(draft.topic, f"it has no JSON form, which the engine needs: {error}") from None
+        stored = data.decode()
+        if isinstance(content, str):
+            size = size_of(content, headers)
+        else:
+            size = len(data) if headers is None else len(data) + codec.size_of_headers(headers)
+    if size > largest:
+        problem = f"it has {size} bytes, and the engine stores at most {largest}; publish where it is kept"
+        raise ContentError(draft.topic, problem)
+    return (
+        type(content).__name__ if type_ is None else _text(draft, type_),
+        None if key is None else _text(draft, key),
+        None if headers is None else codec.to_json(headers).decode(),
+        stored,
+        size,
+    )
+
+
+def _text(draft: Draft, text: str) -> str:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ContentError(draft.topic, f"{text!r} holds a lone surrogate; write proper text") from None
+    return text
+
+
+class Damaged(list[Message[Any]]):
+    """Messages of which some are `Unreadable`."""
+
+
+def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
+    """Decode rows of one topic; without a shape, content stays plain. The columns of a row: any number of the engine's
+    own, then seq, id, time, type, key, headers and content.
+
+    One damaged row fails nobody who reads the others: its content is `Unreadable`, and the list is `Damaged`.
+    """
+    try:
+        return _decode(rows, name, uid, shape)
+    except MemoryError:  # a shortage says nothing about the row
+        raise
+    except Exception:  # noqa: BLE001  # whatever is wrong is found out row by row
+        return Damaged([_decode_alone(row, name, uid, shape) for row in rows])
+
+
+def _decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
+    parse = msgspec.json.Decoder().decode
+    latest = LATEST
+    contents = [parse(row[7]) if type(row[7]) is str else _bytes(row[7]) for row in rows]
+    if shape is not None:
+        contents = [shape(content, name, row[4]) for content, row in zip(contents, rows, strict=True)]
+    return [
+        Message(
+            content,
+            name,
+            seq,
+            uid if id is None else _str(id),
+            time if 0.0 <= time <= latest else _no_time(time),
+            None if headers is None else _HEADERS(headers),
+            type_,
+            -1,
+            None if key is None else _str(key),
+        )
+        for content, (_, seq, id, time, type_, key, headers, _) in zip(contents, rows, strict=True)
+    ]
+
+
+def _decode_alone(row: tuple[Any, ...], name: str, uid: int, shape: Shape | None) -> Message[Any]:
+    try:
+        return _decode([row], name, uid, shape)[0]
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the row is damaged, in whatever way
+        problem = f"{type(error).__name__}: {error}"
+    _, seq, id, time, type_, key, _, content = row
+    raw = content.encode() if isinstance(content, str) else content if isinstance(content, bytes) else b""
+    if isinstance(content, Unreadable):
+        problem = content.problem
+    return Message(
+        Unreadable(raw, problem),
+        name,
+        seq,
+        id if type(id) is str else uid,
+        time if isinstance(time, (int, float)) and 0 <= time <= LATEST else 0.0,
+        None,
+        type_ if type(type_) is str else "",
+        -1,
+        key if type(key) is str else None,
+    )
+
+
+def _no_time(time: object) -> float:
+    raise ValueError(f"{time} is no time")
+
+
+def _bytes(content: object) -> bytes:
+    if type(content) is not bytes:
+        raise TypeError(f"content is {type(content).__name__} where telex stores text or bytes")
+    return content
+
+
+def _str(text: object) -> str:
+    if type(text) is not str:
+        raise TypeError(f"{type(text).__name__} is where telex stores text")
+    return text
+
+
+def readable(messages: Sequence[Message[Any]]) -> Holed:
+    """Messages for who reads a topic: a `Lost` stands in the place of a run of unreadable ones."""
+    found = Holed()
+    for message in messages:
+        if message.content.__class__ is not Unreadable:
+            found.append(message)
+        elif found and isinstance(last := found[-1], Lost) and last.last == message.seq - 1:
+            found[-1] = Lost(last.count + 1, last.first, message.seq, "unreadable")
+        else:
+            found.append(Lost(1, message.seq, message.seq, "unreadable"))
+    return found
