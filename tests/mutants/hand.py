@@ -79,7 +79,7 @@ def put_in_all(only: str, jobs: int) -> int:
 
 
 EDGES = "tests/unit/test_edges.py::"
-SQLITE = "tests/unit/engines/sqlite/test_edges.py::"
+SQLITE = "tests/unit/engines/sqlite/"
 COMMANDS = "tests/unit/commands/test_edges.py::"
 TRIGGERS = "tests/unit/triggers/test_edges.py::"
 GATEWAY = "tests/unit/gateway/test_edges.py::"
@@ -130,106 +130,106 @@ BUGS: Sequence[Bug] = (
     Bug(
         "if state == LEASED and due > now:",
         "if state == LEASED:",
-        SQLITE + "test_a_lease_is_renewed_when_that_of_the_other_of_its_key_has_ended",
+        SQLITE + "test_settling.py::test_a_lease_is_renewed_when_that_of_the_other_of_its_key_has_ended",
         "extend is refused though the lease of the other of its key has ended",
     ),
     Bug(
         "limit, now - young, 2**62",
         "limit, now, 2**62",
-        SQLITE + "test_what_is_young_is_not_deleted",
+        SQLITE + "test_retention.py::test_messages_of_the_last_two_seconds_are_not_deleted",
         "the two seconds for slow processes are not kept",
     ),
     Bug(
         "self.arm(time() + self._client.address.bounds.delay_seconds)",
         "pass",
-        SQLITE + "test_what_is_due_is_tried_again_after_the_engine_failed",
+        SQLITE + "test_delayed.py::test_a_due_message_is_tried_again_after_the_engine_failed",
         "a due message is not tried again after the engine failed",
     ),
     Bug(
         "wait = min(max(0.0, due - time()), LONGEST)",
         "wait = max(0.0, due - time())",
-        SQLITE + "test_the_timer_of_delayed_messages_looks_again_every_hour",
+        SQLITE + "test_delayed.py::test_the_timer_of_delayed_messages_looks_again_every_hour",
         "the timer does not look again hourly",
     ),
     Bug(
         "return found, row[0] + 1",
         "return found, limit",
-        SQLITE + "test_what_does_not_fit_one_read_is_read_next",
+        SQLITE + "test_change_reader.py::test_messages_that_do_not_fit_one_read_are_read_next",
         "after 16 MiB the rest of a read is taken for read",
         near="change_reader",
     ),
     Bug(
         "if own_known is None or seen.pos <= own_known:",
         "if True:",
-        SQLITE + "test_what_is_being_committed_is_not_known_yet",
+        SQLITE + "test_change_reader.py::test_a_batch_that_is_being_committed_is_not_known_yet",
         "`known` moves past a batch of its own that is being committed",
     ),
     Bug(
         "batch.error = error self.claimed = self._known",
         "batch.error = error",
-        SQLITE + "test_what_was_rolled_back_claims_nothing",
+        SQLITE + "test_writer.py::test_a_batch_that_was_rolled_back_claims_no_commit",
         "`claimed` stays after a rollback, and the next commit of another process is taken for its own",
     ),
     Bug(
         "closing = self._closing.is_set() and monotonic() > patience",
         "closing = False",
-        SQLITE + "test_closing_gives_up_on_a_file_that_stays_locked",
+        SQLITE + "test_writer.py::test_closing_gives_up_on_a_file_that_stays_locked",
         "closing does not give up when the file is locked",
     ),
     Bug(
         'connection.execute("ROLLBACK TO telex_call")',
         "pass",
-        SQLITE + "test_what_a_function_did_before_it_failed_is_undone",
+        SQLITE + "test_jobs.py::test_a_function_that_fails_half_way_is_undone",
         "no ROLLBACK TO when a guarded function fails half way",
     ),
     Bug(
         "self.row_factory: Any = None",
         "pass",
-        SQLITE + "test_what_a_program_set_on_the_connection_ends_with_its_statement",
+        SQLITE + "test_connection.py::test_settings_of_a_program_end_with_its_statement",
         "row_factory of a program stays on the writing connection",
         near="sqlite/connection",
     ),
     Bug(
         "lambda: self.dropped or monotonic() >= self._end",
         "lambda: self.dropped",
-        SQLITE + "test_a_statement_is_interrupted_at_the_end_of_its_transaction",
+        SQLITE + "test_session.py::test_a_statement_is_interrupted_at_the_end_of_its_transaction",
         "a statement is not interrupted at the end of the transaction's time",
     ),
     Bug(
         "except BaseException: session.drop() raise",
         "except BaseException:\n    raise",
-        SQLITE + "test_a_transaction_whose_entering_was_cancelled_holds_nothing",
+        SQLITE + "test_session.py::test_a_transaction_whose_entering_was_cancelled_holds_nothing",
         "entering was cancelled, and the transaction begins all the same and holds the file",
     ),
     Bug(
         "if version > VERSION:",
         "if version > VERSION + 1:",
-        SQLITE + "test_a_file_of_the_next_version_is_refused_and_left_as_it_is",
+        SQLITE + "test_schema.py::test_a_file_of_the_next_version_is_refused_and_left_as_it_is",
         "a file of the very next version is opened",
         near="schema",
     ),
     Bug(
         "if highest >= end:",
         "if highest > end + 10**9:",
-        SQLITE + "test_checking_finds_a_message_behind_the_end_of_its_topic",
+        SQLITE + "test_upkeep.py::test_checking_finds_a_message_behind_the_end_of_its_topic",
         "`telex check` does not see a message behind the end of its topic",
     ),
     Bug(
         'connection.execute("VACUUM")',
         "pass",
-        "tests/unit/engines/sqlite/test_store.py::test_compacting_gives_back_space_and_wants_the_file_for_itself",
+        SQLITE + "test_upkeep.py::test_compacting_gives_back_space_and_wants_the_file_for_itself",
         "`telex compact` gives back nothing",
     ),
     Bug(
         "self._ids.clear() self._prune = True",
         "self._ids.clear()",
-        SQLITE + "test_ids_are_forgotten_after_their_window",
+        SQLITE + "test_ledger.py::test_ids_are_forgotten_after_their_window",
         "telex_ids is never pruned",
     ),
     Bug(
         "row[2] is not None or row[3] <= oldest or",
         "row[2] is not None or",
-        SQLITE + "test_an_id_made_here_is_known_for_its_window",
+        SQLITE + "test_ledger.py::test_an_id_made_here_is_known_for_its_window",
         "an id that was made here is found after its two minutes",
     ),
     # -- commands and once
@@ -417,13 +417,13 @@ BUGS: Sequence[Bug] = (
     Bug(
         "*(sqlite3.SQLITE_ALTER_TABLE, sqlite3.SQLITE_REINDEX),",
         "*(sqlite3.SQLITE_REINDEX,),",
-        SQLITE + "test_a_transaction_may_not_change_the_tables_of_telex",
+        SQLITE + "test_session.py::test_a_transaction_may_not_change_the_tables_of_telex",
         "a transaction may ALTER the tables of telex",
     ),
     Bug(
         "lambda _, total: total >= room",
         "lambda _, total: total > room",
-        SQLITE + "test_bytes_are_kept_as_in_memory",
+        SQLITE + "test_retention.py::test_bytes_are_kept_as_in_memory",
         "`bytes=` is off by one",
     ),
     Bug(

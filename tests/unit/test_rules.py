@@ -20,7 +20,7 @@ PRIVATE: dict[tuple[str, str], str] = {
     ("support/shell.py", "_scheduled"): "what a log, a topic and a loop still hold when everything has ended",
     ("unit/blocking/test_options.py", "_topic"): "a thread is interrupted once it waits, which it cannot say itself",
     ("unit/commands/test_adversity.py", "_waiters"): "a leak of waiters that is seen nowhere else",
-    ("unit/engines/sqlite/test_store.py", "_transport"): "asyncio leaves the pipes of a process open",
+    ("unit/engines/sqlite/test_watcher.py", "_transport"): "asyncio leaves the pipes of a process open",
     ("unit/gateway/test_edges.py", "_bucket"): "the reading of one WebSocket, without the server around it",
     ("unit/gateway/test_edges.py", "_count"): "the reading of one WebSocket, without the server around it",
     ("unit/gateway/test_edges.py", "_patience"): "the reading of one WebSocket, without the server around it",
@@ -45,7 +45,7 @@ SLEEPS = {
     "support/postgres.py": "waits until the server has started",
     "unit/engines/postgres/test_postgres.py": "measures what an idle process asks of the server",
     "unit/groups/test_consumer.py": "an engine that is far away",
-    "unit/engines/sqlite/test_store.py": "measures how soon a process hears of another, and what an idle one costs",
+    "unit/engines/sqlite/test_watcher.py": "measures how soon a process hears of another, and what an idle one costs",
 }
 """The files in which tests sleep in real time. In others, a test waits for an event or uses a virtual clock."""
 VIRTUAL = {"run", "forward"}

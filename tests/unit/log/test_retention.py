@@ -133,7 +133,7 @@ def test_what_is_not_kept_is_let_go(retention: Retention) -> None:
 
 
 @pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest", "latest", "close"])
-def test_what_waits_is_kept_whatever_the_retention(overflow: str) -> None:
+def test_waiting_messages_are_kept_whatever_the_retention(overflow: str) -> None:
     log = Log("a", "epoch", Retention(messages=0), 1)
     cursor = Cursor(log, Options(overflow, buffer=10), *find(log, "new", NOW))  # type: ignore[arg-type]
     fill(log, "a" * 5000)

@@ -83,7 +83,7 @@ def settle(ledger: LeaseTable, delivery: Delivery, action: str, seconds: float =
     return won
 
 
-def test_what_waits_is_kept_whatever_the_retention() -> None:
+def test_waiting_messages_are_kept_whatever_the_retention() -> None:
     ledger, log = ledger_of(*[None] * 3000)
     assert len(log.messages) < 3000
     deliveries = claim(ledger, limit=5000)
@@ -148,7 +148,7 @@ def test_a_claim_passes_by_so_many_and_asks_to_be_called_again() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_of_no_account_is_not_kept() -> None:
+def test_discarded_messages_are_not_kept() -> None:
     ledger, log = ledger_of(None)
     claim(ledger, lease=1000)  # a lease that lasts, in front of all others
     for _ in range(100):

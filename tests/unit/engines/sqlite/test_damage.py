@@ -81,7 +81,7 @@ async def test_subscribers_are_told_of_a_damaged_message_in_its_place(tmp_path: 
 
 
 @pytest.mark.usefixtures("damaged")
-async def test_who_reads_what_is_kept_is_told_of_a_damaged_message(tmp_path: Path) -> None:
+async def test_a_reader_of_kept_messages_is_told_of_a_damaged_one(tmp_path: Path) -> None:
     await publish_three(tmp_path)
     told = await asyncio.to_thread(check, tmp_path / "x.db")
     assert [line for line in told if "message 2 of topic 't' cannot be read" in line]

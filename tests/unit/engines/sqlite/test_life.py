@@ -101,7 +101,7 @@ async def test_a_transaction_is_not_acknowledged_either(path: Path) -> None:
             await tx.__aexit__(None, None, None)
 
 
-async def test_who_only_reads_is_told_that_the_file_is_gone(path: Path) -> None:
+async def test_a_hub_that_only_reads_is_told_that_the_file_is_gone(path: Path) -> None:
     async with telex.Hub(bounded(f"sqlite:///{path}", watch_seconds=0.01)) as hub, hub.topic("t").subscribe() as inbox:
         await asyncio.to_thread(path.unlink)
         with pytest.raises(telex.Closed):
@@ -261,7 +261,7 @@ def test_a_forked_child_is_refused_what_its_parent_had_open(path: Path) -> None:
     assert [line for line in told if line not in refused + refused_file] == ["1", "['before', 'after']", "3", "2"]
 
 
-def test_what_a_child_may_not_open_is_what_is_open(path: Path) -> None:
+def test_open_files_are_those_that_a_child_may_not_open(path: Path) -> None:
     path.touch()
     status = path.stat()
     with path.open():

@@ -99,7 +99,7 @@ async def test_sql_and_messages_in_any_order(path: Path) -> None:
         ),
     ],
 )
-async def test_what_a_transaction_refuses(path: Path, words: str, statements: list[str]) -> None:
+async def test_a_transaction_refuses_statements_that_break_it(path: Path, words: str, statements: list[str]) -> None:
     async with at(path) as hub:
         await do(
             hub,
@@ -129,7 +129,9 @@ async def test_what_a_transaction_refuses(path: Path, words: str, statements: li
         ["UPDATE sqlite_sequence SET seq = 0 WHERE name = 'telex_topics'"],
     ],
 )
-async def test_what_shows_only_afterwards_is_undone_with_all(path: Path, statements: list[str]) -> None:
+async def test_a_fault_that_shows_only_afterwards_undoes_the_whole_transaction(
+    path: Path, statements: list[str]
+) -> None:
     async with at(path) as hub:
         await hub.topic("t").publish("before")
         with pytest.raises(telex.Misuse, match="belong to telex"):
@@ -236,7 +238,7 @@ def leaves_its_transaction(connection: sqlite3.Connection) -> None:
         lambda connection: connection.blobopen("telex_messages", "content", 1),
     ],
 )
-async def test_what_a_function_cannot_do_to_the_connection(path: Path, function: Run) -> None:
+async def test_a_function_cannot_end_or_reconfigure_the_connection(path: Path, function: Run) -> None:
     async with at(path) as hub:
         await hub.topic("t").publish(b"before")
         await do(hub, "CREATE TABLE orders (number INTEGER)")
@@ -252,7 +254,7 @@ async def test_what_a_function_cannot_do_to_the_connection(path: Path, function:
         assert await asyncio.to_thread(check, path) == []
 
 
-async def test_what_a_function_sets_holds_for_itself(path: Path) -> None:
+async def test_settings_of_a_function_hold_for_the_function_alone(path: Path) -> None:
     async with at(path) as hub:
         kept: list[Any] = []
 
@@ -281,7 +283,9 @@ class Odd(BaseException):
 
 
 @pytest.mark.parametrize(("error", "expected"), [(Odd, Odd), (StopIteration, RuntimeError), (KeyError, KeyError)])
-async def test_what_a_function_raises(path: Path, error: type[BaseException], expected: type[BaseException]) -> None:
+async def test_an_exception_of_a_function_reaches_its_caller(
+    path: Path, error: type[BaseException], expected: type[BaseException]
+) -> None:
     async with at(path) as hub:
 
         def fail(connection: sqlite3.Connection) -> None:
@@ -325,7 +329,7 @@ async def test_nothing_is_written_after_sqlite_has_rolled_back(path: Path) -> No
 # -- waiting
 
 
-async def test_who_would_wait_for_himself_is_told_at_once(path: Path) -> None:
+async def test_waiting_for_the_own_transaction_is_refused_at_once(path: Path) -> None:
     async with at(path) as hub:
         topic = hub.topic("t")
         async with asyncio.timeout(5):
