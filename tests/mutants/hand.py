@@ -82,8 +82,7 @@ EDGES = "tests/unit/test_edges.py::"
 SQLITE = "tests/unit/engines/sqlite/"
 COMMANDS = "tests/unit/commands/test_edges.py::"
 TRIGGERS = "tests/unit/triggers/test_edges.py::"
-GATEWAY = "tests/unit/gateway/test_edges.py::"
-BOUNDS = "tests/unit/gateway/test_bounds.py::"
+GATEWAY = "tests/unit/gateway/"
 CHAT = "tests/unit/chat/test_edges.py::"
 CLI = "tests/unit/cli/test_edges.py::"
 
@@ -305,38 +304,38 @@ BUGS: Sequence[Bug] = (
     Bug(
         "x-forward.*|.*-ip|",
         "x-forward.*|",
-        "tests/unit/gateway/test_auth.py::test_only_programs_of_this_machine_come_without_an_origin",
+        GATEWAY + "test_auth.py::test_only_programs_of_this_machine_come_without_an_origin",
         "X-Real-IP is no sign of a proxy",
     ),
     Bug(
         'headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))',
         'headers[name.decode("latin-1").lower()] = value.decode("latin-1")',
-        GATEWAY + "test_of_two_origins_the_first_counts_for_a_websocket",
+        GATEWAY + "test_auth.py::test_of_two_origins_the_first_counts_for_a_websocket",
         "the last of two Origin headers counts",
     ),
     Bug(
         'headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))',
         'headers[name.decode("latin-1").lower()] = value.decode("latin-1")',
-        GATEWAY + "test_of_two_origins_the_first_counts_for_http",
+        GATEWAY + "test_auth.py::test_of_two_origins_the_first_counts_for_http",
         "the last of two Origin headers counts, by HTTP",
     ),
     Bug(
         "asyncio.timeout(limit)",
         "asyncio.timeout(None)",
-        GATEWAY + "test_an_operation_that_takes_too_long_is_answered_with_timeout",
+        GATEWAY + "test_connection.py::test_an_operation_that_takes_too_long_is_answered_with_timeout",
         "operation_timeout of a WebSocket frame is not held",
         near="connection",
     ),
     Bug(
         "self._early_frames = 0 try:",
         "try:",
-        GATEWAY + "test_a_client_that_waits_as_it_was_told_is_never_closed",
+        GATEWAY + "test_protocol.py::test_a_client_that_waits_as_it_was_told_is_never_closed",
         "strikes for haste are never reset",
     ),
     Bug(
         "idle: float = 60.0",
         "idle: float = 600.0",
-        GATEWAY + "test_the_limits_are_those_of_the_page",
+        GATEWAY + "test_limits.py::test_the_limits_are_those_of_the_page",
         "idle is 600 s by default",
     ),
     Bug(
@@ -360,25 +359,25 @@ BUGS: Sequence[Bug] = (
     Bug(
         "if self._body_bytes > MAX_BODIES * most: raise _busy()",
         "",
-        BOUNDS + "test_all_bodies_together_are_bounded",
+        GATEWAY + "test_commands.py::test_all_bodies_together_are_bounded",
         "bodies of all requests together have no bound",
     ),
     Bug(
         "if len(body) > most:\n    raise too_large\nif self",
         "if len(body) > most and not message.get('more_body'):\n    raise too_large\nif self",
-        BOUNDS + "test_a_body_is_refused_before_it_is_read",
+        GATEWAY + "test_commands.py::test_a_body_is_refused_before_it_is_read",
         "the body limit is checked at the end of the body only",
     ),
     Bug(
         "self._malformed_frames = 0 return request",
         "return request",
-        BOUNDS + "test_unreadable_frames_are_counted_in_a_row",
+        GATEWAY + "test_protocol.py::test_unreadable_frames_are_counted_in_a_row",
         "unreadable frames are counted over a whole connection",
     ),
     Bug(
         'if parts not in {"http", "https"}: return False',
         "",
-        "tests/unit/gateway/test_auth.py::test_handshakes",
+        GATEWAY + "test_auth.py::test_handshakes",
         "the scheme of an Origin is not compared",
     ),
     Bug(

@@ -1,12 +1,17 @@
-"""Who is let in, and what the rules cover."""
+"""Which handshakes are accepted, and what the rules cover."""
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
+import telex
 from telex import BadName, Pattern
-from telex.gateway import AccessRules, Authorizer, Peer, Refused
+from telex.gateway import AccessRules, Authorizer, Commands, Gateway, Peer, Refused
 from telex.gateway.auth import check_handshake, covers
+from tests.support.websocket import PROGRAM, WebSocketClient
 
 HANDSHAKES = {
     "the page itself": ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000"}, True),
@@ -109,7 +114,7 @@ COVERS = [
 
 
 @pytest.mark.parametrize(("rule", "asked", "expected"), COVERS)
-def test_what_a_rule_covers(rule: str, asked: str, expected: bool) -> None:
+def test_a_rule_covers_its_pattern_and_no_more(rule: str, asked: str, expected: bool) -> None:
     assert covers(rule, asked) is expected
 
 
@@ -138,3 +143,65 @@ def test_nothing_is_allowed_that_no_rule_names() -> None:
 def test_a_rule_is_a_pattern() -> None:
     with pytest.raises(BadName):
         AccessRules(publish=("a b",))
+
+
+OURS, THEIRS = "http://127.0.0.1:8000", "https://evil.example"
+
+
+@pytest.mark.parametrize(("origins", "accepted"), [((OURS, THEIRS), True), ((THEIRS, OURS), False)])
+async def test_of_two_origins_the_first_counts_for_a_websocket(origins: tuple[str, str], accepted: bool) -> None:
+    async with telex.Hub() as hub:
+        client = WebSocketClient(Gateway(hub), PROGRAM)
+        headers = client.scope["headers"]
+        assert isinstance(headers, list)
+        headers += [(b"origin", origin.encode()) for origin in origins]
+        async with client:
+            assert client.accepted is accepted
+
+
+@pytest.mark.parametrize(("origins", "status"), [((OURS, THEIRS), 404), ((THEIRS, OURS), 403)])
+async def test_of_two_origins_the_first_counts_for_http(origins: tuple[str, str], status: int) -> None:
+    async with telex.Hub() as hub:
+        transport = httpx.ASGITransport(Commands(hub, rules=AccessRules(call=(">",))), client=("127.0.0.1", 1))
+        async with httpx.AsyncClient(transport=transport, base_url=OURS) as client:
+            headers = [("origin", origin) for origin in origins] + [("content-type", "application/json")]
+            assert (await client.post("/nothing", content=b"1", headers=headers)).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "scheme", "same"),
+    [
+        ("http://10.0.0.1", "10.0.0.1:80", "ws", True),
+        ("http://10.0.0.1:80", "10.0.0.1", "http", True),
+        ("http://10.0.0.1", "10.0.0.1:81", "ws", False),
+        ("https://10.0.0.1", "10.0.0.1:443", "wss", True),
+        ("http://10.0.0.1:8000", "10.0.0.1:8000", "ws", True),
+    ],
+)
+def test_a_missing_port_is_that_of_the_scheme(origin: str, host: str, scheme: str, same: bool) -> None:
+    peer = Peer("10.0.0.9", {"host": host, "origin": origin}, scheme)
+    assert (check_handshake(peer) is None) is same
+
+
+async def test_a_peer_shows_its_path_and_query_string() -> None:
+    peers: list[Peer] = []
+
+    def note(rules: AccessRules, peer: Peer) -> Authorizer:
+        peers.append(peer)
+        return Authorizer(rules, peer)
+
+    async with telex.Hub() as hub:
+        app = Starlette(routes=[Mount("/rooms", Gateway(hub, authorizer=note))])
+        async with WebSocketClient(app, path="/rooms/7", query=b"token=a%20b&x=1"):
+            pass
+    assert (peers[0].path, peers[0].query_string) == ("/rooms/7", "token=a%20b&x=1")
+
+
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
+
+
+async def test_headers_decide_with_the_first_of_two() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=OPEN)
+        async with WebSocketClient(gateway, PROGRAM, more=[(b"Origin", b"https://evil.example")]) as client:
+            assert not client.accepted

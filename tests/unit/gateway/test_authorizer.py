@@ -1,17 +1,13 @@
-"""What an application decides for a connection: permissions that are given and withdrawn, calls, and failures."""
+"""Decisions of an application for a connection: permissions that are given and withdrawn, and failures."""
 
 import asyncio
-from typing import Any
+import typing
 
-import msgspec
 import pytest
 
 import telex
 from telex.gateway import AccessRules, Authorizer, CloseCode, Gateway, Limits, Peer, Refused
 from tests.support.websocket import WebSocketClient
-
-OPEN = AccessRules(publish=(">",), subscribe=(">",))
-WIDE = Limits(rate=1e6, burst=10**6)
 
 
 class Members:
@@ -58,7 +54,7 @@ class Members:
 
 @pytest.mark.parametrize("way", ["sync", "async", "sees", "async sees", "fails"])
 @pytest.mark.parametrize("since", ["new", "earliest"])
-async def test_who_has_lost_the_permission_reads_no_more(way: str, since: str) -> None:
+async def test_a_client_that_has_lost_the_permission_reads_no_more(way: str, since: str) -> None:
     members = Members(way)
     async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=members.authorizer)) as client:
         topic = hub.topic("a")
@@ -86,7 +82,7 @@ async def test_a_call_that_takes_the_permission_ends_the_subscription_before_it_
         assert hub.statistics().subscribers == 0
 
 
-async def test_what_was_missed_is_not_sent_once_the_permission_is_lost() -> None:
+async def test_missed_messages_are_not_sent_once_the_permission_is_lost() -> None:
     members = Members("sync")
     limits = Limits(batch_bytes=100)
     async with (
@@ -103,6 +99,12 @@ async def test_what_was_missed_is_not_sent_once_the_permission_is_lost() -> None
         client.taking.set()
         frames = [await client.receive() for _ in range(3)]
         assert [frame["op"] for frame in frames] == ["hello", "subscribed", "ended"]
+
+
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
+
+
+WIDE = Limits(rate=1e6, burst=10**6)
 
 
 @pytest.mark.parametrize("asked", [">", "*:*", "*:>", "*", "*:a"])
@@ -125,31 +127,6 @@ async def test_no_wildcard_reaches_topics_of_telex(asked: str) -> None:
         async with WebSocketClient(Gateway(hub, rules=AccessRules(subscribe=("telex:>",)))) as client:
             await client.ask("subscribe", topic="telex:>", since="earliest")
             assert [m["content"] for m in await client.messages(2)] == ["secret", "secret"]
-
-
-async def test_hooks_may_be_async() -> None:
-    class Async(Authorizer):
-        async def publish(self, topic: str, content: object) -> object:
-            await asyncio.sleep(0)
-            if content == "bad":
-                raise Refused("forbidden", "no")
-            return ["checked", content]
-
-        async def headers(self, topic: str, headers: Any) -> Any:
-            return {**headers, "by": "ann"}
-
-        async def sees(self, topic: str) -> bool:
-            return topic != "hidden"
-
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=Async, limits=WIDE)) as client:
-        hub.topic("hidden").publish_nowait(1)
-        assert (await client.ask("subscribe", topic="hidden"))["code"] == "forbidden"
-        assert (await client.ask("publish", topic="a", content="bad"))["code"] == "forbidden"
-        await client.ask("publish", topic="a", content="good", headers={"x": "y"})
-        assert (await client.ask("topics"))["topics"] == ["a"]
-        await client.ask("subscribe", topic="a", since="earliest")
-        (message,) = await client.messages(1)
-        assert (message["content"], message["headers"]) == (["checked", "good"], {"x": "y", "by": "ann"})
 
 
 async def test_an_engine_that_fails_is_told_in_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,98 +174,6 @@ async def test_an_engine_that_takes_too_long_is_told(monkeypatch: pytest.MonkeyP
         assert (answer["code"], answer["retry_after"]) == ("timeout", 1.0)
 
 
-class Order(msgspec.Struct):
-    number: int
-
-
-def shop(hub: telex.Hub) -> None:
-    @hub.command("shop:charge", once=True)
-    async def charge(order: Order) -> dict[str, int]:
-        return {"charged": order.number}
-
-    @hub.command("shop:decline")
-    async def decline() -> None:
-        raise telex.CommandError("no money", code="declined", data={"limit": 1})
-
-    @hub.command("shop:break")
-    async def break_() -> None:
-        raise RuntimeError("postgres://admin:secret@db")
-
-    @hub.command("shop:odd")
-    async def odd() -> object:
-        return object()
-
-    @hub.command("private")
-    async def private() -> None: ...
-
-
-CALLS: dict[str, tuple[dict[str, object], str]] = {
-    "no such": ({"name": "nobody"}, "unknown_call"),
-    "no rule": ({"name": "private"}, "unknown_call"),
-    "not served": ({"name": "shop:nothing"}, "unknown_call"),
-    "no key": ({"name": "shop:charge", "content": {"number": 1}}, "bad_option"),
-    "a bad key": ({"name": "shop:charge", "content": {"number": 1}, "key": ""}, "bad_option"),
-    "content": ({"name": "shop:charge", "content": {"number": "x"}, "key": "b"}, "bad_content"),
-    "other content": ({"name": "shop:charge", "content": {"number": 8}, "key": "a"}, "key_conflict"),
-    "fails": ({"name": "shop:decline"}, "command_failed"),
-    "breaks": ({"name": "shop:break"}, "command_failed"),
-    "no JSON": ({"name": "shop:odd"}, "failed"),
-}
-
-
-async def test_the_rules_for_calls_are_the_rules_for_commands() -> None:
-    hub = telex.Hub()
-    shop(hub)
-    rules = AccessRules(call=("shop:*", "nobody"))
-    async with hub, WebSocketClient(Gateway(hub, rules=rules, limits=WIDE)) as client:
-        for _ in range(2):
-            answer = await client.ask("call", name="shop:charge", content={"number": 7}, key="a")
-            assert answer["content"] == {"charged": 7}
-        for what, (fields, code) in CALLS.items():
-            answer = await client.ask("call", **fields)
-            assert (answer["op"], answer["code"]) == ("error", code), (what, answer)
-            assert "secret" not in str(answer)
-            if what == "fails":
-                assert answer["problem"] == "no money"
-                assert (answer["data"]["code"], answer["data"]["data"]) == ("declined", {"limit": 1})
-
-
-async def test_an_authorizer_answers_calls_and_leaves_the_rest_to_the_commands() -> None:
-    class Clerk(Authorizer):
-        async def call(self, name: str, content: object, *, key: str | None = None) -> object:
-            if name == "hello":
-                return {"hub": self.hub is hub}
-            return {"by command": await super().call(name, content, key=key)}
-
-    hub = telex.Hub()
-    shop(hub)
-    async with hub, WebSocketClient(Gateway(hub, rules=AccessRules(call=("shop:*",)), authorizer=Clerk)) as client:
-        assert (await client.ask("call", name="hello"))["content"] == {"hub": True}
-        answer = await client.ask("call", name="shop:charge", content={"number": 7}, key="k")
-        assert answer["content"] == {"by command": {"charged": 7}}
-
-
-async def test_a_result_without_a_json_form_fails_alone() -> None:
-    class Odd(Authorizer):
-        async def call(self, name: str, content: object, *, key: str | None = None) -> object:
-            return object()
-
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=Odd)) as client:
-        assert (await client.ask("call", name="x"))["code"] == "failed"
-        assert (await client.ask("ping"))["op"] == "pong"
-
-
-async def test_a_call_has_the_time_of_a_command() -> None:
-    class Slow(Authorizer):
-        async def call(self, name: str, content: object, *, key: str | None = None) -> object:
-            await asyncio.Event().wait()
-            raise AssertionError
-
-    limits = Limits(command_timeout=0.02)
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=Slow, limits=limits)) as client:
-        assert (await client.ask("call", name="x"))["code"] == "timeout"
-
-
 async def test_a_fault_of_the_gateway_itself_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN)) as client:
         monkeypatch.setattr("telex.gateway.protocol.Session.receive", lambda *arguments: 1 / 0)
@@ -302,3 +187,49 @@ def test_an_authorizer_of_the_rules_alone_is_asked_once() -> None:
     assert not Authorizer(AccessRules(), peer).judges
     assert Members("sees").authorizer(AccessRules(), peer).judges
     assert Members("sync").authorizer(AccessRules(), peer).judges
+
+
+class Broken(Authorizer):
+    """An application whose methods fail, each with another error; the names of topics say which."""
+
+    errors: typing.ClassVar[dict[str, Exception]] = {
+        "type": TypeError("secret"),
+        "name": telex.BadName("secret", "secret"),
+        "content": telex.ContentError("a", "secret", "$"),
+        "key": KeyError("secret"),
+        "late": TimeoutError("secret"),
+    }
+
+    def fail(self, topic: str) -> object:
+        if topic in self.errors:
+            raise self.errors[topic]
+        return True
+
+    def publish(self, topic: str, content: object) -> object:
+        return self.fail(topic) and content
+
+    def sees(self, topic: str) -> object:
+        return self.fail(topic)
+
+    async def call(self, name: str, content: object) -> object:  # type: ignore[override]  # key may be left out
+        return self.fail(name)
+
+
+@pytest.mark.parametrize("kind", Broken.errors)
+async def test_a_fault_of_the_application_is_logged_and_no_text_of_it_sent(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, limits=WIDE, authorizer=Broken)) as client:
+        await client.ask("subscribe", topic="a")
+        for op, fields in (
+            ("publish", {"topic": kind, "content": 1}),
+            ("subscribe", {"topic": kind}),
+            ("call", {"name": kind}),
+        ):
+            caplog.clear()
+            answer = await client.ask(op, **fields)
+            assert (answer["op"], answer["code"]) == ("error", "failed"), op
+            assert "secret" not in str(answer)
+            assert any(r.levelname == "ERROR" and r.exc_info for r in caplog.records)
+        # The connection goes on.
+        assert (await client.ask("publish", topic="a", content=1))["op"] in ("published", "messages")

@@ -14,8 +14,9 @@ from starlette.routing import Mount
 
 import telex
 from telex.gateway import AccessRules, Commands, Limits
-from telex.gateway.commands import Problem, key_of, preference
+from telex.gateway.commands import Problem, key_of, preference, problem_for
 from telex.hub import dispatcher_of
+from tests.support.loops import idle
 
 
 class Month(msgspec.Struct):
@@ -113,7 +114,7 @@ async def test_a_plain_command_needs_no_key() -> None:
         assert (response.status_code, response.json()) == (200, 2)
 
 
-async def test_what_is_wrong_with_keys() -> None:
+async def test_a_wrong_key_is_a_problem_that_says_why() -> None:
     async with site() as on:
         missing = await on.post("report:build", {"year": 2026})
         assert missing.status_code == 400
@@ -176,7 +177,7 @@ async def test_errors_are_problems() -> None:
         assert (refused.status_code, problem(refused)["path"]) == (422, "$.year")
 
 
-async def test_what_is_not_there() -> None:
+async def test_a_missing_command_or_path_is_not_found() -> None:
     async with site() as on:
         assert problem(await on.post("secret", None))["type"] == "urn:telex:not-found", "it is not in the rules"
         assert problem(await on.post("report:none", None, "a"))["type"] == "urn:telex:no-handler"
@@ -241,7 +242,7 @@ async def test_an_outcome_is_for_those_who_know_where_it_is() -> None:
         on.go_on.set()
 
 
-async def test_who_is_let_in() -> None:
+async def test_another_page_or_machine_is_not_let_in() -> None:
     async with site() as on:
         assert (await on.post("plain", 1, origin="https://evil")).status_code == 403
         assert (await on.post("plain", 1, origin="https://ours")).status_code == 200
@@ -320,3 +321,111 @@ async def test_a_server_that_stops_says_that_it_does_not_know() -> None:
 
 def test_a_wait_that_is_no_number() -> None:
     assert preference("wait=\u00b2", 30) == (False, 30)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (telex.BadOption("key", None, "it runs once"), "idempotency-key-needed"),
+        (telex.BadOption("key", "x", "too long"), "malformed"),
+        (telex.BadOption("content", None, "it is missing"), "malformed"),
+        (telex.BadName("a b", "white space"), "malformed"),
+    ],
+)
+def test_only_a_missing_key_asks_for_one(error: telex.TelexError, kind: str) -> None:
+    problem = problem_for(error, "build")
+    assert problem.status == 400
+    assert kind in problem.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (telex.NoHandler("build"), 404),
+        (telex.KeyConflict("build", "a"), 422),
+        (telex.InProgress("build", "a"), 409),
+        (telex.ContentError("build", "no number"), 422),
+        (telex.Closed("this hub", "it was closed"), 503),
+        (telex.EngineFailed("writing", "the disk is full"), 503),
+    ],
+)
+def test_each_error_has_its_status(error: telex.TelexError, status: int) -> None:
+    assert problem_for(error, "build").status == status
+
+
+CALLABLE = AccessRules(call=(">",))
+
+
+class Sent:
+    """A body that counts the parts that were asked for."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self.parts = [*parts]
+        self.asked = 0
+
+    async def receive(self) -> dict[str, Any]:
+        self.asked += 1
+        return {"type": "http.request", "body": self.parts.pop(0), "more_body": bool(self.parts)}
+
+
+async def post(app: Commands, body: Sent, *headers: tuple[str, str]) -> int:
+    said: list[Any] = []
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    scope: dict[str, Any] = {"type": "http", "path": "/c", "method": "POST", "client": ("127.0.0.1", 1)}
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in (("host", "127.0.0.1"), *headers)]
+    await app(scope, body.receive, send)
+    status: int = said[0]["status"]
+    return status
+
+
+async def test_a_body_is_refused_before_it_is_read() -> None:
+    async with telex.Hub() as hub:
+        app = Commands(hub, rules=CALLABLE, limits=Limits(body_bytes=100))
+        for length in ("101", "9" * 30):
+            body = Sent(b"1" * 101)
+            assert (await post(app, body, ("content-length", length)), body.asked) == (413, 0)
+        # Without a length, no more than the part that is too much is read.
+        body = Sent(b"1" * 60, b"1" * 60, b"1" * 60, b"1")
+        assert (await post(app, body), body.asked) == (413, 2)
+
+
+async def test_all_bodies_together_are_bounded() -> None:
+    async with telex.Hub() as hub:
+        app = Commands(hub, rules=CALLABLE, limits=Limits(body_bytes=100))
+        go_on = asyncio.Event()
+
+        class Slow(Sent):
+            async def receive(self) -> dict[str, Any]:
+                if self.asked:
+                    await go_on.wait()
+                return await super().receive()
+
+        slow = [asyncio.create_task(post(app, Slow(b"1" * 90, b"1"))) for _ in range(71)]
+        await idle()
+        assert await post(app, Sent(b"1" * 90)) == 503
+        go_on.set()
+        assert await asyncio.gather(*slow) == [404] * 71
+        assert await post(app, Sent(b"1" * 90)) == 404
+
+
+JSON = [("content-type", "application/json")]
+
+
+async def test_a_command_is_waited_for_no_longer_than_command_timeout() -> None:
+    hub = telex.Hub()
+    go_on = asyncio.Event()
+
+    @hub.command("c")
+    async def wait() -> int:
+        await go_on.wait()
+        return 1
+
+    async with hub:
+        transport = httpx.ASGITransport(Commands(hub, rules=CALLABLE, limits=Limits(command_timeout=0.02)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            answer = await client.post("/c", content=b"null", headers=JSON)
+            assert answer.status_code == 202
+            go_on.set()

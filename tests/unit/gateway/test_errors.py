@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +27,17 @@ def test_codes_say_whether_to_come_back() -> None:
     for code in CloseCode:
         # A client goes by the number alone.
         assert Gone("ws://a", code, "").come_back == code.come_back
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "gateway.md").read_text()  # files are not read on the event loop
+
+
+def test_close_codes_are_those_of_the_page() -> None:
+    codes = {int(code) for code in re.findall(r"^\| (\d{4}) \|", PAGE, re.MULTILINE)}
+    assert codes == {int(code) for code in CloseCode}
+    assert (CloseCode.FAULT, CloseCode.RESTART, CloseCode.BINARY, CloseCode.TOO_LARGE) == (1011, 1012, 1003, 1009)
+
+
+def test_the_page_names_every_code() -> None:
+    assert all(str(int(code)) in PAGE for code in CloseCode)
+    assert "504" not in PAGE

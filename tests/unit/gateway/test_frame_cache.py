@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import telex
 from telex import Message, Position
+from telex.gateway import AccessRules, Gateway, Limits
 from telex.gateway.frame_cache import MAX_CACHED_BATCHES, FrameCache
+from tests.support.websocket import WebSocketClient
 
 
 def batch(first: int, contents: list[Any]) -> list[Message[Any]]:
@@ -42,7 +45,7 @@ def test_the_same_range_is_encoded_once() -> None:
     assert feed.encoded == 4
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_cached_frames_are_bounded_by_their_bytes() -> None:
     feed = FrameCache(1000, 2000)
     for seq in range(1, 100):
         feed.frames("a", Position(seq, "e"), batch(seq, ["x" * 100]), keep=True)
@@ -68,3 +71,39 @@ def test_content_without_a_json_form_keeps_its_place() -> None:
     assert read[1]["content"] is None
     assert "object" in read[1]["unreadable"]
     assert read[3]["content"] is None
+
+
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
+
+
+async def test_cache_bytes_bound_what_is_kept_for_others() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=OPEN, limits=Limits(cache_bytes=1))
+        async with WebSocketClient(gateway) as ann, WebSocketClient(gateway) as bob:
+            for client in (ann, bob):
+                await client.ask("subscribe", topic="a")
+            for _ in range(3):
+                hub.topic("a").publish_nowait("x")
+                for client in (ann, bob):
+                    await client.messages(1)
+        assert (gateway.statistics().encoded, gateway.statistics().shared) == (6, 0)
+
+
+async def test_clients_at_the_same_place_share_one_encoding() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=OPEN)
+        topic = hub.topic("a")
+        clients = [WebSocketClient(gateway) for _ in range(20)]
+        for client in clients:
+            await client.__aenter__()
+            await client.ask("subscribe", topic="a")
+        for round_ in range(5):
+            topic.publish_nowait(round_)
+            for client in clients:
+                assert [m["content"] for m in await client.messages(1)] == [round_]
+        statistics = gateway.statistics()
+        # The first batch of each client is not taken for a common one; the four after it are.
+        assert statistics.encoded <= 20 + 4
+        assert statistics.shared >= 19 * 4
+        for client in clients:
+            await client.__aexit__(None, None, None)

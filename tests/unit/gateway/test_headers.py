@@ -82,7 +82,7 @@ async def test_no_header_makes_a_server_fail(headers: list[tuple[bytes, bytes]])
 
 @pytest.mark.parametrize("name", [b"host", b"origin"])
 @pytest.mark.parametrize("value", ODD)
-async def test_what_is_no_host_or_origin_is_let_in_nowhere(name: bytes, value: bytes) -> None:
+async def test_a_malformed_host_or_origin_is_let_in_nowhere(name: bytes, value: bytes) -> None:
     if value in (b"127.0.0.1", b"127.0.0.1:8000", b"http://127.0.0.1:8000", b"127.0.0.1:99999999"):
         return
     if name == b"origin" and value == b"http://127.0.0.1:8000\xa0":

@@ -92,7 +92,7 @@ def test_a_refusal_carries_the_ref_where_it_can_be_found() -> None:
         assert answer.ref == ref
 
 
-def test_what_is_right_is_read() -> None:
+def test_a_valid_frame_is_read() -> None:
     session = Session(WIDE, 0.0)
     read = session.receive('{"op":"publish","topic":"a:b","content":{"x":[1]},"id":"i","ref":1,"unknown":0}', 0.0)
     assert read == Publish("a:b", {"x": [1]}, "i", None, 1)
@@ -129,7 +129,7 @@ def test_too_many_frames_are_refused_with_the_time_to_wait() -> None:
     assert session.receive('{"op":"ping"}', 0.1) == Ping()
 
 
-def test_who_goes_on_in_spite_of_it_is_closed_for_good() -> None:
+def test_a_client_that_goes_on_in_spite_of_it_is_closed_for_good() -> None:
     session = Session(Limits(rate=1, burst=1, strikes=5), 0.0)
     answers = [session.receive('{"op":"ping"}', 0.0) for _ in range(6)]
     assert isinstance(answers[0], Ping)
@@ -183,6 +183,28 @@ def test_every_bound_is_positive() -> None:
         Limits(rate=0)
 
 
-def test_what_is_no_reply_is_refused() -> None:
+def test_a_frame_that_is_no_reply_is_refused() -> None:
     with pytest.raises(ValueError, match="op"):
         decode_reply('{"op":"publish"}')
+
+
+def test_a_client_that_waits_as_it_was_told_is_never_closed() -> None:
+    session, now = Session(Limits(rate=1, burst=1, strikes=3), 0.0), 0.0
+    for _ in range(5):
+        assert session.receive('{"op":"ping"}', now) == Ping()
+        refused: object = None
+        for _ in range(2):
+            refused = session.receive('{"op":"ping"}', now)
+        assert isinstance(refused, Error)
+        now += refused.retry_after or 0.0
+    answers = [session.receive('{"op":"ping"}', now - 1) for _ in range(3)]
+    assert isinstance(answers[-1], Close), "and one that does not wait is"
+
+
+def test_unreadable_frames_are_counted_in_a_row() -> None:
+    session = Session(Limits(strikes=3), 0.0)
+    for _ in range(4):
+        for _ in range(2):
+            assert not isinstance(session.receive("?", 0.0), Close)
+        assert session.receive('{"op":"ping"}', 0.0) == Ping()
+    assert [isinstance(session.receive("?", 0.0), Close) for _ in range(3)] == [False, False, True]

@@ -17,12 +17,14 @@ from websockets.asyncio.client import connect
 
 import telex
 from telex.gateway import AccessRules, CloseCode, Gateway, Limits, uvicorn_options
-from telex.gateway.server import BoundedWebSocket
-from telex.gateway.sockets import addresses, cut_off
+from telex.gateway.limits import TokenBucket
+from telex.gateway.server import MIN_BYTES_PER_SECOND, BoundedWebSocket, Stalled
+from telex.testing.clock import VirtualClock
 from tests.support.loops import until
 
-pytestmark = pytest.mark.slow
 OPEN = AccessRules(publish=(">",), subscribe=(">",))
+
+
 WITHIN = 10.0
 
 
@@ -92,11 +94,6 @@ async def served(limits: Limits, *, bounded: bool = True) -> AsyncIterator[Serve
                     await serving
 
 
-def frame(payload: bytes, opcode: int = 1, *, final: bool = True) -> bytes:
-    assert len(payload) < 126
-    return bytes([(0x80 if final else 0) | opcode, 0x80 | len(payload)]) + bytes(4) + payload
-
-
 HEADS = {
     "nothing": b"",
     "half a line": b"GET /ws HT",
@@ -104,6 +101,7 @@ HEADS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.every_loop
 @pytest.mark.parametrize("sent", HEADS.values(), ids=HEADS.keys())
 async def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
@@ -116,6 +114,7 @@ async def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
         assert on.connections == 0
 
 
+@pytest.mark.slow
 async def test_connections_without_a_head_are_bounded_and_the_oldest_goes() -> None:
     async with served(Limits(handshakes=3, head_timeout=1000)) as on:
         clients = [await on.raw(b"GET", read=False) for _ in range(3)]
@@ -129,6 +128,7 @@ async def test_connections_without_a_head_are_bounded_and_the_oldest_goes() -> N
             each.close()
 
 
+@pytest.mark.slow
 async def test_a_head_is_bounded() -> None:
     async with served(Limits(head_bytes=1000)) as on:
         with closing(await on.raw(b"GET / HTTP/1.1\r\nX: " + b"x" * 1000, read=False)) as client:
@@ -137,6 +137,12 @@ async def test_a_head_is_bounded() -> None:
             pass
 
 
+def frame(payload: bytes, opcode: int = 1, *, final: bool = True) -> bytes:
+    assert len(payload) < 126
+    return bytes([(0x80 if final else 0) | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+@pytest.mark.slow
 @pytest.mark.every_loop
 async def test_pings_of_a_client_that_reads_nothing_are_not_read(loop_name: str) -> None:
     async with served(Limits(write_timeout=0.3, control_rate=1e6, burst=10**6)) as on:
@@ -161,6 +167,7 @@ async def test_pings_of_a_client_that_reads_nothing_are_not_read(loop_name: str)
         await on.until(lambda: on.gateway.statistics().connections == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("opcode", [9, 10])
 async def test_control_frames_are_read_at_a_bounded_rate(opcode: int) -> None:
     async with served(Limits(control_rate=0.5, burst=5)) as on:
@@ -177,6 +184,7 @@ async def test_control_frames_are_read_at_a_bounded_rate(opcode: int) -> None:
             pass
 
 
+@pytest.mark.slow
 async def test_a_message_comes_in_a_bounded_number_of_parts() -> None:
     async with served(Limits(control_rate=1e6, burst=10**6)) as on:
         parts = frame(b"", 1, final=False) + frame(b"", 0, final=False) * 3000
@@ -185,7 +193,8 @@ async def test_a_message_comes_in_a_bounded_number_of_parts() -> None:
         await on.until(lambda: on.gateway.statistics().connections == 0)
 
 
-async def test_what_comes_at_once_is_read_in_slices_and_nothing_is_missed() -> None:
+@pytest.mark.slow
+async def test_a_burst_is_read_in_slices_and_nothing_is_missed() -> None:
     async with (
         served(Limits(rate=1e6, burst=10**6)) as on,
         connect(f"ws://127.0.0.1:{on.port}/ws", proxy=None, compression=None) as client,
@@ -197,6 +206,7 @@ async def test_what_comes_at_once_is_read_in_slices_and_nothing_is_missed() -> N
             assert await client.recv() == f'{{"op":"pong","ref":{number}}}'
 
 
+@pytest.mark.slow
 @pytest.mark.every_loop
 async def test_an_answer_that_is_not_taken_does_not_keep_its_socket() -> None:
     async with served(Limits(write_timeout=0.2)) as on:
@@ -204,6 +214,7 @@ async def test_an_answer_that_is_not_taken_does_not_keep_its_socket() -> None:
             await on.until(lambda: on.connections == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.every_loop
 @pytest.mark.parametrize("bounded", [True, False], ids=["bounded", "plain uvicorn"])
 async def test_a_client_that_is_closed_gives_its_socket_back(bounded: bool) -> None:
@@ -217,6 +228,7 @@ async def test_a_client_that_is_closed_gives_its_socket_back(bounded: bool) -> N
             await on.until(lambda: on.connections == 0)
 
 
+@pytest.mark.slow
 async def test_the_server_ends_while_clients_hang_on() -> None:
     async with served(Limits(close_timeout=0.05), bounded=False) as on:
         clients = [await on.websocket(frame(b'{"op":"subscribe","topic":"a"}')) for _ in range(3)]
@@ -230,33 +242,86 @@ async def test_the_server_ends_while_clients_hang_on() -> None:
             client.close()
 
 
-def test_only_the_socket_between_two_addresses_is_ended() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        first, second = (socket.create_connection(listener.getsockname()) for _ in range(2))
-        theirs = [listener.accept()[0] for _ in range(2)]
-        with first, second, theirs[0], theirs[1]:
-            assert cut_off([]) == 0
-            assert cut_off([(("127.0.0.1", 1), listener.getsockname())]) == 0
-            assert cut_off([(first.getsockname(), listener.getsockname())]) == 1
-            assert first.recv(1) == b""
-            second.sendall(b"x")
-            assert theirs[1].recv(1) == b"x"
-
-
-@pytest.mark.parametrize(
-    "scope",
-    [
-        {"client": None, "server": ("127.0.0.1", 80)},
-        {"client": ("127.0.0.1", 0), "server": ("127.0.0.1", 80)},
-        {"client": ("127.0.0.1", 1), "server": ("/a/socket", None)},
-        {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "http_version": "2"},
-    ],
-)
-def test_a_socket_that_may_be_another_s_is_left_alone(scope: dict[str, Any]) -> None:
-    assert addresses(scope) is None
-
-
+@pytest.mark.slow
 async def test_options_are_uvicorn_s() -> None:
     uvicorn.Config(lambda scope: None, **uvicorn_options())
     async with served(Limits()) as on, httpx.AsyncClient() as client:
         assert (await client.get(f"http://127.0.0.1:{on.port}/none")).status_code == 404
+
+
+class Buffered:
+    """A transport whose client takes so many bytes a second of what is buffered."""
+
+    def __init__(self, clock: VirtualClock, rate: float) -> None:
+        self.aborted: float | None = None
+        self._clock, self._rate, self._begun = clock, rate, clock()
+
+    def get_write_buffer_size(self) -> int:
+        return int(10**6 - self._rate * (self._clock() - self._begun))
+
+    def abort(self) -> None:
+        self.aborted = self._clock() - self._begun
+
+
+@pytest.mark.parametrize(("rate", "aborted"), [(0, True), (0.5, True), (1.5, False)])
+def test_a_client_that_takes_too_little_is_cut_off(rate: float, aborted: bool) -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        transport: Any = Buffered(clock, rate * MIN_BYTES_PER_SECOND)
+        stalled = Stalled(transport, 10.0)
+        await asyncio.sleep(60)
+        stalled.close()
+        assert (transport.aborted is not None) is aborted
+        assert transport.aborted is None or 10 < transport.aborted < 25
+
+    clock.run(main())
+
+
+def test_a_client_that_lets_the_server_write_on_is_not_cut_off() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        transport: Any = Buffered(clock, 0)
+        stalled = Stalled(transport, 10.0)
+        for _ in range(60):
+            stalled.drained()
+            await asyncio.sleep(1)
+        stalled.close()
+        assert transport.aborted is None
+
+    clock.run(main())
+
+
+class Reading:
+    """A transport that notes when it is read from."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self.resumed: list[float] = []
+        self._clock = clock
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None:
+        self.resumed.append(self._clock())
+
+
+def test_a_client_that_pings_too_often_is_read_when_it_has_paid_for_all() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        connection: Any = BoundedWebSocket.__new__(BoundedWebSocket)
+        connection._bucket = TokenBucket(1.0, 1, asyncio.get_running_loop().time())
+        connection._patience, connection._unread = None, b""
+        connection.transport, connection.read_paused, connection.writable = Reading(clock), False, asyncio.Event()
+        connection.writable.set()
+        begun = clock()
+        for _ in range(4):
+            connection._count()
+        await asyncio.sleep(60)
+        assert connection.transport.resumed == [begun + 3.0]
+
+    clock.run(main())

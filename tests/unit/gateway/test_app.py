@@ -1,16 +1,12 @@
-"""The handshake: whom an application lets in, where the gateway answers, and what a peer shows."""
+"""`Gateway`: whom it lets in, how many, and how it ends."""
 
 import asyncio
 
 import pytest
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
 import telex
 from telex.gateway import AccessRules, Authorizer, CloseCode, Gateway, Limits, Peer, Refused
 from tests.support.websocket import PROGRAM, WebSocketClient
-
-OPEN = AccessRules(publish=(">",), subscribe=(">",))
 
 
 async def nobody(rules: AccessRules, peer: Peer) -> Authorizer:
@@ -84,43 +80,51 @@ async def test_an_authorizer_is_told_that_it_is_over_once() -> None:
     assert gone == ["/ws"]
 
 
-async def test_a_peer_shows_its_path_and_query_string() -> None:
-    peers: list[Peer] = []
-
-    def note(rules: AccessRules, peer: Peer) -> Authorizer:
-        peers.append(peer)
-        return Authorizer(rules, peer)
-
-    async with telex.Hub() as hub:
-        app = Starlette(routes=[Mount("/rooms", Gateway(hub, authorizer=note))])
-        async with WebSocketClient(app, path="/rooms/7", query=b"token=a%20b&x=1"):
-            pass
-    assert (peers[0].path, peers[0].query_string) == ("/rooms/7", "token=a%20b&x=1")
+OPEN = AccessRules(publish=(">",), subscribe=(">",))
 
 
-@pytest.mark.parametrize("path", ["/ws", "/ws/", "/ws/deep"])
-async def test_a_gateway_that_is_mounted_answers_at_the_path_of_the_mount(path: str) -> None:
-    async with telex.Hub() as hub:
-        app = Starlette()
-        app.mount("/ws", Gateway(hub, rules=OPEN))
-        async with WebSocketClient(app, path=path) as client:
-            assert (await client.receive())["op"] == "hello"
-        for elsewhere in ("/wsx", "/", "/w"):
-            async with WebSocketClient(app, path=elsewhere) as client:
-                assert not client.accepted
-
-
-async def test_another_app_that_is_mounted_answers_where_it_did() -> None:
-    async with telex.Hub() as hub:
-        Gateway(hub)
-        app = Starlette()
-        app.mount("/sub", Starlette())
-        async with WebSocketClient(app, path="/sub") as client:
-            assert not client.accepted
-
-
-async def test_headers_decide_with_the_first_of_two() -> None:
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9"])
+async def test_another_page_is_not_let_in(origin: str) -> None:
     async with telex.Hub() as hub:
         gateway = Gateway(hub, rules=OPEN)
-        async with WebSocketClient(gateway, PROGRAM, more=[(b"Origin", b"https://evil.example")]) as client:
+        async with WebSocketClient(gateway, {**PROGRAM, "origin": origin}) as client:
             assert not client.accepted
+        assert gateway.statistics().refused == 1
+
+
+async def test_a_client_of_another_machine_needs_an_origin() -> None:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN), address="192.168.1.7") as client:
+        assert not client.accepted
+
+
+async def test_a_full_gateway_says_come_back() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=OPEN, limits=Limits(connections=1))
+        async with WebSocketClient(gateway), WebSocketClient(gateway) as second:
+            assert await second.closed() == CloseCode.FULL
+        async with WebSocketClient(gateway) as third:
+            assert (await third.receive())["op"] == "hello"
+
+
+async def test_closing_says_come_back_to_all_and_leaves_nothing() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=OPEN)
+        async with WebSocketClient(gateway) as first, WebSocketClient(gateway) as second:
+            await first.ask("subscribe", topic="a", since="earliest")
+            await gateway.aclose()
+            assert await first.closed() == CloseCode.RESTART
+            assert await second.closed() == CloseCode.RESTART
+            assert hub.statistics().subscribers == 0
+            async with WebSocketClient(gateway) as late:
+                assert await late.closed() == CloseCode.RESTART
+
+
+async def test_an_http_request_is_told_to_upgrade() -> None:
+    import httpx
+
+    async with telex.Hub() as hub:
+        transport = httpx.ASGITransport(app=Gateway(hub))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            answer = await client.get("/")
+    assert answer.status_code == 426
+    assert answer.headers["upgrade"] == "websocket"

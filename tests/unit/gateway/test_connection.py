@@ -1,16 +1,79 @@
-"""The gateway as a client sees it."""
+"""One client and its frames: publishing, following, coming back, and what ends a connection."""
 
 import asyncio
-import typing
 
 import pytest
 
 import telex
 from telex.gateway import AccessRules, Authorizer, CloseCode, Gateway, Limits, Refused
-from tests.support.websocket import PAGE, PROGRAM, WebSocketClient
+from tests.support.websocket import PAGE, WebSocketClient
+
+
+async def test_an_operation_that_takes_too_long_is_answered_with_timeout() -> None:
+    class Slow(Authorizer):
+        async def sees(self, topic: str) -> object:
+            return await asyncio.Event().wait()
+
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=AccessRules(), authorizer=Slow, limits=Limits(operation_timeout=0.01))
+        async with WebSocketClient(gateway) as client:
+            answer = await client.ask("subscribe", topic="slow")
+            assert (answer["op"], answer["code"], answer["retry_after"]) == ("error", "timeout", 1.0)
+            assert (await client.ask("ping"))["op"] == "pong"
+
 
 OPEN = AccessRules(publish=(">",), subscribe=(">",))
-WIDE = Limits(rate=1e6, burst=10**6)
+
+
+async def test_many_subscriptions_that_catch_up_are_encoded_one_at_a_time() -> None:
+    patterns = ["a:b:c", "*:b:c", "a:*:c", "a:b:*", "*:*:c", "*:b:*", "a:*:*", "*:*:*", "a:>", ">"]
+    # Room for one frame of about `batch_bytes`, and not for two.
+    limits = Limits(outbox_bytes=100_000, rate=1e6, burst=10**6)
+    async with telex.Hub() as hub:
+        for _ in range(20):
+            hub.topic("a:b:c").publish_nowait("x" * 10_000)
+        gateway = Gateway(hub, rules=OPEN, limits=limits)
+        async with WebSocketClient(gateway) as client:
+            await client.ask("ping")
+            client.taking.clear()
+            for pattern in patterns:
+                client.send("subscribe", topic=pattern, since="earliest")
+            while hub.statistics().subscribers < len(patterns):  # noqa: ASYNC110  # the gateway has no event for it
+                await asyncio.sleep(0)
+            client.taking.set()
+            seen = dict.fromkeys(patterns, 0)
+            while set(seen.values()) != {20}:
+                frame = await client.receive()
+                if frame["op"] == "messages":
+                    seen[frame["topic"]] += len(frame["messages"])
+        assert gateway.statistics().closed == {}
+
+
+async def test_waiting_frames_of_all_subscriptions_count_together() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(
+            hub, rules=OPEN, limits=Limits(outbox_bytes=10_000, close_timeout=0.01, rate=1e6, burst=10**6)
+        )
+        async with WebSocketClient(gateway) as client:
+            for pattern in ("a:b", "*:b", "a:*", ">"):
+                await client.ask("subscribe", topic=pattern)
+            client.taking.clear()
+            hub.topic("a:b").publish_nowait("x" * 3000)
+            async with asyncio.timeout(10):
+                await client.finished
+        assert gateway.statistics().closed == {CloseCode.SLOW: 1}
+
+
+async def test_answers_count_as_messages_do() -> None:
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=OPEN, limits=Limits(outbox_bytes=2000, close_timeout=0.01, rate=1e6, burst=10**6))
+        async with WebSocketClient(gateway) as client:
+            client.taking.clear()
+            for _ in range(200):
+                client.send("ping")
+            async with asyncio.timeout(10):
+                await client.finished
+        assert gateway.statistics().closed == {CloseCode.SLOW: 1}
 
 
 @pytest.mark.every_loop
@@ -43,7 +106,7 @@ async def test_the_same_id_is_stored_once() -> None:
         assert (await hub.topic("a").position()).seq == 1
 
 
-async def test_what_follows_a_subscription_is_not_missed() -> None:
+async def test_messages_after_a_subscription_are_not_missed() -> None:
     async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN)) as client:
         # Both are there before the gateway looks at the first.
         client.send("subscribe", topic="a")
@@ -66,7 +129,7 @@ async def test_history() -> None:
 
 
 @pytest.mark.every_loop
-async def test_who_comes_back_gets_exactly_what_was_missed() -> None:
+async def test_a_client_that_comes_back_gets_exactly_the_missed_messages() -> None:
     async with telex.Hub() as hub:
         gateway = Gateway(hub, rules=OPEN)
         topic = hub.topic("a")
@@ -85,7 +148,7 @@ async def test_who_comes_back_gets_exactly_what_was_missed() -> None:
             assert [m["content"] for m in await again.messages(1)] == [201]
 
 
-async def test_what_cannot_be_recovered_is_told() -> None:
+async def test_a_client_is_told_of_messages_that_cannot_be_recovered() -> None:
     async with telex.Hub() as hub:
         gateway = Gateway(hub, rules=OPEN)
         hub.retain("a", messages=2)
@@ -104,26 +167,6 @@ async def test_what_cannot_be_recovered_is_told() -> None:
             lost = await client.receive()
             assert (lost["op"], lost["reason"]) == ("lost", "epoch")
             assert [m["content"] for m in await client.messages(2)] == [8, 9]
-
-
-async def test_clients_at_the_same_place_share_one_encoding() -> None:
-    async with telex.Hub() as hub:
-        gateway = Gateway(hub, rules=OPEN)
-        topic = hub.topic("a")
-        clients = [WebSocketClient(gateway) for _ in range(20)]
-        for client in clients:
-            await client.__aenter__()
-            await client.ask("subscribe", topic="a")
-        for round_ in range(5):
-            topic.publish_nowait(round_)
-            for client in clients:
-                assert [m["content"] for m in await client.messages(1)] == [round_]
-        statistics = gateway.statistics()
-        # The first batch of each client is not taken for a common one; the four after it are.
-        assert statistics.encoded <= 20 + 4
-        assert statistics.shared >= 19 * 4
-        for client in clients:
-            await client.__aexit__(None, None, None)
 
 
 @pytest.mark.every_loop
@@ -204,6 +247,9 @@ async def test_subscriptions_end() -> None:
             assert (await client.ask("subscribe", topic="a"))["op"] == "subscribed"
 
 
+WIDE = Limits(rate=1e6, burst=10**6)
+
+
 async def test_refusals() -> None:
     class Picky(Authorizer):
         def publish(self, topic: str, content: object) -> object:
@@ -248,42 +294,6 @@ async def test_the_hub_is_closed_under_it() -> None:
     await client.__aexit__(None, None, None)
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1:9"])
-async def test_another_page_is_not_let_in(origin: str) -> None:
-    async with telex.Hub() as hub:
-        gateway = Gateway(hub, rules=OPEN)
-        async with WebSocketClient(gateway, {**PROGRAM, "origin": origin}) as client:
-            assert not client.accepted
-        assert gateway.statistics().refused == 1
-
-
-async def test_who_comes_from_elsewhere_needs_an_origin() -> None:
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN), address="192.168.1.7") as client:
-        assert not client.accepted
-
-
-async def test_a_full_gateway_says_come_back() -> None:
-    async with telex.Hub() as hub:
-        gateway = Gateway(hub, rules=OPEN, limits=Limits(connections=1))
-        async with WebSocketClient(gateway), WebSocketClient(gateway) as second:
-            assert await second.closed() == CloseCode.FULL
-        async with WebSocketClient(gateway) as third:
-            assert (await third.receive())["op"] == "hello"
-
-
-async def test_closing_says_come_back_to_all_and_leaves_nothing() -> None:
-    async with telex.Hub() as hub:
-        gateway = Gateway(hub, rules=OPEN)
-        async with WebSocketClient(gateway) as first, WebSocketClient(gateway) as second:
-            await first.ask("subscribe", topic="a", since="earliest")
-            await gateway.aclose()
-            assert await first.closed() == CloseCode.RESTART
-            assert await second.closed() == CloseCode.RESTART
-            assert hub.statistics().subscribers == 0
-            async with WebSocketClient(gateway) as late:
-                assert await late.closed() == CloseCode.RESTART
-
-
 async def test_bad_frames_end_the_connection() -> None:
     async with telex.Hub() as hub:
         gateway = Gateway(hub, rules=OPEN, limits=Limits(frame_bytes=100, strikes=3))
@@ -299,65 +309,8 @@ async def test_bad_frames_end_the_connection() -> None:
             assert await client.closed() == CloseCode.MALFORMED
 
 
-async def test_who_says_nothing_is_closed() -> None:
+async def test_a_silent_client_is_closed() -> None:
     async with telex.Hub() as hub:
         gateway = Gateway(hub, rules=OPEN, limits=Limits(idle=0.02))
         async with WebSocketClient(gateway) as client:
             assert await client.closed() == CloseCode.IDLE
-
-
-class Broken(Authorizer):
-    """An application whose methods fail, each with another error; the names of topics say which."""
-
-    errors: typing.ClassVar[dict[str, Exception]] = {
-        "type": TypeError("secret"),
-        "name": telex.BadName("secret", "secret"),
-        "content": telex.ContentError("a", "secret", "$"),
-        "key": KeyError("secret"),
-        "late": TimeoutError("secret"),
-    }
-
-    def fail(self, topic: str) -> object:
-        if topic in self.errors:
-            raise self.errors[topic]
-        return True
-
-    def publish(self, topic: str, content: object) -> object:
-        return self.fail(topic) and content
-
-    def sees(self, topic: str) -> object:
-        return self.fail(topic)
-
-    async def call(self, name: str, content: object) -> object:  # type: ignore[override]  # key may be left out
-        return self.fail(name)
-
-
-@pytest.mark.parametrize("kind", Broken.errors)
-async def test_a_fault_of_the_application_is_logged_and_no_text_of_it_sent(
-    kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, limits=WIDE, authorizer=Broken)) as client:
-        await client.ask("subscribe", topic="a")
-        for op, fields in (
-            ("publish", {"topic": kind, "content": 1}),
-            ("subscribe", {"topic": kind}),
-            ("call", {"name": kind}),
-        ):
-            caplog.clear()
-            answer = await client.ask(op, **fields)
-            assert (answer["op"], answer["code"]) == ("error", "failed"), op
-            assert "secret" not in str(answer)
-            assert any(r.levelname == "ERROR" and r.exc_info for r in caplog.records)
-        # The connection goes on.
-        assert (await client.ask("publish", topic="a", content=1))["op"] in ("published", "messages")
-
-
-async def test_what_is_no_websocket_is_told_so() -> None:
-    import httpx
-
-    async with telex.Hub() as hub:
-        transport = httpx.ASGITransport(app=Gateway(hub))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            answer = await client.get("/")
-    assert answer.status_code == 426
-    assert answer.headers["upgrade"] == "websocket"
