@@ -83,8 +83,8 @@ SQLITE = "tests/unit/engines/sqlite/"
 COMMANDS = "tests/unit/commands/test_edges.py::"
 TRIGGERS = "tests/unit/triggers/test_edges.py::"
 GATEWAY = "tests/unit/gateway/"
-CHAT = "tests/unit/chat/test_edges.py::"
-CLI = "tests/unit/cli/test_edges.py::"
+CHAT = "tests/unit/chat/"
+CLI = "tests/unit/cli/"
 
 BUGS: Sequence[Bug] = (
     # -- the kernel, handlers, middleware
@@ -341,19 +341,19 @@ BUGS: Sequence[Bug] = (
     Bug(
         '"proxy_headers": False',
         '"proxy_headers": True',
-        CHAT + "test_the_server_believes_no_proxy",
+        CHAT + "test_server.py::test_the_server_believes_no_proxy",
         "uvicorn believes X-Forwarded-For",
     ),
     Bug(
         "except BaseException: self.lose(room, name) raise",
         "except BaseException:\n    raise",
-        CHAT + "test_somebody_whose_entering_failed_is_not_in_the_room",
+        CHAT + "test_lobby.py::test_somebody_whose_entering_failed_is_not_in_the_room",
         "somebody whose entering failed stays in the room for ever",
     ),
     Bug(
         "if topic not in self._rooms and len(self._rooms) >= MAX_ROOMS:",
         "if topic not in self._rooms and len(self._rooms) >= 10 * MAX_ROOMS:",
-        CHAT + "test_rooms_are_bounded",
+        CHAT + "test_lobby.py::test_rooms_are_bounded",
         "no bound of 1000 rooms",
     ),
     Bug(
@@ -383,27 +383,27 @@ BUGS: Sequence[Bug] = (
     Bug(
         "listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)",
         "pass",
-        CHAT + "test_a_listener_cuts_off_who_confirms_nothing",
+        CHAT + "test_server.py::test_a_listener_cuts_off_who_confirms_nothing",
         "TCP_USER_TIMEOUT is not set",
     ),
     # -- the program
     Bug(
         "return 1 if ran > STEADY else before + 1",
         "return before + 1",
-        CLI + "test_a_crash_after_a_steady_run_counts_as_the_first",
+        CLI + "test_supervisor.py::test_a_crash_after_a_steady_run_counts_as_the_first",
         "crashes are counted for ever, not anew after 10 s that were fine",
     ),
     Bug(
         "process.kill()",
         "pass",
-        CLI + "test_a_worker_that_hangs_is_killed",
+        CLI + "test_supervisor.py::test_a_worker_that_hangs_is_killed_15_seconds_later",
         "a worker that hangs is not killed after 15 s",
         near="supervisor",
     ),
     Bug(
         "since = frame.position",
         "pass",
-        CLI + "test_a_follower_goes_on_where_it_was",
+        CLI + "test_client.py::test_a_follower_goes_on_where_it_was",
         "`telex sub` comes back to where it began, and prints all again",
     ),
     # -- a second series
@@ -434,7 +434,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "return min(wait, left)",
         "return wait",
-        CLI + "test_nobody_waits_past_the_deadline",
+        CLI + "test_client.py::test_nobody_waits_past_the_deadline",
         "retries go on past the deadline",
         near="cli",
     ),

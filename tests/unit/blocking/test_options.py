@@ -63,7 +63,7 @@ def parameters(function: Any) -> list[tuple[str, object, object]]:
     return [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
 
 
-def test_what_is_published_has_its_key_and_its_time() -> None:
+def test_a_published_message_has_its_key_and_its_time() -> None:
     clock = VirtualClock()
     with telex.blocking.Hub(clock=clock) as hub, hub.topic("a").subscribe() as inbox:
         topic = hub.topic("a", int)

@@ -50,7 +50,7 @@ def test_an_unknown_engine_is_one_line() -> None:
     assert ran.stderr.count("\n") == 1
 
 
-def test_who_exposes_it_is_warned() -> None:
+def test_exposing_the_chat_room_is_warned_of() -> None:
     command = [sys.executable, "-m", "telex", "chat", "--host", "0.0.0.0", "--expose", "--port", "0", "--json"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=ENVIRONMENT) as process:

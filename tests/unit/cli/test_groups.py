@@ -124,7 +124,7 @@ def test_a_terminal_is_asked(
     assert len(groups(telex, url)) == left
 
 
-def test_what_is_no_terminal_is_not_asked(telex: Telex, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_input_that_is_no_terminal_is_not_asked(telex: Telex, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     assert telex("groups", "forget", "audit", "--url", url).err == ""
     assert ("audit", "orders:*") not in groups(telex, url)

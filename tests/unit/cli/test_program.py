@@ -1,82 +1,95 @@
-"""The program itself: help, version, and what it says when something is not installed."""
+"""Programs that are loaded, listed and logged."""
 
-import builtins
-import subprocess
+import logging
 import sys
-from collections.abc import Mapping, Sequence
-from types import ModuleType
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-import telex as package
-from telex.cli import NEEDED, main
+import telex as library
+from telex.cli.program import configure_logging, list_declared
 from tests.unit.cli.conftest import Telex
 
-
-def test_help_has_examples_and_exit_codes(telex: Telex) -> None:
-    commands = ["chat", "run", "pub", "sub", "topics", "send", "follow", "once"]
-    for command in ((), *((name,) for name in commands), ("once", "show"), ("once", "forget")):
-        ran = telex(*command, "--help")
-        assert ran.code == 0
-        assert "Examples:\n" in ran.out
-        assert "telex " in ran.out
-        assert "Exit codes:" in ran.out
-        assert "\x1b" not in ran.out
-
-
-def test_version(telex: Telex) -> None:
-    assert telex("--version") == (0, f"telex {package.__version__}\n", "")
+UNUSABLE = {
+    "no colon": ("shop", "write module:hub"),
+    "a file": ("shop.py:hub", "shop:hub"),
+    "a path": ("./shop.py:hub", "shop:hub"),
+    "no module": ("stall:hub", "no module 'stall'"),
+    "no such name": ("shop:app", "it has hub"),
+    "no hub at all": ("empty:hub", "telex.Hub()"),
+    "fails": ("broken:hub", "ZeroDivisionError"),
+    "needs what is not there": ("needy:hub", "no module 'surely_not_installed'"),
+}
 
 
-def test_no_arguments_show_the_help(telex: Telex) -> None:
-    ran = telex()
-    assert "Commands:" in ran.out + ran.err
+@pytest.mark.parametrize(("program", "said"), UNUSABLE.values(), ids=UNUSABLE.keys())
+def test_programs_that_are_none(telex: Telex, folder: Path, program: str, said: str) -> None:
+    (folder / "empty.py").write_text("")
+    (folder / "broken.py").write_text("1 / 0\n")
+    (folder / "needy.py").write_text("import surely_not_installed\n")
+    ran = telex("run", program)
+    for name in ("shop", "empty", "broken", "needy"):
+        sys.modules.pop(name, None)
+    assert ran.code == 2
+    assert said in ran.err
+    assert "importlib" not in ran.err
 
 
-@pytest.mark.slow
-def test_help_loads_no_web_framework() -> None:
-    script = "import sys\nfrom telex.cli.app import run\nrun(['--help'])\nprint('MODULES', *sys.modules)"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    modules = {name.split(".")[0] for name in run.stdout.partition("MODULES")[2].split()}
-    assert not modules & {"starlette", "uvicorn", "websockets", "rich", "watchfiles", "anyio"}
+def declared() -> library.Hub:
+    hub = library.Hub()
+
+    @hub.on("orders:*")
+    def show(content: object) -> None: ...
+
+    @hub.command("charge", once=True)
+    def charge(content: object) -> None: ...
+
+    @hub.every("10s")
+    def look() -> None: ...
+
+    return hub
 
 
-def without(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on ``missing`` is not installed."""
-    real = builtins.__import__
-
-    def guarded(
-        name: str,
-        globals: Mapping[str, object] | None = None,
-        locals: Mapping[str, object] | None = None,
-        fromlist: Sequence[str] = (),
-        level: int = 0,
-    ) -> ModuleType:
-        if not level and name.partition(".")[0] == missing:
-            raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
-        return real(name, globals, locals, fromlist, level)
-
-    names = [name for name in sys.modules if name.startswith(("telex.cli", "telex.chat", "telex.gateway.app"))]
-    for name in names:
-        package, _, last = name.rpartition(".")
-        monkeypatch.setattr(sys.modules[package], last, sys.modules[name])  # set back, after an import made another
-    for name in names:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(builtins, "__import__", guarded)
+async def test_a_program_is_listed_by_its_declarations(capsys: pytest.CaptureFixture[str]) -> None:
+    async with declared() as hub:
+        list_declared("shop:hub", hub)
+    out = capsys.readouterr().out
+    assert out.startswith("running shop:hub on memory:// with 1 handler, 1 command, 1 trigger  (Ctrl-C")
+    for part in ("orders:*", "command charge, once per key", "trigger look: every 10 s"):
+        assert part in out
+    async with library.Hub() as hub:
+        list_declared("shop:hub", hub)
+    assert "import the modules" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("missing", "arguments"),
-    [("typer", ["topics"]), ("websockets", ["topics"]), ("starlette", ["chat"]), ("uvicorn", ["chat"])],
-)
-def test_what_is_missing_is_named(
-    missing: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    without(missing, monkeypatch)
-    monkeypatch.setattr(sys, "argv", ["telex", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 1
-    told = capsys.readouterr().err
-    assert f"pip install 'telex[{NEEDED[missing]}]'" in told
-    assert told.count("\n") == 1
+@pytest.fixture
+def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], logging.Logger]]:
+    """Called in a test, the root logger without the handlers of the test run; as it was after the test."""
+    root = logging.getLogger()
+    level = root.level
+
+    def without() -> logging.Logger:
+        monkeypatch.setattr(root, "handlers", [])
+        return root
+
+    yield without
+    root.setLevel(level)  # which other loggers have to hear of
+
+
+def test_logging_is_configured_unless_the_program_has(unconfigured: Callable[[], logging.Logger]) -> None:
+    root, telex = unconfigured(), logging.getLogger("telex")
+    configure_logging("WARNING")
+    assert len(root.handlers) == 1
+    assert not telex.isEnabledFor(logging.INFO)
+    configure_logging(None)
+    assert not telex.isEnabledFor(logging.INFO)
+    configure_logging("DEBUG")
+    assert len(root.handlers) == 1
+    assert telex.isEnabledFor(logging.DEBUG)
+
+
+def test_an_unknown_level_is_refused(telex: Telex, folder: Path) -> None:
+    ran = telex("run", "shop:hub", "--log-level", "loud")
+    assert ran.code == 2
+    assert "warning" in ran.err

@@ -1,38 +1,19 @@
-"""The chat room as a page and as a program see it, without sockets."""
+"""The rooms of the chat as pages and programs see them, without sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
-import httpx
 import pytest
-from starlette.applications import Starlette
 
 import telex
-from telex.chat import create_app
-from telex.chat.page import load
+from telex.chat.lobby import MAX_ROOMS, Enter, Lobby
 from telex.chat.presence import PresenceChange
+from telex.chat.words import Said
+from telex.errors import EngineFailed
+from telex.gateway import Refused
+from telex.testing.clock import VirtualClock
 from tests.support.loops import until
 from tests.support.websocket import PAGE, WebSocketClient
-
-ANN = "the secret of ann's browser"
-BOB = "the secret of bob's browser"
-load()  # reads files, which no test may do on the event loop
-
-
-@asynccontextmanager
-async def chat(grace: float = 60.0) -> AsyncIterator[Starlette]:
-    app = create_app("memory://", grace=grace)
-    async with app.router.lifespan_context(app):
-        yield app
-
-
-async def enter(client: WebSocketClient, name: str, key: str, room: str = "lobby") -> dict[str, Any]:
-    answer = await client.ask("call", name="enter", content={"room": room, "name": name, "key": key})
-    assert answer["op"] == "result", answer
-    entered: dict[str, Any] = answer["content"]
-    return entered
+from tests.unit.chat.visitors import ANN, BOB, chat, enter
 
 
 async def test_two_talk_and_a_third_sees_what_was_said() -> None:
@@ -74,7 +55,7 @@ async def test_a_page_does_nothing_before_it_has_entered() -> None:
 @pytest.mark.parametrize(
     "content", [None, "x", [], {}, {"name": "x"}, {"text": ""}, {"text": 1}, {"text": "x" * 2001}, {"text": "\u202e"}]
 )
-async def test_what_cannot_be_said(content: object) -> None:
+async def test_content_that_is_no_chat_message_is_refused(content: object) -> None:
     async with chat() as app, WebSocketClient(app, PAGE) as page:
         await enter(page, "Ann", ANN)
         answer = await page.ask("publish", topic="chatroom:lobby", content=content)
@@ -92,14 +73,14 @@ async def test_a_name_that_is_there_is_taken() -> None:
 
 
 @pytest.mark.parametrize("content", [None, {}, {"room": "a", "name": "b"}, {"room": 1, "name": "a", "key": ANN}])
-async def test_who_cannot_enter(content: object) -> None:
+async def test_entering_needs_a_room_a_name_and_a_long_key(content: object) -> None:
     async with chat() as app, WebSocketClient(app, PAGE) as page:
         assert (await page.ask("call", name="enter", content=content))["code"] == "bad_content"
         short = {"room": "a", "name": "b", "key": "short"}
         assert (await page.ask("call", name="enter", content=short))["code"] == "bad_option"
 
 
-async def test_who_is_there() -> None:
+async def test_people_are_told_who_comes_and_who_leaves() -> None:
     async with chat(grace=0.01) as app, WebSocketClient(app, PAGE) as ann:
         entered = await enter(ann, "Ann", ANN)
         assert entered["people"] == [{"name": "Ann", "connections": 1}]
@@ -130,7 +111,7 @@ async def test_saying_good_bye_needs_no_grace() -> None:
         assert events == ["joined", "left"]
 
 
-async def test_who_has_left_a_room_reads_on_in_none() -> None:
+async def test_a_person_that_has_left_a_room_reads_no_more_of_it() -> None:
     async with chat() as app, WebSocketClient(app, PAGE) as ann, WebSocketClient(app, PAGE) as bob:
         left = await enter(ann, "Ann", ANN)
         await enter(bob, "Bob", BOB)
@@ -221,34 +202,61 @@ async def test_programs_state_their_own_name() -> None:
         assert (await program.ask("publish", topic="orders", content={"a": 1}))["seq"] == 1
 
 
-async def test_the_page_and_its_parts() -> None:
-    async with chat() as app:
-        transport = httpx.ASGITransport(app=app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
-            page = await client.get("/")
-            assert page.status_code == 200
-            policy = page.headers["content-security-policy"]
-            assert "script-src 'self'" in policy
-            assert "unsafe" not in policy
-            assert page.headers["x-content-type-options"] == "nosniff"
-            for name in load():
-                part = await client.get(f"/static/{name}")
-                assert part.status_code == 200, name
-                assert part.headers["content-security-policy"] == policy
-                again = await client.get(f"/static/{name}", headers={"If-None-Match": part.headers["etag"]})
-                assert again.status_code == 304
-            for missing in ("/static/no.js", "/static/../app.py", "/static/%2e%2e%2fapp.py", "/other"):
-                assert (await client.get(missing)).status_code == 404
-        async with httpx.AsyncClient(transport=transport, base_url="http://evil.example") as client:
-            refused = await client.get("/")
-            assert refused.status_code == 421
-            assert "--allow-host" in refused.text
+KEY = "the secret of ann's browser"
 
 
-def test_the_page_runs_nothing_inline_and_nothing_from_elsewhere() -> None:
-    for name, asset in load().items():
-        text = asset.body.decode()
-        for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=", 'onclick="'):
-            assert word not in text, f"{word} in {name}"
-        assert "//cdn" not in text
-        assert "@import" not in text
+async def test_somebody_whose_entering_failed_is_not_in_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+
+    async def fail(topic: object, content: object) -> None:
+        raise EngineFailed("publishing", "the disk is full")
+
+    async with telex.Hub() as hub:
+        lobby = Lobby(hub, 60.0, clock=lambda: now)
+        monkeypatch.setattr(telex.Topic, "publish", fail)
+        with pytest.raises(EngineFailed):
+            await lobby.enter(Enter("lobby", "Ann", KEY))
+        monkeypatch.undo()
+        assert lobby.presence.due() is not None, "it goes on its own, as somebody whose connection was lost"
+        assert lobby.presence.expire(lobby.presence.due() or 0.0) == [("lobby", "Ann")]
+        assert lobby.presence.people("lobby") == []
+        entered = await lobby.enter(Enter("lobby", "Ann", "the secret of another ann"))
+        assert [person.connections for person in entered.people] == [1]
+
+
+async def test_rooms_are_bounded() -> None:
+    async with telex.Hub() as hub:
+        lobby = Lobby(hub, 60.0, clock=lambda: 0.0)
+        for number in range(MAX_ROOMS - 1):
+            hub.topic(f"chatroom:r{number}", Said).publish_nowait(Said("Bob", "hello"))
+        assert (await lobby.enter(Enter("the last", "Ann", KEY))).room == "the-last"
+        hub.topic("chatroom:the-last", Said).publish_nowait(Said("Ann", "hello"))
+        with pytest.raises(Refused, match="rooms already"):
+            await lobby.enter(Enter("one too many", "Ann", KEY))
+        # A room that was refused leaves nothing.
+        assert "presence:one-too-many" not in await hub.topics("presence:*")
+        assert (await lobby.enter(Enter("r5", "Ann", KEY))).room == "r5"
+
+
+def test_nobody_is_looked_for_when_nobody_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, looks = VirtualClock(), list[float]()
+
+    async def main() -> None:
+        async with telex.Hub(clock=clock) as hub:
+            lobby = Lobby(hub, 60.0, clock=clock)
+            expire = lobby.presence.expire
+
+            def counted(now: float) -> list[tuple[str, str]]:
+                looks.append(now)
+                return expire(now)
+
+            monkeypatch.setattr(lobby.presence, "expire", counted)
+            async with lobby.open():
+                await lobby.enter(Enter("lobby", "Ann", KEY))
+                lobby.lose("lobby", "Ann")
+                await asyncio.sleep(3600)
+                assert lobby.presence.people("lobby") == []
+
+    begun = clock()
+    clock.run(main())
+    assert looks == [begun + 60.0]

@@ -1,10 +1,13 @@
-"""Whatever stands in the way of connecting, it is one clear line, in time, and exit code 3."""
+"""Connecting to a server: one clear line for each obstacle, in time; and coming back."""
 
+import itertools
+import math
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Self
 
 import pytest
@@ -12,30 +15,21 @@ from websockets.sync.server import ServerConnection, serve
 
 from telex import ConnectFailed, Timeout
 from telex.cli import client
-from telex.cli.client import Gone, follow
+from telex.cli.client import Gone, check_url, follow
 from telex.gateway.protocol import Messages, Reply, Subscribe, Subscribed
 from tests.support.server import ChatServer
 from tests.unit.cli.conftest import Telex
 
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("server_of_this_run")
+def test_the_address_of_the_page_will_do(server: ChatServer) -> None:
+    assert check_url(server.page) == server.gateway
+    assert check_url("127.0.0.1:8000") == "ws://127.0.0.1:8000/ws"
+    assert check_url("https://a.example/chat/ws") == "wss://a.example/chat/ws"
+
+
 COMMANDS = [("topics",), ("pub", "a", "1"), ("sub", "a")]
-
-
-@contextmanager
-def websocket_server(first: str | None) -> Iterator[str]:
-    """A WebSocket server that says ``first``, or nothing."""
-
-    def talk(connection: ServerConnection) -> None:
-        if first is not None:
-            connection.send(first)
-        for _ in connection:
-            pass
-
-    with serve(talk, "127.0.0.1", 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/ws"
-        server.shutdown()
-        thread.join()
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=[command[0] for command in COMMANDS])
@@ -57,6 +51,24 @@ def test_a_host_that_takes_the_connection_and_says_nothing(telex: Telex, command
         assert time.monotonic() - began < 2
     assert ran.code == 3
     assert ran.err == f"telex: cannot connect to {url}: no answer within 0.1 s\n"
+
+
+@contextmanager
+def websocket_server(first: str | None) -> Iterator[str]:
+    """A WebSocket server that says ``first``, or nothing."""
+
+    def talk(connection: ServerConnection) -> None:
+        if first is not None:
+            connection.send(first)
+        for _ in connection:
+            pass
+
+    with serve(talk, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/ws"
+        server.shutdown()
+        thread.join()
 
 
 @pytest.mark.slow
@@ -106,9 +118,6 @@ def test_a_host_that_is_unknown(telex: Telex) -> None:
     ran = telex("topics", "--server", "ws://no-such-host.invalid:8000/ws", "--connect-timeout", "2")
     assert ran.code == 3
     assert ran.err.count("\n") == 1
-
-
-# -- connecting again
 
 
 class Clock:
@@ -187,3 +196,51 @@ def test_it_gives_up_a_server_that_stays_away(clock: Clock, monkeypatch: pytest.
     with pytest.raises(ConnectFailed):
         list(follow("ws://x", "a", "new", 5.0, None))
     assert client.RECONNECT_SECONDS < clock.now < client.RECONNECT_SECONDS + 10
+
+
+class Connections:
+    """In the place of `Client`: each connection gives the frames of its turn, and is lost."""
+
+    def __init__(self, turns: list[list[Messages]]) -> None:
+        self.since: list[object] = []
+        self._turns = iter(turns)
+
+    def __call__(self, url: str, timeout: float) -> Self:
+        self._frames = iter(next(self._turns))
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def request(self, frame: Subscribe, kind: type[Subscribed], limit: float) -> Subscribed:
+        self.since.append(frame.since)
+        return Subscribed(frame.topic, f"begins {len(self.since)}")
+
+    def next(self, timeout: float | None) -> Messages:
+        for frame in self._frames:
+            return frame
+        raise client.Gone("ws://there", 1012, "the server stops")
+
+
+def test_a_follower_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [[Messages("a", f"{turn}:{number}", []) for number in range(turn)] for turn in (2, 0, 3, 0)]
+    connections = Connections(frames)
+    monkeypatch.setattr(client, "Client", connections)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    followed = client.follow("ws://there", "a", "earliest", 1.0, None)
+    seen = [frame.position for frame in itertools.islice(followed, 9) if isinstance(frame, Messages)]
+    followed.close()
+    assert seen == ["2:0", "2:1", "3:0", "3:1", "3:2"]
+    assert connections.since == ["earliest", "2:1", "begins 2", "3:2"]
+
+
+def test_nobody_waits_past_the_deadline() -> None:
+    for _ in range(20):
+        assert 0 <= client.retry_wait(30, math.inf) <= 5.0
+        assert 0 <= client.retry_wait(30, time.monotonic() + 0.01) <= 0.01
+    with pytest.raises(Timeout, match="connecting again"):
+        client.retry_wait(1, time.monotonic())
