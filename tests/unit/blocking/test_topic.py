@@ -1,0 +1,76 @@
+"""Topics and subscriptions without asyncio."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+import telex
+
+
+def test_publish_and_receive() -> None:
+    with telex.blocking.Hub("memory://", timeout=5) as hub:
+        room = hub.topic("chatroom:1")
+        with room.subscribe(timeout=5) as inbox:
+            sent = room.publish("hello", id="one", headers={"from": "ann"})
+            received = inbox.receive(timeout=5)
+        assert received is sent
+        assert (received.content, received.id, received.headers) == ("hello", "one", {"from": "ann"})
+        assert hub.topics() == ["chatroom:1"]
+        assert room.position().seq == room.statistics().published == 1
+
+
+def test_iteration_takes_each_message_once_and_ends_when_the_topic_is_removed() -> None:
+    with telex.blocking.Hub() as hub:
+        topic = hub.topic("numbers")
+        with topic.subscribe() as inbox:
+            for number in range(1000):
+                topic.publish(number)
+            first = []
+            for message in inbox:
+                first.append(message.content)
+                if message.content == 299:
+                    break
+            assert inbox.position.seq == 300  # not 512, where the hub's thread was asked to read on to
+            one = inbox.receive(timeout=5).content
+            hub.remove("numbers")
+            assert [*first, one, *[m.content for m in inbox]] == list(range(1000))
+
+
+def test_a_thread_that_waits_is_woken_by_another_one_that_publishes_and_by_closing() -> None:
+    with telex.blocking.Hub() as hub:
+        topic = hub.topic("numbers")
+        inbox = topic.subscribe()
+        inbox.__enter__()
+        received: list[int] = []
+        problems: list[Exception] = []
+        took_two = threading.Event()
+
+        def read() -> None:
+            try:
+                while True:
+                    received.append(inbox.receive().content)
+                    if len(received) == 2:
+                        took_two.set()
+            except telex.Closed as error:
+                problems.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        topic.publish(1)
+        topic.publish(2)
+        assert took_two.wait(10)
+        inbox.close()
+        reader.join(10)
+        assert received == [1, 2]
+        assert len(problems) == 1
+
+
+def test_timeouts_and_would_block() -> None:
+    with telex.blocking.Hub() as hub, hub.topic("quiet").subscribe() as inbox:
+        with pytest.raises(telex.WouldBlock):
+            inbox.receive_nowait()
+        with pytest.raises(telex.Timeout):
+            inbox.receive(timeout=timedelta(milliseconds=1))
+        assert inbox.lost == 0
+        assert inbox.statistics().published == 0
