@@ -59,7 +59,7 @@ def test_two_talk_and_a_third_sees_the_history(server: ChatServer, people: Peopl
     expect(other.locator("#empty")).to_be_visible()
 
 
-def test_what_looks_like_markup_is_shown_as_text(server: ChatServer, people: People) -> None:
+def test_markup_in_a_message_is_shown_as_text(server: ChatServer, people: People) -> None:
     room = "<b>lobby</b>"
     ann = people.enters(server, "<script>pwned=1</script>", room)
     bob = people.enters(server, "<img src=x onerror=pwned=1>", room)
@@ -93,7 +93,7 @@ def test_links_are_made_of_web_addresses_alone(server: ChatServer, people: Peopl
         assert link.get_attribute("rel") == "noopener noreferrer nofollow"
 
 
-def test_who_is_here(server: ChatServer, people: People) -> None:
+def test_the_people_in_the_room_are_listed(server: ChatServer, people: People) -> None:
     ann, bob = people.enters(server, "Ann"), people.enters(server, "Bob")
     second = bob.context.new_page()
     second.goto(f"{server.page}/#lobby")
@@ -161,7 +161,7 @@ def test_the_keyboard(server: ChatServer, people: People) -> None:
     expect(ann.locator("#messages .text")).to_have_count(2)
 
 
-def test_what_was_missed_comes_when_the_connection_does(server: ChatServer, people: People) -> None:
+def test_missed_messages_come_when_the_connection_does(server: ChatServer, people: People) -> None:
     ann = people()
     routes: list[WebSocketRoute] = []
     open_again = [True]
@@ -246,7 +246,7 @@ def test_too_fast_is_sent_a_little_later_and_in_order(server: ChatServer, people
     expect(ann.locator("#pending .message")).to_have_count(0)
 
 
-def test_who_reads_what_is_older_is_not_moved(server: ChatServer, people: People) -> None:
+def test_a_reader_of_older_messages_is_not_moved(server: ChatServer, people: People) -> None:
     ann, bob = people.enters(server, "Ann"), people.enters(server, "Bob")
     say(bob, "line\n" * 120)
     expect(ann.locator("#messages .text")).to_have_count(1)

@@ -98,7 +98,7 @@ def test_everything_has_a_name_and_a_role(server: ChatServer, people: People) ->
     expect(page.locator("#log")).not_to_have_attribute("aria-busy", "true")
 
 
-def test_who_wants_less_motion_gets_none(server: ChatServer, people: People) -> None:
+def test_nothing_moves_for_a_reader_who_wants_less_motion(server: ChatServer, people: People) -> None:
     people.tolerate.append("WebSocket connection to")
     page = people()
     page.emulate_media(reduced_motion="reduce")

@@ -29,7 +29,7 @@ def defined(file: Path) -> set[str]:
 
 
 @pytest.mark.parametrize(("name", "function"), NAMED)
-def test_what_the_page_names_is_there(name: str, function: str) -> None:
+def test_every_name_on_the_page_exists(name: str, function: str) -> None:
     file = SOURCE / name if (SOURCE / name).exists() else ROOT / name
     assert file.is_file()
     assert not function or function in defined(file)

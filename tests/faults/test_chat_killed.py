@@ -53,7 +53,7 @@ def seen(url: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.slow
-def test_what_was_confirmed_is_seen_after_kill(tmp_path: Path) -> None:
+def test_confirmed_messages_are_seen_after_kill(tmp_path: Path) -> None:
     confirmed: list[tuple[int, str]] = []
     with ExitStack() as stack:
         server = stack.enter_context(ChatServer("--url", f"sqlite:///{tmp_path}/chat.db"))

@@ -79,7 +79,7 @@ def test_two_outcomes_of_a_key_are_found() -> None:
     assert problems(history) == ["k1 has 2 outcomes: ['7', '9']"]
 
 
-def test_what_was_rolled_back_is_found() -> None:
+def test_rolled_back_messages_are_found() -> None:
     history = good()
     history.invoices.insert(1, "w 1")
     assert "of a transaction that was rolled back: w 1" in problems(history)

@@ -103,7 +103,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "self._lost_before += self.subscription.lost",
         "pass",
-        EDGES + "test_what_a_handler_has_lost_is_counted_over_the_topics_that_it_served",
+        EDGES + "test_losses_of_a_handler_are_counted_over_the_topics_that_it_served",
         "`lost` of a handler is forgotten when its topic is made anew",
     ),
     Bug(
@@ -273,7 +273,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "revision, instant + KEY_KEPT_SECONDS)",
         "revision)",
-        "tests/unit/triggers/test_shared.py::test_what_fired_for_a_key_long_ago_is_not_fired_again",
+        "tests/unit/triggers/test_shared.py::test_a_firing_for_a_key_long_ago_is_not_repeated",
         "records of keys never expire",
     ),
     Bug(
@@ -410,7 +410,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "if self._on_engine: await lease.stop()",
         "if self._on_engine:\n    pass",
-        COMMANDS + "test_what_is_renewed_does_not_wait_for_its_own_transaction",
+        COMMANDS + "test_a_renewal_does_not_wait_for_its_own_transaction",
         "the renewal of a lease is not stopped before its transaction: a `tx` handler hangs until its timeout",
     ),
     Bug(

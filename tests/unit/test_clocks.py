@@ -96,7 +96,7 @@ async def test_a_lease_ends_although_the_clock_was_put_back(
 
 
 @pytest.mark.parametrize("hours", HOURS)
-async def test_who_serves_a_command_is_known(tmp_path: Path, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_servers_of_a_command_are_known(tmp_path: Path, hours: int, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"sqlite:///{tmp_path}/telex.db"
     worker = telex.Hub(url)
 

@@ -30,7 +30,7 @@ from telex.durations import optional_seconds, seconds
         (timedelta(0), 0.0),
     ],
 )
-def test_what_is_written_is_meant(written: float | str | timedelta, meant: float) -> None:
+def test_a_written_duration_is_that_many_seconds(written: float | str | timedelta, meant: float) -> None:
     assert seconds(written) == pytest.approx(meant)
 
 
@@ -45,7 +45,7 @@ def test_other_text_is_refused(written: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, True, False, b"10s", [10], 1j, object], ids=repr)
-def test_what_is_no_length_of_time_is_refused(value: object) -> None:
+def test_values_that_are_no_duration_are_refused(value: object) -> None:
     with pytest.raises(BadOption):
         seconds(value)  # type: ignore[arg-type]
 

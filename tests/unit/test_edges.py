@@ -76,7 +76,7 @@ async def test_a_task_that_ends_the_program_leaves_no_sleeper_asleep() -> None:
     assert woken == [1, 2]
 
 
-async def test_what_a_handler_has_lost_is_counted_over_the_topics_that_it_served() -> None:
+async def test_losses_of_a_handler_are_counted_over_the_topics_that_it_served() -> None:
     hub, go_on = telex.Hub(), asyncio.Event()
 
     @hub.on("a", buffer=2, overflow="drop_newest")
@@ -180,7 +180,7 @@ STRUCTS = [name for name in telex.__all__ if is_struct(getattr(telex, name)) and
 
 
 @pytest.mark.parametrize("name", STRUCTS)  # a message is numbered when it is published
-def test_what_the_library_gives_out_cannot_be_changed(name: str) -> None:
+def test_public_structs_cannot_be_changed(name: str) -> None:
     assert getattr(telex, name).__struct_config__.frozen
 
 
@@ -260,7 +260,7 @@ async def test_a_group_takes_few_turns_for_many_messages() -> None:
     assert handled[-1] - handled[0] < 10
 
 
-async def test_who_waits_for_a_log_waits_as_long_as_it_says() -> None:
+async def test_a_reader_of_a_log_waits_as_long_as_its_timeout() -> None:
     clock = Clock()
     log = Log("a", "epoch", Retention(), 1)
     log.observer = Notifier()

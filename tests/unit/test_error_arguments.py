@@ -78,7 +78,7 @@ RULES = {
 
 
 @pytest.mark.slow
-def test_what_is_logged_begins_with_its_text() -> None:
+def test_a_log_call_begins_with_its_text() -> None:
     levels = ("debug", "info", "warning", "error", "exception", "critical")
     found = 0
     for path in sorted(SOURCE.rglob("*.py")):

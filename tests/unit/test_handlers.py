@@ -274,7 +274,7 @@ async def test_a_handler_that_is_cancelled_from_outside_does_not_hold_up_closing
 # -- being slow
 
 
-async def test_what_a_slow_handler_misses_is_counted_and_told_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
+async def test_losses_of_a_slow_handler_are_counted_and_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
     hub, got, gate = telex.Hub(), list[int](), asyncio.Event()
 
     @hub.on("a", buffer=2)

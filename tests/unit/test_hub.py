@@ -311,7 +311,7 @@ async def test_closing_lets_handlers_finish_and_what_they_lead_to(caplog: pytest
     assert warnings(caplog) == []
 
 
-async def test_what_a_handler_starts_may_use_the_closing_hub() -> None:
+async def test_a_task_started_by_a_handler_may_use_the_closing_hub() -> None:
     hub, got = telex.Hub(), list[object]()
     begun, refused_outside = asyncio.Event(), asyncio.Event()
     made = list[telex.Topic[Any]]()
@@ -563,7 +563,7 @@ async def test_publishing_from_threads() -> None:
         assert sorted(message.seq for message in got) == list(range(1, 301))
 
 
-async def test_what_publishing_raises_comes_from_the_future() -> None:
+async def test_an_error_of_publishing_comes_from_the_future() -> None:
     async with telex.Hub() as hub:
         topic: telex.Topic[Any] = hub.topic("a", int)
         with pytest.raises(telex.ContentError):

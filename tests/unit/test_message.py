@@ -151,7 +151,7 @@ def test_json_of_a_type() -> None:
 @pytest.mark.parametrize(
     "content", [object(), {"a": object()}, 1j, lambda: None], ids=["object", "inner", "1j", "function"]
 )
-def test_what_has_no_json_form_is_the_publishers_fault(content: object) -> None:
+def test_content_without_a_json_form_is_the_publishers_fault(content: object) -> None:
     with pytest.raises(TypeError, match="JSON"):
         Message.new(content).to_json()
 
@@ -176,14 +176,14 @@ def test_what_has_no_json_form_is_the_publishers_fault(content: object) -> None:
     ],
     ids=str,
 )
-def test_what_no_message_wrote_is_refused(change: dict[str, object]) -> None:
+def test_json_that_no_message_wrote_is_refused(change: dict[str, object]) -> None:
     wire = msgspec.json.decode(Message.new(1, headers={"a": "b"}).to_json()) | change
     with pytest.raises(ValueError, match=r"."):
         Message.from_json(msgspec.json.encode(wire))
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b"{}", b"null", b'"a"', b"\xff", b'{"id":"a"}', "{", "1"], ids=repr)
-def test_what_is_no_such_json_is_refused(data: bytes | str) -> None:
+def test_text_that_is_no_message_is_refused(data: bytes | str) -> None:
     with pytest.raises(ValueError, match=r"."):
         Message.from_json(data)
 
@@ -355,7 +355,7 @@ def test_positions_and_holes_are_frozen() -> None:
     [("", 0), ("abc", 3), ("é", 2), ("\ud800", 3), (b"abc", 3), (bytearray(4), 4), (1, 1), ({"a": 1}, 7), (None, 4)],
     ids=repr,
 )
-def test_what_content_counts_for(content: object, size: int) -> None:
+def test_the_size_of_content_is_that_of_its_bytes(content: object, size: int) -> None:
     assert Message.new(content).size == size
 
 

@@ -85,13 +85,13 @@ def test_a_pattern_is_no_topic(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a*", "*a", "a:b*:c", "**", "a>", ">>", "*>", "a:>b"])
-def test_what_stands_for_a_token_stands_alone(name: str) -> None:
+def test_a_star_stands_for_a_whole_token(name: str) -> None:
     with pytest.raises(BadName, match="whole tokens"):
         check_pattern(name)
 
 
 @pytest.mark.parametrize("name", [">:a", "a:>:b", ">:>", ">:*"])
-def test_what_stands_for_the_rest_is_last(name: str) -> None:
+def test_the_wildcard_for_the_rest_is_last(name: str) -> None:
     with pytest.raises(BadName, match="last token"):
         check_pattern(name)
 
@@ -111,7 +111,7 @@ def test_what_stands_for_the_rest_is_last(name: str) -> None:
         ("A", ["A"], ["a"]),
     ],
 )
-def test_what_fits_a_pattern(pattern: str, fitting: list[str], others: list[str]) -> None:
+def test_names_match_a_pattern_token_by_token(pattern: str, fitting: list[str], others: list[str]) -> None:
     matches = Pattern(pattern).matches
     assert [name for name in fitting if not matches(name)] == []
     assert [name for name in others if matches(name)] == []
@@ -151,7 +151,7 @@ def narrowed(pattern: str, to: st.SearchStrategy[str]) -> st.SearchStrategy[str]
 @pytest.mark.slow
 @settings(max_examples=50)
 @given(patterns, st.data())
-def test_what_fits_a_pattern_fits_each_that_has_it(outer: str, data: st.DataObject) -> None:
+def test_a_name_that_matches_a_pattern_matches_each_wider_pattern(outer: str, data: st.DataObject) -> None:
     inner = data.draw(narrowed(outer, tokens | st.just("*")))
     name = data.draw(narrowed(inner, tokens))
     assert Pattern(outer).matches(inner)

@@ -125,3 +125,9 @@ def test_every_extra_of_the_makefile_is_declared() -> None:
 def test_a_bug_put_in_by_hand_has_its_place(bug: Bug) -> None:
     """Its code is in the source once: who changes that code writes the bug anew."""
     locate(bug)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: f"{bug.near} {bug.tells}")
+def test_a_bug_put_in_by_hand_has_its_test(bug: Bug) -> None:
+    file, _, name = bug.test.partition("::")
+    assert re.search(rf"^(?:async )?def {re.escape(name.partition('[')[0])}\(", (ROOT / file).read_text(), re.MULTILINE)

@@ -311,7 +311,7 @@ NEED_A_TYPE = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
-async def test_what_is_acknowledged_comes_back(engine: str, tmp_path: Path) -> None:
+async def test_acknowledged_content_comes_back(engine: str, tmp_path: Path) -> None:
     cells = Cells()
     for way in (topics_and_groups, commands, variables, without_a_type):
         await way(Place(engine, tmp_path / way.__name__), cells)
@@ -321,7 +321,7 @@ async def test_what_is_acknowledged_comes_back(engine: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_a_blocking_hub_publishes_comes_back(engine: str, tmp_path: Path) -> None:
+def test_content_published_by_a_blocking_hub_comes_back(engine: str, tmp_path: Path) -> None:
     cells, place = Cells(), Place(engine, tmp_path)
     with telex.blocking.Hub(place.source(), timeout=WITHIN) as hub:
         for name, type, value in CARRIED:
@@ -335,7 +335,7 @@ def test_what_a_blocking_hub_publishes_comes_back(engine: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "pretend"])
-async def test_what_would_not_come_back_is_refused_with_its_path(engine: str, tmp_path: Path) -> None:
+async def test_content_that_would_not_come_back_is_refused_with_its_path(engine: str, tmp_path: Path) -> None:
     wrong: list[str] = []
     async with opened(Place(engine, tmp_path)) as hub:
         for name, type, value, path in REFUSED:

@@ -103,7 +103,7 @@ def forget_recent_ids(file: Path) -> None:
         connection.execute("DELETE FROM telex_ids")
 
 
-async def test_what_is_imported_again_is_stored_once(tmp_path: Path) -> None:
+async def test_a_message_imported_twice_is_stored_once(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     old = datetime.now(UTC) - timedelta(days=400)
     made = [telex.Message.new({"n": n}, topic="t", id=f"order-{n}", timestamp=old) for n in range(5)]

@@ -61,7 +61,7 @@ async def test_a_sender_that_reads_late_gets_all_outcomes(
 
 
 @pytest.mark.slow
-async def test_what_waits_for_a_worker_is_not_bounded_by_what_topics_keep(file: str) -> None:
+async def test_commands_that_wait_for_a_worker_are_not_bounded_by_retention(file: str) -> None:
     async with telex.Hub(file) as sender:
         tickets = await asyncio.gather(*[sender.send("double", n) for n in range(MANY)])
         worker = telex.Hub(file)
@@ -175,7 +175,7 @@ async def test_a_result_that_is_gone_is_told(file: str, monkeypatch: pytest.Monk
         assert caught.value.code == "result_gone"
 
 
-async def test_what_was_sent_before_it_was_declared_is_held_to_it() -> None:
+async def test_content_sent_before_the_declaration_is_held_to_its_type() -> None:
     async with telex.Hub() as hub:
         tickets = [await hub.send("take", {"n": n}, key="a") for n in (1, 1, 2)]
         wrong = await hub.send("take", {"m": 1}, key="b")
@@ -272,7 +272,7 @@ async def test_a_full_backlog(gate: Gate) -> None:
         await waiting
 
 
-async def test_who_ran_out_of_time_leaves_nothing(url: str, gate: Gate) -> None:
+async def test_a_timed_out_caller_leaves_nothing(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
 
     @hub.command("slow")

@@ -181,7 +181,7 @@ async def test_nobody_serves_it(url: str) -> None:
             await hub.call("report build", 1)
 
 
-async def test_what_was_sent_before_is_carried_out_when_it_is_declared(url: str) -> None:
+async def test_a_command_sent_before_its_declaration_is_carried_out(url: str) -> None:
     async with telex.Hub(url) as hub:
         ticket = await hub.send("double", 21)
         assert not ticket.done
@@ -281,7 +281,7 @@ async def test_middleware_stands_around(url: str) -> None:
     assert seen == [21]
 
 
-async def test_who_stops_waiting_stops_nothing(url: str, gate: Gate) -> None:
+async def test_a_caller_that_stops_waiting_stops_nothing(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
 
     @hub.command("slow")
@@ -309,7 +309,7 @@ async def test_who_stops_waiting_stops_nothing(url: str, gate: Gate) -> None:
     assert gate.passed == 2
 
 
-async def test_what_nobody_waits_for_any_more_is_dropped(url: str, gate: Gate) -> None:
+async def test_an_outcome_without_a_waiter_is_dropped(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
     begun = []
 
@@ -413,7 +413,7 @@ async def test_following_many(url: str) -> None:
             assert isinstance(await later.receive(timeout=20), telex.Outcome)
 
 
-async def test_who_follows_from_a_start_that_is_gone_is_told(url: str) -> None:
+async def test_a_follower_from_a_start_that_is_gone_gets_a_lost(url: str) -> None:
     hub = telex.Hub(url)
 
     @hub.command("double")
@@ -432,7 +432,7 @@ async def test_who_follows_from_a_start_that_is_gone_is_told(url: str) -> None:
             assert first.result == 6
 
 
-async def test_what_is_telex_own_is_not_shown_to_patterns(url: str) -> None:
+async def test_internal_topics_are_not_shown_to_patterns(url: str) -> None:
     hub = telex.Hub(url)
     seen = []
 

@@ -224,7 +224,7 @@ async def test_a_claim_whose_answer_was_lost_is_known_by_its_value() -> None:
     claims.close()
 
 
-async def test_what_is_renewed_does_not_wait_for_its_own_transaction(file: str) -> None:
+async def test_a_renewal_does_not_wait_for_its_own_transaction(file: str) -> None:
     hub = telex.Hub(f"{file}?synchronous=normal")
     ran: list[int] = []
 
@@ -256,7 +256,7 @@ async def test_an_outcome_of_a_key_is_the_same_however_often_it_is_asked_for() -
     claims.close()
 
 
-async def test_who_follows_hears_of_an_outcome_once_however_often_it_is_asked_for(url: str) -> None:
+async def test_a_follower_gets_an_outcome_once_however_often_it_is_requested(url: str) -> None:
     hub = telex.Hub(url)
 
     @hub.command("build", once=True)

@@ -101,7 +101,7 @@ async def test_a_conflict_of_commands_that_wait_together(file: str, gate: Gate) 
         assert len([result for result in results if isinstance(result, int)]) == 1
 
 
-async def test_what_runs_once_needs_a_key(url: str) -> None:
+async def test_a_command_that_runs_once_needs_a_key(url: str) -> None:
     hub = telex.Hub(url)
 
     @hub.command("build", once=True)
@@ -227,7 +227,7 @@ async def test_a_duplicate_may_ask_not_to_wait(url: str, gate: Gate) -> None:
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Gate, elsewhere: bool) -> None:
+async def test_an_accepted_command_that_has_not_begun_is_in_progress(file: str, gate: Gate, elsewhere: bool) -> None:
     worker, ran = telex.Hub(file), []
 
     @worker.command("build", once=True, concurrency=1)
@@ -257,7 +257,7 @@ async def test_what_is_accepted_and_not_begun_is_in_progress(file: str, gate: Ga
 
 @pytest.mark.slow
 @pytest.mark.parametrize("elsewhere", [False, True])
-async def test_who_does_not_wait_takes_over_from_a_dead_worker(
+async def test_a_caller_that_does_not_wait_takes_over_from_a_dead_worker(
     file: str, elsewhere: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever became of the message of the first: its key is not in progress for ever."""
@@ -339,7 +339,7 @@ BEGUN = fingerprint("build", 1, 5)
         (Entry("done", BEGUN, 1, "dead", 30, msgspec.Raw(b"[7,1]"), completed=1.0, expires=2.0), "expired"),
     ],
 )
-async def test_what_was_begun_goes_on_after_its_deadline(
+async def test_a_running_command_goes_on_after_its_deadline(
     file: str, entry: Entry | None, told: object, before: int
 ) -> None:
     """It is told as not begun only where that is known, by the record and not by who had its message."""
@@ -361,7 +361,9 @@ async def test_what_was_begun_goes_on_after_its_deadline(
 
 
 @pytest.mark.parametrize(("before", "told"), [(0, "expired"), (1, 5)])
-async def test_what_a_worker_had_is_begun_again_after_its_deadline(file: str, before: int, told: object) -> None:
+async def test_the_command_of_a_dead_worker_is_begun_again_after_its_deadline(
+    file: str, before: int, told: object
+) -> None:
     worker = telex.Hub(file)
 
     @worker.command("build")
@@ -411,7 +413,7 @@ async def test_a_duplicate_of_what_was_dropped_is_no_part_of_that(url: str, gate
         assert await kept.result(timeout=20) == 1
 
 
-async def test_what_was_dropped_is_not_in_progress(file: str, gate: Gate) -> None:
+async def test_a_dropped_command_is_not_in_progress(file: str, gate: Gate) -> None:
     hub = telex.Hub(file)
 
     @hub.command("build", once=True, concurrency=1)
@@ -432,7 +434,7 @@ async def test_what_was_dropped_is_not_in_progress(file: str, gate: Gate) -> Non
         assert await again.result(timeout=20) == 1
 
 
-async def test_what_was_not_sent_is_not_in_progress(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_that_was_not_sent_is_not_in_progress(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(file)
 
     @hub.command("build", once=True)
@@ -512,7 +514,7 @@ async def test_a_dead_worker_is_taken_over_after_its_lease(url: str) -> None:
     assert second > fence
 
 
-async def test_who_renews_is_not_taken_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lease_that_is_renewed_is_not_taken_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(url)
     now, looks = [1000.0], [0]
     monkeypatch.setattr(claims, "monotonic", lambda: now[0])
@@ -598,7 +600,7 @@ async def test_the_result_of_a_stale_worker_is_refused(url: str, gate: Gate) -> 
         assert (await entry_of(hub, "build", "a"))[0].owner == "other"
 
 
-async def test_who_has_lost_its_lease_is_cancelled(url: str, gate: Gate) -> None:
+async def test_a_worker_that_lost_its_lease_is_cancelled(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
     ended = asyncio.Event()
 
@@ -906,7 +908,7 @@ async def test_a_renewal_that_lands_late_is_no_lost_lease(
     assert gate.passed == 1
 
 
-async def test_what_is_better_done_twice_than_not_at_all(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_effect_without_a_recorded_outcome_is_repeated(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(url)
     ran = []
 

@@ -199,7 +199,7 @@ async def test_a_handler_for_which_publishers_waited_too_long_goes_on(caplog: py
 
 @pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest", "latest"])
 @pytest.mark.parametrize("stuck", [True, False])
-async def test_what_is_told_of_losses_adds_up(overflow: Any, stuck: bool, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_logged_losses_add_up(overflow: Any, stuck: bool, caplog: pytest.LogCaptureFixture) -> None:
     hub, held = telex.Hub(close_timeout=0.01), asyncio.Event()
 
     @hub.on("t", overflow=overflow, buffer=10)

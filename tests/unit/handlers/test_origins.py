@@ -76,7 +76,7 @@ HOW = [
 
 
 @pytest.mark.parametrize("how", HOW)
-async def test_what_a_call_sets_is_not_there_in_the_next(how: str) -> None:
+async def test_context_set_by_a_call_is_not_there_in_the_next(how: str) -> None:
     hub, seen = telex.Hub(), Seen()
     declared(hub, how, seen)
     async with hub:
@@ -94,7 +94,7 @@ async def test_what_a_call_sets_is_not_there_in_the_next(how: str) -> None:
         assert request.get() == 60
 
 
-async def test_what_a_call_sets_is_not_there_in_the_next_on_a_file(tmp_path: Path) -> None:
+async def test_context_set_by_a_call_is_not_there_in_the_next_on_a_file(tmp_path: Path) -> None:
     hub, seen, done = telex.Hub(f"sqlite:///{tmp_path}/a.db"), Seen(), asyncio.Event()
 
     @hub.on("t")

@@ -164,7 +164,7 @@ async def test_a_subclass_reaches_who_takes_its_base_on_a_file(
     assert type(got[0]) is type(wanted)
 
 
-async def test_what_is_stored_of_an_enumeration_comes_back_as_it(tmp_path: Path) -> None:
+async def test_a_stored_member_of_an_enumeration_comes_back_as_a_member(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     async with telex.Hub(url) as hub:
         await hub.topic("t", int).publish(Loudness.LOW)

@@ -74,7 +74,7 @@ def test_an_id_of_another_log_is_not_found() -> None:
 
 
 @pytest.mark.parametrize("retention", [Retention(messages=1), Retention(None, bytes=0), Retention(None, age=0.5)])
-def test_what_the_log_lets_go_is_remembered(retention: Retention) -> None:
+def test_the_id_of_a_trimmed_message_is_remembered(retention: Retention) -> None:
     publisher = Publisher(retention)
     first = publisher.publish("x")
     for number in range(3000):

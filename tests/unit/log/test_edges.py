@@ -13,7 +13,7 @@ from tests.unit.log.test_overflow import publish, taken
 
 @pytest.mark.parametrize("overflow", ["latest", "drop_oldest", "drop_newest", "block", "catch_up"])
 @pytest.mark.parametrize("buffer_bytes", [None, 10_000])
-def test_what_waits_outlives_a_log_that_keeps_nothing(overflow: Overflow, buffer_bytes: int | None) -> None:
+def test_waiting_messages_outlive_a_log_that_keeps_nothing(overflow: Overflow, buffer_bytes: int | None) -> None:
     log = Log("a", "epoch", Retention(messages=0), 1)
     options = Options(overflow, buffer=3000, buffer_bytes=buffer_bytes if overflow != "catch_up" else None)
     cursor = Cursor(log, options, 1)

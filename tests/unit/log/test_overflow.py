@@ -43,7 +43,9 @@ def accounts(cursor: Cursor) -> tuple[int, int, int, int]:
         ("catch_up", list(range(1, 11))),
     ],
 )
-def test_who_takes_nothing(overflow: Overflow, given: list[int | Lost]) -> None:
+def test_a_subscriber_that_takes_nothing_gets_the_messages_of_its_policy(
+    overflow: Overflow, given: list[int | Lost]
+) -> None:
     log = log_of()
     cursor = Cursor(log, Options(overflow, buffer=3, report_lost=True), 1)
     publish(log, *["a"] * 10)
@@ -70,7 +72,7 @@ def test_publishers_ask_first(overflow: Overflow) -> None:
 
 
 @pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest", "close", "catch_up", "block", "fail"])
-def test_what_was_there_before_does_not_count_and_is_not_dropped(overflow: Overflow) -> None:
+def test_the_backlog_does_not_count_and_is_not_dropped(overflow: Overflow) -> None:
     log = log_of(5)
     cursor = Cursor(log, Options(overflow, buffer=2), 1)
     publish(log, "a", "a")
@@ -159,7 +161,7 @@ def test_an_ended_cursor_gives_what_it_has_and_counts_no_more(overflow: Overflow
     assert cursor not in log.cursors
 
 
-def test_who_reads_the_same_is_handed_the_same_tuple() -> None:
+def test_readers_of_the_same_range_get_the_same_tuple() -> None:
     log = log_of()
     one, other = Cursor(log, Options(), 1), Cursor(log, Options(), 1)
     publish(log, "a", "a", "a")

@@ -55,7 +55,7 @@ def test_younger_than_an_age_exactly() -> None:
     assert kept(log, NOW + 14) == []
 
 
-def test_what_has_gone_does_not_come_back_when_a_clock_goes_back() -> None:
+def test_expired_messages_do_not_come_back_when_a_clock_goes_back() -> None:
     log = log_of(Retention(messages=None, age=10.0), "aaa")
     assert kept(log, NOW + 10) == []
     assert kept(log, NOW) == []
@@ -104,7 +104,7 @@ def test_all_that_are_given_hold_together() -> None:
     assert kept(log, NOW + 10) == [5]
 
 
-def test_what_has_gone_does_not_come_back_when_more_is_kept() -> None:
+def test_expired_messages_do_not_come_back_when_more_are_kept() -> None:
     log = log_of(Retention(messages=2), "a" * 10)
     log.retain(Retention(messages=5))
     assert kept(log) == [9, 10]
@@ -123,7 +123,7 @@ def test_less_is_kept_from_the_moment_that_is_said() -> None:
     [Retention(messages=10), Retention(messages=None, bytes=10), Retention(messages=None, age=1.0), Retention()],
     ids=["messages", "bytes", "age", "default"],
 )
-def test_what_is_not_kept_is_let_go(retention: Retention) -> None:
+def test_messages_that_are_not_kept_are_trimmed(retention: Retention) -> None:
     log = Log("a", "epoch", retention, 1)
     longest = 0
     for number in range(20_000):

@@ -325,7 +325,7 @@ def test_content_without_a_json_form_has_no_fingerprint() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b"[]", b"no", b'{"state":"asleep"}', encode(entry("done"))[:-1]])
-def test_what_is_no_record_is_refused(value: bytes) -> None:
+def test_bytes_that_are_no_record_are_refused(value: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decode(value)
 

@@ -84,7 +84,7 @@ async def test_one_of_many_is_first(make: Make) -> None:
             revision = won
 
 
-async def test_what_has_expired_goes(make: Make) -> None:
+async def test_expired_records_are_deleted(make: Make) -> None:
     async with opened(make()) as store:
         now = time()
         assert await store.put(B, "past", b"1", 0, now - 1)
@@ -341,7 +341,9 @@ async def test_two_programs_run_it_once(make: Make) -> None:
     assert ran == [3]
 
 
-async def test_who_does_not_wait_is_told_what_another_program_runs(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_caller_that_does_not_wait_learns_that_another_program_runs_the_command(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Programs that share nothing but the store: its key is in progress until its lease has run out, and no longer."""
     store, hub = make(), telex.Hub()
     jumps = [0.0]

@@ -31,7 +31,7 @@ def test_several_that_fire_once_on_one_variable(clock: VirtualClock) -> None:
     clock.run(main())
 
 
-def test_what_fires_again_keeps_its_firings(clock: VirtualClock) -> None:
+def test_a_trigger_that_fires_again_keeps_its_firings(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     value = hub.variable("value", 0)
     hub.when(value == 1, topic="ones", rising=True)
@@ -185,7 +185,7 @@ async def test_topics_that_are_removed_on_a_file(url: str) -> None:
 
 
 @pytest.mark.slow
-async def test_what_is_no_change_is_passed_over(url: str) -> None:
+async def test_a_message_that_is_no_change_is_passed_over(url: str) -> None:
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.variable("value", 0) >= 1, topic="one")
 
@@ -232,7 +232,7 @@ async def test_each_function_of_a_trigger_is_called(url: str) -> None:
 
 
 @pytest.mark.slow
-async def test_what_waits_for_others_to_be_claimed_was_not_missed(url: str) -> None:
+async def test_a_firing_that_waits_for_other_claims_was_not_missed(url: str) -> None:
     async with telex.Hub(url) as hub:
         set_bounds(hub, claim_batch=1)
         records: Any = firings_of(hub).records

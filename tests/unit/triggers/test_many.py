@@ -45,7 +45,7 @@ def test_ended_triggers_are_forgotten_in_time(clock: VirtualClock) -> None:
     clock.run(main())
 
 
-def test_what_ends_with_its_firing_asks_who_blocks(clock: VirtualClock) -> None:
+def test_a_trigger_that_ends_with_its_firing_asks_blocking_subscribers(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
 
     async def main() -> None:

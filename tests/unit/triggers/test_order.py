@@ -28,7 +28,7 @@ __all__ = ["url"]
 
 
 @pytest.mark.slow
-async def test_whoever_looks_at_the_same_comes_to_the_same_instants(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_programs_of_one_schedule_find_the_same_instants(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One gets each message as it is published, another all at once; their times are in another order."""
     told: dict[Any, list[Fired]] = {}
     monkeypatch.setattr(WhenTrigger, "tell", lambda self, fired: told.setdefault(self.timers, []).extend(fired))
@@ -64,7 +64,7 @@ async def test_whoever_looks_at_the_same_comes_to_the_same_instants(url: str, mo
 
 
 @pytest.mark.slow
-async def test_what_becomes_true_once_is_fired_once(url: str) -> None:
+async def test_a_condition_that_becomes_true_once_fires_once(url: str) -> None:
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.silence("m", longer_than="1h"), topic="t", rising=True)
         hub.when(hub.silence("m", longer_than="1h", by=lambda m: m.content), topic="each", rising=True)
@@ -120,7 +120,7 @@ def test_when_it_was_rung_is_seen_in_no_instant(clock: VirtualClock) -> None:
     clock.run(main())
 
 
-def test_what_is_gathered_comes_in_the_order_of_publishing(clock: VirtualClock) -> None:
+def test_gathered_messages_come_in_the_order_of_publishing(clock: VirtualClock) -> None:
     async def main() -> None:
         async with telex.Hub(clock=clock) as hub:
             topics = runtime_of(hub).topics
@@ -165,7 +165,7 @@ def test_sources_of_one_pattern_are_told_in_the_order_in_which_they_stand(clock:
 
 
 @pytest.mark.slow
-async def test_what_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_that_is_kept_and_comes_as_well_counts_once(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is published while a process reads what is kept is read, and comes to it when it hears of it."""
     unheard, noticed, heeds = list[tuple[ChangeReader, int]](), ChangeReader.noticed, asyncio.Event()
 

@@ -71,7 +71,7 @@ def test_one_that_is_cancelled_before_the_hub_is_open_has_no_function(clock: Vir
     clock.run(main())
 
 
-def test_who_iterates_over_the_topic_of_one_that_is_cancelled_comes_to_the_end(clock: VirtualClock) -> None:
+def test_an_iteration_over_the_topic_of_a_cancelled_trigger_ends(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     trigger, other = hub.after("5s", topic="t"), hub.every("4s", topic="t", name="other")
 
@@ -341,7 +341,7 @@ async def test_topics_keep_nothing_for_triggers_that_have_ended(url: str, how: s
 
 
 @pytest.mark.slow
-async def test_who_has_not_cancelled_it_goes_on_and_who_declares_it_again_gets_nothing_twice(url: str) -> None:
+async def test_a_program_that_did_not_cancel_goes_on_and_one_that_declares_again_gets_nothing_twice(url: str) -> None:
     called = asyncio.Queue[object]()
 
     def declared() -> telex.Hub:

@@ -74,7 +74,7 @@ async def test_one_value_for_all(url: str) -> None:
         assert await hub.variable("count", 0).add(1) == 61
 
 
-async def test_what_is_stored_of_another_type_is_replaced_by_set(url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stored_value_of_another_type_is_replaced_by_set(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with telex.Hub(url) as hub:
         await hub.variable("count", "none").set("many")
 
@@ -116,7 +116,7 @@ async def test_once_fires_once_in_all_and_for_ever(url: str) -> None:
         assert len(await kept(hub, "full")) == 1
 
 
-async def test_who_reads_as_it_ends_reads_to_the_end(url: str) -> None:
+async def test_a_reader_of_an_ending_topic_reads_to_the_end(url: str) -> None:
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.variable("count", 0) >= 10, topic="full")
 
@@ -184,7 +184,7 @@ async def test_a_rate_is_that_of_all_who_publish(url: str) -> None:
         assert (len(await kept(hubs[0], "attack")), len(await kept(hubs[0], "guess"))) == (1, 2)
 
 
-async def test_what_is_true_when_it_is_declared_first_fires(url: str) -> None:
+async def test_a_condition_that_is_true_when_first_declared_fires(url: str) -> None:
     def declare(hub: telex.Hub) -> None:
         hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
 
@@ -198,7 +198,7 @@ async def test_what_is_true_when_it_is_declared_first_fires(url: str) -> None:
             assert len(await kept(hubs[0], "full")) == 1
 
 
-async def test_what_was_true_all_the_time_does_not_fire_again(url: str) -> None:
+async def test_a_condition_that_was_true_all_the_time_does_not_fire_again(url: str) -> None:
     def declare(hub: telex.Hub) -> None:
         hub.retain("count", messages=1)  # so that little is known of the time before
         hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
@@ -305,7 +305,7 @@ async def test_its_function_is_called_in_one_of_them(url: str) -> None:
     assert heard == [1]
 
 
-async def test_what_fired_for_a_key_long_ago_is_not_fired_again(url: str) -> None:
+async def test_a_firing_for_a_key_long_ago_is_not_repeated(url: str) -> None:
     ahead = 0.0
 
     @asynccontextmanager

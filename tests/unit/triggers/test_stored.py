@@ -46,7 +46,7 @@ def declared(url: str) -> telex.Hub:
     return hub
 
 
-async def test_what_is_kept_is_listed_when_nobody_runs(url: str, declared: telex.Hub) -> None:
+async def test_stored_triggers_are_listed_when_no_program_runs(url: str, declared: telex.Hub) -> None:
     async with declared as hub:
         await until(lambda: all(t.fired for t in hub.triggers()[:2]) and hub.triggers()[2].next)
         await until(lambda: state_in(hub, "print").queue_entry)
@@ -106,7 +106,7 @@ async def test_a_pause_is_for_all_processes(url: str) -> None:
 
 
 @pytest.mark.parametrize(("misfire", "hours"), [("skip", []), ("once", [3]), ("all", [1, 2, 3])])
-async def test_what_was_missed_in_a_pause(
+async def test_firings_missed_in_a_pause(
     url: str, ahead: list[float], misfire: telex.Misfire, hours: list[int]
 ) -> None:
     hub = telex.Hub(url, clock=lambda: time.time() + ahead[0])

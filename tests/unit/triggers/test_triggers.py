@@ -63,7 +63,7 @@ def test_a_week_takes_no_time(clock: VirtualClock) -> None:
     assert clock.run(main()) == [datetime(2026, 1, day, 9, tzinfo=paris).astimezone(UTC) for day in days]
 
 
-def test_what_happens_once_closes_its_topic(clock: VirtualClock) -> None:
+def test_a_one_shot_trigger_closes_its_topic(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     hub.after("5m", topic="soon")
     hub.at(after(30), topic="then")
@@ -83,7 +83,7 @@ def test_what_happens_once_closes_its_topic(clock: VirtualClock) -> None:
     ("misfire", "fired"),
     [("skip", [10, 70, 80]), ("once", [10, 60, 70, 80]), ("all", [10, 20, 30, 40, 50, 60, 70, 80])],
 )
-def test_what_was_missed(clock: VirtualClock, misfire: telex.Misfire, fired: list[int]) -> None:
+def test_missed_instants_fire_as_declared(clock: VirtualClock, misfire: telex.Misfire, fired: list[int]) -> None:
     hub = telex.Hub(clock=clock)
     hub.every(10, topic="ticks", misfire=misfire)
 
@@ -245,7 +245,7 @@ def test_by_hand_at_the_instant_of_another_firing(clock: VirtualClock) -> None:
     clock.run(main())
 
 
-def test_what_is_past_when_it_begins_has_ended(clock: VirtualClock) -> None:
+def test_an_instant_in_the_past_has_ended_when_it_begins(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     hub.at(after(-5), topic="then", misfire="all")
 

@@ -110,7 +110,7 @@ def test_once_fires_the_moment_it_becomes_true_and_closes(clock: VirtualClock) -
     clock.run(main())
 
 
-def test_what_is_true_already_fires_when_the_hub_opens(clock: VirtualClock) -> None:
+def test_a_condition_that_is_true_already_fires_when_the_hub_opens(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     count = hub.variable("signups", 5)
     fired = []
@@ -202,7 +202,7 @@ def test_rate_and_silence_over_patterns(clock: VirtualClock) -> None:
     clock.run(main())
 
 
-def test_what_came_before_a_change_is_looked_at_before(clock: VirtualClock) -> None:
+def test_messages_before_a_change_are_looked_at_before(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     armed = hub.variable("armed", False)
     hub.when((hub.rate("doors", per=10) >= 1) & (armed == True), topic="burglar", rising=True)  # noqa: E712
@@ -335,7 +335,9 @@ def test_a_function_that_is_slow_to_be_cancelled_holds_up_no_closing(
     assert "never retrieved" not in caplog.text
 
 
-def test_what_raises_is_counted_and_the_rest_goes_on(clock: VirtualClock, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_condition_that_raises_is_counted_and_the_others_go_on(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
     hub = telex.Hub(clock=clock)
     free: telex.Variable[Any] = hub.variable("free", 0)
     hub.when(free > 10, topic="high", rising=True)

@@ -55,7 +55,7 @@ class Other:
         return turns
 
 
-async def test_what_never_waits_is_done_in_that_turn() -> None:
+async def test_a_handler_that_never_waits_is_done_in_that_turn() -> None:
     if sys.version_info < (3, 12):
         return  # it has no eager tasks
     turns = 0
@@ -92,7 +92,7 @@ async def test_the_current_task_is_the_one_that_carries_it_out() -> None:
         assert mine not in found
 
 
-async def test_who_asks_is_cancelled_and_the_command_goes_on() -> None:
+async def test_cancelling_the_caller_does_not_cancel_the_command() -> None:
     reached, opened, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def work(content: str) -> object:
@@ -128,7 +128,7 @@ async def test_a_timeout_within_it_is_its_own() -> None:
 
 
 @pytest.mark.parametrize("waits", [0, 1, 2])
-async def test_what_it_raises_is_its_outcome(waits: int, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_error_of_the_handler_is_its_outcome(waits: int, caplog: pytest.LogCaptureFixture) -> None:
     async def work(content: str) -> object:
         for _ in range(waits):
             await asyncio.sleep(0)
@@ -141,7 +141,7 @@ async def test_what_it_raises_is_its_outcome(waits: int, caplog: pytest.LogCaptu
     assert "command work raised" in caplog.text
 
 
-async def test_what_it_waits_for_first_may_fail() -> None:
+async def test_the_first_awaited_object_may_fail() -> None:
     async def work(content: str) -> object:
         future = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(future.set_exception, KeyError(content))
@@ -231,7 +231,7 @@ async def test_a_task_that_is_cancelled_while_it_waits_for_a_command_is_given_no
 
 
 @pytest.mark.slow
-async def test_who_calls_and_calls_lets_others_have_their_turn() -> None:
+async def test_a_task_that_calls_again_and_again_lets_others_run() -> None:
     async def work(content: str) -> object:
         return None
 
@@ -311,7 +311,7 @@ async def test_the_hub_closes_before_its_own_task_has_gone_on_with_it(
     assert ended == ["a"]
 
 
-async def test_what_is_sent_meanwhile_for_one_runner_comes_after() -> None:
+async def test_a_command_sent_meanwhile_for_one_runner_comes_after() -> None:
     hub, order = telex.Hub(), list[int]()
 
     @hub.command("count", concurrency=1)
@@ -332,7 +332,7 @@ async def test_what_is_sent_meanwhile_for_one_runner_comes_after() -> None:
 # -- what must not be left of what others have done
 
 
-async def test_what_waits_for_a_task_that_was_cancelled_by_its_own_command_is_carried_out() -> None:
+async def test_commands_behind_a_task_that_its_own_command_cancelled_are_carried_out() -> None:
     hub = telex.Hub()
     sent: list[telex.Ticket[str]] = []
 
@@ -414,7 +414,7 @@ async def test_with_a_task_factory_that_knows_of_no_contexts() -> None:
         loop.set_task_factory(None)
 
 
-async def test_who_asks_for_what_is_done_again_and_again_lets_others_have_their_turn() -> None:
+async def test_a_task_that_asks_for_a_done_result_again_and_again_lets_others_run() -> None:
     hub = telex.Hub()
 
     @hub.command("once", once=True)
@@ -430,7 +430,7 @@ async def test_who_asks_for_what_is_done_again_and_again_lets_others_have_their_
 
 
 @pytest.mark.parametrize("which", ["note", "work"])
-async def test_what_is_cancelled_as_the_hub_closes_can_ask_for_nothing_more(which: str) -> None:
+async def test_a_handler_that_the_closing_hub_cancelled_can_send_nothing_more(which: str) -> None:
     hub, refused = telex.Hub(close_timeout=0), list[str]()
     reached = asyncio.Event()
 
@@ -481,7 +481,7 @@ class Ends(BaseException):
     pass
 
 
-async def test_what_ends_the_program_is_told_to_the_loop_and_leaves_all_in_order() -> None:
+async def test_an_exit_reaches_the_loop_and_leaves_all_in_order() -> None:
     loop = asyncio.get_running_loop()
 
     async def work(content: str) -> object:
@@ -500,7 +500,7 @@ async def test_what_ends_the_program_is_told_to_the_loop_and_leaves_all_in_order
     assert [type(each) for each in complaints] == [Ends]
 
 
-async def test_who_calls_for_what_takes_long_lets_others_have_their_turn() -> None:
+async def test_a_task_that_calls_long_commands_lets_others_run() -> None:
     async def work(content: str) -> object:
         end = time.monotonic() + 0.004
         while time.monotonic() < end:
@@ -535,7 +535,7 @@ async def test_commands_are_begun_in_the_order_in_which_they_were_accepted() -> 
 
 
 @pytest.mark.slow
-async def test_what_ends_the_program_after_a_while_is_told_to_all_who_wait() -> None:
+async def test_a_late_exit_reaches_all_waiting_callers() -> None:
     hub, loop = telex.Hub(), asyncio.get_running_loop()
 
     @hub.command("once", once=True, lease=0.2)

@@ -284,7 +284,7 @@ async def test_retention_deletes_and_groups_keep(postgres: str) -> None:
 
 
 @pytest.mark.slow
-async def test_what_is_of_no_use_is_deleted_in_time(postgres: str) -> None:
+async def test_rows_of_no_use_are_deleted_in_time(postgres: str) -> None:
     engine = PostgresEngine.from_url(url_of(postgres, "cleaned"))
     async with Rig(engine) as rig, admin(postgres) as connection:
         assert engine.store is not None
@@ -344,7 +344,7 @@ async def test_imported_messages_are_stored_once_for_all_time(postgres: str) -> 
 
 
 @pytest.mark.slow
-async def test_what_postgresql_cannot_keep_is_refused_alone(postgres: str) -> None:
+async def test_content_that_postgresql_cannot_store_is_refused_alone(postgres: str) -> None:
     async with telex.Hub(url_of(postgres, "refused")) as hub:
         topic = hub.topic(T)
         contents = ["a\0b", {"nested": "\0"}, b"\0\xff", "ü", 1.5, None, [1, {"a": [2]}]]

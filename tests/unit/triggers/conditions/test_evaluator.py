@@ -84,7 +84,7 @@ def test_a_key_is_its_text(condition: Condition) -> None:
     assert [(instant, key) for instant, key, *_ in fired] == [(6.0, "None"), (9.0, "1")]
 
 
-def test_what_follows_counts_once() -> None:
+def test_a_message_that_follows_counts_once() -> None:
     fold = ConditionEvaluator(A.then(B, within=100), 0.0, {})
     fired = feed(
         fold, (0.0, "a", "k"), (2.0, "b", "k"), (4.0, "b", "k"), (6.0, "a", "k"), (6.5, "a", "k"), (8.0, "b", "k")

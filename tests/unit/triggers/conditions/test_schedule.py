@@ -132,7 +132,7 @@ def test_every_has_no_drift(period: float, start: float, later: float) -> None:
     st.one_of(st.none(), st.integers(0, 300)),
     st.sampled_from(["skip", "once", "all"]),
 )
-def test_what_is_due(period: int, now: int, last: int | None, misfire: str) -> None:
+def test_the_due_instants_fire(period: int, now: int, last: int | None, misfire: str) -> None:
     instants = [float(n * period) for n in range(1, 1000)]
     since = 0.0 if last is None else float(last)
     missed = [instant for instant in instants if since < instant <= now]
@@ -204,6 +204,6 @@ def test_words_of_cron_and_six_fields(word: str, first: str, second: str) -> Non
         (5, "text of five fields"),
     ],
 )
-def test_what_cron_does_not_know(expression: object, match: str) -> None:
+def test_expressions_that_cron_does_not_know_are_refused(expression: object, match: str) -> None:
     with pytest.raises(BadOption, match=match):
         Cron.checked(expression, "UTC")

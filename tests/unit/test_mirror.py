@@ -1,0 +1,157 @@
+"""Each module of the library has a test file of its own name in the same place, and each test file has its noun."""
+
+import functools
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import telex
+
+SOURCE = Path(telex.__file__).parent
+TESTS = Path(__file__).parents[1]
+UNIT = TESTS / "unit"
+NO_NOUN = {"__init__.py", "__main__.py"}
+"""Modules that only import the names of others."""
+
+UNTESTED: dict[str, str] = {
+    "middleware.py": "exports the names of handlers/middleware.py",
+    "engines/contract/engine.py": "protocols without code: the conformance suite is their test",
+    "engines/contract/groups.py": "protocols without code: the conformance suite is their test",
+    "engines/contract/records.py": "protocols without code: the conformance suite is their test",
+    "engines/contract/store.py": "protocols without code: the conformance suite is their test",
+    "testing/conformance/": "a suite of tests, which tests/conformance/broken.py tests",
+}
+"""Modules, or folders of modules, without a test file, each with the reason. There may be at most `MAX_UNTESTED`."""
+MAX_UNTESTED = 10
+
+FEATURES: dict[str, str] = {
+    "test_bench.py": "the benchmarks",
+    "test_cancellation.py": "every awaitable of the public API, cancelled at every step",
+    "test_clocks.py": "the clock of the machine is set while all parts run",
+    "test_edges.py": "the bugs put in by hand that have no module of their own",
+    "test_ending.py": "ends of topics, for readers of every kind",
+    "test_error_arguments.py": "the calls of all errors in the source",
+    "test_exports.py": "the public names",
+    "test_handlers.py": "handlers of a hub, as a program declares them",
+    "test_house.py": "the rules of tests/conftest.py",
+    "test_imports.py": "the order of imports",
+    "test_language.py": "the language of the source",
+    "test_mirror.py": "this rule",
+    "test_mistakes.py": "wrong calls of every public function",
+    "test_repository.py": "the files of the repository",
+    "test_rules.py": "the rules of the tests",
+    "test_scripts.py": "the scripts",
+    "test_told.py": "errors of a program, on their way through every part",
+}
+"""Test files that need several modules, each with its noun."""
+
+MISSING: dict[str, int] = {
+    "": 2,
+    "blocking": 1,
+    "cli": 4,
+    "codec": 2,
+    "commands": 12,
+    "commands/transports": 9,
+    "engines": 1,
+    "engines/contract": 1,
+    "engines/memory": 3,
+    "engines/postgres": 24,
+    "engines/sqlite": 8,
+    "ext": 1,
+    "gateway": 1,
+    "groups": 6,
+    "handlers": 4,
+    "log": 5,
+    "once": 5,
+    "process": 2,
+    "testing": 1,
+    "topics": 9,
+    "triggers": 20,
+    "triggers/conditions": 4,
+}
+"""Modules that have no test file yet, by folder. A number may fall, and never rises."""
+UNNAMED: dict[str, int] = {
+    "blocking": 1,
+    "codec": 2,
+    "commands": 4,
+    "engines": 2,
+    "engines/postgres": 2,
+    "engines/sqlite": 2,
+    "gateway": 3,
+    "groups": 2,
+    "log": 3,
+    "once": 1,
+    "topics": 1,
+    "triggers": 10,
+    "triggers/conditions": 1,
+}
+"""Test files that neither name a module nor are in `FEATURES`, by folder."""
+
+CLAUSE = re.compile(r"^ *(?:async )?def (test_(?:what|who|whoever|whether)_\w+)", re.MULTILINE)
+"""A test whose name begins with a clause. The name of a test is a statement of the promise."""
+CLAUSES: dict[str, int] = {"unit/groups": 12}
+"""Tests whose names are clauses, by folder."""
+
+
+@functools.cache
+def modules() -> list[str]:
+    paths = [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py"))]
+    return [path.as_posix() for path in paths if path.name not in NO_NOUN]
+
+
+@functools.cache
+def files() -> list[str]:
+    return [path.relative_to(UNIT).as_posix() for path in sorted(UNIT.rglob("test_*.py"))]
+
+
+def place_of(module: str) -> str:
+    """Return the place of a module's tests: `test_log.py` in the folder `log` for ``log/log.py``."""
+    folder, _, name = module.rpartition("/")
+    return f"{folder}/test_{name}".lstrip("/")
+
+
+def is_untested(module: str) -> bool:
+    return module in UNTESTED or f"{module.rpartition('/')[0]}/" in UNTESTED
+
+
+def by_folder(files: list[str]) -> Counter[str]:
+    return Counter(file.rpartition("/")[0] for file in files)
+
+
+def test_every_module_has_a_test_file_of_its_name() -> None:
+    missing = [module for module in modules() if not is_untested(module) and place_of(module) not in files()]
+    assert by_folder(missing) <= Counter(MISSING), missing
+
+
+def test_every_test_file_names_a_module_or_is_a_known_feature() -> None:
+    known = {place_of(module) for module in modules()} | set(FEATURES)
+    unnamed = [file for file in files() if file not in known]
+    assert by_folder(unnamed) <= Counter(UNNAMED), unnamed
+
+
+def test_the_exceptions_are_few_and_still_there() -> None:
+    assert len(UNTESTED) <= MAX_UNTESTED
+    assert [module for module in UNTESTED if not (SOURCE / module).exists()] == []
+    assert [module for module in UNTESTED if (UNIT / place_of(module)).exists()] == []
+    assert [file for file in FEATURES if not (UNIT / file).exists()] == []
+    assert [file for file in FEATURES if file in {place_of(module) for module in modules()}] == []
+
+
+def test_the_name_of_a_test_is_no_clause() -> None:
+    found = {path.relative_to(TESTS).as_posix(): CLAUSE.findall(path.read_text()) for path in TESTS.rglob("*.py")}
+    folders = Counter(file.rpartition("/")[0] for file, names in found.items() for _ in names)
+    assert folders <= Counter(CLAUSES), {file: names for file, names in found.items() if names}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("def test_what_waits(): ...", ["test_what_waits"]),
+        ("class A:\n    async def test_who_waits(self): ...", ["test_who_waits"]),
+        ("def test_whatever(): ...\ndef test_waits_who_takes(): ...", []),
+    ],
+)
+def test_a_name_that_is_a_clause_is_found(source: str, names: list[str]) -> None:
+    assert CLAUSE.findall(source) == names
