@@ -26,6 +26,7 @@ QUESTIONS = (
     "rates",
     "postgres",
     "postgres_latency",
+    "postgres_queues",
 )
 
 

@@ -133,6 +133,12 @@ BARS: tuple[Bar, ...] = (
         for watched, what in (("reached", "a rate"), ("below", "a rate that is not reached"), ("by_key", "1000 keys"))
         for case in EVERY
     ),
+    Bar("postgres", "publishing, over psycopg", "telex", "publish", ("psycopg", "publish"), "at least", 0.5),
+    Bar("postgres_latency", "to another process, over NOTIFY", "telex", "one", ("psycopg", "one"), "at most", 2.0),
+    *(
+        Bar("postgres_queues", f"consuming with ack, over {peer}", "telex", "consume", (peer, "consume"), "at least", 3)
+        for peer in ("procrastinate", "pgqueuer")
+    ),
     Bar("import_time", "import telex, over what it stands on", "telex", "import", ("bases", "import"), "at most", 1.5),
     Bar("import_time", "web frameworks imported", "telex", "frameworks", None, "at most", 0, ""),
 )

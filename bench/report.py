@@ -16,7 +16,7 @@ from bench.ratios import compact, ratios, spread
 
 PACKAGES = (
     *("telex", "msgspec", "uuid-utils", "uvloop", "anyio", "blinker", "pypubsub", "aiopubsub", "broadcaster"),
-    *("faststream", "nats-py", "bubus", "pydantic"),
+    *("faststream", "nats-py", "bubus", "pydantic", "psycopg", "procrastinate", "pgqueuer", "asyncpg"),
 )
 # What the fan-out table compares everybody with.
 REFERENCE = "asyncio_queue"

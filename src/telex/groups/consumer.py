@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
-MAX_PREFETCH = 64
+MAX_PREFETCH = 512
 """Messages that are claimed, at most, beyond those that handlers can take at once."""
 QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.1
 """Seconds between two full claims: with less, the prefetch grows; with more, it shrinks."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement, Unreadable
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from telex.engines.postgres.link import ServerLink
     from telex.log.log import Log
 
+_TOPIC = itemgetter(0, 1)
+"""Of a row of a claim: the name and the epoch of its topic."""
 ACTIONS = {"ack": 0, "nack": 1, "reject": 2, "extend": 3}
 _DEAD = f"""SELECT g.name, g.pattern, c.pos, c.attempt, c.reason, c.died, t.name, t.epoch, {sql.OWN}
     FROM {{s}}.groups g JOIN {{s}}.claims c ON c.grp = g.id AND c.state = 2
@@ -90,10 +94,13 @@ class ServerGroups:
         )
         deliveries: list[Delivery] = []
         unreadable: list[Delivery] = []
-        for row in rows:
-            message = self._message(row[0], row[1], row[2:10])
-            delivery = Delivery(message, row[10], row[11], row[12], now + lease)
-            (unreadable if message.content.__class__ is Unreadable else deliveries).append(delivery)
+        expires = now + lease
+        for (topic, epoch), run in groupby(rows, _TOPIC):
+            found = list(run)
+            messages = sql.decode([row[1:10] for row in found], topic, uid_of(epoch, topic), self._link.events.content)
+            for message, row in zip(messages, found, strict=True):
+                delivery = Delivery(message, row[10], row[11], row[12], expires)
+                (unreadable if message.content.__class__ is Unreadable else deliveries).append(delivery)
         return Claimed(deliveries, head[4], head[2], tuple(unreadable))
 
     def _message(self, topic: str, epoch: str, own: tuple[Any, ...]) -> Message[Any]:

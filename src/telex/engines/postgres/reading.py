@@ -148,8 +148,7 @@ BEGIN
     UPDATE {s}.topics x SET first = greatest(x.first, v.o_first), gone = v.o_gone, trimmed = v.o_trimmed,
         swept = limit_, head = greatest(x.head, v.o_end - 1), total = greatest(x.total, v.o_total)
         WHERE x.id = t.id;
-    DELETE FROM {s}.messages m WHERE m.topic = t.id AND m.seq >= t.swept AND m.seq < limit_ AND NOT EXISTS (
-        SELECT 1 FROM {s}.groups g JOIN {s}.claims c ON c.grp = g.id AND c.pos = m.pos);
+    DELETE FROM {s}.messages m WHERE m.topic = t.id AND m.seq >= t.swept AND m.seq < limit_ AND NOT {s}.is_held(m.pos);
     RETURN limit_ > t.swept AND limit_ < v.o_first;
 END $$;
 

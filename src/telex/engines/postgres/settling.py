@@ -20,11 +20,18 @@ BEGIN
     PERFORM pg_notify('{channel}', 'g' || g.pattern) FROM {s}.groups g WHERE g.id = p_grp;
 END $$;
 
-CREATE FUNCTION {s}.free(p_pos bigint[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION {s}.is_held(p_pos bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+-- LIMIT 1 makes PostgreSQL look up one row a group, whatever its statistics of claims say.
+    SELECT EXISTS (SELECT 1 FROM {s}.groups g,
+        LATERAL (SELECT 1 FROM {s}.claims c WHERE c.grp = g.id AND c.pos = p_pos LIMIT 1) c)
+$$;
+
+CREATE FUNCTION {s}.free(p_pos bigint[]) RETURNS void LANGUAGE sql {no_scan} SET enable_nestloop = on AS $$
 -- Delete messages that were kept for groups alone, of which no group holds them any more.
-    DELETE FROM {s}.messages m USING {s}.topics t
-        WHERE m.pos = ANY (p_pos) AND t.id = m.topic AND m.seq < t.swept AND NOT EXISTS (
-            SELECT 1 FROM {s}.groups g JOIN {s}.claims c ON c.grp = g.id AND c.pos = m.pos)
+    WITH swept AS MATERIALIZED (
+        SELECT m.pos FROM {s}.messages m JOIN {s}.topics t ON t.id = m.topic
+        WHERE m.pos = ANY (p_pos) AND m.seq < t.swept)
+    DELETE FROM {s}.messages m USING swept x WHERE m.pos = x.pos AND NOT {s}.is_held(m.pos)
 $$;
 
 CREATE FUNCTION {s}.settle_one(
@@ -79,7 +86,8 @@ END $$;
 CREATE FUNCTION {s}.settle(
     p_group text, p_pattern text, p_pos bigint[], p_token bigint[], p_action bigint[], p_seconds float8[],
     p_reason text[], p_now float8, p_died float8, OUT o_won boolean[], OUT o_stirs boolean
-) LANGUAGE plpgsql {no_scan} AS $$
+) LANGUAGE plpgsql {no_scan} SET enable_nestloop = off AS $$
+-- Without nested loops, which PostgreSQL would make of statistics of a time when claims was empty.
 DECLARE
     grp_ bigint;
     left_ bigint := 0;
@@ -97,7 +105,8 @@ BEGIN
             GROUP BY u.pos, u.token
         ), gone AS (
             DELETE FROM {s}.claims c USING asked a
-            WHERE c.grp = grp_ AND c.pos = a.pos AND c.token = a.token AND a.token > 0 AND c.state <> 2
+            WHERE c.grp = grp_ AND c.pos = ANY (p_pos) AND c.pos = a.pos AND c.token = a.token AND a.token > 0
+                AND c.state <> 2
             RETURNING a.ord
         )
         SELECT array_agg(g.ord IS NOT NULL ORDER BY n), count(g.ord) INTO o_won, left_
