@@ -110,7 +110,6 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         """Consumer groups and dead letters."""
         self._topics = self._runtime.topics
         self._runner = HandlerRunner(self._runtime, self.declarations)
-        self._topics.on_removed = self._runner.removed
         self._group_runner = GroupRunner(self._runtime, self._runner.origins, self.declarations)
         self._dispatcher = CommandDispatcher(self._runtime, self._runner, self._group_runner)
         self._scheduler = Scheduler(self._runtime, self._runner, self._group_runner, self.on)
@@ -284,7 +283,10 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         return self._topics.names(pattern)
 
     async def remove(self, id: str) -> bool:
-        """Remove a topic with all it keeps; its subscriptions end after what they have. Whether there was one.
+        """Remove the messages of a topic, which goes on in another epoch, from number 1. Return whether there was one.
+
+        Subscriptions and handlers go on there after the messages that wait for them; one with ``report_lost`` gets a
+        `Lost` with the reason ``epoch`` in between. Groups do not get the messages that they have not settled.
 
         Raises `BadName`, also for a pattern; `Closed`.
         """

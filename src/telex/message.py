@@ -24,9 +24,9 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Reason = Literal["overflow", "trimmed", "epoch", "ahead", "unreadable"]
 """The reason of a loss: the subscriber fell behind further than its buffer (``overflow``), retention deleted them
-before they were read (``trimmed``), the log was lost and begun again (``epoch``), the log has not reached the position
-(``ahead``), the messages are kept and their content cannot be decoded, since the disk has damaged it
-(``unreadable``)."""
+before they were read (``trimmed``), the topic was removed or its log lost, and begun again (``epoch``), the log has not
+reached the position (``ahead``), the messages are kept and their content cannot be decoded, since the disk has damaged
+it (``unreadable``)."""
 
 
 class LazyId(Protocol):

@@ -17,6 +17,7 @@ import telex
 from telex.engines import EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.hub import runtime_of, scheduler_of
+from telex.topics.subscription import cursor_of
 from tests.support.internals import runner_of
 from tests.support.loops import idle
 from tests.support.shell import Clock, in_a_thread
@@ -47,23 +48,24 @@ async def test_a_topic_is_the_same_every_time() -> None:
             await topic.publish(["text"])
 
 
-async def test_removing_ends_subscriptions_after_what_they_have() -> None:
+async def test_a_removed_topic_is_the_same_topic_in_another_epoch() -> None:
     async with telex.Hub() as hub:
-        old = hub.topic("a")
-        async with old.subscribe() as inbox, hub.topic(">").subscribe() as wide:
-            await old.publish(1)
-            await old.publish(2)
+        topic = hub.topic("a")
+        async with topic.subscribe() as inbox, hub.topic(">").subscribe() as wide:
+            await topic.publish(1)
+            await topic.publish(2)
+            before = inbox.position
             assert await hub.remove("a")
             assert not await hub.remove("a")
-            assert [message.content async for message in inbox] == [1, 2]
-            assert inbox.ended == "removed"
-            with pytest.raises(telex.Closed, match="it was removed"):
-                await old.publish(3)
-            new = hub.topic("a")
-            assert new is not old
-            assert (await new.publish(3)).seq == 1
+            assert await hub.topics() == []
+            assert hub.topic("a") is topic
+            assert (await topic.publish(3)).seq == 1
+            assert await hub.topics() == ["a"]
+            assert [(await inbox.receive()).content for _ in range(3)] == [1, 2, 3]
             assert [message.content for message in await wide.receive_many()] == [1, 2, 3]
-            assert (await new.position()).epoch != (inbox.position).epoch
+            assert inbox.position == await topic.position()
+            assert inbox.position.epoch != before.epoch
+            assert inbox.ended is None
 
 
 async def test_a_handler_of_a_removed_topic_finishes_what_it_has() -> None:
@@ -82,7 +84,7 @@ async def test_a_handler_of_a_removed_topic_finishes_what_it_has() -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_a_handler_of_a_removed_topic_goes_on_with_the_one_that_is_made_anew(concurrency: int) -> None:
+async def test_a_handler_of_a_removed_topic_goes_on_in_its_next_epoch(concurrency: int) -> None:
     hub, got = telex.Hub(), list[int]()
     held = asyncio.Event()
 
@@ -102,7 +104,7 @@ async def test_a_handler_of_a_removed_topic_goes_on_with_the_one_that_is_made_an
     assert concurrency > 1 or got == sorted(got)
 
 
-async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_keeps_nothing_of_that() -> None:
+async def test_removals_of_an_empty_topic_cost_its_handler_nothing() -> None:
     hub, got, held = telex.Hub(), list[int](), asyncio.Event()
 
     @hub.on("a")
@@ -115,9 +117,10 @@ async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_k
         await asyncio.sleep(0)
         for _ in range(100):
             await hub.remove("a")
-            hub.topic("a")
-        (worker,) = runner_of(hub).handlers
-        assert len(worker.following) == 1
+        (handling,) = runner_of(hub).handlers
+        cursor = cursor_of(handling.subscription).successor
+        assert cursor is not None
+        assert cursor.successor is None
         await hub.topic("a").publish(2)
         held.set()
     assert got == [1, 2]

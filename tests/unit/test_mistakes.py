@@ -169,7 +169,7 @@ async def close_in_a_handler(hub: telex.Hub) -> None:
 
 async def receive_after_the_end(hub: telex.Hub) -> None:
     async with hub.topic("chat").subscribe() as inbox:
-        await hub.remove("chat")
+        await hub.aclose()
         await inbox.receive()
 
 
@@ -429,7 +429,7 @@ MISTAKES = [
     Mistake("no async with, iterate", iterate_without_async_with, telex.Closed, ("enter it first", "async with")),
     Mistake("entering it twice", enter_a_subscription_twice, telex.Closed, ("entered once", "subscribe() again")),
     Mistake("receiving after leaving it", receive_after_leaving, telex.Closed, ("was closed", "subscribe again")),
-    Mistake("receiving from what was removed", receive_after_the_end, telex.Closed, ("removed", "hub.topic(...)")),
+    Mistake("receiving after the hub closed", receive_after_the_end, telex.Closed, ("was closed", "subscribe again")),
     Mistake("`async for` over a topic", iterate_a_topic, telex.Misuse, ("topic.subscribe()", "async with")),
     Mistake("`for` over a topic", loop_over_a_topic, telex.Misuse, ("topic.subscribe()", "async with")),
     Mistake("`async with` a topic", with_topic, telex.Misuse, ("topic.subscribe()", "async with")),

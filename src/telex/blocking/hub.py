@@ -127,7 +127,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         return self._thread.wait(self._hub.topics(pattern))
 
     def remove(self, id: str) -> bool:
-        """Remove a topic. Return False when there was none."""
+        """Remove the messages of a topic, as `telex.Hub.remove`. Return False when there was none."""
         return self._thread.wait(self._hub.remove(id))
 
     def retain(

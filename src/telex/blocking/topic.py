@@ -167,7 +167,7 @@ class BlockingSubscription(Generic[Item]):
             self._thread.wait(self._subscription.aclose())
 
     def __iter__(self) -> Iterator[Item]:
-        """Iterate over all messages, until the topic is removed or the hub or the subscription is closed."""
+        """Iterate over all messages, until the hub or the subscription is closed."""
         while True:
             while self._ahead:
                 yield self._ahead.popleft()
@@ -232,7 +232,7 @@ class BlockingSubscription(Generic[Item]):
 
     @property
     def ended(self) -> str | None:
-        """None while messages may come, else the reason of the end: ``closed``, ``removed``, ``slow``, ``failed``."""
+        """None while messages may come, else the reason of the end: ``closed``, ``finished``, ``slow``, ``failed``."""
         return self._thread.call(lambda: self._subscription.ended)
 
     @property

@@ -10,8 +10,8 @@ from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from telex.log.log import Log
     from telex.message import Message
+    from telex.topics.publisher import Publisher
 
 MAX_CONTEXTS = 10_000
 """Contexts that are kept, the newest: nobody asks for those of messages that a handler lost."""
@@ -27,33 +27,33 @@ class Origins:
         self.known: dict[Message[Any], tuple[Context, int]] = {}
         self._needed = needed
         self._plain = self._base = Context()
-        self._readers: dict[Log, dict[object, object]] = {}
+        self._readers: dict[Publisher, dict[object, object]] = {}
 
     def open(self, plain: Context, base: Context) -> None:
         """Set the contexts that need not be kept. Called before `read`."""
         self._plain, self._base = plain, base
 
-    def read(self, log: Log, reader: object, share: object) -> None:
-        """Keep the contexts of the messages of ``log``, until ``reader`` has called `done` for each.
+    def read(self, publisher: Publisher, reader: object, share: object) -> None:
+        """Keep the contexts of the messages of a topic or pattern, until ``reader`` has called `done` for each.
 
         Readers with the same ``share`` call `done` once for all of them. No context is kept unless ``needed``: a
         message that comes from a store has none.
         """
         if self._needed:
-            self._readers.setdefault(log, {})[reader] = share
-            self._tell(log)
+            self._readers.setdefault(publisher, {})[reader] = share
+            self._tell(publisher)
 
-    def leave(self, log: Log, reader: object) -> None:
+    def leave(self, publisher: Publisher, reader: object) -> None:
         """Undo `read`. May be called twice."""
-        readers = self._readers.get(log)
+        readers = self._readers.get(publisher)
         if readers is not None and readers.pop(reader, None) is not None:
-            self._tell(log)
+            self._tell(publisher)
 
-    def _tell(self, log: Log) -> None:
-        count = len(set(self._readers[log].values()))
-        log.tell(self._noter(count) if count else None)
+    def _tell(self, publisher: Publisher) -> None:
+        count = len(set(self._readers[publisher].values()))
+        publisher.log.tell(self._noter(count) if count else None)
         if not count:
-            del self._readers[log]
+            del self._readers[publisher]
 
     def _noter(self, readers: int) -> Callable[[Message[Any]], None]:
         """Return the function that a log calls for each message, in the publisher's context. It makes no calls of

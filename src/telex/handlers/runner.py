@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections import deque
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from telex.errors import Closed, SlowSubscriber, reason_of
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
@@ -20,11 +19,8 @@ from telex.message import Lost, Message
 from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 from telex.topics.publisher import FAIR, serving
-from telex.topics.subscription import ReportingSubscription, cursor_of, enter, leave, receive_or_end
+from telex.topics.subscription import ReportingSubscription, end_with_topic, enter, leave, receive_or_end
 from telex.topics.topic import publisher_of
-
-if TYPE_CHECKING:
-    from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 RESTART_SECONDS = 1.0
@@ -88,18 +84,18 @@ class LiveHandler:
         self._dispatcher = dispatcher
         self._calls = HandlerCalls(spec.bind(runtime), spec.is_async, spec.name, runtime, runner.origins)
         self._runtime = runtime
-        self._lost_before = 0  # by earlier subscriptions
+        self._lost_before = 0  # by subscriptions that were ended
         self._losses = LossLog(spec, pattern)
-        self.subscription: ReportingSubscription[Any] = self._subscription(runtime.topic(pattern))
-        self.following: deque[ReportingSubscription[Any]] = deque()  # to the topics that replaced its topic
+        self._publisher = publisher_of(runtime.topic(pattern))
+        self.subscription: ReportingSubscription[Any] = self._new_subscription()
 
-    def _subscription(self, topic: Topic[Any]) -> ReportingSubscription[Any]:
-        return ReportingSubscription(publisher_of(topic), self.spec.options, "new")
+    def _new_subscription(self) -> ReportingSubscription[Any]:
+        return ReportingSubscription(self._publisher, self.spec.options, "new")
 
     @property
     def waiting(self) -> int:
         """Messages that it has not been called for."""
-        return self.subscription.waiting + sum(subscription.waiting for subscription in self.following)
+        return self.subscription.waiting
 
     @property
     def idle(self) -> bool:
@@ -122,7 +118,8 @@ class LiveHandler:
 
     def start(self) -> None:
         """Begin to call the handler."""
-        self._enter(self.subscription)
+        enter(self.subscription, lasting=True)
+        self._runner.origins.read(self._publisher, self, self)
         for _ in range(self.spec.concurrency):
             self._begin(0.0)
 
@@ -169,9 +166,6 @@ class LiveHandler:
                 if served.ended != "failed":
                     raise
                 self._subscription_failed(served, error)  # the function of `key` raised
-            else:
-                if served is self.subscription and self.following:
-                    self._change(self.following.popleft())
 
     async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
         calls, is_async, runtime, dispatcher = self._calls, self.spec.is_async, self._runtime, self._dispatcher
@@ -231,15 +225,6 @@ class LiveHandler:
 
     # -- its subscriptions
 
-    def _enter(self, subscription: ReportingSubscription[Any]) -> None:
-        enter(subscription)
-        self._runner.origins.read(cursor_of(subscription).log, subscription, subscription)
-
-    def _change(self, subscription: ReportingSubscription[Any]) -> None:
-        self._lost_before += self.subscription.lost
-        self._runner.origins.leave(cursor_of(self.subscription).log, self.subscription)
-        self.subscription = subscription
-
     def _subscription_failed(self, served: ReportingSubscription[Any], error: Exception) -> None:
         """Log why the subscription was ended, and go on with the messages that come from now on."""
         if served is not self.subscription:
@@ -249,37 +234,21 @@ class LiveHandler:
         unexpected = None if isinstance(error, SlowSubscriber) else error
         logger.error(text, self.spec.name, self.pattern, reason_of(error), exc_info=unexpected)
         self._losses.skip(self.lost)
-        if self.following:
-            self._change(self.following.popleft())
-        elif self._runtime.serves and not self.retired:
-            subscription = self._subscription(self._runtime.topic(self.pattern))
-            self._enter(subscription)
-            self._change(subscription)
-
-    def go_on(self) -> None:
-        """Serve the topic that replaces its topic, after the messages of the one that was removed."""
-        if self.retired or not self.serving:
-            return
-        while self.following and not self.following[-1].waiting:
-            self._leave(self.following.pop())  # removed before a message came
-        subscription = self._subscription(self._runtime.topics.await_anew(self.pattern))
-        self._enter(subscription)
-        self.following.append(subscription)
+        if self._runtime.serves and not self.retired:
+            self._lost_before += self.subscription.lost
+            self.subscription = self._new_subscription()
+            enter(self.subscription, lasting=True)
 
     def leave(self) -> None:
         """Take no more messages."""
         self._losses.log(self.lost)
-        self._leave(self.subscription)
-        while self.following:
-            self._leave(self.following.pop())
-
-    def _leave(self, subscription: ReportingSubscription[Any]) -> None:
-        leave(subscription)
-        self._runner.origins.leave(cursor_of(subscription).log, subscription)
+        leave(self.subscription)
+        self._runner.origins.leave(self._publisher, self)
 
     def retire(self, *, at_once: bool) -> None:
         """Remove it from the runner: ``at_once``, or when its subscription has ended."""
         self.retired = True
+        end_with_topic(self.subscription)
         if at_once:
             self.leave()
         if not self.serving:
@@ -307,7 +276,6 @@ class HandlerRunner:
         self.handlers: list[LiveHandler] = []
         self.origins: Origins = Origins(needed=runtime.engine.store is None)
         self._runtime = runtime
-        self._by_pattern: dict[str, list[LiveHandler]] = {}  # the same
         self._dispatchers: dict[str, TypeDispatcher[LiveHandler]] = {}
 
     def start(self) -> None:
@@ -327,23 +295,13 @@ class HandlerRunner:
             handler = LiveHandler(spec, pattern, self._runtime, self, dispatcher)
             handler.start()
             self.handlers.append(handler)
-            self._by_pattern.setdefault(pattern, []).append(handler)
             if dispatcher is not None:
                 dispatcher.add(handler)
-
-    def removed(self, topic: str) -> None:
-        """Have the handlers of a topic that was removed go on with the topic that is made in its place."""
-        if self._runtime.serves:
-            for handler in self._by_pattern.get(topic, ()):
-                handler.go_on()
 
     def forget(self, handler: LiveHandler) -> None:
         """Remove a handler that has ended. May be called twice."""
         if handler in self.handlers:
             self.handlers.remove(handler)
-            self._by_pattern[handler.pattern].remove(handler)
-            if not self._by_pattern[handler.pattern]:
-                del self._by_pattern[handler.pattern]
 
     def retire(self, spec: HandlerSpec, *, at_once: bool) -> None:
         """Remove a handler: ``at_once``, or when its subscription has ended."""

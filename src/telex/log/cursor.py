@@ -65,10 +65,12 @@ class Cursor:
         "closed",
         "ended",
         "error",
+        "lasting",
         "limit",
         "log",
         "open",
         "options",
+        "successor",
     )
 
     def __init__(self, log: Log, options: Options, start: int, hole: Lost | None = None) -> None:
@@ -85,6 +87,8 @@ class Cursor:
         self.ended: str | None = None  # why nothing more is accepted
         self.closed: bool = False  # whether its subscriber has left, and takes nothing more
         self.error: Exception | None = None  # the error of the subscriber's own key function, which ended the cursor
+        self.lasting: bool = False  # whether it goes on when its topic has come to its end, too
+        self.successor: Cursor | None = None  # where its subscriber goes on when it has taken all of this log
         self._started = start if hole is None else start - hole.count
         self._stopped: int | None = None  # the log's end when the cursor began to accept and to miss nothing
         self._lost = 0 if hole is None else hole.count
@@ -334,6 +338,15 @@ class Cursor:
             self._unblock()
         else:
             self.stop()
+
+    def go_on(self, log: Log, why: str, hole: Lost | None) -> None:
+        """Accept nothing more of this log, and go on in ``log``, which takes its place: by `successor`. ``hole`` is for
+        a subscriber that is given losses.
+        """
+        self.end(why)
+        if self.ended == why:
+            self.successor = Cursor(log, self.options, log.end, hole if self.options.report_lost else None)
+            self.successor.lasting = self.lasting
 
     def stop(self) -> None:
         """Leave the log: nothing of this cursor stays in it. Its accounts change no more but for what it holds."""

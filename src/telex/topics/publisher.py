@@ -34,9 +34,8 @@ logger: logging.Logger = logging.getLogger("telex")
 serving: ContextVar[object] = ContextVar("serving", default=None)
 """The runner whose handler started the current task, or None. Child tasks and threads inherit it."""
 NOT_OPEN = "its hub is not open yet: `async with hub:`"
-REMOVED = "it was removed; hub.topic(...) creates it again"
-LET_GO = "it ended with its last message; hub.topic(...) creates it again"
-"""The reason of a topic that takes no more messages here, and whose stored messages can still be read."""
+REMOVED, FINISHED = "removed", "finished"
+"""The reasons for which a topic goes on with another log: its messages were removed, or the last one was published."""
 FAIR = 64
 """The number of messages that `Topic.publish` appends without letting other tasks run."""
 Found = tuple[int, Lost | None]
@@ -73,6 +72,7 @@ class Publisher(ABC):
         "plain",
         "queue",
         "reason",
+        "renewed",
         "served",
         "thread",
     )
@@ -89,6 +89,8 @@ class Publisher(ABC):
         """The logs of the patterns that match this topic."""
         self.origin: int = log.end
         """The number of the first message that came after the log of this process began."""
+        self.renewed: bool = False
+        """True when it has gone on with another log for its readers."""
         self.owner: PatternOwner | None = None
         """The registry, where it may release this publisher."""
         self.facade: ref[Any] | None = None
@@ -102,9 +104,6 @@ class Publisher(ABC):
         self.plain: bool = False
         """True when publishing is only an append to `log`."""
         log.observer = Notifier()
-
-    let_go: str = REMOVED
-    """The reason of a topic that was let go."""
 
     # -- publishing
 
@@ -212,7 +211,11 @@ class Publisher(ABC):
         """Wait for the turn to publish ``size`` bytes, see `PublishQueue.wait`."""
         if self.queue is None:
             self.queue = PublishQueue()
-        return self.queue.wait((self.log, *self.feeds), size, limit, stored)
+        return self.queue.wait(self.logs, size, limit, stored)
+
+    def logs(self) -> Sequence[Log]:
+        """Return the logs that get its messages."""
+        return (self.log, *self.feeds)
 
     def gated(self) -> bool:
         """Return whether a subscriber has to be asked for room."""
@@ -287,14 +290,12 @@ class Publisher(ABC):
         cursor = Cursor(self.log, options, first, hole)
         if options.buffer_bytes is not None:
             self.refresh()
-        if self.reason is LET_GO:
-            cursor.end("removed")
         return cursor
 
     def detach(self) -> None:
         """Let the registry release a topic that its last subscription has left and to which nothing was published."""
         log = self.log
-        if self.owner is None or self.content is not None:
+        if self.owner is None or (self.content is not None and not self.renewed):
             return
         if not log.cursors and not log.observer.waiters and log.end == self.origin:
             self.owner.release(self)
@@ -355,14 +356,9 @@ class Publisher(ABC):
         if self.reason and (self.served is None or serving.get() is not self.served):
             raise self.closed()
 
-    def check_readable(self) -> None:
-        """Raise `Closed` unless the caller may read stored messages."""
-        if self.reason is not LET_GO:
-            self.check_open()
-
     def check_here(self) -> None:
         """Raise `Closed`, or `WrongThread` outside of the hub's event loop."""
-        self.check_readable()
+        self.check_open()
         if get_ident() != self.thread or asyncio.get_running_loop() is not self.loop:
             raise WrongThread(f"subscribe to {self.id!r}")
 
@@ -386,16 +382,30 @@ class Publisher(ABC):
         self.reason, self.served = reason, served
         self.refresh()
 
-    def close(self, why: str, reason: str) -> None:
-        """End the subscriptions after the messages they have, and refuse callers; ``why`` is for subscriptions,
-        ``reason`` for errors.
+    def renew(self, log: Log, why: str) -> None:
+        """Go on with another log. Readers go on there after the messages they have; those of a topic that is `FINISHED`
+        end instead, unless they are lasting.
         """
+        old, self.log = self.log, log
+        log.observer, self.origin = Notifier(), log.end
+        log.tell(old.noted)
+        hole = Lost(0, log.end, log.end - 1, "epoch") if why is REMOVED else None
+        for cursor in list(old.cursors):
+            if why is REMOVED or cursor.lasting:
+                cursor.go_on(log, why, hole)
+            else:
+                cursor.end(why)
+        self.refresh()
+        old.observer.notify()
+
+    def close(self, reason: str) -> None:
+        """End the subscriptions after the messages they have, and refuse callers with ``reason``."""
         self.reason, self.served = reason, None
         self.refresh()
         if self.queue is not None:
             self.queue.close(self.closed())
         for cursor in list(self.log.cursors):
-            cursor.end(why)
+            cursor.end("closed")
         self.log.observer.notify()
 
     def feed(self, feeds: tuple[Log, ...]) -> None:

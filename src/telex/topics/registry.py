@@ -17,11 +17,11 @@ from weakref import WeakValueDictionary
 
 from telex.engines.contract import Engine
 from telex.errors import BadName, BadOption
-from telex.log.log import Retention
+from telex.log.log import Log, Retention
 from telex.message import Draft, LazyId, Message, time_of
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.topics.local import LocalPublisher, NoStore
-from telex.topics.publisher import REMOVED, Publisher, serving
+from telex.topics.publisher import FINISHED, REMOVED, Publisher, serving
 from telex.topics.stored import EnginePublisher
 from telex.topics.topic import Topic, publisher_of, topic_of
 from telex.topics.types import ContentTypes, check_held
@@ -53,14 +53,11 @@ class TopicRegistry:
         self.patterns: dict[str, Fed] = {}
         # Topics and patterns without readers and messages, as long as a user or a subscription has them.
         self._released: WeakValueDictionary[str, Publisher] = WeakValueDictionary()
-        self._awaited: set[str] = set()  # removed topics that were recreated for their handlers
         self._rules: list[tuple[Pattern, Retention]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
         self._draining: tuple[str, object] | None = None
         self.pending_rules: list[tuple[str, Retention]] = []  # the engine does not know them yet
-        self.on_removed: Callable[[str], None] | None = None
-        """Called back with the id of each removed topic."""
         self.types: ContentTypes = ContentTypes()
 
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
@@ -91,7 +88,6 @@ class TopicRegistry:
         name = publisher.id
         if self._topics.get(name) is publisher:
             del self._topics[name]
-            self._awaited.discard(name)
             self._hand_out(publisher)
             return
         fed = self.patterns.get(name)
@@ -109,7 +105,7 @@ class TopicRegistry:
     def _hand_out(self, publisher: Publisher) -> None:
         """Keep a topic only as long as its users have it, until it is used."""
         self._released[publisher.id] = publisher
-        publisher.owner = self
+        publisher.owner, publisher.renewed = self, False
         publisher.log.tell_use(self._begun)
 
     def _begun(self, name: str) -> None:
@@ -157,13 +153,16 @@ class TopicRegistry:
         return publisher
 
     def _publisher(self, name: str, declared: type[Any] | None) -> Publisher:
-        """Make the inside of a topic or pattern: the only place that asks whether the engine has a store."""
-        engine, log = self._engine, self._engine.log(name, self._retention(name))
+        engine, log = self._engine, self._log(name)
         if engine.store is not None:
             return EnginePublisher(name, log, engine, engine.store, declared, self.clock)
-        if not is_pattern(name):  # the same epoch for a topic that is let go and made again
-            log.epoch = blake2b(name.encode(), key=self._epoch.encode(), digest_size=6).hexdigest()
         return LocalPublisher(name, log, engine, declared, self.clock)
+
+    def _log(self, name: str) -> Log:
+        log = self._engine.log(name, self._retention(name))
+        if self._engine.store is None and not is_pattern(name):  # the same for a topic that is released and made again
+            log.epoch = blake2b(name.encode(), key=self._epoch.encode(), digest_size=6).hexdigest()
+        return log
 
     def _feed_pattern(self, publisher: Publisher, pattern: Pattern) -> None:
         matching = [each for each in self._every_topic() if pattern.matches(each.id)]
@@ -190,24 +189,20 @@ class TopicRegistry:
         return sorted(id for id in {*there, *self._store.topics()} if matches(id))
 
     def _is_there(self, name: str) -> bool:
-        """Return whether there is a topic, and not only handlers that wait for it to be recreated."""
+        """Return whether there is a topic, and not only readers that wait for the next message of a removed one."""
         publisher = self._topics.get(name)
-        return publisher is not None and not (name in self._awaited and publisher.log.end == publisher.origin)
-
-    def await_anew(self, name: str) -> Topic[Any]:
-        """Return the topic that comes in the place of a removed one, for handlers that wait for it."""
-        self._awaited.add(name)
-        return self.get(name, None)
+        return publisher is not None and not (publisher.renewed and publisher.log.end == publisher.origin)
 
     async def remove(self, name: str) -> bool:
-        """Forget a topic and end its subscriptions, after the messages they have. Returns whether there was one."""
+        """Remove the messages of a topic: it goes on in another epoch. Returns whether there was one."""
         if isinstance(name, str) and is_pattern(name):
             raise BadName(
                 name, "topics are removed one by one: for id in await hub.topics(pattern): await hub.remove(id)"
             )
         stored = await self._store.remove(check_topic(name))
-        if self._is_there(name) or (stored and name in self._released):
-            self._forget(name)
+        found = self._find(name)
+        if found is not None and (found.log.end == 1 if stored else self._is_there(name)):
+            self.removed(name)  # with messages that are stored, the engine has called it
             return True
         return stored
 
@@ -227,20 +222,23 @@ class TopicRegistry:
         return True
 
     def let_go(self, name: str) -> None:
-        """Forget a topic here: its subscriptions end after the messages they have. Users that have the topic can read
-        the messages that an engine stores.
-        """
-        self._forget(name, removed=False)
+        """End the subscriptions to a topic here, after the messages they have; those of the hub itself go on."""
+        self._renew(name, FINISHED)
 
-    def _forget(self, name: str, *, removed: bool = True) -> None:
-        publisher = self._topics.pop(name, None) or self._released.pop(name, None)
+    def _renew(self, name: str, why: str) -> None:
+        publisher = self._find(name)
         if publisher is None:
             return
         self._epoch = token_hex(8)
-        self._awaited.discard(name)
-        publisher.close("removed", REMOVED if removed else publisher.let_go)
-        if self.on_removed is not None and self._loop is not None:
-            self.on_removed(name)
+        old, log = publisher.log, self._log(name)
+        if why is REMOVED and old.end == 1:  # readers miss nothing
+            old.epoch, old.uid = log.epoch, log.uid
+        else:
+            publisher.renew(log, why)
+        publisher.owner, publisher.renewed = self, True
+        if not publisher.log.cursors:
+            self._topics.pop(name, None)
+            self._hand_out(publisher)
 
     def retain(self, pattern: str, retention: Retention) -> bool:
         """Set how much the topics of a pattern keep, those that are there and those to come. Of two rules the later
@@ -325,8 +323,8 @@ class TopicRegistry:
         return publisher.publish_due(draft)
 
     def removed(self, topic: str) -> None:
-        """Forget a topic that another process removed."""
-        self._forget(topic)
+        """Go on with a topic, whose messages were removed, in another epoch."""
+        self._renew(topic, REMOVED)
 
     def stirred(self, topic: str | None = None) -> None:
         """Wake the consumers of groups, which wait at the logs: there may be something to claim."""
@@ -388,4 +386,4 @@ class TopicRegistry:
         """End subscriptions after the messages they have, and waiting publishers with `Closed`."""
         self._loop = self._draining = None
         for publisher in self._all():
-            publisher.close("closed", reason)
+            publisher.close(reason)

@@ -19,7 +19,7 @@ from telex.log.start import Start
 from telex.message import Draft, Lost, Message, size_of, time_of
 from telex.names import Pattern, is_pattern
 from telex.topics.history import History, Pages
-from telex.topics.publisher import LET_GO, Found, Publisher
+from telex.topics.publisher import REMOVED, Found, Publisher
 from telex.topics.waiters import park, within
 
 BEFORE_PATTERN = 1000
@@ -50,8 +50,6 @@ class EnginePublisher(Publisher):
         self._store = store
         self._free = False  # whether publishing is only a question to the store
         self._expected: Draft | None = None  # a draft that is being stored, for which the subscribers have room
-
-    let_go: str = LET_GO
 
     def begin(self) -> None:
         """Begin where the stored log ends: it was not known when this was made."""
@@ -134,9 +132,7 @@ class EnginePublisher(Publisher):
     async def _prepare(self, options: Options, start: Start) -> Found:
         log = self.log
         first, hole = await self._store.find(self.id, start, self.clock())
-        while log.end < first:
-            if self.reason is LET_GO:
-                return log.end, hole  # the later messages are not for the readers of this topic
+        while log is self.log and log.end < first:
             self.check_open()
             await park(log)  # the store had messages then that were not delivered here yet
         while options.key is not None and first < log.base:
@@ -155,7 +151,7 @@ class EnginePublisher(Publisher):
                 first = log.base
                 break
             log.prepend(run)
-        return first, hole
+        return (first, hole) if log is self.log else await self._prepare(options, start)  # it was removed meanwhile
 
     async def _fill(self) -> None:
         """Put the stored messages of a pattern before the messages that came since its log began in this process."""
@@ -173,8 +169,11 @@ class EnginePublisher(Publisher):
         unloaded = cursor.unloaded
         if unloaded is None:
             return
-        self.check_readable()
-        found = await self._store.read(self.id, *unloaded)
+        self.check_open()
+        found: Any = () if cursor.ended == REMOVED else await self._store.read(self.id, *unloaded)
+        if cursor.ended == REMOVED:  # meanwhile; the next messages of these numbers are others
+            cursor.supply(*unloaded, (), "epoch")
+            return
         if not isinstance(found, Holed):
             messages: Any = found
             cursor.supply(unloaded[0], messages[-1].seq + 1 if messages else unloaded[1], messages)
@@ -193,7 +192,7 @@ class EnginePublisher(Publisher):
         return History(partial(self._page, Pages(self._store, self.id, start, limit, self.clock)))
 
     async def _page(self, pages: Pages) -> Any:
-        self.check_readable()
+        self.check_open()
         return await pages()
 
     async def snapshot(self, start: Start, limit: int | None) -> Any:

@@ -146,7 +146,7 @@ class Topic(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """True when the topic was removed or its hub closed, so that it takes no more messages."""
+        """True when its hub is closed, or not open yet, so that it takes no messages."""
         return bool(self._publisher.reason)
 
     # -- subscribing

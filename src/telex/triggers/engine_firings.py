@@ -139,10 +139,9 @@ class EngineFirings:
 
     async def _close_topic(self, name: str) -> None:
         """End the readers of a topic after the last message that the engine has. This process may not have it yet."""
-        topic = self._runtime.topic(name)  # this reference keeps it the topic of the hub
-        log = publisher_of(topic).log
-        end, _ = await self._runtime.store("triggers").find(name, "new", self._runtime.clock())
-        while log.end < end:
+        publisher = publisher_of(self._runtime.topic(name))  # this reference keeps it the topic of the hub
+        end, log = (await self._runtime.store("triggers").find(name, "new", self._runtime.clock()))[0], publisher.log
+        while log is publisher.log and log.end < end:  # else it was removed
             await park(log)
         self._runtime.topics.let_go(name)
 

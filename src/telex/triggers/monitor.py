@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
 from telex.message import Lost, Message, time_of
@@ -158,28 +158,20 @@ class ConditionMonitor:
         self.routes = [(Pattern(source.pattern), source) for source in sources]
         self._patterns = sorted({*(source.pattern for source in sources), *self._heard})
         if self._patterns:
-            self._enter("new")
-
-    def _enter(self, start: Literal["new", "earliest"]) -> None:
-        several = len(self._patterns) > 1
-        runtime = self._runtime
-        self._topic = runtime.topics.gather(self._patterns) if several else runtime.topic(self._patterns[0])
-        self._inbox = self._topic.subscribe(start=start, buffer=MAX_WAITING_MESSAGES, report_lost=True)
-        enter(self._inbox)
+            several, runtime = len(self._patterns) > 1, self._runtime
+            self._topic = runtime.topics.gather(self._patterns) if several else runtime.topic(self._patterns[0])
+            self._inbox = self._topic.subscribe(buffer=MAX_WAITING_MESSAGES, report_lost=True)
+            enter(self._inbox, lasting=True)
 
     def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return the coroutine functions to run in the background."""
         return [] if self._inbox is None else [self._read]
 
     async def _read(self) -> None:
-        while self._inbox is not None:
+        if self._inbox is not None:
             async for batch in self._inbox.batches():
                 self.take(batch)
                 self._set_alarm()
-            if self._closed or self._runtime.closed:
-                return
-            # The topic was removed: read it from the beginning where it is recreated.
-            self._enter("earliest")
 
     def close(self) -> None:
         """Watch no more. May be called before it began."""
@@ -231,6 +223,8 @@ class ConditionMonitor:
     def take(self, batch: Sequence[Message[Any] | Lost]) -> None:
         first = batch[0]
         if isinstance(first, Lost):
+            if not first.count:
+                return  # a topic was removed
             self.lost += first.count
             where = ", ".join(self._patterns)
             logger.warning("the condition %r missed %d messages of %s", self.condition, first.count, where)

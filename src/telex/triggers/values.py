@@ -11,7 +11,7 @@ import msgspec
 
 from telex.codec.content import Content, from_stored, to_json
 from telex.errors import ContentError, WouldBlock
-from telex.message import Message, time_of
+from telex.message import Lost, Message, time_of
 from telex.names import check_topic
 from telex.topics.publisher import FAIR
 from telex.topics.transaction import engine_of, publish_held
@@ -133,20 +133,24 @@ class EngineValue(VariableValue[T]):
 
     async def follow(self) -> None:
         """Keep `value` up to date with the changes of other processes, until the hub is closed."""
-        while not self.runtime.closed:
-            async with self.runtime.topic(self.name).subscribe(overflow="latest", buffer=1) as changes:
-                self._seq = 0  # the numbers of a topic that was removed begin again
+        topic = self.runtime.topic(self.name)
+        async with topic.subscribe(overflow="latest", buffer=1, report_lost=True) as changes:
+            self._seq = 0
+            try:
+                value = await self.stored()
+                if not self._seq:
+                    self.value = value
+            except ContentError as error:
+                logger.error("variable %s has no value that can be read: %s", self.name, error)
+            async for message in changes:
+                if isinstance(message, Lost):
+                    if message.reason == "epoch":
+                        self._seq = 0  # the topic was removed, and its numbers begin again
+                    continue
                 try:
-                    value = await self.stored()
-                    if not self._seq:
-                        self.value = value
+                    self.hear(self.read(message.content).value, message.seq)
                 except ContentError as error:
-                    logger.error("variable %s has no value that can be read: %s", self.name, error)
-                async for message in changes:
-                    try:
-                        self.hear(self.read(message.content).value, message.seq)
-                    except ContentError as error:
-                        logger.error("variable %s passes over message %s: %s", self.name, message.id, error)
+                    logger.error("variable %s passes over message %s: %s", self.name, message.id, error)
 
     def hear(self, value: T, seq: int) -> None:
         if seq > self._seq:

@@ -130,9 +130,8 @@ class ReplyInbox:
 
     def lose_all(self, lost: Lost) -> None:
         """Settle all pending outcomes with an error: any of them may have been in the messages that were lost."""
-        text = (
-            f"{lost.count} outcomes were lost to this sender, which did not read them in time; with a key, send again"
-        )
+        count = lost.count or "all"  # the inbox was removed
+        text = f"{count} outcomes were lost to this sender, which did not read them in time; with a key, send again"
         failure = Failure("OutcomeLost", "outcome_lost", text, final=False)
         self.requests.clear()
         for id, pending in list(self._pending.items()):
