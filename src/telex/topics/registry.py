@@ -160,7 +160,7 @@ class TopicRegistry:
 
     def _log(self, name: str) -> Log:
         log = self._engine.log(name, self._retention(name))
-        if self._engine.store is None and not is_pattern(name):  # the same for a topic that is released and made again
+        if isinstance(self._store, NoStore) and not is_pattern(name):  # the same for one made again
             log.epoch = blake2b(name.encode(), key=self._epoch.encode(), digest_size=6).hexdigest()
         return log
 
