@@ -239,7 +239,7 @@ class Lost(msgspec.Struct, frozen=True):
 
     ``count`` messages with the numbers ``first`` to ``last`` (inclusive); ``reason`` says why. After a start that is
     gone, ``count`` is the number known for certain: 0 with the reason ``epoch`` when the new log still has its
-    beginning.
+    beginning. With this reason, ``count`` also has the messages of removed epochs for which the buffer had no room.
     """
 
     count: int

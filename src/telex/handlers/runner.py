@@ -90,7 +90,8 @@ class LiveHandler:
         self.subscription: ReportingSubscription[Any] = self._new_subscription()
 
     def _new_subscription(self) -> ReportingSubscription[Any]:
-        return ReportingSubscription(self._publisher, self.spec.options, "new")
+        topic = self._runtime.topic(self.pattern)  # which may have finished
+        return ReportingSubscription(publisher_of(topic), self.spec.options, "new")
 
     @property
     def waiting(self) -> int:

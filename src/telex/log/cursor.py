@@ -37,6 +37,8 @@ class State(Enum):
     UNLOADED = "the next messages have to be read from the engine; see `Cursor.supply`"
 
 
+REMOVED = "removed"
+"""The reason for which a cursor accepts nothing more when its topic was removed."""
 READY, HOLE, EMPTY, ENDED, UNLOADED = State.READY, State.HOLE, State.EMPTY, State.ENDED, State.UNLOADED
 
 
@@ -61,6 +63,7 @@ class Cursor:
         "_resting",
         "_started",
         "_stopped",
+        "behind",
         "buffer",
         "closed",
         "ended",
@@ -87,8 +90,9 @@ class Cursor:
         self.ended: str | None = None  # why nothing more is accepted
         self.closed: bool = False  # whether its subscriber has left, and takes nothing more
         self.error: Exception | None = None  # the error of the subscriber's own key function, which ended the cursor
-        self.lasting: bool = False  # whether it goes on when its topic has come to its end, too
+        self.lasting: bool = False  # whether it goes on when its topic has come to its end
         self.successor: Cursor | None = None  # where its subscriber goes on when it has taken all of this log
+        self.behind: Cursor | None = None  # the cursor before it, while its subscriber has not come to this one
         self._started = start if hole is None else start - hole.count
         self._stopped: int | None = None  # the log's end when the cursor began to accept and to miss nothing
         self._lost = 0 if hole is None else hole.count
@@ -339,14 +343,37 @@ class Cursor:
         else:
             self.stop()
 
-    def go_on(self, log: Log, why: str, hole: Lost | None) -> None:
-        """Accept nothing more of this log, and go on in ``log``, which takes its place: by `successor`. ``hole`` is for
-        a subscriber that is given losses.
+    def go_on(self, log: Log) -> None:
+        """Accept nothing more of this log, whose topic was removed, and go on in ``log``, which takes its place: by
+        `successor`. When its subscriber is epochs behind and has no room, the messages of this epoch are lost.
         """
-        self.end(why)
-        if self.ended == why:
-            self.successor = Cursor(log, self.options, log.end, hole if self.options.report_lost else None)
-            self.successor.lasting = self.lasting
+        self.end(REMOVED)
+        if self.ended != REMOVED:
+            return
+        before, lost = self, 0
+        if self.behind is not None and not self._has_room_behind():
+            before, lost = self.behind, self.published
+        following = Cursor(log, self.options, log.end, Lost(lost, log.end, log.end - 1, "epoch"))
+        if not self.options.report_lost:
+            following._report = None
+        following.lasting, following.behind, before.successor = self.lasting, before, following
+
+    def _has_room_behind(self) -> bool:
+        """Return whether the messages of removed epochs that wait for its subscriber fit into its buffer."""
+        options, waiting = self.options, 0
+        each: Cursor | None = self
+        while each is not None:
+            waiting += each.waiting
+            each = each.behind
+        bounded = options.buffer < NEVER and options.buffer_bytes is None
+        return bounded and self.waiting > 0 and waiting <= options.buffer
+
+    def move_on(self) -> Cursor | None:
+        """Return the cursor of the next epoch, whose messages the subscriber takes now; None when there is none."""
+        following = None if self.closed else self.successor
+        if following is not None:
+            following.behind = None
+        return following
 
     def stop(self) -> None:
         """Leave the log: nothing of this cursor stays in it. Its accounts change no more but for what it holds."""

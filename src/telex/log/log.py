@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from telex.log.options import Options
-from telex.message import Lost, Message, Reason, time_of
+from telex.message import Message, Reason, time_of
 
 _open = attrgetter("open")
 
@@ -47,7 +47,7 @@ class LogReader(Protocol):
     log: Log
     """The log that it reads."""
     lasting: bool
-    """True for a reader that goes on when its topic has come to its end."""
+    """True for a reader that does not end with the last message of a trigger."""
 
     @property
     def received(self) -> int:
@@ -65,8 +65,8 @@ class LogReader(Protocol):
     def end(self, why: str, *, slow: bool = False) -> None:
         """Accept nothing more."""
 
-    def go_on(self, log: Log, why: str, hole: Lost | None) -> None:
-        """Accept nothing more of this log, and go on in ``log``."""
+    def go_on(self, log: Log) -> None:
+        """Accept nothing more of this log, whose topic was removed, and go on in ``log``."""
 
 
 class LogObserver(Protocol):

@@ -150,9 +150,9 @@ class LocalPublisher(Publisher):
     async def load(self, cursor: Cursor) -> None:
         """Do nothing: the log has all messages of its cursors."""
 
-    def renew(self, log: Log, why: str) -> None:
+    def renew(self, log: Log) -> None:
         """Go on with another log, in which no id was published."""
-        super().renew(log, why)
+        super().renew(log)
         self._window = None
 
     def refresh(self) -> None:

@@ -21,7 +21,7 @@ from telex.log.log import Log, Retention
 from telex.message import Draft, LazyId, Message, time_of
 from telex.names import Pattern, check_pattern, check_topic, is_pattern
 from telex.topics.local import LocalPublisher, NoStore
-from telex.topics.publisher import FINISHED, REMOVED, Publisher, serving
+from telex.topics.publisher import Publisher, serving
 from telex.topics.stored import EnginePublisher
 from telex.topics.topic import Topic, publisher_of, topic_of
 from telex.topics.types import ContentTypes, check_held
@@ -63,6 +63,7 @@ class TopicRegistry:
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
         """Return the topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
         publisher = self._topics.get(name) or self._of(name, declared)
+        publisher.begin_again()
         if declared is not None:
             publisher.declare(declared)
             if name in self._released:
@@ -222,19 +223,24 @@ class TopicRegistry:
         return True
 
     def let_go(self, name: str) -> None:
-        """End the subscriptions to a topic here, after the messages they have; those of the hub itself go on."""
-        self._renew(name, FINISHED)
-
-    def _renew(self, name: str, why: str) -> None:
+        """End the subscriptions to a topic here, after the messages they have; those of the hub itself go on. Users
+        that have the topic can read the messages that an engine stores.
+        """
         publisher = self._find(name)
-        if publisher is None:
-            return
+        if publisher is not None:
+            publisher.finish()
+            if not publisher.log.cursors:
+                self._renew(publisher)
+
+    def _renew(self, publisher: Publisher) -> None:
+        """Have a topic go on with an empty log."""
+        name = publisher.id
         self._epoch = token_hex(8)
         old, log = publisher.log, self._log(name)
-        if why is REMOVED and old.end == 1:  # readers miss nothing
+        if old.end == 1:  # readers miss nothing
             old.epoch, old.uid = log.epoch, log.uid
         else:
-            publisher.renew(log, why)
+            publisher.renew(log)
         publisher.owner, publisher.renewed = self, True
         if not publisher.log.cursors:
             self._topics.pop(name, None)
@@ -318,13 +324,16 @@ class TopicRegistry:
     def publish(self, draft: Draft) -> Message[Any]:
         """Publish a message that is due, on an engine without a store."""
         publisher = self._of(draft.topic)
+        publisher.begin_again()
         if not isinstance(publisher, LocalPublisher):
             raise AssertionError("an engine with a store delivers what is due")
         return publisher.publish_due(draft)
 
     def removed(self, topic: str) -> None:
         """Go on with a topic, whose messages were removed, in another epoch."""
-        self._renew(topic, REMOVED)
+        publisher = self._find(topic)
+        if publisher is not None:
+            self._renew(publisher)
 
     def stirred(self, topic: str | None = None) -> None:
         """Wake the consumers of groups, which wait at the logs: there may be something to claim."""

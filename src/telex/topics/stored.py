@@ -12,14 +12,14 @@ from telex.codec.content import hold
 from telex.engines.contract import Engine, Store
 from telex.engines.contract.store import Holed
 from telex.errors import WouldBlock
-from telex.log.cursor import Cursor
+from telex.log.cursor import REMOVED, Cursor
 from telex.log.log import Log, Retention, cached
 from telex.log.options import Options
 from telex.log.start import Start
 from telex.message import Draft, Lost, Message, size_of, time_of
 from telex.names import Pattern, is_pattern
 from telex.topics.history import History, Pages
-from telex.topics.publisher import REMOVED, Found, Publisher
+from telex.topics.publisher import FINISHED, Found, Publisher
 from telex.topics.waiters import park, within
 
 BEFORE_PATTERN = 1000
@@ -122,6 +122,11 @@ class EnginePublisher(Publisher):
 
     # -- reading
 
+    def check_readable(self) -> None:
+        """Raise `Closed` unless the caller may read the topic: stored messages can be read when it has finished."""
+        if self.reason is not FINISHED:
+            self.check_open()
+
     def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
         """Return what has to be awaited before `attach`."""
         self.check_here()
@@ -133,7 +138,7 @@ class EnginePublisher(Publisher):
         log = self.log
         first, hole = await self._store.find(self.id, start, self.clock())
         while log is self.log and log.end < first:
-            self.check_open()
+            self.check_readable()
             await park(log)  # the store had messages then that were not delivered here yet
         while options.key is not None and first < log.base:
             # The newest of each key is worked out from the messages themselves.
@@ -169,7 +174,7 @@ class EnginePublisher(Publisher):
         unloaded = cursor.unloaded
         if unloaded is None:
             return
-        self.check_open()
+        self.check_readable()
         found: Any = () if cursor.ended == REMOVED else await self._store.read(self.id, *unloaded)
         if cursor.ended == REMOVED:  # meanwhile; the next messages of these numbers are others
             cursor.supply(*unloaded, (), "epoch")
@@ -192,7 +197,7 @@ class EnginePublisher(Publisher):
         return History(partial(self._page, Pages(self._store, self.id, start, limit, self.clock)))
 
     async def _page(self, pages: Pages) -> Any:
-        self.check_open()
+        self.check_readable()
         return await pages()
 
     async def snapshot(self, start: Start, limit: int | None) -> Any:

@@ -98,7 +98,7 @@ class AnySubscription(Generic[T, Item]):
         cursor = self._cursor
         if cursor is None or cursor.closed:
             return
-        for each in _chain(cursor):
+        for each in list(_chain(cursor)):
             each.close()
             if each.log.observer.waiters:
                 each.log.observer.notify()
@@ -286,8 +286,8 @@ class AnySubscription(Generic[T, Item]):
 
     def _goes_on(self, cursor: Cursor) -> bool:
         """Go on in the next epoch of the topic, if all of ``cursor`` was taken and there is one."""
-        following = cursor.successor
-        if following is None or cursor.closed:
+        following = cursor.move_on()
+        if following is None:
             return False
         if cursor is self._cursor:  # no other task was first
             published, received, lost = self._past
@@ -337,8 +337,8 @@ class AnySubscription(Generic[T, Item]):
 
     def _no_more(self, cursor: Cursor) -> Closed:
         self._raise_if_failed(cursor)
-        if cursor.ended == FINISHED:
-            return Closed(f"topic {self.topic!r}", "it ended with the last message of its trigger; subscribe again")
+        if cursor.ended == "finished":
+            return Closed(f"topic {self.topic!r}", FINISHED)
         return Closed(self._name, "it, or its hub, was closed; subscribe again to receive more")
 
     @property

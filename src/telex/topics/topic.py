@@ -20,6 +20,7 @@ from telex.log.start import Start, check_start
 from telex.message import Lost, Message, Position
 from telex.topics.publisher import FAIR, Publisher
 from telex.topics.subscription import ReportingSubscription, Subscription
+from telex.topics.threads import publish_from_thread
 
 T = TypeVar("T")
 Key = Callable[[Message[T]], object]
@@ -142,7 +143,7 @@ class Topic(Generic[T]):
 
         Raises `Closed` when the hub is not open; the future raises the errors of `publish`.
         """
-        return self._publisher.publish_threadsafe(content, id, headers, key, delay, at)
+        return publish_from_thread(self._publisher, content, id, headers, key, delay, at)
 
     @property
     def ended(self) -> bool:

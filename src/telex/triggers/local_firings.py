@@ -154,7 +154,7 @@ class LocalFirings:
             id = f"{id_text(firing)}#{trigger.fired}"  # else it would be a duplicate of the firing before
         try:
             publisher = trigger.publisher
-            if publisher is None:
+            if publisher is None or publisher.reason:
                 topics = self._runtime.topics
                 alone = last and self._topics.is_free_of_others(trigger)
                 if alone and topics.publish_once(trigger.topic, firing, id):

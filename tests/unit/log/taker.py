@@ -40,9 +40,16 @@ class Subscriber:
         """Its topic goes on in another epoch."""
         old = self.last
         old.end("removed")
-        if old.ended == "removed":
-            told = Lost(0, 1, 0, "epoch") if old.options.report_lost else None
-            self.later.append(Reader(shelf, old.options, 1, told, old.longest))
+        if old.ended != "removed":
+            return
+        lost, waiting = 0, sum(len(reader.waiting) for reader in self.readers)
+        fits = old.waiting and waiting <= old.options.buffer and old.options.buffer_bytes is None
+        if self.later and not fits:
+            lost = self.later.pop().published
+        new = Reader(shelf, old.options, 1, Lost(lost, 1, 0, "epoch"), old.longest)
+        if not new.options.report_lost:
+            new.told = None
+        self.later.append(new)
 
     def go_on(self) -> None:
         """It takes: when it has all of an epoch, from the next one."""

@@ -82,8 +82,8 @@ class LeaseTable:
         """Lease messages to a member."""
         if self.paused:
             return Claimed((), None, self.lag)
-        while self._cursor.successor is not None:
-            self._renew(self._cursor.successor)
+        while (following := self._cursor.move_on()) is not None:
+            self._renew(following)
         self._pass(now)
         found: list[LeaseEntry] = []
         if self._again:

@@ -200,7 +200,7 @@ def test_a_group_goes_on_in_the_next_epoch_of_its_topic() -> None:
     assert settle(ledger, dead, "reject")
     new = Log("t", "another", Retention(10), 1)
     for cursor in list(old.cursors):
-        cursor.go_on(new, "removed", None)
+        cursor.go_on(new)
     publish(new, "k", None)
     assert [delivery.message.seq for delivery in claim(ledger)] == [1, 2]
     assert ack(ledger, lost) == [False]
