@@ -324,7 +324,7 @@ def parse_since(since: str | int) -> Start:
         return since  # type: ignore[return-value]  # mypy does not narrow str by == with a literal
     if isinstance(since, int):
         if since < 0:
-            raise BadOption("since", since, "a number says how many messages back, so it is not negative")
+            raise BadOption("since", since, "a number counts messages back: it must not be negative")
         return since
     if ":" in since:
         return Position.parse(since)

@@ -1,6 +1,6 @@
-"""`Origins`: the contexts in which messages were published, for the handlers of the same process.
+"""`Origins`: the `contextvars` contexts in which messages were published, for the handlers of the same process.
 
-A message whose publisher has set no context variable since the hub opened needs no context, and most do not.
+Most publishers have set no context variable since the hub opened, and their messages need no context.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from telex.topics.publisher import Publisher
 
 MAX_CONTEXTS = 10_000
-"""Contexts that are kept, the newest: nobody asks for those of messages that a handler lost."""
+"""The number of contexts that are kept, the newest: no handler asks for the context of a lost message."""
 
 
 class Origins:
     """The contexts of messages that are not handled yet.
 
-    Invariant: an entry goes when every reader of its message is done with it, or `MAX_CONTEXTS` newer ones are there.
+    Invariant: an entry is removed when every reader of its message is done, or when `MAX_CONTEXTS` newer entries exist.
     """
 
     def __init__(self, *, needed: bool) -> None:
@@ -57,7 +57,7 @@ class Origins:
 
     def _noter(self, readers: int) -> Callable[[Message[Any]], None]:
         """Return the function that a log calls for each message, in the publisher's context. It makes no calls of
-        telex: it runs for every message.
+        telex, since it runs for every message.
         """
         plain, base, known = self._plain, self._base, self.known
 
@@ -66,7 +66,7 @@ class Origins:
             try:
                 if context == plain or context == base:  # noqa: SIM109  # a tuple costs more
                     return
-            except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
+            except Exception:  # noqa: BLE001  # values that cannot be compared count as different
                 pass
             context, others = known.get(message, (context, 0))
             known[message] = (context, others + readers)
@@ -76,12 +76,12 @@ class Origins:
         return note
 
     def of(self, message: Message[Any]) -> Context | None:
-        """A copy of the context in which a message was published; None where the hub's own does."""
+        """Return a copy of the context in which a message was published; None when the hub's own context is used."""
         found = self.known.get(message)
         return None if found is None else found[0].copy()
 
     def done(self, message: Message[Any]) -> None:
-        """Note that a reader, or a share of readers, has handled a message."""
+        """Note that a reader, or one of several with the same share, has handled a message."""
         found = self.known.get(message)
         if found is None:
             return

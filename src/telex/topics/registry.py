@@ -198,7 +198,8 @@ class TopicRegistry:
         """Remove the messages of a topic: it goes on in another epoch. Returns whether there was one."""
         if isinstance(name, str) and is_pattern(name):
             raise BadName(
-                name, "topics are removed one by one: for id in await hub.topics(pattern): await hub.remove(id)"
+                name,
+                "give one topic id; for a pattern: for id in await hub.topics(pattern): await hub.remove(id)",
             )
         stored = await self._store.remove(check_topic(name))
         found = self._find(name)

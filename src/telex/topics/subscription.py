@@ -415,7 +415,7 @@ def _chain(cursor: Cursor) -> Iterator[Cursor]:
 def check_limit(limit: object) -> None:
     """Raises `BadOption` for what is no number of messages to take."""
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise BadOption("limit", limit, "it is how many messages are taken at most, at least 1")
+        raise BadOption("limit", limit, "it must be at least 1, the largest number of messages to take")
 
 
 def _deadline(timeout: Duration) -> float:

@@ -465,7 +465,7 @@ async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str,
         await gate.reached.wait()
         inbox = transport_of(sender).inbox
         inbox.lose_all(telex.Lost(3, 1, 3, "trimmed"))
-        with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost .* send again") as caught:
+        with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost, .* again") as caught:
             await ticket.result(timeout=20)
         assert caught.value.code == "outcome_lost"
         assert not inbox.requests.has("build", "a", fingerprint("build", 1, 1), time.time())
