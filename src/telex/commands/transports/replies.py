@@ -131,7 +131,7 @@ class ReplyInbox:
     def lose_all(self, lost: Lost) -> None:
         """Settle all pending outcomes with an error, since any of them may be among the lost messages."""
         count = lost.count or "all"  # the inbox was removed
-        text = f"{count} outcomes were lost to this sender, which did not read them in time; with a key, send again"
+        text = f"{count} outcomes were lost, as this sender read too slowly; send commands with a key again"
         failure = Failure("OutcomeLost", "outcome_lost", text, final=False)
         self.requests.clear()
         for id, pending in list(self._pending.items()):
