@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -762,3 +763,38 @@ async def test_patterns_that_nobody_reads_and_nothing_was_published_to_are_let_g
             assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
             assert (await other.receive(1)).content == 2
         assert {"y:*", "y:>"} == set(runtime_of(hub).topics.patterns), "what was published may be asked for again"
+
+
+async def history(url: str, topic: str) -> list[object]:
+    async with telex.Hub(url) as hub:
+        return [message.content async for message in hub.topic(topic).history()]
+
+
+def forget_recent_ids(file: Path) -> None:
+    """As two minutes do."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM telex_ids")
+
+
+async def test_a_message_imported_twice_is_stored_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    old = datetime.now(UTC) - timedelta(days=400)
+    made = [telex.Message.new({"n": n}, topic="t", id=f"order-{n}", timestamp=old) for n in range(5)]
+    async with telex.Hub(url) as hub:
+        hub.retain("t", messages=4)
+        mine = await hub.topic("t").publish("mine", id="given")
+        other = await hub.topic("t").publish("other")
+    async with telex.Hub(url) as hub:
+        assert [message.id for message in await hub.adopt(made[:2])] == ["order-0", "order-1"]
+    forget_recent_ids(tmp_path / "a.db")
+    async with telex.Hub(url) as hub:
+        assert len(await hub.adopt([*made, mine, other, made[3]])) == 3
+    forget_recent_ids(tmp_path / "a.db")
+    async with telex.Hub(url) as hub:
+        assert await hub.adopt(made) == []  # two of them are not kept any more
+        assert await hub.topic("t").publish("new", id="order-0") is not None
+        await hub.topic("t").publish("again", id="order-4")  # whoever publishes is not held to what was imported
+    assert await history(url, "t") == [{"n": 3}, {"n": 4}, "new", "again"]
+    async with telex.Hub(url) as hub:
+        await hub.remove("t")
+        assert len(await hub.adopt(made[:1])) == 1, "a topic that was removed remembers nothing"

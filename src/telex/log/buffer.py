@@ -189,7 +189,8 @@ class Buffer:
         left = self.current.__length_hint__()
         if left:
             run, self.next = self.run[-left:], self.next - left
-            self.current.__setstate__(len(self.run))
+            self.current.__setstate__(len(self.run))  # ends a loop that is in the middle of it
+            self.current = NOTHING
             self.run = self.run[:-left]
             self.taken -= left
             if self.runs is None:
@@ -262,9 +263,11 @@ class Buffer:
         end = min(end, start + len(unloaded))
         found: list[tuple[int, list[Message[Any]]]] = []
         for message in messages:
+            if message.seq >= end:
+                break
             if found and message.seq == found[-1][0] + len(found[-1][1]):
                 found[-1][1].append(message)
-            elif message.seq < end:
+            else:
                 found.append((message.seq, [message]))
         missing = end - start - sum(len(run) for _, run in found)
         self.count -= missing
