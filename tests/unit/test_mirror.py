@@ -45,6 +45,7 @@ FEATURES: dict[str, str] = {
     "test_repository.py": "the files of the repository",
     "test_rules.py": "the rules of the tests",
     "test_scripts.py": "the scripts",
+    "cli/test_databases.py": "the commands on a database, as processes",
     "test_told.py": "errors of a program, on their way through every part",
 }
 """Test files that need several modules, each with its noun."""
