@@ -60,6 +60,7 @@ from telex.message import Lost, Message, Position
 from telex.names import Pattern
 from telex.once.machine import Failure
 from telex.router import Router
+from telex.topics.connection import ConnectionChange
 from telex.topics.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
 from telex.topics.topic import Topic, TopicStatistics
 from telex.topics.transaction import Transaction
@@ -89,6 +90,7 @@ __all__ = [
     "CommandStatistics",
     "Condition",
     "ConnectFailed",
+    "ConnectionChange",
     "ContentError",
     "Context",
     "DeadLetter",

@@ -126,16 +126,19 @@ class WrongThread(TelexError, RuntimeError):
 class Timeout(TelexError, TimeoutError):
     """Nobody's fault, or the network's: an operation took longer than its timeout. It was cancelled.
 
-    ``operation`` names the operation, ``seconds`` is its timeout.
+    ``operation`` names the operation, ``seconds`` is its timeout. ``problem`` says why the engine is not reached and
+    how to fix it; it is empty when the engine is reached.
     """
 
-    def __init__(self, operation: str, seconds: float) -> None:
-        super().__init__(operation, seconds)
+    def __init__(self, operation: str, seconds: float, problem: str = "") -> None:
+        super().__init__(operation, seconds, problem)
         self.operation = operation
         self.seconds = seconds
+        self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.operation} took longer than the {self.seconds:g} s it was given"
+        text = f"{self.operation} took longer than the {self.seconds:g} s it was given"
+        return f"{text}: {self.problem}" if self.problem else text
 
 
 class WouldBlock(TelexError):

@@ -1,7 +1,7 @@
 """`JoinedTransaction`: messages that are published when a transaction of the program's own connection commits.
 
-The messages are written to an outbox table in the same database: the transactional outbox (Richardson, "Microservices
-Patterns", chapter 3). A hub that is open on the database publishes them shortly after the commit.
+The messages go into an outbox in the same database: the transactional outbox (Richardson, "Microservices Patterns",
+chapter 3). A hub that is open on the database publishes them a moment after the commit.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from telex.commands.transports.worker import DIGEST
 from telex.engines.contract.outbox import Statement, TransactionOutbox
 from telex.errors import BadOption
 from telex.message import Draft, aware, check_headers, check_id, check_key
-from telex.names import check_topic
+from telex.names import check_published
 from telex.once.machine import digest_of
 
 Execute = Callable[[str, Mapping[str, object]], Any]
-"""Executes one statement on a connection. Returns an awaitable on an asynchronous connection."""
+"""Executes one statement on a connection; returns an awaitable on an asynchronous one."""
 _KINDS = (
     "give an open connection in a transaction of yours: a sqlite3.Connection, a psycopg.Connection or "
     "AsyncConnection, a Session, AsyncSession, Connection or AsyncConnection of SQLAlchemy, or django.db.connection"
@@ -29,7 +29,7 @@ _KINDS = (
 
 
 class OutboxWriter:
-    """A builder of the statements that write messages and commands into the outbox."""
+    """Drafts made from a program's arguments, and the statements that put them into the outbox."""
 
     def __init__(self, outbox: TransactionOutbox, execute: Execute, clock: Callable[[], float]) -> None:
         self._outbox = outbox
@@ -45,8 +45,8 @@ class OutboxWriter:
         headers: Mapping[str, str] | None,
         key: str | None,
     ) -> tuple[str, Sequence[Statement]]:
-        """Return the id of a message, and the statements that write it."""
-        name = check_topic(topic)
+        """Return the id of a message, and the statements that write the message."""
+        name = check_published(topic)
         data = hold(content, name)
         checked = None if id is None else check_id(id)
         draft = Draft(content, name, checked, self._clock(), check_headers(headers), None, check_key(key), data)
@@ -54,18 +54,17 @@ class OutboxWriter:
         return str(draft.id), self._outbox.write(draft, due)
 
     def request(self, name: str, content: object, key: str | None) -> tuple[str, Sequence[Statement]]:
-        """Return the id of a command, and the statements that write it."""
+        """As `statements`, for a command."""
         topic = f"$command:{check_command(name)}:request"
         headers = None if key is None else {DIGEST: digest_of(content)}
         return self.statements(topic, content, None, None, headers, key)
 
 
 class JoinedTransaction:
-    """The result of ``hub.join(connection)`` for a synchronous connection. The hub need not be open, and no event loop
-    runs.
+    """Made by ``hub.join(connection)`` of a synchronous connection. The hub need not be open, and no event loop runs.
 
-    Messages are published when the connection's transaction commits, and never when it rolls back. After an exception
-    of the connection, which is raised, the database decides about the transaction.
+    Messages are published when the connection's transaction commits, and never when it rolls back. Raises what the
+    connection raises, and after that the transaction is as the database says.
     """
 
     def __init__(self, writer: OutboxWriter) -> None:
@@ -80,9 +79,9 @@ class JoinedTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> str:
-        """Write a message into the outbox, and return its id. Arguments as for `telex.Topic.publish`.
+        """Write a message into the outbox; returns its id. Arguments as for `telex.Topic.publish`.
 
-        Raises `ContentError`, `BadOption`, `BadName`, and the exceptions of the connection.
+        Raises `ContentError`, `BadOption`, `BadName`, and what the connection raises.
         """
         return self._write(self._writer.statements(topic, content, None, id, headers, key))
 
@@ -96,14 +95,12 @@ class JoinedTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> str:
-        """Write a message, as `publish`, that is published at ``when``, an aware datetime, if that is after the
-        commit.
-        """
+        """As `publish`; the message is published at ``when``, an aware datetime, if that is after the commit."""
         due = aware(when, "when").timestamp()
         return self._write(self._writer.statements(topic, content, due, id, headers, key))
 
     def send(self, name: str, content: object = None, *, key: str | None = None) -> str:
-        """Write a command into the outbox, and return its id. ``hub.follow(name)`` gives its outcome.
+        """Write a command into the outbox; returns its id. ``hub.follow(name)`` gives its outcome.
 
         Raises as `publish`.
         """
@@ -117,7 +114,7 @@ class JoinedTransaction:
 
 
 class AsyncJoinedTransaction:
-    """The result of ``hub.join(connection)`` for an asynchronous connection: a `JoinedTransaction` with coroutines."""
+    """Made by ``hub.join(connection)`` of an asynchronous connection; as `JoinedTransaction`, of coroutines."""
 
     def __init__(self, writer: OutboxWriter) -> None:
         self._writer = writer
@@ -131,7 +128,7 @@ class AsyncJoinedTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> str:
-        """Write a message into the outbox; see `JoinedTransaction.publish`."""
+        """See `JoinedTransaction.publish`."""
         return await self._write(self._writer.statements(topic, content, None, id, headers, key))
 
     async def publish_at(
@@ -144,12 +141,12 @@ class AsyncJoinedTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> str:
-        """Write a message that is published at ``when``; see `JoinedTransaction.publish_at`."""
+        """See `JoinedTransaction.publish_at`."""
         due = aware(when, "when").timestamp()
         return await self._write(self._writer.statements(topic, content, due, id, headers, key))
 
     async def send(self, name: str, content: object = None, *, key: str | None = None) -> str:
-        """Write a command into the outbox; see `JoinedTransaction.send`."""
+        """See `JoinedTransaction.send`."""
         return await self._write(self._writer.request(name, content, key))
 
     async def _write(self, written: tuple[str, Sequence[Statement]]) -> str:
@@ -162,7 +159,7 @@ class AsyncJoinedTransaction:
 def join(
     outbox: TransactionOutbox, connection: object, clock: Callable[[], float]
 ) -> JoinedTransaction | AsyncJoinedTransaction:
-    """Return an object that writes messages into ``outbox`` with a connection of the program. Raises `BadOption`."""
+    """Return a writer of messages into ``outbox`` by a connection of the program. Raises `BadOption`."""
     for library, adapt in _ADAPTERS.items():
         if any(base.__module__.partition(".")[0] == library for base in type(connection).__mro__):
             execute, is_async = adapt(connection)
@@ -172,7 +169,7 @@ def join(
 
 
 def _named(sql: str, style: str) -> str:
-    """Return a statement with its parameters in the style of a library."""
+    """Write the parameters of a statement in the style of a library."""
     names = ("due", "topic", "id", "time", "type", "key", "headers", "content", "data", "size")
     return sql.format_map({name: style.format(name) for name in names})
 

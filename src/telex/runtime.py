@@ -17,6 +17,7 @@ import msgspec
 
 from telex.engines.contract import Engine, Groups, Records, Store
 from telex.errors import Closed, Misuse, WrongThread
+from telex.topics.connection import EngineConnection
 from telex.topics.publisher import NOT_OPEN
 from telex.topics.registry import TopicRegistry
 from telex.topics.topic import Topic
@@ -44,28 +45,26 @@ class HubBounds(msgspec.Struct, frozen=True):
     engine_retry_seconds: float = 5.0
     """The time until a trigger that raised, or an engine that failed to claim firings, is tried again."""
     claim_retry_seconds: float = 1.0
-    """The time until a group claims again after its engine failed."""
+    """The time until a group asks again after its engine failed."""
     pause_check_seconds: float = 1.0
-    """The time after which a trigger that is paused in all processes checks whether it was resumed."""
+    """The time after which a trigger that is paused in all processes looks whether it was resumed."""
     settled_check_seconds: float = 1.0
     """The shortest time between two checks whether the last firings of ended triggers are settled."""
     claim_batch: int = 64
     """The largest number of schedules that one transaction claims. It is small, because other writers of a file
-    wait.
-    """
+    wait."""
     claimed_firings: int = 1000
     """The largest number of missed firings that one transaction publishes, without those of its first trigger."""
     waiting_firings: int = 1000
     """The largest number of firings of one trigger that wait for a blocking subscriber; more are logged and dropped."""
     waiting_commands: int = 10_000
-    """The largest number of accepted commands of one name that wait for a call; after that senders wait."""
+    """The accepted commands of one name that wait for a call; with more, senders wait."""
 
 
 class Runtime:
     """The engine, the topics, the clock, the lifecycle and the tasks of one hub.
 
-    ``hub`` is passed to handlers with an argument for it, and is not used otherwise. ``clock`` returns seconds since
-    1970.
+    ``hub`` is passed to handlers that ask for it, and is used for nothing else. ``clock`` gives seconds since 1970.
     """
 
     def __init__(self, engine: Engine, url: str, hub: Any, clock: Callable[[], float] = time) -> None:
@@ -74,24 +73,32 @@ class Runtime:
         self.hub: Any = hub
         self.clock: Callable[[], float] = clock
         self.bounds: HubBounds = HubBounds()
-        self.topics: TopicRegistry = TopicRegistry(engine, clock)
+        self.topics: TopicRegistry = TopicRegistry(engine, clock, self.address)
         self.state: Lifecycle = Lifecycle.NEW
         self.reason: str = NOT_OPEN
         """The text for errors while the hub cannot be used; empty while it can."""
         self.context: Context = copy_context()
-        """The context in which the hub was opened, for calls whose message has no context."""
+        """The context of calls whose message brings none: the context in which the hub was opened."""
         self.chance: Callable[[], float] = random
-        """Returns a random number from 0 to 1, for jitter."""
+        """A random number from 0 to 1, for jitter."""
         self.tasks: set[asyncio.Task[Any]] = set()
-        """The tasks of handlers and commands, which closing cancels."""
+        """Tasks of handlers and commands, which closing cancels."""
         self.progress: asyncio.Event | None = None
-        """Set after every call while the hub drains, so that `wait_until` checks again; None at other times."""
+        """Set after every call while the hub drains, so that closing looks again; None before."""
 
     @property
     def address(self) -> str:
         """The URL without credentials, for messages."""
         base, _, options = self.url.partition("?")
-        return base.rpartition("@")[2] if "@" in base or "password" in options else self.url
+        if "@" not in base and "password" not in options:
+            return self.url
+        scheme, _, rest = base.partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
+
+    @property
+    def connection(self) -> EngineConnection:
+        """The connection to the engine."""
+        return self.topics.connection
 
     @property
     def serves(self) -> bool:
@@ -109,27 +116,27 @@ class Runtime:
         return self.state >= Lifecycle.DRAINING
 
     def check_open(self) -> None:
-        """Raise `Closed` unless the calling code may use the hub. Handlers may use it until it has drained."""
+        """Raise `Closed` unless the calling code may use the hub. Handlers may until the hub has drained."""
         if self.reason and not self.topics.drains:
             raise Closed("this hub", self.reason.replace("its hub", "it", 1))
 
     def check_thread(self) -> None:
-        """Raise `WrongThread` when code outside of the hub's event loop declares on the open hub."""
+        """Raise `WrongThread` when an open hub is declared on from outside of its event loop."""
         if not self.reason and not self.topics.is_here():
             raise WrongThread("declare on the open hub")
 
     def own(self, task: asyncio.Task[Any]) -> None:
-        """Register ``task``: closing cancels it if it has not ended."""
+        """Have closing cancel ``task`` if it has not ended by then."""
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def moved(self) -> None:
-        """Note that a call has ended, so that `wait_until` checks again."""
+        """Note that a call has ended: closing looks whether everything has."""
         if self.progress is not None:
             self.progress.set()
 
     async def wait_until(self, idle: Callable[[], bool], timeout: float) -> bool:
-        """Wait until ``idle()`` is true, at most ``timeout`` seconds, while the hub drains. Return its last result."""
+        """Wait while the hub drains until ``idle()``, at most ``timeout`` seconds; whether it is. Calls end then."""
         self.progress = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
@@ -149,24 +156,24 @@ class Runtime:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def topic(self, name: str) -> Topic[Any]:
-        """Return the topic or pattern of this name; create it if it is new. Raises `BadName`."""
+        """The topic or pattern of this name, made if it is new. Raises `BadName`."""
         return self.topics.get(name, None)
 
     def transaction(self, timeout: float | None = None) -> Transaction:
-        """Return a new transaction. ``timeout`` in seconds bounds entering it. Raises `Misuse`, `Closed`."""
+        """A new transaction; ``timeout`` in seconds bounds entering it. Raises `Misuse`, `Closed`."""
         self.check_open()
-        return Transaction(self.topic, self.engine.transaction(), timeout)
+        return Transaction(self.topic, self.engine.transaction(), self.connection, timeout)
 
     def records(self, feature: str) -> Records:
-        """Return the records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        """The records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.records or self._lacks(feature, "records")
 
     def store(self, feature: str) -> Store:
-        """Return the store of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        """The store of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.store or self._lacks(feature, "store")
 
     def groups(self, feature: str) -> Groups:
-        """Return the consumer groups of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        """The consumer groups of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.groups or self._lacks(feature, "groups")
 
     def _lacks(self, feature: str, guarantee: str) -> NoReturn:

@@ -83,6 +83,47 @@ class PassingEngine:
         return self.a_transaction(self.inner.transaction(), self)
 
 
+class NeverConnectedAgain(PassingEngine):
+    """Feed.connected: when the server is reached again."""
+
+    caught_by = ("test_a_lost_and_a_restored_connection_are_reported", "test_a_hub_shows_its_connection")
+
+    class a_feed(Passing):  # noqa: N801
+        def connected(self) -> None:
+            pass
+
+
+class SaysNothingAtADisconnection(PassingEngine):
+    """Feed.disconnected: when the server is not reached."""
+
+    caught_by = (
+        "test_a_lost_and_a_restored_connection_are_reported",
+        "test_a_hub_shows_its_connection",
+        "test_publishing_waits_for_the_connection_at_most_its_timeout",
+    )
+
+    class a_feed(Passing):  # noqa: N801
+        def disconnected(self, problem: str) -> None:
+            pass
+
+        def connected(self) -> None:
+            pass
+
+
+class PublishesAgainAfterAnOutage(PassingEngine):
+    """Append: what an outage held up is stored once."""
+
+    caught_by = ("test_publishing_waits_for_the_connection_at_most_its_timeout",)
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            held_up = self.engine.inner.server.down if hasattr(self.engine.inner, "server") else False
+            kept: Sequence[Message[Any]] = await self.inner.append(drafts)
+            if held_up:
+                await self.inner.append(drafts)
+            return kept
+
+
 class LosesTheLastOfABatch(PassingEngine):
     """Append: all or none."""
 
@@ -157,9 +198,9 @@ class TellsNoOtherEngine(PassingEngine):
 
 
 class TellsNoRemoval(PassingEngine):
-    """EngineEvents.removed: the topic was removed."""
+    """Feed.removed: another process removed the topic."""
 
-    caught_by = ("test_another_engine_is_told_of_a_removal", "test_subscriptions_go_on_after_a_removal_everywhere")
+    caught_by = ("test_another_engine_is_told_of_a_removal", "test_a_removal_ends_subscriptions_everywhere")
 
     class a_feed(Passing):  # noqa: N801
         def removed(self, topic: str) -> None:
@@ -167,9 +208,9 @@ class TellsNoRemoval(PassingEngine):
 
 
 class ForgetsTheEpoch(PassingEngine):
-    """Remove: a topic begins another epoch."""
+    """Remove: made anew, a topic counts in another epoch."""
 
-    caught_by = ("test_a_topic_made_anew_is_another", "test_a_removed_topic_begins_another_epoch")
+    caught_by = ("test_a_topic_made_anew_is_another", "test_a_topic_made_anew_begins_again")
 
     def now(self) -> float:
         now: float = self.inner.now()

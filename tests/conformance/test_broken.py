@@ -1,7 +1,8 @@
 """The suite is tested: each engine of tests/conformance/broken.py breaks one promise, and the tests that are meant for
 it see that, on every engine that it can be put over."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -29,6 +30,12 @@ def over_pretend(wrap: Wrap) -> type[Conformance]:
                 self.server = Server()
             engine: Engine = wrap(PretendEngine(self.server))
             return engine
+
+        @asynccontextmanager
+        async def outage(self) -> AsyncIterator[None]:
+            self.server.stop()
+            yield
+            self.server.start()
 
         def unopenable(self) -> list[Engine]:
             return [wrap(PretendEngine(server_that_is_down()))]

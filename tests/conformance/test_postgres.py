@@ -1,8 +1,12 @@
 """The suite on PostgreSQL, on a server of the tests' own; each test has a schema."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import psycopg
+import psycopg.conninfo
 import pytest
 
 from telex.engines import Engine, engine_for
@@ -10,6 +14,7 @@ from telex.testing.conformance import Conformance
 from tests.support.postgres import url_of
 
 pytestmark = pytest.mark.slow
+_END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'telex'"
 
 
 def unopenable(url: str) -> Iterator[str]:
@@ -35,6 +40,18 @@ class TestPostgres(Conformance):
 
     def engine(self) -> Engine:
         return engine_for(url_of(self.conninfo, self.schema))
+
+    @asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        folder = Path(str(psycopg.conninfo.conninfo_to_dict(self.conninfo)["host"]))
+        there, away = folder / ".s.PGSQL.5432", folder / "away"
+        async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as connection:
+            await asyncio.to_thread(there.rename, away)
+            try:
+                await connection.execute(_END_ALL)
+                yield
+            finally:
+                await asyncio.to_thread(away.rename, there)
 
     def unopenable(self) -> Iterator[Engine]:
         return map(engine_for, unopenable(url_of(self.conninfo, self.schema)))

@@ -1,5 +1,8 @@
 """The suite on the engine that pretends."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from telex.engines import Engine
 from telex.testing.conformance import Conformance
 from tests.support.pretend import PretendEngine, Server, server_that_is_down
@@ -14,6 +17,12 @@ class TestPretend(Conformance):
         if not hasattr(self, "server"):
             self.server = Server()
         return PretendEngine(self.server)
+
+    @asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        self.server.stop()
+        yield
+        self.server.start()
 
     def unopenable(self) -> list[Engine]:
         return [PretendEngine(server_that_is_down())]

@@ -3,12 +3,13 @@ suite is tried on, whole and broken, and the shortest example of an engine with 
 
 import asyncio
 import copy
+import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from secrets import randbits, token_hex
 from time import time
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar
+from typing import Any, NoReturn, Self, TypeVar, cast
 
 import msgspec
 
@@ -31,6 +32,8 @@ from telex.names import Pattern, is_pattern
 from tests.support.pretend_groups import Group, PretendGroups
 
 R = TypeVar("R")
+PATIENCE = 5.0
+"""The longest time in seconds that a call waits for a server that is down."""
 
 
 def copied(message: Message[Any]) -> Message[Any]:
@@ -44,6 +47,7 @@ class Server:
     def __init__(self) -> None:
         self.engines: list[PretendEngine] = []
         self.down = False
+        self._up = asyncio.Event()
         self.kept: dict[str, Log] = {}
         self.ids: dict[str, dict[str, Message[Any]]] = {}
         self.order: dict[tuple[str, str, int], int] = {}  # of being kept, by topic, epoch and number
@@ -54,6 +58,32 @@ class Server:
         self.groups: dict[tuple[str, str], Group] = {}
         self.delayed: list[tuple[float, int, Draft]] = []
         self.count = itertools.count()
+
+    def stop(self) -> None:
+        """Answer no more, and keep everything: as if the network had failed."""
+        self.down = True
+        self._up.clear()
+        for engine in self.engines:
+            assert engine.feed is not None
+            engine.feed.disconnected("its server is down; start it")
+
+    def start(self) -> None:
+        """Answer again, first what was asked meanwhile."""
+        self.down = False
+        self._up.set()
+        for engine in self.engines:
+            assert engine.feed is not None
+            engine.feed.connected()
+            engine.arm()
+
+    async def reached(self) -> None:
+        """Wait until the server answers, at most `PATIENCE` seconds."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while self.down:
+                    await self._up.wait()
+        except TimeoutError:
+            raise EngineFailed("asking the server", "its server is down; start it") from None
 
     def has(self, bucket: str, key: str, revision: int) -> bool:
         known = self.records.get((bucket, key))
@@ -115,6 +145,8 @@ class Server:
 
     def publish_due(self) -> None:
         """Each engine calls this at the moments that it was told of; whoever is first publishes."""
+        if self.down:
+            return
         now = time()
         due = sorted(item for item in self.delayed if item[0] <= now)
         self.delayed = [item for item in self.delayed if item[0] > now]
@@ -133,6 +165,25 @@ def server_that_is_down() -> Server:
     server = Server()
     server.down = True
     return server
+
+
+class Asked:
+    """A part of an engine whose coroutines are answered by a server that may be down."""
+
+    def __init__(self, server: Server, part: Any) -> None:
+        self._server = server
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def ask(*arguments: Any, **options: Any) -> Any:
+            await self._server.reached()
+            return await found(*arguments, **options)
+
+        return ask
 
 
 class PretendStore:
@@ -175,14 +226,14 @@ class PretendStore:
         return log.keep(time()), log.end
 
     def topics(self) -> list[str]:
-        return sorted(name for name, log in self.server.kept.items() if log.end > 1)
+        return sorted(self.server.kept)
 
     async def remove(self, topic: str) -> bool:
-        found = topic in self.topics()
+        found = self.server.kept.pop(topic, None) is not None
+        self.server.ids.pop(topic, None)
         if found:
-            del self.server.kept[topic], self.server.ids[topic]
             for engine in self.server.engines:
-                if engine.feed is not None:
+                if engine is not self.engine and engine.feed is not None:
                     engine.feed.removed(topic)
         return found
 
@@ -244,6 +295,7 @@ class PretendTransaction:
     ) -> None:
         if kind is not None:
             return
+        await self.server.reached()
         if not all(self.server.has(bucket, key, before) for bucket, key, before, _, _ in self.puts):
             raise EngineFailed("the transaction", "a record was changed meanwhile")
         if not all(group.holds(settlement) for group, settlement, _ in self.settlements):
@@ -310,10 +362,11 @@ class PretendEngine:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.store: Store | None = PretendStore(server, self)
+        self.store: Store | None = cast("Store", Asked(server, PretendStore(server, self)))
         self.outbox: TransactionOutbox | None = None
-        self.groups: Groups | None = PretendGroups(server.groups, server.stir, server.in_order, lambda: server.kept)
-        self.records: Records | None = PretendRecords(server)
+        groups = PretendGroups(server.groups, server.stir, server.in_order, lambda: server.kept)
+        self.groups: Groups | None = cast("Groups", Asked(server, groups))
+        self.records: Records | None = cast("Records", Asked(server, PretendRecords(server)))
         self.feed: EngineEvents | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
@@ -344,6 +397,7 @@ class PretendEngine:
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         refuse_what_has_no_form(draft)
+        await self.server.reached()
         draft = draft.with_id()
         self.server.delayed.append((due, next(self.server.count), draft))
         self.server.publish_due()

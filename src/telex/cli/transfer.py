@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +16,6 @@ from telex.cli.exits import Exit
 from telex.cli.files import with_hub
 from telex.cli.history import check_topic_exists, readable
 from telex.cli.options import Json, TopicPattern, Url
-from telex.cli.output import report
 
 if TYPE_CHECKING:
     from telex import Hub, Message
@@ -70,33 +68,26 @@ def import_(
 ) -> None:
     """Publish the messages that `telex export` wrote, with their ids, times, headers and keys.
 
-    They are appended to the topics of the file or database. A message whose id is there already, or was imported
-    before, is not stored again. A topic keeps as many as its retention allows: a notice says where that is fewer than
-    were imported. A terminal shows the progress.
+    They are appended to the topics of the file. A message whose id is there already, or was imported before, is not
+    stored again. A terminal shows the progress.
 
     \b
     Examples:
       telex import orders.jsonl --url sqlite:///other.db
-      telex export --url sqlite:///shop.db | telex import - --url postgresql://shop@db/shop
       zcat orders.jsonl.gz | telex import - --json --url sqlite:///other.db
     """
     size = _size(file)
 
-    async def publish(hub: Hub) -> tuple[int, int, list[str]]:
+    async def publish(hub: Hub) -> tuple[int, int]:
         count = known = 0
-        topics = Counter[str]()
         for batch, end in _batches(file):
-            stored = await hub.adopt(batch)
-            topics.update(message.topic for message in stored)
-            count, known = count + len(stored), known + len(batch) - len(stored)
+            stored = len(await hub.adopt(batch))
+            count, known = count + stored, known + len(batch) - stored
             bar.update(None if size is None else end / max(size, end), f"{count:,} messages")
-        cut = [(name, hub.topic(name).statistics().kept, imported) for name, imported in sorted(topics.items())]
-        return count, known, [f"{name} keeps {kept:,} of {made:,} imported" for name, kept, made in cut if kept < made]
+        return count, known
 
     with Bar("importing") as bar:
-        count, known, cut = with_hub(url, publish, create=True)
-    for notice in cut:
-        report(f"{notice}: set its retention first, `hub.retain`, and import it into another database", bad=False)
+        count, known = with_hub(url, publish, create=True)
     there = f", {known} were there already" if known else ""
     typer.echo(f'{{"messages":{count},"known":{known}}}' if json else f"{count} messages{there}")
 

@@ -15,25 +15,26 @@ import msgspec
 from telex.codec.roundtrip import MAX_NESTING, NOT_FINITE, children, is_model, is_too_deep, obstacle
 from telex.errors import ContentError, printable, text_of
 
-TOO_DEEP = f"it is nested more than {MAX_NESTING} levels deep, or contains itself; publish flatter data"
+TOO_DEEP = f"it is nested more than {MAX_NESTING} levels deep, or holds itself; publish flatter data"
 
 
 def to_json(value: object) -> bytes:
-    """Return the JSON bytes of a value. msgspec encodes the value; a pydantic model encodes itself.
+    """JSON bytes of a value: what msgspec encodes, and pydantic models by their own dump.
 
-    Raises `TypeError` or `ValueError` (the publisher's fault) for a value without a JSON form, such as NaN or infinity.
+    Raises `TypeError` or `ValueError` (the publisher's fault) for a value that has no JSON form: NaN and infinity are
+    among them.
     """
     data = _encoder.encode(value)
     return finite(data, value) if b"null" in data else data
 
 
 def from_json(data: bytes | str | msgspec.Raw) -> object:
-    """Return JSON as plain data. Raises `ValueError` (the sender's fault) when ``data`` is not JSON."""
+    """Plain objects from JSON. Raises `ValueError` (the sender's fault) when it is not JSON."""
     return _decode(data)
 
 
 def from_stored(data: bytes | str, topic: str) -> object:
-    """Return JSON that was stored or sent as plain data. Raises `ContentError` for any fault in it."""
+    """Plain objects from JSON that was stored or sent. Raises `ContentError` whatever is wrong with it."""
     try:
         return msgspec.json.decode(data)
     except MemoryError:
@@ -45,8 +46,8 @@ def from_stored(data: bytes | str, topic: str) -> object:
 
 
 def plain_json(value: object, name: str) -> bytes:
-    """Return the JSON of a value without a declared type; readers get plain data. Raises `ContentError`, with the path,
-    for a value without a JSON form.
+    """JSON of a value of no declared type, which every reader gets as plain data. Raises `ContentError`, with the path,
+    for a value that has no JSON form.
     """
     data = encoded(value, name)
     if is_too_deep(data):
@@ -58,21 +59,20 @@ def plain_json(value: object, name: str) -> bytes:
 
 
 def to_canonical(value: object) -> bytes:
-    """Return canonical JSON: equal content has equal bytes in every process. Keys of dicts and members of sets are
-    sorted. Raises as `to_json`.
+    """JSON of a value without a choice left: equal content has equal bytes, in every process. Keys of dicts and members
+    of sets are sorted. Raises as `to_json`.
     """
     try:
         data = _canonical.encode(value)
-    except TypeError:  # the keys have several types, or members of a set cannot be compared
+    except TypeError:  # keys of several types, or members of a set that cannot be compared
         data = _canonical.encode(_sorted(value))
     return finite(data, value) if b"null" in data else data
 
 
 def size_of(content: object) -> int:
-    """Return the number of bytes that content counts for: the length of bytes and text, the length of the JSON of other
-    content.
+    """Bytes that content counts for: its own length for bytes and text, its JSON for the rest.
 
-    An object without a JSON form, which never leaves the process, counts for its shallow size in memory.
+    An object without a JSON form, which only ever travels by reference, counts for its shallow size in memory.
     """
     if isinstance(content, (bytes, bytearray)):
         return len(content)
@@ -85,17 +85,17 @@ def size_of(content: object) -> int:
 
 
 def size_of_headers(headers: Mapping[str, str] | None) -> int:
-    """Return the number of bytes that headers count for: their names and values."""
+    """Bytes that headers count for: their names and values."""
     if not headers:
         return 0
     return sum(size_of(name) + size_of(value) for name, value in headers.items())
 
 
-# -- values without a JSON form
+# -- what has no JSON form
 
 
 def proven(content: object) -> bytes | None:
-    """Return the JSON of plain data that comes back equal, or None when the data does not come back equal."""
+    """JSON of plain data that comes back equal; None, without finding out where, when it does not."""
     try:
         data = _encoder.encode(content)
         if _decode(data) == content and (len(data) <= MAX_NESTING or not is_too_deep(data)):
@@ -108,7 +108,7 @@ def proven(content: object) -> bytes | None:
 
 
 def encoded(content: object, topic: str) -> bytes:
-    """Return the JSON of content. Raises `ContentError`, with the path to the part without a JSON form."""
+    """JSON of content as msgspec writes it. Raises `ContentError`, with the path to what has no JSON form."""
     try:
         return _encoder.encode(content)
     except MemoryError:
@@ -139,30 +139,30 @@ def refusal(topic: str, found: tuple[str, str], fix: str) -> ContentError:
 def _problem_of(value: object) -> str | None:
     try:
         data = _encoder.encode(value)
-    except Exception as error:  # noqa: BLE001  # a model's own dump may raise anything
+    except Exception as error:  # noqa: BLE001  # whatever a model's dump raises
         return text_of(error)
     return NOT_FINITE if data == b"null" and value is not None else None
 
 
 def _no_obstacle(value: object) -> None:
-    """Return None: a part of plain data is refused only by the checks of `obstacle`."""
+    """Plain data has none but what `obstacle` finds."""
 
 
 def finite(data: bytes, value: object) -> bytes:
-    """Return ``data``, the JSON of ``value``. Raises `ValueError` when a number in the value is not finite."""
-    if b"null" in data:  # msgspec writes NaN and infinity as null too
+    """``data``, the JSON of ``value``. Raises `ValueError` when a number in it is not finite."""
+    if b"null" in data:  # which msgspec writes for NaN and infinity, too
         found = obstacle(msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_foreign), _no_obstacle)
         if found is not None:
             raise ValueError(f"{found[1]} (at {found[0]})")
     return data
 
 
-# -- types that msgspec does not support
+# -- what msgspec does not know
 
 
 def _encode_foreign(value: object) -> object:
     if is_model(type(value)):
-        # by field name and without computed fields, so that a reader can build the model again
+        # By the names of the fields, and without those that are computed: what can be read again.
         return cast("Any", value).model_dump(mode="json", round_trip=True, warnings=False)
     raise TypeError(
         f"{type(value).__name__} has no JSON form: use a struct, a dataclass, a model, or dicts, lists and text"
@@ -170,10 +170,10 @@ def _encode_foreign(value: object) -> object:
 
 
 def _encode_canonical(value: object) -> object:
-    """Encode an object as `_encode_foreign` does, but keep the sets of a model as sets."""
+    """As `_encode_foreign`, with the sets of a model still sets."""
     if is_model(type(value)):
         return cast("Any", value).model_dump(mode="python", round_trip=True, warnings=False)
-    if "pydantic_core" in sys.modules:  # the value may be a field of a model, such as a URL
+    if "pydantic_core" in sys.modules:  # then it may be a field of a model, such as a URL
         from pydantic_core import PydanticSerializationError, to_jsonable_python
 
         with suppress(PydanticSerializationError):
@@ -182,7 +182,7 @@ def _encode_canonical(value: object) -> object:
 
 
 def _sorted(value: object) -> object:
-    """Return the value with keys as text, and with sets as lists that are sorted by the JSON of their members."""
+    """The value with keys that are text, and with sets as lists that are sorted by the JSON of their members."""
     if is_model(type(value)):
         value = _encode_canonical(value)
     if isinstance(value, (set, frozenset)):

@@ -1,4 +1,4 @@
-"""`ProgressThrottle`: limits how often the progress of one command is published."""
+"""`ProgressThrottle`: a limit on how often the progress of one command is published."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from telex.errors import TelexError
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 MIN_INTERVAL_SECONDS = 0.1
-"""The shortest time between two published reports of one command."""
+"""The time between two reports of one command that are published."""
 
 
 class ProgressThrottle:
-    """A filter that publishes at most one report in `MIN_INTERVAL_SECONDS`: the last of the reports within that
-    time.
-    """
+    """Publishes at most one report in `MIN_INTERVAL_SECONDS`: the last of those that came meanwhile."""
 
     def __init__(self, publish: Callable[[Progress], object]) -> None:
         self._publish = publish

@@ -7,6 +7,7 @@ from telex.groups.consumer import GroupConsumer
 from telex.handlers.origins import Origins
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
+from telex.names import CONNECTION
 from telex.runtime import Runtime
 
 
@@ -27,6 +28,8 @@ class GroupRunner:
         if spec.group is None:
             return
         group = spec.group.name
+        if CONNECTION in spec.patterns:
+            raise BadOption("group", group, f"{CONNECTION} is a topic of one process; leave the group away")
         self._runtime.groups("groups")
         if spec.group.tx and not self._runtime.engine.guarantees.transactions:
             raise Misuse("use tx=True", f"the engine of {self._runtime.address} has no guarantee `transactions`")

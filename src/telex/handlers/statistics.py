@@ -10,27 +10,24 @@ HandlerState = Literal["idle", "running", "stopped"]
 
 
 class HandlerStatistics(msgspec.Struct, frozen=True):
-    """The state of a handler on one pattern: the numbers of calls that returned and raised, and the counts of its
-    subscription.
-    """
+    """A handler on one pattern: how many calls returned and raised, and the counts of its subscription."""
 
     name: str
     pattern: str
     handled: int
     failed: int
     waiting: int
-    """Messages that wait for a call; for a handler of a group, claimed messages that are not being handled yet."""
+    """Messages that wait for it; of a handler of a group, messages that were claimed for it and are not begun."""
     lost: int
     group: str | None = None
     lag: int = 0
-    """For a group: the number of messages that are not settled, when its consumer last asked."""
+    """Of a group: messages that are published and not settled, when its consumer last looked."""
     retried: int = 0
-    """The number of calls after which the message is retried."""
+    """Calls after which the message was to be tried again."""
     dead: int = 0
-    """The number of messages that became dead letters."""
+    """Messages that it dead-lettered."""
     lapsed: int = 0
-    """The number of calls that were cancelled because their lease was lost."""
+    """Calls that were cancelled because their lease was lost."""
     state: HandlerState = "idle"
-    """``running`` while a call runs, ``idle`` while it waits for messages, ``stopped`` when it takes no more messages:
-    its hub closes, its engine has failed, or it ended the program.
-    """
+    """``running`` while a call runs, ``idle`` while it waits for messages, ``stopped`` when it takes none any more: its
+    hub closes, its engine has failed, or it ended the program."""

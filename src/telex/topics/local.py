@@ -16,6 +16,7 @@ from telex.log.dedup import Window
 from telex.log.log import Log, Retention
 from telex.message import Draft, LazyId, Message, check_headers, check_id, check_key, id_text, size_of
 from telex.topics.backpressure import PublishQueue
+from telex.topics.connection import EngineConnection
 from telex.topics.publisher import FAIR, Publisher
 
 
@@ -25,9 +26,15 @@ class LocalPublisher(Publisher):
     __slots__ = ("_window",)
 
     def __init__(
-        self, id: str, log: Log, engine: Engine, declared: type[Any] | None, clock: Callable[[], float]
+        self,
+        id: str,
+        log: Log,
+        engine: Engine,
+        declared: type[Any] | None,
+        clock: Callable[[], float],
+        connection: EngineConnection,
     ) -> None:
-        super().__init__(id, log, engine, declared, clock)
+        super().__init__(id, log, engine, declared, clock, connection)
         self._window: Window | None = None  # made for the first id that a publisher gives
 
     async def publish(
@@ -149,11 +156,6 @@ class LocalPublisher(Publisher):
 
     async def load(self, cursor: Cursor) -> None:
         """Do nothing: the log has all messages of its cursors."""
-
-    def renew(self, log: Log) -> None:
-        """Go on with another log, in which no id was published."""
-        super().renew(log)
-        self._window = None
 
     def refresh(self) -> None:
         """Work out `plain` again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from threading import get_ident
 from time import time
@@ -11,15 +11,16 @@ from typing import Any, NoReturn
 from telex.codec.content import hold
 from telex.engines.contract import Engine, Store
 from telex.engines.contract.store import Holed
-from telex.errors import WouldBlock
-from telex.log.cursor import REMOVED, Cursor
+from telex.errors import EngineFailed, WouldBlock
+from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention, cached
 from telex.log.options import Options
 from telex.log.start import Start
 from telex.message import Draft, Lost, Message, size_of, time_of
 from telex.names import Pattern, is_pattern
+from telex.topics.connection import EngineConnection
 from telex.topics.history import History, Pages
-from telex.topics.publisher import FINISHED, Found, Publisher
+from telex.topics.publisher import LET_GO, Found, Publisher
 from telex.topics.waiters import park, within
 
 BEFORE_PATTERN = 1000
@@ -43,13 +44,16 @@ class EnginePublisher(Publisher):
         store: Store,
         declared: type[Any] | None,
         clock: Callable[[], float],
+        connection: EngineConnection,
     ) -> None:
         if is_pattern(id):
             log.begin(1 + (log.retention.messages or BEFORE_PATTERN))  # the numbers below are for stored messages
-        super().__init__(id, log, engine, declared, clock)
+        super().__init__(id, log, engine, declared, clock, connection)
         self._store = store
         self._free = False  # whether publishing is only a question to the store
         self._expected: Draft | None = None  # a draft that is being stored, for which the subscribers have room
+
+    let_go: str = LET_GO
 
     def begin(self) -> None:
         """Begin where the stored log ends: it was not known when this was made."""
@@ -71,7 +75,7 @@ class EnginePublisher(Publisher):
                 draft = self.draft(content, id, headers, key)
             return (await self._store.append((draft,)))[0]
         storing = self._store_draft(self.draft(content, id, headers, key))
-        return await within(limit, f"publishing to {self.id!r}", storing)
+        return await within(limit, f"publishing to {self.id!r}", storing, self.connection)
 
     put = publish
 
@@ -122,11 +126,6 @@ class EnginePublisher(Publisher):
 
     # -- reading
 
-    def check_readable(self) -> None:
-        """Raise `Closed` unless the caller may read the topic: stored messages can be read when it has finished."""
-        if self.reason is not FINISHED:
-            self.check_open()
-
     def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
         """Return what has to be awaited before `attach`."""
         self.check_here()
@@ -137,8 +136,10 @@ class EnginePublisher(Publisher):
     async def _prepare(self, options: Options, start: Start) -> Found:
         log = self.log
         first, hole = await self._store.find(self.id, start, self.clock())
-        while log is self.log and log.end < first:
-            self.check_readable()
+        while log.end < first:
+            if self.reason is LET_GO:
+                return log.end, hole  # the later messages are not for the readers of this topic
+            self.check_open()
             await park(log)  # the store had messages then that were not delivered here yet
         while options.key is not None and first < log.base:
             # The newest of each key is worked out from the messages themselves.
@@ -156,7 +157,7 @@ class EnginePublisher(Publisher):
                 first = log.base
                 break
             log.prepend(run)
-        return (first, hole) if log is self.log else await self._prepare(options, start)  # it was removed meanwhile
+        return first, hole
 
     async def _fill(self) -> None:
         """Put the stored messages of a pattern before the messages that came since its log began in this process."""
@@ -175,10 +176,7 @@ class EnginePublisher(Publisher):
         if unloaded is None:
             return
         self.check_readable()
-        found: Any = () if cursor.ended == REMOVED else await self._store.read(self.id, *unloaded)
-        if cursor.ended == REMOVED:  # meanwhile; the next messages of these numbers are others
-            cursor.supply(*unloaded, (), "epoch")
-            return
+        found = await self._read(*unloaded)
         if not isinstance(found, Holed):
             messages: Any = found
             cursor.supply(unloaded[0], messages[-1].seq + 1 if messages else unloaded[1], messages)
@@ -189,6 +187,17 @@ class EnginePublisher(Publisher):
             cursor.supply(unloaded[0], lost.first, before)
         else:
             cursor.supply(unloaded[0], lost.last + 1, (), "unreadable")
+
+    async def _read(self, first: int, end: int) -> Sequence[Message[Any] | Lost]:
+        """Read from the store, after a lost connection is restored."""
+        while True:
+            try:
+                return await self._store.read(self.id, first, end)
+            except EngineFailed:
+                if self.connection.connected:
+                    raise
+                await self.connection.wait()
+                self.check_readable()
 
     def history(self, start: Start, limit: int | None) -> AsyncIterator[Any]:
         """Iterate over the stored messages, page by page."""

@@ -20,7 +20,6 @@ from telex.log.start import Start, check_start
 from telex.message import Lost, Message, Position
 from telex.topics.publisher import FAIR, Publisher
 from telex.topics.subscription import ReportingSubscription, Subscription
-from telex.topics.threads import publish_from_thread
 
 T = TypeVar("T")
 Key = Callable[[Message[T]], object]
@@ -143,11 +142,11 @@ class Topic(Generic[T]):
 
         Raises `Closed` when the hub is not open; the future raises the errors of `publish`.
         """
-        return publish_from_thread(self._publisher, content, id, headers, key, delay, at)
+        return self._publisher.publish_threadsafe(content, id, headers, key, delay, at)
 
     @property
     def ended(self) -> bool:
-        """True when its hub is closed, or not open yet, so that it takes no messages."""
+        """True when the topic was removed or its hub closed, so that it takes no more messages."""
         return bool(self._publisher.reason)
 
     # -- subscribing

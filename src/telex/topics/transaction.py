@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from telex.engines.contract.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed
 from telex.message import Message
+from telex.topics.connection import EngineConnection
 from telex.topics.topic import Topic, publisher_of
 from telex.topics.waiters import within
 
@@ -35,10 +36,15 @@ class Transaction:
     """
 
     def __init__(
-        self, topic: Callable[[str], Topic[Any]], engine: store.EngineTransaction, timeout: float | None = None
+        self,
+        topic: Callable[[str], Topic[Any]],
+        engine: store.EngineTransaction,
+        connection: EngineConnection,
+        timeout: float | None = None,
     ) -> None:
         self._topic = topic
         self._engine = engine
+        self._connection = connection
         self._timeout = timeout
         self._open = False
 
@@ -48,7 +54,8 @@ class Transaction:
         Raises `Timeout`, `EngineFailed`, `Closed`; `Misuse` inside of another transaction of the same file, which it
         would wait for.
         """
-        await within(self._timeout, "entering the transaction", self._engine.__aenter__())
+        entering = self._engine.__aenter__()
+        await within(self._timeout, "entering the transaction", entering, self._connection)
         self._open = True
         enter_context(self, asyncio.current_task())
         return self
@@ -75,7 +82,7 @@ class Transaction:
         """
         self._check()
         if not isinstance(topic, (str, Topic)):
-            raise BadOption("topic", topic, "it must be a topic id, or hub.topic(...)")
+            raise BadOption("topic", topic, "it is a topic's id, or hub.topic(...)")
         publisher = publisher_of(self._topic(topic) if isinstance(topic, str) else topic)
         return await self._engine.append(publisher.draft(content, id, headers, key))
 
@@ -101,9 +108,7 @@ class Transaction:
         """
         self._check()
         if not callable(function) or inspect.iscoroutinefunction(function):
-            raise BadOption(
-                "function", function, "it must be a sync function of the connection, called in the connection's thread"
-            )
+            raise BadOption("function", function, "it is a plain function of the connection, called in its thread")
         return await self._engine.run(function)
 
     def _check(self) -> None:

@@ -18,6 +18,7 @@ from telex.errors import Timeout
 
 if TYPE_CHECKING:
     from telex.log.log import Log
+    from telex.topics.connection import EngineConnection
 
 T = TypeVar("T")
 Callback = Callable[["Waiter"], object]
@@ -139,15 +140,19 @@ class Notifier:
             publisher.wake()
 
 
-async def within(limit: float | None, what: str, awaitable: Awaitable[T]) -> T:
-    """Await at most ``limit`` seconds. Raises `Timeout` of ``what`` after that, and no `TimeoutError` of its own."""
+async def within(
+    limit: float | None, what: str, awaitable: Awaitable[T], connection: EngineConnection | None = None
+) -> T:
+    """Await at most ``limit`` seconds. Raises `Timeout` of ``what`` after that, and no `TimeoutError` of its own. The
+    error says when ``connection`` is lost.
+    """
     try:
         async with asyncio.timeout(limit) as clock:
             return await awaitable
     except TimeoutError as error:
         if isinstance(error, Timeout) or limit is None or not clock.expired():
             raise
-        raise Timeout(what, limit) from None
+        raise Timeout(what, limit, "" if connection is None else connection.problem) from None
 
 
 async def park(log: Log, timeout: float | None = None) -> bool:

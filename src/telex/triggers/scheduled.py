@@ -1,4 +1,4 @@
-"""`ScheduledTrigger`: the state of a trigger. Programs have its handle, a `telex.Trigger`."""
+"""`ScheduledTrigger`: the state of a trigger. `telex.Trigger` is its handle for programs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class ScheduledTrigger:
-    """A trigger of one hub. The subclasses `TimeTrigger` and `WhenTrigger` decide when it fires.
+    """A trigger of one hub, of which `TimeTrigger` and `WhenTrigger` say when it fires.
 
-    Times are in seconds since 1970. Attributes that `telex.Trigger` also has are documented there.
+    Times are in seconds since 1970. Those that `telex.Trigger` shows too are documented there.
     """
 
     def __init__(self, timers: Timers) -> None:
@@ -33,41 +33,41 @@ class ScheduledTrigger:
         self.ended: bool = False
         self.handlers: list[HandlerSpec] = []
         self.middleware: tuple[Middleware, ...] = ()
-        """The middleware of its router, around the functions of the trigger."""
+        """The middleware of its router, around its functions."""
         self.publisher: Publisher | None = None
-        """The publisher that it used last, in memory."""
+        """The publisher by which it has published, in memory."""
         self.waiting: int = 0
-        """The number of firings that wait for a subscriber without room."""
+        """The number of firings that wait for a subscriber that has no room."""
         self.queue_entry: int = 0
         self.timers: Timers = timers
 
     def describe(self) -> str:
-        """Return the times of its firings as text for people."""
+        """Say when it fires, for people."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Start: the hub is open."""
+        """Begin: the hub is open."""
         raise NotImplementedError
 
     def due(self, now: float) -> None:
-        """Fire, or find the next instant. The timers call this at the instant of `arm`."""
+        """Handle that its time has come."""
         raise NotImplementedError
 
     def resume(self) -> None:
-        """Continue after a pause in this process."""
+        """Go on after a pause in this process."""
         raise NotImplementedError
 
     def end(self) -> None:
-        """Stop firing."""
+        """Fire no more."""
         self.ended, self.next = True, None
         self.timers.disarm(self)
 
     def missed(self) -> tuple[int, int]:
-        """Return the number of lost messages, and of forgotten keys."""
+        """Return the number of messages that were lost, and of keys that were forgotten."""
         return 0, 0
 
     def take(self, record: TriggerRecord) -> None:
-        """Copy the shared state from the stored record."""
+        """Take over the engine's record, which counts for all processes."""
         self.start, self.last, self.fired, self.late = record.start, record.last, record.fired, record.late
         self.paused_elsewhere = record.paused
 
@@ -79,11 +79,11 @@ class TopicUse:
         self._counts: dict[str, int] = {}
 
     def add(self, topic: str) -> None:
-        """Count one more trigger of a topic."""
+        """Count one more trigger."""
         self._counts[topic] = self._counts.get(topic, 0) + 1
 
     def remove(self, topic: str) -> None:
-        """Count one trigger of a topic less."""
+        """Count one trigger less."""
         left = self._counts.pop(topic, 0) - 1
         if left > 0:
             self._counts[topic] = left

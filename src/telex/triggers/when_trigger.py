@@ -18,7 +18,7 @@ class WhenFirings(Protocol):
     """The part of `telex.triggers.firings.Firings` for conditions and polled functions."""
 
     def begin_condition(self, trigger: WhenTrigger) -> None:
-        """Start evaluating the condition or function."""
+        """Begin to watch."""
 
     def became_true(self, trigger: WhenTrigger, fired: Sequence[Fired]) -> None:
         """Fire for these instants."""
@@ -28,47 +28,47 @@ class WhenFirings(Protocol):
 
 
 class WhenTrigger(ScheduledTrigger):
-    """A trigger with a condition. It fires once, or with ``rising`` each time that the condition becomes true."""
+    """A trigger of a condition. It fires once, or with ``rising`` each time that the condition becomes true."""
 
     def __init__(self, timers: Timers, firings: WhenFirings, source: ConditionMonitor | Poll, *, rising: bool) -> None:
         super().__init__(timers)
         self.source: ConditionMonitor | Poll = source
         self.rising: bool = rising
         self.watching: bool = False
-        """True when the evaluation has started."""
+        """True when the source has begun."""
         self._firings = firings
 
     def describe(self) -> str:
-        """Return the condition as text for people."""
+        """Say when it fires, for people."""
         return self.source.describe()
 
     def missed(self) -> tuple[int, int]:
-        """Return the number of lost messages, and of forgotten keys."""
+        """Return the number of messages that were lost, and of keys that were forgotten."""
         return self.source.lost, self.source.forgotten
 
     def begin(self) -> None:
-        """Start: the hub is open."""
+        """Begin: the hub is open."""
         self.start: float = self.timers.clock()
         self._firings.begin_condition(self)
 
     def watch(self) -> None:
-        """Fire from now on for the changes of the started condition or function."""
+        """Have the source, which has begun, tell what happens from now on."""
         self.watching = True
         for reader in self.source.readers():
             self.timers.run(reader)
         self.source.rearm(self.timers.clock())
 
     def look(self) -> None:
-        """Fire if the condition is true at the start."""
+        """See whether the condition is true as it begins."""
         if not self.ended:
             self.source.look()
 
     def due(self, now: float) -> None:
-        """Evaluate the condition, or call the function."""
+        """Handle that its time has come."""
         self.source.due(now)
 
     def resume(self) -> None:
-        """Continue after a pause in this process. Changes during the pause do not fire."""
+        """Go on after a pause in this process. Nothing is fired for what became true meanwhile."""
         watching, now = self.watching and not self.ended, self.timers.clock()
         if watching:
             self.source.catch_up(now)
@@ -77,24 +77,24 @@ class WhenTrigger(ScheduledTrigger):
             self.source.rearm(now)
 
     def end(self) -> None:
-        """Stop firing."""
+        """Fire no more."""
         super().end()
         self.source.close()
 
-    # -- called by the monitor of the condition, or by the poll
+    # -- called by the source
 
     def tell(self, fired: Sequence[Fired]) -> None:
-        """Fire: the condition or function became true at these instants."""
+        """Fire: the source became true at these instants."""
         if not self.paused and not self.ended:
             self._firings.became_true(self, fired)
 
     def fell(self) -> None:
-        """Note that the condition or function is false again."""
+        """Note that the source is false again."""
         if not self.ended:
             self._firings.became_false(self)
 
     def alarm(self, at: float | None) -> None:
-        """Ask the timers to call it at ``at``."""
+        """Have the source called at ``at``."""
         self.timers.arm(self, at)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -12,13 +12,11 @@ from telex.errors import InProgress
 from telex.once.machine import Entry, LeaseObservation, watch
 
 MAX_KEYS = 10_000
-"""The number of keys that are kept; the oldest are forgotten."""
+"""The number of keys that are remembered; the oldest are forgotten."""
 
 
 class PendingRequest(msgspec.Struct, eq=False):
-    """A sent command. Its ``deadline`` is by `Engine.now`, and its ``id`` is known once the engine has stored the
-    command.
-    """
+    """A command that was sent. Its ``deadline`` is by `Engine.now`, and its ``id`` is known once the engine has it."""
 
     fingerprint: str
     deadline: float | None
@@ -26,15 +24,15 @@ class PendingRequest(msgspec.Struct, eq=False):
 
 
 class PendingRequests:
-    """The commands with ``once=True`` that one hub has sent, and whose outcomes have not come. A command that no worker
-    has begun has no record, so only its sender knows about it.
+    """The commands that run once, that one hub has sent, and whose outcomes have not come. A command that no worker has
+    begun has no record: only its sender knows about it.
     """
 
     def __init__(self) -> None:
         self.by_key: OrderedDict[tuple[str, str], list[PendingRequest]] = OrderedDict()
 
     def begin(self, name: str, key: str, sent: PendingRequest) -> None:
-        """Add a command before it is stored, since a worker may get it at once."""
+        """Add a command before it is written: a worker may have it as soon as it is."""
         self.by_key.setdefault((name, key), []).append(sent)
         while len(self.by_key) > MAX_KEYS:
             self.by_key.popitem(last=False)
@@ -63,7 +61,7 @@ class PendingRequests:
         return None
 
     def clear(self) -> None:
-        """Remove all commands, since outcomes were lost."""
+        """Remove all: outcomes were lost."""
         self.by_key.clear()
 
 
@@ -76,7 +74,7 @@ class Sightings:
         self._seen: OrderedDict[tuple[str, str], LeaseObservation] = OrderedDict()
 
     def check(self, name: str, key: str, entry: Entry, revision: int) -> None:
-        """Raise `InProgress` for a key that is running, unless its lease has run out since this hub saw it first."""
+        """Raise `InProgress` for a key that is running, unless its lease has run out since it was first seen."""
         if entry.state != "running":
             return
         now = monotonic()

@@ -91,11 +91,24 @@ class EngineEvents(Protocol):
         message; its number is 0 when nothing was published, since its id is known or its topic is closed."""
 
     def removed(self, topic: str) -> None:
-        """The topic was removed, here or by another process. Called before messages of its next epoch are taken."""
+        """Another process removed the topic."""
 
     def stirred(self, topic: str | None = None) -> None:
         """Groups that take from ``topic`` (None: all groups) may have something to claim: it was settled, came due,
         was resumed, or was published while no local log took it."""
+
+    def disconnected(self, problem: str) -> None:
+        """The engine does not reach its server, and tries to. ``problem`` is the cause and how to fix it. Called
+        before `connected` once or more, with the newest cause. During `Engine.open`: the cause of an error if the time
+        for opening ends now.
+
+        Calls of the engine wait for the server meanwhile, and raise `EngineFailed` after a time of the engine's own.
+        Groups, topics and transactions that were not open go on when it is back.
+        """
+
+    def connected(self) -> None:
+        """The engine reaches its server again, after `disconnected`. Not called when `Engine.open` has returned:
+        then the engine is connected."""
 
     def failed(self, error: Exception) -> None:
         """The engine can go on no more: the file is corrupt, the disk is gone. Everything that waits ends with it."""

@@ -44,6 +44,7 @@ class ServerClient:
         self._listener = Listener(self.link, self.writer, self.live)
         self._writing: asyncio.Task[None] | None = None
         self.writer.on_stored = self.live.committed
+        self.writer.on_broken = self.live.look
         self.live.on_rules = self.store.learn_rules
         self.link.on_failed = self._failed
 
@@ -60,7 +61,14 @@ class ServerClient:
             raise
 
     async def _begin(self) -> None:
+        self.link.events.disconnected(
+            f"no answer yet from {self.address.shown}; see the host's name, the port and the firewall, and whether a "
+            "PostgreSQL server runs there"
+        )
         connection = await connect(self.address)
+        self.link.events.disconnected(
+            "the server does not answer a statement; see what the statement waits for (pg_stat_activity)"
+        )
         try:
             _check_server(connection)
             await migrations.prepare(connection, self.address)

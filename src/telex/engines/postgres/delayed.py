@@ -85,7 +85,7 @@ class DelayedTimer:
         except Closed:
             return
         except EngineFailed as error:  # they are still kept, and the next look arms again
-            if self._link.closed is None:
+            if self._link.closed is None and self._link.lost_at is None:
                 logger.error("delayed messages are published later: %s", error.problem)
         finally:
             self._publishing = False

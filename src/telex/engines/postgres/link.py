@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from copy import copy
+from datetime import UTC, datetime
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Error
@@ -14,7 +16,7 @@ from telex.engines.postgres import problems
 from telex.engines.postgres.catalogue import ServerClock, TopicCatalogue
 from telex.engines.postgres.connections import ConnectionPool
 from telex.engines.postgres.problems import Verdict
-from telex.errors import Closed
+from telex.errors import Closed, EngineFailed
 from telex.process.supervision import watched
 from telex.process.tasks import start_task
 
@@ -49,6 +51,8 @@ class ServerLink:
         self.tasks: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Event = asyncio.Event()
         """Set when closing begins: nothing is tried again for long."""
+        self.lost_at: float | None = None
+        """The time, in seconds since 1970, since when the server is not reached; None while it is."""
         self.on_failed: Callable[[], None] | None = None
         """Called when the engine fails."""
 
@@ -96,6 +100,27 @@ class ServerLink:
         if problems.judge(error) is Verdict.FATAL:
             self.fail(problems.failure(f"using {self.address.shown}", error))
 
+    def failure(self, what: str, error: BaseException) -> EngineFailed:
+        """Return the error for those who wait for ``what``; it says when the connection was lost."""
+        failed = problems.failure(what, error)
+        if self.lost_at is not None:
+            since = datetime.fromtimestamp(self.lost_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            failed = EngineFailed(what, f"{failed.problem}; the connection has been lost since {since}")
+            failed.__cause__ = error
+        return failed
+
+    def lost(self, error: BaseException) -> None:
+        """Note that the server is not reached."""
+        if self.lost_at is None:
+            self.lost_at = time()
+        self.events.disconnected(problems.explain(error))
+
+    def reached(self) -> None:
+        """Note that the server has answered."""
+        if self.lost_at is not None:
+            self.lost_at = None
+            self.events.connected()
+
     def refusal(self) -> Exception:
         """Return a new error each time: one that is raised again and again grows by its tracebacks."""
         return copy(self.closed) or Closed("the engine", "it is not open")
@@ -131,6 +156,6 @@ class ServerLink:
                 verdict = problems.judge(error)
                 again = verdict is Verdict.AGAIN or (verdict is Verdict.UNKNOWN and (repeat or not sent))
                 if not again or self.loop.time() >= began + PATIENCE:
-                    raise problems.failure(what, error) from error
+                    raise self.failure(what, error) from error
             await self.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
             attempt += 1

@@ -62,7 +62,7 @@ class Listener:
             except (Error, OSError) as error:
                 self.drop()
                 attempt += 1
-                if attempt == len(PAUSES):
+                if attempt == len(PAUSES) and self._link.lost_at is None:
                     text = "nothing is heard from %s, so that messages of others come at the next look: %s"
                     logger.warning(text, self._link.address.shown, problems.explain(error))
             else:
@@ -77,6 +77,7 @@ class Listener:
             connection.pgconn.consume_input()
         except Error:
             self.drop()
+            self._live.look()  # whether the server is reached
             return
         while (found := connection.pgconn.notifies()) is not None:
             if found.be_pid != self._writer.pid:

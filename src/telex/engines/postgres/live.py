@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from time import monotonic
@@ -128,13 +129,21 @@ class LiveReader:
                 if problems.judge(error) in {Verdict.FATAL, Verdict.REFUSED}:
                     self._link.fail(problems.failure(f"reading {self._link.address.shown}", error))
                     return
-                if attempt == 1:
-                    logger.warning("reading %s waits: %s", self._link.address.shown, problems.explain(error))
-                await self._link.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
+                if attempt or isinstance(error, TimeoutError):  # a broken connection alone is replaced at once
+                    self._link.lost(error)
+                await self._pause(PAUSES[min(attempt, len(PAUSES) - 1)])
                 attempt += 1
                 self._polled_at = 0.0
             else:
                 attempt = 0
+                self._link.reached()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait before the next attempt, or until another part of the engine has reached the server."""
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     async def _turn(self) -> None:
         left = self._polled_at + self._link.address.poll - monotonic()

@@ -14,6 +14,8 @@ from psycopg import Error
 from telex.engines.postgres import problems
 from telex.engines.postgres.connections import ServerConnection
 from telex.engines.postgres.groups import settle_parameters, settle_statement
+from telex.engines.postgres.link import PATIENCE, PAUSES
+from telex.engines.postgres.problems import Verdict
 from telex.engines.postgres.records import put_statement
 from telex.engines.postgres.writer import AppendJob, PackedBatch, append_statement, form_of, stored
 
@@ -44,16 +46,23 @@ class ServerTransaction:
         self._stirred: list[str] = []  # patterns of which there is something to claim after the commit
 
     async def __aenter__(self) -> Self:
-        try:
-            self._connection = await self._exits.enter_async_context(self._link.pool.lent())
-            await self._connection.execute(b"BEGIN")
-        except (Error, OSError) as error:
-            await self._exits.aclose()
-            raise self._failure(error) from error
-        except BaseException:
-            await self._exits.aclose()
-            raise
-        return self
+        deadline, attempt = self._link.loop.time() + PATIENCE, 0
+        while True:
+            try:
+                self._connection = await self._exits.enter_async_context(self._link.pool.lent())
+                await self._connection.execute(b"BEGIN")
+            except (Error, OSError) as error:
+                await self._exits.aclose()
+                passes = problems.judge(error) in {Verdict.AGAIN, Verdict.UNKNOWN}
+                if not passes or self._link.loop.time() >= deadline:
+                    raise self._failure(error) from error
+            except BaseException:
+                await self._exits.aclose()
+                raise
+            else:
+                return self
+            await self._link.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
+            attempt += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -102,7 +111,7 @@ class ServerTransaction:
         return self._connection
 
     def _failure(self, error: BaseException) -> Exception:
-        return problems.failure(f"a transaction on {self._link.address.shown}", error)
+        return self._link.failure(f"a transaction on {self._link.address.shown}", error)
 
     async def append(self, draft: Draft) -> Message[Any]:
         """Keep a message when this commits. The message's number is a guess until then."""

@@ -85,7 +85,8 @@ class RetentionSweeper:
             except EngineFailed as error:
                 if self._link.closed is not None:
                     return
-                logger.warning("messages that nobody keeps are deleted later: %s", error.problem)
+                if self._link.lost_at is None:
+                    logger.warning("messages that nobody keeps are deleted later: %s", error.problem)
 
     async def _sweep_written(self) -> None:
         """Sweep topics that were much written to: until their last messages are old enough to be deleted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import uuid4
@@ -21,7 +20,6 @@ from telex.engines.postgres.problems import Verdict
 from telex.errors import ContentError
 from telex.message import Draft, Message, uuid7_counter
 
-logger: logging.Logger = logging.getLogger("telex")
 MAX_MESSAGES, MAX_BYTES = 1000, 8 * 1024 * 1024
 """The most messages, and bytes of their content, that go into one transaction; one larger message goes alone."""
 LARGEST = 100_000_000
@@ -125,6 +123,8 @@ class AppendWriter:
         self._closing = False
         self.on_stored: Callable[[StoredBatch], None] | None = None
         """Called with each batch that is committed."""
+        self.on_broken: Callable[[], None] | None = None
+        """Called when the connection has broken: the reader looks whether the server is reached."""
 
     def append(self, drafts: Sequence[Draft], *, adopt: bool = False) -> asyncio.Future[Sequence[Message[Any]]]:
         """Have messages stored. Raises `ContentError` here; the future raises `EngineFailed` and `Closed`."""
@@ -205,9 +205,9 @@ class AppendWriter:
                 for job in jobs:
                     await self._store([job])
                 return
-            self._fail(jobs, problems.failure(f"publishing to {self._link.address.shown}", error))
-        except TimeoutError as error:
-            self._fail(jobs, problems.failure(f"publishing to {self._link.address.shown}", error))
+            self._fail(jobs, self._link.failure(f"publishing to {self._link.address.shown}", error))
+        except (TimeoutError, OSError) as error:
+            self._fail(jobs, self._link.failure(f"publishing to {self._link.address.shown}", error))
         except BaseException:
             self._fail(jobs, self._link.refusal())
             raise
@@ -245,14 +245,14 @@ class AppendWriter:
                     raise
                 if self._connection is not None and (verdict is Verdict.UNKNOWN or self._connection.closed):
                     self.drop()
-                if attempt == 1:
-                    logger.warning("publishing to %s waits: %s", self._link.address.shown, problems.explain(error))
             except BaseException:
                 self.drop()
                 raise
             else:
                 assert row is not None
                 return stored(jobs, drafts, packed, row)
+            if self.on_broken is not None:
+                self.on_broken()
             await self._link.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
             attempt += 1
 

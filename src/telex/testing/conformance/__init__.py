@@ -11,6 +11,7 @@ lists these. ``TELEX_CONFORMANCE=full`` in the environment makes the tests large
 
 suite, rig          what tests stand on: a place, a loop, an engine without a hub
 life                opening, closing, cancelling
+connection          a server that is not reached for a while
 store               what is kept, read, found, removed, retained
 sharing             what several engines have in common, and what a restart and a kill leave
 groups, ordering    consumer groups
@@ -23,6 +24,7 @@ from __future__ import annotations
 
 from telex.engines.contract import Engine
 from telex.testing.conformance import suite
+from telex.testing.conformance.connection import ConnectionTests
 from telex.testing.conformance.delivery import DeliveryTests
 from telex.testing.conformance.groups import GroupTests
 from telex.testing.conformance.history import HistoryTests
@@ -42,6 +44,7 @@ __all__ = ["Conformance", "Undeclared", "undeclared"]
 
 class Conformance(
     LifeTests,
+    ConnectionTests,
     StoreTests,
     SharedTests,
     DurableTests,

@@ -42,6 +42,8 @@ class Rig:
         self.removals: list[str] = []
         self.stirs: list[str | None] = []
         self.errors: list[Exception] = []
+        self.connections: list[str] = []
+        """The changes of the connection."""
         self._logs: dict[str, Log] = {}
         self._last: dict[str, int] = {}
         self._problems: list[str] = []
@@ -50,6 +52,7 @@ class Rig:
     async def __aenter__(self) -> Self:
         try:
             await self.engine.open(self)
+            self.connections.clear()  # an engine may say what it waits for while it opens
         except BaseException:
             await self.engine.close()
             raise
@@ -196,7 +199,7 @@ class Rig:
         return new
 
     def removed(self, topic: str) -> None:
-        """The topic was removed."""
+        """Another engine removed the topic."""
         self._last.pop(topic, None)
         self.removals.append(topic)
         self._changed.set()
@@ -204,6 +207,20 @@ class Rig:
     def stirred(self, topic: str | None = None) -> None:
         """Groups may have something."""
         self.stirs.append(topic)
+        self._changed.set()
+
+    def disconnected(self, problem: str) -> None:
+        """The engine does not reach its server."""
+        if not problem:
+            self._problems.append("the engine does not say why it is disconnected")
+        self.connections.append("disconnected")
+        self._changed.set()
+
+    def connected(self) -> None:
+        """The engine reaches its server again."""
+        if self.connections[-1:] != ["disconnected"]:
+            self._problems.append("the engine is connected again, and was not disconnected")
+        self.connections.append("connected")
         self._changed.set()
 
     def failed(self, error: Exception) -> None:

@@ -32,9 +32,10 @@ def promise(
     *needs: str, slow: bool = False
 ) -> Callable[[Callable[[S], Coroutine[Any, Any, None]]], Callable[[S], None]]:
     """Make a coroutine a test: a plain method that runs it in a loop of its own, where an engine declares ``needs``:
-    the names of `Guarantees`, and ``store`` for engines that have one. ``slow``: over a quarter of a second.
+    the names of `Guarantees`, ``store`` for engines that have one, ``outage`` where the suite has `Suite.outage`.
+    ``slow``: over a quarter of a second.
     """
-    unknown = set(needs) - {*Guarantees.__struct_fields__, "store"}
+    unknown = set(needs) - {*Guarantees.__struct_fields__, "store", "outage"}
     assert not unknown, f"there is no guarantee {unknown}"
 
     def decorate(test: Callable[[S], Coroutine[Any, Any, None]]) -> Callable[[S], None]:
@@ -87,6 +88,14 @@ class Suite:
         They must not stand in the way of `engine`. Override it where opening can fail.
         """
         return ()
+
+    @asynccontextmanager
+    async def outage(self) -> AsyncIterator[None]:
+        """Keep the open engines of this test from their server, while the block runs; nothing that is stored is lost.
+        Override it where an engine has a server.
+        """
+        raise NotImplementedError("this engine has no server to be kept from")
+        yield
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -162,6 +171,8 @@ def undeclared(engine: Engine, suite: type[Suite]) -> list[Undeclared]:
     declared = {name for name in Guarantees.__struct_fields__ if getattr(engine.guarantees, name)}
     if engine.store is not None:
         declared.add("store")
+    if suite.outage is not Suite.outage:
+        declared.add("outage")
     left_out = []
     for name, test in sorted(promises(suite).items()):
         lacks = tuple(need for need in test.needs if need not in declared)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Conditions on messages and on their absence: `Rate` and `Silence`. Pure, like all conditions."""
+"""Conditions of messages and of their absence: `Rate` and `Silence`. Pure, as all conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from telex.triggers.conditions.condition import By, Condition, Moment, Source, S
 MIN_TIMES = 8
 """The number of times that are kept before useless ones are removed."""
 MAX_BOUND = 1_000_000
-"""The largest number that a rate can be compared with: the times of that many messages are kept."""
+"""The largest number of messages that a rate is compared with: the times of so many are kept."""
 APART = (
     "to compare two that change, keep what tells of both, such as their difference, in a variable of its own, or give "
     "hub.when a function and every="
@@ -25,9 +25,8 @@ APART = (
 
 
 class Rate:
-    """The number of messages of a pattern within the last ``per`` seconds, made by ``hub.rate``. Comparing it with a
-    number makes a condition. A message counts from its time until, but not including, ``per`` seconds later.
-    """
+    """The number of messages of a pattern within the last ``per`` seconds. Made by ``hub.rate``; compared with a
+    number it is a condition. A message counts until, but not at, ``per`` seconds after its time."""
 
     __slots__ = ("per", "source")
 
@@ -35,7 +34,7 @@ class Rate:
         self.source: Source = source_of(pattern, by)
         self.per: float = seconds(per, "per")
         if not self.per:
-            raise BadOption("per", per, "it must be longer than 0 s")
+            raise BadOption("per", per, "it is longer than nothing")
 
     def __ge__(self, bound: int) -> Counted:
         return Counted(self, ">=", bound)
@@ -51,10 +50,12 @@ class Rate:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Rate) and other is not self:
-            raise BadOption("bound", other, f"a rate must be compared with a number; {APART}")
+            raise BadOption("bound", other, f"a rate is compared with a number; {APART}")
         if isinstance(other, (int, float)):
-            raise BadOption("rate", self, "a rate may jump over a number: compare it with >=, >, <= or <")
-        return True if self is other else NotImplemented  # the variable's own comparison raises the error
+            raise BadOption(
+                "rate", self, "a rate passes a number and is seldom equal to it: compare it with >=, >, <= or <"
+            )
+        return True if self is other else NotImplemented  # a variable says what is wrong with it
 
     def __hash__(self) -> int:
         return id(self)
@@ -67,55 +68,52 @@ class Rate:
 
 
 class Recent:
-    """The times of the last messages, as many as a comparison needs, oldest first; and whether the rate was high at the
-    last evaluation.
-    """
+    """The times of the last messages, as many as a comparison needs, oldest first; and whether there were many when it
+    was last looked at."""
 
     __slots__ = ("many", "room", "times")
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.many: bool = False
-        self.room: int = MIN_TIMES  # with more times than this, useless ones are removed
+        self.room: int = MIN_TIMES  # when there are more, those that are of no use any more go
 
 
 class Counted(Condition):
     """The comparison of a rate with a number.
 
-    The rate becomes high when ``on`` messages are within the window, and low when fewer than ``off`` are. The condition
-    holds while the rate is high; for ``<`` and ``<=`` it holds while the rate is low. Only the times of that many
-    messages are kept.
+    The rate becomes high with ``on`` messages within the window, and low with fewer than ``off``. The condition holds
+    while the rate is high, or for ``<`` and ``<=`` while it is low. Only the times of that many messages are kept.
     """
 
     __slots__ = ("_off", "_on", "_up", "bound", "op", "rate", "slack")
 
     def __init__(self, rate: Rate, op: Op, bound: int, slack: float = 0.0) -> None:
         if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= MAX_BOUND:
-            raise BadOption(
-                "bound", bound, f"a rate must be compared with a whole number from 1 to {MAX_BOUND}; {APART}"
-            )
+            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {MAX_BOUND}; {APART}")
         self.rate: Rate = rate
         self.op: Op = op
         self.bound: int = bound
         self.slack: float = slack
         self._up = op in UP
         number = bound + (op in (">", "<="))  # "more than 5" is "at least 6", and "at most 5" is "not at least 6"
-        room = int(slack)  # counts are whole numbers, so only the whole part of the hysteresis matters
+        room = int(slack)  # of whole numbers, only those count that are missed by more than the slack
         self._on = number if self._up else number + room
         self._off = number - room if self._up else number
         if self._off < 1:
-            raise BadOption(
-                "hysteresis", slack, f"it must be less than {number}, the number of messages that makes the rate high"
-            )
+            raise BadOption("hysteresis", slack, f"it is smaller than the number that the rate has to reach, {number}")
 
     @property
     def sources(self) -> frozenset[Source]:
+        """See `Condition`."""
         return frozenset((self.rate.source,))
 
     def begin(self, now: float) -> Recent:
+        """See `Condition`."""
         return Recent()
 
     def step(self, state: Recent, moment: Moment) -> Step:
+        """See `Condition`."""
         now, per, times = moment.now, self.rate.per, state.times
         off = self._off
         if state.many and times[-off] + per <= now:
@@ -129,48 +127,46 @@ class Counted(Condition):
         return state, state.many is self._up, times[-off] + per if state.many else None
 
     def measures(self, state: Recent, moment: Moment) -> dict[str, Any]:
-        """Return the count by pattern. Only kept times are counted, so the count is at least the number of the
-        comparison.
-        """
+        """See `Condition`. Times that are not kept are not counted: it is at least what it is compared with."""
         times, per = state.times, self.rate.per
         gone = bisect_right(times, moment.now, key=lambda time: time + per)
         return {self.rate.source.pattern: len(times) - gone}
 
     def _trim(self, state: Recent, now: float) -> None:
-        """Remove times that are not needed: more than the comparison needs, or long out of the window."""
+        """Discard times that are not needed any more: more than the comparison needs, or long out of the window."""
         times = state.times
         if state.many and times[-self._off] + self.rate.per <= now:
             state.many = False
-        long_ago = now - 1.001 * self.rate.per  # certainly out of the window, with any rounding
+        long_ago = now - 1.001 * self.rate.per  # certainly out of it, however sums are rounded
         del times[: max(bisect_left(times, long_ago), len(times) - self._on, 0)]
         state.room = max(MIN_TIMES, 2 * len(times))
 
     def rests(self, state: Recent, now: float) -> bool:
+        """See `Condition`."""
         return not state.times or state.times[-1] + self.rate.per <= now
 
-    # -- a faster evaluation of a rate that is the whole condition: a batch at once, without timers
+    # -- the same, quicker, for a condition that stands alone: all of a batch at once, and no time is asked for
 
     @property
     def skims(self) -> bool:
-        """True when `skim` and `skim_one` may be used: the condition holds for many messages, not for few."""
+        """True when `skim` and `skim_one` may be called: when many messages make it true."""
         return self._up
 
     @property
     def on(self) -> int:
-        """The number of messages that makes the rate high."""
+        """It holds from so many on."""
         return self._on
 
     def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
-        """Evaluate the messages of a batch, as `step` does for each, and return the times at which the condition became
-        true. A message counts at its own time, but not before earlier messages or ``last``. So the result does not
-        depend on the size of batches.
-        """
+        """Do the work of `step` for each of these messages, and return the times at which it became true. They count
+        in their order, each not before those that came before it, nor before ``last``: the size of batches makes no
+        difference."""
         times, per, on, off = state.times, self.rate.per, self._on, self._off
         came = list(map(time_of, messages))
         if came[0] < last or came != sorted(came):
             came = list(accumulate(came, max, initial=last))[1:]
         if state.many and came[-1] < times[-off] + per:
-            # The messages that made the rate high are still within the window at the last message.
+            # Those that made it true are still within the window when the last of these comes.
             times += came[-on:]
             rises: list[float] = []
         elif not state.many and len(times) + len(came) < on:
@@ -183,7 +179,7 @@ class Counted(Condition):
         return rises
 
     def skim_one(self, state: Recent, now: float) -> bool:
-        """Evaluate one message at ``now``, as `step` does, and return true when the condition became true."""
+        """Do the work of `step` for one message, and return true when it became true."""
         times, per = state.times, self.rate.per
         if state.many and times[-self._off] + per <= now:
             state.many = False
@@ -210,11 +206,12 @@ class Counted(Condition):
 
     @property
     def inner(self) -> str:
+        """See `Condition`."""
         return f"({self!r})"
 
 
 class Silence(Condition):
-    """The condition that no message of a pattern has come for ``longer_than`` seconds, made by ``hub.silence``."""
+    """No message of a pattern has come for ``longer_than`` seconds. Made by ``hub.silence``."""
 
     __slots__ = ("longer_than", "source")
 
@@ -222,23 +219,26 @@ class Silence(Condition):
         self.source: Source = source_of(pattern, by)
         self.longer_than: float = seconds(longer_than, "longer_than")
         if not self.longer_than:
-            raise BadOption("longer_than", longer_than, "it must be longer than 0 s")
+            raise BadOption("longer_than", longer_than, "it is longer than nothing")
 
     @property
     def sources(self) -> frozenset[Source]:
+        """See `Condition`."""
         return frozenset((self.source,))
 
     def begin(self, now: float) -> float:
+        """See `Condition`."""
         return now
 
     def step(self, state: float, moment: Moment) -> Step:
+        """See `Condition`."""
         if moment.source == self.source:
             state = moment.now
         due = state + self.longer_than
         return (state, True, None) if moment.now >= due else (state, False, due)
 
     def rests(self, state: float, now: float) -> bool:
-        """Return false: a silent key that is forgotten would fire again as a new key."""
+        """See `Condition`: what is silent is not forgotten, or it would be new each time."""
         return False
 
     def _under(self, prefix: str) -> Condition:
@@ -249,9 +249,7 @@ class Silence(Condition):
 
 
 def source_of(pattern: str, by: By | None) -> Source:
-    """Return a checked `Source`. Raises `BadName`, `BadOption`."""
+    """Return the checked source of messages. Raises `BadName`, `BadOption`."""
     if by is not None and not callable(by):
-        raise BadOption(
-            "by", by, "it must be a function of the message that returns a key: by=lambda m: m.content.user"
-        )
+        raise BadOption("by", by, "it is a function of the message that gives a key: by=lambda m: m.content.user")
     return Source(check_pattern(pattern), by)
