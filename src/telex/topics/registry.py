@@ -91,7 +91,7 @@ class TopicRegistry:
         return found
 
     def _find(self, name: str) -> Publisher | None:
-        return self._topics.get(name) or self._released.get(name)
+        return self._topics.get(name) or (self._released.get(name) if self._released else None)
 
     def release(self, publisher: Publisher) -> None:
         """Forget a topic, or feed a pattern no more, that nobody reads. Its users find the same one when they use it
@@ -226,11 +226,14 @@ class TopicRegistry:
         """Publish to a topic that is removed right after, in memory: patterns get the message. Returns False, and has
         done nothing, when the topic is there already or a subscriber has to be asked for room.
         """
-        if self._find(name) is not None or self._loop is None:
+        if self._loop is None or name in self._topics or (self._released and name in self._released):
             return False
-        logs = [fed.publisher.log for fed in self.patterns.values() if fed.pattern.matches(name)]
-        if any(log.blocking_cursors for log in logs):
-            return False
+        logs = []
+        for fed in self.patterns.values():
+            if fed.pattern.matches(name):
+                if fed.publisher.log.blocking_cursors:
+                    return False
+                logs.append(fed.publisher.log)
         now = self.clock()
         message = Message(content, name, 1, id, now)
         for log in logs:
@@ -244,7 +247,7 @@ class TopicRegistry:
         self._forget(name, removed=False)
 
     def _forget(self, name: str, *, removed: bool = True) -> None:
-        publisher = self._topics.pop(name, None) or self._released.pop(name, None)
+        publisher = self._topics.pop(name, None) or (self._released.pop(name, None) if self._released else None)
         if publisher is None:
             return
         self._epoch = token_hex(8)

@@ -16,8 +16,29 @@ if TYPE_CHECKING:
 class ScheduledTrigger:
     """A trigger of one hub, of which `TimeTrigger` and `WhenTrigger` say when it fires.
 
-    Times are in seconds since 1970. Those that `telex.Trigger` shows too are documented there.
+    Times are in seconds since 1970. Those that `telex.Trigger` shows too are documented there. There may be a hundred
+    thousand triggers, so each is as small as it can be: slots, and no list for its functions.
     """
+
+    __slots__ = (
+        "ended",
+        "failed",
+        "fired",
+        "handlers",
+        "last",
+        "late",
+        "middleware",
+        "name",
+        "next",
+        "paused",
+        "paused_elsewhere",
+        "publisher",
+        "queue_entry",
+        "start",
+        "timers",
+        "topic",
+        "waiting",
+    )
 
     def __init__(self, timers: Timers) -> None:
         self.name: str = ""
@@ -31,7 +52,7 @@ class ScheduledTrigger:
         self.paused: bool = False
         self.paused_elsewhere: bool = False
         self.ended: bool = False
-        self.handlers: list[HandlerSpec] = []
+        self.handlers: tuple[HandlerSpec, ...] = ()
         self.middleware: tuple[Middleware, ...] = ()
         """The middleware of its router, around its functions."""
         self.publisher: Publisher | None = None
@@ -60,7 +81,8 @@ class ScheduledTrigger:
     def end(self) -> None:
         """Fire no more."""
         self.ended, self.next = True, None
-        self.timers.disarm(self)
+        if self.queue_entry:
+            self.timers.disarm(self)
 
     def missed(self) -> tuple[int, int]:
         """Return the number of messages that were lost, and of keys that were forgotten."""

@@ -77,7 +77,7 @@ class Scheduler:
         """Have a function called at each firing: it is a handler of the trigger's topic."""
         options = self.firings.handler_options(trigger, function)
         self._handle(trigger.topic, middleware=trigger.middleware, **options)(function)
-        trigger.handlers.append(self._runner.declarations[-1])
+        trigger.handlers = (*trigger.handlers, self._runner.declarations[-1])
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> Variable[T]:
         """Return the variable of a name, made if it is new. Raises `BadOption`, `BadName`, `ContentError`."""

@@ -24,6 +24,8 @@ class TimeFirings(Protocol):
 class TimeTrigger(ScheduledTrigger):
     """A trigger of a schedule. ``jitter`` is in seconds."""
 
+    __slots__ = ("_firings", "jitter", "misfire", "schedule")
+
     def __init__(
         self, timers: Timers, firings: TimeFirings, schedule: Schedule, misfire: Misfire, jitter: float
     ) -> None:
@@ -39,7 +41,7 @@ class TimeTrigger(ScheduledTrigger):
 
     def begin(self) -> None:
         """Begin: the hub is open."""
-        self.start: float = self.timers.clock()
+        self.start = self.timers.clock()
         self._firings.begin_schedule(self)
 
     def due(self, now: float) -> None:

@@ -111,7 +111,7 @@ class Timers:
                     self.queue.put(now + self.runtime.bounds.engine_retry_seconds, trigger)
                     if is_end(error):
                         raise
-                left -= max(1, trigger.fired - fired)
+                left -= trigger.fired - fired or 1
         finally:
             self._firing = False
             self._set_timer()

@@ -30,6 +30,8 @@ class WhenFirings(Protocol):
 class WhenTrigger(ScheduledTrigger):
     """A trigger of a condition. It fires once, or with ``rising`` each time that the condition becomes true."""
 
+    __slots__ = ("_firings", "rising", "source", "watching")
+
     def __init__(self, timers: Timers, firings: WhenFirings, source: ConditionMonitor | Poll, *, rising: bool) -> None:
         super().__init__(timers)
         self.source: ConditionMonitor | Poll = source
@@ -48,7 +50,7 @@ class WhenTrigger(ScheduledTrigger):
 
     def begin(self) -> None:
         """Begin: the hub is open."""
-        self.start: float = self.timers.clock()
+        self.start = self.timers.clock()
         self._firings.begin_condition(self)
 
     def watch(self) -> None:
