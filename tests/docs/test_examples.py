@@ -10,16 +10,20 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 import telex
 from scripts.examples import EXAMPLES, ROOT, blocks, filled, pages
 
 PYTHON = sorted(EXAMPLES.glob("*.py"))
 TESTS = [file for file in PYTHON if file.name.startswith("test_")]
+ORDERS = [file for file in TESTS if file.name.startswith("test_orders_")]
+"""Tests of examples that need a database: they run on each."""
 FILES = [file for file in PYTHON if file not in TESTS and file.with_suffix(".out").exists()]
 MODULES = [file for file in PYTHON if file not in TESTS + FILES]
 """Examples that print nothing, and are imported by the examples that are tests."""
@@ -89,21 +93,41 @@ def test_every_module_is_imported_by_a_test() -> None:
 
 @pytest.mark.slow
 def test_examples_of_tests_pass(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-c",
-        "/dev/null",
-        "--rootdir",
-        str(tmp_path),
-    ]
+    run_tests([file for file in TESTS if file not in ORDERS], tmp_path, {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("file", ORDERS, ids=lambda file: file.stem)
+def test_an_order_and_its_event_commit_together(
+    file: Path, database: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if database == "sqlite":
+        path = tmp_path / "shop.db"
+        django = {"DATABASE_ENGINE": "django.db.backends.sqlite3", "DATABASE_NAME": str(path)}
+        urls = {"TELEX_URL": f"sqlite:///{path}", "DATABASE_URL": f"sqlite+aiosqlite:///{path}"}
+    else:
+        server = conninfo_to_dict(request.getfixturevalue("postgres"))
+        name = file.stem
+        with psycopg.connect(**server, autocommit=True) as connection:  # type: ignore[arg-type]  # all are text
+            connection.execute(f"CREATE DATABASE {name}".encode())
+        django = {"DATABASE_ENGINE": "django.db.backends.postgresql", "DATABASE_NAME": name}
+        urls = {"TELEX_URL": f"postgresql:///{name}", "DATABASE_URL": f"postgresql+psycopg:///{name}"}
+        urls |= {"PGHOST": str(server["host"]), "PGUSER": str(server["user"])}
+    run_tests([file], tmp_path, django | urls)
+
+
+def run_tests(files: Sequence[Path], folder: Path, environment: dict[str, str]) -> None:
+    """Run examples of tests as their readers do: without the settings of this project."""
+    options = ["-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(folder)]
     warnings = ["-W", "error", "-W", "ignore:Using `httpx` with"]  # by Starlette's TestClient, of its own import
-    environment = os.environ | {"PYTHONPATH": str(EXAMPLES)}
-    run = subprocess.run([*command, *warnings, *TESTS], capture_output=True, text=True, env=environment, check=False)
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *warnings, *files],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(EXAMPLES)} | environment,
+        check=False,
+    )
     assert run.returncode == 0, run.stdout
     assert "passed" in run.stdout
 

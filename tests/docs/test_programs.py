@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.postgres import url_of
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -34,6 +36,31 @@ def test_each_row_is_imported_once(tmp_path: Path) -> None:
     told = demo("batch_import.py", tmp_path)
     assert re.match(r"[1-3] workers killed", told), told  # the work may be done before the third
     assert told.endswith("2000 imported, 2000 of them different\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
+def test_one_program_runs_unchanged_on_every_engine(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if engine == "postgresql":
+        url = url_of(request.getfixturevalue("postgres"), "any_engine")
+    else:
+        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/shop.db"}[engine]
+    for _ in range(1 if engine == "memory" else 2):  # the second time on what the first one left
+        command = [sys.executable, "-W", "error", str(EXAMPLES / "any_engine.py"), url]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        assert (run.returncode, run.stderr) == (0, "")
+        assert run.stdout.splitlines() == [
+            "heard: hello",
+            "missed: ['are you there?', 'never mind']",
+            "read again: ['are you there?', 'never mind']",
+            "billed: [1, 2]",
+            "sold out",
+            "paid: {'700 cents paid, attempt 1'}",
+            "followed: 700 cents paid, attempt 1",
+            "closing time",
+        ]
 
 
 @pytest.mark.parametrize("name", ["order_status.py", "batch_import.py"])
