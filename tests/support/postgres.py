@@ -25,11 +25,13 @@ OPTIONS = ("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=
 class PostgresServer:
     """A server that can be stopped and started again."""
 
-    def __init__(self, programs: Path, folder: Path, options: Sequence[str]) -> None:
-        self.conninfo = f"host={folder} user=telex dbname=postgres"
+    def __init__(self, programs: Path, folder: Path, options: Sequence[str], port: int = 5432) -> None:
+        self.conninfo = f"host={folder} port={port} user=telex dbname=postgres"
+        self.folder = folder
+        """The folder with the socket, and with the folder ``data``."""
         self._programs = programs
         self._folder = folder
-        self._options = options
+        self._options = [*options, "-p", str(port)]
         self._who = _somebody(folder)
         self._process: subprocess.Popen[bytes] | None = None
         command = [str(programs / "initdb"), "--pgdata", str(folder / "data"), "--auth", "trust"]
@@ -70,14 +72,14 @@ class PostgresServer:
 
 
 @contextmanager
-def startable(options: Sequence[str] = OPTIONS) -> Iterator[PostgresServer]:
+def startable(options: Sequence[str] = OPTIONS, port: int = 5432) -> Iterator[PostgresServer]:
     """A server that is not started yet, and its options; it is stopped when this is left."""
     found = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         raise AssertionError(found.stderr)
     folder = Path(tempfile.mkdtemp(prefix="telex-pg-"))
     try:
-        server = PostgresServer(Path(found.stdout.strip()), folder, options)
+        server = PostgresServer(Path(found.stdout.strip()), folder, options, port)
         try:
             yield server
         finally:
@@ -119,7 +121,35 @@ def _wait(conninfo: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
             time.sleep(0.05)
 
 
+@contextmanager
+def pgbouncer(conninfo: str) -> Iterator[str]:
+    """The connection string of a PgBouncer in transaction mode, in front of the server of a connection string."""
+    command = [sys.executable, str(SCRIPT), "--pgbouncer"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        raise AssertionError(found.stderr)
+    folder = Path(tempfile.mkdtemp(prefix="telex-bouncer-"))
+    who, log, settings = _somebody(folder), folder / "log", folder / "pgbouncer.ini"
+    settings.write_text(
+        f"[databases]\npostgres = {conninfo}\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = {folder}\n"
+        "auth_type = any\npool_mode = transaction\ndefault_pool_size = 20\n"
+    )
+    behind = f"host={folder} port=6432 user=telex dbname=postgres"
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # type: ignore[call-overload]  # a user or nothing
+            [found.stdout.strip(), str(settings)], stdout=output, stderr=output, **who
+        )
+    try:
+        _wait(behind, process, log)
+        yield behind
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def url_of(conninfo: str, schema: str) -> str:
     """The URL of an engine in a schema of the server of a connection string."""
     parts = psycopg.conninfo.conninfo_to_dict(conninfo)
-    return f"postgresql://{parts['user']}@/{parts['dbname']}?host={quote(str(parts['host']), safe='')}&schema={schema}"
+    host, port = quote(str(parts["host"]), safe=""), parts.get("port", 5432)
+    return f"postgresql://{parts['user']}@/{parts['dbname']}?host={host}&port={port}&schema={schema}"

@@ -74,7 +74,12 @@ async def connect(address: ServerAddress, settings: Mapping[str, str] | None = N
     """
     given: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, **(settings or address.settings)}
     threshold = None if address.pooled else 0
-    connection = await ServerConnection.connect(autocommit=True, prepare_threshold=threshold, **given)
+    try:
+        connection = await ServerConnection.connect(autocommit=True, prepare_threshold=threshold, **given)
+    except asyncio.CancelledError as error:
+        # psycopg's frames have the socket, and would keep it open as long as somebody has the error.
+        error.__context__ = None
+        raise error.with_traceback(None) from None
     register(connection)
     if not address.pooled:
         try:

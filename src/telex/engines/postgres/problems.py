@@ -10,6 +10,8 @@ from telex.engines.postgres.migrations import WrongSchema
 from telex.errors import EngineFailed
 
 _FIXES = (
+    ("certificate authentication failed", "give sslcert= and sslkey= of this user in the URL"),
+    ("certificate", "see sslmode= and sslrootcert= in the URL"),
     ("password authentication failed", "give the right user and password: postgresql://user:password@host/database"),
     ("no password supplied", "give a password: in the URL, in ~/.pgpass or by PGPASSWORD"),
     ("authentication failed", "see pg_hba.conf of the server for the ways in which this user may connect"),
@@ -23,7 +25,6 @@ _FIXES = (
     ("failed to resolve host", "see the host's name in the URL"),
     ("timeout expired", "see the host's name, the port and the firewall; nothing answered in time"),
     ("SSL", "see sslmode= and sslrootcert= in the URL"),
-    ("certificate", "see sslmode= and sslrootcert= in the URL"),
     ("too many clients", "raise max_connections of the server, lower connections= in the URL, or use PgBouncer"),
     (
         "remaining connection slots",
