@@ -43,6 +43,7 @@ postgres: $(VENV)/.made ## install and start a PostgreSQL server on a free port,
 test: $(TEST) ## run every test, Chromium included (ARGS='-k names', SEED=1 to repeat a run, JOBS=0 for one process)
 	@$(BIN)/python scripts/chromium.py --install >/dev/null
 	@$(BIN)/python scripts/postgres.py --install >/dev/null
+	@$(BIN)/python scripts/postgres.py --install --pgbouncer >/dev/null
 	@$(PYTEST) -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: test-fast

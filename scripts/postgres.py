@@ -1,7 +1,8 @@
 """Print the folder of PostgreSQL's programs that the tests run: python scripts/postgres.py [--install].
 
 In this order: the one that TELEX_POSTGRES names, that of the path, that of Debian's packages. With --install, when
-there is none: Debian's package, if this is root on a machine with apt-get. Its own server is not started.
+there is none: Debian's package, if this is root on a machine with apt-get. Its own server is not started. --pgbouncer
+does the same for PgBouncer, prints its path, and TELEX_PGBOUNCER names one.
 
 With --serve FOLDER it starts a server on a free port of this machine, whose data is kept in the folder, prints the URL
 for telex, and stops the server at Ctrl-C.
@@ -27,6 +28,12 @@ NONE = (
 )
 
 
+NO_PGBOUNCER = (
+    "no PgBouncer was found, and none could be installed. Install one (Debian: apt-get install pgbouncer), "
+    "or name its program: TELEX_PGBOUNCER=/path/to/pgbouncer"
+)
+
+
 def candidates() -> Iterator[Path]:
     found = shutil.which("initdb")
     if found:
@@ -49,16 +56,22 @@ def find() -> Path | None:
     return next((folder for folder in candidates() if works(folder)), None)
 
 
-def install() -> None:
+def find_pgbouncer() -> Path | None:
+    """The program of PgBouncer, or None."""
+    found = os.environ.get("TELEX_PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
+    return None if found is None else Path(found)
+
+
+def install(package: str) -> None:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return
-    print("installing Debian's postgresql", file=sys.stderr)
+    print(f"installing Debian's {package}", file=sys.stderr)
     if not SETTINGS.exists():
         SETTINGS.parent.mkdir(parents=True, exist_ok=True)
         SETTINGS.write_text("create_main_cluster = false\n")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     keep = ["--option", "Dpkg::Options::=--force-confold"]
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *keep, "postgresql"]):
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *keep, package]):
         run = subprocess.run(
             ["apt-get", "--quiet", *command], env=environment, capture_output=True, text=True, check=False
         )
@@ -139,9 +152,16 @@ def answers(port: int) -> bool:
 
 
 def main() -> int:
+    if "--pgbouncer" in sys.argv[1:]:
+        program = find_pgbouncer()
+        if program is None and "--install" in sys.argv[1:]:
+            install("pgbouncer")
+            program = find_pgbouncer()
+        print(NO_PGBOUNCER if program is None else program, file=sys.stderr if program is None else sys.stdout)
+        return int(program is None)
     folder = find()
     if folder is None and "--install" in sys.argv[1:]:
-        install()
+        install("postgresql")
         folder = find()
     if folder is None:
         print(NONE, file=sys.stderr)

@@ -178,6 +178,12 @@ async def test_a_message_comes_within_the_poll_interval_when_notifications_are_l
             assert monotonic() - began < 2
 
 
+async def sleeping(hub: telex.Hub) -> None:
+    """Keep a transaction open for a moment."""
+    async with hub.transaction() as tx:
+        await tx.execute("SELECT pg_sleep(0.05)")
+
+
 @pytest.mark.slow
 async def test_an_idle_process_has_few_connections_and_asks_little(postgres: str) -> None:
     commits = "SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'"
@@ -187,6 +193,9 @@ async def test_an_idle_process_has_few_connections_and_asks_little(postgres: str
         assert await value(other, connections) <= 3, "one writes, one reads, one listens"
         await asyncio.gather(*(one() for one in [hub.groups.list] * 30))
         assert await value(other, connections) <= 3 + 8
+        entered = [asyncio.ensure_future(sleeping(hub)) for _ in range(20)]
+        await asyncio.gather(*entered, *(one() for one in [hub.groups.list] * 30), *(one() for one in [hub.topics] * 3))
+        assert await value(other, connections) == 3 + 8, "all may be needed, and no more are opened"
         await asyncio.sleep(1.2)
         before, began = await value(other, commits), monotonic()
         await asyncio.sleep(3)
