@@ -37,7 +37,7 @@ def seconds(value: Duration, option: str = "duration") -> float:
     else:
         raise BadOption(option, value, _FIX)
     if not math.isfinite(result) or result < 0:
-        raise BadOption(option, value, "a length of time is finite and not negative; " + _FIX)
+        raise BadOption(option, value, "a length of time must be finite and not negative; " + _FIX)
     return result
 
 

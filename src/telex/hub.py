@@ -57,7 +57,7 @@ CLOSED = "its hub was closed; make another with telex.Hub()"
 
 
 class HubStatistics(msgspec.Struct, frozen=True):
-    """A hub at one moment. ``unhandled`` counts messages of a pattern that no typed handler of it took."""
+    """The state of a hub now. ``unhandled`` counts messages on patterns with typed handlers that no handler took."""
 
     topics: int
     patterns: int
@@ -69,13 +69,13 @@ class HubStatistics(msgspec.Struct, frozen=True):
 
 
 class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
-    """All topics of a program. An async context manager; `aclose` or leaving it closes it for good.
+    """All topics of a program. An async context manager; leaving it, or `aclose`, closes it for good.
 
     ``url`` names the engine (default: the environment's TELEX_URL, else ``memory://``). ``timeout`` bounds opening,
-    all tries together. ``close_timeout`` is how long handlers may take to finish what they have when it closes.
+    with all its tries. ``close_timeout`` is the time in which handlers may finish their messages when the hub closes.
     ``lifespan`` is entered with the hub once it is open, before handlers start, and left after they have stopped.
-    ``middleware`` stands around every handler, outermost first. Durations are seconds, text such as ``"5s"``, or
-    timedeltas. ``clock`` gives the time, in seconds since 1970, for tests in one process (`telex.testing.clock`).
+    ``middleware`` is applied to every handler, outermost first. Durations are seconds, text such as ``"5s"``, or
+    timedeltas. ``clock`` returns the time, in seconds since 1970, for tests in one process (`telex.testing.clock`).
     Raises `BadOption`.
 
     Topics, handlers and retention may be declared before it is opened and while it is open.
@@ -96,36 +96,35 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self.url: str = given if isinstance(given, str) else type(given).__name__
         """The URL of the engine, or the name of its class."""
         if not isinstance(given, str) and not hasattr(given, "guarantees"):
-            raise BadOption("url", url, "it is text such as 'memory://', or an engine")
+            raise BadOption("url", url, "it must be text such as 'memory://', or an engine")
         self._timeout = optional_seconds(timeout, "timeout")
         self.close_timeout: float = seconds(close_timeout, "close_timeout")
-        """Seconds that handlers may take to finish what they have when the hub closes."""
+        """The seconds in which handlers may finish their messages when the hub closes."""
         self._lifespan = None if lifespan is None else _lifespan(lifespan)
         clock = time if clock is None else clock
         if not callable(clock):
-            fix = "it is a function that gives the time, such as time.time, or a telex.testing.clock.VirtualClock"
+            fix = "it must be a function of no arguments, such as time.time, or a telex.testing.clock.VirtualClock"
             raise BadOption("clock", clock, fix)
         engine = engine_for(given, clock) if isinstance(given, str) else given
         self._runtime = Runtime(engine, self.url, self, clock)
         self.groups: GroupAdmin = GroupAdmin(self._runtime)
-        """Consumer groups and dead letters."""
+        """The consumer groups and dead letters."""
         self._topics = self._runtime.topics
         self._runner = HandlerRunner(self._runtime, self.declarations)
-        self._topics.on_removed = self._runner.removed
         self._group_runner = GroupRunner(self._runtime, self._runner.origins, self.declarations)
         self._dispatcher = CommandDispatcher(self._runtime, self._runner, self._group_runner)
         self._scheduler = Scheduler(self._runtime, self._runner, self._group_runner, self.on)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
-        self._chores: set[asyncio.Task[None]] = set()  # what was asked for by a plain function and the engine has to do
+        self._chores: set[asyncio.Task[None]] = set()  # work on the engine that plain functions have started
 
     # -- life
 
     async def __aenter__(self) -> Self:
-        """Open the engine, enter the lifespan, start the handlers; if one fails, undo what was done.
+        """Open the engine, enter the lifespan, and start the handlers. If a step fails, undo the steps before.
 
-        Raises `Timeout`, `ConnectFailed`; `Closed` when it was open before.
+        Raises `Timeout`, `ConnectFailed`; `Closed` when the hub was opened before.
         """
         try:
             asyncio.get_running_loop()
@@ -191,7 +190,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 
     async def _stop(self) -> None:
         await self._scheduler.stop()
-        # The order matters: nothing comes in any more, then handlers finish, and only then their subscriptions end.
+        # The order matters: first no new messages are accepted, then handlers finish, then their subscriptions end.
         self._topics.drain(CLOSED, self._runtime)
         try:
             await self._end_calls()
@@ -226,10 +225,12 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop intake, let handlers finish within ``close_timeout``, cancel the rest, close the engine. Twice is fine.
+        """Accept no more work, let handlers finish within ``close_timeout``, cancel the others, and close the engine.
+        It may be called twice.
 
-        Every subscription ends, after what it has. Cancelled while handlers finish, it cancels them and closes all
-        the same. A second call waits until the hub is closed. Raises `Misuse` in a handler.
+        Every subscription ends, after its waiting messages. Cancelling `aclose` while handlers finish cancels the
+        handlers, and the hub is closed all the same. A second call waits until the hub is closed. Raises `Misuse` in a
+        handler.
         """
         runtime = self._runtime
         if runtime.state is Lifecycle.CLOSED:
@@ -245,17 +246,17 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             runtime.state = Lifecycle.DRAINING if runtime.state is Lifecycle.OPEN else Lifecycle.CLOSING
         runtime.reason = CLOSED
         if self._turn_of is task:
-            return  # its own lifespan asks for what is being done
+            return  # called by its own lifespan, while the hub is closing
         async with self._turn_taken():
             await self._exits.aclose()
             runtime.state = Lifecycle.CLOSED
 
     def forked(self) -> None:
-        """See `telex.process.forks.Open`."""
+        """Refuse all use in a forked process."""
         if not self._runtime.closed:
             self._runtime.state, self._runtime.reason = Lifecycle.CLOSED, FORKED
             self._topics.close(FORKED)
-        self._exits, self._turn = AsyncExitStack(), asyncio.Lock()  # what was opened is the parent's to close
+        self._exits, self._turn = AsyncExitStack(), asyncio.Lock()  # the opened resources belong to the parent
 
     @property
     def closed(self) -> bool:
@@ -274,24 +275,28 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     @overload
     def topic(self, id: str, type: type[T]) -> Topic[T]: ...
     def topic(self, id: str, type: type[Any] | None = None) -> Topic[Any]:
-        """The topic with this id, made if it is new; the same object every time. A pattern gives all that fit, to read.
+        """Return the topic with this id, the same object every time; create it if it is new. A pattern returns a
+        readable topic with the messages of all topics that match.
 
-        With ``type``, content is held to it (`telex.codec.content.Content`). Raises `BadName`; `BadOption` for a second
-        type; `Closed`.
+        With ``type``, published content must be of this type (`telex.codec.content.Content`). Raises `BadName`;
+        `BadOption` for a second type; `Closed`.
         """
         if self._runtime.closed:
             self._runtime.check_open()
         return self._topics.get(id, type)
 
     async def topics(self, pattern: str = ">") -> list[str]:
-        """The ids of all topics that fit ``pattern``, sorted: those that something was published to, that somebody
-        reads, or that have a declared type. Raises `BadName`, `Closed`.
+        """Return the ids of all topics that match ``pattern``, sorted: topics with published messages, with readers, or
+        with a declared type. Raises `BadName`, `Closed`.
         """
         self._runtime.check_open()
         return self._topics.names(pattern)
 
     async def remove(self, id: str) -> bool:
-        """Remove a topic with all it keeps; its subscriptions end after what they have. Whether there was one.
+        """Remove the messages of a topic, which goes on in another epoch, from number 1. Return whether there was one.
+
+        Subscriptions and handlers go on there after the messages that wait for them; one with ``report_lost`` gets a
+        `Lost` with the reason ``epoch`` in between. Groups do not get the messages that they have not settled.
 
         Raises `BadName`, also for a pattern; `Closed`.
         """
@@ -301,20 +306,20 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     def retain(
         self, pattern: str, *, messages: int | None = None, age: Duration | None = None, bytes: int | None = None
     ) -> None:
-        """Say what the topics of a pattern keep: so many ``messages``, so young, so many ``bytes`` of content and
-        headers; all that are given hold. Of two rules that fit a topic the later one holds; where none does, the last
-        1000 messages are kept.
+        """Set the retention of the topics that match a pattern: the last ``messages``, those younger than ``age``, the
+        last that fit in ``bytes`` of content and headers. All given bounds apply. Of two rules that match a topic the
+        later applies; without a rule, the last 1000 messages are kept.
 
         Raises `BadName`, `BadOption`.
         """
         for option, value in (("messages", messages), ("bytes", bytes)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                raise BadOption(option, value, "it is a number of at least 0, or None for no bound")
+                raise BadOption(option, value, "it must be a number of at least 0, or None for no bound")
         if self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes)):
             work = keep_doing(
-                "the rules of retention did not reach the engine", self._topics.keep_rules, ended=self._is_ended
+                "sending the retention rules to the engine", self._topics.keep_rules, ended=self._is_ended
             )
-            # A context of its own: called inside a transaction, the task waits for the end of that.
+            # A context of its own: when called inside a transaction, the task waits for the end of the transaction.
             chore = start_task(work, name="telex hands retention to the engine", context=Context())
             self._chores.add(chore)
             chore.add_done_callback(self._chores.discard)
@@ -326,12 +331,11 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         await asyncio.gather(*self._chores, return_exceptions=True)
 
     async def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
-        """Publish messages that come from elsewhere, such as from `Message.from_json`, with their ids, times, headers
-        and keys: all or none, in this order. They get numbers of their own. A message whose id its topic has already,
-        or that was adopted before, is not stored again, however old it is. Returns those that were stored now.
+        """Publish messages of another system, such as those of `Message.from_json`, with their ids, times, headers and
+        keys: all or none, in this order. The topic numbers them. A message whose id the topic has, or that was adopted
+        before, is not stored again, however old it is. Return the messages that were stored now.
 
-        Raises `Misuse` on an engine that keeps nothing outside of this process, `ContentError`, `EngineFailed`,
-        `Closed`.
+        Raises `Misuse` on the memory engine, `ContentError`, `EngineFailed`, `Closed`.
         """
         self._runtime.check_open()
         store = self._runtime.store("adopt")
@@ -340,9 +344,9 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         return await store.adopt([Draft.of(message) for message in messages])
 
     def transaction(self, *, timeout: Duration | None = None) -> Transaction:
-        """Messages that are published together or not at all; on SQLite, together with rows of your own tables in the
-        same file: ``async with hub.transaction() as tx:``. ``timeout`` bounds entering it, which waits for those that
-        are open. See `telex.Transaction`.
+        """Return a transaction, ``async with hub.transaction() as tx:``. Its messages are published together or not at
+        all; on SQLite, together with rows of your own tables in the same file. ``timeout`` bounds entering it, which
+        waits for open transactions. See `telex.Transaction`.
 
         Raises `Misuse` on an engine without transactions, `Closed`.
         """
@@ -355,10 +359,10 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     def join(self, connection: Any) -> JoinedTransaction | AsyncJoinedTransaction:
         """Publish and send in a transaction of ``connection``, which the program opened to the engine's database.
 
-        The messages are published a moment after the program commits, and never when it rolls back; a hub has to be
-        open on the database for that, in this process or another. This hub need not be open, and no event loop is
+        The messages are published shortly after the program commits, and never when it rolls back. For that, some hub
+        has to be open on the database, in this process or another. This hub need not be open, and no event loop is
         needed. ``connection`` is a `sqlite3.Connection`, a connection of psycopg, a session or connection of
-        SQLAlchemy, or Django's, in a transaction that has begun. Of an asynchronous connection the methods are
+        SQLAlchemy, or Django's, in a transaction that has begun. For an asynchronous connection the methods are
         coroutines (`telex.joined.AsyncJoinedTransaction`).
 
         Raises `BadOption` for another connection; `Misuse` on an engine without a database.
@@ -373,16 +377,14 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     # -- handlers
 
     def include_router(self, router: Router, prefix: str = "") -> None:
-        """Take in all that ``router`` declares, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""
+        """Add all declarations of ``router``, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""
         if not isinstance(router, Router):
-            raise BadOption("router", router, "it is a telex.Router")
+            raise BadOption("router", router, "it must be a telex.Router")
         router.connect(self._declared, prefix)
 
     def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
         self._runtime.check_thread()
-        if isinstance(
-            declaration, TriggerSpec
-        ):  # its functions become handlers of this hub, and get its middleware then
+        if isinstance(declaration, TriggerSpec):  # its functions become handlers of this hub, with the hub's middleware
             declaration.carry_out(self._scheduler)
             return
         declaration = declaration.within(self.middleware)
@@ -397,7 +399,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._serve(declaration)
 
     def statistics(self) -> HubStatistics:
-        """The hub at this moment."""
+        """Return the state of the hub now."""
         every = [topic.statistics() for topic in self._topics.all()]
         topics = len(self._topics.names(">"))
         readers = sum(s.subscribers for s in every)
@@ -421,17 +423,17 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 
 
 def runtime_of(hub: Hub) -> Runtime:
-    """The runtime of a hub, for other parts of telex."""
+    """Return the runtime of a hub."""
     return hub._runtime
 
 
 def dispatcher_of(hub: Hub) -> CommandDispatcher:
-    """The commands of a hub, for other parts of telex."""
+    """Return the commands of a hub."""
     return hub._dispatcher
 
 
 def scheduler_of(hub: Hub) -> Scheduler:
-    """The triggers of a hub, for other parts of telex."""
+    """Return the triggers of a hub."""
     return hub._scheduler
 
 
@@ -440,7 +442,7 @@ def _lifespan(given: Lifespan) -> Callable[[Hub], AbstractAsyncContextManager[ob
         raise BadOption(
             "lifespan",
             given,
-            "it is a function of the hub that yields once while the hub is open, `async def` and decorated with "
+            "it must be a function of the hub that yields once while the hub is open, `async def` and decorated with "
             "contextlib.asynccontextmanager",
         )
     if inspect.isasyncgenfunction(given):

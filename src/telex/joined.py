@@ -1,7 +1,7 @@
 """`JoinedTransaction`: messages that are published when a transaction of the program's own connection commits.
 
-The messages go into an outbox in the same database: the transactional outbox (Richardson, "Microservices Patterns",
-chapter 3). A hub that is open on the database publishes them a moment after the commit.
+The messages are written to an outbox table in the same database: the transactional outbox (Richardson, "Microservices
+Patterns", chapter 3). A hub that is open on the database publishes them shortly after the commit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from telex.names import check_published
 from telex.once.machine import digest_of
 
 Execute = Callable[[str, Mapping[str, object]], Any]
-"""Executes one statement on a connection; returns an awaitable on an asynchronous one."""
+"""Executes one statement on a connection. Returns an awaitable on an asynchronous connection."""
 _KINDS = (
     "give an open connection in a transaction of yours: a sqlite3.Connection, a psycopg.Connection or "
     "AsyncConnection, a Session, AsyncSession, Connection or AsyncConnection of SQLAlchemy, or django.db.connection"
@@ -29,7 +29,7 @@ _KINDS = (
 
 
 class OutboxWriter:
-    """Drafts made from a program's arguments, and the statements that put them into the outbox."""
+    """A builder of the statements that write messages and commands into the outbox."""
 
     def __init__(self, outbox: TransactionOutbox, execute: Execute, clock: Callable[[], float]) -> None:
         self._outbox = outbox
@@ -45,7 +45,7 @@ class OutboxWriter:
         headers: Mapping[str, str] | None,
         key: str | None,
     ) -> tuple[str, Sequence[Statement]]:
-        """Return the id of a message, and the statements that write the message."""
+        """Return the id of a message, and the statements that write it."""
         name = check_published(topic)
         data = hold(content, name)
         checked = None if id is None else check_id(id)
@@ -54,17 +54,18 @@ class OutboxWriter:
         return str(draft.id), self._outbox.write(draft, due)
 
     def request(self, name: str, content: object, key: str | None) -> tuple[str, Sequence[Statement]]:
-        """As `statements`, for a command."""
+        """Return the id of a command, and the statements that write it."""
         topic = f"$command:{check_command(name)}:request"
         headers = None if key is None else {DIGEST: digest_of(content)}
         return self.statements(topic, content, None, None, headers, key)
 
 
 class JoinedTransaction:
-    """Made by ``hub.join(connection)`` of a synchronous connection. The hub need not be open, and no event loop runs.
+    """The result of ``hub.join(connection)`` for a synchronous connection. The hub need not be open, and no event loop
+    runs.
 
-    Messages are published when the connection's transaction commits, and never when it rolls back. Raises what the
-    connection raises, and after that the transaction is as the database says.
+    Messages are published when the connection's transaction commits, and never when it rolls back. After an exception
+    of the connection, which is raised, the database decides about the transaction.
     """
 
     def __init__(self, writer: OutboxWriter) -> None:
@@ -79,9 +80,9 @@ class JoinedTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> str:
-        """Write a message into the outbox; returns its id. Arguments as for `telex.Topic.publish`.
+        """Write a message into the outbox, and return its id. Arguments as for `telex.Topic.publish`.
 
-        Raises `ContentError`, `BadOption`, `BadName`, and what the connection raises.
+        Raises `ContentError`, `BadOption`, `BadName`, and the exceptions of the connection.
         """
         return self._write(self._writer.statements(topic, content, None, id, headers, key))
 
@@ -95,12 +96,14 @@ class JoinedTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> str:
-        """As `publish`; the message is published at ``when``, an aware datetime, if that is after the commit."""
+        """Write a message, as `publish`, that is published at ``when``, an aware datetime, if that is after the
+        commit.
+        """
         due = aware(when, "when").timestamp()
         return self._write(self._writer.statements(topic, content, due, id, headers, key))
 
     def send(self, name: str, content: object = None, *, key: str | None = None) -> str:
-        """Write a command into the outbox; returns its id. ``hub.follow(name)`` gives its outcome.
+        """Write a command into the outbox, and return its id. ``hub.follow(name)`` gives its outcome.
 
         Raises as `publish`.
         """
@@ -114,7 +117,7 @@ class JoinedTransaction:
 
 
 class AsyncJoinedTransaction:
-    """Made by ``hub.join(connection)`` of an asynchronous connection; as `JoinedTransaction`, of coroutines."""
+    """The result of ``hub.join(connection)`` for an asynchronous connection: a `JoinedTransaction` with coroutines."""
 
     def __init__(self, writer: OutboxWriter) -> None:
         self._writer = writer
@@ -128,7 +131,7 @@ class AsyncJoinedTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> str:
-        """See `JoinedTransaction.publish`."""
+        """Write a message into the outbox; see `JoinedTransaction.publish`."""
         return await self._write(self._writer.statements(topic, content, None, id, headers, key))
 
     async def publish_at(
@@ -141,12 +144,12 @@ class AsyncJoinedTransaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> str:
-        """See `JoinedTransaction.publish_at`."""
+        """Write a message that is published at ``when``; see `JoinedTransaction.publish_at`."""
         due = aware(when, "when").timestamp()
         return await self._write(self._writer.statements(topic, content, due, id, headers, key))
 
     async def send(self, name: str, content: object = None, *, key: str | None = None) -> str:
-        """See `JoinedTransaction.send`."""
+        """Write a command into the outbox; see `JoinedTransaction.send`."""
         return await self._write(self._writer.request(name, content, key))
 
     async def _write(self, written: tuple[str, Sequence[Statement]]) -> str:
@@ -159,7 +162,7 @@ class AsyncJoinedTransaction:
 def join(
     outbox: TransactionOutbox, connection: object, clock: Callable[[], float]
 ) -> JoinedTransaction | AsyncJoinedTransaction:
-    """Return a writer of messages into ``outbox`` by a connection of the program. Raises `BadOption`."""
+    """Return an object that writes messages into ``outbox`` with a connection of the program. Raises `BadOption`."""
     for library, adapt in _ADAPTERS.items():
         if any(base.__module__.partition(".")[0] == library for base in type(connection).__mro__):
             execute, is_async = adapt(connection)
@@ -169,7 +172,7 @@ def join(
 
 
 def _named(sql: str, style: str) -> str:
-    """Write the parameters of a statement in the style of a library."""
+    """Return a statement with its parameters in the style of a library."""
     names = ("due", "topic", "id", "time", "type", "key", "headers", "content", "data", "size")
     return sql.format_map({name: style.format(name) for name in names})
 

@@ -23,14 +23,14 @@ _FORBIDDEN = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, lone sur
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Reason = Literal["overflow", "trimmed", "epoch", "ahead", "unreadable"]
-"""The reason of a loss: the subscriber fell behind further than its buffer (``overflow``), retention deleted them
-before they were read (``trimmed``), the log was lost and begun again (``epoch``), the log has not reached the position
-(``ahead``), the messages are kept and their content cannot be decoded, since the disk has damaged it
-(``unreadable``)."""
+"""The reason of a loss: the subscriber fell behind further than its buffer (``overflow``); retention deleted the
+messages before they were read (``trimmed``); the log was lost and recreated (``epoch``); the requested position is
+after the end of the log (``ahead``); the stored content is damaged and cannot be decoded (``unreadable``).
+"""
 
 
 class LazyId(Protocol):
-    """Content that gives its message an id, and makes the text of the id when that is read."""
+    """Content that determines the id of its message. It makes the text of the id only when the id is read."""
 
     @property
     def _message_id(self) -> str: ...
@@ -39,20 +39,19 @@ class LazyId(Protocol):
 class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defaults=True):
     """One message. Immutable; passed by reference to every subscriber of the process.
 
-    ``content`` is the published object, ``topic`` the id of the topic, ``seq`` the number of the message there, counted
-    from 1. `id`, `timestamp`, `type` and `headers` are properties: they are stored as numbers and made readable when
-    read, since most messages are delivered far more often than their ids are read. ``publish`` makes messages; a test
-    makes them with `new`.
+    ``content`` is the published object, ``topic`` the id of the topic, ``seq`` the number of the message in the topic,
+    counted from 1. `id`, `timestamp`, `type` and `headers` are properties: they are stored as numbers and converted
+    when they are read, since most are never read. ``publish`` makes messages; a test makes them with `new`.
     """
 
     content: T
     topic: str
     seq: int
-    _uid: Any  # the number that the id counts from; or the id as text, or `LazyId`
+    _uid: Any  # the counter behind the id; or the id as text, or a `LazyId`
     _time: float
     _headers: dict[str, str] | None = None
     _type: str | None = None
-    _size: int = -1  # of content and headers, where the log or the engine has measured them
+    _size: int = -1  # the bytes of content and headers; -1 until the log or the engine has measured them
     _key: str | None = None
 
     @classmethod
@@ -70,7 +69,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
     ) -> Message[T]:
         """Make a message that no topic published: for a handler in a test, or from the data of another system.
 
-        ``timestamp`` is aware. Raises `BadName` or `BadOption` for a part that no published message could have.
+        ``timestamp`` is aware. Raises `BadName` or `BadOption` for a part that no published message can have.
         """
         check_topic(topic)
         moment = time() if timestamp is None else aware(timestamp, "timestamp").timestamp()
@@ -90,7 +89,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """Text to text, read-only."""
+        """The headers: text to text, read-only."""
         return _NO_HEADERS if self._headers is None else MappingProxyType(self._headers)
 
     @property
@@ -105,7 +104,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     @property
     def size(self) -> int:
-        """The bytes that the content and the headers count for where bytes are bounded."""
+        """The number of bytes that the content and the headers count for where bytes are bounded."""
         return self._size if self._size >= 0 else size_of(self.content, self._headers)
 
     def to_dict(self) -> dict[str, object]:
@@ -153,12 +152,11 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(
-            "a Message is immutable, every subscriber is handed the same one: publish a new message "
-            f"instead of setting {name!r}"
+            f"a Message is immutable, since all subscribers share it: publish a new message instead of setting {name!r}"
         )
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError("a Message is immutable, every subscriber is handed the same one")
+        raise AttributeError("a Message is immutable, since all subscribers share it")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
@@ -189,7 +187,7 @@ class _Wire(msgspec.Struct):
 
 
 class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A message as its publisher hands it in, before a log or an engine gives it a number. Immutable.
+    """A message before a log or an engine numbers it: the input of a publisher. Immutable.
 
     For engines: every part was checked.
     """
@@ -209,11 +207,11 @@ class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
     key: str | None = None
     """The key by which groups keep an order, or None."""
     json: bytes | None = None
-    """The JSON of the content where the publisher has it already: an engine that stores JSON need not encode again."""
+    """The JSON of the content if the publisher has encoded it; an engine that stores JSON need not encode again."""
 
     @classmethod
     def of(cls, message: Message[Any]) -> Draft:
-        """Return the draft of a message that comes from elsewhere, with its id and time."""
+        """Return the draft of a message of another topic or system, with its id and time."""
         return cls(
             message.content,
             check_topic(message.topic),
@@ -225,21 +223,24 @@ class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
         )
 
     def numbered(self, seq: int, uid: int, size: int = -1) -> Message[Any]:
-        """Make the message with the number ``seq`` in a log whose ids count from ``uid``; ``size`` where measured."""
+        """Make the message with the number ``seq`` for a log whose ids count from ``uid``. ``size`` is its size in
+        bytes, or -1.
+        """
         id = uid if self.id is None else self.id
         return Message(self.content, self.topic, seq, id, self.time, self.headers, self.type, size, self.key)
 
     def with_id(self) -> Draft:
-        """Return a draft that has an id, this one if it has one."""
+        """Return this draft if it has an id, else a copy with a new id."""
         return self if self.id is not None else msgspec.structs.replace(self, id=str(uuid_utils.uuid7()))
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """A hole: messages that this subscriber will not get. It stands between the messages before and after them.
+    """A hole: messages that this subscriber will not get. It comes in their place, between the messages before and
+    after them.
 
-    ``count`` messages with the numbers ``first`` to ``last`` (inclusive); ``reason`` says why. After a start that is
-    gone, ``count`` is the number known for certain: 0 with the reason ``epoch`` when the new log still has its
-    beginning.
+    ``count`` messages with the numbers ``first`` to ``last`` (inclusive) are missing, for ``reason``. When a
+    subscription starts at a position that the log no longer has, ``count`` is the number of messages that are certainly
+    missing: 0 with the reason ``epoch`` when the new log still has its first message.
     """
 
     count: int
@@ -251,8 +252,8 @@ class Lost(msgspec.Struct, frozen=True):
 class Position(msgspec.Struct, frozen=True):
     """A place in a log: just after the message with the number ``seq``; 0 is before the first.
 
-    ``epoch`` names the log: when a log is lost and begun again its epoch changes, so that position 3 of the new log is
-    never taken for position 3 of the old one. ``str(position)`` and `parse` are the text form, ``epoch:seq``.
+    ``epoch`` names one life of the log. It changes when the log is lost and recreated, so that position 3 of the new
+    log is never taken for position 3 of the old log. ``str(position)`` and `parse` are the text form, ``epoch:seq``.
     """
 
     seq: int
@@ -263,7 +264,7 @@ class Position(msgspec.Struct, frozen=True):
         """Read a position that ``str(position)`` wrote. Raises `BadOption` for other text."""
         epoch, colon, number = text.rpartition(":") if isinstance(text, str) else ("", "", "")
         if not colon or not epoch or not (number.isascii() and number.isdigit()) or len(number) > 19:
-            raise BadOption("position", text, "a position is 'epoch:seq', as str(position) writes it")
+            raise BadOption("position", text, "a position must be 'epoch:seq', as str(position) writes it")
         return cls(int(number), epoch)
 
     def __str__(self) -> str:
@@ -280,7 +281,7 @@ def type_of(message: Message[Any]) -> str | None:
 
 
 def has_made_id(message: Message[Any]) -> bool:
-    """Return whether the id was made by the log, and not given by the publisher."""
+    """Return true when the log made the id, and not the publisher."""
     return isinstance(message._uid, int)
 
 
@@ -297,8 +298,8 @@ def size_of(content: object, headers: dict[str, str] | None) -> int:
 def uuid7_text(counter: int, moment: float) -> str:
     """Return a UUIDv7 by RFC 9562, section 6.2, method 1: the milliseconds of ``moment``, then a counter of 74 bits.
 
-    Every log counts from a random number of its own, so that ids are made from numbers that a message has anyway, and
-    cost nothing until they are read. Ids are unique and in the order of publishing; they are no secrets.
+    Every log counts from a random number of its own, so an id follows from the number of the message and costs nothing
+    until it is read. Ids are unique and in the order of publishing; they are not secret.
     """
     high, low = counter >> 62 & 0xFFF, counter & 0x3FFF_FFFF_FFFF_FFFF
     milliseconds = round(moment * 1_000_000) // 1000  # as `timestamp` has them
@@ -307,7 +308,7 @@ def uuid7_text(counter: int, moment: float) -> str:
 
 
 def uuid7_counter(id: str) -> int | None:
-    """Return the counter that `uuid7_text` made this id from; None for other text."""
+    """Return the counter from which `uuid7_text` made this id; None for other text."""
     try:
         number = int(id.replace("-", ""), 16)
     except ValueError:
@@ -321,14 +322,16 @@ def check_id(id: object) -> str:
         return str(id)
     if isinstance(id, str) and 0 < len(id) <= 255 and id.isprintable():
         return id
-    raise BadOption("id", id, "an id is a UUID or 1 to 255 printable characters; leave it out to have one made")
+    raise BadOption(
+        "id", id, "an id must be a UUID or 1 to 255 printable characters; leave it out, and telex makes one"
+    )
 
 
 def check_key(key: object) -> str | None:
     """Return the key that a publisher gave: 1 to 255 printable characters, or None. Raises `BadOption`."""
     if key is None or (isinstance(key, str) and 0 < len(key) <= 255 and key.isprintable()):
         return key
-    raise BadOption("key", key, "the key of a message is 1 to 255 printable characters, such as str(order.id)")
+    raise BadOption("key", key, "the key of a message must be 1 to 255 printable characters, such as str(order.id)")
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
@@ -339,14 +342,16 @@ def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
     if not headers:
         return None
     if not isinstance(headers, Mapping):
-        raise BadOption("headers", headers, "headers are a mapping of text to text")
+        raise BadOption("headers", headers, "headers must be a mapping of text to text")
     for name, value in headers.items():
         if not isinstance(name, str) or not isinstance(value, str):
-            raise BadOption("headers", {name: value}, "names and values of headers are text; write str(value)")
+            raise BadOption("headers", {name: value}, "names and values of headers must be text; write str(value)")
         if not name or not name.isprintable() or any(c in name for c in " :"):
-            raise BadOption("headers", name, "a header's name is printable text without spaces and colons")
+            raise BadOption("headers", name, "a header's name must be printable text without spaces and colons")
         if not value.isprintable() and any(category(c) in _FORBIDDEN for c in value):
-            raise BadOption("headers", {name: value}, "a header's value holds no control characters or line ends")
+            raise BadOption(
+                "headers", {name: value}, "a header's value must not contain control characters or line ends"
+            )
     if len({name.lower() for name in headers}) < len(headers):
         raise BadOption("headers", dict(headers), "two names differ only in case; keep one of them")
     return dict(headers)

@@ -24,7 +24,7 @@ def check_topic(name: object) -> str:
     text = _check_text(name)
     for token in _tokens(text):
         if "*" in token or ">" in token:
-            raise BadName(name, "'*' and '>' are for patterns, to subscribe with; a topic id names one topic")
+            raise BadName(name, "a topic id must not contain '*' or '>', which are for patterns")
     return text
 
 
@@ -41,14 +41,16 @@ def check_pattern(name: object) -> str:
     tokens = _tokens(text)
     for number, token in enumerate(tokens, 1):
         if token == ">" and number < len(tokens):
-            raise BadName(name, "'>' stands for all the rest, so it is the last token; use '*' for one token")
+            raise BadName(
+                name, "'>' must be the last token, since it matches the rest of the name; use '*' for one token"
+            )
         if len(token) > 1 and ("*" in token or ">" in token):
-            raise BadName(name, f"'*' and '>' stand for whole tokens; {token!r} mixes one with other characters")
+            raise BadName(name, f"'*' and '>' must be whole tokens, and {token!r} has other characters too")
     return text
 
 
 def is_pattern(name: str) -> bool:
-    """Return true when a checked name is a pattern."""
+    """Return true when a checked name is a pattern, not a topic id."""
     return "*" in name or ">" in name
 
 
@@ -85,20 +87,20 @@ def _expression(pattern: str) -> str:
 
 def _check_text(name: object) -> str:
     if not isinstance(name, str):
-        raise BadName(name, f"a name is text such as 'chatroom:12345', not {type(name).__name__}")
+        raise BadName(name, f"a name must be text such as 'chatroom:12345', not {type(name).__name__}")
     if not name:
-        raise BadName(name, "a name is not empty; write text such as 'chatroom:12345'")
+        raise BadName(name, "a name must not be empty; write text such as 'chatroom:12345'")
     if len(name) > LONGEST:
-        raise BadName(name, f"a name has at most {LONGEST} characters, this one has {len(name)}")
+        raise BadName(name, f"a name must have at most {LONGEST} characters, and this one has {len(name)}")
     if not (name.isascii() and name.isprintable() and " " not in name):
         for character in name:
             if unicodedata.category(character) in _FORBIDDEN:
-                raise BadName(name, f"a name holds no whitespace or control character, and {character!r} is one")
+                raise BadName(name, f"a name must not contain whitespace or control characters, such as {character!r}")
     return name
 
 
 def _tokens(name: str) -> list[str]:
     tokens = name.split(":")
     if "" in tokens:
-        raise BadName(name, "there is an empty token; put something before, between and after each ':'")
+        raise BadName(name, "a token must not be empty; write text before and after each ':'")
     return tokens

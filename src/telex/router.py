@@ -23,7 +23,7 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class Declaring:
-    """The decorators of a hub and of a router, and the handlers and commands that they have declared."""
+    """The decorators of a hub and of a router, and the handlers and commands declared with them."""
 
     def __init__(self, prefix: str, middleware: Sequence[Middleware]) -> None:
         self.prefix: str = prefix and check_pattern(prefix)
@@ -80,7 +80,9 @@ class Declaring:
         """
         if len(what) == 1 and callable(what[0]) and not isinstance(what[0], type) and not hasattr(what[0], "__args__"):
             name = getattr(what[0], "__name__", repr(what[0]))
-            raise BadHandler(name, "say for what: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on")
+            raise BadHandler(
+                name, "give a pattern or a type: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on"
+            )
         options: dict[str, object] = {"concurrency": concurrency, "buffer": buffer, "buffer_bytes": buffer_bytes}
         options |= {"overflow": overflow, "key": key, "block_timeout": block_timeout, "group": group, "retry": retry}
         options |= {"lease": lease, "dead_letter": dead_letter, "start": start, "tx": tx, "middleware": middleware}
@@ -150,8 +152,8 @@ class Declaring:
 
 
 class Router(Declaring, Timing[TriggerSpec]):
-    """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; types alone mean
-    ``orders:>``. ``middleware`` is applied to every handler, inside that of the hub.
+    """Declarations without a hub. ``Router("orders")`` puts ``orders:`` before every pattern; a handler with types only
+    gets the pattern ``orders:>``. ``middleware`` is applied to every handler, inside the middleware of the hub.
     """
 
     def __init__(self, prefix: str = "", *, middleware: Sequence[Middleware] = ()) -> None:
@@ -159,10 +161,12 @@ class Router(Declaring, Timing[TriggerSpec]):
         self._connected: list[tuple[Callable[[HandlerSpec | Command | TriggerSpec], None], str]] = []
 
     def connect(self, declared: Callable[[HandlerSpec | Command | TriggerSpec], None], prefix: str = "") -> None:
-        """Call ``declared`` with every declaration, also later ones: ``hub.include_router`` does this."""
+        """Call ``declared`` with every declaration, also with later ones. ``hub.include_router`` calls this method."""
         checked = prefix and check_pattern(prefix)
         if any(to == declared and under == checked for to, under in self._connected):
-            raise BadOption("router", self, "it was included here already; include it once, or with another prefix")
+            raise BadOption(
+                "router", self, "this router is included here already; include it once, or with another prefix"
+            )
         for declaration in self.declarations:
             declared(declaration.under(checked))
         for command in self.commands:
@@ -174,7 +178,7 @@ class Router(Declaring, Timing[TriggerSpec]):
     def include_router(self, router: Router, prefix: str = "") -> None:
         """Include another router, under the prefix of this router and ``prefix``."""
         if not isinstance(router, Router):
-            raise BadOption("router", router, "it is a telex.Router")
+            raise BadOption("router", router, "it must be a telex.Router")
         if self._leads_to(router):
             raise BadOption("router", router, "it cannot include itself")
         router.connect(self._declared, ":".join(part for part in (self.prefix, prefix) if part))

@@ -45,26 +45,28 @@ class HubBounds(msgspec.Struct, frozen=True):
     engine_retry_seconds: float = 5.0
     """The time until a trigger that raised, or an engine that failed to claim firings, is tried again."""
     claim_retry_seconds: float = 1.0
-    """The time until a group asks again after its engine failed."""
+    """The time until a group claims again after its engine failed."""
     pause_check_seconds: float = 1.0
-    """The time after which a trigger that is paused in all processes looks whether it was resumed."""
+    """The time after which a trigger that is paused in all processes checks whether it was resumed."""
     settled_check_seconds: float = 1.0
     """The shortest time between two checks whether the last firings of ended triggers are settled."""
     claim_batch: int = 64
     """The largest number of schedules that one transaction claims. It is small, because other writers of a file
-    wait."""
+    wait.
+    """
     claimed_firings: int = 1000
     """The largest number of missed firings that one transaction publishes, without those of its first trigger."""
     waiting_firings: int = 1000
     """The largest number of firings of one trigger that wait for a blocking subscriber; more are logged and dropped."""
     waiting_commands: int = 10_000
-    """The accepted commands of one name that wait for a call; with more, senders wait."""
+    """The largest number of accepted commands of one name that wait for a call; after that senders wait."""
 
 
 class Runtime:
     """The engine, the topics, the clock, the lifecycle and the tasks of one hub.
 
-    ``hub`` is passed to handlers that ask for it, and is used for nothing else. ``clock`` gives seconds since 1970.
+    ``hub`` is passed to handlers with an argument for it, and is not used otherwise. ``clock`` returns seconds since
+    1970.
     """
 
     def __init__(self, engine: Engine, url: str, hub: Any, clock: Callable[[], float] = time) -> None:
@@ -78,13 +80,13 @@ class Runtime:
         self.reason: str = NOT_OPEN
         """The text for errors while the hub cannot be used; empty while it can."""
         self.context: Context = copy_context()
-        """The context of calls whose message brings none: the context in which the hub was opened."""
+        """The context in which the hub was opened, for calls whose message has no context."""
         self.chance: Callable[[], float] = random
-        """A random number from 0 to 1, for jitter."""
+        """Returns a random number from 0 to 1, for jitter."""
         self.tasks: set[asyncio.Task[Any]] = set()
-        """Tasks of handlers and commands, which closing cancels."""
+        """The tasks of handlers and commands, which closing cancels."""
         self.progress: asyncio.Event | None = None
-        """Set after every call while the hub drains, so that closing looks again; None before."""
+        """Set after every call while the hub drains, so that `wait_until` checks again; None at other times."""
 
     @property
     def address(self) -> str:
@@ -116,27 +118,27 @@ class Runtime:
         return self.state >= Lifecycle.DRAINING
 
     def check_open(self) -> None:
-        """Raise `Closed` unless the calling code may use the hub. Handlers may until the hub has drained."""
+        """Raise `Closed` unless the calling code may use the hub. Handlers may use it until it has drained."""
         if self.reason and not self.topics.drains:
             raise Closed("this hub", self.reason.replace("its hub", "it", 1))
 
     def check_thread(self) -> None:
-        """Raise `WrongThread` when an open hub is declared on from outside of its event loop."""
+        """Raise `WrongThread` when code outside of the hub's event loop declares on the open hub."""
         if not self.reason and not self.topics.is_here():
             raise WrongThread("declare on the open hub")
 
     def own(self, task: asyncio.Task[Any]) -> None:
-        """Have closing cancel ``task`` if it has not ended by then."""
+        """Register ``task``: closing cancels it if it has not ended."""
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def moved(self) -> None:
-        """Note that a call has ended: closing looks whether everything has."""
+        """Note that a call has ended, so that `wait_until` checks again."""
         if self.progress is not None:
             self.progress.set()
 
     async def wait_until(self, idle: Callable[[], bool], timeout: float) -> bool:
-        """Wait while the hub drains until ``idle()``, at most ``timeout`` seconds; whether it is. Calls end then."""
+        """Wait until ``idle()`` is true, at most ``timeout`` seconds, while the hub drains. Return its last result."""
         self.progress = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
@@ -156,24 +158,24 @@ class Runtime:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def topic(self, name: str) -> Topic[Any]:
-        """The topic or pattern of this name, made if it is new. Raises `BadName`."""
+        """Return the topic or pattern of this name; create it if it is new. Raises `BadName`."""
         return self.topics.get(name, None)
 
     def transaction(self, timeout: float | None = None) -> Transaction:
-        """A new transaction; ``timeout`` in seconds bounds entering it. Raises `Misuse`, `Closed`."""
+        """Return a new transaction. ``timeout`` in seconds bounds entering it. Raises `Misuse`, `Closed`."""
         self.check_open()
         return Transaction(self.topic, self.engine.transaction(), self.connection, timeout)
 
     def records(self, feature: str) -> Records:
-        """The records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        """Return the records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.records or self._lacks(feature, "records")
 
     def store(self, feature: str) -> Store:
-        """The store of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        """Return the store of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.store or self._lacks(feature, "store")
 
     def groups(self, feature: str) -> Groups:
-        """The consumer groups of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        """Return the consumer groups of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.groups or self._lacks(feature, "groups")
 
     def _lacks(self, feature: str, guarantee: str) -> NoReturn:

@@ -198,9 +198,9 @@ class TellsNoOtherEngine(PassingEngine):
 
 
 class TellsNoRemoval(PassingEngine):
-    """Feed.removed: another process removed the topic."""
+    """EngineEvents.removed: the topic was removed."""
 
-    caught_by = ("test_another_engine_is_told_of_a_removal", "test_a_removal_ends_subscriptions_everywhere")
+    caught_by = ("test_another_engine_is_told_of_a_removal", "test_subscriptions_go_on_after_a_removal_everywhere")
 
     class a_feed(Passing):  # noqa: N801
         def removed(self, topic: str) -> None:
@@ -208,9 +208,9 @@ class TellsNoRemoval(PassingEngine):
 
 
 class ForgetsTheEpoch(PassingEngine):
-    """Remove: made anew, a topic counts in another epoch."""
+    """Remove: a topic begins another epoch."""
 
-    caught_by = ("test_a_topic_made_anew_is_another", "test_a_topic_made_anew_begins_again")
+    caught_by = ("test_a_topic_made_anew_is_another", "test_a_removed_topic_begins_another_epoch")
 
     def now(self) -> float:
         now: float = self.inner.now()

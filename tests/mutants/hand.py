@@ -101,10 +101,10 @@ BUGS: Sequence[Bug] = (
         "after SystemExit in a task the other sleepers are not woken",
     ),
     Bug(
-        "self._lost_before += self.subscription.lost",
-        "pass",
-        EDGES + "test_losses_of_a_handler_are_counted_over_the_topics_that_it_served",
-        "`lost` of a handler is forgotten when its topic is made anew",
+        "lost + cursor.lost\n",
+        "lost\n",
+        EDGES + "test_losses_of_a_handler_are_counted_over_a_removal",
+        "`lost` of a subscription is forgotten when its topic is removed",
     ),
     Bug(
         "known.move_to_end(of)",

@@ -1,4 +1,4 @@
-"""Contents of every kind, for the matrix of `tests/unit/codec/test_content.py`: name, declared type and value."""
+"""Contents of every kind, for the matrix of `tests/unit/codec/test_carried.py`: name, declared type and value."""
 
 import enum
 import math

@@ -226,14 +226,14 @@ class PretendStore:
         return log.keep(time()), log.end
 
     def topics(self) -> list[str]:
-        return sorted(self.server.kept)
+        return sorted(name for name, log in self.server.kept.items() if log.end > 1)
 
     async def remove(self, topic: str) -> bool:
-        found = self.server.kept.pop(topic, None) is not None
-        self.server.ids.pop(topic, None)
+        found = topic in self.topics()
         if found:
+            del self.server.kept[topic], self.server.ids[topic]
             for engine in self.server.engines:
-                if engine is not self.engine and engine.feed is not None:
+                if engine.feed is not None:
                     engine.feed.removed(topic)
         return found
 

@@ -76,7 +76,7 @@ async def test_a_task_that_ends_the_program_leaves_no_sleeper_asleep() -> None:
     assert woken == [1, 2]
 
 
-async def test_losses_of_a_handler_are_counted_over_the_topics_that_it_served() -> None:
+async def test_losses_of_a_handler_are_counted_over_a_removal() -> None:
     hub, go_on = telex.Hub(), asyncio.Event()
 
     @hub.on("a", buffer=2, overflow="drop_newest")
@@ -91,7 +91,7 @@ async def test_losses_of_a_handler_are_counted_over_the_topics_that_it_served() 
         await hub.remove("a")
         go_on.set()
         await idle()
-        await hub.topic("a").publish("the topic was made anew")
+        await hub.topic("a").publish("in the next epoch")
         await idle()
         (after,) = hub.statistics().handlers
         assert before.lost == after.lost > 0

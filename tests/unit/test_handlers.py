@@ -234,7 +234,7 @@ async def test_a_key_function_that_fails_is_told_at_once_and_the_handler_goes_on
         await idle()
         await hub.topic("a").publish("no user")
         await idle()
-        assert ["goes on with what comes next: TypeError" in text for text in errors(caplog)] == [True]
+        assert ["continues with new ones: TypeError" in text for text in errors(caplog)] == [True]
         await hub.topic("a").publish({"user": "bob"})
         await idle()
         (statistics,) = hub.statistics().handlers
@@ -316,7 +316,7 @@ async def test_a_handler_that_was_closed_as_slow_handles_what_it_has_and_goes_on
         assert (statistics.handled, statistics.failed, statistics.lost) == (4, 1, 3)
     assert got == [0, 1, 2, 6]
     (text,) = errors(caplog)
-    assert "goes on with what comes next: SlowSubscriber: the subscription to 'a' was closed as slow" in text
+    assert "continues with new ones: SlowSubscriber: the subscription to 'a' was closed as slow" in text
 
 
 async def test_a_handler_under_block_slows_its_publishers_and_misses_nothing() -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import telex
 from telex.engines import EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.hub import runtime_of, scheduler_of
+from telex.topics.subscription import cursor_of
 from tests.support.internals import runner_of
 from tests.support.loops import idle
 from tests.support.shell import Clock, in_a_thread
@@ -47,23 +49,24 @@ async def test_a_topic_is_the_same_every_time() -> None:
             await topic.publish(["text"])
 
 
-async def test_removing_ends_subscriptions_after_what_they_have() -> None:
+async def test_a_removed_topic_is_the_same_topic_in_another_epoch() -> None:
     async with telex.Hub() as hub:
-        old = hub.topic("a")
-        async with old.subscribe() as inbox, hub.topic(">").subscribe() as wide:
-            await old.publish(1)
-            await old.publish(2)
+        topic = hub.topic("a")
+        async with topic.subscribe() as inbox, hub.topic(">").subscribe() as wide:
+            await topic.publish(1)
+            await topic.publish(2)
+            before = inbox.position
             assert await hub.remove("a")
             assert not await hub.remove("a")
-            assert [message.content async for message in inbox] == [1, 2]
-            assert inbox.ended == "removed"
-            with pytest.raises(telex.Closed, match="it was removed"):
-                await old.publish(3)
-            new = hub.topic("a")
-            assert new is not old
-            assert (await new.publish(3)).seq == 1
+            assert await hub.topics() == []
+            assert hub.topic("a") is topic
+            assert (await topic.publish(3)).seq == 1
+            assert await hub.topics() == ["a"]
+            assert [(await inbox.receive()).content for _ in range(3)] == [1, 2, 3]
             assert [message.content for message in await wide.receive_many()] == [1, 2, 3]
-            assert (await new.position()).epoch != (inbox.position).epoch
+            assert inbox.position == await topic.position()
+            assert inbox.position.epoch != before.epoch
+            assert inbox.ended is None
 
 
 async def test_a_handler_of_a_removed_topic_finishes_what_it_has() -> None:
@@ -82,7 +85,7 @@ async def test_a_handler_of_a_removed_topic_finishes_what_it_has() -> None:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_a_handler_of_a_removed_topic_goes_on_with_the_one_that_is_made_anew(concurrency: int) -> None:
+async def test_a_handler_of_a_removed_topic_goes_on_in_its_next_epoch(concurrency: int) -> None:
     hub, got = telex.Hub(), list[int]()
     held = asyncio.Event()
 
@@ -102,7 +105,7 @@ async def test_a_handler_of_a_removed_topic_goes_on_with_the_one_that_is_made_an
     assert concurrency > 1 or got == sorted(got)
 
 
-async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_keeps_nothing_of_that() -> None:
+async def test_removals_of_an_empty_topic_cost_its_handler_nothing() -> None:
     hub, got, held = telex.Hub(), list[int](), asyncio.Event()
 
     @hub.on("a")
@@ -115,9 +118,10 @@ async def test_a_handler_whose_topic_is_removed_again_and_again_while_it_works_k
         await asyncio.sleep(0)
         for _ in range(100):
             await hub.remove("a")
-            hub.topic("a")
-        (worker,) = runner_of(hub).handlers
-        assert len(worker.following) == 1
+        (handling,) = runner_of(hub).handlers
+        cursor = cursor_of(handling.subscription).successor
+        assert cursor is not None
+        assert cursor.successor is None
         await hub.topic("a").publish(2)
         held.set()
     assert got == [1, 2]
@@ -159,7 +163,7 @@ async def test_a_handler_that_was_too_slow_for_a_removed_topic_goes_on_with_the_
             await idle()
             await hub.remove("a")  # and after
     assert got == [0, 1, 5, 6]
-    assert "goes on with what comes next" in caplog.text
+    assert "continues with new ones" in caplog.text
 
 
 async def test_a_topic_that_is_removed_while_the_hub_closes() -> None:
@@ -759,3 +763,38 @@ async def test_patterns_that_nobody_reads_and_nothing_was_published_to_are_let_g
             assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
             assert (await other.receive(1)).content == 2
         assert {"y:*", "y:>"} == set(runtime_of(hub).topics.patterns), "what was published may be asked for again"
+
+
+async def history(url: str, topic: str) -> list[object]:
+    async with telex.Hub(url) as hub:
+        return [message.content async for message in hub.topic(topic).history()]
+
+
+def forget_recent_ids(file: Path) -> None:
+    """As two minutes do."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("DELETE FROM telex_ids")
+
+
+async def test_a_message_imported_twice_is_stored_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/a.db"
+    old = datetime.now(UTC) - timedelta(days=400)
+    made = [telex.Message.new({"n": n}, topic="t", id=f"order-{n}", timestamp=old) for n in range(5)]
+    async with telex.Hub(url) as hub:
+        hub.retain("t", messages=4)
+        mine = await hub.topic("t").publish("mine", id="given")
+        other = await hub.topic("t").publish("other")
+    async with telex.Hub(url) as hub:
+        assert [message.id for message in await hub.adopt(made[:2])] == ["order-0", "order-1"]
+    forget_recent_ids(tmp_path / "a.db")
+    async with telex.Hub(url) as hub:
+        assert len(await hub.adopt([*made, mine, other, made[3]])) == 3
+    forget_recent_ids(tmp_path / "a.db")
+    async with telex.Hub(url) as hub:
+        assert await hub.adopt(made) == []  # two of them are not kept any more
+        assert await hub.topic("t").publish("new", id="order-0") is not None
+        await hub.topic("t").publish("again", id="order-4")  # whoever publishes is not held to what was imported
+    assert await history(url, "t") == [{"n": 3}, {"n": 4}, "new", "again"]
+    async with telex.Hub(url) as hub:
+        await hub.remove("t")
+        assert len(await hub.adopt(made[:1])) == 1, "a topic that was removed remembers nothing"

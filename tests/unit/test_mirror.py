@@ -27,6 +27,8 @@ UNTESTED: dict[str, str] = {
 MAX_UNTESTED = 10
 
 FEATURES: dict[str, str] = {
+    "codec/test_carried.py": "content of every kind, on every engine, by every way",
+    "log/test_accounts.py": "the state machines of logs and hubs",
     "test_bench.py": "the benchmarks",
     "test_cancellation.py": "every awaitable of the public API, cancelled at every step",
     "test_clocks.py": "the clock of the machine is set while all parts run",
@@ -43,6 +45,7 @@ FEATURES: dict[str, str] = {
     "test_repository.py": "the files of the repository",
     "test_rules.py": "the rules of the tests",
     "test_scripts.py": "the scripts",
+    "cli/test_databases.py": "the commands on a database, as processes",
     "test_told.py": "errors of a program, on their way through every part",
 }
 """Test files that need several modules, each with its noun."""
@@ -51,7 +54,6 @@ MISSING: dict[str, int] = {
     "": 2,
     "blocking": 1,
     "cli": 4,
-    "codec": 2,
     "commands": 12,
     "commands/transports": 9,
     "engines": 1,
@@ -63,7 +65,6 @@ MISSING: dict[str, int] = {
     "gateway": 1,
     "groups": 6,
     "handlers": 4,
-    "log": 5,
     "once": 5,
     "process": 2,
     "testing": 1,
@@ -74,14 +75,12 @@ MISSING: dict[str, int] = {
 """Modules that have no test file yet, by folder. A number may fall, and never rises."""
 UNNAMED: dict[str, int] = {
     "blocking": 1,
-    "codec": 2,
     "commands": 4,
     "engines": 2,
     "engines/postgres": 2,
     "engines/sqlite": 2,
     "gateway": 3,
     "groups": 2,
-    "log": 3,
     "once": 1,
     "topics": 1,
     "triggers": 10,

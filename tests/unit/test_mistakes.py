@@ -169,7 +169,7 @@ async def close_in_a_handler(hub: telex.Hub) -> None:
 
 async def receive_after_the_end(hub: telex.Hub) -> None:
     async with hub.topic("chat").subscribe() as inbox:
-        await hub.remove("chat")
+        await hub.aclose()
         await inbox.receive()
 
 
@@ -250,11 +250,16 @@ def included_twice(hub: telex.Hub) -> None:
 
 MISTAKES = [
     # names
-    Mistake("an empty name", lambda hub: hub.topic(""), telex.BadName, ("not empty", "'chatroom:12345'")),
-    Mistake("a number", lambda hub: hub.topic(12345), telex.BadName, ("is text", "not int")),  # type: ignore[call-overload]
-    Mistake("an empty token", lambda hub: hub.topic("chat::1"), telex.BadName, ("empty token", "between")),
-    Mistake("a colon last", lambda hub: hub.topic("chat:"), telex.BadName, ("empty token", "after each ':'")),
-    Mistake("a space", lambda hub: hub.topic("chat room"), telex.BadName, ("no whitespace", "' '")),
+    Mistake("an empty name", lambda hub: hub.topic(""), telex.BadName, ("must not be empty", "'chatroom:12345'")),
+    Mistake("a number", lambda hub: hub.topic(12345), telex.BadName, ("must be text", "not int")),  # type: ignore[call-overload]
+    Mistake(
+        "an empty token",
+        lambda hub: hub.topic("chat::1"),
+        telex.BadName,
+        ("must not be empty", "before and after each"),
+    ),
+    Mistake("a colon last", lambda hub: hub.topic("chat:"), telex.BadName, ("must not be empty", "after each ':'")),
+    Mistake("a space", lambda hub: hub.topic("chat room"), telex.BadName, ("must not contain whitespace", "' '")),
     Mistake("a long name", lambda hub: hub.topic("a" * 256), telex.BadName, ("at most 255", "this one has 256")),
     Mistake("a star in a token", lambda hub: hub.topic("chat*"), telex.BadName, ("whole tokens", "'chat*'")),
     Mistake("'>' first", lambda hub: hub.topic(">:a"), telex.BadName, ("last token", "'*'")),
@@ -264,8 +269,8 @@ MISTAKES = [
         telex.BadName,
         ("to subscribe to", "publish to one topic"),
     ),
-    Mistake("removing a pattern", lambda hub: hub.remove("chat:*"), telex.BadName, ("one by one", "hub.topics(")),
-    Mistake("a prefix with a colon", lambda hub: telex.Router("orders:"), telex.BadName, ("empty token",)),
+    Mistake("removing a pattern", lambda hub: hub.remove("chat:*"), telex.BadName, ("one topic id", "hub.topics(")),
+    Mistake("a prefix with a colon", lambda hub: telex.Router("orders:"), telex.BadName, ("must not be empty",)),
     # options
     Mistake(
         "an unknown policy",
@@ -278,7 +283,7 @@ MISTAKES = [
         "a buffer of bytes that is a text",
         lambda hub: hub.topic("chat").subscribe(buffer_bytes="1 MB"),  # type: ignore[call-overload]
         telex.BadOption,
-        ("buffer_bytes", "how many bytes"),
+        ("buffer_bytes", "number of bytes"),
     ),
     Mistake(
         "a key without latest",
@@ -290,7 +295,7 @@ MISTAKES = [
         "a key that is no function",
         lambda hub: hub.topic("chat").subscribe(key="user", overflow="latest"),  # type: ignore[call-overload]
         telex.BadOption,
-        ("key", "a function of the message", "lambda m:"),
+        ("key", "a sync function of the message", "lambda m:"),
     ),
     Mistake(
         "a naive datetime",
@@ -302,7 +307,7 @@ MISTAKES = [
         "a time to come",
         lambda hub: hub.topic("chat").subscribe(start=timedelta(days=-1)),
         telex.BadOption,
-        ("start", "how long ago", "not negative"),
+        ("start", "a time ago", "not be negative"),
     ),
     Mistake(
         "a start that is no start",
@@ -429,7 +434,7 @@ MISTAKES = [
     Mistake("no async with, iterate", iterate_without_async_with, telex.Closed, ("enter it first", "async with")),
     Mistake("entering it twice", enter_a_subscription_twice, telex.Closed, ("entered once", "subscribe() again")),
     Mistake("receiving after leaving it", receive_after_leaving, telex.Closed, ("was closed", "subscribe again")),
-    Mistake("receiving from what was removed", receive_after_the_end, telex.Closed, ("removed", "hub.topic(...)")),
+    Mistake("receiving after the hub closed", receive_after_the_end, telex.Closed, ("was closed", "subscribe again")),
     Mistake("`async for` over a topic", iterate_a_topic, telex.Misuse, ("topic.subscribe()", "async with")),
     Mistake("`for` over a topic", loop_over_a_topic, telex.Misuse, ("topic.subscribe()", "async with")),
     Mistake("`async with` a topic", with_topic, telex.Misuse, ("topic.subscribe()", "async with")),
@@ -454,7 +459,7 @@ MISTAKES = [
     Mistake("keyword only", lambda hub: hub.on("chat")(keyword_only), telex.BadHandler, ("'content'", "by position")),
     Mistake("a generator", lambda hub: hub.on("chat")(yields), telex.BadHandler, ("yields", "publish")),
     Mistake("@hub.on without what", lambda hub: hub.on(takes_one), telex.BadHandler, ("@hub.on('chatroom:*')",)),  # type: ignore[arg-type]
-    Mistake("@hub.on()", lambda hub: hub.on()(takes_one), telex.BadOption, ("say for what", "'chatroom:*'")),
+    Mistake("@hub.on()", lambda hub: hub.on()(takes_one), telex.BadOption, ("give a pattern", "'chatroom:*'")),
     Mistake("a class as handler", lambda hub: hub.on("chat")(Chat), telex.BadHandler, ("decorate a function",)),
     Mistake(
         "a type of items",
@@ -475,7 +480,7 @@ MISTAKES = [
         telex.BadOption,
         ("concurrency", "at least 1"),
     ),
-    Mistake("one pattern twice", lambda hub: hub.on("a", "a")(takes_one), telex.BadName, ("given twice",)),
+    Mistake("one pattern twice", lambda hub: hub.on("a", "a")(takes_one), telex.BadName, ("each pattern once",)),
     Mistake(
         "a hub for a router",
         lambda hub: hub.include_router(telex.Hub()),  # type: ignore[arg-type]

@@ -65,7 +65,7 @@ def test_no_white_space_no_control_character_no_lone_surrogate(character: str) -
 @pytest.mark.parametrize("name", ["a" * 256, "é" * 256, "a:" * 128, "*" * 256])
 def test_at_most_255_characters(name: str) -> None:
     for check in (check_topic, check_pattern):
-        with pytest.raises(BadName, match="at most 255 characters, this one has 256"):
+        with pytest.raises(BadName, match="at most 255 characters, and this one has 256"):
             check(name)
 
 

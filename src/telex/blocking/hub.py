@@ -75,8 +75,9 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         return BlockingGroups(self._hub.groups, self._thread.opened())
 
     def __enter__(self) -> Self:
-        """Start the thread and open the hub in it; when that fails, end the thread. Raises the errors of ``async
-        with``."""
+        """Start the thread and open the hub in it. If opening fails, end the thread. Raises the errors of ``async
+        with``.
+        """
         if self._thread.started:
             raise Closed("this hub", "a hub is opened once; make another with telex.blocking.Hub()")
         self._thread.start()
@@ -93,7 +94,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         self.close()
 
     def close(self) -> None:
-        """Close the hub as ``aclose`` does, and end the thread. Twice is fine."""
+        """Close the hub as ``aclose`` does, and end the thread. It may be called twice."""
         if not self._thread.started:
             return
         if self._thread.is_current():
@@ -123,21 +124,21 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         raise Misuse("use `async with` on a telex.blocking.Hub", "enter it with `with`, or use telex.Hub")
 
     def topics(self, pattern: str = ">") -> list[str]:
-        """Return the ids of all topics that fit, sorted."""
+        """Return the ids of all topics that match, sorted."""
         return self._thread.wait(self._hub.topics(pattern))
 
     def remove(self, id: str) -> bool:
-        """Remove a topic. Return False when there was none."""
+        """Remove the messages of a topic, as `telex.Hub.remove`. Return False when there was none."""
         return self._thread.wait(self._hub.remove(id))
 
     def retain(
         self, pattern: str, *, messages: int | None = None, age: Duration | None = None, bytes: int | None = None
     ) -> None:
-        """Set the retention of the topics that fit a pattern; also before the hub is opened."""
+        """Set the retention of the topics that match a pattern, also before the hub is opened."""
         self._thread.call(lambda: self._hub.retain(pattern, messages=messages, age=age, bytes=bytes))
 
     def adopt(self, messages: Sequence[Message[Any]]) -> Sequence[Message[Any]]:
-        """Publish messages that were published elsewhere; as ``telex.Hub.adopt``."""
+        """Publish messages of another system; as ``telex.Hub.adopt``."""
         return self._thread.wait(self._hub.adopt(messages))
 
     def transaction(self, *, timeout: Duration | None = None) -> BlockingTransaction:
@@ -146,7 +147,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         return BlockingTransaction(thread.call(lambda: self._hub.transaction(timeout=timeout)), thread)
 
     def join(self, connection: Any) -> JoinedTransaction:
-        """Publish and send in a transaction of a synchronous connection of the program's; as ``telex.Hub.join``."""
+        """Publish and send in a transaction of a synchronous connection of the program; as ``telex.Hub.join``."""
         joined: JoinedTransaction = self._hub.join(connection)
         return joined
 
@@ -155,7 +156,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
     def include_router(self, router: Router, prefix: str = "") -> None:
         """Add all declarations of ``router``, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""
         if not isinstance(router, Router):
-            raise BadOption("router", router, "it is a telex.Router")
+            raise BadOption("router", router, "it must be a telex.Router")
         router.connect(self._declared, prefix)
 
     def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
@@ -248,8 +249,9 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
     def follow(
         self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024
     ) -> BlockingFollower:
-        """Return a follower of the outcomes of all commands that fit a pattern, to be entered with ``with``; as
-        ``telex.Hub.follow``."""
+        """Return a follower of the outcomes of all commands that match a pattern, to be entered with ``with``; as
+        ``telex.Hub.follow``.
+        """
         thread, follow = self._thread.opened(), self._hub.follow
         follower = thread.call(lambda: follow(pattern, progress=progress, start=start, buffer=buffer))
         return BlockingFollower(follower, thread)

@@ -15,15 +15,15 @@ R = TypeVar("R")
 
 
 class HubThread:
-    """A thread with an event loop, and calls into that thread. `start` starts it, once."""
+    """A thread with an event loop that runs calls of other threads. `start` starts it, once."""
 
     def __init__(self, name: str, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """The thread runs ``close`` when a function that is called in it ends the program."""
+        """Make a thread, which runs ``close`` when a function that is called in it ends the program."""
         self.started: bool = False
         self._close = close
         self._end: BaseException | None = None  # the SystemExit or KeyboardInterrupt that ended the program
-        self._over = False  # the thread has ended, or is about to
-        self._waits: dict[Future[Any], int] = {}  # the calls that have not returned, and the thread of each caller
+        self._over = False  # True when the thread has ended, or is about to
+        self._waits: dict[Future[Any], int] = {}  # the running calls, with the thread of each caller
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -43,14 +43,14 @@ class HubThread:
                 self._loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
                 self._end = error
-                # A main thread that waits for a call gets the error there.
+                # A main thread that waits for a call gets the error from that call.
                 waits = any(thread == main and not future.done() for future, thread in list(self._waits.items()))
                 runner.run(self._close())
         self._over = True
         for future in list(self._waits):
             future.cancel()
         if self._end is not None and main is not None and not waits:
-            # The main thread may wait for anything else: only a signal interrupts that.
+            # If the main thread waits for anything else, only a signal interrupts it.
             signal.pthread_kill(main, signal.SIGINT)
 
     def opened(self) -> Self:
@@ -60,8 +60,9 @@ class HubThread:
         return self
 
     def wait(self, work: Coroutine[Any, Any, R]) -> R:
-        """Run a coroutine in the thread, and return its result or raise its exception. When the caller is interrupted,
-        the coroutine is cancelled."""
+        """Run a coroutine in the thread, and return its result or raise its exception. An interrupt of the caller
+        cancels the coroutine.
+        """
         loop = self._loop
         if loop is None or self._over or not self._thread.is_alive():
             work.close()
@@ -80,7 +81,7 @@ class HubThread:
         except BaseException:
             future.cancel()
             if self._over:
-                work.close()  # the loop may have ended before it began the work
+                work.close()  # the loop may have ended before the work began
             self._raise_end()
             raise
         finally:
@@ -89,11 +90,13 @@ class HubThread:
         return result
 
     def is_current(self) -> bool:
-        """Return True in the thread itself."""
+        """Return true in the thread itself."""
         return threading.current_thread() is self._thread
 
     def call(self, function: Callable[[], R]) -> R:
-        """Call a plain function in the thread, or in the caller's thread before `start`; return or raise as it does."""
+        """Call a plain function in the thread, or in the caller's thread before `start`. Return its result or raise its
+        exception.
+        """
         if not self.started:
             return function()
 
@@ -103,7 +106,7 @@ class HubThread:
         return self.wait(work())
 
     def stop(self) -> None:
-        """End the loop and the thread, and wait for that. Twice is fine."""
+        """End the loop, and wait until the thread has ended. It may be called twice."""
         loop, self._loop = self._loop, None
         if loop is None:
             return

@@ -35,12 +35,12 @@ class BlockingTicket(Generic[T]):
 
     @property
     def id(self) -> str:
-        """The id that this command was sent with."""
+        """The id of the command."""
         return self._ticket.id
 
     @property
     def key(self) -> str | None:
-        """The key: commands with the same name and key are one command."""
+        """The key under which the command was sent."""
         return self._ticket.key
 
     @property
@@ -105,8 +105,8 @@ class BlockingFollower:
         self.close()
 
     def close(self) -> None:
-        """Stop following. Twice is fine."""
-        with suppress(Closed):  # of a hub that was closed before it
+        """Stop following. It may be called twice."""
+        with suppress(Closed):  # the hub was closed before the follower
             self._thread.wait(self._follower.__aexit__(None, None, None))
 
     def __iter__(self) -> Iterator[Outcome[Any] | Progress | Lost]:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
 
 AHEAD = 256
-"""The number of messages that iteration takes from the hub's thread at once; they count as received."""
+"""The number of messages that iteration takes from the hub's thread at once. They count as received."""
 
 
 class BlockingTopic(Generic[T]):
@@ -66,7 +66,7 @@ class BlockingTopic(Generic[T]):
     def publish_nowait(
         self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
     ) -> Message[T]:
-        """Append a message at once. Raises `WouldBlock` where `publish` would wait: always, on engines that keep
+        """Append a message at once. Raises `WouldBlock` when `publish` would wait: always, on engines that store
         messages outside of this process.
         """
         return self._thread.call(lambda: self._topic.publish_nowait(content, id=id, headers=headers, key=key))
@@ -161,13 +161,13 @@ class BlockingSubscription(Generic[Item]):
         self.close()
 
     def close(self) -> None:
-        """Leave the log. A thread that waits in `receive` gets `Closed`. Twice is fine."""
+        """Leave the log. A thread that waits in `receive` gets `Closed`. It may be called twice."""
         self._ahead.clear()
-        with suppress(Closed):  # of a hub that was closed before it
+        with suppress(Closed):  # the hub was closed before the subscription
             self._thread.wait(self._subscription.aclose())
 
     def __iter__(self) -> Iterator[Item]:
-        """Iterate over all messages, until the topic is removed or the hub or the subscription is closed."""
+        """Iterate over all messages, until the hub or the subscription is closed."""
         while True:
             while self._ahead:
                 yield self._ahead.popleft()
@@ -200,7 +200,7 @@ class BlockingSubscription(Generic[Item]):
         return self.receive_many(limit)
 
     def batches(self, limit: int = MAX_BATCH) -> Iterator[tuple[Item, ...]]:
-        """Iterate over batches: all messages that wait, at most ``limit``, until there will be no more."""
+        """Iterate over batches of all waiting messages, at most ``limit`` each, until the subscription ends."""
         check_limit(limit)
         while batch := self.receive_many(limit) if self._ahead else self._thread.wait(self._next_batch(limit)):
             yield batch
@@ -232,7 +232,7 @@ class BlockingSubscription(Generic[Item]):
 
     @property
     def ended(self) -> str | None:
-        """None while messages may come, else the reason of the end: ``closed``, ``removed``, ``slow``, ``failed``."""
+        """None while messages may come, else the reason of the end: ``closed``, ``finished``, ``slow``, ``failed``."""
         return self._thread.call(lambda: self._subscription.ended)
 
     @property

@@ -17,8 +17,8 @@ R = TypeVar("R")
 
 
 class BlockingTransaction:
-    """A `telex.Transaction` of a blocking hub, entered with ``with``. On SQLite it holds the file's write lock until it
-    is left: keep it short, and publish with its own `publish` while it is open.
+    """A `telex.Transaction` of a blocking hub, entered with ``with``. On SQLite it holds the file's write lock until
+    its end: keep it short, and publish with its own `publish` while it is open.
     """
 
     def __init__(self, transaction: AsyncTransaction, thread: HubThread) -> None:
@@ -28,7 +28,8 @@ class BlockingTransaction:
     def __enter__(self) -> Self:
         """Begin. Raises the errors of ``async with``."""
         self._thread.wait(self._transaction.__aenter__())
-        enter_context(self._transaction, None)  # for this thread; calls in the hub's thread run in a copy of it
+        # for this thread; calls in the hub's thread run in a copy of the context
+        enter_context(self._transaction, None)
         return self
 
     def __exit__(

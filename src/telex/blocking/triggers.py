@@ -110,10 +110,10 @@ class BlockingVariable(Generic[T]):
     def __lt__(self, bound: T) -> Condition:
         return self._variable < bound
 
-    def __eq__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
+    def __eq__(self, bound: object) -> Condition:  # type: ignore[override]  # the result is a condition
         return self._variable == bound
 
-    def __ne__(self, bound: object) -> Condition:  # type: ignore[override]  # a condition, not an answer
+    def __ne__(self, bound: object) -> Condition:  # type: ignore[override]  # the result is a condition
         return self._variable != bound
 
     def __bool__(self) -> NoReturn:

@@ -1,9 +1,10 @@
-"""Commands on a file: they open a hub on the file of an ``sqlite:///`` URL."""
+"""Commands on a URL: they open a hub on its file or database."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -19,16 +20,52 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+SERVERS = ("postgresql://", "postgres://")
+"""The schemes of PostgreSQL."""
+
+
+def is_server(url: str) -> bool:
+    """Return True for the URL of a PostgreSQL database."""
+    return url.startswith(SERVERS)
+
+
 def path_of(url: str) -> Path:
     """Return the path in an ``sqlite:///`` URL. Any other URL is wrong usage."""
     from telex.engines.sqlite.address import parse
 
     if not url.startswith("sqlite:"):
-        given = url.partition("@")[2] or url
-        meant = "file.db" if ":" in given else given
-        report(f"--url {given}: name the file, --url sqlite:///{meant}")
-        raise typer.Exit(Exit.USAGE)
+        raise _wrong(url)
     return Path(parse(url).path)
+
+
+def check_url(url: str) -> None:
+    """End the program when a URL is a path, or names an engine whose messages no other program can read."""
+    if "://" not in url and not url.startswith("sqlite:"):
+        raise _wrong(url)
+    if url.startswith("memory:"):
+        report("memory:// has no messages of other programs: give --url sqlite:///file.db or a database")
+        raise typer.Exit(Exit.USAGE)
+    if is_server(url) and find_spec("psycopg") is None:
+        report("a PostgreSQL database needs more packages: pip install 'telex[postgres]'")
+        raise typer.Exit(Exit.ERROR)
+
+
+def _wrong(url: str) -> typer.Exit:
+    given = url.partition("@")[2] or url
+    meant = "file.db" if ":" in given else given
+    report(f"--url {given}: name the file, --url sqlite:///{meant}, or a database, postgresql://user@host/database")
+    return typer.Exit(Exit.USAGE)
+
+
+def check_there(url: str) -> None:
+    """End the program when the file of a URL does not exist, or the database has no schema of telex."""
+    check_url(url)
+    if url.startswith("sqlite:"):
+        _ = existing(url)
+    elif is_server(url):
+        from telex.engines.postgres.summary import check_schema
+
+        asyncio.run(check_schema(url))
 
 
 def existing(url: str) -> Path:
@@ -42,13 +79,15 @@ def existing(url: str) -> Path:
 
 
 def with_hub(url: str, work: Callable[[Hub], Awaitable[T]], *, create: bool = False) -> T:
-    """Open a hub on the file or server of a URL, and return the result of ``work``. Without ``create`` a file has to
-    exist.
+    """Open a hub on the file or database of a URL, and return the result of ``work``. Without ``create`` a file has to
+    exist, and a database has to have the schema.
     """
     from telex import Hub
 
-    if not url.startswith(("postgresql://", "postgres://")):
-        _ = path_of(url) if create else existing(url)
+    if create:
+        check_url(url)
+    else:
+        check_there(url)
 
     async def run() -> T:
         async with Hub(url) as hub:

@@ -19,7 +19,7 @@ BATCH_MESSAGES = 500
 
 
 def follow_file(url: str, topic: str, start: Start, deadline: float | None) -> Iterator[Messages | LostFrame]:
-    """Iterate over the frames that a gateway would send for a topic or pattern, until the topic is removed.
+    """Iterate over the frames that a gateway would send for a topic or pattern.
 
     Raises `Timeout` at ``deadline`` (of `time.monotonic`), `ConnectFailed`, `EngineFailed`.
     """

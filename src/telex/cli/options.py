@@ -60,16 +60,21 @@ def check_one_source(ctx: typer.Context, url: str | None) -> None:
 
 
 def no_file(ctx: typer.Context) -> typer.BadParameter:
-    """Return the error for a command line without a file."""
-    return typer.BadParameter("name the file, --url sqlite:///file.db", ctx, param_hint="'--url'")
+    """Return the error for a command line without a file or database."""
+    return typer.BadParameter("name the file or database, --url sqlite:///file.db", ctx, param_hint="'--url'")
 
 
-URL_HELP = "The file or server with the messages: sqlite:///file.db, postgresql://user@host/database"
+URL_HELP = "The file or database with the messages: sqlite:///file.db, postgresql://user@host/database"
 Url = Annotated[str, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
 OptionalUrl = Annotated[str | None, typer.Option("--url", "-u", envvar="TELEX_URL", metavar="URL", help=URL_HELP)]
 UrlNotServer = Annotated[
     str | None,
-    typer.Option("--url", "-u", metavar="URL", help="Use a file instead of a server: sqlite:///file.db"),
+    typer.Option(
+        "--url",
+        "-u",
+        metavar="URL",
+        help="Use a file or database instead of a server: sqlite:///file.db, postgresql://user@host/database",
+    ),
 ]
 Server = Annotated[
     str, typer.Option("--server", "-s", envvar="TELEX_SERVER", metavar="URL", help="The address of the server.")

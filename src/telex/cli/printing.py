@@ -56,7 +56,7 @@ def _print_lost(frame: LostFrame, as_json: bool) -> None:
         lost = {"count": frame.count, "first": frame.first, "last": frame.last, "reason": frame.reason}
         print_json({"lost": lost, "topic": frame.topic})
     elif frame.reason in ("epoch", "ahead"):
-        report(f"{frame.topic}: the log was recreated; the messages in between are lost", bad=False)
+        report(f"{frame.topic}: the log begins again; the messages in between are lost", bad=False)
     else:
         report(f"{frame.topic}: {frame.count} messages are lost ({frame.reason})", bad=False)
 

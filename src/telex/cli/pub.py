@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from telex.cli.exits import Exit
-from telex.cli.files import path_of
+from telex.cli.files import check_url
 from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, UrlNotServer, check_one_source
 from telex.cli.output import print_json, report
 
@@ -60,7 +60,7 @@ def pub(
     check_topic(topic)
     headers = _headers(header or [])
     check_one_source(ctx, url)
-    with _to_server(server, connect_timeout) if url is None else _to_file(url) as publish:
+    with _to_server(server, connect_timeout) if url is None else _to_engine(url) as publish:
         for line in _lines(content):
             body = _content(line, text or name is not None)
             if name is not None:
@@ -81,11 +81,11 @@ def _to_server(server: str, timeout: float) -> Iterator[Callable[[Publish], Publ
 
 
 @contextmanager
-def _to_file(url: str) -> Iterator[Callable[[Publish], Published]]:
+def _to_engine(url: str) -> Iterator[Callable[[Publish], Published]]:
     from telex.blocking import Hub
     from telex.gateway.protocol import Published
 
-    path_of(url)
+    check_url(url)
     with Hub(url) as hub:
 
         def publish(frame: Publish) -> Published:

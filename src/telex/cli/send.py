@@ -102,7 +102,7 @@ def send(
     try:
         check_key(key)
     except BadOption:
-        raise BadOption("--key", key, f"it is 1 to 255 printable characters, such as {EXAMPLE_KEY}") from None
+        raise BadOption("--key", key, f"it must be 1 to 255 printable characters, such as {EXAMPLE_KEY}") from None
     if server is not None and url is not None and ctx.get_parameter_source("url").name != "ENVIRONMENT":  # type: ignore[union-attr]  # it was given
         raise typer.BadParameter("give one of the two", ctx, param_hint="'--url' / '--server'")
     with Bar(name) as bar:

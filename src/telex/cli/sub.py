@@ -9,7 +9,7 @@ import typer
 
 from telex.cli.client import follow
 from telex.cli.exits import Exit
-from telex.cli.files import existing
+from telex.cli.files import check_there
 from telex.cli.follow_file import follow_file
 from telex.cli.options import (
     DEFAULT_SERVER,
@@ -39,7 +39,7 @@ def sub(
     json: Json = False,
 ) -> None:
     """Print the messages of a topic, or of all topics that match a pattern, as they arrive: from a running server, or
-    with --url from a file.
+    with --url from a file or a database.
 
     It reconnects when the connection is lost, and prints the messages that it missed. A notice on standard error counts
     messages that are lost for good. Exit code 4: --timeout was over before --count messages came.
@@ -64,7 +64,7 @@ def sub(
         if url is None:
             printer.run(follow(server, topic, number_or_text(since), connect_timeout, deadline))
         else:
-            _ = existing(url)
+            check_there(url)
             printer.run(follow_file(url, topic, start, deadline))
     except Timeout:
         if printer.left:

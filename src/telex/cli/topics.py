@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING
+
 import typer
 
-from telex.cli.files import existing, not_found
+from telex.cli.files import existing, is_server, not_found
 from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, TopicPattern, UrlNotServer, check_one_source
 from telex.cli.output import local_time, print_json, print_line, print_table
 from telex.names import Pattern, check_pattern, is_pattern
+
+if TYPE_CHECKING:
+    from telex.engines.summary import TopicSummary
 
 
 def topics(
@@ -18,10 +24,10 @@ def topics(
     connect_timeout: ConnectTimeout = 5.0,
     json: Json = False,
 ) -> None:
-    """List the topics of a running server, or of a file.
+    """List the topics of a running server, or of a file or database.
 
-    For a file it prints the number of messages that each topic keeps, their size in bytes, and the time of the last
-    one. With --json a file gives objects, and a server gives names.
+    With --url it prints the number of messages that each topic keeps, their size in bytes, and the time of the last
+    one; with --json these are objects. A server gives names.
 
     \b
     Examples:
@@ -29,7 +35,7 @@ def topics(
       telex topics 'chatroom:*'
       telex topics --json | jq -r '.[]'
       telex topics 'orders:>' --url sqlite:///shop.db
-      telex topics --json --url sqlite:///shop.db | jq -r '.[].topic'
+      telex topics --json --url postgresql://shop@db/shop | jq -r '.[].topic'
     """
     check_pattern(pattern)
     check_one_source(ctx, url)
@@ -37,10 +43,8 @@ def topics(
         found = _of_server(server, connect_timeout, pattern)
         names: list[str] = found
     else:
-        from telex.engines.sqlite.summary import summaries
-
         matches = Pattern(pattern).matches
-        kept = [summary for summary in summaries(existing(url)) if matches(summary.topic)]
+        kept = [summary for summary in _summaries(url) if matches(summary.topic)]
         names = [summary.topic for summary in kept]
     if not names and not is_pattern(pattern):
         raise not_found("topic", pattern)
@@ -54,6 +58,16 @@ def topics(
     else:
         rows = [(t.topic, t.messages, t.bytes, "" if t.last is None else local_time(t.last)) for t in kept]
         print_table(("TOPIC", "MESSAGES", "BYTES", "LAST"), rows, "such topics")
+
+
+def _summaries(url: str) -> list[TopicSummary]:
+    if is_server(url):
+        from telex.engines.postgres.summary import summaries as of_database
+
+        return asyncio.run(of_database(url))
+    from telex.engines.sqlite.summary import summaries as of_file
+
+    return of_file(existing(url))
 
 
 def _of_server(server: str, connect_timeout: float, pattern: str) -> list[str]:

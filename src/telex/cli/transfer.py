@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +17,7 @@ from telex.cli.exits import Exit
 from telex.cli.files import with_hub
 from telex.cli.history import check_topic_exists, readable
 from telex.cli.options import Json, TopicPattern, Url
+from telex.cli.output import report
 
 if TYPE_CHECKING:
     from telex import Hub, Message
@@ -68,26 +70,33 @@ def import_(
 ) -> None:
     """Publish the messages that `telex export` wrote, with their ids, times, headers and keys.
 
-    They are appended to the topics of the file. A message whose id is there already, or was imported before, is not
-    stored again. A terminal shows the progress.
+    They are appended to the topics of the file or database. A message whose id is there already, or was imported
+    before, is not stored again. A topic keeps as many as its retention allows: a notice says where that is fewer than
+    were imported. A terminal shows the progress.
 
     \b
     Examples:
       telex import orders.jsonl --url sqlite:///other.db
+      telex export --url sqlite:///shop.db | telex import - --url postgresql://shop@db/shop
       zcat orders.jsonl.gz | telex import - --json --url sqlite:///other.db
     """
     size = _size(file)
 
-    async def publish(hub: Hub) -> tuple[int, int]:
+    async def publish(hub: Hub) -> tuple[int, int, list[str]]:
         count = known = 0
+        topics = Counter[str]()
         for batch, end in _batches(file):
-            stored = len(await hub.adopt(batch))
-            count, known = count + stored, known + len(batch) - stored
+            stored = await hub.adopt(batch)
+            topics.update(message.topic for message in stored)
+            count, known = count + len(stored), known + len(batch) - len(stored)
             bar.update(None if size is None else end / max(size, end), f"{count:,} messages")
-        return count, known
+        cut = [(name, hub.topic(name).statistics().kept, imported) for name, imported in sorted(topics.items())]
+        return count, known, [f"{name} keeps {kept:,} of {made:,} imported" for name, kept, made in cut if kept < made]
 
     with Bar("importing") as bar:
-        count, known = with_hub(url, publish, create=True)
+        count, known, cut = with_hub(url, publish, create=True)
+    for notice in cut:
+        report(f"{notice}: set its retention first, `hub.retain`, and import it into another database", bad=False)
     there = f", {known} were there already" if known else ""
     typer.echo(f'{{"messages":{count},"known":{known}}}' if json else f"{count} messages{there}")
 

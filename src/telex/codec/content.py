@@ -1,8 +1,8 @@
-"""Content at the boundary: what may be published under a type, and content as JSON bytes.
+"""Content at the boundary of a process: which content a topic accepts, and content as JSON bytes.
 
-Inside one process objects pass by reference. Content is encoded and decoded only for a disk, a network
-or a browser, and only there a type is enforced field by field. `hold` proves that content comes back equal: it encodes
-the content, decodes it as a reader does, and compares the two.
+Inside one process objects pass by reference. Content is encoded and decoded only for a disk, a network or a browser.
+Only there each field is checked against the declared type. `hold` proves that content survives this: it encodes the
+content, decodes it as a reader does, and compares the two.
 """
 
 from __future__ import annotations
@@ -53,18 +53,19 @@ __all__ = [
 T = TypeVar("T")
 Decode = Callable[[object], Any]
 type_of = type
-"""The builtin, in methods that have an argument of its name."""
+"""The builtin ``type``, for methods that have an argument of the same name."""
 BYTES = (bytes, bytearray, memoryview)
-"""Content of these classes is stored as it is, and not as JSON."""
+"""Classes whose instances are stored as bytes, not as JSON."""
 UNTYPED = "publish plain JSON data (text as keys), or declare the topic's type: hub.topic(name, type)"
 
 
 def hold(content: object, topic: str) -> bytes | None:
-    """Check that content of a topic without a declared type would come back equal from a store.
+    """Check that content of a topic without a declared type comes back equal after it was stored.
 
-    Plain JSON data comes back as it is, and a value of a class in `STANDARD` as that class; a record (a struct,
-    dataclass, model, attrs class or named tuple) as its own class, where a reader declares that class. Returns the JSON
-    that was read back, or None when none was needed. Raises `ContentError`, with the path, for other content.
+    Plain JSON data comes back as plain data, and a value of a class in `STANDARD` as that class. A record (a struct,
+    dataclass, model, attrs class or named tuple) comes back as its own class where a reader declares that class.
+    Returns the JSON that was decoded for the comparison, or None when no comparison was needed. Raises `ContentError`,
+    with the path, for other content.
     """
     cls = type(content)
     if cls is dict or cls is list:
@@ -86,8 +87,8 @@ class Content(Generic[T]):
     and `decode` converts data from outside.
 
     ``declared`` may be a class, a msgspec struct, a dataclass, a TypedDict, a pydantic model or any type that msgspec
-    knows (``list[int]``, ``int | str``), or a union with models that pydantic knows. Raises `BadOption` for any other
-    type.
+    supports (``list[int]``, ``int | str``), or a union with models that pydantic supports. Raises `BadOption` for any
+    other type.
     """
 
     __slots__ = ("_build", "_classes", "_decode", "_expected", "_scalar", "declared", "name")
@@ -96,13 +97,13 @@ class Content(Generic[T]):
         self.declared: type[T] = declared
         self._decode: Decode = _decoder_of(declared, _decode_foreign)
         self._build: Decode = _decoder_of(declared, _build_foreign)
-        # A class that is not a TypedDict can be tested with isinstance, and then content passes by reference. A plain
+        # A class that is not a TypedDict can be tested with isinstance, and its instances pass by reference. A plain
         # bool is refused where an int is declared, as msgspec does.
         self._classes: tuple[type, ...] = tuple(_classes(declared))
         self.name: str = declared.__name__ if isinstance(declared, type) else str(declared)
         """The type's name for error messages."""
         self._expected = f" (expected as a whole: {self.name})"
-        # An object of exactly this class is its own plain data: nothing is converted.
+        # An object of exactly this class needs no conversion.
         self._scalar: type | None = declared if declared in _SCALARS else None
 
     def check(self, content: object, topic: str, type: str | None = None) -> T:
@@ -120,9 +121,9 @@ class Content(Generic[T]):
         return cast("T", _decoded(content, build, topic, self._expected))
 
     def hold(self, content: T, topic: str, type: str | None = None) -> bytes | None:
-        """Check that content would come back equal, and of this type, from a store. ``type`` is the type name that is
-        stored with the content, or None. Returns the JSON that was read back, or None when none was needed. Raises
-        `ContentError` with the path to the difference.
+        """Check that content comes back equal, and of this type, after it was stored. ``type`` is the type name that is
+        stored with the content, or None. Returns the JSON that was decoded for the comparison, or None when no
+        comparison was needed. Raises `ContentError` with the path to the difference.
         """
         if type_of(content) is self._scalar:
             data = proven(content)
@@ -135,7 +136,7 @@ class Content(Generic[T]):
         found, cls = self._subclass(type), type_of(content)
         if found is not None and found is not cls and cls.__name__ == type:
             where = f"{found.__module__}.{found.__qualname__}"
-            problem = f"it would be read as {where}, which has the name {type}, too"
+            problem = f"a reader would decode it as {where}, which is also named {type}"
             raise ContentError(topic, f"{problem}; rename one of the two, or declare the topic's type as {type}")
         return _prove(content, self._decode_as(type), topic, f"its type does not carry it{self._expected}")
 
@@ -152,8 +153,8 @@ class Content(Generic[T]):
         return self._decode if found is None else partial(_convert, found)
 
     def _subclass(self, name: str | None) -> type[Any] | None:
-        """Return the subclass of this name that was defined last. ``slots=True`` defines a dataclass twice, and the
-        program uses the second class.
+        """Return the subclass of this name that was defined last. ``slots=True`` defines a dataclass twice; the program
+        uses the second class.
         """
         if name is None or any(cls is object or cls.__name__ == name for cls in self._classes):
             return None
@@ -220,17 +221,19 @@ def _decoder_of(declared: Any, hook: Callable[[Any, object], Any]) -> Decode:
 
 
 def _convert(declared: Any, data: object) -> Any:
-    """Convert plain data."""
+    """Convert plain data to the declared type."""
     return msgspec.convert(data, declared, str_keys=True, dec_hook=_decode_foreign)
 
 
 def _build_from(declared: Any, data: object) -> Any:
-    """Convert data of this process."""
+    """Convert data of this process, which may contain objects, to the declared type."""
     return msgspec.convert(data, declared, str_keys=True, dec_hook=_build_foreign)
 
 
 def _decoder_of_pydantic(declared: Any, error: Exception, *, from_outside: bool) -> Decode:
-    """Return the decoder of a union with a model: msgspec cannot choose the member to build."""
+    """Return the decoder of a union that contains a pydantic model: msgspec cannot choose the member of such a
+    union.
+    """
     from pydantic import TypeAdapter
     from pydantic.errors import PydanticUserError
 
@@ -249,16 +252,17 @@ def _decoder_of_pydantic(declared: Any, error: Exception, *, from_outside: bool)
 
 
 def _decode_foreign(declared: Any, data: object) -> Any:
-    """Build an object that msgspec cannot build: a pydantic model from JSON. Of any other class only instances are
-    accepted.
+    """Build an object of a class that msgspec does not support: a pydantic model from plain data. For any other class
+    only an instance is accepted.
     """
     cls = _class_of(declared, data)
     return data if cls is None else cls.model_validate_json(to_json(data), by_alias=True, by_name=True)
 
 
 def _build_foreign(declared: Any, data: object) -> Any:
-    """Build an object as `_decode_foreign` does, from data of this process, which may contain objects without JSON
-    form."""
+    """Build an object as `_decode_foreign` does, from data of this process, which may contain objects without a JSON
+    form.
+    """
     cls = _class_of(declared, data)
     if cls is None:
         return data
@@ -278,14 +282,15 @@ def _class_of(declared: Any, data: object) -> Any:
 
 
 def _either(build: Callable[[], Any], decode: Callable[[], Any]) -> Any:
-    """Build a model from data of this process: from the objects, else from JSON, which strict models treat
-    differently."""
+    """Build a model from objects of this process; when that fails, from their JSON, which strict models accept
+    differently.
+    """
     try:
         return build()
     except ValueError as error:
         try:
             return decode()
-        except TypeError:  # it has no JSON form
+        except TypeError:  # the objects have no JSON form
             raise error from None
 
 
@@ -304,18 +309,18 @@ def _decoded(data: object, decode: Decode, topic: str, expected: str) -> Any:
         raise
     except RecursionError:
         raise ContentError(topic, f"it is nested more than {MAX_NESTING} levels deep{expected}") from None
-    except ValueError as error:  # a type refuses a value by this
+    except ValueError as error:  # a type refuses a value with this error
         problem, path = _problem(error)
         raise ContentError(topic, f"{problem}{expected}", path) from None
-    except Exception as error:  # any other exception refuses the value, too
+    except Exception as error:  # any other exception refuses the value too
         reason = f"{type(error).__name__}: {text_of(error)}"
         raise ContentError(topic, f"its type raises {reason}{expected}") from error
 
 
 def _problem(error: ValueError) -> tuple[str, str]:
-    """Return the problem and the path to it."""
+    """Return the text of a decoding error, and the path to the value."""
     errors = getattr(error, "errors", None)
-    if callable(errors):  # pydantic's
+    if callable(errors):  # an error of pydantic
         first = errors()[0]
         path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
         return printable(str(first["msg"])), printable("$" + path)
@@ -327,7 +332,7 @@ def _problem(error: ValueError) -> tuple[str, str]:
     if path.startswith("key` in `"):
         problem, path = f"a key: {problem}", path.removeprefix("key` in `")
     inner = error.__cause__
-    if isinstance(inner, ValueError):  # a model within
+    if isinstance(inner, ValueError):  # a model inside the content
         problem, within = _problem(inner)
         path += within.removeprefix("$")
     return problem, path

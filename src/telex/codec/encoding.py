@@ -15,26 +15,25 @@ import msgspec
 from telex.codec.roundtrip import MAX_NESTING, NOT_FINITE, children, is_model, is_too_deep, obstacle
 from telex.errors import ContentError, printable, text_of
 
-TOO_DEEP = f"it is nested more than {MAX_NESTING} levels deep, or holds itself; publish flatter data"
+TOO_DEEP = f"it is nested more than {MAX_NESTING} levels deep, or contains itself; publish flatter data"
 
 
 def to_json(value: object) -> bytes:
-    """JSON bytes of a value: what msgspec encodes, and pydantic models by their own dump.
+    """Return the JSON bytes of a value. msgspec encodes the value; a pydantic model encodes itself.
 
-    Raises `TypeError` or `ValueError` (the publisher's fault) for a value that has no JSON form: NaN and infinity are
-    among them.
+    Raises `TypeError` or `ValueError` (the publisher's fault) for a value without a JSON form, such as NaN or infinity.
     """
     data = _encoder.encode(value)
     return finite(data, value) if b"null" in data else data
 
 
 def from_json(data: bytes | str | msgspec.Raw) -> object:
-    """Plain objects from JSON. Raises `ValueError` (the sender's fault) when it is not JSON."""
+    """Return JSON as plain data. Raises `ValueError` (the sender's fault) when ``data`` is not JSON."""
     return _decode(data)
 
 
 def from_stored(data: bytes | str, topic: str) -> object:
-    """Plain objects from JSON that was stored or sent. Raises `ContentError` whatever is wrong with it."""
+    """Return JSON that was stored or sent as plain data. Raises `ContentError` for any fault in it."""
     try:
         return msgspec.json.decode(data)
     except MemoryError:
@@ -46,8 +45,8 @@ def from_stored(data: bytes | str, topic: str) -> object:
 
 
 def plain_json(value: object, name: str) -> bytes:
-    """JSON of a value of no declared type, which every reader gets as plain data. Raises `ContentError`, with the path,
-    for a value that has no JSON form.
+    """Return the JSON of a value without a declared type; readers get plain data. Raises `ContentError`, with the path,
+    for a value without a JSON form.
     """
     data = encoded(value, name)
     if is_too_deep(data):
@@ -59,20 +58,21 @@ def plain_json(value: object, name: str) -> bytes:
 
 
 def to_canonical(value: object) -> bytes:
-    """JSON of a value without a choice left: equal content has equal bytes, in every process. Keys of dicts and members
-    of sets are sorted. Raises as `to_json`.
+    """Return canonical JSON: equal content has equal bytes in every process. Keys of dicts and members of sets are
+    sorted. Raises as `to_json`.
     """
     try:
         data = _canonical.encode(value)
-    except TypeError:  # keys of several types, or members of a set that cannot be compared
+    except TypeError:  # the keys have several types, or members of a set cannot be compared
         data = _canonical.encode(_sorted(value))
     return finite(data, value) if b"null" in data else data
 
 
 def size_of(content: object) -> int:
-    """Bytes that content counts for: its own length for bytes and text, its JSON for the rest.
+    """Return the number of bytes that content counts for: the length of bytes and text, the length of the JSON of other
+    content.
 
-    An object without a JSON form, which only ever travels by reference, counts for its shallow size in memory.
+    An object without a JSON form, which never leaves the process, counts for its shallow size in memory.
     """
     if isinstance(content, (bytes, bytearray)):
         return len(content)
@@ -85,17 +85,17 @@ def size_of(content: object) -> int:
 
 
 def size_of_headers(headers: Mapping[str, str] | None) -> int:
-    """Bytes that headers count for: their names and values."""
+    """Return the number of bytes that headers count for: their names and values."""
     if not headers:
         return 0
     return sum(size_of(name) + size_of(value) for name, value in headers.items())
 
 
-# -- what has no JSON form
+# -- values without a JSON form
 
 
 def proven(content: object) -> bytes | None:
-    """JSON of plain data that comes back equal; None, without finding out where, when it does not."""
+    """Return the JSON of plain data that comes back equal, or None when the data does not come back equal."""
     try:
         data = _encoder.encode(content)
         if _decode(data) == content and (len(data) <= MAX_NESTING or not is_too_deep(data)):
@@ -108,7 +108,7 @@ def proven(content: object) -> bytes | None:
 
 
 def encoded(content: object, topic: str) -> bytes:
-    """JSON of content as msgspec writes it. Raises `ContentError`, with the path to what has no JSON form."""
+    """Return the JSON of content. Raises `ContentError`, with the path to the part without a JSON form."""
     try:
         return _encoder.encode(content)
     except MemoryError:
@@ -139,30 +139,30 @@ def refusal(topic: str, found: tuple[str, str], fix: str) -> ContentError:
 def _problem_of(value: object) -> str | None:
     try:
         data = _encoder.encode(value)
-    except Exception as error:  # noqa: BLE001  # whatever a model's dump raises
+    except Exception as error:  # noqa: BLE001  # a model's own dump may raise anything
         return text_of(error)
     return NOT_FINITE if data == b"null" and value is not None else None
 
 
 def _no_obstacle(value: object) -> None:
-    """Plain data has none but what `obstacle` finds."""
+    """Return None: a part of plain data is refused only by the checks of `obstacle`."""
 
 
 def finite(data: bytes, value: object) -> bytes:
-    """``data``, the JSON of ``value``. Raises `ValueError` when a number in it is not finite."""
-    if b"null" in data:  # which msgspec writes for NaN and infinity, too
+    """Return ``data``, the JSON of ``value``. Raises `ValueError` when a number in the value is not finite."""
+    if b"null" in data:  # msgspec writes NaN and infinity as null too
         found = obstacle(msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_foreign), _no_obstacle)
         if found is not None:
             raise ValueError(f"{found[1]} (at {found[0]})")
     return data
 
 
-# -- what msgspec does not know
+# -- types that msgspec does not support
 
 
 def _encode_foreign(value: object) -> object:
     if is_model(type(value)):
-        # By the names of the fields, and without those that are computed: what can be read again.
+        # by field name and without computed fields, so that a reader can build the model again
         return cast("Any", value).model_dump(mode="json", round_trip=True, warnings=False)
     raise TypeError(
         f"{type(value).__name__} has no JSON form: use a struct, a dataclass, a model, or dicts, lists and text"
@@ -170,10 +170,10 @@ def _encode_foreign(value: object) -> object:
 
 
 def _encode_canonical(value: object) -> object:
-    """As `_encode_foreign`, with the sets of a model still sets."""
+    """Encode an object as `_encode_foreign` does, but keep the sets of a model as sets."""
     if is_model(type(value)):
         return cast("Any", value).model_dump(mode="python", round_trip=True, warnings=False)
-    if "pydantic_core" in sys.modules:  # then it may be a field of a model, such as a URL
+    if "pydantic_core" in sys.modules:  # the value may be a field of a model, such as a URL
         from pydantic_core import PydanticSerializationError, to_jsonable_python
 
         with suppress(PydanticSerializationError):
@@ -182,7 +182,7 @@ def _encode_canonical(value: object) -> object:
 
 
 def _sorted(value: object) -> object:
-    """The value with keys that are text, and with sets as lists that are sorted by the JSON of their members."""
+    """Return the value with keys as text, and with sets as lists that are sorted by the JSON of their members."""
     if is_model(type(value)):
         value = _encode_canonical(value)
     if isinstance(value, (set, frozenset)):

@@ -1,6 +1,6 @@
-"""The comparison of content with its decoded JSON: the first difference, and its path.
+"""The comparison of content with its decoded JSON: finds the first difference and its path.
 
-Pure functions of values. `telex.codec.content` encodes and decodes; this compares.
+Pure functions of values. `telex.codec.content` encodes and decodes; this module compares.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import msgspec
 from telex.errors import shown
 
 MAX_NESTING = 100
-"""The most levels of lists and dicts, one within the other, that content may have where it is stored or sent."""
+"""The largest number of nested lists and dicts in content that is stored or sent."""
 Found = tuple[str, str]
-"""The path to a value, and what is wrong with that value."""
+"""The path to a value, and the problem of that value."""
 
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _OTHER = bytes(set(range(256)) - set(b"[]{}"))
@@ -62,9 +62,10 @@ def equal(sent: object, back: object) -> bool:
 
 
 def difference(sent: object, back: object, path: str = "$") -> Found | None:
-    """The first place where what was read is not what was written; None when there is none.
+    """Return the path and the text of the first difference between published and decoded content; None when they are
+    equal.
 
-    Objects that compare by identity are the same when they have one class and the same fields.
+    Two objects that compare by identity count as equal when they have the same class and the same fields.
     """
     if equal(sent, back):
         return None
@@ -78,19 +79,24 @@ def difference(sent: object, back: object, path: str = "$") -> Found | None:
     others = dict(children(back) or ())
     for place, value in parts:
         if place not in others:
-            return path + place, f"{_described(value)} does not come back under this key; keys in JSON are text"
+            return (
+                path + place,
+                f"{_described(value)} is lost, since JSON has only text as keys",
+            )
         found = difference(value, others[place], path + place)
         if found is not None:
             return found
     if len(others) > len(list(children(sent) or ())):
-        return path, "more comes back than was published"
+        return path, "the decoded content has more entries than the published content"
     compares = type(sent).__eq__ is not object.__eq__ and not isinstance(sent, (dict, list, tuple))
-    # Equal fields, and yet the class says that it is another one: it compares what is not in its JSON.
+    # The fields are equal, but the class compares a part that its JSON does not contain.
     return (path, f"{_described(sent)} comes back unequal: part of it has no JSON form") if compares else None
 
 
 def obstacle(value: object, encodes: Callable[[object], str | None], path: str = "$") -> Found | None:
-    """The first part that has no JSON form; ``encodes`` says what is wrong with a value by itself (None: nothing)."""
+    """Return the path and the problem of the first part without a JSON form; None when there is none. ``encodes``
+    returns the problem of a single value, or None.
+    """
     parts = children(value)
     if parts is None:
         if isinstance(value, float) and not isfinite(value):
@@ -113,7 +119,7 @@ NOT_FINITE = "JSON has no NaN and no infinity; publish None or text in its place
 
 
 def children(value: object) -> Iterator[tuple[str, object]] | None:
-    """The parts of a container or a record, each with what it adds to the path; None for all else."""
+    """Yield the parts of a container or a record, each with its part of the path. Return None for other values."""
     if isinstance(value, dict):
         return ((_place(key), part) for key, part in value.items())
     cls = type(value)

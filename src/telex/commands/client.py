@@ -28,13 +28,13 @@ class SendOptions(TypedDict, total=False):
 
 
 class CommandClient:
-    """The commands of a `Hub`: sent, called, followed."""
+    """The methods of a `Hub` that send, call and follow commands."""
 
     _dispatcher: CommandDispatcher
     _runtime: Runtime
 
     def topic(self, id: str) -> Topic[Any]:
-        """See `Hub.topic`."""
+        """Return the topic of an id; see `Hub.topic`."""
         raise NotImplementedError
 
     @overload
@@ -63,16 +63,17 @@ class CommandClient:
         duplicate: Duplicate = "wait",
         type: type[Any] | None = None,
     ) -> Ticket[Any]:
-        """Send a command and return its `Ticket` once it is accepted, which is once the engine has it. The command need
-        not be served yet. ``await ticket`` gives the result.
+        """Send a command. Return its `Ticket` once the engine has stored the command, also when no hub serves it yet.
+        ``await ticket`` gives the result.
 
-        A command that runs once has one outcome for each ``key``: repeats get it, and with ``duplicate="reject"`` a
-        repeat of a running command raises `InProgress`. On an engine that keeps messages, commands of one key run one
-        after the other. ``timeout`` bounds sending, and is the deadline of the command: a worker drops a command that
-        it has not begun by then. ``type`` is the type of the result, for programs that do not declare the command.
+        A command that runs once has one outcome for each ``key``. Repeats get this outcome; with ``duplicate="reject"``
+        a repeat of a running command raises `InProgress`. On an engine that stores messages, commands of one key run
+        one after the other. ``timeout`` bounds sending, and is the deadline of the command: a worker drops the command
+        when it has not begun by the deadline. ``type`` is the type of the result, for programs that do not declare the
+        command.
 
         Raises `ContentError`, `BadName`, `BadOption`, `KeyConflict`, `InProgress`, `Timeout`, `EngineFailed`, `Closed`;
-        `WouldBlock` when too many wait in memory for a handler to be declared.
+        `WouldBlock` when too many commands wait in memory for a handler to be declared.
         """
         if self._runtime.reason:
             self._runtime.check_open()
@@ -104,10 +105,10 @@ class CommandClient:
         duplicate: Duplicate = "wait",
         type: type[Any] | None = None,
     ) -> Any:
-        """Send a command and wait for its result, at most ``timeout``. Cancelling the caller, or its timeout, does not
-        cancel a command that has begun; a command that has not is dropped at its deadline.
+        """Send a command and return its result, after at most ``timeout``. Cancelling the caller, or its timeout, does
+        not cancel a command that has begun. A command that has not begun is dropped at its deadline.
 
-        Raises what `send` raises; `NoHandler`, at once, when nobody serves it; `CommandFailed`; `Timeout`.
+        Raises the errors of `send`; `NoHandler`, at once, when no hub serves the command; `CommandFailed`; `Timeout`.
         """
         if self._runtime.reason:
             self._runtime.check_open()
@@ -115,9 +116,9 @@ class CommandClient:
         return await self._dispatcher.call(name, content, key, limit, duplicate, type)
 
     def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
-        """Return a follower of all commands whose names match ``pattern``, of all senders. Enter it with ``async with``
-        and iterate: it gives every `Outcome`, and with ``progress`` every `Progress`. ``start`` and ``buffer`` are as
-        for `Topic.subscribe`; when the start is gone, the first item is a `Lost`.
+        """Return a follower of all commands whose names match ``pattern``, whichever program sent them. Enter it with
+        ``async with`` and iterate: it gives every `Outcome`, and with ``progress`` every `Progress`. ``start`` and
+        ``buffer`` are as for `Topic.subscribe`. When the log no longer has the start, the first item is a `Lost`.
 
         Raises `BadName`, `BadOption`, `Closed`.
         """

@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class _Nothing:
-    """The result of `CommandContext.progress`: like None, but awaiting it raises an error that says what is wrong."""
+    """The result of `CommandContext.progress`. It acts like None, but awaiting it raises an error with the fix."""
 
     __slots__ = ()
 
@@ -27,7 +27,7 @@ _NOTHING = _Nothing()
 
 
 class CommandContext(Generic[T]):
-    """One call of a command's handler, for an argument that is annotated ``telex.CommandContext``."""
+    """One call of a command's handler, passed to an argument that is annotated ``telex.CommandContext``."""
 
     __slots__ = ("_invocation",)
 
@@ -47,7 +47,7 @@ class CommandContext(Generic[T]):
 
     @property
     def id(self) -> str:
-        """The id of the command, which its `Ticket` and its `Outcome` have too."""
+        """The id of the command. The `Ticket` and the `Outcome` have the same id."""
         return self._invocation.id
 
     @property
@@ -57,7 +57,7 @@ class CommandContext(Generic[T]):
 
     @property
     def deadline(self) -> float | None:
-        """The time after which the sender waits no more, in seconds since 1970; None without a deadline."""
+        """The time until which the sender waits, in seconds since 1970; None without a deadline."""
         return self._invocation.deadline
 
     @property
@@ -72,33 +72,33 @@ class CommandContext(Generic[T]):
 
     @property
     def fence(self) -> int:
-        """The fencing token: larger for every later attempt of the same key, and 0 for a command that does not run
-        once. Give it to a system that the handler changes, which then refuses smaller tokens.
+        """The fencing token: larger for every later attempt of the same key; 0 for a command that does not run once.
+        Pass it to a system that the handler changes, so that the system can refuse smaller tokens.
         """
         return self._invocation.fence
 
     @property
     def tx(self) -> Any:
-        """The transaction of a handler that asked for ``tx``; else None."""
+        """The transaction of a handler with an argument ``tx``; else None."""
         return self._invocation.tx
 
     @property
     def message(self) -> Message[T]:
-        """The command as a message."""
+        """The message with the command."""
         return self._invocation.message
 
     def progress(self, fraction: float, text: str = "") -> None:
         """Report progress to the sender and to followers: a ``fraction`` from 0 to 1, and a text for people.
 
-        Call it without ``await``: it never waits. Of many reports in a short time the last is published. A lone
+        Call it without ``await``: it never waits. Of many reports in a short time only the last is published. A lone
         surrogate in the text is written as its escape. Raises `BadOption`.
         """
         if not isinstance(fraction, (int, float)) or not 0 <= fraction <= 1:
-            raise BadOption("fraction", fraction, "it is a part of the whole, from 0 to 1")
+            raise BadOption("fraction", fraction, "it must be from 0 to 1")
         invocation = self._invocation
         step = Progress(invocation.command, invocation.id, invocation.key, float(fraction), text_of(text))
         invocation.report(invocation, step)
-        return _NOTHING  # type: ignore[return-value]  # for a caller that awaits it
+        return _NOTHING  # type: ignore[return-value]  # a caller may await it
 
     def __repr__(self) -> str:
         return f"<CommandContext of {self.command!r} {self.id}, attempt {self.attempt}>"

@@ -1,4 +1,4 @@
-"""`CommandDispatcher`: the commands of a hub, those that it serves and those that it sends."""
+"""`CommandDispatcher`: the commands that a hub serves and sends."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from telex.runtime import Runtime
 def transport_for(
     runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, table: CommandTable
 ) -> CommandTransport:
-    """Return the transport for the engine of a hub: no other place asks whether the engine keeps messages."""
+    """Return the transport for the engine of a hub. Only this function asks whether the engine stores messages."""
     store = runtime.engine.store
     if store is None:
         return LocalTransport(runtime, table)
@@ -35,7 +35,7 @@ def transport_for(
 
 
 class CommandDispatcher:
-    """All commands of a hub."""
+    """All commands that one hub serves and sends."""
 
     def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner) -> None:
         self.table: CommandTable = CommandTable()
@@ -48,7 +48,7 @@ class CommandDispatcher:
     # -- serving
 
     def declare(self, command: Command) -> None:
-        """Serve a command. Raises `BadOption` when its name is taken, `Misuse` on an engine without records."""
+        """Serve a command. Raises `BadOption` when the name is taken, `Misuse` on an engine without records."""
         if command.once is None:
             server = CommandServer(command)
         else:
@@ -62,7 +62,7 @@ class CommandDispatcher:
         self.transport.serve(server)
 
     async def start(self) -> None:
-        """Begin to serve: open the stores, and carry out the commands that wait. Raises what a store raises."""
+        """Start serving: open the stores, and carry out the waiting commands. Raises the errors of a store."""
         self._started = True
         for server in self.table.servers.values():
             self._serve(server)
@@ -82,9 +82,11 @@ class CommandDispatcher:
         *,
         needs_server: bool,
     ) -> Request:
-        """Check the options of `Hub.send`; ``limit`` is its timeout in seconds. Raises `BadOption`."""
+        """Return the request of `Hub.send` with checked options. ``limit`` is the timeout in seconds. Raises
+        `BadOption`.
+        """
         if duplicate not in ("wait", "reject"):
-            raise BadOption("duplicate", duplicate, "it is 'wait' or 'reject'")
+            raise BadOption("duplicate", duplicate, "it must be 'wait' or 'reject'")
         gives = None if type is None else self._types.get(type)
         if type is not None and gives is None:
             gives = self._types[type] = Content(type)
@@ -101,7 +103,9 @@ class CommandDispatcher:
         *,
         needs_server: bool = False,
     ) -> Ticket[Any]:
-        """Send a command. ``needs_server``: raise `NoHandler` when no hub serves it. Raises what `Hub.send` raises."""
+        """Send a command and return its ticket. ``needs_server``: raise `NoHandler` when no hub serves it. Raises as
+        `Hub.send`.
+        """
         request = self._request(name, content, key, limit, duplicate, type, needs_server=needs_server)
         return Ticket(await self._accepted(self.transport.send, request), self.transport.cancel)
 
@@ -114,7 +118,7 @@ class CommandDispatcher:
         duplicate: Duplicate,
         type: type[Any] | None,
     ) -> Any:
-        """Send a command and return its result. Raises what `Hub.call` raises."""
+        """Send a command and return its result. Raises as `Hub.call`."""
         request = self._request(name, content, key, limit, duplicate, type, needs_server=True)
         if limit is None:
             pending = await self.transport.call(request)
@@ -134,7 +138,7 @@ class CommandDispatcher:
     ) -> PendingOutcome[Any]:
         limit = request.limit
         try:
-            # A timeout of 0 is a deadline for the worker: sending is not bounded by it.
+            # A timeout of 0 is only a deadline for the worker: it does not bound sending.
             async with asyncio.timeout(limit or None) as clock:
                 return await send(request)
         except TimeoutError as error:
@@ -144,29 +148,34 @@ class CommandDispatcher:
             raise Timeout(what, limit, self._runtime.connection.problem) from None
 
     def is_full(self, name: str) -> bool:
-        """Return true when a sender of this command would wait, because too many commands wait for a call."""
+        """Return true when a sender of this command would wait, because too many commands of its name wait for a
+        call.
+        """
         return self.transport.is_full(name)
 
     async def read(self, content: object) -> Outcome[Any] | Progress | None:
-        """Return what a message to followers says; None for other content."""
+        """Return the outcome or progress in a message to followers; None for other content."""
         return await self.transport.read(content)
 
     # -- life
 
     @property
     def idle(self) -> bool:
-        """True when no command runs or waits, apart from handlers of the runner."""
+        """True when no command runs or waits; handlers are counted by the runner."""
         return self.transport.idle
 
     async def stop(self) -> None:
-        """Close the transport, the tickets that wait, and the stores."""
-        error = Closed("the ticket", "its hub was closed before its outcome came; a command with a key is sent again")
+        """Close the transport, the waiting tickets and the stores."""
+        error = Closed(
+            "the ticket",
+            "its hub was closed before its outcome came; send a command with a key again to get its outcome",
+        )
         await self.transport.close(error)
         for server in self.table.servers.values():
             server.close()
         await self._stores.close()
 
     def statistics(self) -> tuple[CommandStatistics, ...]:
-        """Return the statistics of every command that is served here, in the order of declaration."""
+        """Return the statistics of every command that this hub serves, in the order of declaration."""
         waiting = self.transport.waiting
         return tuple(server.statistics(waiting(name)) for name, server in self.table.servers.items())

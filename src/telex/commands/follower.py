@@ -1,4 +1,4 @@
-"""`Follower`: the outcomes of commands, of all senders."""
+"""`Follower`: an iterator over the outcomes of commands, whichever program sent them."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Read = Callable[[object], Awaitable[Outcome[Any] | Progress | None]]
 
 
 class Follower:
-    """An iterator over every `Outcome` of the commands that it follows, and their `Progress` if that was asked for.
+    """An iterator over every `Outcome` of the commands that it follows, and their `Progress` if requested.
 
-    ``hub.follow`` makes it; enter it with ``async with``. When its start is gone, the first item is a `Lost`. Iteration
-    ends when the hub is closed.
+    ``hub.follow`` makes it; enter it with ``async with``. When the log no longer has its start, the first item is a
+    `Lost`. Iteration ends when the hub is closed.
     """
 
     def __init__(self, subscription: AnySubscription[Any, Any], read: Read, wanted: frozenset[str]) -> None:
         self._subscription = subscription
         self._read = read
-        self._wanted = wanted  # last tokens of topics
+        self._wanted = wanted  # the last tokens of the topics to read
 
     async def __aenter__(self) -> Self:
         await self._subscription.__aenter__()

@@ -1,4 +1,4 @@
-"""`Invocation`: a command that was accepted in this process."""
+"""`Invocation`: a command in the process that carries it out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Report = Callable[["Invocation", Progress], None]
 
 
 class Invocation(msgspec.Struct, eq=False):
-    """A command in the process that carries it out, until it has its outcome."""
+    """A command in the process that carries it out, from its acceptance to its outcome."""
 
     command: str
     content: Any
@@ -37,7 +37,7 @@ class Invocation(msgspec.Struct, eq=False):
     deadline: float | None = None
     """The time of the deadline in seconds since 1970, for people."""
     until: float | None = None
-    """The time of the deadline by the monotonic clock, which decides."""
+    """The time of the deadline by the monotonic clock; this time decides."""
     attempt: int = 1
     fence: int = 0
     tx: Any = None
@@ -55,7 +55,7 @@ class Invocation(msgspec.Struct, eq=False):
     throttle: ProgressThrottle | None = None
 
     def expire_in(self, limit: float) -> None:
-        """Set the deadline, in ``limit`` seconds."""
+        """Set the deadline to ``limit`` seconds from now."""
         self.deadline, self.until = time() + limit, monotonic() + limit
 
     @property
@@ -67,17 +67,17 @@ class Invocation(msgspec.Struct, eq=False):
 
     @property
     def is_late(self) -> bool:
-        """True when the deadline is over."""
+        """True after the deadline."""
         return self.until is not None and monotonic() > self.until
 
     def cancel(self) -> None:
-        """End the command for its sender, begun or not."""
+        """Cancel the command for its sender, before or during the call of the handler."""
         self.cancelled = True
         if self.task is not None:
             self.task.cancel()
 
     def lose(self) -> None:
-        """Cancel the handler: another worker has the key, and this result would be refused."""
+        """Cancel the handler: another worker has leased the key, so this result would be refused."""
         self.lost = True
         if self.task is not None:
             self.task.cancel()

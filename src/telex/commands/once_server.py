@@ -1,4 +1,4 @@
-"""`OnceServer`: a command that runs once for each key, and whose outcome is recorded."""
+"""`OnceServer`: serves a command that runs once for each key, and records its outcome."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 EXTRA_RESULT_SECONDS = 3600.0
-"""The time for which the record of a large result outlives the record that names it."""
+"""The extra time for which the record of a large result is kept, compared with the record that names it."""
 RECORD_PAUSE_SECONDS = 0.1
-"""The pause before an outcome is written again that the store did not take."""
+"""The pause before another try to record an outcome, after the store has failed."""
 PublishIn = Callable[[Invocation, Outcome[Any], EngineOnceTransaction], Awaitable[None]]
 """Publishes an outcome in a transaction of the engine."""
 
 
 class OnceServer(CommandServer):
-    """A command that runs once for each key. Without a store of its own the engine keeps its records."""
+    """The server of a command that runs once for each key. Without a store of its own, the engine keeps its records."""
 
     runs_once = True
 
@@ -53,17 +53,15 @@ class OnceServer(CommandServer):
         self.publish_in: PublishIn = publish_in
 
     def open(self) -> None:
-        """See `CommandServer`."""
         if not self._on_engine:
             self._opening = self._stores.open(self.leases.store)
 
     async def _opened(self) -> None:
-        """Wait until the store is connected. Raises what its `open` raises."""
+        """Wait until the store is connected. Raises the errors of its `open`."""
         if self._opening is not None:
             await asyncio.shield(self._opening)
 
     def check(self, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
-        """See `CommandServer`."""
         name, version = self.command.name, self.options.version
         checked, _ = super().check(content, key)
         if key is None:
@@ -71,32 +69,29 @@ class OnceServer(CommandServer):
         try:
             return checked, fingerprint_of(name, version, digest or digest_of(content))
         except (TypeError, ValueError, RecursionError) as error:
-            raise ContentError(name, f"what runs once has a JSON form: {error}") from None
+            raise ContentError(
+                name, f"the content of a command with once=True must have a JSON form: {error}"
+            ) from None
 
     def peek(self, key: str, fingerprint: str) -> Entry | None:
-        """See `CommandServer`."""
         try:
             return self.leases.peek(key, fingerprint)
         except KeyError:
             raise KeyConflict(self.command.name, key) from None
 
     async def recorded(self, key: str) -> tuple[Entry, int] | None:
-        """See `CommandServer`."""
         await self._opened()
         return await self.leases.live(key)
 
     async def load(self, entry: Entry) -> Entry:
-        """See `CommandServer`."""
         return await with_result(entry, self.leases.store.get)
 
     def close(self) -> None:
-        """See `CommandServer`."""
         self.leases.close()
 
     # -- one command
 
     async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
-        """See `CommandServer`."""
         invocation.task = asyncio.current_task()
         leases = self.leases
         key, owner = invocation.key or "", leases.owner()
@@ -107,7 +102,7 @@ class OnceServer(CommandServer):
                     return self.dropped(invocation)
                 found = await leases.claim(key, invocation.fingerprint, owner, invocation.lose)
             except asyncio.CancelledError as error:
-                # The key may be leased all the same: the same owner claims it again, and then records the failure.
+                # The key may be leased all the same: the same owner claims it again, and records the failure.
                 self.cancelled(invocation, error)
                 continue
             except (EngineFailed, msgspec.DecodeError, OSError) as error:
@@ -118,7 +113,7 @@ class OnceServer(CommandServer):
             if isinstance(found, Entry):
                 self.counts.replayed += 1
                 return await self._replay(found, invocation)
-            if invocation.cancelled:  # before it began, or between two attempts
+            if invocation.cancelled:  # the sender cancelled before the command began, or between two attempts
                 return await self._call_off(invocation, found)
             self.counts.executed += 1
             outcome = await self._attempt(invocation, found)
@@ -128,16 +123,19 @@ class OnceServer(CommandServer):
             owner = leases.owner()
 
     async def _begun(self, invocation: Invocation) -> bool:
-        """Return true when an attempt was begun under the key: then the deadline does not count. Raises
-        `EngineFailed`."""
+        """Return true when an attempt has begun under the key, so that the deadline no longer applies. Raises
+        `EngineFailed`.
+        """
         return await self.leases.live(invocation.key or "") is not None or (
             self.options.run_anyway and invocation.redelivered
         )
 
     async def _without_store(self, invocation: Invocation, error: Exception) -> Outcome[Any]:
-        """Fail closed: a command whose key cannot be leased does not run, unless it was declared with run_anyway."""
+        """Return the failure of a command whose key cannot be leased. With ``run_anyway``, call the handler without a
+        record.
+        """
         if self.options.run_anyway and "tx" not in self.command.wants:
-            logger.error("command %s runs without a record, as it was asked to: %s", self.command.name, error)
+            logger.error("command %s runs without a record, because of run_anyway: %s", self.command.name, error)
             return await self.call(invocation)
         text = text_of(error)
         return self.failure(invocation, Failure("StoreUnavailable", "store_unavailable", text, final=False))
@@ -151,17 +149,19 @@ class OnceServer(CommandServer):
         try:
             await asyncio.sleep(self.options.backoff * 2.0 ** (lease.entry.attempt - 1))
         except asyncio.CancelledError as error:
-            self.cancelled(invocation, error)  # a sender's is recorded with the next claim
+            self.cancelled(invocation, error)  # a cancellation by a sender is recorded with the next claim
 
     async def _call_off(self, invocation: Invocation, lease: Lease) -> Outcome[Any]:
-        """Record that a sender has cancelled the command, for all senders of the key."""
+        """Record that a sender has cancelled the command, and return this outcome for all senders of the key."""
         await lease.stop()
         options = self.options
         entry = await _insist(lease, Fail(lease.entry.owner, CANCELLED_BY_SENDER, options.keep, options.max_attempts))
         return self.failure(invocation, CANCELLED_BY_SENDER) if entry is None else self._ended(invocation, entry, None)
 
     async def _attempt(self, invocation: Invocation, lease: Lease) -> Outcome[Any] | None:
-        """Call the handler and record its outcome. None when the key was lost, or given back for another attempt."""
+        """Call the handler, record its outcome and return it. None when the key was lost, or was released for another
+        attempt.
+        """
         invocation.lost = False
         invocation.attempt, invocation.fence = lease.entry.attempt, lease.fence
         failure: Failure | None
@@ -197,7 +197,9 @@ class OnceServer(CommandServer):
         return None if failure is None else await self._failed(invocation, lease, failure)
 
     async def _in_transaction(self, invocation: Invocation, lease: Lease) -> Outcome[Any] | None:
-        """As `_attempt`: the writes of the handler, the record and the messages commit together, or not at all."""
+        """Make one attempt, as `_attempt`, in a transaction: the writes of the handler, the record and the messages
+        commit together, or not at all.
+        """
         if self._on_engine:
             await lease.stop()  # a renewal would wait for the transaction, which has the write lock
         try:
@@ -216,7 +218,7 @@ class OnceServer(CommandServer):
                 outcome = self._ended(invocation, entry, result)
                 if isinstance(tx, EngineOnceTransaction):
                     await self.publish_in(invocation, outcome, tx)
-            invocation.announced = self._on_engine  # it has committed
+            invocation.announced = self._on_engine  # the transaction has committed
         except _Fenced:
             self.counts.fenced += 1
             return None
@@ -225,7 +227,7 @@ class OnceServer(CommandServer):
         return outcome
 
     async def _failed(self, invocation: Invocation, lease: Lease, failure: Failure) -> Outcome[Any] | None:
-        """Record an error, or give the key back; as `_attempt`."""
+        """Record an error and return the outcome, or release the key and return None, as `_attempt`."""
         options = self.options
         entry = await _insist(lease, Fail(lease.entry.owner, failure, options.keep, options.max_attempts))
         if entry is None or not entry.ended:
@@ -243,7 +245,7 @@ class OnceServer(CommandServer):
         try:
             return self.cancelled(invocation, error)
         except asyncio.CancelledError:
-            # This worker ends: the next worker need not wait for the lease.
+            # This hub closes: release the key, so that the next worker need not wait for the lease to run out.
             await lease.stop()
             await _insist(lease, GiveBack(lease.entry.owner))
             raise
@@ -251,21 +253,21 @@ class OnceServer(CommandServer):
     # -- results
 
     def _recordable(self, result: object) -> tuple[bytes, object]:
-        """Return a result as it is recorded, and as all senders get it. Raises `_Unsendable`."""
+        """Return a result as recorded JSON, and as the object that all senders get. Raises `_Unsendable`."""
         try:
             return self.sendable(result)
         except (TypeError, ValueError, RecursionError) as error:
             raise _Unsendable(error) from None
 
     async def _put_aside(self, invocation: Invocation, lease: Lease, content: bytes, tx: OnceTransaction | None) -> str:
-        """Write a large result to a record of its own, and return its key."""
+        """Write a large result to a record of its own, and return the key of that record."""
         ref = result_ref(self.command.name, invocation.id, lease.fence, content)
         put = self.leases.store.put if tx is None else tx.put
         await put(RESULTS_BUCKET, ref, content, 0, time() + self.options.keep + EXTRA_RESULT_SECONDS)
         return ref
 
     async def _replay(self, entry: Entry, invocation: Invocation) -> Outcome[Any]:
-        """Return a recorded outcome for another sender."""
+        """Return the recorded outcome to another sender."""
         command = self.command
         return recorded_outcome(await self.load(entry), command.name, invocation.id, invocation.key, command.gives)
 
@@ -277,11 +279,11 @@ class OnceServer(CommandServer):
 
 
 class _Fenced(Exception):
-    """The key was lost: the transaction is rolled back."""
+    """The key was lost, so the transaction is rolled back."""
 
 
 class _Unsendable(Exception):
-    """The result has no JSON form, or another type than the handler is annotated with."""
+    """The result has no JSON form, or not the type of the handler's annotation."""
 
     def __init__(self, problem: Exception) -> None:
         super().__init__(text_of(problem))

@@ -23,7 +23,8 @@ class Outcome(msgspec.Struct, Generic[T], frozen=True, tag="outcome", tag_field=
     """The end of a command: its ``result``, or its ``error``.
 
     ``id`` is the id of the command, and ``key`` the key under which it was sent. ``attempt`` is the number of attempts
-    until this outcome. ``replayed`` is true when the outcome was recorded before, and nothing ran for this sender.
+    until this outcome. ``replayed`` is true when an earlier sender's outcome was returned, and no handler ran for this
+    sender.
     """
 
     command: str
@@ -37,7 +38,7 @@ class Outcome(msgspec.Struct, Generic[T], frozen=True, tag="outcome", tag_field=
 
     @property
     def ok(self) -> bool:
-        """True when it has a result."""
+        """True when the command has a result."""
         return self.error is None
 
     def value(self) -> T:
@@ -56,7 +57,7 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="kind"):
 
 
 class OutcomeRef(msgspec.Struct, frozen=True, tag="parcel", tag_field="kind"):
-    """The key ``ref`` of the record that has an outcome too large for a message."""
+    """A reference to an outcome that is too large for a message: ``ref`` is the key of its record."""
 
     command: str
     id: str
@@ -68,7 +69,7 @@ Reply = Outcome[Any] | Progress | OutcomeRef
 
 
 def raise_failure(outcome: Outcome[Any], error: Failure, cause: BaseException | None = None) -> NoReturn:
-    """Raise the ``error`` of an outcome, from ``cause``."""
+    """Raise the ``error`` of an outcome as an exception, from ``cause``."""
     if error.code == CONFLICT:
         raise KeyConflict(outcome.command, outcome.key or "")
     raise CommandFailed(
@@ -78,7 +79,7 @@ def raise_failure(outcome: Outcome[Any], error: Failure, cause: BaseException | 
 
 
 def recorded_outcome(entry: Entry, command: str, id: str, key: str | None, gives: Content[Any] | None) -> Outcome[Any]:
-    """Return the outcome in a record, for the sender of the command ``id``; its result has the type ``gives``."""
+    """Return the outcome in a record, for the sender of the command ``id``. ``gives`` is the type of the result."""
     error = entry.error
     result = None if error is not None or entry.result is msgspec.UNSET else from_json(entry.result)
     if error is None and gives is not None:
@@ -93,12 +94,12 @@ def refusal(error: BaseException) -> Failure:
 
 
 def unrun(command: str, id: str, key: str | None, failure: Failure) -> Outcome[Any]:
-    """Return an outcome that this process makes now, with an error that is not recorded."""
+    """Return an outcome with an error that is not recorded."""
     return Outcome(command, id, key, None, failure, 0, datetime.now(UTC))
 
 
 def failure_of(error: BaseException) -> Failure:
-    """Return an exception of a handler in the form that is recorded and sent."""
+    """Return an exception of a handler as a failure, which can be recorded and sent."""
     name = printable(type(error).__qualname__)
     if not isinstance(error, CommandError):
         return Failure(name, "error", text_of(error), None, final=False)
@@ -110,10 +111,10 @@ def failure_of(error: BaseException) -> Failure:
 
 
 def _plain(data: object) -> object:
-    """Return data of a handler's error as plain data, or as text when it has no JSON form."""
+    """Return the data of a handler's error as plain data, or as text when it has no JSON form."""
     try:
         return from_json(to_json(data))
-    except Exception:  # noqa: BLE001  # the error that carries it is sent all the same
+    except Exception:  # noqa: BLE001  # the error is sent without its data
         return shown(data)
 
 

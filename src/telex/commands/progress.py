@@ -1,4 +1,4 @@
-"""`ProgressThrottle`: a limit on how often the progress of one command is published."""
+"""`ProgressThrottle`: limits how often the progress of one command is published."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from telex.errors import TelexError
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 MIN_INTERVAL_SECONDS = 0.1
-"""The time between two reports of one command that are published."""
+"""The shortest time between two published reports of one command."""
 
 
 class ProgressThrottle:
-    """Publishes at most one report in `MIN_INTERVAL_SECONDS`: the last of those that came meanwhile."""
+    """A filter that publishes at most one report in `MIN_INTERVAL_SECONDS`: the last of the reports within that
+    time.
+    """
 
     def __init__(self, publish: Callable[[Progress], object]) -> None:
         self._publish = publish

@@ -1,4 +1,4 @@
-"""`CommandServer`: a command in a process that carries it out."""
+"""`CommandServer`: serves one command in this process."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CANCELLED_BY_SENDER = Failure("Cancelled", CANCELLED, "its sender cancelled it")
 
 
 class CommandStatistics(msgspec.Struct, frozen=True):
-    """A command that a hub serves, at one moment; the counts are those of this process.
+    """The state of a command that a hub serves, at one moment. The counts are those of this process.
 
     ``running`` and ``waiting`` are commands now. ``executed`` counts the calls of the handler, ``failed`` the outcomes
     that were errors, ``expired`` the commands that were dropped at their deadline. For commands that run once,
-    ``replayed`` counts the senders that got a recorded outcome, ``waited`` the duplicates that waited for one,
-    ``conflicted`` the keys that were used with other content, ``taken_over`` the leases that had run out, and
-    ``fenced`` the results that came after the lease was lost.
+    ``replayed`` counts the senders that got a recorded outcome, ``waited`` the duplicates that waited for the outcome
+    of a running command, ``conflicted`` the keys that were used with other content, ``taken_over`` the leases that had
+    run out, and ``fenced`` the results that came after the lease was lost.
     """
 
     command: str
@@ -49,7 +49,9 @@ class CommandStatistics(msgspec.Struct, frozen=True):
 
 
 class CommandServer:
-    """A command that is carried out here, each time that it is sent. `OnceServer` runs once for each key instead."""
+    """The server of one command, which calls the handler each time that the command is sent. Its subclass `OnceServer`
+    calls it once for each key.
+    """
 
     runs_once: ClassVar[bool] = False
 
@@ -62,10 +64,10 @@ class CommandServer:
         self._invoke: Invoke = command.bind()
 
     async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
-        """Carry out a command in the current task, and return its outcome whatever the handler does. Raises
-        `asyncio.CancelledError` when the task is to end.
+        """Carry out a command in the current task. Return its outcome, whatever the handler raises. Raises
+        `asyncio.CancelledError` when the task has to end.
         """
-        # A command that another worker had before may have been begun: it has no deadline.
+        # Another worker may have begun the command before: then it has no deadline.
         if invocation.until is not None and invocation.is_late and not invocation.redelivered:
             return self.dropped(invocation)
         if invocation.cancelled:
@@ -73,10 +75,10 @@ class CommandServer:
         invocation.task = asyncio.current_task()
         return await self.call(invocation)
 
-    # -- records of keys, which only commands that run once have
+    # -- records of keys, for commands that run once
 
     def open(self) -> None:
-        """Begin to connect the store of the records."""
+        """Start connecting the store of the records."""
 
     def close(self) -> None:
         """Stop the timer of the leases."""
@@ -86,7 +88,9 @@ class CommandServer:
         return None
 
     async def recorded(self, key: str) -> tuple[Entry, int] | None:
-        """Return the record of a key, unless its outcome has expired, and its revision. Raises `EngineFailed`."""
+        """Return the record of a key and its revision, or None when there is none or its outcome has expired. Raises
+        `EngineFailed`.
+        """
         return None
 
     async def load(self, entry: Entry) -> Entry:
@@ -96,8 +100,8 @@ class CommandServer:
     # -- content
 
     def check(self, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
-        """Return the content as the handler takes it, and its fingerprint, which is empty for a command that does not
-        run once. ``digest`` is that of the content as it was sent. Raises `ContentError`, `BadOption`.
+        """Return the content as the handler takes it, and its fingerprint (empty for a command that does not run once).
+        ``digest`` is the digest of the content as it was sent. Raises `ContentError`, `BadOption`.
         """
         takes = self.command.takes
         if takes is not None:
@@ -107,8 +111,8 @@ class CommandServer:
         return content, ""
 
     def sendable(self, result: object) -> tuple[bytes, object]:
-        """Return a result as JSON, and as every sender gets it: of the type that is annotated, else plain. Raises
-        `ContentError`, `TypeError`, `ValueError`, `RecursionError`.
+        """Return a result as JSON, and as the object that every sender gets: of the annotated type, or plain data.
+        Raises `ContentError`, `TypeError`, `ValueError`, `RecursionError`.
         """
         gives, name = self.command.gives, self.command.name
         if gives is None:
@@ -121,7 +125,7 @@ class CommandServer:
     # -- calling the handler
 
     async def call(self, invocation: Invocation) -> Outcome[Any]:
-        """Call the handler and return its outcome, which is not recorded."""
+        """Call the handler and return its outcome, without recording it."""
         command = self.command
         self.counts.executed += 1
         try:
@@ -142,13 +146,13 @@ class CommandServer:
     # -- outcomes
 
     def failure(self, invocation: Invocation, failure: Failure) -> Outcome[Any]:
-        """Return an outcome with an error that is not recorded."""
+        """Return an outcome with an error, without recording it."""
         self.failed += 1
         id, key, attempt = invocation.id, invocation.key, invocation.attempt
         return Outcome(self.command.name, id, key, None, failure, attempt, datetime.now(UTC))
 
     def dropped(self, invocation: Invocation) -> Outcome[Any]:
-        """Return the outcome of a command that was not begun before its deadline."""
+        """Return the outcome of a command that had not begun at its deadline."""
         self.expired += 1
         return self.failure(invocation, EXPIRED_UNBEGUN)
 
@@ -161,7 +165,7 @@ class CommandServer:
         return failure_of(error)
 
     def unsendable(self, invocation: Invocation, problem: Exception) -> Failure:
-        """Return the failure of a handler whose result has no JSON form, or has another type than it says."""
+        """Return the failure of a handler whose result has no JSON form, or not the annotated type."""
         invocation.cause = problem
         logger.error("command %s has a result that cannot be sent: %s", self.command.name, text_of(problem))
         text = f"its result is refused: {text_of(problem)}"
@@ -171,14 +175,14 @@ class CommandServer:
         return Failure(type(problem).__name__, UNSENDABLE, text)
 
     def cancelled(self, invocation: Invocation, error: asyncio.CancelledError) -> Failure:
-        """Return the failure of a handler that was cancelled. Raises ``error`` when the task itself is to end."""
+        """Return the failure of a handler that was cancelled. Raises ``error`` when the task itself has to end."""
         if invocation.cancelled:
             if invocation.task is not None:
                 invocation.task.uncancel()
             return CANCELLED_BY_SENDER
         if end_of(error) is CallEnd.CANCELLED:
             raise error
-        return Failure("CancelledError", "error", "something that its handler awaited was cancelled", final=False)
+        return Failure("CancelledError", "error", "its handler awaited a task that was cancelled", final=False)
 
     # --
 

@@ -34,8 +34,8 @@ KINDS = ArgumentKinds(
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A command as it was declared. ``takes`` and ``gives`` are the types of its content and of its result, ``lease``
-    is in seconds.
+    """A declared command. ``takes`` and ``gives`` are the types of its content and of its result, ``lease`` is in
+    seconds.
     """
 
     name: str
@@ -50,11 +50,13 @@ class Command(msgspec.Struct, frozen=True):
     middleware: tuple[Middleware, ...] = ()
 
     def under(self, prefix: str) -> Command:
-        """Return the command with ``prefix`` and a colon before its name. Raises `BadName` when that is too long."""
+        """Return the command with ``prefix`` and a colon before its name. Raises `BadName` when the name becomes too
+        long.
+        """
         return msgspec.structs.replace(self, name=check_command(f"{prefix}:{self.name}")) if prefix else self
 
     def within(self, middleware: Sequence[Middleware]) -> Command:
-        """Return the command with more ``middleware`` around its own."""
+        """Return the command with more ``middleware`` around its own middleware."""
         if not middleware:
             return self
         return msgspec.structs.replace(self, middleware=(*middleware, *self.middleware), is_async=True)
@@ -64,7 +66,7 @@ class Command(msgspec.Struct, frozen=True):
         invoke = bind_arguments(self.function, self.wants, "invocation", {"context": CommandContext})
         if not self.middleware:
             return invoke
-        # Middleware takes messages, and may pass on another message: the invocation goes beside it.
+        # Middleware takes messages, and may pass on another message, so the invocation is not passed through it.
         running: ContextVar[Invocation] = ContextVar("running")
 
         def innermost(message: Message[Any]) -> Any:
@@ -82,29 +84,33 @@ class Command(msgspec.Struct, frozen=True):
 
 
 def check_command(name: object) -> str:
-    """Return the name of a command. Raises `BadName`."""
+    """Return the checked name of a command. Raises `BadName`."""
     checked = check_topic(name)
     if checked.startswith("$"):
-        raise BadName(name, "names that begin with '$' are telex's own")
+        raise BadName(name, "names that begin with '$' are reserved for telex")
     check_topic(f"$command:{checked}:progress")  # the longest name of its topics
     return checked
 
 
 def declare_command(function: Any, name: object, prefix: str, options: Mapping[str, Any]) -> Command:
-    """Check ``@hub.command(name, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
+    """Return the command of ``@hub.command(name, **options)`` over ``function``. Raises `BadHandler`, `BadName`,
+    `BadOption`.
+    """
     checked = check_command(f"{prefix}:{name}" if prefix else name)
     called = name_of(function)
     signature = read_signature(function, KINDS)
     concurrency, lease = options["concurrency"], seconds(options["lease"], "lease")
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise BadOption("concurrency", concurrency, "it is the number of calls that may run at once, at least 1")
+        raise BadOption("concurrency", concurrency, "it must be at least 1, the number of calls that may run at once")
     if lease < MIN_LEASE_SECONDS:
-        fix = f"it is at least {MIN_LEASE_SECONDS} s: the worker renews it when a third has passed"
+        fix = f"it must be at least {MIN_LEASE_SECONDS} s, since the worker renews a lease after a third of it"
         raise BadOption("lease", options["lease"], fix)
     middleware = check_middleware(options["middleware"])
     once = once_options(options, lease)
     if "tx" in signature.kinds and once is None:
-        raise BadHandler(called, "it takes a transaction: that goes with once=True; else use hub.transaction()")
+        raise BadHandler(
+            called, "it has an argument tx, which needs once=True; without once=True use hub.transaction()"
+        )
     is_async = calls_async(function) or bool(middleware)
     takes, gives = signature.content, signature.result
     return Command(checked, function, signature.kinds, is_async, concurrency, takes, gives, once, lease, middleware)

@@ -34,8 +34,8 @@ class CommandTable:
         self.servers[name] = server
 
     def check(self, name: str, content: object, key: str | None, digest: str = "") -> tuple[object, str]:
-        """Return the content as the handler takes it, and its fingerprint; unchanged and without fingerprint when this
-        hub does not serve the command. ``digest`` is that of the content as it was sent, if another hub has sent it.
+        """Return the content as the handler takes it, and its fingerprint. When this hub does not serve the command,
+        return the content unchanged, and no fingerprint. ``digest`` is the digest of content that another hub has sent.
 
         Raises `ContentError`, `BadOption`, `BadName`.
         """
@@ -47,8 +47,8 @@ class CommandTable:
         return content, ""
 
     def decoded(self, outcome: Outcome[Any]) -> Outcome[Any]:
-        """Return an outcome of another process with a result of the type that the handler here is annotated with. A
-        result that does not fit stays plain.
+        """Return an outcome of another process with its result converted to the annotated type of the handler here. A
+        result that does not fit stays plain data.
         """
         server = self.servers.get(outcome.command)
         if server is None or server.command.gives is None or outcome.error is not None:

@@ -1,4 +1,4 @@
-"""`Ticket`: the sender's view of a command that was accepted; `PendingOutcome`: its outcome, now or later."""
+"""`Ticket`: a sent command, for its sender; `PendingOutcome`: the outcome of the command, before and after it comes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from telex.once.machine import Failure
 
 T = TypeVar("T")
 MAX_DONE_WAITERS = 8
-"""The number of waiters from which those that were cancelled are removed."""
+"""The number of waiting tasks from which cancelled ones are removed."""
 
 
 class PendingOutcome(msgspec.Struct, Generic[T], eq=False, weakref=True):
-    """The outcome of one command in its sender's process, and the tasks that wait for it."""
+    """The outcome of one command in its sender's process, and the tasks that wait for the outcome."""
 
     command: str
     id: str
@@ -59,11 +59,11 @@ class PendingOutcome(msgspec.Struct, Generic[T], eq=False, weakref=True):
         """Return the result. Raises `CommandFailed`, `KeyConflict`; `Closed` when there is no outcome."""
         outcome = self.outcome
         if outcome is None:
-            raise self.error or Closed("the ticket", "its outcome is not there yet; use `await ticket`")
+            raise self.error or Closed("the ticket", "its outcome has not come yet; use `await ticket`")
         return outcome.result if outcome.error is None else raise_failure(outcome, outcome.error, self.cause)
 
     def change(self) -> asyncio.Future[None]:
-        """Return a future that is done with the next report of progress or the outcome. Raises `Closed`."""
+        """Return a future that is done at the next report of progress or at the outcome. Raises `Closed`."""
         if self.error is not None:
             raise self.error
         # Each waiter has a future of its own: cancelling one waiter cancels no other.
@@ -78,7 +78,9 @@ class PendingOutcome(msgspec.Struct, Generic[T], eq=False, weakref=True):
     # -- for the transport
 
     def settle(self, outcome: Outcome[T], cause: BaseException | None = None, *, decode: bool = False) -> None:
-        """Set the outcome, unless there is one. ``decode``: it comes from another process, with a plain result."""
+        """Set the outcome, unless it is set. ``decode``: it comes from another process, with plain data as its
+        result.
+        """
         if self.outcome is not None:
             return
         if self.gives is not None and outcome.error is None:
@@ -99,7 +101,7 @@ class PendingOutcome(msgspec.Struct, Generic[T], eq=False, weakref=True):
         self._wake()
 
     def close(self, error: Closed) -> None:
-        """Raise ``error`` in every task that waits: the outcome will never come."""
+        """Raise ``error`` in every waiting task: the outcome will never come."""
         self.error = error
         self._wake(error)
 
@@ -115,9 +117,9 @@ class PendingOutcome(msgspec.Struct, Generic[T], eq=False, weakref=True):
 
 
 class Ticket(Generic[T]):
-    """A command that was accepted. ``await ticket`` gives its result, any number of times.
+    """A sent command. ``await ticket`` gives its result, any number of times.
 
-    Cancelling a task that waits, or its timeout, does not cancel the command: `cancel` does.
+    Cancelling a task that waits, or its timeout, does not cancel the command: call `cancel`.
     """
 
     __slots__ = ("__weakref__", "_cancel", "_pending")
@@ -133,7 +135,7 @@ class Ticket(Generic[T]):
 
     @property
     def id(self) -> str:
-        """The id of the command, which its `Outcome` has too."""
+        """The id of the command. Its `Outcome` has the same id."""
         return self._pending.id
 
     @property
@@ -148,7 +150,7 @@ class Ticket(Generic[T]):
 
     @property
     def closed(self) -> bool:
-        """True when the outcome will never come, because the hub was closed before."""
+        """True when the outcome will never come, because the hub was closed."""
         return self._pending.error is not None and self._pending.outcome is None
 
     @property
@@ -162,17 +164,19 @@ class Ticket(Generic[T]):
         return self._pending.value()
 
     async def result(self, timeout: Duration | None = None) -> T:
-        """As ``await ticket``, at most ``timeout``. Raises `Timeout` too; the command goes on."""
+        """Return the result, as ``await ticket``, after at most ``timeout``. Raises `Timeout` too; the command
+        continues.
+        """
         await self.outcome(timeout)
         return self._pending.value()
 
     async def outcome(self, timeout: Duration | None = None) -> Outcome[T]:
-        """Wait for the outcome, a result or an error, at most ``timeout``. Raises `Timeout`, `Closed`."""
+        """Return the outcome, a result or an error, after at most ``timeout``. Raises `Timeout`, `Closed`."""
         return await self._pending.within(optional_seconds(timeout))
 
     async def progress(self) -> AsyncIterator[Progress]:
-        """Iterate over the reports of progress until the outcome comes, beginning with the last report before. A slow
-        reader gets the newest report and misses those between. Raises `Closed`.
+        """Iterate over the reports of progress until the outcome comes, from the last report before this call. A slow
+        reader gets the newest report and misses earlier ones. Raises `Closed`.
         """
         pending, seen = self._pending, None
         while True:
@@ -185,8 +189,8 @@ class Ticket(Generic[T]):
                 await pending.change()
 
     async def cancel(self) -> bool:
-        """Ask the worker not to begin the command, or to cancel its handler. The outcome is then an error with the code
-        ``cancelled``, for every sender of the key. False when the outcome had come before, as far as this hub knows.
+        """Ask the worker not to begin the command, or to cancel its handler. The outcome becomes an error with the code
+        ``cancelled``, for every sender of the key. Return false when this hub knows that the outcome had come before.
         """
         return self._pending.outcome is None and await self._cancel(self._pending)
 
@@ -197,5 +201,5 @@ class Ticket(Generic[T]):
 
 
 def pending_of(ticket: Ticket[T]) -> PendingOutcome[T]:
-    """Return the pending outcome of a ticket, for other parts of telex."""
+    """Return the internal pending outcome of a ticket."""
     return ticket._pending

@@ -1,1 +1,1 @@
-"""Helpers for frameworks; each module needs its framework installed."""
+"""Helpers for frameworks. Each module needs its framework installed."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def join(hub: Hub, using: str = "default") -> JoinedTransaction:
     """Join the open transaction of the database ``using`` (a key of Django's ``DATABASES``); see `telex.Hub.join`.
 
-    The database is that of the hub's URL. Raises `BadOption` outside of ``transaction.atomic()``.
+    It must be the database of the hub's URL. Raises `BadOption` outside of ``transaction.atomic()``.
     """
     from django.db import connections
 

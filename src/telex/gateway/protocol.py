@@ -17,8 +17,9 @@ a client sends                                      and gets
 ``since`` is a position (``"epoch:seq"``), a number of messages back, a length of time back (``"10m"``),
 ``"earliest"`` or ``"new"`` (the default). ``messages`` has the position after its last message. A client that
 reconnects gives this position as ``since``, and gets the messages that it missed. ``lost`` stands in the place of
-messages that the client cannot get. ``ended`` is the end of a subscription: its topic was removed, or the client has
-lost the permission.
+messages that the client cannot get. When a topic is removed, its clients get a ``lost`` with the
+reason ``epoch``, and then the new messages. ``ended`` is the end of a subscription: the hub was closed, or the client
+has lost the permission.
 
 The answer to a refused frame is ``error`` with a ``code``, a ``problem`` for people and, if the client may send the
 frame again, ``retry_after`` in seconds. The codes:
@@ -168,8 +169,7 @@ class LostFrame(Frame, frozen=True, tag="lost", omit_defaults=False):
 
 
 class Ended(Frame, frozen=True, tag="ended"):
-    """The end of a subscription: its topic was removed, the hub was closed, the engine failed, or the client has lost
-    the permission."""
+    """The end of a subscription: the hub was closed, the engine failed, or the client has lost the permission."""
 
     topic: str
 
@@ -324,7 +324,7 @@ def parse_since(since: str | int) -> Start:
         return since  # type: ignore[return-value]  # mypy does not narrow str by == with a literal
     if isinstance(since, int):
         if since < 0:
-            raise BadOption("since", since, "a number says how many messages back, so it is not negative")
+            raise BadOption("since", since, "a number counts messages back: it must not be negative")
         return since
     if ":" in since:
         return Position.parse(since)

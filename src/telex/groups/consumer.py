@@ -24,11 +24,8 @@ from telex.topics.waiters import Waiter
 
 if TYPE_CHECKING:
     from telex.handlers.origins import Origins
-    from telex.log.log import Log
     from telex.message import Message
     from telex.runtime import Runtime
-    from telex.topics.publisher import Publisher
-    from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 MAX_PREFETCH = 512
@@ -68,10 +65,8 @@ class GroupConsumer:
         self._claimed_at = 0.0
         self._waiter: Waiter | None = None  # of `_claim`
         self._is_full = False  # `_claim` waits for room
-        self._topic: Topic[Any] | None = None  # referenced, so that the hub keeps its publisher
-        self._publisher: Publisher | None = None
-        self._joined: Log | None = None
-        self._read_log: Log | None = None
+        self._publisher = publisher_of(runtime.topic(pattern))  # referenced, so that the hub keeps it
+        self._joined = False
         self._claimer: asyncio.Task[None] | None = None
         self._leaving: asyncio.Event | None = None  # set after each settlement while it leaves
 
@@ -85,24 +80,8 @@ class GroupConsumer:
         if self._dispatcher is not None:
             self._dispatcher.add(executor)
         if self._claimer is None:
-            self._read(self._current_publisher().log)
+            self._origins.read(self._publisher, self, self._group)
             self._begin_claiming()
-
-    def _current_publisher(self) -> Publisher:
-        """The publisher of its topic or pattern: another one after the topic was removed."""
-        publisher = self._publisher
-        if publisher is None or publisher.reason:
-            self._topic = self._runtime.topic(self._pattern)
-            self._publisher = publisher = publisher_of(self._topic)
-        return publisher
-
-    def _read(self, log: Log | None) -> None:
-        """Note the log whose messages its handlers get, each in the context of its publisher in this process."""
-        if self._read_log is not None:
-            self._origins.leave(self._read_log, self)
-        self._read_log = log
-        if log is not None:
-            self._origins.read(log, self, self._group)
 
     def _begin_claiming(self) -> None:
         name = f"telex group {self._group} {self.executors[0].spec.name}"
@@ -147,7 +126,7 @@ class GroupConsumer:
         if self._claimer is not None:
             await finished(self._claimer)  # not cancelled: deliveries that it is claiming are given back
         await self.leased.finish()
-        self._read(None)
+        self._origins.leave(self._publisher, self)
 
     async def leave(self) -> None:
         """Claim nothing more, and finish when all deliveries are settled. Cancelled, it keeps those that are not."""
@@ -202,11 +181,10 @@ class GroupConsumer:
 
     async def _claim_once(self, waiter: Waiter, room: int) -> None:
         """Claim at most ``room`` deliveries, and wait if there was none."""
-        log = self._current_publisher().log
-        if log is not self._joined:
-            await self._groups.join(self._group, self._pattern, self._start, log)
-            self._joined = log
-            self._read(log)
+        if not self._joined:
+            await self._groups.join(self._group, self._pattern, self._start, self._publisher.log)
+            self._joined = True
+        log = self._publisher.log
         # The waiter is there before the claim, so that no message in between is missed.
         log.observer.waiters[waiter] = None
         try:

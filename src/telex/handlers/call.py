@@ -1,4 +1,4 @@
-"""One call of a handler: `HandlerCalls` starts it, and `end_of` says how it ended."""
+"""One call of a handler: `HandlerCalls` starts the call, and `end_of` tells how the call has ended."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 A = TypeVar("A")
 Invoke = Callable[["Message[Any]"], Any]
-"""A bound handler. Its result has to be awaited if the function is async."""
+"""A bound handler. Its result is awaitable if the function is async."""
 
 
 ENDS_PROGRAM = (SystemExit, KeyboardInterrupt)
-"""Exceptions that end the program: the event loop raises them where it is run."""
+"""Exceptions that end the program: the event loop raises them to its caller."""
 
 
 class CallEnd(Enum):
@@ -39,15 +39,17 @@ class CallEnd(Enum):
     CANCELLED = "cancelled"
     """The task that awaits the call was cancelled."""
     PROGRAM = "program"
-    """The function ended the program, and the exception belongs to the event loop."""
+    """The function ended the program; the exception belongs to the event loop."""
 
 
 class ProgramEnded(BaseException):
-    """A call ended the program, and the call's own task has raised that in the event loop."""
+    """A call ended the program: the task of the call has raised its exception in the event loop."""
 
 
 def end_of(error: BaseException) -> CallEnd:
-    """Return how a call ended that raised ``error``. Called by the task that awaits it, in its except clause."""
+    """Return how a call that raised ``error`` has ended. Call it in the except clause of the task that awaits the
+    call.
+    """
     if isinstance(error, ProgramEnded):
         return CallEnd.PROGRAM
     if not is_end(error):
@@ -56,7 +58,7 @@ def end_of(error: BaseException) -> CallEnd:
 
 
 def is_pending(result: object) -> bool:
-    """Return whether the value that a function returned has to be awaited for its result."""
+    """Return true when the value that a function returned has to be awaited."""
     return result is not None and inspect.isawaitable(result)
 
 
@@ -69,21 +71,24 @@ async def result_of(invoke: Callable[[A], Any], argument: A) -> Any:
 class HandlerCalls:
     """The calls of one handler.
 
-    A task that serves the handler calls `invoke` itself, in its own context, as long as that is as good as a fresh one.
-    It is not once a call has set a context variable, nor for a message whose publisher had set one.
+    A task that serves the handler calls `invoke` directly, in its own context. After a call has set a context variable,
+    and for a message whose publisher has set a context variable, it uses `start_apart`.
     """
 
     def __init__(self, invoke: Invoke, is_async: bool, name: str, runtime: Runtime, origins: Origins) -> None:
         self.invoke: Invoke = invoke
         self.is_async: bool = is_async
         self.apart: bool = False
-        """True once a call has set a context variable. Later calls have a context each, and a task where they wait."""
+        """True after a call has set a context variable. Each later call has a context of its own, and a task if it is
+        async.
+        """
         self._name = f"telex handler {name}"
         self._runtime = runtime
         self._origins = origins
 
     def start_apart(self, message: Message[Any], given: Context[Any] | None = None) -> Any:
-        """Call the handler in a fresh context or in a copy of the publisher's, and return its result or an awaitable.
+        """Call the handler in a fresh context, or in a copy of the publisher's context. Return its result or an
+        awaitable.
 
         Cancelling the task that awaits the result cancels the call. Awaiting raises `ProgramEnded` when the call ends
         the program.
@@ -94,7 +99,7 @@ class HandlerCalls:
             context = runtime.context.copy()
         else:
             context.run(serving.set, runtime)
-            context.run(inside.set, ())  # a transaction is the publisher's own
+            context.run(inside.set, ())  # the publisher's transaction does not apply to the handler
         context.run(current.set, given)
         result = context.run(self.invoke, message)
         if not self.is_async and not is_pending(result):
@@ -105,11 +110,11 @@ class HandlerCalls:
         return _joined(task)
 
     def look(self, fresh: Variables) -> None:
-        """Compare the current context with ``fresh``, a copy from before a direct call."""
+        """Set `apart` if the current context differs from ``fresh``, a copy from before a direct call."""
         try:
             if copy_context() != fresh:
                 self.apart = True
-        except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
+        except Exception:  # noqa: BLE001  # values that cannot be compared count as different
             self.apart = True
 
 

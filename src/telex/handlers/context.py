@@ -1,4 +1,4 @@
-"""`Context`: a delivery, for a handler of a group; `Retry`: the attempts that a message has."""
+"""`Context`: one delivery, for a handler of a group; `Retry`: the attempts for each message."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ T = TypeVar("T")
 
 
 class Misfit(ContentError):
-    """Content from outside does not fit the type that a handler takes, and the handler is not called."""
+    """Content from outside does not fit the handler's type, so the handler is not called."""
 
 
 def shaped(message: Message[Any], takes: Content[Any]) -> Message[Any]:
-    """Return the message with its content converted to the type that a handler takes. Raises `Misfit`."""
+    """Return the message with its content converted to the handler's type. Raises `Misfit`."""
     try:
         content = takes.check(message.content, message.topic, type_of(message))
     except ContentError as error:
@@ -33,7 +33,7 @@ def shaped(message: Message[Any], takes: Content[Any]) -> Message[Any]:
 
 
 class Retry(msgspec.Struct, frozen=True):
-    """The attempts that a message has, and the waits between them.
+    """The attempts for each message, and the waits between them.
 
     The n-th retry comes ``first * factor ** (n - 1)`` after the failure, at most ``most``, plus or minus a random part
     of up to ``jitter`` of the wait, so that many messages are not retried together. ``first`` and ``most`` are
@@ -41,7 +41,7 @@ class Retry(msgspec.Struct, frozen=True):
     """
 
     attempts: int = 5
-    """The number of attempts after which a message is dead-lettered, at least 1."""
+    """The number of attempts, at least 1; after the last one the message becomes a dead letter."""
     first: Duration = 1.0
     """The wait before the first retry."""
     factor: float = 2.0
@@ -49,20 +49,22 @@ class Retry(msgspec.Struct, frozen=True):
     most: Duration = 300.0
     """The longest wait."""
     jitter: float = 0.25
-    """The part of a wait, from 0 to 1, by which it is shorter or longer at random."""
+    """The part of a wait, from 0 to 1, by which the wait is changed at random."""
 
     def __post_init__(self) -> None:
         if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
-            raise BadOption("attempts", self.attempts, "it is the number of attempts, at least 1")
+            raise BadOption("attempts", self.attempts, "it must be at least 1, the number of attempts")
         if not self.factor >= 1:
-            raise BadOption("factor", self.factor, "it is what each wait is multiplied by for the next, at least 1")
+            raise BadOption("factor", self.factor, "it must be at least 1, the factor from each wait to the next")
         if not 0 <= self.jitter <= 1:
-            raise BadOption("jitter", self.jitter, "it is a part of the wait, from 0 to 1")
+            raise BadOption("jitter", self.jitter, "it must be from 0 to 1, a share of the wait")
         seconds(self.first, "first")
         seconds(self.most, "most")
 
     def delay(self, attempt: int, chance: float) -> float:
-        """Return the seconds to wait after ``attempt``, from 1, has failed. ``chance`` is random, from 0 to 1."""
+        """Return the seconds to wait after attempt number ``attempt``, from 1, has failed. ``chance`` is random, from 0
+        to 1.
+        """
         most = seconds(self.most, "most")
         # The exponent is bounded: a float overflows after many attempts.
         wait = min(most, seconds(self.first, "first") * self.factor ** min(attempt - 1, 64))
@@ -70,12 +72,12 @@ class Retry(msgspec.Struct, frozen=True):
 
 
 class Context(Generic[T]):
-    """A delivery, for a handler with an argument that is annotated ``telex.Context``.
+    """One delivery, passed to a handler's argument that is annotated ``telex.Context``.
 
-    Settling by hand is optional: the delivery is acknowledged when the handler returns, and retried when it raises. A
-    delivery that was settled by hand is left alone then. The first settlement wins. Each method returns whether its
-    settlement won, once the engine has stored it. Each raises `EngineFailed`, and `Misuse` inside a transaction of the
-    same task on SQLite, since settling would wait for that transaction. Do not use it after the handler has returned.
+    Calling its methods is optional: without them, the delivery is acknowledged when the handler returns, and retried
+    when it raises. The first settlement wins. Each method returns true when its settlement won, once the engine has
+    stored it. Each raises `EngineFailed`, and `Misuse` inside a transaction of the same task on SQLite, since settling
+    would wait for that transaction. Do not use it after the handler has returned.
     """
 
     __slots__ = ("_delivery", "_settle", "_takes", "group", "settled")
@@ -93,7 +95,7 @@ class Context(Generic[T]):
         self.group: str = group
         """The name of the group."""
         self.settled: Action | None = None
-        """The settlement by hand; None before one."""
+        """The settlement that the handler asked for; None before."""
 
     @property
     def message(self) -> Message[T]:
@@ -107,20 +109,21 @@ class Context(Generic[T]):
         return self._delivery.attempt
 
     async def ack(self) -> bool:
-        """Acknowledge the message: it is not delivered again. Returns once the engine has stored it."""
+        """Acknowledge the message, so that it is not delivered again. Return once the engine has stored this."""
         return await self._once("ack", 0.0, "")
 
     async def nack(self, delay: Duration = 0.0) -> bool:
-        """Have the message redelivered after ``delay``, or dead-lettered after the last attempt."""
+        """Redeliver the message after ``delay``; after the last attempt, make it a dead letter."""
         return await self._once("nack", seconds(delay, "delay"), "the handler asked for a redelivery")
 
     async def reject(self, reason: str = "its handler rejected it") -> bool:
-        """Dead-letter the message without another attempt, and publish its copy to the dead-letter topic."""
+        """Make the message a dead letter without another attempt, and publish its copy to the dead-letter topic."""
         return await self._once("reject", 0.0, text_of(reason))
 
     async def extend(self, duration: Duration) -> bool:
-        """Lease the message for ``duration`` from now. telex renews the lease while the handler runs: only a handler
-        that blocks the event loop for longer than a lease needs this."""
+        """Lease the message for ``duration`` from now. telex renews the lease while the handler runs, so only a handler
+        that blocks the event loop for longer than a lease needs this.
+        """
         return await self._settle(self._delivery, "extend", seconds(duration, "duration"), "")
 
     async def _once(self, action: Action, delay: float, reason: str) -> bool:
@@ -135,11 +138,11 @@ class Context(Generic[T]):
 
 
 def delivery_of(context: Context[Any]) -> Delivery:
-    """Return the delivery of a context, for other parts of telex."""
+    """Return the delivery of a context."""
     return context._delivery
 
 
 current: ContextVar[Context[Any] | None] = ContextVar("current", default=None)
-"""The delivery of the handler that runs now, if the handler takes a `Context`."""
+"""The context of the running handler, if the handler takes a `Context`."""
 entered: ContextVar[object] = ContextVar("entered", default=None)
-"""The transaction of the handler that runs now, if the handler was declared with ``tx=True``."""
+"""The transaction of the running handler, if the handler was declared with ``tx=True``."""

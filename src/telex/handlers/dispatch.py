@@ -1,4 +1,4 @@
-"""`TypeDispatcher`: the typed handlers of a pattern, by the class of the content."""
+"""`TypeDispatcher`: finds the typed handlers of a pattern by the class of the content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger: logging.Logger = logging.getLogger("telex.handlers")
 
 
 class TypedHandler(Protocol):
-    """A handler that was declared with types, in use."""
+    """A handler with types, while its hub is open."""
 
     @property
     def spec(self) -> HandlerSpec:
@@ -27,7 +27,7 @@ H = TypeVar("H", bound=TypedHandler)
 
 
 class TypeDispatcher(Generic[H]):
-    """The typed handlers of one pattern, and which of them take content of a class (`functools.singledispatch`)."""
+    """The typed handlers of one pattern, by the class of the content (`functools.singledispatch`)."""
 
     def __init__(self) -> None:
         self.unhandled = 0
@@ -43,12 +43,12 @@ class TypeDispatcher(Generic[H]):
         self._by_class.clear()
 
     def takers(self, cls: type[Any]) -> Collection[H]:
-        """The handlers with the most specific type for content of class ``cls``."""
+        """Return the handlers with the most specific type for content of class ``cls``."""
         found = self._by_class.get(cls)
         if found is None:
             try:
                 best = self._dispatch.dispatch(cls)
-            except Exception as error:  # noqa: BLE001  # of two abstract classes, or raised by the class's own code
+            except Exception as error:  # noqa: BLE001  # two abstract classes conflict, or the class's own code raised
                 registry = self._dispatch.registry
                 best = next((registry[base] for base in cls.__mro__ if base in registry), _nobody)
                 text = "no handler of an abstract class takes %s: %s; declare one for %s itself"
@@ -58,7 +58,7 @@ class TypeDispatcher(Generic[H]):
 
 
 class _Takers:
-    """The handlers of one class, as an implementation for `functools.singledispatch`."""
+    """The handlers of one class, registered as an implementation with `functools.singledispatch`."""
 
     def __init__(self, handlers: Collection[Any]) -> None:
         self.handlers = handlers

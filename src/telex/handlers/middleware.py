@@ -35,25 +35,25 @@ Middleware = Callable[[Next], Next]
 def check_middleware(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
     """Return middleware as a tuple. Raises `BadOption`."""
     if callable(middleware) or not isinstance(middleware, Sequence) or not all(map(callable, middleware)):
-        raise BadOption("middleware", middleware, "it is a list of functions of the next step, outermost first")
+        raise BadOption("middleware", middleware, "it must be a list of functions of the next step, outermost first")
     return tuple(middleware)
 
 
 def wrap(invoke: Callable[[Message[Any]], Any], middleware: Sequence[Middleware]) -> Next:
-    """Return a bound function inside of ``middleware``, as one step."""
+    """Return a bound function with ``middleware`` around it, as one step."""
     step: Next = partial(result_of, invoke)
     for outer in reversed(middleware):
         step = outer(step)
         if not callable(step):
-            raise BadOption("middleware", outer, "it returns an async function of the message")
+            raise BadOption("middleware", outer, "it must return an async function of the message")
     return step
 
 
 def retry(attempts: int = 3, first: Duration = 0.1, factor: float = 2.0, most: Duration = 10.0) -> Middleware:
     """Call the handler again in this process when it raises, at most ``attempts`` times in all.
 
-    The last error is raised. `Nack` and `Reject` are raised at once. Use it for faults that pass quickly: the `Retry`
-    of a group survives the process. Raises `BadOption`.
+    The last error is raised. `Nack` and `Reject` are raised at once. Use it for short faults; the `Retry` of a group
+    also survives the end of the process. Raises `BadOption`.
     """
     plan = Retry(attempts, first, factor, most, jitter=0.0)
 
@@ -64,7 +64,7 @@ def retry(attempts: int = 3, first: Duration = 0.1, factor: float = 2.0, most: D
                     return await next(message)
                 except (Nack, Reject):
                     raise
-                except Exception:  # noqa: BLE001  # the last attempt is below, and raises
+                except Exception:  # noqa: BLE001  # the last attempt is below, and may raise
                     await asyncio.sleep(plan.delay(attempt, 0.5))
             return await next(message)
 
@@ -100,16 +100,15 @@ def deduplicate(
 ) -> Middleware:
     """Handle messages with the same ``key`` once, in this process.
 
-    The last ``most`` keys are remembered, for ``keep`` (None: as long as there is room). A message whose call raised,
-    or that was nacked, was not handled, and may come again. A message that comes while a call for its key runs waits
-    for that call. Raises `BadOption`.
+    The last ``most`` keys are kept, for ``keep`` (None: no bound). A message whose call raised, or that was nacked, was
+    not handled, and may come again. A message whose key is being handled waits for that call. Raises `BadOption`.
     """
     if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise BadOption("most", most, "it is how many keys are remembered, at least 1")
+        raise BadOption("most", most, "it must be at least 1, the number of keys to remember")
     kept = float("inf") if keep is None else seconds(keep, "keep")
 
     def middleware(next: Next) -> Next:
-        known: OrderedDict[Hashable, float] = OrderedDict()  # until when, in this order
+        known: OrderedDict[Hashable, float] = OrderedDict()  # the times until which keys are kept, in this order
         running: dict[Hashable, asyncio.Future[None]] = {}
 
         async def step(message: Message[Any]) -> object:
@@ -151,11 +150,11 @@ def rate_limit(calls: float, per: Duration = 1.0, *, burst: int = 1) -> Middlewa
     """
     length = seconds(per, "per")
     if not calls > 0 or not length > 0 or burst < 1:
-        raise BadOption("rate", (calls, per, burst), "at least some calls in some time, and a burst of at least 1")
+        raise BadOption("rate", (calls, per, burst), "calls and per must be above 0, and burst at least 1")
     each = length / calls
 
     def middleware(next: Next) -> Next:
-        free = float("-inf")  # when the bucket would be empty
+        free = float("-inf")  # the time at which the bucket would be empty
 
         async def step(message: Message[Any]) -> object:
             nonlocal free

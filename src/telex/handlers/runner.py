@@ -1,13 +1,12 @@
-"""`HandlerRunner`: the tasks that call handlers, from when a hub opens until it closes."""
+"""`HandlerRunner`: the tasks that call live handlers, while a hub is open."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import logging
-from collections import deque
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from telex.errors import Closed, SlowSubscriber, reason_of
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
@@ -20,20 +19,17 @@ from telex.message import Lost, Message
 from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 from telex.topics.publisher import FAIR, serving
-from telex.topics.subscription import ReportingSubscription, cursor_of, enter, leave, receive_or_end
+from telex.topics.subscription import ReportingSubscription, end_with_topic, enter, leave, receive_or_end
 from telex.topics.topic import publisher_of
-
-if TYPE_CHECKING:
-    from telex.topics.topic import Topic
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 RESTART_SECONDS = 1.0
-"""Seconds until the task of a handler is started again that an error in telex has ended."""
+"""The seconds until the task of a handler is restarted after an error in telex."""
 
 
 class LossLog:
-    """The lost messages of one handler: logged each time that their number has one binary digit more, so that a handler
-    that is always behind does not fill the log.
+    """A log of the lost messages of one handler, written each time that their number has doubled, so that a slow
+    handler does not fill the log.
     """
 
     def __init__(self, spec: HandlerSpec, pattern: str) -> None:
@@ -49,7 +45,7 @@ class LossLog:
             self.log(self._counted)
 
     def log(self, total: int) -> None:
-        """Log the messages of ``total`` that are not logged yet, if there are any."""
+        """Log the messages of ``total`` that are not logged yet, if any."""
         if total > self._logged:
             options = self._spec.options
             logger.warning(
@@ -59,14 +55,14 @@ class LossLog:
             self._logged = total
 
     def skip(self, total: int) -> None:
-        """Take ``total`` messages for logged: an error says that they are lost."""
+        """Count ``total`` messages as logged: another error reports them."""
         self._counted = self._logged = total
 
 
 class LiveHandler:
     """One handler on one pattern: its subscription and its tasks.
 
-    Invariant: while the hub serves, a task that ends before the subscription does is logged as an error and restarted.
+    Invariant: while the hub serves, a task that ends before its subscription is logged as an error and restarted.
     """
 
     def __init__(
@@ -82,47 +78,49 @@ class LiveHandler:
         self.handled: int = 0
         self.failed: int = 0
         self.running: int = 0
-        self.serving: int = 0  # tasks
+        self.serving: int = 0  # the number of tasks
         self.retired: bool = False
         self._runner = runner
         self._dispatcher = dispatcher
         self._calls = HandlerCalls(spec.bind(runtime), spec.is_async, spec.name, runtime, runner.origins)
         self._runtime = runtime
-        self._lost_before = 0  # by earlier subscriptions
+        self._lost_before = 0  # by subscriptions that were ended
         self._losses = LossLog(spec, pattern)
-        self.subscription: ReportingSubscription[Any] = self._subscription(runtime.topic(pattern))
-        self.following: deque[ReportingSubscription[Any]] = deque()  # to the topics that replaced its topic
+        self._publisher = publisher_of(runtime.topic(pattern))
+        self.subscription: ReportingSubscription[Any] = self._new_subscription()
 
-    def _subscription(self, topic: Topic[Any]) -> ReportingSubscription[Any]:
+    def _new_subscription(self) -> ReportingSubscription[Any]:
+        topic = self._runtime.topic(self.pattern)  # which may have finished
         return ReportingSubscription(publisher_of(topic), self.spec.options, "new")
 
     @property
     def waiting(self) -> int:
-        """Messages that it has not been called for."""
-        return self.subscription.waiting + sum(subscription.waiting for subscription in self.following)
+        """The number of messages that wait for a call."""
+        return self.subscription.waiting
 
     @property
     def idle(self) -> bool:
-        """True while no call runs, and no message waits that it will be called for."""
+        """True while no call runs and no message waits for a call."""
         return not self.running and not (self.waiting and self.serving)
 
     @property
     def lost(self) -> int:
-        """Messages that it missed."""
+        """The number of messages that the handler missed."""
         return self._lost_before + self.subscription.lost
 
     def statistics(self) -> HandlerStatistics:
-        """The handler at this moment."""
+        """Return the counts of the handler now."""
         state: HandlerState = "stopped" if not self.serving else "running" if self.running else "idle"
         return HandlerStatistics(
             self.spec.name, self.pattern, self.handled, self.failed, self.waiting, self.lost, state=state
         )
 
-    # -- its tasks
+    # -- tasks
 
     def start(self) -> None:
-        """Begin to call the handler."""
-        self._enter(self.subscription)
+        """Start the tasks that call the handler."""
+        enter(self.subscription, lasting=True)
+        self._runner.origins.read(self._publisher, self, self)
         for _ in range(self.spec.concurrency):
             self._begin(0.0)
 
@@ -140,7 +138,7 @@ class LiveHandler:
         self.serving -= 1
         if self._goes_on(task):
             where = (self.spec.name, self.pattern)
-            logger.error("handler %s of %s was interrupted, and goes on", *where, exc_info=task.error)
+            logger.error("handler %s of %s was interrupted, and is restarted", *where, exc_info=task.error)
             self._begin(RESTART_SECONDS if isinstance(task.error, Exception) else 0.0)
         elif not self.serving:
             self.leave()
@@ -149,7 +147,7 @@ class LiveHandler:
         self._runtime.moved()
 
     def _goes_on(self, task: LastingTask) -> bool:
-        """Return whether to restart a task that has ended: the handler cancelled it, or telex has an error."""
+        """Return true when a task that has ended must be restarted: the handler cancelled it, or telex has an error."""
         return task.failed and self._runtime.serves and not task.over and not isinstance(task.error, ENDS_PROGRAM)
 
     async def _run(self, pause: float) -> None:
@@ -169,16 +167,13 @@ class LiveHandler:
                 if served.ended != "failed":
                     raise
                 self._subscription_failed(served, error)  # the function of `key` raised
-            else:
-                if served is self.subscription and self.following:
-                    self._change(self.following.popleft())
 
     async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
         calls, is_async, runtime, dispatcher = self._calls, self.spec.is_async, self._runtime, self._dispatcher
         invoke, origins, fresh = calls.invoke, self._runner.origins, copy_context()
         known = origins.known
         source = _Each(subscription) if self.spec.concurrency > 1 else subscription
-        message: Any  # a Message or a Lost, compared by class, which costs less than isinstance
+        message: Any  # a Message or a Lost; comparing the class costs less than isinstance
         async for message in source:
             if message.__class__ is Lost:
                 self._losses.add(message.count)
@@ -202,10 +197,10 @@ class LiveHandler:
                     raise
             finally:
                 self.running -= 1
-            try:  # as `HandlerCalls.look`, without a call
+            try:  # the same as `HandlerCalls.look`, without a call
                 if copy_context() != fresh:
                     calls.apart = True
-            except Exception:  # noqa: BLE001  # values that cannot be compared are not the same
+            except Exception:  # noqa: BLE001  # values that cannot be compared count as different
                 calls.apart = True
             if runtime.progress is not None:
                 runtime.progress.set()
@@ -220,7 +215,7 @@ class LiveHandler:
         return self in takers
 
     def _call_failed(self, message: Message[Any], error: BaseException) -> bool:
-        """Log and count the error of a call; return whether this task goes on."""
+        """Log and count the error of a call. Return true when this task continues."""
         end = end_of(error)
         if end is CallEnd.PROGRAM or (end is CallEnd.CANCELLED and not self._runtime.serves):
             return False
@@ -229,57 +224,32 @@ class LiveHandler:
         logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
         return end is CallEnd.FAILED
 
-    # -- its subscriptions
-
-    def _enter(self, subscription: ReportingSubscription[Any]) -> None:
-        enter(subscription)
-        self._runner.origins.read(cursor_of(subscription).log, subscription, subscription)
-
-    def _change(self, subscription: ReportingSubscription[Any]) -> None:
-        self._lost_before += self.subscription.lost
-        self._runner.origins.leave(cursor_of(self.subscription).log, self.subscription)
-        self.subscription = subscription
+    # -- subscriptions
 
     def _subscription_failed(self, served: ReportingSubscription[Any], error: Exception) -> None:
-        """Log why the subscription was ended, and go on with the messages that come from now on."""
+        """Log why the subscription has ended, and subscribe again to new messages."""
         if served is not self.subscription:
             return  # another task of this handler has done it
         self.failed += 1
-        text = "handler %s of %s has missed messages, and goes on with what comes next: %s"
+        text = "handler %s of %s has missed messages, and continues with new ones: %s"
         unexpected = None if isinstance(error, SlowSubscriber) else error
         logger.error(text, self.spec.name, self.pattern, reason_of(error), exc_info=unexpected)
         self._losses.skip(self.lost)
-        if self.following:
-            self._change(self.following.popleft())
-        elif self._runtime.serves and not self.retired:
-            subscription = self._subscription(self._runtime.topic(self.pattern))
-            self._enter(subscription)
-            self._change(subscription)
-
-    def go_on(self) -> None:
-        """Serve the topic that replaces its topic, after the messages of the one that was removed."""
-        if self.retired or not self.serving:
-            return
-        while self.following and not self.following[-1].waiting:
-            self._leave(self.following.pop())  # removed before a message came
-        subscription = self._subscription(self._runtime.topics.await_anew(self.pattern))
-        self._enter(subscription)
-        self.following.append(subscription)
+        if self._runtime.serves and not self.retired:
+            self._lost_before += self.subscription.lost
+            self.subscription = self._new_subscription()
+            enter(self.subscription, lasting=True)
 
     def leave(self) -> None:
         """Take no more messages."""
         self._losses.log(self.lost)
-        self._leave(self.subscription)
-        while self.following:
-            self._leave(self.following.pop())
-
-    def _leave(self, subscription: ReportingSubscription[Any]) -> None:
-        leave(subscription)
-        self._runner.origins.leave(cursor_of(subscription).log, subscription)
+        leave(self.subscription)
+        self._runner.origins.leave(self._publisher, self)
 
     def retire(self, *, at_once: bool) -> None:
-        """Remove it from the runner: ``at_once``, or when its subscription has ended."""
+        """Remove the handler from the runner: ``at_once``, or when its subscription has ended."""
         self.retired = True
+        end_with_topic(self.subscription)
         if at_once:
             self.leave()
         if not self.serving:
@@ -287,7 +257,7 @@ class LiveHandler:
 
 
 class _Each:
-    """The messages of a subscription for one of several tasks: each message goes to one of them."""
+    """The messages of a subscription for several tasks: each message goes to one of them."""
 
     def __init__(self, subscription: ReportingSubscription[Any]) -> None:
         self._subscription = subscription
@@ -307,11 +277,10 @@ class HandlerRunner:
         self.handlers: list[LiveHandler] = []
         self.origins: Origins = Origins(needed=runtime.engine.store is None)
         self._runtime = runtime
-        self._by_pattern: dict[str, list[LiveHandler]] = {}  # the same
         self._dispatchers: dict[str, TypeDispatcher[LiveHandler]] = {}
 
     def start(self) -> None:
-        """Note the context that handlers are called in. From then on `add` serves."""
+        """Note the context in which handlers are called. After that `add` starts handlers at once."""
         plain = copy_context()
         self._runtime.context = base = plain.copy()
         base.run(serving.set, self._runtime)
@@ -319,7 +288,7 @@ class HandlerRunner:
         self.origins.open(plain, base)
 
     def add(self, spec: HandlerSpec) -> None:
-        """Serve a handler, if the hub is open."""
+        """Start a handler, if the hub is open."""
         if not self._runtime.serves:
             return
         for pattern in spec.patterns:
@@ -327,23 +296,13 @@ class HandlerRunner:
             handler = LiveHandler(spec, pattern, self._runtime, self, dispatcher)
             handler.start()
             self.handlers.append(handler)
-            self._by_pattern.setdefault(pattern, []).append(handler)
             if dispatcher is not None:
                 dispatcher.add(handler)
-
-    def removed(self, topic: str) -> None:
-        """Have the handlers of a topic that was removed go on with the topic that is made in its place."""
-        if self._runtime.serves:
-            for handler in self._by_pattern.get(topic, ()):
-                handler.go_on()
 
     def forget(self, handler: LiveHandler) -> None:
         """Remove a handler that has ended. May be called twice."""
         if handler in self.handlers:
             self.handlers.remove(handler)
-            self._by_pattern[handler.pattern].remove(handler)
-            if not self._by_pattern[handler.pattern]:
-                del self._by_pattern[handler.pattern]
 
     def retire(self, spec: HandlerSpec, *, at_once: bool) -> None:
         """Remove a handler: ``at_once``, or when its subscription has ended."""
@@ -355,7 +314,7 @@ class HandlerRunner:
 
     @property
     def idle(self) -> bool:
-        """True when every handler has finished the messages that wait for it."""
+        """True when every handler has finished its waiting messages."""
         return all(handler.idle for handler in self.handlers)
 
     @property
@@ -364,17 +323,17 @@ class HandlerRunner:
         return sum(handler.waiting + handler.running for handler in self.handlers)
 
     def leave(self) -> None:
-        """End all subscriptions, so that a handler that swallows its cancellation finds nothing to go on with."""
+        """End all subscriptions, so that a handler that swallows its cancellation finds no more messages."""
         for handler in list(self.handlers):
             handler.leave()
 
-    # -- looking
+    # -- statistics
 
     @property
     def unhandled(self) -> int:
-        """Messages that no typed handler of their pattern took."""
+        """The number of messages that no typed handler of their pattern took."""
         return sum(dispatcher.unhandled for dispatcher in self._dispatchers.values())
 
     def statistics(self) -> tuple[HandlerStatistics, ...]:
-        """Every live handler, in the order of declaration."""
+        """Return the counts of every live handler, in the order of declaration."""
         return tuple(handler.statistics() for handler in self.handlers)

@@ -1,4 +1,4 @@
-"""`read_signature`: the arguments that a decorated function takes, read from its annotations."""
+"""`read_signature`: reads the arguments of a decorated function from its annotations."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from telex.errors import BadHandler, BadOption
 class ArgumentKinds(msgspec.Struct, frozen=True):
     """The kinds of arguments that the functions of one decorator may take: "content", "hub", and those given here.
 
-    ``by_class`` are the kinds of annotated classes, ``by_name`` those of names. The texts complete errors: ``purpose``
-    says what a class or a value cannot do, ``yields`` and ``twice`` how to fix a function that yields or takes a kind
-    twice.
+    ``by_class`` maps annotated classes to kinds, ``by_name`` maps argument names. The texts complete errors:
+    ``purpose`` names the purpose that a class or a value cannot serve, ``yields`` and ``twice`` tell how to fix a
+    function that yields or takes a kind twice.
     """
 
     by_class: Mapping[type[Any], str]
@@ -32,7 +32,9 @@ class ArgumentKinds(msgspec.Struct, frozen=True):
     twice: str
 
     def of(self, hint: object) -> str:
-        """The kind of an argument with this annotation: of a Union, that of the first part that is not content."""
+        """Return the kind of an argument with this annotation; for a Union, the kind of its first part that is not
+        content.
+        """
         return next((kind for kind in map(self._of_part, parts_of(hint)) if kind != "content"), "content")
 
     def _of_part(self, part: object) -> str:
@@ -48,7 +50,7 @@ class ArgumentKinds(msgspec.Struct, frozen=True):
         return "content"
 
     def content_of(self, hint: object) -> Content[Any] | None:
-        """The type of the content that an annotation names, such as X of ``Message[X]``; None if it names none."""
+        """Return the type of the content in an annotation, such as X of ``Message[X]``; None without one."""
         kind = self.of(hint)
         if kind != "content":
             part = next(part for part in parts_of(hint) if self._of_part(part) == kind)
@@ -57,8 +59,8 @@ class ArgumentKinds(msgspec.Struct, frozen=True):
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """The arguments that a function takes: their ``kinds`` in order, and the types that its annotations name for the
-    ``content`` and the ``result``, None where any is taken as it is.
+    """The arguments of a function: their ``kinds`` in order, and the annotated types of the ``content`` and the
+    ``result``, None without one.
     """
 
     kinds: tuple[str, ...]
@@ -67,7 +69,7 @@ class Signature(msgspec.Struct, frozen=True):
 
 
 def read_signature(function: object, kinds: ArgumentKinds) -> Signature:
-    """The signature of a decorated function. Raises `BadHandler` when it cannot be called with ``kinds``.
+    """Return the signature of a decorated function. Raises `BadHandler` when it cannot be called with ``kinds``.
 
     A second argument for the content is left alone if it has a default.
     """
@@ -109,13 +111,14 @@ def _add_kind(found: list[str], kind: str, parameter: inspect.Parameter, name: s
 
 
 def content_type(hint: object) -> Content[Any] | None:
-    """The type of an annotation, if plain data can be converted to it."""
+    """Return the type of an annotation if plain data can be converted to it, else None."""
     if hint is Any or hint is object or isinstance(hint, (str, typing.TypeVar)):
         return None
     if any(getattr(part, "_is_protocol", False) for part in parts_of(hint)):
         return None
     try:
-        return Content(type(None) if hint is None else hint)  # type: ignore[arg-type]  # more than classes, and so may this
+        # Content accepts more than classes
+        return Content(type(None) if hint is None else hint)  # type: ignore[arg-type]
     except BadOption:
         return None
 
@@ -123,8 +126,9 @@ def content_type(hint: object) -> Content[Any] | None:
 def bind_arguments(
     function: Callable[..., object], kinds: tuple[str, ...], given: str, sources: Mapping[str, Callable[[Any], object]]
 ) -> Callable[[Any], Any]:
-    """A function of one object that calls ``function`` with its arguments. ``given`` is the kind of the object itself,
-    ``sources`` take other kinds from it, and a kind without a source is its attribute of that name.
+    """Return a function of one object that calls ``function`` with its arguments. ``given`` is the kind of the object
+    itself. ``sources`` get other kinds from the object; without a source, the kind is the object's attribute of that
+    name.
     """
     if kinds == (given,):
         return function
@@ -140,28 +144,28 @@ def bind_arguments(
 
 
 def calls_async(function: Callable[..., object]) -> bool:
-    """Return whether calling a function gives an awaitable."""
+    """Return true when calling the function returns an awaitable."""
     while isinstance(function, partial):
         function = function.func
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def hints_of(function: Callable[..., object]) -> Mapping[str, object]:
-    """The annotations of a function by name: types, or text where a name in it is not known at run time."""
+    """Return the annotations of a function by name: types, or text when a name in it is unknown at run time."""
     while isinstance(function, partial):
         function = function.func
     target = function if inspect.isroutine(function) else getattr(type(function), "__call__", function)  # noqa: B004
     try:
         return typing.get_type_hints(target, include_extras=True)
-    except Exception:  # noqa: BLE001  # a name is not known: each annotation is resolved alone
+    except Exception:  # noqa: BLE001  # a name is unknown: each annotation is evaluated alone
         return {name: _found(hint, target) for name, hint in getattr(target, "__annotations__", {}).items()}
 
 
 def _found(hint: object, target: object) -> object:
-    """One annotation as a type, or as text if a name in it is not known."""
+    """Return one annotation as a type, or as text when a name in it is unknown."""
     if not isinstance(hint, str):
         return hint
-    scope = getattr(inspect.unwrap(target), "__globals__", {})  # type: ignore[arg-type]  # it is a function
+    scope = getattr(inspect.unwrap(target), "__globals__", {})  # type: ignore[arg-type]  # `target` is a function
     alone = type("Alone", (), {"__annotations__": {"hint": hint}})
     try:
         return typing.get_type_hints(alone, scope, include_extras=True)["hint"]
@@ -170,13 +174,13 @@ def _found(hint: object, target: object) -> object:
 
 
 def parts_of(hint: object) -> tuple[object, ...]:
-    """The parts of a Union or Optional, without Annotated and type aliases; of text, the names of the parts."""
+    """Return the parts of a Union or Optional, without Annotated and type aliases; for text, the names of the parts."""
     if isinstance(hint, str):
         try:
             return tuple(_named(ast.parse(hint.strip(), mode="eval").body))
         except SyntaxError:
             return (hint,)
-    alias = getattr(typing, "TypeAliasType", ())  # of Python 3.12
+    alias = getattr(typing, "TypeAliasType", ())  # Python 3.12 and newer
     origin = typing.get_origin(hint)
     if isinstance(hint, alias):
         return parts_of(hint.__value__)
@@ -190,7 +194,7 @@ def parts_of(hint: object) -> tuple[object, ...]:
 
 
 def _named(node: ast.expr) -> Iterator[str]:
-    """The names in the text of an annotation that `parts_of` would find in the annotation itself."""
+    """Yield the names in the text of an annotation that `parts_of` would find in the annotation itself."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         yield from (part for part in parts_of(node.value) if isinstance(part, str))
     elif isinstance(node, ast.BinOp):
@@ -209,7 +213,7 @@ def _named(node: ast.expr) -> Iterator[str]:
 
 
 def name_of(function: object) -> str:
-    """The name of a function for messages."""
+    """Return the name of a function for messages."""
     while isinstance(function, partial):
         function = function.func
     return getattr(function, "__qualname__", None) or repr(function)

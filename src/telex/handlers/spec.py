@@ -1,4 +1,4 @@
-"""`HandlerSpec`: a handler as it was declared. It is checked and bound once; nothing is inspected per message."""
+"""`HandlerSpec`: a declared handler. It is checked and bound once; nothing is inspected per message."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = ArgumentKinds(
 
 
 class GroupSpec(msgspec.Struct, frozen=True):
-    """The group of a handler as it was declared; ``lease`` in seconds."""
+    """The group options of a declared handler; ``lease`` in seconds."""
 
     name: str
     retry: Retry
@@ -46,11 +46,11 @@ class GroupSpec(msgspec.Struct, frozen=True):
     dead_letter: str | None
     start: Start
     tx: bool = False
-    """Each call runs in a transaction in which its delivery is acknowledged."""
+    """True when each call runs in a transaction that also acknowledges its delivery."""
 
 
 class HandlerSpec(msgspec.Struct, frozen=True):
-    """A handler as it was declared: its function, the messages that it takes, and the options of its subscription.
+    """A declared handler: its function, the messages that it takes, and the options of its subscription.
 
     ``wants`` are the kinds of the function's arguments (`ArgumentKinds`).
     """
@@ -66,23 +66,23 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     group: GroupSpec | None = None
     middleware: tuple[Middleware, ...] = ()
     takes: Content[Any] | None = None
-    """The annotated type of the content: content that comes from outside of the process is converted to it."""
+    """The annotated type of the content. Content from outside of the process is converted to it."""
 
     def under(self, prefix: str) -> HandlerSpec:
-        """Return this handler with ``prefix`` and a colon before each pattern. Raises `BadName` for a long name."""
+        """Return a copy with ``prefix`` and a colon before each pattern. Raises `BadName` for a long name."""
         if not prefix:
             return self
         patterns = tuple(check_pattern(f"{prefix}:{pattern}") for pattern in self.patterns)
         return msgspec.structs.replace(self, patterns=patterns)
 
     def within(self, middleware: Sequence[Middleware]) -> HandlerSpec:
-        """Return this handler with ``middleware`` outside of its own."""
+        """Return a copy with ``middleware`` around its own middleware."""
         if not middleware:
             return self
         return msgspec.structs.replace(self, middleware=(*middleware, *self.middleware), is_async=True)
 
     def bind(self, runtime: Runtime) -> Invoke:
-        """Return a function of a message that calls the handler; its result is awaitable if the handler is async."""
+        """Return a function of a message that calls the handler. Its result is awaitable if the handler is async."""
         sources: dict[str, Callable[[Any], object]] = {"hub": lambda message: runtime.hub}
         sources |= {"context": lambda message: current.get(), "tx": lambda message: entered.get()}
         invoke = bind_arguments(self.function, self.wants, "message", sources)
@@ -93,19 +93,21 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         return wrap(bound, self.middleware) if self.middleware else bound
 
     def content(self, runtime: Runtime) -> Content[Any] | None:
-        """The type that content from outside of the process is converted to; None where it is passed unchanged."""
+        """Return the type to which content from outside of the process is converted; None when it is passed
+        unchanged.
+        """
         if runtime.engine.store is None or self.types:
             return None
-        # Once more: an annotation may name a class that was defined after the function.
+        # Evaluated again: an annotation may name a class that was defined after the function.
         return read_signature(self.function, KINDS).content if self.takes is None else self.takes
 
 
 BLOCKING_SECONDS = 0.1
-"""Seconds for which a plain function may block the event loop before a warning is logged."""
+"""The seconds for which a sync function may block the event loop before a warning is logged."""
 
 
 def _timed(invoke: Invoke, name: str) -> Invoke:
-    """Log a warning when a call of a plain function takes long, once."""
+    """Return a function that logs a warning, once, when a call of a sync function takes long."""
     warned = False
 
     def timed(message: Message[Any]) -> object:
@@ -128,21 +130,23 @@ def _timed(invoke: Invoke, name: str) -> Invoke:
 
 
 def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping[str, Any]) -> HandlerSpec:
-    """Check ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`, `BadOption`."""
+    """Return the handler of ``@on(*what, **options)`` over ``function``. Raises `BadHandler`, `BadName`,
+    `BadOption`.
+    """
     given = [item for item in what if isinstance(item, str)]
     classes = [cls for item in what if not isinstance(item, str) for cls in _classes(item)]
     if not what:
-        raise BadOption("what", (), "say for what: a pattern such as 'chatroom:*', a type such as OrderPlaced, or both")
+        raise BadOption("what", (), "give a pattern such as 'chatroom:*', a type such as OrderPlaced, or both")
     patterns = [f"{prefix}:{pattern}" if prefix else pattern for pattern in given or [">"]]
     for pattern in patterns:
         check_pattern(pattern)
     if len(set(patterns)) < len(patterns):
-        raise BadName(patterns, "the same pattern is given twice")
+        raise BadName(patterns, "give each pattern once")
     name = name_of(function)
     signature = read_signature(function, KINDS)
     concurrency = options["concurrency"]
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise BadOption("concurrency", concurrency, "it is how many calls may run at once, at least 1")
+        raise BadOption("concurrency", concurrency, "it must be at least 1, the number of calls that may run at once")
     middleware = check_middleware(options["middleware"])
     is_async = calls_async(function) or bool(middleware)
     if options["tx"] and not is_async:
@@ -183,31 +187,35 @@ _OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newe
 
 
 def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> GroupSpec | None:
-    """The group of a handler, checked. Raises `BadOption`, `BadHandler`, `BadName`."""
+    """Return the checked group options of a handler, or None without ``group``. Raises `BadOption`, `BadHandler`,
+    `BadName`.
+    """
     group = options["group"]
     if group is None:
         for option, usual in _OF_A_GROUP.items():
             if options[option] != usual:
-                raise BadOption(option, options[option], "it goes with group=, whose messages are leased and retried")
+                raise BadOption(option, options[option], "only a handler with group= takes this option")
         if "context" in wants:
             raise BadHandler(name, "only a handler of a group has a Context; give @hub.on(..., group='name')")
         if "tx" in wants:
-            raise BadHandler(name, "it takes a transaction: give @hub.on(..., group='name', tx=True)")
+            raise BadHandler(
+                name, "it has an argument for a transaction, so give tx=True: @hub.on(..., group='name', tx=True)"
+            )
         return None
     for option, usual in _OF_A_SUBSCRIBER.items():
         if options[option] != usual:
-            fix = "the messages of a group wait in the log, so it has no buffer that could be full"
+            fix = "a handler with group= has no buffer: its messages wait in the log"
             if option == "key":
-                fix = "the key of a message is given where it is published: publish(..., key=...)"
+                fix = "a group uses the key that the publisher gave: publish(..., key=...)"
             raise BadOption(option, options[option], fix)
     if not isinstance(group, str):
-        raise BadOption("group", group, "it is a name, such as 'billing'")
+        raise BadOption("group", group, "it must be a name, such as 'billing'")
     retry = Retry() if options["retry"] is None else options["retry"]
     if not isinstance(retry, Retry):
-        raise BadOption("retry", retry, "it is a telex.Retry, such as telex.Retry(attempts=5, first='1s')")
+        raise BadOption("retry", retry, "it must be a telex.Retry, such as telex.Retry(attempts=5, first='1s')")
     lease = seconds(options["lease"], "lease")
     if lease < MIN_LEASE_SECONDS:
-        fix = f"it is at least {MIN_LEASE_SECONDS} s: a consumer renews it after half of it"
+        fix = f"it must be at least {MIN_LEASE_SECONDS} s, since a consumer renews a lease after half of it"
         raise BadOption("lease", options["lease"], fix)
     dead = options["dead_letter"]
     dead_letter = None if dead is None else check_topic(dead)
@@ -216,11 +224,15 @@ def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> 
 
 
 def _check_tx(tx: object, wants: Sequence[str], name: str) -> bool:
-    """The option ``tx``, checked. Raises `BadOption`, `BadHandler`."""
+    """Return the checked option ``tx``. Raises `BadOption`, `BadHandler`."""
     if not isinstance(tx, bool):
-        raise BadOption("tx", tx, "it is True or False")
+        raise BadOption("tx", tx, "it must be True or False")
     if tx is not ("tx" in wants):
-        fix = "take the transaction, tx: telex.Transaction" if tx else "it takes a transaction: give tx=True"
+        fix = (
+            "add an argument for the transaction, tx: telex.Transaction"
+            if tx
+            else "it has an argument for a transaction: give tx=True"
+        )
         raise BadHandler(name, fix)
     if tx and "context" in wants:
         raise BadHandler(
@@ -230,7 +242,7 @@ def _check_tx(tx: object, wants: Sequence[str], name: str) -> bool:
 
 
 def _classes(item: object) -> Sequence[type[Any]]:
-    """The classes of a type that is dispatched on. Raises `BadOption` for a type that nothing is an instance of."""
+    """Return the classes of a type for dispatch. Raises `BadOption` for a type without instances."""
     return [_class(type(None) if part is None else part) for part in parts_of(item)]
 
 

@@ -10,24 +10,27 @@ HandlerState = Literal["idle", "running", "stopped"]
 
 
 class HandlerStatistics(msgspec.Struct, frozen=True):
-    """A handler on one pattern: how many calls returned and raised, and the counts of its subscription."""
+    """The state of a handler on one pattern: the numbers of calls that returned and raised, and the counts of its
+    subscription.
+    """
 
     name: str
     pattern: str
     handled: int
     failed: int
     waiting: int
-    """Messages that wait for it; of a handler of a group, messages that were claimed for it and are not begun."""
+    """Messages that wait for a call; for a handler of a group, claimed messages that are not being handled yet."""
     lost: int
     group: str | None = None
     lag: int = 0
-    """Of a group: messages that are published and not settled, when its consumer last looked."""
+    """For a group: the number of messages that are not settled, when its consumer last asked."""
     retried: int = 0
-    """Calls after which the message was to be tried again."""
+    """The number of calls after which the message is retried."""
     dead: int = 0
-    """Messages that it dead-lettered."""
+    """The number of messages that became dead letters."""
     lapsed: int = 0
-    """Calls that were cancelled because their lease was lost."""
+    """The number of calls that were cancelled because their lease was lost."""
     state: HandlerState = "idle"
-    """``running`` while a call runs, ``idle`` while it waits for messages, ``stopped`` when it takes none any more: its
-    hub closes, its engine has failed, or it ended the program."""
+    """``running`` while a call runs, ``idle`` while it waits for messages, ``stopped`` when it takes no more messages:
+    its hub closes, its engine has failed, or it ended the program.
+    """

@@ -1,8 +1,8 @@
-"""The kernel: `Buffer`, the messages that one cursor has in its own hands. No asyncio, no clock, no I/O.
+"""The kernel: `Buffer`, the messages that one cursor holds itself. No asyncio, no clock, no I/O.
 
 The waiting messages of a cursor, oldest first::
 
-    current (the rest of the run being taken) | runs that the buffer holds | the log from `Cursor.open` on
+    current (the rest of the run that is being taken) | the held runs | the log from `Cursor.open` on
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from typing import Protocol, Self
 
     class Rest(Protocol):
-        """An iterator over a tuple, as CPython makes it: it tells how much is left, and its place can be set."""
+        """An iterator over a tuple, as CPython makes it: its length hint is the number of items left, and its place can
+        be set.
+        """
 
         def __iter__(self) -> Rest: ...
         def __next__(self) -> Message[Any]: ...
@@ -30,7 +32,7 @@ Run = tuple[Message[Any], ...]
 
 
 class UnloadedRange(tuple[Message[Any], ...]):  # noqa: SLOT001  # a tuple subclass with a field has a dict
-    """A run of messages that the engine keeps and this process has not read: it has a length and no items."""
+    """A run of messages that the engine stores and this process has not read: it has a length and no items."""
 
     length: int
 
@@ -44,16 +46,16 @@ class UnloadedRange(tuple[Message[Any], ...]):  # noqa: SLOT001  # a tuple subcl
 
 
 class KeyedRuns:
-    """The waiting messages of ``latest`` by key, the oldest change first; it stands in for a deque of runs."""
+    """The waiting messages of ``latest`` by key, in the order of their last change; used like a deque of runs."""
 
     __slots__ = ("_key", "_runs")
 
     def __init__(self) -> None:
         self._runs: dict[object, tuple[int, Run]] = {}
-        self._key: object = None  # of the run that was popped last
+        self._key: object = None  # the key of the run that was popped last
 
     def put(self, key: object, number: int, message: Message[Any]) -> Message[Any] | None:
-        """Keep ``message`` as the newest of its key; returns the older message that it replaces, or None."""
+        """Keep ``message`` as the newest of its key. Return the older message that it replaces, or None."""
         replaced = self._runs.pop(key, None)
         self._runs[key] = (number, (message,))
         return None if replaced is None else replaced[1][0]
@@ -74,11 +76,11 @@ class KeyedRuns:
 
 
 class Buffer:
-    """The run that is being taken, `current`, and the runs held after it.
+    """The run that is being taken, `current`, and the held runs after it.
 
-    The number of messages left in `current` is read from the iterator itself, so a loop over it takes messages without
-    a call into the kernel and the accounts are exact at every moment.
-    Invariant: `count` and `bytes` are those of the held runs; `bytes` counts only where the cursor bounds bytes.
+    A loop over `current` takes messages without a call into the kernel. The number of messages left in it is read from
+    the iterator, so all counts are exact at any time. Invariant: `count` and `bytes` are those of the held runs;
+    `bytes` counts only where the cursor bounds bytes.
     """
 
     __slots__ = (
@@ -98,17 +100,19 @@ class Buffer:
     def __init__(self, start: int, *, keyed: bool, bytes_counted: bool) -> None:
         self.run: Run = ()
         self.current: Rest = NOTHING
-        self.runs: deque[tuple[int, Run]] | KeyedRuns | None = KeyedRuns() if keyed else None  # a deque is made late
+        # the deque is made when it is first needed
+        self.runs: deque[tuple[int, Run]] | KeyedRuns | None = KeyedRuns() if keyed else None
         self.count: int = 0
         self.bytes: int = 0
         self.bytes_counted: bool = bytes_counted
-        self.live: int = 0  # numbers below were in the log before the cursor, and its capacity does not count them
-        self.next: int = start  # the number after the last of `run`, or after a hole that was reported
-        self.taken: int = 0  # messages ever put in `current`, less those dropped from it
-        self._last = start - 1  # the number to read on after, as of the last `load` or `drop`
-        self._dropped = start  # the number after the last that was dropped from `current`
+        # messages below this number were in the log before the cursor began; the capacity does not count them
+        self.live: int = 0
+        self.next: int = start  # the number after the last message of `run`, or after a hole that was reported
+        self.taken: int = 0  # the number of messages ever put into `current`, less those dropped from it
+        self._last = start - 1  # the number before the next unread message, as of the last `load` or `drop`
+        self._dropped = start  # the number after the last message that was dropped from `current`
 
-    # -- what is taken
+    # -- the run that is being taken
 
     @property
     def left(self) -> int:
@@ -122,7 +126,7 @@ class Buffer:
 
     @property
     def place(self) -> int | None:
-        """The number of the next message in hand; None when there is none."""
+        """The number of the next held message; None when no message is held."""
         left = self.current.__length_hint__()
         if left:
             return self.next - left
@@ -130,24 +134,26 @@ class Buffer:
 
     @property
     def last(self) -> int:
-        """The number of the last message that was taken: a reader that resumes after it misses nothing still kept."""
+        """The number of the last message that was taken: a reader that resumes after it misses no message that is still
+        kept.
+        """
         left = self.current.__length_hint__()
         place = self.next - left
         return place - 1 if left < len(self.run) and place > self._dropped else self._last
 
     @property
     def held_bytes(self) -> int:
-        """The bytes of the messages in hand that the capacity counts."""
+        """The bytes of the held messages that the capacity counts."""
         left = self.current.__length_hint__()
         if not left or self.next <= self.live:
             return self.bytes
         return self.bytes + _size(self.run[len(self.run) - left :])
 
     def load(self, start: int, run: Run) -> None:
-        """Make ``run``, whose first message is number ``start``, the run that is taken from."""
+        """Make ``run``, whose first message has the number ``start``, the run that is being taken."""
         left = self.current.__length_hint__()
         place = self.next - left
-        if left < len(self.run) and place > self._dropped:  # as `last` has it, without the call
+        if left < len(self.run) and place > self._dropped:  # the same as `last`, without the call
             self._last = place - 1
         self.run = run
         self.next = start + len(run)
@@ -155,14 +161,14 @@ class Buffer:
         self.current = through(run)
 
     def pass_on(self, end: int) -> None:
-        """The messages from `next` up to but not including ``end`` go from the log to the subscriber, as a whole."""
+        """Move the messages from `next` up to but not including ``end`` directly from the log to the subscriber."""
         self.taken += end - self.next
         self.run = ()
         self.next = end
         self._last = end - 1
 
     def load_held(self) -> int:
-        """Load the oldest held run; returns the number of its first message."""
+        """Make the oldest held run `current`; return the number of its first message."""
         assert self.runs
         start, run = self.runs.popleft()
         self._forget(start, run)
@@ -170,7 +176,7 @@ class Buffer:
         return start
 
     def take_many(self, limit: int) -> Run:
-        """The next messages of `current`, at most ``limit``."""
+        """Return the next messages of `current`, at most ``limit``."""
         run = self.run
         left = self.current.__length_hint__()
         start = len(run) - left
@@ -179,11 +185,12 @@ class Buffer:
         return run if count == len(run) else run[start : start + count]
 
     def put_back(self) -> None:
-        """Empty `current`: its rest becomes the first held run."""
+        """Empty `current`: the rest of it becomes the first held run."""
         left = self.current.__length_hint__()
         if left:
             run, self.next = self.run[-left:], self.next - left
-            self.current.__setstate__(len(self.run))
+            self.current.__setstate__(len(self.run))  # ends a loop that is in the middle of it
+            self.current = NOTHING
             self.run = self.run[:-left]
             self.taken -= left
             if self.runs is None:
@@ -191,18 +198,18 @@ class Buffer:
             self.runs.appendleft((self.next, run))
             self._account(self.next, run)
 
-    # -- what is held
+    # -- the held runs
 
     def hold(self, start: int, run: Run) -> None:
-        """Hold ``run``, whose first message is number ``start``, after all that is held."""
+        """Append ``run``, whose first message has the number ``start``, to the held runs."""
         if self.runs is None:
             self.runs = deque()
-        assert isinstance(self.runs, deque)  # a cursor with a key holds its messages one by one
+        assert isinstance(self.runs, deque)  # a cursor with a key holds single messages
         self.runs.append((start, run))
         self._account(start, run)
 
     def hold_by_key(self, key: object, number: int, message: Message[Any]) -> bool:
-        """Hold a message as the newest of its key; whether an older one of that key was dropped for it."""
+        """Hold a message as the newest of its key. Return true when an older message of the key was dropped."""
         assert isinstance(self.runs, KeyedRuns)
         replaced = self.runs.put(key, number, message)
         self._account(number, (message,))
@@ -212,10 +219,10 @@ class Buffer:
         return True
 
     def drop(self, count: int) -> tuple[int, int | None]:
-        """Drop the oldest messages in hand that the capacity counts, at most ``count``.
+        """Drop the oldest held messages that the capacity counts, at most ``count``.
 
-        Returns how many of ``count`` are still to be dropped, and the number of the first that was dropped from
-        `current`, if any was.
+        Return how many of ``count`` are left to drop from the log, and the number of the first message that was dropped
+        from `current`, or None.
         """
         hole, backlog = None, None
         if self.next > self.live or not self.current.__length_hint__():
@@ -241,23 +248,26 @@ class Buffer:
         if part:
             self._last = self.last
             self._dropped = self.next - left + part
-            # In place, since the subscriber may be in the middle of a loop over this very iterator.
+            # The iterator is changed in place, since the subscriber may be looping over it.
             self.current.__setstate__(len(self.run) - left + part)
             self.taken -= part
         return part
 
     def supply(self, start: int, end: int, messages: Iterable[Message[Any]]) -> int:
-        """Fill the unloaded range at the front from ``start`` up to but not including ``end``, and return
-        the number of missing messages. Messages at ``end`` or above are left for the next call.
+        """Replace the unloaded range at the front by ``messages``, numbered from ``start`` up to but not including
+        ``end``. Return the number of missing messages. Messages at ``end`` or above are left in the iterator for the
+        next call.
         """
         assert isinstance(self.runs, deque)
         unloaded = self.runs.popleft()[1]
         end = min(end, start + len(unloaded))
         found: list[tuple[int, list[Message[Any]]]] = []
         for message in messages:
+            if message.seq >= end:
+                break
             if found and message.seq == found[-1][0] + len(found[-1][1]):
                 found[-1][1].append(message)
-            elif message.seq < end:
+            else:
                 found.append((message.seq, [message]))
         missing = end - start - sum(len(run) for _, run in found)
         self.count -= missing
@@ -282,9 +292,9 @@ def _size(run: Iterable[Message[Any]]) -> int:
 
 
 def through(run: Iterable[Any]) -> Rest:
-    """An iterator over a tuple."""
-    return iter(run)  # type: ignore[return-value]  # typeshed says Iterator; CPython's has all that Rest names
+    """Return an iterator over a tuple."""
+    return iter(run)  # type: ignore[return-value]  # typeshed says Iterator; CPython's has all members of Rest
 
 
 NOTHING = through(())
-next(NOTHING, None)  # an iterator that has come to its end stays there, whatever is done with it
+next(NOTHING, None)  # an exhausted iterator stays exhausted

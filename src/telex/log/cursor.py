@@ -1,9 +1,8 @@
 """The kernel: `Cursor`, one subscriber's place in a log. No asyncio, no clock, no I/O.
 
-A cursor is not pushed to. It looks at the log when its subscriber takes, and its policy works out from the log's end
-and its own place which messages arrived and which did not fit. That is exact, to the message, because the place moves
-only when something is taken, and every take looks first whether the log has moved past `Cursor.limit`: all that arrived
-since the last look met the cursor where it stands.
+Nothing is pushed to a cursor. When its subscriber takes a message, the cursor's policy decides from the log's end and
+the cursor's place which messages fitted and which are lost. This is exact, because the place moves only when a message
+is taken, and every take first checks whether the log has passed `Cursor.limit`.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ if TYPE_CHECKING:
 
 
 BYTES_RUN = 64
-"""The longest run that is loaded at once where bytes are bounded: its rest is measured at every look."""
+"""The longest run that is loaded at once where bytes are bounded, since its rest is measured at every check."""
 
 
 class State(Enum):
-    """The answer of `Cursor.load`, and of a take that has no message."""
+    """The result of `Cursor.load`, and of a take when no message is ready."""
 
     READY = "a message waits in `current`"
     HOLE = "a Lost is reported first"
@@ -37,17 +36,17 @@ class State(Enum):
     UNLOADED = "the next messages have to be read from the engine; see `Cursor.supply`"
 
 
+REMOVED = "removed"
+"""The reason for which a cursor accepts nothing more when its topic was removed."""
 READY, HOLE, EMPTY, ENDED, UNLOADED = State.READY, State.HOLE, State.EMPTY, State.ENDED, State.UNLOADED
 
 
 class Cursor:
     """A place in a log, and the messages that wait there for one subscriber.
 
-    A subscriber takes by `take` and `take_many`; or it loops over ``buffer.current`` after `load` said READY, for as
-    long as ``log.end <= cursor.limit``.
-
-    Invariant: published = received + lost + waiting, each counted on its own; the properties of these names.
-    Invariant: while ``log.end <= limit``, all messages from `open` to the log's end are accepted.
+    A subscriber calls `take` or `take_many`. Or it calls `load`, and after READY it iterates over ``buffer.current`` as
+    long as ``log.end <= cursor.limit``. Invariant: published = received + lost + waiting; each property is counted on
+    its own. Invariant: while ``log.end <= limit``, all messages from `open` to the log's end are accepted.
     """
 
     __slots__ = (
@@ -61,18 +60,21 @@ class Cursor:
         "_resting",
         "_started",
         "_stopped",
+        "behind",
         "buffer",
         "closed",
         "ended",
         "error",
+        "lasting",
         "limit",
         "log",
         "open",
         "options",
+        "successor",
     )
 
     def __init__(self, log: Log, options: Options, start: int, hole: Lost | None = None) -> None:
-        """``start`` is the number of the first message. ``hole`` comes before it, and is reported even without
+        """Make a cursor whose first message is number ``start``. ``hole`` comes before it, and is reported even without
         ``options.report_lost``.
         """
         self.log: Log = log
@@ -82,31 +84,35 @@ class Cursor:
         )
         self.open: int = start  # the first number that is not in the buffer
         self.limit: int = start
-        self.ended: str | None = None  # why nothing more is accepted
-        self.closed: bool = False  # whether its subscriber has left, and takes nothing more
-        self.error: Exception | None = None  # the error of the subscriber's own key function, which ended the cursor
+        self.ended: str | None = None  # the reason why no more messages are accepted; None while they are
+        self.closed: bool = False  # True when the subscriber has left and takes nothing more
+        self.error: Exception | None = None  # the exception of the subscriber's key function, which ended the cursor
+        self.lasting: bool = False  # whether it goes on when its topic has come to its end
+        self.successor: Cursor | None = None  # where its subscriber goes on when it has taken all of this log
+        self.behind: Cursor | None = None  # the cursor before it, while its subscriber has not come to this one
         self._started = start if hole is None else start - hole.count
-        self._stopped: int | None = None  # the log's end when the cursor began to accept and to miss nothing
+        self._stopped: int | None = None  # the log's end when the cursor stopped accepting messages
         self._lost = 0 if hole is None else hole.count
         self._report = hole
         self._hole: int | None = None  # the first number of a hole that ends right before the next message
         self._reason: Reason = "overflow"
-        self._resting: int | None = None  # `open`, while the cursor is full and the log need not ask it before trimming
+        # the value of `open` while the cursor is full and the log need not ask it before trimming
+        self._resting: int | None = None
         self._policy: Policy = policy_for(options.overflow)
         bounded = BYTES_RUN if options.buffer_bytes is not None else log.tuning.longest_run
         self._longest: int = self._policy.longest or bounded  # the longest run that is loaded at once
-        # Whether the next message is number `open` of the log for certain, so that a take looks at nothing else. Every
-        # call of the policy ends that, and a load that finds nothing in hand begins it again.
+        # True when the next message is certainly number `open` of the log, so that a take can skip all checks. Every
+        # call of the policy sets it to False; a load that finds no held message sets it to True.
         self._direct = False
         log.join(self, self._policy.tail(self))
         if self._policy.blocks:
             log.blocking_cursors.append(self)
         self._policy.begin(self)
 
-    # -- what a subscriber does
+    # -- called by the subscriber
 
     def load(self) -> State:
-        """Make the next message or hole ready to be taken; returns which of them it is."""
+        """Make the next message or hole ready to be taken; return which of them is ready."""
         log, buffer = self.log, self.buffer
         end = log.end
         if self._direct and end <= self.limit and not buffer.current.__length_hint__():
@@ -142,14 +148,16 @@ class Cursor:
         self._policy.sync(self, self.log.end)
 
     def take(self) -> Message[Any] | Lost | State:
-        """The next message, or the hole before it; EMPTY, ENDED or UNLOADED when there is none."""
+        """Return the next message, or the hole before it; EMPTY, ENDED or UNLOADED when there is none."""
         state = self.load()
         if state is READY:
             return next(self.buffer.current)
         return self.tell() if state is HOLE else state
 
     def take_many(self, limit: int) -> tuple[Message[Any] | Lost, ...] | State:
-        """All that waits, at most ``limit`` messages; a hole comes alone. EMPTY, ENDED or UNLOADED as `take`."""
+        """Return all waiting messages, at most ``limit``; a hole is returned alone. EMPTY, ENDED or UNLOADED as
+        `take`.
+        """
         log, buffer = self.log, self.buffer
         end = log.end
         if self._direct and end <= self.limit and not buffer.current.__length_hint__():
@@ -171,14 +179,14 @@ class Cursor:
         return (self.tell(),) if state is HOLE else state
 
     def tell(self) -> Lost:
-        """The hole that `load` found. Called once, after it said HOLE."""
+        """Return the hole that `load` found. Call it once, after `load` returned HOLE."""
         report, self._report = self._report, None
         if report is None:
-            raise AssertionError("tell() follows a load() that said HOLE")
+            raise AssertionError("call tell() only after load() has returned HOLE")
         return report
 
     def _advance(self) -> State:
-        """Load the next run."""
+        """Make the next run `current`."""
         log, buffer, start = self.log, self.buffer, self.open
         if start < log.base and log.remote and not buffer.runs and self._stopped is None:
             self.defer(log.base)
@@ -207,8 +215,8 @@ class Cursor:
 
     @property
     def unloaded(self) -> tuple[int, int] | None:
-        """The numbers, from the first up to but not including the second, that `supply` brings before the next take;
-        None when none are.
+        """The numbers, from the first up to but not including the second, that have to be read from the engine before
+        the next take; None when nothing has to be read.
         """
         buffer = self.buffer
         if not buffer.left and buffer.runs and isinstance(buffer.runs[0][1], UnloadedRange):
@@ -217,13 +225,15 @@ class Cursor:
         return None
 
     def defer(self, end: int) -> None:
-        """The messages from `open` up to but not including ``end`` are read from the engine when their turn comes."""
+        """Note that the messages from `open` up to but not including ``end`` are read from the engine later, when they
+        are next.
+        """
         self.buffer.hold(self.open, UnloadedRange(end - self.open))
         self.open = end
 
     def supply(self, start: int, end: int, messages: Iterable[Message[Any]], reason: Reason = "trimmed") -> None:
-        """Take in what can be read of the numbers from ``start`` up to but not including ``end``: the others are lost,
-        for ``reason``. Ignored unless `unloaded` begins there.
+        """Accept the readable messages of the numbers from ``start`` up to but not including ``end``. The other numbers
+        are lost, for ``reason``. Ignored unless `unloaded` begins at ``start``.
         """
         if self.unloaded is None or self.unloaded[0] != start:
             return
@@ -232,22 +242,24 @@ class Cursor:
         if missing:
             self._reason = reason
 
-    # -- what policies do
+    # -- called by policies
 
     @property
     def fresh(self) -> int:
-        """The number of messages in the buffer that its capacity counts: not those that the log had before it began."""
+        """The number of messages in the buffer that its capacity counts: not those that the log had before the cursor
+        began.
+        """
         held, live = self.buffer.held, self.buffer.live
         return held if live <= self._started else max(0, held - max(0, live - self.place))
 
     @property
     def place(self) -> int:
-        """The number of the next message that waits, or of the next that may come."""
+        """The number of the next waiting message, or of the next message to come."""
         place = self.buffer.place
         return self.open if place is None else place
 
     def rise(self) -> None:
-        """End the rest that `hold` may have begun: `open` is again what it was."""
+        """Note that the cursor is no longer full: the log asks it again before trimming (see `hold`)."""
         if self._resting is not None:
             self.open, self._resting = self._resting, None
 
@@ -261,14 +273,14 @@ class Cursor:
             self.open = end
 
     def skip(self, end: int, reason: Reason = "overflow") -> None:
-        """Lose the messages from `open` up to but not including ``end``. `load` finds the hole."""
+        """Count the messages from `open` up to but not including ``end`` as lost. `load` finds the hole."""
         if end > self.open:
             self._lost += end - self.open
             self._reason = reason
             self.open = end
 
     def drop(self, count: int) -> None:
-        """Lose the ``count`` oldest messages that the capacity counts."""
+        """Count the ``count`` oldest messages that the capacity counts as lost."""
         self._reason = "overflow"
         self._lost += count
         rest, hole = self.buffer.drop(count)
@@ -277,35 +289,38 @@ class Cursor:
         self.open += rest
 
     def hold_by_key(self, message: Message[Any], key: object) -> None:
-        """Put ``message``, number `open`, into the buffer as the newest of ``key``; the older one is lost."""
+        """Put ``message``, number `open`, into the buffer as the newest of ``key``; the older message of the key is
+        lost.
+        """
         if self.buffer.hold_by_key(key, self.open, message):
             self._lost += 1
         self.open += 1
 
     def break_off(self, error: Exception) -> None:
-        """End, because the subscriber's own function failed with ``error``, which is raised to the subscriber."""
+        """End the cursor, because the subscriber's own function raised ``error``. The subscriber gets ``error``."""
         self.ended, self.error = "failed", error
         self.skip(self.log.end)
         self._stopped, self.limit = self.log.end, NEVER
 
-    # -- what logs, publishers and the shell do
+    # -- called by logs, publishers and the asyncio shell
 
     def hold(self, first: int) -> None:
-        """Put what waits below ``first`` into the buffer: the log is about to trim it."""
+        """Copy the waiting messages below ``first`` into the buffer, before the log trims them."""
         lost = self._lost
         self._sync()
         self._policy.hold(self, first)
         if self._lost > lost and self._policy.rests and self.fresh >= self.options.buffer:
             self.buffer.put_back()
-            # It is full, so it needs nothing of the log until it takes; and since the log's end is past every limit
-            # that a loop over `current` may remember, no take goes by without `load`.
+            # A full cursor needs nothing of the log until it takes a message. Every take calls `load`, since the log's
+            # end is past every limit that a loop over `current` may have.
             self._resting = self.open
             self.open = NEVER
             self.limit = -1
 
     def miss(self, count: int, reason: Reason = "trimmed") -> None:
-        """The next ``count`` messages do not come to this process: retention took them from the engine first, or their
-        content cannot be decoded."""
+        """Note that the next ``count`` messages do not come to this process: retention has deleted them from the
+        engine, or their content cannot be decoded.
+        """
         self._direct = False
         self.buffer.put_back()
         self._sync()
@@ -314,29 +329,61 @@ class Cursor:
         self.limit = -1
 
     def is_full(self, size: int) -> bool:
-        """Return whether a publisher has to wait, or to give up, before it adds a message of ``size`` bytes."""
+        """Return true when a publisher has to wait, or to fail, before it adds a message of ``size`` bytes."""
         self._direct = False
         return self.ended is None and self._policy.is_full(self, size)
 
     def end(self, why: str, *, slow: bool = False) -> None:
-        """Accept nothing more; what waits can still be taken. The first reason stays."""
+        """Accept no more messages; waiting messages can still be taken. Only the first call sets the reason."""
         self._direct = False
         if self.ended is None:
-            self._sync()  # which may find that it was too slow
+            self._sync()  # the policy may find that the cursor was too slow
         if self.ended is not None:
             return
         self.seal(self.log.end)
         self.ended = "slow" if slow else why
         if slow:
-            # What it misses until its subscriber learns of the end is counted.
+            # Messages are counted as lost until the subscriber learns of the end.
             self._policy = ClosePolicy()
             self.limit = self.log.end
             self._unblock()
         else:
             self.stop()
 
+    def go_on(self, log: Log) -> None:
+        """Accept nothing more of this log, whose topic was removed, and go on in ``log``, which takes its place: by
+        `successor`. When its subscriber is epochs behind and has no room, the messages of this epoch are lost.
+        """
+        self.end(REMOVED)
+        if self.ended != REMOVED:
+            return
+        before, lost = self, 0
+        if self.behind is not None and not self._has_room_behind():
+            before, lost = self.behind, self.published
+        following = Cursor(log, self.options, log.end, Lost(lost, log.end, log.end - 1, "epoch"))
+        if not self.options.report_lost:
+            following._report = None
+        following.lasting, following.behind, before.successor = self.lasting, before, following
+
+    def _has_room_behind(self) -> bool:
+        """Return whether the messages of removed epochs that wait for its subscriber fit into its buffer."""
+        options, waiting = self.options, 0
+        each: Cursor | None = self
+        while each is not None:
+            waiting += each.waiting
+            each = each.behind
+        bounded = options.buffer < NEVER and options.buffer_bytes is None
+        return bounded and self.waiting > 0 and waiting <= options.buffer
+
+    def move_on(self) -> Cursor | None:
+        """Return the cursor of the next epoch, whose messages the subscriber takes now; None when there is none."""
+        following = None if self.closed else self.successor
+        if following is not None:
+            following.behind = None
+        return following
+
     def stop(self) -> None:
-        """Leave the log: nothing of this cursor stays in it. Its accounts change no more but for what it holds."""
+        """Leave the log. After that the counts change only for messages that the cursor holds."""
         self._direct = False
         if self._stopped is None:
             self._sync()
@@ -348,22 +395,24 @@ class Cursor:
         self._unblock()
 
     def close(self) -> None:
-        """The subscriber leaves: it takes nothing more, and what waited for it is counted as waiting."""
+        """Close the cursor for a subscriber that leaves: it takes nothing more, and its waiting messages stay counted
+        as waiting.
+        """
         self.end("closed")
         self.stop()
         self.closed = True
 
     def _unblock(self) -> None:
-        """Publishers need not ask this cursor any more."""
+        """Remove this cursor from the cursors that publishers ask for room."""
         if self in self.log.blocking_cursors:
             self.log.blocking_cursors.remove(self)
             self.log.observer.room_made()
 
-    # -- accounts
+    # -- counts
 
     @property
     def slow(self) -> bool:
-        """True when it was ended for being slow."""
+        """True when the cursor was ended because it was slow."""
         return self.ended == "slow"
 
     @property
@@ -373,25 +422,25 @@ class Cursor:
 
     @property
     def published(self) -> int:
-        """Messages that its log was given since the cursor began."""
+        """The number of messages appended to the log since the cursor began."""
         self._settle()
         return (self.log.end if self._stopped is None else self._stopped) - self._started
 
     @property
     def received(self) -> int:
-        """Messages that were taken."""
+        """The number of messages that were taken."""
         self._settle()
         return self.buffer.taken - self.buffer.left
 
     @property
     def lost(self) -> int:
-        """Messages that the subscriber missed."""
+        """The number of messages that the subscriber missed."""
         self._settle()
         return self._lost
 
     @property
     def waiting(self) -> int:
-        """Messages that wait to be taken."""
+        """The number of messages that wait to be taken."""
         self._settle()
         return self.buffer.held + (self.log.end - self.open if self._stopped is None else 0)
 

@@ -1,4 +1,4 @@
-"""The window in which the same id is stored once."""
+"""The deduplication window: the time in which the same id is stored once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from telex.message import Message
 
 SECONDS = 120.0
-"""The seconds for which an id is remembered, as long as at most `MOST` are."""
+"""The seconds for which an id is remembered, if no more than `MOST` ids are."""
 
 MOST = 100_000
 
 
 class Window:
-    """The ids that publishers gave to one log's last messages: of two minutes, or the last 100 thousand, whichever is
-    less, whether or not the log still has them. Ids that were made here are found in the log itself.
+    """The ids that publishers gave to the last messages of one log: those of two minutes, and at most 100 thousand.
+    Retention does not shorten the window. Ids that telex made are looked up in the log itself.
 
-    It is filled from the log when asked, and before the log lets messages go, so that a topic whose publishers give
-    no ids never pays for it.
+    The window reads the ids from the log when it is asked and before the log trims messages, so that topics without
+    such ids pay nothing.
     """
 
     __slots__ = ("_log", "_seen", "ids")
@@ -29,11 +29,11 @@ class Window:
     def __init__(self, log: Log) -> None:
         self._log = log
         self.ids: dict[str, Message[Any]] = {}  # oldest first
-        self._seen = log.base  # messages below are in `ids`, or were
+        self._seen = log.base  # the ids of messages below this number were read
         log.before_trim = self._look
 
     def find(self, id: str, now: float) -> Message[Any] | None:
-        """The message that has this id, if it is remembered at ``now``."""
+        """Return the message that has this id, if the id is remembered at ``now``, else None."""
         self._look()
         ids, oldest = self.ids, now - SECONDS
         while ids:
@@ -55,7 +55,7 @@ class Window:
         log, counter = self._log, uuid7_counter(id)
         if counter is None:
             return None
-        # A made id counts from the log's own number, so it says which message it can only be.
+        # The counter in a made id gives the number of its message.
         number = (counter - log.uid) % (1 << 74)
         if not log.keep() <= number < log.end:
             return None

@@ -1,8 +1,8 @@
 """The kernel: `Log`, an append-only list of messages with retention. No asyncio, no clock, no I/O.
 
 Positions inside the kernel are numbers: message ``n`` of a log is the n-th that was appended, counted from 1, and
-``end`` is the number that the next one will have. For the log of one topic that is the message's ``seq``; the log of
-a pattern counts on its own, since the numbers of many topics meet there.
+``end`` is the number of the next message. In the log of one topic the number is the message's ``seq``. The log of a
+pattern has its own numbers, since it contains messages of many topics.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from telex.message import Message, Reason, time_of
 _open = attrgetter("open")
 
 NEVER = 1 << 62
-"""A number that no log reaches."""
+"""A number larger than that of any message."""
 
 
 class Tuning(msgspec.Struct, frozen=True):
-    """Numbers of messages that make work for many messages at once of work for each."""
+    """Numbers of messages that decide how much work a log does at once."""
 
     slack: int = 512
-    """Messages kept beyond retention before a log trims."""
+    """The messages kept beyond retention before a log trims."""
     bytes_slack: int = 16
     """The same where retention counts bytes."""
     longest_run: int = 4096
     """The longest run that a cursor takes from a log at once."""
     longest_tail: int = 65536
-    """The largest buffer for which a log keeps its own last messages, instead of asking the cursor to hold them."""
+    """The largest buffer for which a log keeps its last messages, instead of asking the cursor to hold them."""
 
 
 class LogReader(Protocol):
@@ -41,56 +41,63 @@ class LogReader(Protocol):
     open: int
     """The first number that the reader has not put into its own buffer."""
     limit: int
-    """The log's end up to which the reader need not look before it takes."""
+    """The log's end up to which the reader need not call `load` before it takes."""
     options: Options
     """The options of its subscription."""
     log: Log
     """The log that it reads."""
+    lasting: bool
+    """True for a reader that does not end with the last message of a trigger."""
 
     @property
     def received(self) -> int:
-        """Messages that were taken."""
+        """The number of messages that were taken."""
 
     def is_full(self, size: int) -> bool:
-        """Return whether its publishers have to wait, or to give up, before they add a message of ``size`` bytes."""
+        """Return true when publishers have to wait, or to fail, before they add a message of ``size`` bytes."""
 
     def hold(self, first: int) -> None:
-        """The log is about to trim all messages below ``first``."""
+        """Copy the waiting messages below ``first``: the log is about to trim them."""
 
     def miss(self, count: int, reason: Reason = "trimmed") -> None:
-        """The next ``count`` numbers are of messages that do not come to this process."""
+        """Note that the next ``count`` messages do not come to this process."""
 
     def end(self, why: str, *, slow: bool = False) -> None:
-        """Accept nothing more."""
+        """Accept no more messages."""
+
+    def go_on(self, log: Log) -> None:
+        """Accept nothing more of this log, whose topic was removed, and go on in ``log``."""
 
 
 class LogObserver(Protocol):
-    """The calls of a log to the shell around it."""
+    """The callbacks of a log to the asyncio shell around it."""
 
     waiters: dict[Any, None]
-    """The readers that wait for the next append, in the order they came; while it is empty, `notify` is not called."""
+    """The readers that wait for the next append, in the order they came. The log calls `notify` only while there are
+    some.
+    """
     blocked: dict[Any, None]
     """The publishers that wait for room at a blocking cursor, in the order they came."""
 
     def notify(self) -> None:
-        """Messages were appended while readers waited."""
+        """Wake the waiting readers: messages were appended."""
 
     def room_made(self) -> None:
-        """A blocking cursor took messages, or left."""
+        """Wake the blocked publishers: a blocking cursor took messages, or left."""
 
 
 class NoObserver:
-    """The observer of a log that no shell is around."""
+    """The observer of a log without an asyncio shell: nothing waits."""
 
     def __init__(self) -> None:
         self.waiters: dict[Any, None] = {}
         self.blocked: dict[Any, None] = {}
 
     def notify(self) -> None:
-        """No reader waits."""
+        """Do nothing: no reader waits."""
 
     def room_made(self) -> None:
-        """No publisher waits."""
+        """Do nothing: no publisher waits."""
 
 
 TUNING = Tuning()
@@ -99,9 +106,7 @@ NO_OBSERVER = NoObserver()
 
 class Retention(msgspec.Struct, frozen=True):
     """The messages that a log keeps: the last ``messages``, those younger than ``age`` seconds, the last that fit in
-    ``bytes``.
-
-    All that are given hold together; None bounds nothing.
+    ``bytes``. All given bounds apply; None is no bound.
     """
 
     messages: int | None = 1000
@@ -113,7 +118,7 @@ CACHED = 1000
 
 
 def cached(retention: Retention) -> Retention:
-    """Return the retention of the local log of a topic whose messages a store keeps by ``retention``."""
+    """Return the retention of the process's copy of a log whose messages a store keeps by ``retention``."""
     kept = retention.messages
     return Retention(CACHED if kept is None else min(CACHED, kept))
 
@@ -121,8 +126,8 @@ def cached(retention: Retention) -> Retention:
 class Log:
     """The messages of one topic or pattern, in order, and the cursors that read them.
 
-    Invariant: ``messages[i]`` is message ``base + i``, and ``base + len(messages) == end``.
-    Invariant: every message that is waiting for some cursor is in ``messages`` or held by that cursor itself.
+    Invariant: ``messages[i]`` is message ``base + i``, and ``base + len(messages) == end``. Invariant: every message
+    that waits for a cursor is in ``messages`` or in that cursor's buffer.
     """
 
     __slots__ = (
@@ -166,8 +171,9 @@ class Log:
         remote: bool = False,
         tuning: Tuning = TUNING,
     ) -> None:
-        """``uid`` is a random number of 74 bits, from which the ids of its messages are counted. A ``remote`` log has
-        only the last messages of one that an engine keeps; what retention takes from it may be read again there.
+        """Make an empty log. ``uid`` is a random number of 74 bits, from which the ids of its messages are counted. A
+        ``remote`` log is the process's copy of the last messages of a log that an engine keeps: trimmed messages may be
+        read again from the engine.
         """
         self.remote: bool = remote
         self.name: str = name
@@ -178,29 +184,31 @@ class Log:
         self.base: int = 1
         self.first: int = 1  # the oldest number that retention keeps, as of the last `keep`
         self.end: int = 1
-        self.trimmed_time: float | None = None  # when the last message that is not kept any more was published
+        self.trimmed_time: float | None = None  # the time of publishing of the last message that is no longer kept
         self.cursors: dict[LogReader, None] = {}
-        self.holders: dict[LogReader, None] = {}  # of these, those that hold what waits for them before it is trimmed
-        self.tails: dict[LogReader, int] = {}  # and those for which so many of the last messages are not trimmed
-        self.measures: bool = False  # whether the retention or a cursor bounds bytes, or did
-        self.blocking_cursors: list[LogReader] = []  # publishers ask these before an append: policies block and fail
+        # the cursors that hold their waiting messages before these are trimmed
+        self.holders: dict[LogReader, None] = {}
+        self.tails: dict[LogReader, int] = {}  # the cursors for which the log keeps this number of last messages
+        self.measures: bool = False  # True when the retention or a cursor bounds bytes, or did
+        # publishers ask these cursors before an append: policies block and fail
+        self.blocking_cursors: list[LogReader] = []
         self.observer: LogObserver = NO_OBSERVER
         self.before_trim: Callable[[], None] | None = None  # called before messages are trimmed
         self.noted: Callable[[Message[Any]], None] | None = None  # called with every message that is appended
         self.began: Callable[[str], None] | None = None  # see `tell_use`
         self._shared: tuple[Message[Any], ...] = ()
         self._shared_start = self._shared_end = 0
-        self._bytes = 0  # of the messages from `first` to `_measured`, when retention counts bytes
+        self._bytes = 0  # the bytes of the messages from `first` to `_measured`, when retention counts bytes
         self._measured = 1
         self.retention: Retention = retention
         self.retain(retention)
 
     def retain(self, retention: Retention) -> None:
-        """Set how much is kept, from the next `keep` on. What is gone by the old measure does not come back."""
+        """Set the retention, from the next `keep` on. Messages that are gone do not come back."""
         self.keep()
         self.retention = retention
         self._bytes, self._measured = 0, self.first
-        # Trimming moves what is kept to the front of the list, so it is done once for many messages.
+        # Trimming moves the kept messages to the front of the list, so it is done once for many messages.
         slack = self.tuning.slack
         self._slack = slack if retention.messages is None else max(slack, retention.messages)
         if retention.bytes is not None:
@@ -211,10 +219,10 @@ class Log:
 
     def _all_look(self) -> None:
         for cursor in self.cursors:
-            cursor.limit = -1  # their limit holds no longer: they look before they take
+            cursor.limit = -1  # a limit of -1 makes the cursor call its policy before the next take
 
     def append(self, message: Message[Any], now: float) -> None:
-        """Add one message, which is then number ``end - 1``. Costs the same however many cursors read."""
+        """Add one message, number ``end``. The cost does not depend on the number of cursors."""
         self.messages.append(message)
         self.end = end = self.end + 1
         if end >= self.trim_at:
@@ -223,7 +231,7 @@ class Log:
             self.observer.notify()
 
     def extend(self, messages: Sequence[Message[Any]], now: float) -> None:
-        """Add messages that are there at the same moment."""
+        """Add several messages at once."""
         self.messages += messages
         self.end = end = self.end + len(messages)
         if end >= self.trim_at:
@@ -232,9 +240,10 @@ class Log:
             self.observer.notify()
 
     def keep(self, now: float | None = None) -> int:
-        """The oldest number that is kept at ``now`` (seconds since 1970), or `end` when nothing is. Never goes back.
+        """Return the oldest number that is kept at ``now`` (seconds since 1970), or `end` when none is. It never
+        decreases.
 
-        Without ``now`` nothing grows older than it was when it was last asked.
+        Without ``now``, the age of messages is that of the last call with ``now``.
         """
         retention, end, first = self.retention, self.end, self.first
         if retention.messages is not None:
@@ -250,7 +259,7 @@ class Log:
             self.trimmed_time = time_of(self.messages[first - 1 - self.base])
             self.first = first
             if retention.age is not None:
-                self._all_look()  # with age, messages go without any that come
+                self._all_look()  # by age, messages expire without an append
         return first
 
     def _keep_bytes(self, first: int, limit: int) -> int:
@@ -265,12 +274,14 @@ class Log:
         return first
 
     def tell(self, noted: Callable[[Message[Any]], None] | None) -> None:
-        """Have ``noted`` called with every message that is appended, in the publisher's context."""
+        """Call ``noted`` with every message that is appended from now on, in the publisher's context. None: stop
+        calling.
+        """
         self.noted = noted
         self._aim(self._trim_due)
 
     def tell_use(self, began: Callable[[str], None]) -> None:
-        """Have ``began`` called once, with the log's name, when the next message or the next reader comes."""
+        """Call ``began`` once, with the log's name, at the next message or the next reader."""
         self.began = began
         self._aim(self._trim_due)
 
@@ -281,11 +292,12 @@ class Log:
             began(self.name)
 
     def _aim(self, due: int) -> None:
-        self._trim_due: int = due  # when `trim` is called next
-        self.trim_at: int = due if self.noted is None and self.began is None else 0  # and when `appended` is
+        self._trim_due: int = due  # the log's end at which `trim` is called next
+        # the log's end at which `appended` is called next
+        self.trim_at: int = due if self.noted is None and self.began is None else 0
 
     def appended(self, now: float) -> None:
-        """Do the rare work, after an append that reached `trim_at`."""
+        """Do the rare work, after an append that reached `trim_at`: trim, and call the callbacks."""
         if self.began is not None:
             self._begin_use()
         if self.noted is not None:
@@ -294,14 +306,13 @@ class Log:
             self.trim(now)
 
     def trim(self, now: float) -> None:
-        """Drop the messages that retention no longer keeps, after every reader that needs them has taken hold of them.
-        Done once for many messages.
+        """Drop the messages that retention no longer keeps. Readers that need them hold them first. Done once for many
+        messages.
         """
         low = self.keep(now)
         slack = self._slack
         if self.retention.bytes is None:
-            # Asking every cursor whether it still needs what goes must not cost more for each message the more there
-            # are.
+            # With more cursors to ask, more messages are trimmed at once: the cost for each message stays the same.
             slack = max(slack, 4 * len(self.cursors))
         if self.tails and low > self.base:
             needed = min(map(_open, self.tails))
@@ -321,19 +332,19 @@ class Log:
         self._aim(self.end + slack)
 
     def begin(self, end: int) -> None:
-        """The next message is number ``end``. Before any was appended."""
+        """Set the number of the next message to ``end``, before any was appended."""
         self.base = self.first = self.end = self._measured = end
         self._aim(end)
 
     def prepend(self, messages: Sequence[Message[Any]]) -> None:
-        """These come right before the oldest that is here."""
+        """Add older messages, right before the oldest message of this process."""
         self.messages[:0] = messages
         self.base -= len(messages)
         self.first = min(self.first, self.base)
         self._bytes, self._measured = 0, self.first
 
     def jump(self, count: int, reason: Reason = "trimmed") -> None:
-        """The next ``count`` numbers are of messages that come to nobody here; see `Cursor.miss`."""
+        """Skip the next ``count`` numbers: their messages do not come to this process; see `Cursor.miss`."""
         for cursor in list(self.cursors):
             cursor.miss(count, reason)
         if self.before_trim is not None:
@@ -345,8 +356,8 @@ class Log:
         self._shared, self._shared_start, self._shared_end = (), 0, 0
 
     def join(self, cursor: LogReader, keeps: int | None) -> None:
-        """A cursor begins. Until it leaves, the last ``keeps`` messages stay if it needs them; None: it holds them
-        itself.
+        """Register a cursor. Until it leaves, the log keeps its last ``keeps`` messages for it; with None the cursor
+        holds its messages itself.
         """
         self._begin_use()
         self.measures = self.measures or cursor.options.buffer_bytes is not None
@@ -357,12 +368,14 @@ class Log:
             self.tails[cursor] = keeps
 
     def leave(self, cursor: LogReader) -> None:
-        """A cursor has ended. Twice is fine."""
+        """Remove a cursor that has ended. It may be called twice."""
         for group in (self.cursors, self.holders, self.tails):
             group.pop(cursor, None)
 
     def slice(self, start: int, end: int) -> tuple[Message[Any], ...]:
-        """The messages from ``start`` up to, not with, ``end``. Who reads the same range is handed the same tuple."""
+        """Return the messages from ``start`` up to but not including ``end``. All readers of the same range get the
+        same tuple.
+        """
         if start == self._shared_start and end == self._shared_end:
             return self._shared
         base = self.base
@@ -371,7 +384,7 @@ class Log:
         return shared
 
     def find_time(self, moment: float) -> int:
-        """The number of the first kept message at or after ``moment`` (seconds since 1970), or ``end``."""
+        """Return the number of the first kept message at or after ``moment`` (seconds since 1970), or ``end``."""
         for offset in range(self.first - self.base, len(self.messages)):
             if time_of(self.messages[offset]) >= moment:
                 return self.base + offset

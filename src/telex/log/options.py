@@ -26,7 +26,7 @@ class Options(msgspec.Struct, frozen=True):
     report_lost: bool = False
     block_timeout: float = 30.0
     timeout: float | None = None
-    """Seconds that entering may take; None for no bound."""
+    """Seconds that entering the subscription may take; None is no bound."""
 
 
 def check_options(
@@ -38,22 +38,24 @@ def check_options(
     block_timeout: Duration,
     timeout: Duration | None = None,
 ) -> Options:
-    """The options of a subscription. Raises `BadOption` for an invalid value: the caller's fault."""
+    """Return the checked options of a subscription. Raises `BadOption` for an invalid value: the caller's fault."""
     if overflow not in get_args(Overflow):
-        raise BadOption("overflow", overflow, f"it is one of {', '.join(get_args(Overflow))}")
+        raise BadOption("overflow", overflow, f"it must be one of {', '.join(get_args(Overflow))}")
     if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
-        raise BadOption("buffer", buffer, "it is how many messages may wait, at least 1")
+        raise BadOption("buffer", buffer, "it must be at least 1, the number of messages that may wait")
     if buffer_bytes is not None and (not isinstance(buffer_bytes, int) or buffer_bytes < 1):
-        raise BadOption("buffer_bytes", buffer_bytes, "it is how many bytes may wait, at least 1, or None")
+        raise BadOption(
+            "buffer_bytes", buffer_bytes, "it must be at least 1, the number of bytes that may wait, or None"
+        )
     if key is not None and overflow != "latest":
-        raise BadOption("key", key, "it goes with overflow='latest', which keeps the newest of each key")
+        raise BadOption("key", key, "only overflow='latest' takes a key, and keeps the newest message of each key")
     if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
-        raise BadOption("key", key, "it is a function of the message, not async, such as lambda m: m.content['user']")
+        raise BadOption("key", key, "it must be a sync function of the message, such as lambda m: m.content['user']")
     if not isinstance(report_lost, bool):
-        raise BadOption("report_lost", report_lost, "it is True or False")
+        raise BadOption("report_lost", report_lost, "it must be True or False")
     patience = seconds(block_timeout, "block_timeout")
     options = Options(overflow, buffer, buffer_bytes, key, report_lost, patience, optional_seconds(timeout))
-    return _USUAL if options == _USUAL else options  # most subscribers share one
+    return _USUAL if options == _USUAL else options  # most subscriptions share one object
 
 
 _USUAL = Options()

@@ -1,21 +1,8 @@
-"""The policies for a full subscriber, one class for each name.
+"""The overflow policies, one class for each name: the rules for a full subscriber.
 
-A policy looks at a cursor when messages arrived and decides, from the log's end and the cursor's own place, which wait
-and which are lost. It keeps no state. Its capacity is ``buffer`` messages and, if the cursor bounds bytes,
+A policy is called when messages have arrived. From the log's end and the cursor's place it decides which messages wait
+and which are lost. It has no state. Its capacity is ``buffer`` messages and, if the cursor bounds bytes,
 ``buffer_bytes`` bytes.
-
-=============  ==================================================================================
-drop_newest    the arriving messages are lost to this subscriber (the default)
-drop_oldest    the oldest waiting messages are lost
-latest         only the newest waiting message is kept; with a key, the newest of each key, at most `buffer` keys
-block          publishers wait, at most ``block_timeout``; then the subscriber is closed as slow
-fail           publishers get `BufferFull`, and no subscriber gets the message
-close          the subscription ends with `SlowSubscriber` after the messages it has
-catch_up       no message is lost while the log still has it
-=============  ==================================================================================
-
-The messages that a log had when a subscriber asked for them (``start="earliest"``, a position, a time) do not count
-towards its capacity and are not dropped, except by ``latest``, which keeps the newest of those too.
 """
 
 from __future__ import annotations
@@ -30,8 +17,8 @@ if TYPE_CHECKING:
 
 
 def fitting(cursor: Cursor, end: int) -> int:
-    """The number up to but not including which arrivals fit, one after the other. It is at most ``end`` where bytes are
-    bounded, since the sizes of messages to come are not known.
+    """Return the number up to but not including which the arriving messages fit into the buffer. Where bytes are
+    bounded, at most ``end``, since the sizes of later messages are unknown.
     """
     fits = cursor.open + max(0, cursor.options.buffer - cursor.fresh)
     bound = cursor.options.buffer_bytes
@@ -47,21 +34,21 @@ def fitting(cursor: Cursor, end: int) -> int:
 
 
 class Policy(ABC):
-    """The rules that several policies share; each policy is one subclass."""
+    """The base of all policies; each policy is one subclass."""
 
     longest: int | None = None  # the longest run that is taken from a log at once; None: the log's own bound
-    blocks = False  # whether publishers ask before they append, and may wait for takes
-    rests = False  # whether a full cursor misses all that comes, and so needs nothing of the log
+    blocks = False  # True when publishers ask for room before they append, and may wait
+    rests = False  # True when a full cursor loses all arriving messages, and so needs nothing of the log
 
     def tail(self, cursor: Cursor) -> int | None:
-        """Return how many of its last messages the log keeps for a cursor that needs them; None where the log asks the
-        cursor to `hold` them before it trims.
+        """Return how many of its last messages the log keeps for a cursor; None when the log asks the cursor to `hold`
+        messages before it trims.
         """
         return None
 
     def begin(self, cursor: Cursor) -> None:
-        """A cursor starts at ``cursor.open``: put the backlog into its buffer, so that the capacity counts what comes
-        from now on.
+        """Start a cursor at ``cursor.open``: put the messages that the log has now into its buffer, since the capacity
+        does not count them.
         """
         cursor.buffer.live = cursor.log.end
         cursor.seal(cursor.log.end)
@@ -69,21 +56,23 @@ class Policy(ABC):
 
     @abstractmethod
     def sync(self, cursor: Cursor, end: int) -> None:
-        """Account for all that arrived up to ``end``, and set `Cursor.limit`. The cursor has stood still since the last
-        call.
+        """Decide about all messages that arrived up to ``end``, and set `Cursor.limit`. The cursor has taken nothing
+        since the last call.
         """
 
     def hold(self, cursor: Cursor, first: int) -> None:
-        """The log is about to trim all below ``first``: put what waits there into the buffer. Called after `sync`."""
+        """Copy the waiting messages below ``first`` into the buffer, before the log trims them. Called after `sync`."""
         cursor.seal(cursor.log.end)
 
     def is_full(self, cursor: Cursor, size: int) -> bool:
-        """Return whether publishers have to ask, and one more message of ``size`` bytes would not fit."""
+        """Return true when one more message of ``size`` bytes does not fit, for a policy whose publishers ask for
+        room.
+        """
         return False
 
 
 class DropNewest(Policy):
-    """The arriving messages are lost. Where bytes are bounded each is weighed alone: a smaller one may fit later."""
+    """Arriving messages that do not fit are lost. Where bytes are bounded, a later and smaller message may fit."""
 
     rests = True
 
@@ -115,8 +104,8 @@ class DropOldest(Policy):
 
 
 class Latest(Policy):
-    """Only the newest waiting message is kept, of the backlog too; with a key the newest of each key, at most
-    ``buffer`` keys: those that changed last.
+    """Only the newest waiting message is kept, also of the messages that the log had at the start. With a key the
+    newest of each key is kept, for the ``buffer`` keys that changed last.
     """
 
     longest: int | None = 1
@@ -133,11 +122,12 @@ class Latest(Policy):
             _keep_newest(cursor, end, 1)
             return
         buffer = cursor.buffer
-        buffer.put_back()  # its subscriber got a `Lost`, and did not take the message after it yet
+        buffer.put_back()  # the subscriber got a `Lost`, and has not taken the message after it
         for message in cursor.log.slice(cursor.open, end):
             try:
                 cursor.hold_by_key(message, key_of(message))
-            except Exception as error:  # noqa: BLE001  # the subscriber's own; publishers must not meet its faults
+            # the exception belongs to the subscriber; publishers must not get it
+            except Exception as error:  # noqa: BLE001
                 cursor.break_off(error)
                 return
             while buffer.held > cursor.options.buffer or (bound is not None and buffer.held_bytes > bound):
@@ -145,12 +135,12 @@ class Latest(Policy):
         cursor.limit = end
 
     def hold(self, cursor: Cursor, first: int) -> None:
-        if cursor.options.key is None:  # with a key, `sync` has put everything into the buffer
+        if cursor.options.key is None:  # with a key, `sync` has put every message into the buffer
             cursor.seal(cursor.log.end)
 
 
 class Block(Policy):
-    """Publishers ask first, so that no message arrives that does not fit: ``block`` and ``fail``."""
+    """``block`` and ``fail``: publishers ask for room first, so every message that arrives fits."""
 
     blocks = True
 
@@ -188,13 +178,13 @@ class ClosePolicy(Policy):
                 return
             cursor.seal(fits)
             cursor.ended = "slow"
-        # Until its subscriber learns of the end, the messages that it misses are still counted.
+        # Messages are counted as lost until the subscriber learns of the end.
         cursor.skip(end)
         cursor.limit = end
 
 
 class CatchUp(Policy):
-    """No message is lost but those that retention takes from the log."""
+    """Only the messages that retention deletes from the log are lost."""
 
     def tail(self, cursor: Cursor) -> int | None:
         return 0
@@ -207,14 +197,14 @@ class CatchUp(Policy):
         if not log.remote:
             cursor.skip(log.keep(), "trimmed")
         elif cursor.open < log.keep():
-            cursor.defer(log.keep())  # the engine knows which of these it still keeps
+            cursor.defer(log.keep())  # the engine decides which of these it still keeps
         kept = log.retention.messages
         bounded_by_count_alone = kept is not None and log.retention.age is None and log.retention.bytes is None
         cursor.limit = max(end, cursor.open + kept) if kept is not None and bounded_by_count_alone else end
 
 
 def _keep_newest(cursor: Cursor, end: int, messages: int) -> None:
-    """Drop the oldest until ``messages`` messages, and the bytes that are bounded, are left."""
+    """Drop the oldest messages until at most ``messages`` messages are left, and their bytes fit the bound."""
     bound = cursor.options.buffer_bytes
     if bound is not None:
         cursor.seal(end)
@@ -241,5 +231,5 @@ _POLICIES: dict[str, Policy] = {
 
 
 def policy_for(overflow: str) -> Policy:
-    """The policy of a name."""
+    """Return the policy of a name."""
     return _POLICIES[overflow]

@@ -1,4 +1,4 @@
-"""The begin of a subscription: ``start=`` worked out against a log."""
+"""The start of a subscription: ``start=`` as a number in a log."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ if TYPE_CHECKING:
 
 ROUNDING = 7e-7
 Start = Literal["new", "earliest"] | Position | datetime | timedelta | int
-"""``"new"``: what is published from now on. ``"earliest"``: all that is kept. A `Position`: what came after it. An
-aware datetime: what was published then or later. A timedelta: as long ago. A number: so many messages back."""
+"""The start of a subscription. ``"new"``: the messages from now on. ``"earliest"``: all kept messages. A `Position`:
+the messages after it. An aware datetime: the messages published at that time or later. A timedelta: those published
+within that time. A number: that many of the last messages.
+"""
 
 
 def check_start(start: object) -> Start:
-    """``start`` when it is one of the above, else `BadOption`."""
+    """Return ``start`` when it is valid. Raises `BadOption`."""
     fix = "give 'new', 'earliest', a Position, an aware datetime, a timedelta back or a number of messages back"
     if isinstance(start, datetime):
         return aware(start, "start")
     if isinstance(start, timedelta):
         if start < timedelta(0):
-            raise BadOption("start", start, "a timedelta says how long ago, so it is not negative")
+            raise BadOption("start", start, "a timedelta is a time ago: it must not be negative")
         return start
     if isinstance(start, int) and not isinstance(start, bool):
         if start < 0:
-            raise BadOption("start", start, "a number says how many messages back, so it is not negative")
+            raise BadOption("start", start, "a number counts messages back: it must not be negative")
         return start
     if isinstance(start, Position) or start == "new" or start == "earliest":
         return start
@@ -38,7 +40,7 @@ def check_start(start: object) -> Start:
 
 
 def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:
-    """The first number to read, and the hole before it when the start that was asked for is gone."""
+    """Return the first number to read, and the `Lost` before it when the log no longer has the requested start."""
     first, end = log.keep(now), log.end
     if start == "new":
         return end, None
@@ -50,8 +52,7 @@ def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:
         # A little earlier: `Message.timestamp` is rounded to the microsecond, and has to find its own message.
         moment = now - start.total_seconds() if isinstance(start, timedelta) else start.timestamp() - ROUNDING
         if log.trimmed_time is not None and log.trimmed_time >= moment:
-            # How many of those that are gone came after that moment is not known any more; of the last one it is
-            # certain.
+            # Only the time of the last trimmed message is known, so at least one message is missing.
             return first, Lost(1, first - 1, first - 1, "trimmed")
         return log.find_time(moment), None
     wanted = max(1, end - start)

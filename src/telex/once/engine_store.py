@@ -1,4 +1,4 @@
-"""`EngineStore`: the records of commands that run once, on the engine of their hub."""
+"""`EngineStore`: records of commands that run once, on the engine of their hub."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from telex.topics.transaction import engine_of
 
 
 class EngineStore:
-    """A `telex.once.OnceStore` on the records of a hub's engine. Raises `Misuse` when the engine has none."""
+    """A `telex.once.OnceStore` that uses the records of a hub's engine. Raises `Misuse` when the engine has none."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._records = runtime.records("once=True (or give store=)")
-        # Not methods: one in between would cost as much as the memory engine's dictionary.
+        # attributes instead of methods: a method would cost as much as the memory engine's dictionary
         self.get: Any = self._records.get
         self.put: Any = self._records.put
         self.peek: Callable[[str, str], Record | None] | None = getattr(self._records, "peek", None)
@@ -30,23 +30,23 @@ class EngineStore:
         """Do nothing: the hub closes the engine."""
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """See `telex.engines.Records`."""
+        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
         return await self._records.delete(bucket, key, revision)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[OnceTransaction]:
-        """Enter a transaction of the engine; its connection is a `telex.Transaction`."""
+        """Enter a transaction of the engine. Its ``connection`` is a `telex.Transaction`."""
         async with self._runtime.transaction() as tx:
             yield EngineOnceTransaction(tx)
 
 
 class EngineOnceTransaction:
-    """See `telex.once.OnceTransaction`."""
+    """A `telex.once.OnceTransaction` on a `telex.Transaction`."""
 
     def __init__(self, tx: Any) -> None:
         self.connection: Any = tx
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None) -> int | None:
-        """As `Records.put`, when the transaction commits."""
+        """Write a record when the transaction commits; see `telex.engines.Records.put`."""
         number: int | None = await engine_of(self.connection).put(bucket, key, value, revision, expires)
         return number

@@ -1,4 +1,6 @@
-"""`KeyLeases`: the asynchronous shell around `telex.once.machine`: it reads a record, asks `step`, and writes."""
+"""`KeyLeases`: leases the keys of commands that run once. It reads a record, asks `telex.once.machine.step`, and
+writes.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,11 @@ from telex.process.tasks import start_task
 logger: logging.Logger = logging.getLogger("telex.commands")
 Peek = Callable[[str, str], Record | None]
 MAX_POLL_SECONDS = 0.25
-"""The time between two reads of a record that another process works on; less when its lease is short."""
+"""The longest time between two reads of a record whose lease another process has; a short lease is read more often."""
 
 
 class KeyCounts(msgspec.Struct):
-    """The counts of what happened to the keys of a command in this process, as in `telex.CommandStatistics`."""
+    """Counts of the keys of one command in this process, as in `telex.CommandStatistics`."""
 
     executed: int = 0
     replayed: int = 0
@@ -52,7 +54,7 @@ class KeyCounts(msgspec.Struct):
 
 
 class KeyLeases:
-    """The keys of one command, in a store."""
+    """The leases of this process on the keys of one command, in a store of records."""
 
     def __init__(self, command: str, options: OnceOptions, store: OnceStore, counts: KeyCounts) -> None:
         self.bucket: str = f"once:{command}"
@@ -68,24 +70,26 @@ class KeyLeases:
 
     @property
     def is_local(self) -> bool:
-        """True when the records are in this process, so that no other process has a key."""
+        """True when the store is in this process, so that no other process can lease a key."""
         return self._peek is not None
 
     # -- records
 
     async def read(self, key: str) -> tuple[Entry, int] | None:
-        """Return the entry of a key, expired or not, and its revision. Raises `EngineFailed`."""
+        """Return the record of a key as an `Entry`, expired or not, and its revision; None when there is none. Raises
+        `EngineFailed`.
+        """
         record = await self.store.get(self.bucket, key)
         return None if record is None else (decode(record.value), record.revision)
 
     async def live(self, key: str) -> tuple[Entry, int] | None:
-        """As `read`; None for an outcome that has expired."""
+        """Return the record of a key and its revision, as `read` does, but None when its outcome has expired."""
         found = await self.read(key)
         return None if found is None or (found[0].ended and found[0].expires <= time()) else found
 
     def peek(self, key: str, fingerprint: str) -> Entry | None:
         """Return the outcome of a key without waiting. None when the store cannot be read without waiting, or when the
-        outcome is not in the record itself. Raises `KeyError` when the key was used with other content.
+        result is not in the record itself. Raises `KeyError` when the key was used with other content.
         """
         record = None if self._peek is None else self._peek(self.bucket, key)
         entry = None if record is None else decode(record.value)
@@ -96,10 +100,10 @@ class KeyLeases:
         return entry
 
     async def write(self, key: str, entry: Entry, revision: int) -> int | None:
-        """Put ``entry`` in the place of ``revision``: the new revision, or None when another writer was first. Raises
-        `EngineFailed`, unless the record shows that the store has written and that only its answer was lost.
+        """Write ``entry`` if the record's revision is still ``revision``. Return the new revision, or None when another
+        writer was first. Raises `EngineFailed`, unless reading the record again shows that it was written.
 
-        A record without an outcome never expires: a clock that is set would take its key from the worker.
+        A record without an outcome never expires: otherwise a clock that is set would take the key from its worker.
         """
         value = encode(entry)
         try:
@@ -113,17 +117,19 @@ class KeyLeases:
     # -- leases
 
     def owner(self) -> str:
-        """Return a new token, for one attempt."""
+        """Return a new token, which names the worker of one attempt."""
         return f"{self._process}-{next(self._numbers)}"
 
     async def claim(
         self, key: str, fingerprint: str, owner: str, on_lost: Callable[[], object]
     ) -> Lease | Entry | None:
-        """Lease a key. Return its outcome instead when it has one, and None when it was used with other content.
+        """Lease a key and return the `Lease`. Return the recorded `Entry` when the key has an outcome, and None when
+        the key was used with other content.
 
-        While another worker has the key this waits for its outcome, or until its lease has run out by the clock of this
-        process. ``on_lost`` is called when the lease is lost. After a cancelled call the key may be leased: the same
-        ``owner`` may call again. Raises `EngineFailed` when the store cannot be reached: then nothing may be run.
+        While another worker has the lease, wait for its outcome, or until the lease has run out by the clock of this
+        process. ``on_lost`` is called when this worker loses the lease. After a cancelled call the key may be leased:
+        call again with the same ``owner``. Raises `EngineFailed` when the store cannot be reached; the command must not
+        run then.
         """
         options = self.options
         seen: LeaseObservation | None = None
@@ -165,23 +171,23 @@ class KeyLeases:
         try:
             for lease in self.held:
                 lease.renew(now)
-        finally:  # one timer for all leases
+        finally:  # one timer renews all leases
             later = asyncio.get_running_loop().call_later
             self._timer = later(self.options.lease / 8, self._renew_due) if self.held else None
 
     def forget(self, lease: Lease) -> None:
-        """Renew a lease no more."""
+        """Stop renewing a lease."""
         self.held.pop(lease, None)
 
     def close(self) -> None:
-        """Stop the timer."""
+        """Stop the timer of the renewals."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
 
 class Lease:
-    """A key that this process works on, until the key has an outcome, is given back, or is lost."""
+    """The lease of one key by this process, until an outcome is recorded, or the key is given back or lost."""
 
     __slots__ = ("_key", "_leases", "_on_lost", "_revision", "entry", "fence", "lost", "renewed", "renewing")
 
@@ -190,7 +196,7 @@ class Lease:
         self.fence: int = revision
         self.lost: bool = False
         self.renewed: float = monotonic()
-        """The time at which the last successful renewal was begun."""
+        """The start of the last successful renewal, by the monotonic clock."""
         self.renewing: asyncio.Task[None] | None = None
         self._leases = leases
         self._key = key
@@ -198,37 +204,39 @@ class Lease:
         self._on_lost: Callable[[], object] | None = on_lost
 
     def renew(self, now: float) -> None:
-        """Begin to renew the lease if a quarter of it has passed."""
+        """Start renewing the lease if a quarter of it has passed."""
         if self.renewing is None and now - self.renewed > self.entry.lease / 4:
             self.renewing = start_task(self._renew(), name=f"telex renews {self._key}")
 
     async def _renew(self) -> None:
-        now = monotonic()  # not the time of `renew`: other tasks may have run since
+        now = monotonic()  # read again, since other tasks may have run after `renew`
         try:
             if await self.put(Renew(self.entry.owner)) is not None:
                 self.renewed = now
-        except BaseException as error:  # tried again while the lease lasts
+        except BaseException as error:  # the renewal is tried again while the lease lasts
             if is_end(error):
                 raise
             where = (self._key, self._leases.bucket, describe(error))
             logger.error("the lease of key %r of %s was not renewed: %s", *where)
         finally:
             self.renewing = None
-        # While the store cannot be reached, the key is this worker's until the lease is over by its own clock.
+        # While the store cannot be reached, this worker keeps the key until the lease has run out by its own clock.
         if monotonic() - self.renewed > self.entry.lease:
             self.lost = True
         if self.lost and self._on_lost is not None:
             self._on_lost()
 
     async def stop(self) -> None:
-        """Renew no more, and wait for a renewal that is under way: it changes the revision."""
+        """Stop renewing, and wait for a renewal that runs: it changes the revision."""
         self._on_lost = None
         self._leases.forget(self)
         if self.renewing is not None:
             await asyncio.wait([self.renewing])
 
     async def complete_in(self, tx: OnceTransaction, result: Result, ref: str = "") -> Entry | None:
-        """Record a result when ``tx`` commits, after `stop`. None when the key is lost: roll back then."""
+        """Record a result when ``tx`` commits, after `stop`. Return the written entry; None when the key is lost, and
+        the caller has to roll back.
+        """
         leases = self._leases
         decision = step(self.entry, Complete(self.entry.owner, result, leases.options.keep, ref), time())
         if not isinstance(decision, Write):
@@ -240,8 +248,8 @@ class Lease:
         return entry
 
     async def put(self, event: Renew | Complete | Fail | GiveBack) -> Entry | None:
-        """Record an event, after `stop` unless it is a renewal. Return the entry that is recorded then; None when the
-        key is lost. Raises `EngineFailed`.
+        """Write a renewal or an outcome to the record of the key. Call `stop` before, unless ``event`` is a `Renew`.
+        Return the written entry, or None when the key is lost. Raises `EngineFailed`.
         """
         while True:
             decision = step(self.entry, event, time())
@@ -251,7 +259,8 @@ class Lease:
             if written is not None:
                 self._revision, self.entry = written, decision.entry
                 return decision.entry
-            # An earlier write of this worker that seemed to fail may have been done: the owner of the record counts.
+            # An earlier write that seemed to fail may have succeeded: compare the owner of the record, not the
+            # revision.
             found = await self._leases.read(self._key)
             if found is None or found[1] == self._revision or found[0].owner != self.entry.owner:
                 break

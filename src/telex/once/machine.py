@@ -1,11 +1,11 @@
-"""The state machine of a command that runs once: pure functions of the record, an event, and the time. The table is in
-``docs/once.md``.
+"""The state machine of a command that runs once: pure functions of the record, an event, and the time. The table of
+transitions is in ``docs/once.md``.
 
-A key has one `Entry`, or none (ABSENT), in a record that changes by compare-and-set alone. `step` returns the entry to
-write. The writer passes the revision that it read; when the record has another revision, it reads again and calls
-`step` again. So one of all concurrent writers wins, and the revision that it wrote is its fencing token.
+A key has one `Entry`, or none (ABSENT), in a record that changes only by compare-and-set. `step` returns the entry to
+write. The writer passes the revision that it read. When the record has another revision, the writer reads again and
+calls `step` again. So one of all concurrent writers wins, and the revision that it wrote is its fencing token.
 
-Nothing here compares the clocks of two machines. A waiting process takes a worker for dead when its own
+No function here compares the clocks of two machines. A waiting process treats a worker as dead when its own
 `LeaseObservation` shows the same revision for longer than the lease, by its own monotonic clock.
 """
 
@@ -22,12 +22,12 @@ from telex.codec.content import to_canonical
 State = Literal["running", "released", "done", "failed"]
 Result = msgspec.Raw | msgspec.UnsetType
 EXHAUSTED = "attempts_exhausted"
-"""The code of the error of a command whose last allowed attempt had no outcome."""
+"""The error code of a command whose last allowed attempt had no outcome."""
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """The error of a command: the ``type``, which is the name of the exception's class; a ``code`` for programs; a
-    ``message`` for people; and plain ``data`` of the handler. After a ``final`` error there is no further attempt.
+    """The error of a command: ``type`` is the class name of the exception, ``code`` a word for programs, ``message``
+    text for people, and ``data`` plain data of the handler. After a ``final`` error there is no further attempt.
     """
 
     type: str
@@ -40,9 +40,10 @@ class Failure(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
     """The record of a key.
 
-    ``owner`` is the token of the attempt that runs, or ran last. ``lease`` is in seconds. ``result`` is JSON; a large
-    result is in the record that ``ref`` names. ``completed`` and ``expires`` are in seconds since 1970; from
-    ``expires`` on the key counts as new. ``spared`` attempts do not count, because their workers were closed.
+    ``owner`` is the token of the worker of the current or last attempt. ``lease`` is in seconds. ``result`` is JSON; a
+    large result is in the record that ``ref`` names. ``completed`` and ``expires`` are in seconds since 1970; from
+    ``expires`` on the key counts as new. ``spared`` is the number of attempts that do not count, because the hubs of
+    their workers were closed.
     """
 
     state: State
@@ -59,12 +60,12 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def counted(self) -> int:
-        """The number of attempts that count."""
+        """The number of attempts that count towards ``max_attempts``."""
         return self.attempt - self.spared
 
     @property
     def ended(self) -> bool:
-        """True when it has an outcome."""
+        """True when the key has an outcome."""
         return self.state in ("done", "failed")
 
 
@@ -72,7 +73,7 @@ class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """A worker asks to run the command. ``lapsed``: it has seen the lease of the owner run out."""
+    """A worker asks to run the command. With ``lapsed``, it has seen the lease of the owner run out."""
 
     fingerprint: str
     owner: str
@@ -89,7 +90,7 @@ class Renew(msgspec.Struct, frozen=True):
 
 
 class Complete(msgspec.Struct, frozen=True):
-    """The worker ``owner`` has the result, to be kept for ``keep`` seconds."""
+    """The worker ``owner`` has the result, which is kept for ``keep`` seconds."""
 
     owner: str
     result: Result
@@ -98,7 +99,9 @@ class Complete(msgspec.Struct, frozen=True):
 
 
 class Fail(msgspec.Struct, frozen=True):
-    """The worker ``owner`` failed. An error that is not final releases the key, up to ``max_attempts``."""
+    """The handler of the worker ``owner`` raised. An error that is not final releases the key, up to
+    ``max_attempts``.
+    """
 
     owner: str
     error: Failure
@@ -107,7 +110,7 @@ class Fail(msgspec.Struct, frozen=True):
 
 
 class GiveBack(msgspec.Struct, frozen=True):
-    """The worker ``owner`` is closed before the command ended: this attempt does not count."""
+    """The hub of the worker ``owner`` closes before the command has ended. The attempt does not count."""
 
     owner: str
 
@@ -119,30 +122,30 @@ Event = Claim | Renew | Complete | Fail | GiveBack
 
 
 class Write(msgspec.Struct, frozen=True):
-    """Write ``entry``; ``why`` names the transition."""
+    """A decision: write ``entry``. ``why`` names the transition."""
 
     entry: Entry
     why: Literal["created", "taken_over", "retried", "renewed", "done", "failed", "released", "exhausted"]
 
 
 class Answer(Enum):
-    """Write nothing."""
+    """A decision: write nothing."""
 
     REPLAY = "replay"
     """The key has an outcome: return it."""
     WAIT = "wait"
-    """Another worker runs the command: watch the record, and claim again."""
+    """Another worker runs the command: read the record again later, and claim again."""
     CONFLICT = "conflict"
     """The key was used with other content."""
     FENCED = "fenced"
-    """The key is not this worker's any more: its result is discarded."""
+    """This worker has lost the key: discard its result."""
 
 
 Decision = Write | Answer
 
 
 def step(entry: Entry | None, event: Event, now: float) -> Decision:
-    """Decide about ``event`` when ``entry`` is recorded. ``now`` is in seconds since 1970."""
+    """Decide about ``event`` for a key whose record is ``entry``. ``now`` is in seconds since 1970."""
     if entry is not None and entry.ended and entry.expires <= now:
         entry = None
     if isinstance(event, Claim):
@@ -172,7 +175,7 @@ def _claim(entry: Entry | None, event: Claim, now: float) -> Decision:
     if entry.state == "running" and entry.owner != event.owner and not event.lapsed:
         return Answer.WAIT
     if entry.state == "running" and entry.owner == event.owner:
-        return Write(entry, "renewed")  # its own claim, whose answer was lost
+        return Write(entry, "renewed")  # the worker's own claim, whose answer was lost
     if entry.counted >= event.max_attempts:
         return _exhausted(entry, entry.error, event.keep, now)
     again = msgspec.structs.replace(
@@ -205,22 +208,24 @@ def _ended(
     return Entry(state, entry.fingerprint, attempt, owner, lease, result, ref, error, now, now + keep, entry.spared)
 
 
-# -- whether a worker is dead
+# -- dead workers
 
 
 class LeaseObservation(msgspec.Struct, frozen=True):
-    """The time ``since`` when a record has had the same revision, by the waiter's own monotonic clock."""
+    """The time ``since`` when a record has had the same revision, by the monotonic clock of the waiting process."""
 
     revision: int
     since: float
 
     def lapsed(self, lease: float, now: float) -> bool:
-        """Return true when the owner has not renewed its lease for ``lease`` seconds; ``now`` by the same clock."""
+        """Return true when the owner has not renewed for ``lease`` seconds. ``now`` is by the clock of ``since``."""
         return now - self.since > lease
 
 
 def watch(before: LeaseObservation | None, revision: int, now: float) -> LeaseObservation:
-    """Return the observation after a read: ``before`` if the revision is the same, else one that begins ``now``."""
+    """Return the observation after another read: ``before`` if the revision is the same, else one that begins
+    ``now``.
+    """
     return before if before is not None and before.revision == revision else LeaseObservation(revision, now)
 
 
@@ -228,23 +233,21 @@ def watch(before: LeaseObservation | None, revision: int, now: float) -> LeaseOb
 
 
 def fingerprint(command: str, version: int, content: object) -> str:
-    """Return the text that tells a repeat from another command with the same key: the name, the ``version`` of the
-    content, and the digest of the content as it was sent. Raises `TypeError`, `ValueError` for content without a JSON
-    form.
+    """Return a text that differs for two different commands with the same key: the command's name, the ``version`` of
+    the content, and the digest of the content. Raises `TypeError`, `ValueError` for content without a JSON form.
     """
     return fingerprint_of(command, version, digest_of(content))
 
 
 def digest_of(content: object) -> str:
-    """Return the SHA-256 of content as JSON with sorted keys and sets, which is the same in every process. Raises as
-    `fingerprint`.
-    """
+    """Return the SHA-256 of content as canonical JSON, which is the same in every process. Raises as `fingerprint`."""
     return sha256(to_canonical(content)).hexdigest()
 
 
 def fingerprint_of(command: str, version: int, digest: str) -> str:
-    """As `fingerprint`, for content whose digest is known."""
-    return f"{command} {version} {digest}"  # the version and the digest have no space: no two are alike
+    """Return the fingerprint of content whose digest is known."""
+    # the version and the digest contain no space, so no two fingerprints are equal
+    return f"{command} {version} {digest}"
 
 
 _encoder = msgspec.json.Encoder()
@@ -252,10 +255,10 @@ _decoder = msgspec.json.Decoder(Entry)
 
 
 def encode(entry: Entry) -> bytes:
-    """Return the bytes of a record."""
+    """Return an entry as the bytes of a record."""
     return _encoder.encode(entry)
 
 
 def decode(value: bytes) -> Entry:
-    """Return the entry in a record. Raises `ValueError` for other bytes."""
+    """Return the entry in the bytes of a record. Raises `ValueError` for other bytes."""
     return _decoder.decode(value)

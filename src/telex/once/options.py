@@ -22,7 +22,7 @@ DEFAULTS: dict[str, object] = {
 
 
 class OnceOptions(msgspec.Struct, frozen=True):
-    """The options of one command; times in seconds. Without a ``store`` the engine of the hub keeps the records."""
+    """The options of one command; times in seconds. Without a ``store``, the hub's engine keeps the records."""
 
     lease: float
     keep: float
@@ -34,25 +34,27 @@ class OnceOptions(msgspec.Struct, frozen=True):
 
 
 def once_options(options: Mapping[str, Any], lease: float) -> OnceOptions | None:
-    """Check the options of ``@hub.command``. None for a command that does not run once. Raises `BadOption`."""
+    """Check the options of ``@hub.command``. Return None for a command that does not run once. Raises `BadOption`."""
     if not isinstance(options["once"], bool):
-        raise BadOption("once", options["once"], "it is True or False")
+        raise BadOption("once", options["once"], "it must be True or False")
     if not options["once"]:
         for option, default in DEFAULTS.items():
             if options[option] != default:
-                raise BadOption(option, options[option], "it goes with once=True, whose outcomes are kept")
+                raise BadOption(option, options[option], "only a command with once=True takes this option")
         return None
     for option in ("max_attempts", "version"):
         value = options[option]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise BadOption(option, value, "it is a number of at least 1")
+            raise BadOption(option, value, "it must be a number of at least 1")
     keep = seconds(options["keep"], "keep")
     if keep < lease:
-        raise BadOption("keep", options["keep"], "outcomes are kept for longer than a lease, and than senders repeat")
+        raise BadOption(
+            "keep", options["keep"], "it must be longer than the lease, and longer than senders repeat a command"
+        )
     store = options["store"]
     if store is not None and not (hasattr(store, "transaction") and hasattr(store, "put")):
-        raise BadOption("store", store, "it is a telex.once.OnceStore, such as telex.once.PostgresStore(...)")
+        raise BadOption("store", store, "it must be a telex.once.OnceStore, such as telex.once.PostgresStore(...)")
     if not isinstance(options["run_anyway"], bool):
-        raise BadOption("run_anyway", options["run_anyway"], "it is True or False")
+        raise BadOption("run_anyway", options["run_anyway"], "it must be True or False")
     backoff = seconds(options["backoff"], "backoff")
     return OnceOptions(lease, keep, options["max_attempts"], backoff, options["version"], store, options["run_anyway"])

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 RECORD_CONNECTIONS = 4
-"""The maximal number of connections for records. Handlers have others, so that leases are renewed in time."""
+"""The maximal number of connections for records. Handlers have connections of their own, so that leases are renewed in
+time.
+"""
 SWEPT_PER_PUT = 2
 """The number of expired records that a put removes: more than it adds."""
 
@@ -83,35 +85,40 @@ class PostgresStore:
     ) -> None:
         try:
             import psycopg.conninfo
-            import psycopg_pool  # noqa: F401  # whether it is there
+            import psycopg_pool  # noqa: F401  # imported to find out whether it is installed
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(f"{error}; pip install 'telex[postgres]'", name=error.name) from None
         if not isinstance(table, str) or not NAME.fullmatch(table):
-            raise BadOption("table", table, "it is a name of lower-case letters, digits and _, at most 40")
+            raise BadOption("table", table, "it must be a name of at most 40 lower-case letters, digits and _")
         if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
-            raise BadOption("connections", connections, "it is the number that may be open at once, at least 1")
+            raise BadOption(
+                "connections", connections, "it must be at least 1, the number of connections that may be open at once"
+            )
         if not isinstance(pgbouncer, bool):
             raise BadOption(
-                "pgbouncer", pgbouncer, "it is True for a server behind a pooler in transaction mode, or False"
+                "pgbouncer", pgbouncer, "it must be True for a server behind a pooler in transaction mode, else False"
             )
         try:
             parts = psycopg.conninfo.conninfo_to_dict(conninfo)
         except psycopg.ProgrammingError:
-            shape = "it is a connection string of libpq, such as 'postgresql://user@host/database'"
+            shape = "it must be a connection string of libpq, such as 'postgresql://user@host/database'"
             raise BadOption("conninfo", "...", shape) from None
-        self._where = f"postgresql://{parts.get('host') or 'localhost'}/{parts.get('dbname') or ''}"  # without secrets
+        # without the password
+        self._where = f"postgresql://{parts.get('host') or 'localhost'}/{parts.get('dbname') or ''}"
         self._conninfo = conninfo
         self._table = table
         self._connections = connections
         self._options: dict[str, Any] = {"prepare_threshold": None} if pgbouncer else {}
         self._timeout = seconds(timeout, "timeout")
-        self._pool: Pool | None = None  # of records
+        self._pool: Pool | None = None  # for records
         self._for_handlers: Pool | None = None
         self._opened = 0
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
-        """Connect, and create the table if it does not exist. Open and close are counted."""
+        """Connect, and create the table if it does not exist. The store stays open until `close` was called as often as
+        `open`.
+        """
         async with self._turn:
             if self._pool is None:
                 self._pool, self._for_handlers = await self._connect()
@@ -121,7 +128,7 @@ class PostgresStore:
         from psycopg_pool import AsyncConnectionPool
 
         # A record is read again after its connection was cut. A handler cannot run again, so its connection is checked
-        # before.
+        # first.
         check = AsyncConnectionPool.check_connection if checks else None
 
         return AsyncConnectionPool(
@@ -142,7 +149,7 @@ class PostgresStore:
         for_handlers = self._new_pool(0, self._connections, checks=True)
         try:
             async with asyncio.timeout(self._timeout):
-                # One attempt shows the error; the pool would try again until its timeout, and report only that.
+                # One attempt shows the error; the pool would try again until its timeout, and report only the timeout.
                 connecting = psycopg.AsyncConnection.connect(self._conninfo, autocommit=True, **self._options)
                 async with await connecting as connection:
                     await self._prepare(connection)
@@ -180,7 +187,7 @@ class PostgresStore:
                 await connection.execute(self._sql(statement))
 
     async def close(self) -> None:
-        """Close the connections. Closing it more often than it was opened is fine."""
+        """Close the connections, after as many calls as `open` had. Further calls do nothing."""
         async with self._turn:
             self._opened = max(0, self._opened - 1)
             if self._opened or self._pool is None:
@@ -194,7 +201,7 @@ class PostgresStore:
     # -- records
 
     async def get(self, bucket: str, key: str) -> Record | None:
-        """Return the record, or None."""
+        """Return a record, or None when there is none."""
         sql = self._sql("SELECT value, revision FROM {table} WHERE bucket = %s AND key = %s")
 
         async def get(connection: Connection) -> Record | None:
@@ -204,7 +211,9 @@ class PostgresStore:
         return await self._do("reading a record", get)
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Write a record if its revision is still ``revision`` (0: if it does not exist)."""
+        """Write a record if its revision is still ``revision`` (0: if there is none). Return the new revision, or None
+        when another writer was first.
+        """
 
         async def put(connection: Connection) -> int | None:
             if expires is not None:
@@ -216,7 +225,7 @@ class PostgresStore:
     async def _put(
         self, connection: Connection, bucket: str, key: str, value: bytes, revision: int, expires: float | None
     ) -> int | None:
-        # One statement compares and sets: a concurrent one waits for the first, and then finds the record changed.
+        # One statement compares and sets: a concurrent one waits, and then finds the record changed.
         if revision:
             cursor = await connection.execute(self._sql(UPDATE), (value, expires, bucket, key, revision))
         else:
@@ -225,7 +234,7 @@ class PostgresStore:
         return None if row is None else int(row[0])
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete a record if its revision is still ``revision``, and return whether it was."""
+        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
         sql = self._sql("DELETE FROM {table} WHERE bucket = %s AND key = %s AND revision = %s")
 
         async def delete(connection: Connection) -> bool:
@@ -249,7 +258,7 @@ class PostgresStore:
             async with connection.transaction():
                 yield PostgresTransaction(connection, self._put)
                 if task.cancelling() > asked:
-                    # asyncio.wait_for of Python 3.11, in which psycopg waits, loses a cancellation that comes with the
+                    # In Python 3.11, asyncio.wait_for, which psycopg uses, loses a cancellation that arrives with the
                     # answer (gh-86296). A cancelled transaction is not committed.
                     raise asyncio.CancelledError
         finally:
@@ -266,10 +275,11 @@ class PostgresStore:
                         try:
                             return await step(connection)
                         except psycopg.OperationalError:
-                            # An idle connection may have been cut. After a put, reading shows whether it was done.
+                            # An idle connection may have been cut. After a put, reading shows whether the record was
+                            # written.
                             if not connection.closed:
                                 raise
-                async with pool.connection() as connection:  # all were cut: this is a new one
+                async with pool.connection() as connection:  # all idle connections were cut: the pool makes a new one
                     return await step(connection)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"{what} on {self._where}", _explained(error)) from None
@@ -287,7 +297,7 @@ class PostgresStore:
 
 
 class PostgresTransaction:
-    """See `telex.once.OnceTransaction`."""
+    """A `telex.once.OnceTransaction` on a connection of psycopg."""
 
     def __init__(self, connection: Connection, put: Callable[..., Awaitable[int | None]]) -> None:
         self._connection = connection
@@ -295,11 +305,11 @@ class PostgresTransaction:
 
     @property
     def connection(self) -> object:
-        """The `psycopg.AsyncConnection`."""
+        """The `psycopg.AsyncConnection` of the transaction."""
         return self._connection
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None) -> int | None:
-        """As `PostgresStore.put`, when it commits."""
+        """Write a record when the transaction commits; see `PostgresStore.put`."""
         return await self._put(self._connection, bucket, key, value, revision, expires)
 
 

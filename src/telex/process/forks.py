@@ -1,7 +1,7 @@
 """Forks of the process: hubs and files that were open in the parent are refused in the child.
 
-A child has copies of hubs, without their threads and in a loop that does not run. SQLite in the child assumes locks
-that the child does not hold: writes to a file that the parent had open would be acknowledged, and lost.
+A child has copies of the hubs, but not their threads, and their event loop does not run. SQLite in the child would also
+rely on locks that the child does not have: it would acknowledge writes and lose them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Open(Protocol):
 
 
 class Forks:
-    """The registry of open objects: one for the process, since a callback at forks cannot be removed."""
+    """The registry of open objects. There is one for the process, since a callback at forks cannot be removed."""
 
     def __init__(self) -> None:
         self.files: set[tuple[int, int]] = set()
@@ -54,9 +54,9 @@ class Forks:
 def open_files() -> set[tuple[int, int]]:
     """Return device and inode of the regular files that this process has open."""
     found = set()
-    with suppress(OSError):  # there is no such directory
-        for name in os.listdir("/dev/fd"):  # noqa: PTH208  # in a child, as little as can be
-            with suppress(OSError, ValueError):  # that of the directory itself is closed by now
+    with suppress(OSError):  # the directory does not exist
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208  # in a child, as little as possible is imported
+            with suppress(OSError, ValueError):  # the descriptor of the directory itself is closed by now
                 status = os.fstat(int(name))
                 if S_ISREG(status.st_mode):
                     found.add((status.st_dev, status.st_ino))

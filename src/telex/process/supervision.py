@@ -1,7 +1,7 @@
 """Supervision of background tasks: an exception is logged, and then the task runs again or its owner fails.
 
-`watched` runs work once, and passes its exception to the owner. `keep_doing` runs work again after a pause, until it
-returns. Both raise `KeyboardInterrupt` and `SystemExit`, which end a program.
+`watched` runs a coroutine once, and passes its exception to the owner. `keep_doing` runs a coroutine again after a
+pause, until it returns. Both let `KeyboardInterrupt` and `SystemExit` through, which end the program.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 def is_end(error: BaseException) -> bool:
     """Return true when an exception ends the task or the program on purpose, so that the caller has to raise it. Call
-    it in an except clause of a task: `asyncio.CancelledError` counts only when the task itself was cancelled.
+    this in an except clause of a task: `asyncio.CancelledError` counts only when the task itself was cancelled.
     """
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
@@ -33,12 +33,14 @@ def describe(error: BaseException) -> str:
     """Return the class and the text of an exception, or the class alone when its ``__str__`` raises."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  # its own __str__ raised
+    except Exception:  # noqa: BLE001  # the exception's own __str__ raised
         return type(error).__name__
 
 
 async def watched(what: str, work: Coroutine[Any, Any, None], failed: Callable[[BaseException], object]) -> None:
-    """Run ``work`` once. Its exception is logged and passed to ``failed``, which ends the operations that wait."""
+    """Run ``work`` once. Log its exception, and pass it to ``failed``, which fails the operations that wait for this
+    task.
+    """
     try:
         await work
     except BaseException as error:
@@ -51,8 +53,8 @@ async def watched(what: str, work: Coroutine[Any, Any, None], failed: Callable[[
 async def keep_doing(
     what: str, work: Work, *, pause: float | None = None, ended: Callable[[], bool] = lambda: False
 ) -> None:
-    """Run ``work()`` until it returns, raises `Closed`, or ``ended()`` is true. Any other exception is logged,
-    once for the same text in a row, and work runs again after ``pause`` seconds (`PAUSE` by default).
+    """Run ``work()`` until it returns, raises `Closed`, or ``ended()`` is true. Log any other exception, once for the
+    same text in a row, and run ``work`` again after ``pause`` seconds (`PAUSE` by default).
     """
     logged = ""
     pause = PAUSE if pause is None else pause
@@ -68,7 +70,7 @@ async def keep_doing(
                 return
             text = describe(error)
             if text != logged:
-                logger.error("%s: %s; it is tried again every %g s", what, text, pause)
+                logger.error("%s: %s; telex tries again every %g s", what, text, pause)
             logged = text
         else:
             return

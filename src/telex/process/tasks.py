@@ -12,16 +12,17 @@ T = TypeVar("T")
 
 
 def start_task(work: Coroutine[Any, Any, T], *, name: str, context: Context | None = None) -> asyncio.Task[T]:
-    """Start a task, whose first step is in the next turn of the running loop. ``context`` is by default a copy.
+    """Start a task whose first step runs in the next turn of the running loop. ``context`` is a copy of the current one
+    by default.
 
-    `asyncio.create_task` would ask the loop's task factory, and an eager factory runs the first step at once.
+    `asyncio.create_task` would use the loop's task factory, and an eager factory runs the first step at once.
     """
     return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context)
 
 
 def start_task_at_once(work: Coroutine[Any, Any, T], *, name: str, context: Context) -> asyncio.Task[T]:
-    """Start a task that runs ``work`` in ``context`` until it waits for the first time, before this returns. On Python
-    3.11, which has no eager tasks, it begins in the next turn of the running loop.
+    """Start a task that runs ``work`` in ``context`` up to its first wait before this function returns. Python 3.11 has
+    no eager tasks: there the task starts in the next turn of the running loop.
     """
     if sys.version_info >= (3, 12):
         return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context, eager_start=True)
@@ -32,20 +33,20 @@ class LastingTask(asyncio.Task[None]):
     """A task whose done callback starts it again if code of the program cancelled it."""
 
     over: bool = False
-    """True after it was cancelled while its loop did not run: the program ends, and no task may be started."""
+    """True after the task was cancelled while its loop did not run: the program ends, and no task may be started."""
 
     @property
     def failed(self) -> bool:
-        """True when it has ended and has not returned."""
+        """True when the task has ended with an exception or a cancellation."""
         return self.cancelled() or self.exception() is not None
 
     @property
     def error(self) -> BaseException | None:
-        """The exception that it has ended with; None when it was cancelled."""
+        """The exception that ended the task; None when it was cancelled."""
         return None if self.cancelled() else self.exception()
 
     def cancel(self, msg: Any | None = None) -> bool:
-        """As `asyncio.Task.cancel`."""
+        """Cancel the task as `asyncio.Task.cancel` does, and note whether the program ends."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:

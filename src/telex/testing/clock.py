@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
+import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 R = TypeVar("R")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+RESOLUTION = time.get_clock_info("monotonic").resolution
+"""Seconds by which an event loop runs timers early."""
 
 
 class VirtualClock:
@@ -48,7 +52,11 @@ class _Loop(asyncio.SelectorEventLoop):
         super().__init__(_Selector(clock))
 
     def time(self) -> float:
-        return self._clock._passed
+        passed = self._clock._passed
+        if passed + RESOLUTION == passed:
+            # After half a year, floats are coarser than the resolution, and a timer runs only when its time is past.
+            self._clock._passed = passed = math.nextafter(passed, math.inf)
+        return passed
 
 
 class _Selector(selectors.DefaultSelector):

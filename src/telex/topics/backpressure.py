@@ -51,10 +51,10 @@ class PublishQueue:
             raise WouldBlock(f"a subscriber to {where!r} with overflow='block' has no room")
 
     async def wait(
-        self, logs: Sequence[Log], size: int, timeout: float | None, stored: Callable[[], bool]
+        self, logs: Callable[[], Sequence[Log]], size: int, timeout: float | None, stored: Callable[[], bool]
     ) -> PublishSlot:
-        """Wait for its turn and for room in all of ``logs``, at most ``timeout`` seconds. No room is needed when the
-        message is ``stored``, since one before it in the queue had the same id.
+        """Wait for its turn and for room in all that ``logs`` returns, at most ``timeout`` seconds. No room is needed
+        when the message is ``stored``, since one before it in the queue had the same id.
 
         The caller publishes and then leaves by the `PublishSlot`, without awaiting in between. A subscriber that has no
         room for the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull`
@@ -70,7 +70,7 @@ class PublishQueue:
                 if self._closed is not None:
                     raise Closed(*self._closed.args)
                 if self._queue[0] is slot:
-                    full = None if stored() else first_full(logs, size)
+                    full = None if stored() else first_full(logs(), size)
                     if full is None:
                         return slot
                     taken, give_up = patience.get(full, (-1, 0.0))
@@ -84,7 +84,7 @@ class PublishQueue:
                 else:
                     await slot.wait(deadline)
                 if deadline is not None and loop.time() >= deadline:
-                    raise Timeout(f"publishing to {logs[0].name!r}", timeout or 0.0)
+                    raise Timeout(f"publishing to {logs()[0].name!r}", timeout or 0.0)
         except BaseException:
             self.leave(slot)
             raise

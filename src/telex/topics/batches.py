@@ -21,8 +21,12 @@ class Batches(Generic[Item]):
 
     __slots__ = ("_cursor", "_limit", "_topic", "_wait", "_waiter")
 
-    def __init__(self, cursor: Cursor, limit: int, wait: Callable[[State], Awaitable[None]], topic: str) -> None:
-        """``wait`` waits after any state but EMPTY, and raises `StopAsyncIteration` at the end."""
+    def __init__(
+        self, cursor: Cursor, limit: int, wait: Callable[[Cursor, State], Awaitable[Cursor]], topic: str
+    ) -> None:
+        """``wait`` waits after any state but EMPTY, and returns the cursor to go on with; it raises
+        `StopAsyncIteration` at the end.
+        """
         self._cursor = cursor
         self._limit = limit
         self._wait = wait
@@ -42,7 +46,7 @@ class Batches(Generic[Item]):
                 fix = "another task iterates them; call batches() once for each"
                 raise Misuse(f"iterate over these batches of {self._topic!r}", fix)
             if batch is not EMPTY:
-                await self._wait(batch)
+                self._cursor = cursor = await self._wait(cursor, batch)
                 continue
             # What `park` does, without a coroutine of its own.
             cursor.log.observer.waiters[waiter] = None

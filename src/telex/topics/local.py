@@ -157,6 +157,11 @@ class LocalPublisher(Publisher):
     async def load(self, cursor: Cursor) -> None:
         """Do nothing: the log has all messages of its cursors."""
 
+    def renew(self, log: Log) -> None:
+        """Go on with another log, in which no id was published."""
+        super().renew(log)
+        self._window = None
+
     def refresh(self) -> None:
         """Work out `plain` again."""
         self.plain: bool = self.is_free() and not self.feeds and not self.log.measures

@@ -6,9 +6,7 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
 from contextvars import ContextVar
-from datetime import datetime
 from functools import partial
 from itertools import chain
 from threading import get_ident
@@ -17,9 +15,8 @@ from typing import Any, Protocol
 from weakref import ref
 
 from telex.codec.content import Content
-from telex.durations import Duration, due
 from telex.engines.contract import Engine
-from telex.errors import BadName, BadOption, Closed, TelexError, WouldBlock, WrongThread
+from telex.errors import BadName, BadOption, Closed, WrongThread
 from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
 from telex.log.options import Options
@@ -36,8 +33,7 @@ serving: ContextVar[object] = ContextVar("serving", default=None)
 """The runner whose handler started the current task, or None. Child tasks and threads inherit it."""
 NOT_OPEN = "its hub is not open yet: `async with hub:`"
 PATTERN = "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')"
-REMOVED = "it was removed; hub.topic(...) creates it again"
-LET_GO = "it ended with its last message; hub.topic(...) creates it again"
+FINISHED = "it ended with the last message of its trigger; hub.topic(...) creates it again"
 """The reason of a topic that takes no more messages here, and whose stored messages can still be read."""
 FAIR = 64
 """The number of messages that `Topic.publish` appends without letting other tasks run."""
@@ -77,6 +73,7 @@ class Publisher(ABC):
         "queue",
         "reason",
         "refused",
+        "renewed",
         "served",
         "thread",
     )
@@ -103,6 +100,8 @@ class Publisher(ABC):
         """The logs of the patterns that match this topic."""
         self.origin: int = log.end
         """The number of the first message that came after the log of this process began."""
+        self.renewed: bool = False
+        """True when it has gone on with another log for its readers."""
         self.owner: PatternOwner | None = None
         """The registry, where it may release this publisher."""
         self.facade: ref[Any] | None = None
@@ -116,9 +115,6 @@ class Publisher(ABC):
         self.plain: bool = False
         """True when publishing is only an append to `log`."""
         log.observer = Notifier()
-
-    let_go: str = REMOVED
-    """The reason of a topic that was let go."""
 
     # -- publishing
 
@@ -162,45 +158,6 @@ class Publisher(ABC):
         keeping = self.engine.later(draft, draft.time if due is None else due)
         return await within(limit, f"publishing to {self.id!r}", keeping, self.connection)
 
-    def publish_threadsafe(
-        self,
-        content: Any,
-        id: str | None,
-        headers: Mapping[str, str] | None,
-        key: str | None,
-        delay: Duration | None,
-        at: datetime | None,
-    ) -> Future[Message[Any]]:
-        """Publish as `Topic.publish_threadsafe` does."""
-        self.check_open()
-        if self.loop is None:
-            raise self.closed()
-        asked, for_later = self.clock(), delay is not None or at is not None
-        if get_ident() == self.thread and self.loop.is_running():
-            if for_later:
-                refused: Future[Message[Any]] = Future()
-                refused.set_exception(WouldBlock(f"publishing to {self.id!r} for later waits for the engine"))
-                return refused
-            return _done(partial(self.publish_nowait, content, id, headers, key))
-        returned: list[Future[Message[Any]]] = []
-
-        async def publish() -> Message[Any]:
-            # asyncio passes a cancellation on only after the first step of this task, which may be all of it.
-            if returned and returned[0].cancelled():
-                raise asyncio.CancelledError
-            if for_later:
-                return await self.publish_later(self.draft(content, id, headers, key), due(delay, at, asked), None)
-            return await self.put(content, id, headers, key, None)  # in order with the next one of that thread
-
-        publishing = publish()
-        try:
-            future = asyncio.run_coroutine_threadsafe(publishing, self.loop)
-        except RuntimeError:  # the loop was closed, and the hub in it was not
-            publishing.close()
-            raise Closed(f"topic {self.id!r}", "the event loop of its hub has ended") from None
-        returned.append(future)
-        return future
-
     def draft(
         self,
         content: Any,
@@ -226,7 +183,11 @@ class Publisher(ABC):
         """Wait for the turn to publish ``size`` bytes, see `PublishQueue.wait`."""
         if self.queue is None:
             self.queue = PublishQueue()
-        return self.queue.wait((self.log, *self.feeds), size, limit, stored)
+        return self.queue.wait(self.logs, size, limit, stored)
+
+    def logs(self) -> Sequence[Log]:
+        """Return the logs that get its messages."""
+        return (self.log, *self.feeds)
 
     def gated(self) -> bool:
         """Return whether a subscriber has to be asked for room."""
@@ -301,14 +262,14 @@ class Publisher(ABC):
         cursor = Cursor(self.log, options, first, hole)
         if options.buffer_bytes is not None:
             self.refresh()
-        if self.reason is LET_GO:
-            cursor.end("removed")
+        if self.reason is FINISHED:
+            cursor.end("finished")
         return cursor
 
     def detach(self) -> None:
         """Let the registry release a topic that its last subscription has left and to which nothing was published."""
         log = self.log
-        if self.owner is None or self.content is not None:
+        if self.owner is None or (self.content is not None and not self.renewed):
             return
         if not log.cursors and not log.observer.waiters and log.end == self.origin:
             self.owner.release(self)
@@ -370,9 +331,8 @@ class Publisher(ABC):
             raise self.closed()
 
     def check_readable(self) -> None:
-        """Raise `Closed` unless the caller may read stored messages."""
-        if self.reason is not LET_GO:
-            self.check_open()
+        """Raise `Closed` unless the caller may read the topic."""
+        self.check_open()
 
     def check_here(self) -> None:
         """Raise `Closed`, or `WrongThread` outside of the hub's event loop."""
@@ -400,16 +360,43 @@ class Publisher(ABC):
         self.reason, self.served = reason, served
         self.refresh()
 
-    def close(self, why: str, reason: str) -> None:
-        """End the subscriptions after the messages they have, and refuse callers; ``why`` is for subscriptions,
-        ``reason`` for errors.
+    def renew(self, log: Log) -> None:
+        """Go on with another log, since the messages of this one were removed. Readers go on there after the messages
+        they have.
         """
+        old, self.log = self.log, log
+        log.observer, self.origin = Notifier(), log.end
+        log.tell(old.noted)
+        for cursor in list(old.cursors):
+            cursor.go_on(log)
+        self.refresh()
+        old.observer.notify()
+
+    def finish(self) -> None:
+        """End the subscriptions after the messages they have, but those that are lasting, and refuse callers until
+        `begin_again`: the last message was published.
+        """
+        self.reason = self.reason or FINISHED
+        for cursor in list(self.log.cursors):
+            if not cursor.lasting:
+                cursor.end("finished")
+        self.refresh()
+        self.log.observer.notify()
+
+    def begin_again(self) -> None:
+        """Take messages and readers again, after `finish`."""
+        if self.reason is FINISHED:
+            self.reason = ""
+            self.refresh()
+
+    def close(self, reason: str) -> None:
+        """End the subscriptions after the messages they have, and refuse callers with ``reason``."""
         self.reason, self.served = reason, None
         self.refresh()
         if self.queue is not None:
             self.queue.close(self.closed())
         for cursor in list(self.log.cursors):
-            cursor.end(why)
+            cursor.end("closed")
         self.log.observer.notify()
 
     def feed(self, feeds: tuple[Log, ...]) -> None:
@@ -436,12 +423,3 @@ class Publisher(ABC):
     def is_free(self) -> bool:
         """Return whether a message without options needs no checks but those of the thread and of subscribers."""
         return not (self.reason or self.content is not None or self.refused) and self.clock is time
-
-
-def _done(publish: Callable[[], Message[Any]]) -> Future[Message[Any]]:
-    future: Future[Message[Any]] = Future()
-    try:
-        future.set_result(publish())
-    except TelexError as error:
-        future.set_exception(error)
-    return future

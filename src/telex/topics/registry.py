@@ -22,7 +22,7 @@ from telex.message import Draft, LazyId, Message, time_of
 from telex.names import CONNECTION, Pattern, check_pattern, check_topic, is_pattern
 from telex.topics.connection import KEPT_CHANGES, ConnectionChange, EngineConnection
 from telex.topics.local import LocalPublisher, NoStore
-from telex.topics.publisher import REMOVED, Publisher, serving
+from telex.topics.publisher import Publisher, serving
 from telex.topics.stored import EnginePublisher
 from telex.topics.topic import Topic, publisher_of, topic_of
 from telex.topics.types import ContentTypes, check_held
@@ -54,14 +54,11 @@ class TopicRegistry:
         self.patterns: dict[str, Fed] = {}
         # Topics and patterns without readers and messages, as long as a user or a subscription has them.
         self._released: WeakValueDictionary[str, Publisher] = WeakValueDictionary()
-        self._awaited: set[str] = set()  # removed topics that were recreated for their handlers
         self._rules: list[tuple[Pattern, Retention]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
         self._draining: tuple[str, object] | None = None
         self.pending_rules: list[tuple[str, Retention]] = []  # the engine does not know them yet
-        self.on_removed: Callable[[str], None] | None = None
-        """Called back with the id of each removed topic."""
         self.types: ContentTypes = ContentTypes()
         self.connection: EngineConnection = EngineConnection(self._publish_change, address, clock)
         """The connection to the engine."""
@@ -75,6 +72,7 @@ class TopicRegistry:
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
         """Return the topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
         publisher = self._topics.get(name) or self._of(name, declared)
+        publisher.begin_again()
         if declared is not None:
             publisher.declare(declared)
             if name in self._released:
@@ -100,7 +98,6 @@ class TopicRegistry:
         name = publisher.id
         if self._topics.get(name) is publisher:
             del self._topics[name]
-            self._awaited.discard(name)
             self._hand_out(publisher)
             return
         fed = self.patterns.get(name)
@@ -118,7 +115,7 @@ class TopicRegistry:
     def _hand_out(self, publisher: Publisher) -> None:
         """Keep a topic only as long as its users have it, until it is used."""
         self._released[publisher.id] = publisher
-        publisher.owner = self
+        publisher.owner, publisher.renewed = self, False
         publisher.log.tell_use(self._begun)
 
     def _begun(self, name: str) -> None:
@@ -166,13 +163,16 @@ class TopicRegistry:
         return publisher
 
     def _publisher(self, name: str, declared: type[Any] | None) -> Publisher:
-        """Make the inside of a topic or pattern: the only place that asks whether the engine has a store."""
-        engine, log = self._engine, self._engine.log(name, self._retention(name))
+        engine, log = self._engine, self._log(name)
         if engine.store is not None:
             return EnginePublisher(name, log, engine, engine.store, declared, self.clock, self.connection)
-        if not is_pattern(name):  # the same epoch for a topic that is let go and made again
-            log.epoch = blake2b(name.encode(), key=self._epoch.encode(), digest_size=6).hexdigest()
         return LocalPublisher(name, log, engine, declared, self.clock, self.connection)
+
+    def _log(self, name: str) -> Log:
+        log = self._engine.log(name, self._retention(name))
+        if isinstance(self._store, NoStore) and not is_pattern(name):  # the same for one made again
+            log.epoch = blake2b(name.encode(), key=self._epoch.encode(), digest_size=6).hexdigest()
+        return log
 
     def _feed_pattern(self, publisher: Publisher, pattern: Pattern) -> None:
         matching = [each for each in self._every_topic() if pattern.matches(each.id)]
@@ -199,26 +199,23 @@ class TopicRegistry:
         return sorted(id for id in {*there, *self._store.topics()} if matches(id))
 
     def _is_there(self, name: str) -> bool:
-        """Return whether there is a topic, and not only handlers that wait for it to be recreated."""
+        """Return whether there is a topic, and not only readers that wait for the next message of a removed one."""
         publisher = self._topics.get(name)
-        return publisher is not None and not (name in self._awaited and publisher.log.end == publisher.origin)
-
-    def await_anew(self, name: str) -> Topic[Any]:
-        """Return the topic that comes in the place of a removed one, for handlers that wait for it."""
-        self._awaited.add(name)
-        return self.get(name, None)
+        return publisher is not None and not (publisher.renewed and publisher.log.end == publisher.origin)
 
     async def remove(self, name: str) -> bool:
-        """Forget a topic and end its subscriptions, after the messages they have. Returns whether there was one."""
+        """Remove the messages of a topic: it goes on in another epoch. Returns whether there was one."""
         if name == CONNECTION:
             raise BadName(name, "it is telex's own, and is never removed")
         if isinstance(name, str) and is_pattern(name):
             raise BadName(
-                name, "topics are removed one by one: for id in await hub.topics(pattern): await hub.remove(id)"
+                name,
+                "give one topic id; for a pattern: for id in await hub.topics(pattern): await hub.remove(id)",
             )
         stored = await self._store.remove(check_topic(name))
-        if self._is_there(name) or (stored and name in self._released):
-            self._forget(name)
+        found = self._find(name)
+        if found is not None and (found.log.end == 1 if stored else self._is_there(name)):
+            self.removed(name)  # with messages that are stored, the engine has called it
             return True
         return stored
 
@@ -241,20 +238,28 @@ class TopicRegistry:
         return True
 
     def let_go(self, name: str) -> None:
-        """Forget a topic here: its subscriptions end after the messages they have. Users that have the topic can read
-        the messages that an engine stores.
+        """End the subscriptions to a topic here, after the messages they have; those of the hub itself go on. Users
+        that have the topic can read the messages that an engine stores.
         """
-        self._forget(name, removed=False)
+        publisher = self._find(name)
+        if publisher is not None:
+            publisher.finish()
+            if not publisher.log.cursors:
+                self._renew(publisher)
 
-    def _forget(self, name: str, *, removed: bool = True) -> None:
-        publisher = self._topics.pop(name, None) or (self._released.pop(name, None) if self._released else None)
-        if publisher is None:
-            return
+    def _renew(self, publisher: Publisher) -> None:
+        """Have a topic go on with an empty log."""
+        name = publisher.id
         self._epoch = token_hex(8)
-        self._awaited.discard(name)
-        publisher.close("removed", REMOVED if removed else publisher.let_go)
-        if self.on_removed is not None and self._loop is not None:
-            self.on_removed(name)
+        old, log = publisher.log, self._log(name)
+        if old.end == 1:  # readers miss nothing
+            old.epoch, old.uid = log.epoch, log.uid
+        else:
+            publisher.renew(log)
+        publisher.owner, publisher.renewed = self, True
+        if not publisher.log.cursors:
+            self._topics.pop(name, None)
+            self._hand_out(publisher)
 
     def retain(self, pattern: str, retention: Retention) -> bool:
         """Set how much the topics of a pattern keep, those that are there and those to come. Of two rules the later
@@ -334,13 +339,16 @@ class TopicRegistry:
     def publish(self, draft: Draft) -> Message[Any]:
         """Publish a message that is due, on an engine without a store."""
         publisher = self._of(draft.topic)
+        publisher.begin_again()
         if not isinstance(publisher, LocalPublisher):
             raise AssertionError("an engine with a store delivers what is due")
         return publisher.publish_due(draft)
 
     def removed(self, topic: str) -> None:
-        """Forget a topic that another process removed."""
-        self._forget(topic)
+        """Go on with a topic, whose messages were removed, in another epoch."""
+        publisher = self._find(topic)
+        if publisher is not None:
+            self._renew(publisher)
 
     def stirred(self, topic: str | None = None) -> None:
         """Wake the consumers of groups, which wait at the logs: there may be something to claim."""
@@ -412,4 +420,4 @@ class TopicRegistry:
         self._loop = self._draining = None
         self.connection.ended(reason)
         for publisher in self._all():
-            publisher.close("closed", reason)
+            publisher.close(reason)

@@ -12,7 +12,7 @@ from telex.codec.content import hold
 from telex.engines.contract import Engine, Store
 from telex.engines.contract.store import Holed
 from telex.errors import EngineFailed, WouldBlock
-from telex.log.cursor import Cursor
+from telex.log.cursor import REMOVED, Cursor
 from telex.log.log import Log, Retention, cached
 from telex.log.options import Options
 from telex.log.start import Start
@@ -20,7 +20,7 @@ from telex.message import Draft, Lost, Message, size_of, time_of
 from telex.names import Pattern, is_pattern
 from telex.topics.connection import EngineConnection
 from telex.topics.history import History, Pages
-from telex.topics.publisher import LET_GO, Found, Publisher
+from telex.topics.publisher import FINISHED, Found, Publisher
 from telex.topics.waiters import park, within
 
 BEFORE_PATTERN = 1000
@@ -52,8 +52,6 @@ class EnginePublisher(Publisher):
         self._store = store
         self._free = False  # whether publishing is only a question to the store
         self._expected: Draft | None = None  # a draft that is being stored, for which the subscribers have room
-
-    let_go: str = LET_GO
 
     def begin(self) -> None:
         """Begin where the stored log ends: it was not known when this was made."""
@@ -126,6 +124,11 @@ class EnginePublisher(Publisher):
 
     # -- reading
 
+    def check_readable(self) -> None:
+        """Raise `Closed` unless the caller may read the topic: stored messages can be read when it has finished."""
+        if self.reason is not FINISHED:
+            self.check_open()
+
     def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
         """Return what has to be awaited before `attach`."""
         self.check_here()
@@ -136,10 +139,8 @@ class EnginePublisher(Publisher):
     async def _prepare(self, options: Options, start: Start) -> Found:
         log = self.log
         first, hole = await self._store.find(self.id, start, self.clock())
-        while log.end < first:
-            if self.reason is LET_GO:
-                return log.end, hole  # the later messages are not for the readers of this topic
-            self.check_open()
+        while log is self.log and log.end < first:
+            self.check_readable()
             await park(log)  # the store had messages then that were not delivered here yet
         while options.key is not None and first < log.base:
             # The newest of each key is worked out from the messages themselves.
@@ -157,7 +158,7 @@ class EnginePublisher(Publisher):
                 first = log.base
                 break
             log.prepend(run)
-        return first, hole
+        return (first, hole) if log is self.log else await self._prepare(options, start)  # it was removed meanwhile
 
     async def _fill(self) -> None:
         """Put the stored messages of a pattern before the messages that came since its log began in this process."""
@@ -176,7 +177,10 @@ class EnginePublisher(Publisher):
         if unloaded is None:
             return
         self.check_readable()
-        found = await self._read(*unloaded)
+        found: Any = () if cursor.ended == REMOVED else await self._read(*unloaded)
+        if cursor.ended == REMOVED:  # meanwhile; the next messages of these numbers are others
+            cursor.supply(*unloaded, (), "epoch")
+            return
         if not isinstance(found, Holed):
             messages: Any = found
             cursor.supply(unloaded[0], messages[-1].seq + 1 if messages else unloaded[1], messages)

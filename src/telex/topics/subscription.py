@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import suppress
 from types import AsyncGeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
@@ -17,7 +17,7 @@ from telex.log.options import Options, Overflow
 from telex.log.start import Start
 from telex.message import Lost, Message, Position
 from telex.topics.batches import Batches
-from telex.topics.publisher import Found, Publisher
+from telex.topics.publisher import FINISHED, Found, Publisher
 from telex.topics.waiters import Waiter, within
 
 if TYPE_CHECKING:
@@ -40,25 +40,27 @@ class SubscriptionStatistics(msgspec.Struct, frozen=True):
     buffer: int
     overflow: Overflow
     ended: str | None
-    """None while it is open, else why it ended: ``closed``, ``removed``, ``slow``, ``failed``."""
+    """None while it is open, else why it ended: ``closed``, ``finished``, ``slow``, ``failed``."""
 
 
 class AnySubscription(Generic[T, Item]):
     """The common part of `Subscription` and `ReportingSubscription`, which ``topic.subscribe`` makes.
 
     An async context manager: it joins the log when entered, and when left nothing of it stays. Iterate it, or call
-    `receive`; either takes each message once. It belongs to the loop of its hub. Iteration ends when the topic is
-    removed or the hub or the subscription is closed, after what was waiting; with overflow ``close`` or ``block`` it
-    raises `SlowSubscriber` after what was waiting, if it fell behind too far.
+    `receive`; either takes each message once. It belongs to the loop of its hub. When the topic is removed, it goes on
+    in the topic's next epoch after what was waiting, with a `Lost` first if it reports losses. Iteration ends when the
+    hub or the subscription is closed, or the topic of a trigger has its last message, after what was waiting; with
+    overflow ``close`` or ``block`` it raises `SlowSubscriber` after what was waiting, if it fell behind too far.
     """
 
-    __slots__ = ("_cursor", "_iterator", "_options", "_publisher", "_start", "_waiter")
+    __slots__ = ("_cursor", "_iterator", "_options", "_past", "_publisher", "_start", "_waiter")
 
     def __init__(self, publisher: Publisher, options: Options, start: Start) -> None:
         self._publisher = publisher
         self._options = options
         self._start = start
         self._cursor: Cursor | None = None
+        self._past = (0, 0, 0)  # the messages of earlier epochs: published, received, lost
         self._waiter: Waiter | None = None  # one that is free
         self._iterator: AsyncGeneratorType[Item, None] | None = None
 
@@ -97,10 +99,11 @@ class AnySubscription(Generic[T, Item]):
         cursor = self._cursor
         if cursor is None or cursor.closed:
             return
-        cursor.close()
+        for each in list(_chain(cursor)):
+            each.close()
+            if each.log.observer.waiters:
+                each.log.observer.notify()
         self._publisher.detach()
-        if cursor.log.observer.waiters:
-            cursor.log.observer.notify()
         iterator, self._iterator = self._iterator, None
         if iterator is not None and not iterator.ag_running:  # a task that waits in it reaches its end when it is woken
             with suppress(StopIteration):
@@ -126,7 +129,7 @@ class AnySubscription(Generic[T, Item]):
         log, buffer, observer = cursor.log, cursor.buffer, cursor.log.observer
         waiter = Waiter(asyncio.get_running_loop())
         item: Any  # the kernel knows no Item
-        while (state := cursor.load()) is not ENDED:
+        while (state := cursor.load()) is not ENDED or self._goes_on(cursor):
             if state is READY:
                 limit = cursor.limit
                 # What is taken is known from the iterator; what arrived, from the log's end.
@@ -145,8 +148,11 @@ class AnySubscription(Generic[T, Item]):
             elif state is HOLE:
                 item = cursor.tell()  # only with report_lost or a start that may be gone
                 yield item
-            else:
+            elif state is UNLOADED:
                 await self._publisher.load(cursor)
+            else:
+                cursor = self._counted()
+                log, buffer, observer = cursor.log, cursor.buffer, cursor.log.observer
         self._raise_if_failed(cursor)
 
     async def receive(self, timeout: Duration | None = None) -> Item:
@@ -169,28 +175,40 @@ class AnySubscription(Generic[T, Item]):
             item: Any = cursor.take()  # the kernel knows no Item
             if not isinstance(item, State):
                 return item  # type: ignore[no-any-return]
-            await self._wait_or_end(item)
+            await self._wait_or_end(cursor, item)
+            cursor = self._counted()
 
-    async def _wait_or_end(self, state: State) -> None:
-        """As `_more`, for iterators: raises `StopAsyncIteration` when nothing will come any more."""
-        cursor = self._counted()
-        if state is ENDED:
+    async def _wait_or_end(self, cursor: Cursor, state: State) -> Cursor:
+        """As `_more`, for iterators: raises `StopAsyncIteration` when nothing will come any more. Returns the cursor to
+        go on with.
+        """
+        if state is ENDED and not self._goes_on(cursor):
             self._raise_if_failed(cursor)
             raise StopAsyncIteration
-        await self._more(cursor, state, None, None)
+        if state is not ENDED:
+            await self._more(cursor, state, None, None)
+        return self._counted()
 
     def receive_nowait(self) -> Item:
         """The next message, if one waits. Raises `WouldBlock` if not, and what `receive` raises but `Timeout`."""
-        item: Any = self._now(self._entered().take())
-        return item  # type: ignore[no-any-return]
+        cursor = self._entered()
+        item: Any = cursor.take()  # the kernel knows no Item
+        if not isinstance(item, State):
+            return item  # type: ignore[no-any-return]
+        self._check_more(cursor, item)
+        return self.receive_nowait()
 
     def receive_many_nowait(self, limit: int = MAX_BATCH) -> tuple[Item, ...]:
         """All that waits, as `receive_many`. Raises `WouldBlock` if nothing does, and what `receive_many` raises but
         `Timeout`.
         """
         check_limit(limit)
-        batch: Any = self._now(self._entered().take_many(limit))
-        return batch  # type: ignore[no-any-return]
+        cursor = self._entered()
+        batch: Any = cursor.take_many(limit)
+        if not isinstance(batch, State):
+            return batch  # type: ignore[no-any-return]
+        self._check_more(cursor, batch)
+        return self.receive_many_nowait(limit)
 
     async def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
         """All that waits, at least one and at most ``limit`` messages; raises what `receive` raises.
@@ -224,27 +242,29 @@ class AnySubscription(Generic[T, Item]):
     @property
     def lost(self) -> int:
         """The number of messages that this subscriber has missed until now."""
-        return self._counted().lost
+        return self._past[2] + sum(each.lost for each in _chain(self._counted()))
 
     @property
     def waiting(self) -> int:
         """The number of messages that wait to be taken."""
-        return self._counted().waiting
+        return sum(each.waiting for each in _chain(self._counted()))
 
     @property
     def ended(self) -> str | None:
-        """None while messages may come, else why they do not: ``closed``, ``removed``, ``slow``, ``failed``."""
-        return "closed" if self._counted().closed else self._counted().ended
+        """None while messages may come, else why they do not: ``closed``, ``finished``, ``slow``, ``failed``."""
+        *_, last = _chain(self._counted())
+        return "closed" if last.closed else last.ended
 
     def statistics(self) -> SubscriptionStatistics:
         """The accounts at this moment, also of a subscription that is closed."""
-        cursor, options = self._counted(), self._options
+        options, (published, received, _) = self._options, self._past
+        cursors = list(_chain(self._counted()))
         return SubscriptionStatistics(
             self.topic,
-            cursor.published,
-            cursor.received,
-            cursor.lost,
-            cursor.waiting,
+            published + sum(each.published for each in cursors),
+            received + sum(each.received for each in cursors),
+            self.lost,
+            self.waiting,
             options.buffer,
             options.overflow,
             self.ended,
@@ -265,15 +285,25 @@ class AnySubscription(Generic[T, Item]):
     def _counted(self) -> Cursor:
         return self._entered() if self._cursor is None else self._cursor
 
-    def _now(self, taken: object) -> object:
-        """``taken`` if it was taken; raises what `receive_nowait` raises if it says that nothing was."""
-        if not isinstance(taken, State):
-            return taken
-        if taken is UNLOADED:
+    def _goes_on(self, cursor: Cursor) -> bool:
+        """Go on in the next epoch of the topic, if all of ``cursor`` was taken and there is one."""
+        following = cursor.move_on()
+        if following is None:
+            return False
+        if cursor is self._cursor:  # no other task was first
+            published, received, lost = self._past
+            self._past = published + cursor.published, received + cursor.received, lost + cursor.lost
+            self._cursor = following
+        return True
+
+    def _check_more(self, cursor: Cursor, state: State) -> None:
+        """Raise what `receive_nowait` raises, unless the next epoch of the topic may have a message."""
+        if state is UNLOADED:
             raise WouldBlock(f"the next message of the subscription to {self.topic!r} is read from the engine first")
-        if taken is EMPTY:
+        if state is EMPTY:
             raise WouldBlock(f"no message waits in the subscription to {self.topic!r}")
-        raise self._no_more(self._counted())
+        if not self._goes_on(cursor):
+            raise self._no_more(cursor)
 
     async def _more(self, cursor: Cursor, state: State, timeout: Duration | None, deadline: float | None) -> None:
         """Wait until another take may find something."""
@@ -284,6 +314,8 @@ class AnySubscription(Generic[T, Item]):
             await within(limit, f"receiving from {self.topic!r}", loading, self._publisher.connection)
             return
         if state is ENDED:
+            if self._goes_on(cursor):
+                return
             raise self._no_more(cursor)
         if deadline is not None and loop.time() >= deadline:
             raise Timeout(f"receiving from {self.topic!r}", optional_seconds(timeout) or 0.0)
@@ -300,7 +332,7 @@ class AnySubscription(Generic[T, Item]):
 
     def _raise_if_failed(self, cursor: Cursor) -> None:
         if cursor.slow:
-            error = SlowSubscriber(self.topic, cursor.lost, self._options.buffer)
+            error = SlowSubscriber(self.topic, self.lost, self._options.buffer)
             cursor.stop()
             raise error
         if cursor.error is not None:
@@ -308,8 +340,8 @@ class AnySubscription(Generic[T, Item]):
 
     def _no_more(self, cursor: Cursor) -> Closed:
         self._raise_if_failed(cursor)
-        if cursor.ended == "removed":
-            return Closed(f"topic {self.topic!r}", "it was removed; hub.topic(...) creates it again")
+        if cursor.ended == "finished":
+            return Closed(f"topic {self.topic!r}", FINISHED)
         return Closed(self._name, "it, or its hub, was closed; subscribe again to receive more")
 
     @property
@@ -346,9 +378,18 @@ class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
     __slots__ = ()
 
 
-def enter(subscription: AnySubscription[Any, Any]) -> None:
-    """Join the log, without waiting: a subscription whose log is in this process, or whose ``start`` is ``"new"``."""
+def enter(subscription: AnySubscription[Any, Any], *, lasting: bool = False) -> None:
+    """Join the log, without waiting: a subscription whose log is in this process, or whose ``start`` is ``"new"``.
+    ``lasting``: it does not end with the last message of a trigger.
+    """
     subscription._enter()
+    cursor_of(subscription).lasting = lasting
+
+
+def end_with_topic(subscription: AnySubscription[Any, Any]) -> None:
+    """End a lasting subscription with the last message of a trigger."""
+    for each in _chain(subscription._counted()):
+        each.lasting = False
 
 
 def leave(subscription: AnySubscription[Any, Any]) -> None:
@@ -366,10 +407,18 @@ def cursor_of(subscription: AnySubscription[Any, Any]) -> Cursor:
     return subscription._counted()
 
 
+def _chain(cursor: Cursor) -> Iterator[Cursor]:
+    """Iterate over a cursor and those in the next epochs of its topic, for which messages wait."""
+    each: Cursor | None = cursor
+    while each is not None:
+        yield each
+        each = each.successor
+
+
 def check_limit(limit: object) -> None:
     """Raises `BadOption` for what is no number of messages to take."""
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise BadOption("limit", limit, "it is how many messages are taken at most, at least 1")
+        raise BadOption("limit", limit, "it must be at least 1, the largest number of messages to take")
 
 
 def _deadline(timeout: Duration) -> float:

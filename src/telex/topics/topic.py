@@ -20,6 +20,7 @@ from telex.log.start import Start, check_start
 from telex.message import Lost, Message, Position
 from telex.topics.publisher import FAIR, Publisher
 from telex.topics.subscription import ReportingSubscription, Subscription
+from telex.topics.threads import publish_from_thread
 
 T = TypeVar("T")
 Key = Callable[[Message[T]], object]
@@ -142,11 +143,11 @@ class Topic(Generic[T]):
 
         Raises `Closed` when the hub is not open; the future raises the errors of `publish`.
         """
-        return self._publisher.publish_threadsafe(content, id, headers, key, delay, at)
+        return publish_from_thread(self._publisher, content, id, headers, key, delay, at)
 
     @property
     def ended(self) -> bool:
-        """True when the topic was removed or its hub closed, so that it takes no more messages."""
+        """True when its hub is closed, or not open yet, so that it takes no messages."""
         return bool(self._publisher.reason)
 
     # -- subscribing

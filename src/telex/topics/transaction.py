@@ -82,7 +82,7 @@ class Transaction:
         """
         self._check()
         if not isinstance(topic, (str, Topic)):
-            raise BadOption("topic", topic, "it is a topic's id, or hub.topic(...)")
+            raise BadOption("topic", topic, "it must be a topic id, or hub.topic(...)")
         publisher = publisher_of(self._topic(topic) if isinstance(topic, str) else topic)
         return await self._engine.append(publisher.draft(content, id, headers, key))
 
@@ -108,7 +108,9 @@ class Transaction:
         """
         self._check()
         if not callable(function) or inspect.iscoroutinefunction(function):
-            raise BadOption("function", function, "it is a plain function of the connection, called in its thread")
+            raise BadOption(
+                "function", function, "it must be a sync function of the connection, called in the connection's thread"
+            )
         return await self._engine.run(function)
 
     def _check(self) -> None:

@@ -1,7 +1,7 @@
-"""The triggers that a file keeps, also while nobody runs what declares them: for ``telex triggers``.
+"""The triggers that the engine stores, for ``telex triggers``: also those that no running program declares.
 
-What is changed here all processes see: that a trigger was paused with the next firing that they would claim, that it
-goes on within a second of that. The one that changes it shows it at once.
+Changes apply in all processes. Another process sees a pause when it claims its next firing, and a resumption within a
+second. The process that makes the change sees it at once.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ class _Named(msgspec.Struct, frozen=True):
 
 
 async def stored_triggers(scheduler: Scheduler) -> list[TriggerStatistics]:
-    """Return all triggers that the engine keeps, by name; in memory none. A firing that was due while no process ran
-    is ``next``, until a program that declares the trigger runs again. Raises `Misuse` on an engine without records,
-    `EngineFailed`, `Closed`."""
+    """Return all triggers that the engine stores, by name; in memory none. ``next`` of a firing that was due while no
+    process ran is in the past until a program that declares the trigger runs. Raises `Misuse` on an engine without
+    records, `EngineFailed`, `Closed`.
+    """
     records = _records(scheduler)
     names = await records.keys(BUCKET)
     found = await asyncio.gather(*[records.get(BUCKET, name) for name in names])
@@ -40,22 +41,22 @@ async def stored_triggers(scheduler: Scheduler) -> list[TriggerStatistics]:
 
 
 async def pause_trigger(scheduler: Scheduler, name: str) -> bool:
-    """Have a trigger fire no more in any process, until `resume_trigger`. What is missed meanwhile is as its
-    ``misfire`` says. Whether there is one of this name. Raises as `stored_triggers`.
+    """Pause a trigger in all processes until `resume_trigger`. Its ``misfire`` decides about the missed instants.
+    Return false when no trigger has this name. Raises as `stored_triggers`.
     """
     return await _set_paused(scheduler, name, paused=True)
 
 
 async def resume_trigger(scheduler: Scheduler, name: str) -> bool:
-    """Have a trigger go on that `pause_trigger` paused. Whether there is one of this name. Raises as
+    """Resume a trigger that `pause_trigger` has paused. Return false when no trigger has this name. Raises as
     `stored_triggers`.
     """
     return await _set_paused(scheduler, name, paused=False)
 
 
 async def fire_trigger(scheduler: Scheduler, name: str) -> int | None:
-    """Publish a firing by hand, beside the schedule and also while it is paused. The number of that firing; None when
-    there is no trigger of this name. Raises as `stored_triggers`.
+    """Publish a firing by hand, in addition to the schedule and also during a pause. Return the number of the firing,
+    or None when no trigger has this name. Raises as `stored_triggers`.
     """
     record = await _records(scheduler).get(BUCKET, name)
     if record is None:

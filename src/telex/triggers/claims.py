@@ -1,4 +1,4 @@
-"""`ClaimQueue`: claims the firings of a process's triggers one after the other, those of schedules many at a time."""
+"""`ClaimQueue`: claims the firings of this process's triggers. Those of schedules are claimed many at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
 PERMANENT_ERRORS = (BadName, BadOption, ContentError, UnicodeError)
-"""Errors of the published content, which come again however often it is tried."""
+"""Errors of the published content. Trying again does not help."""
 
 
 QUICK_RETRY_SECONDS = 0.1
@@ -27,49 +27,49 @@ QUICK_RETRY_SECONDS = 0.1
 
 
 class Claimant(NamedTrigger, Protocol):
-    """A trigger that claims its firings in transactions of its own."""
+    """A trigger that claims each firing in a transaction of its own, such as one of a condition."""
 
     async def claim(self) -> bool:
-        """Claim what is due. False when another process was first and `claim` has to be called again."""
+        """Claim the due firings. Return false when another process was first and `claim` has to be called again."""
 
 
 class BatchClaimant(NamedTrigger, Protocol):
-    """A trigger that decides without waiting, so that the claims of many are one transaction."""
+    """A trigger that decides about its firings without waiting, so that one transaction claims the firings of many."""
 
     @property
     def start(self) -> float: ...
 
     def decide(self, record: TriggerRecord) -> FiringClaim | None:
-        """Return the claim that follows from the record, or None."""
+        """Return the claim of the due firings, given the stored record, or None when no firing is due."""
 
     def settle(self, record: TriggerRecord) -> None:
-        """Go on from this record, which is the engine's now."""
+        """Continue from ``record``, which is stored now."""
 
     def pass_over(self) -> None:
-        """Leave out the claimed firings, which can never be published."""
+        """Skip the claimed firings, which can never be published."""
 
 
 class ClaimQueue:
-    """The triggers of this process that have something to claim."""
+    """The triggers of this process that have firings to claim."""
 
     def __init__(self, runtime: Runtime, records: TriggerRecords) -> None:
         self._runtime = runtime
         self._records = records
         self._single: deque[Claimant] = deque()
         self._batched: deque[BatchClaimant] = deque()
-        self._queued: set[Claimant | BatchClaimant] = set()  # all of both queues
+        self._queued: set[Claimant | BatchClaimant] = set()  # the triggers of both queues
         self.task: asyncio.Task[None] | None = None
         self._stopped = False
         self._failing: set[str] = set()  # names of triggers whose last claim the engine did not take
 
     def add(self, trigger: Claimant) -> None:
-        """Have a trigger claim what is due, without waiting."""
+        """Queue a trigger whose firings are claimed alone."""
         if not self._stopped and trigger not in self._queued:
             self._single.append(trigger)
             self._begin(trigger)
 
     def add_to_batch(self, trigger: BatchClaimant) -> bool:
-        """Have a trigger claim what is due, without waiting; False when it is in the queue already."""
+        """Queue a trigger whose firings are claimed together with others. Return false when it was queued already."""
         if self._stopped or trigger in self._queued:
             return False
         self._batched.append(trigger)
@@ -82,7 +82,7 @@ class ClaimQueue:
             self.task = start_task(self.claim_all(), name="telex triggers")
 
     async def stop(self) -> None:
-        """Claim nothing more."""
+        """Stop claiming."""
         self._stopped = True
         self._single.clear()
         self._batched.clear()
@@ -122,10 +122,12 @@ class ClaimQueue:
             if is_end(error):
                 raise
             if len(triggers) > 1:
-                for trigger in triggers:  # the error may be of one of them alone
+                for trigger in triggers:  # one trigger alone may have caused the error
                     await self._claim_batch([trigger])
             elif isinstance(error, PERMANENT_ERRORS):
-                logger.error("trigger %s cannot be claimed, and what is due is left out: %s", triggers[0].name, error)
+                logger.error(
+                    "trigger %s cannot be claimed, and its due firings are skipped: %s", triggers[0].name, error
+                )
                 triggers[0].pass_over()
             else:
                 self._retry(partial(self.add_to_batch, triggers[0]), triggers[0], error)
@@ -143,7 +145,7 @@ class ClaimQueue:
         later(self._runtime.bounds.engine_retry_seconds, add)
 
     async def _try_batch(self, triggers: Sequence[BatchClaimant]) -> list[BatchClaimant]:
-        """Claim what is due for these triggers. Returns those that have to be asked again."""
+        """Claim the due firings of these triggers in one transaction. Return the triggers that have to try again."""
         known = await asyncio.gather(*[self._records.read(trigger.name, trigger.start) for trigger in triggers])
         claims: list[tuple[BatchClaimant, FiringClaim, int]] = []
         again: list[BatchClaimant] = []
@@ -155,7 +157,8 @@ class ClaimQueue:
             if revision and claim.record == record:
                 trigger.settle(record)
             elif claims and firings + len(claim.firings) > self._runtime.bounds.claimed_firings:
-                again.append(trigger)  # in another transaction: other writers wait while this one holds the file
+                # in another transaction: other writers of a file wait while this one holds the write lock
+                again.append(trigger)
             else:
                 claims.append((trigger, claim, revision))
                 firings += len(claim.firings)

@@ -1,4 +1,4 @@
-"""`Timing`: what a hub does by itself when its time has come."""
+"""`Timing` and `Triggering`: the methods of hubs and routers that declare triggers and variables."""
 
 from __future__ import annotations
 
@@ -30,8 +30,7 @@ MAX_SECONDS = 100 * 366 * 86400.0
 
 
 class Timing(Generic[Made]):
-    """The declarations of triggers, in a `Hub`, which makes each a `Trigger`, and in a `Router`, which makes a
-    `TriggerSpec`."""
+    """The methods that declare triggers. In a `Hub` they return a `Trigger`, in a `Router` a `TriggerSpec`."""
 
     def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Made:
         raise NotImplementedError
@@ -45,18 +44,19 @@ class Timing(Generic[Made]):
         misfire: Misfire = "skip",
         jitter: Duration = 0.0,
     ) -> Made:
-        """Fire once in ``period``, the n-th time n periods after it began: it does not drift.
+        """Fire once in every ``period``. The n-th firing is due n periods after the start, so the times do not drift.
 
-        As a decorator it has a function called; with ``topic`` the firings are published there. ``name`` (the
-        function's, or the topic) is what it is called, and on an engine that keeps messages what makes it one and the
-        same in all processes and after a restart. ``misfire`` says what becomes of instants that were missed by more
-        than a second: nothing, one firing for all, or all. ``jitter`` puts each firing off by a random part of it.
+        As a decorator the trigger calls a function; with ``topic`` the firings are published to that topic. ``name``
+        (default: the name of the function or topic) identifies the trigger: on an engine that stores messages, all
+        processes and restarts share the trigger of one name. ``misfire`` decides about instants that were missed by
+        more than a second: no firing, one firing for all, or all. ``jitter`` delays each firing by a random time of at
+        most that length.
 
         Raises `BadOption`, `BadName`.
         """
         every = Every(period_of(period, "period"))
         if seconds(jitter, "jitter") >= every.period:
-            raise BadOption("jitter", jitter, "it is shorter than the period, or firings would be left out")
+            raise BadOption("jitter", jitter, "it must be shorter than the period, or firings would be left out")
         return self._timed(every, topic, name, misfire, jitter)
 
     def cron(
@@ -69,16 +69,18 @@ class Timing(Generic[Made]):
         misfire: Misfire = "skip",
         jitter: Duration = 0.0,
     ) -> Made:
-        """Fire at the times of an expression of cron, on the clocks of the time zone ``tz``: each local time at most
-        once, and one that is left out when clocks are put forward at the next instant that there is. Else as `every`.
+        """Fire at the times of a cron expression, on the clocks of the time zone ``tz``. When clocks go back, a
+        repeated local time fires once; when clocks go forward, a skipped local time fires at the first instant after
+        the change. The other arguments are as for `every`.
         """
         return self._timed(Cron.checked(expression, tz), topic, name, misfire, jitter)
 
     def at(
         self, when: datetime, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "once"
     ) -> Made:
-        """Fire once, at ``when``, an aware datetime, or late if that was missed after it began. Its topic is then
-        closed. Else as `every`."""
+        """Fire once, at ``when``, an aware datetime, or later if that instant was missed after the trigger began. After
+        the firing the topic of the trigger is closed. The other arguments are as for `every`.
+        """
         if not isinstance(when, datetime) or when.tzinfo is None:
             raise BadOption(
                 "when", when, "give an aware datetime, such as datetime.now(timezone.utc) + timedelta(hours=1)"
@@ -88,15 +90,16 @@ class Timing(Generic[Made]):
     def after(
         self, delay: Duration, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "once"
     ) -> Made:
-        """Fire once, ``delay`` after it began, at least a millisecond, or late if that was missed. Its topic is then
-        closed. Else as `every`."""
+        """Fire once, ``delay`` (at least a millisecond) after the start, or later if that instant was missed. After the
+        firing the topic of the trigger is closed. The other arguments are as for `every`.
+        """
         return self._timed(After(max(length_of(delay, "delay"), MIN_SECONDS)), topic, name, misfire, 0.0)
 
     def _timed(
         self, schedule: Schedule, topic: str | None, name: str | None, misfire: Misfire, jitter: Duration
     ) -> Made:
         if misfire not in ("skip", "once", "all"):
-            raise BadOption("misfire", misfire, "it is 'skip', 'once' or 'all'")
+            raise BadOption("misfire", misfire, "it must be 'skip', 'once' or 'all'")
         width = seconds(jitter, "jitter")
 
         def make(scheduler: Scheduler, prefix: str) -> TimeTrigger:
@@ -104,20 +107,21 @@ class Timing(Generic[Made]):
 
         return self._trigger(make, name, topic)
 
-    # -- what becomes true
+    # -- conditions
 
     def rate(self, pattern: str, *, per: Duration, by: By | None = None) -> Rate:
-        """Return the number of messages of a topic or pattern within the last ``per``, for a comparison with a whole
-        number: ``hub.rate("logins:failed:*", per="1m") >= 5`` is a condition for `when`. With ``by``, a function of the
-        message, it is one condition for each key that the function returns.
+        """Return the number of messages of a topic or pattern within the last ``per``, to compare with a whole number:
+        ``hub.rate("logins:failed:*", per="1m") >= 5`` is a condition for `when`. With ``by``, a function of the
+        message, the messages are counted for each key that the function returns.
 
         Raises `BadName`, `BadOption`.
         """
         return Rate(pattern, per, by)
 
     def silence(self, pattern: str, *, longer_than: Duration, by: By | None = None) -> Silence:
-        """The condition, for `when`, that no message of a topic or pattern has come for ``longer_than``, nor since the
-        hub was opened. With ``by``, a function of the message, it is one for each key that has been heard of.
+        """Return the condition, for `when`, that no message of a topic or pattern has come for ``longer_than``. It
+        counts from the last message, or from the opening of the hub. With ``by``, a function of the message, it is a
+        condition for each key that had a message.
 
         Raises `BadName`, `BadOption`.
         """
@@ -134,28 +138,34 @@ class Timing(Generic[Made]):
         hysteresis: float = 0.0,
         keys: int = KEYS,
     ) -> Made:
-        """Fire at the moment at which ``condition`` becomes true, or is found true when the hub is opened: once, after
-        which its topic is closed, or with ``rising`` each time that it becomes true again.
+        """Fire when ``condition`` becomes true, or is true when the hub opens: once, and then the topic of the trigger
+        is closed; with ``rising`` each time that it becomes true again.
 
-        A condition compares a variable or a rate, is a silence, or is made of others: ``a & b``, ``a | b``, ``~a``,
-        ``a.then(b, within="30s")``, ``a.debounce("5s")``, ``a.throttle("1h")``, ``a.times(3)``. With ``hysteresis``
-        each bound is moved by that once it is reached: ``heat > 30`` with 5 holds until ``heat > 25`` does not.
-        Of a condition with ``by=``, at most ``keys`` keys are remembered, and each firing says its key.
+        A condition compares a variable or a rate, is a silence, or combines conditions: ``a & b``, ``a | b``, ``~a``,
+        ``a.then(b, within="30s")``, ``a.debounce("5s")``, ``a.throttle("1h")``, ``a.times(3)``. ``hysteresis`` moves
+        each bound by that number once it is reached: ``heat > 30`` with 5 holds until ``heat > 25`` does not. A
+        condition with ``by=`` keeps at most ``keys`` keys, and each firing has its key.
 
-        Instead of a condition it may be a function of no arguments, sync or async, that says whether it is time; it is
-        looked at ``every`` so often.
+        Instead of a condition, give a function without arguments, sync or async, that returns true when it is time. It
+        is called once in every ``every``.
 
-        The rest is as for `every`. Raises `BadOption`, `BadHandler`, `BadName`.
+        The other arguments are as for `every`. Raises `BadOption`, `BadHandler`, `BadName`.
         """
         if isinstance(condition, Condition):
             if every is not None:
-                raise BadOption("every", every, "it is for functions: a condition is looked at when something happens")
+                raise BadOption(
+                    "every",
+                    every,
+                    "leave it out: a condition is evaluated at each message and change",
+                )
             watched, max_keys = slack(condition, hysteresis), at_least_one(keys)
         elif callable(condition):
             if every is None:
-                raise BadOption("every", every, "say how often to look at the function, every='10s'")
+                raise BadOption("every", every, "say how often to call the function, every='10s'")
             if hysteresis:
-                raise BadOption("hysteresis", hysteresis, "it is for conditions, and this is a function")
+                raise BadOption(
+                    "hysteresis", hysteresis, "leave it out: only conditions have a hysteresis, not functions"
+                )
             function, period = condition, period_of(every, "every")
         elif isinstance(condition, (Variable, Rate)):
             raise BadOption("condition", condition, "compare it: hub.when(count >= 1000)")
@@ -175,7 +185,7 @@ class Timing(Generic[Made]):
 
 
 class Triggering:
-    """The triggers and variables of a `Hub`."""
+    """The methods of a `Hub` that declare variables and return its triggers."""
 
     _scheduler: Scheduler
 
@@ -183,23 +193,27 @@ class Triggering:
         return Trigger(make(self._scheduler, ""), self._scheduler, name, topic)
 
     def variable(self, name: str, initial: T, type: type[T] | None = None) -> Variable[T]:
-        """A value whose changes are published to the topic ``name``, as `telex.Change`; the same one every time.
+        """Return the variable ``name``, the same object every time. Its changes are published to the topic ``name``, as
+        `telex.Change`.
 
-        It is held to ``type``, or to that of ``initial``. Compared, as in ``count >= 1000``, it makes a condition for
-        `when`. On an engine that keeps messages it is one for all processes, which begins as ``initial``, and is kept.
+        The value must be of ``type``, or of the type of ``initial``. A comparison, such as ``count >= 1000``, is a
+        condition for `when`. On an engine that stores messages all processes share one stored value, which begins as
+        ``initial``.
 
-        Raises `BadName`; `BadOption` when it is there with another initial value; `ContentError`.
+        Raises `BadName`; `BadOption` when the variable was declared with another initial value; `ContentError`.
         """
         return self._scheduler.variable(name, initial, type)
 
-    # -- looking
+    # -- statistics
 
     def triggers(self) -> tuple[TriggerStatistics, ...]:
-        """All triggers at this moment, in the order of declaration."""
+        """Return the statistics of all triggers now, in the order of declaration."""
         return self._scheduler.statistics()
 
     def trigger(self, name: str) -> Trigger:
-        """The trigger of a name: to pause it, to fire it by hand. Raises `BadOption` when there is none."""
+        """Return the trigger of a name, to pause it or to fire it by hand. Raises `BadOption` when no trigger has the
+        name.
+        """
         found = self._scheduler.find(name)
         if found is None:
             raise BadOption("name", name, f"the triggers are {', '.join(t.trigger for t in self.triggers()) or 'none'}")
@@ -207,32 +221,34 @@ class Triggering:
 
 
 def length_of(given: Duration, option: str) -> float:
-    """Seconds of a length of time, checked."""
+    """Return the seconds of a length of time. Raises `BadOption`."""
     length = seconds(given, option)
     if length > MAX_SECONDS:
-        raise BadOption(option, given, "it is at most 100 years")
+        raise BadOption(option, given, "it must be at most 100 years")
     return length
 
 
 def period_of(given: Duration, option: str) -> float:
-    """Seconds of a period, checked."""
+    """Return the seconds of a period. Raises `BadHandler`, `BadOption`."""
     if callable(given):
         raise BadHandler(name_of(given), "say how often: write @hub.every('10s'), not @hub.every")
     length = length_of(given, option)
     if length < MIN_SECONDS:
-        raise BadOption(option, given, f"it is at least {MIN_SECONDS} s")
+        raise BadOption(option, given, f"it must be at least {MIN_SECONDS} s")
     return length
 
 
 def slack(condition: Condition, hysteresis: float) -> Condition:
-    """A condition with its hysteresis, checked."""
+    """Return a condition with its hysteresis. Raises `BadOption`."""
     if isinstance(hysteresis, bool) or not isinstance(hysteresis, (int, float)) or not 0 <= hysteresis < inf:
-        raise BadOption("hysteresis", hysteresis, "it is a number of at least 0, of what is compared")
+        raise BadOption(
+            "hysteresis", hysteresis, "it must be a number of at least 0, in the unit of the compared values"
+        )
     return condition.slackened(hysteresis) if hysteresis else condition
 
 
 def at_least_one(keys: object) -> int:
-    """Return the checked number of keys to remember."""
+    """Return the number of keys to keep. Raises `BadOption`."""
     if isinstance(keys, bool) or not isinstance(keys, int) or keys < 1:
-        raise BadOption("keys", keys, "it is how many keys are remembered, at least 1")
+        raise BadOption("keys", keys, "it must be at least 1, the number of keys to remember")
     return keys

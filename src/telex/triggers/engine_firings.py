@@ -1,4 +1,4 @@
-"""`EngineFirings`: firings on an engine that processes share, each published once however many processes there are."""
+"""`EngineFirings`: firings on an engine that processes share. Each is published once, by one of the processes."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ GROUP = "$triggers"
 
 
 class EngineFirings:
-    """See `telex.triggers.firings.Firings`. Functions are handlers of groups, so that another process calls them when
-    this one dies. ``finish`` ends a trigger that has fired for the last time.
+    """The `Firings` of a hub whose engine stores messages. The functions of triggers are handlers of groups, so another
+    process calls them when this one dies. ``finish`` ends a trigger that has fired for the last time.
     """
 
     def __init__(
@@ -56,20 +56,16 @@ class EngineFirings:
         self.whens: dict[ScheduledTrigger, WhenClaimant] = {}
 
     def start(self) -> None:
-        """See `Firings`."""
         for value in self._values:
             self._timers.run(value.follow)
 
     async def stop(self) -> None:
-        """See `Firings`."""
         await self.queue.stop()
 
     async def close(self) -> None:
-        """See `Firings`."""
         await self.retiring.finish()
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> EngineValue[T]:
-        """See `Firings`."""
         value = EngineValue(self._runtime, name, initial, type)
         self._values.append(value)
         if self._timers.running:
@@ -77,12 +73,11 @@ class EngineFirings:
         return value
 
     def handler_options(self, trigger: ScheduledTrigger, function: Callable[..., object]) -> Mapping[str, Any]:
-        """See `Firings`: each function has a group of its own, so that all are called."""
+        """Return the options of a handler: each function has a group of its own, so that every function is called."""
         called = re.sub(r"\W", "_", name_of(function).rpartition(".")[2])
         return {"group": f"{GROUP}:{trigger.name}:{called}"}
 
     def changed(self, trigger: ScheduledTrigger) -> None:
-        """See `Firings`."""
         when = self.whens.get(trigger)
         if when is not None:
             self.queue.add(when)
@@ -92,12 +87,10 @@ class EngineFirings:
     # -- schedules
 
     def begin_schedule(self, trigger: TimeTrigger) -> None:
-        """See `Firings`."""
         claimant = self._times[trigger] = TimeClaimant(trigger, self._finish)
         self.queue.add_to_batch(claimant)
 
     def fire_due(self, trigger: TimeTrigger, now: float) -> None:
-        """See `Firings`."""
         claimant = self._times[trigger]
         if self.queue.add_to_batch(claimant):
             claimant.asked = now
@@ -105,30 +98,25 @@ class EngineFirings:
     # -- conditions
 
     def begin_condition(self, trigger: WhenTrigger) -> None:
-        """See `Firings`."""
         claimant = WhenClaimant(trigger, self._runtime, self.records, self.queue, self._finish)
         self.whens[trigger] = claimant
         self.queue.add(claimant)
 
     def became_true(self, trigger: WhenTrigger, fired: Sequence[Fired]) -> None:
-        """See `Firings`."""
         self.whens[trigger].add(fired)
 
     def became_false(self, trigger: WhenTrigger) -> None:
-        """See `Firings`."""
         if trigger.rising:
             self.whens[trigger].add([None])
 
     # -- publishing
 
     async def fire(self, trigger: ScheduledTrigger) -> None:
-        """See `Firings`."""
         trigger.fired = await self.records.fire(trigger, self._timers.clock())
 
     # -- the end
 
     def finished(self, trigger: ScheduledTrigger, *, topic_is_free: bool) -> None:
-        """See `Firings`."""
         self._forget(trigger)
         if not self._timers.running:
             return
@@ -138,16 +126,15 @@ class EngineFirings:
             self._timers.run(partial(self._close_topic, trigger.topic))
 
     async def _close_topic(self, name: str) -> None:
-        """End the readers of a topic after the last message that the engine has. This process may not have it yet."""
-        topic = self._runtime.topic(name)  # this reference keeps it the topic of the hub
-        log = publisher_of(topic).log
-        end, _ = await self._runtime.store("triggers").find(name, "new", self._runtime.clock())
-        while log.end < end:
+        """End the readers of a topic after the last stored message, which this process may not have read yet."""
+        publisher = publisher_of(self._runtime.topic(name))  # this reference keeps it the topic of the hub
+        end, log = (await self._runtime.store("triggers").find(name, "new", self._runtime.clock()))[0], publisher.log
+        while log is publisher.log and log.end < end:  # else it was removed
             await park(log)
         self._runtime.topics.let_go(name)
 
     def cancelled(self, trigger: ScheduledTrigger, *, topic_is_free: bool) -> None:
-        """See `Firings`: other processes may publish to the topic."""
+        """Clean up after a trigger that the program has ended. Other processes may still publish to its topic."""
         self._forget(trigger)
         for handler in trigger.handlers:
             if self._timers.running:

@@ -1,4 +1,4 @@
-"""`Firings`: how the firings of a hub's triggers are published, each once."""
+"""`Firings`: the protocol by which triggers fire, each firing once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ T = TypeVar("T")
 
 
 class Firings(TimeFirings, WhenFirings, Protocol):
-    """The firing of triggers: `LocalFirings` in this process only, `EngineFirings` once in all processes of an
-    engine."""
+    """The firing of triggers: by `LocalFirings` in this process only, by `EngineFirings` once in all processes of an
+    engine.
+    """
 
     def start(self) -> None:
-        """Begin: the hub is open."""
+        """Start: the hub is open."""
 
     async def stop(self) -> None:
-        """Fire nothing more."""
+        """Stop firing."""
 
     async def close(self) -> None:
-        """Leave the groups of triggers that have ended: the hub closes, and its handlers have ended."""
+        """Leave the groups of triggers that have ended. Called when the hub closes, after its handlers have ended."""
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> VariableValue[T]:
         """Make the value of a variable. Raises `BadName`, `ContentError`."""
@@ -35,13 +36,17 @@ class Firings(TimeFirings, WhenFirings, Protocol):
         """Return the options of `telex.Hub.on` for a function of a trigger."""
 
     async def fire(self, trigger: ScheduledTrigger) -> None:
-        """Publish a firing by hand, for this instant."""
+        """Publish a firing by hand, now."""
 
     def changed(self, trigger: ScheduledTrigger) -> None:
         """Note that the engine's record of a trigger was changed."""
 
     def finished(self, trigger: ScheduledTrigger, *, topic_is_free: bool) -> None:
-        """Clean up after a trigger that has ended. No other trigger publishes to its topic if ``topic_is_free``."""
+        """Clean up after a trigger that has fired for the last time. ``topic_is_free``: no other trigger publishes to
+        its topic.
+        """
 
     def cancelled(self, trigger: ScheduledTrigger, *, topic_is_free: bool) -> None:
-        """Clean up after a trigger that the program has ended."""
+        """Clean up after a trigger that the program has ended. ``topic_is_free``: no other trigger publishes to its
+        topic.
+        """

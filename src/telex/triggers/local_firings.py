@@ -1,4 +1,4 @@
-"""`LocalFirings`: firings of triggers that run in this process alone, on an engine in memory."""
+"""`LocalFirings`: firings of triggers that run in this process alone, on the memory engine."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 logger: logging.Logger = logging.getLogger("telex.triggers")
 CATCH_UP_SECONDS = 0.001
-"""The time between two batches of missed firings of one trigger."""
+"""The pause between two batches of missed firings of one trigger."""
 FUNCTION_BUFFER = 100_000
-"""The number of firings that may wait for a function of a trigger."""
+"""The buffer of a function of a trigger: the number of firings that may wait for it."""
 
 
 class LocalFirings:
-    """See `telex.triggers.firings.Firings`. ``finish`` ends a trigger that has fired for the last time."""
+    """The `Firings` of a hub on the memory engine. ``finish`` ends a trigger that has fired for the last time."""
 
     def __init__(
         self,
@@ -57,23 +57,20 @@ class LocalFirings:
         """See `Firings`."""
 
     async def close(self) -> None:
-        """See `Firings`: there are no groups."""
+        """Do nothing: there are no groups."""
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> LocalValue[T]:
-        """See `Firings`."""
         return LocalValue(self._runtime, name, initial, type)
 
     def handler_options(self, trigger: ScheduledTrigger, function: Callable[..., object]) -> Mapping[str, Any]:
-        """See `Firings`."""
         return {"buffer": FUNCTION_BUFFER}
 
     def changed(self, trigger: ScheduledTrigger) -> None:
-        """See `Firings`: there are no records."""
+        """Do nothing: there are no records."""
 
     # -- schedules
 
     def begin_schedule(self, trigger: TimeTrigger) -> None:
-        """See `Firings`."""
         trigger.next = trigger.schedule.after(trigger.start, trigger.start)
         if trigger.next is None:  # not yet: the next line of the program may subscribe
             asyncio.get_running_loop().call_soon(self._finish, trigger)
@@ -81,7 +78,6 @@ class LocalFirings:
             trigger.arm()
 
     def fire_due(self, trigger: TimeTrigger, now: float) -> None:
-        """See `Firings`."""
         at = trigger.next
         following = None if at is None else trigger.schedule.after(at, trigger.start)
         if (
@@ -90,7 +86,7 @@ class LocalFirings:
             and (following is None or following > now)
             and (now <= at + GRACE or trigger.misfire != "skip")
         ):
-            trigger.next = following  # as `instants` returns where one instant is due, and is fired
+            trigger.next = following  # the result of `instants` when one instant is due and fires
             self._fire(trigger, at, now, last=following is None)
         else:
             instants, trigger.next = trigger.instants(trigger.last, now, FAIR)
@@ -108,14 +104,12 @@ class LocalFirings:
     # -- conditions
 
     def begin_condition(self, trigger: WhenTrigger) -> None:
-        """See `Firings`."""
         trigger.source.begin(trigger, trigger.start)
         trigger.watch()
         # Not yet: the next line of the program may subscribe, or decorate a function.
         asyncio.get_running_loop().call_soon(trigger.look)
 
     def became_true(self, trigger: WhenTrigger, fired: Sequence[Fired]) -> None:
-        """See `Firings`."""
         now = self._timers.clock()
         for instant, key, _, value in fired if trigger.rising else fired[:1]:
             self._fire(trigger, instant, now, key, value, last=not trigger.rising)
@@ -123,12 +117,11 @@ class LocalFirings:
             self._finish(trigger)
 
     def became_false(self, trigger: WhenTrigger) -> None:
-        """See `Firings`: the source knows it."""
+        """Do nothing: the condition itself has the state."""
 
     # -- publishing
 
     async def fire(self, trigger: ScheduledTrigger) -> None:
-        """See `Firings`."""
         trigger.fired += 1
         firing, id = by_hand(trigger.name, self._timers.clock(), trigger.fired)
         await self._runtime.topic(trigger.topic).publish(firing, id=id)
@@ -143,15 +136,15 @@ class LocalFirings:
         *,
         last: bool = False,
     ) -> None:
-        """Publish a firing for ``instant``, the last one or not, without waiting."""
+        """Publish the firing of ``instant`` without waiting. ``last``: the trigger fires no more."""
         again = trigger.last == instant and key is None
         trigger.last, trigger.late = instant, now - instant
         trigger.fired += 1
         firing = Firing(trigger.name, moment(instant), trigger.fired, key, value)
-        # The id is made when it is read: that costs more than publishing, and most ids are never read.
+        # The id is made when it is read: making it costs more than publishing, and most ids are never read.
         id: str | Firing = firing
         if again:
-            id = f"{id_text(firing)}#{trigger.fired}"  # else it would be a duplicate of the firing before
+            id = f"{id_text(firing)}#{trigger.fired}"  # otherwise it would be a duplicate of the firing before
         try:
             publisher = trigger.publisher
             if publisher is None or publisher.reason:
@@ -171,7 +164,7 @@ class LocalFirings:
             _log_unpublished(trigger, instant, error)
 
     async def _fire_slowly(self, trigger: ScheduledTrigger, firing: Firing, id: str) -> None:
-        """Publish a firing once a subscriber with ``overflow="block"`` has room."""
+        """Publish a firing when a subscriber with ``overflow="block"`` has room."""
         try:
             await self._runtime.topic(trigger.topic).publish(firing, id=id)
         except TelexError as error:
@@ -184,14 +177,12 @@ class LocalFirings:
     # -- the end
 
     def finished(self, trigger: ScheduledTrigger, *, topic_is_free: bool) -> None:
-        """See `Firings`."""
         for handler in trigger.handlers:
             self._runner.retire(handler, at_once=False)
         if topic_is_free and not trigger.waiting:
             self._runtime.topics.let_go(trigger.topic)
 
     def cancelled(self, trigger: ScheduledTrigger, *, topic_is_free: bool) -> None:
-        """See `Firings`."""
         for handler in trigger.handlers:
             self._runner.retire(handler, at_once=True)
         if topic_is_free and self._timers.running:

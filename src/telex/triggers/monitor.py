@@ -1,4 +1,4 @@
-"""`ConditionMonitor`: gives a `ConditionEvaluator` the messages, the changes of variables and the time of one hub."""
+"""`ConditionMonitor`: passes the messages, changes of variables and the time of one hub to a `ConditionEvaluator`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
 from telex.message import Lost, Message, time_of
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
 MAX_WAITING_MESSAGES = 1_000_000
-"""The number of messages that may wait for a condition; messages beyond it are counted as lost."""
+"""The number of messages that may wait for a condition; more are counted as lost."""
 MAX_STORED_MESSAGES = 100_000
-"""The number of messages, the last ones of several topics together, that are read from the engine at the beginning."""
+"""The number of stored messages that are read at the start: the last ones of all topics together."""
 
 
 class Owner(Protocol):
@@ -42,7 +42,9 @@ class Owner(Protocol):
 
 
 class ConditionMonitor:
-    """A condition on a hub. Exceptions of the condition are logged and counted, and it goes on."""
+    """A running condition of a hub. Exceptions of the condition are logged and counted, and the evaluation
+    continues.
+    """
 
     is_polled: bool = False
 
@@ -56,16 +58,16 @@ class ConditionMonitor:
         self._keys = keys
         self.evaluator: ConditionEvaluator = ConditionEvaluator(condition, 0.0, {}, keys)
         self._alarm: float | None = None
-        self._patterns: list[str] = []  # of all sources, and of all variables whose changes come as messages
+        self._patterns: list[str] = []  # of all sources, and of all variables whose changes arrive as messages
         self.routes: list[tuple[Pattern, Source]] = []
-        self._heard: dict[str, VariableValue[Any]] = {}  # those variables, by topic
+        self._heard: dict[str, VariableValue[Any]] = {}  # these variables, by topic
         self._topic: Topic[Any] | None = None
         self._inbox: ReportingSubscription[Any] | None = None
-        self._seen: dict[str, set[str]] = {}  # by topic, the ids of the stored messages that were read
+        self._seen: dict[str, set[str]] = {}  # by topic, the ids of the stored messages that were read at the start
         self._owner: Owner | None = None
         self._closed = False
         self.known: float = 0.0
-        """The time from which on all messages are known, on a shared engine."""
+        """The time from which on all messages are available, on a shared engine."""
 
     def describe(self) -> str:
         """Return the condition as text for people."""
@@ -73,13 +75,13 @@ class ConditionMonitor:
 
     @property
     def forgotten(self) -> int:
-        """The number of keys that had to make room for other keys."""
+        """The number of keys that were forgotten to make room."""
         return self.evaluator.forgotten
 
     # -- life
 
     def begin(self, owner: Owner, start: float) -> None:
-        """Watch from now on, on an engine in memory."""
+        """Start evaluating from now on, on the memory engine."""
         self._owner = owner
         for variable in self._variables:
             variable.listeners.append(self._change)
@@ -89,20 +91,21 @@ class ConditionMonitor:
         self._begin_reading()
 
     def look(self) -> None:
-        """Fire if the condition is true as it begins."""
+        """Fire if the condition is true at the start."""
         self._act(lambda each: each.look(each.now))
         self._set_alarm()
 
     async def resume(self, owner: Owner, start: float, *, fresh: bool) -> None:
-        """Watch the stored messages and then the new ones, in the order in which the engine stores them: every process
-        that reads the same messages finds the same instants. ``start`` is when the trigger was declared first; messages
-        before that set the state and fire nothing. A ``fresh`` trigger whose condition is true at ``start`` fires then.
+        """Evaluate the stored messages and then the new ones, in the order of the engine. So every process that reads
+        the same messages finds the same instants. ``start`` is the time when the trigger was first declared; messages
+        before it set the state and fire nothing. A ``fresh`` trigger whose condition is true at ``start`` fires at
+        once.
         """
         self._owner = owner
         self._heard = {variable.name: variable for variable in self._variables}
-        self._leave()  # a try before may have failed halfway
+        self._leave()  # an earlier try may have failed halfway
         self._begin_reading()
-        # The values are read first: later changes are read below, or come as messages.
+        # The values are read first: later changes are read below, or arrive as messages.
         values = {each.name: await each.stored() for each in self._variables}
         found = await self._kept()
         self._seen = {topic: set() for topic in {message.topic for message in found}}
@@ -112,7 +115,7 @@ class ConditionMonitor:
         cut = max((number for number in begins.values() if found[number].seq > 1), default=None)
         self.known = start if cut is None else time_of(found[cut])
         if cut is not None and self.known > start:
-            # Retention has deleted messages before this time: what was true then is unknown.
+            # Retention has deleted messages before this time, so the state before it is unknown.
             start, fresh, found = self.known, False, found[cut:]
         for variable in self._variables:
             first = next((message for message in found if message.topic == variable.name), None)
@@ -152,37 +155,29 @@ class ConditionMonitor:
             return variable.initial
 
     def _begin_reading(self) -> None:
-        """Read all topics from one log: its order is the engine's."""
-        # Sources of one pattern stay in the order of the condition, which is the same in every process.
+        """Subscribe to all topics by one log, which has the order of the engine."""
+        # Sources of one pattern keep the order of the condition, which is the same in every process.
         sources = sorted(_sources(self.condition), key=lambda source: source.pattern)
         self.routes = [(Pattern(source.pattern), source) for source in sources]
         self._patterns = sorted({*(source.pattern for source in sources), *self._heard})
         if self._patterns:
-            self._enter("new")
-
-    def _enter(self, start: Literal["new", "earliest"]) -> None:
-        several = len(self._patterns) > 1
-        runtime = self._runtime
-        self._topic = runtime.topics.gather(self._patterns) if several else runtime.topic(self._patterns[0])
-        self._inbox = self._topic.subscribe(start=start, buffer=MAX_WAITING_MESSAGES, report_lost=True)
-        enter(self._inbox)
+            several, runtime = len(self._patterns) > 1, self._runtime
+            self._topic = runtime.topics.gather(self._patterns) if several else runtime.topic(self._patterns[0])
+            self._inbox = self._topic.subscribe(buffer=MAX_WAITING_MESSAGES, report_lost=True)
+            enter(self._inbox, lasting=True)
 
     def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
         """Return the coroutine functions to run in the background."""
         return [] if self._inbox is None else [self._read]
 
     async def _read(self) -> None:
-        while self._inbox is not None:
+        if self._inbox is not None:
             async for batch in self._inbox.batches():
                 self.take(batch)
                 self._set_alarm()
-            if self._closed or self._runtime.closed:
-                return
-            # The topic was removed: read it from the beginning where it is recreated.
-            self._enter("earliest")
 
     def close(self) -> None:
-        """Watch no more. May be called before it began."""
+        """Stop evaluating. May be called before the start."""
         self._closed = True
         for variable in self._variables:
             if self._change in variable.listeners:
@@ -199,20 +194,20 @@ class ConditionMonitor:
     # -- events
 
     def due(self, now: float) -> None:
-        """Look at the condition at ``now``."""
+        """Evaluate the condition at ``now``."""
         self._alarm = None
         self.drain()
-        # Not to `now`: an instant must not depend on when this process was called.
+        # Not at `now`: an instant must not depend on when this process was called.
         while (at := self.evaluator.next) is not None and at <= now:
             self._act(partial(ConditionEvaluator.advance, now=at))
         self._set_alarm()
 
     def catch_up(self, now: float) -> None:
-        """Look at the condition at ``now``, at the end of a pause."""
+        """Evaluate the condition at ``now``, at the end of a pause."""
         self.due(now)
 
     def rearm(self, now: float) -> None:
-        """Have the owner call it again, after a pause."""
+        """Ask the owner to call `due` again, after a pause."""
         self._alarm = None
         self._set_alarm()
 
@@ -231,11 +226,13 @@ class ConditionMonitor:
     def take(self, batch: Sequence[Message[Any] | Lost]) -> None:
         first = batch[0]
         if isinstance(first, Lost):
+            if not first.count:
+                return  # a topic was removed
             self.lost += first.count
             where = ", ".join(self._patterns)
             logger.warning("the condition %r missed %d messages of %s", self.condition, first.count, where)
             return
-        messages: Any = batch  # a Lost comes alone
+        messages: Any = batch  # a batch with a Lost has no other items
         if self._seen:
             messages = [message for message in messages if self._is_new(message)]
         if not messages:
@@ -247,17 +244,17 @@ class ConditionMonitor:
             self._feed(tuple(run))
 
     def _is_new(self, message: Message[Any]) -> bool:
-        """Return true when the message was not among the stored messages that were read at the beginning."""
+        """Return true when the message was not read at the start."""
         seen = self._seen.get(message.topic)
         if seen is None:
             return True
         if message.id in seen:
             return False
-        del self._seen[message.topic]  # all later messages are new, also of a recreated topic
+        del self._seen[message.topic]  # all later messages are new, also those of a recreated topic
         return True
 
     def _feed(self, messages: Sequence[Message[Any]]) -> None:
-        """Handle messages of one topic, each for all sources before the next one."""
+        """Evaluate messages of one topic: each message for all sources before the next message."""
         topic = messages[0].topic
         sources = [source for pattern, source in self.routes if pattern.matches(topic)]
         variable = self._heard.get(topic)
@@ -307,8 +304,8 @@ class ConditionMonitor:
 
 
 def _sources(condition: Condition) -> dict[Source, None]:
-    """Return the sources of a condition in its own order, each once."""
+    """Return the sources of a condition in its own order, without duplicates."""
     found: dict[Source, None] = {}
     for part in condition.parts:
         found |= _sources(part)
-    return found or dict.fromkeys(condition.sources)  # of one without parts there is at most one
+    return found or dict.fromkeys(condition.sources)  # a condition without parts has at most one

@@ -18,8 +18,8 @@ from telex.triggers.conditions.schedule import Every
 
 logger: logging.Logger = logging.getLogger("telex.triggers")
 CANCEL_SECONDS = 1.0
-"""The time for which a closing hub waits for a function that does not let itself be cancelled."""
-FIX = "give a function of no arguments that says whether it is time"
+"""The time for which a closing hub waits for a function that swallows its cancellation."""
+FIX = "give a function without arguments that returns true when it is time"
 PolledFunction = Callable[[], bool] | Callable[[], Awaitable[bool]]
 
 
@@ -44,9 +44,9 @@ class PollOwner(Protocol):
 
 
 class Poll:
-    """A function without arguments that is called every ``period`` seconds, the first time one period after the start.
-    It fires when its result becomes true. Calls of an async function that has not ended yet are left out. Exceptions
-    are logged and counted, and the function is called again.
+    """A function without arguments that is called every ``period`` seconds, first one period after the start. It fires
+    when its result becomes true. A call is skipped while an earlier call of an async function runs. Exceptions are
+    logged and counted, and the function is called again.
     """
 
     is_polled: bool = True
@@ -73,14 +73,14 @@ class Poll:
 
     def describe(self) -> str:
         """Return the function and the period as text for people."""
-        return f"when {name_of(self._function).rpartition('.')[2]}(), looked at {self._every.describe()}"
+        return f"when {name_of(self._function).rpartition('.')[2]}(), called {self._every.describe()}"
 
     def begin(self, owner: PollOwner, start: float) -> None:
-        """Call the function at ``start`` plus whole numbers of periods, once `rearm` was called."""
+        """Set the start, from which the periods are counted. `rearm` schedules the first call."""
         self._owner, self._start = owner, start
 
     async def resume(self, owner: PollOwner, start: float, *, fresh: bool) -> None:
-        """As `begin`, on a shared engine."""
+        """Set the start, as `begin`, on a shared engine."""
         self.begin(owner, start)
 
     def readers(self) -> list[Callable[[], Coroutine[Any, Any, None]]]:
@@ -91,13 +91,13 @@ class Poll:
         """Do nothing: the first call is one period after the start."""
 
     def catch_up(self, now: float) -> None:
-        """Do nothing: calls during a pause are left out."""
+        """Do nothing: calls during a pause are skipped."""
 
     def close(self) -> None:
-        """Do nothing: the trigger is due no more."""
+        """Do nothing: the trigger is no longer due."""
 
     def rearm(self, now: float) -> None:
-        """Have the owner call `due` at the next instant."""
+        """Ask the owner to call `due` at the next instant."""
         if self._owner is not None:
             self._owner.next = self._every.after(now, self._start)
             self._owner.alarm(self._owner.next)
@@ -138,7 +138,8 @@ class Poll:
         return bool(await result if is_pending(result) else result)
 
     async def _cancel(self, call: asyncio.Task[bool]) -> None:
-        call.add_done_callback(lambda task: task.cancelled() or task.exception())  # its exception is retrieved, unused
+        # its exception is retrieved, and ignored
+        call.add_done_callback(lambda task: task.cancelled() or task.exception())
         call.cancel()
         if (await asyncio.wait((call,), timeout=CANCEL_SECONDS))[1]:
             text = "the hub was closed while a trigger looked at %s, which did not let itself be cancelled in %g s"
@@ -156,4 +157,4 @@ class Poll:
         if holds:
             self._owner.tell([Fired(instant)])
         else:
-            self._owner.fell()  # also after the first call: another process may have found it true
+            self._owner.fell()  # also after the first call: another process may have fired

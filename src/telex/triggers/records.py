@@ -1,6 +1,6 @@
-"""`TriggerRecords`: the records of triggers on an engine that processes share.
+"""`TriggerRecords`: the stored records of triggers, on an engine that processes share.
 
-A firing is claimed by compare-and-set on the trigger's record, in the transaction that publishes the firing.
+A process claims a firing by compare-and-set on the trigger's record, in the transaction that publishes the firing.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 BUCKET = "$triggers"
 BY_KEY = "$triggers-by-key"
 KEY_KEPT_SECONDS = 7 * 86400.0
-"""The time for which the last firing for a key is stored. A condition that became true longer ago, and that no process
-has seen since, is not fired any more."""
+"""The time for which the last firing of a key is stored. A condition that became true longer ago, and that no process
+has evaluated since, does not fire.
+"""
 
 
 class TriggerRecord(msgspec.Struct, frozen=True):
-    """The state of a trigger that all processes share. Change it with `msgspec.structs.replace`, which keeps the fields
-    that other processes have set."""
+    """The state of a trigger that all processes share. Change it with `msgspec.structs.replace`, which keeps the
+    fields that other processes have set.
+    """
 
     start: float
     last: float | None = None
@@ -38,8 +40,8 @@ class TriggerRecord(msgspec.Struct, frozen=True):
     late: float = 0.0
     paused: bool = False  # in all processes
     ended: bool = False
-    true: bool = False  # whether a polled function was true, and no process has found it false since
-    plan: str = ""  # the schedule that `start` belongs to
+    true: bool = False  # true while the last result of a polled function was true
+    plan: str = ""  # the schedule to which `start` belongs
 
     def after(self, instant: float, late: float, *, true: bool, ended: bool) -> TriggerRecord:
         """Return the record after one more firing."""
@@ -57,34 +59,36 @@ class NamedTrigger(Protocol):
 
 
 class FiringClaim(msgspec.Struct, frozen=True):
-    """The next record of a trigger, and the firings that are published with it: the instant and the number of each."""
+    """The next record of a trigger, and the instants and numbers of the firings that are published with it."""
 
     record: TriggerRecord
     firings: list[tuple[float, int]]
-    key: str | None = None  # of all firings
-    value: object = None  # of the condition
+    key: str | None = None  # of all these firings
+    value: object = None  # the value of the condition
 
 
 class TriggerRecords:
-    """Reads and writes the records of triggers. Every method raises what the engine raises."""
+    """The stored records of triggers. Every method raises the exceptions of the engine."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
 
     async def read(self, name: str, start: float) -> tuple[TriggerRecord, int]:
-        """Return the record of a trigger and its revision: where there is none, a new one from ``start`` on, and 0."""
+        """Return the record of a trigger and its revision; without a record, a new one from ``start`` on and 0."""
         stored = await self._runtime.records("triggers").get(BUCKET, name)
         if stored is None:
             return TriggerRecord(start), 0
         return msgspec.json.decode(stored.value, type=TriggerRecord), stored.revision
 
     async def last_of(self, name: str, key: str) -> float | None:
-        """Return the instant of the last firing of a trigger for a key, None if that is not stored."""
+        """Return the instant of the last firing of a trigger for a key, or None when none is stored."""
         stored = await self._runtime.records("triggers").get(BY_KEY, f"{name} {key}")
         return None if stored is None else msgspec.json.decode(stored.value, type=float)
 
     async def commit(self, trigger: NamedTrigger, claim: FiringClaim, revision: int) -> bool:
-        """Write a record and publish its firings; False when another process has changed the record."""
+        """Write a record and publish its firings in one transaction. Return false when another process has changed the
+        record.
+        """
         async with self._runtime.transaction() as tx:
             won = await self.put(tx, trigger, claim, revision)
             if won and claim.key is not None:
@@ -93,9 +97,11 @@ class TriggerRecords:
         return won
 
     async def commit_all(self, claims: Sequence[tuple[NamedTrigger, FiringClaim, int]]) -> list[bool]:
-        """Commit the claims of several triggers, without keys, in one transaction; for each what `commit` returns."""
+        """Commit the claims of several triggers, without keys, in one transaction. Return the result of each, as
+        `commit`.
+        """
         async with self._runtime.transaction() as tx:
-            # All requests are sent at once. No request may be left running when another one has failed.
+            # All requests are sent at once. None may be left running when another one has failed.
             requests = [self.put(tx, trigger, claim, revision) for trigger, claim, revision in claims]
             won = await asyncio.gather(*requests, return_exceptions=True)
             for result in won:
@@ -104,7 +110,7 @@ class TriggerRecords:
         return [result is True for result in won]
 
     async def fire(self, trigger: NamedTrigger, now: float) -> int:
-        """Publish a firing by hand, beside the schedule; its number."""
+        """Publish a firing by hand, in addition to the schedule, and return its number."""
         while True:
             record, revision = await self.read(trigger.name, now)
             record = msgspec.structs.replace(record, fired=record.fired + 1)
@@ -123,7 +129,7 @@ class TriggerRecords:
         return True
 
     async def _put_key(self, tx: Transaction, name: str, instant: float) -> None:
-        # No other process writes it meanwhile: the transaction has checked the trigger's own record.
+        # No other process writes this record: the transaction has checked the trigger's record.
         stored = await self._runtime.records("triggers").get(BY_KEY, name)
         revision = 0 if stored is None else stored.revision
         await engine_of(tx).put(BY_KEY, name, msgspec.json.encode(instant), revision, instant + KEY_KEPT_SECONDS)

@@ -1,4 +1,4 @@
-"""`Retiring`: removes functions of ended triggers from their groups, and lets unused groups rest."""
+"""`Retiring`: ends the groups of triggers that have ended, so that topics keep no messages for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_CHECK_SECONDS = 60.0
 
 
 def free_groups(infos: Sequence[GroupInfo]) -> set[tuple[str, str]]:
-    """Return the groups, with their topics, that have no message left or none leased, and are not paused."""
+    """Return the groups, with their topics, that are not paused and have no message left, or none that is leased."""
     return {
         (info.group, info.pattern)
         for info in infos
@@ -32,9 +32,9 @@ def free_groups(infos: Sequence[GroupInfo]) -> set[tuple[str, str]]:
 class Retiring:
     """The groups of triggers that have ended, or were cancelled, in this process.
 
-    A group that this process has left rests: topics keep no messages for it. The group is not deleted, since its
-    position is needed when the trigger is declared again. Another process that consumes from it wakes the group with
-    the next message.
+    When this process has left a group, the group rests: topics keep no messages for it. It is not deleted, since its
+    position is needed when the trigger is declared again. If another process consumes from the group, the next message
+    ends the rest.
     """
 
     def __init__(
@@ -49,19 +49,19 @@ class Retiring:
         self._checking = False
 
     def settle(self, handlers: Sequence[HandlerSpec]) -> None:
-        """Remove handlers of a trigger that has fired for the last time, once every firing is settled: until then a
+        """Remove handlers of a trigger that has fired for the last time, when every firing is settled: until then a
         firing may be redelivered to this process.
         """
         self.settling += handlers
         self._check_soon()
 
     def cancel(self, handler: HandlerSpec) -> None:
-        """Remove a handler now, apart from a call that runs."""
+        """Remove a handler now. A call that runs is not cancelled."""
         self._leave(handler)
         self._run(partial(self._retire, handler))
 
     async def finish(self) -> None:
-        """Let groups rest as far as they are settled now: the hub closes, and has no consumers any more."""
+        """Let settled groups rest. Called when the hub closes and has no more consumers."""
         if self.settling or self.left:
             try:
                 infos = await self._runtime.groups("triggers").groups()
@@ -102,13 +102,13 @@ class Retiring:
             except Closed:
                 raise
             except TelexError as error:
-                logger.error("it is not known whether what triggers have fired is settled: %s", error)
+                logger.error("cannot check whether the firings of ended triggers are settled: %s", error)
                 moved = False
             wait = least if moved else min(2 * wait, MAX_CHECK_SECONDS)
         self._checking = False
 
     async def _wait(self, seconds: float) -> None:
-        """Sleep, but not much longer than the shortest time when there is more to check."""
+        """Sleep, but only for the shortest time when there is more to check."""
         least = self._runtime.bounds.settled_check_seconds
         self._more.clear()
         await asyncio.sleep(least)
@@ -119,7 +119,7 @@ class Retiring:
             return
 
     async def _leave_settled(self, infos: Sequence[GroupInfo]) -> bool:
-        """Remove the handlers whose groups are settled; whether there were any."""
+        """Remove the handlers whose groups are settled. Return true when there were any."""
         found = self._settled(infos)
         for handler in found:
             self.settling.remove(handler)
@@ -132,7 +132,7 @@ class Retiring:
         return [each for each in self.settling if each.group is not None and each.group.name in settled]
 
     async def _rest(self, infos: Sequence[GroupInfo], served: set[tuple[str, str]]) -> bool:
-        """Let groups rest that were left and have no consumers; whether there were any."""
+        """Let groups rest that this process has left and that have no consumers. Return true when there were any."""
         groups = self._runtime.groups("triggers")
         found = (self.left & free_groups(infos)) - served
         for group, topic in found:

@@ -1,4 +1,4 @@
-"""`ScheduledTrigger`: the state of a trigger. `telex.Trigger` is its handle for programs."""
+"""`ScheduledTrigger`: the state of a trigger. Programs have its handle, a `telex.Trigger`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class ScheduledTrigger:
-    """A trigger of one hub, of which `TimeTrigger` and `WhenTrigger` say when it fires.
+    """A trigger of one hub. The subclasses `TimeTrigger` and `WhenTrigger` decide when it fires.
 
-    Times are in seconds since 1970. Those that `telex.Trigger` shows too are documented there. There may be a hundred
-    thousand triggers, so each is as small as it can be: slots, and no list for its functions.
+    Times are in seconds since 1970. Attributes that `telex.Trigger` also has are documented there. A hub may have a
+    hundred thousand triggers, so each uses little memory: it has slots, and a tuple of its functions.
     """
 
     __slots__ = (
@@ -54,42 +54,42 @@ class ScheduledTrigger:
         self.ended: bool = False
         self.handlers: tuple[HandlerSpec, ...] = ()
         self.middleware: tuple[Middleware, ...] = ()
-        """The middleware of its router, around its functions."""
+        """The middleware of its router, around the functions of the trigger."""
         self.publisher: Publisher | None = None
-        """The publisher by which it has published, in memory."""
+        """The publisher that it used last, in memory."""
         self.waiting: int = 0
-        """The number of firings that wait for a subscriber that has no room."""
+        """The number of firings that wait for a subscriber without room."""
         self.queue_entry: int = 0
         self.timers: Timers = timers
 
     def describe(self) -> str:
-        """Say when it fires, for people."""
+        """Return the times of its firings as text for people."""
         raise NotImplementedError
 
     def begin(self) -> None:
-        """Begin: the hub is open."""
+        """Start: the hub is open."""
         raise NotImplementedError
 
     def due(self, now: float) -> None:
-        """Handle that its time has come."""
+        """Fire, or find the next instant. The timers call this at the instant of `arm`."""
         raise NotImplementedError
 
     def resume(self) -> None:
-        """Go on after a pause in this process."""
+        """Continue after a pause in this process."""
         raise NotImplementedError
 
     def end(self) -> None:
-        """Fire no more."""
+        """Stop firing."""
         self.ended, self.next = True, None
         if self.queue_entry:
             self.timers.disarm(self)
 
     def missed(self) -> tuple[int, int]:
-        """Return the number of messages that were lost, and of keys that were forgotten."""
+        """Return the number of lost messages, and of forgotten keys."""
         return 0, 0
 
     def take(self, record: TriggerRecord) -> None:
-        """Take over the engine's record, which counts for all processes."""
+        """Copy the shared state from the stored record."""
         self.start, self.last, self.fired, self.late = record.start, record.last, record.fired, record.late
         self.paused_elsewhere = record.paused
 
@@ -101,11 +101,11 @@ class TopicUse:
         self._counts: dict[str, int] = {}
 
     def add(self, topic: str) -> None:
-        """Count one more trigger."""
+        """Count one more trigger of a topic."""
         self._counts[topic] = self._counts.get(topic, 0) + 1
 
     def remove(self, topic: str) -> None:
-        """Count one trigger less."""
+        """Count one trigger of a topic less."""
         left = self._counts.pop(topic, 0) - 1
         if left > 0:
             self._counts[topic] = left

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MAX_ENDED_TRIGGERS = 100
-"""The number of ended triggers that `Scheduler.statistics` still shows."""
+"""The number of ended triggers that `Scheduler.statistics` still returns."""
 Handle = Callable[..., Callable[[Callable[..., object]], object]]
 """Declares a handler of a topic, as `telex.Hub.on`."""
 
 
 class Scheduler:
-    """All triggers of a hub. Whether they fire in this process alone, or once in all that share an engine, is decided
-    here, by the choice of `Firings`.
+    """All triggers of a hub. It chooses the `Firings`: in this process alone, or once in all processes that share an
+    engine.
     """
 
     def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, handle: Handle) -> None:
@@ -52,21 +52,21 @@ class Scheduler:
     # -- declaring
 
     def add(self, trigger: Trigger) -> None:
-        """Add a trigger that has a name. Raises `BadOption` when there is one of its name."""
+        """Add a trigger that has a name. Raises `BadOption` when another trigger has the name."""
         if self.runtime.closed:
             raise Closed("this hub", "it was closed; make another with telex.Hub()")
         self.runtime.check_thread()
         state = state_of(trigger)
         known = self._triggers.get(state.name)
         if known is not None and not known.ended:
-            raise BadOption("name", state.name, "there is a trigger of this name; give another, name='...'")
+            raise BadOption("name", state.name, "another trigger has this name; give another name, name='...'")
         self._triggers[state.name] = trigger
         self._topics.add(state.topic)
         if self.timers.running:
             state.begin()
 
     def remove(self, trigger: Trigger) -> None:
-        """End a trigger in this process; its functions are not called any more."""
+        """End a trigger in this process; its functions are not called again."""
         if self._triggers.get(trigger.name) is trigger:
             del self._triggers[trigger.name]
         state, ended = state_of(trigger), trigger.ended
@@ -74,54 +74,58 @@ class Scheduler:
         self.firings.cancelled(state, topic_is_free=not ended and self._topics.is_free_of_others(state))
 
     def handle(self, trigger: ScheduledTrigger, function: Callable[..., object]) -> None:
-        """Have a function called at each firing: it is a handler of the trigger's topic."""
+        """Register a function that is called at each firing, as a handler of the trigger's topic."""
         options = self.firings.handler_options(trigger, function)
         self._handle(trigger.topic, middleware=trigger.middleware, **options)(function)
         trigger.handlers = (*trigger.handlers, self._runner.declarations[-1])
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> Variable[T]:
-        """Return the variable of a name, made if it is new. Raises `BadOption`, `BadName`, `ContentError`."""
+        """Return the variable of a name; create it if it is new. Raises `BadOption`, `BadName`, `ContentError`."""
         found = self._variables.get(name)
         if found is None:
             found = self._variables[name] = Variable(self.firings.variable(name, initial, type))
         elif found.initial != initial:
-            raise BadOption("initial", initial, f"the variable {name!r} is there and begins as {found.initial!r}")
+            raise BadOption(
+                "initial",
+                initial,
+                f"the variable {name!r} was declared with the initial value {found.initial!r}; give the same",
+            )
         return found
 
     def monitor(self, condition: Condition, keys: int) -> ConditionMonitor:
-        """Make the monitor of a condition. Raises `BadOption` for a condition that raises, or of another hub."""
+        """Return a new monitor of a condition. Raises `BadOption` for a condition that raises, or of another hub."""
         known = self._variables
         values = [value_of(known[name]) for name in sorted(condition.variables) if name in known]
         if len(values) < len(condition.variables):
             strange = ", ".join(sorted(condition.variables - known.keys()))
-            raise BadOption("condition", condition, f"it is about variables of another hub: {strange}")
+            raise BadOption("condition", condition, f"it uses variables of another hub: {strange}")
         try:
             condition.step(condition.begin(0.0), Moment(0.0, {each.name: each.value for each in values}))
         except TypeError as error:
-            raise BadOption("condition", condition, f"it cannot be looked at: {error}") from None
+            raise BadOption("condition", condition, f"evaluating it raises: {error}") from None
         return ConditionMonitor(condition, self.runtime, values, keys)
 
     # -- life
 
     def start(self) -> None:
-        """Begin. Called in the event loop of the hub."""
+        """Start. Called in the event loop of the hub."""
         self.timers.start()
         self.firings.start()
         for trigger in list(self._triggers.values()):
             state_of(trigger).begin()
 
     async def stop(self) -> None:
-        """Fire nothing more."""
+        """Stop firing."""
         self.timers.stop()
         await self.firings.stop()
         await self.timers.cancel_tasks()
 
     async def close(self) -> None:
-        """Clean up after triggers that have ended: the hub's handlers have ended."""
+        """Clean up after triggers that have ended. Called when the hub's handlers have ended."""
         await self.firings.close()
 
     async def fire(self, trigger: ScheduledTrigger) -> None:
-        """Publish a firing by hand, for this instant."""
+        """Publish a firing by hand, now."""
         await self.firings.fire(trigger)
 
     def _end(self, trigger: ScheduledTrigger) -> None:
@@ -130,7 +134,7 @@ class Scheduler:
         trigger.end()
 
     def _finish(self, trigger: ScheduledTrigger) -> None:
-        """End a trigger that has fired for the last time. Subscriptions of its topic end after the last message."""
+        """End a trigger that has fired for the last time. Subscriptions to its topic end after the last message."""
         self._end(trigger)
         self._ended.append(trigger)
         while len(self._ended) > MAX_ENDED_TRIGGERS:
@@ -140,18 +144,18 @@ class Scheduler:
                 del self._triggers[oldest.name]
         self.firings.finished(trigger, topic_is_free=self._topics.is_free_of_others(trigger))
 
-    # -- looking
+    # -- statistics
 
     def statistics(self) -> tuple[TriggerStatistics, ...]:
         """Return the statistics of all triggers, in the order of declaration."""
         return tuple(trigger.statistics() for trigger in self._triggers.values())
 
     def find(self, name: str) -> Trigger | None:
-        """Return the trigger of a name."""
+        """Return the trigger of a name, or None."""
         return self._triggers.get(name)
 
     def paused_elsewhere(self, name: str, *, paused: bool) -> None:
-        """Note that a trigger was paused or resumed for all processes."""
+        """Note that a trigger was paused or resumed in all processes."""
         trigger = self._triggers.get(name)
         if trigger is not None:
             state_of(trigger).paused_elsewhere = paused

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., object])
 Maker = Callable[["Scheduler", str], "ScheduledTrigger"]
-"""Makes a trigger for a scheduler; the topics of its condition are under a prefix."""
+"""Makes the state of a trigger for a scheduler. The prefix is put before the topics of its condition."""
 
 
 class TriggerSpec:
-    """Made by ``router.every`` and the like. As a decorator it registers a function that is called at each firing. With
-    ``topic=`` the firings are published there, under the router's prefix.
+    """A trigger of a router, made by ``router.every`` and the like. As a decorator it registers a function that is
+    called at each firing. With ``topic=`` the firings are published to that topic, under the router's prefix.
     """
 
     def __init__(
@@ -36,8 +36,9 @@ class TriggerSpec:
         self._derived: list[Callable[[Callable[..., object]], object]] = []
 
     def __call__(self, function: F) -> F:
-        """Have ``function`` called at each firing. Raises `BadHandler`; `BadName` and `BadOption` where the router was
-        included already."""
+        """Register a function that is called at each firing. Raises `BadHandler`; `BadName` and `BadOption` when the
+        router was included before.
+        """
         if not callable(function):
             raise BadHandler(repr(function), "decorate a function with the trigger")
         self._functions.append(function)
@@ -46,11 +47,11 @@ class TriggerSpec:
         return function
 
     def under(self, prefix: str) -> TriggerSpec:
-        """Return the spec under one more prefix."""
+        """Return a copy under one more prefix."""
         return self._derive(":".join(part for part in (prefix, self._prefix) if part), self._middleware)
 
     def within(self, middleware: Sequence[Middleware]) -> TriggerSpec:
-        """Return the spec with ``middleware`` around its functions, outermost."""
+        """Return a copy with ``middleware`` around its functions, outermost."""
         return self._derive(self._prefix, (*middleware, *self._middleware))
 
     def _derive(self, prefix: str, middleware: Sequence[Middleware]) -> TriggerSpec:
@@ -61,7 +62,7 @@ class TriggerSpec:
         return derived
 
     def carry_out(self, scheduler: Scheduler) -> None:
-        """Make the trigger. Raises `BadOption`, `BadName`."""
+        """Create the trigger in a hub's scheduler. Raises `BadOption`, `BadName`."""
         state = self._make(scheduler, self._prefix)
         name, topic = self._under(self._name), self._under(self._topic)
         trigger = Trigger(state, scheduler, name, topic, self._prefix, self._middleware)

@@ -1,4 +1,4 @@
-"""`TimeClaimant`: decides from the shared record which instants of a schedule this process claims."""
+"""`TimeClaimant`: decides from the stored record which instants of a schedule this process claims."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ logger: logging.Logger = logging.getLogger("telex.triggers")
 
 
 class TimeClaimant:
-    """See `telex.triggers.claims.BatchClaimant`. ``finish`` ends a trigger that has fired for the last time."""
+    """The `BatchClaimant` of a `TimeTrigger`. ``finish`` ends a trigger that has fired for the last time."""
 
     def __init__(self, trigger: TimeTrigger, finish: Callable[[ScheduledTrigger], None]) -> None:
         self.name: str = trigger.name
         self.topic: str = trigger.topic
         self.asked: float = trigger.start
-        """The time when it was due. Waiting in the queue after that makes no instant a missed one."""
+        """The time when it was due. The later wait in the queue does not make an instant missed."""
         self._closed = False
         self._trigger = trigger
         self._finish = finish
         self._declared = trigger.start
-        self._joined = False  # whether the record is of its schedule
+        self._joined = False  # True when the stored record is of this schedule
 
     @property
     def start(self) -> float:
@@ -37,7 +37,7 @@ class TimeClaimant:
         return self._trigger.start
 
     def decide(self, record: TriggerRecord) -> FiringClaim | None:
-        """Return the claim that follows from the record, or None."""
+        """Return the claim of the due instants, given the stored record, or None."""
         trigger, now = self._trigger, self.asked
         if self._closed or trigger.paused:
             return None
@@ -65,18 +65,18 @@ class TimeClaimant:
         return FiringClaim(claimed, [(instant, number) for number, instant in enumerate(instants, record.fired + 1)])
 
     def settle(self, record: TriggerRecord) -> None:
-        """Go on from this record, which is the engine's now."""
+        """Continue from ``record``, which is stored now."""
         self._joined = True
         self._trigger.take(self._joined_to(record))
         self._go_on()
 
     def pass_over(self) -> None:
-        """Leave out the claimed firings, which can never be published."""
+        """Skip the claimed firings, which can never be published."""
         self._trigger.failed += 1
         self._go_on()
 
     def close(self) -> None:
-        """Claim nothing more: the trigger has ended."""
+        """Stop claiming: the trigger has ended."""
         self._closed = True
 
     def _go_on(self) -> None:
@@ -89,8 +89,8 @@ class TimeClaimant:
             trigger.arm()
 
     def _joined_to(self, record: TriggerRecord) -> TriggerRecord:
-        """Return the record as it applies to this schedule. A schedule that is new under its name begins when it was
-        declared first: until then the one before was in force.
+        """Return the record for this schedule. When the stored record is of another schedule of the same name, this
+        schedule begins at its declaration: the other schedule applied until then.
         """
         plan = repr(self._trigger.schedule)
         if record.plan == plan or (not record.plan and record.schedule in ("", self._trigger.describe())):
@@ -107,10 +107,12 @@ class TimeClaimant:
 
 
 def warn_ended(trigger: ScheduledTrigger, record: TriggerRecord) -> None:
-    """Log that a trigger never fires, if it was declared again with another schedule than the one that has ended."""
+    """Log a warning for a trigger that never fires: the schedule declared before under its name has fired for the last
+    time.
+    """
     if record.schedule != trigger.describe():
         logger.warning(
-            "trigger %s fires no more: it has fired for the last time (%s), and a name fires once; now it is "
-            "declared %s: give it another name",
+            "trigger %s never fires: its name belongs to a schedule that has fired for the last time (%s); "
+            "for the schedule %s give it another name",
             *(trigger.name, record.schedule, trigger.describe()),
         )

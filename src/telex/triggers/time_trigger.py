@@ -15,14 +15,14 @@ class TimeFirings(Protocol):
     """The part of `telex.triggers.firings.Firings` for schedules."""
 
     def begin_schedule(self, trigger: TimeTrigger) -> None:
-        """Begin with a trigger: find when it is due first."""
+        """Find the first instant of a trigger."""
 
     def fire_due(self, trigger: TimeTrigger, now: float) -> None:
-        """Fire the instants that are due, and arm the trigger for the next one."""
+        """Fire the due instants, and arm the trigger for the next one."""
 
 
 class TimeTrigger(ScheduledTrigger):
-    """A trigger of a schedule. ``jitter`` is in seconds."""
+    """A trigger with a schedule. ``jitter`` is in seconds."""
 
     __slots__ = ("_firings", "jitter", "misfire", "schedule")
 
@@ -36,28 +36,28 @@ class TimeTrigger(ScheduledTrigger):
         self._firings = firings
 
     def describe(self) -> str:
-        """Say when it fires, for people."""
+        """Return the schedule as text for people."""
         return self.schedule.describe()
 
     def begin(self) -> None:
-        """Begin: the hub is open."""
+        """Start: the hub is open."""
         self.start = self.timers.clock()
         self._firings.begin_schedule(self)
 
     def due(self, now: float) -> None:
-        """Handle that its time has come."""
+        """Fire the due instants."""
         self._firings.fire_due(self, now)
 
     def resume(self) -> None:
-        """Go on after a pause in this process."""
+        """Continue after a pause in this process."""
         self.paused = False
         if self.next is None and not self.ended:
-            self.timers.arm(self, self.timers.clock())  # it was paused before the first instant was known
+            self.timers.arm(self, self.timers.clock())  # the trigger was paused before its first instant was known
         else:
             self.arm()
 
     def arm(self) -> None:
-        """Have the timers call it for the next instant."""
+        """Ask the timers to call it at the next instant."""
         at = self.next
         if at is not None and self.jitter:
             at = spread(self.schedule, at, self.start, self.jitter, self.timers.chance())

@@ -8,13 +8,13 @@ from math import inf
 from typing import Generic, Protocol, TypeVar
 
 SLOTS_PER_SECOND = 4.0
-"""The number of slots into which a second is divided."""
+"""The number of slots per second."""
 MAX_DEAD_ITEMS = 64
-"""The number of dropped items that may stay in the queue, however few others it has."""
+"""The number of dropped items that may stay in the queue, even when it has few other items."""
 
 
 class Queued(Protocol):
-    """An object in the queue."""
+    """An object in a `TimerQueue`."""
 
     queue_entry: int
     """The number of its item in the queue, 0 for none. Items with other numbers are dead."""
@@ -24,11 +24,11 @@ Q = TypeVar("Q", bound=Queued)
 
 
 class TimerQueue(Generic[Q]):
-    """Triggers by the instant for which they were put here, each for one instant at a time.
+    """Triggers by their next instant; each trigger has one.
 
-    Taking from one heap costs more the more items it has. So items for later lie in slots of a quarter of a second. The
-    first item of a slot is its earliest, the others are in no order; a slot is sorted when its first item is due. That
-    costs little, since most items were put there in order.
+    One large heap would be slow. So later items lie in slots of a quarter of a second. The first item of a slot is its
+    earliest, the others are in no order; a slot is sorted when its first item is due. Sorting costs little, since most
+    items were put there in order.
 
     Invariant: every item of `_run` and `_late` is earlier than every item of `_slots`.
     """
@@ -39,10 +39,10 @@ class TimerQueue(Generic[Q]):
         self._slots: dict[int, list[tuple[float, int, Q]]] = {}
         self._starts: list[int] = []  # a heap of the numbers of the slots
         self._reached = 0  # the last slot that was opened
-        self._run: list[tuple[float, int, Q]] = []  # the rest of that slot, the earliest at the end
-        self._late: list[tuple[float, int, Q]] = []  # a heap of items that were put into a slot that was open already
+        self._run: list[tuple[float, int, Q]] = []  # the rest of the open slot, the earliest item at the end
+        self._late: list[tuple[float, int, Q]] = []  # a heap of items that were put into a slot after it was opened
         self._count = 0
-        self._dead = 0  # the number of dead items among them
+        self._dead = 0  # the number of dead items
         self._entries = count(1)
 
     def __len__(self) -> int:
@@ -50,7 +50,7 @@ class TimerQueue(Generic[Q]):
         return self._count
 
     def put(self, at: float, trigger: Q) -> None:
-        """Put a trigger here for ``at``, in place of the instant for which it was here."""
+        """Set the instant of a trigger to ``at``."""
         if trigger.queue_entry:
             self.drop(trigger)
         if self._dead > MAX_DEAD_ITEMS and self._dead > self._count // 2:
@@ -72,7 +72,7 @@ class TimerQueue(Generic[Q]):
         found.append(item)
 
     def drop(self, trigger: Q) -> None:
-        """Remove a trigger; its item stays, and is dead."""
+        """Remove a trigger. Its item stays, as a dead item."""
         if not trigger.queue_entry:
             return
         trigger.queue_entry = 0
@@ -83,7 +83,7 @@ class TimerQueue(Generic[Q]):
             self._count = self._dead = self._reached = 0
 
     def first(self) -> float:
-        """Return an instant before which no trigger is due; inf when the queue is empty."""
+        """Return an instant before which no trigger is due; inf for an empty queue."""
         near = min(self._run[-1][0] if self._run else inf, self._late[0][0] if self._late else inf)
         return near if near < inf or not self._starts else self._slots[self._starts[0]][0][0]
 
@@ -110,7 +110,7 @@ class TimerQueue(Generic[Q]):
             self._dead -= 1
 
     def _open(self, now: float) -> bool:
-        """Open the next slot if its first item is due; whether it was."""
+        """Open the next slot if its first item is due. Return true when it was opened."""
         if not self._starts or self._slots[self._starts[0]][0][0] > now:
             return False
         self._reached = heappop(self._starts)

@@ -19,11 +19,11 @@ logger: logging.Logger = logging.getLogger("telex.triggers")
 MAX_FIRINGS_PER_TURN = 1000
 """The number of firings after which other callbacks of the event loop get their turn."""
 MAX_SLEEP_SECONDS = 60.0
-"""The longest time until the clock is read again: the clock of the machine may have been set."""
+"""The longest time until the clock is read again, since the clock of the machine may be set."""
 
 
 class Armed(Queued, Protocol):
-    """A trigger, as the timers see it."""
+    """A trigger, as `Timers` uses it."""
 
     name: str
     fired: int
@@ -32,11 +32,11 @@ class Armed(Queued, Protocol):
     ended: bool
 
     def due(self, now: float) -> None:
-        """Handle that its time has come."""
+        """Fire, or find the next instant."""
 
 
 class Timers:
-    """The clock of a hub's triggers, which calls `Armed.due` when it is time, between `start` and `stop`."""
+    """The timer of a hub, which calls `Armed.due` of each trigger at its instant, between `start` and `stop`."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime: Runtime = runtime
@@ -45,13 +45,13 @@ class Timers:
         self.running: bool = False
         self.queue: TimerQueue[Armed] = TimerQueue()
         self.tasks: set[asyncio.Task[None]] = set()
-        """The background tasks that run now."""
+        """The running background tasks."""
         self._timer: asyncio.TimerHandle | None = None
         self._wakes = inf  # the instant of `_timer`
         self._firing = False
 
     def start(self) -> None:
-        """Begin. Called in the event loop of the hub."""
+        """Start. Called in the event loop of the hub."""
         self.running = True
 
     def stop(self) -> None:
@@ -68,13 +68,13 @@ class Timers:
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run ``work`` in a background task, at most until `cancel_tasks`."""
+        """Run ``work`` in a background task until `cancel_tasks`."""
         task = start_task(keep_doing("the triggers of a hub", work), name="telex triggers")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
     def arm(self, trigger: Armed, at: float | None) -> None:
-        """Have a trigger be due at ``at`` and at no other instant; at none if it is None, or the trigger is paused."""
+        """Set the instant of a trigger to ``at``, in place of any other; None, or a paused trigger, has no instant."""
         if at is None or trigger.paused or trigger.ended or not self.running:
             self.queue.drop(trigger)
             return
@@ -83,7 +83,7 @@ class Timers:
             self._set_timer()
 
     def disarm(self, trigger: Armed) -> None:
-        """Have a trigger be due no more."""
+        """Remove the instant of a trigger."""
         self.queue.drop(trigger)
 
     def _set_timer(self) -> None:
@@ -105,7 +105,7 @@ class Timers:
                 fired = trigger.fired
                 try:
                     trigger.due(now)
-                except BaseException as error:  # the other triggers are due all the same
+                except BaseException as error:  # the other triggers fire all the same
                     trigger.failed += 1
                     logger.error("trigger %s raised", trigger.name, exc_info=error)
                     self.queue.put(now + self.runtime.bounds.engine_retry_seconds, trigger)

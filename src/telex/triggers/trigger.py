@@ -22,10 +22,11 @@ F = TypeVar("F", bound=Callable[..., object])
 
 
 class TriggerStatistics(msgspec.Struct, frozen=True):
-    """A trigger at one moment. ``next`` and ``last`` are the instants of its firings; the last firing was published
-    ``late`` seconds after its instant. ``failed`` counts calls of a polled function and looks at a condition that
-    raised, ``lost`` messages that came faster than the condition could read them, and ``forgotten`` keys that had to
-    make room for other keys."""
+    """The state of a trigger at one moment. ``next`` and ``last`` are the instants of its firings; the last firing was
+    published ``late`` seconds after its instant. ``failed`` counts evaluations of a polled function or condition that
+    raised, ``lost`` messages that came faster than the condition could read them, and ``forgotten`` keys that were
+    forgotten to make room.
+    """
 
     trigger: str
     schedule: str
@@ -42,24 +43,25 @@ class TriggerStatistics(msgspec.Struct, frozen=True):
 
 
 class TriggerOwner(Protocol):
-    """The scheduler, as a trigger's handle uses it."""
+    """The scheduler, as a `Trigger` uses it."""
 
     def add(self, trigger: Trigger) -> None:
-        """Add a trigger that has a name. Raises `BadOption` when there is one of its name."""
+        """Add a trigger that has a name. Raises `BadOption` when another trigger has the name."""
 
     def remove(self, trigger: Trigger) -> None:
         """End a trigger in this process."""
 
     def handle(self, trigger: ScheduledTrigger, function: Callable[..., object]) -> None:
-        """Have a function called at each firing."""
+        """Register a function that is called at each firing."""
 
     async def fire(self, trigger: ScheduledTrigger) -> None:
         """Publish a firing by hand."""
 
 
 class Trigger:
-    """Made by ``hub.every``, ``hub.cron``, ``hub.at``, ``hub.after`` and ``hub.when``. It publishes a `Firing` to its
-    topic each time that it fires. As a decorator it registers a function, which is a handler of that topic.
+    """A trigger of a hub, made by ``hub.every``, ``hub.cron``, ``hub.at``, ``hub.after`` and ``hub.when``. It publishes
+    a `Firing` to its topic each time that it fires. As a decorator it registers a function, which is a handler of that
+    topic.
     """
 
     __slots__ = ("_idle", "_owner", "_prefix", "_state")
@@ -73,7 +75,7 @@ class Trigger:
         prefix: str = "",
         middleware: tuple[Middleware, ...] = (),
     ) -> None:
-        self._idle = False  # whether it has no name yet, and does nothing
+        self._idle = False  # True while it has no name and does nothing
         self._state = state
         self._owner = owner
         self._prefix = prefix  # of the router, for the name of its function
@@ -86,7 +88,7 @@ class Trigger:
 
     def __del__(self) -> None:
         if self._idle:
-            fix = "decorate a function with it, or give it a topic or a name"
+            fix = "decorate a function with the trigger, or give it a topic or a name"
             warnings.warn(f"a trigger, {self.describe()}, does nothing: {fix}", RuntimeWarning, stacklevel=2)
 
     def _declare(self, name: str) -> None:
@@ -96,7 +98,7 @@ class Trigger:
         self._owner.add(self)
 
     def __call__(self, function: F) -> F:
-        """Have ``function`` called at each firing. Raises `BadHandler`, `BadName`, `BadOption`."""
+        """Register a function that is called at each firing. Raises `BadHandler`, `BadName`, `BadOption`."""
         self._idle = False  # an error is raised instead of the warning
         if not callable(function):
             raise BadHandler(repr(function), "decorate a function with the trigger")
@@ -109,7 +111,7 @@ class Trigger:
         try:
             self._owner.handle(self._state, function)
         except BaseException:
-            if unnamed:  # back to the state before the call
+            if unnamed:  # undo the call
                 self._owner.remove(self)
                 self._state.name, self._state.topic, self._state.ended = "", topic, False
             raise
@@ -127,7 +129,7 @@ class Trigger:
 
     @property
     def start(self) -> float:
-        """The instant at which its schedule began, in seconds since 1970."""
+        """The instant at which the schedule began, in seconds since 1970."""
         return self._state.start
 
     @property
@@ -137,64 +139,68 @@ class Trigger:
 
     @property
     def next(self) -> float | None:
-        """The instant of the next firing, in seconds since 1970; None when that is not known, or never."""
+        """The instant of the next firing, in seconds since 1970; None when it is unknown, or the trigger never
+        fires.
+        """
         return self._state.next
 
     @property
     def fired(self) -> int:
-        """The number of its firings; on a file, those of all processes."""
+        """The number of firings; on a file, those of all processes."""
         return self._state.fired
 
     @property
     def failed(self) -> int:
-        """The number of calls of its function, or looks at its condition, that raised in this process."""
+        """The number of evaluations of its function or condition that raised in this process."""
         return self._state.failed
 
     @property
     def late(self) -> float:
-        """The seconds between the instant of the last firing and its publishing."""
+        """The seconds between the instant of the last firing and its publication."""
         return self._state.late
 
     @property
     def paused(self) -> bool:
-        """True after `pause` and before `resume`, in this process."""
+        """True between `pause` and `resume`, in this process."""
         return self._state.paused
 
     @property
     def paused_elsewhere(self) -> bool:
-        """True when it is paused for all processes of a file, as far as this process knows."""
+        """True when it is paused in all processes of a file, as far as this process knows."""
         return self._state.paused_elsewhere
 
     @property
     def ended(self) -> bool:
-        """True when it fires no more."""
+        """True when it never fires again."""
         return self._state.ended
 
     def describe(self) -> str:
-        """Say when it fires, for people."""
+        """Return the times of its firings as text for people."""
         return self._state.describe()
 
     def pause(self) -> None:
-        """Fire no more in this process, until `resume`. ``misfire`` says what is done with the instants of a pause.
-        Other processes of a file go on firing; `telex.triggers.admin.pause_trigger` pauses a trigger in all of them."""
+        """Stop firing in this process, until `resume`. ``misfire`` decides about the instants of the pause. Other
+        processes of a file continue to fire; `telex.triggers.admin.pause_trigger` pauses a trigger in all of them.
+        """
         self._state.paused = True
 
     def resume(self) -> None:
-        """Go on, in this process."""
+        """Continue firing in this process."""
         self._state.resume()
 
     async def fire(self) -> None:
-        """Fire now, by hand, beside its schedule."""
+        """Fire now, by hand, in addition to the schedule."""
         await self._owner.fire(self._state)
 
     def cancel(self) -> None:
-        """End it in this process: its functions are called no more, apart from a call that runs. In memory its topic
-        is closed, as after a last firing. On a file other processes may publish there, and a firing that is being
-        claimed may still be published."""
+        """End the trigger in this process. Its functions are not called again; a running call is not cancelled. In
+        memory its topic is closed, as after a last firing. On a file other processes may still publish to the topic,
+        and a firing that is being claimed may still be published.
+        """
         self._owner.remove(self)
 
     def statistics(self) -> TriggerStatistics:
-        """Return the trigger at this moment."""
+        """Return the state of the trigger now."""
         state = self._state
         return TriggerStatistics(
             state.name,
@@ -215,5 +221,5 @@ class Trigger:
 
 
 def state_of(trigger: Trigger) -> ScheduledTrigger:
-    """Return the part of a trigger that the hub uses."""
+    """Return the internal state of a trigger."""
     return trigger._state

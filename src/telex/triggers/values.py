@@ -11,7 +11,7 @@ import msgspec
 
 from telex.codec.content import Content, from_stored, to_json
 from telex.errors import ContentError, WouldBlock
-from telex.message import Message, time_of
+from telex.message import Lost, Message, time_of
 from telex.names import check_topic
 from telex.topics.publisher import FAIR
 from telex.topics.transaction import engine_of, publish_held
@@ -24,11 +24,11 @@ T = TypeVar("T")
 BUCKET = "$variables"
 logger: logging.Logger = logging.getLogger("telex.triggers")
 Listener = Callable[[str, Any, float], None]
-"""Called back in this process with a variable's name, its new value, and the time of the change."""
+"""A callback in this process with a variable's name, its new value, and the time of the change."""
 
 
 class Change(msgspec.Struct, Generic[T], frozen=True):
-    """The message of a variable: its name, its value, and the value before."""
+    """The content of a variable's message: its name, the new value, and the old value."""
 
     variable: str
     value: T
@@ -48,19 +48,23 @@ class VariableValue(Generic[T]):
         self.runtime: Runtime = runtime
 
     async def update(self, function: Callable[[T], T], *, replaces: bool) -> T:
-        """Change the value, and return it. With ``replaces``, the function is no function of the value before."""
+        """Change the value, and return the new value. With ``replaces``, the result does not depend on the old
+        value.
+        """
         raise NotImplementedError
 
     def update_nowait(self, function: Callable[[T], T]) -> T:
-        """Change the value at once, and return it. Raises `WouldBlock` where that would wait."""
+        """Change the value at once, and return the new value. Raises `WouldBlock` when the change would have to
+        wait.
+        """
         raise NotImplementedError
 
     async def stored(self) -> T:
-        """Return the value that the engine has. Raises `ContentError` when it is of another type."""
+        """Return the value that the engine stores. Raises `ContentError` when it is of another type."""
         return self.value
 
     def read(self, content: object) -> Change[T]:
-        """Return a change from the content of its message. Raises `ContentError`."""
+        """Return the content of a variable's message as a `Change`. Raises `ContentError`."""
         try:
             found = content if isinstance(content, Change) else msgspec.convert(content, Change[Any])
         except msgspec.ValidationError as error:
@@ -70,7 +74,7 @@ class VariableValue(Generic[T]):
 
 
 class LocalValue(VariableValue[T]):
-    """A value in this process alone."""
+    """The value of a variable in this process alone."""
 
     def __init__(self, runtime: Runtime, name: str, initial: T, type: type[T] | None) -> None:
         super().__init__(runtime, name, initial, type)
@@ -78,10 +82,10 @@ class LocalValue(VariableValue[T]):
         self._slow = asyncio.Lock()  # locked while a change waits for subscribers
 
     async def update(self, function: Callable[[T], T], *, replaces: bool) -> T:
-        """Change the value, and return it."""
+        """Change the value, and return the new value."""
         self._changes += 1
         if not self._changes % FAIR:
-            await asyncio.sleep(0)  # so that subscribers get their turn while a loop counts
+            await asyncio.sleep(0)  # other tasks get their turn while a loop counts
         if not self._slow.locked():
             try:
                 return self.update_nowait(function)
@@ -95,7 +99,7 @@ class LocalValue(VariableValue[T]):
             return value
 
     def update_nowait(self, function: Callable[[T], T]) -> T:
-        """Change the value at once, and return it."""
+        """Change the value at once, and return the new value."""
         if self._slow.locked():
             raise WouldBlock(f"another change of {self.name!r} waits for a subscriber")
         before = self.value
@@ -111,14 +115,16 @@ class LocalValue(VariableValue[T]):
 
 
 class EngineValue(VariableValue[T]):
-    """A value that all processes share: a record of the engine, changed by compare-and-set. `value` is the value of the
-    last change that this process has read.
+    """The value of a variable that all processes share: a record of the engine, changed by compare-and-set. `value` is
+    the value of the last change that this process has read.
     """
 
-    _seq: int = 0  # of the change that `value` is from
+    _seq: int = 0  # of the change from which `value` is
 
     async def update(self, function: Callable[[T], T], *, replaces: bool) -> T:
-        """Change the value, and return it. Calls the function again when another process has changed the value."""
+        """Change the value, and return the new value. The function is called again when another process has changed the
+        value.
+        """
         while (found := await self._try_update(function, replaces=replaces)) is None:
             pass
         return found[0]
@@ -133,20 +139,24 @@ class EngineValue(VariableValue[T]):
 
     async def follow(self) -> None:
         """Keep `value` up to date with the changes of other processes, until the hub is closed."""
-        while not self.runtime.closed:
-            async with self.runtime.topic(self.name).subscribe(overflow="latest", buffer=1) as changes:
-                self._seq = 0  # the numbers of a topic that was removed begin again
+        topic = self.runtime.topic(self.name)
+        async with topic.subscribe(overflow="latest", buffer=1, report_lost=True) as changes:
+            self._seq = 0
+            try:
+                value = await self.stored()
+                if not self._seq:
+                    self.value = value
+            except ContentError as error:
+                logger.error("variable %s has no value that can be read: %s", self.name, error)
+            async for message in changes:
+                if isinstance(message, Lost):
+                    if message.reason == "epoch":
+                        self._seq = 0  # the topic was removed, and its numbers begin again
+                    continue
                 try:
-                    value = await self.stored()
-                    if not self._seq:
-                        self.value = value
+                    self.hear(self.read(message.content).value, message.seq)
                 except ContentError as error:
-                    logger.error("variable %s has no value that can be read: %s", self.name, error)
-                async for message in changes:
-                    try:
-                        self.hear(self.read(message.content).value, message.seq)
-                    except ContentError as error:
-                        logger.error("variable %s passes over message %s: %s", self.name, message.id, error)
+                    logger.error("variable %s passes over message %s: %s", self.name, message.id, error)
 
     def hear(self, value: T, seq: int) -> None:
         if seq > self._seq:
@@ -182,10 +192,10 @@ class EngineValue(VariableValue[T]):
         try:
             return self.content.decode(from_stored(record.value, self.name), self.name)
         except ContentError as error:
-            fix = "so it was stored, by a program that declares it otherwise: replace it by `set`, or declare that type"
+            fix = "a program with another declaration has stored this value: replace it by `set`, or declare its type"
             raise ContentError(self.name, f"{error.problem}; {fix}", error.path) from None
 
 
 def _type_of(initial: Any) -> type[Any]:
-    """Return the type of a variable that has this value at first: any for None."""
+    """Return the type of a variable with this initial value: any type for None."""
     return object if initial is None else cast("type[Any]", initial.__class__)

@@ -1,4 +1,4 @@
-"""`Variable`: a value whose change is an event."""
+"""`Variable`: a value whose changes are messages."""
 
 from __future__ import annotations
 
@@ -18,23 +18,24 @@ FUNCTION = "give a function of the value, such as lambda n: n + 1, or replace it
 
 
 class Variable(Generic[T]):
-    """Made by ``hub.variable(name, initial)``. Each change is published to the topic of its name, as a `Change`.
-    Setting the value that it has already publishes nothing. Comparing it makes a condition for ``hub.when``.
+    """A variable of a hub, made by ``hub.variable(name, initial)``. Each change is published to the topic of its name,
+    as a `Change`. Setting the current value publishes nothing. Comparing it makes a condition for ``hub.when``.
 
-    On an engine that stores messages all processes share one value, which is stored and changed by compare-and-set.
+    On an engine that stores messages all processes share one stored value, which changes by compare-and-set.
     """
 
     def __init__(self, value: VariableValue[T]) -> None:
         self.name: str = value.name
         """The name, which is also the topic of its changes."""
         self.initial: T = value.initial
-        """The value that it begins with."""
+        """The initial value."""
         self._value = value
 
     @property
     def value(self) -> T:
         """The value; on a shared engine, that of the last change that this process has read. Assigning to it raises
-        `Misuse`."""
+        `Misuse`.
+        """
         return self._value.value
 
     if not TYPE_CHECKING:  # type checkers refuse it by themselves
@@ -49,8 +50,8 @@ class Variable(Generic[T]):
     async def set(self, value: T) -> T:
         """Set the value, publish the change, and return the value.
 
-        A value of another type that another program has stored is replaced: in the `Change` the value before is then
-        the initial one. Raises what publishing raises; `ContentError` for a value of another type.
+        A stored value of another type, from another program, is replaced: the `Change` then has the initial value as
+        the old value. Raises the exceptions of publishing; `ContentError` for a value of another type.
         """
         return await self._value.update(lambda before: value, replaces=True)
 
@@ -59,21 +60,23 @@ class Variable(Generic[T]):
         return await self.update(self._plus(amount))
 
     async def update(self, function: Callable[[T], T]) -> T:
-        """Change the value by a function of it, and return the new value. On a shared engine the function is called
-        again when another process has changed the value. Raises what the function raises, and as `set`.
+        """Change the value by a function of the old value, and return the new value. On a shared engine the function is
+        called again when another process has changed the value. Raises the exceptions of the function, and as `set`.
         """
         return await self._value.update(_checked(function), replaces=False)
 
     def set_nowait(self, value: T) -> T:
-        """As `set`, at once. Raises `WouldBlock` where that would wait: always, on a shared engine."""
+        """Set the value at once, as `set`. Raises `WouldBlock` when the change would have to wait: always, on a shared
+        engine.
+        """
         return self.update_nowait(lambda before: value)
 
     def add_nowait(self, amount: T) -> T:
-        """As `add`, at once. Raises as `set_nowait`."""
+        """Add to the value at once, as `add`. Raises as `set_nowait`."""
         return self.update_nowait(self._plus(amount))
 
     def update_nowait(self, function: Callable[[T], T]) -> T:
-        """As `update`, at once. Raises as `set_nowait`."""
+        """Change the value at once, as `update`. Raises as `set_nowait`."""
         return self._value.update_nowait(_checked(function))
 
     def _plus(self, amount: T) -> Callable[[T], T]:
@@ -81,7 +84,7 @@ class Variable(Generic[T]):
             try:
                 return before + amount  # type: ignore[operator,no-any-return]  # not every T can be added
             except TypeError as error:
-                raise BadOption("amount", amount, f"it is added to {before!r}, and {error}") from None
+                raise BadOption("amount", amount, f"adding it to {before!r} raises: {error}") from None
 
         return plus
 
@@ -107,11 +110,13 @@ class Variable(Generic[T]):
 
     def _compared(self, op: Op, bound: object) -> Condition:
         if isinstance(bound, (Variable, Rate, Condition)):
-            raise BadOption("bound", bound, f"{self.name!r} is compared with a value; {APART}")
+            raise BadOption("bound", bound, f"{self.name!r} must be compared with a plain value; {APART}")
         return Compare(self.name, op, bound)
 
     def __bool__(self) -> NoReturn:
-        raise Misuse(f"use {self!r} as true or false", "look at its value, v.value, or compare it in hub.when")
+        raise Misuse(
+            f"use {self!r} as true or false", "read its value, v.value, or compare the variable in hub.when(...)"
+        )
 
     def _apart(self, *other: object) -> NoReturn:
         fix = "put comparisons in parentheses, (v > 1) & (w > 1); to read it, v.value; to change it, await v.add(1)"
@@ -131,7 +136,7 @@ class Variable(Generic[T]):
 
 
 def value_of(variable: Variable[T]) -> VariableValue[T]:
-    """Return the part of a variable that the hub uses."""
+    """Return the internal value of a variable."""
     return variable._value
 
 

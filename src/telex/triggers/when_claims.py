@@ -1,4 +1,6 @@
-"""`WhenClaimant`: claims the firings of a condition. Every process watches, and one publishes each firing."""
+"""`WhenClaimant`: claims the firings of a condition. Every process evaluates it, and one process publishes each
+firing.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,8 @@ logger: logging.Logger = logging.getLogger("telex.triggers")
 
 
 class WhenClaimant:
-    """See `telex.triggers.claims.Claimant`. Each firing is claimed by its instant. A polled function that was true in
-    one process fires in none until a process has found it false.
+    """The `Claimant` of a `WhenTrigger`. Each firing is claimed by its instant. A polled function that was true in one
+    process does not fire again, in any process, until a process has found it false.
     """
 
     def __init__(
@@ -48,19 +50,19 @@ class WhenClaimant:
         self._finish = finish
         self._closed = False
         self.pending: deque[Fired | None] = deque()  # the firings to claim; None: the function was found false
-        self._replaced_at = -inf  # until then another condition of this name fired
-        self._stale = False  # whether another process may have changed the record
+        self._replaced_at = -inf  # until this time another condition of the same name fired
+        self._stale = False  # True when another process may have changed the record
         self.pause_check: asyncio.TimerHandle | None = None
-        self._firings: Subscription[Any] | None = None  # of all processes
+        self._firings: Subscription[Any] | None = None  # the firings of all processes
 
     def add(self, fired: Sequence[Fired | None]) -> None:
-        """Claim firings, in this order; None stands for "false again"."""
+        """Queue firings to be claimed, in this order; None stands for "false again"."""
         self.pending += fired
         if self._trigger.watching:
             self._queue.add(self)
 
     def close(self) -> None:
-        """Claim nothing more: the trigger has ended."""
+        """Stop claiming: the trigger has ended."""
         self._closed = True
         if self._firings is not None:
             leave(self._firings)
@@ -68,7 +70,7 @@ class WhenClaimant:
             self.pause_check.cancel()
 
     async def claim(self) -> bool:
-        """Claim what is due. False when another process was first and `claim` has to be called again."""
+        """Claim the due firings. Return false when another process was first and `claim` has to be called again."""
         trigger = self._trigger
         if self._closed:
             return True
@@ -99,7 +101,7 @@ class WhenClaimant:
             try:
                 settled = await (self._claim_false() if first is None else self.claim_one(first))
             except (BadOption, ContentError, UnicodeEncodeError) as error:
-                settled = True  # it can never be published, such as one for a key that cannot be encoded
+                settled = True  # the firing can never be published, such as one for a key that cannot be encoded
                 logger.error("trigger %s does not publish its firing: %s", self.name, error)
             if not settled:
                 return False
@@ -110,14 +112,14 @@ class WhenClaimant:
     async def _begin(self) -> bool:
         trigger, source = self._trigger, self._trigger.source
         record, revision = await self._records.read(self.name, trigger.start)
-        fresh = record.last is None  # it has never fired by itself
+        fresh = record.last is None  # the trigger has never fired by itself
         mine = replace(record, schedule=trigger.describe(), topic=trigger.topic)
         if record.schedule not in ("", mine.schedule):
             if not trigger.rising and record.ended:
                 warn_ended(trigger, record)
                 mine = record
             else:
-                mine = replace(mine, start=trigger.start)  # until now the other condition was in force
+                mine = replace(mine, start=trigger.start)  # until now the other condition applied
             self._replaced_at = -inf if record.last is None else record.last
         if (mine != record or not revision) and not await self._records.commit(self, FiringClaim(mine, []), revision):
             return False
@@ -132,7 +134,7 @@ class WhenClaimant:
             if each is not None and (each.instant > since or (fresh and each.instant == mine.start))
         )
         if self._closed:
-            source.close()  # it was cancelled meanwhile
+            source.close()  # the trigger was cancelled while this task waited
             return True
         if source.is_polled and not trigger.rising:
             trigger.run(self._follow_firings)
@@ -140,7 +142,7 @@ class WhenClaimant:
         return True
 
     async def _follow_firings(self) -> None:
-        """Read the record when another process has fired, since the function need not be true in this process."""
+        """Read the record again when another process has fired, since the function may be false in this process."""
         while not self._closed and not self._runtime.closed:
             topic = self._runtime.topic(self.topic)
             async with topic.subscribe(overflow="latest", buffer=1) as self._firings:
@@ -155,7 +157,7 @@ class WhenClaimant:
         return await self._records.commit(self, FiringClaim(replace(record, true=False), []), revision)
 
     async def claim_one(self, fired: Fired) -> bool:
-        """Claim a firing; whether this, or another process, has settled it."""
+        """Claim a firing. Return true when this process, or another one, has settled it."""
         trigger, polled, (instant, key, since, value) = self._trigger, self._trigger.source.is_polled, fired
         record, revision = await self._records.read(self.name, trigger.start)
         if self._is_over(record):
@@ -164,8 +166,8 @@ class WhenClaimant:
             stale = record.true
         else:
             last = record.last if key is None else await self._records.last_of(self.name, key)
-            # A firing of another process, later than this process knows the condition to have been false, is the same
-            # rise seen at another instant. A rise before the first stored firing counts as fired.
+            # A firing of another process, after the last time at which this process found the condition false, is the
+            # same change seen at another instant. Changes before the first stored firing count as fired.
             stale = last is not None and (instant <= last or since < last > self._replaced_at)
             stale = stale or (key is not None and instant <= trigger.timers.clock() - KEY_KEPT_SECONDS)
         trigger.take(record)
@@ -180,7 +182,7 @@ class WhenClaimant:
         return True
 
     def _is_over(self, record: TriggerRecord) -> bool:
-        """Return true when it fires once and has fired, in this process or another; ends it then."""
+        """Return true when a trigger that fires once has fired, in any process, and end the trigger."""
         trigger = self._trigger
         if trigger.rising or not record.ended:
             return False

@@ -18,7 +18,7 @@ class WhenFirings(Protocol):
     """The part of `telex.triggers.firings.Firings` for conditions and polled functions."""
 
     def begin_condition(self, trigger: WhenTrigger) -> None:
-        """Begin to watch."""
+        """Start evaluating the condition or function."""
 
     def became_true(self, trigger: WhenTrigger, fired: Sequence[Fired]) -> None:
         """Fire for these instants."""
@@ -28,7 +28,7 @@ class WhenFirings(Protocol):
 
 
 class WhenTrigger(ScheduledTrigger):
-    """A trigger of a condition. It fires once, or with ``rising`` each time that the condition becomes true."""
+    """A trigger with a condition. It fires once, or with ``rising`` each time that the condition becomes true."""
 
     __slots__ = ("_firings", "rising", "source", "watching")
 
@@ -37,40 +37,40 @@ class WhenTrigger(ScheduledTrigger):
         self.source: ConditionMonitor | Poll = source
         self.rising: bool = rising
         self.watching: bool = False
-        """True when the source has begun."""
+        """True when the evaluation has started."""
         self._firings = firings
 
     def describe(self) -> str:
-        """Say when it fires, for people."""
+        """Return the condition as text for people."""
         return self.source.describe()
 
     def missed(self) -> tuple[int, int]:
-        """Return the number of messages that were lost, and of keys that were forgotten."""
+        """Return the number of lost messages, and of forgotten keys."""
         return self.source.lost, self.source.forgotten
 
     def begin(self) -> None:
-        """Begin: the hub is open."""
+        """Start: the hub is open."""
         self.start = self.timers.clock()
         self._firings.begin_condition(self)
 
     def watch(self) -> None:
-        """Have the source, which has begun, tell what happens from now on."""
+        """Fire from now on for the changes of the started condition or function."""
         self.watching = True
         for reader in self.source.readers():
             self.timers.run(reader)
         self.source.rearm(self.timers.clock())
 
     def look(self) -> None:
-        """See whether the condition is true as it begins."""
+        """Fire if the condition is true at the start."""
         if not self.ended:
             self.source.look()
 
     def due(self, now: float) -> None:
-        """Handle that its time has come."""
+        """Evaluate the condition, or call the function."""
         self.source.due(now)
 
     def resume(self) -> None:
-        """Go on after a pause in this process. Nothing is fired for what became true meanwhile."""
+        """Continue after a pause in this process. Changes during the pause do not fire."""
         watching, now = self.watching and not self.ended, self.timers.clock()
         if watching:
             self.source.catch_up(now)
@@ -79,24 +79,24 @@ class WhenTrigger(ScheduledTrigger):
             self.source.rearm(now)
 
     def end(self) -> None:
-        """Fire no more."""
+        """Stop firing."""
         super().end()
         self.source.close()
 
-    # -- called by the source
+    # -- called by the monitor of the condition, or by the poll
 
     def tell(self, fired: Sequence[Fired]) -> None:
-        """Fire: the source became true at these instants."""
+        """Fire: the condition or function became true at these instants."""
         if not self.paused and not self.ended:
             self._firings.became_true(self, fired)
 
     def fell(self) -> None:
-        """Note that the source is false again."""
+        """Note that the condition or function is false again."""
         if not self.ended:
             self._firings.became_false(self)
 
     def alarm(self, at: float | None) -> None:
-        """Have the source called at ``at``."""
+        """Ask the timers to call it at ``at``."""
         self.timers.arm(self, at)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:

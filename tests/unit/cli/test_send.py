@@ -63,7 +63,11 @@ def test_refusals_name_the_fix(telex: Telex, serving: str) -> None:
         (("report:build", "1"), 2, "give the key, such as --key order-7"),
         (("report:build", "2", "--key", "a"), 1, "was used with other content"),
         (("nobody", "1"), 1, "--no-wait to have it run when that program starts"),
-        (("report:build", "1", "--key", ""), 2, "bad --key '': it is 1 to 255 printable characters, such as order-7"),
+        (
+            ("report:build", "1", "--key", ""),
+            2,
+            "bad --key '': it must be 1 to 255 printable characters, such as order-7",
+        ),
         (("report:build", '"x"', "--key", "b"), 1, "telex: content for 'report:build' is refused at $: Expected `int`"),
         (("badly",), 5, "the command 'badly' failed: its result is refused at $: Expected `int`"),
         (("a b", "1"), 2, "whitespace"),

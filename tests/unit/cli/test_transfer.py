@@ -5,11 +5,16 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+import telex
 import telex as library
+from telex.cli.app import app
 from tests.support.server import ENVIRONMENT
 from tests.unit.cli.conftest import Lines, Telex
 
@@ -95,3 +100,15 @@ def test_a_terminal_shows_how_far_it_is(shop_url: str, tmp_path: Path) -> None:
     assert "importing  903 messages" in told
     assert "100%" in told
     assert (tmp_path / "told").read_text() == "903 messages\n"
+
+
+def test_import_tells_how_many_it_stored(tmp_path: Path) -> None:
+    old = datetime.now(UTC) - timedelta(days=1)
+    contents: list[Any] = [b"\x00\xff", "text", {"a": 1}]
+    made = [telex.Message.new(content, topic="t", timestamp=old) for content in contents]
+    (tmp_path / "x.jsonl").write_bytes(b"\n".join(message.to_json() for message in made))
+    url = f"sqlite:///{tmp_path}/a.db"
+    command = ["import", str(tmp_path / "x.jsonl"), "--url", url]
+    # A terminal is not there, so nothing else is printed.
+    told = [CliRunner().invoke(app, [*command, *more]).stdout.strip() for more in ((), (), ("--json",))]
+    assert told == ["3 messages", "0 messages, 3 were there already", '{"messages":0,"known":3}']

@@ -207,13 +207,13 @@ def test_mistakes_in_declaring() -> None:
         hub.command(double)  # type: ignore[arg-type]  # a name that was forgotten
     with pytest.raises(telex.BadName):
         hub.command("a b")(double)
-    with pytest.raises(telex.BadOption, match="it goes with once=True"):
+    with pytest.raises(telex.BadOption, match="only a command with once=True"):
         hub.command("other", keep="1h")(double)
     with pytest.raises(telex.BadOption, match="at least 1"):
         hub.command("other", concurrency=0)(double)
     with pytest.raises(telex.BadOption, match=r"at least 0\.1 s"):
         hub.command("other", lease="1ms")(double)
-    with pytest.raises(telex.BadOption, match="longer than a lease"):
+    with pytest.raises(telex.BadOption, match="longer than the lease"):
         hub.command("other", once=True, lease="1h", keep="1m")(double)
 
     async def two(one: int, other: int) -> None: ...

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -465,7 +467,7 @@ async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str,
         await gate.reached.wait()
         inbox = transport_of(sender).inbox
         inbox.lose_all(telex.Lost(3, 1, 3, "trimmed"))
-        with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost .* send again") as caught:
+        with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost, .* again") as caught:
             await ticket.result(timeout=20)
         assert caught.value.code == "outcome_lost"
         assert not inbox.requests.has("build", "a", fingerprint("build", 1, 1), time.time())
@@ -952,3 +954,41 @@ async def test_a_write_of_which_nothing_was_heard_is_read_back(url: str, monkeyp
         outcome = await (await hub.send("build", 1, key="a")).outcome(timeout=30)
         assert (outcome.result, outcome.attempt) == (1, 1)
     assert ran == [1]
+
+
+class Payment(msgspec.Struct):
+    cents: int
+    tags: set[str] = msgspec.field(default_factory=set)
+    id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+
+
+@pytest.mark.parametrize("where", ["memory", "sqlite"])
+async def test_a_default_that_is_filled_in_is_no_other_content(where: str, tmp_path: Path) -> None:
+    url = "memory://" if where == "memory" else f"sqlite:///{tmp_path}/a.db"
+
+    def opened() -> telex.Hub:
+        hub = telex.Hub(url, close_timeout=5)
+
+        @hub.command("pay", once=True)
+        async def pay(payment: Payment) -> str:
+            return payment.id
+
+        @hub.on("never", Payment)  # so that what comes from the file under this name is made one
+        def look(payment: Payment) -> None: ...
+
+        return hub
+
+    async with opened() as hub:
+        first = await hub.call("pay", {"cents": 5, "tags": ["a"]}, key="k", timeout=20)
+        assert await hub.call("pay", {"tags": ["a"], "cents": 5}, key="k", timeout=20) == first
+        with pytest.raises(telex.KeyConflict):
+            await hub.call("pay", {"cents": 6, "tags": ["a"]}, key="k", timeout=20)
+        whole = Payment(7, {"x", "y", "z"})
+        assert await hub.call("pay", whole, key="whole", timeout=20) == whole.id
+        if where == "sqlite":
+            async with telex.Hub(url) as other:
+                assert await other.call("pay", {"cents": 5, "tags": ["a"]}, key="k", timeout=20) == first
+                assert await other.call("pay", whole, key="whole", timeout=20) == whole.id
+    if where == "sqlite":
+        async with opened() as again:
+            assert await again.call("pay", {"cents": 5, "tags": ["a"]}, key="k", timeout=20) == first

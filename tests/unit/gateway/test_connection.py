@@ -1,6 +1,7 @@
 """One client and its frames: publishing, following, coming back, and what ends a connection."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -241,10 +242,23 @@ async def test_subscriptions_end() -> None:
             await client.ask("subscribe", topic="a")
             assert (await client.ask("unsubscribe", topic="a"))["op"] == "unsubscribed"
             assert hub.statistics().subscribers == 0
-            await client.ask("subscribe", topic="a")
-            await hub.remove("a")
-            assert await client.receive() == {"op": "ended", "topic": "a"}
             assert (await client.ask("subscribe", topic="a"))["op"] == "subscribed"
+
+
+@pytest.mark.parametrize("where", ["memory://", pytest.param("sqlite:///{}/a.db", marks=pytest.mark.slow)])
+async def test_a_client_is_told_of_a_removal_and_goes_on(where: str, tmp_path: Path) -> None:
+    async with telex.Hub(where.format(tmp_path)) as hub, WebSocketClient(Gateway(hub, rules=OPEN)) as client:
+        await client.ask("subscribe", topic="a")
+        await hub.topic("a").publish(1)
+        (message,) = await client.messages(1)
+        await hub.remove("a")
+        await hub.topic("a").publish(2)
+        lost = await client.receive()
+        assert [lost[name] for name in ("op", "count", "reason")] == ["lost", 0, "epoch"]
+        epoch = (await hub.topic("a").position()).epoch
+        assert lost["position"] == f"{epoch}:0"
+        (again,) = await client.messages(1)
+        assert (message["seq"], again["seq"], again["content"]) == (1, 1, 2)
 
 
 WIDE = Limits(rate=1e6, burst=10**6)

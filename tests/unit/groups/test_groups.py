@@ -330,8 +330,8 @@ async def test_middleware_stands_around_in_its_order(url: str) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"lease": "1m"}, "goes with group="),
-        ({"retry": QUICK}, "goes with group="),
+        ({"lease": "1m"}, "only a handler with group="),
+        ({"retry": QUICK}, "only a handler with group="),
         ({"group": "a b"}, "bad name"),
         ({"group": "g", "buffer": 5}, "no buffer"),
         ({"group": "g", "key": lambda m: 1}, r"publish\(..., key=...\)"),
@@ -341,8 +341,8 @@ async def test_middleware_stands_around_in_its_order(url: str) -> None:
         ({"group": "g", "overflow": "fail"}, "no buffer"),
         ({"group": "g", "start": "soon"}, "start"),
         ({"group": "g", "concurrency": 2}, "not async"),
-        ({"start": "new"}, "goes with group="),
-        ({"dead_letter": "x"}, "goes with group="),
+        ({"start": "new"}, "only a handler with group="),
+        ({"dead_letter": "x"}, "only a handler with group="),
         ({"group": "g", "middleware": print}, "list of functions"),
         ({"middleware": [5]}, "list of functions"),
     ],

@@ -118,7 +118,7 @@ def test_mistakes_are_told_where_the_handler_is_declared() -> None:
     def sync(order: int, tx: telex.Transaction) -> None: ...
     async def both(order: int, tx: telex.Transaction, context: telex.Context[int]) -> None: ...
 
-    with pytest.raises(telex.BadOption, match="goes with group="):
+    with pytest.raises(telex.BadOption, match="only a handler with group="):
         hub.on("orders", tx=True)(plain)
     with pytest.raises(telex.BadHandler, match=r"tx=True"):
         hub.on("orders")(takes)

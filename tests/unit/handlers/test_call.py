@@ -194,7 +194,7 @@ async def test_a_handler_for_which_publishers_waited_too_long_goes_on(caplog: py
         assert (statistics.handled, statistics.failed, statistics.lost, statistics.state) == (3, 1, 3, "idle")
     assert got == [0, 1, 5]
     (text,) = errors(caplog)
-    assert "goes on with what comes next: SlowSubscriber" in text
+    assert "continues with new ones: SlowSubscriber" in text
 
 
 @pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest", "latest"])

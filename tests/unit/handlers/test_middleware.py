@@ -86,7 +86,7 @@ async def test_a_handler_without_middleware_is_called_itself() -> None:
 async def test_middleware_that_returns_no_step_is_refused() -> None:
     hub = telex.Hub("memory://")
     hub.on("x", middleware=[lambda _: None])(print)  # type: ignore[list-item, return-value]  # the mistake
-    with pytest.raises(telex.BadOption, match="returns an async function"):
+    with pytest.raises(telex.BadOption, match="must return an async function"):
         await hub.__aenter__()
 
 

@@ -196,7 +196,7 @@ async def test_of_two_subclasses_of_one_name_the_newer_one_is_meant(base: Any, t
     older, newer = namesakes(base)
     async with telex.Hub(f"sqlite:///{tmp_path}/a.db") as hub:
         topic = hub.topic("t", base)
-        with pytest.raises(telex.ContentError, match="Namesake, which has the name Namesake, too; rename one"):
+        with pytest.raises(telex.ContentError, match="Namesake, which is also named Namesake; rename one"):
             await topic.publish(older)
         await topic.publish(newer)
         kept = [message.content async for message in topic.history()]

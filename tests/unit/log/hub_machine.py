@@ -72,7 +72,7 @@ class HubMachine(RuleBasedStateMachine):
         try:
             self.run(self.hub.aclose())
             for subscriber in self.subscribers:
-                subscriber.reader.end("closed")
+                subscriber.last.end("closed")
                 self.drain(subscriber)
                 subscriber.check()
                 self.run(subscriber.subscription.aclose())
@@ -108,14 +108,14 @@ class HubMachine(RuleBasedStateMachine):
 
     def left(self, subscriber: Subscriber) -> None:
         """What nothing was published to is let go with its last subscription, and is made anew if used."""
-        shelf = subscriber.reader.shelf
+        shelf = subscriber.last.shelf
         name = next((name for name, known in self.shelves.items() if known is shelf), None)
         if name is not None and not self.used(shelf):
             del self.shelves[name]
 
     def used(self, shelf: Shelf) -> bool:
         """Whether something was published or somebody reads it."""
-        return bool(shelf.arrivals) or any(each.reader.shelf is shelf and not each.closed for each in self.subscribers)
+        return bool(shelf.arrivals) or any(each.last.shelf is shelf and not each.closed for each in self.subscribers)
 
     def use(self, name: str) -> None:
         """Messages of one moment come to a new pattern in the order in which their topics were used first."""
@@ -200,7 +200,7 @@ class HubMachine(RuleBasedStateMachine):
             for subscriber in self.subscribers:
                 if subscriber.reader.options.overflow == "block" and not subscriber.closed:
                     with suppress(WouldBlock, Closed):
-                        subscriber.expect(subscriber.subscription.receive_nowait())
+                        subscriber.take_nowait()
         room = not self.refusals(shelves, content)
         await turns()
         assert publishing.done() == room
@@ -213,11 +213,20 @@ class HubMachine(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from(TOPICS))
     def remove(self, name: str) -> None:
-        there = name in self.shelves and self.used(self.shelves[name])
+        old = self.shelves.get(name)
+        there = old is not None and self.used(old) and bool(old.arrivals or not old.renewed)
         assert self.run(self.hub.remove(name)) == there
-        if there:
-            for reader in self.shelves.pop(name).readers:
-                reader.end("removed")
+        if old is not None and there:
+            epoch = self.run(self.hub.topic(name).position()).epoch
+            if old.arrivals:
+                self.shelves[name] = new = Shelf(self.retention(name), epoch, renewed=True)
+                for each in self.subscribers:
+                    if each.last.shelf is old and not each.closed:
+                        each.removed(new)
+                if not self.used(new):
+                    del self.shelves[name]
+            else:  # its readers miss nothing
+                old.epoch, old.renewed = epoch, True
             self.ids.pop(name, None)
             # What is only looked up and then made anew begins another epoch from now on.
             for other in [id for id, shelf in self.shelves.items() if id in TOPICS and not self.used(shelf)]:
@@ -280,7 +289,7 @@ class HubMachine(RuleBasedStateMachine):
         subscriber = self.subscribers[who % len(self.subscribers)]
         for _ in range(count):
             try:
-                subscriber.expect(subscriber.subscription.receive_nowait())
+                subscriber.take_nowait()
             except WouldBlock:
                 assert subscriber.reader.peek() is None
                 assert subscriber.reader.ended is None
@@ -299,7 +308,7 @@ class HubMachine(RuleBasedStateMachine):
     def take(self, who: int, ways: list[str], limit: int, publishes: list[str | None]) -> None:
         """Take in several ways, with publishes in between, also while it waits."""
         subscriber = self.subscribers[who % len(self.subscribers)]
-        name = next((n for n, shelf in self.shelves.items() if shelf is subscriber.reader.shelf), None)
+        name = next((n for n, shelf in self.shelves.items() if shelf is subscriber.last.shelf), None)
         name = next((id for id in TOPICS if name is not None and covers(name, id)), None)
 
         if name is not None:
@@ -332,8 +341,9 @@ class HubMachine(RuleBasedStateMachine):
         subscriber = self.subscribers[who % len(self.subscribers)]
         self.run(subscriber.subscription.aclose())
         subscriber.closed = True
-        subscriber.reader.end("closed")
-        subscriber.reader.stop()
+        for reader in subscriber.readers:
+            reader.end("closed")
+            reader.stop()
         subscriber.check()
         self.left(subscriber)
         if forget:
@@ -368,7 +378,7 @@ class HubMachine(RuleBasedStateMachine):
             with suppress(WouldBlock):
                 while True:
                     try:
-                        subscriber.expect(subscriber.subscription.receive_nowait())
+                        subscriber.take_nowait()
                     except (Closed, SlowSubscriber) as error:
                         subscriber.expect_end(error)
                         break

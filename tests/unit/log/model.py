@@ -40,6 +40,7 @@ class Shelf:
     arrivals: list[Arrival] = field(default_factory=list)  # ever
     first: int = 1  # the oldest number kept
     readers: list[Reader] = field(default_factory=list)
+    renewed: bool = False  # its topic was removed, and somebody reads it
 
     @property
     def end(self) -> int:

@@ -102,21 +102,6 @@ def test_latest_by_key_keeps_the_newest_of_each() -> None:
     assert taken(cursor) == [Lost(3, 1, 3), 4, 5]
 
 
-def test_a_key_function_that_fails_ends_its_subscriber_alone() -> None:
-    log = log_of()
-    cursor = Cursor(log, Options("latest", buffer=9, key=lambda m: m.content["user"]), 1)
-    other = Cursor(log, Options(), 1)
-    publish(log, {"user": 1}, {"user": 2}, {}, {"user": 3})
-    assert accounts(cursor) == (4, 0, 2, 2)
-    assert cursor.ended == "failed"
-    assert isinstance(cursor.error, KeyError)
-    assert taken(cursor) == [1, 2]
-    assert cursor.load() is State.ENDED
-    publish(log, {"user": 4})
-    assert accounts(cursor) == (4, 2, 2, 0)
-    assert other.waiting == 5
-
-
 def test_a_message_larger_than_the_bytes_never_fits() -> None:
     log = log_of()
     newest = Cursor(log, Options("drop_newest", buffer_bytes=4), 1)
@@ -144,26 +129,3 @@ def test_drop_oldest_makes_room_in_bytes() -> None:
     assert taken(cursor) == [Lost(2, 1, 2), 3, 4]
     publish(log, "a", "aaaaa")  # no room is enough, and what was there is gone with it
     assert taken(cursor) == [Lost(2, 5, 6)]
-
-
-@pytest.mark.parametrize("overflow", ["drop_newest", "drop_oldest", "latest", "block", "close", "catch_up"])
-def test_an_ended_cursor_gives_what_it_has_and_counts_no_more(overflow: Overflow) -> None:
-    log = log_of()
-    cursor = Cursor(log, Options(overflow, buffer=10), 1)
-    publish(log, "a", "a", "a")
-    cursor.end("removed")
-    before = accounts(cursor)
-    publish(log, *["a"] * 5000)
-    assert accounts(cursor) == before
-    assert taken(cursor) == ([3] if overflow == "latest" else [1, 2, 3])
-    assert cursor.load() is State.ENDED
-    assert cursor.ended == "removed"
-    assert cursor not in log.cursors
-
-
-def test_readers_of_the_same_range_get_the_same_tuple() -> None:
-    log = log_of()
-    one, other = Cursor(log, Options(), 1), Cursor(log, Options(), 1)
-    publish(log, "a", "a", "a")
-    assert one.load() is other.load() is State.READY
-    assert one.take_many(10) is other.take_many(10)

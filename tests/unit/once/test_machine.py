@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -34,6 +38,7 @@ from telex.once.machine import (
     step,
     watch,
 )
+from tests.support.contents import CARRIED
 
 PAGE = Path(__file__).parents[3] / "docs" / "once.md"
 NOW = 1_800_000_000.0
@@ -336,3 +341,33 @@ def test_a_record_is_small_json() -> None:
     begun = b'{"state":"running","fingerprint":"same content","attempt":1,"owner":"own","lease":20.0}'
     assert encode(decision.entry) == begun
     assert decode(begun) == decision.entry
+
+
+PRINTED = """
+from telex.once.machine import fingerprint
+from tests.support.contents import CARRIED
+print([fingerprint("pay", 1, value) for _, _, value in CARRIED])
+mixed = {"b": {1, "one", (1, 2), None, b"x"}, "a": {"x", "y", "z"}, 3: frozenset({"q", "r", "s"})}
+print(fingerprint("pay", 1, mixed))
+"""
+
+
+@pytest.mark.slow
+def test_fingerprints_are_the_same_in_every_process() -> None:
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-c", PRINTED]
+    found = [
+        subprocess.run(
+            command,
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for seed in ("0", "1", "7")
+    ]
+    assert len(set(found)) == 1
+    own = [fingerprint("pay", 1, value) for _, _, value in CARRIED]
+    assert found[0].startswith(str(own))
+    assert len(set(own)) == len({json.dumps(mark) for mark in own}) >= len(CARRIED) - 8

@@ -23,7 +23,7 @@ async def test_a_loop_that_publishes_lets_a_reader_read() -> None:
         await ready.wait()
         for number in range(5000):
             await topic.publish(number)
-        await hub.remove("numbers")
+        await hub.aclose()
         await reader
     assert received == list(range(5000))
 

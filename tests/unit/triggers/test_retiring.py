@@ -153,7 +153,7 @@ async def test_on_a_file_a_function_is_called_for_the_last_firing_and_no_more_is
         while consumers:
             await asyncio.wait(set(chores_of(hub)))
         assert hub.declarations == []
-        assert "it is not known whether what triggers have fired is settled" in caplog.text
+        assert "cannot check whether the firings of ended triggers are settled" in caplog.text
 
 
 @pytest.mark.slow

@@ -326,7 +326,7 @@ def test_declared_on_a_hub_that_is_open(clock: VirtualClock) -> None:
 def test_mistakes() -> None:
     hub = telex.Hub()
     hub.every(10, topic="ticks")
-    with pytest.raises(telex.BadOption, match="there is a trigger of this name"):
+    with pytest.raises(telex.BadOption, match="another trigger has this name"):
         hub.every(20, topic="ticks")
     with pytest.raises(telex.BadOption, match="at least"):
         hub.every(0)
@@ -344,7 +344,7 @@ def test_mistakes() -> None:
 
 def test_one_that_does_nothing_says_so() -> None:
     hub = telex.Hub()
-    with pytest.warns(RuntimeWarning, match="every 10 s, does nothing: decorate a function with it"):
+    with pytest.warns(RuntimeWarning, match="every 10 s, does nothing: decorate a function with the trigger"):
         hub.every(10)
     with pytest.warns(RuntimeWarning, match="when signups >= 3, does nothing"):
         hub.when(hub.variable("signups", 0) >= 3)

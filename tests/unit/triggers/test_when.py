@@ -56,10 +56,10 @@ def test_a_variable_is_held_to_its_type(clock: VirtualClock) -> None:
             with pytest.raises(telex.ContentError, match="int"):
                 await count.set("many")  # type: ignore[arg-type]  # the mistake
             assert [count.value] == [0]
-            with pytest.raises(telex.BadOption, match="begins as 0"):
+            with pytest.raises(telex.BadOption, match="initial value 0"):
                 hub.variable("signups", 1)
             for adds in (count.add, count.add_nowait):
-                with pytest.raises(telex.BadOption, match="amount '1': it is added to 0"):
+                with pytest.raises(telex.BadOption, match="amount '1': adding it to 0 raises"):
                     await adds("1")  # type: ignore[arg-type,misc]  # the mistake
             for updates in (count.update, count.update_nowait):
                 with pytest.raises(telex.BadOption, match="function of the value"):
@@ -346,7 +346,7 @@ def test_a_condition_that_raises_is_counted_and_the_others_go_on(
     async def main() -> None:
         async with hub, hub.topic("high").subscribe() as high, hub.topic("rate").subscribe() as rate:
             nothing: telex.Variable[Any] = hub.variable("nothing", None)
-            with pytest.raises(telex.BadOption, match="cannot be looked at"):
+            with pytest.raises(telex.BadOption, match="evaluating it raises"):
                 hub.when(nothing > 3, topic="none")
             await free.set(11)
             contents: list[object] = [{"user": "ann"}, {}, {"user": "ann"}, None]
@@ -390,19 +390,19 @@ def test_by_hand(clock: VirtualClock) -> None:
 def test_mistakes_are_told_where_they_are_made() -> None:
     hub, other = telex.Hub(), telex.Hub()
     count = hub.variable("count", 0)
-    with pytest.raises(telex.Misuse, match="combine with &"):
+    with pytest.raises(telex.Misuse, match="combine conditions with &"):
         bool(count >= 3)
     with pytest.raises(telex.BadOption, match="another hub"):
         other.when(count >= 3, topic="x")
     for mistake, match in (
         (lambda: hub.when(lambda: True, topic="x"), "every='10s'"),
-        (lambda: hub.when(count >= 1, every=3, topic="x"), "for functions"),
+        (lambda: hub.when(count >= 1, every=3, topic="x"), "evaluated at each message"),
         (lambda: hub.when(3, every=3, topic="x"), "comparison"),  # type: ignore[arg-type]
         (lambda: hub.when(count >= 1, hysteresis=-1, topic="x"), "at least 0"),
-        (lambda: hub.when(hub.variable("name", "a") >= "b", hysteresis=1, topic="x"), "goes with numbers"),
-        (lambda: hub.when(hub.rate("a", per=1) >= 3, hysteresis=3, topic="x"), "smaller"),
+        (lambda: hub.when(hub.variable("name", "a") >= "b", hysteresis=1, topic="x"), "comparison of numbers"),
+        (lambda: hub.when(hub.rate("a", per=1) >= 3, hysteresis=3, topic="x"), "less than 3"),
         (lambda: hub.when(count >= 1, keys=0, topic="x"), "at least 1"),
-        (lambda: hub.rate("a", per=0), "longer than nothing"),
+        (lambda: hub.rate("a", per=0), "longer than 0 s"),
         (lambda: hub.when(hub.rate("a", per=1) == 5, topic="x"), "compare it with"),  # type: ignore[arg-type]
         (lambda: count >= count, "compare two that change"),  # type: ignore[operator]
         (lambda: count != hub.rate("a", per=1), "compare two that change"),
@@ -416,7 +416,7 @@ def test_mistakes_are_told_where_they_are_made() -> None:
         (lambda: hub.rate("a", per=1) >= 0, "from 1"),
         (lambda: hub.rate("a", per=1) >= 1.5, "whole number"),  # type: ignore[operator]
         (lambda: hub.rate("a", per=1, by=3), "function of the message"),  # type: ignore[arg-type]
-        (lambda: hub.silence("a", longer_than=0), "longer than nothing"),
+        (lambda: hub.silence("a", longer_than=0), "longer than 0 s"),
         (lambda: (count >= 1) & True, "conditions with conditions"),  # type: ignore[operator]
         (lambda: (count >= 1).times(0), "at least 1"),
         (
@@ -428,7 +428,7 @@ def test_mistakes_are_told_where_they_are_made() -> None:
             mistake()
     with pytest.raises(telex.BadName):
         hub.rate("a b", per=1)
-    with pytest.raises(telex.BadHandler, match="no arguments"):
+    with pytest.raises(telex.BadHandler, match="without arguments"):
         hub.when(lambda message: True, every=1, topic="x")  # type: ignore[arg-type]
     assert hub.triggers() == ()
 
@@ -511,7 +511,7 @@ def test_conditions_are_shown_as_they_are_written() -> None:
 def test_a_variable_is_not_its_value() -> None:
     hub = telex.Hub()
     count, other = hub.variable("count", 0), hub.variable("other", 0)
-    with pytest.raises(telex.Misuse, match="look at its value"):
+    with pytest.raises(telex.Misuse, match="read its value"):
         bool(count)
     for mistake in (
         lambda: count > 1 & other > 1,  # type: ignore[operator]  # on purpose

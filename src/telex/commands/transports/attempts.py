@@ -1,4 +1,4 @@
-"""`AttemptCounter`: how often commands that do not run once were begun."""
+"""`AttemptCounter`: counts the attempts of commands that do not run once."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ COUNT_SECONDS = 86400.0
 
 
 class AttemptCounter:
-    """The counts of redelivered commands, by their ids, in the records of an engine. The engine's own count of
-    deliveries is larger: a hub that is closed gives commands back that have not failed.
+    """The numbers of attempts of redelivered commands by their ids, in the records of an engine. The engine's own
+    count of deliveries is larger, since a hub that closes returns commands that have not failed.
     """
 
     def __init__(self, records: Records) -> None:
         self._records = records
 
     async def count(self, id: str) -> int:
-        """Add one attempt, and return the number of those before. Raises `EngineFailed`."""
+        """Add one attempt, and return the number of earlier attempts. Raises `EngineFailed`."""
         return await self._add(id, 1)
 
     async def spare(self, id: str) -> None:
-        """Take back the attempt of a worker that was closed before the end. Raises `EngineFailed`."""
+        """Subtract the attempt of a worker whose hub was closed before the command ended. Raises `EngineFailed`."""
         await self._add(id, -1)
 
     async def _add(self, id: str, change: int) -> int:

@@ -1,7 +1,7 @@
-"""`EngineTransport`: the commands of a hub whose engine keeps messages.
+"""`EngineTransport`: the transport of commands on an engine that stores messages.
 
-A command is a message of the topic ``$command:NAME:request``. The hubs that serve it are a group: the command is leased
-to one of them, and goes to another one when that hub dies. Commands of one key run one after the other. The outcome is
+A command is a message of the topic ``$command:NAME:request``. The hubs that serve it are a consumer group: one of them
+leases the command, and another one when that hub dies. Commands of one key run one after the other. The outcome is
 published to ``$command:NAME:outcome`` for followers, and to the reply inbox of the sender, ``$inbox:HUB``.
 """
 
@@ -37,9 +37,9 @@ from telex.topics.topic import publisher_of
 
 
 class EngineTransport:
-    """Commands that any hub on the engine may send and serve. See `CommandTransport`."""
+    """The `CommandTransport` for commands that any hub on the engine may send and serve."""
 
-    idle: bool = True  # commands that run are messages of a group, for which the runner waits
+    idle: bool = True  # running commands are messages of a group, which the runner counts
 
     def __init__(
         self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, table: CommandTable, store: Store
@@ -52,51 +52,45 @@ class EngineTransport:
         self.worker: EngineWorker = EngineWorker(runtime, runner, groups, store, self.id, self.inbox)
         self._sightings = Sightings()
         self._started = False
-        self._joined: set[str] = set()  # commands whose group is known to exist
+        self._joined: set[str] = set()  # commands whose group certainly exists
 
     @property
     def registry(self) -> ServiceRegistry:
-        """The hubs on this engine. Raises `Misuse` on an engine without records."""
+        """The heartbeats of the hubs on this engine. Raises `Misuse` on an engine without records."""
         if self._registry is None:
             self._registry = ServiceRegistry(self._runtime.records("commands"), self.id, self._runtime.engine.now)
         return self._registry
 
     def is_full(self, name: str) -> bool:
-        """See `CommandTransport`."""
         return False
 
     def waiting(self, name: str) -> int:
-        """See `CommandTransport`. Commands wait in the engine."""
+        """Return 0: commands wait in the engine."""
         return 0
 
     # -- serving
 
     def serve(self, server: CommandServer) -> None:
-        """See `CommandTransport`."""
         self.worker.serve(server)
         self.registry.add(server.command.name, server.runs_once)
         if self._started:
             self.registry.begin()
 
     async def start(self) -> None:
-        """See `CommandTransport`."""
         self._started = True
         if self._table.servers:
             await self.registry.beat()
             self.registry.begin()
 
     async def publish_in(self, invocation: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
-        """See `CommandTransport`."""
         await self.worker.publish_in(invocation, outcome, tx)
 
     # -- sending
 
     async def call(self, request: Request) -> PendingOutcome[Any]:
-        """See `CommandTransport`."""
         return await self.send(request)
 
     async def send(self, request: Request) -> PendingOutcome[Any]:
-        """See `CommandTransport`."""
         name, key, gives = request.name, request.key, request.gives
         deadline = None if request.limit is None else self._runtime.engine.now() + request.limit
         digest = "" if key is None else _digest_of(request.content)
@@ -122,20 +116,22 @@ class EngineTransport:
         requests.begin(name, key, sent)
         try:
             pending = await self._publish(name, content, key, deadline, gives, digest)
-        except BaseException:  # a publish that was cancelled may have been done, and its id is not known
+        except BaseException:  # a cancelled publish may have succeeded, and its id is unknown
             requests.end(name, key, sent)
             raise
         sent.id = pending.id
         return pending
 
     async def _runs_once(self, request: Request) -> bool | None:
-        """Return whether a command that another hub serves runs once. Raises `NoHandler`, `BadOption`."""
+        """Return true when a command that another hub serves runs once, None when this is unknown. Raises `NoHandler`,
+        `BadOption`.
+        """
         name = request.name
         once = await self.registry.find(name, asyncio.get_running_loop().time())
         if once is None and request.needs_server:
             raise NoHandler(check_command(name))
         if once and request.key is None:
-            raise BadOption("key", None, f"{name!r} runs once for each key: say which one this is, key='...'")
+            raise BadOption("key", None, f"{name!r} runs once for each key: give a key, key='...'")
         return once
 
     async def _publish(
@@ -149,7 +145,7 @@ class EngineTransport:
     ) -> PendingOutcome[Any]:
         await self.inbox.open()
         topic = self._runtime.topic(f"$command:{name}:request")
-        if name not in self._joined:  # the group begins before the first command, so that it gets them all
+        if name not in self._joined:  # the group begins before the first command, so that it gets every command
             await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", publisher_of(topic).log)
             self._joined.add(name)
         headers = {INBOX: self.id}
@@ -171,7 +167,7 @@ class EngineTransport:
     async def _replayed(
         self, request: Request, server: CommandServer | None, key: str, fingerprint: str, gives: Content[Any] | None
     ) -> PendingOutcome[Any] | None:
-        """Return the outcome that is recorded for a key. Raises `KeyConflict`, `InProgress`, `EngineFailed`."""
+        """Return the recorded outcome of a key, or None. Raises `KeyConflict`, `InProgress`, `EngineFailed`."""
         name = request.name
         found = await (self._record(name, key, fingerprint) if server is None else server.recorded(key))
         if found is None:
@@ -179,7 +175,7 @@ class EngineTransport:
         entry, revision = found
         if entry.fingerprint != fingerprint:
             if server is None:
-                return None  # the handler may fill in content before it is compared
+                return None  # the handler's type may add defaults to the content before it is compared
             raise KeyConflict(name, key)
         if not entry.ended:
             if request.duplicate == "reject":
@@ -195,7 +191,7 @@ class EngineTransport:
         return pending
 
     async def _record(self, name: str, key: str, fingerprint: str) -> tuple[Entry, int] | None:
-        """Return the record of a key of a command that another hub serves, if the engine has its records."""
+        """Return the record of a key of a command that another hub serves, if the engine keeps its records."""
         record = await self._runtime.records("commands").get(f"once:{name}", key) if fingerprint else None
         if record is None:
             return None
@@ -203,21 +199,18 @@ class EngineTransport:
         return None if entry.ended and entry.expires <= time() else (entry, record.revision)
 
     async def cancel(self, pending: PendingOutcome[Any]) -> bool:
-        """See `CommandTransport`."""
         await self._runtime.topic(f"$command:{pending.command}:cancel").publish({"id": pending.id})
         return True
 
     # -- following, closing
 
     async def read(self, content: object) -> Outcome[Any] | Progress | None:
-        """See `CommandTransport`."""
         if isinstance(content, (Outcome, Progress)):
             return content
         reply = await self.inbox.read(content)
         return self._table.decoded(reply) if isinstance(reply, Outcome) else reply
 
     async def close(self, error: Closed) -> None:
-        """See `CommandTransport`."""
         await self.worker.close()
         await self.inbox.close(error)
         if self._registry is not None:
@@ -229,4 +222,4 @@ def _digest_of(content: object) -> str:
     try:
         return digest_of(content)
     except (TypeError, ValueError, RecursionError):
-        return ""  # publishing it raises an error that says what is wrong
+        return ""  # publishing the content raises the error

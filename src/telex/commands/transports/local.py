@@ -1,4 +1,4 @@
-"""`LocalTransport`: the commands of a hub whose engine keeps messages in this process alone."""
+"""`LocalTransport`: the transport of commands inside one process, on the memory engine."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from telex.once.engine_store import EngineOnceTransaction
 from telex.runtime import Runtime
 
 MAX_UNSERVED_COMMANDS = 1000
-"""The number of commands of one name that wait for a handler to be declared."""
+"""The number of commands of one name that may wait for a handler to be declared."""
 
 
 class LocalTransport:
-    """Commands that are sent and served in one process. See `CommandTransport`."""
+    """The `CommandTransport` for commands that are sent and served in one process."""
 
     def __init__(self, runtime: Runtime, table: CommandTable) -> None:
         self.turn: TurnBudget = TurnBudget()
@@ -36,7 +36,7 @@ class LocalTransport:
         self._servers = table.servers
         self.queues: dict[str, CommandQueue] = {}
         self._unserved: dict[str, deque[Invocation]] = {}
-        self.invocations: dict[str, Invocation] = {}  # by id, until they have their outcome
+        self.invocations: dict[str, Invocation] = {}  # by id, until the outcome
         self._sightings = Sightings()
         self._process = token_hex(6)
         self._numbers = count(1)
@@ -44,17 +44,15 @@ class LocalTransport:
 
     @property
     def idle(self) -> bool:
-        """See `CommandTransport`."""
         return all(queue.idle for queue in self.queues.values())
 
     def waiting(self, name: str) -> int:
-        """See `CommandTransport`."""
         return len(self.queues[name].waiting) if name in self.queues else 0
 
     # -- serving
 
     def serve(self, server: CommandServer) -> None:
-        """See `CommandTransport`. Commands that were sent before are carried out now."""
+        """Start serving a command, beginning with the commands that were sent before."""
         name = server.command.name
         self.queues[name] = queue = CommandQueue(server, self._runtime, self.invocations, self.turn)
         for invocation in self._unserved.pop(name, ()):
@@ -70,17 +68,16 @@ class LocalTransport:
 
     def _report(self, invocation: Invocation, step: Progress) -> None:
         queue = self.queues.get(step.command)
-        if queue is not None and step.id in self.invocations:  # else it has its outcome
+        if queue is not None and step.id in self.invocations:  # otherwise it has its outcome
             queue.report(invocation, step)
 
     async def publish_in(self, invocation: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
-        """See `CommandTransport`."""
         await tx.connection.publish(f"$command:{outcome.command}:outcome", outcome)
 
     # -- sending
 
     async def send(self, request: Request) -> PendingOutcome[Any]:
-        """See `CommandTransport`. Waits while too many commands of this name wait for a call."""
+        """Accept a command. Wait while too many commands of this name wait for a call."""
         name = request.name
         if request.duplicate == "reject":
             await self._refuse_running(request)
@@ -91,7 +88,7 @@ class LocalTransport:
         return self._accept(request, at_once=False)
 
     async def call(self, request: Request) -> PendingOutcome[Any]:
-        """See `CommandTransport`. The handler begins within this turn of the event loop, where that is possible."""
+        """Accept a command, and start its handler within this turn of the event loop if possible."""
         if not self.turn.offers():
             await asyncio.sleep(0)
             self.turn.begin()
@@ -101,12 +98,11 @@ class LocalTransport:
         return self._accept(request, at_once=True)
 
     def is_full(self, name: str) -> bool:
-        """See `CommandTransport`."""
         queue = self.queues.get(name)
         return queue is not None and queue.is_full
 
     async def _refuse_running(self, request: Request) -> None:
-        """Raise `InProgress` when another process runs the key, as its record in a shared store says."""
+        """Raise `InProgress` when another process runs the key, by its record in a shared store."""
         name, key = request.name, request.key
         server, queue = self._servers.get(name), self.queues.get(name)
         if server is None or key is None or (queue is not None and key in queue.keys):
@@ -115,7 +111,7 @@ class LocalTransport:
         try:
             found = await server.recorded(key)
         except EngineFailed:
-            return  # raised again, when the key is to be leased
+            return  # the same error comes again when the key is leased
         if found is not None and found[0].fingerprint == fingerprint:
             self._sightings.check(name, key, *found)
 
@@ -124,7 +120,7 @@ class LocalTransport:
         if get_ident() != self._runtime.topics.thread:
             raise WrongThread(f"send the command {name!r}")
         if self._runtime.ends:
-            raise Closed("this hub", "it ends what runs, and begins nothing more")
+            raise Closed("this hub", "it is closing and begins no more calls")
         server, queue = self._servers.get(name), self.queues.get(name)
         fingerprint = ""
         pending: PendingOutcome[Any] = PendingOutcome(
@@ -157,7 +153,9 @@ class LocalTransport:
         fingerprint: str,
         request: Request,
     ) -> bool:
-        """Settle a command whose key has an outcome that can be read at once. Raises `KeyConflict`, `InProgress`."""
+        """Settle a command whose key has an outcome that can be read without waiting, and return true. Raises
+        `KeyConflict`, `InProgress`.
+        """
         name, key = request.name, request.key or ""
         if queue is not None and key in queue.keys:
             if queue.keys[key][0].fingerprint != fingerprint:
@@ -181,7 +179,6 @@ class LocalTransport:
         waiting.append(invocation)
 
     async def cancel(self, pending: PendingOutcome[Any]) -> bool:
-        """See `CommandTransport`."""
         invocation, queue = self.invocations.get(pending.id), self.queues.get(pending.command)
         if invocation is None:
             return False
@@ -194,11 +191,9 @@ class LocalTransport:
     # -- following, closing
 
     async def read(self, content: object) -> Outcome[Any] | Progress | None:
-        """See `CommandTransport`."""
         return content if isinstance(content, (Outcome, Progress)) else None
 
     async def close(self, error: Closed) -> None:
-        """See `CommandTransport`."""
         self._closed = True
         for invocation in self.invocations.values():
             if invocation.throttle is not None:

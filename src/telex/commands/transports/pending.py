@@ -12,11 +12,13 @@ from telex.errors import InProgress
 from telex.once.machine import Entry, LeaseObservation, watch
 
 MAX_KEYS = 10_000
-"""The number of keys that are remembered; the oldest are forgotten."""
+"""The number of keys that are kept; the oldest are forgotten."""
 
 
 class PendingRequest(msgspec.Struct, eq=False):
-    """A command that was sent. Its ``deadline`` is by `Engine.now`, and its ``id`` is known once the engine has it."""
+    """A sent command. Its ``deadline`` is by `Engine.now`, and its ``id`` is known once the engine has stored the
+    command.
+    """
 
     fingerprint: str
     deadline: float | None
@@ -24,15 +26,15 @@ class PendingRequest(msgspec.Struct, eq=False):
 
 
 class PendingRequests:
-    """The commands that run once, that one hub has sent, and whose outcomes have not come. A command that no worker has
-    begun has no record: only its sender knows about it.
+    """The commands with ``once=True`` that one hub has sent, and whose outcomes have not come. A command that no worker
+    has begun has no record, so only its sender knows about it.
     """
 
     def __init__(self) -> None:
         self.by_key: OrderedDict[tuple[str, str], list[PendingRequest]] = OrderedDict()
 
     def begin(self, name: str, key: str, sent: PendingRequest) -> None:
-        """Add a command before it is written: a worker may have it as soon as it is."""
+        """Add a command before it is stored, since a worker may get it at once."""
         self.by_key.setdefault((name, key), []).append(sent)
         while len(self.by_key) > MAX_KEYS:
             self.by_key.popitem(last=False)
@@ -61,7 +63,7 @@ class PendingRequests:
         return None
 
     def clear(self) -> None:
-        """Remove all: outcomes were lost."""
+        """Remove all commands, since outcomes were lost."""
         self.by_key.clear()
 
 
@@ -74,7 +76,7 @@ class Sightings:
         self._seen: OrderedDict[tuple[str, str], LeaseObservation] = OrderedDict()
 
     def check(self, name: str, key: str, entry: Entry, revision: int) -> None:
-        """Raise `InProgress` for a key that is running, unless its lease has run out since it was first seen."""
+        """Raise `InProgress` for a key that is running, unless its lease has run out since this hub saw it first."""
         if entry.state != "running":
             return
         now = monotonic()

@@ -1,4 +1,4 @@
-"""`CommandQueue`: the commands of one name that this process alone carries out."""
+"""`CommandQueue`: the commands of one name in the process that alone carries them out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ logger: logging.Logger = logging.getLogger("telex.commands")
 class CommandQueue:
     """The commands of one server: those that run, and those that wait for a call or for the outcome of their key.
 
-    ``invocations`` are the commands of all names, by id, until they have their outcome.
+    ``invocations`` are the commands of all names, by id, until their outcome.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class CommandQueue:
         self.waiting: deque[Invocation] = deque()
         self.keys: dict[str, list[Invocation]] = {}
         """The commands of each key: the first one runs, the others wait for its outcome."""
-        self._senders: list[asyncio.Future[None]] = []  # that wait for room
+        self._senders: list[asyncio.Future[None]] = []  # the senders that wait for room
         self._outcomes: Topic[Any] = runtime.topic(f"$command:{name}:outcome")
         self._progress: Topic[Any] = runtime.topic(f"$command:{name}:progress")
         self._runtime = runtime
@@ -69,8 +69,8 @@ class CommandQueue:
     # -- carrying out
 
     def submit(self, invocation: Invocation, *, at_once: bool = False) -> None:
-        """Accept a command; ``at_once``: its handler may be called before this returns. A hub that ends its calls
-        begins none, and its tickets are closed later.
+        """Accept a command. ``at_once``: its handler may be called before this method returns. A closing hub begins no
+        calls, and its tickets are closed later.
         """
         if self._runtime.ends:
             return
@@ -92,8 +92,8 @@ class CommandQueue:
             self._begin(invocation, at_once=at_once)
 
     def _begin(self, invocation: Invocation, *, at_once: bool = False) -> None:
-        """Call the handler in a task; ``at_once``: in this turn, unless that would be before commands that were
-        accepted earlier, or within another such call.
+        """Call the handler in a task. ``at_once``: in this turn of the event loop, unless commands that were accepted
+        earlier wait, or another such call is running.
         """
         self.server.running += 1
         turn, name, context = self._turn, self.server.command.name, self._runtime.context.copy()
@@ -110,7 +110,7 @@ class CommandQueue:
             self._runtime.tasks.add(task)
 
     async def _work(self, invocation: Invocation, scheduled: int = 0) -> None:
-        """Carry out one command, and begin the next command that waits."""
+        """Carry out one command, and begin the next waiting command."""
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
         self._turn.scheduled -= scheduled
         try:
@@ -121,12 +121,17 @@ class CommandQueue:
             task.uncancel()
             logger.error("the task of command %s %s was cancelled by its handler", invocation.command, invocation.id)
             self._settle(invocation, self.server.failure(invocation, failure_of(error)))
-        except Exception as error:  # a bug, or a store's: the sender has to know
-            logger.error("command %s %s came to nothing", invocation.command, invocation.id, exc_info=error)
+        except Exception as error:  # a bug in telex or in a store: the sender gets an error
+            logger.error(
+                "command %s %s ended by an error of telex or of its store",
+                invocation.command,
+                invocation.id,
+                exc_info=error,
+            )
             self._settle(invocation, self.server.failure(invocation, failure_of(error)))
         except BaseException as error:
             self._settle(invocation, self.server.failure(invocation, failure_of(error)))
-            raise  # it ends the program
+            raise  # the exception ends the program
         finally:
             self.server.running -= 1
             self._runtime.tasks.discard(task)
@@ -137,7 +142,7 @@ class CommandQueue:
             self._runtime.moved()
 
     def _settle(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
-        """Publish an outcome, and give it to the sender and to those that wait for the same key."""
+        """Publish an outcome, and give it to the sender and to the commands that wait for the same key."""
         if invocation.fingerprint:
             for other in self.keys.pop(invocation.key or "", ()):
                 if other is not invocation:
@@ -154,7 +159,7 @@ class CommandQueue:
         self.answer(invocation, outcome)
 
     def _share(self, other: Invocation, invocation: Invocation, outcome: Outcome[Any]) -> None:
-        """Answer a command that waited for the outcome of its key, or run it when none was recorded."""
+        """Answer a command that waited for the outcome of its key, or run it when no outcome was recorded."""
         if outcome.error is not None and not outcome.error.final:
             self.submit(other)
             return
@@ -167,7 +172,7 @@ class CommandQueue:
         if invocation.pending is not None:
             invocation.pending.settle(outcome, cause or invocation.cause)
 
-    # -- requests of senders and reports of handlers
+    # -- requests of senders, and reports of handlers
 
     def cancel(self, invocation: Invocation) -> None:
         """Cancel a command, for all senders of its key."""

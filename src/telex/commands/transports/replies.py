@@ -1,4 +1,4 @@
-"""`ReplyInbox`: the topic on which the outcomes of the commands of one hub arrive, and its pending outcomes."""
+"""`ReplyInbox`: the topic on which a hub gets the outcomes of its commands, and the pending outcomes."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from telex.topics.subscription import AnySubscription, enter
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 MAX_UNREAD_SECONDS = 3600.0
-"""The age up to which messages in an inbox are kept for a hub that reads nothing."""
+"""The age up to which an inbox keeps messages for a hub that does not read."""
 SWEEP_SECONDS = 60.0
-"""The pause before the inboxes of killed hubs are looked for again after an error."""
+"""The pause before the next search for inboxes of killed hubs, after an error."""
 MAX_REF_READS, REF_READ_PAUSE_SECONDS = 50, 0.1
 """The number of reads of a large outcome while the engine fails, and the pause between two reads."""
 
 
 class ReplyInbox:
-    """The topic ``$inbox:HUB``, read from the first command that is sent until the hub closes."""
+    """The topic ``$inbox:HUB``. The hub reads it from its first sent command until it closes."""
 
     def __init__(self, runtime: Runtime, store: Store, id: str, registry: Callable[[], ServiceRegistry]) -> None:
         self.requests: PendingRequests = PendingRequests()
@@ -45,7 +45,7 @@ class ReplyInbox:
         self._store = store
         self._id = id
         self._registry = registry
-        # Weak: the outcome of a ticket that its sender has dropped need not be set.
+        # Weak: no one needs the outcome of a ticket that its sender has dropped.
         self._pending: WeakValueDictionary[str, PendingOutcome[Any]] = WeakValueDictionary()
         self._opening = asyncio.Lock()
         self._reading: asyncio.Task[None] | None = None
@@ -58,13 +58,13 @@ class ReplyInbox:
         self._pending[pending.id] = pending
 
     def report(self, step: Progress) -> None:
-        """Give progress to its sender, if that is this hub."""
+        """Give progress to its sender, if this hub sent the command."""
         pending = self._pending.get(step.id)
         if pending is not None:
             pending.report(step)
 
     def settle(self, outcome: Outcome[Any], cause: BaseException | None, *, decode: bool = False) -> None:
-        """Give an outcome to its sender, if that is this hub. ``decode``: it comes from another process."""
+        """Give an outcome to its sender, if this hub sent the command. ``decode``: it comes from another process."""
         self.requests.settle(outcome)
         pending = self._pending.pop(outcome.id, None)
         if pending is not None:
@@ -73,14 +73,14 @@ class ReplyInbox:
     # -- messages
 
     async def open(self) -> None:
-        """Begin to read, if that was not begun. Raises `EngineFailed`."""
+        """Start reading, unless it was started before. Raises `EngineFailed`."""
         if self._reading is not None:
             return
         async with self._opening:
             if self._reading is not None:
                 return
             registry = self._registry()
-            # The age bounds it and no number of messages: a sender may be slow, or asleep.
+            # The age bounds an inbox, not a number of messages: a sender may be slow, or its machine asleep.
             await self._store.retain([("$inbox:*", Retention(None, MAX_UNREAD_SECONDS, None))])
             await registry.beat()
             registry.begin()
@@ -92,7 +92,7 @@ class ReplyInbox:
 
     async def _sweep(self) -> None:
         """Remove the inboxes of hubs that were killed."""
-        # The inboxes first: a hub that opens now has its heartbeat before it has its inbox.
+        # The inboxes are listed first: a hub that opens now writes its heartbeat before it has its inbox.
         inboxes = self._runtime.topics.names("$inbox:*")
         alive = await self._registry().alive()
         for inbox in inboxes:
@@ -101,7 +101,7 @@ class ReplyInbox:
 
     async def _read(self, subscription: AnySubscription[Any, Any]) -> None:
         try:
-            await keep_doing("the inbox of this hub is not read", partial(self._take_all, subscription))
+            await keep_doing("reading the reply inbox of this hub", partial(self._take_all, subscription))
         finally:
             await subscription.aclose()
         error = Closed("the ticket", "the engine of its hub has failed; send a command with a key again")
@@ -121,7 +121,7 @@ class ReplyInbox:
                 logger.error("a message in the inbox of this hub cannot be read", exc_info=error)
 
     async def take(self, content: object) -> None:
-        """Take the content of a message. Raises `msgspec.ValidationError`."""
+        """Handle the content of one message. Raises `msgspec.ValidationError`."""
         reply = await self.read(content)
         if isinstance(reply, Progress):
             self.report(reply)
@@ -129,17 +129,16 @@ class ReplyInbox:
             self.settle(reply, None, decode=reply is not content)
 
     def lose_all(self, lost: Lost) -> None:
-        """Settle all pending outcomes with an error: any of them may have been in the messages that were lost."""
-        text = (
-            f"{lost.count} outcomes were lost to this sender, which did not read them in time; with a key, send again"
-        )
+        """Settle all pending outcomes with an error, since any of them may be among the lost messages."""
+        count = lost.count or "all"  # the inbox was removed
+        text = f"{count} outcomes were lost, as this sender read too slowly; send commands with a key again"
         failure = Failure("OutcomeLost", "outcome_lost", text, final=False)
         self.requests.clear()
         for id, pending in list(self._pending.items()):
             pending.settle(unrun(pending.command, id, pending.key, failure))
 
     async def read(self, content: object) -> Outcome[Any] | Progress | None:
-        """Return the reply in a message, a large outcome from its record. Raises `msgspec.ValidationError`."""
+        """Return the reply in a message; read a large outcome from its record. Raises `msgspec.ValidationError`."""
         known = isinstance(content, (Outcome, Progress, OutcomeRef))
         reply: Reply = content if known else msgspec.convert(content, Reply)  # type: ignore[assignment]  # known
         return await self._record_of(reply) if isinstance(reply, OutcomeRef) else reply
@@ -155,14 +154,14 @@ class ReplyInbox:
                 logger.error("the outcome of command %s %s cannot be read yet: %s", reply.command, reply.id, error)
                 await asyncio.sleep(REF_READ_PAUSE_SECONDS)
         if record is None:
-            gone = Failure("ResultGone", "result_gone", "its outcome is not kept any more")
+            gone = Failure("ResultGone", "result_gone", "its outcome was deleted")
             return unrun(reply.command, reply.id, None, gone)
         return msgspec.convert(from_json(record.value), Outcome[Any])
 
     # -- closing
 
     async def close(self, error: Closed) -> None:
-        """Stop reading. Pending outcomes get ``error``."""
+        """Stop reading. Pending outcomes raise ``error``."""
         for pending in list(self._pending.values()):
             pending.close(error)
         self._pending.clear()
@@ -172,10 +171,10 @@ class ReplyInbox:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def remove(self) -> None:
-        """Remove the topic, after the heartbeat of this hub: no hub writes to it any more."""
+        """Remove the topic, after the heartbeat of this hub was removed: no other hub writes to it any more."""
         if self._reading is None:
             return
         try:
             await self._store.remove(f"$inbox:{self._id}")
         except TelexError as problem:
-            logger.error("the inbox of a hub that is closed was left: %s", problem)
+            logger.error("the reply inbox of a closed hub was not removed: %s", problem)

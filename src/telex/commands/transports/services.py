@@ -1,4 +1,4 @@
-"""`ServiceRegistry`: the hubs that are open on an engine, and the commands that they serve."""
+"""`ServiceRegistry`: the heartbeats of the hubs on an engine, with the commands that each serves."""
 
 from __future__ import annotations
 
@@ -17,24 +17,22 @@ logger: logging.Logger = logging.getLogger("telex.commands")
 BUCKET = "$hubs"
 HEARTBEAT_SECONDS = 5.0
 SERVES_SECONDS = 3 * HEARTBEAT_SECONDS
-"""The age of a heartbeat, by `Engine.now`, up to which its hub counts as serving. That is a hint for `NoHandler`: no
-promise depends on it.
-"""
+"""The age of a heartbeat, by `Engine.now`, up to which its hub counts as serving. It only decides about `NoHandler`."""
 ALIVE_SECONDS = 86400.0
-"""The age of a heartbeat up to which its hub keeps its inbox: its machine may have slept."""
+"""The age of a heartbeat up to which its hub keeps its inbox, since its machine may sleep."""
 CACHE_SECONDS = 1.0
-"""The time for which heartbeats that were read are not read again."""
+"""The time for which the last read heartbeats are used."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """The record of a hub: the time by `Engine.now`, and its commands, each with whether it runs once."""
+    """The record of a hub: the time by `Engine.now`, and its commands, each with true when it runs once."""
 
     at: float
     commands: dict[str, bool]
 
 
 class ServiceRegistry:
-    """The heartbeats on one engine. This hub writes its own between `begin` and `close`."""
+    """The heartbeats on one engine. This hub renews its own heartbeat between `begin` and `close`."""
 
     def __init__(self, records: Records, hub: str, now: Callable[[], float]) -> None:
         self._records = records
@@ -54,7 +52,7 @@ class ServiceRegistry:
         """Write a heartbeat now, and then one every `HEARTBEAT_SECONDS`."""
         if self.beating is not None:
             self.beating.cancel()
-        self.beating = start_task(keep_doing("no heartbeat was written", self._beat), name="telex heartbeats")
+        self.beating = start_task(keep_doing("the heartbeat of this hub", self._beat), name="telex heartbeats")
 
     async def _beat(self) -> None:
         while True:
@@ -65,24 +63,27 @@ class ServiceRegistry:
         """Write one heartbeat. Raises `EngineFailed`."""
         value = msgspec.json.encode(Heartbeat(self._now(), self._commands))
         revision = await self._records.put(BUCKET, self._hub, value, self._revision)
-        if revision is None:  # a put that was cancelled may have been done, and a sweep removes expired records
+        if revision is None:  # a cancelled put may have succeeded, and a sweep removes expired records
             found = await self._records.get(BUCKET, self._hub)
             self._revision = 0 if found is None else found.revision
             revision = await self._records.put(BUCKET, self._hub, value, self._revision)
         self._revision = revision or self._revision
 
     async def find(self, command: str, clock: float) -> bool | None:
-        """Return whether the command runs once for a key; None when no hub serves it. ``clock`` is the loop's time."""
+        """Return true when the command runs once for each key, None when no hub serves it. ``clock`` is the loop's
+        time.
+        """
         if command not in self._found or clock - self._read_at > CACHE_SECONDS:
             found: dict[str, bool] = {}
             for _, heartbeat, _ in await self._heartbeats():
-                if abs(self._now() - heartbeat.at) < SERVES_SECONDS:  # one from before a reboot may be in the future
+                # a heartbeat from before a reboot may be in the future
+                if abs(self._now() - heartbeat.at) < SERVES_SECONDS:
                     found |= heartbeat.commands
             self._found, self._read_at = found, clock
         return self._found.get(command)
 
     async def alive(self) -> set[str]:
-        """Return the hubs whose last heartbeat is younger than `ALIVE_SECONDS`, and remove the other heartbeats."""
+        """Return the hubs whose last heartbeat is younger than `ALIVE_SECONDS`, and remove older heartbeats."""
         found: set[str] = set()
         for hub, heartbeat, revision in await self._heartbeats():
             if abs(self._now() - heartbeat.at) < ALIVE_SECONDS:
@@ -105,7 +106,7 @@ class ServiceRegistry:
         return found
 
     async def close(self) -> None:
-        """Stop, and remove this hub's heartbeat."""
+        """Stop renewing, and remove this hub's heartbeat."""
         if self.beating is None:
             return
         self.beating.cancel()
@@ -115,4 +116,4 @@ class ServiceRegistry:
             if found is not None:
                 await self._records.delete(BUCKET, self._hub, found.revision)
         except TelexError as error:
-            logger.error("the heartbeat of a hub that is closed was left: %s", error)
+            logger.error("the heartbeat of a closed hub was not removed: %s", error)

@@ -1,4 +1,4 @@
-"""`CommandTransport`: how commands and their outcomes travel between a sender and the hub that serves them."""
+"""`CommandTransport`: carries commands to the hub that serves them, and outcomes to the sender."""
 
 from __future__ import annotations
 
@@ -31,38 +31,38 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class CommandTransport(Protocol):
-    """The commands of one hub, sent and served."""
+    """The commands of one hub, both sent and served."""
 
     @property
     def idle(self) -> bool:
-        """True when no command that this transport has accepted runs or waits, apart from handlers of the runner."""
+        """True when no accepted command runs or waits; handlers are counted by the runner."""
 
     def serve(self, server: CommandServer) -> None:
-        """Begin to carry out the commands of one name."""
+        """Start carrying out the commands of one name."""
 
     async def start(self) -> None:
-        """Announce the commands that are served. Raises `EngineFailed`."""
+        """Announce the served commands to other hubs. Raises `EngineFailed`."""
 
     async def send(self, request: Request) -> PendingOutcome[Any]:
-        """Accept a command. Raises what `Hub.send` raises."""
+        """Accept a command. Raises as `Hub.send`."""
 
     async def call(self, request: Request) -> PendingOutcome[Any]:
-        """As `send`, for a sender that waits: the command may have its outcome when this returns."""
+        """Accept a command, as `send`, for a sender that waits: the outcome may have come when this method returns."""
 
     async def cancel(self, pending: PendingOutcome[Any]) -> bool:
-        """Ask the worker to cancel a command; False when it is known to have ended."""
+        """Ask the worker to cancel a command. Return false when the command has certainly ended."""
 
     async def publish_in(self, invocation: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
         """Publish an outcome when ``tx`` commits."""
 
     async def read(self, content: object) -> Outcome[Any] | Progress | None:
-        """Return what a message to followers says; None for other content."""
+        """Return the outcome or progress in a message to followers; None for other content."""
 
     def is_full(self, name: str) -> bool:
-        """Return true when `send` would wait until fewer commands of this name wait for a call."""
+        """Return true when `send` would wait, because too many commands of this name wait for a call."""
 
     def waiting(self, name: str) -> int:
-        """The number of commands of one name that wait in this process."""
+        """Return the number of commands of one name that wait in this process."""
 
     async def close(self, error: Closed) -> None:
-        """Stop sending, serving and reading. Senders that wait get ``error``."""
+        """Stop sending, serving and reading. Waiting senders get ``error``."""

@@ -1,4 +1,4 @@
-"""`EngineWorker`: carries out the commands that a hub serves on an engine that keeps messages."""
+"""`EngineWorker`: carries out the commands that a hub serves, on an engine that stores messages."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ from telex.topics.transaction import engine_of
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 INBOX, DEADLINE, DIGEST = "telex-inbox", "telex-deadline", "telex-digest"
-"""The headers of a command. The digest is of the content as it was sent, before a worker has converted it."""
+"""The headers of a command. The digest is that of the content as it was sent, before a worker converts it."""
 GROUP = "$workers"
 MAX_ATTEMPTS = 3
-"""The largest number of attempts of a command that does not run once, when its workers die. An attempt whose hub was
-closed does not count."""
+"""The largest number of attempts of a command that does not run once, when its workers die. Attempts that ended because
+their hub closed do not count.
+"""
 MAX_CANCELLED_IDS = 10_000
-"""The number of commands that are remembered as cancelled before they came."""
+"""The number of ids kept of commands that were cancelled before they arrived."""
 OUTCOME_SECONDS = 3600.0
-"""The time for which a large outcome is kept for the hubs that it was sent to."""
+"""The time for which a large outcome is kept for its sender and for followers."""
 
 
 class EngineWorker:
@@ -70,7 +71,7 @@ class EngineWorker:
         self._publishing: set[asyncio.Task[None]] = set()
 
     def serve(self, server: CommandServer) -> None:
-        """Join the group of a command, and subscribe to its cancellations."""
+        """Join the group of a command, and subscribe to the cancellations of the command."""
         command = server.command
         options = check_options("drop_newest", 1024, None, None, False, 30.0)
         group = GroupSpec(GROUP, Retry(1_000_000, first=0.1), command.lease, None, "earliest")
@@ -146,7 +147,7 @@ class EngineWorker:
             invocation.task = None
 
     def _refused(self, server: CommandServer, invocation: Invocation) -> Outcome[Any] | None:
-        """Convert the content, or return the outcome of a command whose content does not fit."""
+        """Convert the content of a command. Return an outcome when the content does not fit, else None."""
         digest = invocation.message.headers.get(DIGEST, "")
         try:
             invocation.content, invocation.fingerprint = server.check(invocation.content, invocation.key, digest)
@@ -157,23 +158,23 @@ class EngineWorker:
     async def _exhausted(
         self, server: CommandServer, invocation: Invocation, delivery: Context[Any]
     ) -> Outcome[Any] | None:
-        """Return the outcome of a command that does not run once and was begun too often. The first delivery is not
-        counted, which saves a write.
+        """Return the outcome of a command that does not run once and has begun too often, else None. The first delivery
+        is not counted, to save a write.
         """
         if server.runs_once:
             return None
         invocation.attempt = delivery.attempt
         if delivery.attempt == 1 or await self._attempts().count(invocation.id) < MAX_ATTEMPTS:
             return None
-        text = f"it was begun as often as it may be, {MAX_ATTEMPTS} times, and its workers died or stalled"
+        text = f"it was begun {MAX_ATTEMPTS} times, the most that is allowed, and its workers died or stalled"
         return server.failure(invocation, Failure("AttemptsExhausted", "attempts_exhausted", text))
 
     async def spare(self, invocation: Invocation) -> None:
-        """Take back the attempt of a command that was not finished because the hub closes."""
+        """Subtract the attempt of a command that has not ended because the hub closes."""
         try:
             await self._attempts().spare(invocation.id)
         except TelexError as error:
-            text = "command %s %s counts as begun, though its worker was closed: %s"
+            text = "the attempt of command %s %s counts, though its hub was closed: %s"
             logger.error(text, invocation.command, invocation.id, error)
 
     def _attempts(self) -> AttemptCounter:
@@ -213,7 +214,7 @@ class EngineWorker:
         tx: EngineOnceTransaction | None = None,
     ) -> list[Draft]:
         """Return drafts with an outcome and its ``json``, for its sender and for followers. A large outcome is written
-        to a record; in ``tx`` when that is open, which may have the only write lock.
+        to a record, in ``tx`` if given, which may have the only write lock.
         """
         content: Reply = outcome
         if len(json) > MAX_INLINE_BYTES:
@@ -224,11 +225,11 @@ class EngineWorker:
             json = to_json(content)
         topics = [f"$command:{outcome.command}:outcome"] if to_all and is_published(outcome) else []
         topics += self._inbox_of(invocation)
-        # An id of its own: an outcome that is published again after a crash arrives once.
+        # With this id, an outcome that is published again after a crash arrives once.
         return [self._draft(topic, content, f"{outcome.id}-{outcome.attempt}", json) for topic in topics]
 
     def _inbox_of(self, invocation: Invocation) -> list[str]:
-        """Return the inbox of the sender, if that is another hub."""
+        """Return the reply inbox of the sender, unless this hub is the sender."""
         return [f"$inbox:{invocation.inbox}"] if invocation.inbox and invocation.inbox != self._hub else []
 
     def _draft(self, topic: str, content: Reply, id: str | None, json: bytes | None) -> Draft:
@@ -242,7 +243,7 @@ class EngineWorker:
 
     def _report(self, invocation: Invocation, step: Progress) -> None:
         if self.invocations.get(step.id) is None:
-            return  # it has its outcome
+            return  # the command has its outcome
         self._inbox.report(step)
         if invocation.throttle is None:
             invocation.throttle = ProgressThrottle(partial(self._publish_step, invocation))

@@ -91,7 +91,7 @@ class EngineEvents(Protocol):
         message; its number is 0 when nothing was published, since its id is known or its topic is closed."""
 
     def removed(self, topic: str) -> None:
-        """Another process removed the topic."""
+        """The topic was removed, here or by another process. Called before messages of its next epoch are taken."""
 
     def stirred(self, topic: str | None = None) -> None:
         """Groups that take from ``topic`` (None: all groups) may have something to claim: it was settled, came due,

@@ -81,7 +81,9 @@ class Store(Protocol):
         """The ids of all topics, those of other processes too, by what is known here."""
 
     async def remove(self, topic: str) -> bool:
-        """Remove a topic with its messages; recreated, it counts in another epoch. Returns whether there was one."""
+        """Remove a topic with its messages: it counts in another epoch. Tells the events that it was `removed`. Returns
+        whether there was one.
+        """
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
         """Set how much the topics of each pattern keep. The rules are stored and hold for all processes; of two that

@@ -28,8 +28,6 @@ class MemoryGroups:
         ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             self.ledgers[group, pattern] = LeaseTable(group, pattern, log, find(log, start, time())[0])
-        elif not ledger.follows(log):
-            ledger.renew(log)
 
     async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
         """Lease messages."""

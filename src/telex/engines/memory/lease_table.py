@@ -63,6 +63,7 @@ class LeaseTable:
         self.pattern: str = pattern
         self.paused: bool = False
         self._cursor = Cursor(log, Options(buffer=NEVER), first)
+        self._cursor.lasting = True
         self.entries: dict[int, LeaseEntry] = {}
         self._dead: dict[int, LeaseEntry] = {}
         self.lines: dict[str, Line] = {}
@@ -81,6 +82,8 @@ class LeaseTable:
         """Lease messages to a member."""
         if self.paused:
             return Claimed((), None, self.lag)
+        while (following := self._cursor.move_on()) is not None:
+            self._renew(following)
         self._pass(now)
         found: list[LeaseEntry] = []
         if self._again:
@@ -289,14 +292,9 @@ class LeaseTable:
 
     # -- life
 
-    def follows(self, log: Log) -> bool:
-        """Return whether it takes from this log."""
-        return self._cursor.log is log
-
-    def renew(self, log: Log) -> None:
-        """Its topic was removed with its unsettled messages, and recreated. Dead letters stay."""
-        self.close()
-        self._cursor = Cursor(log, Options(buffer=NEVER), log.base)
+    def _renew(self, cursor: Cursor) -> None:
+        """Go on with ``cursor``: the topic was removed with its unsettled messages. Dead letters stay."""
+        self._cursor = cursor
         self.entries.clear()
         self.lines.clear()
 

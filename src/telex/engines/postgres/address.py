@@ -63,13 +63,13 @@ def parse(url: str) -> ServerAddress:
     listen = own.get("listen")
     schema = own.get("schema", "telex")
     if not NAME.fullmatch(schema):
-        raise BadOption("schema", schema, "it is a name of lower-case letters, digits and _, at most 40")
+        raise BadOption("schema", schema, "it must be a name of at most 40 lower-case letters, digits and _")
     poll = seconds(own.get("poll", "1s"), "poll")
     if not 0.01 <= poll <= 60:
-        raise BadOption("poll", own["poll"], "it is from 10ms to 60s, such as poll=1s (the default)")
+        raise BadOption("poll", own["poll"], "it must be from 10ms to 60s, such as poll=1s (the default)")
     connections = own.get("connections", "8")
     if not connections.isdecimal() or int(connections) < MIN_CONNECTIONS:
-        raise BadOption("connections", connections, f"it is a number of at least {MIN_CONNECTIONS}")
+        raise BadOption("connections", connections, f"it must be a number of at least {MIN_CONNECTIONS}")
     return ServerAddress(
         without_secrets(base),
         settings,
@@ -86,7 +86,7 @@ def _settings(libpq: str, option: str, shown: str) -> dict[str, str]:
         found = {name: str(value) for name, value in conninfo_to_dict(libpq).items() if value is not None}
     except ProgrammingError as error:
         reason = re.sub(r'"[^"]*"', "...", " ".join(str(error).split())) if option != "url" else _reason(error)
-        fix = f"it is a URL of libpq, such as 'postgresql://user@host/database?sslmode=require' ({reason})"
+        fix = f"it must be a URL of libpq, such as 'postgresql://user@host/database?sslmode=require' ({reason})"
         raise BadOption(option, shown, fix) from None
     return LIVENESS | {"application_name": "telex"} | found
 

@@ -143,8 +143,11 @@ class ServerStore:
         if id is None:
             return False
         catalogue = self._link.catalogue
+        known = id in catalogue.by_id
         catalogue.forget(id)
         catalogue.removed[topic] = catalogue.removed.get(topic, 0) + 1
+        if known:
+            self._link.events.removed(topic)
         return True
 
     async def _rules_are_set(self) -> None:

@@ -33,7 +33,7 @@ def parse(url: str) -> FileAddress:
     """The address in ``url``. Raises `BadOption`, which says what to write."""
     rest, mark, query = url.removeprefix("sqlite://").partition("?")
     if not rest.startswith("/"):
-        raise BadOption("url", url, f"there are three slashes before a file's name; {_FORMS}")
+        raise BadOption("url", url, f"write three slashes before a file's name; {_FORMS}")
     path = unquote(rest[1:])
     if path in {":memory:", "/:memory:"}:
         raise BadOption("url", url, "'memory://' is the engine that keeps nothing in a file")
@@ -57,5 +57,5 @@ def parse(url: str) -> FileAddress:
     busy = seconds(options.pop("busy_timeout", "30s"), "busy_timeout")
     for name in options:
         known = "the options are synchronous, busy_timeout and foreign_keys"
-        raise BadOption("url", url, f"there is no option {name!r}: {known}")
+        raise BadOption("url", url, f"{name!r} is not an option: {known}")
     return FileAddress(url, path, full == "full", busy, keys == "on")

@@ -59,10 +59,14 @@ class Catalogue:
         if head is not None and self.by_name.get(head.name) is head:
             del self.by_name[head.name]
 
-    def remove(self, id: int, name: str) -> None:
-        """Drop a topic that this process has removed: the next one of its name has another epoch."""
+    def remove(self, id: int, name: str) -> bool:
+        """Drop a topic that this process has removed: the next one of its name has another epoch. Returns whether it
+        was known here.
+        """
+        known = id in self.by_id
         self.forget(id)
         self.removals[name] = self.removals.get(name, 0) + 1
+        return known
 
     def identity(self, topic: str) -> tuple[str, int]:
         """Return the epoch of a topic and the number from which its ids count; of a topic that is not there yet, those

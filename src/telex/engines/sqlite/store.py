@@ -169,8 +169,8 @@ class SQLiteStore:
             return int(row[0])
 
         def removed(id: int | None) -> None:
-            if id is not None:
-                client.catalogue.remove(id, topic)
+            if id is not None and client.catalogue.remove(id, topic):
+                client.feed.removed(topic)
 
         return await client.call(remove, removed, alone=True) is not None
 

@@ -7,21 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import time
 
-import msgspec
-
 from telex.engines.sqlite import problems, upkeep
 from telex.engines.sqlite.retention import RetentionRules, look
+from telex.engines.summary import TopicSummary
 from telex.errors import EngineFailed
-
-
-class TopicSummary(msgspec.Struct, frozen=True):
-    """A topic of a file: the number of ``messages`` that it keeps, their size in ``bytes``, and the time of the last
-    one, None when it keeps none."""
-
-    topic: str
-    messages: int
-    bytes: int
-    last: datetime | None
 
 
 def summaries(path: str | Path) -> list[TopicSummary]:

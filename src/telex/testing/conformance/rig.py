@@ -199,7 +199,7 @@ class Rig:
         return new
 
     def removed(self, topic: str) -> None:
-        """Another engine removed the topic."""
+        """The topic was removed."""
         self._last.pop(topic, None)
         self.removals.append(topic)
         self._changed.set()

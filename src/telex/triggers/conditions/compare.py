@@ -1,4 +1,4 @@
-"""`Compare`: the condition that a variable passes a bound. Pure, as all conditions."""
+"""`Compare`: the condition that a variable passes a bound. Pure, like all conditions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UP, DOWN = (">=", ">"), ("<=", "<")
 
 
 class Compare(Condition):
-    """A variable against a bound. Its state is whether it holds."""
+    """A comparison of a variable with a bound. Its state is true while the condition holds."""
 
     __slots__ = ("_apart", "_test", "bound", "op", "slack", "variable")
 
@@ -29,41 +29,39 @@ class Compare(Condition):
 
     @property
     def variables(self) -> frozenset[str]:
-        """See `Condition`."""
         return frozenset((self.variable,))
 
     def begin(self, now: float) -> bool:
-        """See `Condition`."""
         return False
 
     def step(self, state: bool, moment: Moment) -> Step:
-        """See `Condition`."""
         holds = bool(self._test(moment.values[self.variable], self._apart if state else self.bound))
         return holds, holds, None
 
     def measures(self, state: bool, moment: Moment) -> dict[str, Any]:
-        """See `Condition`."""
         return {self.variable: moment.values[self.variable]}
 
     def rests(self, state: bool, now: float) -> bool:
-        """See `Condition`."""
         return not state or not self.slack
 
     def minds(self, variable: str, before: Any, value: Any) -> bool:
-        """See `Condition`."""
         if variable != self.variable:
             return False
         test, bounds = self._test, (self.bound, self._apart)
         try:
             return any(bool(test(before, bound)) != bool(test(value, bound)) for bound in bounds)
-        except Exception:  # noqa: BLE001  # a comparison may raise whatever it likes: `step` tells of it
+        except Exception:  # noqa: BLE001  # a comparison may raise anything: `step` reports it
             return True
 
     def _slackened(self, hysteresis: float) -> Condition:
         if self.op not in UP + DOWN:
             return self
         if isinstance(self.bound, bool) or not isinstance(self.bound, (int, float)):
-            raise BadOption("hysteresis", hysteresis, f"it goes with numbers, and {self!r} compares something else")
+            raise BadOption(
+                "hysteresis",
+                hysteresis,
+                f"hysteresis needs a comparison of numbers, and {self!r} compares something else",
+            )
         return Compare(self.variable, self.op, self.bound, hysteresis)
 
     def __repr__(self) -> str:
@@ -71,5 +69,4 @@ class Compare(Condition):
 
     @property
     def inner(self) -> str:
-        """See `Condition`."""
         return f"({self!r})"

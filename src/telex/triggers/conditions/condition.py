@@ -1,9 +1,10 @@
 """Conditions of triggers. Pure: time, values and messages are arguments.
 
-A condition is a description. Its memory is a state, made by `Condition.begin` and passed to `Condition.step`, which is
-(state, moment) -> (state, whether it holds, when that may change by itself). The owner of a state calls `step` with
-every message and every change that the condition is about, in the order of their times, and at each returned time. The
-owner keeps the returned state, since `step` may change the old one in place.
+A condition is an immutable description. Its memory is a state, made by `Condition.begin` and changed by
+`Condition.step`. `step` takes the state and a `Moment`, and returns a `Step`: the new state, whether the condition
+holds, and the next time at which this may change without a message. The owner of a state calls `step` for every message
+and every change of a variable in the condition, in the order of their times, and at each returned time. The owner keeps
+the returned state, since `step` may change the old state in place.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ By = Callable[[Message[Any]], object]
 
 
 class Source(NamedTuple):
-    """Messages that a condition is about: those of a pattern, apart for each key that ``by`` gives."""
+    """The messages of one pattern, as input of a condition. With ``by``, a function of the message, the condition is
+    evaluated for each key separately.
+    """
 
     pattern: str
     by: By | None = None
 
 
 class Moment(NamedTuple):
-    """When a condition is looked at, and why: a ``message`` of ``source`` has come, or one of the ``values`` of
-    variables has changed, or its time has."""
+    """A time at which a condition is evaluated, and the reason: a ``message`` of ``source`` has come, a variable in
+    ``values`` has changed, or the time that the last `step` returned has come.
+    """
 
     now: float
     values: Mapping[str, Any]
@@ -36,66 +40,68 @@ class Moment(NamedTuple):
 
 
 Step = tuple[Any, bool, float | None]
-"""The state after a moment, whether the condition holds from then on, and when that may change without a message or a
-change: later than the moment, or None."""
+"""The result of `Condition.step`: the new state, true when the condition holds, and the next time at which this may
+change without a message or a change of a variable; None when there is no such time.
+"""
 
 
 class Condition:
-    """True at some times and not at others. Made by comparing a `Variable` or a `Rate`, or by ``hub.silence``, and from
-    others: ``a & b``, ``a | b``, ``~a``, and the methods here. Give it to ``hub.when``.
+    """A condition for ``hub.when``: true at some times and false at others. Make it by comparing a `Variable` or a
+    `Rate`, or by ``hub.silence``. Combine conditions by ``a & b``, ``a | b``, ``~a``, and the methods here.
     """
 
     __slots__ = ()
 
     @property
     def parts(self) -> tuple[Condition, ...]:
-        """The conditions that it is made of."""
+        """The conditions that this condition combines."""
         return ()
 
     @property
     def sources(self) -> frozenset[Source]:
-        """The messages that it is about."""
+        """The sources whose messages this condition evaluates."""
         return frozenset().union(*(part.sources for part in self.parts))
 
     @property
     def variables(self) -> frozenset[str]:
-        """The names of the variables that it is about."""
+        """The names of the variables that this condition compares."""
         return frozenset().union(*(part.variables for part in self.parts))
 
     def begin(self, now: float) -> Any:
-        """Return the first state."""
+        """Return the state at the start, ``now``."""
         raise NotImplementedError
 
     def step(self, state: Any, moment: Moment) -> Step:
-        """Return the state after a moment."""
+        """Evaluate the condition at a moment, and return a `Step`."""
         raise NotImplementedError
 
     def rests(self, state: Any, now: float) -> bool:
-        """Return true when the state is equivalent to a new one."""
+        """Return true when the state is equivalent to a new one, so that it need not be kept."""
         raise NotImplementedError
 
     def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
-        """The values of its variables by name, and what its rates have counted by pattern, after it was stepped to
-        ``moment``. A state begins with the states of the parts."""
+        """Return the values of the variables by name, and the counts of the rates by pattern, after ``moment``. A
+        combined state begins with the states of its parts.
+        """
         found: dict[str, Any] = {}
         for number, part in enumerate(self.parts):
             found = merged(found, part.measures(state[number], moment))
         return found
 
     def minds(self, variable: str, before: Any, value: Any) -> bool:
-        """Return true when the change of a variable's value may change the condition, in any state."""
+        """Return true when this change of a variable may change the result, in any state."""
         return any(part.minds(variable, before, value) for part in self.parts)
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        """The same, of parts for which ``leaf`` is called where they have no parts themselves."""
+        """Return a copy in which ``leaf`` has replaced each condition without parts."""
         return leaf(self)
 
     def slackened(self, hysteresis: float) -> Condition:
-        """The same with bounds that, once they are reached, are moved by ``hysteresis``."""
+        """Return a copy whose bounds are moved by ``hysteresis`` once they are reached."""
         return self.rebuilt(lambda leaf: leaf._slackened(hysteresis))
 
     def under(self, prefix: str) -> Condition:
-        """The same, about topics whose names begin with ``prefix``. Variables are those of the hub."""
+        """Return a copy whose patterns begin with ``prefix``. The variables stay those of the hub."""
         return self.rebuilt(lambda leaf: leaf._under(prefix))
 
     def _slackened(self, hysteresis: float) -> Condition:
@@ -107,52 +113,58 @@ class Condition:
     # -- combining
 
     def __and__(self, other: Condition) -> Condition:
-        """Both hold."""
+        """Return the condition that both hold."""
         return Joined(self, checked(other), both=True)
 
     def __or__(self, other: Condition) -> Condition:
-        """One of them holds."""
+        """Return the condition that one of them holds, or both."""
         return Joined(self, checked(other), both=False)
 
     def __invert__(self) -> Condition:
-        """It does not hold."""
+        """Return the condition that this one does not hold."""
         return Not(self)
 
     def then(self, other: Condition, within: Duration) -> Then:
-        """``other`` becomes true later than this one became true, at most ``within`` later; it holds as long as
-        ``other`` then does. What became true counts once.
+        """Return the condition that ``other`` becomes true after this condition became true, at most ``within`` later.
+        It holds as long as ``other`` holds. Each time that this condition becomes true counts once.
         """
         return Then(self, checked(other), seconds(within, "within"))
 
     def debounce(self, wait: Duration) -> Debounce:
-        """It has held for ``wait`` without a break, and still does."""
+        """Return the condition that this one has held for ``wait`` without a break, and still holds."""
         return Debounce(self, seconds(wait, "wait"))
 
     def throttle(self, period: Duration) -> Throttle:
-        """It holds, and had become true when at least ``period`` had passed since the last time that counted."""
+        """Return the condition that holds while this one holds, but ignores each time that this one becomes true within
+        ``period`` after the last one that counted.
+        """
         return Throttle(self, seconds(period, "period"))
 
     def times(self, count: int) -> Times:
-        """It holds, and has become true for the ``count``-th time, or twice that, and so on."""
+        """Return the condition that holds while this one holds after it became true for the ``count``-th time, or a
+        multiple.
+        """
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise BadOption("count", count, "it is how often it has to become true, at least 1")
+            raise BadOption(
+                "count", count, "it must be at least 1, the number of times that the condition has to become true"
+            )
         return Times(self, count)
 
     @property
     def inner(self) -> str:
-        """Its text within another condition."""
+        """The text of this condition as a part of another one."""
         return repr(self)
 
     def __bool__(self) -> NoReturn:
         raise Misuse(
             f"use the condition {self!r} as true or false",
-            "it is true at some times and not at others: give it to hub.when(...), and combine with &, | and ~ "
+            "a condition has no value by itself: give it to hub.when(...), and combine conditions with &, | and ~ "
             "instead of and, or, not, with each comparison in parentheses",
         )
 
 
 class Joined(Condition):
-    """Two conditions: ``both`` hold, or one of them is enough."""
+    """Two conditions joined by ``&`` (``both``) or ``|``."""
 
     __slots__ = ("both", "one", "other")
 
@@ -163,25 +175,20 @@ class Joined(Condition):
 
     @property
     def parts(self) -> tuple[Condition, ...]:
-        """See `Condition`."""
         return self.one, self.other
 
     def begin(self, now: float) -> Any:
-        """See `Condition`."""
         return self.one.begin(now), self.other.begin(now)
 
     def step(self, state: Any, moment: Moment) -> Step:
-        """See `Condition`."""
         one, holds, at = self.one.step(state[0], moment)
         other, also, then = self.other.step(state[1], moment)
         return (one, other), (holds and also) if self.both else (holds or also), earlier(at, then)
 
     def rests(self, state: Any, now: float) -> bool:
-        """See `Condition`."""
         return self.one.rests(state[0], now) and self.other.rests(state[1], now)
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        """See `Condition`."""
         return Joined(self.one.rebuilt(leaf), self.other.rebuilt(leaf), both=self.both)
 
     def __repr__(self) -> str:
@@ -189,12 +196,11 @@ class Joined(Condition):
 
     @property
     def inner(self) -> str:
-        """See `Condition`."""
         return f"({self!r})"
 
 
 class Not(Condition):
-    """The opposite."""
+    """The negation of a condition."""
 
     __slots__ = ("of",)
 
@@ -203,28 +209,22 @@ class Not(Condition):
 
     @property
     def parts(self) -> tuple[Condition, ...]:
-        """See `Condition`."""
         return (self.of,)
 
     def begin(self, now: float) -> Any:
-        """See `Condition`."""
         return self.of.begin(now)
 
     def step(self, state: Any, moment: Moment) -> Step:
-        """See `Condition`."""
         state, holds, at = self.of.step(state, moment)
         return state, not holds, at
 
     def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
-        """See `Condition`."""
         return self.of.measures(state, moment)
 
     def rests(self, state: Any, now: float) -> bool:
-        """See `Condition`."""
         return self.of.rests(state, now)
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        """See `Condition`."""
         return Not(self.of.rebuilt(leaf))
 
     def __repr__(self) -> str:
@@ -232,12 +232,13 @@ class Not(Condition):
 
 
 Bout = tuple[Any, bool, float | None, bool]
-"""The state of what it is made of, whether that held, when it last became true in a way that counts, and whether the
-time it holds since counts."""
+"""The state of the inner condition; true if it held; the last time that it became true and counted; true if the time
+for which it holds now counts.
+"""
 
 
 class Then(Condition):
-    """``other`` becomes true after ``one`` did. See `Condition.then`."""
+    """``other`` becomes true after ``one`` became true. See `Condition.then`."""
 
     __slots__ = ("one", "other", "within")
 
@@ -248,40 +249,34 @@ class Then(Condition):
 
     @property
     def parts(self) -> tuple[Condition, ...]:
-        """See `Condition`."""
         return self.one, self.other
 
     def begin(self, now: float) -> tuple[Any, bool, float | None, Any, bool, bool]:
-        """See `Condition`."""
         return self.one.begin(now), False, None, self.other.begin(now), False, False
 
     def step(self, state: tuple[Any, bool, float | None, Any, bool, bool], moment: Moment) -> Step:
-        """See `Condition`."""
         one, held, rose, other, followed, counts = state
         one, holds, at = self.one.step(one, moment)
         other, follows, then = self.other.step(other, moment)
         if follows and not followed:
             counts = rose is not None and moment.now <= rose + self.within
             if counts:
-                rose = None  # it counts once
+                rose = None  # each time counts once
         counts = counts and follows
-        if holds and not held:  # after `other` was looked at: what follows comes later
+        if holds and not held:  # evaluated after `other`: a later event has to follow
             rose = moment.now
         return (one, holds, rose, other, follows, counts), counts, earlier(at, then)
 
     def measures(self, state: tuple[Any, bool, float | None, Any, bool, bool], moment: Moment) -> dict[str, Any]:
-        """See `Condition`."""
         return merged(self.one.measures(state[0], moment), self.other.measures(state[3], moment))
 
     def rests(self, state: tuple[Any, bool, float | None, Any, bool, bool], now: float) -> bool:
-        """See `Condition`."""
         one, held, rose, other, followed, _ = state
         if held or followed or (rose is not None and now <= rose + self.within):
             return False
         return self.one.rests(one, now) and self.other.rests(other, now)
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        """See `Condition`."""
         return Then(self.one.rebuilt(leaf), self.other.rebuilt(leaf), self.within)
 
     def __repr__(self) -> str:
@@ -299,15 +294,12 @@ class Debounce(Condition):
 
     @property
     def parts(self) -> tuple[Condition, ...]:
-        """See `Condition`."""
         return (self.of,)
 
     def begin(self, now: float) -> tuple[Any, float | None]:
-        """See `Condition`."""
         return self.of.begin(now), None
 
     def step(self, state: tuple[Any, float | None], moment: Moment) -> Step:
-        """See `Condition`."""
         of, since = state
         of, holds, at = self.of.step(of, moment)
         if not holds:
@@ -320,11 +312,9 @@ class Debounce(Condition):
         return (of, since), False, earlier(at, due)
 
     def rests(self, state: tuple[Any, float | None], now: float) -> bool:
-        """See `Condition`."""
         return state[1] is None and self.of.rests(state[0], now)
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        """See `Condition`."""
         return Debounce(self.of.rebuilt(leaf), self.wait)
 
     def __repr__(self) -> str:
@@ -332,7 +322,7 @@ class Debounce(Condition):
 
 
 class Throttle(Condition):
-    """``of``, not more often than once in ``period`` seconds. See `Condition.throttle`."""
+    """``of``, at most once in ``period`` seconds. See `Condition.throttle`."""
 
     __slots__ = ("of", "period")
 
@@ -342,15 +332,12 @@ class Throttle(Condition):
 
     @property
     def parts(self) -> tuple[Condition, ...]:
-        """See `Condition`."""
         return (self.of,)
 
     def begin(self, now: float) -> Bout:
-        """See `Condition`."""
         return self.of.begin(now), False, None, False
 
     def step(self, state: Bout, moment: Moment) -> Step:
-        """See `Condition`."""
         of, held, last, counts = state
         of, holds, at = self.of.step(of, moment)
         if holds and not held:
@@ -361,12 +348,10 @@ class Throttle(Condition):
         return (of, holds, last, counts), counts, at
 
     def rests(self, state: Bout, now: float) -> bool:
-        """See `Condition`."""
         of, held, last, _ = state
         return not held and (last is None or now >= last + self.period) and self.of.rests(of, now)
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        """See `Condition`."""
         return Throttle(self.of.rebuilt(leaf), self.period)
 
     def __repr__(self) -> str:
@@ -384,15 +369,12 @@ class Times(Condition):
 
     @property
     def parts(self) -> tuple[Condition, ...]:
-        """See `Condition`."""
         return (self.of,)
 
     def begin(self, now: float) -> tuple[Any, bool, int]:
-        """See `Condition`."""
         return self.of.begin(now), False, 0
 
     def step(self, state: tuple[Any, bool, int], moment: Moment) -> Step:
-        """See `Condition`."""
         of, held, number = state
         of, holds, at = self.of.step(of, moment)
         if holds and not held:
@@ -400,12 +382,10 @@ class Times(Condition):
         return (of, holds, number), holds and number == self.count, at
 
     def rests(self, state: tuple[Any, bool, int], now: float) -> bool:
-        """See `Condition`."""
         of, held, number = state
         return not held and number in (0, self.count) and self.of.rests(of, now)
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        """See `Condition`."""
         return Times(self.of.rebuilt(leaf), self.count)
 
     def __repr__(self) -> str:
@@ -418,13 +398,13 @@ def _before_dot(condition: Condition) -> str:
 
 
 def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """Return the measured values of two conditions. Of two rates on one pattern it has the larger one."""
+    """Return the measured values of two conditions. For two rates of one pattern, the larger count is returned."""
     both = one.keys() & other.keys()
     return one | other | {name: max(one[name], other[name]) for name in both if one[name] != other[name]}
 
 
 def earlier(one: float | None, other: float | None) -> float | None:
-    """The earlier of two times, where None is never."""
+    """Return the earlier of two times; None means never."""
     if one is None or other is None:
         return other if one is None else one
     return min(one, other)

@@ -1,9 +1,9 @@
-"""`ConditionEvaluator`: evaluates a condition over messages, changes and times. No clock and no I/O: the caller gives
+"""`ConditionEvaluator`: evaluates a condition for messages, changes and times. No clock and no I/O: the caller passes
 each event with its time.
 
-A condition fires when it becomes true: at the first moment, or at a moment at which it holds and did not hold before.
-A condition with ``by=`` is one condition for each key, which begins with the first message of that key. A key is the
-text of the result of ``by``, which firings contain, and which is the same in all processes that share an engine.
+A condition fires when it becomes true: when it holds at the start, or holds at a moment after it did not hold. A
+condition with ``by=`` is evaluated for each key separately, from the first message of the key on. The key is the text
+of the result of ``by``, which firings contain, and which is the same in all processes that share an engine.
 """
 
 from __future__ import annotations
@@ -21,17 +21,21 @@ from telex.triggers.conditions.condition import Condition, Moment, Source
 from telex.triggers.conditions.stream import Counted
 
 KEYS = 100_000
-"""The default of the number of keys that a condition with ``by=`` remembers. Beyond it, a key without recent messages
-is forgotten."""
+"""The default number of keys that a condition with ``by=`` keeps. With more keys, one without recent messages is
+forgotten.
+"""
 
 
 LOOKS = 16
-"""The number of keys that are examined to find one to forget. When all of them are in use, the oldest is forgotten."""
+"""The number of keys that are examined to find one to forget. If all of them had messages recently, the oldest is
+forgotten.
+"""
 
 
 class Fired(NamedTuple):
-    """A condition has become true: when, for which key, since when it had not been true (`inf` where that is not
-    known), and the `Firing.value` of that."""
+    """A condition has become true: the time, the key, the time since when it had not been true (`inf` if unknown), and
+    the `Firing.value`.
+    """
 
     instant: float
     key: str | None = None
@@ -40,24 +44,24 @@ class Fired(NamedTuple):
 
 
 class Life:
-    """A condition for one key."""
+    """The state of a condition for one key."""
 
     __slots__ = ("at", "fell", "holds", "since", "state", "touched")
 
     def __init__(self, state: Any, now: float) -> None:
         self.state: Any = state
-        self.since: float = now  # or since it went to the end
+        self.since: float = now  # the time of the start, or of the last move to the end of the order
         self.touched: float = now
         self.holds: bool = False
-        self.fell: float = now  # since when it does not hold, if it does not
-        self.at: float | None = None  # when it has to be looked at again
+        self.fell: float = now  # the time since when the condition does not hold
+        self.at: float | None = None  # the next time at which the condition has to be evaluated
 
 
 class ConditionEvaluator:
-    """A condition, from ``start`` on, with the ``values`` of its variables. Times are in seconds; one that comes later
-    than a later one counts as that.
+    """A running evaluation of a condition, from ``start`` on, with the initial ``values`` of its variables. Times are
+    in seconds. An event whose time is before that of an earlier event counts at the later time.
 
-    What a source's ``by`` raises is counted in `failed`, and the message passed over; `error` is the last one.
+    An exception of a source's ``by`` is counted in `failed`, and its message is skipped. `error` is the last exception.
     """
 
     def __init__(self, condition: Condition, start: float, values: dict[str, Any], keys: int = KEYS) -> None:
@@ -65,47 +69,49 @@ class ConditionEvaluator:
         self.values = values
         self.now: float = start
         self.failed: int = 0
-        self.forgotten: int = 0  # keys of which something was known, to make room for others
+        self.forgotten: int = 0  # keys with a state that was forgotten to make room
         self.error: Exception | None = None
         self._keys = keys
         self._keyed = keyed(condition)
         self.lives: dict[str | None, Life] = {}
-        self._order: deque[str | None] = deque()  # the keys, those that are here longest first
+        self._order: deque[str | None] = deque()  # the keys, the oldest first
         self.alarms: list[tuple[float, int, str | None]] = []
         self._entries = count()
-        self._forgets = not condition.variables  # one at rest may become true by them
+        self._forgets = not condition.variables  # a state at rest may become true by a variable
         self.skims: Counted | None = condition if isinstance(condition, Counted) and condition.skims else None
         if not self._keyed:
             self.lives[None] = Life(condition.begin(start), start)
 
     @property
     def next(self) -> float | None:
-        """The next time at which it has to be evaluated without another event, or None."""
+        """The next time at which the condition has to be evaluated without another event, or None."""
         alarms, lives = self.alarms, self.lives
         while alarms:
             at, _, key = alarms[0]
             life = lives.get(key)
             if life is not None and life.at == at:
                 return at
-            heappop(alarms)  # it was put off, or its key forgotten
+            heappop(alarms)  # the time was put off, or the key forgotten
         return None
 
     @property
     def holds(self) -> bool:
-        """True when the condition is true now; False when it is one for each key."""
+        """True when the condition holds now; False for a condition with keys."""
         return not self._keyed and self.lives[None].holds
 
     @property
     def value(self) -> Any:
-        """The `Firing.value` of it now; None when it is one for each key."""
+        """The current `Firing.value`; None for a condition with keys."""
         return None if self._keyed else self._value(self.lives[None], Moment(self.now, self.values))
 
     def __len__(self) -> int:
-        """Of how many keys something is known."""
+        """Return the number of keys that have a state."""
         return len(self.lives)
 
     def look(self, now: float) -> list[Fired]:
-        """The first moment, or one at which something else than messages and variables may have changed."""
+        """Evaluate the condition at ``now``: at the start, or when something else than a message or a variable has
+        changed.
+        """
         fired = self.advance(now)
         moment = Moment(self.now, self.values)
         for key, life in list(self.lives.items()):
@@ -113,7 +119,7 @@ class ConditionEvaluator:
         return fired
 
     def advance(self, now: float) -> list[Fired]:
-        """It is ``now``, and nothing has come meanwhile."""
+        """Evaluate the condition at all times up to ``now`` at which it may change without an event."""
         fired: list[Fired] = []
         while (at := self.next) is not None and at <= now:
             key = heappop(self.alarms)[2]
@@ -125,18 +131,18 @@ class ConditionEvaluator:
         return fired
 
     def change(self, variable: str, value: Any, now: float) -> list[Fired]:
-        """A variable has another value."""
+        """Set the value of a variable, and evaluate the condition."""
         fired = self.advance(now)
         before, self.values[variable] = self.values[variable], value
         if len(self.lives) > 1 and not self.condition.minds(variable, before, value):
-            return fired  # to ask once costs less than to look at each
+            return fired  # one check is cheaper than evaluating each key
         moment = Moment(self.now, self.values)
         for key, life in list(self.lives.items()):
             self._step(key, life, moment, fired)
         return fired
 
     def feed(self, source: Source, messages: Sequence[Message[Any]]) -> list[Fired]:
-        """Messages have come, in this order."""
+        """Evaluate the condition for messages of a source, in this order."""
         if self.skims is not None and not self._keyed:
             return self._skim(self.skims, messages)
         take = self._take if self.skims is None else self._take_skimming
@@ -145,7 +151,8 @@ class ConditionEvaluator:
         while True:
             try:
                 take(source, waiting, fired)
-            except Exception as error:  # noqa: BLE001  # the program's function: logged, and the rest goes on
+            # an exception of the program's function is logged, and the other messages are evaluated
+            except Exception as error:  # noqa: BLE001
                 self.failed += 1
                 self.error = error
             else:
@@ -168,8 +175,10 @@ class ConditionEvaluator:
             self._step(key, life, Moment(now, self.values, source, message), fired)
 
     def _take_skimming(self, source: Source, messages: Iterator[Message[Any]], fired: list[Fired]) -> None:
-        """For a rate alone, by keys: it falls when it is looked at, and no time is waited for."""
-        condition: Counted = self.skims  # type: ignore[assignment]  # `feed` has looked
+        """Evaluate messages for a single rate with keys: it needs no timer, since it falls only when it is
+        evaluated.
+        """
+        condition: Counted = self.skims  # type: ignore[assignment]  # `feed` has checked it
         by, get, now = source.by, self.lives.get, self.now
         few = condition.on - 1
         try:
@@ -188,7 +197,7 @@ class ConditionEvaluator:
                 times = state.times
                 known = len(times)
                 if known < few and known < state.room and not state.many:
-                    times.append(now)  # all that `skim_one` does for one that is far from becoming true
+                    times.append(now)  # the same as `skim_one` for a rate that is far from becoming true
                 elif condition.skim_one(state, now):
                     fired.append(Fired(now, key, inf, condition.on))
         finally:
@@ -204,7 +213,7 @@ class ConditionEvaluator:
                 fired.append(Fired(moment.now, key, since, self._value(life, moment)))
             life.holds, life.fell = holds, moment.now
         if at is not None and (life.at is None or at < life.at or (at > life.at and not self._keyed)):
-            # Later ones of keys are not put into the heap: it is looked at too early, which does no harm.
+            # A later time of a key is not put into the heap: evaluating too early does no harm.
             life.at = at
             heappush(self.alarms, (at, next(self._entries), key))
         elif at is None and life.at is not None and not self._keyed:
@@ -213,7 +222,7 @@ class ConditionEvaluator:
     def _skim(self, condition: Counted, messages: Sequence[Message[Any]]) -> list[Fired]:
         life = self.lives[None]
         rises = condition.skim(life.state, messages, self.now)
-        self.now = life.state.times[-1]  # of them all the latest
+        self.now = life.state.times[-1]  # the latest of all
         life.holds = life.state.many
         return [Fired(instant, value=condition.on) for instant in rises]
 
@@ -222,8 +231,7 @@ class ConditionEvaluator:
         return next(iter(found.values()), None) if len(found) < 2 else found
 
     def _begin(self, key: str | None, now: float) -> Life:
-        """A key is new: before it begins, two of those that are here longest are forgotten if they are at rest; and
-        one that is not, when there is no other way."""
+        """Add a key. Before that, forget up to two of the oldest keys that are at rest, or else the oldest one."""
         lives, order = self.lives, self._order
         for _ in range(2 * self._forgets):
             if not order or lives[order[0]].holds or not self.condition.rests(lives[order[0]].state, now):
@@ -240,7 +248,7 @@ class ConditionEvaluator:
         return life
 
     def _forget_one(self) -> None:
-        """One that nothing came for since it was last looked at here: those for which something did go to the end."""
+        """Forget one key without messages since the last check; keys with messages move to the end of the order."""
         lives, order = self.lives, self._order
         for _ in range(LOOKS):
             life = lives[order[0]]
@@ -253,10 +261,10 @@ class ConditionEvaluator:
 
 
 def keyed(condition: Condition) -> bool:
-    """Return true when it is one condition for each key. Raises `BadOption` when only parts of it are."""
+    """Return true when a condition is evaluated for each key. Raises `BadOption` when only some of its parts have
+    keys.
+    """
     kinds = {source.by is not None for source in condition.sources}
     if len(kinds) > 1:
-        raise BadOption(
-            "by", condition, "give by= to all rates and silences of a condition, or to none: it is one for each key"
-        )
+        raise BadOption("by", condition, "give by= to all rates and silences of a condition, or to none")
     return kinds == {True}

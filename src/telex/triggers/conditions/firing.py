@@ -1,4 +1,4 @@
-"""`Firing`: what a trigger publishes."""
+"""`Firing`: the message that a trigger publishes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ from telex.errors import BadName
 
 
 class Firing(msgspec.Struct, frozen=True, gc=False):
-    """The message of a trigger: its name, the instant of the schedule, and the number of the firing, from 1. ``key`` is
-    the key for which it fired, when its condition is one for each key.
+    """The content of a trigger's message: the trigger's name, the instant of the schedule, and the number of the
+    firing, from 1. ``key`` is the key that fired, for a condition with ``by=``.
 
-    ``value`` is the value that made a condition true: the value of its variable, or the count of its rate, at least
-    the number of the comparison. For a condition on several it is a dict, by the name of the variable and the pattern
-    of the rate. Otherwise it is None. From a file it comes as plain data.
+    ``value`` is the value that made a condition true: the value of its variable, or the count of its rate, at least the
+    number of the comparison. For a condition on several of them, ``value`` is a dict by the name of the variable and
+    the pattern of the rate. Otherwise it is None. From a file, the value is plain data.
     """
 
-    # gc=False: nothing that it holds leads back to it (a value is there before it), and so neither it nor its message
-    # is looked at by the collector, of which a busy scheduler makes many.
+    # gc=False: a firing cannot be part of a reference cycle, and a busy scheduler makes many firings.
 
     trigger: str
     scheduled: datetime
@@ -31,7 +30,7 @@ class Firing(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def _message_id(self) -> str:
-        """The id of its message: the same in every process."""
+        """Return the id of the firing's message, which is the same in every process."""
         id = f"{self.trigger}@{self.scheduled.isoformat()}"
         key = self.key
         if key is None:
@@ -41,22 +40,22 @@ class Firing(msgspec.Struct, frozen=True, gc=False):
 
 
 MAX_NAME_LENGTH = 128
-"""The largest number of characters of a trigger's name, with which ids of firings and names of groups begin."""
+"""The largest number of characters of a trigger's name. Ids of firings and names of groups begin with the name."""
 
 
 def check_name(name: str) -> str:
-    """The name of a trigger, a topic id. Raises `BadName` when the ids of its firings could not begin with it."""
+    """Return the name of a trigger, a topic id. Raises `BadName` for a name with which ids of firings cannot begin."""
     if len(name) > MAX_NAME_LENGTH:
         raise BadName(
-            name, f"a trigger has a name of at most {MAX_NAME_LENGTH} characters; give it another, name='...'"
+            name, f"a trigger's name must have at most {MAX_NAME_LENGTH} characters; give another one, name='...'"
         )
     if not name.isprintable():
-        raise BadName(name, "a trigger has a name of printable characters; give it another, name='...'")
+        raise BadName(name, "a trigger's name must be printable; give another one, name='...'")
     return name
 
 
 def moment(instant: float) -> datetime:
-    """An instant as people write it."""
+    """Return an instant as an aware datetime in UTC."""
     return datetime.fromtimestamp(instant, UTC)
 
 
@@ -69,6 +68,6 @@ def firing_of(
 
 
 def by_hand(name: str, instant: float, number: int) -> tuple[Firing, str]:
-    """Return a manual firing. Its id is unique, also when a firing is due at the same instant."""
+    """Return a firing by hand, and an id that is unique even when a firing is due at the same instant."""
     firing, id = firing_of(name, instant, number)
     return firing, f"{id}#{number}"

@@ -1,4 +1,4 @@
-"""Conditions of messages and of their absence: `Rate` and `Silence`. Pure, as all conditions."""
+"""Conditions on messages and on their absence: `Rate` and `Silence`. Pure, like all conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from telex.triggers.conditions.condition import By, Condition, Moment, Source, S
 MIN_TIMES = 8
 """The number of times that are kept before useless ones are removed."""
 MAX_BOUND = 1_000_000
-"""The largest number of messages that a rate is compared with: the times of so many are kept."""
+"""The largest number that a rate can be compared with: the times of that many messages are kept."""
 APART = (
     "to compare two that change, keep what tells of both, such as their difference, in a variable of its own, or give "
     "hub.when a function and every="
@@ -25,8 +25,9 @@ APART = (
 
 
 class Rate:
-    """The number of messages of a pattern within the last ``per`` seconds. Made by ``hub.rate``; compared with a
-    number it is a condition. A message counts until, but not at, ``per`` seconds after its time."""
+    """The number of messages of a pattern within the last ``per`` seconds, made by ``hub.rate``. Comparing it with a
+    number makes a condition. A message counts from its time until, but not including, ``per`` seconds later.
+    """
 
     __slots__ = ("per", "source")
 
@@ -34,7 +35,7 @@ class Rate:
         self.source: Source = source_of(pattern, by)
         self.per: float = seconds(per, "per")
         if not self.per:
-            raise BadOption("per", per, "it is longer than nothing")
+            raise BadOption("per", per, "it must be longer than 0 s")
 
     def __ge__(self, bound: int) -> Counted:
         return Counted(self, ">=", bound)
@@ -50,12 +51,10 @@ class Rate:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Rate) and other is not self:
-            raise BadOption("bound", other, f"a rate is compared with a number; {APART}")
+            raise BadOption("bound", other, f"a rate must be compared with a number; {APART}")
         if isinstance(other, (int, float)):
-            raise BadOption(
-                "rate", self, "a rate passes a number and is seldom equal to it: compare it with >=, >, <= or <"
-            )
-        return True if self is other else NotImplemented  # a variable says what is wrong with it
+            raise BadOption("rate", self, "a rate may jump over a number: compare it with >=, >, <= or <")
+        return True if self is other else NotImplemented  # the variable's own comparison raises the error
 
     def __hash__(self) -> int:
         return id(self)
@@ -68,52 +67,55 @@ class Rate:
 
 
 class Recent:
-    """The times of the last messages, as many as a comparison needs, oldest first; and whether there were many when it
-    was last looked at."""
+    """The times of the last messages, as many as a comparison needs, oldest first; and whether the rate was high at the
+    last evaluation.
+    """
 
     __slots__ = ("many", "room", "times")
 
     def __init__(self) -> None:
         self.times: list[float] = []
         self.many: bool = False
-        self.room: int = MIN_TIMES  # when there are more, those that are of no use any more go
+        self.room: int = MIN_TIMES  # with more times than this, useless ones are removed
 
 
 class Counted(Condition):
     """The comparison of a rate with a number.
 
-    The rate becomes high with ``on`` messages within the window, and low with fewer than ``off``. The condition holds
-    while the rate is high, or for ``<`` and ``<=`` while it is low. Only the times of that many messages are kept.
+    The rate becomes high when ``on`` messages are within the window, and low when fewer than ``off`` are. The condition
+    holds while the rate is high; for ``<`` and ``<=`` it holds while the rate is low. Only the times of that many
+    messages are kept.
     """
 
     __slots__ = ("_off", "_on", "_up", "bound", "op", "rate", "slack")
 
     def __init__(self, rate: Rate, op: Op, bound: int, slack: float = 0.0) -> None:
         if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= MAX_BOUND:
-            raise BadOption("bound", bound, f"a rate is compared with a whole number from 1 to {MAX_BOUND}; {APART}")
+            raise BadOption(
+                "bound", bound, f"a rate must be compared with a whole number from 1 to {MAX_BOUND}; {APART}"
+            )
         self.rate: Rate = rate
         self.op: Op = op
         self.bound: int = bound
         self.slack: float = slack
         self._up = op in UP
         number = bound + (op in (">", "<="))  # "more than 5" is "at least 6", and "at most 5" is "not at least 6"
-        room = int(slack)  # of whole numbers, only those count that are missed by more than the slack
+        room = int(slack)  # counts are whole numbers, so only the whole part of the hysteresis matters
         self._on = number if self._up else number + room
         self._off = number - room if self._up else number
         if self._off < 1:
-            raise BadOption("hysteresis", slack, f"it is smaller than the number that the rate has to reach, {number}")
+            raise BadOption(
+                "hysteresis", slack, f"it must be less than {number}, the number of messages that makes the rate high"
+            )
 
     @property
     def sources(self) -> frozenset[Source]:
-        """See `Condition`."""
         return frozenset((self.rate.source,))
 
     def begin(self, now: float) -> Recent:
-        """See `Condition`."""
         return Recent()
 
     def step(self, state: Recent, moment: Moment) -> Step:
-        """See `Condition`."""
         now, per, times = moment.now, self.rate.per, state.times
         off = self._off
         if state.many and times[-off] + per <= now:
@@ -127,46 +129,48 @@ class Counted(Condition):
         return state, state.many is self._up, times[-off] + per if state.many else None
 
     def measures(self, state: Recent, moment: Moment) -> dict[str, Any]:
-        """See `Condition`. Times that are not kept are not counted: it is at least what it is compared with."""
+        """Return the count by pattern. Only kept times are counted, so the count is at least the number of the
+        comparison.
+        """
         times, per = state.times, self.rate.per
         gone = bisect_right(times, moment.now, key=lambda time: time + per)
         return {self.rate.source.pattern: len(times) - gone}
 
     def _trim(self, state: Recent, now: float) -> None:
-        """Discard times that are not needed any more: more than the comparison needs, or long out of the window."""
+        """Remove times that are not needed: more than the comparison needs, or long out of the window."""
         times = state.times
         if state.many and times[-self._off] + self.rate.per <= now:
             state.many = False
-        long_ago = now - 1.001 * self.rate.per  # certainly out of it, however sums are rounded
+        long_ago = now - 1.001 * self.rate.per  # certainly out of the window, with any rounding
         del times[: max(bisect_left(times, long_ago), len(times) - self._on, 0)]
         state.room = max(MIN_TIMES, 2 * len(times))
 
     def rests(self, state: Recent, now: float) -> bool:
-        """See `Condition`."""
         return not state.times or state.times[-1] + self.rate.per <= now
 
-    # -- the same, quicker, for a condition that stands alone: all of a batch at once, and no time is asked for
+    # -- a faster evaluation of a rate that is the whole condition: a batch at once, without timers
 
     @property
     def skims(self) -> bool:
-        """True when `skim` and `skim_one` may be called: when many messages make it true."""
+        """True when `skim` and `skim_one` may be used: the condition holds for many messages, not for few."""
         return self._up
 
     @property
     def on(self) -> int:
-        """It holds from so many on."""
+        """The number of messages that makes the rate high."""
         return self._on
 
     def skim(self, state: Recent, messages: Sequence[Message[Any]], last: float) -> list[float]:
-        """Do the work of `step` for each of these messages, and return the times at which it became true. They count
-        in their order, each not before those that came before it, nor before ``last``: the size of batches makes no
-        difference."""
+        """Evaluate the messages of a batch, as `step` does for each, and return the times at which the condition became
+        true. A message counts at its own time, but not before earlier messages or ``last``. So the result does not
+        depend on the size of batches.
+        """
         times, per, on, off = state.times, self.rate.per, self._on, self._off
         came = list(map(time_of, messages))
         if came[0] < last or came != sorted(came):
             came = list(accumulate(came, max, initial=last))[1:]
         if state.many and came[-1] < times[-off] + per:
-            # Those that made it true are still within the window when the last of these comes.
+            # The messages that made the rate high are still within the window at the last message.
             times += came[-on:]
             rises: list[float] = []
         elif not state.many and len(times) + len(came) < on:
@@ -179,7 +183,7 @@ class Counted(Condition):
         return rises
 
     def skim_one(self, state: Recent, now: float) -> bool:
-        """Do the work of `step` for one message, and return true when it became true."""
+        """Evaluate one message at ``now``, as `step` does, and return true when the condition became true."""
         times, per = state.times, self.rate.per
         if state.many and times[-self._off] + per <= now:
             state.many = False
@@ -206,12 +210,11 @@ class Counted(Condition):
 
     @property
     def inner(self) -> str:
-        """See `Condition`."""
         return f"({self!r})"
 
 
 class Silence(Condition):
-    """No message of a pattern has come for ``longer_than`` seconds. Made by ``hub.silence``."""
+    """The condition that no message of a pattern has come for ``longer_than`` seconds, made by ``hub.silence``."""
 
     __slots__ = ("longer_than", "source")
 
@@ -219,26 +222,23 @@ class Silence(Condition):
         self.source: Source = source_of(pattern, by)
         self.longer_than: float = seconds(longer_than, "longer_than")
         if not self.longer_than:
-            raise BadOption("longer_than", longer_than, "it is longer than nothing")
+            raise BadOption("longer_than", longer_than, "it must be longer than 0 s")
 
     @property
     def sources(self) -> frozenset[Source]:
-        """See `Condition`."""
         return frozenset((self.source,))
 
     def begin(self, now: float) -> float:
-        """See `Condition`."""
         return now
 
     def step(self, state: float, moment: Moment) -> Step:
-        """See `Condition`."""
         if moment.source == self.source:
             state = moment.now
         due = state + self.longer_than
         return (state, True, None) if moment.now >= due else (state, False, due)
 
     def rests(self, state: float, now: float) -> bool:
-        """See `Condition`: what is silent is not forgotten, or it would be new each time."""
+        """Return false: a silent key that is forgotten would fire again as a new key."""
         return False
 
     def _under(self, prefix: str) -> Condition:
@@ -249,7 +249,9 @@ class Silence(Condition):
 
 
 def source_of(pattern: str, by: By | None) -> Source:
-    """Return the checked source of messages. Raises `BadName`, `BadOption`."""
+    """Return a checked `Source`. Raises `BadName`, `BadOption`."""
     if by is not None and not callable(by):
-        raise BadOption("by", by, "it is a function of the message that gives a key: by=lambda m: m.content.user")
+        raise BadOption(
+            "by", by, "it must be a function of the message that returns a key: by=lambda m: m.content.user"
+        )
     return Source(check_pattern(pattern), by)

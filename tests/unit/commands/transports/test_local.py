@@ -457,7 +457,7 @@ async def test_a_handler_that_the_closing_hub_cancelled_can_send_nothing_more(wh
     with pytest.raises(telex.Closed):
         await asker
     assert len(refused) == 1
-    assert "begins nothing more" in refused[0]
+    assert "begins no more calls" in refused[0]
 
 
 async def test_several_wait_for_the_same_as_one_is_begun() -> None:

@@ -307,7 +307,7 @@ async def test_a_function_that_is_none(path: Path) -> None:
 
         async with hub.transaction() as tx:
             for function in (later, "SELECT 1"):
-                with pytest.raises(telex.BadOption, match="plain function"):
+                with pytest.raises(telex.BadOption, match="sync function"):
                     await tx.run(function)  # type: ignore[arg-type, unused-coroutine]  # the mistake
 
 

@@ -5,8 +5,9 @@ import pytest
 from telex import Message
 from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
-from telex.log.options import Options
+from telex.log.options import Options, Overflow
 from telex.log.start import find
+from tests.unit.log.test_overflow import publish, taken
 
 NOW = 1_000_000.0
 
@@ -178,3 +179,16 @@ def test_headers_count_as_content_does() -> None:
         log.append(message(log, content, header), NOW)
     # 4 bytes, 1 + 1 + 2, 1 + 5, 1: the last two fit, and the one before does not.
     assert [m.size for m in log.history(NOW)] == [6, 1]
+
+
+@pytest.mark.parametrize("overflow", ["latest", "drop_oldest", "drop_newest", "block", "catch_up"])
+@pytest.mark.parametrize("buffer_bytes", [None, 10_000])
+def test_waiting_messages_outlive_a_log_that_keeps_nothing(overflow: Overflow, buffer_bytes: int | None) -> None:
+    log = Log("a", "epoch", Retention(messages=0), 1)
+    options = Options(overflow, buffer=3000, buffer_bytes=buffer_bytes if overflow != "catch_up" else None)
+    cursor = Cursor(log, options, 1)
+    publish(log, *range(2000))
+    kept = {"latest": [2000], "catch_up": []}.get(overflow, list(range(1, 2001)))
+    if (overflow, buffer_bytes) != ("drop_oldest", None):  # whose last messages wait in the log
+        assert log.base > 1000, "it has let go of most"
+    assert [number for number in taken(cursor) if isinstance(number, int)][: len(kept)] == kept

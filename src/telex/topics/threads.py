@@ -1,0 +1,69 @@
+"""`publish_from_thread`: publishing from another thread than the hub's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from datetime import datetime
+from functools import partial
+from threading import get_ident
+from typing import TYPE_CHECKING, Any
+
+from telex.durations import Duration, due
+from telex.errors import Closed, TelexError, WouldBlock
+
+if TYPE_CHECKING:
+    from telex.message import Message
+    from telex.topics.publisher import Publisher
+
+
+def publish_from_thread(
+    publisher: Publisher,
+    content: Any,
+    id: str | None,
+    headers: Mapping[str, str] | None,
+    key: str | None,
+    delay: Duration | None,
+    at: datetime | None,
+) -> Future[Message[Any]]:
+    """Publish as `telex.topics.topic.Topic.publish_threadsafe` does."""
+    publisher.check_open()
+    if publisher.loop is None:
+        raise publisher.closed()
+    asked, for_later = publisher.clock(), delay is not None or at is not None
+    if get_ident() == publisher.thread and publisher.loop.is_running():
+        if for_later:
+            refused: Future[Message[Any]] = Future()
+            refused.set_exception(WouldBlock(f"publishing to {publisher.id!r} for later waits for the engine"))
+            return refused
+        return _done(partial(publisher.publish_nowait, content, id, headers, key))
+    returned: list[Future[Message[Any]]] = []
+
+    async def publish() -> Message[Any]:
+        # asyncio passes a cancellation on only after the first step of this task, which may be all of it.
+        if returned and returned[0].cancelled():
+            raise asyncio.CancelledError
+        if for_later:
+            return await publisher.publish_later(
+                publisher.draft(content, id, headers, key), due(delay, at, asked), None
+            )
+        return await publisher.put(content, id, headers, key, None)  # in order with the next one of that thread
+
+    publishing = publish()
+    try:
+        future = asyncio.run_coroutine_threadsafe(publishing, publisher.loop)
+    except RuntimeError:  # the loop was closed, and the hub in it was not
+        publishing.close()
+        raise Closed(f"topic {publisher.id!r}", "the event loop of its hub has ended") from None
+    returned.append(future)
+    return future
+
+
+def _done(publish: Callable[[], Message[Any]]) -> Future[Message[Any]]:
+    future: Future[Message[Any]] = Future()
+    try:
+        future.set_result(publish())
+    except TelexError as error:
+        future.set_exception(error)
+    return future
