@@ -35,7 +35,7 @@ def create_app(
     ``local`` and ``limits`` are those of the gateway. The lifespan of the app opens and closes the hub.
     """
     hub = telex.Hub(url)
-    # The last rule that fits a topic holds: the first one is for topics of programs.
+    # The last rule that matches a topic applies; the first rule is for topics of programs.
     hub.retain(">", messages=TOPIC_MESSAGES, bytes=TOPIC_BYTES)
     hub.retain(f"{ROOMS}:*", messages=TOPIC_MESSAGES, age="30d", bytes=ROOM_BYTES)
     hub.retain(f"{PRESENCE}:*", messages=16)

@@ -57,15 +57,13 @@ class Lobby:
         self._clock = clock
         self.retry_seconds: float = RETRY_SECONDS
         self._left = asyncio.Event()
-        self._left_people: list[
-            tuple[str, str]
-        ] = []  # room and name of people who left, before the notice is published
+        self._left_people: list[tuple[str, str]] = []  # room and name of people who left, until the notice is published
         self._opening = asyncio.Lock()  # one room is created or removed at a time
         self._rooms: set[str] = set()  # topics of the last listing, and those created since
         self._refreshed = -inf
 
     def now(self) -> float:
-        """Return the time for grace periods."""
+        """Return the time by which grace periods are measured."""
         return asyncio.get_running_loop().time() if self._clock is None else self._clock()
 
     def welcome(self, rules: AccessRules, peer: Peer) -> Guest:
@@ -128,10 +126,10 @@ class Lobby:
                 failed = not await self._try_to_publish_left()
 
     async def _try_to_publish_left(self) -> bool:
-        """Publish the notices; return False when that failed. A full disk delays them and ends nothing."""
+        """Publish the notices; return false on failure. A full disk delays the notices and ends nothing."""
         try:
             await self._publish_left()
-        except Exception:  # the other rooms go on
+        except Exception:  # the other rooms continue
             logger.exception("the notices of people who left were not published; trying again")
             return False
         return True
@@ -185,7 +183,7 @@ class Guest(Authorizer):
         self._entered: Entered | None = None
 
     def publish(self, topic: str, content: object) -> object:
-        """See `Authorizer.publish`: in a room, a `Said` with the name of the guest."""
+        """Return the `Said` to publish in a room, with the name of the guest; see `Authorizer.publish`."""
         kind, _, room = topic.partition(":")
         if kind == PRESENCE:
             raise Refused("forbidden", "only the server publishes to this topic")
@@ -197,13 +195,13 @@ class Guest(Authorizer):
         return self._said_by_program(room, content) if kind == ROOMS else content
 
     def headers(self, topic: str, headers: Mapping[str, str]) -> object:
-        """See `Authorizer.headers`: messages of a page have no headers."""
+        """Refuse headers in a message of a page; see `Authorizer.headers`."""
         if self.peer.origin is not None or self._entered is not None:
             raise Refused("bad_content", "messages in a room have no headers")
         return headers
 
     def subscribe(self, topic: str) -> object:
-        """See `Authorizer.subscribe`: a page follows the room that it has entered."""
+        """Let a page follow the room that it has entered; see `Authorizer.subscribe`."""
         if self.peer.origin is None:
             return super().subscribe(topic)
         if not self.sees(topic):
@@ -211,13 +209,13 @@ class Guest(Authorizer):
         return None
 
     def sees(self, topic: str) -> object:
-        """See `Authorizer.sees`: a page sees only the room that it has entered."""
+        """Return true for the room that the page has entered; see `Authorizer.sees`."""
         if self.peer.origin is None:
             return super().sees(topic)
         return self._entered is not None and topic in {self._entered.topic, self._entered.presence}
 
     async def call(self, name: str, content: object, *, key: str | None = None) -> object:
-        """See `Authorizer.call`: ``enter`` and ``leave``."""
+        """Handle the calls ``enter`` and ``leave``; see `Authorizer.call`."""
         if name == "enter":
             try:
                 request = msgspec.convert(content, Enter)
@@ -232,7 +230,7 @@ class Guest(Authorizer):
         return await super().call(name, content, key=key)
 
     def gone(self) -> None:
-        """See `Authorizer.gone`."""
+        """Remove the connection from its room; see `Authorizer.gone`."""
         if self._entered is not None:
             self._lobby.lose(self._entered.room, self._entered.name)
 

@@ -35,7 +35,7 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
-    # The browser asks each time and gets "not modified", so that the files of a page are of one version.
+    # The browser asks each time and gets "not modified", so that the files of a page have one version.
     "Cache-Control": "no-cache",
 }
 
@@ -76,6 +76,6 @@ def routes(assets: Mapping[str, Asset], hosts: Iterable[str]) -> list[Route]:
 
 
 def _asset(name: str, body: bytes) -> Asset:
-    # The registry of the machine may have another type for .js, and a browser runs modules only of this one.
+    # The registry of the machine may have another type for .js, and a browser runs modules only of this type.
     kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Asset(body, kind, f'"{hashlib.sha256(body).hexdigest()[:20]}"')

@@ -1,4 +1,4 @@
-"""The people in each room. Time is an argument; nothing is published here."""
+"""The people in each room. Time is an argument; this module publishes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telex.gateway import Refused
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A person in a room, as the page shows one."""
+    """A person in a room, as the page shows the person."""
 
     name: str
     connections: int
@@ -33,7 +33,7 @@ class _Member(msgspec.Struct):
 
 
 class _Room(msgspec.Struct):
-    """Invariant: ``by_look`` has each member under all looks of the name."""
+    """The people in one room. Invariant: ``by_look`` has each member under all looks of the name."""
 
     members: dict[str, _Member] = {}  # msgspec copies it for each room
     by_look: dict[str, _Member] = {}
@@ -54,8 +54,9 @@ class Presence:
         self._rooms: dict[str, _Room] = {}
 
     def enter(self, room: str, name: str, key: str) -> bool:
-        """Add a connection of a person. Return True when the person was not in the room. Raises `Refused` when the name
-        is taken, or looks like a name that is."""
+        """Add a connection of a person. Return true when the person was not in the room. Raises `Refused` when the name
+        is taken, or looks like a taken name.
+        """
         there = self._rooms.get(room) or _Room()
         member = there.find(name)
         new = member is None

@@ -37,32 +37,32 @@ class Address(msgspec.Struct, frozen=True):
 
     @property
     def _authority(self) -> str:
-        # Not every system can connect to the address that means "all addresses".
+        # Not every system can connect to the address 0.0.0.0.
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers, which raise the signal again at the end. `serve` installs others."""
+    """Uvicorn without its signal handlers, which raise the signal again at the end. `serve` installs other handlers."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See `uvicorn.Server`."""
+        """Start the server, as Uvicorn does, and call ``ready``."""
         await super().startup(sockets)
         if self.started:
             self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """See `uvicorn.Server`."""
+        """Install no signal handlers."""
         yield
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises `OSError` with a text that says how to fix the address."""
+    """Return a listening socket. Raises `OSError` with a text that tells how to fix the address."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
@@ -109,7 +109,7 @@ async def run_server(server: _Server, listener: socket.socket) -> None:
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        # Where the loop knows no signals (Windows), the interpreter's own KeyboardInterrupt ends the server.
+        # Where the loop has no signal handlers (Windows), the interpreter's own KeyboardInterrupt ends the server.
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stop)
     await server.serve([listener])

@@ -20,7 +20,7 @@ MAX_TEXT_LENGTH = 2000
 # Control and format characters (which hold those that turn the writing direction), lone surrogates, unassigned,
 # private.
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn", "Co"})
-# Texts keep these: they join emoji and scripts, and do not change the writing direction.
+# Texts keep these characters: they join emoji and scripts, and do not change the writing direction.
 _JOINERS = "\u200c\u200d"
 # Characters without ink that Unicode does not classify as ignorable or as spaces.
 _BLANK = re.compile("[\\s\u2800\U0001d159]")
@@ -65,7 +65,7 @@ def fold(name: str) -> str:
 def clean_room(room: object) -> str:
     """Return the id of a room: lower case, ``-`` for spaces, one token of a topic id.
 
-    Raises `Refused` when it is empty or too long.
+    Raises `Refused` when the id is empty or too long.
     """
     text = fold("-".join(_visible(_text(room, "a room"), "").split()))
     text = re.sub(r"[#:*>/\\]+", "-", text).strip("-")
@@ -77,8 +77,9 @@ def clean_room(room: object) -> str:
 
 
 def clean_text(text: object) -> str:
-    """Return a text without invisible characters, with its line breaks. Raises `Refused` when it is empty or too
-    long."""
+    """Return a text without invisible characters, with its line breaks. Raises `Refused` when the text is empty or too
+    long.
+    """
     lines = (
         _text(text, "a text").replace("\r\n", "\n").replace("\r", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
     )

@@ -59,7 +59,7 @@ def chat(
     from telex.gateway import Limits
 
     if is_open_to_others(host) and not expose:
-        report(f"{host} lets other machines connect, to read and to write: add --expose if you mean that")
+        report(f"{host} lets other machines connect, to read and to write: add --expose to allow it")
         raise typer.Exit(Exit.USAGE)
     limits = Limits()
     app = create_app(url, grace=grace, hosts=allow_host or (), origins=allow_origin or (), local=local, limits=limits)

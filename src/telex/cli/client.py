@@ -111,13 +111,13 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection. Twice is fine."""
+        """Close the connection. It may be called twice."""
         self._exits.close()
 
     def request(self, frame: Frame, answer: type[R], deadline: float = math.inf) -> R:
         """Send a request with a new ``ref``, and wait for its answer until ``deadline`` (of `time.monotonic`).
 
-        After a refusal with ``retry_after`` it waits and sends the request again. Raises `Refused`, `Timeout`, `Gone`.
+        After a refusal with ``retry_after``, wait and send the request again. Raises `Refused`, `Timeout`, `Gone`.
         """
         deadline = min(deadline, time.monotonic() + ANSWER_SECONDS)
         while True:
@@ -147,7 +147,7 @@ class Client:
         from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
         from websockets.sync.client import connect
 
-        # The proxy of the environment is not for this machine.
+        # The proxy of the environment does not apply to this machine.
         proxy: Literal[True] | None = None if is_loopback(urlsplit(self.url).hostname or "") else True
         try:
             return self._exits.enter_context(
@@ -224,8 +224,9 @@ def publisher(url: str, timeout: float) -> Iterator[GatewayPublisher]:
 
 
 class GatewayPublisher:
-    """Publishes over one connection, and reconnects when it is lost. Every message has an id, so that none is stored
-    twice."""
+    """A publisher with one connection, which reconnects when the connection is lost. Every message has an id, so that
+    none is stored twice.
+    """
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url = url
@@ -258,7 +259,8 @@ class GatewayPublisher:
 def follow(
     url: str, topic: str, since: str | int, connect_timeout: float, deadline: float | None
 ) -> Generator[Messages | LostFrame | Gone, None, None]:
-    """Iterate over the frames of a topic or pattern. It reconnects, and gives a `Gone` for each lost connection.
+    """Iterate over the frames of a topic or pattern. Reconnect when the connection is lost, and yield a `Gone` each
+    time.
 
     Raises `Timeout` at ``deadline`` (of `time.monotonic`), `ConnectFailed` when it cannot reconnect, `Refused`.
     """
@@ -304,7 +306,7 @@ def retry_wait(attempt: int, deadline: float) -> float:
 def _status(status: int) -> str:
     if status == 403:
         return (
-            "it refuses this program (HTTP status 403); is the path right? A chat room has the path /ws, and accepts "
-            "only programs of its own machine"
+            "the server refuses this program (HTTP status 403); is the path right? A chat room has the path "
+            "/ws, and accepts only programs of its own machine"
         )
-    return f"it answers with HTTP status {status}; is the path right? A chat room has the path /ws"
+    return f"the server answers with HTTP status {status}; is the path right? A chat room has the path /ws"

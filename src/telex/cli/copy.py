@@ -1,4 +1,4 @@
-"""``telex copy``: carry messages from one engine to another while programs go on publishing to the first."""
+"""``telex copy``: copy messages from one engine to another while programs publish to the first."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 MESSAGES_PER_WRITE = 500
 CHECK_SECONDS = 1.0
-"""Seconds until the copy looks for messages, and for Ctrl-C, while no message wakes it."""
+"""Seconds between two checks for messages and for Ctrl-C, while no message arrives."""
 
 
 class Copier:
-    """Copies the topics of a pattern from one hub to another, each from where the copy has come.
+    """A copy of the topics of a pattern from one hub to another, which continues after the last copied message.
 
-    Ids, times, headers, keys and the order in each topic stay; the numbers are the target's own. Topics whose names
-    begin with ``$`` are telex's own and are not copied: commands that wait would be carried out twice.
+    Ids, times, headers, keys and the order in each topic stay; the numbers are those of the target. Topics of telex
+    itself, which begin with ``$``, are not copied: waiting commands would be carried out twice.
     """
 
     def __init__(self, source: Hub, target: Hub, pattern: str, on_progress: Callable[[int, int], None]) -> None:
@@ -40,7 +40,7 @@ class Copier:
         self._copied: dict[str, Position] = {}
 
     async def run(self) -> int:
-        """Copy the messages that are there and were not copied; returns the number of messages that were read."""
+        """Copy the stored messages that were not copied. Return the number of messages that were read."""
         read = 0
         for name in await self._source.topics(self._pattern):
             if not name.startswith("$"):
@@ -78,13 +78,13 @@ class Copier:
         return read
 
     async def unfinished_groups(self) -> list[GroupInfo]:
-        """The groups of the source that have messages left to handle."""
+        """Return the groups of the source that have messages left to handle."""
         return [info for info in await self._source.groups.list() if info.lag and not info.group.startswith("$")]
 
     async def begin_groups(self) -> int:
-        """Create the groups of the source in the target, to begin after the messages that are there; their number.
+        """Create the groups of the source in the target, and return their number. They begin after the copied messages.
 
-        A group that the target has already stays where it is.
+        Groups that the target already has keep their position.
         """
         from telex.hub import runtime_of
         from telex.log.log import Retention
@@ -105,11 +105,11 @@ def copy(
     once: Annotated[bool, typer.Option("--once", help="End when all messages are copied.")] = False,
     json: Json = False,
 ) -> None:
-    """Copy all messages from one engine to another, and go on copying new ones until Ctrl-C.
+    """Copy all messages from one engine to another, and continue with new ones until Ctrl-C.
 
-    To switch programs to the other engine: start the copy, stop the programs when it says that it has caught up, wait
-    until it says so again, press Ctrl-C, and start the programs with the other URL. Groups begin there after the last
-    copied message. Dead letters, delayed messages, waiting commands, and records are not copied.
+    To switch programs to the other engine: start the copy. When it has caught up, stop the programs. When it has caught
+    up again, press Ctrl-C, and start the programs with the other URL. Groups begin there after the last copied message.
+    Dead letters, delayed messages, waiting commands, and records are not copied.
 
     \b
     Examples:
@@ -129,7 +129,7 @@ def copy(
         print_line(f"{copier.stored:,} messages copied{known}; {groups} groups begin after them")
     for info in left:
         text = f"group {info.group} on {info.pattern} has {info.lag:,} messages left in FROM"
-        report(f"{text}: let it finish there, since it begins after them in TO")
+        report(f"{text}: let it handle them there, since in TO the group begins after them")
     if left:
         raise typer.Exit(Exit.ERROR)
 

@@ -30,7 +30,7 @@ def is_server(url: str) -> bool:
 
 
 def path_of(url: str) -> Path:
-    """Return the path in an ``sqlite:///`` URL. Any other URL is wrong usage."""
+    """Return the path in an ``sqlite:///`` URL. End the program for any other URL."""
     from telex.engines.sqlite.address import parse
 
     if not url.startswith("sqlite:"):
@@ -69,7 +69,7 @@ def check_there(url: str) -> None:
 
 
 def existing(url: str) -> Path:
-    """Return the path in an ``sqlite:///`` URL, of a file that exists."""
+    """Return the path in an ``sqlite:///`` URL. End the program when there is no such file."""
     path = path_of(url)
     if not path.exists():
         where = "" if path.is_absolute() else f" in {Path.cwd()}; an absolute path has four slashes, sqlite:////"
@@ -106,8 +106,9 @@ def for_each(url: str, chosen: Sequence[T], act: Callable[[Hub, T], Awaitable[bo
 
 
 def file_to_list(ctx: typer.Context, url: str | None, json: bool) -> str | None:
-    """Return the URL for a command that lists something. Return None for a subcommand, which then gets the options
-    that stood before it."""
+    """Return the URL for a command that lists something. Return None for a subcommand, which gets the options before
+    its name.
+    """
     if ctx.invoked_subcommand is not None:
         given = ({"url": url} if url is not None else {}) | ({"json": True} if json else {})
         ctx.default_map = {ctx.invoked_subcommand: given}
@@ -118,6 +119,6 @@ def file_to_list(ctx: typer.Context, url: str | None, json: bool) -> str | None:
 
 
 def not_found(kind: str, name: str) -> typer.Exit:
-    """Report that there is no such topic, group or trigger; return the exception to raise."""
+    """Report that no topic, group or trigger has this name. Return the exception to raise."""
     report(f"there is no {kind} {name}; `telex {kind}s` lists them")
     return typer.Exit(Exit.ERROR)

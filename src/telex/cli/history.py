@@ -69,7 +69,7 @@ async def readable(messages: AsyncIterator[Message[Any]], damaged: list[str]) ->
             return
         except EngineFailed as error:
             if damaged and damaged[-1] == str(error):
-                raise  # the file cannot be read any further
+                raise  # the rest of the file cannot be read
             damaged.append(str(error))
             report(str(error))
         else:

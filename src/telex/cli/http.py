@@ -1,4 +1,4 @@
-"""Commands by HTTP to a `telex.gateway.Commands`. The calls block, with a time limit."""
+"""Sends commands by HTTP to a `telex.gateway.Commands`. The calls block, with a time limit."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def carry_out(
     sent = SentCommand(name, key=key)
     answer = place.ask("POST", path, body, headers)
     while answer.status == 409 and wait and answer.retry_after:
-        # A command with this key, from another sender, is running. Its outcome is the outcome of this one.
+        # A command with this key, from another sender, is running. Its outcome is also the outcome of this command.
         place.pause(answer.retry_after, name)
         answer = place.ask("POST", path, body, headers)
     if answer.status == 202:
@@ -189,7 +189,7 @@ class CommandEndpoint:
 
 
 def quoted(key: str) -> str:
-    """Return a key as the string of a structured field (RFC 8941, 3.3.3)."""
+    """Return a key as a string of a structured field (RFC 8941, 3.3.3)."""
     if not (key.isascii() and key.isprintable()):
-        raise BadOption("--key", key, "by HTTP a key is printable ASCII")
+        raise BadOption("--key", key, "by HTTP a key must be printable ASCII")
     return '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'

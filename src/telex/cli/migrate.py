@@ -1,4 +1,4 @@
-"""``telex migrate``: makes the tables of a PostgreSQL database, or prints the SQL that does."""
+"""``telex migrate``: create the tables of a PostgreSQL database, or print the SQL."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def once_forget(
     """
     found = _found(url, name, key)
     if not yes:
-        running = ["It is running, or its worker died. Its outcome will be refused."]
+        running = ["The command is running, or its worker died. Its outcome will be refused."]
         lines = [*_lines(name, key, found), *(running if found.entry.state == "running" else [])]
         confirm(lines, "Forget this? The same key will run the command again.")
 
@@ -94,7 +94,7 @@ def once_forget(
         return done
 
     if not with_hub(url, delete):
-        report(f"{name} {key} has changed in the meantime, and was not forgotten; look at it again")
+        report(f"{name} {key} has changed in the meantime, and was not forgotten; show it again")
         raise typer.Exit(Exit.ERROR)
     print_line(f"{name} {key} is forgotten: the same key will run the command again")
 
@@ -147,7 +147,7 @@ def _lines(name: str, key: str, found: Found) -> list[str]:
     if found.result is not msgspec.UNSET:
         lines.append(f"result     {to_json(found.result)}")
     elif entry.ref:
-        lines.append("result     is not kept any more")
+        lines.append("result     was deleted")
     if entry.error is not None:
         lines.append(f"error      {entry.error.type} ({entry.error.code}): {entry.error.message}")
     if entry.ended:

@@ -43,12 +43,12 @@ def parse_start(since: str) -> Start:
 
 
 def number_or_text(since: str) -> str | int:
-    """Return ``--since`` as a gateway takes it."""
+    """Return ``--since`` as a number or text, for a gateway."""
     return int(since) if since.isascii() and since.isdigit() else since
 
 
 def is_given(ctx: typer.Context, option: str) -> bool:
-    """Return True for an option of the command line, and False for one of the environment or a default."""
+    """Return true for an option on the command line, and false for one from the environment or a default."""
     source = ctx.get_parameter_source(option)
     return source is not None and source.name == "COMMANDLINE"
 

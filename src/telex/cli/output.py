@@ -59,13 +59,14 @@ def local_time(moment: datetime) -> str:
 
 
 def confirm(lines: Iterable[str], question: str) -> None:
-    """Print ``lines`` and ask; end the program unless the answer is yes. Ask nothing when standard input is no
-    terminal."""
+    """Print ``lines`` and ask; end the program unless the answer is yes. Do not ask when standard input is not a
+    terminal.
+    """
     if not sys.stdin.isatty():
         return
     for line in lines:
         typer.echo(printable(line), err=True)
-    # Not by typer.confirm, which also writes to standard output.
+    # typer.confirm would write to standard output too.
     typer.echo(f"{question} [y/N] ", err=True, nl=False)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         report("nothing was forgotten")

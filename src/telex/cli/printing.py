@@ -14,7 +14,7 @@ from telex.gateway.protocol import LostFrame, Messages
 
 
 class Printer:
-    """Prints the messages of frames, at most ``left``; None for all. ``dated`` lines begin with a date."""
+    """A printer of the messages in frames, at most ``left``; None prints all. ``dated`` lines begin with a date."""
 
     def __init__(self, json: bool, left: int | None, *, dated: bool = False) -> None:
         self.left = left

@@ -117,7 +117,7 @@ def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _trace(error: BaseException) -> str:
-    # Only the lines of the program, without those of telex and importlib.
+    # Only the lines of the program are shown, without those of telex and importlib.
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
     return "".join([*traceback.format_list(own), *traceback.format_exception_only(error)]).rstrip()

@@ -54,7 +54,7 @@ def pub(
     from telex.names import check_topic
 
     if id is not None and content == "-":
-        raise BadOption("id", id, "an id is for one message; leave it out with -")
+        raise BadOption("id", id, "one id names one message; leave it out with -")
     for option, given in {"content": content, "name": name, "id": id}.items():
         _check_text(option, given)
     check_topic(topic)
@@ -110,13 +110,13 @@ def _lines(content: str) -> Iterator[str]:
 
 
 def _check_text(option: str, given: str | None) -> None:
-    # Bytes that are not in the terminal's encoding become lone surrogates, which no message can hold.
+    # Bytes that do not fit the terminal's encoding become lone surrogates, which no message can contain.
     from telex import BadOption
 
     try:
         (given or "").encode()
     except UnicodeEncodeError:
-        raise BadOption(option, given, "it is not text in this terminal's encoding; write it in UTF-8") from None
+        raise BadOption(option, given, "it does not fit this terminal's encoding; write it in UTF-8") from None
 
 
 def _content(line: str, as_text: bool) -> Any:

@@ -22,9 +22,9 @@ HINT = "handlers are finishing; Ctrl-C again stops at once"
 
 
 class Stopping:
-    """Counts the signals of a process that runs a hub. The first one sets ``asked``.
+    """The signals of a process that runs a hub. The first one sets ``asked``.
 
-    The second one cancels the task that made this object, and `END_SECONDS` later the process ends, even if a handler
+    The second one cancels the task that made this object. `END_SECONDS` later the process ends, even if a handler
     blocks the event loop. A terminal sends SIGINT both to a worker (``is_worker``) and to its supervisor, so a worker
     never counts SIGINT as the second signal; the supervisor sends SIGTERM.
     """
@@ -65,13 +65,13 @@ class Stopping:
                 self._hint = call_later(HINT_SECONDS, lambda: report(HINT))
             return
         self.at_once = True
-        call_later(END_SECONDS, end_process)  # never cancelled: closing may hang, too
+        call_later(END_SECONDS, end_process)  # never cancelled: closing may hang too
         if self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
 
 def call_later(seconds: float, function: Callable[[], None]) -> threading.Timer:
-    """Call a function after so many seconds, in a thread, since the loop may be blocked."""
+    """Call a function after ``seconds`` in a thread, since the loop may be blocked."""
     timer = threading.Timer(seconds, function)
     timer.daemon = True
     timer.start()

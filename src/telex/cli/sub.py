@@ -42,7 +42,7 @@ def sub(
     with --url from a file or a database.
 
     It reconnects when the connection is lost, and prints the messages that it missed. A notice on standard error counts
-    messages that are lost for good. Exit code 4: --timeout was over before --count messages came.
+    lost messages. Exit code 4: --timeout was over before --count messages came.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The processes of ``telex run --workers`` and ``--reload``: start, restart and stop."""
+"""The processes of ``telex run --workers`` and ``--reload``: started, restarted and stopped."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from telex.cli.stopping import END_SECONDS, HINT, HINT_SECONDS
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 10.0
 STEADY = 10.0
-"""Seconds of running after which a crash counts as the first one again."""
+"""The seconds of running after which the next crash counts as the first."""
 MARGIN = 15.0
-"""Seconds beyond the ``close_timeout`` of its hub after which a worker is killed."""
+"""The seconds beyond the ``close_timeout`` of its hub after which a worker is killed."""
 WORKER = "TELEX_WORKER"
 """The environment variable of a worker: its number, and the descriptor on which to report its ``close_timeout``."""
 
@@ -37,7 +37,7 @@ def supervise(program: str, workers: int, *, reload: bool, options: tuple[str, .
 
 
 def wait_before(crashes: int) -> float:
-    """Return the seconds to wait before a worker is restarted after so many crashes in a row."""
+    """Return the seconds to wait before a worker is restarted after ``crashes`` crashes in a row."""
     return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (crashes - 1))
 
 
@@ -47,7 +47,7 @@ def crashes_in_a_row(before: int, ran: float) -> int:
 
 
 class Supervisor:
-    """Starts the workers of a program, and starts them again when they crash or a file changes."""
+    """The workers of a program, restarted when they crash or a file changes."""
 
     def __init__(self, program: str, workers: int, reload: bool, options: tuple[str, ...]) -> None:
         self._command = (sys.executable, "-m", "telex", "run", program, *options)
@@ -58,10 +58,10 @@ class Supervisor:
         self._code = int(Exit.OK)
 
     async def run(self) -> int:
-        """Run until a signal or the end of a worker. Returns the exit code."""
+        """Run until a signal or the end of all workers. Return the exit code."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            # Where the loop knows no signals (Windows), the interpreter's own KeyboardInterrupt ends it.
+            # Where the loop has no signal handlers (Windows), the interpreter's own KeyboardInterrupt ends it.
             with suppress(NotImplementedError):
                 loop.add_signal_handler(number, self._signalled)
         while not self._over.is_set():
@@ -93,13 +93,13 @@ class Supervisor:
             return
 
     async def keep(self, number: int) -> None:
-        """Run a worker, again after each crash, until it ends on purpose."""
+        """Run a worker, and restart it after each crash, until it ends on purpose."""
         crashes = 0
         while True:
             started = time.monotonic()
             code = await self.run_worker(number)
             if code in (Exit.USAGE, Exit.OK):
-                # It ended on purpose, or cannot be loaded: the next process would do the same.
+                # It ended on purpose, or cannot be loaded: a new process would do the same.
                 if self._reload and code != Exit.OK:
                     report("waiting for a change", bad=False)
                     await asyncio.Event().wait()
@@ -112,7 +112,7 @@ class Supervisor:
             await asyncio.sleep(wait)
 
     async def run_worker(self, number: int) -> int:
-        """Run a worker once. Returns its exit code; cancelled, it stops the worker."""
+        """Run a worker once, and return its exit code. Cancelling stops the worker."""
         read, write = os.pipe()
         os.set_blocking(read, False)
         try:
@@ -132,7 +132,7 @@ class Supervisor:
 
 
 def close_timeout_of(read: int) -> float:
-    """Return the ``close_timeout`` that a worker has reported, or 0 before it has."""
+    """Return the ``close_timeout`` that a worker has reported, or 0 before."""
     try:
         data = os.read(read, 64)
     except BlockingIOError:

@@ -124,7 +124,7 @@ def _batches(file: typer.FileBinaryRead) -> Iterator[tuple[list[Message[Any]], i
         except ValueError as error:
             if batch:
                 yield batch, end
-            raise NotAMessage(f"line {number} is no message: {error}; the lines before it were imported") from None
+            raise NotAMessage(f"line {number} is not a message: {error}; the lines before it were imported") from None
         if len(batch) == BATCH_MESSAGES:
             yield batch, end
             batch = []

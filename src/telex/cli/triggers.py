@@ -109,7 +109,7 @@ def _described(trigger: TriggerStatistics) -> str:
     parts = [f"{trigger.trigger}: {trigger.schedule}, to {trigger.topic}"]
     if trigger.paused or trigger.ended:
         parts.append("paused" if trigger.paused else "ended")
-    elif trigger.next is not None:  # only triggers of time have a next firing
+    elif trigger.next is not None:  # only schedules have a next firing
         parts.append(f"next {local_time(trigger.next)}")
     if trigger.last is not None:
         parts.append(f"last {local_time(trigger.last)}, {trigger.late:.3f} s late")

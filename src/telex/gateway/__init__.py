@@ -42,7 +42,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the app imports Starlette, and the server Uvicorn, which the command line does without.
+    # Importing `app` imports Starlette, and importing `server` imports Uvicorn; the command line does without both.
     modules = {"Gateway": "app", "GatewayStatistics": "app", "Commands": "commands", "uvicorn_options": "server"}
     if name not in modules:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

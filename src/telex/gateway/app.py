@@ -50,12 +50,12 @@ class GatewayStatistics(msgspec.Struct, frozen=True):
 class Gateway(Endpoint):
     """An ASGI app: programs and pages publish to and follow the topics of ``hub`` over one WebSocket each.
 
-    ``rules`` say which topics are open; without rules none is. ``authorizer(rules, peer)`` is called before the
-    handshake is answered and returns the `Authorizer` of that connection; it may be ``async``, and may raise `Refused`.
-    The default authorizer follows the rules. ``origins`` are pages of other hosts that may connect, such as
-    ``"https://chat.example.org"``. ``hosts`` are the host names of this server; IP addresses and ``localhost`` are
-    always allowed. ``local`` says whether programs of this machine may connect without an Origin header: by default
-    only while neither ``origins`` nor ``hosts`` are given, because a proxy on this machine looks like such a program.
+    ``rules`` are the topics that clients may use; without rules they may use none. ``authorizer(rules, peer)`` is
+    called before the handshake is answered, and returns the `Authorizer` of that connection. It may be ``async``, and
+    may raise `Refused`. The default authorizer applies the rules. ``origins`` are pages of other hosts that may
+    connect, such as ``"https://chat.example.org"``. ``hosts`` are the host names of this server; IP addresses and
+    ``localhost`` are always allowed. With ``local``, programs of this machine may connect without an Origin header. By
+    default they may only without ``origins`` and ``hosts``, because a proxy on this machine looks like such a program.
     `telex.gateway.protocol` describes the frames.
 
     Mount it with ``WebSocketRoute("/ws", Gateway(hub, rules=...))`` or ``app.mount("/ws", Gateway(...))``. The gateway
@@ -96,7 +96,7 @@ class Gateway(Endpoint):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection until it ends."""
         if scope["type"] != "websocket":
-            response = PlainTextResponse("this address speaks WebSocket\n", 426, {"Upgrade": "websocket"})
+            response = PlainTextResponse("connect to this address by WebSocket\n", 426, {"Upgrade": "websocket"})
             await response(scope, receive, send)
             return
         websocket = WebSocket(scope, receive, send)
@@ -141,7 +141,7 @@ class Gateway(Endpoint):
         )
 
     async def _admit(self, websocket: WebSocket, peer: Peer) -> Authorizer | None:
-        """Make the authorizer and answer the handshake. Return None when the client was refused or has gone."""
+        """Create the authorizer and answer the handshake. Return None when the client was refused or has gone."""
         authorizer: Authorizer | None = None
         self._entering += 1
         try:

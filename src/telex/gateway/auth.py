@@ -34,7 +34,7 @@ class Peer(msgspec.Struct, frozen=True):
     address: str
     """The IP address, or an empty text without one."""
     headers: Mapping[str, str]
-    """Values by names in lower case. For a repeated header it is the first value."""
+    """The headers, by names in lower case. For a repeated header it is the first value."""
     scheme: str = "ws"
     """``ws`` or ``wss``; by HTTP ``http`` or ``https``."""
     path: str = "/"
@@ -60,7 +60,8 @@ class Peer(msgspec.Struct, frozen=True):
 
 def peer_of(scope: Mapping[str, Any]) -> Peer:
     """Return the peer of an ASGI scope. The first value of a repeated header counts, so that a second Origin cannot
-    replace the Origin of the browser."""
+    replace the Origin of the browser.
+    """
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
@@ -162,7 +163,7 @@ class Authorizer:
         return await call_command(self.hub, name, content, key)
 
     def gone(self) -> object:
-        """Called when the connection has ended, also when its handshake was not completed."""
+        """Handle the end of the connection, also when its handshake was not completed."""
         return None
 
     @property
@@ -273,8 +274,8 @@ def _same_origin(origin: str, host: str, scheme: str) -> bool:
         return False
     name, port = _split(origin)
     mine, my_port = _split(f"//{host}")
-    # Behind a proxy that ends TLS the page is https and this handshake is not: a missing port is the page's own
-    # default.
+    # Behind a proxy that ends TLS the page is https and this handshake is http: a missing port is the default port of
+    # the page's scheme.
     defaults = {DEFAULT_PORTS[parts], DEFAULT_PORTS.get(scheme, 80)}
     return bool(name) and name == mine and (port == my_port or {port, my_port} <= defaults | {None})
 

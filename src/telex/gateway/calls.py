@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FAILED = "the command failed because of a fault of the server; the cause is in the log of the server"
 NOT_KEPT = "the server cannot store records at the moment; the command has not begun, send it again"
 HIDDEN = {"error": FAILED, UNSENDABLE: FAILED, EXHAUSTED: FAILED, "store_unavailable": NOT_KEPT}
-"""The text for clients, by failure code, in place of a text that no handler wrote for clients."""
+"""By failure code, the text for clients in place of an internal error text."""
 
 
 async def call_command(hub: Hub, name: str, content: object, key: str | None) -> object:

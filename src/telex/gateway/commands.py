@@ -63,7 +63,7 @@ STATUS = {
 
 
 class Problem(Exception):
-    """The answer to a request that failed: problem details."""
+    """A failed request, as the problem details of its answer."""
 
     def __init__(
         self, status: int, type: str, detail: str, *, headers: tuple[Header, ...] = (), **more: object
@@ -79,9 +79,10 @@ class Problem(Exception):
 class Commands:
     """An ASGI app: the commands of ``hub`` by HTTP. Mount it with ``Mount("/commands", Commands(hub, rules=...))``.
 
-    ``rules.call`` says which commands clients may send; without rules none. ``origins``, ``hosts`` and ``local`` are
-    those of `Gateway`: pages of other hosts are refused, and a program on another machine needs an allowed Origin
-    header. ``limits`` bound the size of a body, the number of requests in flight, and the time that one waits.
+    ``rules.call`` are the commands that clients may send; without rules they may send none. ``origins``, ``hosts`` and
+    ``local`` are those of `Gateway`: pages of other hosts are refused, and a program on another machine needs an
+    allowed Origin header. ``limits`` bound the size of a body, the number of requests in flight, and the time that a
+    request waits.
 
     The app neither opens nor closes the hub: open it before the first request.
     """
@@ -105,7 +106,8 @@ class Commands:
         self._check = partial(check_handshake, origins=frozenset(origins), hosts=frozenset(hosts), local=local)
         self._in_flight = 0
         self._body_bytes = 0  # bytes of incomplete bodies
-        self._tickets: OrderedDict[str, Ticket[Any]] = OrderedDict()  # their senders did not wait; the oldest first
+        # tickets of senders that did not wait, the oldest first
+        self._tickets: OrderedDict[str, Ticket[Any]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -190,7 +192,7 @@ class Commands:
             ) from None
 
     async def _body(self, length: str, receive: Receive) -> bytes:
-        """Return the body. At most the limit and one chunk of the server are in memory."""
+        """Return the body of a request. At most the limit and one chunk of the server are in memory."""
         most = self.limits.body_bytes
         too_large = Problem(
             413, "content-too-large", f"the content of a command has at most {most} bytes; send the address of the data"
@@ -225,7 +227,7 @@ class Commands:
             if runtime_of(hub).reason:
                 runtime_of(hub).check_open()
             if dispatcher_of(hub).is_full(name):
-                # The queue for a slot has no time limit, and this request has one.
+                # Waiting for a slot has no time limit, and this request has one.
                 raise Problem(
                     503, "too-many-at-once", "too many of this command wait; try again later", headers=(SOON,)
                 )
@@ -306,7 +308,7 @@ def key_of(header: str | None) -> str | None:
 
 
 def preference(header: str, most: float) -> tuple[bool, float]:
-    """Parse the header ``Prefer`` (RFC 7240): whether to answer at once, and the seconds to wait otherwise."""
+    """Parse the header ``Prefer`` (RFC 7240). Return true to answer at once, and the seconds to wait otherwise."""
     at_once, wait, bounded = False, most, False
     for part in header.lower().split(","):
         name, _, value = part.partition(";")[0].partition("=")

@@ -1,7 +1,7 @@
 """`Connection`: the WebSocket of one client, and the tasks that serve it.
 
 A connection has a task that reads, one that writes, one that closes an idle connection, and one for each subscription.
-The first reason to end, from any of them, ends them all, and all have ended when `Connection.run` returns.
+The first reason to end, from any task, ends all tasks, and all have ended when `Connection.run` returns.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Connection:
                 close = await self._over
                 for task in self._tasks:
                     task.cancel()
-        except* Exception as errors:  # the client gets the code FAULT, the log the cause
+        except* Exception as errors:  # the client gets the code FAULT, the log gets the cause
             for error in errors.exceptions:
                 log.error("a connection failed", exc_info=error)
         if close is None:
@@ -100,7 +100,7 @@ class Connection:
         return close.code
 
     def end(self, code: CloseCode, reason: str) -> None:
-        """Close the connection with the first code and reason that is given."""
+        """Close the connection. The first call sets the code and the reason."""
         self._finish(Close(code, reason))
 
     # -- tasks
@@ -112,7 +112,9 @@ class Connection:
         return task
 
     def _finish(self, close: Close | None) -> None:
-        """End with the first ``close`` that is given; None when the client has gone, and there is nothing to send."""
+        """End the connection. The first call sets ``close``; None when the client has gone, and there is nothing to
+        send.
+        """
         if not self._over.done():
             self._over.set_result(close)
 
@@ -141,18 +143,19 @@ class Connection:
                 self._slow()
                 return
             except (WebSocketDisconnect, RuntimeError, OSError):
-                self._finish(None)  # the client went meanwhile
+                self._finish(None)  # the client has gone
                 return
             self._outbox.sent()
 
     async def _watch(self) -> None:
-        while (wait := self._session.idle(self._loop.time())) > 0:  # noqa: ASYNC110  # it waits for a time, not for a condition
+        # it waits for a time, not for a condition
+        while (wait := self._session.idle(self._loop.time())) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait)
         self.end(CloseCode.IDLE, f"no subscription and no frame for {self.limits.idle:g} s")
 
     async def _close(self, close: Close) -> None:
-        # The frames in the outbox are not sent: the client goes on from its positions. A client that reads nothing does
-        # not read the close frame either; the server then closes its socket when this returns.
+        # The frames in the outbox are not sent: the client continues from its positions. A client that reads nothing
+        # does not read the close frame either; the server then closes its socket when this returns.
         with suppress(TimeoutError, WebSocketDisconnect, RuntimeError, OSError):
             async with asyncio.timeout(self.limits.close_timeout):
                 await self._websocket.send(
@@ -169,7 +172,7 @@ class Connection:
             self._slow()
 
     def _slow(self) -> None:
-        self.end(CloseCode.SLOW, "too slow: connect again and go on from your position")
+        self.end(CloseCode.SLOW, "too slow: connect again and continue from your position")
 
     # -- requests
 
@@ -230,8 +233,8 @@ class Connection:
         except BaseException:
             self._session.leave(topic)
             raise
-        # The next frame waits until the subscription has begun, so that it gets the messages that the client publishes
-        # next.
+        # The next frame is read after the subscription has begun, so that the subscription gets messages that the
+        # client publishes next.
         joined = self._loop.create_future()
         self._followers[topic] = self._start(self._follow(request, subscription, joined))
         await joined
@@ -268,8 +271,9 @@ class Connection:
                 joined.set_result(None)
 
     async def _catch_up(self, topic: str, subscription: ReportingSubscription[Any]) -> None:
-        """Send the missed messages as fast as the client reads. One subscription of the connection does so at a time,
-        with one frame at a time, so that many subscriptions hold one frame in memory."""
+        """Send the missed messages as fast as the client reads. One subscription of the connection at a time does this,
+        with one frame at a time, so that many subscriptions hold one frame in memory.
+        """
         limit = FIRST_MESSAGES
         while subscription.waiting:
             async with self._turn:
@@ -282,7 +286,8 @@ class Connection:
                         return
                     self._enqueue(frame)
                     size += len(frame)
-                # The messages of a batch stay in memory while it is sent: about as many bytes as the outbox may hold.
+                # The messages of a batch stay in memory while the batch is sent: about as many bytes as the outbox may
+                # hold.
                 limit = max(1, min(self.limits.batch, self.limits.outbox_bytes * len(batch) // max(1, size)))
 
     def _frames(
@@ -295,7 +300,9 @@ class Connection:
         return self._frame_cache.frames(topic, position, batch, keep=keep)
 
     async def _may_read(self, topic: str) -> bool:
-        """Return True while the client may follow a topic. Rules never change, so only an override is asked again."""
+        """Return true while the client may follow a topic. Rules never change, so only overridden methods are called
+        again.
+        """
         if not self.authorizer.judges:
             return True
         try:
@@ -309,7 +316,9 @@ class Connection:
         return True
 
     async def _recheck_permissions(self) -> None:
-        """End the subscriptions that have lost the permission by a call, before its answer is sent."""
+        """End the subscriptions for which the client has lost the permission by a call, before the answer to the call
+        is sent.
+        """
         for topic in list(self._followers):
             if not await self._may_read(topic):
                 await self._leave(topic)

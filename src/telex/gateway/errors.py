@@ -33,7 +33,7 @@ class Refused(TelexError):
 MISTAKES: dict[type[Exception], str] = {ContentError: "bad_content", BadName: "bad_name", BadOption: "bad_option"}
 """The mistakes of a client, with the code of the refusal."""
 UNAVAILABLE = (Closed, EngineFailed, BufferFull, WouldBlock)
-"""The errors that pass: the client may send the same frame again."""
+"""Temporary errors: the client may send the same frame again."""
 ANSWERED: tuple[type[Exception], ...] = (Refused, TimeoutError, *MISTAKES, *UNAVAILABLE)
 """The errors that a client gets as a refusal."""
 
@@ -79,5 +79,5 @@ class CloseCode(IntEnum):
 
     @property
     def come_back(self) -> bool:
-        """True when the client should connect again, and go on from its positions."""
+        """True when the client should connect again, and continue from its positions."""
         return self in {CloseCode.RESTART, CloseCode.FAULT} or 3000 <= self < 3500

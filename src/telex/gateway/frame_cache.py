@@ -56,8 +56,7 @@ class FrameCache:
                 parts.append(encode(message))
                 size += len(parts[-1])
             if parts and (size >= self._batch_bytes or not left):
-                # The batch has no hole, so the position after each message follows from the position after the last
-                # one.
+                # The batch has no hole, so each position follows from the position after the last message.
                 yield _frame(topic, Position(after.seq - left, after.epoch), parts)
                 parts, size = [], 0
 

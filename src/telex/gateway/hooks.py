@@ -11,13 +11,15 @@ from telex.gateway.errors import UNAVAILABLE, Refused
 
 
 class HookFailed(Exception):
-    """The application's fault: a method of its `Authorizer` raised something else than `Refused`. See ``__cause__``."""
+    """The application's fault: a method of its `Authorizer` raised another exception than `Refused`. It is the
+    ``__cause__``.
+    """
 
 
 async def ask(hook: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Call ``hook``, await its result if it is awaitable, and return it.
+    """Call ``hook`` and return its result, awaited if it is awaitable.
 
-    Raises `Refused`, `Timeout` and `UNAVAILABLE` as they are, and `HookFailed` for any other exception.
+    `Refused`, `Timeout` and `UNAVAILABLE` are raised unchanged, any other exception as `HookFailed`.
     """
     try:
         answer = hook(*arguments, **named)

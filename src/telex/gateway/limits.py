@@ -8,7 +8,7 @@ from telex.errors import BadOption
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The limits of a gateway. The page "The gateway" says what happens at each limit.
+    """The limits of a gateway. The page "The gateway" describes the effect of each limit.
 
     Raises `BadOption` for a limit that is not positive.
     """
@@ -28,7 +28,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     topics: int = 10_000
     """Topics that the clients of the whole gateway may publish to."""
     outbox_bytes: int = 1024 * 1024
-    """Bytes that may wait for a client, of all its subscriptions. With more the client is closed as slow."""
+    """Bytes that may wait for a client, of all its subscriptions. A client with more is closed as slow."""
     batch_bytes: int = 64 * 1024
     """The size at which a frame of messages is complete."""
     batch: int = 64
@@ -42,11 +42,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     idle: float = 60.0
     """Seconds for which a connection without a subscription may send no frame."""
     body_bytes: int = 1024 * 1024
-    """The largest content of a command by HTTP."""
+    """The largest content of a command by HTTP, in bytes."""
     requests: int = 1000
     """Commands by HTTP that may be in flight."""
     command_timeout: float = 30.0
-    """Seconds that a request waits for the outcome; then the answer is the address of the outcome."""
+    """Seconds that a request waits for the outcome; after that the answer is the address of the outcome."""
     outcomes: int = 10_000
     """Outcomes that are kept for senders that did not wait."""
     operation_timeout: float = 10.0
@@ -54,24 +54,28 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     head_timeout: float = 10.0
     """Seconds that a client has for the head of a request (`telex.gateway.uvicorn_options`)."""
     head_bytes: int = 64 * 1024
-    """The largest head of a request (likewise)."""
+    """The largest head of a request, in bytes (`telex.gateway.uvicorn_options`)."""
     handshakes: int = 256
-    """Connections that have not sent the head of a request yet; one more closes the oldest of them (likewise)."""
+    """Connections that have not sent the head of a request; another one closes the oldest of them
+    (`telex.gateway.uvicorn_options`).
+    """
     control_rate: float = 10.0
-    """Ping, pong and continuation frames a second that are read from a connection on average (likewise)."""
+    """Ping, pong and continuation frames per second that are read from a connection on average
+    (`telex.gateway.uvicorn_options`).
+    """
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if not value > 0:
-                raise BadOption(name, value, "a limit of a gateway is greater than 0")
+                raise BadOption(name, value, "a limit of a gateway must be greater than 0")
 
 
 DEFAULT_LIMITS = Limits()
 
 
 class TokenBucket:
-    """A bucket of at most ``burst`` tokens, with ``rate`` new ones per second. It is full at the start."""
+    """A token bucket: at most ``burst`` tokens, with ``rate`` new tokens per second. It is full at the start."""
 
     __slots__ = ("_at", "_tokens", "burst", "rate")
 
@@ -92,7 +96,9 @@ class TokenBucket:
         return (1.0 - self._tokens) / self.rate
 
     def owe(self, now: float) -> float:
-        """Take one token, also in advance, and return the seconds until the bucket is not in debt."""
+        """Take one token, also when there is none, and return the seconds until the number of tokens is not
+        negative.
+        """
         self._tokens = min(float(self.burst), self._tokens + max(0.0, now - self._at) * self.rate) - 1.0
         self._at = max(now, self._at)
         return max(0.0, -self._tokens / self.rate)

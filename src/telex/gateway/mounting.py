@@ -1,7 +1,7 @@
 """A patch of Starlette with which ``app.mount("/ws", gateway)`` answers at ``/ws``.
 
-Starlette's `Mount` matches the paths below its own, ``/ws/…``, and not ``/ws``. It redirects HTTP to ``/ws/``, but a
-WebSocket cannot be redirected, and is refused. A mounted app cannot change that, so this patch makes `Mount` match its
+Starlette's `Mount` matches the paths below its own, ``/ws/…``, and not ``/ws``. It redirects HTTP to ``/ws/``. But a
+WebSocket cannot be redirected, and is refused. A mounted app cannot change this, so the patch makes `Mount` match its
 own path, only for an `Endpoint`.
 """
 
@@ -17,7 +17,7 @@ class Endpoint:
 
 
 def answer_at_mounts() -> None:
-    """Let `Mount` match its own path for an `Endpoint`. Twice is fine."""
+    """Let `Mount` match its own path for an `Endpoint`. It may be called twice."""
     if getattr(Mount.matches, "answers", False):
         return
     below = Mount.matches
@@ -28,7 +28,7 @@ def answer_at_mounts() -> None:
             return found
         if scope["type"] not in ("http", "websocket"):
             return found
-        # As if "/ws/" had been asked for, with the path as it is.
+        # the same as a request for "/ws/", with the path unchanged
         return below(self, {**scope, "path": scope["path"] + "/"})
 
     matches.answers = True  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from sys import getsizeof
 
 
 class Outbox:
-    """A queue of frames, bounded by their size in memory. One task takes, any number put."""
+    """A queue of frames, bounded by their size in memory. One task takes frames, any number of tasks put them."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -30,7 +30,7 @@ class Outbox:
         return True
 
     async def take(self) -> str:
-        """Wait for a frame and return the oldest one. It counts until `sent`."""
+        """Wait for a frame and return the oldest one. It counts towards the bound until `sent`."""
         while not self._frames:
             self._filled.clear()
             await self._filled.wait()

@@ -235,9 +235,9 @@ def refusal(error: Refused, ref: Ref) -> Error:
 
 
 class Session:
-    """The state of the protocol for one connection. It decides, and its owner carries out the decisions.
+    """The state of the protocol for one connection. It makes decisions, and its owner carries them out.
 
-    Invariant: `subscriptions` are the topics that were subscribed to and have neither been left nor ended.
+    Invariant: `subscriptions` are the topics that the client follows.
     """
 
     def __init__(self, limits: Limits, now: float) -> None:
@@ -253,7 +253,7 @@ class Session:
         connection."""
         if isinstance(data, bytes):
             return Close(CloseCode.BINARY, "frames are JSON text, and this one is binary")
-        # A character has 1 to 4 bytes, so most texts need not be encoded to know that they fit.
+        # A character has 1 to 4 bytes, so the size of most texts is checked without encoding.
         if len(data) > self.limits.frame_bytes or (
             len(data) * 4 > self.limits.frame_bytes and len(data.encode("utf-8", "replace")) > self.limits.frame_bytes
         ):
@@ -276,8 +276,9 @@ class Session:
         self.subscriptions.discard(topic)
 
     def idle(self, now: float) -> float:
-        """Return the seconds until a connection without a subscription has been idle for too long; 0 or less when it
-        has."""
+        """Return the seconds for which a connection without a subscription may still be idle; 0 or less when the time
+        is over.
+        """
         return self.limits.idle if self.subscriptions else self.last_heard + self.limits.idle - now
 
     def _too_fast(self, data: str, wait: float) -> Error | Close:

@@ -1,5 +1,6 @@
 """Limits below ASGI, in the protocols of Uvicorn: incomplete requests, ping frames, and the buffer of a client that
-reads nothing. `uvicorn_options` installs them."""
+reads nothing. `uvicorn_options` installs them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from telex.gateway.limits import DEFAULT_LIMITS, Limits, TokenBucket
 SHUTDOWN_SECONDS = 3
 """The time for requests in flight when the server stops."""
 SLICE_BYTES = 4096
-"""The bytes that are read from a WebSocket in one turn of the event loop: at most some 700 frames."""
+"""The bytes that are read from a WebSocket in one turn of the event loop: at most about 700 frames."""
 STALL_CHECKS = 10
 """The number of checks of a slow client in the time limit for writing."""
 MIN_BYTES_PER_SECOND = 1024
@@ -64,8 +65,9 @@ class Arrivals:
 
 
 class Stalled:
-    """Aborts a connection whose client reads too slowly: for ``seconds``, no check finds that it has read at
-    `MIN_BYTES_PER_SECOND`, or enough for the server to write again."""
+    """A check that aborts the connection of a slow client. In ``seconds``, the client has to read at
+    `MIN_BYTES_PER_SECOND` once, or enough for the server to write again.
+    """
 
     def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
         self._transport = transport
@@ -110,18 +112,15 @@ class BoundedHttp(HttpToolsProtocol):
         self._stalled: Stalled | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """See `asyncio.Protocol`."""
         super().connection_made(transport)
         self._stalled = Stalled(transport, self._limits.write_timeout)
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         self._let_go()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         if self._timer is not None:
             self._head += len(data)
         super().data_received(data)
@@ -130,24 +129,23 @@ class BoundedHttp(HttpToolsProtocol):
             self.cut_off(at_once=False)
 
     def resume_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         super().resume_writing()
         if self._stalled is not None:
             self._stalled.drained()
 
     def on_headers_complete(self) -> None:
-        """See `HttpToolsProtocol`: a head is complete."""
+        """Remove the connection from the incomplete ones: the head of a request is complete."""
         self._head_came()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """See `HttpToolsProtocol`: an answer is complete."""
+        """Wait for the head of the next request: an answer is complete."""
         super().on_response_complete()
         if not self.pipeline and not self.transport.is_closing():
             self._expect_head()
 
     def handle_websocket_upgrade(self) -> None:
-        """See `HttpToolsProtocol`: the connection becomes a WebSocket."""
+        """Change to WebSocket, with the buffer check of this connection."""
         self._let_go()
         super().handle_websocket_upgrade()
 
@@ -178,8 +176,9 @@ class BoundedHttp(HttpToolsProtocol):
 
 
 class BoundedWebSocket(WebSocketsSansIOProtocol):
-    """Uvicorn's WebSocket with limits. It reads nothing from a client that does not read, reads control frames at a
-    limited rate, and reads large input in slices, between which other connections have a turn."""
+    """Uvicorn's WebSocket with limits. It reads nothing from a client that does not read. It reads control frames at a
+    limited rate, and large input in slices, between which other connections have a turn.
+    """
 
     def __init__(self, limits: Limits, **options: Any) -> None:
         super().__init__(**options)
@@ -187,16 +186,14 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
         self._bucket = TokenBucket(limits.control_rate, limits.burst, asyncio.get_running_loop().time())
         self._patience: asyncio.TimerHandle | None = None
         self._stalled: Stalled | None = None
-        self._unread = bytearray()  # received, and not parsed yet
+        self._unread = bytearray()  # received and not parsed
         self._feeding = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
         super().connection_made(transport)
         self._stalled = Stalled(cast("asyncio.Transport", transport), self._limits.write_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
         super().connection_lost(exc)
         self._unread.clear()
         if self._stalled is not None:
@@ -205,13 +202,11 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
             self._patience.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """See `asyncio.Protocol`."""
         self._unread += data
         if not self._feeding:
             self._feed()
 
     def resume_writing(self) -> None:
-        """See `asyncio.Protocol`."""
         super().resume_writing()
         if self._stalled is not None:
             self._stalled.drained()

@@ -88,8 +88,9 @@ def addresses(scope: Mapping[str, Any]) -> Between | None:
 
 
 def cut_off(due: Collection[Between]) -> int:
-    """Close the sockets of this process between these addresses, and return their number. It checks every descriptor,
-    in about 5 µs each."""
+    """Close the sockets of this process with these addresses, and return their number. It checks every descriptor, in
+    about 5 µs each.
+    """
     folder = next(filter(os.path.isdir, DESCRIPTORS), None)
     if not due or folder is None:
         return 0
@@ -103,7 +104,7 @@ def _cut_off(descriptor: int, due: Collection[Between]) -> bool:
             return False
         copy = os.dup(descriptor)
     except OSError:
-        return False  # closed by the server
+        return False  # the server has closed it
     try:
         found = socket.socket(fileno=copy)
     except OSError:

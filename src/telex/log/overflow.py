@@ -3,6 +3,19 @@
 A policy is called when messages have arrived. From the log's end and the cursor's place it decides which messages wait
 and which are lost. It has no state. Its capacity is ``buffer`` messages and, if the cursor bounds bytes,
 ``buffer_bytes`` bytes.
+
+=============  ==================================================================================
+drop_newest    the arriving messages are lost to this subscriber (the default)
+drop_oldest    the oldest waiting messages are lost
+latest         only the newest waiting message is kept; with a key, the newest of each key, at most `buffer` keys
+block          publishers wait, at most ``block_timeout``; then the subscriber is closed as slow
+fail           publishers get `BufferFull`, and no subscriber gets the message
+close          the subscription ends with `SlowSubscriber` after the messages it has
+catch_up       no message is lost while the log still has it
+=============  ==================================================================================
+
+The messages that a log had when a subscription began (``start="earliest"``, a position, a time) do not count towards
+the capacity and are not dropped, except by ``latest``, which keeps only the newest of them too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Help for tests: a virtual clock, and `telex.testing.conformance`, the suite that tests an engine.
 
-They need only telex. Under pytest the assertions of the suite show the values that they compared.
+Both need only telex. Under pytest the assertions of the suite show the compared values.
 """
 
 import sys

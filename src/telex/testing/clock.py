@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 R = TypeVar("R")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 RESOLUTION = time.get_clock_info("monotonic").resolution
-"""Seconds by which an event loop runs timers early."""
+"""The seconds by which an event loop may run timers early."""
 
 
 class VirtualClock:
@@ -42,7 +42,7 @@ class VirtualClock:
             return runner.run(main)
 
     def advance(self, by: float) -> None:
-        """Set the clock forward by ``by`` seconds while no task runs, as if the machine slept."""
+        """Set the clock forward by ``by`` seconds while no task runs, as when the machine sleeps."""
         self._passed += by
 
 
@@ -54,7 +54,7 @@ class _Loop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         passed = self._clock._passed
         if passed + RESOLUTION == passed:
-            # After half a year, floats are coarser than the resolution, and a timer runs only when its time is past.
+            # After half a year floats are coarser than the resolution, and a timer runs only when its time is past.
             self._clock._passed = passed = math.nextafter(passed, math.inf)
         return passed
 

@@ -61,7 +61,7 @@ def test_a_line_that_is_no_message(
     file.write_text("\n".join([*map(json.dumps, lines), "hello", json.dumps(lines[0])]))
     ran = telex("import", str(file), "--url", other)
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("telex: line 4 is no message: ")
+    assert ran.err.startswith("telex: line 4 is not a message: ")
     assert exported(telex, monkeypatch, "--url", other) == lines
 
 

@@ -63,5 +63,7 @@ class Conformance(
 
 
 def undeclared(engine: Engine) -> list[Undeclared]:
-    """The tests of the suite that ``engine`` is not held to, each with the guarantees that it does not declare."""
+    """Return the tests of the suite that do not apply to ``engine``, each with the guarantees that it does not
+    declare.
+    """
     return suite.undeclared(engine, Conformance)

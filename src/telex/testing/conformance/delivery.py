@@ -34,7 +34,7 @@ BYTES: tuple[bytes, ...] = (b"", b"bytes", bytes(range(256)), bytes(200_000))
 
 
 async def take(inbox: AnySubscription[Any, Any], count: int, timeout: float) -> list[Any]:
-    """The next messages of a subscription."""
+    """Return the next messages of a subscription."""
     async with asyncio.timeout(timeout):
         return [await inbox.receive() for _ in range(count)]
 
@@ -156,7 +156,7 @@ class DeliveryTests(Suite):
         await self.round_trip(BYTES)
 
     async def round_trip(self, contents: tuple[object, ...]) -> None:
-        """Publish and receive, and where there is history, read again."""
+        """Publish and receive ``contents``; with history, read them again too."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             async with topic.subscribe() as inbox:

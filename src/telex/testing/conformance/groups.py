@@ -1,4 +1,4 @@
-"""Consumer groups: rules 1 to 5 of `telex.engines.contract.groups`."""
+"""Consumer groups: the claims, leases and settlements of `telex.engines.contract.groups`."""
 
 from __future__ import annotations
 

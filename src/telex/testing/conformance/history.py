@@ -22,7 +22,7 @@ async def filled(hub: Hub, *contents: object) -> None:
 
 
 async def history(hub: Hub, topic: str = T, **options: Any) -> list[Any]:
-    """The items of a history: contents, and `Lost` unchanged."""
+    """Return the items of a history: contents, and `Lost` unchanged."""
     items = [item async for item in hub.topic(topic).history(**options)]
     return [item if isinstance(item, Lost) else item.content for item in items]
 
@@ -151,8 +151,9 @@ class HistoryTests(Suite):
 
     @promise()
     async def test_a_removed_topic_begins_another_epoch(self) -> None:
-        """A removed topic goes on in another epoch. Its subscriptions get their waiting messages, a `Lost`, and the
-        messages of the new epoch."""
+        """A removed topic continues in another epoch. Its subscriptions get their waiting messages, a `Lost`, and the
+        messages of the new epoch.
+        """
         async with self.hub() as hub:
             topic = hub.topic(T)
             async with topic.subscribe(report_lost=True) as inbox, topic.subscribe() as many:

@@ -11,7 +11,7 @@ from telex.testing.conformance.suite import Suite, promise, read_range
 
 T = "reminders:1"
 DELAY = 0.15
-"""Seconds: short, as tests wait for it."""
+"""The delay in seconds: short, since tests wait for it."""
 
 
 class DelayedTests(Suite):
@@ -56,12 +56,12 @@ class DelayedTests(Suite):
 
     @promise("delayed", "shared", "store", slow=True)
     async def test_of_several_engines_one_publishes(self) -> None:
-        """Later: whichever engines are open, the message is published once, and every feed gets it."""
+        """Later: with several open engines the message is published once, and the events of every engine include it."""
         async with self.rig() as one, self.rig() as two, self.rig() as three:
             count = self.size(5, 100)
             for n in range(count):
                 await (one, two)[n % 2].engine.later(message(T, n), time() + DELAY)
-            # The last one is due after all others, so what comes before it is all that ever comes.
+            # The last message is due after all others.
             await one.engine.later(message(T, "last"), time() + 2 * DELAY)
             for rig in (one, two, three):
                 await rig.until(lambda rig=rig: "last" in rig.contents(T), "what was published for later")  # type: ignore[misc]
@@ -107,7 +107,9 @@ class TransactionTests(Suite):
 
     @promise("transactions", "store")
     async def test_a_transaction_publishes_all(self) -> None:
-        """Left without an error it commits: all its messages are kept, in order, and the feed has them."""
+        """Without an error a transaction commits: all its messages are kept, in order, and reach the engine's
+        events.
+        """
         async with self.rig() as rig:
             await rig.send(T, "before")
             async with rig.engine.transaction() as transaction:
@@ -131,7 +133,7 @@ class TransactionTests(Suite):
 
     @promise("transactions", "store")
     async def test_an_error_takes_all_back(self) -> None:
-        """Left with an error it rolls back: no message is kept or given to a feed, and no number is used up."""
+        """With an error it rolls back: no message is kept or reaches the engine's events, and no number is used up."""
         async with self.rig() as rig:
             await rig.send(T, "before")
             try:
@@ -218,5 +220,5 @@ class TransactionTests(Suite):
 
     @staticmethod
     async def kept(rig: Rig, topic: str = T) -> list[Any]:
-        """The contents that a topic keeps."""
+        """Return the contents that a topic keeps."""
         return [m.content for m in await read_range(rig, topic, 1, 1000)]

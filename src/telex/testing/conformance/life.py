@@ -19,7 +19,9 @@ T = "orders:1"
 
 
 class LifeTests(Suite):
-    """Every test of the suite sees that no task, thread or descriptor stays; here that is all they are about."""
+    """Opening and closing. Every test of the suite checks that no task, thread or descriptor stays; here this is the
+    promise.
+    """
 
     @promise()
     async def test_an_engine_leaves_nothing(self) -> None:
@@ -52,7 +54,7 @@ class LifeTests(Suite):
         """An `open` that is cancelled at any point leaves nothing when it ends, also before `close`: no task, thread or
         descriptor, and no lock that another engine would wait for. `close` may follow."""
         took: list[float] = []
-        kept: list[Engine] = []  # as a program that failed to open it would: nothing is released by chance
+        kept: list[Engine] = []  # as a program whose opening failed: no object is released by chance
 
         async def measure() -> None:
             began = monotonic()
@@ -82,7 +84,9 @@ class LifeTests(Suite):
 
     @needing(slow=True)
     def test_an_engine_whose_opening_fails_leaves_nothing(self) -> None:
-        """The same for open that fails, for each engine of `unopenable`. It raises ConnectFailed."""
+        """An `open` that fails leaves nothing when it ends, for each engine of `unopenable`. It raises
+        ConnectFailed.
+        """
 
         async def fails(engine: Engine, close: bool) -> None:
             with refused(ConnectFailed):
@@ -214,7 +218,7 @@ class LifeTests(Suite):
 
     @promise()
     async def test_opening_that_fails_leaves_nothing(self) -> None:
-        """A hub whose lifespan raises is closed again, its engine too, and the error comes out of opening it."""
+        """A hub whose lifespan raises closes its engine and raises the error from opening."""
 
         @asynccontextmanager
         async def fails(hub: Hub) -> AsyncIterator[None]:
@@ -231,7 +235,7 @@ class LifeTests(Suite):
 
     @promise()
     async def test_opening_that_is_cancelled_leaves_nothing(self) -> None:
-        """A hub whose opening is cancelled, at whatever point, is closed, and another opens in its place."""
+        """A hub whose opening is cancelled, at any point, is closed, and another hub can open on the same data."""
         for turns in range(self.size(10, 100)):
             opening = asyncio.ensure_future(self.hub().__aenter__())
             for _ in range(turns):

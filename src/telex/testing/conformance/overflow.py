@@ -18,7 +18,9 @@ class OverflowTests(Suite):
     """A subscriber that takes nothing, by policy: published = received + lost + waiting, to the message."""
 
     async def after_ten(self, policy: Overflow, **options: Any) -> list[Any]:
-        """Publish ten to a subscriber with room for four that takes none; then what it receives, `Lost` among it."""
+        """Publish ten messages to a subscriber with room for four that takes none. Return the items that it gets after
+        that.
+        """
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             inbox: AnySubscription[Any, Any]
@@ -33,29 +35,29 @@ class OverflowTests(Suite):
                 return [item if isinstance(item, Lost) else item.content for item in received]
 
     async def told(self, inbox: AnySubscription[Any, Any], count: int) -> None:
-        """Wait until the subscriber's log has so many messages."""
+        """Wait until the subscriber's log has ``count`` messages."""
         async with asyncio.timeout(self.patience):
             while inbox.statistics().published < count:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.001)
 
     def accounts(self, inbox: AnySubscription[Any, Any]) -> None:
-        """Hold the accounts to their sum."""
+        """Check that published = received + lost + waiting."""
         it = inbox.statistics()
         assert it.published == it.received + it.lost + it.waiting, it
 
     @promise()
     async def test_drop_newest_keeps_the_first(self) -> None:
-        """drop_newest: the first ``buffer`` messages wait, and what arrives after them is lost, to the message."""
+        """drop_newest: the first ``buffer`` messages wait, and all later messages are lost, to the message."""
         assert await self.after_ten("drop_newest") == [0, 1, 2, 3, Lost(6, 5, 10)]
 
     @promise()
     async def test_drop_oldest_keeps_the_last(self) -> None:
-        """drop_oldest: the last ``buffer`` messages wait, and those before them are lost."""
+        """drop_oldest: the last ``buffer`` messages wait, and all earlier messages are lost."""
         assert await self.after_ten("drop_oldest") == [Lost(6, 1, 6), 6, 7, 8, 9]
 
     @promise()
     async def test_latest_keeps_one(self) -> None:
-        """latest: the newest message waits; with a key, the newest of each."""
+        """latest: the newest message waits; with a key, the newest message of each key."""
         assert await self.after_ten("latest") == [Lost(9, 1, 9), 9]
         received = await self.after_ten("latest", key=lambda message: message.content % 3)
         assert [item for item in received if not isinstance(item, Lost)] == [7, 8, 9]
@@ -68,7 +70,7 @@ class OverflowTests(Suite):
 
     @promise("history", "counted_gaps", slow=True)
     async def test_catch_up_tells_what_is_not_kept(self) -> None:
-        """catch_up: a `Lost` has exactly the messages that retention removed, and then come the others."""
+        """catch_up: a `Lost` counts exactly the messages that retention removed, and the others follow."""
         async with self.hub() as hub:
             hub.retain("orders:*", messages=100)
             topic = hub.topic("orders:1")
@@ -87,7 +89,7 @@ class OverflowTests(Suite):
 
     @promise()
     async def test_close_ends_who_is_slow(self) -> None:
-        """close: the subscription ends with SlowSubscriber, after what it has."""
+        """close: the subscription ends with SlowSubscriber, after its waiting messages."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             async with topic.subscribe(overflow="close", buffer=BUFFER) as inbox:
@@ -117,7 +119,7 @@ class OverflowTests(Suite):
 
     @promise()
     async def test_block_makes_the_publisher_wait(self) -> None:
-        """block: publish waits until there is room; timed out or cancelled, it has published nothing."""
+        """block: publish waits until there is room. When it times out or is cancelled, nothing is published."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             async with topic.subscribe(overflow="block", buffer=2) as inbox:
@@ -141,7 +143,7 @@ class OverflowTests(Suite):
 
     @promise()
     async def test_block_loses_nothing_to_many_publishers(self) -> None:
-        """block: with many publishers and little room, everything arrives, and each one's messages in order."""
+        """block: with many publishers and a small buffer all messages arrive, those of each publisher in order."""
         writers, each = self.size(4, 20), self.size(10, 100)
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
@@ -160,7 +162,7 @@ class OverflowTests(Suite):
 
     @promise()
     async def test_block_ends_who_keeps_publishers_waiting(self) -> None:
-        """block: after ``block_timeout`` the subscriber that takes nothing is closed as slow, and publishers go on."""
+        """block: after ``block_timeout`` a subscriber that takes nothing is closed as slow, and publishers continue."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             async with topic.subscribe(overflow="block", buffer=1, block_timeout=0.03) as inbox:
@@ -170,7 +172,7 @@ class OverflowTests(Suite):
 
     @promise("shared", slow=True)
     async def test_block_and_fail_close_towards_other_hubs(self) -> None:
-        """block, fail: publishers elsewhere are not held up; towards them the policies act as close."""
+        """block, fail: publishers of other hubs do not wait; for them both policies act as close."""
         policies: tuple[Overflow, ...] = ("block", "fail")
         for policy in policies:
             async with (
@@ -187,7 +189,7 @@ class OverflowTests(Suite):
 
     @promise()
     async def test_who_is_slow_slows_nobody(self) -> None:
-        """A subscriber never slows another: beside one that takes nothing, others receive everything at once."""
+        """A subscriber never slows another: with one that takes nothing, the others receive all messages at once."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             policies: tuple[Overflow, ...] = ("drop_newest", "drop_oldest", "latest", "close", "catch_up")

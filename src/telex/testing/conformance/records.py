@@ -21,7 +21,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_a_record_is_what_was_put(self) -> None:
-        """Get returns the bytes of put and the revision that put returned; None for a key without a record."""
+        """`get` returns the bytes of `put` and the revision that `put` returned; None for a key without a record."""
         async with self.rig() as rig:
             records = has_records(rig)
             assert await records.get(B, "none") is None

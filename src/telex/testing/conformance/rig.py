@@ -27,18 +27,18 @@ def message(
     headers: Mapping[str, str] | None = None,
     published: float | None = None,
 ) -> Draft:
-    """Make a draft as a hub hands it to a store."""
+    """Return a draft as a hub passes it to a store."""
     return Draft(content, topic, id, time() if published is None else published, check_headers(headers), None, key)
 
 
 class Rig:
-    """An engine that is open, and its feed (`telex.engines.Feed`)."""
+    """An open engine, and its events (`telex.engines.EngineEvents`)."""
 
     def __init__(self, engine: Engine, patience: float = 10.0) -> None:
         self.engine = engine
         self.patience = patience
         self.taken: dict[str, list[Message[Any]]] = {}
-        """The messages that the feed was given, by topic; without a store, the published messages."""
+        """The messages that the engine delivered, by topic; without a store, the published messages."""
         self.removals: list[str] = []
         self.stirs: list[str | None] = []
         self.errors: list[Exception] = []
@@ -66,14 +66,14 @@ class Rig:
             self.check()
 
     def check(self) -> None:
-        """Fail when a call of the feed broke the contract."""
+        """Fail when a call of the engine broke the contract."""
         assert not self._problems, "; ".join(self._problems)
         assert not self.errors, f"the engine failed: {self.errors}"
 
-    # -- what a hub does
+    # -- the part of a hub
 
     def log(self, topic: str) -> Log:
-        """The local log of a topic or a pattern."""
+        """Return the local log of a topic or a pattern."""
         log = self._logs.get(topic)
         if log is None:
             self._logs[topic] = log = self.engine.log(topic, Retention())
@@ -99,7 +99,7 @@ class Rig:
         return [self.publish(draft) for draft in batch]
 
     async def retain(self, pattern: str, messages: int) -> None:
-        """Say how many messages topics keep."""
+        """Set the number of messages that topics keep."""
         if self.engine.store is not None:
             await self.engine.store.retain([(pattern, Retention(messages))])
             return
@@ -108,22 +108,22 @@ class Rig:
                 log.retain(Retention(messages))
 
     async def remove(self, topic: str) -> bool:
-        """Remove a topic: its numbers begin again."""
+        """Remove a topic."""
         assert self.engine.store is not None
         self._last.pop(topic, None)
         return await self.engine.store.remove(topic)
 
-    # -- groups, shortened
+    # -- groups, with short arguments
 
     async def join(self, group: str, pattern: str, start: Any = "earliest") -> None:
-        """A member comes."""
+        """Join a group."""
         assert self.engine.groups is not None
         await self.engine.groups.join(group, pattern, start, self.log(pattern))
 
     async def claim(
         self, group: str, pattern: str, now: float, limit: int = 100, lease: float = 30.0, owner: str = "member"
     ) -> list[Delivery]:
-        """Lease what is there."""
+        """Claim the deliveries that are due."""
         assert self.engine.groups is not None
         return list((await self.engine.groups.claim(group, pattern, limit, lease, owner, now)).deliveries)
 
@@ -137,7 +137,7 @@ class Rig:
         seconds: float = 0.0,
         reason: str = "",
     ) -> bool:
-        """Settle one delivery, and return whether the settlement won."""
+        """Settle one delivery. Return true when the settlement won."""
         assert self.engine.groups is not None
         settlement = Settlement(delivery.position, delivery.token, action, seconds, reason)
         won = await self.engine.groups.settle(group, pattern, [settlement], now)
@@ -145,7 +145,7 @@ class Rig:
         return won[0]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until calls of the feed make ``condition`` true."""
+        """Wait until calls of the engine make ``condition`` true."""
         try:
             async with asyncio.timeout(self.patience):
                 while not condition():
@@ -155,25 +155,25 @@ class Rig:
             raise AssertionError(f"within {self.patience:g} s the feed did not get {what}") from None
 
     def contents(self, topic: str) -> list[Any]:
-        """The contents that the feed was given of a topic, in order."""
+        """Return the contents that the engine delivered for a topic, in order."""
         return [new.content for new in self.taken.get(topic, ())]
 
-    # -- telex.engines.Feed
+    # -- telex.engines.EngineEvents
 
     def wants(self, topic: str) -> bool:
-        """Everything."""
+        """Return true: this hub reads every topic."""
         return True
 
     def content(self, data: object, topic: str, type: str | None) -> object:
-        """Plain data."""
+        """Return plain data unchanged."""
         return data
 
     def shapes(self, topic: str, types: Iterable[str]) -> bool:
-        """Never."""
+        """Return false: no topic has a declared type."""
         return False
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
-        """Remember them; each has to be behind the one before."""
+        """Record the messages, and check that each has a larger number than the message before."""
         for new in messages:
             last = self._last.get(new.topic, 0)
             if new.seq <= last:
@@ -183,7 +183,7 @@ class Rig:
         self._changed.set()
 
     def unreadable(self, topic: str, seq: int, problem: str) -> None:
-        """A message is damaged."""
+        """Record that a message is damaged."""
         self._problems.append(f"message {seq} of {topic} cannot be read: {problem}")
 
     def publish(self, draft: Draft) -> Message[Any]:
@@ -199,13 +199,13 @@ class Rig:
         return new
 
     def removed(self, topic: str) -> None:
-        """The topic was removed."""
+        """Record that the topic was removed."""
         self._last.pop(topic, None)
         self.removals.append(topic)
         self._changed.set()
 
     def stirred(self, topic: str | None = None) -> None:
-        """Groups may have something."""
+        """Record that groups may have deliveries."""
         self.stirs.append(topic)
         self._changed.set()
 
@@ -224,6 +224,6 @@ class Rig:
         self._changed.set()
 
     def failed(self, error: Exception) -> None:
-        """The engine can go on no more."""
+        """Record that the engine has failed."""
         self.errors.append(error)
         self._changed.set()

@@ -22,7 +22,7 @@ class SharedTests(Suite):
 
     @promise("shared", "store")
     async def test_another_engine_is_told(self) -> None:
-        """The feed of every engine gets the messages of each engine: each once, in order, with its number."""
+        """Every engine delivers the messages of each engine: each once, in order, with its number."""
         async with self.rig() as one, self.rig() as two:
             count = self.size(20, 2000)
             for n in range(count):
@@ -102,7 +102,9 @@ class SharedTests(Suite):
 
     @promise("shared", "store", "transactions")
     async def test_another_engine_sees_a_transaction_whole(self) -> None:
-        """Before a transaction commits no other engine reads its messages; then the feed gets all of them."""
+        """No other engine reads messages of a transaction before it commits; after that every engine delivers all of
+        them.
+        """
         async with self.rig() as one, self.rig() as two:
             async with one.engine.transaction() as transaction:
                 await transaction.append(message(T, "a"))
@@ -163,7 +165,7 @@ class SharedTests(Suite):
 
     @promise("shared", "groups")
     async def test_another_engine_is_stirred(self) -> None:
-        """A settlement that lets others claim calls `stirred` of their feeds."""
+        """A settlement after which others can claim calls `stirred` of their events."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
             await two.join(G, T)
@@ -352,12 +354,13 @@ class DurableTests(Suite):
 
 
 def killed(engine: Engine, work: Callable[[Rig], Coroutine[Any, Any, None]]) -> bool:
-    """Do some work in another process and kill it there, before it releases anything. Returns true when the work was
-    done."""
+    """Run ``work`` in another process and kill the process, before it releases anything. Return true when ``work`` had
+    ended.
+    """
     here, there = os.pipe()
     os.set_blocking(there, False)  # so few bytes never wait
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, which the child never runs
+        warnings.simplefilter("ignore", DeprecationWarning)  # about forking beside threads, which the child never runs
         child = os.fork()
     if not child:
         try:

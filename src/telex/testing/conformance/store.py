@@ -23,7 +23,7 @@ async def kept(rig: Rig, topic: str = TOPIC, first: int = 1, end: int = 1_000_00
 
 
 def numbers(messages: Any) -> list[int]:
-    """The numbers of messages."""
+    """Return the numbers of messages."""
     return [message.seq for message in messages]
 
 
@@ -60,7 +60,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_the_feed_has_a_message_before_append_returns(self) -> None:
-        """`append` returns after the feed got the messages: each once, in order, with its number."""
+        """`append` returns after the engine has delivered the messages: each once, in order, with its number."""
         async with self.rig() as rig:
             returned = await rig.send(TOPIC, "a", "b", "c")
             assert rig.contents(TOPIC) == ["a", "b", "c"]
@@ -75,7 +75,7 @@ class StoreTests(Suite):
             await rig.send(TOPIC, "before")
             try:
                 await rig.send(TOPIC, "a", object(), "b")
-            except Exception:  # noqa: BLE001  # which error it is, the next sentence of the contract does not say
+            except Exception:  # noqa: BLE001  # the contract names no class of error
                 assert await kept(rig) == rig.contents(TOPIC) == ["before"]
             else:
                 raise AssertionError("an object without a form outside of the process was taken")
@@ -83,7 +83,7 @@ class StoreTests(Suite):
 
     @promise("store")
     async def test_append_that_is_cancelled_leaves_no_hole(self) -> None:
-        """A cancelled `append` has stored all messages or none, and the store goes on working."""
+        """A cancelled `append` has stored all messages or none, and the store continues to work."""
         async with self.rig() as rig:
             sent = 0
             for turns in range(self.size(8, 200)):
@@ -92,7 +92,7 @@ class StoreTests(Suite):
                 for _ in range(turns % 8):
                     await asyncio.sleep(0)
                 while turns % 2 and not appending.done() and len(rig.contents(TOPIC)) == told:  # noqa: ASYNC110
-                    await asyncio.sleep(0)  # until something of it is kept, and no longer
+                    await asyncio.sleep(0)  # until some of the messages are stored
                 appending.cancel()
                 await asyncio.gather(appending, return_exceptions=True)
                 sent += 2
@@ -166,7 +166,7 @@ class StoreTests(Suite):
         async with self.rig() as rig:
             moment = time()
             for number in range(6):
-                # Times that run backwards: the order is that of being kept, whatever publishers' clocks say.
+                # Times that run backwards: the order is that of storing, whatever the clocks of publishers say.
                 await has_store(rig).append([message((TOPIC, OTHER)[number % 2], number, published=moment - number)])
             await rig.send("elsewhere:1", 99)
             read = has_store(rig).read_pattern
@@ -263,7 +263,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_retention_by_count_is_exact(self) -> None:
-        """`retain` with messages: every way of reading returns exactly the last messages."""
+        """`retain` with ``messages``: every way of reading returns exactly the last messages."""
         async with self.rig() as rig:
             await rig.retain("orders:*", 3)
             await rig.send(TOPIC, *range(10))
@@ -277,7 +277,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_retention_by_age_is_exact(self) -> None:
-        """`retain` with an age: older messages are not returned."""
+        """`retain` with ``age``: older messages are not returned."""
         async with self.rig() as rig:
             await has_store(rig).retain([(TOPIC, Retention(None, 60.0))])
             now = time()
@@ -288,7 +288,7 @@ class StoreTests(Suite):
 
     @promise("store", "history")
     async def test_retention_by_bytes_is_exact(self) -> None:
-        """`retain` with bytes: the last messages whose contents fit together are returned."""
+        """`retain` with ``bytes``: the last messages whose contents fit together are returned."""
         async with self.rig() as rig:
             await has_store(rig).retain([(TOPIC, Retention(None, None, 25))])
             await rig.send(TOPIC, *(str(n) * 10 for n in range(5)))
@@ -311,7 +311,7 @@ class StoreTests(Suite):
 
     @promise("store", "once_per_id")
     async def test_an_id_is_kept_once(self) -> None:
-        """A known id, in another batch or the same, returns the stored message, and the feed gets no message."""
+        """A known id, in another batch or the same, returns the stored message, and no message is delivered."""
         async with self.rig() as rig:
             first = (await rig.send(TOPIC, "a", id="same"))[0]
             again = (await rig.send(TOPIC, "other content", id="same"))[0]

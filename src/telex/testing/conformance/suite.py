@@ -24,16 +24,16 @@ from telex.testing.conformance.rig import Rig
 S = TypeVar("S", bound="Suite")
 
 HANGS_AFTER = 60.0
-"""Seconds that one test may take on a loaded machine; in full size, ten times as long."""
+"""The seconds that one test may take on a loaded machine; in full size, ten times as long."""
 FULL = "full"
 
 
 def promise(
     *needs: str, slow: bool = False
 ) -> Callable[[Callable[[S], Coroutine[Any, Any, None]]], Callable[[S], None]]:
-    """Make a coroutine a test: a plain method that runs it in a loop of its own, where an engine declares ``needs``:
-    the names of `Guarantees`, ``store`` for engines that have one, ``outage`` where the suite has `Suite.outage`.
-    ``slow``: over a quarter of a second.
+    """Make a test of a coroutine: a plain method that runs the coroutine in a loop of its own. ``needs`` are the
+    guarantees (names of `Guarantees`, or ``store``) without which the test does not apply. ``slow``: it takes over a
+    quarter of a second.
     """
     unknown = set(needs) - {*Guarantees.__struct_fields__, "store", "outage"}
     assert not unknown, f"there is no guarantee {unknown}"
@@ -49,7 +49,7 @@ def promise(
 
 
 def needing(*needs: str, slow: bool = False) -> Callable[[Callable[[S], None]], Callable[[S], None]]:
-    """`promise` for a test that makes its loops itself."""
+    """Make a test of a plain method that makes its loops itself; otherwise as `promise`."""
 
     def decorate(test: Callable[[S], None]) -> Callable[[S], None]:
         test.needs = needs  # type: ignore[attr-defined]
@@ -60,32 +60,32 @@ def needing(*needs: str, slow: bool = False) -> Callable[[Callable[[S], None]], 
 
 
 class Undeclared(msgspec.Struct, frozen=True):
-    """A test that an engine is not held to, and the guarantees for want of which it is not."""
+    """A test that does not apply to an engine, and the guarantees that the engine does not declare."""
 
     test: str
     lacks: tuple[str, ...]
 
 
 class Suite:
-    """The base of all parts of the suite. A subclass that has an `engine` keeps the tests of what that declares; the
-    others are None in it, so that no test runner finds them.
+    """The base of all parts of the suite. A subclass with an `engine` keeps the tests of the guarantees that the engine
+    declares. The other tests are None in it, so that no test runner finds them.
     """
 
     place: Path
     """The folder for the data of this test: empty, with a name that no other test has."""
     patience: ClassVar[float] = 10.0
-    """The longest time in seconds until a message that one engine stored reaches the feed of another."""
+    """The longest time in seconds until an engine delivers a message that another engine stored."""
 
     def engine(self) -> Engine:
-        """A new engine, not open, on the data of `place`: called twice, and declared ``shared`` or ``durable``, the two
-        have the same topics. To be given by a subclass. It is also called once without a place, to be asked what it
-        declares.
+        """Return a new engine, not open, on the data of `place`. Two engines that declare ``shared`` or ``durable``
+        have the same topics. A subclass implements this method. It is also called without a place, to read the
+        guarantees.
         """
-        raise NotImplementedError("a conformance suite is given its engine: def engine(self) -> telex.engines.Engine")
+        raise NotImplementedError("write the method that returns the engine: def engine(self) -> telex.engines.Engine")
 
     def unopenable(self) -> Iterable[Engine]:
-        """New engines whose `open` fails, each for a reason of its own: a silent host, a file that is something else.
-        They must not stand in the way of `engine`. Override it where opening can fail.
+        """Return new engines whose `open` fails, each for another reason: a silent host, a file of another program.
+        They must not affect the engines of `engine`. Override it where opening can fail.
         """
         return ()
 
@@ -111,18 +111,19 @@ class Suite:
     # -- a fresh place for every test
 
     def setup_method(self) -> None:
-        """Before each test: `place` is made. Override it, and `teardown_method`, for what is not a folder."""
+        """Create `place` before each test. Override it, and `teardown_method`, for a place that is not a folder."""
         self.place = Path(tempfile.mkdtemp(prefix="telex-conformance-"))
 
     def teardown_method(self) -> None:
-        """After each test: `place` goes."""
+        """Remove `place` after each test."""
         shutil.rmtree(self.place)
 
-    # -- what tests use
+    # -- for the tests
 
     def run(self, test: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a coroutine function in a new loop in debug mode, and see that it leaves no task, timer that fails,
-        thread or descriptor behind."""
+        """Run a coroutine function in a new loop in debug mode. Fail when it leaves a task, a failing timer, a thread
+        or a descriptor behind.
+        """
         complaints: list[str] = []
         limit = HANGS_AFTER * self.size(1, 10)
 
@@ -131,7 +132,7 @@ class Suite:
             loop.set_exception_handler(
                 lambda _, context: complaints.append(f"{context['message']}: {context.get('exception') or ''}")
             )
-            loop.slow_callback_duration = limit  # a slow machine is no fault of the engine
+            loop.slow_callback_duration = limit  # a slow machine is not a fault of the engine
             async with asyncio.timeout(limit):
                 await test()
             left = asyncio.all_tasks() - {asyncio.current_task()}
@@ -144,22 +145,22 @@ class Suite:
         left_behind(threads, descriptors)
 
     def size(self, small: int, full: int) -> int:
-        """``small``, or ``full`` where the environment says ``TELEX_CONFORMANCE=full``."""
+        """Return ``small``; in full size (``TELEX_CONFORMANCE=full``) return ``full``."""
         return full if os.environ.get("TELEX_CONFORMANCE") == FULL else small
 
     def hub(self, **options: Any) -> Hub:
-        """A hub on an engine of this test."""
+        """Return a hub on an engine of this test."""
         return Hub(self.engine(), **options)
 
     @asynccontextmanager
     async def rig(self) -> AsyncIterator[Rig]:
-        """An engine of this test that is open, with a feed that remembers its calls."""
+        """Enter an open engine of this test, with a `Rig` that records its calls."""
         async with Rig(self.engine(), self.patience) as rig:
             yield rig
 
 
 def promises(suite: type[Suite]) -> dict[str, Callable[[Any], None]]:
-    """All tests of a suite by name, those that are None in it too."""
+    """Return all tests of a suite by name, also those that are None in it."""
     found: dict[str, Callable[[Any], None]] = {}
     for base in reversed(suite.__mro__):
         found |= {name: value for name, value in vars(base).items() if hasattr(value, "needs")}
@@ -167,7 +168,9 @@ def promises(suite: type[Suite]) -> dict[str, Callable[[Any], None]]:
 
 
 def undeclared(engine: Engine, suite: type[Suite]) -> list[Undeclared]:
-    """The tests of ``suite`` that ``engine`` is not held to, since it does not declare what they need."""
+    """Return the tests of ``suite`` that do not apply to ``engine``, since it does not declare the needed
+    guarantees.
+    """
     declared = {name for name in Guarantees.__struct_fields__ if getattr(engine.guarantees, name)}
     if engine.store is not None:
         declared.add("store")
@@ -188,17 +191,17 @@ def refused(*errors: type[BaseException]) -> Iterator[None]:
         yield
     except errors:
         return
-    raise AssertionError(f"this was to raise {' or '.join(error.__name__ for error in errors)}, and did not")
+    raise AssertionError(f"it did not raise {' or '.join(error.__name__ for error in errors)}")
 
 
 def has_store(rig: Rig) -> Store:
-    """The store of an engine whose tests need one."""
+    """Return the store of an engine whose tests need one."""
     assert rig.engine.store is not None, "the engine has no store"
     return rig.engine.store
 
 
 async def read_range(rig: Rig, topic: str, first: int, end: int) -> list[Message[Any]]:
-    """The messages that the engine's store reads, none of them damaged."""
+    """Return the messages that the engine's store reads; none may be damaged."""
     found = await has_store(rig).read(topic, first, end)
     messages = [item for item in found if isinstance(item, Message)]
     assert len(messages) == len(found), "the store cannot read what it was given"
@@ -206,19 +209,19 @@ async def read_range(rig: Rig, topic: str, first: int, end: int) -> list[Message
 
 
 def has_groups(rig: Rig) -> Groups:
-    """The groups of an engine that declares them."""
+    """Return the groups of an engine that declares groups."""
     assert rig.engine.groups is not None, "the engine declares groups and has none"
     return rig.engine.groups
 
 
 def has_records(rig: Rig) -> Records:
-    """The records of an engine that declares them."""
+    """Return the records of an engine that declares records."""
     assert rig.engine.records is not None, "the engine declares records and has none"
     return rig.engine.records
 
 
 def open_descriptors() -> list[str]:
-    """The open descriptors of this process, on Linux; else none."""
+    """Return the open descriptors of this process on Linux, else an empty list."""
     found = []
     folder = Path("/proc/self/fd")
     for entry in folder.iterdir() if folder.exists() else ():
@@ -230,9 +233,9 @@ def open_descriptors() -> list[str]:
 
 
 def left_behind(threads: set[threading.Thread], descriptors: list[str]) -> None:
-    """Fail when there are more threads and descriptors than before."""
+    """Fail when there are more threads or descriptors than before."""
     for thread in set(threading.enumerate()) - threads:
-        thread.join(1)  # a thread that is ending gets the time for it
+        thread.join(1)  # a thread that is ending gets some time
     running = [thread.name for thread in set(threading.enumerate()) - threads]
     assert not running, f"threads left behind: {running}"
     left = open_descriptors()

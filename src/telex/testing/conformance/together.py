@@ -18,7 +18,7 @@ class TogetherTests(Suite):
 
     @promise("delayed", slow=True)
     async def test_a_hub_publishes_later(self) -> None:
-        """A message with a delay or a time is received then and not before; at once if the time is past."""
+        """A message with a delay or a time is received at that time and not before; at once if the time is past."""
         async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
             topic, begun = hub.topic(T), time()
             await topic.publish("second", delay=DELAY)

@@ -19,7 +19,7 @@ class WorkTests(Suite):
     """The promise of groups: each message goes to one of the members, at least once, until it is acknowledged."""
 
     async def until(self, done: Callable[[], object], what: str) -> None:
-        """Wait for something to come true."""
+        """Wait until ``done`` returns true."""
         try:
             async with asyncio.timeout(self.patience * self.size(1, 6)):
                 while not done():  # noqa: ASYNC110  # nobody tells
