@@ -80,7 +80,8 @@ def put_in_all(only: str, jobs: int) -> int:
 
 EDGES = "tests/unit/test_edges.py::"
 SQLITE = "tests/unit/engines/sqlite/"
-COMMANDS = "tests/unit/commands/test_edges.py::"
+COMMANDS = "tests/unit/commands/"
+ONCE = "tests/unit/once/"
 TRIGGERS = "tests/unit/triggers/test_edges.py::"
 GATEWAY = "tests/unit/gateway/"
 CHAT = "tests/unit/chat/"
@@ -109,7 +110,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "known.move_to_end(of)",
         "pass",
-        EDGES + "test_deduplicate_forgets_the_key_that_was_handled_longest_ago",
+        "tests/unit/handlers/test_middleware.py::test_deduplicate_forgets_the_key_that_was_handled_longest_ago",
         "a key that is handled again keeps its old place and is forgotten first",
     ),
     Bug(
@@ -235,38 +236,38 @@ BUGS: Sequence[Bug] = (
     Bug(
         "if abs(self._now() - heartbeat.at) < SERVES_SECONDS:",
         "if abs(self._now() - heartbeat.at) < ALIVE_SECONDS:",
-        COMMANDS + "test_a_hub_without_a_heartbeat_serves_nothing",
+        COMMANDS + "transports/test_services.py::test_a_hub_without_a_heartbeat_serves_nothing",
         "a hub that was killed counts as serving for a day instead of 15 s",
     ),
     Bug(
         "del self.invocations[message.id] if invocation.throttle is not None: invocation.throttle.close()",
         "del self.invocations[message.id]",
-        COMMANDS + "test_the_timer_of_progress_ends_with_a_command_that_is_cancelled",
+        COMMANDS + "test_progress.py::test_the_timer_of_progress_ends_with_a_command_that_is_cancelled",
         "the timer of progress is left when a command is cancelled",
     ),
     Bug(
         'if inbox.partition(":")[2] not in alive:',
         "if False:",
-        COMMANDS + "test_the_inboxes_of_killed_hubs_are_removed",
+        COMMANDS + "transports/test_replies.py::test_the_inboxes_of_killed_hubs_are_removed",
         "inboxes of killed hubs are never removed",
     ),
     Bug(
         "if len(waiting) >= MAX_UNSERVED_COMMANDS:",
         "if False:",
-        COMMANDS + "test_commands_that_wait_for_a_handler_are_bounded",
+        COMMANDS + "transports/test_local.py::test_commands_that_wait_for_a_handler_are_bounded",
         "no bound on commands that wait for a handler in memory",
     ),
     Bug(
         "self.renewed = now",
         "self.renewed = monotonic()",
-        COMMANDS + "test_a_lease_counts_from_when_its_renewal_was_asked_for",
+        ONCE + "test_leases.py::test_a_lease_counts_from_when_its_renewal_was_asked_for",
         "a lease counts from when the renewal was answered",
     ),
     Bug(
         "return await self.store.put(self.bucket, key, value, revision, entry.expires or None)",
         "expires = entry.expires or time() + entry.lease + self.options.keep\n"
         "return await self.store.put(self.bucket, key, value, revision, expires)",
-        COMMANDS + "test_a_record_without_an_outcome_does_not_expire",
+        ONCE + "test_leases.py::test_a_record_without_an_outcome_does_not_expire",
         "a record without an outcome expires, and a clock that is set takes a key from its worker",
     ),
     # -- triggers
@@ -410,7 +411,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "if self._on_engine: await lease.stop()",
         "if self._on_engine:\n    pass",
-        COMMANDS + "test_a_renewal_does_not_wait_for_its_own_transaction",
+        COMMANDS + "test_once_server.py::test_a_renewal_does_not_wait_for_its_own_transaction",
         "the renewal of a lease is not stopped before its transaction: a `tx` handler hangs until its timeout",
     ),
     Bug(
@@ -428,7 +429,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "record is not None and record.value == value and record.revision != revision",
         "record is not None and record.revision != revision",
-        COMMANDS + "test_a_claim_whose_answer_was_lost_is_known_by_its_value",
+        ONCE + "test_leases.py::test_a_claim_whose_answer_was_lost_is_known_by_its_value",
         "a claim is recognised without comparing its value",
     ),
     Bug(

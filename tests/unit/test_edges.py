@@ -13,7 +13,6 @@ import pytest
 
 import telex
 import telex.blocking
-from telex import errors, middleware
 from telex.log.log import Log, Retention
 from telex.topics.waiters import Notifier, Waiter, park, wake_all
 from tests.support.internals import engine_transaction_of, records_of
@@ -98,38 +97,6 @@ async def test_losses_of_a_handler_are_counted_over_a_removal() -> None:
         assert after.handled + after.lost == 12
 
 
-async def test_deduplicate_forgets_the_key_that_was_handled_longest_ago() -> None:
-    handled: list[object] = []
-
-    async def handler(message: telex.Message[object]) -> None:
-        handled.append(message.content)
-
-    clock = Clock()
-    step: Any = middleware.deduplicate(lambda message: message.content, keep="10s", most=2)(handler)
-    for wait, key in ((0, "a"), (4, "b"), (7, "a"), (0, "c"), (0, "a")):
-        await clock.forward(wait)
-        await step(telex.Message.new(key))
-    assert handled == ["a", "b", "a", "c"], "a was handled again after b, so b goes for c"
-
-
-@pytest.mark.parametrize(("calls", "per", "burst"), [(0.5, 0.5, 1), (1e-6, 1e-6, 1), (3, "1h", 7)])
-async def test_a_slow_rate_is_one(calls: float, per: float | str, burst: int) -> None:
-    clock, begun = Clock(), list[int]()
-
-    async def handler(message: telex.Message[object]) -> None:
-        begun.append(1)
-
-    step: Any = middleware.rate_limit(calls, per=per, burst=burst)(handler)
-    for _ in range(burst):
-        await step(telex.Message.new(1))
-    assert len(begun) == burst
-    late = asyncio.ensure_future(step(telex.Message.new(1)))
-    await clock.forward(0)
-    assert not late.done()
-    late.cancel()
-    await asyncio.wait([late])
-
-
 async def test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory() -> None:
     async with telex.Hub() as hub:
         records = records_of(hub)
@@ -165,15 +132,6 @@ def test_an_interrupted_receive_takes_no_message(monkeypatch: pytest.MonkeyPatch
         monkeypatch.undo()
         hub.topic("a").publish(1)
         assert inbox.receive(timeout=5).content == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "written"), [("plain", "plain"), ("üben", "üben"), ("ü\ud800\U0001f600", "ü\\ud800\U0001f600"), ("", "")]
-)
-def test_text_is_written_as_it_can_be_stored(text: str, written: str) -> None:
-    assert errors.printable(text) == written
-    assert errors.text_of(text) == written
-    assert errors.text_of(ValueError(text)) == written
 
 
 STRUCTS = [name for name in telex.__all__ if is_struct(getattr(telex, name)) and name != "Message"]

@@ -75,3 +75,12 @@ def test_every_field_is_an_attribute(error: type[BaseException]) -> None:
         made = example(error)
         for name in list(inspect.signature(error.__init__).parameters)[1:]:
             assert hasattr(made, name)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"), [("plain", "plain"), ("üben", "üben"), ("ü\ud800\U0001f600", "ü\\ud800\U0001f600"), ("", "")]
+)
+def test_text_is_written_as_it_can_be_stored(text: str, written: str) -> None:
+    assert errors.printable(text) == written
+    assert errors.text_of(text) == written
+    assert errors.text_of(ValueError(text)) == written

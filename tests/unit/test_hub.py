@@ -18,8 +18,6 @@ import telex
 from telex.engines import EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.hub import runtime_of, scheduler_of
-from telex.topics.subscription import cursor_of
-from tests.support.internals import runner_of
 from tests.support.loops import idle
 from tests.support.shell import Clock, in_a_thread
 
@@ -69,64 +67,6 @@ async def test_a_removed_topic_is_the_same_topic_in_another_epoch() -> None:
             assert inbox.ended is None
 
 
-async def test_a_handler_of_a_removed_topic_finishes_what_it_has() -> None:
-    hub, got = telex.Hub(), list[int]()
-
-    @hub.on("a")
-    async def handler(content: int) -> None:
-        await asyncio.sleep(0)
-        got.append(content)
-
-    async with hub:
-        for number in range(5):
-            await hub.topic("a").publish(number)
-        await hub.remove("a")
-    assert got == list(range(5))
-
-
-@pytest.mark.parametrize("concurrency", [1, 3])
-async def test_a_handler_of_a_removed_topic_goes_on_in_its_next_epoch(concurrency: int) -> None:
-    hub, got = telex.Hub(), list[int]()
-    held = asyncio.Event()
-
-    @hub.on("a", concurrency=concurrency)
-    async def handler(content: int) -> None:
-        if not content:
-            await held.wait()
-        got.append(content)
-
-    async with hub:
-        for begin in (0, 5, 10):
-            await hub.remove("a")
-            for number in range(begin, begin + 5):
-                await hub.topic("a").publish(number)
-        asyncio.get_running_loop().call_later(0.01, held.set)  # while the hub closes
-    assert sorted(got) == list(range(15))
-    assert concurrency > 1 or got == sorted(got)
-
-
-async def test_removals_of_an_empty_topic_cost_its_handler_nothing() -> None:
-    hub, got, held = telex.Hub(), list[int](), asyncio.Event()
-
-    @hub.on("a")
-    async def handler(content: int) -> None:
-        await held.wait()
-        got.append(content)
-
-    async with hub:
-        await hub.topic("a").publish(1)
-        await asyncio.sleep(0)
-        for _ in range(100):
-            await hub.remove("a")
-        (handling,) = runner_of(hub).handlers
-        cursor = cursor_of(handling.subscription).successor
-        assert cursor is not None
-        assert cursor.successor is None
-        await hub.topic("a").publish(2)
-        held.set()
-    assert got == [1, 2]
-
-
 @pytest.mark.parametrize("where", ["memory://", pytest.param("sqlite:///{}/a.db", marks=pytest.mark.slow)])
 async def test_a_topic_for_which_only_handlers_wait_is_not_there(where: str, tmp_path: Path) -> None:
     hub, got = telex.Hub(where.format(tmp_path)), asyncio.Queue[int]()
@@ -138,32 +78,6 @@ async def test_a_topic_for_which_only_handlers_wait_is_not_there(where: str, tmp
             assert await got.get() == number
             assert [await hub.remove("a") for _ in range(3)] == [True, False, False]
             assert await hub.topics() == []
-
-
-async def test_a_handler_that_was_too_slow_for_a_removed_topic_goes_on_with_the_new_one(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    hub, held, got = telex.Hub(), asyncio.Event(), list[int]()
-
-    @hub.on("a", buffer=1, overflow="close")
-    async def handler(content: int) -> None:
-        got.append(content)
-        await held.wait()
-
-    async with hub:
-        for number in range(5):
-            await hub.topic("a").publish(number)
-            await asyncio.sleep(0)
-        await hub.remove("a")  # before it has heard that it was too slow
-        held.set()
-        for number in (5, 6):
-            await idle()
-            assert hub.topic("a").statistics().subscribers == 1
-            await hub.topic("a").publish(number)
-            await idle()
-            await hub.remove("a")  # and after
-    assert got == [0, 1, 5, 6]
-    assert "continues with new ones" in caplog.text
 
 
 async def test_a_topic_that_is_removed_while_the_hub_closes() -> None:
@@ -182,19 +96,6 @@ async def test_a_topic_that_is_removed_while_the_hub_closes() -> None:
 
         scheduler_of(hub).stop = slowly  # type: ignore[method-assign]  # the first thing that a hub does as it closes
     assert removed.is_set()
-
-
-@pytest.mark.slow
-async def test_a_handler_goes_on_when_another_program_removes_its_topic(tmp_path: Path) -> None:
-    url, got = f"sqlite:///{tmp_path}/a.db", asyncio.Queue[int]()
-    hub = telex.Hub(url)
-    hub.on("a")(got.put_nowait)
-    async with hub, telex.Hub(url) as other:
-        for number in range(5):
-            await other.topic("a").publish(number)
-            assert await got.get() == number
-            await (hub, other)[number % 2].remove("a")
-    assert got.empty()
 
 
 # -- opening and the lifespan

@@ -19,7 +19,7 @@ PRIVATE: dict[tuple[str, str], str] = {
     ("support/internals.py", "_runner"): "a part of a public object, which this file names for all tests",
     ("support/shell.py", "_scheduled"): "what a log, a topic and a loop still hold when everything has ended",
     ("unit/blocking/test_thread.py", "_topic"): "a thread is interrupted once it waits, which it cannot say itself",
-    ("unit/commands/test_adversity.py", "_waiters"): "a leak of waiters that is seen nowhere else",
+    ("unit/commands/test_ticket.py", "_waiters"): "a leak of waiters that is seen nowhere else",
     ("unit/engines/sqlite/test_watcher.py", "_transport"): "asyncio leaves the pipes of a process open",
     ("unit/gateway/test_server.py", "_bucket"): "the reading of one WebSocket, without the server around it",
     ("unit/gateway/test_server.py", "_count"): "the reading of one WebSocket, without the server around it",

@@ -65,9 +65,11 @@ class Retry(msgspec.Struct, frozen=True):
         """Return the seconds to wait after attempt number ``attempt``, from 1, has failed. ``chance`` is random, from 0
         to 1.
         """
-        most = seconds(self.most, "most")
-        # The exponent is bounded: a float overflows after many attempts.
-        wait = min(most, seconds(self.first, "first") * self.factor ** min(attempt - 1, 64))
+        first, most = seconds(self.first, "first"), seconds(self.most, "most")
+        try:
+            wait = min(most, first * float(self.factor) ** (attempt - 1))
+        except OverflowError:  # after many attempts
+            wait = most if first else 0.0
         return max(0.0, wait * (1 + self.jitter * (2 * chance - 1)))
 
 

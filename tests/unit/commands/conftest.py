@@ -1,6 +1,9 @@
+import asyncio
 from pathlib import Path
 
 import pytest
+
+from tests.unit.commands.parts import Gate
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -11,3 +14,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/shared.db"
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate(asyncio.Event(), asyncio.Event())

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -261,3 +262,35 @@ async def test_rate_limit_lets_a_burst_through_and_then_waits() -> None:
 def test_mistakes_are_told(make: Callable[[], object]) -> None:
     with pytest.raises(telex.BadOption):
         make()
+
+
+async def test_deduplicate_forgets_the_key_that_was_handled_longest_ago() -> None:
+    handled: list[object] = []
+
+    async def handler(message: telex.Message[object]) -> None:
+        handled.append(message.content)
+
+    clock = Clock()
+    step: Any = middleware.deduplicate(lambda message: message.content, keep="10s", most=2)(handler)
+    for wait, key in ((0, "a"), (4, "b"), (7, "a"), (0, "c"), (0, "a")):
+        await clock.forward(wait)
+        await step(telex.Message.new(key))
+    assert handled == ["a", "b", "a", "c"], "a was handled again after b, so b goes for c"
+
+
+@pytest.mark.parametrize(("calls", "per", "burst"), [(0.5, 0.5, 1), (1e-6, 1e-6, 1), (3, "1h", 7)])
+async def test_a_slow_rate_is_one(calls: float, per: float | str, burst: int) -> None:
+    clock, begun = Clock(), list[int]()
+
+    async def handler(message: telex.Message[object]) -> None:
+        begun.append(1)
+
+    step: Any = middleware.rate_limit(calls, per=per, burst=burst)(handler)
+    for _ in range(burst):
+        await step(telex.Message.new(1))
+    assert len(begun) == burst
+    late = asyncio.ensure_future(step(telex.Message.new(1)))
+    await clock.forward(0)
+    assert not late.done()
+    late.cancel()
+    await asyncio.wait([late])

@@ -9,9 +9,11 @@ import time
 from collections.abc import Awaitable, Callable
 from math import inf
 
+import msgspec
 import pytest
 
 import telex
+from telex.commands.transports.local import MAX_UNSERVED_COMMANDS
 from tests.support.internals import transport_of
 
 pytestmark = pytest.mark.every_loop
@@ -554,3 +556,36 @@ async def test_a_late_exit_reaches_all_waiting_callers() -> None:
         assert hub.statistics().commands[0].running == 0
     gc.collect()
     loop.set_exception_handler(handler)
+
+
+async def test_commands_that_wait_for_a_handler_are_bounded() -> None:
+    async with telex.Hub() as hub:
+        for number in range(MAX_UNSERVED_COMMANDS):
+            await hub.send("later", number)
+        with pytest.raises(telex.WouldBlock, match="wait for a handler"):
+            await hub.send("later", MAX_UNSERVED_COMMANDS)
+        await hub.send("another", 1)  # each command has its own
+
+
+class Item(msgspec.Struct):
+    n: int
+
+
+async def test_content_sent_before_the_declaration_is_held_to_its_type() -> None:
+    async with telex.Hub() as hub:
+        tickets = [await hub.send("take", {"n": n}, key="a") for n in (1, 1, 2)]
+        wrong = await hub.send("take", {"m": 1}, key="b")
+        seen = []
+
+        @hub.command("take", once=True)
+        async def take(item: Item) -> int:
+            seen.append(item)
+            return item.n
+
+        assert [await tickets[0], await tickets[1]] == [1, 1]
+        with pytest.raises(telex.KeyConflict):
+            await tickets[2]
+        with pytest.raises(telex.CommandFailed, match="missing required field `n`"):
+            await wrong
+        assert seen == [Item(1)]
+        assert await hub.call("take", {"n": 1}, key="a") == 1

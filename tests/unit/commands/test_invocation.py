@@ -1,0 +1,81 @@
+"""A command in the process that carries it out: its deadline, and how it is cancelled."""
+
+import asyncio
+
+import pytest
+
+import telex
+from telex.commands import invocation as module
+from telex.commands.invocation import Invocation
+from tests.unit.commands.parts import Gate
+
+
+async def test_cancelling(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+    begun = []
+
+    @hub.command("slow", concurrency=1)
+    async def slow(number: int) -> None:
+        begun.append(number)
+        await gate.pass_through()
+
+    async with hub:
+        running, waiting = await hub.send("slow", 1), await hub.send("slow", 2)
+        await gate.reached.wait()
+        assert await waiting.cancel()
+        assert await running.cancel()
+        for ticket in (running, waiting):
+            outcome = await ticket.outcome(timeout=20)
+            assert outcome.error is not None
+            assert outcome.error.code == "cancelled"
+        assert not await running.cancel(), "its outcome is there"
+        gate.opened.set()
+        await (await hub.send("slow", 3))
+    assert begun == [1, 3]
+    assert gate.passed == 1
+
+
+def invocation() -> Invocation:
+    return Invocation("build", {"n": 1}, "id", "k", None, lambda invocation, step: None)
+
+
+def test_a_deadline_is_judged_by_the_monotonic_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, wall = [100.0], [1_000_000.0]
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module, "time", lambda: wall[0])
+    found = invocation()
+    assert not found.is_late
+    found.expire_in(5)
+    assert (found.deadline, found.until) == (1_000_005.0, 105.0)
+    wall[0] += 3600
+    assert not found.is_late, "the clock of the machine was set"
+    now[0] = 105.0
+    assert not found.is_late
+    now[0] = 105.1
+    assert found.is_late
+
+
+def test_a_command_without_a_message_is_given_one() -> None:
+    found = invocation()
+    message = found.message
+    assert found.message is message
+    assert (message.content, message.topic, message.id) == ({"n": 1}, "$command:build:request", "id")
+    sent: telex.Message[object] = telex.Message.new(1)
+    given = invocation()
+    given.sent = sent
+    assert given.message is sent
+
+
+@pytest.mark.parametrize("how", ["cancelled", "lost"])
+async def test_cancelling_and_losing_the_key_end_the_running_handler(how: str) -> None:
+    found = invocation()
+    end = found.cancel if how == "cancelled" else found.lose
+    end()  # before it has begun
+    assert getattr(found, how)
+    assert {"cancelled", "lost"} - {name for name in ("cancelled", "lost") if getattr(found, name)} == {
+        "lost" if how == "cancelled" else "cancelled"
+    }
+    found.task = asyncio.create_task(asyncio.Event().wait())
+    end()
+    await asyncio.wait([found.task])
+    assert found.task.cancelled()

@@ -1,0 +1,459 @@
+"""Commands that run once, on each engine: one outcome for each key, whatever becomes of workers and senders."""
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import inf
+from typing import Any
+
+import msgspec
+import pytest
+
+import telex
+from telex.hub import dispatcher_of
+from telex.once import leases as claims
+from telex.once.machine import Entry, Failure, encode
+from telex.once.store import OnceTransaction
+from tests.support.internals import leases_of, records_of
+from tests.support.loops import idle, until
+from tests.unit.commands.parts import Gate, OutOfStock, entry_of, plant
+
+
+async def test_a_renewal_does_not_wait_for_its_own_transaction(file: str) -> None:
+    hub = telex.Hub(f"{file}?synchronous=normal")
+    ran: list[int] = []
+
+    @hub.command("charge", once=True)
+    async def charge(number: int, tx: telex.Transaction) -> int:
+        ran.append(number)
+        await tx.execute("CREATE TABLE charges (amount)")
+        served = leases_of(hub, "charge")
+        for held in list(served.held):  # near the end of its lease
+            held.renew(inf)
+        await idle()
+        return number
+
+    async with hub:
+        assert await hub.call("charge", 5, key="a", timeout=10) == 5
+    assert ran == [5]
+
+
+async def test_a_large_result_of_a_transaction(file: str) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("large", once=True)
+    async def large(size: int, tx: telex.Transaction) -> str:
+        return "x" * size
+
+    async with hub, telex.Hub(file) as sender:
+        assert await sender.call("large", 400_000, key="a", timeout=20) == "x" * 400_000
+        assert hub.statistics().commands[0].executed == 1
+
+
+async def test_an_outcome_is_told_though_a_transaction_before_was_rolled_back(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("order", once=True, backoff=0.0)
+    async def order(item: str, ctx: telex.CommandContext[str], tx: telex.Transaction) -> str:
+        if ctx.attempt > 1:
+            raise OutOfStock("sold meanwhile")
+        return item
+
+    async with hub, telex.Hub(file) as sender:
+        served: Any = dispatcher_of(hub).table.servers["order"]
+        publish = served.publish_in
+
+        async def fails(run: object, outcome: telex.Outcome[object], tx: OnceTransaction) -> None:
+            await publish(run, outcome, tx)
+            raise telex.EngineFailed("committing", "the disk is full")
+
+        monkeypatch.setattr(served, "publish_in", fails)
+        outcome = await (await sender.send("order", "lamp", key="a")).outcome(timeout=20)
+        assert outcome.error is not None
+        assert outcome.error.code == "out_of_stock"
+
+
+@pytest.mark.slow
+async def test_a_cancel_that_crosses_the_outcome_hides_no_result(file: str) -> None:
+    hub, chance = telex.Hub(file), random.Random(5)
+
+    @hub.command("answer", once=True)
+    async def answer(number: int) -> int:
+        return 42
+
+    async def one(key: int) -> None:
+        ticket = await hub.send("answer", 1, key=str(key))
+        for _ in range(chance.randrange(200)):  # at each step of the command
+            await asyncio.sleep(0)
+        await ticket.cancel()
+        outcome = await ticket.outcome(timeout=30)
+        entry, _ = await entry_of(hub, "answer", str(key))
+        if outcome.error is None:
+            assert outcome.result == 42
+            assert entry.state == "done"
+        else:
+            assert outcome.error.code == "cancelled"
+            assert entry.state == "failed"
+
+    async with hub:
+        for begin in range(0, 200, 20):
+            await asyncio.gather(*[one(key) for key in range(begin, begin + 20)])
+
+
+async def test_cancelling_between_two_attempts(url: str) -> None:
+    hub, failed, ran = telex.Hub(url), asyncio.Event(), []
+
+    @hub.command("order", once=True, backoff=3600)
+    async def order(item: str) -> None:
+        ran.append(item)
+        failed.set()
+        raise ConnectionError("the carrier does not answer")
+
+    async with hub:
+        tickets = [await hub.send("order", "lamp", key="a") for _ in range(2)]
+        await failed.wait()
+
+        async def is_released() -> bool:
+            return (await entry_of(hub, "order", "a"))[0].state == "released"
+
+        await until(is_released)
+        assert await tickets[0].cancel()
+        for ticket in tickets:
+            outcome = await ticket.outcome(timeout=20)
+            assert outcome.error is not None
+            assert outcome.error.code == "cancelled"
+    assert ran == ["lamp"]
+
+
+async def test_a_result_that_cannot_be_kept_is_a_recorded_failure(url: str) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> object:
+        ran.append(number)
+        return object()
+
+    async with hub:
+        for _ in range(2):
+            with pytest.raises(telex.CommandFailed, match="object has no JSON form") as caught:
+                await hub.call("build", 1, key="a", timeout=30)
+            assert caught.value.code == "result_refused"
+    assert ran == [1]
+
+
+async def test_a_final_error_is_recorded(url: str) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("order", once=True)
+    async def order(item: str) -> None:
+        ran.append(item)
+        raise OutOfStock("no lamps", data={"next": 3})
+
+    async with hub:
+        for replayed in (False, True):
+            with pytest.raises(telex.CommandFailed) as caught:
+                await hub.call("order", "lamp", key="a")
+            error = caught.value
+            assert (error.type, error.code, error.data) == ("OutOfStock", "out_of_stock", {"next": 3})
+            assert error.replayed is replayed
+    assert ran == ["lamp"]
+
+
+async def test_an_unexpected_error_is_tried_again(url: str) -> None:
+    hub = telex.Hub(url)
+    attempts = []
+
+    @hub.command("order", once=True, backoff=0.0)
+    async def order(item: str, ctx: telex.CommandContext[str]) -> int:
+        attempts.append((ctx.attempt, ctx.fence))
+        if ctx.attempt < 3:
+            raise ConnectionError("the carrier does not answer")
+        return 7
+
+    async with hub:
+        outcome = await (await hub.send("order", "lamp", key="a")).outcome()
+        assert (outcome.result, outcome.attempt, outcome.replayed) == (7, 3, False)
+    assert [attempt for attempt, _ in attempts] == [1, 2, 3]
+    fences = [fence for _, fence in attempts]
+    assert fences == sorted(set(fences)), "each attempt has a larger fence"
+
+
+async def test_attempts_come_to_an_end(url: str) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("order", once=True, backoff=0.0, max_attempts=2)
+    async def order(item: str) -> int:
+        ran.append(item)
+        raise ConnectionError("the carrier does not answer")
+
+    async with hub:
+        tickets = [await hub.send("order", "lamp", key="a") for _ in range(3)]
+        for ticket in tickets:
+            with pytest.raises(telex.CommandFailed, match=r"begun 2 times.*the carrier does not answer") as caught:
+                await ticket
+            assert (caught.value.type, caught.value.code) == ("ConnectionError", "attempts_exhausted")
+        entry, _ = await entry_of(hub, "order", "a")
+        assert entry.state == "failed"
+    assert ran == ["lamp", "lamp"]
+
+
+async def test_an_outcome_is_kept_as_long_as_it_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True, keep="1h")
+    async def build(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async with hub:
+        assert await hub.call("build", 1, key="a") == 1
+        assert await hub.call("build", 1, key="a") == 1
+        assert ran == [1]
+        monkeypatch.setattr(claims, "time", lambda: time.time() + 3601)
+        assert await hub.call("build", 2, key="a") == 2, "it is another command now"
+    assert ran == [1, 2]
+
+
+async def test_the_result_of_a_stale_worker_is_refused(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True, lease=60)
+    async def build(number: int) -> str:
+        await gate.pass_through()
+        return "stale"
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        # It stalled past its lease, by the clock of another worker, which took over and is done.
+        entry, revision = await entry_of(hub, "build", "a")
+        done = Entry("done", entry.fingerprint, 2, "other", 60, msgspec.Raw(b'"fresh"'), completed=1.0, expires=9e9)
+        await plant(hub, "build", "a", done, revision)
+        gate.opened.set()
+        outcome = await ticket.outcome(timeout=30)
+        assert (outcome.result, outcome.attempt, outcome.replayed) == ("fresh", 2, True)
+        assert hub.statistics().commands[0].fenced == 1
+        assert (await entry_of(hub, "build", "a"))[0].owner == "other"
+
+
+async def test_a_worker_that_lost_its_lease_is_cancelled(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+    ended = asyncio.Event()
+
+    @hub.command("build", once=True, lease=0.1)
+    async def build(number: int) -> int:
+        try:
+            await gate.pass_through()
+        finally:
+            ended.set()
+        return number
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        written = None
+        while written is None:  # between two of its renewals
+            entry, revision = await entry_of(hub, "build", "a")
+            failed = Entry("failed", entry.fingerprint, 2, "other", 0.1, error=Failure("X", "x", "gone"), expires=9e9)
+            written = await records_of(hub).put("once:build", "a", encode(failed), revision)
+        await ended.wait()
+        with pytest.raises(telex.CommandFailed, match="X: gone"):
+            await ticket
+    assert not gate.passed
+
+
+async def test_a_worker_that_is_closed_gives_the_key_back(file: str, gate: Gate) -> None:
+    first, second = telex.Hub(file, close_timeout=0.05), telex.Hub(file)
+
+    @first.command("build", once=True, lease=30)
+    async def stuck(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with telex.Hub(file) as sender:
+        async with first:
+            ticket = await sender.send("build", 1, key="a", type=int)
+            await gate.reached.wait()
+        entry, _ = await entry_of(sender, "build", "a")
+        assert entry.state == "released"
+
+        @second.command("build", once=True, lease=30)
+        async def build(number: int, ctx: telex.CommandContext[int]) -> int:
+            return ctx.attempt
+
+        async with second:
+            assert await ticket.result(timeout=20) == 2
+
+
+async def test_attempts_of_workers_that_are_closed_do_not_count(file: str) -> None:
+    attempts: list[int] = []
+
+    async def build(number: int, ctx: telex.CommandContext[int]) -> int:
+        attempts.append(ctx.attempt)
+        if len(attempts) <= 3:
+            begun.set()
+            await asyncio.Event().wait()
+        if len(attempts) == 4:
+            raise ConnectionError("the line is dead")
+        return number
+
+    async with telex.Hub(file) as sender:
+        ticket = await sender.send("build", 1, key="a", type=int)
+        for _ in range(3):
+            begun = asyncio.Event()
+            worker = telex.Hub(file, close_timeout=0.01)
+            worker.command("build", once=True, max_attempts=2, backoff=0.0)(build)
+            async with worker:
+                await begun.wait()
+        worker = telex.Hub(file)
+        worker.command("build", once=True, max_attempts=2, backoff=0.0)(build)
+        async with worker:
+            outcome = await ticket.outcome(timeout=20)
+        entry, _ = await entry_of(sender, "build", "a")
+    assert outcome.result == 1
+    assert attempts == [1, 2, 3, 4, 5]
+    assert (outcome.attempt, entry.attempt, entry.spared) == (5, 5, 3)
+
+
+async def test_cancelling_is_an_outcome(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        assert await ticket.cancel()
+        for _ in range(2):
+            with pytest.raises(telex.CommandFailed) as caught:
+                await hub.call("build", 1, key="a")
+            assert caught.value.code == "cancelled"
+    assert not gate.passed
+
+
+async def test_writes_record_and_outcome_commit_together(file: str) -> None:
+    hub = telex.Hub(file)
+    fail = [True]
+
+    @hub.command("charge", once=True, backoff=0.0)
+    async def charge(amount: int, tx: telex.Transaction) -> int:
+        await tx.execute("INSERT INTO charges VALUES (?)", (amount,))
+        if fail:
+            fail.pop()
+            raise ConnectionError("at the worst moment")
+        return amount
+
+    async with hub, hub.follow("charge") as follower:
+        async with hub.transaction() as tx:
+            await tx.execute("CREATE TABLE charges (amount INTEGER)")
+        results = await asyncio.gather(*[hub.call("charge", 5, key="a") for _ in range(5)])
+        assert results == [5] * 5
+        async with hub.transaction() as tx:
+            assert await tx.execute("SELECT amount FROM charges") == [(5,)]
+        outcome = await follower.receive(timeout=20)
+        assert isinstance(outcome, telex.Outcome)
+        assert (outcome.result, outcome.attempt) == (5, 2)
+
+
+async def test_a_stale_worker_writes_nothing(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(file)
+    ran = []
+
+    @hub.command("charge", once=True)
+    async def charge(amount: int, tx: telex.Transaction) -> int:
+        ran.append(amount)
+        await tx.execute("INSERT INTO charges VALUES (?)", (amount,))
+        return amount
+
+    async with hub:
+        async with hub.transaction() as tx:
+            await tx.execute("CREATE TABLE charges (amount INTEGER)")
+        claimed = leases_of(hub, "charge")
+        transaction = claimed.store.transaction
+
+        @asynccontextmanager
+        async def late() -> AsyncIterator[OnceTransaction]:
+            # It stalled before it got the file's lock; another worker has taken over and is done.
+            entry, revision = await entry_of(hub, "charge", "a")
+            done = Entry("done", entry.fingerprint, 2, "other", 30, msgspec.Raw(b"6"), completed=1.0, expires=9e9)
+            await plant(hub, "charge", "a", done, revision)
+            async with transaction() as tx:
+                yield tx
+
+        monkeypatch.setattr(claimed.store, "transaction", late)
+        assert await hub.call("charge", 5, key="a", timeout=30) == 6
+        async with hub.transaction() as tx:
+            assert await tx.execute("SELECT count(*) FROM charges") == [(0,)]
+    assert ran == [5]
+
+
+async def test_a_lease_is_not_renewed_within_the_transaction_that_renewing_would_wait_for(file: str) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("charge", once=True, lease=0.1)
+    async def charge(amount: int, tx: telex.Transaction) -> int:
+        over = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.12, over.set)  # several times as long as until a renewal
+        await over.wait()
+        await tx.publish("charged", amount)
+        return amount
+
+    async with hub, asyncio.timeout(10):
+        assert await hub.call("charge", 5, key="a") == 5
+        assert [message.content async for message in hub.topic("charged").history()] == [5]
+
+
+async def test_a_store_that_cannot_be_reached_fails_closed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async def unreachable(*args: object, **options: object) -> None:
+        raise telex.EngineFailed("reading", "the disk is gone")
+
+    async with hub:
+        served = leases_of(hub, "build")
+        monkeypatch.setattr(served.store, "put", unreachable)
+        with pytest.raises(telex.CommandFailed, match="the disk is gone") as caught:
+            await hub.call("build", 1, key="a")
+        assert caught.value.code == "store_unavailable"
+        monkeypatch.undo()
+        assert await hub.call("build", 1, key="a") == 1
+    assert ran == [1]
+
+
+async def test_an_effect_without_a_recorded_outcome_is_repeated(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("warn", once=True, run_anyway=True)
+    async def warn(number: int) -> int:
+        ran.append(number)
+        return number
+
+    async def unreachable(*args: object, **options: object) -> None:
+        raise telex.EngineFailed("reading", "the disk is gone")
+
+    async with hub:
+        served = leases_of(hub, "warn")
+        monkeypatch.setattr(served.store, "put", unreachable)
+        assert await hub.call("warn", 1, key="a") == 1
+        monkeypatch.undo()
+        assert await hub.call("warn", 1, key="a") == 1
+        assert await hub.call("warn", 1, key="a") == 1
+    assert ran == [1, 1], "once without a record, once with one"

@@ -1,0 +1,71 @@
+"""The queue of one command in memory: concurrency, duplicates of a key, senders that wait for room."""
+
+import asyncio
+
+import pytest
+
+import telex
+from tests.support.internals import set_bounds
+from tests.unit.commands.parts import Gate, Report
+
+
+async def test_a_full_backlog(gate: Gate) -> None:
+    hub = telex.Hub(close_timeout=0.05)
+    set_bounds(hub, waiting_commands=2)
+
+    @hub.command("slow", concurrency=1)
+    async def slow(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        for number in range(3):
+            await hub.send("slow", number)
+        with pytest.raises(telex.Timeout, match="sending the command 'slow'"):
+            await hub.call("slow", 4, timeout=0.05)
+        waiting = asyncio.create_task(hub.send("slow", 5))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    with pytest.raises(telex.Closed):
+        await waiting
+
+
+@pytest.mark.slow
+async def test_a_hundred_duplicates_of_a_slow_command(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+    ran = []
+
+    @hub.command("build", once=True)
+    async def build(number: int) -> Report:
+        ran.append(number)
+        await gate.pass_through()
+        return Report("november", number)
+
+    async with hub:
+        tickets = [await hub.send("build", 7, key="2026-11") for _ in range(100)]
+        await gate.reached.wait()
+        gate.opened.set()
+        outcomes = [await ticket.outcome(timeout=50) for ticket in tickets]
+    assert ran == [7]
+    assert [outcome.result for outcome in outcomes] == [Report("november", 7)] * 100
+    assert sum(outcome.replayed for outcome in outcomes) == 99
+    assert {outcome.attempt for outcome in outcomes} == {1}
+
+
+async def test_a_duplicate_of_what_was_dropped_is_no_part_of_that(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("build", once=True, concurrency=1)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        await hub.send("build", 0, key="busy")
+        await gate.reached.wait()
+        dropped = await hub.send("build", 1, key="a", timeout=0)
+        kept = await hub.send("build", 1, key="a", timeout=60)
+        gate.opened.set()
+        with pytest.raises(telex.CommandFailed, match="not begun"):
+            await dropped.result(timeout=20)
+        assert await kept.result(timeout=20) == 1

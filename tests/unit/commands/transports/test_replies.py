@@ -1,0 +1,142 @@
+"""The reply inbox of a hub: outcomes that are large, lost, late or unreadable."""
+
+import asyncio
+import time
+
+import msgspec
+import pytest
+
+import telex
+import telex.engines
+from telex.commands.transports.services import BUCKET, Heartbeat
+from telex.once.machine import fingerprint
+from tests.support.internals import inbox_of, records_of, transport_of
+from tests.unit.commands.parts import Gate
+
+
+async def test_a_large_result_reaches_its_sender(file: str) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("large")
+    async def large(size: int) -> str:
+        return "x" * size
+
+    async with worker, telex.Hub(file) as sender, sender.follow("large") as follower:
+        assert await worker.call("large", 600_000) == "x" * 600_000
+        assert await sender.call("large", 700_000) == "x" * 700_000
+        for size in (600_000, 700_000):
+            outcome = await follower.receive(timeout=20)
+            assert isinstance(outcome, telex.Outcome)
+            assert outcome.result == "x" * size
+        async for message in worker.topic("$command:large:outcome").history():
+            assert message.size < 1000, "what is sent about names the record that has it"
+
+
+async def test_the_inboxes_of_killed_hubs_are_removed(file: str) -> None:
+    async with telex.Hub(file) as hub:
+        records = records_of(hub)
+        assert records is not None
+        await hub.topic("$inbox:killed").publish(1)
+        await hub.topic("$inbox:asleep").publish(1)
+        assert await records.put(BUCKET, "asleep", msgspec.json.encode(Heartbeat(time.time(), {})), 0) is not None
+        with pytest.raises(telex.NoHandler):
+            await hub.call("nothing", 1)
+        transport = transport_of(hub)
+        assert transport is not None
+        await transport.inbox.open()
+        assert transport.inbox.sweeping is not None
+        await transport.inbox.sweeping
+        assert set(await hub.topics("$inbox:*")) == {"$inbox:asleep", inbox_of(hub)}
+
+
+MANY = 1300
+"""More than a topic keeps by default."""
+
+
+@pytest.mark.slow
+async def test_a_sender_that_reads_late_gets_all_outcomes(
+    file: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("double", concurrency=64)
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async with worker, telex.Hub(file) as sender:
+        assert await sender.call("double", 1) == 2
+        transport = transport_of(sender)
+        assert transport is not None
+        hear = transport.inbox.take
+
+        async def late(content: object) -> None:
+            await gate.pass_through()
+            await hear(content)
+
+        monkeypatch.setattr(transport.inbox, "take", late)
+        tickets = await asyncio.gather(*[sender.send("double", n) for n in range(MANY)])
+        async with worker.follow("double", start=MANY) as done:
+            seen = 0
+            while seen < MANY - 300:
+                await done.receive(timeout=30)
+                seen += 1
+        gate.opened.set()
+        assert [await ticket.result(timeout=50) for ticket in tickets] == [2 * n for n in range(MANY)]
+
+
+async def test_a_letter_that_cannot_be_read_is_the_only_one(file: str, caplog: pytest.LogCaptureFixture) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("double")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async with worker, telex.Hub(file) as sender:
+        assert await sender.call("double", 1) == 2
+        transport = transport_of(sender)
+        assert transport is not None
+        await sender.topic(inbox_of(sender)).publish({"no": "letter"})
+        assert await sender.call("double", 2, timeout=20) == 4
+    assert any("cannot be read" in record.message for record in caplog.records)
+
+
+async def test_a_result_that_is_gone_is_told(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("large")
+    async def large(size: int) -> str:
+        return "x" * size
+
+    async with worker, telex.Hub(file) as sender:
+        records = records_of(sender)
+        assert records is not None
+        get = records.get
+
+        async def gone(bucket: str, key: str) -> telex.engines.Record | None:
+            return None if bucket == "$results" else await get(bucket, key)
+
+        monkeypatch.setattr(records, "get", gone)
+        with pytest.raises(telex.CommandFailed) as caught:
+            await sender.call("large", 400_000, timeout=20)
+        assert caught.value.code == "result_gone"
+
+
+async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str, gate: Gate) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("build", once=True)
+    async def build(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with worker, telex.Hub(file) as sender:
+        ticket = await sender.send("build", 1, key="a")
+        await gate.reached.wait()
+        inbox = transport_of(sender).inbox
+        inbox.lose_all(telex.Lost(3, 1, 3, "trimmed"))
+        with pytest.raises(telex.CommandFailed, match=r"3 outcomes were lost, .* again") as caught:
+            await ticket.result(timeout=20)
+        assert caught.value.code == "outcome_lost"
+        assert not inbox.requests.has("build", "a", fingerprint("build", 1, 1), time.time())
+        gate.opened.set()
+        assert await sender.call("build", 1, key="a", timeout=20) == 1
