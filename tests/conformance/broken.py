@@ -168,6 +168,16 @@ class TellsTwice(PassingEngine):
             self.inner.take(messages)
 
 
+class LosesOneOfFive(PassingEngine):
+    """Feed.take: every message, so that each one is received, waits or is counted as lost."""
+
+    caught_by = ("test_drop_newest_keeps_the_first", "test_drop_oldest_keeps_the_last", "test_latest_keeps_one")
+
+    class a_feed(Passing):  # noqa: N801
+        def take(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.take([message for message in messages if message.seq % 5])
+
+
 class TellsLate(PassingEngine):
     """Append returns after the feed was given the messages."""
 
@@ -431,7 +441,7 @@ class ForgetsSettlements(PassingEngine):
 class LetsTwoHoldALease(PassingEngine):
     """Groups, rule 2: what is leased nobody else is given."""
 
-    caught_by = ("test_a_message_is_leased_to_one",)
+    caught_by = ("test_a_message_is_leased_to_one", "test_each_group_handles_every_message")
 
     class a_groups(Passing):  # noqa: N801
         last: Sequence[Delivery] = ()
@@ -456,7 +466,11 @@ class ClaimsOneTooMany(PassingEngine):
 class IgnoresKeys(PassingEngine):
     """Groups, rule 6: one of a key at a time."""
 
-    caught_by = ("test_one_of_a_key_at_a_time", "test_keys_are_in_the_order_of_publishing")
+    caught_by = (
+        "test_one_of_a_key_at_a_time",
+        "test_keys_are_in_the_order_of_publishing",
+        "test_the_next_of_a_key_waits",
+    )
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -697,7 +711,7 @@ class RepeatsRevisions(PassingEngine):
 class PublishesTooEarly(PassingEngine):
     """Later: at its time, not before."""
 
-    caught_by = ("test_later_is_not_sooner",)
+    caught_by = ("test_later_is_not_sooner", "test_a_hub_publishes_later")
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         return await super().later(draft, due - 0.1)
@@ -740,7 +754,12 @@ class ForgetsWhatIsLater(PassingEngine):
 class CommitsWhatFailed(PassingEngine):
     """Transaction: left with an error it rolls back."""
 
-    caught_by = ("test_an_error_takes_all_back", "test_groups_are_given_what_was_committed")
+    caught_by = (
+        "test_an_error_takes_all_back",
+        "test_groups_are_given_what_was_committed",
+        "test_a_hub_publishes_nothing_of_what_failed",
+        "test_a_handler_s_group_gets_what_was_committed",
+    )
 
     class a_transaction(Passing):  # noqa: N801
         async def __aexit__(

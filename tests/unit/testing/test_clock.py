@@ -13,7 +13,7 @@ from telex.testing.clock import BEGIN, VirtualClock
 
 
 @given(st.lists(st.integers(0, 10**8), max_size=20))
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_sleepers_wake_at_their_time_in_order(waits: list[int]) -> None:
     clock, woken = VirtualClock(), list[tuple[float, int]]()
 

@@ -1,0 +1,84 @@
+"""Which tests of the conformance suite are to catch which broken engine, and running one test of a suite."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from telex.engines import Engine
+from telex.engines.sqlite import SQLiteEngine
+from telex.testing.conformance import Conformance
+from telex.testing.conformance.suite import Suite
+from tests.conformance.broken import LEFT, all_broken
+from tests.support.pretend import PretendEngine, Server, server_that_is_down
+
+Wrap = Callable[[Any], Any]
+
+
+def over_pretend(wrap: Wrap) -> type[Conformance]:
+    """The suite on a wrapped engine that pretends."""
+
+    class OverPretend(Conformance):
+        test_what_was_acknowledged_survives_kill = None  # type: ignore[assignment]
+        test_settlements_and_records_survive_kill = None  # type: ignore[assignment]
+        patience = 0.6
+
+        def engine(self) -> Engine:
+            if not hasattr(self, "server"):
+                self.server = Server()
+            engine: Engine = wrap(PretendEngine(self.server))
+            return engine
+
+        @asynccontextmanager
+        async def outage(self) -> AsyncIterator[None]:
+            self.server.stop()
+            yield
+            self.server.start()
+
+        def unopenable(self) -> list[Engine]:
+            return [wrap(PretendEngine(server_that_is_down()))]
+
+    return OverPretend
+
+
+def over_sqlite(wrap: Wrap) -> type[Conformance]:
+    """The suite on a wrapped SQLite engine."""
+
+    class OverSQLite(Conformance):
+        patience = 1.0
+
+        def engine(self) -> Engine:
+            engine: Engine = wrap(SQLiteEngine.from_url(f"sqlite:///{self.place}/telex.db"))
+            return engine
+
+        def unopenable(self) -> list[Engine]:
+            return [wrap(SQLiteEngine.from_url(f"sqlite:///{self.place}"))]
+
+    return OverSQLite
+
+
+def outcome(suite: type[Conformance], test: str) -> BaseException | None:
+    """Run one test of a suite, as pytest does; what it raised."""
+    case = suite()
+    case.setup_method()
+    try:
+        getattr(case, test)()
+    except (AssertionError, ValueError, TimeoutError) as error:
+        return error
+    finally:
+        while LEFT:
+            LEFT.pop()()
+        case.teardown_method()
+    return None
+
+
+def cases(*parts: type[Suite]) -> list[Any]:
+    """Suites of broken engines, each with a test of ``parts`` that is to fail on it, for ``parametrize``."""
+    return [
+        pytest.param(over(broken), test, id=f"{broken.__name__}-{over.__name__}-{test}")
+        for broken in all_broken()
+        for over in (over_pretend, over_sqlite)
+        for test in broken.caught_by
+        if any(test in vars(part) for part in parts) and getattr(over(broken), test) is not None
+    ]
