@@ -127,3 +127,28 @@ def test_a_file_that_cannot_be_opened_ends_the_thread_with_the_cause(tmp_path: P
     assert isinstance(read.ends.get(timeout=WITHIN), sqlite3.OperationalError)
     read.reader.thread.join(WITHIN)
     assert read.reader.left() == asked
+
+
+def test_nothing_is_held_between_two_reads(read: Read, tmp_path: Path) -> None:
+    assert read.ask(count) == (2, None)
+    with closing(connect(tmp_path)) as other:
+        other.execute("DELETE FROM telex_messages")
+        busy, *_ = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        assert busy == 0, "an open read transaction keeps the log of changes from being emptied"
+
+
+def test_a_caller_whose_answer_could_not_be_posted_is_left(tmp_path: Path) -> None:
+    file_with(tmp_path, 1).close()
+    read = Read(tmp_path)
+
+    def post(function: Any, *given: Any) -> None:
+        if len(given) > 1:
+            raise RuntimeError("the loop is closed")
+        function(*given)
+
+    read.reader.events.post = post
+    asked = [read.put(count) for _ in range(2)]
+    read.reader.thread.start()
+    assert "the loop is closed" in str(read.ends.get(timeout=WITHIN))
+    read.reader.thread.join(WITHIN)
+    assert read.reader.left() == asked

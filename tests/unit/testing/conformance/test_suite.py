@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,12 @@ def test_undeclared_tests_are_listed_with_the_guarantees_that_are_missing() -> N
         Undeclared("test_of_stores_with_groups", ("store",)),
     ]
     assert [entry.lacks for entry in undeclared(Bare(), Parts)] == [("durable",), ("store", "groups")]
+
+
+def test_an_engine_with_a_store_is_held_to_the_tests_of_stores() -> None:
+    engine: Any = MemoryEngine()
+    engine.store = object()
+    assert undeclared(engine, Parts) == [Undeclared("test_of_durable", ("durable",))]
 
 
 def test_a_test_that_a_subclass_sets_to_none_is_still_a_promise() -> None:
