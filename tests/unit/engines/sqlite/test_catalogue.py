@@ -1,7 +1,7 @@
 """The topics of a file, as far as this process knows them: pure bookkeeping."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telex.engines.sqlite.catalogue import Catalogue
@@ -26,7 +26,8 @@ def test_a_topic_is_learned_once() -> None:
     assert catalogue.by_name == {"a": head}
 
 
-@given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1))
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(1, 50)), min_size=1, max_size=8))
+@settings(max_examples=30)
 def test_an_older_look_into_the_file_moves_nothing_back(looks: list[tuple[int, int]]) -> None:
     catalogue = Catalogue()
     for end, first in looks:
