@@ -40,8 +40,8 @@ def test_each_state_allows_its_own(state: Lifecycle, serves: bool, closed: bool,
     [
         ("memory://", "memory://"),
         ("sqlite:///a.db?synchronous=full", "sqlite:///a.db?synchronous=full"),
-        ("postgresql://me:secret@host:5432/shop?sslmode=require", "host:5432/shop"),
-        ("postgresql://me:p@ss@host/shop", "host/shop"),
+        ("postgresql://me:secret@host:5432/shop?sslmode=require", "postgresql://host:5432/shop"),
+        ("postgresql://me:p@ss@host/shop", "postgresql://host/shop"),
         ("postgresql://host/shop?password=secret", "postgresql://host/shop"),
     ],
 )
@@ -134,7 +134,7 @@ def test_an_engine_without_a_guarantee_is_named_with_the_feature(part: str) -> N
     engine: Any = MemoryEngine()
     found = Runtime(engine, "other://me:secret@host/x", None)
     setattr(engine, part, None)
-    with pytest.raises(Misuse, match=rf"use timers on 'host/x'.*no {part}") as raised:
+    with pytest.raises(Misuse, match=rf"use timers on 'other://host/x'.*no {part}") as raised:
         getattr(found, part)("timers")
     assert "sqlite:///" in str(raised.value)
 

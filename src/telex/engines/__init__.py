@@ -46,17 +46,17 @@ __all__ = [
 
 
 def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
-    """Return the engine that a URL names; ``clock`` is for engines of one process.
+    """Return the engine that a URL names. ``clock`` is for engines of one process.
 
-    Engines of other packages are found by the entry point ``telex.engines`` with the URL's scheme as its name: a
-    function of the URL that returns the engine. Raises `BadOption` for a scheme that nobody serves.
+    An engine of another package is found by the entry point ``telex.engines`` with the URL's scheme as its name: a
+    function of the URL that returns the engine. Raises `BadOption` for an unknown scheme.
     """
     scheme, colon, address = url.partition("://")
     if scheme == "memory":
         from telex.engines.memory.engine import MemoryEngine
 
         if address or not colon:
-            raise BadOption("url", url, "the engine in memory has no address; write 'memory://'")
+            raise BadOption("url", url, "the memory engine has no address; write 'memory://'")
         return MemoryEngine(clock=clock)
     make = _MAKERS.get(scheme) or _of_another_package(scheme)
     if make is None or not colon:
@@ -67,7 +67,7 @@ def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
 
 KNOWN = "'memory://', 'sqlite:///file.db' or 'postgresql://user@host/database'"
 Maker = Callable[[str], Engine]
-"""Makes the engine of a URL, without opening it."""
+"""A function that returns the engine of a URL, without opening it."""
 
 
 def _sqlite(url: str) -> Engine:

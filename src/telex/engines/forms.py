@@ -1,4 +1,6 @@
-"""`Form`, the encoded parts of a message as a database stores them; messages as rows, and rows as messages."""
+"""`Form`, the encoded parts of a message as a database stores them; conversion of messages to rows, and of rows to
+messages.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +18,16 @@ from telex.message import Draft, Lost, Message, size_of
 Form = tuple[str, str | None, str | None, str | bytes, int]
 """The encoded parts of a message: type, key, headers, content, and the bytes that the content counts for."""
 Shape = Callable[[object, str, str | None], object]
-"""`telex.engines.EngineEvents.content`."""
+"""The method `telex.engines.EngineEvents.content`."""
 
 _BYTES = (bytes, bytearray, memoryview)
 LATEST = 253402300799.0
-"""Seconds since 1970 at the end of the year 9999, the last that a datetime can be."""
+"""The last second of the year 9999, the latest time of a datetime, in seconds since 1970."""
 _HEADERS = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def encode(draft: Draft, largest: int) -> Form:
-    """Encode the parts of a row that cost work.
+    """Return the encoded parts of a draft.
 
     Raises `ContentError`, the publisher's fault, also for a message of more than ``largest`` bytes.
     """
@@ -41,7 +43,7 @@ def encode(draft: Draft, largest: int) -> Form:
             elif b"null" in data:
                 data = codec.finite(data, content)
         except RecursionError:
-            raise ContentError(draft.topic, "it is nested too deeply, or holds itself; publish plain data") from None
+            raise ContentError(draft.topic, "it is nested too deeply, or contains itself; publish plain data") from None
         except (TypeError, ValueError, msgspec.MsgspecError) as error:
             raise ContentError(draft.topic, f"it has no JSON form, which the engine needs: {error}") from None
         stored = data.decode()
@@ -50,7 +52,7 @@ def encode(draft: Draft, largest: int) -> Form:
         else:
             size = len(data) if headers is None else len(data) + codec.size_of_headers(headers)
     if size > largest:
-        problem = f"it has {size} bytes, and the engine stores at most {largest}; publish where it is kept"
+        problem = f"it has {size} bytes, and the engine stores at most {largest}; publish its address instead"
         raise ContentError(draft.topic, problem)
     return (
         type(content).__name__ if type_ is None else _text(draft, type_),
@@ -66,25 +68,25 @@ def _text(draft: Draft, text: str) -> str:
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise ContentError(draft.topic, f"{text!r} holds a lone surrogate; write proper text") from None
+            raise ContentError(draft.topic, f"{text!r} contains a lone surrogate, which UTF-8 cannot encode") from None
     return text
 
 
 class Damaged(list[Message[Any]]):
-    """Messages of which some are `Unreadable`."""
+    """Messages of which some have `Unreadable` content."""
 
 
 def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
-    """Decode rows of one topic; without a shape, content stays plain. The columns of a row: any number of the engine's
-    own, then seq, id, time, type, key, headers and content.
+    """Return the messages of rows of one topic. Without a shape, content stays plain. A row ends with the columns seq,
+    id, time, type, key, headers and content; the engine's own columns come before them.
 
-    One damaged row fails nobody who reads the others: its content is `Unreadable`, and the list is `Damaged`.
+    A damaged row does not fail the others: its content is `Unreadable`, and the list is `Damaged`.
     """
     try:
         return _decode(rows, name, uid, shape)
-    except MemoryError:  # a shortage says nothing about the row
+    except MemoryError:  # a lack of memory does not mean that the row is damaged
         raise
-    except Exception:  # noqa: BLE001  # whatever is wrong is found out row by row
+    except Exception:  # noqa: BLE001  # each row is decoded alone to find the damaged one
         return Damaged([_decode_alone(row, name, uid, shape) for row in rows])
 
 
@@ -115,7 +117,7 @@ def _decode_alone(row: tuple[Any, ...], name: str, uid: int, shape: Shape | None
         return _decode([row], name, uid, shape)[0]
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001  # the row is damaged, in whatever way
+    except Exception as error:  # noqa: BLE001  # any error means that the row is damaged
         problem = f"{type(error).__name__}: {error}"
     _, seq, id, time, type_, key, _, content = row
     raw = content.encode() if isinstance(content, str) else content if isinstance(content, bytes) else b""
@@ -151,7 +153,7 @@ def _str(text: object) -> str:
 
 
 def readable(messages: Sequence[Message[Any]]) -> Holed:
-    """Messages for who reads a topic: a `Lost` stands in the place of a run of unreadable ones."""
+    """Return messages for the readers of a topic, with a `Lost` in place of each run of unreadable messages."""
     found = Holed()
     for message in messages:
         if message.content.__class__ is not Unreadable:

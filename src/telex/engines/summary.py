@@ -9,7 +9,8 @@ import msgspec
 
 class TopicSummary(msgspec.Struct, frozen=True):
     """A stored topic: the number of ``messages`` that it keeps, their size in ``bytes``, and the time of the last
-    one, None when it keeps none."""
+    message, or None when it keeps none.
+    """
 
     topic: str
     messages: int

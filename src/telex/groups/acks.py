@@ -1,4 +1,4 @@
-"""`AckBatcher`: the settlements of one consumer. Those that come while the engine is busy go to it in one call."""
+"""`AckBatcher`: sends the settlements of one consumer to the engine in batches."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ Answer = asyncio.Future[bool]
 
 
 class AckBatcher:
-    """The settlements of a consumer, in the order of `put` and `ask`. ``settled`` is called after each batch."""
+    """The settlements of one consumer, in the order of `put` and `ask`. While the engine settles a batch, new
+    settlements wait for the next batch. ``settled`` is called after each batch.
+    """
 
     def __init__(
         self, groups: Groups, group: str, pattern: str, settled: Callable[[], None], clock: Callable[[], float] = time
@@ -31,14 +33,16 @@ class AckBatcher:
         self._waiting: list[tuple[Settlement, Answer | None]] = []
         self._task: asyncio.Task[None] | None = None
         self.pending: int = 0
-        """Settlements that the engine does not have yet."""
+        """The number of settlements that the engine has not stored yet."""
 
     def put(self, delivery: Delivery, action: Action, seconds: float = 0.0, reason: str = "") -> None:
-        """Settle a delivery, without a result."""
+        """Settle a delivery without waiting for the result."""
         self._add(Settlement(delivery.position, delivery.token, action, seconds, text_of(reason)), None)
 
     def ask(self, delivery: Delivery, action: Action, seconds: float = 0.0, reason: str = "") -> Answer:
-        """Settle a delivery. The future tells whether the settlement won, or raises as the engine; await it."""
+        """Settle a delivery. Return a future, to be awaited: true when the settlement won, or the exception of the
+        engine.
+        """
         answer: Answer = asyncio.get_running_loop().create_future()
         self._add(Settlement(delivery.position, delivery.token, action, seconds, text_of(reason)), answer)
         return answer
@@ -59,13 +63,13 @@ class AckBatcher:
             return
         self._task = None
         where = (self._group, self._pattern)
-        logger.error("group %s on %s was interrupted while it settled messages", *where, exc_info=task.error)
+        logger.error("group %s on %s was interrupted while settling messages", *where, exc_info=task.error)
         if self._waiting and not task.over:
             self._begin()
         self._settled()
 
     async def finish(self) -> None:
-        """Wait until nothing is pending."""
+        """Wait until no settlement is pending."""
         while self._task is not None:
             await finished(self._task)
 
@@ -86,13 +90,13 @@ class AckBatcher:
                 self._group, self._pattern, [settlement for settlement, _ in batch], self._clock()
             )
         except BaseException as error:
-            # Callers wait for an answer, whatever was raised.
+            # Callers wait for an answer, whatever the exception is.
             if is_end(error):
                 for _, answer in batch:
                     if answer is not None:
                         answer.cancel()
                 raise
-            # No message is lost: one that is not settled is redelivered when its lease ends.
+            # No message is lost: a delivery that is not settled is redelivered when its lease ends.
             count = len(batch)
             where = (self._group, self._pattern, count, describe(error))
             logger.error("group %s on %s could not settle %d messages: %s", *where)
@@ -106,7 +110,7 @@ class AckBatcher:
 
 
 async def finished(task: asyncio.Task[None]) -> None:
-    """Wait for a task to end. Cancelling this cancels the task."""
+    """Wait until a task has ended. Cancelling the wait cancels the task."""
     try:
         await asyncio.wait({task})
     except asyncio.CancelledError:

@@ -1,4 +1,4 @@
-"""`GroupAdmin`: the groups of an engine, and their dead letters."""
+"""`GroupAdmin`: lists and changes the groups of an engine, and their dead letters."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class GroupAdmin:
         return self._runtime.groups("groups")
 
     async def list(self) -> list[GroupInfo]:
-        """All groups with their lag, sorted by name and pattern."""
+        """Return all groups with their lag, sorted by name and pattern."""
         return await self._groups.groups()
 
     async def pause(self, group: str, pattern: str | None = None) -> bool:
-        """Have all consumers of a group, in all processes, claim nothing more; running calls finish.
+        """Stop all consumers of a group, in all processes, from claiming. Running calls finish.
 
-        Without ``pattern``, on all patterns that the group takes from. Returns whether there is such a group.
+        Without ``pattern`` this applies to all patterns of the group. Return false when there is no such group.
         """
         return await self._pause(group, pattern, True)
 
     async def resume(self, group: str, pattern: str | None = None) -> bool:
-        """Undo `pause`. Returns whether there is such a group."""
+        """Let the consumers of a group claim again. Return false when there is no such group."""
         return await self._pause(group, pattern, False)
 
     async def _pause(self, group: str, pattern: str | None, paused: bool) -> bool:
@@ -44,20 +44,20 @@ class GroupAdmin:
         return any([await self._groups.pause(group, each, paused) for each in found])
 
     async def forget(self, group: str, pattern: str) -> bool:
-        """Remove a group with its dead letters, and the messages that were kept for it alone.
+        """Remove a group with its dead letters, and the messages that were kept only for this group.
 
-        Returns whether there was such a group.
+        Return false when there was no such group.
         """
         return await self._groups.forget(group, pattern)
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> builtins.list[DeadLetter]:
-        """At most ``limit`` dead letters of one group or of all, the oldest first."""
+        """Return at most ``limit`` dead letters of one group or of all, the oldest first."""
         return await self._groups.dead(group, limit)
 
     async def retry(self, letter: DeadLetter) -> bool:
-        """Deliver a dead letter to its group again, with attempt 1. Returns whether it was still there."""
+        """Deliver a dead letter to its group again, with attempt 1. Return false when it was gone."""
         return await self._groups.revive(letter.group, letter.pattern, letter.position, self._runtime.engine.now())
 
     async def drop(self, letter: DeadLetter) -> bool:
-        """Delete a dead letter. Returns whether it was still there."""
+        """Delete a dead letter. Return false when it was gone."""
         return await self._groups.drop(letter.group, letter.pattern, letter.position)

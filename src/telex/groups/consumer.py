@@ -1,4 +1,4 @@
-"""`GroupConsumer`: a consumer of a group in this process: it claims the deliveries that its handlers can take."""
+"""`GroupConsumer`: claims the deliveries of a group for the handlers of this process."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 MAX_PREFETCH = 512
-"""Messages that are claimed, at most, beyond those that handlers can take at once."""
+"""The largest prefetch: deliveries that are claimed beyond those that handlers can take at once."""
 QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.1
-"""Seconds between two full claims: with less, the prefetch grows; with more, it shrinks."""
+"""Seconds between two full claims: below the first, the prefetch grows; above the second, it shrinks."""
 QUICK_CLAIMS, SLOW_CLAIMS = 3, 30
-"""The same in the time of one claim, where that is more: the engine may be far away."""
+"""The same bounds as multiples of the time of one claim, where that is longer: the engine may be far away."""
 MAX_WAIT_SECONDS = 3600.0
-"""Seconds after which a waiting consumer claims anyway: the clock of the machine may have been set."""
+"""The seconds after which a waiting consumer claims anyway, since the clock of the machine may be set."""
 
 
 class GroupConsumer:
-    """A consumer of one group on one pattern, for one handler or for all handlers of a hub that take a type each.
+    """A consumer of one group on one pattern, for one handler, or for all typed handlers of a hub.
 
     Invariant: every delivery that is leased to it is ready for one of its executors, or running there.
     """
@@ -57,21 +57,21 @@ class GroupConsumer:
         self._origins = origins
         self._dispatcher: TypeDispatcher[DeliveryExecutor] | None = TypeDispatcher() if typed else None
         self._rejecting: DeliveryExecutor | None = None
-        self._dead_letter_topics: set[str] = set()  # of its own, whose messages are not for the group
-        self._owner = f"{runtime.address}-{random.getrandbits(32):08x}"  # for people
+        self._dead_letter_topics: set[str] = set()  # its own dead-letter topics, whose messages the group skips
+        self._owner = f"{runtime.address}-{random.getrandbits(32):08x}"  # a name for people
         self._clock = runtime.engine.now
         self._concurrency = 0
         self._prefetch = 0
         self._claimed_at = 0.0
         self._waiter: Waiter | None = None  # of `_claim`
-        self._is_full = False  # `_claim` waits for room
-        self._publisher = publisher_of(runtime.topic(pattern))  # referenced, so that the hub keeps it
+        self._is_full = False  # True while `_claim` waits for room
+        self._publisher = publisher_of(runtime.topic(pattern))  # referenced, so that the hub keeps the topic
         self._joined = False
         self._claimer: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Event | None = None  # set after each settlement while it leaves
+        self._leaving: asyncio.Event | None = None  # set after each settlement while the consumer leaves
 
     def add(self, spec: HandlerSpec, group: GroupSpec) -> None:
-        """Claim for one more handler."""
+        """Add a handler, for which deliveries are claimed."""
         executor = DeliveryExecutor(spec, group, self.leased, self._runtime, self._origins)
         self.executors.append(executor)
         self._concurrency += spec.concurrency
@@ -92,27 +92,27 @@ class GroupConsumer:
     def _claiming_ended(self, task: LastingTask) -> None:
         if task.failed and not (self.leased.closing or task.over):
             where = (self._group, self._pattern)
-            logger.error("group %s on %s was interrupted, and goes on", *where, exc_info=task.error)
+            logger.error("group %s on %s was interrupted, and is restarted", *where, exc_info=task.error)
             self._begin_claiming()
 
     @property
     def takes_from(self) -> tuple[str, str]:
-        """The name of its group, and the pattern."""
+        """The name of the group, and the pattern."""
         return self._group, self._pattern
 
     @property
     def unhandled(self) -> int:
-        """Messages that none of its typed handlers takes."""
+        """The number of messages that none of its typed handlers takes."""
         return 0 if self._rejecting is None else self._rejecting.failed
 
     def statistics(self) -> list[HandlerStatistics]:
-        """Its handlers at this moment."""
+        """Return the counts of its handlers now."""
         return [executor.statistics() for executor in self.executors]
 
     # -- closing
 
     def drain(self) -> None:
-        """Claim nothing more, and give back the deliveries that no call was begun for."""
+        """Stop claiming, and return the deliveries that no call has begun to the group."""
         self.leased.closing = True
         for executor in (*self.executors, *(() if self._rejecting is None else (self._rejecting,))):
             while executor.ready:
@@ -121,15 +121,17 @@ class GroupConsumer:
             self._waiter.wake()
 
     async def finish(self) -> None:
-        """After the calls have ended: give back every delivery that is not settled."""
+        """Return every unsettled delivery to the group. Called after the calls have ended."""
         self.drain()
         if self._claimer is not None:
-            await finished(self._claimer)  # not cancelled: deliveries that it is claiming are given back
+            await finished(self._claimer)  # not cancelled: the deliveries of a running claim are returned
         await self.leased.finish()
         self._origins.leave(self._publisher, self)
 
     async def leave(self) -> None:
-        """Claim nothing more, and finish when all deliveries are settled. Cancelled, it keeps those that are not."""
+        """Stop claiming, and finish when all deliveries are settled. Cancelled, the unsettled deliveries stay
+        leased.
+        """
         self.drain()
         self._leaving = asyncio.Event()
         while not self.leased.idle:
@@ -137,7 +139,7 @@ class GroupConsumer:
             await self._leaving.wait()
         await self.finish()
 
-    # -- called by its deliveries
+    # -- called by `LeasedDeliveries`
 
     def _moved(self) -> None:
         if self._is_full and self._waiter is not None and self._room() > self._prefetch // 2:
@@ -165,7 +167,7 @@ class GroupConsumer:
                     await self._wait(waiter, None)
             except Closed:
                 return
-            except BaseException as error:  # whatever it is, it may have passed when the engine is asked again
+            except BaseException as error:  # any error may be temporary
                 if is_end(error):
                     raise
                 if self._runtime.topics.ended:
@@ -175,17 +177,17 @@ class GroupConsumer:
                 await self._wait(waiter, self._runtime.bounds.claim_retry_seconds)
 
     def _room(self) -> int:
-        """Deliveries that it may have beside those that are not settled."""
+        """Return the number of deliveries that may be claimed now."""
         leased = self.leased
         return self._concurrency + self._prefetch - len(leased.by_token) - leased.acks.pending
 
     async def _claim_once(self, waiter: Waiter, room: int) -> None:
-        """Claim at most ``room`` deliveries, and wait if there was none."""
+        """Claim at most ``room`` deliveries. If there are none, wait."""
         if not self._joined:
             await self._groups.join(self._group, self._pattern, self._start, self._publisher.log)
             self._joined = True
         log = self._publisher.log
-        # The waiter is there before the claim, so that no message in between is missed.
+        # The waiter is registered before the claim, so that no message in between is missed.
         log.observer.waiters[waiter] = None
         try:
             lease, now = self.leased.lease_seconds, self._clock()
@@ -213,7 +215,7 @@ class GroupConsumer:
                 timer.cancel()
 
     def _take(self, claimed: Claimed) -> None:
-        """Hand the claimed deliveries to the executors."""
+        """Pass the claimed deliveries to the executors."""
         leased, only = self.leased, self.executors[0] if self._dispatcher is None else None
         leased.lag = claimed.lag
         for delivery in (*claimed.deliveries, *claimed.unreadable):
@@ -232,7 +234,7 @@ class GroupConsumer:
             leased.begin_renewing()
 
     def _adapt_prefetch(self, asked: float) -> None:
-        """Let the prefetch grow while handlers wait for the engine: a full claim that was asked for then has come."""
+        """Adapt the prefetch: it grows while handlers wait for full claims. ``asked`` is the time of the last claim."""
         now = asyncio.get_running_loop().time()
         since, self._claimed_at = now - self._claimed_at, now
         if since < max(QUICK_SECONDS, QUICK_CLAIMS * (now - asked)):
@@ -246,7 +248,7 @@ class GroupConsumer:
         return next(iter(takers)) if takers else self._rejecting_executor()
 
     def _rejecting_executor(self) -> DeliveryExecutor:
-        """The executor that rejects messages that no handler can be called for."""
+        """Return the executor that rejects messages that no handler takes."""
         if self._rejecting is None:
             first = self.executors[0]
             spec = msgspec.structs.replace(

@@ -1,4 +1,4 @@
-"""`DeadLetters`: the copies of the messages that a group gave up."""
+"""`DeadLetters`: publishes copies of dead letters to the dead-letter topic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_REASON_LENGTH = 500
 
 
 class DeadLetters:
-    """The topic that a group's dead letters are copied to: ``topic`` is its name."""
+    """The dead-letter topic of a group: ``topic`` is its name."""
 
     def __init__(self, group: GroupSpec, runtime: Runtime) -> None:
         self.topic: str = group.dead_letter or f"dead:{group.name}"
@@ -29,14 +29,16 @@ class DeadLetters:
         self._runtime = runtime
 
     async def publish(self, delivery: Delivery, reason: str) -> bool:
-        """Publish the copy of a dead letter. False when the engine failed to: then it is to be tried again later."""
+        """Publish the copy of a dead letter. Return false when the engine failed, so that the caller has to try again
+        later.
+        """
         message, group = delivery.message, self._group
         logger.warning(
             "message %s of %s is a dead letter of group %s after %d attempts: %s",
             *(message.id, message.topic, group, delivery.attempt, reason),
         )
         if _is_copy(message):
-            return True  # two groups that fail would copy each other's dead letters for ever
+            return True  # two failing groups would copy each other's dead letters without end
         try:
             await publisher_of(self._runtime.topic(self.topic)).publish_held(
                 message.content,
@@ -66,7 +68,7 @@ def _headers(group: str, delivery: Delivery, reason: str) -> dict[str, str]:
 
 
 def _copy_id(group: str, id: str) -> str:
-    """The id of the copy of a dead letter: the same each time, so that the copy is stored once."""
+    """Return the id of the copy of a dead letter: the same id each time, so that the copy is stored once."""
     text = f"{group}:{id}"
     return text if len(text) <= MAX_ID_LENGTH else sha256(text.encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""`DeliveryExecutor`: one handler of a consumer, and its calls."""
+"""`DeliveryExecutor`: calls one handler for the deliveries of a consumer, and settles them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 SPARE_ATTEMPTS = 10
-"""Attempts beyond those of `Retry`, for attempts of which no failure was seen: their consumers were closed or killed.
-After so many the message is taken for their cause, and dead-lettered."""
+"""The attempts beyond those of `Retry` that are allowed for attempts without a seen failure, whose consumers were
+closed or killed. After that the message counts as their cause, and becomes a dead letter.
+"""
 
 
 class _LeaseLost(Exception):
-    """Rolls a transaction back whose delivery is leased to another consumer."""
+    """Raised to roll back a transaction whose delivery is leased to another consumer."""
 
 
 class DeliveryExecutor:
-    """One handler of a consumer.
+    """The calls of one handler of a consumer.
 
     Invariant: every delivery in `ready` and `running` is leased to the consumer, unless its lease was just lost.
     """
@@ -63,7 +64,7 @@ class DeliveryExecutor:
         self._invoke = spec.bind(runtime)
         invoke = self._invoke_in_transaction if group.tx else self._invoke
         self._calls = HandlerCalls(invoke, spec.is_async, spec.name, runtime, origins)
-        self._calls.apart = group.tx  # a transaction is entered in the context of its call alone
+        self._calls.apart = group.tx  # a transaction is entered in the context of its own call
         self._shape = spec.content(runtime)
         self._max_attempts = group.retry.attempts + SPARE_ATTEMPTS
         self._ended_program = False
@@ -72,7 +73,7 @@ class DeliveryExecutor:
     # -- calling
 
     def begin(self) -> None:
-        """Call the handler for the deliveries that are ready, if a call may begin."""
+        """Start tasks that call the handler, if deliveries are ready and more calls may run."""
         if self.ready and len(self._tasks) < self.spec.concurrency and not self._ended_program:
             task = LastingTask(
                 self._work(),
@@ -90,17 +91,17 @@ class DeliveryExecutor:
         error = asyncio.CancelledError() if task.cancelled() else task.error
         self._ended_program = self._ended_program or isinstance(error, (*ENDS_PROGRAM, ProgramEnded))
         if self._leased.closing or task.over:
-            return  # its deliveries are given back when the consumer finishes
+            return  # its deliveries are returned when the consumer finishes
         for delivery, by, context in list(self.running.values()):
             if by is task and error is not None:
                 failing = self._failed_with_task(delivery, context, error)
                 self._runtime.own(start_task(failing, name=task.get_name(), context=self._runtime.context.copy()))
         if isinstance(error, Exception):
-            logger.error("handler %s was interrupted, and goes on", self.spec.name, exc_info=error)
+            logger.error("handler %s was interrupted, and is restarted", self.spec.name, exc_info=error)
         self.begin()
 
     async def _work(self) -> None:
-        """Call the handler until nothing is ready. As many tasks run this as there are deliveries for."""
+        """Call the handler until no delivery is ready. Several tasks run this, at most one per ready delivery."""
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
         spec, leased, ready, running = self.spec, self._leased, self.ready, self.running
         calls, invoke, known, fresh = self._calls, self._calls.invoke, self._origins.known, copy_context()
@@ -111,7 +112,7 @@ class DeliveryExecutor:
         while ready and not task.cancelling():
             delivery = ready.popleft()
             if several and ready:
-                self.begin()  # another task takes the next delivery, should this one wait
+                self.begin()  # another task takes the next delivery, if this one waits
             if takes_context:
                 context = Context(delivery, self.group.name, self._settle_by_hand, self._shape)
                 current.set(context)
@@ -143,7 +144,7 @@ class DeliveryExecutor:
                 await asyncio.sleep(0)
 
     async def _invoke_in_transaction(self, message: Message[Any]) -> None:
-        """Call the handler in a transaction that acknowledges the delivery: both are committed, or neither is."""
+        """Call the handler in a transaction that also acknowledges the delivery."""
         context = current.get()
         if context is None:
             raise AssertionError("the delivery of a transaction is in its context")
@@ -161,7 +162,7 @@ class DeliveryExecutor:
             self.handled -= 1
             text = "handler %s lost its lease of message %s of group %s, and its transaction was rolled back"
             logger.warning(text, self.spec.name, message.id, self.group.name)
-        context.settled = "ack"  # or the message is another consumer's
+        context.settled = "ack"  # or another consumer has the message
         self._leased.forget(delivery)
 
     # -- settling
@@ -172,12 +173,14 @@ class DeliveryExecutor:
         self._leased.moved()
 
     async def _failed(self, delivery: Delivery, context: Context[Any] | None, error: BaseException) -> None:
-        """Settle the delivery of a call that raised ``error``, unless the handler did."""
+        """Settle the delivery of a failed call, unless the handler has settled it: nack it for another attempt, or
+        reject it after the last attempt and publish the copy of the dead letter.
+        """
         reason, delay = self._failure(delivery, error)
         if context is not None and context.settled is not None:
             return
         if delay is None or delivery.attempt >= self.group.retry.attempts:
-            # The copy comes first: a crash between the two leaves no dead letter without a copy.
+            # The copy comes first: a crash in between leaves no dead letter without a copy.
             if await self.dead_letters.publish(delivery, reason):
                 self.dead += 1
                 self._leased.settle(delivery, "reject", 0.0, reason)
@@ -187,14 +190,16 @@ class DeliveryExecutor:
         self._leased.settle(delivery, "nack", delay, reason)
 
     def _failure(self, delivery: Delivery, error: BaseException) -> tuple[str, float | None]:
-        """Count and log the error of a call: its text, and the seconds until the next attempt, None for none."""
+        """Count and log the error of a call. Return its text, and the seconds until the next attempt (None: no further
+        attempt).
+        """
         if isinstance(error, Nack):
             return text_of(error), self._nack_delay(delivery, error)
         self.failed += 1
         if isinstance(error, Reject):
             return text_of(error.reason), None
         if isinstance(error, Misfit):
-            return f"ContentError: {text_of(error)}", None  # the next attempt would find the same content
+            return f"ContentError: {text_of(error)}", None  # the next attempt would get the same content
         where = (self.spec.name, delivery.message.id, delivery.message.topic, delivery.attempt)
         logger.error("handler %s raised for message %s of %s, attempt %d", *where, exc_info=error)
         return reason_of(error), self._retry_delay(delivery)
@@ -228,7 +233,7 @@ class DeliveryExecutor:
         return won
 
     def lose(self, delivery: Delivery) -> None:
-        """Cancel the call for a delivery whose lease was lost, or drop the delivery if no call has begun."""
+        """Cancel the call of a delivery whose lease was lost, or drop the delivery if no call has begun."""
         found = self.running.pop(delivery.token, None)
         if found is not None:
             self.lapsed += 1
@@ -238,10 +243,10 @@ class DeliveryExecutor:
         else:
             return
         where = (self.spec.name, delivery.message.id, self.group.name)
-        logger.warning("handler %s lost its lease of message %s of group %s, and gives the message up", *where)
+        logger.warning("handler %s lost its lease of message %s of group %s, and stops handling the message", *where)
 
     def statistics(self) -> HandlerStatistics:
-        """The handler at this moment."""
+        """Return the counts of the handler now."""
         stopped = self._ended_program or self._leased.closing
         return HandlerStatistics(
             self.spec.name,

@@ -1,4 +1,4 @@
-"""`LeasedDeliveries`: the deliveries that are leased to one consumer, until they are settled."""
+"""`LeasedDeliveries`: settles the deliveries that are leased to one consumer, and renews their leases."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ logger: logging.Logger = logging.getLogger("telex.handlers")
 
 
 class LeasedDeliveries:
-    """The deliveries of one consumer, by token: it settles them, and renews their leases until then.
+    """The deliveries of one consumer, by token, until they are settled.
 
-    ``moved`` is called when there may be fewer, ``lost`` with each delivery whose lease was lost.
+    ``moved`` is called when there may be fewer deliveries, ``lost`` with each delivery whose lease was lost.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class LeasedDeliveries:
         self.by_token: dict[int, Delivery] = {}
         self.lease_seconds: float = 0.0
         self.lag: int = 0
-        """Messages that are published and not settled, at the last claim."""
+        """The number of messages that are published and not settled, as of the last claim."""
         self.closing: bool = False
-        """True once nothing more is claimed, and no call begins."""
+        """True when the consumer claims no more, and no call begins."""
         self.renewing: bool = False
         self.moved: Callable[[], None] = moved
         self._lost = lost
@@ -50,16 +50,16 @@ class LeasedDeliveries:
         self._groups = runtime.groups("groups")
         self._clock = runtime.engine.now
         self.acks: AckBatcher = AckBatcher(self._groups, group, pattern, moved, self._clock)
-        self._extended: dict[int, float] = {}  # until when, by token: leases that a handler extended by itself
+        self._extended: dict[int, float] = {}  # by token: the ends of leases that a handler has extended
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def idle(self) -> bool:
-        """True when every delivery is settled, and the engine has all settlements."""
+        """True when every delivery is settled, and the engine has stored all settlements."""
         return not self.by_token and not self.acks.pending
 
     def begin_renewing(self) -> None:
-        """Renew the leases from now on, until there is no delivery."""
+        """Renew the leases from now on, as long as there are deliveries."""
         self.renewing = True
         self._timer = asyncio.get_running_loop().call_later(self.lease_seconds / 2, self._begin_renewer)
 
@@ -71,7 +71,7 @@ class LeasedDeliveries:
 
     async def _keep_leases(self) -> None:
         try:
-            await keep_doing(f"the leases of group {self.group} were not renewed", self._keep_renewing)
+            await keep_doing(f"renewing the leases of group {self.group}", self._keep_renewing)
         finally:
             self.renewing = False
 
@@ -81,7 +81,7 @@ class LeasedDeliveries:
             await asyncio.sleep(self.lease_seconds / 2)
 
     async def renew(self) -> None:
-        """Renew the leases of all deliveries once."""
+        """Renew the leases of all deliveries once. Deliveries whose renewal did not win are lost."""
         enough = self._clock() + self.lease_seconds
         held = [d for d in self.by_token.values() if self._extended.get(d.token, 0.0) < enough]
         asked = [(delivery, self.acks.ask(delivery, "extend", self.lease_seconds)) for delivery in held]
@@ -89,7 +89,7 @@ class LeasedDeliveries:
             return
         await asyncio.wait([answer for _, answer in asked])
         for delivery, answer in asked:
-            # A lease that the engine failed to renew may be renewed all the same, and a delivery may be settled by now.
+            # After an error of the engine a lease may be renewed all the same, and a delivery may be settled by now.
             if answer.exception() is None and not answer.result() and delivery.token in self.by_token:
                 self._remove(delivery, "nack")
                 self._lost(delivery)
@@ -98,31 +98,31 @@ class LeasedDeliveries:
     # -- settling
 
     def settle(self, delivery: Delivery, action: Action, delay: float = 0.0, reason: str = "") -> None:
-        """Settle a delivery, without waiting for the engine."""
+        """Settle a delivery without waiting for the engine."""
         self._remove(delivery, action)
         self.acks.put(delivery, action, delay, reason)
 
     def forget(self, delivery: Delivery) -> None:
-        """Note that a delivery was settled by a transaction, or that its lease is lost."""
+        """Remove a delivery that a transaction has settled, or whose lease is lost."""
         self._remove(delivery, "ack")
 
     async def ask(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
-        """Settle a delivery. Returns whether the settlement won; raises as the engine does."""
+        """Settle a delivery, and wait. Return true when the settlement won. Raises the exceptions of the engine."""
         self._remove(delivery, action)
         return await self.acks.ask(delivery, action, delay, reason)
 
     async def extend(self, delivery: Delivery, duration: float) -> bool:
-        """Lease a delivery for ``duration`` seconds from now. Returns whether it was still leased."""
+        """Lease a delivery for ``duration`` seconds from now. Return true when it was still leased."""
         if delivery.token in self.by_token:
             self._extended[delivery.token] = self._clock() + duration
         return await self.acks.ask(delivery, "extend", duration)
 
     def give_back(self, delivery: Delivery) -> None:
-        """Let another consumer have a delivery."""
+        """Return a delivery to the group with a nack, so that another consumer gets it."""
         self.settle(delivery, "nack", 0.0, "the consumer that had it was closed")
 
     def check_outside(self) -> None:
-        """Raise `Misuse` inside of a transaction that settling would wait for."""
+        """Raise `Misuse` inside of a transaction for which settling would wait."""
         self._groups.check_outside()
 
     def _remove(self, delivery: Delivery, action: Action) -> None:
@@ -133,7 +133,7 @@ class LeasedDeliveries:
             self._extended.pop(delivery.token, None)
 
     async def finish(self) -> None:
-        """Give back every delivery, and wait until the engine has all settlements."""
+        """Return every delivery to the group, and wait until the engine has stored all settlements."""
         if self._timer is not None:
             self._timer.cancel()
         for delivery in list(self.by_token.values()):

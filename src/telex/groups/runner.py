@@ -1,4 +1,4 @@
-"""`GroupRunner`: the consumers of a hub, from when it opens until it closes."""
+"""`GroupRunner`: the consumers of a hub, while it is open."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class GroupRunner:
         self.consumers: list[GroupConsumer] = []
         self._runtime = runtime
         self._origins = origins
-        self._typed: dict[tuple[str, str], GroupConsumer] = {}  # those with typed handlers, by group and pattern
+        self._typed: dict[tuple[str, str], GroupConsumer] = {}  # consumers with typed handlers, by group and pattern
 
     def check(self, spec: HandlerSpec) -> None:
-        """Raise `BadOption` for a handler of a group that cannot be served beside the handlers that are declared,
-        `Misuse` on an engine without groups.
+        """Raise `BadOption` for a handler of a group that conflicts with another declared handler, `Misuse` on an
+        engine without groups.
         """
         if spec.group is None:
             return
         group = spec.group.name
         if CONNECTION in spec.patterns:
-            raise BadOption("group", group, f"{CONNECTION} is a topic of one process; leave the group away")
+            raise BadOption("group", group, f"{CONNECTION} is a topic of one process; leave out group=")
         self._runtime.groups("groups")
         if spec.group.tx and not self._runtime.engine.guarantees.transactions:
             raise Misuse("use tx=True", f"the engine of {self._runtime.address} has no guarantee `transactions`")
@@ -44,7 +44,7 @@ class GroupRunner:
                 )
 
     def add(self, spec: HandlerSpec) -> None:
-        """Serve a handler that was declared with a group, if the hub is open."""
+        """Start a handler that was declared with a group, if the hub is open."""
         if spec.group is not None and self._runtime.serves:
             for pattern in spec.patterns:
                 self._consumer(spec, spec.group, pattern).add(spec, spec.group)
@@ -59,7 +59,7 @@ class GroupRunner:
         return consumer
 
     async def retire(self, spec: HandlerSpec) -> None:
-        """Have a handler without types leave its group. Returns when the deliveries that it works on are settled."""
+        """Remove a handler without types from its group. Return when its running deliveries are settled."""
         self.declarations[:] = [each for each in self.declarations if each is not spec]
         for consumer in [each for each in self.consumers if each.executors[0].spec is spec]:
             await consumer.leave()
@@ -67,13 +67,13 @@ class GroupRunner:
                 self.consumers.remove(consumer)
 
     def served(self) -> set[tuple[str, str]]:
-        """The groups that consumers of this hub take from, each with its pattern."""
+        """Return the groups from which consumers of this hub take, each with its pattern."""
         return {consumer.takes_from for consumer in self.consumers}
 
     # -- closing
 
     def drain(self) -> None:
-        """Claim nothing more, and give back the deliveries that no call was begun for."""
+        """Stop claiming, and return the deliveries that no call has begun to their groups."""
         for consumer in self.consumers:
             consumer.drain()
 
@@ -88,17 +88,17 @@ class GroupRunner:
         return sum(len(consumer.leased.by_token) for consumer in self.consumers)
 
     async def finish(self) -> None:
-        """After the calls have ended: give back every delivery that is not settled."""
+        """Return every unsettled delivery to its group. Called after the calls have ended."""
         for consumer in self.consumers:
             await consumer.finish()
 
-    # -- looking
+    # -- statistics
 
     @property
     def unhandled(self) -> int:
-        """Messages that no typed handler of their group took."""
+        """The number of messages that no typed handler of their group took."""
         return sum(consumer.unhandled for consumer in self.consumers)
 
     def statistics(self) -> tuple[HandlerStatistics, ...]:
-        """Every handler of a group, in the order of declaration."""
+        """Return the counts of every handler of a group, in the order of declaration."""
         return tuple(statistics for consumer in self.consumers for statistics in consumer.statistics())

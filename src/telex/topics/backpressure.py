@@ -31,7 +31,8 @@ def first_full(logs: Sequence[Log], size: int) -> LogReader | None:
 class PublishQueue:
     """The queue of publishers of one topic, first come first served.
 
-    Invariant: only the head of the queue looks for room, so that the order of publishers is the order of their calls.
+    Invariant: only the first publisher of the queue checks for room, so publishers continue in the order of their
+    calls.
     """
 
     __slots__ = ("_closed", "_queue")
@@ -53,12 +54,13 @@ class PublishQueue:
     async def wait(
         self, logs: Callable[[], Sequence[Log]], size: int, timeout: float | None, stored: Callable[[], bool]
     ) -> PublishSlot:
-        """Wait for its turn and for room in all that ``logs`` returns, at most ``timeout`` seconds. No room is needed
-        when the message is ``stored``, since one before it in the queue had the same id.
+        """Wait until this publisher is first in the queue, and until all logs of ``logs`` have room for ``size`` bytes,
+        at most ``timeout`` seconds. No room is needed when the message is ``stored``: an earlier publisher of the queue
+        had the same id.
 
-        The caller publishes and then leaves by the `PublishSlot`, without awaiting in between. A subscriber that has no
-        room for the head of the queue for its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull`
-        as `first_full`. Cancelled or timed out, nothing of it stays in the queue.
+        The caller publishes and then leaves the `PublishSlot`, without awaiting in between. A subscriber that has no
+        room during its whole ``block_timeout`` is closed as slow. Raises `Timeout`; `BufferFull` as `first_full`. A
+        cancelled or timed-out call leaves the queue.
         """
         loop = asyncio.get_running_loop()
         deadline = None if timeout is None else loop.time() + timeout
@@ -74,7 +76,7 @@ class PublishQueue:
                     if full is None:
                         return slot
                     taken, give_up = patience.get(full, (-1, 0.0))
-                    if taken != full.received:  # it made room, which another topic's publisher was quicker to take
+                    if taken != full.received:  # the subscriber made room, and a publisher of another topic took it
                         give_up = loop.time() + _patience(full, size)
                         patience[full] = full.received, give_up
                     if loop.time() >= give_up:
@@ -104,7 +106,7 @@ class PublishQueue:
             slot.wake()
 
     def leave(self, slot: PublishSlot) -> None:
-        """Remove a publisher, and let the next one try."""
+        """Remove a publisher, and let the next one check for room."""
         head = self._queue[0] is slot
         self._queue.remove(slot)
         if head and self._queue:
@@ -126,7 +128,7 @@ class PublishSlot:
         self._queue.leave(self)
 
     async def wait(self, until: float | None) -> None:
-        """Wait until `wake`, or until ``until`` by the loop's clock."""
+        """Wait until `wake`, or until the time ``until`` of the loop's clock."""
         loop = asyncio.get_running_loop()
         self._future = future = loop.create_future()
         timer = None if until is None else loop.call_at(until, wake, future)
@@ -144,13 +146,13 @@ class PublishSlot:
 
 
 def wake(future: asyncio.Future[None]) -> None:
-    """End a wait, unless it has ended already."""
+    """Set the result of a future, unless it is done."""
     if not future.done():
         future.set_result(None)
 
 
 def _patience(cursor: LogReader, size: int) -> float:
-    # A message that is larger than the whole buffer never fits, however long its publisher waits.
+    # A message that is larger than the whole buffer never fits, so its publisher does not wait.
     bound = cursor.options.buffer_bytes
     return 0.0 if bound is not None and size > bound else cursor.options.block_timeout
 

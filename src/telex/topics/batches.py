@@ -17,14 +17,14 @@ Item = TypeVar("Item", covariant=True)
 
 
 class Batches(Generic[Item]):
-    """The iterator; not a generator, so that leaving its loop leaves nothing to be closed."""
+    """An iterator over batches. It is not a generator, so that leaving a loop needs no cleanup."""
 
     __slots__ = ("_cursor", "_limit", "_topic", "_wait", "_waiter")
 
     def __init__(
         self, cursor: Cursor, limit: int, wait: Callable[[Cursor, State], Awaitable[Cursor]], topic: str
     ) -> None:
-        """``wait`` waits after any state but EMPTY, and returns the cursor to go on with; it raises
+        """Make an iterator. ``wait`` waits when no batch is ready, and returns the cursor to continue with. It raises
         `StopAsyncIteration` at the end.
         """
         self._cursor = cursor
@@ -39,7 +39,7 @@ class Batches(Generic[Item]):
     async def __anext__(self) -> tuple[Item, ...]:
         cursor, waiter = self._cursor, self._waiter
         while True:
-            batch: Any = cursor.take_many(self._limit)  # the kernel knows no Item
+            batch: Any = cursor.take_many(self._limit)  # the kernel has no type Item
             if batch.__class__ is not State:
                 return batch  # type: ignore[no-any-return]
             if waiter.taken:
@@ -48,7 +48,7 @@ class Batches(Generic[Item]):
             if batch is not EMPTY:
                 self._cursor = cursor = await self._wait(cursor, batch)
                 continue
-            # What `park` does, without a coroutine of its own.
+            # the same as `park`, without another coroutine
             cursor.log.observer.waiters[waiter] = None
             try:
                 await waiter

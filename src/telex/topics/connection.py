@@ -1,4 +1,4 @@
-"""`EngineConnection`: whether a hub reaches its engine, for programs: a state, a topic of its changes, and the log."""
+"""`EngineConnection`: the state of a hub's connection to its engine, published to a topic and logged."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import msgspec
 
 logger: logging.Logger = logging.getLogger("telex")
 KEPT_CHANGES = 100
-"""The number of changes that are kept."""
+"""The number of changes that the topic keeps."""
 
 
 class ConnectionChange(msgspec.Struct, frozen=True):
-    """The content of a message of the topic ``$connection``: the hub reaches its engine from now on, or no longer."""
+    """The content of a message of the topic ``$connection``: the hub has reached its engine, or has lost it."""
 
     state: Literal["connected", "disconnected"]
     reason: str
@@ -26,9 +26,9 @@ class ConnectionChange(msgspec.Struct, frozen=True):
 
 
 class EngineConnection:
-    """The connection of a hub to its engine; disconnected before `opened`. Lives in the event loop of the hub.
+    """The state of a hub's connection to its engine: disconnected before `opened`. Used in the event loop of the hub.
 
-    ``publish`` publishes a change to the topic ``$connection``, which is in this process alone.
+    ``publish`` publishes a change to the topic ``$connection`` of this process.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class EngineConnection:
         self._address = address
         self._clock = clock
         self._reason = ""
-        self._since: float | None = None  # of the change; None before the hub is open
+        self._since: float | None = None  # the time of the last change; None before the hub is open
         self._waiting: set[asyncio.Future[None]] = set()
 
     @property
@@ -57,7 +57,7 @@ class EngineConnection:
         self._change("connected", "")
 
     def lost(self, reason: str) -> None:
-        """Note that the engine is not reached. Before `opened`, note only what opening waits for."""
+        """Note that the engine is not reached. Before `opened`, only the reason is kept, for the error of opening."""
         if self._since is None:
             self._reason = reason
         elif self.connected:
@@ -81,7 +81,7 @@ class EngineConnection:
         self._wake()
 
     async def wait(self) -> None:
-        """Wait until the engine is reached, or will not be any more."""
+        """Wait until the engine is reached, or certainly will not be."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(future)
         try:

@@ -1,4 +1,4 @@
-"""`History`: what `Topic.history` iterates over, from the log of this process or page by page from a store."""
+"""`History`: the iterator of `Topic.history`, over the log of this process or over the pages of a store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class History:
-    """The iterator; not a generator, so that leaving its loop early leaves nothing to be closed.
+    """An iterator over kept messages. It is not a generator, so that leaving a loop early needs no cleanup.
 
     ``pages`` awaits the next items, oldest first; none at the end.
     """
@@ -47,20 +47,21 @@ class History:
 
 
 class SinglePage:
-    """The pages of a snapshot, which is one page."""
+    """A snapshot as a single page."""
 
     def __init__(self, snapshot: Callable[[], Awaitable[Iterable[Any]]]) -> None:
         self._snapshot: Callable[[], Awaitable[Iterable[Any]]] | None = snapshot
 
     async def __call__(self) -> Iterable[Any]:
-        """The snapshot, and then nothing."""
+        """Return the snapshot, and an empty page after that."""
         snapshot, self._snapshot = self._snapshot, None
         return () if snapshot is None else await snapshot()
 
 
 class Holes:
-    """The items of a page in which something cannot be read: `EngineFailed` is raised in its place, and iteration may
-    go on after it."""
+    """The items of a page with unreadable messages: `EngineFailed` is raised in place of each, and iteration can
+    continue after it.
+    """
 
     def __init__(self, topic: str, items: Iterable[Any]) -> None:
         self._topic = topic
@@ -74,15 +75,15 @@ class Holes:
         if isinstance(item, Lost):
             which = f"message {item.first}" if item.count == 1 else f"messages {item.first} to {item.last}"
             problem = (
-                "the content is damaged; `telex check FILE` lists all damage, iterating on gives what follows, and "
-                "history(start=telex.Position(0, epoch)) gives a Lost in its place"
+                "the content is damaged; `telex check FILE` lists all damage. Iterate on for the next messages, "
+                "or use history(start=telex.Position(0, epoch)), which gives a Lost in its place"
             )
             raise EngineFailed(f"reading {which} of {self._topic!r}", problem)
         return item
 
 
 class Pages:
-    """The pages of a topic that a store keeps, up to where it ended when iteration began."""
+    """The pages of a stored topic, up to its end when iteration began."""
 
     def __init__(self, store: Store, topic: str, start: Start, limit: int | None, now: Callable[[], float]) -> None:
         self._store = store
@@ -94,8 +95,9 @@ class Pages:
         self._end = 0
 
     async def __call__(self) -> Iterable[Message[Any] | Lost]:
-        """The next page. From a `Position` on, a `Lost` stands in the place of what cannot be read; for all other
-        starts `EngineFailed` is raised there."""
+        """Return the next page. When the start is a `Position`, it has a `Lost` in place of unreadable messages; for
+        other starts `EngineFailed` is raised there.
+        """
         page: list[Message[Any] | Lost] = []
         if self._next is None:
             self._next, hole = await self._store.find(self._topic, self._start, self._now())

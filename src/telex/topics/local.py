@@ -1,4 +1,4 @@
-"""`LocalPublisher`: the inside of a topic whose log is in this process."""
+"""`LocalPublisher`: publishes to a topic whose log is in this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from telex.topics.publisher import FAIR, Publisher
 
 
 class LocalPublisher(Publisher):
-    """Numbers messages itself, and appends them to the log and to the logs of matching patterns."""
+    """The `Publisher` of a log in this process. It numbers messages itself, and appends them to the log and to the logs
+    of matching patterns.
+    """
 
     __slots__ = ("_window",)
 
@@ -40,7 +42,7 @@ class LocalPublisher(Publisher):
     async def publish(
         self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
     ) -> Message[Any]:
-        """Append, once the subscribers have room."""
+        """Append a message when the subscribers have room."""
         if not self.log.end % FAIR:
             await asyncio.sleep(0)  # first, so that a publisher that is cancelled here has published nothing
         return await self.put(content, id, headers, key, limit)
@@ -48,7 +50,7 @@ class LocalPublisher(Publisher):
     async def put(
         self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
     ) -> Message[Any]:
-        """Append, once the subscribers have room."""
+        """Append a message when the subscribers have room."""
         if not self.queue and not self.gated():
             return self.publish_nowait(content, id, headers, key)
         draft = self.draft(content, id, headers, key)
@@ -66,13 +68,13 @@ class LocalPublisher(Publisher):
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> Message[Any]:
-        """Publish: nothing is stored."""
+        """Append a message, as `put`: in memory no content is stored."""
         return await self.publish(content, id, headers, key, None)
 
     def publish_nowait(
         self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None
     ) -> Message[Any]:
-        """Append, if the subscribers have room."""
+        """Append a message if the subscribers have room. Raises `WouldBlock`."""
         self.check_publisher()
         if self.content is not None:
             content = self.content.check(content, self.id)
@@ -89,11 +91,11 @@ class LocalPublisher(Publisher):
         return self._append(content, id, now, kept, None, key)
 
     def publish_new(self, content: Any, id: str | LazyId) -> Message[Any]:
-        """Append, without looking for the id."""
+        """Append a message without checking whether its id is known."""
         log = self.log
         if not self.plain or log.blocking_cursors or self._window is not None or get_ident() != self.thread:
             return self.publish_nowait(content, id_text(id), None, None)
-        # As `Topic.publish_nowait`: what `Log.append` does, without the call.
+        # as in `Topic.publish_nowait`: the same as `Log.append`, without the call
         now = time()
         end = log.end
         message = Message(content, self.id, end, id, now)
@@ -106,8 +108,8 @@ class LocalPublisher(Publisher):
         return message
 
     def publish_due(self, draft: Draft) -> Message[Any]:
-        """Publish a delayed message or a message of a transaction, for a handler also while the hub closes. The number
-        of the returned message is 0 where nothing was published.
+        """Publish a delayed message or a message of a transaction; a handler may do so while the hub drains. The number
+        of the returned message is 0 when nothing was published.
         """
         if (self.reason and self.served is None) or self._seen(draft) is not None:
             return draft.numbered(0, 0)
@@ -146,7 +148,7 @@ class LocalPublisher(Publisher):
         return None if draft.id is None else self._find(draft.id, draft.time)
 
     def _find(self, id: str, now: float) -> Message[Any] | None:
-        """Return the message that has this id. A topic pays for a window only once a publisher gives an id."""
+        """Return the message that has this id, or None. A topic has a window only after a publisher has given an id."""
         if self._window is None:
             self._window = Window(self.log)
         return self._window.find(id, now)
@@ -158,12 +160,12 @@ class LocalPublisher(Publisher):
         """Do nothing: the log has all messages of its cursors."""
 
     def renew(self, log: Log) -> None:
-        """Go on with another log, in which no id was published."""
+        """Continue with another log, in which no id was published."""
         super().renew(log)
         self._window = None
 
     def refresh(self) -> None:
-        """Work out `plain` again."""
+        """Set `plain` again."""
         self.plain: bool = self.is_free() and not self.feeds and not self.log.measures
 
 
@@ -171,11 +173,11 @@ class NoStore:
     """The store of an engine whose logs are in this process: no topic is stored."""
 
     def topics(self) -> list[str]:
-        """Return nothing."""
+        """Return no topics."""
         return []
 
     async def remove(self, topic: str) -> bool:
-        """Return False: there was no such topic."""
+        """Return false: there was no such topic."""
         return False
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:

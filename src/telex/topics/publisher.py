@@ -1,4 +1,4 @@
-"""`Publisher`: the inside of a topic or pattern, which `Topic` and the parts of a hub share."""
+"""`Publisher`: the internal object of a topic or pattern, which `Topic` and the parts of a hub share."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ FINISHED = "it ended with the last message of its trigger; hub.topic(...) create
 FAIR = 64
 """The number of messages that `Topic.publish` appends without letting other tasks run."""
 Found = tuple[int, Lost | None]
-"""The first number to read, and the hole before it."""
+"""The first number to read, and the `Lost` before it."""
 
 
 class PatternOwner(Protocol):
-    """The registry of the topics and patterns of a hub, as a publisher sees it."""
+    """The registry of the topics and patterns of a hub, as a `Publisher` uses it."""
 
     def release(self, publisher: Publisher) -> None:
-        """Forget a topic or pattern without readers to which nothing was published."""
+        """Forget a topic or pattern without readers and messages."""
 
     def resume(self, pattern: str) -> None:
-        """Feed a pattern again that may have been released."""
+        """Feed a pattern again after it may have been released."""
 
 
 class Publisher(ABC):
-    """The inside of one topic or pattern: its log, its life, its checks. There is one subclass for logs in this process
-    and one for logs that an engine stores.
+    """The internal object of one topic or pattern: its log, its life and its checks. One subclass is for logs in this
+    process, one for logs that an engine stores.
     """
 
     __slots__ = (
@@ -89,7 +89,7 @@ class Publisher(ABC):
     ) -> None:
         self.id: str = id
         self.refused: str = PATTERN if is_pattern(id) else REFUSED if id == CONNECTION else ""
-        """The reason for which nobody publishes to it; empty for a topic of the program."""
+        """The reason why no program may publish to it; empty for a topic of the program."""
         self.log: Log = log
         self.engine: Engine = engine
         self.connection: EngineConnection = connection
@@ -101,17 +101,17 @@ class Publisher(ABC):
         self.origin: int = log.end
         """The number of the first message that came after the log of this process began."""
         self.renewed: bool = False
-        """True when it has gone on with another log for its readers."""
+        """True after it has continued with another log."""
         self.owner: PatternOwner | None = None
-        """The registry, where it may release this publisher."""
+        """The registry, if it may release this publisher."""
         self.facade: ref[Any] | None = None
-        """The `Topic` that users have."""
+        """The `Topic` of the program."""
         self.queue: PublishQueue | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # of the loop; compared for every message, since asking for the loop is a system call
         self.reason: str = NOT_OPEN
-        """The reason for which it takes no messages; empty while it does."""
-        self.served: object = None  # while the hub drains: `serving` of the handlers that may still use it
+        """The reason why it takes no messages; empty while it does."""
+        self.served: object = None  # while the hub drains: the value of `serving` for handlers that may still use it
         self.plain: bool = False
         """True when publishing is only an append to `log`."""
         log.observer = Notifier()
@@ -122,7 +122,7 @@ class Publisher(ABC):
     async def publish(
         self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
     ) -> Message[Any]:
-        """Publish as `Topic.publish` does, at most ``limit`` seconds."""
+        """Publish as `Topic.publish` does, within ``limit`` seconds."""
 
     @abstractmethod
     async def put(
@@ -139,8 +139,8 @@ class Publisher(ABC):
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> Message[Any]:
-        """Publish content that is known to come back from where it is stored: its type is not the declared one, or it
-        was stored before.
+        """Publish content that certainly comes back equal from the store: it is internal content of telex, or was
+        stored before.
         """
 
     @abstractmethod
@@ -167,7 +167,9 @@ class Publisher(ABC):
         *,
         held: bool = False,
     ) -> Draft:
-        """Check the parts of a message. ``held``: the content is known to come back from where it is stored."""
+        """Check the parts of a message, and return its draft. ``held``: the content certainly comes back equal from the
+        store.
+        """
         self.check_publisher()
         data: bytes | None = None
         if not held or self.content is not None:
@@ -176,11 +178,11 @@ class Publisher(ABC):
         return Draft(content, self.id, id, self.clock(), check_headers(headers), None, check_key(key), data)
 
     def check_content(self, content: Any) -> tuple[Any, bytes | None]:
-        """Return content as it is published, and its JSON where that was made."""
+        """Return checked content, and its JSON if it was made."""
         return (content if self.content is None else self.content.check(content, self.id)), None
 
     def room(self, size: int, limit: float | None, stored: Callable[[], bool]) -> Awaitable[PublishSlot]:
-        """Wait for the turn to publish ``size`` bytes, see `PublishQueue.wait`."""
+        """Wait for room for ``size`` bytes, see `PublishQueue.wait`."""
         if self.queue is None:
             self.queue = PublishQueue()
         return self.queue.wait(self.logs, size, limit, stored)
@@ -190,20 +192,20 @@ class Publisher(ABC):
         return (self.log, *self.feeds)
 
     def gated(self) -> bool:
-        """Return whether a subscriber has to be asked for room."""
+        """Return true when a subscriber has to be asked for room."""
         return bool(self.log.blocking_cursors) or (
             bool(self.feeds) and any(feed.blocking_cursors for feed in self.feeds)
         )
 
     def measures(self) -> bool:
-        """Return whether a reader or the retention bounds bytes."""
+        """Return true when a reader or the retention bounds bytes."""
         return self.log.measures or (bool(self.feeds) and any(feed.measures for feed in self.feeds))
 
     # -- delivering
 
     def deliver(self, messages: Sequence[Message[Any]]) -> None:
-        """Append the messages that an engine has stored. Numbers that are left out are messages that come to nobody
-        here; numbers that were delivered before are passed over.
+        """Append messages that an engine has stored. Missing numbers are messages that do not come to this process.
+        Numbers that were delivered before are skipped.
         """
         log, first, last = self.log, messages[0].seq, messages[-1].seq
         if first == log.end and last - first == len(messages) - 1 and not self.feeds and not log.blocking_cursors:
@@ -217,13 +219,15 @@ class Publisher(ABC):
             except Exception as error:
                 if isinstance(error, MemoryError) or log.end > message.seq:
                     raise
-                # Content may raise when it is measured: its message is skipped, and the others are delivered.
+                # Measuring content may raise: its message is skipped, and the others are delivered.
                 text = "message %d of %s cannot be delivered, and is skipped"
                 logger.error(text, message.seq, self.id, exc_info=error)
                 self.deliver_unreadable(message.seq)
 
     def deliver_one(self, message: Message[Any]) -> None:
-        """Append a message. Its publisher cannot wait for room here: a full blocking subscriber is closed as slow."""
+        """Append a message of the engine. Its publisher cannot wait for room: a full subscriber with ``block`` is
+        closed as slow.
+        """
         self.jump(message.seq - self.log.end)
         logs, now = (self.log, *self.feeds), time_of(message)
         if self.gated() and not self.has_room_for(message):
@@ -235,7 +239,7 @@ class Publisher(ABC):
             log.append(message, now)
 
     def has_room_for(self, message: Message[Any]) -> bool:
-        """Return whether all subscribers were asked for room for this message."""
+        """Return true when all subscribers were asked for room for this message."""
         return False
 
     def deliver_unreadable(self, seq: int) -> None:
@@ -247,7 +251,7 @@ class Publisher(ABC):
                 log.observer.notify()
 
     def jump(self, missing: int) -> None:
-        """Skip messages that come to nobody here."""
+        """Skip ``missing`` messages that do not come to this process."""
         if missing > 0:
             for log in (self.log, *self.feeds):
                 log.jump(missing)
@@ -255,7 +259,9 @@ class Publisher(ABC):
     # -- reading
 
     def attach(self, options: Options, start: Start, found: Found | None = None) -> Cursor:
-        """Make the cursor of a subscription. ``found`` is the result of `prepare`. Raises `Closed`, `WrongThread`."""
+        """Return the cursor of a new subscription. ``found`` is the result of `prepare`. Raises `Closed`,
+        `WrongThread`.
+        """
         self.check_here()
         self.resume()
         first, hole = found or find(self.log, start, self.clock())
@@ -267,7 +273,7 @@ class Publisher(ABC):
         return cursor
 
     def detach(self) -> None:
-        """Let the registry release a topic that its last subscription has left and to which nothing was published."""
+        """Let the registry release a topic without messages that its last subscription has left."""
         log = self.log
         if self.owner is None or (self.content is not None and not self.renewed):
             return
@@ -280,7 +286,7 @@ class Publisher(ABC):
             self.owner.resume(self.id)
 
     def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
-        """Return what has to be awaited before `attach`: nothing (None) in memory."""
+        """Return an awaitable for `attach`'s ``found``, or None when nothing has to be awaited, as in memory."""
         self.check_here()
         return None
 
@@ -306,11 +312,11 @@ class Publisher(ABC):
         return self.log.keep(self.clock())
 
     def backlog(self) -> Iterable[Message[Any]]:
-        """Return the messages that the log of a new pattern begins with: all kept messages in memory."""
+        """Return the messages with which the log of a new pattern begins: in memory all kept messages."""
         return self.log.history(self.clock())
 
     def retain(self, retention: Retention) -> None:
-        """Set how much is kept."""
+        """Set the retention."""
         self.log.retain(retention)
         self.log.trim(self.clock())
         self.refresh()
@@ -318,7 +324,7 @@ class Publisher(ABC):
     # -- checks
 
     def check_publisher(self) -> None:
-        """Raise unless the caller may publish: `BadName`, `Closed`, `WrongThread`."""
+        """Raise `BadName`, `Closed` or `WrongThread` unless the caller may publish."""
         if self.refused:
             raise BadName(self.id, self.refused)
         self.check_open()
@@ -341,14 +347,14 @@ class Publisher(ABC):
             raise WrongThread(f"subscribe to {self.id!r}")
 
     def closed(self) -> Closed:
-        """Return the error that says why the topic is closed."""
+        """Return the error with the reason why the topic is closed."""
         return Closed(f"topic {self.id!r}", self.reason)
 
     # -- life
 
     @abstractmethod
     def begin(self) -> None:
-        """Set where the log begins: the engine has been opened since this was made."""
+        """Set the start of the log: the engine was opened after this publisher was made."""
 
     def open(self, loop: asyncio.AbstractEventLoop, thread: int) -> None:
         """Take messages and readers from now on, in ``loop``."""
@@ -356,13 +362,13 @@ class Publisher(ABC):
         self.refresh()
 
     def drain(self, reason: str, served: object) -> None:
-        """Refuse all callers but handlers, for whom `serving` is ``served``, and their child tasks."""
+        """Refuse all callers but handlers whose `serving` is ``served``, and their child tasks."""
         self.reason, self.served = reason, served
         self.refresh()
 
     def renew(self, log: Log) -> None:
-        """Go on with another log, since the messages of this one were removed. Readers go on there after the messages
-        they have.
+        """Continue with another log, since the messages of this one were removed. Readers continue there after their
+        waiting messages.
         """
         old, self.log = self.log, log
         log.observer, self.origin = Notifier(), log.end
@@ -373,8 +379,8 @@ class Publisher(ABC):
         old.observer.notify()
 
     def finish(self) -> None:
-        """End the subscriptions after the messages they have, but those that are lasting, and refuse callers until
-        `begin_again`: the last message was published.
+        """End the subscriptions after their waiting messages, except lasting ones, and refuse callers until
+        `begin_again`. Called after the last message of a trigger.
         """
         self.reason = self.reason or FINISHED
         for cursor in list(self.log.cursors):
@@ -390,7 +396,7 @@ class Publisher(ABC):
             self.refresh()
 
     def close(self, reason: str) -> None:
-        """End the subscriptions after the messages they have, and refuse callers with ``reason``."""
+        """End the subscriptions after their waiting messages, and refuse callers with ``reason``."""
         self.reason, self.served = reason, None
         self.refresh()
         if self.queue is not None:
@@ -405,11 +411,11 @@ class Publisher(ABC):
         self.refresh()
 
     def declare(self, declared: type[Any]) -> None:
-        """Set the type of the content. Raises `BadOption` when another one was declared."""
+        """Set the type of the content. Raises `BadOption` when another type was declared."""
         if self.content is None:
             self.content = Content(declared)
             self.refresh()
-        elif self.content.declared != declared:  # not by identity: list[int] is another object every time it is written
+        elif self.content.declared != declared:  # not by identity: list[int] is a new object each time
             raise BadOption(
                 "type",
                 declared,
@@ -418,8 +424,8 @@ class Publisher(ABC):
 
     @abstractmethod
     def refresh(self) -> None:
-        """Work out again whether the fast path is free."""
+        """Set the flag of the fast path again."""
 
     def is_free(self) -> bool:
-        """Return whether a message without options needs no checks but those of the thread and of subscribers."""
+        """Return true when a message without options needs only the checks of the thread and of subscribers."""
         return not (self.reason or self.content is not None or self.refused) and self.clock is time

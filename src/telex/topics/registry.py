@@ -1,4 +1,4 @@
-"""`TopicRegistry`: every topic and pattern of a hub, which feeds which, and how much each keeps."""
+"""`TopicRegistry`: the topics and patterns of a hub, the feeding of patterns, and retention."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _topic: Callable[[Message[Any]], str] = attrgetter("topic")
 
 
 class Fed(NamedTuple):
-    """A pattern and its inside."""
+    """A pattern and its `Publisher`."""
 
     pattern: Pattern
     publisher: Publisher
@@ -47,18 +47,18 @@ class TopicRegistry:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time, address: str = "the engine") -> None:
         self._engine = engine
         self._store = engine.store or NoStore()
-        self._epoch = token_hex(8)  # of topics in memory that were made since the last one was removed
+        self._epoch = token_hex(8)  # of topics in memory that were made since the last removal
         self.clock: Callable[[], float] = clock
-        """Seconds since 1970."""
+        """The clock, in seconds since 1970."""
         self._topics: dict[str, Publisher] = {}
         self.patterns: dict[str, Fed] = {}
-        # Topics and patterns without readers and messages, as long as a user or a subscription has them.
+        # Topics and patterns without readers and messages, while a program or a subscription refers to them.
         self._released: WeakValueDictionary[str, Publisher] = WeakValueDictionary()
         self._rules: list[tuple[Pattern, Retention]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.thread: int = 0  # the loop's; a topic may be made in another one, to publish_threadsafe to it
+        self.thread: int = 0  # of the loop; a topic may be made in another thread, to call publish_threadsafe
         self._draining: tuple[str, object] | None = None
-        self.pending_rules: list[tuple[str, Retention]] = []  # the engine does not know them yet
+        self.pending_rules: list[tuple[str, Retention]] = []  # rules that the engine does not have yet
         self.types: ContentTypes = ContentTypes()
         self.connection: EngineConnection = EngineConnection(self._publish_change, address, clock)
         """The connection to the engine."""
@@ -70,7 +70,7 @@ class TopicRegistry:
         own.deliver_one(Message(change, CONNECTION, own.log.end, own.log.uid, now))
 
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
-        """Return the topic or pattern of this name, made if it is new. Raises `BadName`, `BadOption`."""
+        """Return the topic or pattern of this name; create it if it is new. Raises `BadName`, `BadOption`."""
         publisher = self._topics.get(name) or self._of(name, declared)
         publisher.begin_again()
         if declared is not None:
@@ -92,8 +92,8 @@ class TopicRegistry:
         return self._topics.get(name) or (self._released.get(name) if self._released else None)
 
     def release(self, publisher: Publisher) -> None:
-        """Forget a topic, or feed a pattern no more, that nobody reads. Its users find the same one when they use it
-        again.
+        """Forget a topic without readers, or stop feeding a pattern. A program that uses it again gets the same
+        object.
         """
         name = publisher.id
         if self._topics.get(name) is publisher:
@@ -113,31 +113,31 @@ class TopicRegistry:
             self._at_once(publisher)
 
     def _hand_out(self, publisher: Publisher) -> None:
-        """Keep a topic only as long as its users have it, until it is used."""
+        """Keep a topic only while the program refers to it, until it is used."""
         self._released[publisher.id] = publisher
         publisher.owner, publisher.renewed = self, False
         publisher.log.tell_use(self._begun)
 
     def _begun(self, name: str) -> None:
-        """Keep a released topic that has a message, a reader or a type now."""
+        """Keep a released topic that now has a message, a reader or a type."""
         publisher = self._released.pop(name, None)
         if publisher is not None:
             self._topics[name] = publisher
 
     def _every_topic(self) -> list[Publisher]:
-        """Return all topics without the patterns, those that only users have included."""
+        """Return all topics without the patterns, also released ones."""
         return [*self._topics.values(), *(each for each in self._released.values() if not is_pattern(each.id))]
 
     def gather(self, patterns: Sequence[str]) -> Topic[Any]:
-        """Return one log of several topics and patterns, in the order in which the engine keeps their messages, which
-        is the same in every process. To be read until `disperse`.
+        """Return one log of several topics and patterns, in the order of the engine, which is the same in every
+        process. It can be read until `disperse`.
         """
-        name = f"{' '.join(patterns)} >"  # no user can give this name
+        name = f"{' '.join(patterns)} >"  # no program can use this name
         fed = self.patterns.get(name)
         return topic_of(self._make(name, None, Pattern(*patterns)) if fed is None else fed.publisher)
 
     def disperse(self, gathered: Topic[Any]) -> None:
-        """Forget a gathered log if nobody reads it."""
+        """Forget a gathered log without readers."""
         if not publisher_of(gathered).log.cursors and gathered.id in self.patterns:
             self._unfeed(gathered.id)
 
@@ -170,7 +170,7 @@ class TopicRegistry:
 
     def _log(self, name: str) -> Log:
         log = self._engine.log(name, self._retention(name))
-        if isinstance(self._store, NoStore) and not is_pattern(name):  # the same for one made again
+        if isinstance(self._store, NoStore) and not is_pattern(name):  # the same epoch for a topic that is made again
             log.epoch = blake2b(name.encode(), key=self._epoch.encode(), digest_size=6).hexdigest()
         return log
 
@@ -183,7 +183,7 @@ class TopicRegistry:
             self._link(each)
 
     def _at_once(self, publisher: Publisher) -> None:
-        """Bring a new topic into the state of the others."""
+        """Give a new topic the state of the others."""
         if self._loop is not None:
             publisher.open(self._loop, self.thread)
         if self._draining is not None:
@@ -199,14 +199,16 @@ class TopicRegistry:
         return sorted(id for id in {*there, *self._store.topics()} if matches(id))
 
     def _is_there(self, name: str) -> bool:
-        """Return whether there is a topic, and not only readers that wait for the next message of a removed one."""
+        """Return true when there is a topic, and not only readers that wait for the next message of a removed one."""
         publisher = self._topics.get(name)
         return publisher is not None and not (publisher.renewed and publisher.log.end == publisher.origin)
 
     async def remove(self, name: str) -> bool:
-        """Remove the messages of a topic: it goes on in another epoch. Returns whether there was one."""
+        """Remove the messages of a topic, which continues in another epoch. Return false when there was no such
+        topic.
+        """
         if name == CONNECTION:
-            raise BadName(name, "it is telex's own, and is never removed")
+            raise BadName(name, "this topic belongs to telex, and cannot be removed")
         if isinstance(name, str) and is_pattern(name):
             raise BadName(
                 name,
@@ -215,13 +217,13 @@ class TopicRegistry:
         stored = await self._store.remove(check_topic(name))
         found = self._find(name)
         if found is not None and (found.log.end == 1 if stored else self._is_there(name)):
-            self.removed(name)  # with messages that are stored, the engine has called it
+            self.removed(name)  # with stored messages the engine has called it
             return True
         return stored
 
     def publish_once(self, name: str, content: object, id: str | LazyId) -> bool:
-        """Publish to a topic that is removed right after, in memory: patterns get the message. Returns False, and has
-        done nothing, when the topic is there already or a subscriber has to be asked for room.
+        """Publish to a topic and remove it at once, in memory, so that patterns get the message. Return false, without
+        publishing, when the topic exists or a subscriber has to be asked for room.
         """
         if self._loop is None or name in self._topics or (self._released and name in self._released):
             return False
@@ -238,8 +240,8 @@ class TopicRegistry:
         return True
 
     def let_go(self, name: str) -> None:
-        """End the subscriptions to a topic here, after the messages they have; those of the hub itself go on. Users
-        that have the topic can read the messages that an engine stores.
+        """End the subscriptions to a topic after their waiting messages; those of the hub itself continue. Programs can
+        still read stored messages of the topic.
         """
         publisher = self._find(name)
         if publisher is not None:
@@ -248,7 +250,7 @@ class TopicRegistry:
                 self._renew(publisher)
 
     def _renew(self, publisher: Publisher) -> None:
-        """Have a topic go on with an empty log."""
+        """Continue a topic with an empty log."""
         name = publisher.id
         self._epoch = token_hex(8)
         old, log = publisher.log, self._log(name)
@@ -262,11 +264,11 @@ class TopicRegistry:
             self._hand_out(publisher)
 
     def retain(self, pattern: str, retention: Retention) -> bool:
-        """Set how much the topics of a pattern keep, those that are there and those to come. Of two rules the later
-        holds. Returns whether `keep_rules` has to be called for the engine.
+        """Set the retention of the topics of a pattern, existing and future ones. Of two rules the later applies.
+        Return true when `keep_rules` has to be called for the engine.
         """
         if retention == Retention(None, None, None):
-            raise BadOption("retention", None, "say how much is kept: messages=, age=, bytes=, or several of them")
+            raise BadOption("retention", None, "give messages=, age=, bytes=, or several of them")
         self._rules.append((Pattern(pattern), retention))
         self.pending_rules.append((pattern, retention))
         for publisher in self._all():
@@ -274,7 +276,7 @@ class TopicRegistry:
         return self._store is self._engine.store and self._loop is not None
 
     async def keep_rules(self) -> None:
-        """Hand the rules of `retain` to the engine."""
+        """Send the rules of `retain` to the engine."""
         rules, self.pending_rules = self.pending_rules, []
         try:
             if rules:
@@ -290,28 +292,28 @@ class TopicRegistry:
         return Retention()
 
     def hold(self, content: object, topic: str, type: str) -> None:
-        """Raise `ContentError` unless content comes back equal from where it is stored with ``type``."""
+        """Raise `ContentError` unless content comes back equal when it is stored with ``type``."""
         found = self._topics.get(topic)
         check_held(None if found is None else found.content, content, topic, type)
 
     # -- the calls of an engine, see `telex.engines.EngineEvents`
 
     def wants(self, topic: str) -> bool:
-        """Return whether a local log takes the messages of ``topic``."""
+        """Return true when a local log takes the messages of ``topic``."""
         return self._find(topic) is not None or any(fed.pattern.matches(topic) for fed in self.patterns.values())
 
     def content(self, data: object, topic: str, type: str | None) -> object:
-        """Return plain data from outside as the topic's declared type, else as the type of this name."""
+        """Return plain data as the topic's declared type, else as the type named ``type``."""
         found = self._topics.get(topic)
         return self.types.decode(None if found is None else found.content, data, topic, type)
 
     def shapes(self, topic: str, types: Iterable[str]) -> bool:
-        """Return whether `content` may change such data."""
+        """Return true when `content` may convert such data."""
         found = self._topics.get(topic)
         return (found is not None and found.content is not None) or self.types.decodes(types)
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
-        """Append the messages that the engine has stored now to the local logs."""
+        """Append messages that the engine has stored to the local logs."""
         for topic, run in groupby(messages, _topic):
             together = list(run)
             publisher = self._receiving(topic, together[0].seq)
@@ -319,7 +321,7 @@ class TopicRegistry:
                 publisher.deliver(together)
 
     def _receiving(self, topic: str, seq: int) -> Publisher | None:
-        """Return the topic whose log takes a message, made for the patterns that match; None when none does."""
+        """Return the topic whose log takes a message; create it when a pattern matches. None when no log takes it."""
         publisher = self._find(topic)
         if publisher is None and self.wants(topic):
             publisher = self._make(topic, None)
@@ -341,11 +343,11 @@ class TopicRegistry:
         publisher = self._of(draft.topic)
         publisher.begin_again()
         if not isinstance(publisher, LocalPublisher):
-            raise AssertionError("an engine with a store delivers what is due")
+            raise AssertionError("an engine with a store delivers its delayed messages itself")
         return publisher.publish_due(draft)
 
     def removed(self, topic: str) -> None:
-        """Go on with a topic, whose messages were removed, in another epoch."""
+        """Continue a removed topic in another epoch."""
         publisher = self._find(topic)
         if publisher is not None:
             self._renew(publisher)
@@ -371,7 +373,7 @@ class TopicRegistry:
         self.connection.restored()
 
     def failed(self, error: Exception) -> None:
-        """Close all topics: the engine can go on no more."""
+        """Close all topics: the engine cannot continue."""
         logger.critical("the engine has failed, and its hub with it: %s", error)
         self.close(f"its engine has failed: {error}")
 
@@ -399,7 +401,7 @@ class TopicRegistry:
             publisher.drain(reason, served)
 
     def is_here(self) -> bool:
-        """Return whether the caller is in the event loop in which the hub was opened."""
+        """Return true in the event loop in which the hub was opened."""
         try:
             return asyncio.get_running_loop() is self._loop
         except RuntimeError:
@@ -412,11 +414,11 @@ class TopicRegistry:
 
     @property
     def drains(self) -> bool:
-        """True when the hub drains and the caller is a handler, which may use it until it has finished."""
+        """True while the hub drains and the caller is a handler, which may use the hub until it has finished."""
         return self._draining is not None and serving.get() is self._draining[1]
 
     def close(self, reason: str) -> None:
-        """End subscriptions after the messages they have, and waiting publishers with `Closed`."""
+        """End subscriptions after their waiting messages, and raise `Closed` in waiting publishers."""
         self._loop = self._draining = None
         self.connection.ended(reason)
         for publisher in self._all():

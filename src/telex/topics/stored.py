@@ -1,4 +1,4 @@
-"""`EnginePublisher`: the inside of a topic whose log an engine stores outside of this process."""
+"""`EnginePublisher`: publishes to a topic whose log an engine stores outside of this process."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from telex.topics.publisher import FINISHED, Found, Publisher
 from telex.topics.waiters import park, within
 
 BEFORE_PATTERN = 1000
-"""The number of stored messages that may be put before the own messages of a pattern's log."""
+"""The number of stored messages that can be put before the first message of a pattern's log."""
 PAGE = 1024
 """The number of messages that are read from a store at once."""
 
 
 class EnginePublisher(Publisher):
-    """Hands drafts to the store of an engine, and reads stored messages from there. The engine delivers each message to
-    the local log, which has only the last ones.
+    """The `Publisher` of a log that an engine stores. It passes drafts to the store, and reads stored messages from it.
+    The engine delivers each message to the local log, which has only the last ones.
     """
 
     __slots__ = ("_expected", "_free", "_store")
@@ -50,11 +50,11 @@ class EnginePublisher(Publisher):
             log.begin(1 + (log.retention.messages or BEFORE_PATTERN))  # the numbers below are for stored messages
         super().__init__(id, log, engine, declared, clock, connection)
         self._store = store
-        self._free = False  # whether publishing is only a question to the store
+        self._free = False  # True when publishing is only a call of the store
         self._expected: Draft | None = None  # a draft that is being stored, for which the subscribers have room
 
     def begin(self) -> None:
-        """Begin where the stored log ends: it was not known when this was made."""
+        """Set the start of the log to the end of the stored log, which was unknown when this object was made."""
         if not is_pattern(self.id) and self.log.end == self.origin:
             self._store.head(self.log)
             self.origin: int = self.log.end
@@ -64,10 +64,10 @@ class EnginePublisher(Publisher):
     async def publish(
         self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
     ) -> Message[Any]:
-        """Have the store append, once the subscribers have room."""
+        """Store a message when the subscribers have room."""
         if limit is None and not self.gated():
             if self._free and id is None and headers is None and key is None and get_ident() == self.thread:
-                # What `draft` does, without calls.
+                # the same as `draft`, without calls
                 draft = Draft(content, self.id, None, time(), None, None, None, hold(content, self.id))
             else:
                 draft = self.draft(content, id, headers, key)
@@ -85,7 +85,7 @@ class EnginePublisher(Publisher):
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> Message[Any]:
-        """Publish without looking whether the content comes back."""
+        """Store a message without checking that its content comes back equal."""
         return await self._store_draft(self.draft(content, id, headers, key, held=True))
 
     async def _store_draft(self, draft: Draft) -> Message[Any]:
@@ -93,7 +93,7 @@ class EnginePublisher(Publisher):
             return (await self._store.append((draft,)))[0]
         size = size_of(draft.content, draft.headers) if self.measures() else 0
         with await self.room(size, None, lambda: False):
-            self._expected = draft  # one at a time: the next publisher waits for its turn
+            self._expected = draft  # one at a time: the next publisher waits in the queue
             try:
                 return (await self._store.append((draft,)))[0]
             finally:
@@ -102,35 +102,35 @@ class EnginePublisher(Publisher):
     def publish_nowait(
         self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None
     ) -> NoReturn:
-        """Refuse: the store is always waited for."""
+        """Raise `WouldBlock`: publishing always waits for the store."""
         self.draft(content, id, headers, key)  # a mistake is raised first
         raise WouldBlock(f"publishing to {self.id!r} waits until the engine has the message")
 
     def check_content(self, content: Any) -> tuple[Any, bytes | None]:
-        """Check that the content comes back from where it is stored, too."""
+        """Check content, also that it comes back equal from the store."""
         if self.content is None:
             return content, hold(content, self.id)
         content = self.content.check(content, self.id)
         return content, self.content.hold(content, self.id, content.__class__.__name__)
 
     def has_room_for(self, message: Message[Any]) -> bool:
-        """Return whether the message is the expected one."""
+        """Return true when the message is the expected one."""
         draft = self._expected
         return draft is not None and message.content is draft.content and time_of(message) == draft.time
 
     def refresh(self) -> None:
-        """Work out again whether content alone is enough to publish."""
+        """Set `_free` again: true when publishing needs only the check of content."""
         self._free = self.is_free()
 
     # -- reading
 
     def check_readable(self) -> None:
-        """Raise `Closed` unless the caller may read the topic: stored messages can be read when it has finished."""
+        """Raise `Closed` unless the caller may read the topic. A finished topic can be read."""
         if self.reason is not FINISHED:
             self.check_open()
 
     def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
-        """Return what has to be awaited before `attach`."""
+        """Return an awaitable for `attach`'s ``found``."""
         self.check_here()
         if start == "new":
             return None
@@ -141,15 +141,15 @@ class EnginePublisher(Publisher):
         first, hole = await self._store.find(self.id, start, self.clock())
         while log is self.log and log.end < first:
             self.check_readable()
-            await park(log)  # the store had messages then that were not delivered here yet
+            await park(log)  # the store had messages that were not delivered here yet
         while options.key is not None and first < log.base:
-            # The newest of each key is worked out from the messages themselves.
+            # The newest message of each key is found by reading the messages.
             base = log.base
             kept = await self._store.read(self.id, max(first, base - PAGE), base)
             run: list[Message[Any]] = []
             for item in kept:
                 if isinstance(item, Lost):
-                    run = []  # the newest of each key is known only from where all can be read
+                    run = []  # the newest message of each key is known only after an unreadable message
                 elif item.seq < log.base:
                     run.append(item)
             if not run or run[-1].seq != log.base - 1 or run[0].seq + len(run) != log.base:
@@ -158,13 +158,14 @@ class EnginePublisher(Publisher):
                 first = log.base
                 break
             log.prepend(run)
-        return (first, hole) if log is self.log else await self._prepare(options, start)  # it was removed meanwhile
+        # the topic was removed while this task waited
+        return (first, hole) if log is self.log else await self._prepare(options, start)
 
     async def _fill(self) -> None:
-        """Put the stored messages of a pattern before the messages that came since its log began in this process."""
+        """Put the stored messages of a pattern before the messages of its local log."""
         log, store = self.log, self._store
         if log.base != self.origin:
-            return  # this was done, or the log has all messages that its retention keeps
+            return  # this was done before, or the log has all messages that its retention keeps
         matches = Pattern(self.id).matches
         kept = await store.read_pattern([name for name in store.topics() if matches(name)], self.origin - 1)
         if log.base == self.origin:
@@ -178,7 +179,7 @@ class EnginePublisher(Publisher):
             return
         self.check_readable()
         found: Any = () if cursor.ended == REMOVED else await self._read(*unloaded)
-        if cursor.ended == REMOVED:  # meanwhile; the next messages of these numbers are others
+        if cursor.ended == REMOVED:  # removed while this task waited: the next messages have the same numbers
             cursor.supply(*unloaded, (), "epoch")
             return
         if not isinstance(found, Holed):
@@ -193,7 +194,7 @@ class EnginePublisher(Publisher):
             cursor.supply(unloaded[0], lost.last + 1, (), "unreadable")
 
     async def _read(self, first: int, end: int) -> Sequence[Message[Any] | Lost]:
-        """Read from the store, after a lost connection is restored."""
+        """Read from the store. After a lost connection, wait for it and try again."""
         while True:
             try:
                 return await self._store.read(self.id, first, end)

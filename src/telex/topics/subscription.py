@@ -1,4 +1,6 @@
-"""`Subscription`: the asynchronous shell around a cursor. The cursor decides; the subscription waits and is woken."""
+"""`Subscription`: the asyncio shell around a cursor. The cursor makes decisions; the subscription waits and is
+woken.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
 MAX_BATCH = 4096
-"""Messages that `receive_many` and `batches` give at once by default."""
+"""The default number of messages that `receive_many` and `batches` return at most."""
 
 
 class SubscriptionStatistics(msgspec.Struct, frozen=True):
-    """The accounts of all messages since a subscription began: ``published == received + lost + waiting``."""
+    """The counts of all messages since a subscription began: ``published == received + lost + waiting``."""
 
     topic: str
     published: int
@@ -40,17 +42,18 @@ class SubscriptionStatistics(msgspec.Struct, frozen=True):
     buffer: int
     overflow: Overflow
     ended: str | None
-    """None while it is open, else why it ended: ``closed``, ``finished``, ``slow``, ``failed``."""
+    """None while it is open, else the reason of its end: ``closed``, ``finished``, ``slow``, ``failed``."""
 
 
 class AnySubscription(Generic[T, Item]):
-    """The common part of `Subscription` and `ReportingSubscription`, which ``topic.subscribe`` makes.
+    """The common part of `Subscription` and `ReportingSubscription`, which ``topic.subscribe`` returns.
 
-    An async context manager: it joins the log when entered, and when left nothing of it stays. Iterate it, or call
-    `receive`; either takes each message once. It belongs to the loop of its hub. When the topic is removed, it goes on
-    in the topic's next epoch after what was waiting, with a `Lost` first if it reports losses. Iteration ends when the
-    hub or the subscription is closed, or the topic of a trigger has its last message, after what was waiting; with
-    overflow ``close`` or ``block`` it raises `SlowSubscriber` after what was waiting, if it fell behind too far.
+    An async context manager: entering joins the log, leaving removes it from the log. Iterate over it, or call
+    `receive`; either takes each message once. Use it in the loop of its hub. When the topic is removed, it continues in
+    the topic's next epoch after its waiting messages, with a `Lost` first if it reports losses. Iteration ends when the
+    hub or the subscription is closed, or after the last message of a trigger's topic; all after the waiting messages.
+    With overflow ``close`` or ``block``, a subscription that fell too far behind raises `SlowSubscriber` after its
+    waiting messages.
     """
 
     __slots__ = ("_cursor", "_iterator", "_options", "_past", "_publisher", "_start", "_waiter")
@@ -61,18 +64,20 @@ class AnySubscription(Generic[T, Item]):
         self._start = start
         self._cursor: Cursor | None = None
         self._past = (0, 0, 0)  # the messages of earlier epochs: published, received, lost
-        self._waiter: Waiter | None = None  # one that is free
+        self._waiter: Waiter | None = None  # a waiter that is free
         self._iterator: AsyncGeneratorType[Item, None] | None = None
 
     @property
     def topic(self) -> str:
-        """The id, or the pattern, that it is to."""
+        """The id or pattern of the subscription."""
         return self._publisher.id
 
     # -- life
 
     async def __aenter__(self) -> Self:
-        """Join the log. Raises `Timeout`; `Closed` when the hub is not open, or when this was entered before."""
+        """Join the log. Raises `Timeout`; `Closed` when the hub is not open, or when the subscription was entered
+        before.
+        """
         preparing = None if self._cursor is not None else self._publisher.prepare(self._options, self._start)
         if preparing is None:
             self._enter()
@@ -92,7 +97,9 @@ class AnySubscription(Generic[T, Item]):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Leave the log, at once: a task that waits in `receive` gets `Closed`, an iteration ends. Twice is fine."""
+        """Leave the log at once. A task that waits in `receive` gets `Closed`, an iteration ends. It may be called
+        twice.
+        """
         self._leave()
 
     def _leave(self) -> None:
@@ -112,7 +119,7 @@ class AnySubscription(Generic[T, Item]):
     # -- taking
 
     def __aiter__(self) -> AsyncIterator[Item]:
-        """Every message in turn. Leaving the loop keeps the place: a second ``async for`` goes on where it ended.
+        """Iterate over every message. Leaving the loop keeps the place: a second ``async for`` continues after it.
 
         One task iterates at a time; for several, open a subscription each, or let them all call `receive`.
         """
@@ -121,24 +128,25 @@ class AnySubscription(Generic[T, Item]):
             raise Misuse(
                 f"iterate over {self._name}", "another task iterates over it; subscribe once more, or use receive()"
             )
-        if iterator is None or iterator.ag_frame is None:  # a loop that was cancelled, or came to the end, is over
+        # a loop that was cancelled, or came to the end, cannot continue
+        if iterator is None or iterator.ag_frame is None:
             self._iterator = iterator = cast("AsyncGeneratorType[Item, None]", self._iterate(cursor))
         return iterator
 
     async def _iterate(self, cursor: Cursor) -> AsyncGenerator[Item, None]:
         log, buffer, observer = cursor.log, cursor.buffer, cursor.log.observer
         waiter = Waiter(asyncio.get_running_loop())
-        item: Any  # the kernel knows no Item
+        item: Any  # the kernel has no type Item
         while (state := cursor.load()) is not ENDED or self._goes_on(cursor):
             if state is READY:
                 limit = cursor.limit
-                # What is taken is known from the iterator; what arrived, from the log's end.
+                # The taken messages are counted by the iterator, the arrived ones by the log's end.
                 for item in buffer.current:
                     yield item
                     if log.end > limit:
                         break
             elif state is EMPTY:
-                # What `park` does, without a coroutine of its own.
+                # the same as `park`, without another coroutine
                 observer.waiters[waiter] = None
                 try:
                     await waiter
@@ -146,7 +154,7 @@ class AnySubscription(Generic[T, Item]):
                     observer.waiters.pop(waiter, None)
                     raise
             elif state is HOLE:
-                item = cursor.tell()  # only with report_lost or a start that may be gone
+                item = cursor.tell()  # only with report_lost, or a start that may be gone
                 yield item
             elif state is UNLOADED:
                 await self._publisher.load(cursor)
@@ -156,15 +164,15 @@ class AnySubscription(Generic[T, Item]):
         self._raise_if_failed(cursor)
 
     async def receive(self, timeout: Duration | None = None) -> Item:
-        """The next message, waited for at most ``timeout`` seconds (None: as long as it takes).
+        """Wait for the next message, at most ``timeout`` seconds (None: no bound), and return it.
 
-        Raises `Timeout`; `Closed` when nothing will come any more; `SlowSubscriber` when it was ended for being slow.
-        Several tasks may wait at once: each message goes to one of them. A cancelled wait takes nothing.
+        Raises `Timeout`; `Closed` when no message will come; `SlowSubscriber` when it was closed as slow. Several tasks
+        may wait at once: each message goes to one of them. A cancelled call takes no message.
         """
         deadline = None if timeout is None else _deadline(timeout)
         while True:
             cursor = self._entered()
-            item: Any = cursor.take()  # the kernel knows no Item
+            item: Any = cursor.take()  # the kernel has no type Item
             if not isinstance(item, State):
                 return item  # type: ignore[no-any-return]
             await self._more(cursor, item, timeout, deadline)
@@ -172,15 +180,15 @@ class AnySubscription(Generic[T, Item]):
     async def _receive_or_end(self) -> Item:
         cursor = self._counted()
         while True:
-            item: Any = cursor.take()  # the kernel knows no Item
+            item: Any = cursor.take()  # the kernel has no type Item
             if not isinstance(item, State):
                 return item  # type: ignore[no-any-return]
             await self._wait_or_end(cursor, item)
             cursor = self._counted()
 
     async def _wait_or_end(self, cursor: Cursor, state: State) -> Cursor:
-        """As `_more`, for iterators: raises `StopAsyncIteration` when nothing will come any more. Returns the cursor to
-        go on with.
+        """Wait until another take may find a message, for iterators. Return the cursor to continue with. Raises
+        `StopAsyncIteration` at the end.
         """
         if state is ENDED and not self._goes_on(cursor):
             self._raise_if_failed(cursor)
@@ -190,17 +198,19 @@ class AnySubscription(Generic[T, Item]):
         return self._counted()
 
     def receive_nowait(self) -> Item:
-        """The next message, if one waits. Raises `WouldBlock` if not, and what `receive` raises but `Timeout`."""
+        """Return the next waiting message. Raises `WouldBlock` when none waits, and the errors of `receive` except
+        `Timeout`.
+        """
         cursor = self._entered()
-        item: Any = cursor.take()  # the kernel knows no Item
+        item: Any = cursor.take()  # the kernel has no type Item
         if not isinstance(item, State):
             return item  # type: ignore[no-any-return]
         self._check_more(cursor, item)
         return self.receive_nowait()
 
     def receive_many_nowait(self, limit: int = MAX_BATCH) -> tuple[Item, ...]:
-        """All that waits, as `receive_many`. Raises `WouldBlock` if nothing does, and what `receive_many` raises but
-        `Timeout`.
+        """Return all waiting messages, as `receive_many`. Raises `WouldBlock` when none waits, and the errors of
+        `receive_many` except `Timeout`.
         """
         check_limit(limit)
         cursor = self._entered()
@@ -211,9 +221,9 @@ class AnySubscription(Generic[T, Item]):
         return self.receive_many_nowait(limit)
 
     async def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
-        """All that waits, at least one and at most ``limit`` messages; raises what `receive` raises.
+        """Wait for a message, and return all waiting messages, at most ``limit``. Raises as `receive`.
 
-        A `Lost` comes alone. Subscribers that are at the same place are handed the same tuple.
+        A `Lost` is returned alone. Subscribers at the same place get the same tuple.
         """
         check_limit(limit)
         deadline = None if timeout is None else _deadline(timeout)
@@ -225,23 +235,25 @@ class AnySubscription(Generic[T, Item]):
             await self._more(cursor, batch, timeout, deadline)
 
     def batches(self, limit: int = MAX_BATCH) -> AsyncIterator[tuple[Item, ...]]:
-        """Iterate over what waits, as tuples of 1 to ``limit`` messages: for work that is cheaper in bulk. Ends as
-        `async for`.
+        """Iterate over the waiting messages, as tuples of 1 to ``limit`` messages, for work that is cheaper in bulk. It
+        ends as `async for`.
         """
         check_limit(limit)
         return Batches(self._entered(), limit, self._wait_or_end, self.topic)
 
-    # -- accounts
+    # -- counts
 
     @property
     def position(self) -> Position:
-        """Just after the last message that was taken: subscribe with ``start=`` this to go on from here."""
+        """The position after the last message that was taken. Subscribe with it as ``start=`` to continue from
+        there.
+        """
         cursor = self._counted()
         return Position(cursor.last, cursor.log.epoch)
 
     @property
     def lost(self) -> int:
-        """The number of messages that this subscriber has missed until now."""
+        """The number of messages that this subscriber has missed."""
         return self._past[2] + sum(each.lost for each in _chain(self._counted()))
 
     @property
@@ -251,12 +263,12 @@ class AnySubscription(Generic[T, Item]):
 
     @property
     def ended(self) -> str | None:
-        """None while messages may come, else why they do not: ``closed``, ``finished``, ``slow``, ``failed``."""
+        """None while messages may come, else the reason of the end: ``closed``, ``finished``, ``slow``, ``failed``."""
         *_, last = _chain(self._counted())
         return "closed" if last.closed else last.ended
 
     def statistics(self) -> SubscriptionStatistics:
-        """The accounts at this moment, also of a subscription that is closed."""
+        """Return the counts now, also for a closed subscription."""
         options, (published, received, _) = self._options, self._past
         cursors = list(_chain(self._counted()))
         return SubscriptionStatistics(
@@ -270,7 +282,7 @@ class AnySubscription(Generic[T, Item]):
             self.ended,
         )
 
-    # -- inside
+    # -- internal
 
     def _entered(self) -> Cursor:
         cursor = self._cursor
@@ -286,7 +298,7 @@ class AnySubscription(Generic[T, Item]):
         return self._entered() if self._cursor is None else self._cursor
 
     def _goes_on(self, cursor: Cursor) -> bool:
-        """Go on in the next epoch of the topic, if all of ``cursor`` was taken and there is one."""
+        """Continue in the next epoch of the topic, if there is one and ``cursor`` is empty. Return true then."""
         following = cursor.move_on()
         if following is None:
             return False
@@ -297,7 +309,7 @@ class AnySubscription(Generic[T, Item]):
         return True
 
     def _check_more(self, cursor: Cursor, state: State) -> None:
-        """Raise what `receive_nowait` raises, unless the next epoch of the topic may have a message."""
+        """Raise the errors of `receive_nowait`, unless the next epoch of the topic may have a message."""
         if state is UNLOADED:
             raise WouldBlock(f"the next message of the subscription to {self.topic!r} is read from the engine first")
         if state is EMPTY:
@@ -306,7 +318,7 @@ class AnySubscription(Generic[T, Item]):
             raise self._no_more(cursor)
 
     async def _more(self, cursor: Cursor, state: State, timeout: Duration | None, deadline: float | None) -> None:
-        """Wait until another take may find something."""
+        """Wait until another take may find a message."""
         loop = asyncio.get_running_loop()
         if state is UNLOADED:
             limit = None if deadline is None else max(0.0, deadline - loop.time())
@@ -367,27 +379,27 @@ class AnySubscription(Generic[T, Item]):
 
 
 class Subscription(AnySubscription[T, Message[T]]):
-    """A cursor with a buffer and an overflow policy; gives `Message` alone."""
+    """A subscription that gives only `Message`."""
 
     __slots__ = ()
 
 
 class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
-    """A subscription that also gives `Lost`, in the place of what was missed."""
+    """A subscription that also gives `Lost`, in place of missed messages."""
 
     __slots__ = ()
 
 
 def enter(subscription: AnySubscription[Any, Any], *, lasting: bool = False) -> None:
-    """Join the log, without waiting: a subscription whose log is in this process, or whose ``start`` is ``"new"``.
-    ``lasting``: it does not end with the last message of a trigger.
+    """Join the log without waiting. The log has to be in this process, or the start ``"new"``. ``lasting``: the
+    subscription does not end with the last message of a trigger.
     """
     subscription._enter()
     cursor_of(subscription).lasting = lasting
 
 
 def end_with_topic(subscription: AnySubscription[Any, Any]) -> None:
-    """End a lasting subscription with the last message of a trigger."""
+    """Let a lasting subscription end with the last message of a trigger."""
     for each in _chain(subscription._counted()):
         each.lasting = False
 
@@ -398,7 +410,7 @@ def leave(subscription: AnySubscription[Any, Any]) -> None:
 
 
 async def receive_or_end(subscription: AnySubscription[Any, Item]) -> Item:
-    """Receive the next item. Raises `StopAsyncIteration` when nothing will come any more."""
+    """Return the next item. Raises `StopAsyncIteration` at the end."""
     return await subscription._receive_or_end()
 
 
@@ -408,7 +420,7 @@ def cursor_of(subscription: AnySubscription[Any, Any]) -> Cursor:
 
 
 def _chain(cursor: Cursor) -> Iterator[Cursor]:
-    """Iterate over a cursor and those in the next epochs of its topic, for which messages wait."""
+    """Iterate over a cursor and its successors in later epochs of the topic."""
     each: Cursor | None = cursor
     while each is not None:
         yield each
@@ -416,7 +428,7 @@ def _chain(cursor: Cursor) -> Iterator[Cursor]:
 
 
 def check_limit(limit: object) -> None:
-    """Raises `BadOption` for what is no number of messages to take."""
+    """Raise `BadOption` unless ``limit`` is a number of messages, at least 1."""
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise BadOption("limit", limit, "it must be at least 1, the largest number of messages to take")
 

@@ -1,4 +1,4 @@
-"""`publish_from_thread`: publishing from another thread than the hub's."""
+"""`publish_from_thread`: publishes from another thread than the hub's."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def publish_from_thread(
             return await publisher.publish_later(
                 publisher.draft(content, id, headers, key), due(delay, at, asked), None
             )
-        return await publisher.put(content, id, headers, key, None)  # in order with the next one of that thread
+        return await publisher.put(content, id, headers, key, None)  # in the order of the calls of that thread
 
     publishing = publish()
     try:
         future = asyncio.run_coroutine_threadsafe(publishing, publisher.loop)
-    except RuntimeError:  # the loop was closed, and the hub in it was not
+    except RuntimeError:  # the loop was closed before the hub
         publishing.close()
         raise Closed(f"topic {publisher.id!r}", "the event loop of its hub has ended") from None
     returned.append(future)

@@ -30,8 +30,8 @@ READ = (
 
 
 class TopicStatistics(msgspec.Struct, frozen=True):
-    """A topic at one moment: the number of messages that were ``published`` ever and that are ``kept``, the number of
-    the ``first`` kept one, and the readers and waiting publishers.
+    """The state of a topic at one moment: the number of messages that were ever ``published`` and that are ``kept``,
+    the number of the ``first`` kept message, and the readers and waiting publishers.
     """
 
     topic: str
@@ -43,9 +43,9 @@ class TopicStatistics(msgspec.Struct, frozen=True):
 
 
 class Topic(Generic[T]):
-    """A named log. Made by ``hub.topic(id)``, which returns the same one every time; a pattern's is for reading only.
+    """A named log. ``hub.topic(id)`` returns it, the same object every time; a pattern can only be read.
 
-    Messages have numbers, ``seq``, from 1. All subscribers read the same log, each from its own place.
+    Messages have numbers, ``seq``, from 1. All subscribers read the same log, each at its own position.
     """
 
     __slots__ = ("__weakref__", "_publisher", "id")
@@ -68,17 +68,17 @@ class Topic(Generic[T]):
         at: datetime | None = None,
         timeout: Duration | None = None,
     ) -> Message[T]:
-        """Append a message, and return it once the engine has it.
+        """Append a message. Return it once the engine has stored it.
 
-        ``id`` is made (UUIDv7) unless given; the same id again within the engine's window stores nothing and returns
-        the stored message. ``headers`` is text to text. Groups work on messages of one ``key`` one after the other.
-        With ``delay``, or ``at`` an aware datetime, the engine keeps the message and publishes it then; the returned
-        message has the number 0.
+        ``id`` is a new UUIDv7 unless given. An id that was published within the engine's window stores nothing, and the
+        stored message is returned. ``headers`` are text to text. Groups handle messages of one ``key`` one after the
+        other. With ``delay``, or ``at`` (an aware datetime), the engine stores the message and publishes it later; the
+        returned message has the number 0.
 
-        Waits for the engine, and for subscribers with ``overflow="block"``, at most ``timeout`` seconds. Cancelled or
-        timed out while it waits for subscribers, nothing was published; while it waits for the engine, the message may
-        have been. At every 64th message of a topic in memory it lets other tasks run first, so that a loop that
-        publishes cannot keep readers from reading.
+        Waits for the engine, and for subscribers with ``overflow="block"``, at most ``timeout`` seconds. A call that is
+        cancelled or times out while it waits for subscribers has published nothing; while it waits for the engine, the
+        message may be stored. In memory, every 64th call of a topic lets other tasks run first, so that a publishing
+        loop cannot starve its readers.
 
         Raises `ContentError`, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`, `BufferFull`, `EngineFailed`.
         """
@@ -98,8 +98,8 @@ class Topic(Generic[T]):
     def publish_nowait(
         self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
     ) -> Message[T]:
-        """Publish as `publish` does, at once. Raises `WouldBlock` where that would wait: always, on engines that keep
-        messages outside of this process.
+        """Publish as `publish` does, at once. Raises `WouldBlock` when `publish` would wait: always, on engines that
+        store messages outside of this process.
         """
         publisher = self._publisher
         log = publisher.log
@@ -112,7 +112,7 @@ class Topic(Generic[T]):
             or get_ident() != publisher.thread
         ):
             return publisher.publish_nowait(content, id, headers, key)
-        # The fast path: what `Log.append` does, without the call.
+        # the fast path: the same as `Log.append`, without the call
         now = time()
         end = log.end
         message = Message(content, self.id, end, log.uid, now)
@@ -134,11 +134,11 @@ class Topic(Generic[T]):
         delay: Duration | None = None,
         at: datetime | None = None,
     ) -> Future[Message[T]]:
-        """Publish from another thread than the hub's; the future's result is the message.
+        """Publish from another thread than the hub's. Return a future for the message.
 
-        ``delay``, from this call on, and ``at`` are those of `publish`. Cancelling the future before the message is
-        appended takes it back. In the hub's own thread, where waiting for the future would never end, the message is
-        published before this returns; there, engines that keep messages outside of this process refuse with
+        ``delay``, counted from this call, and ``at`` are those of `publish`. Cancelling the future before the message
+        is appended withdraws it. In the hub's own thread waiting for the future would never end, so the message is
+        published before this method returns; there, engines that store messages outside of this process raise
         `WouldBlock`, and so do all engines with ``delay`` or ``at``.
 
         Raises `Closed` when the hub is not open; the future raises the errors of `publish`.
@@ -147,7 +147,7 @@ class Topic(Generic[T]):
 
     @property
     def ended(self) -> bool:
-        """True when its hub is closed, or not open yet, so that it takes no messages."""
+        """True when the hub is closed, or not open yet, so that the topic takes no messages."""
         return bool(self._publisher.reason)
 
     # -- subscribing
@@ -190,15 +190,15 @@ class Topic(Generic[T]):
         block_timeout: Duration = 30.0,
         timeout: Duration | None = None,
     ) -> Subscription[T] | ReportingSubscription[T]:
-        """Make a subscription, to be entered with ``async with``; from then on it has its own place in the log.
+        """Return a subscription, to enter with ``async with``. It has its own position in the log from then on.
 
-        ``start`` is the place (`telex.log.start`); when it is gone, a `Lost` comes first. ``buffer`` messages, and
-        ``buffer_bytes`` bytes if given, may wait; ``overflow`` is the policy for more (`telex.log.overflow`). ``key``
-        is for ``latest``: the newest message of each ``key(message)`` is kept. ``report_lost`` puts a `Lost` in the
-        place of every hole. Under ``block``, publishers wait at most ``block_timeout`` seconds. ``timeout`` bounds
-        entering.
+        ``start`` is its first position (`telex.log.start`); when the log no longer has it, a `Lost` comes first.
+        ``buffer`` messages, and ``buffer_bytes`` bytes if given, may wait; ``overflow`` is the policy for more
+        (`telex.log.overflow`). ``key`` is for ``latest``: the newest message of each ``key(message)`` is kept.
+        ``report_lost`` puts a `Lost` in place of every hole. With ``block``, publishers wait at most ``block_timeout``
+        seconds. ``timeout`` bounds entering.
 
-        Raises `BadOption` for a value that cannot be.
+        Raises `BadOption` for an invalid value.
         """
         options = check_options(overflow, buffer, buffer_bytes, key, report_lost, block_timeout, timeout)
         start = check_start(start)
@@ -206,7 +206,7 @@ class Topic(Generic[T]):
             return Subscription(self._publisher, options, start)
         return ReportingSubscription(self._publisher, options, start)
 
-    # -- looking
+    # -- reading
 
     @overload
     def history(
@@ -217,24 +217,26 @@ class Topic(Generic[T]):
     def history(
         self, *, start: Start = "earliest", limit: int | None = None
     ) -> AsyncIterator[Message[T]] | AsyncIterator[Message[T] | Lost]:
-        """Iterate over the kept messages, oldest first, at most ``limit``, as they were when iteration began.
+        """Iterate over the kept messages at the start of the iteration, oldest first, at most ``limit``.
 
-        ``start`` as for `subscribe`. For a `Position` that is gone a `Lost` comes first; the other starts mean "of the
-        kept messages". Raises `BadOption`; the iteration raises `Closed`, and `EngineFailed` in the place of a message
-        whose content is damaged: iterating on gives the next messages. With a `Position`, a `Lost` with the reason
-        ``unreadable`` comes there instead.
+        ``start`` is as for `subscribe`. When the log no longer has a `Position`, a `Lost` comes first; other starts
+        select from the kept messages. Raises `BadOption`; the iteration raises `Closed`, and `EngineFailed` in place of
+        a message with damaged content; after that it can continue with the next message. With a `Position`, a `Lost`
+        with the reason ``unreadable`` comes in its place.
         """
         if limit is not None and limit < 0:
             raise BadOption("limit", limit, "give a number of messages, or None for all")
         return self._publisher.history(check_start(start), limit)
 
     async def position(self) -> Position:
-        """Return where the log ends now: a subscriber that starts there gets the messages after this moment."""
+        """Return the position of the end of the log: a subscriber that starts there gets the messages published after
+        this call.
+        """
         log = self._publisher.log
         return Position(log.end - 1, log.epoch)
 
     def statistics(self) -> TopicStatistics:
-        """Return the counts of the topic at this moment."""
+        """Return the counts of the topic now."""
         publisher = self._publisher
         first, end = publisher.first(), publisher.log.end
         waiting = 0 if publisher.queue is None else len(publisher.queue)
@@ -264,12 +266,12 @@ class Topic(Generic[T]):
 
 
 def publisher_of(topic: Topic[Any]) -> Publisher:
-    """Return the inside of a topic."""
+    """Return the internal object of a topic."""
     return topic._publisher
 
 
 def topic_of(publisher: Publisher) -> Topic[Any]:
-    """Return the topic that users have of a publisher, made again if nobody has it any more."""
+    """Return the `Topic` of a publisher; create another one if the program has dropped it."""
     topic: Topic[Any] | None = None if publisher.facade is None else publisher.facade()
     if topic is None:
         topic = Topic(publisher)

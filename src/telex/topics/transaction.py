@@ -1,4 +1,4 @@
-"""`Transaction`: messages that are published together or not at all, and what is written beside them."""
+"""`Transaction`: messages that are published together or not at all, with other writes in the same database."""
 
 from __future__ import annotations
 
@@ -25,14 +25,15 @@ R = TypeVar("R")
 
 
 class Transaction:
-    """Made by ``hub.transaction()``, entered with ``async with``. Left without an error it commits, and what was
-    published in it is acknowledged; left with one, or cancelled, nothing of it is there and nobody ever saw it.
+    """A transaction, made by ``hub.transaction()`` and entered with ``async with``. Left without an error it commits,
+    and its messages are acknowledged. Left with an error or a cancellation it rolls back, and no reader has seen any of
+    them.
 
-    On SQLite it is a transaction of the database file, in which a program may write its own tables: `execute`, `run`,
-    in any order with `publish`. It holds the file's write lock until it is left, at most 30 seconds, so other
-    publishers wait meanwhile: keep it short. A task that publishes by the hub from inside of it, or begins another one,
-    would wait for itself, and gets `Misuse` at once; for one that was started inside, which waits, a warning is
-    logged. Subscribers with ``block`` or ``fail`` are not asked for room: one that has none is closed as slow.
+    On SQLite it is a transaction of the database file, in which a program may write its own tables with `execute` and
+    `run`, in any order with `publish`. It holds the file's write lock until its end, at most 30 seconds, so other
+    publishers wait: keep it short. A task inside that publishes by the hub, or begins another transaction, would wait
+    for itself, and gets `Misuse` at once; for a child task, which waits, a warning is logged. Subscribers with
+    ``block`` or ``fail`` are not asked for room: a full one is closed as slow.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Transaction:
         self._open = False
 
     async def __aenter__(self) -> Self:
-        """Begin, once no other transaction is open. Cancelled or timed out, it does not begin.
+        """Wait until no other transaction is open, and begin. When the call is cancelled or times out, it does not
+        begin.
 
-        Raises `Timeout`, `EngineFailed`, `Closed`; `Misuse` inside of another transaction of the same file, which it
-        would wait for.
+        Raises `Timeout`, `EngineFailed`, `Closed`; `Misuse` inside of another transaction of the same file, for which
+        it would wait.
         """
         entering = self._engine.__aenter__()
         await within(self._timeout, "entering the transaction", entering, self._connection)
@@ -76,7 +78,8 @@ class Transaction:
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
     ) -> Message[T]:
-        """Publish when this commits, as `Topic.publish`. The number of what is returned is certain only then.
+        """Publish a message when the transaction commits, as `Topic.publish`. The number of the returned message is
+        certain only after the commit.
 
         Raises `ContentError`, `BadOption`, `BadName`, `Closed`, `EngineFailed`.
         """
@@ -89,22 +92,23 @@ class Transaction:
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
-        """Execute one statement of SQL in the transaction; the rows that it returns.
+        """Execute one statement of SQL in the transaction, and return its rows.
 
-        Raises what the database raises; `Misuse` on an engine without one, for a statement that would end the
-        transaction or a part of it (COMMIT, SAVEPOINT), leave the file (ATTACH), set a pragma, or change what belongs
-        to telex: all names that begin with ``telex_``.
+        Raises the errors of the database. Raises `Misuse` on an engine without SQL, and for a statement that ends the
+        transaction or a part of it (COMMIT, SAVEPOINT), leaves the file (ATTACH), sets a pragma, or changes tables of
+        telex, whose names begin with ``telex_``.
         """
         self._check()
         return await self._engine.execute(sql, parameters)
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function`` with the engine's connection (a `sqlite3.Connection`) inside the transaction, in the thread
-        that the connection belongs to: for several statements at once. It neither commits nor rolls back, and returns
-        values, not cursors: those are closed when it returns. What it registers, such as SQL functions, stays.
+        of the connection, and return its result: for several statements at once. It must neither commit nor roll back,
+        and return values instead of cursors, which are closed when it returns. Its registrations, such as SQL
+        functions, stay.
 
-        Raises what it raises; `BadOption` for a coroutine function; `Misuse` for what `execute` refuses, when it closes
-        the connection or changes a setting of it, and on an engine without a connection.
+        Raises its exceptions; `BadOption` for a coroutine function; `Misuse` as `execute`, when it closes the
+        connection or changes a setting of it, and on an engine without a connection.
         """
         self._check()
         if not callable(function) or inspect.iscoroutinefunction(function):
@@ -124,14 +128,16 @@ def engine_of(transaction: Transaction) -> store.EngineTransaction:
 
 
 async def publish_held(transaction: Transaction, topic: str, content: object) -> Message[Any]:
-    """Publish when the transaction commits, content that is known to come back from where it is stored."""
+    """Publish content that certainly comes back equal from the store, when the transaction commits."""
     transaction._check()
     publisher = publisher_of(transaction._topic(topic))
     return await transaction._engine.append(publisher.draft(content, held=True))
 
 
 def enter_context(transaction: Transaction, task: asyncio.Task[Any] | None) -> None:
-    """Note that ``task``, or for None all code of this context, is inside, and may not wait for the end."""
+    """Note that ``task``, or for None all code of this context, is inside the transaction, and must not wait for its
+    end.
+    """
     inside.set((*inside.get(), EnteredTransaction(transaction._engine, task)))
 
 

@@ -1,4 +1,4 @@
-"""`ContentTypes`: the types that the content of a hub's topics may have, to make of plain data from outside."""
+"""`ContentTypes`: the types to which content from outside of the process is decoded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from telex.process.supervision import is_end
 
 logger: logging.Logger = logging.getLogger("telex")
 MAX_UNKNOWN_NAMES = 1000
-"""The number of type names without a class that are remembered."""
+"""The number of type names without a class that are kept."""
 
 
 class ContentTypes:
@@ -19,19 +19,19 @@ class ContentTypes:
 
     def __init__(self) -> None:
         self.known: dict[str, Content[Any]] = {}
-        """The types by name, subclasses that were found included."""
+        """The types by name, with the subclasses that were found."""
         self._taken: list[type[Any]] = []  # without subclasses
         self._unknown: set[str] = set()
 
     def know(self, cls: type[Any]) -> None:
-        """Add a type that a handler takes: content from outside under its name is decoded to it."""
+        """Add a type of a handler: content from outside with its name is decoded to it."""
         known = self.known.get(cls.__name__)
         if known is None:
             self.known[cls.__name__] = Content(cls)
             self._taken.append(cls)
             self._unknown.clear()
         elif known.declared is not cls:
-            text = "handlers take two types named %s: content from outside of this process is made the first of them"
+            text = "handlers take two types named %s: content from outside of this process is decoded to the first"
             logger.warning(text, cls.__name__)
 
     def decode(self, declared: Content[Any] | None, data: object, topic: str, type: str | None) -> object:
@@ -45,17 +45,19 @@ class ContentTypes:
             return data
         try:
             return content.decode(data, topic, type)
-        except BaseException as error:  # ContentError, or what the type itself raises: then it does not fit
+        except BaseException as error:  # a ContentError, or an exception of the type itself: the data does not fit
             if is_end(error) or isinstance(error, MemoryError):
                 raise
             return data
 
     def decodes(self, types: Iterable[str]) -> bool:
-        """Return whether there is a type for any of these names."""
+        """Return true when there is a type for any of these names."""
         return any(self.find(type) for type in types)
 
     def find(self, name: str) -> Content[Any] | None:
-        """Return the type of this name: a type that a handler takes, a subclass of it, or one of Python's own."""
+        """Return the type of this name: a type of a handler, a subclass of it, or one of Python's own; None without
+        one.
+        """
         if name in self.known or name in self._unknown or name in STANDARD:
             return self.known.get(name) or STANDARD.get(name)
         cls = next((found for taken in self._taken if (found := _subclass(taken, name)) is not None), None)
@@ -67,7 +69,7 @@ class ContentTypes:
 
 
 def check_held(declared: Content[Any] | None, content: object, topic: str, type: str) -> None:
-    """Raise `ContentError` unless content comes back equal from where it is stored with ``type``."""
+    """Raise `ContentError` unless content comes back equal when it is stored with ``type``."""
     if declared is None:
         hold(content, topic)
     else:

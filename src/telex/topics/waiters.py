@@ -1,7 +1,7 @@
-"""`Notifier` and `Waiter`: how tasks that wait for a log's next message are woken.
+"""`Notifier` and `Waiter`: wake the tasks that wait for a log's next message.
 
-A waiting task awaits a `Waiter`, which asyncio takes for a future (`asyncio.isfuture`). A waiter is used again and
-again, and when many are woken, one callback of the loop takes a step of every task, instead of one callback each.
+A waiting task awaits a `Waiter`, which asyncio accepts as a future (`asyncio.isfuture`). A waiter is reused. When many
+tasks are woken, one callback of the loop runs a step of every task, instead of one callback each.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ T = TypeVar("T")
 Callback = Callable[["Waiter"], object]
 
 FEW = 8
-"""The publisher itself wakes at most so many, which saves a turn of the loop; more are woken by one callback for all,
-so that publishing costs the same however many wait."""
+"""The number of tasks that the publisher wakes itself, which saves a turn of the loop. More tasks are woken by one
+callback for all, so that the cost of publishing does not depend on their number.
+"""
 
 
 _woken = repeat(None).__next__
 
 
 class Waiter:
-    """One task awaits it until it is woken: once at a time, as often as it likes.
+    """An awaitable for one task, which waits until it is woken. It can be awaited again and again, by one task at a
+    time.
 
-    It does of a future what a task asks of one (PEP 3156; `asyncio.Task` calls `get_loop`, `add_done_callback`,
-    `cancel` and `result`). Invariant: a callback is taken from it by exactly one of `wake`, `wake_all` and `cancel`.
+    It has the parts of a future that a task uses (PEP 3156; `asyncio.Task` calls `get_loop`, `add_done_callback`,
+    `cancel` and `result`). Invariant: exactly one of `wake`, `wake_all` and `cancel` takes the callback.
     """
 
     __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "get_loop", "result")
@@ -44,15 +46,15 @@ class Waiter:
         self._asyncio_future_blocking = False
         self._callback: Callback | None = None
         self._context: Context | None = None
-        # What a task calls at every wait is in slots, so that it can be something that runs no Python. A loop has one
-        # such reference for all who ask.
+        # The attributes that a task calls at every wait are in slots, so that they can be callables without Python
+        # code. All waiters of a loop share one such reference.
         self.get_loop: Callable[[], asyncio.AbstractEventLoop | None] = ref(loop)
-        """The loop of the task that waits."""
+        """Returns the loop of the waiting task."""
         self.result: Callable[[], object] = _woken
-        """Nothing, or `asyncio.CancelledError`."""
+        """Returns None, or raises `asyncio.CancelledError`."""
 
     def __await__(self) -> Any:
-        # The task is handed the waiter, waits, and comes to the iterator's end: as with a generator that yields once.
+        # The task gets the waiter, waits, and comes to the iterator's end, as with a generator that yields once.
         self._asyncio_future_blocking = True
         return repeat(self, 1)
 
@@ -63,14 +65,14 @@ class Waiter:
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of the task that waits."""
+        """The loop of the waiting task."""
         loop = self.get_loop()
         if loop is None:
             raise AssertionError("a loop outlives the tasks that wait in it")
         return loop
 
     def wake(self) -> None:
-        """Let the task that waits, if any, take its next step in this turn of the loop."""
+        """Let the waiting task, if any, run its next step in this turn of the loop."""
         callback, self._callback = self._callback, None
         if callback is not None:
             self.loop.call_soon(callback, self, context=self._context)
@@ -78,12 +80,12 @@ class Waiter:
     # -- what a task asks of a future
 
     def add_done_callback(self, callback: Callback, *, context: Context) -> None:
-        """The task says how it is woken."""
+        """Register the callback by which the task is woken. Called by the task."""
         self._callback = callback
         self._context = context
 
     def cancel(self, msg: object = None) -> bool:
-        """The task is cancelled: it is woken to find that out. False when it was woken already."""
+        """Wake the task, which is cancelled. Return false when it was woken before."""
         if self._callback is None:
             return False
         self.result = partial(self._cancelled, () if msg is None else (msg,))
@@ -96,7 +98,9 @@ class Waiter:
 
 
 def wake_all(waiters: Iterable[Waiter]) -> None:
-    """Take a step of every task that waits. Called by the loop, and never by a task, which cannot step another."""
+    """Run a step of every waiting task. Called by the loop, and never by a task, since a task cannot step another
+    one.
+    """
     rest = iter(waiters)
     try:
         for waiter in rest:
@@ -105,14 +109,14 @@ def wake_all(waiters: Iterable[Waiter]) -> None:
                 waiter._callback = None
                 context.run(callback, waiter)
     except BaseException:
-        # A task ended the program, as SystemExit does. The others are not forgotten if somebody goes on.
+        # A task ended the program, with SystemExit for example. The others are woken if the loop runs on.
         for waiter in rest:
             waiter.wake()
         raise
 
 
 class Notifier:
-    """The `LogObserver` of one log in an event loop: it wakes the tasks that wait for messages, or for room."""
+    """The `LogObserver` of one log in an event loop: wakes the tasks that wait for messages, or for room."""
 
     __slots__ = ("blocked", "waiters")
 
@@ -126,7 +130,7 @@ class Notifier:
         if len(waiters) == 1:
             waiters.popitem()[0].wake()
             return
-        # Readers that wait from now on wait for the next append, which finds nobody to wake a second time.
+        # Readers that wait from now on wait for the next append.
         self.waiters = {}
         if len(waiters) > FEW:
             next(iter(waiters)).loop.call_soon(wake_all, waiters)
@@ -135,7 +139,7 @@ class Notifier:
                 waiter.wake()
 
     def room_made(self) -> None:
-        """Publishers that wait for room look again."""
+        """Let waiting publishers check for room again."""
         for publisher in list(self.blocked):
             publisher.wake()
 
@@ -143,8 +147,8 @@ class Notifier:
 async def within(
     limit: float | None, what: str, awaitable: Awaitable[T], connection: EngineConnection | None = None
 ) -> T:
-    """Await at most ``limit`` seconds. Raises `Timeout` of ``what`` after that, and no `TimeoutError` of its own. The
-    error says when ``connection`` is lost.
+    """Await at most ``limit`` seconds. Raises `Timeout` with ``what`` after that; a `TimeoutError` of the awaitable is
+    not changed. The error tells when ``connection`` is lost.
     """
     try:
         async with asyncio.timeout(limit) as clock:
@@ -156,9 +160,9 @@ async def within(
 
 
 async def park(log: Log, timeout: float | None = None) -> bool:
-    """Wait for something to happen to ``log``; False when ``timeout`` seconds passed first.
+    """Wait until ``log`` changes. Return false when ``timeout`` seconds passed before.
 
-    Whatever ends it, nothing of it stays in the log or on the loop.
+    In any case no waiter stays in the log or on the loop.
     """
     loop = asyncio.get_running_loop()
     waiter = Waiter(loop)

@@ -135,7 +135,7 @@ async def test_nobody_else_publishes_to_the_topic_or_removes_it(act: Any) -> Non
 
 
 def test_a_group_does_not_take_from_the_topic() -> None:
-    with pytest.raises(telex.BadOption, match="leave the group away"):
+    with pytest.raises(telex.BadOption, match="leave out group="):
         telex.Hub().on("$connection", group="g")(print)
 
 

@@ -1,4 +1,4 @@
-"""The contract of an engine: what it is handed, what it hands out, and what it guarantees."""
+"""The contract of an engine: the protocols that an engine implements, and its calls to the hub."""
 
 from telex.engines.contract.engine import Engine, EngineEvents, Guarantees
 from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Groups, Settlement

@@ -1,15 +1,16 @@
-"""The contract of an engine. An engine opens and closes, hands out the log of a topic, and keeps what has to outlive a
-process; all else is above it.
+"""The contract of an engine: it opens and closes, makes the log of a topic, and stores messages, groups and records.
 
-What an engine promises is said by its `Guarantees`, and by nothing else. Two kinds of engine there are:
+An engine declares its promises in its `Guarantees`. There are two kinds of engines:
 
-- one whose logs are lists of this process (`Engine.store` is None): a publisher appends to the `Log` itself;
-- one that keeps them elsewhere (`Engine.store` is a `Store`): a publisher hands messages to the store, and once they
-  are kept the engine gives them, and those of other processes, to the hub's `EngineEvents`, which appends them to the
-  local logs. Cursors, overflow, batches and handlers stand on the local logs and know no engine.
+- The logs of an engine in memory are lists of this process. `Engine.store` is None, and a publisher appends to the
+  `Log`.
+- Other engines store messages outside of the process. `Engine.store` is a `Store`: a publisher passes drafts to the
+  store. When the messages are stored, the engine calls `EngineEvents.take` with them and with the messages of other
+  processes, and the hub appends them to its local logs.
 
-All calls come from the event loop of one hub, and none of them may block it. The conformance suite,
-`telex.testing.conformance`, holds an engine to each sentence here.
+Cursors, overflow policies, batches and handlers work on the local logs, the same way for every engine. All calls come
+from the event loop of one hub, and none may block it. The conformance suite, `telex.testing.conformance`, tests each
+sentence of this contract.
 """
 
 from __future__ import annotations
@@ -33,22 +34,23 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
     """The promises of an engine. The conformance suite tests the declared ones; the documentation lists the others."""
 
     durable: bool
-    """An acknowledged message, a settlement, a record survives the end of the process, kill -9 too."""
+    """Acknowledged messages, settlements and records survive the end of the process, also kill -9."""
     shared: bool
     """Other processes see the same topics, groups and records."""
     ordered: bool
-    """The messages of one publisher to one topic keep their order, for every reader and in every group without keys
-    as the order of first delivery."""
+    """The messages of one publisher to one topic keep their order for every reader. In a group without keys this is the
+    order of the first deliveries.
+    """
     history: bool
     """Kept messages can be read again."""
     counted_gaps: bool
-    """The number of messages that retention took before a reader came to them is known exactly."""
+    """When retention has deleted messages before a reader came to them, their number is known exactly."""
     once_per_id: bool
     """The same id published twice to a topic within two minutes is stored once, whichever process publishes it."""
     groups: bool
     """Consumer groups: leases, settling, redelivery, dead letters, pause, lag."""
     key_order: bool
-    """A group works on messages of one key one after the other, in the order of publishing."""
+    """A group handles messages of one key one after the other, in the order of publishing."""
     fenced_settle: bool
     """Of all deliveries of a message to a group, only the last one settles it."""
     backlog_kept: bool
@@ -56,7 +58,7 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
     records: bool
     """Records changed by compare-and-set."""
     delayed: bool
-    """Messages published for later; with ``durable``, they are kept through a restart."""
+    """Messages can be published later; with ``durable``, delayed messages survive a restart."""
     transactions: bool
     """Several messages are published together or not at all."""
     record_transactions: bool
@@ -66,100 +68,116 @@ class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineEvents(Protocol):
-    """The calls of an engine to its hub. All are made in the hub's event loop, and none of them waits or raises."""
+    """The calls of an engine to its hub. The engine makes them in the hub's event loop; none of them waits or
+    raises.
+    """
 
     def wants(self, topic: str) -> bool:
-        """Return whether a local log takes the messages of ``topic``: if not, there is no need to decode them."""
+        """Return true when a local log takes the messages of ``topic``. Otherwise the engine need not decode them."""
 
     def content(self, data: object, topic: str, type: str | None) -> object:
-        """Plain data from outside as this program has it: the declared type of its topic, or the type of that name
-        that a handler takes. What does not fit stays plain."""
+        """Return plain data converted to the declared type of its topic, or to the type named ``type`` that a handler
+        takes. Data that does not fit stays plain.
+        """
 
     def shapes(self, topic: str, types: Iterable[str]) -> bool:
-        """Return whether `content` may change data of any of these types: if not, there is no need to call it."""
+        """Return true when `content` may convert data of any of these types. Otherwise the engine need not call it."""
 
     def take(self, messages: Sequence[Message[Any]]) -> None:
-        """These are kept now: append them to the local logs. Each topic's come in the order of `Message.seq`, each
-        once; a number that is left out is a message that retention took before this process could read it."""
+        """Append stored messages to the local logs. The messages of each topic come once, in the order of
+        `Message.seq`. A missing number is a message that retention deleted before this process could read it.
+        """
 
     def unreadable(self, topic: str, seq: int, problem: str) -> None:
-        """The next message of ``topic``, number ``seq``, is kept, and its content cannot be decoded: the readers of the
-        local logs get a `Lost` in its place."""
+        """Skip message ``seq``, the next one of ``topic``: it is stored, but its content cannot be decoded. Readers of
+        the local logs get a `Lost` in its place.
+        """
 
     def publish(self, draft: Draft) -> Message[Any]:
-        """For engines without a store: a delayed message is due, publish it as if its publisher did so now. Returns the
-        message; its number is 0 when nothing was published, since its id is known or its topic is closed."""
+        """Publish a delayed message that is due, on an engine without a store. Return the message; its number is 0 when
+        nothing was published, because its id is known or its topic is closed.
+        """
 
     def removed(self, topic: str) -> None:
-        """The topic was removed, here or by another process. Called before messages of its next epoch are taken."""
+        """Start the next epoch of a topic that was removed, here or by another process. Called before messages of that
+        epoch are taken.
+        """
 
     def stirred(self, topic: str | None = None) -> None:
-        """Groups that take from ``topic`` (None: all groups) may have something to claim: it was settled, came due,
-        was resumed, or was published while no local log took it."""
+        """Wake the consumers of groups that take from ``topic`` (None: all groups): a delivery was settled or came due,
+        a group was resumed, or a message was published that no local log takes.
+        """
 
     def disconnected(self, problem: str) -> None:
-        """The engine does not reach its server, and tries to. ``problem`` is the cause and how to fix it. Called
-        before `connected` once or more, with the newest cause. During `Engine.open`: the cause of an error if the time
-        for opening ends now.
+        """Note that the engine has lost its server, and tries to connect. ``problem`` is the cause and how to fix it.
+        Called once or more before `connected`, with the newest cause. During `Engine.open`, ``problem`` is the text of
+        the error if the time for opening ends.
 
-        Calls of the engine wait for the server meanwhile, and raise `EngineFailed` after a time of the engine's own.
-        Groups, topics and transactions that were not open go on when it is back.
+        Calls of the engine wait for the server in the meantime, and raise `EngineFailed` after a time that the engine
+        chooses. Groups, topics and transactions that were not open continue when the server is back.
         """
 
     def connected(self) -> None:
-        """The engine reaches its server again, after `disconnected`. Not called when `Engine.open` has returned:
-        then the engine is connected."""
+        """Note that the engine has reached its server again, after `disconnected`. When `Engine.open` returns, the
+        engine is connected without this call.
+        """
 
     def failed(self, error: Exception) -> None:
-        """The engine can go on no more: the file is corrupt, the disk is gone. Everything that waits ends with it."""
+        """Fail the hub: the engine cannot continue, since the file is corrupt or the disk is gone. Every waiting
+        operation raises.
+        """
 
 
 class Engine(Protocol):
-    """The contract.
+    """The protocol of an engine.
 
-    `open` comes first and once, `close` last and once, also after an `open` that failed or was cancelled.
+    `open` is called first and once. `close` is called last and once, also after an `open` that failed or was cancelled.
     """
 
     guarantees: Guarantees
     """The promises that the engine makes."""
     store: Store | None
-    """None where the logs are lists of this process."""
+    """The store of an engine that stores messages outside of the process; None when logs are lists of this process."""
     groups: Groups | None
-    """None unless `Guarantees.groups`."""
+    """The consumer groups; None unless `Guarantees.groups`."""
     records: Records | None
-    """None unless `Guarantees.records`."""
+    """The records; None unless `Guarantees.records`."""
     outbox: TransactionOutbox | None
-    """None where programs have no database of their own to write to beside the engine's."""
+    """The outbox for `telex.Hub.join`; None when programs cannot write to the engine's database with a connection of
+    their own.
+    """
 
     async def open(self, feed: EngineEvents) -> None:
-        """Connect, and tell ``feed`` from now on. Cancelled or failed, it leaves nothing behind.
+        """Connect, and call ``feed``, the events of the hub, from now on. When it fails or is cancelled, it leaves
+        nothing behind.
 
-        Raises `ConnectFailed`, whose text says how to fix it.
+        Raises `ConnectFailed`, whose text tells how to fix the problem.
         """
 
     async def close(self) -> None:
-        """Release everything, at once: no task, thread, descriptor or lock stays. What was acknowledged stays
-        kept."""
+        """Release everything at once: no task, thread, descriptor or lock stays. Acknowledged messages stay stored."""
 
     def now(self) -> float:
-        """Seconds by a clock that all processes of the engine share and that nobody sets: leases, heartbeats and the
-        deadlines of commands are judged by it. It began near the time of day, in seconds since 1970. In the event loop,
-        while the engine is open.
+        """Return the seconds of a clock that all processes of the engine share and that nobody sets. It started near
+        the time of day, in seconds since 1970. Leases, heartbeats and deadlines of commands use this clock. Call it in
+        the event loop while the engine is open.
         """
 
     def log(self, topic: str, retention: Retention) -> Log:
-        """A new local log for a topic or a pattern.
+        """Return a new local log for a topic or a pattern.
 
-        For an engine with a store, its end is the end of the topic as the feed knows it, its epoch is the
-        topic's, and it keeps at most what a local log needs; before `open` it is empty, and `Store.head` sets it.
+        An engine with a store returns ``Log(..., remote=True)``: the process's copy of the last stored messages. Its
+        end is the number after the last message that was passed to `EngineEvents.take`, its epoch is the epoch of the
+        topic, and its retention keeps only what a local log needs. Before `open` the log is empty, and `Store.head`
+        sets its end later.
         """
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Publish ``draft`` at ``due`` (seconds since 1970), at once if that is past. Returns the message when it is
-        kept, with its id and the number 0 until it is published.
+        """Publish ``draft`` at ``due`` (seconds since 1970), or at once if ``due`` is past. Return the message when it
+        is stored, with its id; its number is 0 until it is published.
 
-        With ``durable``, any process that has the engine open then publishes it, once. Raises what publishing raises.
+        With ``durable``, any process that has the engine open publishes it, once. Raises the errors of publishing.
         """
 
     def transaction(self) -> EngineTransaction:
-        """A new transaction, to be entered with ``async with``. Raises `Misuse` unless `Guarantees.transactions`."""
+        """Return a new transaction, to enter with ``async with``. Raises `Misuse` unless `Guarantees.transactions`."""

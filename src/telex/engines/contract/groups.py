@@ -37,8 +37,9 @@ Action = Literal["ack", "nack", "reject", "extend"]
 
 
 class Unreadable(bytes):
-    """The stored bytes of a message's content that cannot be decoded: the disk has damaged them. ``problem`` is what
-    the decoder says."""
+    """The stored bytes of a message's content that is damaged and cannot be decoded. ``problem`` is the decoder's
+    error.
+    """
 
     def __new__(cls, data: bytes, problem: str) -> Self:
         unreadable = super().__new__(cls, data)
@@ -53,13 +54,13 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
 
     message: Message[Any]
     position: int
-    """The place of the message in the group; with the token it names this delivery."""
+    """The place of the message in the group. Together with the token it identifies this delivery."""
     attempt: int
-    """1 for the first, counted by claims."""
+    """The number of this attempt, from 1, counted by claims."""
     token: int
-    """The fence: only the last token settles."""
+    """The fencing token: only the last token of a message settles it."""
     lease_end: float
-    """When the lease ends, by `Engine.now`."""
+    """The end of the lease, by `Engine.now`."""
 
 
 class Claimed(msgspec.Struct, frozen=True):
@@ -67,12 +68,13 @@ class Claimed(msgspec.Struct, frozen=True):
 
     deliveries: Sequence[Delivery]
     next_due: float | None
-    """When, by `Engine.now`, something may be due that nothing will tell of: a delay or another member's lease
-    ends. None: not before `EngineEvents.stirred` or a new message."""
+    """The next time, by `Engine.now`, at which a delay or another member's lease ends. None: no earlier than the next
+    `EngineEvents.stirred` or new message.
+    """
     lag: int
-    """Messages that are published and not settled, those in work among them."""
+    """The number of messages that are published and not settled, including leased ones."""
     unreadable: Sequence[Delivery] = ()
-    """Leased as well, and their content is `Unreadable`: they become dead letters at once."""
+    """Leased deliveries whose content is `Unreadable`: they become dead letters at once."""
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -82,29 +84,29 @@ class Settlement(msgspec.Struct, frozen=True):
     token: int
     action: Action
     seconds: float = 0.0
-    """The delay of a nack, or how long an extended lease lasts from now."""
+    """The delay of a nack, or the length of an extended lease from now."""
     reason: str = ""
-    """The reason of a rejection or another try: text for people."""
+    """The reason of a reject or a nack, as text for people."""
 
 
 class GroupInfo(msgspec.Struct, frozen=True):
-    """A group at one moment."""
+    """The state of a group at one moment."""
 
     group: str
     pattern: str
     lag: int
-    """Messages that are published and not settled."""
+    """The number of messages that are published and not settled."""
     leased: int
-    """Messages of the lag that a member works on."""
+    """The number of messages of the lag that are leased to a member."""
     delayed: int
-    """Messages of the lag that wait for their next try, or for an earlier message of their key."""
+    """The number of messages of the lag that wait for a retry, or for an earlier message of their key."""
     dead: int
-    """Dead letters that were neither retried nor dropped. They are not in the lag."""
+    """The number of dead letters that were neither retried nor dropped. The lag does not include them."""
     paused: bool
 
 
 class DeadLetter(msgspec.Struct, frozen=True, eq=False):
-    """A message that its group gave up."""
+    """A message that failed its last attempt, or was rejected."""
 
     group: str
     pattern: str
@@ -113,44 +115,51 @@ class DeadLetter(msgspec.Struct, frozen=True, eq=False):
     attempts: int
     reason: str
     died: float
-    """When, seconds since 1970."""
+    """The time at which it became a dead letter, in seconds since 1970."""
 
 
 class Groups(Protocol):
-    """The consumer groups of an engine. ``now`` is `Engine.now` everywhere."""
+    """The consumer groups of an engine. The argument ``now`` is always `Engine.now`."""
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
-        """A member comes. The first of a group ever creates it, beginning at ``start``; then ``start`` is of no
-        account. ``log`` is the local log of the pattern, for engines that keep nothing else."""
+        """Add a member to a group. The first member ever creates the group, which begins at ``start``; later calls
+        ignore ``start``. ``log`` is the local log of the pattern, for engines that store nothing else.
+        """
 
     async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
-        """Lease at most ``limit`` messages for ``lease`` seconds. Does not wait for any to come. ``owner`` names the
-        member, for people."""
+        """Lease at most ``limit`` messages for ``lease`` seconds, without waiting for new ones. ``owner`` names the
+        member, for people.
+        """
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
-        """Settle deliveries; for each, whether it won. Returns when that is kept as `Guarantees.durable` says."""
+        """Settle deliveries. Return for each whether its settlement won, once this is stored as `Guarantees.durable`
+        promises.
+        """
 
     def check_outside(self) -> None:
-        """Raise `Misuse` where the code that runs now is inside of a transaction of its own that `settle` would wait
-        for (see `telex.engines.contract.store.inside`): it is settled in another task."""
+        """Raise `Misuse` when the calling task is inside of a transaction for which `settle` would wait (see
+        `telex.engines.contract.store.inside`). The settlement itself runs in another task.
+        """
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
-        """Stop or resume claiming, in all processes. Whether there is such a group."""
+        """Stop or resume claiming, in all processes. Return false when there is no such group."""
 
     async def rest(self, group: str, pattern: str) -> bool:
-        """Let a group rest that nobody may take from any more, until somebody does. Whether there is such a group."""
+        """Let a group rest that has no members any more: topics keep no messages for it until the next claim. Return
+        false when there is no such group.
+        """
 
     async def forget(self, group: str, pattern: str) -> bool:
-        """Remove a group with all that it holds. Whether there was one."""
+        """Remove a group with its deliveries and dead letters. Return false when there was none."""
 
     async def groups(self) -> list[GroupInfo]:
-        """All groups, sorted by name and pattern."""
+        """Return all groups, sorted by name and pattern."""
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
-        """Dead letters, of one group or all, the oldest first."""
+        """Return dead letters, of one group or all, the oldest first."""
 
     async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
-        """Deliver a dead letter again, with attempt 1. Whether there was one."""
+        """Deliver a dead letter again, with attempt 1. Return false when there was none."""
 
     async def drop(self, group: str, pattern: str, position: int) -> bool:
-        """Forget a dead letter. Whether there was one."""
+        """Delete a dead letter. Return false when there was none."""

@@ -1,4 +1,4 @@
-"""`TransactionOutbox`: messages that the program writes in a transaction of its own connection."""
+"""`TransactionOutbox`: messages that a program writes in a transaction of its own connection."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Statement = tuple[str, Mapping[str, object]]
 class TransactionOutbox(Protocol):
     """The statements that put a message into the outbox of an engine's database.
 
-    The program's own connection executes them in its own transaction. An engine that is open on the database publishes
-    the messages after the commit, in the order of `write`; after a rollback there is nothing to publish.
+    The program executes them with its own connection in its own transaction. An engine that is open on the database
+    publishes the messages after the commit, in the order of `write`. After a rollback there are no messages.
     """
 
     def write(self, draft: Draft, due: float | None) -> Sequence[Statement]:

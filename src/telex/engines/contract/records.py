@@ -1,4 +1,4 @@
-"""Records: small values under a key, changed by compare-and-set alone."""
+"""Records: small values under a key, changed only by compare-and-set."""
 
 from __future__ import annotations
 
@@ -8,28 +8,31 @@ import msgspec
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A value and the number of the change that put it there."""
+    """The value of a record, and its revision: the number of its last change."""
 
     value: bytes
     revision: int
 
 
 class Records(Protocol):
-    """Records: they carry "run once", presence and the claims of triggers. Buckets and keys are text without NUL.
+    """The records of an engine, used by commands that run once, presence and triggers. Buckets and keys are text
+    without NUL.
 
-    A revision is larger than any that the same key had before, also after it was deleted: it serves as a fencing token.
+    A new revision is larger than every earlier revision of the same key, also after the record was deleted. So a
+    revision is a fencing token.
     """
 
     async def get(self, bucket: str, key: str) -> Record | None:
-        """The record, or None."""
+        """Return a record, or None when there is none."""
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set it if its revision is still ``revision`` (0: if there is none). The new revision, or None when somebody
-        else was first. From ``expires`` (seconds since 1970) on the engine may delete it, and does so in time; a record
-        without it stays. Raises `EngineFailed` when there is no room for a new one."""
+        """Set a record if its revision is still ``revision`` (0: if there is none). Return the new revision, or None
+        when another writer was first. The engine deletes the record some time after ``expires`` (seconds since 1970);
+        without ``expires`` it stays. Raises `EngineFailed` when there is no room for a new record.
+        """
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete it if its revision is still ``revision``; whether it was."""
+        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
 
     async def keys(self, bucket: str) -> list[str]:
-        """All keys of a bucket, sorted."""
+        """Return all keys of a bucket, sorted."""

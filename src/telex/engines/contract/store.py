@@ -1,4 +1,4 @@
-"""`Store`: logs that are kept outside of the process."""
+"""`Store` and `EngineTransaction`: logs that are stored outside of the process, and writes that commit together."""
 
 from __future__ import annotations
 
@@ -21,81 +21,90 @@ R = TypeVar("R")
 
 
 class EnteredTransaction(NamedTuple):
-    """A transaction that the code which runs now, or what started it, is inside of."""
+    """An open transaction that the current context has entered."""
 
     transaction: object
     task: asyncio.Task[Any] | None
-    """Of this task; None: of all that runs in this context."""
+    """The task that has entered it; None: all code of this context."""
 
     def is_own(self) -> bool:
-        """Return whether this very task has entered it, and so keeps it open while it waits. In the event loop."""
+        """Return true when the current task has entered it, so that waiting for its end would never end. In the event
+        loop.
+        """
         return self.task is None or self.task is asyncio.current_task()
 
 
 inside: ContextVar[tuple[EnteredTransaction, ...]] = ContextVar("inside", default=())
-"""By this an engine knows who would wait for a transaction of its own."""
+"""The open transactions of the current context. Engines use it to refuse calls that would wait for such a
+transaction.
+"""
 
 
 class Holed(list["Message[Any] | Lost"]):
-    """The result of `Store.read` where some messages cannot be read: only this list may have a `Lost`."""
+    """A result of `Store.read` that may contain a `Lost`, because some messages cannot be decoded."""
 
 
 class Store(Protocol):
-    """Logs that are kept outside of the process. Numbers are those of `Message.seq`, counted from 1 in each topic."""
+    """The logs of topics, stored outside of the process. Numbers are those of `Message.seq`, counted from 1 in each
+    topic.
+    """
 
     def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
-        """Number and keep drafts, all or none, in this order.
+        """Number and store drafts, all or none, in this order.
 
-        Returns their messages when they are acknowledged: when they are kept as `Guarantees.durable` says, and after
-        the feed was given them. Where an id was published to its topic before, the message that is kept stands in the
-        place of the new one. Cancelled, it may have kept them. Raises `EngineFailed` when it did not keep them.
+        Return their messages when they are acknowledged: after they were stored as `Guarantees.durable` promises, and
+        after `EngineEvents.take` was called with them. When the id of a draft was published to its topic before, the
+        stored message is returned in its place. A cancelled call may have stored the drafts. Raises `EngineFailed` when
+        they were not stored.
         """
 
     async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-        """Keep messages from elsewhere as `append` does. All drafts have ids: an id that its topic has already, however
-        old, or that was adopted before, is not stored again. Returns the messages that were stored now.
+        """Store messages of another system, as `append` does. All drafts have ids. An id that its topic has, however
+        old, or that was adopted before, is not stored again. Return the messages that were stored now.
         """
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
-        """The kept messages of a topic from number ``first`` up to, not with, ``end``, in order: at most 1024 of them,
-        none when none is left. Numbers that retention took are left out; a `Lost` with the reason ``unreadable`` stands
-        in the place of those whose content cannot be decoded, and then what is returned is `Holed`. For a pattern there
-        are no numbers: see `read_pattern`.
+        """Return the kept messages of a topic from number ``first`` up to but not including ``end``, in order: at most
+        1024, and none at the end. Numbers that retention deleted are left out. When content cannot be decoded, the
+        result is `Holed`, with a `Lost` of the reason ``unreadable`` in that place. For patterns see `read_pattern`.
         """
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """The last ``count`` kept messages of several topics together, in the order of their being kept. Those whose
-        content cannot be decoded are left out and logged."""
+        """Return the last ``count`` kept messages of several topics together, in the order in which they were stored.
+        Messages that cannot be decoded are left out and logged.
+        """
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        """The number of the first message to read for ``start``, as `telex.log.start.find` does it; ``now`` is seconds
-        since 1970."""
+        """Return the number of the first message to read for ``start``, and the `Lost` before it, as
+        `telex.log.start.find` does. ``now`` is in seconds since 1970.
+        """
 
     def head(self, log: Log) -> None:
-        """Set the end, base, epoch and uid of a local log that nothing was appended to yet."""
+        """Set the end, base, epoch and uid of a local log (``Log(remote=True)``) that is still empty."""
 
     def end(self, topic: str) -> tuple[int, int]:
-        """The first number that is kept and the number that the next message will get, by what is known here."""
+        """Return the first kept number and the number of the next message, as far as this process knows."""
 
     def topics(self) -> list[str]:
-        """The ids of all topics, those of other processes too, by what is known here."""
+        """Return the ids of all topics, also those of other processes, as far as this process knows."""
 
     async def remove(self, topic: str) -> bool:
-        """Remove a topic with its messages: it counts in another epoch. Tells the events that it was `removed`. Returns
-        whether there was one.
+        """Remove a topic with its messages, so that its next epoch begins. Call `EngineEvents.removed`. Return false
+        when there was none.
         """
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
-        """Set how much the topics of each pattern keep. The rules are stored and hold for all processes; of two that
-        fit a topic the one that was set last holds. Setting a pattern's rule again replaces it."""
+        """Store retention rules, one for each pattern; they apply in all processes. Of two rules that match a topic the
+        later applies. A new rule for a pattern replaces the old one.
+        """
 
 
 class EngineTransaction(Protocol):
-    """Messages that are published together or not at all, with what else is written where they are kept.
+    """Messages, records and settlements that are written together or not at all.
 
-    Left without an error it commits, and returns when that is acknowledged; left with one it rolls back, and nothing of
-    it was ever seen by anybody. While it is entered, other publishers may have to wait for it: the task that has
-    entered it gets `Misuse` at once for that (see `inside`). Cancelled while it is entered, it does not begin.
+    Left without an error it commits, and returns when the commit is acknowledged. Left with an error it rolls back, and
+    no reader has seen any of its writes. While it is open, other publishers may have to wait; the task that has entered
+    it gets `Misuse` instead (see `inside`). When entering is cancelled, it does not begin.
     """
 
     async def __aenter__(self) -> Self: ...
@@ -103,21 +112,26 @@ class EngineTransaction(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
     async def append(self, draft: Draft) -> Message[Any]:
-        """Keep a message when, and if, this commits. The number of the returned message is certain only then."""
+        """Store a message if the transaction commits. The number of the returned message is certain only after the
+        commit.
+        """
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """`telex.engines.Records.put`, when, and if, this commits. None: the revision is another, and nothing is put.
-        Where others can change the record meanwhile, and do, the commit fails."""
+        """Write a record if the transaction commits, as `telex.engines.Records.put`. Return None when the revision
+        differs. When another writer changes the record before the commit, the commit fails.
+        """
 
     async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
-        """Settle a delivery when, and if, this commits; whether its token is still the last. Where that changes before
-        the commit, the commit fails. ``now`` is `Engine.now`."""
+        """Settle a delivery if the transaction commits. Return true while its token is the last one; when that changes
+        before the commit, the commit fails. ``now`` is `Engine.now`.
+        """
 
     async def run(self, function: Callable[[Any], R]) -> R:
-        """Call ``function`` with the engine's own connection (SQLite: a `sqlite3.Connection`), in the thread that it
-        belongs to, inside the transaction. Raises what it raises; `Misuse` for engines without a connection."""
+        """Call ``function`` with the engine's connection (SQLite: a `sqlite3.Connection`) inside the transaction, in
+        the thread of the connection. Raises the exceptions of ``function``; `Misuse` for engines without a connection.
+        """
 
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
-        """Execute one statement in the transaction; the rows that it returns."""
+        """Execute one statement in the transaction, and return its rows."""

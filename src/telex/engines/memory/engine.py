@@ -1,6 +1,4 @@
-"""``memory://``: logs are lists of this process. An acknowledged message survives nothing but is never lost while it
-runs.
-"""
+"""``memory://``: logs are lists of this process. No message survives the process, and none is lost while it runs."""
 
 from __future__ import annotations
 
@@ -39,13 +37,11 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 logger: logging.Logger = logging.getLogger("telex")
 LONGEST = 3600.0
-"""Seconds after which a timer looks again: the clock of the machine may have been set."""
+"""The seconds after which a timer checks the clock again, since the clock of the machine may be set."""
 
 
 class MemoryEngine:
-    """The engine of one process, without a server: the default, and what tests use. It keeps the contract of
-    `Engine`.
-    """
+    """The engine of one process, without a server: the default, also for tests. Implements `Engine`."""
 
     guarantees: Guarantees = Guarantees(
         durable=False,
@@ -82,23 +78,23 @@ class MemoryEngine:
         self._began = 0.0
 
     async def open(self, feed: EngineEvents) -> None:
-        """There is nothing to connect to."""
+        """Keep ``feed``, the events of the hub. There is no connection."""
         self._feed = feed
         self._loop = asyncio.get_running_loop()
         self._began = self._clock() - self._loop.time()
 
     async def close(self) -> None:
-        """The logs go with the hub that holds them."""
+        """Stop the timer of delayed messages."""
         self._feed = None
         self._delayed.clear()
         self._arm()
 
     def now(self) -> float:
-        """The clock of the event loop, from the time of day at which the hub was opened."""
+        """Return the time of the event loop's clock, plus the time of day at which the hub was opened."""
         return self._clock() if self._loop is None else self._began + self._loop.time()
 
     def log(self, topic: str, retention: Retention) -> Log:
-        """A list that begins now."""
+        """Return a new empty log."""
         return Log(topic, token_hex(6), retention, randbits(74), tuning=self._tuning)
 
     def stirred(self, pattern: str) -> None:
@@ -106,7 +102,7 @@ class MemoryEngine:
             self._feed.stirred(pattern)
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Publish at ``due``, unless the hub is closed first."""
+        """Publish at ``due``, unless the hub is closed before."""
         draft = draft.with_id()
         if due <= self._clock() and self._feed is not None:
             return self._feed.publish(draft)
@@ -128,12 +124,12 @@ class MemoryEngine:
             _, _, draft, context = heappop(self._delayed)
             try:
                 context.run(self._feed.publish, draft)
-            except Exception as error:  # of one message: the others are due as well
+            except Exception as error:  # the error of one message; the others are due as well
                 logger.error("message %s of %s is due and cannot be published", draft.id, draft.topic, exc_info=error)
         self._arm()
 
     def transaction(self) -> EngineTransaction:
-        """A list of messages that are published when it is left."""
+        """Return a transaction that publishes its messages when it commits."""
         return MemoryTransaction(self._publish_all, self._records, self._groups)
 
     def _publish_all(self, drafts: Sequence[Draft]) -> None:
@@ -144,7 +140,9 @@ class MemoryEngine:
 
 
 class MemoryTransaction:
-    """See `telex.engines.Transaction`."""
+    """A transaction that keeps its writes in lists until it commits; see
+    `telex.engines.contract.store.EngineTransaction`.
+    """
 
     def __init__(
         self, publish: Callable[[Sequence[Draft]], None], records: MemoryRecords, groups: MemoryGroups
@@ -196,20 +194,20 @@ class MemoryTransaction:
         return record.revision
 
     async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
-        """Settle a delivery when this is left without an error."""
+        """Settle a delivery when the transaction commits."""
         if not self._groups.holds(group, pattern, settlement):
             return False
         self._settlements.append((group, pattern, settlement, now))
         return True
 
     async def run(self, function: Callable[[Any], R]) -> R:
-        """There is no connection."""
+        """Raise `Misuse`: there is no connection."""
         self._refuse()
 
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
-        """There is no database."""
+        """Raise `Misuse`: there is no database."""
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Consumer groups and records of one process."""
+"""`MemoryGroups`: the consumer groups of one process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ NOBODY = Claimed((), None, 0)
 
 
 class MemoryGroups:
-    """See `telex.engines.Groups`: a `LeaseTable` each. ``stirred`` tells of which pattern something may be claimed."""
+    """The `telex.engines.Groups` of one process, with a `LeaseTable` for each group. ``stirred`` is called with a
+    pattern when one of its groups may have something to claim.
+    """
 
     def __init__(self, stirred: Callable[[str], None]) -> None:
         self._stirred = stirred
         self.ledgers: dict[tuple[str, str], LeaseTable] = {}
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
-        """A member comes."""
+        """Create the group of a member if there is none."""
         ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             self.ledgers[group, pattern] = LeaseTable(group, pattern, log, find(log, start, time())[0])
@@ -39,13 +41,13 @@ class MemoryGroups:
         return self.settle_now(group, pattern, settlements, now)
 
     def holds(self, group: str, pattern: str, settlement: Settlement) -> bool:
-        """Return whether the token of a settlement is the last one of its delivery."""
+        """Return true when the token of a settlement is the last one of its delivery."""
         ledger = self.ledgers.get((group, pattern))
         entry = None if ledger is None else ledger.entries.get(settlement.position)
         return entry is not None and entry.token == settlement.token
 
     def settle_now(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
-        """As `settle`."""
+        """Settle deliveries without waiting, as `settle`."""
         ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             return [False] * len(settlements)
@@ -55,10 +57,10 @@ class MemoryGroups:
         return won
 
     def check_outside(self) -> None:
-        """Nothing waits for a transaction."""
+        """Do nothing: no settlement waits for a transaction."""
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
-        """Stop or resume."""
+        """Stop or resume claiming."""
         ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             return False
@@ -67,7 +69,7 @@ class MemoryGroups:
         return True
 
     async def rest(self, group: str, pattern: str) -> bool:
-        """It keeps all that it had: no group is there for longer than its process."""
+        """Return true when there is such a group. It changes nothing: a group ends with its process."""
         return (group, pattern) in self.ledgers
 
     async def forget(self, group: str, pattern: str) -> bool:
@@ -80,11 +82,11 @@ class MemoryGroups:
         return True
 
     async def groups(self) -> list[GroupInfo]:
-        """All groups."""
+        """Return all groups."""
         return [self.ledgers[name].info() for name in sorted(self.ledgers)]
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
-        """Dead letters."""
+        """Return dead letters."""
         found = [
             letter for ledger in self.ledgers.values() if group in (None, ledger.group) for letter in ledger.dead()
         ]
@@ -98,6 +100,6 @@ class MemoryGroups:
         return revived
 
     async def drop(self, group: str, pattern: str, position: int) -> bool:
-        """Forget a dead letter."""
+        """Delete a dead letter."""
         ledger = self.ledgers.get((group, pattern))
         return ledger is not None and ledger.drop(position)

@@ -1,7 +1,7 @@
-"""`LeaseTable`: what one consumer group has taken of a log of this process, and what became of it.
+"""`LeaseTable`: the leases and settlements of one consumer group on a log of this process.
 
 No asyncio, no clock, no I/O: time is an argument, in seconds since 1970. The rules are those of
-`telex.engines.contract.groups`. What a message costs grows with the logarithm of how many are unsettled, and no more.
+`telex.engines.contract.groups`. The cost of a message grows with the logarithm of the number of unsettled messages.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ if TYPE_CHECKING:
 
 WAITS, READY, LEASED = 0, 1, 2
 LOOK = 4096
-"""The largest number of messages that a claim passes by because they wait for an earlier one of their key."""
+"""The largest number of messages that one claim skips because they wait for an earlier message of their key."""
 
 
 class LeaseEntry(msgspec.Struct, eq=False):
-    """A message that the group has looked at and that is neither settled nor dead."""
+    """A message that the group has read from the log, and that is neither settled nor dead."""
 
     position: int
     message: Message[Any]
     attempt: int = 0
     token: int = 0
-    """The one that settles, also after its lease has ended; 0: none does."""
+    """The fencing token of the last claim, also after its lease has ended; 0 before a claim."""
     state: int = WAITS
     due: float | None = None
-    """When its delay or its lease ends. None: it is ready, or waits for an earlier one of its key."""
+    """The end of its delay or lease. None when it is ready, or waits for an earlier message of its key."""
     reason: str = ""
     died: float = 0.0
 
 
 class Line:
-    """The entries of one key."""
+    """The unsettled messages of one key, in order."""
 
     __slots__ = ("leased", "positions")
 
     def __init__(self) -> None:
-        self.positions: list[int] = []  # a heap; those that are settled or dead are discarded
+        self.positions: list[int] = []  # a heap; positions that are settled or dead are discarded
         self.leased: LeaseEntry | None = None
 
 
 class LeaseTable:
-    """One group.
+    """The leases of one group.
 
-    Invariant: at most one entry of a key is leased. One that is ready is the first of its key when it is claimed.
-    Invariant: an entry that waits is in `later`, or the end of something in its key's `Line` makes it ready.
+    Invariant: at most one entry of a key is leased, and an entry that is claimed is the first of its key. Invariant: an
+    entry that waits is in `later`, or becomes ready when another entry of its key's `Line` is settled.
     """
 
     def __init__(self, group: str, pattern: str, log: Log, first: int) -> None:
@@ -67,10 +67,11 @@ class LeaseTable:
         self.entries: dict[int, LeaseEntry] = {}
         self._dead: dict[int, LeaseEntry] = {}
         self.lines: dict[str, Line] = {}
-        # Heaps of positions; each is looked up again when it is taken, and is discarded if it is not ready then.
+        # Heaps of positions. A position is checked when it is taken, and discarded if its entry is not ready.
         self._again: list[int] = []
-        self._first: list[int] = []  # those that were never delivered
-        self.later: list[tuple[float, tuple[int, ...]]] = []  # a heap; discarded unless `LeaseEntry.due` says the same
+        self._first: list[int] = []  # positions that were never delivered
+        # a heap; an item is discarded unless `LeaseEntry.due` is the same
+        self.later: list[tuple[float, tuple[int, ...]]] = []
         self.later_size: int = 0
         self._count = 0
         self._token = 0
@@ -79,7 +80,7 @@ class LeaseTable:
     # -- claiming
 
     def claim(self, limit: int, lease: float, owner: str, now: float) -> Claimed:
-        """Lease messages to a member."""
+        """Lease messages to a member, and return the deliveries."""
         if self.paused:
             return Claimed((), None, self.lag)
         while (following := self._cursor.move_on()) is not None:
@@ -95,7 +96,7 @@ class LeaseTable:
         return Claimed(deliveries, self._next_due() if looked else now, self.lag)
 
     def _pass(self, now: float) -> None:
-        """Delays and leases that have ended by ``now``."""
+        """Make entries ready whose delay or lease has ended by ``now``."""
         later = self.later
         while later and later[0][0] <= now:
             due, positions = heappop(later)
@@ -107,7 +108,7 @@ class LeaseTable:
                     self._offer(entry)
 
     def _offer(self, entry: LeaseEntry) -> None:
-        """``entry`` is not leased, and its delay is over: it is ready, or waits for its key."""
+        """Make an entry ready that is not leased or delayed, or let it wait for its key."""
         key = entry.message.key
         if key is None:
             self._make_ready(entry)
@@ -118,7 +119,7 @@ class LeaseTable:
         self._go_on(key, line)
 
     def _go_on(self, key: str, line: Line) -> None:
-        """The first of a key is ready, if nothing is in its way."""
+        """Make the first entry of a key ready, if it is not leased or delayed."""
         head = self._head(line)
         if head is None:
             del self.lines[key]
@@ -148,14 +149,16 @@ class LeaseTable:
             if key is not None:
                 line = self.lines[key]
                 if line.leased is not None or self._head(line) is not entry:
-                    entry.state = WAITS  # an earlier one was revived, or a later one's lease renewed
+                    entry.state = WAITS  # an earlier entry was revived, or the lease of a later one renewed
                     continue
                 line.leased = entry
             entry.state = LEASED
             found.append(entry)
 
     def _take_new(self, found: list[LeaseEntry], limit: int) -> bool:
-        """Return whether it has looked at all messages, or found enough."""
+        """Read new messages from the log until ``limit`` are found. Return true when none is left, or enough were
+        found.
+        """
         cursor, entries, passed = self._cursor, self.entries, 0
         while len(found) < limit:
             if passed >= LOOK:
@@ -176,7 +179,7 @@ class LeaseTable:
         return True
 
     def _opens(self, key: str, entry: LeaseEntry) -> bool:
-        """Put a new entry in the line of its key; whether nothing comes before it."""
+        """Add a new entry to the line of its key. Return true when it is the first one."""
         line = self.lines.get(key)
         if line is None:
             line = self.lines[key] = Line()
@@ -200,7 +203,7 @@ class LeaseTable:
         heappush(self.later, (due, positions))
         self.later_size += len(positions)
         if self.later_size > 2 * len(self.entries) + LOOK:
-            # Most of it is discarded, behind something that is: it is rewritten.
+            # Most items are outdated: the heap is rebuilt.
             self.later = [(e.due, (e.position,)) for e in self.entries.values() if e.due is not None]
             self.later_size = len(self.later)
             heapify(self.later)
@@ -220,7 +223,7 @@ class LeaseTable:
     # -- settling
 
     def settle(self, settlements: Iterable[Settlement], now: float) -> list[bool]:
-        """Settle deliveries; for each, whether it won."""
+        """Settle deliveries. Return for each whether its settlement won."""
         self._pass(now)
         return [self._settle(settlement, now) for settlement in settlements]
 
@@ -235,7 +238,7 @@ class LeaseTable:
         if action == "nack":
             entry.state, entry.reason = WAITS, settlement.reason
             if settlement.seconds > 0:
-                self._stirred = True  # who waits has to wait less
+                self._stirred = True  # waiting consumers have to wait less
                 entry.due = now + settlement.seconds
                 self._schedule(entry.due, (entry.position,))
         else:
@@ -254,21 +257,23 @@ class LeaseTable:
         if key is not None:
             line = self.lines[key]
             if line.leased not in (None, entry):
-                return False  # its lease had ended, and an earlier one of its key is worked on
+                return False  # its lease had ended, and an earlier entry of its key is leased
             line.leased = entry
         entry.state, entry.due = LEASED, end
         self._schedule(end, (entry.position,))
         return True
 
     def stirred(self) -> bool:
-        """Return whether, since the last call, a message became ready, or will be earlier than a claim has returned."""
+        """Return true when, since the last call, a message became ready, or will be ready earlier than a claim has
+        returned.
+        """
         stirred, self._stirred = self._stirred, False
         return stirred
 
     # -- dead letters
 
     def revive(self, position: int, now: float) -> bool:
-        """Deliver a dead letter again, as if for the first time."""
+        """Deliver a dead letter again, with attempt 1. Return false when there is none."""
         entry = self._dead.pop(position, None)
         if entry is None:
             return False
@@ -282,36 +287,38 @@ class LeaseTable:
         return True
 
     def drop(self, position: int) -> bool:
-        """Forget a dead letter."""
+        """Delete a dead letter. Return false when there is none."""
         return self._dead.pop(position, None) is not None
 
     def dead(self) -> list[DeadLetter]:
-        """Dead letters, the oldest first."""
+        """Return the dead letters, the oldest first."""
         found = sorted(self._dead.values(), key=lambda entry: (entry.died, entry.position))
         return [DeadLetter(self.group, self.pattern, e.position, e.message, e.attempt, e.reason, e.died) for e in found]
 
     # -- life
 
     def _renew(self, cursor: Cursor) -> None:
-        """Go on with ``cursor``: the topic was removed with its unsettled messages. Dead letters stay."""
+        """Continue with ``cursor`` in the next epoch: the topic was removed with its unsettled messages. Dead letters
+        stay.
+        """
         self._cursor = cursor
         self.entries.clear()
         self.lines.clear()
 
     def close(self) -> None:
-        """The group is forgotten, with all that it holds."""
+        """Remove the group's cursor from the log: the group was deleted."""
         self._cursor.end("closed")
         self._cursor.stop()
 
-    # -- accounts
+    # -- counts
 
     @property
     def lag(self) -> int:
-        """Messages that are published and not settled, without dead ones."""
+        """The number of messages that are published and not settled, without dead letters."""
         return self._cursor.waiting + len(self.entries)
 
     def info(self) -> GroupInfo:
-        """The group at this moment, as of the last claim or settlement."""
+        """Return the counts of the group, as of the last claim or settlement."""
         leased = sum(entry.state == LEASED for entry in self.entries.values())
         delayed = len(self.entries) - leased
         return GroupInfo(self.group, self.pattern, self.lag, leased, delayed, len(self._dead), self.paused)

@@ -9,30 +9,31 @@ from telex.engines.contract.records import Record
 from telex.errors import EngineFailed
 
 LIMIT = 1_000_000
-"""The largest number of records. Beyond it, a new one takes the place of the one that expires first."""
+"""The largest number of records. When it is reached, a new record replaces the one that expires first."""
 SWEPT = 2
-"""The number of expired records that are deleted for each that is put: more than come."""
+"""The number of expired records that are deleted for each new record: more than are added."""
 
 
 class MemoryRecords:
-    """See `telex.engines.Records`. What has no `expires` is never forgotten."""
+    """The `telex.engines.Records` of one process. Records without `expires` stay."""
 
     def __init__(self, limit: int = LIMIT) -> None:
         self._records: dict[tuple[str, str], Record] = {}
-        self._expiring: list[tuple[float, int, tuple[str, str]]] = []  # a heap; what was changed since is passed over
+        # a heap; items of records that have changed since are skipped
+        self._expiring: list[tuple[float, int, tuple[str, str]]] = []
         self._revision = 0
         self._limit = limit
 
     async def get(self, bucket: str, key: str) -> Record | None:
-        """The record, or None."""
+        """Return a record, or None when there is none."""
         return self._records.get((bucket, key))
 
     def peek(self, bucket: str, key: str) -> Record | None:
-        """As `get`, at once."""
+        """Return a record without waiting, as `get`."""
         return self._records.get((bucket, key))
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set it if its revision is still ``revision``."""
+        """Set a record if its revision is still ``revision``. Return the new revision or None."""
         if not self.compare(bucket, key, revision):
             return None
         self._revision = number = self._revision + 1
@@ -40,17 +41,19 @@ class MemoryRecords:
         return number
 
     def compare(self, bucket: str, key: str, revision: int) -> bool:
-        """Return whether its revision is ``revision``."""
+        """Return true when the revision of a record is ``revision``."""
         found = self._records.get((bucket, key))
         return (0 if found is None else found.revision) == revision
 
     def number(self) -> int:
-        """A new revision."""
+        """Return a new revision."""
         self._revision += 1
         return self._revision
 
     def set(self, bucket: str, key: str, record: Record, expires: float | None) -> None:
-        """Set it, whatever it was. Raises `EngineFailed` when there are too many that never expire."""
+        """Set a record, whatever its revision. Raises `EngineFailed` when there are too many records that never
+        expire.
+        """
         at = (bucket, key)
         if self._expiring and self._expiring[0][0] <= (now := time()):
             self._sweep(now)
@@ -81,7 +84,7 @@ class MemoryRecords:
         return True
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete it if its revision is still ``revision``."""
+        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
         found = self._records.get((bucket, key))
         if found is None or found.revision != revision:
             return False
@@ -89,5 +92,5 @@ class MemoryRecords:
         return True
 
     async def keys(self, bucket: str) -> list[str]:
-        """All keys of a bucket, sorted."""
+        """Return all keys of a bucket, sorted."""
         return sorted(key for of, key in self._records if of == bucket)
