@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import telex
-from telex.engines.sqlite.summary import TopicSummary, summaries
+from telex.engines.sqlite.summary import summaries
+from telex.engines.summary import TopicSummary
 from telex.log.log import Retention
 from tests.unit.engines.sqlite.rigs import connect, publish_numbers, rig_on
 
