@@ -338,6 +338,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         Raises `Misuse` on the memory engine, `ContentError`, `EngineFailed`, `Closed`.
         """
         self._runtime.check_open()
+        self._runtime.require("durable", "adopt")
         store = self._runtime.store("adopt")
         for message in messages:
             self._topics.hold(message.content, check_published(message.topic), message.type)
@@ -367,12 +368,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 
         Raises `BadOption` for another connection; `Misuse` on an engine without a database.
         """
-        outbox = self._runtime.engine.outbox
-        if outbox is None:
-            raise Misuse(
-                "join a connection", f"the engine of {self._runtime.address} has no database; use sqlite:///file.db"
-            )
-        return join(outbox, connection, self._runtime.clock)
+        return join(self._runtime.outbox("join"), connection, self._runtime.clock)
 
     # -- handlers
 
@@ -393,6 +389,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             self.commands.append(declaration)
             return
         self._group_runner.check(declaration)
+        self._runtime.engine.guarantees.require_readable(declaration.options, "new")
         for cls in declaration.types:
             self._topics.types.know(cls)
         self.declarations.append(declaration)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from telex.engines.contract import Engine, Groups, Records, Store
+from telex.engines.contract import Engine, Groups, Records, Store, TransactionOutbox
 from telex.errors import Closed, Misuse, WrongThread
 from telex.topics.connection import EngineConnection
 from telex.topics.publisher import NOT_OPEN
@@ -164,19 +164,32 @@ class Runtime:
     def transaction(self, timeout: float | None = None) -> Transaction:
         """Return a new transaction. ``timeout`` in seconds bounds entering it. Raises `Misuse`, `Closed`."""
         self.check_open()
-        return Transaction(self.topic, self.engine.transaction(), self.connection, timeout)
+        self.require("transactions", "transactions")
+        return Transaction(self.topic, self.engine, self.connection, timeout)
 
     def records(self, feature: str) -> Records:
         """Return the records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        self.require("records", feature)
         return self.engine.records or self._lacks(feature, "records")
 
     def store(self, feature: str) -> Store:
         """Return the store of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
         return self.engine.store or self._lacks(feature, "store")
 
+    def outbox(self, feature: str) -> TransactionOutbox:
+        """Return the outbox of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        self.require("sql", feature)
+        self.require("shared", feature)
+        return self.engine.outbox or self._lacks(feature, "outbox")
+
     def groups(self, feature: str) -> Groups:
         """Return the consumer groups of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
+        self.require("groups", feature)
         return self.engine.groups or self._lacks(feature, "groups")
+
+    def require(self, guarantee: str, feature: str) -> None:
+        """Raise `Misuse`, naming ``feature`` and ``guarantee``, unless the engine declares the guarantee."""
+        self.engine.guarantees.require(guarantee, f"{feature} on {self.address!r}")
 
     def _lacks(self, feature: str, guarantee: str) -> NoReturn:
         raise Misuse(

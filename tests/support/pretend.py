@@ -5,11 +5,11 @@ import asyncio
 import copy
 import inspect
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from secrets import randbits, token_hex
 from time import time
 from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, cast
+from typing import Any, Self, cast
 
 import msgspec
 
@@ -24,14 +24,13 @@ from telex.engines import (
     Store,
     TransactionOutbox,
 )
-from telex.errors import ConnectFailed, EngineFailed, Misuse
+from telex.errors import ConnectFailed, EngineFailed
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
 from telex.message import Draft, Lost, Message, time_of
 from telex.names import Pattern, is_pattern
 from tests.support.pretend_groups import Group, PretendGroups
 
-R = TypeVar("R")
 PATIENCE = 5.0
 """The longest time in seconds that a call waits for a server that is down."""
 
@@ -326,17 +325,6 @@ class PretendTransaction:
         number = self.server.log(draft.topic).end + sum(each.topic == draft.topic for each in self.drafts)
         self.drafts.append(draft)
         return draft.numbered(number, 0)
-
-    async def run(self, function: Callable[[Any], R]) -> R:
-        self.no_connection()
-
-    async def execute(
-        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-    ) -> list[tuple[Any, ...]]:
-        self.no_connection()
-
-    def no_connection(self) -> NoReturn:
-        raise Misuse("use SQL in a transaction", "this engine has no connection")
 
 
 class PretendEngine:

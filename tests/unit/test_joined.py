@@ -113,7 +113,7 @@ def test_only_connections_are_joined(path: Path, wrong: object) -> None:
 
 
 def test_memory_has_no_database_to_join(connection: sqlite3.Connection) -> None:
-    with pytest.raises(telex.Misuse, match="has no database"):
+    with pytest.raises(telex.Misuse, match="does not guarantee `sql`"):
         telex.Hub("memory://").join(connection)
 
 

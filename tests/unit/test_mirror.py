@@ -19,6 +19,7 @@ UNTESTED: dict[str, str] = {
     "middleware.py": "exports the names of handlers/middleware.py",
     "engines/contract/engine.py": "protocols without code: the conformance suite is their test",
     "engines/contract/groups.py": "protocols without code: the conformance suite is their test",
+    "engines/contract/sql.py": "protocols without code: the conformance suite is their test",
     "engines/contract/records.py": "protocols without code: the conformance suite is their test",
     "engines/contract/store.py": "protocols without code: the conformance suite is their test",
 }

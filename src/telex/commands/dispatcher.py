@@ -49,6 +49,7 @@ class CommandDispatcher:
 
     def declare(self, command: Command) -> None:
         """Serve a command. Raises `BadOption` when the name is taken, `Misuse` on an engine without records."""
+        self._require(command.name)
         if command.once is None:
             server = CommandServer(command)
         else:
@@ -56,6 +57,10 @@ class CommandDispatcher:
         self.table.add(server)
         if self._started:
             self._serve(server)
+
+    def _require(self, name: str) -> None:
+        for guarantee in self.transport.needs:
+            self._runtime.require(guarantee, f"the command {name!r}")
 
     def _serve(self, server: CommandServer) -> None:
         server.open()
@@ -85,6 +90,7 @@ class CommandDispatcher:
         """Return the request of `Hub.send` with checked options. ``limit`` is the timeout in seconds. Raises
         `BadOption`.
         """
+        self._require(name)
         if duplicate not in ("wait", "reject"):
             raise BadOption("duplicate", duplicate, "it must be 'wait' or 'reject'")
         gives = None if type is None else self._types.get(type)

@@ -47,6 +47,8 @@ class OnceServer(CommandServer):
         store = options.store or EngineStore(runtime)
         self.leases: KeyLeases = KeyLeases(command.name, options, store, self.counts)
         self._on_engine = isinstance(store, EngineStore)
+        if self._on_engine and "tx" in command.wants:
+            runtime.require("record_transactions", f"the argument tx of the command {command.name!r}")
         self._opening: asyncio.Task[None] | None = None
         self._runtime = runtime
         self._stores = stores

@@ -19,6 +19,7 @@ from telex.engines.contract import (
     Record,
     Records,
     Settlement,
+    SqlTransaction,
     Store,
     TransactionOutbox,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Record",
     "Records",
     "Settlement",
+    "SqlTransaction",
     "Store",
     "TransactionOutbox",
     "engine_for",

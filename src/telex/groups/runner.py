@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from telex.errors import BadOption, Misuse
+from telex.errors import BadOption
 from telex.groups.consumer import GroupConsumer
 from telex.handlers.origins import Origins
 from telex.handlers.spec import GroupSpec, HandlerSpec
@@ -31,8 +31,8 @@ class GroupRunner:
         if CONNECTION in spec.patterns:
             raise BadOption("group", group, f"{CONNECTION} is a topic of one process; leave out group=")
         self._runtime.groups("groups")
-        if spec.group.tx and not self._runtime.engine.guarantees.transactions:
-            raise Misuse("use tx=True", f"the engine of {self._runtime.address} has no guarantee `transactions`")
+        for guarantee in ("transactions", "fenced_settle") if spec.group.tx else ():
+            self._runtime.require(guarantee, "tx=True")
         for other in self.declarations:
             if other.group is None or other.group.name != group:
                 continue

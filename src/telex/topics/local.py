@@ -76,6 +76,8 @@ class LocalPublisher(Publisher):
     ) -> Message[Any]:
         """Append a message if the subscribers have room. Raises `WouldBlock`."""
         self.check_publisher()
+        if self.unkept:
+            self.check_promised(id, key)
         if self.content is not None:
             content = self.content.check(content, self.id)
         now, kept = self.clock(), check_headers(headers)

@@ -35,6 +35,8 @@ NOT_OPEN = "its hub is not open yet: `async with hub:`"
 PATTERN = "this is a pattern, to subscribe to; publish to one topic, hub.topic('a:b')"
 FINISHED = "it ended with the last message of its trigger; hub.topic(...) creates it again"
 """The reason of a topic that takes no more messages here, and whose stored messages can still be read."""
+ON_PUBLISHING = ("once_per_id", "key_order")
+"""The guarantees that options of a message need."""
 FAIR = 64
 """The number of messages that `Topic.publish` appends without letting other tasks run."""
 Found = tuple[int, Lost | None]
@@ -76,6 +78,7 @@ class Publisher(ABC):
         "renewed",
         "served",
         "thread",
+        "unkept",
     )
 
     def __init__(
@@ -92,6 +95,8 @@ class Publisher(ABC):
         """The reason why no program may publish to it; empty for a topic of the program."""
         self.log: Log = log
         self.engine: Engine = engine
+        self.unkept: tuple[str, ...] = tuple(name for name in ON_PUBLISHING if not getattr(engine.guarantees, name))
+        """The guarantees of `ON_PUBLISHING` that the engine lacks."""
         self.connection: EngineConnection = connection
         """The hub's connection to the engine."""
         self.clock: Callable[[], float] = clock
@@ -155,6 +160,7 @@ class Publisher(ABC):
 
     async def publish_later(self, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:
         """Publish at ``due``, in seconds since 1970; None is now."""
+        self.engine.guarantees.require("delayed", "publish(delay=) or publish(at=)")
         keeping = self.engine.later(draft, draft.time if due is None else due)
         return await within(limit, f"publishing to {self.id!r}", keeping, self.connection)
 
@@ -171,11 +177,20 @@ class Publisher(ABC):
         store.
         """
         self.check_publisher()
+        if self.unkept and not held:
+            self.check_promised(id, key)
         data: bytes | None = None
         if not held or self.content is not None:
             content, data = self.check_content(content)
         id = None if id is None else check_id(id)
         return Draft(content, self.id, id, self.clock(), check_headers(headers), None, check_key(key), data)
+
+    def check_promised(self, id: str | None, key: str | None) -> None:
+        """Raise `Misuse` when the engine lacks the guarantee that an id or a key of a message needs."""
+        if id is not None:
+            self.engine.guarantees.require("once_per_id", "publish(id=)")
+        if key is not None:
+            self.engine.guarantees.require("key_order", "publish(key=)")
 
     def check_content(self, content: Any) -> tuple[Any, bytes | None]:
         """Return checked content, and its JSON if it was made."""

@@ -202,6 +202,7 @@ class Topic(Generic[T]):
         """
         options = check_options(overflow, buffer, buffer_bytes, key, report_lost, block_timeout, timeout)
         start = check_start(start)
+        self._publisher.engine.guarantees.require_readable(options, start)
         if start in ("new", "earliest") and not report_lost:
             return Subscription(self._publisher, options, start)
         return ReportingSubscription(self._publisher, options, start)
@@ -226,7 +227,9 @@ class Topic(Generic[T]):
         """
         if limit is not None and limit < 0:
             raise BadOption("limit", limit, "give a number of messages, or None for all")
-        return self._publisher.history(check_start(start), limit)
+        start = check_start(start)
+        self._publisher.engine.guarantees.require_history(start)
+        return self._publisher.history(start, limit)
 
     async def position(self) -> Position:
         """Return the position of the end of the log: a subscriber that starts there gets the messages published after

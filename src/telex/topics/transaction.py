@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from telex.engines.contract.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed
@@ -18,7 +18,7 @@ from telex.topics.waiters import within
 if TYPE_CHECKING:
     from typing import Self
 
-    from telex.engines.contract import store
+    from telex.engines.contract import Engine, SqlTransaction, store
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -39,12 +39,13 @@ class Transaction:
     def __init__(
         self,
         topic: Callable[[str], Topic[Any]],
-        engine: store.EngineTransaction,
+        engine: Engine,
         connection: EngineConnection,
         timeout: float | None = None,
     ) -> None:
         self._topic = topic
-        self._engine = engine
+        self._engine = engine.transaction()
+        self._guarantees = engine.guarantees
         self._connection = connection
         self._timeout = timeout
         self._open = False
@@ -98,8 +99,7 @@ class Transaction:
         transaction or a part of it (COMMIT, SAVEPOINT), leaves the file (ATTACH), sets a pragma, or changes tables of
         telex, whose names begin with ``telex_``.
         """
-        self._check()
-        return await self._engine.execute(sql, parameters)
+        return await self._sql().execute(sql, parameters)
 
     async def run(self, function: Callable[[Any], R]) -> R:
         """Call ``function`` with the engine's connection (a `sqlite3.Connection`) inside the transaction, in the thread
@@ -115,7 +115,12 @@ class Transaction:
             raise BadOption(
                 "function", function, "it must be a sync function of the connection, called in the connection's thread"
             )
-        return await self._engine.run(function)
+        return await self._sql().run(function)
+
+    def _sql(self) -> SqlTransaction:
+        self._check()
+        self._guarantees.require("sql", "SQL in a transaction")
+        return cast("SqlTransaction", self._engine)
 
     def _check(self) -> None:
         if not self._open:

@@ -36,6 +36,8 @@ class EngineFirings:
     process calls them when this one dies. ``finish`` ends a trigger that has fired for the last time.
     """
 
+    needs: tuple[str, ...] = ("records", "groups", "once_per_id", "record_transactions")
+
     def __init__(
         self,
         runtime: Runtime,

@@ -20,6 +20,9 @@ class Firings(TimeFirings, WhenFirings, Protocol):
     engine.
     """
 
+    needs: tuple[str, ...]
+    """The guarantees of the engine that triggers and variables need."""
+
     def start(self) -> None:
         """Start: the hub is open."""
 

@@ -36,6 +36,8 @@ FUNCTION_BUFFER = 100_000
 class LocalFirings:
     """The `Firings` of a hub on the memory engine. ``finish`` ends a trigger that has fired for the last time."""
 
+    needs: tuple[str, ...] = ()
+
     def __init__(
         self,
         runtime: Runtime,

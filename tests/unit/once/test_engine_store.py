@@ -5,9 +5,11 @@ from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 import telex
+from telex.engines.memory.engine import MemoryEngine
 from telex.hub import runtime_of
 from telex.once.engine_store import EngineStore
 from telex.runtime import Runtime
@@ -16,9 +18,10 @@ from tests.unit.commands.parts import OutOfStock
 
 
 def test_an_engine_without_records_runs_nothing_once() -> None:
-    engine: Any = SimpleNamespace(records=None, store=None, now=time.time)
+    lacking = msgspec.structs.replace(MemoryEngine.guarantees, records=False)
+    engine: Any = SimpleNamespace(records=None, store=None, now=time.time, guarantees=lacking)
     runtime = Runtime(engine, "other://", None)
-    with pytest.raises(telex.Misuse, match=r"once=True \(or give store=\) .* no records"):
+    with pytest.raises(telex.Misuse, match=r"once=True \(or give store=\) .* does not guarantee `records`"):
         EngineStore(runtime)
 
 

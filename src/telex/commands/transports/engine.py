@@ -39,6 +39,7 @@ from telex.topics.topic import publisher_of
 class EngineTransport:
     """The `CommandTransport` for commands that any hub on the engine may send and serve."""
 
+    needs: tuple[str, ...] = ("records", "groups", "key_order", "backlog_kept", "once_per_id")
     idle: bool = True  # running commands are messages of a group, which the runner counts
 
     def __init__(

@@ -30,6 +30,8 @@ MAX_UNSERVED_COMMANDS = 1000
 class LocalTransport:
     """The `CommandTransport` for commands that are sent and served in one process."""
 
+    needs: tuple[str, ...] = ()
+
     def __init__(self, runtime: Runtime, table: CommandTable) -> None:
         self.turn: TurnBudget = TurnBudget()
         self._runtime = runtime

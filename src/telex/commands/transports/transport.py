@@ -33,6 +33,9 @@ class Request(msgspec.Struct, frozen=True):
 class CommandTransport(Protocol):
     """The commands of one hub, both sent and served."""
 
+    needs: tuple[str, ...]
+    """The guarantees of the engine that commands need."""
+
     @property
     def idle(self) -> bool:
         """True when no accepted command runs or waits; handlers are counted by the runner."""

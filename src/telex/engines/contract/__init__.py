@@ -1,9 +1,11 @@
 """The contract of an engine: the protocols that an engine implements, and its calls to the hub."""
 
-from telex.engines.contract.engine import Engine, EngineEvents, Guarantees
+from telex.engines.contract.engine import Engine, EngineEvents
 from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Groups, Settlement
+from telex.engines.contract.guarantees import Guarantees
 from telex.engines.contract.outbox import TransactionOutbox
 from telex.engines.contract.records import Record, Records
+from telex.engines.contract.sql import SqlTransaction
 from telex.engines.contract.store import EngineTransaction, Store
 
 __all__ = [
@@ -19,6 +21,7 @@ __all__ = [
     "Record",
     "Records",
     "Settlement",
+    "SqlTransaction",
     "Store",
     "TransactionOutbox",
 ]

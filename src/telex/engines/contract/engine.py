@@ -18,9 +18,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-import msgspec
-
 from telex.engines.contract.groups import Groups
+from telex.engines.contract.guarantees import Guarantees
 from telex.engines.contract.outbox import TransactionOutbox
 from telex.engines.contract.records import Records
 from telex.engines.contract.store import EngineTransaction, Store
@@ -28,43 +27,6 @@ from telex.log.log import Log, Retention
 
 if TYPE_CHECKING:
     from telex.message import Draft, Message
-
-
-class Guarantees(msgspec.Struct, frozen=True, kw_only=True):
-    """The promises of an engine. The conformance suite tests the declared ones; the documentation lists the others."""
-
-    durable: bool
-    """Acknowledged messages, settlements and records survive the end of the process, also kill -9."""
-    shared: bool
-    """Other processes see the same topics, groups and records."""
-    ordered: bool
-    """The messages of one publisher to one topic keep their order for every reader. In a group without keys this is the
-    order of the first deliveries.
-    """
-    history: bool
-    """Kept messages can be read again."""
-    counted_gaps: bool
-    """When retention has deleted messages before a reader came to them, their number is known exactly."""
-    once_per_id: bool
-    """The same id published twice to a topic within two minutes is stored once, whichever process publishes it."""
-    groups: bool
-    """Consumer groups: leases, settling, redelivery, dead letters, pause, lag."""
-    key_order: bool
-    """A group handles messages of one key one after the other, in the order of publishing."""
-    fenced_settle: bool
-    """Of all deliveries of a message to a group, only the last one settles it."""
-    backlog_kept: bool
-    """Messages that a group has not settled are kept for the group, whatever the retention of their topic."""
-    records: bool
-    """Records changed by compare-and-set."""
-    delayed: bool
-    """Messages can be published later; with ``durable``, delayed messages survive a restart."""
-    transactions: bool
-    """Several messages are published together or not at all."""
-    record_transactions: bool
-    """Messages and records are written together or not at all."""
-    sql: bool
-    """A transaction has a connection to the database, for tables of the program."""
 
 
 class EngineEvents(Protocol):

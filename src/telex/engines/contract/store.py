@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from telex.log.log import Log, Retention
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from telex.engines.contract.groups import Settlement
     from telex.log.start import Start
     from telex.message import Draft, Lost, Message
-
-R = TypeVar("R")
 
 
 class EnteredTransaction(NamedTuple):
@@ -125,13 +123,3 @@ class EngineTransaction(Protocol):
         """Settle a delivery if the transaction commits. Return true while its token is the last one; when that changes
         before the commit, the commit fails. ``now`` is `Engine.now`.
         """
-
-    async def run(self, function: Callable[[Any], R]) -> R:
-        """Call ``function`` with the engine's connection (SQLite: a `sqlite3.Connection`) inside the transaction, in
-        the thread of the connection. Raises the exceptions of ``function``; `Misuse` for engines without a connection.
-        """
-
-    async def execute(
-        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-    ) -> list[tuple[Any, ...]]:
-        """Execute one statement in the transaction, and return its rows."""

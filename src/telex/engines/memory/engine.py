@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from heapq import heappop, heappush
 from itertools import count
 from secrets import randbits, token_hex
 from time import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from telex.engines.contract import (
     EngineEvents,
@@ -26,7 +26,7 @@ from telex.engines.contract.groups import Settlement
 from telex.engines.contract.records import Record
 from telex.engines.memory.groups import MemoryGroups
 from telex.engines.memory.records import MemoryRecords
-from telex.errors import Closed, EngineFailed, Misuse
+from telex.errors import Closed, EngineFailed
 from telex.log.log import TUNING, Log, Retention, Tuning
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from telex.message import Draft, Message
 
-R = TypeVar("R")
 logger: logging.Logger = logging.getLogger("telex")
 LONGEST = 3600.0
 """The seconds after which a timer checks the clock again, since the clock of the machine may be set."""
@@ -199,16 +198,3 @@ class MemoryTransaction:
             return False
         self._settlements.append((group, pattern, settlement, now))
         return True
-
-    async def run(self, function: Callable[[Any], R]) -> R:
-        """Raise `Misuse`: there is no connection."""
-        self._refuse()
-
-    async def execute(
-        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
-    ) -> list[tuple[Any, ...]]:
-        """Raise `Misuse`: there is no database."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise Misuse("use SQL in a transaction on 'memory://'", "this engine has no database; use sqlite:///file.db")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from secrets import randbits, token_hex
 from typing import TYPE_CHECKING, Any
 
-from telex.engines.contract.engine import Guarantees
+from telex.engines.contract.guarantees import Guarantees
 from telex.engines.postgres.address import ServerAddress, parse
 from telex.engines.postgres.client import ServerClient
 from telex.engines.postgres.groups import ServerGroups

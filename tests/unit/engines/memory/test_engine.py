@@ -182,8 +182,7 @@ async def test_a_transaction_of_a_closed_engine_is_refused() -> None:
 
 
 async def test_sql_is_refused_by_naming_the_engine_that_has_it() -> None:
-    tx = MemoryEngine().transaction()
-    with pytest.raises(telex.Misuse, match=r"sqlite:///file\.db"):
-        await tx.execute("SELECT 1")
-    with pytest.raises(telex.Misuse, match=r"sqlite:///file\.db"):
-        await tx.run(print)
+    async with telex.Hub("memory://") as hub, hub.transaction() as tx:
+        for use in (tx.execute("SELECT 1"), tx.run(print)):
+            with pytest.raises(telex.Misuse, match=r"sqlite:///file\.db"):
+                await use

@@ -42,7 +42,8 @@ async def test_an_imported_id_is_known_for_all_time(tmp_path: Path) -> None:
         store: Any = rig.engine.store
         first, again = (message("t", 1, id="old", published=time() - 1e6) for _ in range(2))
         assert await store.adopt([first]) == [first.numbered(1, 0)]
-        async with rig.engine.transaction() as tx:
+        transaction: Any = rig.engine.transaction()
+        async with transaction as tx:
             await tx.execute("SELECT 1")
         await client_of(rig.engine).write(  # as it is pruned two minutes later
             lambda connection, _: connection.execute("DELETE FROM telex_ids").fetchall()
