@@ -1,7 +1,8 @@
 """``postgresql://user@host/database``: topics, groups and records in a PostgreSQL database, for many machines.
 
-A message is acknowledged when its transaction is committed, as `synchronous_commit` of the server has it. What is
-published while a commit is in flight is committed together in the next one, so more publishers cost fewer commits.
+A message is acknowledged when its transaction is committed, with the durability of the server's `synchronous_commit`.
+Messages that are published while a commit is in flight are committed together in the next one, so more publishers need
+fewer commits.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class PostgresEngine:
-    """The engine of a PostgreSQL server. It keeps the contract of `Engine`."""
+    """The engine of a PostgreSQL server. Implements `Engine`."""
 
     guarantees: Guarantees
 
@@ -59,11 +60,13 @@ class PostgresEngine:
         return cls(parse(url))
 
     async def open(self, events: EngineEvents) -> None:
-        """Connect, and make the schema if there is none. Raises `ConnectFailed`, whose text says how to fix it."""
+        """Connect; create the schema if there is none. Raises `ConnectFailed`, whose text tells how to fix the
+        problem.
+        """
         await self.client.open(events)
 
     async def close(self) -> None:
-        """Store what waits, and close the connections."""
+        """Store waiting messages, and close the connections."""
         await self.client.close()
 
     def now(self) -> float:
@@ -71,7 +74,7 @@ class PostgresEngine:
         return self.client.link.clock.now()
 
     def log(self, topic: str, retention: Retention) -> Log:
-        """Make a local log."""
+        """Return a new local log."""
         if is_pattern(topic):
             return Log(topic, token_hex(6), retention, randbits(74))
         epoch, uid = self.client.link.catalogue.identity(topic)
@@ -80,11 +83,11 @@ class PostgresEngine:
         return log
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Keep a message, and publish it then."""
+        """Store a message, and publish it at ``due``."""
         if due <= self.client.link.clock.now():
             return (await self.client.writer.append((draft,)))[0]
         return await self.client.delayed.later(draft, due)
 
     def transaction(self) -> EngineTransaction:
-        """Make a transaction of the database."""
+        """Return a transaction of the database."""
         return ServerTransaction(self.client.link, self.client.live)

@@ -1,4 +1,4 @@
-"""``postgresql://user@host/database?schema=telex``: the server, the schema, and how many connections are opened."""
+"""``postgresql://user@host/database?schema=telex``: the server, the schema, and the number of connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 MIN_CONNECTIONS = 2
 OWN_OPTIONS = ("schema", "poll", "listen", "connections")
 LIVENESS = {"keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3", "tcp_user_timeout": "20000"}
-"""libpq's settings by which a connection to a host that is gone ends within half a minute, unless the URL has them."""
+"""libpq's settings by which a connection to an unreachable host ends within half a minute, unless the URL sets them."""
 
 
 class ServerAddress(msgspec.Struct, frozen=True):
@@ -27,18 +27,18 @@ class ServerAddress(msgspec.Struct, frozen=True):
     settings: dict[str, str]
     """libpq's settings of the connections."""
     listening: dict[str, str]
-    """libpq's settings of the connection that listens."""
+    """libpq's settings of the connection for notifications."""
     schema: str = "telex"
     poll: float = 1.0
     """Seconds between two reads for messages without a notification."""
     connections: int = 8
-    """The most connections beside the three that write, read and listen."""
+    """The most connections besides the three that write, read and listen."""
     pooled: bool = False
-    """True when there may be a pooler in transaction mode: then no statement is prepared."""
+    """True when there may be a pooler in transaction mode, so that no statement is prepared."""
 
     @property
     def quoted(self) -> str:
-        """The schema as SQL names it."""
+        """The schema, quoted for SQL."""
         return f'"{self.schema}"'
 
     @property
@@ -48,15 +48,15 @@ class ServerAddress(msgspec.Struct, frozen=True):
 
 
 def parse(url: str) -> ServerAddress:
-    """The address in ``url``. Raises `BadOption`, which says how to fix it and shows no password."""
+    """Return the address in ``url``. Raises `BadOption`, which tells how to fix it and shows no password."""
     base, mark, query = url.partition("?")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if mark else []
     except ValueError:
-        raise BadOption("url", without_secrets(url), "after '?' come options such as 'schema=telex'") from None
+        raise BadOption("url", without_secrets(url), "write options after '?', such as 'schema=telex'") from None
     options = dict(pairs)
     if len(options) < len(pairs):
-        raise BadOption("url", without_secrets(url), "an option stands there twice; keep one")
+        raise BadOption("url", without_secrets(url), "an option is given twice; keep one")
     own = {name: options.pop(name) for name in OWN_OPTIONS if name in options}
     libpq = base + (f"?{urlencode(options, quote_via=quote)}" if options else "")
     settings = _settings(libpq, "url", without_secrets(url))
@@ -92,13 +92,13 @@ def _settings(libpq: str, option: str, shown: str) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """libpq's words, unless they may repeat the password."""
+    """Return libpq's error text, unless it may contain the password."""
     text = " ".join(str(error).split())
     known = re.search(r'invalid URI query parameter: "([a-zA-Z_]*)"', text)
-    return f"there is no option {known[1]!r}" if known else "libpq cannot read it; percent-encode special characters"
+    return f"{known[1]!r} is not an option" if known else "libpq cannot read it; percent-encode special characters"
 
 
 def without_secrets(url: str) -> str:
-    """``url`` without user, password and options."""
+    """Return ``url`` without user, password and options."""
     scheme, _, rest = url.partition("?")[0].partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}"

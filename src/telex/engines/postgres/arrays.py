@@ -1,4 +1,4 @@
-"""Arrays of parameters in PostgreSQL's binary form, made with little work for each element."""
+"""Arrays of parameters in PostgreSQL's binary form, encoded with little work for each element."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NULL = _LENGTH(-1)
 
 
 class PackedArray:
-    """An array as it goes to the server. A subclass for each type of element."""
+    """An encoded array. Each type of element has a subclass."""
 
     __slots__ = ("data",)
     oid: int = 0
@@ -35,7 +35,7 @@ class TextArray(PackedArray):
 
     @classmethod
     def of(cls, items: Sequence[str | None]) -> TextArray | None:
-        """The array; None when every element is None."""
+        """Return the encoded array; None when every element is None."""
         if not any(item is not None for item in items):
             return None
         return cls(_variable(cls.element, [None if item is None else item.encode() for item in items]))
@@ -50,7 +50,7 @@ class BytesArray(PackedArray):
 
     @classmethod
     def of(cls, items: Sequence[bytes | None]) -> BytesArray | None:
-        """The array; None when every element is None."""
+        """Return the encoded array; None when every element is None."""
         return cls(_variable(cls.element, items)) if any(item is not None for item in items) else None
 
 
@@ -63,7 +63,7 @@ class BigintArray(PackedArray):
 
     @classmethod
     def of(cls, items: Sequence[int]) -> BigintArray:
-        """The array."""
+        """Return the encoded array."""
         body = [each for item in items for each in (8, item)]
         return cls(_head(cls.element, len(items), 0) + pack(f"!{'iq' * len(items)}", *body))
 
@@ -77,7 +77,7 @@ class FloatArray(PackedArray):
 
     @classmethod
     def of(cls, items: Sequence[float]) -> FloatArray:
-        """The array."""
+        """Return the encoded array."""
         body = [each for item in items for each in (8, item)]
         return cls(_head(cls.element, len(items), 0) + pack(f"!{'id' * len(items)}", *body))
 
@@ -96,7 +96,7 @@ def _variable(element: int, items: Sequence[bytes | None]) -> bytes:
 
 
 def register(connection: AsyncConnection[Any]) -> None:
-    """Have a connection take arrays of these types as parameters."""
+    """Let a connection accept these types as parameters."""
     for cls in (TextArray, BytesArray, BigintArray, FloatArray):
         dumper = type(f"{cls.__name__}Dumper", (_PackedDumper,), {"oid": cls.oid})
         connection.adapters.register_dumper(cls, dumper)
@@ -106,6 +106,6 @@ class _PackedDumper(Dumper):
     format = Format.BINARY
 
     def dump(self, obj: Any) -> bytes:
-        """The bytes, which are made already."""
+        """Return the bytes, which are encoded already."""
         data: bytes = obj.data
         return data

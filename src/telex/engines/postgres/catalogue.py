@@ -1,4 +1,4 @@
-"""`TopicCatalogue`: what is known in this process of the topics of the schema; and the server's clock."""
+"""`TopicCatalogue`: the topics of the schema, as far as this process knows; `ServerClock`: the server's clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 
 class KnownTopic(msgspec.Struct):
-    """A topic as far as the engine's events were called for it."""
+    """A topic, as of the last message that was delivered to the hub."""
 
     id: int
     name: str
@@ -19,11 +19,11 @@ class KnownTopic(msgspec.Struct):
     uid: int
     first: int
     end: int
-    """The number that the next message gets."""
+    """The number of the next message."""
 
 
 def epoch_of(base: str, name: str, removed: int) -> str:
-    """Return the epoch of a topic that was removed so often: as the function make_topic of the schema makes it."""
+    """Return the epoch of a topic after ``removed`` removals, as the schema's function make_topic computes it."""
     return sha256(f"{base}\n{name}\n{removed}".encode()).digest()[:6].hex()
 
 
@@ -33,19 +33,19 @@ def uid_of(epoch: str, name: str) -> int:
 
 
 class TopicCatalogue:
-    """All topics by name and by id."""
+    """The known topics, by name and by id."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, KnownTopic] = {}
         self.by_id: dict[int, KnownTopic] = {}
         self.epoch: str = ""
         self.removed: dict[str, int] = {}
-        """The number of removals of topics."""
+        """The numbers of removals, by topic."""
         self.last_id: int = 0
-        """When all topics were read, no id was higher."""
+        """The highest id when all topics were read."""
 
     def learn(self, id: int, name: str, epoch: str) -> KnownTopic:
-        """Note that there is a topic."""
+        """Add a topic."""
         topic = self.by_id.get(id)
         if topic is None:
             topic = KnownTopic(id, name, epoch, uid_of(epoch, name), 1, 1)
@@ -53,14 +53,14 @@ class TopicCatalogue:
         return topic
 
     def forget(self, id: int) -> None:
-        """Note that a topic was removed."""
+        """Drop a topic that was removed."""
         topic = self.by_id.pop(id, None)
         if topic is not None and self.by_name.get(topic.name) is topic:
             del self.by_name[topic.name]
 
     def load(self, rows: Iterable[tuple[Any, ...]], removed: dict[str, int], before: Iterable[int]) -> list[str]:
-        """Take in all topics (id, name, epoch, first, head). Returns the names of those that are gone, among the ids
-        that were known ``before`` the server was asked.
+        """Set all topics (id, name, epoch, first, head). Return the names of the topics that are gone, among the ids
+        that were known ``before`` the query.
         """
         found = {row[0]: row for row in rows}
         gone = [self.by_id[id] for id in before if id in self.by_id and id not in found]
@@ -74,13 +74,13 @@ class TopicCatalogue:
         return [topic.name for topic in gone]
 
     def end(self, name: str) -> int:
-        """Return the number that the next message of a topic gets."""
+        """Return the number of the next message of a topic."""
         topic = self.by_name.get(name)
         return 1 if topic is None else topic.end
 
     def identity(self, name: str) -> tuple[str, int]:
-        """Return the epoch of a topic, and the number that its ids count from; of one that is not there yet, those
-        that it will have.
+        """Return the epoch of a topic, and the number from which its ids count. For a topic that does not exist yet,
+        return its future values.
         """
         topic = self.by_name.get(name)
         if topic is not None:
@@ -90,9 +90,9 @@ class TopicCatalogue:
 
 
 class ServerClock:
-    """The server's clock, as near as it is known from the answers of the server.
+    """The server's clock, estimated from the answers of the server.
 
-    It goes on with the monotonic clock of this machine, and is moved only when an answer shows that it was wrong.
+    It continues with the monotonic clock of this machine, and is changed only when an answer shows that it was wrong.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,9 @@ class ServerClock:
         return time() if self._offset is None else self._offset + monotonic()
 
     def answered(self, server: float, asked: float, answered: float) -> None:
-        """Note that the server's clock was ``server`` at a moment between two of the monotonic clock."""
+        """Adjust the clock: it was ``server`` at some time between ``asked`` and ``answered`` of the monotonic
+        clock.
+        """
         low, high = server - answered, server - asked
         if self._offset is None:
             self._offset = (low + high) / 2

@@ -1,16 +1,15 @@
 """The functions of the schema that lease messages to the members of groups. ``{s}`` is the schema.
 
 A group has looked at its messages of a topic below `group_topics.next`, and at all its messages below the place
-`groups.floor`. The messages among them that are not settled have a row in ``claims``: a message costs a row only from
-its claim until its ack. A row waits (state 0), is leased (1), is dead (2), or stands behind another row of its key (3).
-``due`` says:
+`groups.floor`. Those that are not settled have a row in ``claims``, so a message has a row only from its claim until
+its ack. A row waits (state 0), is leased (1), is dead (2), or stands behind another row of its key (3). ``due`` is:
 
-- of a row that waits, when it may be claimed: 0 (was delivered before) and 1 (never was) stand for at once;
-- of a leased row, when the lease ends;
-- of a row behind another, what will hold when it may go on.
+- for a row that waits, the time when it may be claimed; 0 (delivered before) and 1 (never delivered) mean at once;
+- for a leased row, the end of the lease;
+- for a row behind another one, its future ``due`` when it may continue.
 
 Invariant: of the rows of a key that are not dead exactly one waits or is leased, the head, and all others stand behind
-it. A head that waits is the oldest of them; a leased head may be younger, if an older one was revived meanwhile.
+it. A head that waits is the oldest of them; a leased head may be younger, if an older row was revived in the meantime.
 
 `claim` first looks without a lock, so that a claim that finds nothing writes nothing. Then it locks the row of its
 group, until it commits at the end of the same round trip.

@@ -1,4 +1,4 @@
-"""`ServerClient`: the open engine in the event loop: its parts, how they begin and how they end."""
+"""`ServerClient`: opens and closes the engine, and owns its parts."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from telex.engines.postgres.address import ServerAddress
 
 CLOSING_SECONDS = 5.0
-"""Seconds that closing waits for the last batch to be stored."""
+"""The seconds for which closing waits for the last batch to be stored."""
 OLDEST = 130000
 """The oldest version of the server: PostgreSQL 13."""
 
 
 class ServerClient:
-    """Lives in the event loop of its hub."""
+    """The open engine, used in the event loop of its hub."""
 
     def __init__(self, address: ServerAddress) -> None:
         self.address: ServerAddress = address
@@ -49,7 +49,7 @@ class ServerClient:
         self.link.on_failed = self._failed
 
     async def open(self, events: EngineEvents) -> None:
-        """Connect, make the schema if there is none, and learn what is there. Raises `ConnectFailed`."""
+        """Connect, create the schema if there is none, and read the topics. Raises `ConnectFailed`."""
         self.link.open(events)
         FORKS.watch(self)
         try:
@@ -84,8 +84,9 @@ class ServerClient:
         self.link.start("upkeep", self.upkeep.run())
 
     async def close(self) -> None:
-        """Store pending messages, and release everything. Cancelling makes it faster; it releases everything in any
-        case."""
+        """Store pending messages, and release everything. Cancelling makes it faster; everything is released in any
+        case.
+        """
         link = self.link
         if not link.opening:
             return
@@ -116,7 +117,7 @@ class ServerClient:
             raise cancelled
 
     def _failed(self) -> None:
-        self.live.close()  # what is committed is acknowledged all the same
+        self.live.close()  # committed messages are acknowledged all the same
         self.writer.refuse()
 
     def forked(self) -> None:

@@ -1,4 +1,4 @@
-"""Connections to the server: how one is made, and the pool of those that serve single statements and transactions."""
+"""Connections to the server: opening one, and the pool for single statements and transactions."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ RV = TypeVar("RV")
 CONNECT_SECONDS = "10"
 """Seconds that one attempt to connect may take, unless the URL has connect_timeout."""
 WAKE_SECONDS = 1.0
-"""Seconds between two checks by psycopg of its socket, also without an event."""
+"""The seconds between two checks by psycopg of its socket, also without an event."""
 _END_DEAD_CLIENTS = b"""SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
     ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
     ('tcp_user_timeout', '30000')) AS wanted (name, value) USING (name) WHERE source = 'default'"""
 
 
 class ServerConnection(AsyncConnection[tuple[Any, ...]]):
-    """A connection that is closed at once when a task is cancelled that waits for it.
+    """A connection that is closed at once when a task that waits for it is cancelled.
 
-    psycopg would ask the server to cancel the statement, and wait for that: seconds, if the server is away. In a
-    program's transaction it does: the program's statements may be long.
+    psycopg would ask the server to cancel the statement and wait for the answer, which takes seconds if the server is
+    unreachable. In a program's transaction it does so, since the program's statements may be long.
     """
 
     lent: bool = False
@@ -48,12 +48,12 @@ class ServerConnection(AsyncConnection[tuple[Any, ...]]):
             raise
 
     def drop(self) -> None:
-        """Close it at once."""
+        """Close the connection at once."""
         self.pgconn.finish()
 
     @property
     def is_usable(self) -> bool:
-        """Return true when it is open and idle, and the server has not ended it."""
+        """Return true when the connection is open and idle, and the server has not ended it."""
         if self.closed or self.pgconn.transaction_status != TransactionStatus.IDLE:
             return False
         poll = select.poll()
@@ -77,7 +77,7 @@ async def connect(address: ServerAddress, settings: Mapping[str, str] | None = N
     try:
         connection = await ServerConnection.connect(autocommit=True, prepare_threshold=threshold, **given)
     except asyncio.CancelledError as error:
-        # psycopg's frames have the socket, and would keep it open as long as somebody has the error.
+        # psycopg's frames have the socket, and would keep it open as long as the error exists.
         error.__context__ = None
         raise error.with_traceback(None) from None
     register(connection)
@@ -92,10 +92,10 @@ async def connect(address: ServerAddress, settings: Mapping[str, str] | None = N
 
 
 class ConnectionPool:
-    """A bounded number of connections. A user returns a connection; a broken one is closed.
+    """A bounded number of connections. A user returns its connection; a broken connection is closed.
 
-    Transactions of the program hold one each while they are open, and may not take the last ones: what runs inside of
-    them may need another.
+    Transactions of the program have one connection each while they are open, and may not take the last ones: calls
+    inside of them may need another.
     """
 
     def __init__(self, address: ServerAddress) -> None:
@@ -107,7 +107,7 @@ class ConnectionPool:
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[ServerConnection]:
-        """A connection for one statement."""
+        """Enter a connection for one statement."""
         async with self._free:
             connection = await self._take()
             try:
@@ -117,7 +117,7 @@ class ConnectionPool:
 
     @asynccontextmanager
     async def lent(self) -> AsyncIterator[ServerConnection]:
-        """A connection for a transaction of the program."""
+        """Enter a connection for a transaction of the program."""
         async with self._for_programs, self.one() as connection:
             connection.lent = True
             try:
@@ -140,12 +140,12 @@ class ConnectionPool:
             self._idle.append(connection)
 
     def close(self) -> None:
-        """Close the idle connections; those in use are closed when they are given back."""
+        """Close the idle connections; used ones are closed when they are returned."""
         self._closed = True
         while self._idle:
             self._idle.pop().drop()
 
     def forget(self) -> None:
-        """In a forked process: the connections are the parent's."""
+        """Drop the connections in a forked process: they belong to the parent."""
         self._closed = True
         self._idle = []

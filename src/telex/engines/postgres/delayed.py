@@ -18,9 +18,9 @@ logger: logging.Logger = logging.getLogger("telex")
 MAX_DUE = 500
 """The most delayed messages that are published in one transaction."""
 OTHERS = (0.05, 0.25)
-"""Seconds after which a process publishes messages that another one was handed, if that has not done it by then."""
+"""The seconds after which a process publishes due messages of another process, if that one has not published them."""
 OUTBOX = (0.0, 0.02)
-"""Seconds after which a process publishes messages that are due already, such as those of an outbox."""
+"""The seconds after which a process publishes messages that are due at once, such as those of an outbox."""
 MAX_WAIT_SECONDS = 3600.0
 _INSERT = """INSERT INTO {s}.delayed (due, topic, id, type, key, headers, content, data, size)
     VALUES (%s::float8, %s, %s, %s, %s, %s, %s, %s, %s::bigint) ON CONFLICT (topic, id) DO NOTHING"""
@@ -28,7 +28,7 @@ _PUBLISH = "SELECT {s}.publish_due(%s)"
 
 
 class DelayedTimer:
-    """Lives in the event loop."""
+    """The timer of delayed messages, used in the event loop."""
 
     def __init__(self, link: ServerLink) -> None:
         self._link = link
@@ -40,7 +40,7 @@ class DelayedTimer:
         self._closed = False
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Keep a message until ``due``."""
+        """Store a message until ``due``."""
         draft = draft.with_id()
         type_, key, headers, content, size = form_of(draft)
         text, data = (None, content) if isinstance(content, bytes) else (content, None)
@@ -50,13 +50,13 @@ class DelayedTimer:
         return draft.numbered(0, 0)
 
     def arm(self, due: float | None) -> None:
-        """Note when the next message is due that any process was handed."""
+        """Set the timer for the next due message of any process."""
         if due is not None:
             now = self._link.clock.now()
             self._arm(due + random.uniform(*OTHERS) if due > now else now + random.uniform(*OUTBOX))
 
     def close(self) -> None:
-        """Publish nothing more."""
+        """Stop publishing."""
         self._closed = True
         self._disarm()
 
@@ -84,7 +84,7 @@ class DelayedTimer:
             ((due,),) = await self._link.execute("publishing delayed messages", self._publish_due, MAX_DUE)
         except Closed:
             return
-        except EngineFailed as error:  # they are still kept, and the next look arms again
+        except EngineFailed as error:  # the messages are still stored, and the next check sets the timer
             if self._link.closed is None and self._link.lost_at is None:
                 logger.error("delayed messages are published later: %s", error.problem)
         finally:

@@ -1,4 +1,4 @@
-"""`ServerGroups`: the groups of the schema, as `telex.engines.Groups` has them.
+"""`ServerGroups`: the `telex.engines.Groups` of the schema.
 
 The functions of `telex.engines.postgres.claiming` and `telex.engines.postgres.settling` decide about messages.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from telex.log.log import Log
 
 _TOPIC = itemgetter(0, 1)
-"""Of a row of a claim: the name and the epoch of its topic."""
+"""Takes the name and the epoch of the topic from a row of a claim."""
 ACTIONS = {"ack": 0, "nack": 1, "reject": 2, "extend": 3}
 _DEAD = f"""SELECT g.name, g.pattern, c.pos, c.attempt, c.reason, c.died, t.name, t.epoch, {sql.OWN}
     FROM {{s}}.groups g JOIN {{s}}.claims c ON c.grp = g.id AND c.state = 2
@@ -34,7 +34,9 @@ _DEAD = f"""SELECT g.name, g.pattern, c.pos, c.attempt, c.reason, c.died, t.name
 
 
 def settle_statement(schema: str) -> bytes:
-    """Return the statement that settles deliveries; its row is whether each won, and whether there is more to claim."""
+    """Return the statement that settles deliveries. Its row has true for each won settlement, and true when there is
+    more to claim.
+    """
     call = f"{schema}.settle(%s, %s, %s::bigint[], %s::bigint[], %s::bigint[], %s::float8[], %s::text[]"
     return f"SELECT * FROM {call}, %s::float8, %s::float8)".encode()
 
@@ -52,7 +54,7 @@ def settle_parameters(group: str, pattern: str, settlements: Sequence[Settlement
 
 
 class ServerGroups:
-    """See `telex.engines.Groups`."""
+    """The consumer groups of the schema."""
 
     def __init__(self, link: ServerLink) -> None:
         self._link = link
@@ -66,13 +68,17 @@ class ServerGroups:
         self._list = f"SELECT * FROM {schema}.list_groups(%s::float8)".encode()
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
-        """A member comes."""
+        """Create the group of a member if there is none."""
         what = f"joining group {group!r} on {pattern!r}"
         if await self._link.execute(what, self._known, group, pattern):
             return
         fits = sql.regular_expression(pattern)
         if isinstance(start, Position) and fits is not None:
-            raise BadOption("start", start, "a position is one of a topic; a group on a pattern starts at a time")
+            raise BadOption(
+                "start",
+                start,
+                "a position belongs to one topic; for a pattern give a time, a number, 'new' or 'earliest'",
+            )
         now, number, epoch = self._link.clock.now(), 0.0, None
         if isinstance(start, Position):
             kind, number, epoch = "position", float(start.seq), start.epoch
@@ -119,7 +125,7 @@ class ServerGroups:
         return found
 
     def check_outside(self) -> None:
-        """Settling waits for no transaction of a program."""
+        """Do nothing: settling waits for no transaction of a program."""
 
     async def _change(self, what: str, call: str, *parameters: object) -> bool:
         statement = f"SELECT {self._schema}.{call}".encode()
@@ -127,14 +133,14 @@ class ServerGroups:
         return bool(changed)
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
-        """Stop or resume."""
+        """Stop or resume claiming."""
         found = await self._change(f"pausing group {group!r}", "pause_group(%s, %s, %s)", group, pattern, paused)
         if found and not paused:
             self._link.events.stirred(pattern)
         return found
 
     async def rest(self, group: str, pattern: str) -> bool:
-        """Let a group keep nothing that it has not looked at."""
+        """Let a group rest: topics keep no unclaimed messages for it."""
         statement = f"UPDATE {self._schema}.groups SET rests = true WHERE name = %s AND pattern = %s RETURNING 1"
         return bool(await self._link.execute(f"resting group {group!r}", statement.encode(), group, pattern))
 
@@ -143,12 +149,12 @@ class ServerGroups:
         return await self._change(f"forgetting group {group!r}", "forget_group(%s, %s)", group, pattern)
 
     async def groups(self) -> list[GroupInfo]:
-        """All groups."""
+        """Return all groups."""
         rows = await self._link.execute("listing groups", self._list, self._link.clock.now())
         return [GroupInfo(*row) for row in rows]
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
-        """Dead letters, the oldest first."""
+        """Return dead letters, the oldest first."""
         rows = await self._link.execute("listing dead letters", self._dead, group, group, limit)
         return [
             DeadLetter(name, pattern, pos, self._message(topic, epoch, tuple(own)), attempt, reason or "", died)
@@ -164,6 +170,6 @@ class ServerGroups:
         return revived
 
     async def drop(self, group: str, pattern: str, position: int) -> bool:
-        """Forget a dead letter."""
+        """Delete a dead letter."""
         what = f"dropping a dead letter of group {group!r}"
         return await self._change(what, "drop_dead(%s, %s, %s::bigint)", group, pattern, position)

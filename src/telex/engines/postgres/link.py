@@ -1,4 +1,6 @@
-"""`ServerLink`: the loop, events, catalogue, clock, statements and tasks that the parts of the open engine use."""
+"""`ServerLink`: the event loop, events, catalogue, clock, statements and tasks, shared by the parts of the open
+engine.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +27,23 @@ if TYPE_CHECKING:
     from telex.engines.postgres.address import ServerAddress
 
 PATIENCE = 30.0
-"""Seconds for which something is tried again while the server is away."""
+"""The seconds for which a statement is tried again while the server is unreachable."""
 STATEMENT_SECONDS = 10.0
-"""Seconds that the server may take for one statement of telex; then it is sent again by another connection."""
+"""The seconds that the server may take for one statement of telex; then the statement is sent again by another
+connection.
+"""
 PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds until the next attempt; the last one holds for all that follow."""
+"""The seconds until each next attempt; the last number repeats."""
 
 
 class MovingMoment(float):
-    """A parameter of a statement: a moment that moves on while the statement waits to be sent again."""
+    """A parameter with a point in time, such as the end of a lease. When the statement is sent again, the time that has
+    passed since its first attempt is added.
+    """
 
 
 class ServerLink:
-    """Lives in the event loop of its hub."""
+    """The shared state of the open engine, used in the event loop of its hub."""
 
     def __init__(self, address: ServerAddress) -> None:
         self.address: ServerAddress = address
@@ -46,18 +52,18 @@ class ServerLink:
         self.catalogue: TopicCatalogue = TopicCatalogue()
         self.clock: ServerClock = ServerClock()
         self.closed: Exception | None = Closed("the engine", "it is not open")
-        """The reason why it cannot be used; None while it is open."""
+        """The reason why the engine cannot be used; None while it is open."""
         self.connections: ConnectionPool = ConnectionPool(address)
         self.tasks: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Event = asyncio.Event()
-        """Set when closing begins: nothing is tried again for long."""
+        """Set when closing begins, so that retries end soon."""
         self.lost_at: float | None = None
-        """The time, in seconds since 1970, since when the server is not reached; None while it is."""
+        """The time, in seconds since 1970, since when the server is unreachable; None while it is reached."""
         self.on_failed: Callable[[], None] | None = None
-        """Called when the engine fails."""
+        """A callback for the failure of the engine."""
 
     def open(self, events: EngineEvents) -> None:
-        """Belong to the running loop."""
+        """Attach to the running event loop."""
         self.loop, self.events = asyncio.get_running_loop(), events
 
     @property
@@ -66,14 +72,16 @@ class ServerLink:
         return hasattr(self, "loop")
 
     def start(self, what: str, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run it beside; it ends with the engine, which fails when it raises."""
+        """Run a coroutine in a background task. It is cancelled when the engine closes; its exception fails the
+        engine.
+        """
         task = start_task(watched(what, coroutine, self.broke), name=f"telex postgres: {what}")
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
         return task
 
     async def pause(self, seconds: float) -> None:
-        """Wait before the next attempt, a moment only when the engine closes."""
+        """Wait before the next attempt; only for a moment when the engine closes."""
         if self.ended.is_set():
             await asyncio.sleep(min(seconds, PAUSES[0]))
             return
@@ -84,7 +92,7 @@ class ServerLink:
     # -- failing
 
     def fail(self, error: Exception) -> None:
-        """Nothing more can be done with the schema: everything that waits ends with ``error``."""
+        """Fail the engine: the schema cannot be used, and everything that waits gets ``error``."""
         if self.closed is None:
             self.closed = error
             if self.on_failed is not None:
@@ -92,16 +100,16 @@ class ServerLink:
             self.events.failed(error)
 
     def broke(self, error: BaseException) -> None:
-        """Something of the engine's own raised: nobody knows what is left undone, so the engine fails."""
+        """Fail the engine after an error in telex, since its state is unknown."""
         self.fail(problems.failure(f"using {self.address.shown}", error))
 
     def check_fatal(self, error: BaseException) -> None:
-        """Fail, if what went wrong will go wrong for ever."""
+        """Fail the engine if the error is permanent."""
         if problems.judge(error) is Verdict.FATAL:
             self.fail(problems.failure(f"using {self.address.shown}", error))
 
     def failure(self, what: str, error: BaseException) -> EngineFailed:
-        """Return the error for those who wait for ``what``; it says when the connection was lost."""
+        """Return the error for those who wait for ``what``. Its text tells since when the connection is lost."""
         failed = problems.failure(what, error)
         if self.lost_at is not None:
             since = datetime.fromtimestamp(self.lost_at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
@@ -122,23 +130,23 @@ class ServerLink:
             self.events.connected()
 
     def refusal(self) -> Exception:
-        """Return a new error each time: one that is raised again and again grows by its tracebacks."""
+        """Return a new exception each time: an exception that is raised again and again grows by its tracebacks."""
         return copy(self.closed) or Closed("the engine", "it is not open")
 
     # -- single statements
 
     @property
     def pool(self) -> ConnectionPool:
-        """The connections of statements and transactions. Raises `Closed`, `EngineFailed`."""
+        """The connections for statements and transactions. Raises `Closed`, `EngineFailed`."""
         if self.closed is not None:
             raise self.refusal()
         return self.connections
 
     async def execute(self, what: str, statement: bytes, *given: object, repeat: bool = True) -> list[tuple[Any, ...]]:
-        """Execute a statement that is a transaction by itself; its rows.
+        """Execute a statement that is a transaction by itself, and return its rows.
 
-        While the server is away it is tried again; one of which nobody knows whether it was done only with ``repeat``.
-        Raises `EngineFailed`, `Closed`.
+        While the server is unreachable it is tried again. When it is unknown whether the statement was executed, it is
+        tried again only with ``repeat``. Raises `EngineFailed`, `Closed`.
         """
         began, attempt, parameters = self.loop.time(), 0, given
         while True:

@@ -1,4 +1,6 @@
-"""`Listener`: hears the notifications of other processes. They are hints: what is lost is found by looking."""
+"""`Listener`: receives the notifications of other processes. They are hints; messages without a notification are found
+by polling.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ logger: logging.Logger = logging.getLogger("telex")
 
 
 class Listener:
-    """Has a connection of its own, on which nothing is done but to listen. Lives in the event loop."""
+    """The notifications, on a connection of their own. Used in the event loop."""
 
     def __init__(self, link: ServerLink, writer: AppendWriter, live: LiveReader) -> None:
         self._link = link
@@ -31,7 +33,7 @@ class Listener:
         self._lost = asyncio.Event()
 
     async def begin(self) -> None:
-        """Listen from now on. Raises `psycopg.Error`."""
+        """Start listening. Raises `psycopg.Error`."""
         address = self._link.address
         self._connection = connection = await connect(address, address.listening)
         await connection.execute(f'LISTEN "{address.channel}"'.encode())
@@ -50,7 +52,7 @@ class Listener:
         self._lost.set()
 
     async def run(self) -> None:
-        """Connect again whenever the connection breaks, and look at once then."""
+        """Connect again when the connection breaks, and let the reader look at once."""
         attempt = 0
         while True:
             await self._lost.wait()
@@ -63,7 +65,7 @@ class Listener:
                 self.drop()
                 attempt += 1
                 if attempt == len(PAUSES) and self._link.lost_at is None:
-                    text = "nothing is heard from %s, so that messages of others come at the next look: %s"
+                    text = "no notifications from %s, so messages of other processes are found by polling: %s"
                     logger.warning(text, self._link.address.shown, problems.explain(error))
             else:
                 attempt = 0
@@ -77,14 +79,16 @@ class Listener:
             connection.pgconn.consume_input()
         except Error:
             self.drop()
-            self._live.look()  # whether the server is reached
+            self._live.look()  # checks whether the server is reached
             return
         while (found := connection.pgconn.notifies()) is not None:
             if found.be_pid != self._writer.pid:
                 try:
                     self._heard(found.extra.decode())
                 except ValueError:
-                    logger.warning("a notification on %s is not telex's: %r", self._link.address.channel, found.extra)
+                    logger.warning(
+                        "a notification on %s is not from telex: %r", self._link.address.channel, found.extra
+                    )
 
     def _heard(self, text: str) -> None:
         kind, rest = text[:1], text[1:]

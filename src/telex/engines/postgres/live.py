@@ -1,8 +1,8 @@
-"""`LiveReader`: passes every message of the schema to the events once, in the order of ``pos``.
+"""`LiveReader`: delivers every message of the schema to the hub once, in the order of ``pos``.
 
-Messages of this process are the objects that its publishers are given; messages of other processes are read. A
-notification has the topics with new messages. Every `poll` seconds the reader also checks the last place, for messages
-without a notification.
+Messages of this process are the objects that its publishers get; messages of other processes are read. A notification
+names the topics with new messages. Every `poll` seconds the reader also checks the last place, for messages without a
+notification.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ logger: logging.Logger = logging.getLogger("telex")
 ROWS, BYTES = 1024, 16 * 1024 * 1024
 """The most messages, and bytes of their content, that are read at once."""
 LOOK_SECONDS = 10.0
-"""Seconds that the server may take to answer a look."""
+"""The seconds that the server may take to answer a poll."""
 LANDING_SECONDS = 1.0
-"""Seconds for which reading waits for a batch of this process that is in flight."""
+"""The seconds for which reading waits for a batch of this process that is in flight."""
 
 
 class LiveReader:
@@ -51,16 +51,16 @@ class LiveReader:
         self._delayed = delayed
         self._upkeep = upkeep
         self.on_rules: Callable[[Sequence[tuple[Any, ...]]], None] | None = None
-        """Called with the rules of retention when they have changed."""
+        """A callback with the retention rules when they have changed."""
         self.delivered: int = 0
         self._sql = sql.LiveStatements(link.address.quoted)
         self._connection: ServerConnection | None = None
-        self._own: deque[StoredBatch] = deque()  # committed, and not passed on yet
-        self._seen = 0  # there are messages up to this place
-        self._hinted = 0  # up to this place it is known which topics have messages
+        self._own: deque[StoredBatch] = deque()  # committed, and not delivered yet
+        self._seen = 0  # messages exist up to this place
+        self._hinted = 0  # up to this place the topics with messages are known
         self._heads: dict[int, int] = {}  # these topics, with their last numbers
         self._removals = self._rules = -1
-        self._xmin = "3"  # of the snapshot of the last look: changes of groups since then were not seen
+        self._xmin = "3"  # of the snapshot of the last poll: later changes of groups were not seen
         self._wake = asyncio.Event()
         self._polled_at = 0.0
         self._reading = False
@@ -69,7 +69,9 @@ class LiveReader:
     # -- hints
 
     def hint(self, before: int, last: int, heads: dict[int, int] | None) -> None:
-        """Note that messages were committed above the place ``before`` up to ``last``: of these topics, or of any."""
+        """Note that messages were committed above the place ``before`` up to ``last``: in these topics, or in any
+        topic.
+        """
         if last <= self.delivered:
             return
         self._seen = max(self._seen, last)
@@ -79,12 +81,12 @@ class LiveReader:
         self._wake.set()
 
     def look(self) -> None:
-        """Look at once: notifications may have been lost, or the catalogue has changed."""
+        """Poll at once: notifications may have been lost, or the catalogue has changed."""
         self._polled_at = 0.0
         self._wake.set()
 
     def committed(self, batch: StoredBatch) -> None:
-        """Take a committed batch of this process, and pass it to the events if all earlier messages were passed."""
+        """Add a committed batch of this process, and deliver it if all earlier messages were delivered."""
         self._own.append(batch)
         if self._closing:
             self.close()
@@ -95,7 +97,7 @@ class LiveReader:
             self._wake.set()
 
     def close(self) -> None:
-        """Stop reading. The batches of this process are still passed to the events."""
+        """Stop reading. The batches of this process are still delivered."""
         self._closing = True
         while self._own:
             self._deliver(self._own.popleft())
@@ -110,7 +112,7 @@ class LiveReader:
     # -- the task
 
     async def begin(self, connection: ServerConnection) -> None:
-        """Learn what is there: it was published before."""
+        """Read the topics, whose messages were published before."""
         self._connection = connection
         await self._poll(first=True)
         self.delivered = self._hinted = self._seen
@@ -123,13 +125,13 @@ class LiveReader:
                 await self._turn()
             except (Error, TimeoutError, OSError) as error:
                 self.drop()
-                self._hinted, self._heads = self.delivered, {}  # hinted messages may not have been passed on
+                self._hinted, self._heads = self.delivered, {}  # hinted messages may not have been delivered
                 if self._closing or self._link.closed is not None:
                     return
                 if problems.judge(error) in {Verdict.FATAL, Verdict.REFUSED}:
                     self._link.fail(problems.failure(f"reading {self._link.address.shown}", error))
                     return
-                if attempt or isinstance(error, TimeoutError):  # a broken connection alone is replaced at once
+                if attempt or isinstance(error, TimeoutError):  # a connection that only broke is replaced at once
                     self._link.lost(error)
                 await self._pause(PAUSES[min(attempt, len(PAUSES) - 1)])
                 attempt += 1
@@ -168,7 +170,7 @@ class LiveReader:
             return await cursor.fetchall()
 
     async def _poll(self, *, first: bool = False) -> None:
-        """One cheap statement: the clock, the last place, what else has changed."""
+        """Read the clock, the last place and other changes, with one cheap statement."""
         link, asked = self._link, monotonic()
         ((now, epoch, removals, rules, last, due, xmin, stirred),) = await self._execute(self._sql.state, self._xmin)
         self._polled_at = monotonic()
@@ -196,7 +198,7 @@ class LiveReader:
         for name in self._link.catalogue.load(topics, dict(removed), before):
             self._link.events.removed(name)
 
-    # -- telling
+    # -- delivering
 
     async def _advance(self) -> None:
         self._reading = True
@@ -213,12 +215,12 @@ class LiveReader:
             self._reading = False
 
     def _limit(self) -> int:
-        """The place up to which to read: own messages are not read."""
+        """Return the place up to which to read: own messages are not read."""
         return self._own[0].before if self._own else self._seen
 
     async def _read(self, limit: int) -> None:
         heads = dict(self._heads)
-        if limit >= self._hinted:  # else the rest of them is for the next time
+        if limit >= self._hinted:  # the rest of them is for the next read
             self._heads = {}
         known = self._link.catalogue.by_id
         if limit > self._hinted or any(id not in known for id in heads):
@@ -245,7 +247,7 @@ class LiveReader:
         self.delivered = max(self.delivered, limit)
 
     async def _changed(self, limit: int) -> dict[int, int]:
-        """Return the topics that have messages above `delivered`, and learn new topics."""
+        """Return the topics that have messages above `delivered`, and add new topics to the catalogue."""
         rows = await self._execute(self._sql.changed, self.delivered, limit)
         if rows and rows[0][0] != self._removals:
             await self._load(rows[0][0])
@@ -257,13 +259,13 @@ class LiveReader:
     def _learn(self, id: int, name: str, epoch: str) -> None:
         catalogue = self._link.catalogue
         known = catalogue.by_name.get(name)
-        if known is not None and known.id != id:  # it was removed and recreated
+        if known is not None and known.id != id:  # the topic was removed and recreated
             catalogue.forget(known.id)
             self._link.events.removed(name)
         catalogue.learn(id, name, epoch)
 
     def _tell(self, rows: list[tuple[Any, ...]]) -> None:
-        """Give the events messages that were read."""
+        """Deliver messages that were read."""
         events, found = self._link.events, []
         for id, run in groupby(rows, itemgetter(1)):
             topic = self._link.catalogue.by_id[id]
@@ -298,7 +300,7 @@ class LiveReader:
         if any(batch.places):
             for id, name, epoch, head in batch.topics:
                 if id not in catalogue.by_id and id <= catalogue.last_id:
-                    wanted[name] = False  # another process removed it right after
+                    wanted[name] = False  # another process removed the topic right after
                     continue
                 self._learn(id, name, epoch)
                 catalogue.by_id[id].end = max(catalogue.by_id[id].end, head + 1)
@@ -331,14 +333,14 @@ class LiveReader:
             self._link.start("reading messages of known ids", self._read_known(job, messages, known))
 
     async def _read_known(self, job: AppendJob, messages: Sequence[Message[Any] | None], known: dict[int, int]) -> None:
-        """Give a publisher the messages that are kept in the place of its own."""
+        """Give a publisher the stored messages of known ids."""
         found = list(messages)
         try:
             for index, seq in known.items():
                 draft = job.drafts[index]
                 kept = await self._read_one(draft.topic, seq)
-                found[index] = draft.numbered(seq, 0) if kept is None else kept  # None: retention took it
-        except Exception as error:  # noqa: BLE001  # it goes to the publisher
+                found[index] = draft.numbered(seq, 0) if kept is None else kept  # None: retention has deleted it
+        except Exception as error:  # noqa: BLE001  # the publisher gets it
             if not job.future.done():
                 job.future.set_exception(error)
             return
@@ -346,6 +348,6 @@ class LiveReader:
             job.future.set_result([message for message in found if message is not None])
 
     async def _read_one(self, topic: str, seq: int) -> Message[Any] | None:
-        """Read one message, shown or not; None when it is not there any more."""
+        """Return one stored message, also one that readers no longer see; None when it was deleted."""
         found = await self._link.execute(f"reading {topic!r}", self._sql.one, topic, seq)
         return sql.decode(found, topic, uid_of(found[0][0], topic), self._link.events.content)[0] if found else None

@@ -1,4 +1,4 @@
-"""The versions of the schema: how it is made, brought to this version, and checked."""
+"""The versions of the schema: creating, migrating and checking it."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from telex.engines.postgres.address import ServerAddress
 
 MIGRATIONS: tuple[str, ...] = (TABLES + SETTLING + READING + APPENDING + CLAIMING,)
-"""Number n makes version n + 1 of a schema of version n. Released ones do not change any more."""
+"""Migration n turns a schema of version n into one of version n + 1. A released migration is never changed."""
 VERSION = len(MIGRATIONS)
 _LOCK = "SELECT pg_advisory_xact_lock(1952804984, hashtext('{schema}'));"
 _NO_SCAN = "SET enable_seqscan = off SET jit = off"
-"""For functions that look up a few rows by an index, however many there are: PostgreSQL plans them once, perhaps for a
-small table, and would walk through all of it when it has grown.
+"""For functions that look up a few rows by an index. PostgreSQL plans them once, perhaps for a small table, and would
+scan the whole table when it has grown.
 """
 _BY_INDEX = f"""{_NO_SCAN} SET enable_bitmapscan = off SET enable_sort = off
     SET enable_hashjoin = off SET enable_mergejoin = off"""
-"""For functions that take the next rows in the order of an index: PostgreSQL would plan them for an average topic."""
+"""For functions that read the next rows in the order of an index. PostgreSQL would plan them for an average topic."""
 _GRANTS = """GRANT USAGE ON SCHEMA {s} TO {role};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {s} TO {role};
 GRANT USAGE, SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA {s} TO {role};
@@ -36,7 +36,7 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {s} TO {role};
 
 
 class WrongSchema(Exception):
-    """The schema cannot be used; the text says why and how to fix it."""
+    """The schema cannot be used; the text tells why and how to fix it."""
 
 
 def script(address: ServerAddress, version: int = 0, role: str | None = None) -> str:
@@ -71,7 +71,7 @@ async def version_of(connection: AsyncConnection[Any], address: ServerAddress) -
 
 
 async def prepare(connection: AsyncConnection[Any], address: ServerAddress) -> None:
-    """Make the schema, or bring it to this version. Raises `WrongSchema` where that cannot be."""
+    """Create the schema, or migrate it to this version. Raises `WrongSchema` when that is impossible."""
     version = await version_of(connection, address)
     if version > VERSION:
         raise WrongSchema(f"a newer telex made it (version {version}, this one knows {VERSION}); update telex")
@@ -87,7 +87,7 @@ async def prepare(connection: AsyncConnection[Any], address: ServerAddress) -> N
         ) from None
     except (errors.DuplicateTable, errors.DuplicateObject, errors.UniqueViolation, errors.DuplicateFunction):
         await connection.execute(b"ROLLBACK")
-        if await version_of(connection, address) != VERSION:  # else another process was first
+        if await version_of(connection, address) != VERSION:  # otherwise another process was first
             raise WrongSchema(
                 f"the schema {address.schema} has tables of another program with telex's names; give telex a schema "
                 "of its own: ?schema=NAME"

@@ -22,7 +22,7 @@ _WRITE = """INSERT INTO {schema}.delayed (due, topic, id, type, key, headers, co
 
 
 class ServerOutbox:
-    """See `telex.engines.contract.outbox.TransactionOutbox`."""
+    """The `telex.engines.contract.outbox.TransactionOutbox` of a schema."""
 
     def __init__(self, address: ServerAddress) -> None:
         self._write = _WRITE.replace("{schema}", address.quoted)

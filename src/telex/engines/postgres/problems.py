@@ -1,4 +1,4 @@
-"""The meaning of an error of PostgreSQL: whether trying again helps, and how to fix it."""
+"""The errors of PostgreSQL: whether trying again helps, and how to fix them."""
 
 from __future__ import annotations
 
@@ -42,15 +42,17 @@ _FIXES = (
     ("could not extend file", "the server's disk is full; free some space"),
 )
 _GONE = {"3F000", "42P01", "42883", "42703", "42501", "42704"}
-"""The schema was dropped or changed, or the role has lost its rights."""
+"""The codes of errors after which the engine fails: the schema was dropped or changed, or the role has lost its
+rights.
+"""
 _UNCERTAIN = {"57P01", "57P02", "57P05"}
-"""The server ended the connection: with or without a commit before."""
+"""The codes of errors with an unknown result: the server ended the connection, with or without a commit before."""
 _PASSING = {"40001", "40P01", "55P03", "57P03", "57014", "25006", "25P03", "26000"}
-"""Nothing was committed, and the same statement may succeed."""
+"""The codes of temporary errors: nothing was committed, and the same statement may succeed later."""
 
 
 class Verdict(Enum):
-    """The reaction to an error."""
+    """The possible reactions to an error."""
 
     AGAIN = "nothing was done, and trying again may help"
     UNKNOWN = "the connection broke: nobody knows whether it was done"
@@ -59,7 +61,7 @@ class Verdict(Enum):
 
 
 def judge(error: BaseException) -> Verdict:
-    """Say what to do after an error of a statement that is a transaction by itself."""
+    """Return the reaction to an error of a statement that is a transaction by itself."""
     state = getattr(error, "sqlstate", None)
     if isinstance(error, TimeoutError) or state in _UNCERTAIN:
         return Verdict.UNKNOWN
@@ -73,7 +75,7 @@ def judge(error: BaseException) -> Verdict:
 
 
 def explain(error: BaseException) -> str:
-    """Say what happened, and how to fix it."""
+    """Return the text of an error, with how to fix it."""
     if isinstance(error, WrongSchema):
         return str(error)
     if isinstance(error, TimeoutError):
@@ -84,7 +86,7 @@ def explain(error: BaseException) -> str:
 
 
 def failure(what: str, error: BaseException) -> EngineFailed:
-    """Return the error for those who wait for ``what``; the cause is kept."""
+    """Return the exception for those who wait for ``what``. The cause is kept."""
     failed = EngineFailed(what, explain(error))
     failed.__cause__ = error
     return failed

@@ -1,4 +1,4 @@
-"""The functions of the schema that read topics and let messages go. ``{s}`` is the schema."""
+"""The functions of the schema that read topics and delete messages. ``{s}`` is the schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`ServerRecords`: records in a table."""
+"""`ServerRecords`: records in a table of the schema."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def put_statement(schema: str) -> bytes:
 
 
 class ServerRecords:
-    """See `telex.engines.Records`."""
+    """The `telex.engines.Records` of the schema."""
 
     def __init__(self, link: ServerLink) -> None:
         self._link = link
@@ -29,21 +29,21 @@ class ServerRecords:
         self._keys = f"SELECT key FROM {table} WHERE bucket = %s ORDER BY key".encode()
 
     async def get(self, bucket: str, key: str) -> Record | None:
-        """The record, or None."""
+        """Return a record, or None when there is none."""
         rows = await self._link.execute("reading a record", self._get, bucket, key)
         return Record(*rows[0]) if rows else None
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set it if its revision is still ``revision`` (0: if there is none)."""
+        """Set a record if its revision is still ``revision`` (0: if there is none). Return the new revision or None."""
         parameters = (bucket, key, value, revision, expires)
         ((number,),) = await self._link.execute("putting a record", self._put, *parameters, repeat=False)
         return None if number is None else int(number)
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete it if its revision is still ``revision``; whether it was."""
+        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
         what = "deleting a record"
         return bool(await self._link.execute(what, self._delete, bucket, key, revision, repeat=False))
 
     async def keys(self, bucket: str) -> list[str]:
-        """All keys of a bucket, sorted."""
+        """Return all keys of a bucket, sorted."""
         return [key for (key,) in await self._link.execute("listing records", self._keys, bucket)]

@@ -1,4 +1,4 @@
-"""The functions of the schema that settle messages and look after groups, records and delayed messages. ``{s}`` is the
+"""The functions of the schema that settle messages, and maintain groups, records and delayed messages. ``{s}`` is the
 schema, ``{channel}`` its channel; see `telex.engines.postgres.claiming` for the rows of claims.
 """
 

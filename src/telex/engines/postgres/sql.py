@@ -1,4 +1,4 @@
-"""The statements of reading, and rows as messages."""
+"""The statements that read messages, and the decoding of their rows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LiveStatements:
 
 
 def rules(schema: str) -> bytes:
-    """Return the statement that reads the rules of retention; the one that holds comes last."""
+    """Return the statement that reads the retention rules; the rule that applies comes last."""
     return _RULES.replace("{s}", schema).encode()
 
 

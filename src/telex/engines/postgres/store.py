@@ -1,4 +1,4 @@
-"""`ServerStore`: the logs of the schema, as `telex.engines.Store` has them."""
+"""`ServerStore`: the `telex.engines.Store` of the schema."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ class VisibleTopic:
         return self._first
 
     def find_time(self, moment: float) -> int:
-        """Return the number of the first kept message at or after the moment that was asked for."""
+        """Return the number of the first kept message at or after the requested time."""
         return self._at if self.there else 1
 
 
 class ServerStore:
-    """See `telex.engines.Store`."""
+    """The logs of the topics in the schema."""
 
     def __init__(self, link: ServerLink, writer: AppendWriter, live: LiveReader, upkeep: RetentionSweeper) -> None:
         self._link = link
         self._writer = writer
         self._live = live
         self._upkeep = upkeep
-        self._ruling = asyncio.Lock()  # while rules are set
+        self._ruling = asyncio.Lock()  # held while rules are set
         schema = link.address.quoted
         self._page = f"SELECT * FROM {schema}.read_page(%s, %s::bigint, %s::bigint, %s::float8)".encode()
         self._last = f"SELECT * FROM {schema}.read_last(%s::text[], %s, %s::bigint, %s::float8)".encode()
@@ -68,18 +68,18 @@ class ServerStore:
         self._remove = f"SELECT {schema}.remove_topic(%s)".encode()
         self._rule = f"SELECT {schema}.put_rule(%s, %s, %s::bigint, %s::float8, %s::bigint)".encode()
         self._rules = sql.rules(schema)
-        self._known_rules: list[tuple[Pattern, Retention]] = []  # the rule that holds comes first
+        self._known_rules: list[tuple[Pattern, Retention]] = []  # the rule that applies comes first
 
     def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
-        """Keep messages, with all that others append at the same time, in one transaction."""
+        """Store messages, in one transaction with other waiting messages."""
         return self._writer.append(drafts)
 
     async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-        """Keep messages from elsewhere, each once for all time."""
+        """Store messages of another system, each once for ever."""
         return await self._writer.append(drafts, adopt=True)
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
-        """Read a page of a topic."""
+        """Return a page of a topic."""
         await self._rules_are_set()
         now = self._link.clock.now()
         parameters = (topic, min(first, 1 << 62), min(end, 1 << 62), now)
@@ -92,7 +92,7 @@ class ServerStore:
         return readable(messages) if type(messages) is not list else messages
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """Read the last messages of several topics, among the messages that the events have received."""
+        """Return the last messages of several topics, among those that the hub has received."""
         if not topics or count <= 0:
             return []
         parameters = (list(topics), count, self._live.delivered, self._link.clock.now())
@@ -107,7 +107,7 @@ class ServerStore:
         return messages
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        """Find where ``start`` is."""
+        """Return the number of the first message for ``start``, and the `Lost` before it."""
         await self._rules_are_set()
         moment: float | None = None
         if isinstance(start, (datetime, timedelta)):
@@ -115,18 +115,18 @@ class ServerStore:
         ((*row, at),) = await self._link.execute(f"reading {topic!r}", self._visible, moment, moment, topic, now)
         catalogue = self._link.catalogue
         view = VisibleTopic(tuple(row), catalogue.identity(topic)[0], at)
-        if view.there:  # which the events may not have received yet
+        if view.there:  # the hub may not have received it yet
             known = catalogue.learn(row[0], topic, row[1])
             known.first, known.end = max(known.first, row[2]), max(known.end, row[3])
         return find(cast("Log", view), start, now)
 
     def head(self, log: Log) -> None:
-        """Set where a local log begins."""
+        """Set the end and epoch of a local log."""
         log.epoch, log.uid = self._link.catalogue.identity(log.name)
         log.begin(self.end(log.name)[1])
 
     def end(self, topic: str) -> tuple[int, int]:
-        """Return the first number that is kept and the next one, by what is known here."""
+        """Return the first kept number and the next number, as far as this process knows."""
         known = self._link.catalogue.by_name.get(topic)
         if known is None:
             return 1, 1
@@ -134,11 +134,11 @@ class ServerStore:
         return (known.first if kept is None else max(known.first, known.end - kept)), known.end
 
     def topics(self) -> list[str]:
-        """Return all topics, by what is known here."""
+        """Return all topics, as far as this process knows."""
         return list(self._link.catalogue.by_name)
 
     async def remove(self, topic: str) -> bool:
-        """Remove a topic; its messages are deleted later, a part at a time."""
+        """Remove a topic. Its messages are deleted later, a part at a time."""
         ((id,),) = await self._link.execute(f"removing {topic!r}", self._remove, topic, repeat=False)
         if id is None:
             return False
@@ -151,18 +151,18 @@ class ServerStore:
         return True
 
     async def _rules_are_set(self) -> None:
-        """Wait for rules that this process is setting, so that readers see them hold."""
+        """Wait until the rules that this process is setting are stored, so that readers see their effect."""
         if self._ruling.locked():
             async with self._ruling:
                 pass
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
-        """Set rules, for all processes."""
+        """Store rules, for all processes."""
         async with self._ruling:
             await self._set_rules(rules)
 
     async def _set_rules(self, rules: Sequence[tuple[str, Retention]]) -> None:
-        latest = dict(reversed(dict(reversed(rules)).items()))  # of a pattern that comes twice, the last
+        latest = dict(reversed(dict(reversed(rules)).items()))  # of a pattern that is given twice, the last rule
         wanted = [(pattern, rule.messages, rule.age, rule.bytes) for pattern, rule in latest.items()]
         found = await self._link.execute("reading the rules of retention", self._rules)
         if found[-len(wanted) :] != wanted:
@@ -175,5 +175,5 @@ class ServerStore:
         self.learn_rules(found)
 
     def learn_rules(self, found: Sequence[tuple[Any, ...]]) -> None:
-        """Note the rules; the one that was set last comes last."""
+        """Cache the rules; the rule that applies comes last."""
         self._known_rules = [(Pattern(row[0]), Retention(*row[1:])) for row in reversed(found)]

@@ -28,9 +28,9 @@ _SUMMARIES = """SELECT t.name, v.o_end - v.o_first, v.o_total - v.o_gone, m.time
 
 
 async def summaries(url: str) -> list[TopicSummary]:
-    """Return all topics of the schema of a URL, sorted by name. Changes nothing.
+    """Return all topics of the schema of a URL, sorted by name. It changes nothing.
 
-    Raises `ConnectFailed`, also when there is no schema.
+    Raises `ConnectFailed`.
     """
     address = parse(url)
     async with _opened(address) as connection:

@@ -1,8 +1,8 @@
-"""The tables of the schema, and how an older schema becomes a newer one.
+"""The tables of the schema.
 
 ``pos`` numbers all messages of the schema in the order of their commits; ``seq`` numbers the messages of a topic,
-without gaps. Every transaction that adds messages holds one advisory lock until it has committed, so that a reader
-who has seen a ``pos`` has seen all messages below it. ``{s}`` is the schema.
+without gaps. Every transaction that adds messages holds one advisory lock until it has committed, so that a reader who
+has seen a ``pos`` has seen all messages below it. ``{s}`` is the schema.
 """
 
 from __future__ import annotations

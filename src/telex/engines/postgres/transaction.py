@@ -43,7 +43,7 @@ class ServerTransaction:
         self._connection: ServerConnection | None = None
         self._settle = settle_statement(link.address.quoted)
         self._jobs: list[AppendJob] = []
-        self._stirred: list[str] = []  # patterns of which there is something to claim after the commit
+        self._stirred: list[str] = []  # patterns with messages to claim after the commit
 
     async def __aenter__(self) -> Self:
         deadline, attempt = self._link.loop.time() + PATIENCE, 0
@@ -92,7 +92,7 @@ class ServerTransaction:
             return
         drafts = [draft for job in self._jobs for draft in job.drafts]
         packed = PackedBatch(drafts, [form for job in self._jobs for form in job.forms], self._link)
-        # Both in one go: the lock of those who append is held for no round trip.
+        # Both in one round trip, so that the lock of appends is held shortly.
         async with connection.pipeline():
             cursor = await connection.execute(
                 append_statement(self._link.address.quoted), [None, 0, False, *packed.parameters], binary=True
@@ -114,14 +114,14 @@ class ServerTransaction:
         return self._link.failure(f"a transaction on {self._link.address.shown}", error)
 
     async def append(self, draft: Draft) -> Message[Any]:
-        """Keep a message when this commits. The message's number is a guess until then."""
+        """Store a message when the transaction commits. Its number is a guess until the commit."""
         draft = draft.with_id()
         before = sum(draft.topic == job.drafts[0].topic for job in self._jobs)
         self._jobs.append(AppendJob([draft], [form_of(draft)], self._link.loop.create_future()))
         return draft.numbered(self._link.catalogue.end(draft.topic) + before, 0)
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set a record when this commits."""
+        """Set a record when the transaction commits."""
         parameters = (bucket, key, value, revision, expires)
         try:
             row = await (await self._entered.execute(self._put, parameters, binary=True)).fetchone()
@@ -130,7 +130,7 @@ class ServerTransaction:
         return None if row is None or row[0] is None else int(row[0])
 
     async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
-        """Settle a delivery when this commits."""
+        """Settle a delivery when the transaction commits."""
         parameters = settle_parameters(group, pattern, (settlement,), now)
         try:
             row = await (await self._entered.execute(self._settle, parameters, binary=True)).fetchone()
@@ -142,7 +142,9 @@ class ServerTransaction:
         return bool(row[0][0])
 
     async def run(self, function: Callable[[Any], R]) -> R:
-        """Call ``function(connection)`` with a `psycopg.AsyncConnection`; a coroutine that it returns is awaited."""
+        """Call ``function(connection)`` with a `psycopg.AsyncConnection`, and return its result; a coroutine is
+        awaited.
+        """
         result: Any = function(self._entered)
         if inspect.isawaitable(result):
             result = await result
@@ -152,6 +154,6 @@ class ServerTransaction:
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
-        """Execute one statement of the program; its rows."""
+        """Execute one statement of the program, and return its rows."""
         cursor = await self._entered.execute(sql.encode(), parameters or None)
         return await cursor.fetchall() if cursor.description else []

@@ -1,4 +1,4 @@
-"""`RetentionSweeper`: deletes what is kept for nobody any more, a part at a time, beside other work."""
+"""`RetentionSweeper`: deletes messages that no reader or group needs, a part at a time, beside other work."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("telex")
 YOUNG_SECONDS = 10.0
-"""Seconds for which no message is deleted, so that other processes have read it by then."""
+"""The seconds for which no message is deleted, so that other processes can read it."""
 SWEEP_SECONDS = 5.0
-"""Seconds between two looks at the topics that this process has written to."""
+"""The seconds between two checks of the topics to which this process has written."""
 CLEAN_SECONDS = 30.0
-"""Seconds, and up to half as much more, between two looks for what grew too old."""
+"""The seconds, and up to half as much more, between two checks for messages that have expired by age."""
 MIN_WRITTEN = 256
-"""A topic is swept when so many messages were written to it."""
+"""The number of written messages after which a topic is swept."""
 CHUNK = 2000
 """The most messages that are deleted in one transaction."""
 PART_SECONDS = 0.01
-"""Seconds between two parts, for other work."""
+"""The seconds between two parts, for other work."""
 _SWEEP = "SELECT {s}.sweep(%s, %s::float8, %s::float8, %s)"
 _CLEAN = "SELECT {s}.clean(%s)"
 _AGED = """SELECT t.name FROM {s}.topics t WHERE EXISTS (SELECT 1 FROM {s}.rules r WHERE r.age IS NOT NULL)
@@ -44,7 +44,7 @@ class WrittenTopic(msgspec.Struct):
 
 
 class RetentionSweeper:
-    """Lives in the event loop."""
+    """The deletion of messages, in a task of the event loop."""
 
     def __init__(self, link: ServerLink) -> None:
         self._link = link
@@ -55,7 +55,7 @@ class RetentionSweeper:
         self._written: dict[str, WrittenTopic] = {}
 
     def wrote(self, topics: Iterable[str]) -> None:
-        """Note messages that were written."""
+        """Count messages that were written."""
         now = monotonic()
         for name in topics:
             known = self._written.get(name)
@@ -66,12 +66,12 @@ class RetentionSweeper:
                 known.at = now
 
     def due(self, names: Iterable[str]) -> None:
-        """Have topics swept soon: a rule has changed."""
+        """Sweep topics soon: a rule has changed."""
         for name in names:
             self._written[name] = WrittenTopic(MIN_WRITTEN, monotonic())
 
     async def run(self) -> None:
-        """Delete, until the engine closes."""
+        """Delete messages until the engine closes."""
         clean_at = monotonic() + random.uniform(1.0, CLEAN_SECONDS)
         while self._link.closed is None:
             await asyncio.sleep(SWEEP_SECONDS)
@@ -86,10 +86,10 @@ class RetentionSweeper:
                 if self._link.closed is not None:
                     return
                 if self._link.lost_at is None:
-                    logger.warning("messages that nobody keeps are deleted later: %s", error.problem)
+                    logger.warning("expired messages are deleted later: %s", error.problem)
 
     async def _sweep_written(self) -> None:
-        """Sweep topics that were much written to: until their last messages are old enough to be deleted."""
+        """Sweep topics with many written messages, until their last messages are old enough to be deleted."""
         quiet = monotonic() - YOUNG_SECONDS - SWEEP_SECONDS
         for name, written in list(self._written.items()):
             if written.count >= MIN_WRITTEN:
@@ -98,18 +98,18 @@ class RetentionSweeper:
                     self._written.pop(name, None)
 
     async def clean(self) -> None:
-        """Delete what is of no use any more, and the messages that grew too old."""
+        """Delete old ids, records and similar rows, and the messages that have expired by age."""
         await self._all_of(self._clean, CHUNK)
         for (name,) in await self._link.execute("deleting", self._aged):
             await self.sweep(name)
 
     async def sweep(self, name: str, young: float = YOUNG_SECONDS) -> None:
-        """Delete the messages of a topic that are kept for nobody."""
+        """Delete the messages of a topic that no rule or group keeps."""
         parameters = (name, self._link.clock.now(), young, CHUNK)
         await self._all_of(self._sweep, *parameters)
 
     async def _all_of(self, statement: bytes, *parameters: object) -> None:
-        """Repeat a statement that deletes a part while it says that there is more."""
+        """Execute a statement that deletes a part again while it returns that there is more."""
         more = True
         while more:
             ((more,),) = await self._link.execute("deleting", statement, *parameters)

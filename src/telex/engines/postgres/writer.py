@@ -1,4 +1,6 @@
-"""`AppendWriter`: stores messages. Those that are published while a commit is in flight go together in the next one."""
+"""`AppendWriter`: stores messages. Messages that are published while a commit is in flight go together into the next
+one.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,11 @@ from telex.errors import ContentError
 from telex.message import Draft, Message, uuid7_counter
 
 MAX_MESSAGES, MAX_BYTES = 1000, 8 * 1024 * 1024
-"""The most messages, and bytes of their content, that go into one transaction; one larger message goes alone."""
+"""The most messages, and bytes of their content, in one transaction; one larger message goes alone."""
 LARGEST = 100_000_000
 """The most bytes of one message."""
 BYTES_A_SECOND = 4_000_000
-"""A batch with much content is given more time."""
+"""The rate, in bytes per second, by which a large batch gets more time."""
 _APPEND = (
     "SELECT * FROM {s}.append(%s::uuid, %s::bigint, %s::boolean, %s::text[], %s::bigint[], %s::float8[], %s::bigint[], "
     "%s::text[], %s::text[], %s::text[], %s::text[], %s::bytea[], %s::text[], %s::bigint[], %s::bigint[], %s::text[])"
@@ -42,7 +44,7 @@ class AppendJob(msgspec.Struct, eq=False):
 
     @property
     def size(self) -> int:
-        """Bytes of the content."""
+        """The bytes of the content."""
         return sum(form[4] for form in self.forms)
 
 
@@ -53,16 +55,16 @@ class StoredBatch(msgspec.Struct, eq=False):
     before: int
     """The place of the last message before the batch."""
     messages: list[Message[Any] | None]
-    """None where the id was known and the kept message has to be read."""
+    """The stored messages; None when the id was known and the stored message has to be read."""
     places: list[int]
     topics: list[tuple[int, str, str, int]]
-    """Id, name, epoch, and the number of the last message."""
+    """The id, name and epoch of each topic, and the number of its last message."""
     known: dict[int, int]
-    """By index: the number of the message that is kept, 0 if that is not known."""
+    """By index: the number of the stored message of a known id, 0 if unknown."""
 
     @property
     def last(self) -> int:
-        """The place of the last message."""
+        """The place of the last message of the batch."""
         return max(self.places, default=0) or self.before
 
 
@@ -92,7 +94,7 @@ class PackedBatch:
         ]
 
     def _ids(self, drafts: Sequence[Draft], link: ServerLink) -> list[Any]:
-        """Pack the given ids, and for each that telex may have made from a number of its topic that number."""
+        """Encode the given ids. For an id that telex may have made, add the number from which it was made."""
         if all(draft.id is None for draft in drafts):
             return [None, None, None, None]
         made, milliseconds = [], []
@@ -108,13 +110,13 @@ class PackedBatch:
 
 
 class AppendWriter:
-    """Has a connection of its own. Lives in the event loop."""
+    """The writer of messages, with a connection of its own. Used in the event loop."""
 
     def __init__(self, link: ServerLink) -> None:
         self._link = link
         self._id = str(uuid4())
         self.batch: int = 0
-        """The number of the last batch: the server stores a number of a process once."""
+        """The number of the last batch: the server stores each number of a process once."""
         self._sql = append_statement(link.address.quoted)
         self._pending: list[AppendJob] = []
         self._wake = asyncio.Event()
@@ -122,13 +124,13 @@ class AppendWriter:
         self._in_flight: asyncio.Future[None] | None = None
         self._closing = False
         self.on_stored: Callable[[StoredBatch], None] | None = None
-        """Called with each batch that is committed."""
+        """A callback with each committed batch."""
         self.on_broken: Callable[[], None] | None = None
-        """Called when the connection has broken: the reader looks whether the server is reached."""
+        """A callback for a broken connection: the reader checks whether the server is reached."""
 
     def append(self, drafts: Sequence[Draft], *, adopt: bool = False) -> asyncio.Future[Sequence[Message[Any]]]:
-        """Have messages stored. Raises `ContentError` here; the future raises `EngineFailed` and `Closed`."""
-        forms = [form_of(draft) for draft in drafts]  # first: of drafts that cannot be kept all, none is
+        """Store messages. Raises `ContentError` here; the future raises `EngineFailed` and `Closed`."""
+        forms = [form_of(draft) for draft in drafts]  # first: if one draft cannot be encoded, none is stored
         job = AppendJob(drafts, forms, self._link.loop.create_future(), adopt)
         if self._link.closed is not None:
             raise self._link.refusal()
@@ -138,16 +140,16 @@ class AppendWriter:
 
     @property
     def pid(self) -> int:
-        """The process of the server that serves this connection: its own notifications bear it."""
+        """The server process of this connection, which its own notifications name."""
         return 0 if self._connection is None else self._connection.pgconn.backend_pid
 
     async def landed(self, seconds: float) -> None:
-        """Wait until the batch that is in flight now is known to be committed or not, at most so long."""
+        """Wait, for a bounded time, until the result of the batch in flight is known."""
         if self._in_flight is not None:
             await asyncio.wait({self._in_flight}, timeout=seconds)
 
     def close(self) -> None:
-        """Store what is pending, then end."""
+        """Store pending messages, then end."""
         self._closing = True
         self._wake.set()
 
@@ -158,14 +160,14 @@ class AppendWriter:
             self._connection = None
 
     def refuse(self) -> None:
-        """Tell those who wait that nothing more is stored."""
+        """Refuse the waiting jobs: nothing more is stored."""
         pending, self._pending = self._pending, []
         for job in pending:
             if not job.future.done():
                 job.future.set_exception(self._link.refusal())
 
     async def run(self) -> None:
-        """Store what comes, until `close`."""
+        """Store messages until `close`."""
         while True:
             jobs = self._next()
             if jobs:
@@ -177,7 +179,7 @@ class AppendWriter:
                 await self._wake.wait()
 
     def _next(self) -> list[AppendJob]:
-        """Take the jobs of the next transaction."""
+        """Return the jobs of the next transaction."""
         jobs: list[AppendJob] = []
         count = size = 0
         for position, job in enumerate(self._pending):
@@ -226,7 +228,7 @@ class AppendWriter:
                 job.future.set_exception(type(error)(*error.args))
 
     async def _attempts(self, jobs: list[AppendJob]) -> StoredBatch:
-        """Store a batch, however often the connection breaks: the server knows a batch that it has stored."""
+        """Store a batch, however often the connection breaks: the server recognizes a batch that it has stored."""
         drafts = [draft for job in jobs for draft in job.drafts]
         packed = PackedBatch(drafts, [form for job in jobs for form in job.forms], self._link)
         parameters = [self._id, self.batch, jobs[0].adopt, *packed.parameters]
@@ -258,20 +260,22 @@ class AppendWriter:
 
 
 def append_statement(schema: str) -> bytes:
-    """Return the statement that stores a batch: of a writer with the number of its batch, or of nobody."""
+    """Return the statement that stores a batch."""
     return _APPEND.replace("{s}", schema).encode()
 
 
 def form_of(draft: Draft) -> Form:
-    """Encode the parts of a row that cost work. Raises `ContentError`, the publisher's fault."""
+    """Return the encoded parts of a draft. Raises `ContentError`, the publisher's fault."""
     form = encode(draft, LARGEST)
     if "\0" in form[0]:
-        raise ContentError(draft.topic, f"its type {form[0]!r} holds a NUL, which PostgreSQL does not take")
+        raise ContentError(
+            draft.topic, f"its type {form[0]!r} contains a NUL character, which PostgreSQL does not allow"
+        )
     return form
 
 
 def stored(jobs: list[AppendJob], drafts: Sequence[Draft], packed: PackedBatch, row: tuple[Any, ...]) -> StoredBatch:
-    """Make the messages of a batch from the answer of ``append``."""
+    """Return the messages of a batch from the answer of ``append``."""
     (before, *heads), ids, epochs, known_at, known_seq = row
     known = {at - 1: seq for at, seq in zip(known_at, known_seq, strict=True)}
     uids = [uid_of(epoch, name) for epoch, name in zip(epochs, packed.names, strict=True)]

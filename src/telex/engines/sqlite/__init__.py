@@ -1,8 +1,8 @@
 """``sqlite:///file.db``: topics, groups and records in one file, for all processes of a machine.
 
-With ``synchronous=full``, the default, an acknowledged message survives kill -9 and the loss of power; with
-``?synchronous=normal`` it survives kill -9, and a loss of power may take the last commits, never the order of what is
-left. What waits while the disk is busy is committed together, so more publishers cost fewer commits.
+With ``synchronous=full``, the default, an acknowledged message survives kill -9 and the loss of power. With
+``?synchronous=normal`` it survives kill -9; a loss of power may take the last commits, in order. Writes that wait while
+the disk is busy are committed together, so more publishers need fewer commits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class SQLiteEngine:
-    """The engine of one machine. It keeps the contract of `Engine`."""
+    """The engine of one machine. Implements `Engine`."""
 
     guarantees: Guarantees
 
@@ -71,11 +71,13 @@ class SQLiteEngine:
 
     @classmethod
     def from_url(cls, url: str) -> SQLiteEngine:
-        """The engine of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``. Raises `BadOption`."""
+        """Return the engine of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``. Raises `BadOption`."""
         return cls(parse(url))
 
     async def open(self, feed: EngineEvents) -> None:
-        """Open the file, and make it if it is not there. Raises `ConnectFailed`, whose text says how to fix it."""
+        """Open the file; create it if it does not exist. Raises `ConnectFailed`, whose text tells how to fix the
+        problem.
+        """
         await self._client.open(feed)
 
     async def close(self) -> None:
@@ -84,11 +86,11 @@ class SQLiteEngine:
         await self._client.close()
 
     def now(self) -> float:
-        """The clock of the file."""
+        """Return the time of the file's clock."""
         return self._client.age()
 
     def log(self, topic: str, retention: Retention) -> Log:
-        """A local log."""
+        """Return a new local log."""
         if is_pattern(topic):
             return Log(topic, token_hex(6), retention, randbits(74))
         epoch, uid = self._client.catalogue.identity(topic)
@@ -97,11 +99,11 @@ class SQLiteEngine:
         return log
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Keep a message, and publish it at ``due``."""
+        """Store a message, and publish it at ``due``."""
         if due <= self._client.now:
             return (await self._client.append((draft,)))[0]
         return await self._delayed.later(draft, due)
 
     def transaction(self) -> EngineTransaction:
-        """A transaction of the file."""
+        """Return a transaction of the file."""
         return SQLiteTransaction(self._client, self._client.address.bounds.transaction_seconds)

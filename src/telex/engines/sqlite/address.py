@@ -1,4 +1,4 @@
-"""``sqlite:///file.db?synchronous=normal``: where the file is, and how it is written."""
+"""``sqlite:///file.db?synchronous=normal``: the path of the file, and the options of writing it."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ class FileAddress(msgspec.Struct, frozen=True):
     url: str
     path: str
     full: bool = True
-    """A commit waits until the disk has it; if not, a power loss may take the last ones."""
+    """True when a commit waits until the disk has it. Otherwise a power loss may take the last commits."""
     busy: float = 30.0
     """The longest wait, in seconds, while another program has the file locked."""
     foreign_keys: bool = True
-    """The foreign keys of the program's tables are held in its transactions."""
+    """True when transactions of programs enforce the foreign keys of their tables."""
     bounds: FileBounds = BOUNDS
 
 
 def parse(url: str) -> FileAddress:
-    """The address in ``url``. Raises `BadOption`, which says what to write."""
+    """Return the address in ``url``. Raises `BadOption`, which tells what to write."""
     rest, mark, query = url.removeprefix("sqlite://").partition("?")
     if not rest.startswith("/"):
         raise BadOption("url", url, f"write three slashes before a file's name; {_FORMS}")
     path = unquote(rest[1:])
     if path in {":memory:", "/:memory:"}:
-        raise BadOption("url", url, "'memory://' is the engine that keeps nothing in a file")
+        raise BadOption("url", url, "'memory://' is the engine without a file")
     if not path.strip("/") or "\0" in path:
-        raise BadOption("url", url, f"it names no file; {_FORMS}")
+        raise BadOption("url", url, f"it has no file name; {_FORMS}")
     options: dict[str, str] = {}
     if mark:
         try:
             pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True)
         except ValueError:
-            raise BadOption("url", url, "after '?' come options such as 'synchronous=normal'") from None
+            raise BadOption("url", url, "write options after '?', such as 'synchronous=normal'") from None
         options = dict(pairs)
         if len(options) < len(pairs):
-            raise BadOption("url", url, "an option stands there twice; keep one")
+            raise BadOption("url", url, "an option is given twice; keep one")
     full = options.pop("synchronous", "full")
     if full not in {"full", "normal"}:
         raise BadOption("synchronous", full, "write synchronous=full (the default) or synchronous=normal")

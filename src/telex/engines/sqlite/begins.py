@@ -1,4 +1,4 @@
-"""The begin of a group: ``start=`` worked out against the file, when its first member ever joins."""
+"""The start of a group: ``start=`` as places in the file, when the first member of the group joins."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ _BEFORE = "SELECT max(seq), pos FROM telex_messages WHERE topic = ? AND seq < ?"
 def begin(
     connection: sqlite3.Connection, group: str, pattern: str, start: Start, epoch: str, now: float, near: int
 ) -> None:
-    """Make a group, unless there is one. ``epoch`` is that of a topic that is not there yet. In a write transaction."""
+    """Create a group, unless it exists. ``epoch`` is the epoch of a topic that does not exist yet. In a write
+    transaction.
+    """
     sql = "SELECT max(s.pos, coalesce((SELECT max(pos) + 1 FROM telex_messages), 0)), rules FROM telex_state s"
     end, version = connection.execute(sql).fetchone()
     numbers: dict[int, int] = {}
@@ -52,7 +54,7 @@ def _names(connection: sqlite3.Connection, pattern: str) -> list[str]:
 
 
 def _split(connection: sqlite3.Connection, id: int, numbers: dict[int, int], floor: int) -> None:
-    """Remember what the floor does not say: which messages above it are before the group's beginning."""
+    """Store the topics in which messages above the floor are before the group's start."""
     begins, split = [], 0
     for topic, seq in numbers.items():
         last, pos = connection.execute(_BEFORE, (topic, seq)).fetchone()
@@ -67,7 +69,9 @@ def _split(connection: sqlite3.Connection, id: int, numbers: dict[int, int], flo
 def _back(
     connection: sqlite3.Connection, topics: list[VisibleRange], count: int, end: int, near: int
 ) -> dict[int, int]:
-    """The numbers after which there are ``count`` kept messages of all topics together, or all of them."""
+    """Return the number in each topic after which there are ``count`` kept messages of all topics together, or all of
+    them.
+    """
     numbers = {kept.id: kept.end for kept in topics}
     firsts = {kept.id: kept.first for kept in topics}
     left = count
@@ -79,12 +83,12 @@ def _back(
             numbers[topic] = seq
             left -= 1
 
-    # They are few among many.
+    # The messages of the group are few among many others.
     def after(pos: int) -> dict[int, int]:
         return {kept.id: number_at(connection, kept.id, kept.first, kept.end, pos) for kept in topics}
 
     low, high = 1, end
-    while low < high:  # the highest place from which on there are as many
+    while low < high:  # finds the highest place from which on there are ``count`` messages
         middle = (low + high + 1) // 2
         numbers = after(middle)
         if sum(kept.end - numbers[kept.id] for kept in topics) >= count:

@@ -11,7 +11,7 @@ from telex.engines.sqlite.retention import RetentionRules
 
 
 class Head(msgspec.Struct):
-    """A topic as the feed knows it."""
+    """A topic, as of the last message that was delivered to the hub."""
 
     id: int
     name: str
@@ -22,33 +22,33 @@ class Head(msgspec.Struct):
 
 
 class Catalogue:
-    """Lives in the event loop."""
+    """The topics and rules of the file, used in the event loop."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Head] = {}
         self.by_id: dict[int, Head] = {}
         self.epoch: str = ""
-        """The epoch of the file."""
+        """The epoch of the file, from which the epochs of topics are made."""
         self.removals: dict[str, int] = {}
-        """The number of times that topics of a name were removed."""
+        """The number of removals, by the name of the topic."""
         self.rules: RetentionRules = RetentionRules()
 
     def learn(self, id: int, name: str, epoch: str, uid: int) -> Head:
-        """Return a topic of the file, added if it is new here."""
+        """Return the `Head` of a topic of the file; add it if it is new here."""
         head = self.by_id.get(id)
         if head is None:
             self.by_id[id] = self.by_name[name] = head = Head(id, name, epoch, uid, 1, 1)
         return head
 
     def drop_others(self, ids: set[int]) -> list[str]:
-        """Drop the topics whose id is another. Returns their names."""
+        """Drop the topics whose ids are not in ``ids``. Return their names."""
         gone = [head for head in self.by_id.values() if head.id not in ids]
         for head in gone:
             self.forget(head.id)
         return [head.name for head in gone]
 
     def load(self, topics: list[tuple[Any, ...]]) -> None:
-        """Take in the rows of all topics of the file."""
+        """Add the rows of all topics of the file."""
         for id, name, epoch, uid, end, first in topics:
             head = self.learn(id, name, epoch, int(uid))
             head.first, head.end = max(head.first, first), max(head.end, end)
@@ -60,7 +60,7 @@ class Catalogue:
             del self.by_name[head.name]
 
     def remove(self, id: int, name: str) -> bool:
-        """Drop a topic that this process has removed: the next one of its name has another epoch. Returns whether it
+        """Drop a topic that this process has removed. The next topic of its name has another epoch. Return true when it
         was known here.
         """
         known = id in self.by_id
@@ -69,8 +69,8 @@ class Catalogue:
         return known
 
     def identity(self, topic: str) -> tuple[str, int]:
-        """Return the epoch of a topic and the number from which its ids count; of a topic that is not there yet, those
-        that it will have.
+        """Return the epoch of a topic and the number from which its ids count. For a topic that does not exist yet,
+        return its future values.
         """
         head = self.by_name.get(topic)
         if head is not None:
@@ -79,7 +79,7 @@ class Catalogue:
         return epoch, uid_of(epoch, topic)
 
     def end(self, topic: str) -> tuple[int, int]:
-        """Return the first number that is kept, and the next one."""
+        """Return the first kept number, and the number of the next message."""
         head = self.by_name.get(topic)
         if head is None:
             return 1, 1

@@ -1,7 +1,7 @@
-"""`ChangeReader`: gives the feed every message of the file once, in the order of ``pos``.
+"""`ChangeReader`: delivers every message of the file to the hub once, in the order of ``pos``.
 
-Those of this process are the very objects that were published. Those of others are read from the file, when a commit
-of theirs was seen: by the watcher, or by the thread that writes.
+Messages of this process are the objects that were published. Messages of other processes are read from the file, when
+the watcher or the writing thread has noticed a commit.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _READ = f"""SELECT {rows.COLUMNS}, t.id, t.epoch FROM {rows.JOINED}
 
 
 class Run(msgspec.Struct):
-    """Messages of one topic that follow on in the file; none of them where nobody here wants them."""
+    """Messages of one topic with consecutive places; empty when no local log takes them."""
 
     id: int
     name: str
@@ -60,50 +60,50 @@ class Seen(msgspec.Struct):
     delays: int
     rows: list[tuple[Any, ...]]
     end: int
-    """The messages up to, not with, this one were read."""
+    """The place up to but not including which messages were read."""
     topics: list[tuple[Any, ...]] | None = None
-    """All of them, when some were removed or messages were missing."""
+    """All topics, when some were removed or messages were missing; else None."""
     removed: list[tuple[str, int]] | None = None
     retention: list[tuple[Any, ...]] | None = None
-    """The rules, when they have changed."""
+    """The retention rules, when they have changed."""
     due: float | None = None
-    """When the next delayed message is due, if `delays` has changed."""
+    """The time of the next delayed message, if `delays` has changed."""
 
 
 class ChangeReader:
-    """Lives in the event loop, but for `begun`.
+    """The reader of new messages, used in the event loop except for `begun`.
 
-    Invariant: the feed was given all messages below `fed`, and none from there on.
+    Invariant: the hub has received all messages below the place `fed`, and none from there on.
     """
 
     def __init__(self, client: FileClient, delayed: Delayed) -> None:
         self._client = client
         self._delayed = delayed
         self.fed: int = 1
-        self.known: int = 1  # messages below are committed
+        self.known: int = 1  # messages below this place are committed
         self.removals: int = -1
         self.rules: int = -1
         self.delays: int = -1
-        self.look: bool = False  # whether another process has written what was not looked at yet
-        self._own: deque[Batch] = deque()  # those that this process committed, or is about to
+        self.look: bool = False  # True when another process has written something that was not read yet
+        self._own: deque[Batch] = deque()  # batches that this process has committed, or is about to commit
         self._reading = False
-        self._last_topic = 0  # when all topics were read, no id was higher
+        self._last_topic = 0  # the highest id of a topic when all topics were read
         self._closing = False
-        self._abandoned: BaseException | None = None  # the reason why the feed is not called any more
+        self._abandoned: BaseException | None = None  # the reason why the hub is not called any more
 
     async def begin(self) -> None:
-        """Learn the contents of the file, which were published before it was opened."""
+        """Read the topics of the file, whose messages were published before it was opened."""
         seen = await self._client.read(lambda connection: look(connection, 0, 0, (-1, -1, -1), full=True))
         self.fed = self.known = seen.pos
         self.take_in(seen)
 
     def begun(self, batch: Batch) -> None:
-        """The thread that writes is about to commit: nobody is to read these messages from the file."""
+        """Note that the writing thread is about to commit: these messages are not read from the file."""
         if batch.entries:
             self._own.append(batch)
 
     def committed(self, batch: Batch) -> None:
-        """A transaction has ended, in one way or the other."""
+        """Handle the end of a transaction, committed or rolled back."""
         try:
             self._committed(batch)
         except BaseException as error:
@@ -128,24 +128,24 @@ class ChangeReader:
         self.advance()
 
     def noticed(self, pos: int) -> None:
-        """Another process has committed, and the next message is now ``pos``."""
+        """Note that another process has committed, and that the next message has the place ``pos``."""
         self.known = max(self.known, pos)
         self.look = True
         self.advance()
 
     def close(self) -> None:
-        """Stop reading. Commits of this process are still passed to the feed while no earlier message is missing."""
+        """Stop reading. Commits of this process are still delivered while no earlier message is missing."""
         self._closing = True
         self.advance()
 
     def abandon(self, error: BaseException) -> None:
-        """Stop calling the feed. Every present and later wait raises ``error``."""
+        """Stop calling the hub. Every present and later wait raises ``error``."""
         self._abandoned = error
         while self._own:
             self.refuse(self._own.popleft().jobs, error)
 
     def advance(self) -> None:
-        """Give what can be given, and read what is missing."""
+        """Deliver the messages that are ready, and read the missing ones."""
         if self._abandoned is not None:
             return
         try:
@@ -159,10 +159,10 @@ class ChangeReader:
         if self._reading and not self._closing:
             return
         own = self._own
-        # Changes of others before an own commit, such as a removal, are passed on before it.
+        # Changes of others before an own commit, such as a removal, are delivered before it.
         while own and own[0].done and (self._closing or (own[0].start == self.fed and not self.look)):
             self._deliver(own[0])
-            own.popleft()  # not before: what cannot be delivered is refused
+            own.popleft()  # not before: a batch that cannot be delivered is refused
         if self._closing:
             return
         limit = own[0].start if own else self.known
@@ -171,13 +171,13 @@ class ChangeReader:
             self._client.start("reading what others published", self._catch_up(max(limit, self.fed)))
 
     async def _catch_up(self, limit: int) -> None:
-        """Read on, and tell it. While memory, descriptors or the disk are short, it is tried again, and who publishes
-        behind what is not read yet waits.
+        """Read messages of other processes, and deliver them. While memory, descriptors or the disk are short, try
+        again; publishers whose messages come later wait.
         """
         first, versions, full = self.fed, (self.removals, self.rules, self.delays), self._last_topic == 0
         bounds = self._client.address.bounds
         for pause in (*bounds.read_pauses, None):
-            # When memory does not suffice even after all the pauses, the next message is skipped as unreadable.
+            # When memory does not suffice after all pauses, the next message is skipped as unreadable.
             bare = pause is None
             try:
                 seen = await self._client.read(
@@ -187,14 +187,16 @@ class ChangeReader:
                 break
             except Closed:
                 return
-            except Exception as error:  # noqa: BLE001  # what is no shortage is the end of it
+            except Exception as error:  # noqa: BLE001  # another error than a shortage ends the engine
                 if self._closing or self._client.failed:
                     return
                 if pause is None or not problems.is_shortage(error):
                     self._reading = False
                     self._client.fail(problems.failure("reading what others published", error))
                     return
-                logger.error("what others published is read again in %g s: %s", pause, problems.explain(error))
+                logger.error(
+                    "reading messages of other processes is tried again in %g s: %s", pause, problems.explain(error)
+                )
             await asyncio.sleep(pause)
         self._reading = False
         if self._closing or self._client.failed:
@@ -224,12 +226,12 @@ class ChangeReader:
         catalogue, ids = self._client.catalogue, {row[0] for row in topics}
         catalogue.removals = dict(removed)
         for name in catalogue.drop_others(ids):
-            self._client.feed.removed(name)  # first: a topic of this name that is there again begins at number 1
+            self._client.feed.removed(name)  # first: a recreated topic of this name begins at number 1
         catalogue.load(topics)
         self._last_topic = max(ids, default=0) or self._last_topic
 
     def _decode(self, found: list[tuple[Any, ...]]) -> list[Run]:
-        """Messages of rows, in runs of one topic. Changes nothing, so that it can be tried again."""
+        """Return the messages of rows, in runs of one topic. It changes nothing, so it can be called again."""
         feed = self._client.feed
         runs: list[Run] = []
         for id, run in groupby(found, itemgetter(10)):
@@ -256,7 +258,7 @@ class ChangeReader:
             self._client.feed.take(messages)
 
     def _take_readable(self, messages: Iterable[Message[Any]]) -> None:
-        """Give the feed messages of which some are damaged."""
+        """Deliver messages of which some are damaged."""
         feed = self._client.feed
         for damaged, run in groupby(messages, lambda message: message.content.__class__ is Unreadable):
             if not damaged:
@@ -270,7 +272,7 @@ class ChangeReader:
         wanted: dict[str, bool] = {}
         for id, name, epoch, uid, end in batch.heads:
             if id not in catalogue.by_id and id <= self._last_topic:
-                wanted[name] = False  # another process removed it right after
+                wanted[name] = False  # another process removed the topic right after
                 continue
             catalogue.learn(id, name, epoch, uid).end = end
             wanted[name] = client.feed.wants(name)
@@ -293,12 +295,12 @@ class ChangeReader:
         for job in batch.jobs:
             try:
                 job.settle(self._client.message)
-            except Exception as error:  # of one observer; the others are called
-                logger.error("messages committed to %s cannot be passed on", self._client.address.path, exc_info=error)
+            except Exception as error:  # the error of one observer; the others are called
+                logger.error("messages committed to %s cannot be delivered", self._client.address.path, exc_info=error)
                 self.refuse((job,), error)
 
     def refuse(self, jobs: Iterable[JobObserver], error: BaseException) -> None:
-        """Tell those who wait for these jobs that they were not done."""
+        """Refuse these jobs: they were not done."""
         for job in jobs:
             job.refuse(partial(told, error, f"writing {self._client.address.path}"))
 
@@ -312,8 +314,8 @@ def look(
     bare: bool = False,
     bounds: FileBounds = BOUNDS,
 ) -> Seen:
-    """Read what is new, in the thread that reads. ``versions`` is what is known of removals, rules and delays. With
-    ``bare`` it reads one message without its content, which then is `Unreadable`.
+    """Read new messages and other changes, in the reading thread. ``versions`` are the known numbers of removals, rules
+    and delays. With ``bare``, read one message without its content, which is `Unreadable` then.
     """
     epoch, pos, removals, rules, delays = connection.execute(_STATE).fetchone()
     found, end = _bare(connection, first, limit) if bare else _rows(connection, first, limit, bounds)
@@ -348,14 +350,14 @@ def _rows(
         except MemoryError:
             if not found:
                 raise
-            return found, found[-1][0] + 1  # the messages before the one that is too large are passed on
+            return found, found[-1][0] + 1  # the messages before the one that is too large are delivered
         return found, limit if len(found) < bounds.read_rows else found[-1][0] + 1
 
     return rows.tolerate(connection, read)
 
 
 def _bare(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
-    """The first row, in the place of its content the text that there was no memory for it."""
+    """Return the first row, with a text about the lack of memory in place of its content."""
     if first >= limit:
         return [], first
     sql = _READ.replace("m.headers, m.content", "NULL, NULL", 1)

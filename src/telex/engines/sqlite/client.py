@@ -1,4 +1,4 @@
-"""`FileClient`: the open file, as the event loop has it: its threads, and the jobs that wait for them."""
+"""`FileClient`: the open file in the event loop: its threads, and the jobs that wait for them."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ _INSIDE = (
     "as does all that writes to the file: publish with tx.publish(...), write with tx.execute(...), or do it after "
     "the `async with` has been left"
 )
-_OWN = f"this is done inside of a transaction, and would wait for the end of that, {_INSIDE}"
+_OWN = f"this call is inside of a transaction, and would wait for the end of that transaction, {_INSIDE}"
 TURN = 0.0005
-"""Seconds between two looks whether a thread that said it ends has ended."""
+"""The seconds between two checks whether an ending thread has ended."""
 TOGETHER = 256
-"""Messages of several publishers in one job, before another one is begun."""
+"""The messages of several publishers in one job, after which another job is begun."""
 
 
 class CommitObserver(Protocol):
-    """The part that hands committed messages to the feed, see `ChangeReader`."""
+    """Delivers committed messages to the hub, see `ChangeReader`."""
 
     async def begin(self) -> None:
-        """Learn the contents of the file, which is open now."""
+        """Read the topics of the file, which is open now."""
 
     def begun(self, batch: Batch) -> None:
-        """Note that the thread that writes is about to commit."""
+        """Note that the writing thread is about to commit."""
 
     def committed(self, batch: Batch) -> None:
-        """Note that a transaction has ended, in one way or the other."""
+        """Handle the end of a transaction, committed or rolled back."""
 
     def noticed(self, pos: int) -> None:
-        """Note that another process has committed, and the next message is ``pos``."""
+        """Note that another process has committed, and that the next message has the place ``pos``."""
 
     def close(self) -> None:
-        """Read nothing more."""
+        """Stop reading."""
 
     def abandon(self, error: BaseException) -> None:
-        """Hand over nothing more, and refuse waiting jobs."""
+        """Stop delivering, and refuse waiting jobs."""
 
     def refuse(self, jobs: Iterable[JobObserver], error: BaseException) -> None:
-        """Tell the waiters of these jobs that they were not done."""
+        """Refuse these jobs: they were not done."""
 
 
 class FileClient:
-    """Lives in the event loop, but for `post`."""
+    """The open file, used in the event loop except for `post`."""
 
     def __init__(self, address: FileAddress) -> None:
         self.address: FileAddress = address
@@ -78,27 +78,27 @@ class FileClient:
         self.feed: EngineEvents
         self.catalogue: Catalogue = Catalogue()
         self.changes: CommitObserver
-        self.lent: object = None  # the transaction of a program that is entered, if one is
+        self.lent: object = None  # the open transaction of a program, if any
         self.writer: Writer | None = None
         self.reader: Reader | None = None
         self.watcher: Watcher | None = None
         self._pending: list[Job | TransactionSession] = []
-        self._joined: Append | None = None  # the last of what is pending, if it is messages
+        self._joined: Append | None = None  # the last pending job, if it appends messages
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened: asyncio.Future[None]
         self._ended: asyncio.Event = asyncio.Event()
         self._closed: Exception | None = Closed("the engine", "it is not open")
 
     def forked(self) -> None:
-        """See `telex.process.forks.Open`. The connections stay open: to close them would undo in the shared memory of
-        the file what the parent is about to commit.
+        """Refuse all use in a forked process. The connections stay open: closing them would undo, in the shared memory
+        of the file, commits of the parent.
         """
         self._closed = Closed("the engine", HUB)
 
     # -- life
 
     async def open(self, feed: EngineEvents) -> None:
-        """Start the threads, and learn what is in the file. Raises `ConnectFailed`."""
+        """Start the threads, and read the topics of the file. Raises `ConnectFailed`."""
         try:
             await self._begin(feed)
         except BaseException as error:
@@ -149,7 +149,7 @@ class FileClient:
                 future.set_exception(failed or self._refusal())
 
     def _answered(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-        """The thread that reads has called a function."""
+        """Set the result of a function that the reading thread has called."""
         if error is not None:
             self.check_fatal(error)
         if future.done():
@@ -160,9 +160,10 @@ class FileClient:
             future.set_exception(error)
 
     async def close(self) -> None:
-        """End the threads. Messages that were put before are committed, and the operations that wait for them end.
-        Cancelling makes it faster: it is then cancelled when everything is released, without waiting for a running
-        function of a program."""
+        """End the threads. Waiting messages are committed before, and all waits end. Cancelling this call makes it
+        faster: it does not wait for a running function of a program, and raises the cancellation after everything is
+        released.
+        """
         self._flush()
         self._closed = Closed("the engine", "its hub was closed; open another")
         self.changes.close()
@@ -177,7 +178,7 @@ class FileClient:
             raise cancelled
 
     async def _outlast(self, threads: Sequence[Thread]) -> asyncio.CancelledError | None:
-        """Wait until they have ended, and then all tasks; returns how this was cancelled meanwhile."""
+        """Wait until the threads and all tasks have ended. Return a cancellation that came in the meantime."""
         cancelled: asyncio.CancelledError | None = None
         limit, heard = float("inf"), False
         clock = asyncio.get_running_loop().time  # opening may have been cancelled before it began
@@ -187,7 +188,7 @@ class FileClient:
                     task.cancel()
                 if heard and not self._tasks:
                     break
-                heard = True  # in the next turn, the last calls of the threads
+                heard = True  # in the next turn, after the last calls of the threads
             try:
                 await asyncio.sleep(TURN)
             except asyncio.CancelledError as error:
@@ -199,25 +200,27 @@ class FileClient:
         return cancelled
 
     def post(self, function: Callable[..., None], *args: object) -> None:
-        """Call ``function`` in the event loop. From any thread."""
+        """Call ``function`` in the event loop. May be called from any thread."""
         while True:
             try:
                 self.loop.call_soon_threadsafe(function, *args)
             except RuntimeError:
                 return  # the loop was closed before the hub: no observer is left
             except MemoryError:
-                sleep(TURN)  # somebody waits for this, and memory may come back
+                sleep(TURN)  # a task waits for this call, and memory may be available later
             else:
                 return
 
     def start(self, what: str, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run it beside; it ends with the engine, which fails when it raises."""
+        """Run a coroutine in a background task. It is cancelled when the engine closes; its exception fails the
+        engine.
+        """
         task = start_task(watched(what, coroutine, self.broke), name=f"telex sqlite: {what}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def fail(self, error: Exception) -> None:
-        """Nothing more can be done with the file: everything that waits ends with ``error``."""
+        """Fail the engine: the file cannot be used, and everything that waits gets ``error``."""
         if self._closed is None:
             self._closed = error
             self.changes.abandon(error)
@@ -226,7 +229,7 @@ class FileClient:
             self.feed.failed(error)
 
     def broke(self, error: BaseException) -> None:
-        """Something of the engine's own raised: nobody knows what is left undone, so the engine fails."""
+        """Fail the engine after an error in telex, since its state is unknown."""
         if not problems.is_fatal(error):
             logger.error("the engine of %s raised", self.address.path, exc_info=error)
         self.fail(problems.failure(f"using {self.address.path}", error))
@@ -234,22 +237,22 @@ class FileClient:
 
     @property
     def failed(self) -> bool:
-        """True when it has failed or is closed."""
+        """True when the engine has failed or is closed."""
         return self._closed is not None
 
     def check_fatal(self, error: BaseException) -> None:
-        """Fail, if what went wrong will go wrong for ever."""
+        """Fail the engine if the error is permanent."""
         if problems.is_fatal(error):
             self.fail(EngineFailed(f"using {self.address.path}", problems.explain(error.__cause__ or error)))
 
     def _refusal(self) -> Exception:
-        """A new exception each time: one that is raised again and again grows by its tracebacks."""
+        """Return a new exception each time: an exception that is raised again and again grows by its tracebacks."""
         return copy(self._closed) or Closed("the engine", "it is not open")
 
-    # -- asking the threads
+    # -- calls of the threads
 
     def put(self, job: EngineCall | Guarded | TransactionSession) -> None:
-        """Have it done in the next transaction, with all else that is put in this turn of the loop."""
+        """Add a job to the next transaction, together with all jobs of this turn of the loop."""
         if self._closed is not None:
             job.future.cancel()
             raise self._refusal()
@@ -259,13 +262,15 @@ class FileClient:
         self._add(job)
 
     def check_outside(self) -> None:
-        """Refuse a task that is inside of the entered transaction: it would wait for itself."""
+        """Raise `Misuse` in a task that has entered the open transaction: it would wait for itself."""
         for entered in inside.get():
             if self.lent is None or entered.transaction is not self.lent:
                 continue
             if entered.is_own():
                 raise Misuse(f"use the hub on {self.address.url!r} here", _OWN)
-            logger.warning("a task that was started inside of a transaction waits for the end of that, %s", _INSIDE)
+            logger.warning(
+                "a task that was started inside of a transaction waits for the end of the transaction, %s", _INSIDE
+            )
 
     def _add(self, job: Job | TransactionSession) -> None:
         if not self._pending:
@@ -278,10 +283,10 @@ class FileClient:
             self.writer.put(pending)
 
     def append(self, drafts: Sequence[Draft], *, adopted: bool = False) -> asyncio.Future[Sequence[Message[Any]]]:
-        """Keep messages; see `Store.append` and `Store.adopt`. Raises `ContentError` and `Closed` here, `EngineFailed`
+        """Store messages; see `Store.append` and `Store.adopt`. Raises `ContentError` and `Closed` here, `EngineFailed`
         from the future.
         """
-        # First: of drafts that cannot be kept all, none is.
+        # First: if one draft cannot be encoded, none is stored.
         largest = rows.LARGEST
         if len(drafts) == 1:
             encoded: Sequence[forms.Form] = (forms.encode(drafts[0], largest),)
@@ -309,18 +314,18 @@ class FileClient:
         *,
         alone: bool = False,
     ) -> R:
-        """Call a function of the engine's own in the thread that writes; see `jobs.Call`."""
+        """Call a function of the engine in the writing thread; see `jobs.EngineCall`."""
         job = EngineCall(function, self.loop.create_future(), after, alone=alone)
         self.put(job)
         result: R = await job.future
         return result
 
     async def write(self, function: Callable[[sqlite3.Connection, float], R]) -> R:
-        """Call ``function(connection, now)`` in the thread that writes, inside its next transaction, together with all
-        that waits for it; returns what it returned, once that is committed.
+        """Call ``function(connection, now)`` in the writing thread, inside its next transaction, together with other
+        waiting jobs. Return its result once the transaction is committed.
 
-        When it raises, only what it did itself is undone, and its caller gets the error. Raises `EngineFailed` when
-        the transaction was not committed, `Closed` after `close`.
+        When it raises, only its own writes are undone, and this call raises the error. Raises `EngineFailed` when the
+        transaction was not committed, `Closed` after `close`.
         """
         job = Guarded(function, self.loop.create_future())
         self.put(job)
@@ -328,11 +333,13 @@ class FileClient:
         return result
 
     async def read(self, function: Callable[[sqlite3.Connection], R]) -> R:
-        """Call ``function(connection)`` in the thread that reads, in one read transaction; returns what it returned."""
+        """Call ``function(connection)`` in the reading thread, in one read transaction. Return its result."""
         return await self.reading(function)
 
     def reading(self, function: Callable[[sqlite3.Connection], R]) -> asyncio.Future[R]:
-        """As `read`. Raises `Closed` here, what the reading raises from the future."""
+        """Call ``function(connection)`` in the reading thread, as `read`. Raises `Closed` here; the future raises the
+        errors of reading.
+        """
         if self._closed is not None or self.reader is None:
             raise self._refusal()
         future: asyncio.Future[R] = self.loop.create_future()
@@ -340,26 +347,26 @@ class FileClient:
         return future
 
     def message(self, row: tuple[Any, ...]) -> Message[Any]:
-        """A row of ``SELECT {rows.COLUMNS} FROM {rows.JOINED}`` as a message. In the event loop."""
+        """Return a row of ``SELECT {rows.COLUMNS} FROM {rows.JOINED}`` as a message. In the event loop."""
         return rows.decode_one(row, self.feed.content)
 
-    # -- the thread that writes
+    # -- the writing thread
 
     def orphaned(self) -> None:
-        """A topic was removed, in the thread that writes: its messages are to be deleted."""
+        """Note that a topic was removed, in the writing thread: its messages have to be deleted."""
         if self.writer is not None:
             self.writer.sweeper.orphaned()
 
     def sweep_all(self) -> None:
-        """The rules have changed, in the thread that writes."""
+        """Note that the retention rules have changed, in the writing thread."""
         if self.writer is not None:
             self.writer.notice_all()
 
     @property
     def now(self) -> float:
-        """Seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return time()
 
     def age(self) -> float:
-        """See `Engine.now`."""
+        """Return the time of the file's clock; see `Engine.now`."""
         return time() if self.writer is None else self.writer.clock.now()

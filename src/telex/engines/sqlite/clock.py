@@ -1,8 +1,7 @@
-"""The clock of a file, by which leases and heartbeats are judged: all processes that have the file open share it, and
-nobody sets it.
+"""The clock of a file, for leases and heartbeats. All processes that have the file open share it, and nobody sets it.
 
-It is the monotonic clock of the machine, which all of its processes see, plus an offset that is kept in the file, so
-that it began near the time of day. The offset is valid for one boot, since the monotonic clock begins again with each
+It is the monotonic clock of the machine, which all its processes share, plus an offset that is stored in the file, so
+that it starts near the time of day. The offset is valid for one boot, since the monotonic clock starts again at each
 boot. Where boots cannot be distinguished, the time of day is used.
 """
 
@@ -22,25 +21,25 @@ _LAPSE = "UPDATE telex_claims SET due = ? WHERE state = 1"
 
 
 class Offset(msgspec.Struct, frozen=True):
-    """The offset of one boot, in seconds."""
+    """The offset between the monotonic clock and seconds since 1970 for one boot."""
 
     boot: str
     seconds: float
 
 
 class Clock:
-    """The clock, once `join` was called: in the thread that writes, before the file is used."""
+    """The clock. `join` is called first, in the writing thread, before the file is used."""
 
     def __init__(self, boot: Path = BOOT) -> None:
         self._boot = boot
         self._offset: float | None = None
 
     def now(self) -> float:
-        """Seconds since 1970, as they were before anybody set a clock."""
+        """Return seconds since 1970, without later changes of the system's clock."""
         return time() if self._offset is None else self._offset + monotonic()
 
     def join(self, connection: sqlite3.Connection) -> None:
-        """Take the offset of this boot from the file, or keep one. Inside of a write transaction."""
+        """Read the offset of this boot from the file, or store one. Inside of a write transaction."""
         boot = _read_boot(self._boot)
         if not boot:
             return
@@ -48,7 +47,7 @@ class Clock:
         if known is None or known.boot != boot:
             known = Offset(boot, time() - monotonic())
             connection.execute(_SET, (BUCKET, KEY, msgspec.json.encode(known)))
-            # Workers with a lease from before this boot are dead, and its end was measured by another clock.
+            # Workers with a lease from before this boot are dead, and their leases were measured by another clock.
             connection.execute(_LAPSE, (known.seconds + monotonic(),))
         self._offset = known.seconds
 
@@ -60,7 +59,7 @@ def _read(connection: sqlite3.Connection) -> Offset | None:
     try:
         return msgspec.json.decode(row[0], type=Offset)
     except (msgspec.DecodeError, TypeError):
-        return None  # the file was damaged there: it is as new
+        return None  # this part of the file was damaged: it is treated as new
 
 
 def _read_boot(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""`Delayed`: messages that are kept for later. Any process that has the file open publishes them, once."""
+"""`Delayed`: stores messages for later. Any process that has the file open publishes them, once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("telex")
 MANY = 500
-"""So many are published in one transaction."""
+"""The most messages that are published in one transaction."""
 LONGEST = 3600.0
-"""Seconds after which a timer looks again: the clock of the machine may have been set."""
+"""The seconds after which a timer checks the clock again, since the clock of the machine may be set."""
 _INSERT = """INSERT INTO telex_delayed (due, topic, id, time, type, key, headers, content, size)
     SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM telex_delayed WHERE topic = ? AND id = ?)"""
 _TAKE = """DELETE FROM telex_delayed WHERE n IN (SELECT n FROM telex_delayed WHERE due <= ? ORDER BY due, n LIMIT ?)
@@ -30,7 +30,9 @@ _TAKE = """DELETE FROM telex_delayed WHERE n IN (SELECT n FROM telex_delayed WHE
 
 
 class Delayed:
-    """The publisher of delayed messages, in the event loop. Each process has a timer, and the first one publishes."""
+    """The publisher of delayed messages, in the event loop. Each process has a timer; the first process that is due
+    publishes.
+    """
 
     def __init__(self, client: FileClient) -> None:
         self._client = client
@@ -39,7 +41,7 @@ class Delayed:
         self._closed = False
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Keep a message until ``due``."""
+        """Store a message until ``due``."""
         draft = draft.with_id()
         type_, key, headers, content, size = forms.encode(draft, rows.LARGEST)
         id, topic = draft.id, draft.topic
@@ -53,7 +55,7 @@ class Delayed:
         return draft.numbered(0, 0)
 
     def arm(self, due: float | None) -> None:
-        """Something is due then."""
+        """Set the timer for a message that is due at ``due``."""
         if due is None or self._closed or (self._due is not None and self._due <= due):
             return
         self._disarm()
@@ -62,7 +64,7 @@ class Delayed:
         self._timer = self._client.loop.call_later(wait, self._ring)
 
     def close(self) -> None:
-        """No timer rings any more."""
+        """Stop the timer."""
         self._closed = True
         self._disarm()
 
@@ -80,24 +82,25 @@ class Delayed:
             await self._client.call(publish_due, self.arm)
         except Closed:
             return
-        except Exception as error:  # noqa: BLE001  # the disk may have been full: they are still kept, and tried again
+        # the disk may have been full: the messages are still stored, and tried again
+        except Exception as error:  # noqa: BLE001
             if not self._client.failed:
                 logger.error("delayed messages are published later: %s", problems.explain(error))
                 self.arm(time() + self._client.address.bounds.delay_seconds)
 
 
 def publish_due(ledger: Ledger, now: float) -> float | None:
-    """Publish what is due; returns when the next one is."""
+    """Publish the messages that are due. Return the time of the next one."""
     connection = ledger.connection
-    with rows.leniently(connection):  # it cannot be read twice
+    with rows.leniently(connection):  # the rows are deleted, so they cannot be read twice
         taken = sorted(connection.execute(_TAKE, (now, MANY)).fetchall(), key=itemgetter(0, 1))
     for _, n, topic, id, type_, key, headers, content, size in taken:
         if type(topic) is not str or type(id) is not str:
-            logger.error("delayed message %d is dropped: the file is damaged, and its topic or id is no text", n)
+            logger.error("delayed message %d is dropped: the file is damaged, and its topic or id is not text", n)
             continue
         pos = ledger.pos
         ledger.move(topic, id, now, (type_, key, headers, content, size))
-        if ledger.pos > pos and isinstance(content, Unreadable):  # it stays what it is: text that cannot be decoded
+        if ledger.pos > pos and isinstance(content, Unreadable):  # it stays text that cannot be decoded
             connection.execute("UPDATE telex_messages SET content = CAST(content AS TEXT) WHERE pos = ?", (pos,))
     (due,) = connection.execute("SELECT min(due) FROM telex_delayed").fetchone()
     return None if due is None else float(due)

@@ -1,4 +1,4 @@
-"""Opening connections. All of it touches the disk, and runs in the threads that own the connections."""
+"""Opening connections. These functions touch the disk, and run in the threads that own the connections."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ RETRY = 0.001
 
 
 class Place:
-    """The place of a database when it was opened: its file, the log beside it, and the index of that. SQLite goes on
-    with the files that it has opened when others take their names, and then all that it writes is lost.
+    """The files of an open database: the file, its log and the index of the log. When other files take their names,
+    SQLite continues with the open ones, and all its writes are lost.
     """
 
     def __init__(self, path: str) -> None:
@@ -30,32 +30,32 @@ class Place:
         self._files = list(map(identity, self._names))
 
     def check(self) -> None:
-        """Raise `problems.Replaced` unless all of them are still the same files."""
+        """Raise `problems.Replaced` unless all names still belong to the same files."""
         if list(map(identity, self._names)) != self._files:
             raise problems.Replaced(self._path)
 
 
 def identity(path: str) -> tuple[int, int] | None:
-    """Return the identity of a file, None when there is none."""
+    """Return device and inode of a file, or None when there is none."""
     try:
-        found = os.stat(path)  # noqa: PTH116  # it is asked after every commit
+        found = os.stat(path)  # noqa: PTH116  # called after every commit
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino
 
 
 def never() -> bool:
-    """For `persist`: nobody asks to give up."""
+    """Return false: `persist` is not interrupted."""
     return False
 
 
 def persist(
     connection: sqlite3.Connection, sql: str, limit: float, hurry: Callable[[], bool] = never
 ) -> sqlite3.Cursor:
-    """Execute ``sql``, again and again for ``limit`` seconds while another process is in the way.
+    """Execute ``sql``, and try again for ``limit`` seconds while another process has the file locked.
 
-    SQLite's own waiting sleeps for up to a tenth of a second; here it is a millisecond, since the others are quick.
-    ``hurry`` is asked whether there is no more time for it.
+    SQLite's own waiting sleeps for up to a tenth of a second; here it is a millisecond, since locks are short. When
+    ``hurry`` returns true, there are no more tries.
     """
     end = monotonic() + limit
     while True:
@@ -68,8 +68,9 @@ def persist(
 
 
 def writing(address: FileAddress, clock: Clock | None = None) -> GuardedConnection:
-    """The connection that writes; makes the file and its tables if need be, and joins ``clock``. Raises
-    `ConnectFailed`."""
+    """Return the writing connection. Create the file and its tables if they do not exist, and join ``clock``. Raises
+    `ConnectFailed`.
+    """
     path = Path(address.path)
     connection: GuardedConnection | None = None
     try:
@@ -91,7 +92,7 @@ def writing(address: FileAddress, clock: Clock | None = None) -> GuardedConnecti
 
 
 def _make(connection: sqlite3.Connection, address: FileAddress, clock: Clock | None) -> None:
-    schema.version_of(connection)  # before anything is written to what may not be ours
+    schema.version_of(connection)  # before anything is written to a file that may belong to another program
     (mode,) = persist(connection, "PRAGMA journal_mode = WAL", address.busy).fetchone()
     if mode != "wal":
         raise schema.NotOurs(f"its file system has no shared memory (journal mode {mode}); put it on a local disk")
@@ -112,7 +113,7 @@ def _make(connection: sqlite3.Connection, address: FileAddress, clock: Clock | N
 
 
 def reading(address: FileAddress) -> sqlite3.Connection:
-    """A connection that only reads."""
+    """Return a connection that only reads."""
     connection = sqlite3.connect(address.path, timeout=address.busy, isolation_level=None, cached_statements=256)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -16384")

@@ -1,5 +1,5 @@
-"""`SQLiteGroups`: the groups of the file, as `telex.engines.Groups` has them. Here is only asking the threads; what
-becomes of messages is decided in `leases` and `settling`.
+"""`SQLiteGroups`: the `telex.engines.Groups` of the file. It calls functions in the threads; `leases` and `settling`
+decide about messages.
 """
 
 from __future__ import annotations
@@ -22,27 +22,33 @@ if TYPE_CHECKING:
 
 
 class SQLiteGroups:
-    """See `telex.engines.Groups`."""
+    """The consumer groups of the file."""
 
     def __init__(self, client: FileClient) -> None:
         self._client = client
-        self._written = GroupView(client.address.bounds)  # of the thread that writes
-        self._read = GroupView(client.address.bounds)  # of the thread that reads
-        self._busy: set[tuple[str, str]] = set()  # groups whose last claim here has found something
+        self._written = GroupView(client.address.bounds)  # of the writing thread
+        self._read = GroupView(client.address.bounds)  # of the reading thread
+        self._busy: set[tuple[str, str]] = set()  # groups whose last claim here found messages
 
     async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
-        """A member comes."""
+        """Create the group of a member if there is none."""
         if await self._client.read(lambda connection: lags.find(connection, group, pattern)) is not None:
             return
         if isinstance(start, Position) and is_pattern(pattern):
-            raise BadOption("start", start, "a position is one of a topic; a group on a pattern starts at a time")
+            raise BadOption(
+                "start",
+                start,
+                "a position belongs to one topic; for a pattern give a time, a number, 'new' or 'earliest'",
+            )
         epoch, near = self._client.catalogue.identity(pattern)[0], self._client.address.bounds.near_messages
         await self._client.write(
             lambda connection, now: begins.begin(connection, group, pattern, start, epoch, now, near)
         )
 
     async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
-        """Lease messages. A group that had none is looked at first: who finds nothing writes nothing."""
+        """Lease messages. For a group without messages at its last claim, look first with a read: then a claim without
+        messages writes nothing.
+        """
         name = (group, pattern)
         if name not in self._busy:
             outlook = await self._client.read(lambda connection: self._look(connection, group, pattern, now))
@@ -68,16 +74,16 @@ class SQLiteGroups:
 
     def _look(self, connection: sqlite3.Connection, group: str, pattern: str, now: float) -> leases.Outlook:
         found = lags.find(connection, group, pattern)
-        if found is None:  # it was forgotten
+        if found is None:  # the group was deleted
             return leases.Outlook(False, None, 0)
         return leases.look(connection, found, self._read, now)
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
-        """Settle deliveries, with all that others settle at the same time, in one transaction."""
+        """Settle deliveries, in one transaction with other waiting writes."""
         if not settlements:
             return []
 
-        died = now + self._client.now - self._client.age()  # for people, by the time of day
+        died = now + self._client.now - self._client.age()  # the time of day, for people
 
         def settle(connection: sqlite3.Connection, _: float) -> settling.Settled:
             found = lags.find(connection, group, pattern)
@@ -91,18 +97,18 @@ class SQLiteGroups:
         return settled.won
 
     def check_outside(self) -> None:
-        """Settling waits for the transaction that is entered."""
+        """Raise `Misuse` inside of the open transaction, for which settling would wait."""
         self._client.check_outside()
 
     async def pause(self, group: str, pattern: str, paused: bool) -> bool:
-        """Stop or resume."""
+        """Stop or resume claiming."""
         found = await self._client.write(lambda connection, _: settling.pause(connection, group, pattern, paused))
         if found and not paused:
             self._client.feed.stirred(pattern)
         return found
 
     async def rest(self, group: str, pattern: str) -> bool:
-        """Let a group keep nothing that it has not looked at."""
+        """Let a group rest: topics keep no unclaimed messages for it."""
 
         def rest(connection: sqlite3.Connection, found: Group) -> bool:
             lags.set_rests(connection, found, True)
@@ -120,7 +126,7 @@ class SQLiteGroups:
         return await self._change(group, pattern, forget)
 
     async def groups(self) -> list[GroupInfo]:
-        """All groups."""
+        """Return all groups."""
         now = self._client.age()
 
         def info(connection: sqlite3.Connection) -> list[GroupInfo]:
@@ -139,7 +145,7 @@ class SQLiteGroups:
         return await self._client.read(info)
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
-        """Dead letters."""
+        """Return dead letters."""
         found = await self._client.read(lambda connection: settling.dead(connection, group, limit))
         return [
             DeadLetter(row[10], row[11], row[0], self._client.message(row), row[12], row[13] or "", row[14])
@@ -154,7 +160,7 @@ class SQLiteGroups:
         return revived
 
     async def drop(self, group: str, pattern: str, position: int) -> bool:
-        """Forget a dead letter."""
+        """Delete a dead letter."""
         return await self._change(group, pattern, lambda c, found: settling.drop(c, found, position))
 
     async def _change(self, group: str, pattern: str, change: Callable[[sqlite3.Connection, Group], bool]) -> bool:

@@ -1,4 +1,4 @@
-"""The jobs of the thread that writes, and the batches that it makes of them."""
+"""The jobs of the writing thread, and the batches of jobs in one transaction."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ Read = Callable[[tuple[Any, ...]], Message[Any]]
 
 
 class JobObserver(Protocol):
-    """The waiter for a transaction. Made in the event loop, and called back there, once."""
+    """The waiter for a transaction. It is made in the event loop, and one of its methods is called there, once."""
 
     def settle(self, read: Read) -> None:
-        """It was committed. ``read`` makes messages of rows."""
+        """Handle the commit. ``read`` makes messages of rows."""
 
     def refuse(self, error: Callable[[], BaseException]) -> None:
-        """It was rolled back. ``error`` makes an error for each who waits."""
+        """Handle the rollback. ``error`` returns a new exception for each waiter."""
 
 
 class Job(JobObserver, Protocol):
-    """Something to do inside of a write transaction, in the thread that writes, and who waits for it."""
+    """Work inside of a write transaction, done in the writing thread, and its waiter."""
 
     def is_wanted(self) -> bool:
-        """Asked in the thread that writes, before anything is done: whether somebody still waits."""
+        """Return true while the waiter waits. Called in the writing thread, before any work."""
 
     def perform(self, ledger: Ledger, now: float) -> None:
-        """Do it. What it raises makes the whole transaction fail."""
+        """Do the work. An exception fails the whole transaction."""
 
 
 class Asked:
-    """One who waits for one thing."""
+    """A job with one future."""
 
     __slots__ = ("error", "future", "result")
 
@@ -48,11 +48,11 @@ class Asked:
         self.error: BaseException | None = None
 
     def is_wanted(self) -> bool:
-        """Until its future is cancelled."""
+        """Return true until the future is cancelled."""
         return not self.future.cancelled()
 
     def settle(self, read: Read) -> None:
-        """The future has the result, or what went wrong with this alone."""
+        """Set the result of the future, or the error of this job alone."""
         if self.future.done():
             return
         if self.error is not None:
@@ -61,15 +61,15 @@ class Asked:
             self.future.set_result(self.result)
 
     def refuse(self, error: Callable[[], BaseException]) -> None:
-        """The future has the error."""
+        """Set the error of the future."""
         if not self.future.done():
             self.future.set_exception(error())
 
 
 class Append:
-    """Messages to keep, of all who publish in one turn of the event loop: one job for all costs less than one each.
+    """An append of the messages of all publishers of one turn of the event loop: one job costs less than many.
 
-    Invariant: ``drafts`` and ``forms`` are those of ``waiters``, one after the other; each waiter has a number of them.
+    Invariant: ``drafts`` and ``forms`` are those of the ``waiters`` in order; each waiter has its number of messages.
     """
 
     __slots__ = ("adopted", "drafts", "forms", "result", "waiters")
@@ -82,7 +82,7 @@ class Append:
         self.result: list[Entry] = []
 
     def is_wanted(self) -> bool:
-        """Messages whose publisher was cancelled are left out."""
+        """Leave out the messages of cancelled publishers. Return true when any are left."""
         waiters = self.waiters
         if True in [future.cancelled() for future, _ in waiters]:
             pairs = zip(self.drafts, self.forms, strict=True)
@@ -94,11 +94,11 @@ class Append:
         return bool(self.waiters)
 
     def perform(self, ledger: Ledger, now: float) -> None:
-        """Give them their places."""
+        """Number the messages, and add them to the ledger."""
         self.result = ledger.add(self.drafts, self.forms, now, adopted=self.adopted)
 
     def settle(self, read: Read) -> None:
-        """Give each publisher its own messages, and in the place of one whose id was known the one that is kept."""
+        """Give each publisher its own messages; for a known id, the stored message."""
         entries = self.result
         if tuple in map(type, entries):
             entries = [read(entry) if type(entry) is tuple else entry for entry in entries]
@@ -109,17 +109,17 @@ class Append:
                 future.set_result(entries[start:end])
 
     def refuse(self, error: Callable[[], BaseException]) -> None:
-        """Each has its error."""
+        """Raise an error in each publisher."""
         for future, _ in self.waiters:
             if not future.done():
                 future.set_exception(error())
 
 
 class EngineCall(Asked):
-    """A function of the engine, which is trusted to leave nothing half done.
+    """A call of a function of the engine, which is trusted to leave no half-done work.
 
-    ``after`` is called in the event loop with its result, before the event loop learns of any later commit. A call
-    with ``alone`` has its own transaction.
+    ``after`` is called in the event loop with its result, before any later commit is handled. A call with ``alone`` has
+    its own transaction.
     """
 
     __slots__ = ("after", "alone", "function")
@@ -138,19 +138,19 @@ class EngineCall(Asked):
         self.alone: bool = alone
 
     def perform(self, ledger: Ledger, now: float) -> None:
-        """Call it, with all that was added before in the tables."""
+        """Call the function, after all added messages were written to the tables."""
         ledger.flush()
         self.result: Any = self.function(ledger, now)
 
     def settle(self, read: Read) -> None:
-        """First what is to be known, then who waits."""
+        """Call ``after``, and then set the result."""
         if self.after is not None:
             self.after(self.result)
         super().settle(read)
 
 
 class Guarded(Asked):
-    """A function whose failure undoes what it did, and nothing else."""
+    """A call of a function whose failure undoes only its own writes."""
 
     __slots__ = ("function",)
 
@@ -159,24 +159,24 @@ class Guarded(Asked):
         self.function: Callable[[sqlite3.Connection, float], Any] = function
 
     def perform(self, ledger: Ledger, now: float) -> None:
-        """Call it between two marks."""
+        """Call the function inside of a savepoint."""
         ledger.flush()
         connection = ledger.connection
         connection.execute("SAVEPOINT telex_call")
         try:
             self.result: Any = self.function(connection, now)
         except Exception as error:
-            # SQLite gave up the whole transaction when the disk is full; and nothing is kept in a damaged file.
+            # When the disk is full, SQLite has rolled back the whole transaction; and a damaged file is not written.
             if not connection.in_transaction or problems.is_fatal(error):
                 raise
             connection.execute("ROLLBACK TO telex_call")
-            own = isinstance(error, (TelexError, UnicodeEncodeError))  # of what the caller gave
+            own = isinstance(error, (TelexError, UnicodeEncodeError))  # an error in the caller's data
             self.error: BaseException | None = error if own else problems.failure("writing to the file", error)
         connection.execute("RELEASE telex_call")
 
 
 class Batch:
-    """The result of one transaction."""
+    """The jobs and results of one transaction."""
 
     __slots__ = ("decode", "done", "end", "entries", "error", "foreign", "heads", "jobs", "kept", "start")
 
@@ -184,10 +184,10 @@ class Batch:
         self.jobs: Sequence[JobObserver] = jobs
         self.start: int = 0
         self.end: int = 0
-        self.entries: list[Entry] = []  # messages start to end - 1
-        self.decode: bool = False  # whether some are rows
+        self.entries: list[Entry] = []  # the messages with the places from start to end - 1
+        self.decode: bool = False  # True when some entries are rows
         self.heads: list[tuple[int, str, str, int, int]] = []  # id, name, epoch, uid, end of the topics it wrote to
-        self.foreign: bool = False  # whether another process has written before it
+        self.foreign: bool = False  # True when another process has written before it
         self.done: bool = False
-        self.kept: bool = False  # whether it is committed
+        self.kept: bool = False  # True when it is committed
         self.error: BaseException | None = None

@@ -1,4 +1,4 @@
-"""Groups as rows, and how far they are behind what is published, counted without walking through it."""
+"""Groups as rows, and their lag, which is counted without reading all messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ALL = "SELECT id, name, pattern, floor, paused, passed, held, split, rests FROM
 _NAMES = """SELECT t.name FROM telex_messages m CROSS JOIN telex_topics t ON t.id = m.topic
     WHERE m.pos >= ? AND m.pos < ? AND t.name GLOB ?"""
 _PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
-"""Of the first message from a number on: a damaged file may lack some."""
+"""Finds the place of the first message from a number on: a damaged file may lack some."""
 
 
 class Group(msgspec.Struct):
@@ -34,28 +34,30 @@ class Group(msgspec.Struct):
 
     @property
     def exact(self) -> bool:
-        """True when it takes from one topic."""
+        """True when the group takes from one topic, not from a pattern."""
         return not is_pattern(self.pattern)
 
 
 def find(connection: sqlite3.Connection, name: str, pattern: str) -> Group | None:
-    """The group, if there is one."""
+    """Return a group, or None."""
     row = connection.execute(_FIND, (name, pattern)).fetchone()
     return None if row is None else Group(*row)
 
 
 def set_rests(connection: sqlite3.Connection, group: Group, rests: bool) -> None:
-    """Set whether messages that a group has not looked at go as its topics say. In a write transaction."""
+    """Set whether the group rests: then topics keep no unclaimed messages for it. In a write transaction."""
     connection.execute("UPDATE telex_groups SET rests = ? WHERE id = ?", (rests, group.id))
 
 
 def every(connection: sqlite3.Connection) -> list[Group]:
-    """All groups, sorted by name and pattern."""
+    """Return all groups, sorted by name and pattern."""
     return [Group(*row) for row in connection.execute(_ALL)]
 
 
 def number_at(connection: sqlite3.Connection, topic: int, low: int, end: int, pos: int) -> int:
-    """The first number of a topic, from ``low`` up to ``end``, whose place is at or after ``pos``. Both go up."""
+    """Return the first number of a topic, from ``low`` to ``end``, whose place is at or after ``pos``. Numbers and
+    places grow together.
+    """
     limit = end
     last = connection.execute(_PLACE, (topic, end - 1, limit)).fetchone() if low < end else None
     if last is not None and last[0] < pos:
@@ -71,35 +73,36 @@ def number_at(connection: sqlite3.Connection, topic: int, low: int, end: int, po
 
 
 class GroupView:
-    """The memory of one thread about groups, from call to call. All of it can be found again in the file.
+    """The cached data of one thread about groups. All of it can be computed again from the file.
 
-    Messages of the transaction that is going on are not counted yet: `pos` and the ends of topics are as it began.
+    Messages of the current transaction are not counted: `pos` and the ends of topics are those at its start.
     """
 
     def __init__(self, bounds: FileBounds) -> None:
         self.bounds: FileBounds = bounds
         self.pos: int = 1
-        """The place that the next message will get."""
+        """The place of the next message."""
         self.bare: dict[int, int] = {}
-        """By group: up to this place there is none of its messages that it has not looked at."""
+        """By group: the place below which the group has no unclaimed message."""
         self._removals = -1
-        self._sums: dict[int, tuple[int, int]] = {}  # by group: messages of it before a place, as `Group.passed` counts
+        # by group: the number of its messages before a place, as `Group.passed` counts
+        self._sums: dict[int, tuple[int, int]] = {}
         self._places: dict[int, tuple[int, int, int]] = {}  # by group: topic, and the number at a place
         self._fits: dict[str, tuple[Callable[[str], bool], str]] = {}
 
     def refresh(self, connection: sqlite3.Connection) -> None:
-        """At the start of a transaction."""
+        """Read the current places, at the start of a transaction."""
         pos, removals = connection.execute("SELECT pos, removals FROM telex_state").fetchone()
         if removals != self._removals or pos < self.pos:
             self._sums, self._places, self.bare = {}, {}, {}
         self.pos, self._removals = pos, removals
 
     def fits(self, pattern: str) -> Callable[[str], bool]:
-        """Return whether a pattern matches a topic; the answer is remembered."""
+        """Return a function that tells whether a topic matches the pattern; its answers are cached."""
         return self._known(pattern)[0]
 
     def glob(self, pattern: str) -> str:
-        """Return a condition that SQLite can check by itself: true for all that match, and for few others."""
+        """Return a GLOB expression for SQLite that is true for all topics that match, and for few others."""
         return self._known(pattern)[1]
 
     def _known(self, pattern: str) -> tuple[Callable[[str], bool], str]:
@@ -121,12 +124,12 @@ class GroupView:
         return known
 
     def begins(self, connection: sqlite3.Connection, group: Group) -> dict[int, int]:
-        """The numbers with which a group begins in its topics, where that is not plain from its floor."""
+        """Return the first numbers of a group in its topics, where they do not follow from its floor."""
         sql = "SELECT topic, seq FROM telex_begins WHERE grp = ?"
         return dict(connection.execute(sql, (group.id,)).fetchall())
 
     def place(self, connection: sqlite3.Connection, group: Group, floor: int) -> tuple[int, int, int] | None:
-        """For a group of one topic: the topic, the first number that is not looked at yet, and the topic's end."""
+        """Return, for a group on one topic: the topic, the first unclaimed number, and the topic's end."""
         sql = "SELECT id, end, swept FROM telex_topics WHERE name = ?"
         row = connection.execute(sql, (group.pattern,)).fetchone()
         if row is None:
@@ -134,13 +137,13 @@ class GroupView:
         topic, end, swept = row
         known = self._places.get(group.id)
         if known is not None and known[:2] == (topic, floor):
-            return topic, max(known[2], swept), end  # while it rested, some may have gone
+            return topic, max(known[2], swept), end  # while the group rested, messages may have been deleted
         seq = number_at(connection, topic, swept, end, floor)
         self._places[group.id] = (topic, floor, seq)
         return topic, seq, end
 
     def lag(self, connection: sqlite3.Connection, group: Group) -> int:
-        """Messages that are published and not settled, without dead ones."""
+        """Return the number of messages that are published and not settled, without dead letters."""
         return group.held + self._ahead(connection, group)
 
     def _ahead(self, connection: sqlite3.Connection, group: Group) -> int:

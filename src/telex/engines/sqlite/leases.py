@@ -1,16 +1,16 @@
-"""Claiming: which messages of a group are leased next, as plain functions of a connection.
+"""Claiming: plain functions of a connection that decide which messages of a group are leased next.
 
-A group has looked at all of its messages below its `Group.floor`. Those of them that are not settled have a row in
-``telex_claims``, so that a message costs a row only from its claim until its ack. A row waits, is leased, is dead, or
-stands behind another one of its key. ``due`` says:
+A group has looked at all of its messages below its `Group.floor`. Those that are not settled have a row in
+``telex_claims``, so a message has a row only from its claim until its ack. A row waits, is leased, is dead, or stands
+behind another row of its key. ``due`` is:
 
-- of a row that waits, when it may be claimed: `AGAIN` and `NEW` for at once, in this order;
-- of one that is leased, when the lease ends;
-- of one behind another, what will hold when it may go on;
-- of a dead one, when it died.
+- for a row that waits, the time when it may be claimed; `AGAIN` and `NEW` mean at once, in this order;
+- for a leased row, the end of the lease;
+- for a row behind another one, its future ``due`` when it may continue;
+- for a dead row, the time when it became a dead letter.
 
 Invariant: of the rows of a key that are not dead exactly one waits or is leased, the head, and all others stand behind
-it. A head that waits is the oldest of them; one that is leased may be younger, if an older one was revived meanwhile.
+it. A head that waits is the oldest of them; a leased head may be younger, if an older row was revived in the meantime.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from telex.engines.sqlite.lags import Group, GroupView, set_rests
 
 WAITS, LEASED, DEAD, BEHIND = 0, 1, 2, 3
 AGAIN, NEW = 0.0, 1.0
-"""Due at once: what was delivered before, and what never was."""
+"""The values of ``due`` for "at once": messages that were delivered before, and messages that never were."""
 
 _CHECK = "SELECT 1 FROM telex_claims WHERE grp = ? AND state = ? AND due <= ? LIMIT 1"
 _READY = f"""SELECT {rows.COLUMNS}, m.topic, c.attempt FROM telex_claims c
@@ -48,8 +48,9 @@ _KEY, _TOPIC, _ATTEMPT = 5, 10, 11
 
 
 class Taken(msgspec.Struct, frozen=True):
-    """The messages that a claim has leased: rows, each with its attempts before this one in the last column, and the
-    first of their tokens, which go on by ones."""
+    """The messages that a claim has leased: rows with the earlier attempts in the last column, and the first of their
+    tokens, which are consecutive.
+    """
 
     rows: list[Row]
     token: int
@@ -58,7 +59,7 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 class Outlook(msgspec.Struct, frozen=True):
-    """The messages that a claim would find."""
+    """The result of a look for messages to claim."""
 
     claimable: bool
     next_due: float | None
@@ -66,7 +67,7 @@ class Outlook(msgspec.Struct, frozen=True):
 
 
 def look(connection: sqlite3.Connection, group: Group, view: GroupView, now: float) -> Outlook:
-    """Return whether there is anything to write for a claim."""
+    """Return whether a claim would find messages, and when the next delay or lease ends. It only reads."""
     view.refresh(connection)
     if group.paused:
         return Outlook(False, None, view.lag(connection, group))
@@ -121,7 +122,7 @@ def claim(
 
 
 def expire(connection: sqlite3.Connection, group: Group, now: float) -> None:
-    """Make messages due again that wait no more, or whose lease has ended."""
+    """Make messages due again whose delay or lease has ended."""
     if connection.execute(_CHECK, (group.id, LEASED, now)).fetchone():
         sql = "SELECT key, pos FROM telex_claims WHERE grp = ? AND state = 1 AND due <= ? AND key IS NOT NULL"
         keyed = connection.execute(sql, (group.id, now)).fetchall()
@@ -134,7 +135,7 @@ def expire(connection: sqlite3.Connection, group: Group, now: float) -> None:
 
 
 def give_way(connection: sqlite3.Connection, grp: int, key: str, pos: int) -> None:
-    """The head of a key waits now: it stands behind an older one, if there is one."""
+    """Let a head that waits again stand behind an older row of its key, if there is one."""
     oldest, _ = connection.execute(_OLDEST, (grp, key)).fetchone()
     if oldest != pos:
         connection.execute(_STATE, (BEHIND, grp, pos))
@@ -142,14 +143,14 @@ def give_way(connection: sqlite3.Connection, grp: int, key: str, pos: int) -> No
 
 
 def next_due(connection: sqlite3.Connection, group: Group) -> float | None:
-    """When the next delay or lease ends."""
+    """Return the time when the next delay or lease ends, or None."""
     sql = "SELECT min(due) FROM telex_claims WHERE grp = ? AND state = ? AND due > 1"
     found = [connection.execute(sql, (group.id, state)).fetchone()[0] for state in (WAITS, LEASED)]
     return min((float(due) for due in found if due is not None), default=None)
 
 
 def _fresh(connection: sqlite3.Connection, group: Group, view: GroupView, limit: int) -> tuple[list[Row], bool]:
-    """Look at messages from the floor on and move that: those to lease, and whether there was more to look at."""
+    """Read messages from the floor on, and move the floor. Return the messages to lease, and whether more are left."""
     found: list[Row] = []
     behind: list[tuple[Any, ...]] = []
     busy: set[str] = set()
@@ -190,7 +191,9 @@ def _fresh(connection: sqlite3.Connection, group: Group, view: GroupView, limit:
 def _pages(
     connection: sqlite3.Connection, group: Group, view: GroupView, floor: int, limit: int
 ) -> Iterator[tuple[list[Row], int]]:
-    """The messages of a group from ``floor`` on, a bounded number of pages; with each, where the floor is after it."""
+    """Yield the messages of a group from ``floor`` on, in a bounded number of pages; each with the floor after the
+    page.
+    """
     if group.exact:
         yield from _pages_of_topic(connection, group, view, floor, limit)
         return
@@ -205,7 +208,7 @@ def _pages(
         if begins is not None:
             found = [row for row in found if row[1] >= begins.get(row[_TOPIC], 0)]
         yield [row for row in found if fits(row[8])], floor
-        if not found and floor < view.pos:  # there are no messages, perhaps: then do not walk through the gap
+        if not found and floor < view.pos:  # there may be no messages: then skip the gap
             (floor,) = connection.execute(
                 "SELECT coalesce(min(pos), ?) FROM telex_messages WHERE pos >= ?", (view.pos, floor)
             ).fetchone()
@@ -234,6 +237,6 @@ def _is_held(connection: sqlite3.Connection, group: Group, key: str) -> bool:
 
 
 def _room(connection: sqlite3.Connection, group: Group, view: GroupView) -> int:
-    """Return how many more may stand behind others."""
+    """Return how many more rows may stand behind others."""
     sql = "SELECT count(*) FROM telex_claims WHERE grp = ? AND state = 3"
     return view.bounds.behind_messages - int(connection.execute(sql, (group.id,)).fetchone()[0])

@@ -1,4 +1,4 @@
-"""`Ledger`: what the thread that writes knows of the file, and how messages get their places in it."""
+"""`Ledger`: numbers the messages of the writing thread, and caches the ends of topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from telex.log.dedup import SECONDS
 from telex.message import Draft, Message, uuid7_counter, uuid7_text
 
 Entry = Message[Any] | tuple[Any, ...]
-"""A message, or the row of one that the event loop has to decode."""
+"""A message, or a row that the event loop has to decode."""
 _FORGET = """DELETE FROM telex_ids WHERE (topic, id) IN
     (SELECT topic, id FROM telex_ids WHERE time < ? ORDER BY time LIMIT 1000)"""
 _ADOPTED = (
@@ -27,7 +27,7 @@ _WITH_ID = "SELECT seq FROM telex_messages WHERE topic = ? AND id = ?"
 
 
 class Account(msgspec.Struct):
-    """A topic as the thread that writes has it."""
+    """A topic, as the writing thread caches it."""
 
     id: int
     name: str
@@ -40,19 +40,21 @@ class Account(msgspec.Struct):
 
 
 def uid_of(epoch: str, name: str) -> int:
-    """The number of 74 bits from which the ids of a topic's messages count: the same in every process."""
+    """Return the number of 74 bits from which the ids of a topic's messages count: the same in every process."""
     return int.from_bytes(blake2b(f"{epoch}\0{name}".encode(), digest_size=10).digest()) >> 6
 
 
 def epoch_of(base: str, name: str, removed: int) -> str:
-    """The epoch of a topic that was removed so often: the same in every process, before the topic is there too."""
+    """Return the epoch of a topic after ``removed`` removals: the same in every process, also before the topic
+    exists.
+    """
     return blake2b(f"{base}\0{name}\0{removed}".encode(), digest_size=6).hexdigest()
 
 
 class Ledger:
-    """Knows the ends of topics from one transaction to the next, as long as no other process wrote.
+    """The ends of topics, cached from one transaction to the next as long as no other process writes.
 
-    Invariant: inside of a transaction, `pos` and every account are as the file has them, and what `add` was given.
+    Invariant: inside of a transaction, `pos` and every account are those of the file plus the messages given to `add`.
     """
 
     def __init__(self, connection: GuardedConnection) -> None:
@@ -64,15 +66,15 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.touched: dict[str, Account] = {}  # in this transaction
         self.entries: list[Entry] = []  # of this transaction: messages pos - len(entries) to pos - 1
-        self.decode: bool = False  # whether some of them are rows
-        self._version = -1  # of the data, as SQLite counts what other connections write
+        self.decode: bool = False  # True when some entries are rows
+        self._version = -1  # of the data, by which SQLite counts the writes of other connections
         self._rows: list[tuple[Any, ...]] = []
         self._ids: list[tuple[int, str, int, float]] = []
-        self._fresh: dict[tuple[int, str], Message[Any]] = {}  # messages of this transaction by given id
+        self._fresh: dict[tuple[int, str], Message[Any]] = {}  # messages of this transaction, by given id
         self._prune = False
 
     def refresh(self) -> None:
-        """At the start of a transaction: forget what another process may have changed."""
+        """Drop cached data that another process may have changed, at the start of a transaction."""
         (version,) = self.connection.execute("PRAGMA data_version").fetchone()
         if version == self._version:
             return
@@ -87,20 +89,20 @@ class Ledger:
         self.rules.refresh(self.connection, rules)
 
     def forget(self) -> None:
-        """Nothing that is known here is certain: a transaction was rolled back, or a topic removed."""
+        """Drop all cached data: a transaction was rolled back, or a topic removed."""
         self._version = self.commits = -1
         self.accounts.clear()
         self.clear()
 
     def clear(self) -> None:
-        """A transaction has ended."""
+        """Drop the data of the transaction, which has ended."""
         self.touched = {}
         self.entries = []
         self.decode = False
         self._rows, self._ids, self._fresh = [], [], {}
 
     def account(self, name: str) -> Account:
-        """The topic of this name, made if there is none, to be changed in this transaction."""
+        """Return the account of a topic, to be changed in this transaction; create the topic if there is none."""
         account = self.accounts.get(name) or self._load(name) or self._make(name)
         self.accounts[name] = self.touched[name] = account
         return account
@@ -123,9 +125,9 @@ class Ledger:
         return Account(cursor.lastrowid, name, epoch, uid, 1, 0, 1, 1)
 
     def add(self, drafts: Sequence[Draft], forms: Sequence[Form], now: float, *, adopted: bool = False) -> list[Entry]:
-        """Number drafts. Returns their messages, and in the place of one whose id is known the one that is kept.
+        """Number drafts. Return their messages; for a known id, the stored message in its place.
 
-        Ids of drafts that are ``adopted`` are remembered for all time, and those that are known are left out.
+        Ids of ``adopted`` drafts are remembered for ever, and drafts with known ids are left out.
         """
         if adopted:
             self._remember_adopted()
@@ -162,7 +164,7 @@ class Ledger:
         return made
 
     def move(self, topic: str, id: str, time: float, form: Form) -> None:
-        """Keep a message whose content was stored before, unless its id is known."""
+        """Store a message whose content was stored before, unless its id is known."""
         account = self.touched.get(topic) or self.account(topic)
         if self._find(account, Draft(None, topic, id, time), id, time) is not None:
             return
@@ -176,7 +178,7 @@ class Ledger:
         self.flush()  # a draft with the same id reads it from the file
 
     def _find(self, account: Account, draft: Draft, id: str, now: float) -> Entry | None:
-        """Return the message that was published to this topic with this id, within the window."""
+        """Return the message of this topic with this id within the window, or None."""
         fresh = self._fresh.get((account.id, id))
         if fresh is not None:
             return fresh
@@ -187,18 +189,18 @@ class Ledger:
         if found is None:
             return self._find_made(account, id, oldest)
         row = self._row(account, found[0])
-        if row is None:  # retention took it, and its id is still known
+        if row is None:  # retention has deleted the message, and its id is still known
             return Message(draft.content, draft.topic, found[0], id, found[1], draft.headers, draft.type)
         return row
 
     def _remember_adopted(self) -> None:
-        """Only files that something was imported into pay for it."""
+        """Create the table of adopted ids. Only files with adopted messages have it."""
         for statement in _ADOPTED:
             self.connection.execute(statement)
 
     def _is_adopted(self, account: Account, id: str) -> bool:
-        """Return whether this topic has a message with this id, or adopted one, however long ago; if not, the id is
-        marked as adopted.
+        """Return true when this topic has a message with this id, or adopted one, however long ago. Otherwise mark the
+        id as adopted.
         """
         if self._find_made(account, id, float("-inf")) is not None:
             return True
@@ -213,7 +215,7 @@ class Ledger:
         counter = uuid7_counter(id)
         if counter is None:
             return None
-        # A made id counts from the topic's own number, so it says which message it can only be.
+        # A made id counts from the topic's own number, so it names one message.
         seq = (counter - account.uid) % (1 << 74)
         if not account.first <= seq < account.end:
             return None
@@ -229,18 +231,18 @@ class Ledger:
         return found[0] if found else None
 
     def flush(self) -> None:
-        """Write what was added."""
+        """Write the added messages to the tables."""
         if self._rows:
             rows.insert(self.connection, self._rows)
             self._rows.clear()
         if self._ids:
-            # An id whose two minutes are over, and that was not forgotten yet, may come again.
+            # An id whose two minutes are over, and that was not deleted yet, may come again.
             self.connection.executemany("INSERT OR REPLACE INTO telex_ids VALUES (?, ?, ?, ?)", self._ids)
             self._ids.clear()
             self._prune = True
 
     def finish(self, now: float) -> None:
-        """At the end of a transaction that changed something: write what is left, and the new heads."""
+        """Write the rest, and the new ends of topics, at the end of a transaction that changed something."""
         self.flush()
         execute = self.connection.execute
         for account in self.touched.values():

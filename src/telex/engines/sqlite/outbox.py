@@ -17,11 +17,11 @@ _WRITE = """INSERT INTO telex_delayed (due, topic, id, time, type, key, headers,
     SELECT {due}, {topic}, {id}, {time}, {type}, {key}, {headers}, {content}, {size}
     WHERE NOT EXISTS (SELECT 1 FROM telex_delayed WHERE topic = {topic} AND id = {id})"""
 _TELL = "UPDATE telex_state SET delays = delays + 1, commits = commits + 1"
-"""By these numbers an open engine sees that something was written."""
+"""An open engine compares these numbers to notice new messages."""
 
 
 class FileOutbox:
-    """See `telex.engines.contract.outbox.TransactionOutbox`."""
+    """The `telex.engines.contract.outbox.TransactionOutbox` of a file."""
 
     def write(self, draft: Draft, due: float | None) -> Sequence[Statement]:
         """Return the statements that write a draft, which has an id."""

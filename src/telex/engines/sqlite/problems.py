@@ -1,4 +1,4 @@
-"""The errors of SQLite, in words that say how to fix them."""
+"""The errors of SQLite, with texts that tell how to fix them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _CODES = {
     sqlite3.SQLITE_BUSY: "another program keeps the file locked; end what holds it (a shell, a backup)",
     sqlite3.SQLITE_LOCKED: "another connection keeps a table locked; end what holds it",
     sqlite3.SQLITE_CORRUPT: "the file is damaged; `telex check FILE` says where, and a copy from a backup is whole",
-    sqlite3.SQLITE_NOTADB: "the file is no SQLite database; give another name, or move that file away",
-    sqlite3.SQLITE_IOERR: "the disk did not do what it was asked; see the system's log",
+    sqlite3.SQLITE_NOTADB: "the file is not an SQLite database; give another name, or move that file away",
+    sqlite3.SQLITE_IOERR: "the disk reported an error; see the system's log",
     sqlite3.SQLITE_PERM: "this user may not use the file; change its rights",
     sqlite3.SQLITE_CANTOPEN: "the file cannot be opened; see that its directory is there and may be written",
     sqlite3.SQLITE_NOMEM: "there is not enough memory",
-    sqlite3.SQLITE_ERROR: "the tables are not as telex made them; `telex check FILE` says where, and a backup is whole",
-    sqlite3.SQLITE_TOOBIG: "a message is larger than SQLite takes; publish smaller ones",
+    sqlite3.SQLITE_ERROR: "the tables differ from those of telex; `telex check FILE` says where, and a backup is whole",
+    sqlite3.SQLITE_TOOBIG: "a message is larger than SQLite allows; publish smaller ones",
 }
 NUMBERS = "numbers of its messages are damaged; `telex check FILE` says where, and a copy from a backup is whole"
 _FATAL = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -35,40 +35,40 @@ _SHORTAGES = {
 
 
 class Replaced(Exception):
-    """The file that is open is not the one of this name any more."""
+    """The name of the open file now belongs to another file."""
 
     def __init__(self, path: str) -> None:
         super().__init__(
-            f"{path} was deleted, moved, replaced or overwritten while it was open, so nothing more is kept in it; "
-            "see to the file, then open another hub"
+            f"{path} was deleted, moved, replaced or overwritten while it was open, so it stores nothing more; "
+            "check the file, then open another hub"
         )
 
 
 def code(error: BaseException) -> int:
-    """The primary result code, 0 for what SQLite did not say."""
+    """Return the primary result code, or 0 for an error that is not SQLite's."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def is_busy(error: BaseException) -> bool:
-    """Return whether trying again may help."""
+    """Return true when another process has the file locked, so that trying again may help."""
     return code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def is_fatal(error: BaseException) -> bool:
-    """Return whether nothing will ever work with this file again. An `EngineFailed` is judged by its cause."""
+    """Return true when no operation on this file can succeed any more. The cause of an `EngineFailed` is checked."""
     return any(
         each is not None and (code(each) in _FATAL or isinstance(each, Replaced)) for each in (error, error.__cause__)
     )
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Return whether memory, descriptors, disk space or a lock were short, so that trying again later may help."""
+    """Return true when memory, descriptors, disk space or a lock were short, so that trying again later may help."""
     cause = error if error.__cause__ is None else error.__cause__
     return isinstance(cause, (MemoryError, OSError)) or code(cause) in _SHORTAGES
 
 
 def explain(error: BaseException) -> str:
-    """Return what happened, and what to do."""
+    """Return the text of an error, with how to fix it."""
     fix = _CODES.get(code(error))
     if fix is not None:
         return f"{fix} (SQLite: {error})"
@@ -80,9 +80,10 @@ def explain(error: BaseException) -> str:
         return f"there are too few file descriptors; raise the limit (`ulimit -n`), or close some ({error})"
     try:
         text = f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  # what raised has no text
+    except Exception:  # noqa: BLE001  # the exception's own text raised
         text = type(error).__name__
-    if isinstance(error, (sqlite3.Error, TypeError, ValueError, LookupError)):  # the rows are not what telex wrote
+    # the rows differ from those that telex writes
+    if isinstance(error, (sqlite3.Error, TypeError, ValueError, LookupError)):
         return (
             f"the file seems to be damaged; `telex check FILE` says where, and a copy from a backup is whole ({text})"
         )
@@ -90,19 +91,19 @@ def explain(error: BaseException) -> str:
 
 
 def failure(what: str, error: BaseException) -> EngineFailed:
-    """``error`` as those who wait for ``what`` get it; the cause is kept, for `is_fatal`."""
+    """Return ``error`` as the exception for those who wait for ``what``. The cause is kept for `is_fatal`."""
     failed = EngineFailed(what, explain(error))
     failed.__cause__ = error
     return failed
 
 
 def explain_open(error: BaseException, path: Path) -> str:
-    """The same for a file that did not open, after a look at what stands in the way. Touches the disk."""
+    """Return the text for a file that did not open, after a check of the path. Touches the disk."""
     parent = path.absolute().parent
     if path.is_dir():
         return "it is a directory; name a file in it"
     if not parent.exists():
         return f"there is no directory {parent}; make it first"
     if not parent.is_dir():
-        return f"{parent} is no directory"
+        return f"{parent} is not a directory"
     return explain(error)

@@ -18,7 +18,7 @@ Asked = tuple[Function, asyncio.Future[Any]]
 
 
 class Told:
-    """The events of the thread; `FileClient` takes them in the event loop."""
+    """The callbacks of the thread; `FileClient` handles them in the event loop."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Told:
 
 
 class Reader:
-    """Calls functions one after the other, each in one read transaction."""
+    """The reading thread: it calls functions one after the other, each in one read transaction."""
 
     def __init__(self, address: FileAddress, told: Told) -> None:
         self._address = address
@@ -42,15 +42,15 @@ class Reader:
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-reader", daemon=True)
 
     def put(self, function: Function, future: asyncio.Future[Any]) -> None:
-        """One more to call. From the event loop; never waits."""
+        """Add a function to call. From the event loop; never waits."""
         self._inbox.put((function, future))
 
     def close(self) -> None:
-        """End after what was put before."""
+        """End after the functions that were added before."""
         self._inbox.put(None)
 
     def left(self) -> list[asyncio.Future[Any]]:
-        """The futures that nobody will answer. From the event loop, after the thread has said that it ended."""
+        """Return the futures that will not be answered. From the event loop, after the thread has ended."""
         found = [] if self._current is None else [self._current[1]]
         while not self._inbox.empty():
             job = self._inbox.get_nowait()
@@ -83,14 +83,14 @@ class Reader:
 
     def _call(self, connection: sqlite3.Connection, function: Function) -> tuple[Any, BaseException | None]:
         try:
-            if connection.in_transaction:  # the end of the one before had failed
+            if connection.in_transaction:  # ending the transaction before has failed
                 connection.execute("ROLLBACK")
             connection.execute("BEGIN")
             try:
                 return function(connection), None
             finally:
                 connection.execute("ROLLBACK")
-        except (TelexError, UnicodeEncodeError) as error:  # the latter: a name from the caller that is no proper text
+        except (TelexError, UnicodeEncodeError) as error:  # the latter: a name from the caller is not proper text
             return None, error
-        except BaseException as error:  # noqa: BLE001  # it goes to the caller, and the thread goes on
+        except BaseException as error:  # noqa: BLE001  # the caller gets it, and the thread continues
             return None, problems.failure(f"reading {self._address.path}", error)

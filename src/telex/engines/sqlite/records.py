@@ -1,4 +1,4 @@
-"""`Records` in a table."""
+"""`SQLiteRecords`: records in a table of the file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from telex.engines.sqlite.client import FileClient
 
 SWEPT = 2
-"""The number of expired records that are deleted for each that is put and will expire: more than come."""
+"""The number of expired records that are deleted for each put of a record that expires: more than are added."""
 Asked = list[tuple[str, str, asyncio.Future[Record | None]]]
 Found = list[tuple[bytes, int] | None]
 
 
 class SQLiteRecords:
-    """See `telex.engines.Records`. What is asked for in one turn of the event loop is read together."""
+    """The `telex.engines.Records` of the file. Reads of one turn of the event loop are done together."""
 
     def __init__(self, client: FileClient) -> None:
         self._client = client
         self._asked: Asked = []
 
     async def get(self, bucket: str, key: str) -> Record | None:
-        """The record, or None."""
+        """Return a record, or None when there is none."""
         loop = self._client.loop
         if not self._asked:
             loop.call_soon(self._read)
@@ -51,13 +51,13 @@ class SQLiteRecords:
             reading.add_done_callback(partial(_answer, asked))
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set it if its revision is still ``revision`` (0: if there is none)."""
+        """Set a record if its revision is still ``revision`` (0: if there is none). Return the new revision or None."""
         return await self._client.write(
             lambda connection, now: put(connection, bucket, key, value, revision, expires, now)
         )
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete it if its revision is still ``revision``; whether it was."""
+        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
 
         def delete(connection: sqlite3.Connection, now: float) -> bool:
             sql = "DELETE FROM telex_records WHERE bucket = ? AND key = ? AND revision = ?"
@@ -66,7 +66,7 @@ class SQLiteRecords:
         return await self._client.write(delete)
 
     async def keys(self, bucket: str) -> list[str]:
-        """All keys of a bucket, sorted."""
+        """Return all keys of a bucket, sorted."""
         sql = "SELECT key FROM telex_records WHERE bucket = ?"
         found = await self._client.read(lambda connection: connection.execute(sql, (bucket,)).fetchall())
         return sorted(key for (key,) in found)
@@ -81,7 +81,7 @@ def put(
     expires: float | None,
     now: float,
 ) -> int | None:
-    """Set a record, inside of a write transaction."""
+    """Set a record, inside of a write transaction. Return the new revision or None."""
     row = connection.execute(
         "SELECT revision FROM telex_records WHERE bucket = ? AND key = ?", (bucket, key)
     ).fetchone()

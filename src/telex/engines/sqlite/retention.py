@@ -1,7 +1,7 @@
-"""Retention: the rules of the file, the messages that readers see, and deleting the others.
+"""Retention: the rules of the file, the range of messages that readers see, and deleting the others.
 
-What readers are shown is exact at the moment of reading. Deleting comes later, a few hundred rows at a time beside
-other writing, and leaves what other processes may still be about to read and what groups have not settled.
+Readers see exactly the messages that the rules keep at the moment of reading. Messages are deleted later, a few hundred
+rows at a time, after other processes have read them and groups have settled them.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from telex.names import Pattern
 
 DEFAULT = Retention()
 CHUNK = 500
-"""At most so many rows are deleted in a transaction."""
+"""The most rows that are deleted in one transaction."""
 
 
 class RetentionRules:
-    """The rules of the file, for one connection."""
+    """The retention rules of the file, cached for one connection."""
 
     def __init__(self) -> None:
         self.version: int = -1
-        self.ages: bool = False  # whether messages go although none come
-        self._rules: list[tuple[Pattern, Retention]] = []  # what holds first comes first
+        self.ages: bool = False  # True when messages expire by age
+        self._rules: list[tuple[Pattern, Retention]] = []  # the rule that applies comes first
         self._known: dict[str, Retention] = {}
 
     def refresh(self, connection: sqlite3.Connection, version: int) -> None:
-        """Read them again if ``version``, which is `telex_state.rules`, is another one."""
+        """Read the rules again if ``version``, which is `telex_state.rules`, has changed."""
         if version == self.version:
             return
         self.set(
@@ -40,14 +40,14 @@ class RetentionRules:
         )
 
     def set(self, found: list[tuple[Any, ...]], version: int) -> None:
-        """These are the rules; what holds first comes first."""
+        """Set the rules from rows; the rule that applies comes first."""
         self._rules = [(Pattern(row[0]), Retention(*row[1:])) for row in found]
         self.ages = any(rule.age is not None for _, rule in self._rules)
         self._known = {}
         self.version = version
 
     def of(self, topic: str) -> Retention:
-        """Return the rule of a topic."""
+        """Return the retention of a topic."""
         rule = self._known.get(topic)
         if rule is None:
             rule = next((rule for pattern, rule in self._rules if pattern.matches(topic)), DEFAULT)
@@ -56,7 +56,7 @@ class RetentionRules:
 
 
 class VisibleRange(msgspec.Struct, frozen=True):
-    """A topic as a reader sees it in one transaction."""
+    """The messages of a topic that a reader sees in one transaction."""
 
     id: int
     name: str
@@ -65,7 +65,7 @@ class VisibleRange(msgspec.Struct, frozen=True):
     first: int
     end: int
     trimmed: float | None
-    """When the last message that is not shown any more was published."""
+    """The time of publishing of the last message that is no longer visible, or None."""
     gone: int
     """The total of message ``first - 1``."""
 
@@ -97,7 +97,7 @@ def _first(
         oldest = now - rule.age
         first = search(connection, id, first, end, lambda time, _: time > oldest)
     if rule.bytes is not None and total - gone > rule.bytes:
-        # What follows a message fits: then that is the last which goes.
+        # The bytes after this message fit, so it is the last one that goes.
         room = total - rule.bytes
         first = max(first, min(end, search(connection, id, stored, end, lambda _, total: total >= room) + 1))
     return first
@@ -107,7 +107,9 @@ _MEASURES = "SELECT time, total FROM telex_messages WHERE topic = ? AND seq >= ?
 
 
 def search(connection: sqlite3.Connection, topic: int, first: int, end: int, fits: Callable[[float, int], bool]) -> int:
-    """The first number from ``first`` on whose time and total fit, or ``end``; those after one that fits fit too."""
+    """Return the first number from ``first`` on whose time and total fit, or ``end``. All messages after a fitting one
+    fit too.
+    """
     low, high = first, end
     while low < high:
         middle = (low + high) // 2
@@ -120,7 +122,7 @@ def search(connection: sqlite3.Connection, topic: int, first: int, end: int, fit
 
 
 def floor_of(connection: sqlite3.Connection, topic: str) -> int | None:
-    """The first ``pos`` that a group of the topic has not looked at, or None when no group keeps what it has not."""
+    """Return the lowest floor of the groups of a topic, or None when no group keeps unclaimed messages."""
     floors = [
         floor
         for pattern, floor in connection.execute("SELECT pattern, floor FROM telex_groups WHERE NOT rests")
@@ -134,7 +136,9 @@ _HELD = """EXISTS (SELECT 1 FROM telex_groups g CROSS JOIN telex_claims c ON c.g
 
 
 class SweepResult(msgspec.Struct, frozen=True):
-    """The result of `sweep`: the first shown and the first stored message of a topic, and how many were deleted."""
+    """The result of `sweep`: the first visible and the first stored message of a topic, and the number of deleted
+    messages.
+    """
 
     first: int
     swept: int
@@ -144,8 +148,8 @@ class SweepResult(msgspec.Struct, frozen=True):
 def sweep(
     connection: sqlite3.Connection, name: str, rules: RetentionRules, now: float, young: float
 ) -> SweepResult | None:
-    """Delete at most `CHUNK` messages of a topic that are not kept and older than ``young`` seconds. None when there is
-    no such topic.
+    """Delete at most `CHUNK` messages of a topic that are not kept and older than ``young`` seconds. Return None when
+    there is no such topic.
 
     In a write transaction.
     """
@@ -155,7 +159,7 @@ def sweep(
     (swept,) = connection.execute("SELECT swept FROM telex_topics WHERE id = ?", (kept.id,)).fetchone()
     limit = min(kept.first, swept + CHUNK)
     floor = floor_of(connection, name)
-    # Numbers and times go up together, nearly: what is deleted is what comes before the first that has to stay.
+    # Numbers and times grow together, nearly: the messages before the first one that has to stay are deleted.
     stays = connection.execute(
         """SELECT seq FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? AND (time > ? OR pos >= ?)
         ORDER BY seq LIMIT 1""",
@@ -175,7 +179,7 @@ def sweep(
 
 
 def sweep_orphans(connection: sqlite3.Connection) -> bool:
-    """Delete at most `CHUNK` messages of a removed topic; whether there are more. In a write transaction."""
+    """Delete at most `CHUNK` messages of removed topics. Return true when there are more. In a write transaction."""
     orphan = connection.execute("SELECT topic FROM telex_orphans LIMIT 1").fetchone()
     if orphan is None:
         return False
@@ -191,8 +195,9 @@ def sweep_orphans(connection: sqlite3.Connection) -> bool:
 
 
 def release(connection: sqlite3.Connection, pos: int) -> None:
-    """Nothing of its group holds message ``pos`` any more: delete it, if its topic kept it only for groups. In a write
-    transaction, after the claim is gone."""
+    """Delete message ``pos`` if no group holds it any more, and its topic kept it only for groups. In a write
+    transaction, after the claim was deleted.
+    """
     connection.execute(
         f"""DELETE FROM telex_messages WHERE pos = ? AND NOT {_HELD}
         AND seq < coalesce((SELECT swept FROM telex_topics WHERE id = telex_messages.topic), 0)""",
@@ -201,17 +206,17 @@ def release(connection: sqlite3.Connection, pos: int) -> None:
 
 
 class Sweeper:
-    """Which topics have messages that can go, for the thread that writes."""
+    """The topics that have messages to delete, for the writing thread."""
 
     def __init__(self, bounds: FileBounds = BOUNDS) -> None:
         self._bounds = bounds
-        self._due: dict[str, float] = {}  # and when to look
+        self._due: dict[str, float] = {}  # by topic: the time of the next sweep
         self._orphans = True
         self._next_age = 0.0
         self._rests = 0.0
 
     def notice(self, topic: str, first: int, end: int, swept: int, rule: Retention) -> None:
-        """A topic has grown, or was found at the start."""
+        """Note that a topic has grown, or that it was found at the start, and plan its next sweep."""
         if topic not in self._due:
             slack = self._bounds.sweep_messages
             limit = first if rule.messages is None else max(first, end - rule.messages)
@@ -219,15 +224,15 @@ class Sweeper:
                 self._due[topic] = 0.0
 
     def orphaned(self) -> None:
-        """A topic was removed."""
+        """Note that a topic was removed, so that its messages have to be deleted."""
         self._orphans = True
 
     def rest(self, now: float) -> None:
-        """A transaction failed: it is no time to hurry."""
+        """Wait before the next sweep: a transaction failed."""
         self._rests = now + self._bounds.young_seconds
 
     def wait(self, now: float, ages: bool) -> float | None:
-        """Seconds until `step` has something to do; None: not before a topic grows."""
+        """Return the seconds until `step` has something to do; None: not before a topic grows."""
         if self._orphans:
             return max(0.0, self._rests - now)
         moments = list(self._due.values())
@@ -236,11 +241,11 @@ class Sweeper:
         return max(0.0, min(moments) - now, self._rests - now) if moments else None
 
     def is_due(self, now: float, ages: bool) -> bool:
-        """Return whether `step` has something to do."""
+        """Return true when `step` has something to do."""
         return (self._orphans or bool(self._due) or ages) and self.wait(now, ages) == 0.0
 
     def step(self, connection: sqlite3.Connection, rules: RetentionRules, now: float) -> tuple[str, SweepResult] | None:
-        """Delete a chunk. In a write transaction; returns which topic has lost what."""
+        """Delete a chunk of messages. Return the topic and the result. In a write transaction."""
         if self._orphans:
             self._orphans = sweep_orphans(connection)
             return None
@@ -258,17 +263,17 @@ class Sweeper:
             return None
         left = swept.first - swept.swept
         if left >= self._bounds.sweep_messages or (left and rules.of(name).age is not None):
-            # What is too young, or held by a group, is looked at again later.
+            # Messages that are too young, or held by a group, are checked again later.
             self._due[name] = 0.0 if swept.deleted else now + self._bounds.young_seconds
         return name, swept
 
 
 AGES = 5.0
-"""Seconds between two looks for messages that have grown too old."""
+"""The seconds between two checks for messages that have expired by age."""
 
 
 def aged(connection: sqlite3.Connection, rules: RetentionRules, now: float) -> list[str]:
-    """Topics whose oldest message is too old to be kept."""
+    """Return the topics whose oldest message has expired by age."""
     found = []
     for id, name, swept, end in connection.execute("SELECT id, name, swept, end FROM telex_topics WHERE end > swept"):
         age = rules.of(name).age

@@ -1,4 +1,4 @@
-"""The rows of messages in a file: their columns, writing them, and reading them though a disk has damaged them."""
+"""The rows of messages in a file: their columns, writing rows, and reading rows, also damaged ones."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ R = TypeVar("R")
 OWN = "m.pos, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content"
 COLUMNS = f"{OWN}, t.name, t.uid"
 JOINED = "telex_messages m JOIN telex_topics t ON t.id = m.topic"
-"""``SELECT {COLUMNS} FROM {JOINED}`` is what `FileClient.message` reads. Messages of removed topics are not in it."""
+"""`FileClient.message` reads rows of ``SELECT {COLUMNS} FROM {JOINED}``. Messages of removed topics are not among
+them.
+"""
 
 MANY = 32
-"""So many rows at once cost SQLite, and Python, less than one after the other."""
+"""The number of rows in one statement, which costs less than single rows."""
 _INSERT = "INSERT INTO telex_messages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERT_MANY = _INSERT + ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)" * (MANY - 1)
 LARGEST = 999_000_000
-"""SQLite takes a thousand million bytes a row."""
+"""The largest message in bytes: SQLite allows a thousand million bytes per row."""
 
 
 def insert(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
-    """Write whole rows of ``telex_messages``."""
+    """Insert whole rows into ``telex_messages``."""
     many = len(rows) - len(rows) % MANY
     for first in range(0, many, MANY):
         connection.execute(_INSERT_MANY, tuple(chain.from_iterable(rows[first : first + MANY])))
@@ -37,17 +39,18 @@ def insert(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
 
 
 def select(connection: sqlite3.Connection, sql: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-    """All rows of a query of messages; see `tolerate`."""
+    """Return all rows of a query of messages; see `tolerate`."""
     return tolerate(connection, lambda: connection.execute(sql, parameters).fetchall())
 
 
 def tolerate(connection: sqlite3.Connection, read: Callable[[], R]) -> R:
-    """Call ``read``, and return its result. When it meets text that is not UTF-8, which only a damaged file has, it is
-    called again, and such text comes as `Unreadable`."""
+    """Return the result of ``read``. When it meets text that is not UTF-8, which only a damaged file has, call it
+    again, with such text as `Unreadable`.
+    """
     try:
         return read()
     except sqlite3.OperationalError as error:
-        if problems.code(error):  # SQLite reported it; what Python cannot decode has no code
+        if problems.code(error):  # SQLite reported it; a text that Python cannot decode has no code
             raise
     with leniently(connection):
         return read()
@@ -55,7 +58,7 @@ def tolerate(connection: sqlite3.Connection, read: Callable[[], R]) -> R:
 
 @contextmanager
 def leniently(connection: sqlite3.Connection) -> Iterator[None]:
-    """Inside, text that is not UTF-8 is read as `Unreadable` and fails no query."""
+    """Enter a block in which text that is not UTF-8 is read as `Unreadable`."""
     connection.text_factory = text_or_bytes
     try:
         yield
@@ -64,7 +67,7 @@ def leniently(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def text_or_bytes(data: bytes) -> str | Unreadable:
-    """A `sqlite3.Connection.text_factory` that never raises."""
+    """Return text, or `Unreadable` for bytes that are not UTF-8: a `sqlite3.Connection.text_factory`."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -72,5 +75,5 @@ def text_or_bytes(data: bytes) -> str | Unreadable:
 
 
 def decode_one(row: tuple[Any, ...], shape: forms.Shape) -> Message[Any]:
-    """A row of ``SELECT {COLUMNS} FROM {JOINED}``."""
+    """Return a row of ``SELECT {COLUMNS} FROM {JOINED}`` as a message."""
     return forms.decode([row[:8]], row[8], int(row[9]), shape)[0]

@@ -1,7 +1,7 @@
-"""The tables of the file, and the steps from an older file to a newer one.
+"""The tables of the file, and their migrations.
 
-``pos`` numbers all messages of the file in the order of being kept, without gaps, from 1; ``seq`` numbers those of a
-topic. All tables begin with ``telex_``; what else is in the file is the program's own.
+``pos`` numbers all messages of the file in the order in which they were stored, without gaps, from 1; ``seq`` numbers
+those of a topic. All tables of telex begin with ``telex_``; other tables belong to the program.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from secrets import token_hex
 from telex.engines.sqlite.connection import is_reserved
 
 APPLICATION = 0x74656C78
-"""``telx``, in the header of a file that telex made."""
+"""The application id ``telx``, in the header of a file that telex made."""
 
 TABLES = """
 CREATE TABLE telex_state (
@@ -154,19 +154,19 @@ VERSION = len(MIGRATIONS)
 
 
 class NotOurs(Exception):
-    """The file can't be used by this version; the text says why and what to do."""
+    """The file cannot be used by this version; the text tells why and how to fix it."""
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables, or bring them to this version. Inside of a write transaction, which is then to be committed.
+    """Create the tables, or migrate them to this version. Inside of a write transaction, which the caller commits.
 
-    Raises `NotOurs` for the file of a newer telex, and for one in which tables of another program have its names.
+    Raises `NotOurs` for the file of a newer telex, and for tables of another program with the same names.
     """
     version = version_of(connection)
     if version == VERSION:
         return
     if not version and not connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        connection.execute(f"PRAGMA application_id = {APPLICATION}")  # it is nobody else's
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")  # the file has no other tables
     for script in MIGRATIONS[version:]:
         for statement in _statements(script):
             connection.execute(statement)
@@ -176,7 +176,7 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 
 def version_of(connection: sqlite3.Connection) -> int:
-    """The version of telex's tables in a file, 0 if there are none. Raises `NotOurs` as `prepare`."""
+    """Return the version of telex's tables in a file, 0 if there are none. Raises `NotOurs` as `prepare`."""
     found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
     names = sorted(name for (name,) in found if is_reserved(name))
     if "telex_version" in names:
@@ -184,7 +184,7 @@ def version_of(connection: sqlite3.Connection) -> int:
     elif "telex_state" in names:  # the first versions were written into the header of the file
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     elif names:
-        raise NotOurs(f"it has a table {names[0]!r} that is not telex's; rename it, or give telex a file of its own")
+        raise NotOurs(f"it has a table {names[0]!r} of another program; rename it, or give telex a file of its own")
     else:
         return 0
     if not isinstance(version, int) or version < 1:

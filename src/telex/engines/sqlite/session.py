@@ -1,4 +1,4 @@
-"""`TransactionSession`: the thread that writes, lent to one transaction of a program."""
+"""`TransactionSession`: one transaction of a program in the writing thread."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _TELLING = {
     *("foreign_key_check", "integrity_check", "quick_check"),
     "defer_foreign_keys",  # until the transaction ends
 }
-"""Pragmas that change nothing that stays."""
+"""Pragmas without a lasting effect."""
 _ASKING = {
     *("application_id", "collation_list", "compile_options", "data_version", "database_list", "encoding"),
     *("foreign_keys", "freelist_count", "function_list", "journal_mode", "max_page_count", "module_list"),
     *("page_count", "page_size", "pragma_list", "recursive_triggers", "schema_version", "synchronous", "user_version"),
 }
-"""Pragmas that only tell when they are given no value. Tables for full text search and R-trees ask some of them."""
+"""Pragmas that only read when they have no value. Tables for full text search and R-trees use some of them."""
 _ON = {"on", "yes", "true", "1"}
-_NO_END = "the transaction commits when its `async with` is left, and rolls back when that is left with an error"
-_NO_MARKS = "a part of a transaction cannot be undone by itself; give each part that may fail a transaction of its own"
+_NO_END = "the transaction commits when its `async with` is left, and rolls back when the block is left with an error"
+_NO_MARKS = "a part of a transaction cannot be undone alone; use a transaction for each part that may fail"
 _NO_FILES = "other files have transactions of their own; use a connection of your own for them"
 _NO_TABLES = (
     f"names that begin with {RESERVED!r} belong to telex, in every schema; publish with tx.publish, and name yours "
     "otherwise"
 )
-_NO_PRAGMAS = "only pragmas that tell of tables may be used in it; set others by a connection of your own"
-_KEYS_ON = "this hub's transactions hold foreign keys; open it with sqlite:///file.db?foreign_keys=off for others"
-_KEYS_OFF = "this hub was opened with foreign_keys=off; without that option its transactions hold foreign keys"
+_NO_PRAGMAS = "only pragmas that read about tables may be used; set others with a connection of your own"
+_KEYS_ON = "this hub's transactions enforce foreign keys; open it with sqlite:///file.db?foreign_keys=off for others"
+_KEYS_OFF = "this hub was opened with foreign_keys=off; without that option its transactions enforce foreign keys"
 _ROWS = {sqlite3.SQLITE_INSERT, sqlite3.SQLITE_UPDATE, sqlite3.SQLITE_DELETE}
 _TABLES = {
     *(sqlite3.SQLITE_CREATE_TABLE, sqlite3.SQLITE_CREATE_TEMP_TABLE, sqlite3.SQLITE_CREATE_VTABLE),
@@ -55,22 +55,22 @@ _TABLES = {
 }
 """The actions that name a table, an index, a view or a trigger, and the table that it belongs to."""
 _INSIDES = {"sqlite_sequence", "sqlite_dbpage"}
-"""Tables of SQLite in which there is something of telex as well."""
+"""Tables of SQLite that also contain data of telex."""
 _OWN = """SELECT 'main', type, name, tbl_name, sql FROM main.sqlite_schema
     UNION ALL SELECT 'temp', type, name, tbl_name, sql FROM temp.sqlite_schema"""
 _LAST_TOPIC = "SELECT seq FROM main.sqlite_sequence WHERE name = 'telex_topics'"
 
 
 class Dropped(Exception):
-    """The program left its transaction with an error: nothing failed."""
+    """The reason of a rollback after the program's own error."""
 
 
 class DamagedTransaction(Misuse):
-    """The program reached what is telex's own in a way that could not be refused before: all of it is undone."""
+    """The program changed telex's tables in a way that could not be refused before: the transaction is rolled back."""
 
 
 class Op:
-    """One thing to do in the transaction; without a step, the end of it."""
+    """One step of the transaction; without a step, its end."""
 
     __slots__ = ("commit", "future", "step", "users")
 
@@ -79,50 +79,51 @@ class Op:
     ) -> None:
         self.step: Step | None = step
         self.future: asyncio.Future[Any] | None = future
-        self.users: bool = users  # whether it is a program's code
+        self.users: bool = users  # True for a program's code
         self.commit: bool = commit
 
 
 class TransactionSession(Asked):
-    """Made in the event loop; `serve` runs in the thread that writes, between the start of a transaction and its end.
+    """A transaction of a program. It is made in the event loop; `serve` runs in the writing thread, between the start
+    of a transaction and its end.
 
-    ``entered`` is done when the transaction has begun, ``future`` when it is over.
+    ``entered`` is done when the transaction has begun, ``future`` when it has ended.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, post: Post, seconds: float) -> None:
         super().__init__(loop.create_future())
         self.entered: asyncio.Future[None] = loop.create_future()
         self.future.add_done_callback(self._over)
-        self.cause: BaseException = Dropped()  # why it was rolled back
+        self.cause: BaseException = Dropped()  # the reason of the rollback
         self.seconds: float = seconds
-        self.dropped: bool = False  # nobody waits for it any more
+        self.dropped: bool = False  # True when the program waits for it no more
         self._post = post
         self._ops: SimpleQueue[Op] = SimpleQueue()
         self._denied = ""
         self._end = 0.0
-        self._own: Own | None = None  # what is telex's, before the program did anything
-        self._suspect = False  # whether that may have changed
-        self._keys = False  # whether foreign keys are held
+        self._own: Own | None = None  # the tables of telex, before the program did anything
+        self._suspect = False  # True when the program may have changed them
+        self._keys = False  # True when foreign keys are enforced
 
     # -- in the event loop
 
     def put(self, op: Op) -> None:
-        """More to do. What comes when it is over gets the reason at once."""
+        """Add a step. After the end of the transaction it fails at once, with the reason."""
         self._ops.put(op)
         if self.future.done():
             self._over(self.future)
 
     def drop(self) -> None:
-        """Nothing of it is wanted: it does not begin, or it is rolled back as soon as what it does can be stopped."""
+        """Stop the transaction: it does not begin, or is rolled back as soon as its running step can be stopped."""
         self.dropped = True
         self.put(Op(None, None))
 
     def is_wanted(self) -> bool:
-        """Until it is dropped."""
+        """Return true until the session is dropped."""
         return not self.dropped
 
     def refuse(self, error: Callable[[], BaseException]) -> None:
-        """A foreign key that does not hold when it commits is the program's own mistake."""
+        """Handle a failed commit: a foreign key that does not hold is the program's own mistake."""
         cause = self.cause
         super().refuse(error if not isinstance(cause, sqlite3.IntegrityError) else lambda: cause)
 
@@ -143,7 +144,7 @@ class TransactionSession(Asked):
     # -- in the thread
 
     def serve(self, ledger: Ledger) -> bool:
-        """Do what comes until the transaction is to end; whether it is to be committed."""
+        """Do steps until the transaction has to end. Return true to commit it."""
         self._post(_set, self.entered, None, None)
         self._end = monotonic() + self.seconds
         while True:
@@ -157,7 +158,7 @@ class TransactionSession(Asked):
             try:
                 result, error = self._do(op, ledger)
                 goes_on = ledger.connection.in_transaction
-            except BaseException as failure:  # a fault of this code: who asked hears of it, too
+            except BaseException as failure:  # an error in telex: the caller gets it too
                 self._post(_set, op.future, None, told(failure, "using the transaction"))
                 raise
             if (
@@ -175,9 +176,9 @@ class TransactionSession(Asked):
         if not op.users:
             try:
                 return op.step(ledger), None
-            except Exception as error:  # noqa: BLE001  # it goes to who asked for it
+            except Exception as error:  # noqa: BLE001  # the caller gets it
                 return None, self._say(error)
-        ledger.flush()  # before the guard, which keeps all from the tables of telex
+        ledger.flush()  # before the guard, which refuses all access to the tables of telex
         connection = ledger.connection
         if self._own is None:
             self._own = _own(connection)
@@ -188,7 +189,7 @@ class TransactionSession(Asked):
         problem: BaseException | None = None
         try:
             result = op.step(ledger)
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to the program
+        except BaseException as error:  # noqa: BLE001  # any exception belongs to the program
             problem = self._say(error)
         finally:
             connection.take_back()
@@ -207,7 +208,7 @@ class TransactionSession(Asked):
             return Timeout("the transaction", self.seconds)
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_READONLY}:
             return problems.failure("the transaction", error)
-        if isinstance(error, StopIteration):  # which no future takes
+        if isinstance(error, StopIteration):  # a future does not accept it
             wrapped = RuntimeError("the function raised StopIteration")
             wrapped.__cause__ = error
             return wrapped
@@ -216,7 +217,7 @@ class TransactionSession(Asked):
     def _allow(
         self, action: int, first: str | None, second: str | None, database: str | None, trigger: str | None
     ) -> int:
-        """SQLite asks this for each part of a statement of a program."""
+        """Allow or refuse one part of a program's statement. SQLite calls this for each part."""
         if action in _ROWS:
             self._suspect = self._suspect or first in _INSIDES
             fix = _NO_TABLES if is_reserved(first) or first == "sqlite_dbpage" else ""
@@ -233,7 +234,7 @@ class TransactionSession(Asked):
         return sqlite3.SQLITE_DENY
 
     def _judge(self, pragma: str, value: str | None) -> str:
-        """Return why a pragma is refused."""
+        """Return the reason to refuse a pragma, or an empty text."""
         if pragma in _TELLING or (value is None and pragma in _ASKING):
             return ""
         if pragma != "foreign_keys":
@@ -250,7 +251,7 @@ _REFUSED = {
     sqlite3.SQLITE_DETACH: _NO_FILES,
 }
 Own = tuple[set[tuple[Any, ...]], int]
-"""The parts of the schema whose names are telex's, and the number of the last topic."""
+"""The parts of the schema with names of telex, and the id of the last topic."""
 
 
 def _own(connection: sqlite3.Connection) -> Own:
@@ -273,5 +274,5 @@ def _set(future: asyncio.Future[Any] | None, result: Any, error: BaseException |
 
 
 def told(error: BaseException, what: str) -> BaseException:
-    """The error that those who wait for a transaction get."""
+    """Return the error for those who wait for a transaction."""
     return error if isinstance(error, (TelexError, Dropped)) else problems.failure(what, error)

@@ -1,6 +1,6 @@
-"""Settling: what becomes of the rows of ``telex_claims``, as plain functions of a connection; see `leases`.
+"""Settling: plain functions of a connection that change the rows of ``telex_claims``; see `leases`.
 
-All but reading is done in a write transaction.
+All functions but those that read run in a write transaction.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DEAD = f"""SELECT {rows.COLUMNS}, g.name, g.pattern, c.attempt, c.reason, c.die
 
 
 class ClaimRow(msgspec.Struct):
-    """A row of telex_claims that is not dead. Of one that was settled the token is 0, which is nobody's."""
+    """A row of telex_claims that is not dead. Its token is 0 after a settlement."""
 
     pos: int
     key: str | None
@@ -49,7 +49,7 @@ class ClaimRow(msgspec.Struct):
 
 NOBODY = ClaimRow(0, None, 0, DEAD, 0.0)
 Same = dict[str, list[ClaimRow]]
-"""By key, what is settled together."""
+"""By key, the rows that are settled together."""
 
 
 class Settled(msgspec.Struct):
@@ -57,20 +57,20 @@ class Settled(msgspec.Struct):
 
     won: list[bool]
     stirs: bool = False
-    """Something may be claimed now, or earlier than a claim has returned."""
+    """True when a message may be claimed now, or earlier than a claim has returned."""
 
 
 def settle(
     connection: sqlite3.Connection, group: Group, settlements: Sequence[Settlement], now: float, died: float
 ) -> Settled:
-    """Settle deliveries, in the order that is given. ``died`` is the time of day."""
+    """Settle deliveries in the given order, and return whether each won. ``died`` is the time of day."""
     positions = json.dumps([settlement.position for settlement in settlements])
     claims = {row[0]: ClaimRow(*row) for row in connection.execute(_FIND, (group.id, positions))}
     same: Same = {}
     anybody_behind = connection.execute(_BEHIND, (group.id,)).fetchone() is not None
     for claim in claims.values():
         if not anybody_behind:
-            claim.key = None  # then keys are discarded
+            claim.key = None  # the table of keys is not used any more
         elif claim.key is not None:
             same.setdefault(claim.key, []).append(claim)
     settled = Settled([])
@@ -105,7 +105,7 @@ def settle(
 
 
 def _leave(connection: sqlite3.Connection, group: Group, claim: ClaimRow, same: Same) -> bool:
-    """A row is no more in the way of its key; whether another one goes on."""
+    """Remove a row from the line of its key. Return true when the next row of the key may be claimed."""
     if claim.key is None or claim.state == BEHIND:
         return False
     if connection.execute(_GO_ON, (group.id, group.id, claim.key)).rowcount == 0:
@@ -131,7 +131,7 @@ def _nack(
 
 
 def _extend(connection: sqlite3.Connection, group: Group, claim: ClaimRow, same: Same, end: float, now: float) -> bool:
-    """Renew a lease, unless it has ended and another of its key is worked on by now."""
+    """Renew a lease. Return false when it has ended and another row of its key is leased."""
     if claim.state == BEHIND:
         head, state, due = connection.execute(_HEAD, (group.id, claim.key)).fetchone()
         if state == LEASED and due > now:
@@ -144,7 +144,7 @@ def _extend(connection: sqlite3.Connection, group: Group, claim: ClaimRow, same:
 
 
 def _reload(connection: sqlite3.Connection, group: Group, key: str, same: Same) -> None:
-    """The head of a key is another one."""
+    """Read the new head of a key."""
     known = same[key]
     if len(known) > 1:
         sql = "SELECT state, due FROM telex_claims WHERE grp = ? AND pos = ?"
@@ -160,13 +160,13 @@ def _let_go(connection: sqlite3.Connection, group: Group, count: int) -> None:
 
 
 def free(connection: sqlite3.Connection, positions: Iterable[int]) -> None:
-    """Delete messages that were kept for a group alone."""
+    """Delete messages that were kept only for a group."""
     for (pos,) in connection.execute(_FREE, (json.dumps(list(positions)),)).fetchall():
         release(connection, pos)
 
 
 def revive(connection: sqlite3.Connection, group: Group, pos: int) -> bool:
-    """Deliver a dead letter again, as if for the first time."""
+    """Deliver a dead letter again, with attempt 1. Return false when there is none."""
     sql = "SELECT key FROM telex_claims WHERE grp = ? AND pos = ? AND state = 2"
     row = connection.execute(sql, (group.id, pos)).fetchone()
     if row is None:
@@ -187,7 +187,7 @@ def revive(connection: sqlite3.Connection, group: Group, pos: int) -> bool:
 
 
 def drop(connection: sqlite3.Connection, group: Group, pos: int) -> bool:
-    """Forget a dead letter."""
+    """Delete a dead letter. Return false when there is none."""
     if connection.execute(f"{_DELETE} AND state = {DEAD}", (group.id, pos)).rowcount == 0:
         return False
     free(connection, [pos])
@@ -195,13 +195,14 @@ def drop(connection: sqlite3.Connection, group: Group, pos: int) -> bool:
 
 
 def dead(connection: sqlite3.Connection, name: str | None, limit: int) -> list[tuple[Any, ...]]:
-    """Rows of dead letters, the oldest first; after the columns of the message come group, pattern, attempts, reason
-    and when it died."""
+    """Return the rows of dead letters, the oldest first. After the columns of the message they have group, pattern,
+    attempts, reason and the time of the last attempt.
+    """
     return rows.select(connection, _DEAD, (name, limit))
 
 
 def counts(connection: sqlite3.Connection, group: Group, now: float) -> tuple[int, int, int]:
-    """Return how many are leased, wait for their time or for another one of their key, and are dead."""
+    """Return the numbers of leased messages, of messages that wait for their time or their key, and of dead letters."""
     sql = """SELECT coalesce(sum(state = 1 AND due > ?), 0), coalesce(sum(state = 3 OR (state = 0 AND due > ?)), 0),
         coalesce(sum(state = 2), 0) FROM telex_claims WHERE grp = ?"""
     leased, delayed, dead = connection.execute(sql, (now, now, group.id)).fetchone()
@@ -209,13 +210,13 @@ def counts(connection: sqlite3.Connection, group: Group, now: float) -> tuple[in
 
 
 def pause(connection: sqlite3.Connection, name: str, pattern: str, paused: bool) -> bool:
-    """Stop or resume claiming. Whether there is such a group."""
+    """Stop or resume claiming. Return false when there is no such group."""
     sql = "UPDATE telex_groups SET paused = ? WHERE name = ? AND pattern = ?"
     return connection.execute(sql, (paused, name, pattern)).rowcount > 0
 
 
 def forget(connection: sqlite3.Connection, group: Group) -> None:
-    """Remove a group, with the messages that only it held."""
+    """Delete a group, with the messages that were kept only for it."""
     held = connection.execute("DELETE FROM telex_claims WHERE grp = ? RETURNING pos", (group.id,)).fetchall()
     connection.execute("DELETE FROM telex_begins WHERE grp = ?", (group.id,))
     connection.execute("DELETE FROM telex_groups WHERE id = ?", (group.id,))
@@ -223,7 +224,7 @@ def forget(connection: sqlite3.Connection, group: Group) -> None:
 
 
 def purge(connection: sqlite3.Connection, topic: int) -> None:
-    """A topic is removed: no group holds a message of it any more. While its messages are still there."""
+    """Delete the claims on a topic that is removed, before its messages are deleted."""
     sql = """SELECT c.grp, c.pos, c.key, c.state FROM telex_claims c CROSS JOIN telex_messages m ON m.pos = c.pos
         WHERE m.topic = ?"""
     gone = connection.execute(sql, (topic,)).fetchall()

@@ -1,4 +1,4 @@
-"""`SQLiteStore`: the logs of the file, as `telex.engines.Store` has them."""
+"""`SQLiteStore`: the `telex.engines.Store` of the file."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("telex")
 PAGE = 1024
 FEW = 64
-"""Of so many topics each is read by itself; of more, the file from its end."""
+"""The number of topics up to which each is read by its index; more topics are read by reading the file from its end."""
 _FIRST = "SELECT seq, pos FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
 _BEFORE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq < ? ORDER BY seq DESC LIMIT 1"
 _BY_SEQ = f"SELECT {rows.OWN} FROM telex_messages m WHERE m.topic = ? AND m.seq >= ? AND m.seq < ? ORDER BY m.seq"
 _BY_POS = f"SELECT {rows.OWN} FROM telex_messages m WHERE +m.topic = ? AND m.pos >= ? AND m.pos <= ? ORDER BY m.pos"
-"""Without the index (that is what the plus does)."""
+"""Without the index, because of the plus."""
 _LAST = f"SELECT {rows.COLUMNS} FROM {rows.JOINED} WHERE m.topic = ? AND m.seq >= ? ORDER BY m.seq DESC LIMIT ?"
 _ALL = f"SELECT {rows.COLUMNS}, m.topic FROM {rows.JOINED} ORDER BY m.pos DESC"
 _RULES = "SELECT pattern, messages, age, bytes FROM telex_rules ORDER BY ord"
 
 
 class TopicView:
-    """A topic of the file with what `telex.log.start.find` asks of a log."""
+    """A topic of the file, with the methods that `telex.log.start.find` uses of a log."""
 
     def __init__(self, connection: sqlite3.Connection, kept: VisibleRange | None, epoch: str) -> None:
         self._connection = connection
@@ -48,11 +48,11 @@ class TopicView:
         self.trimmed_time: float | None = None if kept is None else kept.trimmed
 
     def keep(self, now: float | None = None) -> int:
-        """The oldest number that is kept."""
+        """Return the oldest kept number."""
         return 1 if self._kept is None else self._kept.first
 
     def find_time(self, moment: float) -> int:
-        """The number of the first kept message at or after ``moment``."""
+        """Return the number of the first kept message at or after ``moment``."""
         kept = self._kept
         if kept is None:
             return 1
@@ -60,23 +60,23 @@ class TopicView:
 
 
 class SQLiteStore:
-    """See `telex.engines.Store`."""
+    """The logs of the topics in the file."""
 
     def __init__(self, client: FileClient, changes: ChangeReader) -> None:
         self._client = client
         self._changes = changes
-        self._rules = RetentionRules()  # of the thread that reads
+        self._rules = RetentionRules()  # of the reading thread
 
     def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
-        """Keep messages, with all that others append at the same time, in one transaction."""
+        """Store messages, in one transaction with other waiting writes."""
         return self._client.append(drafts)
 
     async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-        """Keep messages from elsewhere, each once for all time."""
+        """Store messages of another system, each once for ever."""
         return await self._client.append(drafts, adopted=True)
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
-        """A page of a topic."""
+        """Return a page of a topic."""
         now = time()
 
         def page(connection: sqlite3.Connection) -> tuple[VisibleRange | None, list[tuple[Any, ...]]]:
@@ -93,12 +93,12 @@ class SQLiteStore:
         messages = forms.decode(found, kept.name, kept.uid, shape)
         damaged = type(messages) is not list
         if messages and not _follow_on([row[1] for row in (found if damaged else (found[0], found[-1]))], first):
-            # Who reads on from the last number would not get on.
+            # A reader that continues after the last number would not make progress.
             raise EngineFailed(f"reading {topic!r}", problems.NUMBERS)
         return forms.readable(messages) if damaged else messages
 
     async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """The last messages of several topics, of those that the feed has."""
+        """Return the last messages of several topics, among those that the hub has received."""
         now = time()
 
         def last(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
@@ -110,7 +110,7 @@ class SQLiteStore:
             return rows.tolerate(connection, lambda: _newest(connection, firsts, count))
 
         found = await self._client.read(last)
-        fed = self._changes.fed  # the feed gets the messages after it, which would come twice
+        fed = self._changes.fed  # the hub receives the messages after it, which would come twice
         messages = [self._client.message(row) for row in found if row[0] < fed]
         bad = [message for message in messages if message.content.__class__ is Unreadable]
         for message in bad:
@@ -118,7 +118,7 @@ class SQLiteStore:
         return [message for message in messages if message.content.__class__ is not Unreadable] if bad else messages
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        """Return the place of ``start``."""
+        """Return the number of the first message for ``start``, and the `Lost` before it."""
         epoch = self._client.catalogue.identity(topic)[0]
 
         def look_up(connection: sqlite3.Connection) -> tuple[VisibleRange | None, tuple[int, Lost | None]]:
@@ -126,7 +126,7 @@ class SQLiteStore:
             return kept, find(cast("Log", TopicView(connection, kept, epoch)), start, now)
 
         kept, found = await self._client.read(look_up)
-        if kept is not None:  # which the feed may not have received yet
+        if kept is not None:  # the hub may not have received it yet
             head = self._client.catalogue.learn(kept.id, kept.name, kept.epoch, kept.uid)
             head.first, head.end = max(head.first, kept.first), max(head.end, kept.end)
         return found
@@ -137,20 +137,20 @@ class SQLiteStore:
         return look(connection, topic, self._rules, now)
 
     def head(self, log: Log) -> None:
-        """Set where a local log begins."""
+        """Set the end and epoch of a local log."""
         log.epoch, log.uid = self._client.catalogue.identity(log.name)
         log.begin(self._client.catalogue.end(log.name)[1])
 
     def end(self, topic: str) -> tuple[int, int]:
-        """The first number that is kept and the next one, by what is known here."""
+        """Return the first kept number and the next number, as far as this process knows."""
         return self._client.catalogue.end(topic)
 
     def topics(self) -> list[str]:
-        """All topics, by what is known here."""
+        """Return all topics, as far as this process knows."""
         return list(self._client.catalogue.by_name)
 
     async def remove(self, topic: str) -> bool:
-        """Remove a topic; its messages are deleted later, a few hundred at a time."""
+        """Remove a topic. Its messages are deleted later, a few hundred at a time."""
         client = self._client
 
         def remove(ledger: Ledger, now: float) -> int | None:
@@ -175,9 +175,9 @@ class SQLiteStore:
         return await client.call(remove, removed, alone=True) is not None
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
-        """Set rules, for all processes."""
+        """Store rules, for all processes."""
         client = self._client
-        latest = dict(reversed(dict(reversed(rules)).items()))  # of a pattern that comes twice, the last
+        latest = dict(reversed(dict(reversed(rules)).items()))  # of a pattern that is given twice, the last rule
         wanted = [(pattern, rule.messages, rule.age, rule.bytes) for pattern, rule in latest.items()]
 
         def set_rules(ledger: Ledger, now: float) -> tuple[list[tuple[Any, ...]], int]:
@@ -196,7 +196,7 @@ class SQLiteStore:
 
 
 def _follow_on(numbers: list[Any], first: int) -> bool:
-    """Return whether these are numbers of messages from ``first`` on, in order."""
+    """Return true when these are consecutive numbers from ``first`` on."""
     return all(type(number) is int for number in numbers) and first <= numbers[0] and numbers == sorted(numbers)
 
 
@@ -207,14 +207,14 @@ def _page(connection: sqlite3.Connection, topic: int, first: int, end: int) -> l
     seq, pos = found
     end = min(end, seq + PAGE)
     (last,) = connection.execute(_BEFORE, (topic, end)).fetchone()
-    # Where they lie close together, it costs less to pass over those of other topics than to ask the index for each.
+    # When the messages lie close together, skipping those of other topics costs less than the index.
     if last - pos < 2 * (end - seq):
         return rows.select(connection, _BY_POS, (topic, pos, last))
     return rows.select(connection, _BY_SEQ, (topic, seq, end))
 
 
 def _newest(connection: sqlite3.Connection, firsts: dict[int, int], count: int) -> list[tuple[Any, ...]]:
-    """The last rows of topics, each from its first number on."""
+    """Return the last rows of topics, each from its first number on."""
     newest: list[tuple[Any, ...]] = []
     for row in connection.execute(_ALL):
         if len(newest) >= count:

@@ -14,9 +14,9 @@ from telex.errors import EngineFailed
 
 
 def summaries(path: str | Path) -> list[TopicSummary]:
-    """All topics of a file, sorted by name. Changes nothing.
+    """Return all topics of a file, sorted by name. It changes nothing.
 
-    Raises `ConnectFailed` when the file is not there or not of telex; `EngineFailed` when it is damaged.
+    Raises `ConnectFailed` when the file does not exist or is not of telex; `EngineFailed` when it is damaged.
     """
     with upkeep.opened(path, "ro") as connection:
         try:

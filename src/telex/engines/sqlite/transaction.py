@@ -1,4 +1,4 @@
-"""`SQLiteTransaction`: see `telex.engines.Transaction`."""
+"""`SQLiteTransaction`: a transaction of the file; see `telex.engines.contract.store.EngineTransaction`."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ R = TypeVar("R")
 
 
 class SQLiteTransaction:
-    """Has the file's write lock from when it is entered until it is left, at most ``seconds``."""
+    """A transaction that has the file's write lock while it is open, at most ``seconds``."""
 
     def __init__(self, client: FileClient, seconds: float) -> None:
         self._client = client
         self._seconds = seconds
         self._session: TransactionSession | None = None
-        self._stirred: list[str] = []  # patterns of which there is something to claim after the commit
+        self._stirred: list[str] = []  # patterns with messages to claim after the commit
 
     async def __aenter__(self) -> Self:
         self._session = session = TransactionSession(self._client.loop, self._client.post, self._seconds)
@@ -60,14 +60,14 @@ class SQLiteTransaction:
                     self._client.feed.stirred(pattern)
                 return
             session.drop()
-            with suppress(Dropped, Exception):  # what went wrong is on its way to the caller already
+            with suppress(Dropped, Exception):  # the caller gets the error already
                 await asyncio.shield(session.future)
         finally:
             if self._client.lent is self:
                 self._client.lent = None
 
     async def append(self, draft: Draft) -> Message[Any]:
-        """Keep a message when this commits."""
+        """Store a message when the transaction commits."""
         form = forms.encode(draft, rows.LARGEST)
 
         def add(ledger: Ledger) -> Any:
@@ -77,15 +77,15 @@ class SQLiteTransaction:
         return self._client.message(kept) if type(kept) is tuple else kept
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set a record when this commits."""
+        """Set a record when the transaction commits."""
         number: int | None = await self._do(
             lambda ledger: records.put(ledger.connection, bucket, key, value, revision, expires, time()), users=False
         )
         return number
 
     async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
-        """Settle a delivery when this commits."""
-        died = now + self._client.now - self._client.age()  # for people, by the time of day
+        """Settle a delivery when the transaction commits."""
+        died = now + self._client.now - self._client.age()  # the time of day, for people
 
         def settle(ledger: Ledger) -> settling.Settled:
             found = lags.find(ledger.connection, group, pattern)
@@ -99,7 +99,7 @@ class SQLiteTransaction:
         return settled.won[0]
 
     async def run(self, function: Callable[[Any], R]) -> R:
-        """Call ``function(connection)`` in the thread that writes."""
+        """Call ``function(connection)`` in the writing thread, and return its result."""
 
         result: R = await self._do(lambda ledger: function(ledger.connection), users=True)
         return result
@@ -107,7 +107,7 @@ class SQLiteTransaction:
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
-        """Execute one statement; its rows."""
+        """Execute one statement, and return its rows."""
 
         if type(parameters) is tuple or type(parameters) is list:
             parameters = named(sql, parameters)
@@ -126,7 +126,7 @@ class SQLiteTransaction:
 
 
 def named(sql: str, parameters: Sequence[object]) -> Sequence[object] | Mapping[str, object]:
-    """The values of numbered parameters by name: Python 3.12.0 to 3.12.3 warn when they are given in a row."""
+    """Return the values of numbered parameters by name: Python 3.12.0 to 3.12.3 warn about a sequence."""
     numbers = re.findall(r"\?(\d*)", sql)
     if not numbers or "" in numbers:
         return parameters

@@ -1,4 +1,4 @@
-"""Looking after a file while nobody, or somebody else, has it open: for ``telex check`` and ``telex compact``."""
+"""Checking and compacting a file, for ``telex check`` and ``telex compact``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from telex.errors import ConnectFailed, EngineFailed
 MANY = 100
 """The largest number of reported problems."""
 BUSY = 5.0
-"""Seconds to wait while another program has the file locked."""
+"""The seconds to wait while another program has the file locked."""
 RESTORE = (
     "copy the file, then restore a backup; `telex export --url sqlite:///FILE` may still read some of the messages"
 )
@@ -23,9 +23,9 @@ SKIPPED = "readers skip it, and groups make it a dead letter"
 
 
 def check(path: str | Path) -> list[str]:
-    """Return the problems of a file, in words; none when all is well. Reads all of it, and changes nothing.
+    """Return the problems of a file as texts; none when it is in order. It reads the whole file, and changes nothing.
 
-    Raises `ConnectFailed` when it is not there, or is no file of telex.
+    Raises `ConnectFailed` when the file does not exist, or is not of telex.
     """
     with opened(path, "ro") as connection:
         try:
@@ -33,7 +33,8 @@ def check(path: str | Path) -> list[str]:
             if found != ["ok"]:
                 return [*(f"SQLite: {text}" for text in found), RESTORE]
             found = [*_disagreements(connection), *_unreadable(connection)]
-        except (sqlite3.Error, TypeError, ValueError, LookupError) as error:  # rows that telex did not write
+        # the rows differ from those that telex writes
+        except (sqlite3.Error, TypeError, ValueError, LookupError) as error:
             return [problems.explain(error)]
     return found[:MANY]
 
@@ -44,24 +45,24 @@ def _disagreements(connection: sqlite3.Connection) -> list[str]:
     (pos,) = connection.execute("SELECT pos FROM telex_state").fetchone()
     (last,) = connection.execute("SELECT coalesce(max(pos), 0) FROM telex_messages").fetchone()
     if last >= pos:
-        found.append(f"a message has place {last}, and the next one was to get {pos}")
+        found.append(f"a message has place {last}, but the next message has place {pos}")
     for id, name, first, end in connection.execute("SELECT id, name, first, end FROM telex_topics").fetchall():
         sql = "SELECT count(*), coalesce(max(seq), 0) FROM telex_messages WHERE topic = ? AND seq >= ?"
         count, highest = connection.execute(sql, (id, first)).fetchone()
         if count != end - first:
-            found.append(f"topic {name!r} is to have messages {first} to {end - 1}, and has {count} of them")
+            found.append(f"topic {name!r} should have messages {first} to {end - 1}, and has {count} of them")
         if highest >= end:
-            found.append(f"topic {name!r} has message {highest}, and was to end before {end}")
+            found.append(f"topic {name!r} has message {highest}, but should end before {end}")
     sql = """SELECT count(*) FROM telex_claims c WHERE NOT EXISTS (SELECT 1 FROM telex_messages m WHERE m.pos = c.pos)
         AND NOT EXISTS (SELECT 1 FROM telex_orphans)"""
     (lost,) = connection.execute(sql).fetchone()
     if lost:
-        found.append(f"groups hold {lost} messages that are not there")
+        found.append(f"groups hold {lost} messages that do not exist")
     return found
 
 
 def _unreadable(connection: sqlite3.Connection) -> Iterator[str]:
-    """Messages whose content cannot be decoded."""
+    """Yield a text for each message whose content cannot be decoded."""
     messages = f"SELECT {rows.OWN}, coalesce(t.name, '(removed)') FROM telex_messages m LEFT JOIN telex_topics t"
     delayed = "SELECT n, 0, id, time, type, key, headers, content, topic FROM telex_delayed ORDER BY n"
     for kind, sql in (("message", f"{messages} ON t.id = m.topic ORDER BY m.pos"), ("delayed message", delayed)):
@@ -73,10 +74,10 @@ def _unreadable(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def compact(path: str | Path, busy: float = BUSY) -> tuple[int, int]:
-    """Give back the space of what was deleted; the bytes of the file before and after. Needs as much space again while
-    it works, and that nobody has the file open; it waits ``busy`` seconds for that.
+    """Free the space of deleted messages. Return the bytes of the file before and after. It needs the same space again
+    while it works, and no program may have the file open; it waits ``busy`` seconds for that.
 
-    Raises `ConnectFailed` as `check`; `EngineFailed` when somebody has it open or the disk is full.
+    Raises `ConnectFailed` as `check`; `EngineFailed` when another program has the file open or the disk is full.
     """
     file = Path(path)
     with opened(path, "rw", busy) as connection:
@@ -95,16 +96,18 @@ def compact(path: str | Path, busy: float = BUSY) -> tuple[int, int]:
 
 @contextmanager
 def opened(path: str | Path, mode: str, busy: float = BUSY) -> Iterator[sqlite3.Connection]:
-    """A connection to a file of telex, ``ro`` or ``rw``. Raises `ConnectFailed` when it is not there or is no such."""
+    """Enter a connection to a file of telex, ``ro`` or ``rw``. Raises `ConnectFailed` when the file does not exist or
+    is not of telex.
+    """
     file = Path(path)
     if not file.is_file():
-        raise ConnectFailed(str(file), "there is no such file")
+        raise ConnectFailed(str(file), "the file does not exist")
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy)) as connection:
             connection.isolation_level = None
             connection.text_factory = rows.text_or_bytes
             if not schema.version_of(connection):
-                raise schema.NotOurs("telex has kept nothing in it")
+                raise schema.NotOurs("it has no tables of telex")
             yield connection
     except schema.NotOurs as error:
         raise ConnectFailed(str(file), str(error)) from None

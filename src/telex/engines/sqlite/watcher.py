@@ -1,7 +1,7 @@
-"""`Watcher`: the thread that notices what other processes commit, and costs nothing while they do not.
+"""`Watcher`: the thread that notices commits of other processes, and costs nothing without commits.
 
-Each commit writes to the file beside the database whose name ends in ``-wal``. On Linux the kernel tells of that
-(inotify(7)); elsewhere, and where it does not, the thread asks SQLite a hundred times a second.
+Each commit writes to the file beside the database whose name ends in ``-wal``. On Linux the kernel notifies of this
+(inotify(7)). Elsewhere, and without inotify, the thread asks SQLite a hundred times a second.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from telex.engines.sqlite.writer import Writer
 
 logger: logging.Logger = logging.getLogger("telex")
 POLL = 0.01
-"""Seconds between two looks where nobody tells."""
+"""The seconds between two checks without notifications."""
 STEP = 0.002
-"""A commit can be seen a little after it is written: seconds between two looks after something was written."""
+"""The seconds between two checks after a notification: a commit is visible shortly after it is written."""
 AWAKE = 0.1
-"""For how long, in seconds, it looks so often."""
+"""The seconds for which these checks continue."""
 _IN_MODIFY = 0x2
 _IN_NONBLOCK = 0o4000
 _IN_CLOEXEC = 0o2000000
 
 
 class Watcher:
-    """Started with its thread; `close` ends that within a moment."""
+    """The watching thread. `close` ends it shortly."""
 
     def __init__(
         self,
@@ -51,11 +51,11 @@ class Watcher:
         self._bell, self._rope = os.pipe()
         os.set_blocking(self._rope, False)
         self._closing = False
-        self._known = -1  # `telex_state.commits` at the last call
+        self._known = -1  # the value of `telex_state.commits` at the last call
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-watcher", daemon=True)
 
     def close(self) -> None:
-        """End the thread. Twice is fine."""
+        """End the thread. It may be called twice."""
         if not self._closing:
             os.write(self._rope, b"x")  # first: the thread closes the pipe once it sees the flag
             self._closing = True
@@ -68,11 +68,11 @@ class Watcher:
     def _run(self) -> None:
         try:
             self._watch_again_and_again()
-        except BaseException as error:  # noqa: BLE001  # who cannot watch is deaf, and the hub fails
+        except BaseException as error:  # noqa: BLE001  # without watching the hub would miss messages, so it fails
             self._post(self._failed, error)
 
     def _watch_again_and_again(self) -> None:
-        """Watch until `close`; after an error, such as of too few descriptors, watch again."""
+        """Watch until `close`. After an error, such as a lack of descriptors, watch again."""
         self._known = self._writer.claimed
         said = ""
         while not self._closing:
@@ -82,8 +82,8 @@ class Watcher:
                 if problems.is_fatal(error):
                     raise
                 text = problems.explain(error)
-                if text != said:  # not several times a second, for as long as it lasts
-                    logger.error("what other processes commit to %s is not seen: %s", self._address.path, text)
+                if text != said:  # an error that lasts is logged once
+                    logger.error("commits of other processes to %s are not noticed: %s", self._address.path, text)
                 said = text
                 sleep(0.0 if self._closing else self._address.bounds.rewatch_seconds)
 
@@ -113,7 +113,7 @@ class Watcher:
                 if descriptor == notify:
                     os.read(descriptor, 65536)
                     awake = monotonic() + AWAKE
-            if monotonic() >= checked + safety:  # the thread that writes checks after each commit
+            if monotonic() >= checked + safety:  # the writing thread checks after each commit
                 self._writer.place.check()
                 checked = monotonic()
             (seen,) = connection.execute("PRAGMA data_version").fetchone()
@@ -121,7 +121,7 @@ class Watcher:
                 continue
             version = seen
             commits, pos = connection.execute("SELECT commits, pos FROM telex_state").fetchone()
-            # What this process wrote itself it knows; and what came before that, its own transaction noticed.
+            # Commits of this process are known, and its own transactions noticed the commits before them.
             if commits > max(self._known, self._writer.claimed):
                 self._post(self._noticed, pos)
             self._known = max(self._known, commits)

@@ -1,4 +1,4 @@
-"""`Writer`: the one thread of the process that writes. All that waits when it gets free becomes one transaction."""
+"""`Writer`: the one writing thread of the process. All jobs that wait when it is free become one transaction."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from telex.engines.sqlite.session import TransactionSession
 
 logger: logging.Logger = logging.getLogger("telex")
 MOST = 4096
-"""Jobs in one transaction: what comes after them waits for the next."""
+"""The most jobs in one transaction; more wait for the next."""
 PATIENCE = 2.0
-"""Seconds for which closing waits while another process has the file locked, by default."""
+"""The default of the seconds for which closing waits while another process has the file locked."""
 
 
 class WriterEvents:
-    """The events of the thread; `FileClient` takes them in the event loop."""
+    """The callbacks of the thread; `FileClient` handles them in the event loop."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class WriterEvents:
 
 
 class Writer:
-    """Owns the connection that writes.
+    """The owner of the writing connection.
 
-    Invariant: between two batches no transaction is open, except that of a `TransactionSession`.
-    ``patience``: seconds for which closing waits while another process has the file locked.
+    Invariant: between two batches no transaction is open, except that of a `TransactionSession`. ``patience``: the
+    seconds for which closing waits while another process has the file locked.
     """
 
     def __init__(self, address: FileAddress, told: WriterEvents, patience: float = PATIENCE) -> None:
@@ -65,32 +65,32 @@ class Writer:
         self._hurried = False
         self.sweeper: Sweeper = Sweeper(address.bounds)
         self.clock: Clock = Clock()
-        self._before = 0  # rows changed by the connection, when the transaction began
-        self._known = -1  # `Ledger.commits` at that time
-        self.claimed: int = -1  # `telex_state.commits` up to which this process knows what was written
-        self._current: Sequence[JobObserver] = ()  # the jobs of the transaction that is going on
+        self._before = 0  # rows changed by the connection before the transaction
+        self._known = -1  # the value of `Ledger.commits` at that time
+        self.claimed: int = -1  # the value of `telex_state.commits` up to which this process knows all writes
+        self._current: Sequence[JobObserver] = ()  # the jobs of the current transaction
         self.ledger: Ledger
         self.place: Place
         self.thread: threading.Thread = threading.Thread(target=self._run, name="telex-sqlite-writer", daemon=True)
 
     def put(self, jobs: Sequence[Job | TransactionSession]) -> None:
-        """More to do. From the event loop; never waits."""
+        """Add jobs. From the event loop; never waits."""
         self._inbox.put(jobs)
 
     def close(self) -> None:
-        """End after what was put before."""
+        """End after the jobs that were added before."""
         self._closing.set()
         self._inbox.put(None)
 
     def left(self) -> list[JobObserver]:
-        """Return the jobs that nobody will do. From the event loop, after the thread has ended."""
+        """Return the jobs that will not be done. From the event loop, after the thread has ended."""
         found: list[JobObserver] = [*self._current, *self._waiting]
         while not self._inbox.empty():
             found += self._inbox.get_nowait() or ()
         return found
 
     def hurry(self) -> None:
-        """End without regard to the transactions of programs, which are rolled back. From the event loop."""
+        """End at once: open transactions of programs are rolled back. From the event loop."""
         self._patience, self._hurried = 0.0, True
         for job in self._current:
             if isinstance(job, TransactionSession):
@@ -101,20 +101,20 @@ class Writer:
     def _run(self) -> None:
         failure: BaseException | None = None
         try:
-            # From here on the program may go to another directory.
+            # From here on the program may change its working directory.
             self.address = msgspec.structs.replace(self.address, path=os.path.abspath(self.address.path))  # noqa: PTH100
             connection = writing(self.address, self.clock)
-        except BaseException as error:  # noqa: BLE001  # the event loop gets it, from `open`
+        except BaseException as error:  # noqa: BLE001  # `open` raises it in the event loop
             self.events.post(self.events.ended, error)
             return
         try:
             self.ledger = Ledger(connection)
             self._begin_to_know()
-            self.place = Place(self.address.path)  # now that there is a log beside it
+            self.place = Place(self.address.path)  # now the log beside it exists
             self.events.post(self.events.opened)
             while self._turn():
                 pass
-        except BaseException as error:  # noqa: BLE001  # a fault of this code: all who wait hear of it
+        except BaseException as error:  # noqa: BLE001  # an error in telex: all waiters get it
             failure = error
         finally:
             connection.close()
@@ -128,17 +128,17 @@ class Writer:
         self.claimed = self.ledger.commits
 
     def notice_all(self) -> None:
-        """See which topics have messages that can go. In the thread, inside of a transaction."""
+        """Find the topics that have messages to delete. In the thread, inside of a transaction."""
         ledger = self.ledger
         for name, first, end, swept in ledger.connection.execute("SELECT name, first, end, swept FROM telex_topics"):
             self.sweeper.notice(name, first, end, swept, ledger.rules.of(name))
 
     def _turn(self) -> bool:
-        """Do what there is to do, or wait for it; whether there may be more."""
+        """Do the waiting jobs, or wait for some. Return false at the end."""
         self._gather()
         if not self._waiting:
             if not self._ended:
-                self._batch([])  # nobody waits: time to delete
+                self._batch([])  # no job waits: there is time to delete
             return not self._ended
         if isinstance(self._waiting[0], TransactionSession):
             session = self._waiting[0]
@@ -163,7 +163,7 @@ class Writer:
         return True
 
     def _gather(self) -> None:
-        """Take all that was put; wait for the first unless something waits here."""
+        """Take all added jobs. Wait for the first one, unless a job waits here."""
         inbox, waiting = self._inbox, self._waiting
         try:
             if not waiting and not self._ended:
@@ -187,7 +187,7 @@ class Writer:
             for job in jobs:
                 job.perform(self.ledger, now)
             self._end(batch, now)
-        except BaseException as error:  # noqa: BLE001  # any exception goes to the operations that wait
+        except BaseException as error:  # noqa: BLE001  # the waiting operations get any exception
             self._undo(batch, error)
         if jobs or batch.error is not None or batch.foreign:
             self.events.post(self.events.committed, batch)
@@ -215,7 +215,8 @@ class Writer:
         if connection.total_changes != self._before or sweep:
             ledger.finish(now)
             deleted = -1
-            while sweep and deleted < len(ledger.entries):  # as many go as come, or it would never end
+            # not more are deleted than added, so that the transaction ends
+            while sweep and deleted < len(ledger.entries):
                 deleted += 1 + self._sweep(now)
                 sweep = self.sweeper.is_due(now, ledger.rules.ages)
         batch.end, batch.entries, batch.decode = ledger.pos, ledger.entries, ledger.decode
@@ -224,7 +225,7 @@ class Writer:
         self.claimed = ledger.commits
         self.events.begun(batch)
         connection.execute("COMMIT")
-        self.place.check()  # after it: what is acknowledged is in the file of this name
+        self.place.check()  # after the commit: an acknowledged message is in the file of this name
         batch.kept = True
         touched = ledger.touched
         ledger.clear()
@@ -232,7 +233,7 @@ class Writer:
             self.sweeper.notice(account.name, account.first, account.end, account.swept, ledger.rules.of(account.name))
 
     def _sweep(self, now: float) -> int:
-        """Delete what is not kept any more. When that fails, only that is undone: publishers do not fail for it."""
+        """Delete messages that are not kept. A failure undoes only the deletion: publishers do not fail."""
         connection = self.ledger.connection
         connection.execute("SAVEPOINT telex_sweep")
         try:
@@ -242,7 +243,7 @@ class Writer:
                 raise
             connection.execute("ROLLBACK TO telex_sweep")
             self.sweeper.rest(now)
-            logger.error("what %s does not keep is deleted later: %s", self.address.path, problems.explain(error))
+            logger.error("expired messages of %s are deleted later: %s", self.address.path, problems.explain(error))
             done = None
         connection.execute("RELEASE telex_sweep")
         if done is None:
@@ -254,7 +255,7 @@ class Writer:
         return swept.deleted
 
     def _undo(self, batch: Batch, error: BaseException) -> None:
-        if batch.kept:  # it is committed, and only what is known here has to be learned again
+        if batch.kept:  # it is committed, and only the cached data has to be read again
             logger.error("after a commit to %s: %s", self.address.path, problems.explain(error))
             self.ledger.forget()
             return
@@ -269,14 +270,14 @@ class Writer:
         self.ledger.forget()
 
     def _serve(self, session: TransactionSession) -> None:
-        """Give the transaction to a program until it has done with it."""
+        """Give the transaction to a program until the program ends it."""
         batch = Batch([session])
         if self._hurried or not session.is_wanted():
             batch.error = session.cause
             self.events.post(self.events.committed, batch)
             return
         self._current = batch.jobs
-        keys = self.address.foreign_keys  # which nothing may change within a transaction
+        keys = self.address.foreign_keys  # foreign keys cannot be switched inside of a transaction
         try:
             if keys:
                 self.ledger.connection.execute("PRAGMA foreign_keys = ON")

@@ -9,7 +9,7 @@ import telex
     ("url", "words"),
     [
         ("sqlite://x.db", "three slashes"),
-        ("sqlite:///", "names no file"),
+        ("sqlite:///", "has no file name"),
         ("sqlite:///:memory:", "memory://"),
         ("sqlite:///x.db?synchronous=off", "synchronous=full"),
         ("sqlite:///x.db?cache=1", "the options are"),

@@ -49,7 +49,7 @@ async def test_a_database_with_a_table_of_the_same_name_is_left_alone(tmp_path: 
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE telex_messages (a)")
         other.commit()
-    assert "'telex_messages' that is not telex's; rename it" in await told(at(path))
+    assert "'telex_messages' of another program; rename it" in await told(at(path))
     with pytest.raises(telex.ConnectFailed, match="rename it"):
         await asyncio.to_thread(check, path)
     with closing(sqlite3.connect(path)) as other:

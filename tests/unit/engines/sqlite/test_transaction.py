@@ -66,10 +66,10 @@ async def test_sql_and_messages_in_any_order(path: Path) -> None:
     ("words", "statements"),
     [
         ("`async with` is left", ["COMMIT", "ROLLBACK", "BEGIN", "END"]),
-        ("a transaction of its own", ["SAVEPOINT a", "RELEASE a", "ROLLBACK TO a"]),
+        ("a transaction for each part", ["SAVEPOINT a", "RELEASE a", "ROLLBACK TO a"]),
         ("connection of your own", ["ATTACH 'other.db' AS other", "ATTACH ':memory:' AS other"]),
-        ("pragmas that tell", ["PRAGMA synchronous = OFF", "PRAGMA writable_schema = ON", "PRAGMA wal_checkpoint"]),
-        ("pragmas that tell", ["PRAGMA journal_mode = DELETE", "PRAGMA user_version = 3", "PRAGMA query_only = 1"]),
+        ("pragmas that read", ["PRAGMA synchronous = OFF", "PRAGMA writable_schema = ON", "PRAGMA wal_checkpoint"]),
+        ("pragmas that read", ["PRAGMA journal_mode = DELETE", "PRAGMA user_version = 3", "PRAGMA query_only = 1"]),
         ("foreign_keys=off", ["PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = 0"]),
         (
             "belong to telex",

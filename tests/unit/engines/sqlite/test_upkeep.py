@@ -30,4 +30,4 @@ def test_checking_finds_a_message_behind_the_end_of_its_topic(tmp_path: Path, nu
     with closing(file_with(tmp_path, 3)) as other:
         other.execute("UPDATE telex_messages SET seq = ? WHERE seq = 3", (number,))
     found = check(tmp_path / "telex.db")
-    assert found == [f"topic 't' has message {number}, and was to end before 4"]
+    assert found == [f"topic 't' has message {number}, but should end before 4"]
