@@ -82,7 +82,7 @@ EDGES = "tests/unit/test_edges.py::"
 SQLITE = "tests/unit/engines/sqlite/"
 COMMANDS = "tests/unit/commands/"
 ONCE = "tests/unit/once/"
-TRIGGERS = "tests/unit/triggers/test_edges.py::"
+TRIGGERS = "tests/unit/triggers/"
 GATEWAY = "tests/unit/gateway/"
 CHAT = "tests/unit/chat/"
 CLI = "tests/unit/cli/"
@@ -274,31 +274,31 @@ BUGS: Sequence[Bug] = (
     Bug(
         "revision, instant + KEY_KEPT_SECONDS)",
         "revision)",
-        "tests/unit/triggers/test_shared.py::test_a_firing_for_a_key_long_ago_is_not_repeated",
+        TRIGGERS + "test_when_claims.py::test_a_firing_for_a_key_long_ago_is_not_repeated",
         "records of keys never expire",
     ),
     Bug(
         "life = self._begin(key, now) life.touched = now state = life.state",
         "life = self._begin(key, now)\nstate = life.state",
-        TRIGGERS + "test_a_key_in_use_is_kept_where_rates_are_skimmed",
+        TRIGGERS + "conditions/test_evaluator.py::test_a_key_in_use_is_kept_where_rates_are_skimmed",
         "a key in use is not marked as used, and is forgotten first",
     ),
     Bug(
         "leave(self._firings) if self.pause_check is not None: self.pause_check.cancel()",
         "    leave(self._firings)",
-        TRIGGERS + "test_a_paused_trigger_that_ends_leaves_no_timer",
+        TRIGGERS + "test_when_claims.py::test_a_paused_trigger_that_ends_leaves_no_timer",
         "the timer of a paused trigger is left when it ends",
     ),
     Bug(
         "wait = min(max(first - self.clock(), 0.0), MAX_SLEEP_SECONDS)",
         "wait = max(first - self.clock(), 0.0)",
-        TRIGGERS + "test_the_timer_looks_again_when_the_clock_was_set",
+        TRIGGERS + "test_timers.py::test_the_timer_looks_again_when_the_clock_was_set",
         "the timer does not look again when the clock was set",
     ),
     Bug(
         "if seq > self._seq:",
         "if seq:",
-        TRIGGERS + "test_an_older_change_does_not_replace_a_newer_value",
+        TRIGGERS + "test_values.py::test_an_older_change_does_not_replace_a_newer_value",
         "an older change overwrites a newer value",
     ),
     # -- the gateway and the chat room

@@ -34,6 +34,7 @@ FEATURES: dict[str, str] = {
     "gateway/test_authorizer.py": "the decisions of an application, in all parts of the gateway",
     "gateway/test_behind_uvicorn.py": "the gateway behind Uvicorn, over real sockets",
     "gateway/test_headers.py": "odd headers, in all parts of the gateway and the chat",
+    "triggers/conditions/test_model.py": "conditions, beside their plain definitions over whole histories",
     "once/test_model.py": "commands that run once, beside a model of them",
     "codec/test_carried.py": "content of every kind, on every engine, by every way",
     "log/test_accounts.py": "the state machines of logs and hubs",
@@ -59,13 +60,10 @@ FEATURES: dict[str, str] = {
 """Test files that need several modules, each with its noun."""
 
 MISSING: dict[str, int] = {
-    "engines": 1,
     "engines/contract": 1,
     "engines/postgres": 24,
     "groups": 6,
     "topics": 10,
-    "triggers": 20,
-    "triggers/conditions": 4,
 }
 """Modules that have no test file yet, by folder. A number may fall, and never rises."""
 UNNAMED: dict[str, int] = {
@@ -73,8 +71,6 @@ UNNAMED: dict[str, int] = {
     "engines/postgres": 2,
     "groups": 2,
     "topics": 2,
-    "triggers": 10,
-    "triggers/conditions": 1,
 }
 """Test files that neither name a module nor are in `FEATURES`, by folder."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from pathlib import Path
 
 import pytest
 
@@ -20,11 +19,6 @@ from tests.support.internals import (
     set_bounds,
 )
 from tests.support.loops import until
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/triggers.db"
 
 
 def test_the_function_of_a_cancelled_one_is_called_no_more(clock: VirtualClock) -> None:

@@ -205,3 +205,12 @@ def test_only_times_that_matter_are_kept() -> None:
             fold.feed(Source("a", by), [Message("k", "a", 1, 1, n / 10 + part / 1000) for part in range(10)])
         (life,) = fold.lives.values()
         assert 100 <= len(life.state.times) <= 250
+
+
+def test_a_key_in_use_is_kept_where_rates_are_skimmed() -> None:
+    fold = ConditionEvaluator(Counted(Rate("a", 1000, by_content), ">=", 90), 0.0, {}, keys=10)
+    fired = []
+    for moment in range(100):
+        fired += feed(fold, (float(moment), "a", "k"), (float(moment), "a", f"key {moment}"))
+    assert len(fold) == 10
+    assert fired == [(89.0, "k")]

@@ -1,12 +1,15 @@
-"""Several processes look at the same in the same order, and fire once for what becomes true once."""
+"""The messages of a condition, in the order of the engine: programs that read the same find the same instants."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from math import inf
 from typing import Any
 
+import msgspec
 import pytest
 
 import telex
@@ -22,9 +25,8 @@ from telex.triggers.monitor import ConditionMonitor
 from telex.triggers.when_trigger import WhenTrigger
 from tests.support.internals import caught_up, engine_of, when_state
 from tests.support.loops import until
-from tests.unit.triggers.test_shared import kept, programs, url
-
-__all__ = ["url"]
+from tests.support.pretend import PretendEngine, PretendStore, Server
+from tests.unit.triggers.parts import kept, programs, waiting
 
 
 @pytest.mark.slow
@@ -205,3 +207,165 @@ async def test_a_message_that_is_kept_and_comes_as_well_counts_once(url: str, mo
             async with hub.topic("four").subscribe(start="earliest") as fired:
                 await fired.receive(timeout=20)
             assert [len(await kept(hub, topic)) for topic in ("three", "four", "five")] == [1, 1, 0]
+
+
+def test_messages_before_a_change_are_looked_at_before(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    armed = hub.variable("armed", False)
+    hub.when((hub.rate("doors", per=10) >= 1) & (armed == True), topic="burglar", rising=True)  # noqa: E712
+    hub.when(hub.silence("doors", longer_than=5), topic="quiet")
+
+    async def main() -> None:
+        async with hub, hub.topic("burglar").subscribe() as burglar, hub.topic("quiet").subscribe() as quiet:
+            hub.topic("doors").publish_nowait("open")  # nobody has read it yet when the variable changes
+            armed.set_nowait(True)
+            assert waiting(burglar) == [0]
+            await asyncio.sleep(4)
+            clock.advance(3)  # the machine sleeps, then a message comes before the timer is looked at
+            hub.topic("doors").publish_nowait("open")
+            await asyncio.sleep(6)
+            assert waiting(quiet) == [5]  # it was silent at that time
+
+    clock.run(main())
+
+
+def test_a_condition_that_raises_is_counted_and_the_others_go_on(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub = telex.Hub(clock=clock)
+    free: telex.Variable[Any] = hub.variable("free", 0)
+    hub.when(free > 10, topic="high", rising=True)
+    hub.when(hub.rate("m", per=10, by=lambda m: m.content["user"]) >= 2, topic="rate", rising=True)
+
+    async def main() -> None:
+        async with hub, hub.topic("high").subscribe() as high, hub.topic("rate").subscribe() as rate:
+            nothing: telex.Variable[Any] = hub.variable("nothing", None)
+            with pytest.raises(telex.BadOption, match="evaluating it raises"):
+                hub.when(nothing > 3, topic="none")
+            await free.set(11)
+            contents: list[object] = [{"user": "ann"}, {}, {"user": "ann"}, None]
+            for content in contents:
+                await hub.topic("m").publish(content)
+            await asyncio.sleep(1)
+            assert (high.waiting, rate.waiting) == (1, 1)
+            assert [trigger.failed for trigger in hub.triggers()] == [0, 2]
+
+    with caplog.at_level(logging.ERROR, "telex.triggers"):
+        clock.run(main())
+    assert "raised for 2 messages of m" in caplog.text
+
+
+def test_of_many_keys_the_oldest_is_forgotten(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.when(hub.rate("m", per=10, by=lambda m: m.content) >= 2, topic="twice", rising=True, keys=100)
+
+    async def main() -> None:
+        async with hub, hub.topic("twice").subscribe() as twice:
+            for n in range(150):
+                await hub.topic("m").publish(n)
+            for n in (0, 149):  # of 0 nothing is known any more
+                await hub.topic("m").publish(n)
+            await asyncio.sleep(1)
+            assert [message.content.key for message in twice.receive_many_nowait()] == ["149"]
+            assert hub.triggers()[0].forgotten == 51
+
+    clock.run(main())
+
+
+def test_a_topic_that_is_removed_and_made_anew_goes_on(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.when(hub.rate("m", per="1h") >= 3, topic="three", rising=True)
+
+    async def main() -> None:
+        async with hub, hub.topic("three").subscribe() as three:
+            for _ in range(3):
+                await hub.topic("m").publish(None)
+                await asyncio.sleep(1)
+                await hub.remove("m")
+                await asyncio.sleep(1)
+            assert three.waiting == 1
+
+    clock.run(main())
+
+
+def test_a_topic_that_is_published_to_right_after_it_was_removed(clock: VirtualClock) -> None:
+    hub = telex.Hub(clock=clock)
+    hub.when(hub.rate("m", per="1m") >= 4, topic="four", rising=True)
+
+    async def main() -> None:
+        async with hub, hub.topic("four").subscribe() as four:
+            await hub.topic("m").publish(None)
+            await asyncio.sleep(1)
+            for _ in range(2):
+                await hub.remove("m")
+                for _ in range(3):
+                    hub.topic("m").publish_nowait(None)
+                await asyncio.sleep(120)
+            assert four.waiting == 1, "the four that came within a minute; then three in another"
+
+    clock.run(main())
+
+
+@pytest.mark.slow
+async def test_topics_that_are_removed_on_a_file(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.rate("m:*", per="1h") >= 6, topic="six")
+        hub.variable("value", 0)
+
+    async with programs(url, 1, lambda hub: None) as (hub,):
+        for _ in range(3):
+            await hub.topic("m:x").publish(None)
+    async with programs(url, 2, declare) as hubs, hubs[0].topic("six").subscribe() as six:
+        for hub in hubs:
+            await caught_up(hub)
+        await hubs[0].remove("m:x")
+        for _ in range(3):
+            await hubs[0].topic("m:x").publish(None)  # numbered as those before
+        await six.receive(timeout=20)
+        values = [hub.variable("value", 0) for hub in hubs]
+        await values[0].set(1)
+        await hubs[0].remove("value")
+        async with hubs[1].topic("value").subscribe(overflow="latest", buffer=1, start="earliest") as changes:
+            await values[0].set(100)
+            async for message in changes:
+                if msgspec.convert(message.content, telex.Change[int]).value == 100:
+                    break
+        assert values[0].value == 100
+
+
+async def test_of_several_topics_the_last_100_000_messages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    read = PretendStore.read_pattern
+
+    async def counted(self: PretendStore, topics: Sequence[str], count: int) -> Sequence[telex.Message[Any]]:
+        asked.append(count)
+        return await read(self, topics, count)
+
+    monkeypatch.setattr(PretendStore, "read_pattern", counted)
+    hub = telex.Hub(PretendEngine(Server()))
+    hub.when(hub.rate("logins:*", per="1h") >= 2, topic="alarms", rising=True)
+    async with hub:
+        await caught_up(hub)
+    assert asked == [100_000], "as docs/triggers.md says"
+
+
+@pytest.mark.slow
+async def test_a_rate_is_that_of_all_who_publish(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.rate("failed:*", per="1h") >= 5, topic="attack", rising=True)
+        hub.when(hub.rate("failed:*", per="1h", by=lambda m: m.content) >= 3, topic="guess", rising=True)
+
+    async with programs(url, 2, declare) as hubs:
+        for number in range(4):
+            await hubs[number % 2].topic(f"failed:{number}").publish("ann" if number < 2 else "bob")
+    async with programs(url, 2, declare) as hubs, AsyncExitStack() as stack:  # the fifth comes after a restart
+        attack = await stack.enter_async_context(hubs[0].topic("attack").subscribe())
+        guess = await stack.enter_async_context(hubs[1].topic("guess").subscribe())
+        await hubs[1].topic("failed:9").publish("ann")
+        assert msgspec.convert((await attack.receive(timeout=20)).content, telex.Firing).number == 1
+        assert msgspec.convert((await guess.receive(timeout=20)).content, telex.Firing).key == "ann"
+        await hubs[1].topic("failed:9").publish("bob")
+        assert msgspec.convert((await guess.receive(timeout=20)).content, telex.Firing).key == "bob"
+        for hub in hubs:
+            await caught_up(hub)
+        assert (len(await kept(hubs[0], "attack")), len(await kept(hubs[0], "guess"))) == (1, 2)

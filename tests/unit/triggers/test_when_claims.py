@@ -1,8 +1,8 @@
-"""Variables and what becomes true on a file that several programs share: one value, and each firing once."""
+"""Conditions on a file that programs share: each firing is claimed once, for every key."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -12,88 +12,14 @@ import pytest
 import telex
 from telex.hub import scheduler_of
 from telex.triggers.admin import pause_trigger, resume_trigger
-from telex.triggers.monitor import ConditionMonitor
+from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.records import BY_KEY, KEY_KEPT_SECONDS
-from tests.support.internals import caught_up, records_of, set_bounds, when_state
+from tests.support.internals import caught_up, claimant_of, records_of
 from tests.support.loops import until
+from tests.support.pretend import PretendEngine, Server
+from tests.unit.triggers.parts import expiry, kept, programs, watched
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/triggers.db"
-
-
-@asynccontextmanager
-async def programs(
-    url: str, count: int, declare: Callable[[telex.Hub], object], **bounds: float
-) -> AsyncIterator[list[telex.Hub]]:
-    """So many hubs on one file with these bounds, each of which declares the same."""
-    async with AsyncExitStack() as stack:
-        hubs = []
-        for _ in range(count):
-            hub = telex.Hub(url)
-            set_bounds(hub, **bounds)
-            declare(hub)
-            hubs.append(await stack.enter_async_context(hub))
-        yield hubs
-
-
-async def kept(hub: telex.Hub, topic: str) -> list[telex.Firing]:
-    return [msgspec.convert(message.content, telex.Firing) async for message in hub.topic(topic).history()]
-
-
-async def expiry(hub: telex.Hub, bucket: str, key: str) -> float | None:
-    """When a record may be deleted."""
-    async with hub.transaction() as tx:
-        sql = "SELECT expires FROM telex_records WHERE bucket = ? AND key = ?"
-        ((expires,),) = await tx.execute(sql, (bucket, key))
-    return None if expires is None else float(expires)
-
-
-async def watched(hub: telex.Hub, trigger: str, value: int) -> None:
-    """Until the trigger has seen this value of its variable."""
-    monitor = when_state(hub, trigger).source
-    assert isinstance(monitor, ConditionMonitor)
-    await until(lambda: monitor.evaluator.values["count"] == value)
-
-
-async def test_one_value_for_all(url: str) -> None:
-    async with programs(url, 3, lambda hub: hub.variable("count", 0)) as hubs:
-        counts = [hub.variable("count", 0) for hub in hubs]
-        async with hubs[0].topic("count").subscribe() as changes:
-            await asyncio.gather(*(count.add(1) for count in counts for _ in range(20)))
-            values = [(await changes.receive(timeout=20)).content for _ in range(60)]
-        assert [msgspec.convert(change, telex.Change[int]).value for change in values] == list(range(1, 61))
-        async with hubs[1].topic("count").subscribe(start=1) as last:
-            await last.receive(timeout=20)
-        with pytest.raises(telex.WouldBlock):
-            counts[0].add_nowait(1)
-    async with telex.Hub(url) as hub:
-        assert await hub.variable("count", 0).add(1) == 61
-
-
-async def test_a_stored_value_of_another_type_is_replaced_by_set(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with telex.Hub(url) as hub:
-        await hub.variable("count", "none").set("many")
-
-    def declare(hub: telex.Hub) -> None:
-        hub.when(hub.variable("count", 0) >= 10, topic="full")
-
-    soon = {"engine_retry_seconds": 0.01}
-    async with programs(url, 2, declare, **soon) as hubs, hubs[1].topic("full").subscribe() as full:
-        one, other = (hub.variable("count", 0) for hub in hubs)
-        with pytest.raises(telex.ContentError, match="replace it by `set`"):
-            await one.add(1)
-        async with hubs[1].topic("count").subscribe() as changes:
-            assert await one.set(0) == 0  # also when it is set to what it begins as
-            assert await other.set(12) == 12
-            found = [msgspec.convert((await changes.receive(timeout=20)).content, telex.Change[int]) for _ in range(2)]
-        assert [(change.before, change.value) for change in found] == [(0, 0), (0, 12)]
-        await full.receive(timeout=20)
-        assert await one.add(1) == 13
-    assert "replace it by `set`" in caplog.text
 
 
 async def test_once_fires_once_in_all_and_for_ever(url: str) -> None:
@@ -161,27 +87,6 @@ async def test_each_rise_is_fired_once_also_those_that_nobody_watched(url: str) 
             await caught_up(hub)
         assert numbers == [1, 2, 3, 4]
         assert len(await kept(hubs[0], "full")) == 4
-
-
-async def test_a_rate_is_that_of_all_who_publish(url: str) -> None:
-    def declare(hub: telex.Hub) -> None:
-        hub.when(hub.rate("failed:*", per="1h") >= 5, topic="attack", rising=True)
-        hub.when(hub.rate("failed:*", per="1h", by=lambda m: m.content) >= 3, topic="guess", rising=True)
-
-    async with programs(url, 2, declare) as hubs:
-        for number in range(4):
-            await hubs[number % 2].topic(f"failed:{number}").publish("ann" if number < 2 else "bob")
-    async with programs(url, 2, declare) as hubs, AsyncExitStack() as stack:  # the fifth comes after a restart
-        attack = await stack.enter_async_context(hubs[0].topic("attack").subscribe())
-        guess = await stack.enter_async_context(hubs[1].topic("guess").subscribe())
-        await hubs[1].topic("failed:9").publish("ann")
-        assert msgspec.convert((await attack.receive(timeout=20)).content, telex.Firing).number == 1
-        assert msgspec.convert((await guess.receive(timeout=20)).content, telex.Firing).key == "ann"
-        await hubs[1].topic("failed:9").publish("bob")
-        assert msgspec.convert((await guess.receive(timeout=20)).content, telex.Firing).key == "bob"
-        for hub in hubs:
-            await caught_up(hub)
-        assert (len(await kept(hubs[0], "attack")), len(await kept(hubs[0], "guess"))) == (1, 2)
 
 
 async def test_a_condition_that_is_true_when_first_declared_fires(url: str) -> None:
@@ -288,23 +193,6 @@ async def test_a_function_that_is_true_in_another_process_ends_the_trigger(url: 
         assert [(trigger.ended, trigger.fired) for trigger in hub.triggers()] == [(True, 1)]
 
 
-async def test_its_function_is_called_in_one_of_them(url: str) -> None:
-    heard: list[int] = []
-    done = asyncio.Event()
-
-    def declare(hub: telex.Hub) -> None:
-        @hub.when(hub.variable("count", 0) >= 1, name="first")
-        def first(firing: telex.Firing) -> None:
-            heard.append(firing.number)
-            done.set()
-
-    async with programs(url, 3, declare) as hubs:
-        await hubs[2].variable("count", 0).set(1)
-        async with asyncio.timeout(20):
-            await done.wait()
-    assert heard == [1]
-
-
 async def test_a_firing_for_a_key_long_ago_is_not_repeated(url: str) -> None:
     ahead = 0.0
 
@@ -348,3 +236,68 @@ async def test_a_key_that_is_no_text_stops_no_other(url: str, caplog: pytest.Log
         keys = [msgspec.convert((await alarms.receive(timeout=20)).content, telex.Firing).key for _ in range(2)]
         assert keys == ["0", "2"]
     assert "trigger alarms does not publish its firing" in caplog.text
+
+
+@pytest.mark.slow
+async def test_a_key_that_is_no_name_stops_no_other(url: str) -> None:
+    def declare(hub: telex.Hub) -> None:
+        hub.when(hub.rate("m", per="1h", by=lambda m: m.content) >= 1, topic="seen", rising=True)
+
+    keys = ["good", "x" * 300, "a\nb", "\0", "", "ü" * 200, "a b", "good too"]
+    async with programs(url, 2, declare) as hubs, hubs[1].topic("seen").subscribe() as seen:
+        for key in keys:
+            await hubs[0].topic("m").publish(key)
+        heard = [msgspec.convert((await seen.receive(timeout=20)).content, telex.Firing).key for _ in keys]
+        assert sorted(map(str, heard)) == sorted(keys)
+
+
+@pytest.mark.slow
+async def test_a_function_that_was_true_when_its_program_ended(url: str) -> None:
+    answers: list[bool] = [True]
+
+    def ready() -> bool:
+        return answers[0] if len(answers) == 1 else answers.pop(0)
+
+    def declare(hub: telex.Hub) -> None:
+        hub.when(ready, every="20ms", topic="ready", rising=True)
+
+    for number, following in ((1, [True]), (2, [False, True])):
+        answers[:] = following
+        async with programs(url, 1, declare) as (hub,), hub.topic("ready").subscribe() as inbox:
+            assert msgspec.convert((await inbox.receive(timeout=20)).content, telex.Firing).number == number
+
+
+async def test_a_paused_trigger_that_ends_leaves_no_timer(tmp_path: Path) -> None:
+    hub = telex.Hub(f"sqlite:///{tmp_path}/triggers.db?synchronous=normal")
+    hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+    async with hub:
+        await caught_up(hub)
+        assert await pause_trigger(scheduler_of(hub), "full")
+        await hub.variable("count", 0).set(10)
+        await watched(hub, "full", 10)
+        await caught_up(hub)
+        timer = claimant_of(hub, "full").pause_check
+        assert timer is not None
+        assert not timer.cancelled()
+        hub.trigger("full").cancel()
+        assert timer.cancelled()
+
+
+async def test_a_trigger_that_is_cancelled_while_it_publishes_publishes_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hub, claimed = telex.Hub(PretendEngine(Server())), list[float]()
+    hub.when(hub.variable("count", 0) >= 10, topic="full", rising=True)
+    async with hub:
+        await caught_up(hub)
+        found = claimant_of(hub, "full")
+
+        async def claim(fired: Fired) -> bool:
+            claimed.append(fired.instant)
+            hub.trigger("full").cancel()
+            return True
+
+        monkeypatch.setattr(found, "claim_one", claim)
+        found.pending.extend([Fired(1.0), Fired(2.0), Fired(3.0)])
+        assert await found.claim_pending()
+        assert claimed == [1.0]
