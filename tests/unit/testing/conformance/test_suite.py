@@ -157,7 +157,7 @@ def test_the_environment_chooses_the_full_size(monkeypatch: pytest.MonkeyPatch) 
 def test_refused_holds_that_one_of_the_errors_is_raised() -> None:
     with refused(KeyError, LookupError):
         raise KeyError
-    with pytest.raises(AssertionError, match="KeyError or OSError, and did not"), refused(KeyError, OSError):
+    with pytest.raises(AssertionError, match="did not raise KeyError or OSError"), refused(KeyError, OSError):
         pass
     with pytest.raises(ZeroDivisionError), refused(KeyError):
         raise ZeroDivisionError
