@@ -158,7 +158,7 @@ class Buffer:
         self.run = run
         self.next = start + len(run)
         self.taken += len(run)
-        self.current = through(run)
+        self.current = iter(run)  # type: ignore[assignment]  # as `through`, without a call
 
     def pass_on(self, end: int) -> None:
         """Move the messages from `next` up to but not including ``end`` directly from the log to the subscriber."""

@@ -44,8 +44,8 @@ READY, HOLE, EMPTY, ENDED, UNLOADED = State.READY, State.HOLE, State.EMPTY, Stat
 class Cursor:
     """A place in a log, and the messages that wait there for one subscriber.
 
-    A subscriber calls `take` or `take_many`. Or it calls `load`, and after READY it iterates over ``buffer.current`` as
-    long as ``log.end <= cursor.limit``. Invariant: published = received + lost + waiting; each property is counted on
+    A subscriber calls `take` or `take_many`. After a `take` it may iterate over ``buffer.current`` as long as
+    ``log.end <= cursor.limit``. Invariant: published = received + lost + waiting; each property is counted on
     its own. Invariant: while ``log.end <= limit``, all messages from `open` to the log's end are accepted.
     """
 
@@ -79,9 +79,8 @@ class Cursor:
         """
         self.log: Log = log
         self.options: Options = options
-        self.buffer: Buffer = Buffer(
-            start, keyed=options.key is not None, bytes_counted=options.buffer_bytes is not None
-        )
+        by_bytes = options.buffer_bytes is not None
+        self.buffer: Buffer = Buffer(start, keyed=options.key is not None, bytes_counted=by_bytes)
         self.open: int = start  # the first number that is not in the buffer
         self.limit: int = start
         self.ended: str | None = None  # the reason why no more messages are accepted; None while they are
@@ -96,13 +95,12 @@ class Cursor:
         self._report = hole
         self._hole: int | None = None  # the first number of a hole that ends right before the next message
         self._reason: Reason = "overflow"
-        # the value of `open` while the cursor is full and the log need not ask it before trimming
-        self._resting: int | None = None
+        self._resting: int | None = None  # `open`, while it is full and the log need not ask it before trimming
         self._policy: Policy = policy_for(options.overflow)
-        bounded = BYTES_RUN if options.buffer_bytes is not None else log.tuning.longest_run
+        bounded = BYTES_RUN if by_bytes else log.tuning.longest_run
         self._longest: int = self._policy.longest or bounded  # the longest run that is loaded at once
-        # True when the next message is certainly number `open` of the log, so that a take can skip all checks. Every
-        # call of the policy sets it to False; a load that finds no held message sets it to True.
+        # True when the next message after `current` is certainly number `open` of the log, so that a take can skip all
+        # checks. Every call of the policy sets it to False; a load that finds no held message sets it to True.
         self._direct = False
         log.join(self, self._policy.tail(self))
         if self._policy.blocks:
@@ -113,19 +111,6 @@ class Cursor:
 
     def load(self) -> State:
         """Make the next message or hole ready to be taken; return which of them is ready."""
-        log, buffer = self.log, self.buffer
-        end = log.end
-        if self._direct and end <= self.limit and not buffer.current.__length_hint__():
-            start = self.open
-            if start == end:
-                return EMPTY
-            if end - start <= self._longest:
-                self.open = end
-                buffer.load(start, log.slice(start, end))
-                return READY
-        return self._load()
-
-    def _load(self) -> State:
         if self.closed:
             return ENDED
         if self.log.end > self.limit:
@@ -149,9 +134,25 @@ class Cursor:
 
     def take(self) -> Message[Any] | Lost | State:
         """Return the next message, or the hole before it; EMPTY, ENDED or UNLOADED when there is none."""
+        log, buffer = self.log, self.buffer
+        end = log.end
+        if self._direct and end <= self.limit:
+            if buffer.current.__length_hint__():
+                return next(buffer.current)
+            start = self.open
+            if start == end:
+                return EMPTY
+            if end - start == 1:  # a message that comes alone needs no run around it
+                self.open = end
+                buffer.pass_on(end)
+                return log.messages[start - log.base]
+            if end - start <= self._longest:
+                self.open = end
+                buffer.load(start, log.slice(start, end))
+                return next(buffer.current)
         state = self.load()
         if state is READY:
-            return next(self.buffer.current)
+            return next(buffer.current)
         return self.tell() if state is HOLE else state
 
     def take_many(self, limit: int) -> tuple[Message[Any] | Lost, ...] | State:
@@ -169,11 +170,11 @@ class Cursor:
                 run = log.slice(start, end)
                 buffer.pass_on(end)
                 return run
-        state = self._load()
+        state = self.load()
         if state is READY:
             run = self.buffer.take_many(limit)
             if self._policy.longest == 1:  # such policies load one message at a time
-                while len(run) < limit and self._load() is READY:
+                while len(run) < limit and self.load() is READY:
                     run += self.buffer.take_many(limit - len(run))
             return run
         return (self.tell(),) if state is HOLE else state

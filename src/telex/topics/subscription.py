@@ -14,7 +14,7 @@ import msgspec
 
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadOption, Closed, Misuse, SlowSubscriber, Timeout, WouldBlock
-from telex.log.cursor import EMPTY, ENDED, HOLE, READY, UNLOADED, Cursor, State
+from telex.log.cursor import EMPTY, ENDED, UNLOADED, Cursor, State
 from telex.log.options import Options, Overflow
 from telex.log.start import Start
 from telex.message import Lost, Message, Position
@@ -137,15 +137,18 @@ class AnySubscription(Generic[T, Item]):
         log, buffer, observer = cursor.log, cursor.buffer, cursor.log.observer
         waiter = Waiter(asyncio.get_running_loop())
         item: Any  # the kernel has no type Item
-        while (state := cursor.load()) is not ENDED or self._goes_on(cursor):
-            if state is READY:
+        while (item := cursor.take()) is not ENDED or self._goes_on(cursor):
+            if not isinstance(item, State):
                 limit = cursor.limit
+                yield item
+                if log.end > limit:
+                    continue
                 # The taken messages are counted by the iterator, the arrived ones by the log's end.
                 for item in buffer.current:
                     yield item
                     if log.end > limit:
                         break
-            elif state is EMPTY:
+            elif item is EMPTY:
                 # the same as `park`, without another coroutine
                 observer.waiters[waiter] = None
                 try:
@@ -153,10 +156,7 @@ class AnySubscription(Generic[T, Item]):
                 except BaseException:
                     observer.waiters.pop(waiter, None)
                     raise
-            elif state is HOLE:
-                item = cursor.tell()  # only with report_lost, or a start that may be gone
-                yield item
-            elif state is UNLOADED:
+            elif item is UNLOADED:
                 await self._publisher.load(cursor)
             else:
                 cursor = self._counted()
@@ -171,11 +171,24 @@ class AnySubscription(Generic[T, Item]):
         """
         deadline = None if timeout is None else _deadline(timeout)
         while True:
-            cursor = self._entered()
+            cursor = self._cursor
+            if cursor is None or cursor.closed:
+                cursor = self._entered()
             item: Any = cursor.take()  # the kernel has no type Item
             if not isinstance(item, State):
                 return item  # type: ignore[no-any-return]
-            await self._more(cursor, item, timeout, deadline)
+            if item is not EMPTY or deadline is not None:
+                await self._more(cursor, item, timeout, deadline)
+                continue
+            # As `_more`, without a coroutine of its own.
+            waiter, self._waiter = self._waiter or Waiter(asyncio.get_running_loop()), None
+            cursor.log.observer.waiters[waiter] = None
+            try:
+                await waiter
+            except BaseException:
+                cursor.log.observer.waiters.pop(waiter, None)
+                raise
+            self._waiter = waiter
 
     async def _receive_or_end(self) -> Item:
         cursor = self._counted()

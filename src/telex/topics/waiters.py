@@ -75,7 +75,9 @@ class Waiter:
         """Let the waiting task, if any, run its next step in this turn of the loop."""
         callback, self._callback = self._callback, None
         if callback is not None:
-            self.loop.call_soon(callback, self, context=self._context)
+            loop = self.get_loop()
+            assert loop is not None  # it outlives the tasks that wait in it
+            loop.call_soon(callback, self, context=self._context)
 
     # -- what a task asks of a future
 
