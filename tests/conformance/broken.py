@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from telex.engines import Claimed, Delivery, EngineEvents, Groups, Record, Records, Settlement, Store
-from telex.engines.contract.groups import Action
-from telex.errors import EngineFailed
+from telex.engines import Delivery, EngineEvents, Fetched, Groups, Record, Records, Settlement, Store
+from telex.engines.contract.groups import Action, Change
+from telex.errors import Closed, EngineFailed
 from telex.log.log import Log, Retention
 from telex.log.start import Start
 from telex.message import Draft, Message, time_of
@@ -416,9 +416,9 @@ class DeliversAfterAck(PassingEngine):
     caught_by = ("test_what_was_acked_never_comes_again", "test_lag_is_what_is_not_settled")
 
     class a_groups(Passing):  # noqa: N801
-        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
             made = [replaced(it, "ack", action="nack", seconds=60.0) for it in settlements]
-            return await self.inner.settle(group, pattern, made, now)
+            return await self.inner.settle(group, pattern, made)
 
 
 def replaced(settlement: Settlement, only: Action, **fields: Any) -> Settlement:
@@ -432,9 +432,9 @@ class ForgetsSettlements(PassingEngine):
     caught_by = ("test_groups_go_on_after_a_restart",)
 
     class a_groups(Passing):  # noqa: N801
-        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
             return await self.inner.settle(
-                group, pattern, [replaced(it, "ack", action="extend", seconds=20.0) for it in settlements], now
+                group, pattern, [replaced(it, "ack", action="extend", seconds=20.0) for it in settlements]
             )
 
 
@@ -446,11 +446,11 @@ class LetsTwoHoldALease(PassingEngine):
     class a_groups(Passing):  # noqa: N801
         last: Sequence[Delivery] = ()
 
-        async def claim(self, *arguments: Any) -> Claimed:
-            found: Claimed = await self.inner.claim(*arguments)
+        async def fetch(self, *arguments: Any) -> Fetched:
+            found: Fetched = await self.inner.fetch(*arguments)
             both = [*self.last, *found.deliveries]
             self.last = found.deliveries
-            return Claimed(both, found.next_due, found.lag)
+            return msgspec.structs.replace(found, deliveries=both)
 
 
 class ClaimsOneTooMany(PassingEngine):
@@ -459,8 +459,8 @@ class ClaimsOneTooMany(PassingEngine):
     caught_by = ("test_a_message_is_leased_to_one", "test_the_first_delivery_is_in_order")
 
     class a_groups(Passing):  # noqa: N801
-        async def claim(self, group: str, pattern: str, limit: int, *arguments: Any) -> Any:
-            return await self.inner.claim(group, pattern, limit + 1, *arguments)
+        async def fetch(self, group: str, pattern: str, limit: int, *arguments: Any) -> Any:
+            return await self.inner.fetch(group, pattern, limit + 1, *arguments)
 
 
 class IgnoresKeys(PassingEngine):
@@ -487,14 +487,14 @@ class AcceptsStaleTokens(PassingEngine):
             super().__init__(inner, engine)
             self.tokens: dict[int, int] = {}
 
-        async def claim(self, *arguments: Any) -> Claimed:
-            found: Claimed = await self.inner.claim(*arguments)
+        async def fetch(self, *arguments: Any) -> Fetched:
+            found: Fetched = await self.inner.fetch(*arguments)
             self.tokens.update({delivery.position: delivery.token for delivery in found.deliveries})
             return found
 
-        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
             newest = [msgspec.structs.replace(it, token=self.tokens.get(it.position, 0)) for it in settlements]
-            return await self.inner.settle(group, pattern, newest, now)
+            return await self.inner.settle(group, pattern, newest)
 
 
 class SaysThatAllWin(PassingEngine):
@@ -503,8 +503,8 @@ class SaysThatAllWin(PassingEngine):
     caught_by = ("test_the_first_settlement_wins",)
 
     class a_groups(Passing):  # noqa: N801
-        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> list[bool]:
-            return [True for _ in await self.inner.settle(group, pattern, settlements, now)]
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> list[bool]:
+            return [True for _ in await self.inner.settle(group, pattern, settlements)]
 
 
 class CountsNoAttempts(PassingEngine):
@@ -513,10 +513,10 @@ class CountsNoAttempts(PassingEngine):
     caught_by = ("test_a_lease_that_ends_frees_its_message", "test_nack_waits_for_its_delay")
 
     class a_groups(Passing):  # noqa: N801
-        async def claim(self, *arguments: Any) -> Claimed:
-            found: Claimed = await self.inner.claim(*arguments)
+        async def fetch(self, *arguments: Any) -> Fetched:
+            found: Fetched = await self.inner.fetch(*arguments)
             first = [msgspec.structs.replace(delivery, attempt=1) for delivery in found.deliveries]
-            return Claimed(first, found.next_due, found.lag)
+            return msgspec.structs.replace(found, deliveries=first)
 
 
 class WaitsForNoDelay(PassingEngine):
@@ -525,10 +525,8 @@ class WaitsForNoDelay(PassingEngine):
     caught_by = ("test_nack_waits_for_its_delay", "test_a_key_waits_for_its_next_try")
 
     class a_groups(Passing):  # noqa: N801
-        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
-            return await self.inner.settle(
-                group, pattern, [replaced(it, "nack", seconds=0.0) for it in settlements], now
-            )
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
+            return await self.inner.settle(group, pattern, [replaced(it, "nack", seconds=0.0) for it in settlements])
 
 
 class KeepsNoDeadLetters(PassingEngine):
@@ -537,10 +535,8 @@ class KeepsNoDeadLetters(PassingEngine):
     caught_by = ("test_what_was_rejected_is_kept_aside", "test_a_dead_letter_is_revived_or_dropped")
 
     class a_groups(Passing):  # noqa: N801
-        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
-            return await self.inner.settle(
-                group, pattern, [replaced(it, "reject", action="ack") for it in settlements], now
-            )
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
+            return await self.inner.settle(group, pattern, [replaced(it, "reject", action="ack") for it in settlements])
 
 
 class RenewsNoLease(PassingEngine):
@@ -549,10 +545,10 @@ class RenewsNoLease(PassingEngine):
     caught_by = ("test_a_lease_is_renewed",)
 
     class a_groups(Passing):  # noqa: N801
-        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Any:
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
             if any(it.action == "extend" for it in settlements):
                 return [True for _ in settlements]
-            return await self.inner.settle(group, pattern, settlements, now)
+            return await self.inner.settle(group, pattern, settlements)
 
 
 class TakesFromGroups(PassingEngine):
@@ -561,12 +557,12 @@ class TakesFromGroups(PassingEngine):
     caught_by = ("test_retention_takes_nothing_from_a_group",)
 
     class a_groups(Passing):  # noqa: N801
-        async def claim(self, *arguments: Any) -> Claimed:
-            found: Claimed = await self.inner.claim(*arguments)
+        async def fetch(self, *arguments: Any) -> Fetched:
+            found: Fetched = await self.inner.fetch(*arguments)
             assert self.engine.store is not None
             first = {it.message.topic: self.engine.store.end(it.message.topic)[0] for it in found.deliveries}
             left = [it for it in found.deliveries if it.message.seq >= first[it.message.topic]]
-            return Claimed(left, found.next_due, found.lag)
+            return msgspec.structs.replace(found, deliveries=left)
 
 
 class BeginsAgainForWhoJoins(PassingEngine):
@@ -575,8 +571,8 @@ class BeginsAgainForWhoJoins(PassingEngine):
     caught_by = ("test_a_group_goes_on_whoever_joins",)
 
     class a_groups(Passing):  # noqa: N801
-        async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
-            await self.inner.forget(group, pattern)
+        async def join(self, group: str, pattern: str, start: Start, log: Callable[[], Log]) -> None:
+            await self.inner.change(group, pattern, "forget")
             await self.inner.join(group, pattern, start, log)
 
 
@@ -586,8 +582,87 @@ class IgnoresPause(PassingEngine):
     caught_by = ("test_a_paused_group_claims_nothing", "test_a_pause_holds_for_all")
 
     class a_groups(Passing):  # noqa: N801
-        async def pause(self, group: str, pattern: str, paused: bool) -> bool:
+        async def change(self, group: str, pattern: str, change: Change) -> bool:
+            if change not in ("pause", "resume"):
+                return bool(await self.inner.change(group, pattern, change))
             return any((info.group, info.pattern) == (group, pattern) for info in await self.inner.groups())
+
+
+class FetchesForTooShort(PassingEngine):
+    """Groups.fetch: without a message it returns not before its time."""
+
+    caught_by = ("test_a_fetch_returns_nothing_before_its_time",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def fetch(self, *arguments: Any) -> Fetched:
+            *others, wait = arguments
+            found: Fetched = await self.inner.fetch(*others, wait / 3)
+            return found
+
+
+class FetchesForEver(PassingEngine):
+    """Groups.fetch: without a message it returns when its time is over."""
+
+    caught_by = ("test_a_fetch_returns_when_its_time_is_over",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def fetch(self, *arguments: Any) -> Fetched:
+            while True:
+                found: Fetched = await self.inner.fetch(*arguments)
+                if found.deliveries:
+                    return found
+                await asyncio.sleep(0)
+
+
+class LeasesWhenItIsCancelled(PassingEngine):
+    """Groups.fetch: cancelled, it leaves nothing leased."""
+
+    caught_by = ("test_a_fetch_that_is_cancelled_leaves_nothing_leased",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def fetch(self, *arguments: Any) -> Fetched:
+            try:
+                found: Fetched = await self.inner.fetch(*arguments)
+            except asyncio.CancelledError:
+                await self.inner.fetch(*arguments[:-1], 0.0)
+                raise
+            return found
+
+
+class HearsOfNothing(PassingEngine):
+    """Groups.fetch: it returns as soon as there is something. Here it looks again when its time is over."""
+
+    caught_by = (
+        "test_a_fetch_returns_when_something_is_there",
+        "test_a_fetch_on_a_pattern_waits_for_topics_to_come",
+        "test_a_fetch_waits_for_delays_and_leases",
+        "test_a_fetch_hears_of_changes_of_its_group",
+        "test_a_fetch_hears_of_the_next_of_a_key",
+        "test_a_fetch_hears_of_other_engines",
+    )
+
+    class a_groups(Passing):  # noqa: N801
+        async def fetch(self, *arguments: Any) -> Fetched:
+            *others, wait = arguments
+            found: Fetched = await self.inner.fetch(*others, 0.0)
+            if wait > 0 and not found.deliveries:
+                await asyncio.sleep(wait)
+                found = await self.inner.fetch(*others, 0.0)
+            return found
+
+
+class FetchesWhenItIsClosed(PassingEngine):
+    """Groups.fetch: closing the engine ends it."""
+
+    caught_by = ("test_closing_ends_a_fetch",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def fetch(self, *arguments: Any) -> Fetched:
+            try:
+                found: Fetched = await self.inner.fetch(*arguments)
+            except Closed:
+                return Fetched((), 0)
+            return found
 
 
 class PutsWithoutComparing(PassingEngine):
@@ -671,11 +746,11 @@ class SettlesBesideTheTransaction(PassingEngine):
 
         async def __aexit__(self, *error: object) -> None:
             await self.inner.__aexit__(*error)
-            for group, pattern, settlement, now in self.late:
-                await self.engine.inner.groups.settle(group, pattern, (settlement,), now)
+            for group, pattern, settlement in self.late:
+                await self.engine.inner.groups.settle(group, pattern, (settlement,))
 
-        async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
-            self.late.append((group, pattern, settlement, now))
+        async def settle(self, group: str, pattern: str, settlement: Settlement) -> bool:
+            self.late.append((group, pattern, settlement))
             return True
 
 

@@ -12,6 +12,7 @@ from telex.testing.conformance import Conformance
 from telex.testing.conformance.suite import Suite
 from tests.conformance.broken import LEFT, all_broken
 from tests.support.pretend import PretendEngine, Server, server_that_is_down
+from tests.support.shifting import Shifting
 
 Wrap = Callable[[Any], Any]
 
@@ -19,7 +20,7 @@ Wrap = Callable[[Any], Any]
 def over_pretend(wrap: Wrap) -> type[Conformance]:
     """The suite on a wrapped engine that pretends."""
 
-    class OverPretend(Conformance):
+    class OverPretend(Shifting, Conformance):
         test_what_was_acknowledged_survives_kill = None  # type: ignore[assignment]
         test_settlements_and_records_survive_kill = None  # type: ignore[assignment]
         patience = 0.6
@@ -36,6 +37,9 @@ def over_pretend(wrap: Wrap) -> type[Conformance]:
             yield
             self.server.start()
 
+        async def pass_time(self, seconds: float) -> None:
+            self.server.ahead += seconds
+
         def unopenable(self) -> list[Engine]:
             return [wrap(PretendEngine(server_that_is_down()))]
 
@@ -45,11 +49,11 @@ def over_pretend(wrap: Wrap) -> type[Conformance]:
 def over_sqlite(wrap: Wrap) -> type[Conformance]:
     """The suite on a wrapped SQLite engine."""
 
-    class OverSQLite(Conformance):
+    class OverSQLite(Shifting, Conformance):
         patience = 1.0
 
         def engine(self) -> Engine:
-            engine: Engine = wrap(SQLiteEngine.from_url(f"sqlite:///{self.place}/telex.db"))
+            engine: Engine = wrap(self.shifted(SQLiteEngine.from_url(f"sqlite:///{self.place}/telex.db")))
             return engine
 
         def unopenable(self) -> list[Engine]:

@@ -3,8 +3,10 @@
 from telex.engines import Engine
 from telex.engines.memory.engine import MemoryEngine
 from telex.testing.conformance import Conformance
+from tests.support.shifting import Shifting
 
 
-class TestMemory(Conformance):
+class TestMemory(Shifting, Conformance):
     def engine(self) -> Engine:
-        return MemoryEngine()
+        engine: Engine = self.shifted(MemoryEngine())
+        return engine

@@ -12,6 +12,7 @@ import pytest
 from telex.engines import Engine, engine_for
 from telex.testing.conformance import Conformance
 from tests.support.postgres import url_of
+from tests.support.shifting import Shifting
 
 pytestmark = pytest.mark.slow
 _END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'telex'"
@@ -24,7 +25,7 @@ def unopenable(url: str) -> Iterator[str]:
     yield "postgresql://telex@127.0.0.1:1/postgres"
 
 
-class TestPostgres(Conformance):
+class TestPostgres(Shifting, Conformance):
     conninfo = "host=/nowhere user=telex dbname=postgres"
 
     version = "postgres"
@@ -55,6 +56,14 @@ class TestPostgres(Conformance):
                 yield
             finally:
                 await asyncio.to_thread(away.rename, there)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Set the clock of leases forward, which is a function of the schema."""
+        self.ahead += seconds
+        clock = f"""CREATE OR REPLACE FUNCTION "{self.schema}".clock() RETURNS float8 LANGUAGE sql VOLATILE AS $$
+            SELECT extract(epoch FROM clock_timestamp())::float8 + {self.ahead} $$"""
+        async with await psycopg.AsyncConnection.connect(self.conninfo, autocommit=True) as connection:
+            await connection.execute(clock.encode())
 
     def unopenable(self) -> Iterator[Engine]:
         return map(engine_for, unopenable(url_of(self.conninfo, self.schema)))

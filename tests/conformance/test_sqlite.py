@@ -6,6 +6,7 @@ from pathlib import Path
 
 from telex.engines import Engine, engine_for
 from telex.testing.conformance import Conformance
+from tests.support.shifting import Shifting
 
 
 def unopenable(place: Path) -> Iterator[str]:
@@ -22,9 +23,10 @@ def unopenable(place: Path) -> Iterator[str]:
     yield f"sqlite:///{place}/no/folder/a.db"
 
 
-class TestSQLite(Conformance):
+class TestSQLite(Shifting, Conformance):
     def engine(self) -> Engine:
-        return engine_for(f"sqlite:///{self.place}/telex.db")
+        engine: Engine = self.shifted(engine_for(f"sqlite:///{self.place}/telex.db"))
+        return engine
 
     def unopenable(self) -> Iterator[Engine]:
         return map(engine_for, unopenable(self.place))

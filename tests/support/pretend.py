@@ -24,6 +24,7 @@ from telex.engines import (
     Store,
     TransactionOutbox,
 )
+from telex.engines.fetching import FetchWaiters
 from telex.errors import ConnectFailed, EngineFailed
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
@@ -57,6 +58,11 @@ class Server:
         self.groups: dict[tuple[str, str], Group] = {}
         self.delayed: list[tuple[float, int, Draft]] = []
         self.count = itertools.count()
+        self.ahead = 0.0
+        """Seconds by which the clock of leases was set forward."""
+
+    def now(self) -> float:
+        return time() + self.ahead
 
     def stop(self) -> None:
         """Answer no more, and keep everything: as if the network had failed."""
@@ -128,7 +134,7 @@ class Server:
             returned.append(message)
             new.append(message)
         for engine in list(self.engines):
-            engine.tell(new if engine is own else [copied(message) for message in new])
+            engine.tell(new, decode=engine is not own)
         return returned
 
     def in_order(self, topics: Sequence[str], now: float) -> list[Message[Any]]:
@@ -139,8 +145,7 @@ class Server:
 
     def stir(self) -> None:
         for engine in list(self.engines):
-            assert engine.feed is not None
-            engine.feed.stirred(None)
+            engine.fetches.stir()
 
     def publish_due(self) -> None:
         """Each engine calls this at the moments that it was told of; whoever is first publishes."""
@@ -284,7 +289,8 @@ class PretendTransaction:
         self.engine = engine
         self.drafts: list[Draft] = []
         self.puts: list[tuple[str, str, int, Record, float | None]] = []
-        self.settlements: list[tuple[Group, Settlement, float]] = []
+        self.settlements: list[tuple[Group, Settlement]] = []
+        self.blocks: object = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -297,19 +303,20 @@ class PretendTransaction:
         await self.server.reached()
         if not all(self.server.has(bucket, key, before) for bucket, key, before, _, _ in self.puts):
             raise EngineFailed("the transaction", "a record was changed meanwhile")
-        if not all(group.holds(settlement) for group, settlement, _ in self.settlements):
+        if not all(group.holds(settlement) for group, settlement in self.settlements):
             raise EngineFailed("the transaction", "a delivery was settled meanwhile")
-        for group, settlement, now in self.settlements:
-            group.settle(settlement, now)
+        for group, settlement in self.settlements:
+            group.settle(settlement, self.server.now())
+        self.server.stir()
         self.server.keep(self.drafts, self.engine)
         for bucket, key, _, record, expires in self.puts:
             self.server.set(bucket, key, record, expires)
 
-    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+    async def settle(self, group: str, pattern: str, settlement: Settlement) -> bool:
         found = self.server.groups.get((group, pattern))
         if found is None or not found.holds(settlement):
             return False
-        self.settlements.append((found, settlement, now))
+        self.settlements.append((found, settlement))
         return True
 
     async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
@@ -352,7 +359,11 @@ class PretendEngine:
         self.server = server
         self.store: Store | None = cast("Store", Asked(server, PretendStore(server, self)))
         self.outbox: TransactionOutbox | None = None
-        groups = PretendGroups(server.groups, server.stir, server.in_order, lambda: server.kept)
+        self.decoded = 0
+        self.fetches = FetchWaiters()
+        groups = PretendGroups(
+            server.groups, self.fetches, server.stir, server.in_order, lambda: server.kept, server.now, self.decode
+        )
         self.groups: Groups | None = cast("Groups", Asked(server, groups))
         self.records: Records | None = cast("Records", Asked(server, PretendRecords(server)))
         self.feed: EngineEvents | None = None
@@ -371,10 +382,11 @@ class PretendEngine:
     async def close(self) -> None:
         if self in self.server.engines:
             self.server.engines.remove(self)
+        self.fetches.close()
         self._disarm()
 
     def now(self) -> float:
-        return time()
+        return self.server.now()
 
     def log(self, topic: str, retention: Retention) -> Log:
         log = Log(topic, token_hex(6), retention, randbits(74), remote=True)
@@ -394,13 +406,19 @@ class PretendEngine:
     def transaction(self) -> EngineTransaction:
         return PretendTransaction(self.server, self)
 
-    def tell(self, messages: Sequence[Message[Any]]) -> None:
+    def tell(self, messages: Sequence[Message[Any]], *, decode: bool) -> None:
         assert self.feed is not None
         wanted = [message for message in messages if self.feed.wants(message.topic)]
+        if decode:
+            wanted = [self.decode(message) for message in wanted]
         if wanted:
             self.feed.take(wanted)
-        for topic in {message.topic for message in messages}:
-            self.feed.stirred(topic)
+        self.fetches.published({message.topic for message in messages})
+
+    def decode(self, message: Message[Any]) -> Message[Any]:
+        """The message as this process has it."""
+        self.decoded += 1
+        return copied(message)
 
     def arm(self) -> None:
         self._disarm()

@@ -5,7 +5,11 @@ from datetime import datetime, timedelta
 from time import time
 from typing import Any
 
-from telex.engines import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
+import msgspec
+
+from telex.engines import DeadLetter, Delivery, Fetched, GroupInfo, Settlement
+from telex.engines.contract.groups import Change
+from telex.engines.fetching import Attempt, FetchWaiters
 from telex.log.log import Log
 from telex.log.start import Start
 from telex.message import Message, Position, time_of
@@ -63,9 +67,9 @@ class Group:
                 keys.add(item.message.key)
         return found
 
-    def claim(self, limit: int, lease: float, now: float) -> Claimed:
+    def claim(self, limit: int, lease: float, now: float) -> Attempt:
         if self.paused:
-            return Claimed([], None, len(self.alive()))
+            return Attempt(Fetched([], len(self.alive())))
         ready = [(position, item) for position, item in self.first_of_their_keys(now).items() if item.free(now)]
         ready.sort(key=lambda pair: (pair[1].attempt == 0, pair[0]))
         deliveries = []
@@ -73,9 +77,10 @@ class Group:
             self.token += 1
             item.attempt += 1
             item.token, item.lease_end = self.token, now + lease
-            deliveries.append(Delivery(item.message, position, item.attempt, item.token, item.lease_end))
+            deliveries.append(Delivery(item.message, position, item.attempt, item.token))
         moments = [max(item.lease_end or 0.0, item.due) for item in self.alive().values()]
-        return Claimed(deliveries, min((m for m in moments if m > now), default=None), len(self.alive()))
+        due = min((moment - now for moment in moments if moment > now), default=None)
+        return Attempt(Fetched(deliveries, len(self.alive())), due)
 
     def holds(self, settlement: Settlement) -> bool:
         item = self.items.get(settlement.position)
@@ -114,16 +119,22 @@ class PretendGroups:
     def __init__(
         self,
         groups: dict[tuple[str, str], Group],
+        fetches: FetchWaiters,
         stir: Callable[[], None],
         in_order: Callable[[Sequence[str], float], list[Message[Any]]],
         kept: Callable[[], Mapping[str, Log]],
+        now: Callable[[], float],
+        decode: Callable[[Message[Any]], Message[Any]],
     ) -> None:
         self.known = groups
+        self.fetches = fetches
         self.stir = stir
         self.in_order = in_order
         self.kept = kept
+        self.now = now
+        self.decode = decode
 
-    async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
+    async def join(self, group: str, pattern: str, start: Start, log: Callable[[], Log]) -> None:
         if (group, pattern) in self.known:
             return
         self.known[group, pattern] = new = Group(group, pattern)
@@ -136,39 +147,46 @@ class PretendGroups:
             case datetime() | timedelta():
                 since = time() - start.total_seconds() if isinstance(start, timedelta) else start.timestamp()
                 messages = [message for message in messages if time_of(message) >= since]
-            case Position(seq=seq, epoch=epoch) if epoch == log.epoch:
+            case Position(seq=seq, epoch=epoch) if pattern in self.kept() and epoch == self.kept()[pattern].epoch:
                 messages = [message for message in messages if message.seq > seq]
         for message in messages:
             new.offer(message)
 
-    async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
-        return self.known[group, pattern].claim(limit, lease, now)
+    async def fetch(self, group: str, pattern: str, limit: int, lease: float, owner: str, wait: float) -> Fetched:
+        async def attempt(is_published: bool) -> Attempt:
+            found = self.known.get((group, pattern))
+            if found is None:
+                return Attempt(Fetched([], 0))
+            fetched, due = found.claim(limit, lease, self.now())
+            deliveries = [
+                msgspec.structs.replace(each, message=self.decode(each.message)) for each in fetched.deliveries
+            ]
+            return Attempt(Fetched(deliveries, fetched.lag), due)
 
-    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+        async def release(given: Sequence[Delivery]) -> None:
+            await self.settle(group, pattern, [Settlement(each.position, each.token, "nack") for each in given])
+
+        return await self.fetches.fetch(pattern, wait, attempt, release)
+
+    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
         found = self.known.get((group, pattern))
-        won = [found is not None and found.settle(settlement, now) for settlement in settlements]
+        won = [found is not None and found.settle(settlement, self.now()) for settlement in settlements]
         self.stir()
         return won
 
-    def check_outside(self) -> None:
-        """Nothing waits for a transaction."""
-
-    async def pause(self, group: str, pattern: str, paused: bool) -> bool:
+    async def change(self, group: str, pattern: str, change: Change) -> bool:
         found = self.known.get((group, pattern))
         if found is None:
             return False
-        found.paused = paused
+        if change == "forget":
+            del self.known[group, pattern]
+        elif change != "rest":
+            found.paused = change == "pause"
         self.stir()
         return True
 
-    async def rest(self, group: str, pattern: str) -> bool:
-        return (group, pattern) in self.known
-
-    async def forget(self, group: str, pattern: str) -> bool:
-        return self.known.pop((group, pattern), None) is not None
-
     async def groups(self) -> list[GroupInfo]:
-        return [self.known[name].info(time()) for name in sorted(self.known)]
+        return [self.known[name].info(self.now()) for name in sorted(self.known)]
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
         letters = [
@@ -179,15 +197,14 @@ class PretendGroups:
         ]
         return sorted(letters, key=lambda letter: letter.died)[:limit]
 
-    async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
+    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
         found = self.known.get((group, pattern))
         item = found.dead().get(position) if found is not None else None
-        if item is None:
+        if found is None or item is None:
             return False
-        item.died, item.attempt, item.due, item.reason = None, 0, now, ""
-        self.stir()
+        if again:
+            item.died, item.attempt, item.due, item.reason = None, 0, 0.0, ""
+            self.stir()
+        else:
+            del found.items[position]
         return True
-
-    async def drop(self, group: str, pattern: str, position: int) -> bool:
-        found = self.known.get((group, pattern))
-        return found is not None and position in found.dead() and found.items.pop(position, None) is not None

@@ -81,9 +81,9 @@ async def test_a_lease_ends_although_the_clock_was_put_back(
     async with hub:
         groups, topic = groups_of(hub), hub.topic("t")
         assert groups is not None
-        await groups.join("g", "t", "new", log_of(topic))
+        await groups.join("g", "t", "new", lambda: log_of(topic))
         await topic.publish("held")
-        claimed = await groups.claim("g", "t", 1, 0.01, "dead", engine_of(hub).now())
+        claimed = await groups.fetch("g", "t", 1, 0.01, "dead", 0.0)
         assert len(claimed.deliveries) == 1
         day.set(monkeypatch, -100)
         again = asyncio.Event()

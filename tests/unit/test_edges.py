@@ -14,7 +14,7 @@ import pytest
 import telex
 import telex.blocking
 from telex.log.log import Log, Retention
-from telex.topics.waiters import Notifier, Waiter, park, wake_all
+from telex.process.waiters import Notifier, Waiter, park, wake_all
 from tests.support.internals import engine_transaction_of, records_of
 from tests.support.loops import idle
 from tests.support.pretend import PretendEngine, PretendStore, Server

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,9 +92,10 @@ class Copier:
 
         engine, count = runtime_of(self._target).engine, 0
         groups = runtime_of(self._target).groups("copying")
+
         for info in await self._source.groups.list():
             if not info.group.startswith("$"):
-                await groups.join(info.group, info.pattern, "new", engine.log(info.pattern, Retention()))
+                await groups.join(info.group, info.pattern, "new", partial(engine.log, info.pattern, Retention()))
                 count += 1
         return count
 

@@ -7,12 +7,12 @@ from importlib.metadata import entry_points
 from time import time
 
 from telex.engines.contract import (
-    Claimed,
     DeadLetter,
     Delivery,
     Engine,
     EngineEvents,
     EngineTransaction,
+    Fetched,
     GroupInfo,
     Groups,
     Guarantees,
@@ -27,13 +27,13 @@ from telex.errors import BadOption
 from telex.message import Draft
 
 __all__ = [
-    "Claimed",
     "DeadLetter",
     "Delivery",
     "Draft",
     "Engine",
     "EngineEvents",
     "EngineTransaction",
+    "Fetched",
     "GroupInfo",
     "Groups",
     "Guarantees",

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextvars import Context
-from time import time
 
 from telex.engines.contract.groups import Action, Delivery, Groups, Settlement
 from telex.errors import text_of
@@ -22,14 +21,11 @@ class AckBatcher:
     settlements wait for the next batch. ``settled`` is called after each batch.
     """
 
-    def __init__(
-        self, groups: Groups, group: str, pattern: str, settled: Callable[[], None], clock: Callable[[], float] = time
-    ) -> None:
+    def __init__(self, groups: Groups, group: str, pattern: str, settled: Callable[[], None]) -> None:
         self._groups = groups
         self._group = group
         self._pattern = pattern
         self._settled = settled
-        self._clock = clock
         self._waiting: list[tuple[Settlement, Answer | None]] = []
         self._task: asyncio.Task[None] | None = None
         self.pending: int = 0
@@ -86,9 +82,7 @@ class AckBatcher:
 
     async def _settle(self, batch: list[tuple[Settlement, Answer | None]]) -> None:
         try:
-            won = await self._groups.settle(
-                self._group, self._pattern, [settlement for settlement, _ in batch], self._clock()
-            )
+            won = await self._groups.settle(self._group, self._pattern, [settlement for settlement, _ in batch])
         except BaseException as error:
             # Callers wait for an answer, whatever the exception is.
             if is_end(error):

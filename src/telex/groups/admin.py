@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 
 from telex.engines.contract import Groups
-from telex.engines.contract.groups import DeadLetter, GroupInfo
+from telex.engines.contract.groups import Change, DeadLetter, GroupInfo
 from telex.runtime import Runtime
 
 
@@ -27,28 +27,28 @@ class GroupAdmin:
         return await self._groups.groups()
 
     async def pause(self, group: str, pattern: str | None = None) -> bool:
-        """Stop all consumers of a group, in all processes, from claiming. Running calls finish.
+        """Stop all consumers of a group, in all processes, from fetching. Running calls finish.
 
         Without ``pattern`` this applies to all patterns of the group. Return false when there is no such group.
         """
-        return await self._pause(group, pattern, True)
+        return await self._change(group, pattern, "pause")
 
     async def resume(self, group: str, pattern: str | None = None) -> bool:
-        """Let the consumers of a group claim again. Return false when there is no such group."""
-        return await self._pause(group, pattern, False)
+        """Let the consumers of a group fetch again. Return false when there is no such group."""
+        return await self._change(group, pattern, "resume")
 
-    async def _pause(self, group: str, pattern: str | None, paused: bool) -> bool:
+    async def _change(self, group: str, pattern: str | None, change: Change) -> bool:
         if pattern is not None:
-            return await self._groups.pause(group, pattern, paused)
+            return await self._groups.change(group, pattern, change)
         found = [info.pattern for info in await self._groups.groups() if info.group == group]
-        return any([await self._groups.pause(group, each, paused) for each in found])
+        return any([await self._groups.change(group, each, change) for each in found])
 
     async def forget(self, group: str, pattern: str) -> bool:
         """Remove a group with its dead letters, and the messages that were kept only for this group.
 
         Return false when there was no such group.
         """
-        return await self._groups.forget(group, pattern)
+        return await self._groups.change(group, pattern, "forget")
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> builtins.list[DeadLetter]:
         """Return at most ``limit`` dead letters of one group or of all, the oldest first."""
@@ -56,8 +56,8 @@ class GroupAdmin:
 
     async def retry(self, letter: DeadLetter) -> bool:
         """Deliver a dead letter to its group again, with attempt 1. Return false when it was gone."""
-        return await self._groups.revive(letter.group, letter.pattern, letter.position, self._runtime.engine.now())
+        return await self._groups.resolve(letter.group, letter.pattern, letter.position, again=True)
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Delete a dead letter. Return false when it was gone."""
-        return await self._groups.drop(letter.group, letter.pattern, letter.position)
+        return await self._groups.resolve(letter.group, letter.pattern, letter.position, again=False)

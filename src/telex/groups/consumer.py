@@ -1,4 +1,4 @@
-"""`GroupConsumer`: claims the deliveries of a group for the handlers of this process."""
+"""`GroupConsumer`: fetches the deliveries of a group for the handlers of this process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.engines.contract.groups import Claimed, Delivery, Groups, Unreadable
+from telex.engines.contract.groups import Delivery, Fetched, Groups, Unreadable
 from telex.errors import Closed, Reject
 from telex.groups.acks import finished
 from telex.groups.executor import DeliveryExecutor
@@ -19,23 +19,25 @@ from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
 from telex.process.supervision import describe, is_end
 from telex.process.tasks import LastingTask
+from telex.process.waiters import Waiter
 from telex.topics.topic import publisher_of
-from telex.topics.waiters import Waiter
 
 if TYPE_CHECKING:
     from telex.handlers.origins import Origins
+    from telex.log.log import Log
     from telex.message import Message
     from telex.runtime import Runtime
+    from telex.topics.publisher import Publisher
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 MAX_PREFETCH = 512
-"""The largest prefetch: deliveries that are claimed beyond those that handlers can take at once."""
+"""The largest prefetch: deliveries that are fetched beyond those that handlers can take at once."""
 QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.1
-"""Seconds between two full claims: below the first, the prefetch grows; above the second, it shrinks."""
-QUICK_CLAIMS, SLOW_CLAIMS = 3, 30
-"""The same bounds as multiples of the time of one claim, where that is longer: the engine may be far away."""
-MAX_WAIT_SECONDS = 3600.0
-"""The seconds after which a waiting consumer claims anyway, since the clock of the machine may be set."""
+"""Seconds between two full fetches: below the first, the prefetch grows; above the second, it shrinks."""
+QUICK_FETCHES, SLOW_FETCHES = 3, 30
+"""The same bounds as multiples of the time of one fetch, where that is longer: the engine may be far away."""
+WAIT_SECONDS = 3600.0
+"""The seconds for which one fetch waits for messages."""
 
 
 class GroupConsumer:
@@ -59,41 +61,60 @@ class GroupConsumer:
         self._rejecting: DeliveryExecutor | None = None
         self._dead_letter_topics: set[str] = set()  # its own dead-letter topics, whose messages the group skips
         self._owner = f"{runtime.address}-{random.getrandbits(32):08x}"  # a name for people
-        self._clock = runtime.engine.now
         self._concurrency = 0
         self._prefetch = 0
-        self._claimed_at = 0.0
-        self._waiter: Waiter | None = None  # of `_claim`
-        self._is_full = False  # True while `_claim` waits for room
-        self._publisher = publisher_of(runtime.topic(pattern))  # referenced, so that the hub keeps the topic
-        self._joined = False
-        self._claimer: asyncio.Task[None] | None = None
-        self._leaving: asyncio.Event | None = None  # set after each settlement while the consumer leaves
+        self._fetched_at = 0.0
+        self._waiter: Waiter | None = None  # of `_fetch`
+        self._is_full = False  # True while `_fetch` waits for room
+        self._is_joined = False
+        self._publisher: Publisher | None = None  # None where the engine takes nothing from a local log
+        self._fetcher: asyncio.Task[None] | None = None
+        self._is_asking = False  # True while `_fetch` waits for the engine
+        self._is_interrupted = False
+        self._leaving: asyncio.Event | None = None  # set after each settlement while it leaves
 
     def add(self, spec: HandlerSpec, group: GroupSpec) -> None:
-        """Add a handler, for which deliveries are claimed."""
+        """Add a handler, for which deliveries are fetched."""
         executor = DeliveryExecutor(spec, group, self.leased, self._runtime, self._origins)
         self.executors.append(executor)
         self._concurrency += spec.concurrency
-        self.leased.lease_seconds = max(self.leased.lease_seconds, group.lease)
+        if group.lease > self.leased.lease_seconds:
+            self.leased.lease_seconds = group.lease
+            self._interrupt()
         self._dead_letter_topics.add(executor.dead_letters.topic)
         if self._dispatcher is not None:
             self._dispatcher.add(executor)
-        if self._claimer is None:
-            self._origins.read(self._publisher, self, self._group)
-            self._begin_claiming()
+        if self._fetcher is None:
+            if self._origins.needed:
+                self._log()
+            self._begin_fetching()
 
-    def _begin_claiming(self) -> None:
+    def _log(self) -> Log:
+        """Return the local log of its topic or pattern, for engines that take from it."""
+        publisher = self._publisher
+        if publisher is None:  # referenced, so that the hub keeps it
+            self._publisher = publisher = publisher_of(self._runtime.topic(self._pattern))
+            self._origins.read(publisher, self, self._group)
+        return publisher.log
+
+    def _begin_fetching(self) -> None:
         name = f"telex group {self._group} {self.executors[0].spec.name}"
         loop, context = asyncio.get_running_loop(), self._runtime.context.copy()
-        self._claimer = task = LastingTask(self._claim(), loop=loop, name=name, context=context)
-        task.add_done_callback(self._claiming_ended)
+        self._is_asking = self._is_interrupted = False
+        self._fetcher = task = LastingTask(self._fetch(), loop=loop, name=name, context=context)
+        task.add_done_callback(self._fetching_ended)
 
-    def _claiming_ended(self, task: LastingTask) -> None:
+    def _interrupt(self) -> None:
+        """Let a fetch that waits end now."""
+        if self._is_asking and self._fetcher is not None and not self._is_interrupted:
+            self._is_interrupted = True
+            self._fetcher.cancel()
+
+    def _fetching_ended(self, task: LastingTask) -> None:
         if task.failed and not (self.leased.closing or task.over):
             where = (self._group, self._pattern)
             logger.error("group %s on %s was interrupted, and is restarted", *where, exc_info=task.error)
-            self._begin_claiming()
+            self._begin_fetching()
 
     @property
     def takes_from(self) -> tuple[str, str]:
@@ -112,8 +133,9 @@ class GroupConsumer:
     # -- closing
 
     def drain(self) -> None:
-        """Stop claiming, and return the deliveries that no call has begun to the group."""
+        """Stop fetching, and return the deliveries that no call has begun to the group."""
         self.leased.closing = True
+        self._interrupt()
         for executor in (*self.executors, *(() if self._rejecting is None else (self._rejecting,))):
             while executor.ready:
                 self.leased.give_back(executor.ready.popleft())
@@ -123,13 +145,14 @@ class GroupConsumer:
     async def finish(self) -> None:
         """Return every unsettled delivery to the group. Called after the calls have ended."""
         self.drain()
-        if self._claimer is not None:
-            await finished(self._claimer)  # not cancelled: the deliveries of a running claim are returned
+        if self._fetcher is not None:
+            await finished(self._fetcher)
         await self.leased.finish()
-        self._origins.leave(self._publisher, self)
+        if self._publisher is not None:
+            self._origins.leave(self._publisher, self)
 
     async def leave(self) -> None:
-        """Stop claiming, and finish when all deliveries are settled. Cancelled, the unsettled deliveries stay
+        """Stop fetching, and finish when all deliveries are settled. Cancelled, the unsettled deliveries stay
         leased.
         """
         self.drain()
@@ -153,56 +176,55 @@ class GroupConsumer:
         for executor in self.executors:
             executor.lose(delivery)
 
-    # -- claiming
+    # -- fetching
 
-    async def _claim(self) -> None:
+    async def _fetch(self) -> None:
         self._waiter = waiter = Waiter(asyncio.get_running_loop())
-        while not self.leased.closing:
+        time = asyncio.get_running_loop().time
+        leased, groups, name = self.leased, self._groups, (self._group, self._pattern)
+        while not leased.closing:
+            room = self._room()
             try:
-                room = self._room()
-                if room > self._prefetch // 2:
-                    await self._claim_once(waiter, room)
-                else:
+                if room <= self._prefetch // 2:
                     self._is_full = True
                     await self._wait(waiter, None)
+                    continue
+                if not self._is_joined:
+                    await groups.join(*name, self._start, self._log)
+                    self._is_joined = True
+                    if leased.closing:
+                        return
+                asked, self._is_asking = time(), True
+                fetched = await groups.fetch(*name, room, leased.lease_seconds, self._owner, WAIT_SECONDS)
+                self._is_asking = False
+                self._adapt_prefetch(fetched, room, asked, time())
+                self._take(fetched)
             except Closed:
                 return
             except BaseException as error:  # any error may be temporary
+                self._is_asking = False
+                if self._was_interrupted(error):
+                    continue
                 if is_end(error):
                     raise
                 if self._runtime.topics.ended:
                     return
                 if self._runtime.connection.connected:  # else a lost connection was logged once
-                    logger.error("group %s on %s cannot claim: %s", self._group, self._pattern, describe(error))
+                    logger.error("group %s on %s cannot fetch: %s", *name, describe(error))
                 await self._wait(waiter, self._runtime.bounds.claim_retry_seconds)
+
+    def _was_interrupted(self, error: BaseException) -> bool:
+        """Return whether a fetch was cancelled by `_interrupt` alone."""
+        interrupted, self._is_interrupted = self._is_interrupted, False
+        task = asyncio.current_task()
+        if not interrupted or task is None or not isinstance(error, asyncio.CancelledError):
+            return False
+        return task.uncancel() == 0
 
     def _room(self) -> int:
         """Return the number of deliveries that may be claimed now."""
         leased = self.leased
         return self._concurrency + self._prefetch - len(leased.by_token) - leased.acks.pending
-
-    async def _claim_once(self, waiter: Waiter, room: int) -> None:
-        """Claim at most ``room`` deliveries. If there are none, wait."""
-        if not self._joined:
-            await self._groups.join(self._group, self._pattern, self._start, self._publisher.log)
-            self._joined = True
-        log = self._publisher.log
-        # The waiter is registered before the claim, so that no message in between is missed.
-        log.observer.waiters[waiter] = None
-        try:
-            lease, now = self.leased.lease_seconds, self._clock()
-            asked = asyncio.get_running_loop().time()
-            claimed = await self._groups.claim(self._group, self._pattern, room, lease, self._owner, now)
-            if len(claimed.deliveries) == room:
-                self._adapt_prefetch(asked)
-            self._take(claimed)
-            found = claimed.deliveries or claimed.unreadable
-            if not found and not self.leased.closing and waiter in log.observer.waiters:
-                self._prefetch //= 2
-                wait = MAX_WAIT_SECONDS if claimed.next_due is None else claimed.next_due - self._clock()
-                await self._wait(waiter, min(max(wait, 0.0), MAX_WAIT_SECONDS))
-        finally:
-            log.observer.waiters.pop(waiter, None)
 
     async def _wait(self, waiter: Waiter, timeout: float | None) -> None:
         if self.leased.closing:
@@ -214,11 +236,11 @@ class GroupConsumer:
             if timer is not None:
                 timer.cancel()
 
-    def _take(self, claimed: Claimed) -> None:
-        """Pass the claimed deliveries to the executors."""
+    def _take(self, fetched: Fetched) -> None:
+        """Pass the fetched deliveries to the executors."""
         leased, only = self.leased, self.executors[0] if self._dispatcher is None else None
-        leased.lag = claimed.lag
-        for delivery in (*claimed.deliveries, *claimed.unreadable):
+        leased.lag = fetched.lag
+        for delivery in (*fetched.deliveries, *fetched.unreadable):
             leased.by_token[delivery.token] = delivery
             message = delivery.message
             if leased.closing:
@@ -233,14 +255,16 @@ class GroupConsumer:
         if leased.by_token and not leased.renewing:
             leased.begin_renewing()
 
-    def _adapt_prefetch(self, asked: float) -> None:
-        """Adapt the prefetch: it grows while handlers wait for full claims. ``asked`` is the time of the last claim."""
-        now = asyncio.get_running_loop().time()
-        since, self._claimed_at = now - self._claimed_at, now
-        if since < max(QUICK_SECONDS, QUICK_CLAIMS * (now - asked)):
-            self._prefetch = min(MAX_PREFETCH, 2 * self._prefetch + 1)
-        elif since > max(SLOW_SECONDS, SLOW_CLAIMS * (now - asked)):
+    def _adapt_prefetch(self, fetched: Fetched, room: int, asked: float, now: float) -> None:
+        """Adapt the prefetch: it grows while handlers wait for full fetches. ``asked`` is the time of the fetch."""
+        if fetched.waited:
             self._prefetch //= 2
+        elif len(fetched.deliveries) == room:
+            since, self._fetched_at = now - self._fetched_at, now
+            if since < max(QUICK_SECONDS, QUICK_FETCHES * (now - asked)):
+                self._prefetch = min(MAX_PREFETCH, 2 * self._prefetch + 1)
+            elif since > max(SLOW_SECONDS, SLOW_FETCHES * (now - asked)):
+                self._prefetch //= 2
 
     def _executor_of(self, message: Message[Any]) -> DeliveryExecutor:
         cls = message.content.__class__

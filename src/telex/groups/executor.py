@@ -154,8 +154,7 @@ class DeliveryExecutor:
                 entered.set(tx)
                 await result_of(self._invoke, message)
                 ack = Settlement(delivery.position, delivery.token, "ack")
-                now = self._runtime.engine.now()
-                if not await engine_of(tx).settle(self.group.name, self._leased.pattern, ack, now):
+                if not await engine_of(tx).settle(self.group.name, self._leased.pattern, ack):
                     raise _LeaseLost
         except _LeaseLost:
             self.lapsed += 1

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from telex.engines.contract.groups import Action, Delivery
+from telex.engines.contract.store import inside
+from telex.errors import Misuse
 from telex.groups.acks import AckBatcher
 from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
+_OWN = (
+    "this is done inside of a transaction, and would wait for the end of that; do it after the `async with` has been "
+    "left"
+)
 
 
 class LeasedDeliveries:
@@ -39,17 +45,16 @@ class LeasedDeliveries:
         self.by_token: dict[int, Delivery] = {}
         self.lease_seconds: float = 0.0
         self.lag: int = 0
-        """The number of messages that are published and not settled, as of the last claim."""
+        """The number of messages that are published and not settled, as of the last fetch and settlement here."""
         self.closing: bool = False
-        """True when the consumer claims no more, and no call begins."""
+        """True when the consumer fetches no more, and no call begins."""
         self.renewing: bool = False
         self.moved: Callable[[], None] = moved
         self._lost = lost
         self._runtime = runtime
         self._origins = origins
         self._groups = runtime.groups("groups")
-        self._clock = runtime.engine.now
-        self.acks: AckBatcher = AckBatcher(self._groups, group, pattern, moved, self._clock)
+        self.acks: AckBatcher = AckBatcher(self._groups, group, pattern, moved)
         self._extended: dict[int, float] = {}  # by token: the ends of leases that a handler has extended
         self._timer: asyncio.TimerHandle | None = None
 
@@ -82,7 +87,7 @@ class LeasedDeliveries:
 
     async def renew(self) -> None:
         """Renew the leases of all deliveries once. Deliveries whose renewal did not win are lost."""
-        enough = self._clock() + self.lease_seconds
+        enough = asyncio.get_running_loop().time() + self.lease_seconds
         held = [d for d in self.by_token.values() if self._extended.get(d.token, 0.0) < enough]
         asked = [(delivery, self.acks.ask(delivery, "extend", self.lease_seconds)) for delivery in held]
         if not asked:
@@ -114,7 +119,7 @@ class LeasedDeliveries:
     async def extend(self, delivery: Delivery, duration: float) -> bool:
         """Lease a delivery for ``duration`` seconds from now. Return true when it was still leased."""
         if delivery.token in self.by_token:
-            self._extended[delivery.token] = self._clock() + duration
+            self._extended[delivery.token] = asyncio.get_running_loop().time() + duration
         return await self.acks.ask(delivery, "extend", duration)
 
     def give_back(self, delivery: Delivery) -> None:
@@ -123,12 +128,16 @@ class LeasedDeliveries:
 
     def check_outside(self) -> None:
         """Raise `Misuse` inside of a transaction for which settling would wait."""
-        self._groups.check_outside()
+        for entered in inside.get():
+            if entered.transaction.blocks is self._groups and entered.is_own():
+                raise Misuse(f"settle a message of group {self.group!r} here", _OWN)
 
     def _remove(self, delivery: Delivery, action: Action) -> None:
-        self.by_token.pop(delivery.token, None)
-        if action != "nack" and self._origins.known:
-            self._origins.done(delivery.message)
+        found = self.by_token.pop(delivery.token, None)
+        if action != "nack":
+            self.lag -= found is not None
+            if self._origins.known:
+                self._origins.done(delivery.message)
         if self._extended:
             self._extended.pop(delivery.token, None)
 

@@ -25,7 +25,8 @@ class Origins:
 
     def __init__(self, *, needed: bool) -> None:
         self.known: dict[Message[Any], tuple[Context, int]] = {}
-        self._needed = needed
+        self.needed: bool = needed
+        """True where messages have contexts: the publishers are in this process."""
         self._plain = self._base = Context()
         self._readers: dict[Publisher, dict[object, object]] = {}
 
@@ -39,7 +40,7 @@ class Origins:
         Readers with the same ``share`` call `done` once for all of them. No context is kept unless ``needed``: a
         message that comes from a store has none.
         """
-        if self._needed:
+        if self.needed:
             self._readers.setdefault(publisher, {})[reader] = share
             self._tell(publisher)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from telex.errors import Misuse
 from telex.log.cursor import EMPTY, Cursor, State
-from telex.topics.waiters import Waiter
+from telex.process.waiters import Waiter
 
 if TYPE_CHECKING:
     from typing import Self

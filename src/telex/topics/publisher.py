@@ -23,10 +23,10 @@ from telex.log.options import Options
 from telex.log.start import Start, find
 from telex.message import Draft, LazyId, Lost, Message, Position, check_headers, check_id, check_key, id_text, time_of
 from telex.names import CONNECTION, REFUSED, is_pattern
+from telex.process.waiters import Notifier, within
 from telex.topics.backpressure import PublishQueue, PublishSlot
 from telex.topics.connection import EngineConnection
 from telex.topics.history import History, SinglePage
-from telex.topics.waiters import Notifier, within
 
 logger: logging.Logger = logging.getLogger("telex")
 serving: ContextVar[object] = ContextVar("serving", default=None)

@@ -352,18 +352,6 @@ class TopicRegistry:
         if publisher is not None:
             self._renew(publisher)
 
-    def stirred(self, topic: str | None = None) -> None:
-        """Wake the consumers of groups, which wait at the logs: there may be something to claim."""
-        logs = [fed.publisher.log for fed in self.patterns.values() if topic is None or fed.pattern.matches(topic)]
-        if topic is None:
-            logs += [each.log for each in self._every_topic()]
-        else:
-            fed, found = self.patterns.get(topic), self._find(topic)
-            logs += ([] if fed is None else [fed.publisher.log]) + ([] if found is None else [found.log])
-        for log in logs:
-            if log.observer.waiters:
-                log.observer.notify()
-
     def disconnected(self, problem: str) -> None:
         """Note that the engine does not reach its server."""
         self.connection.lost(problem)

@@ -18,10 +18,10 @@ from telex.log.options import Options
 from telex.log.start import Start
 from telex.message import Draft, Lost, Message, size_of, time_of
 from telex.names import Pattern, is_pattern
+from telex.process.waiters import park, within
 from telex.topics.connection import EngineConnection
 from telex.topics.history import History, Pages
 from telex.topics.publisher import FINISHED, Found, Publisher
-from telex.topics.waiters import park, within
 
 BEFORE_PATTERN = 1000
 """The number of stored messages that can be put before the first message of a pattern's log."""

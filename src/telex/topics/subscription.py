@@ -18,9 +18,9 @@ from telex.log.cursor import EMPTY, ENDED, UNLOADED, Cursor, State
 from telex.log.options import Options, Overflow
 from telex.log.start import Start
 from telex.message import Lost, Message, Position
+from telex.process.waiters import Waiter, within
 from telex.topics.batches import Batches
 from telex.topics.publisher import FINISHED, Found, Publisher
-from telex.topics.waiters import Waiter, within
 
 if TYPE_CHECKING:
     from typing import Self

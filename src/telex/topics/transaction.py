@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from telex.engines.contract.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed
 from telex.message import Message
+from telex.process.waiters import within
 from telex.topics.connection import EngineConnection
 from telex.topics.topic import Topic, publisher_of
-from telex.topics.waiters import within
 
 if TYPE_CHECKING:
     from typing import Self

@@ -8,8 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.handlers.signature import name_of
+from telex.process.waiters import park
 from telex.topics.topic import publisher_of
-from telex.topics.waiters import park
 from telex.triggers.claims import ClaimQueue
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.records import TriggerRecords

@@ -136,6 +136,6 @@ class Retiring:
         groups = self._runtime.groups("triggers")
         found = (self.left & free_groups(infos)) - served
         for group, topic in found:
-            await groups.rest(group, topic)
+            await groups.change(group, topic, "rest")
             self.left.discard((group, topic))
         return bool(found)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import telex
-from telex.engines.contract.groups import Claimed, Settlement
+from telex.engines.contract.groups import Fetched, Settlement
 from telex.engines.memory.engine import MemoryEngine
 from telex.engines.memory.groups import MemoryGroups
 from telex.groups.executor import SPARE_ATTEMPTS
@@ -40,26 +40,25 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Clock]:
 class Watched(MemoryGroups):
     """Groups that write down what is asked of them, and fail when they are told to."""
 
-    def __init__(self) -> None:
-        super().__init__(lambda pattern: self.tell(pattern))
-        self.tell: Callable[[str], None] = lambda pattern: None
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
         self.claims: list[int] = []
         self.batches: list[list[Settlement]] = []
         self.fail = 0
         self.away = 0.0
 
-    async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
-        self._may_fail("claim")
+    async def fetch(self, *arguments: Any) -> Fetched:
+        self._may_fail("fetch")
         await self._travel()
-        claimed = await super().claim(group, pattern, limit, lease, owner, now)
-        self.claims.append(len(claimed.deliveries))
-        return claimed
+        fetched = await super().fetch(*arguments)
+        self.claims.append(len(fetched.deliveries))
+        return fetched
 
-    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
         self._may_fail("settle")
         await self._travel()
         self.batches.append(list(settlements))
-        return await super().settle(group, pattern, settlements, now)
+        return await super().settle(group, pattern, settlements)
 
     async def _travel(self) -> None:
         if self.away:
@@ -75,8 +74,8 @@ class Watched(MemoryGroups):
 
 
 def watched(**options: Any) -> tuple[telex.Hub, Watched]:
-    engine, groups = MemoryEngine(), Watched()
-    engine.groups, groups.tell = groups, engine.stirred
+    engine = MemoryEngine()
+    engine.groups = groups = Watched(engine.now)
     return telex.Hub(engine, **options), groups
 
 
@@ -272,8 +271,10 @@ async def test_who_lost_its_lease_is_cancelled_and_counted(clock: Callable[[], C
     async with hub:
         await hub.topic("x").publish("long")
         await idle()
-        later = time.time() + 5
-        stolen = await MemoryGroups.claim(groups, "g", "x", 1, 1000, "thief", later)
+        now = groups.clock
+        groups.clock = lambda: now() + 5
+        stolen = await MemoryGroups.fetch(groups, "g", "x", 1, 1000, "thief", 0.0)
+        groups.clock = now
         assert [delivery.attempt for delivery in stolen.deliveries] == [2]
         await moved.forward(2.1)
         assert ended == ["long"]
@@ -284,7 +285,7 @@ async def test_who_lost_its_lease_is_cancelled_and_counted(clock: Callable[[], C
         assert ended == ["long", "next"], "it goes on"
         delivery = stolen.deliveries[0]
         settlement = Settlement(delivery.position, delivery.token, "ack")
-        assert await MemoryGroups.settle(groups, "g", "x", [settlement], later) == [True]
+        assert await MemoryGroups.settle(groups, "g", "x", [settlement]) == [True]
 
 
 async def test_what_a_handler_extended_itself_is_not_cut_short(clock: Callable[[], Clock]) -> None:
@@ -411,6 +412,48 @@ async def test_a_member_that_has_nothing_to_do_does_nothing(clock: Callable[[], 
         for _ in range(20):
             await moved.forward(1)
         assert len(groups.claims) == claims
+
+
+async def test_a_handler_with_a_longer_lease_changes_the_fetch_that_waits() -> None:
+    hub, groups = watched()
+    leases: list[float] = []
+    fetch = groups.fetch
+
+    async def noted(*arguments: Any) -> Fetched:
+        leases.append(arguments[3])
+        return await fetch(*arguments)
+
+    groups.fetch = noted  # type: ignore[method-assign]  # of this hub's engine
+    hub.on("x", Placed, group="g", lease="5s")(print)
+    async with hub:
+        await idle()
+        hub.on("x", Paid, group="g", lease="60s")(print)
+        await idle()
+        assert leases == [5.0, 60.0]
+        hub.on("x", Express, group="g", lease="7s")(print)
+        await idle()
+        assert leases == [5.0, 60.0]
+
+
+async def test_a_consumer_that_is_closed_while_it_joins_waits_for_nothing() -> None:
+    hub, groups = watched()
+    joins, go_on = asyncio.Event(), asyncio.Event()
+    join = groups.join
+
+    async def slow(*arguments: Any) -> None:
+        joins.set()
+        await go_on.wait()
+        await join(*arguments)
+
+    groups.join = slow  # type: ignore[assignment]  # of this hub's engine
+    hub.on("x", group="g")(print)
+    await hub.__aenter__()
+    await joins.wait()
+    closing = asyncio.create_task(hub.aclose())
+    await idle()
+    go_on.set()
+    await closing
+    assert groups.claims == []
 
 
 # -- dead letters

@@ -8,6 +8,7 @@ import pytest
 
 import telex
 from telex.hub import runtime_of
+from tests.support.shifting import set_time
 
 Url = Callable[[], str]
 
@@ -80,7 +81,9 @@ async def test_a_call_that_lost_its_lease_is_rolled_back() -> None:
         engine = runtime_of(hub).engine
         assert engine.groups is not None
         # Another consumer claims the message after the end of the lease: this call's token is not the last any more.
-        claimed = await engine.groups.claim("billing", "orders", 1, 60, "another", engine.now() + 3600)
+        now = engine.now()
+        set_time(engine, now + 3600)
+        claimed = await engine.groups.fetch("billing", "orders", 1, 60, "another", 0.0)
         assert len(claimed.deliveries) == 1
 
     async with hub, hub.topic("bills").subscribe() as bills:

@@ -92,7 +92,7 @@ class Settled:
 
 def delivery(content: object = 5, attempt: int = 2) -> Delivery:
     message: telex.Message[Any] = telex.Message.new(content, topic="orders:1", seq=7)
-    return Delivery(message, 1, attempt, 1, 30.0)
+    return Delivery(message, 1, attempt, 1)
 
 
 def context(settled: Settled, takes: Content[Any] | None = None, content: object = 5) -> telex.Context[Any]:

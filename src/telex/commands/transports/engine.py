@@ -147,7 +147,7 @@ class EngineTransport:
         await self.inbox.open()
         topic = self._runtime.topic(f"$command:{name}:request")
         if name not in self._joined:  # the group begins before the first command, so that it gets every command
-            await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", publisher_of(topic).log)
+            await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", lambda: publisher_of(topic).log)
             self._joined.add(name)
         headers = {INBOX: self.id}
         if deadline is not None:

@@ -1,7 +1,7 @@
 """The contract of an engine: the protocols that an engine implements, and its calls to the hub."""
 
 from telex.engines.contract.engine import Engine, EngineEvents
-from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Groups, Settlement
+from telex.engines.contract.groups import DeadLetter, Delivery, Fetched, GroupInfo, Groups, Settlement
 from telex.engines.contract.guarantees import Guarantees
 from telex.engines.contract.outbox import TransactionOutbox
 from telex.engines.contract.records import Record, Records
@@ -9,12 +9,12 @@ from telex.engines.contract.sql import SqlTransaction
 from telex.engines.contract.store import EngineTransaction, Store
 
 __all__ = [
-    "Claimed",
     "DeadLetter",
     "Delivery",
     "Engine",
     "EngineEvents",
     "EngineTransaction",
+    "Fetched",
     "GroupInfo",
     "Groups",
     "Guarantees",

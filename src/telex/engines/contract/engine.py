@@ -65,11 +65,6 @@ class EngineEvents(Protocol):
         epoch are taken.
         """
 
-    def stirred(self, topic: str | None = None) -> None:
-        """Wake the consumers of groups that take from ``topic`` (None: all groups): a delivery was settled or came due,
-        a group was resumed, or a message was published that no local log takes.
-        """
-
     def disconnected(self, problem: str) -> None:
         """Note that the engine has lost its server, and tries to connect. ``problem`` is the cause and how to fix it.
         Called once or more before `connected`, with the newest cause. During `Engine.open`, ``problem`` is the text of

@@ -4,8 +4,8 @@ The rules, which every engine keeps:
 
 1. A group takes from a topic or a pattern. ``(group, pattern)`` is its identity; it begins at the place that was given
    when it was first joined, and goes on from there for ever, whichever members join or leave.
-2. `claim` leases messages to one member. Until its lease ends or it is settled, nobody else is given it.
-3. Every claim of a message has a `Delivery.token` that is larger than that of its claim before; only the last token
+2. `fetch` leases messages to one member. Until its lease ends or it is settled, nobody else is given it.
+3. Every lease of a message has a `Delivery.token` that is larger than that of its lease before; only the last token
    settles. Settling is idempotent: the first wins, and says so.
 4. ``ack``: done, and never delivered again. ``nack``: delivered again after its delay. ``reject``: dead, kept aside
    with its reason until it is retried or dropped. ``extend``: the lease is renewed.
@@ -14,14 +14,16 @@ The rules, which every engine keeps:
    publishing: a later one waits until the earlier one is acked or dead.
 7. Otherwise what is due again comes first, then what was never delivered, in the order of publishing.
 8. What a group has not settled is kept for it, whatever the retention of the topic.
-9. A paused group claims nothing; what it holds can be settled.
-10. While a group rests, what was never delivered need not be kept for it. It rests until something is claimed, and goes
+9. A paused group leases nothing; what it holds can be settled.
+10. While a group rests, what was never delivered need not be kept for it. It rests until something is fetched, and goes
    on from where it was, with what is kept still. What was delivered and not settled is kept all the same.
+11. The engine judges leases and delays by one clock, which all members share and nobody sets. No member tells it the
+   time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from telex.message import Message
 
 Action = Literal["ack", "nack", "reject", "extend"]
+Change = Literal["pause", "resume", "rest", "forget"]
 
 
 class Unreadable(bytes):
@@ -56,25 +59,21 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     position: int
     """The place of the message in the group. Together with the token it identifies this delivery."""
     attempt: int
-    """The number of this attempt, from 1, counted by claims."""
+    """The number of this attempt, from 1, counted by leases."""
     token: int
     """The fencing token: only the last token of a message settles it."""
-    lease_end: float
-    """The end of the lease, by `Engine.now`."""
 
 
-class Claimed(msgspec.Struct, frozen=True):
-    """The result of `Groups.claim`."""
+class Fetched(msgspec.Struct, frozen=True):
+    """The result of `Groups.fetch`."""
 
     deliveries: Sequence[Delivery]
-    next_due: float | None
-    """The next time, by `Engine.now`, at which a delay or another member's lease ends. None: no earlier than the next
-    `EngineEvents.stirred` or new message.
-    """
     lag: int
     """The number of messages that are published and not settled, including leased ones."""
     unreadable: Sequence[Delivery] = ()
     """Leased deliveries whose content is `Unreadable`: they become dead letters at once."""
+    waited: bool = False
+    """True when the fetch had to wait for messages."""
 
 
 class Settlement(msgspec.Struct, frozen=True):
@@ -119,38 +118,33 @@ class DeadLetter(msgspec.Struct, frozen=True, eq=False):
 
 
 class Groups(Protocol):
-    """The consumer groups of an engine. The argument ``now`` is always `Engine.now`."""
+    """The consumer groups of an engine."""
 
-    async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
+    async def join(self, group: str, pattern: str, start: Start, log: Callable[[], Log]) -> None:
         """Add a member to a group. The first member ever creates the group, which begins at ``start``; later calls
-        ignore ``start``. ``log`` is the local log of the pattern, for engines that store nothing else.
+        ignore ``start``. ``log`` returns the local log of the pattern: only an engine without a store calls it, and
+        takes the messages from there.
         """
 
-    async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
-        """Lease at most ``limit`` messages for ``lease`` seconds, without waiting for new ones. ``owner`` names the
-        member, for people.
+    async def fetch(self, group: str, pattern: str, limit: int, lease: float, owner: str, wait: float) -> Fetched:
+        """Lease at most ``limit`` messages for ``lease`` seconds, and wait at most ``wait`` seconds for the first.
+
+        Return as soon as any message is leased, or without messages when the time is over, not before. ``owner`` names
+        the member, for people. Cancelled, it leaves nothing leased. Raises `EngineFailed`, `Closed`.
         """
 
-    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
         """Settle deliveries. Return for each whether its settlement won, once this is stored as `Guarantees.durable`
         promises.
         """
 
-    def check_outside(self) -> None:
-        """Raise `Misuse` when the calling task is inside of a transaction for which `settle` would wait (see
-        `telex.engines.contract.store.inside`). The settlement itself runs in another task.
+    async def change(self, group: str, pattern: str, change: Change) -> bool:
+        """Change a group in all processes. Return false when there is no such group.
+
+        ``pause`` stops fetching, and ``resume`` lets it go on. ``rest`` lets a group rest that has no members any more:
+        topics keep no messages for it until the next fetch. ``forget`` removes a group with its deliveries and dead
+        letters.
         """
-
-    async def pause(self, group: str, pattern: str, paused: bool) -> bool:
-        """Stop or resume claiming, in all processes. Return false when there is no such group."""
-
-    async def rest(self, group: str, pattern: str) -> bool:
-        """Let a group rest that has no members any more: topics keep no messages for it until the next claim. Return
-        false when there is no such group.
-        """
-
-    async def forget(self, group: str, pattern: str) -> bool:
-        """Remove a group with its deliveries and dead letters. Return false when there was none."""
 
     async def groups(self) -> list[GroupInfo]:
         """Return all groups, sorted by name and pattern."""
@@ -158,8 +152,5 @@ class Groups(Protocol):
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
         """Return dead letters, of one group or all, the oldest first."""
 
-    async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
-        """Deliver a dead letter again, with attempt 1. Return false when there was none."""
-
-    async def drop(self, group: str, pattern: str, position: int) -> bool:
-        """Delete a dead letter. Return false when there was none."""
+    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
+        """Deliver a dead letter ``again``, with attempt 1, or delete it. Return false when there was none."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class EnteredTransaction(NamedTuple):
     """An open transaction that the current context has entered."""
 
-    transaction: object
+    transaction: EngineTransaction
     task: asyncio.Task[Any] | None
     """The task that has entered it; None: all code of this context."""
 
@@ -105,6 +105,9 @@ class EngineTransaction(Protocol):
     it gets `Misuse` instead (see `inside`). When entering is cancelled, it does not begin.
     """
 
+    blocks: object
+    """The `Groups` that settle nothing in other transactions while this is entered; None where nobody waits for it."""
+
     async def __aenter__(self) -> Self: ...
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -119,7 +122,7 @@ class EngineTransaction(Protocol):
         differs. When another writer changes the record before the commit, the commit fails.
         """
 
-    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+    async def settle(self, group: str, pattern: str, settlement: Settlement) -> bool:
         """Settle a delivery if the transaction commits. Return true while its token is the last one; when that changes
-        before the commit, the commit fails. ``now`` is `Engine.now`.
+        before the commit, the commit fails.
         """

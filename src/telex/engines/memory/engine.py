@@ -65,7 +65,7 @@ class MemoryEngine:
         self._clock = clock
         self.store: Store | None = None
         self.outbox: TransactionOutbox | None = None
-        self._groups = MemoryGroups(self.stirred)
+        self._groups = MemoryGroups(self.now)
         self.groups: Groups | None = self._groups
         self._records = MemoryRecords()
         self.records: Records | None = self._records
@@ -85,6 +85,7 @@ class MemoryEngine:
     async def close(self) -> None:
         """Stop the timer of delayed messages."""
         self._feed = None
+        self._groups.close()
         self._delayed.clear()
         self._arm()
 
@@ -95,10 +96,6 @@ class MemoryEngine:
     def log(self, topic: str, retention: Retention) -> Log:
         """Return a new empty log."""
         return Log(topic, token_hex(6), retention, randbits(74), tuning=self._tuning)
-
-    def stirred(self, pattern: str) -> None:
-        if self._feed is not None:
-            self._feed.stirred(pattern)
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Publish at ``due``, unless the hub is closed before."""
@@ -143,13 +140,15 @@ class MemoryTransaction:
     `telex.engines.contract.store.EngineTransaction`.
     """
 
+    blocks: object = None
+
     def __init__(
         self, publish: Callable[[Sequence[Draft]], None], records: MemoryRecords, groups: MemoryGroups
     ) -> None:
         self._publish = publish
         self._records = records
         self._groups = groups
-        self._settlements: list[tuple[str, str, Settlement, float]] = []
+        self._settlements: list[tuple[str, str, Settlement]] = []
         self._puts: dict[tuple[str, str], tuple[int, Record, float | None]] = {}  # with the revision before
         self._drafts: list[Draft] = []
 
@@ -166,12 +165,12 @@ class MemoryTransaction:
         for (bucket, key), (before, _, _) in puts.items():
             if not self._records.compare(bucket, key, before):
                 raise EngineFailed("the transaction", f"record {key!r} of {bucket!r} was changed meanwhile")
-        for group, pattern, settlement, _ in self._settlements:
+        for group, pattern, settlement in self._settlements:
             if not self._groups.holds(group, pattern, settlement):
                 raise EngineFailed("the transaction", f"a delivery to group {group!r} was settled meanwhile")
         self._publish(drafts)
-        for group, pattern, settlement, now in self._settlements:
-            self._groups.settle_now(group, pattern, (settlement,), now)
+        for group, pattern, settlement in self._settlements:
+            self._groups.settle_now(group, pattern, (settlement,))
         for (bucket, key), (_, record, expires) in puts.items():
             self._records.set(bucket, key, record, expires)
 
@@ -192,9 +191,9 @@ class MemoryTransaction:
         self._puts[bucket, key] = (revision if found is None else found[0], record, expires)
         return record.revision
 
-    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+    async def settle(self, group: str, pattern: str, settlement: Settlement) -> bool:
         """Settle a delivery when the transaction commits."""
         if not self._groups.holds(group, pattern, settlement):
             return False
-        self._settlements.append((group, pattern, settlement, now))
+        self._settlements.append((group, pattern, settlement))
         return True

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from time import time
 from typing import TYPE_CHECKING
 
-from telex.engines.contract.groups import Claimed, DeadLetter, GroupInfo, Settlement
-from telex.engines.memory.lease_table import LeaseTable
+from telex.engines.contract.groups import Change, DeadLetter, Fetched, GroupInfo, Settlement
+from telex.engines.memory.lease_table import Claimed, LeaseTable
+from telex.errors import Closed
 from telex.log.start import Start, find
+from telex.process.waiters import Waiter
 
 if TYPE_CHECKING:
     from telex.log.log import Log
@@ -17,28 +20,65 @@ NOBODY = Claimed((), None, 0)
 
 
 class MemoryGroups:
-    """The `telex.engines.Groups` of one process, with a `LeaseTable` for each group. ``stirred`` is called with a
-    pattern when one of its groups may have something to claim.
+    """The `telex.engines.Groups` of one process, with a `LeaseTable` for each group. ``clock`` judges leases and
+    delays, in seconds.
     """
 
-    def __init__(self, stirred: Callable[[str], None]) -> None:
-        self._stirred = stirred
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock: Callable[[], float] = clock
         self.ledgers: dict[tuple[str, str], LeaseTable] = {}
+        self._waiting: dict[tuple[str, str], dict[Waiter, None]] = {}  # the fetches that found nothing
+        self._closed = False
 
-    async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
+    def close(self) -> None:
+        """Let every fetch that waits raise `Closed`."""
+        self._closed = True
+        for name in self._waiting:
+            self._wake(*name)
+
+    def _wake(self, group: str, pattern: str) -> None:
+        for waiter in self._waiting.get((group, pattern), ()):
+            waiter.wake()
+
+    async def join(self, group: str, pattern: str, start: Start, log: Callable[[], Log]) -> None:
         """Create the group of a member if there is none."""
-        ledger = self.ledgers.get((group, pattern))
-        if ledger is None:
-            self.ledgers[group, pattern] = LeaseTable(group, pattern, log, find(log, start, time())[0])
+        local = log()
+        if (group, pattern) not in self.ledgers:
+            self.ledgers[group, pattern] = LeaseTable(group, pattern, local, find(local, start, time())[0])
 
-    async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
+    async def fetch(self, group: str, pattern: str, limit: int, lease: float, owner: str, wait: float) -> Fetched:
         """Lease messages."""
-        ledger = self.ledgers.get((group, pattern))
-        return NOBODY if ledger is None else ledger.claim(limit, lease, owner, now)
+        name = group, pattern
+        ledger = self.ledgers.get(name)
+        claimed = NOBODY if ledger is None else ledger.claim(limit, lease, owner, self.clock())
+        if claimed.deliveries or wait <= 0:
+            return Fetched(claimed.deliveries, claimed.lag)
+        loop = asyncio.get_running_loop()
+        waiter, end, waiting = Waiter(loop), loop.time() + wait, self._waiting.setdefault(name, {})
+        while not claimed.deliveries:
+            moment = now = loop.time()
+            if self._closed:
+                raise Closed("the engine", "its hub was closed; open another")
+            if now >= end:
+                break
+            moment = end if claimed.next_due is None else min(end, now + claimed.next_due - self.clock())
+            # Nothing was awaited since the claim, so that no append in between is missed.
+            appends = {} if ledger is None else ledger.log.observer.waiters
+            appends[waiter] = waiting[waiter] = None
+            timer = loop.call_at(moment, waiter.wake)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                appends.pop(waiter, None)
+                del waiting[waiter]
+            ledger = self.ledgers.get(name)
+            claimed = NOBODY if ledger is None else ledger.claim(limit, lease, owner, self.clock())
+        return Fetched(claimed.deliveries, claimed.lag, waited=True)
 
-    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
         """Settle deliveries."""
-        return self.settle_now(group, pattern, settlements, now)
+        return self.settle_now(group, pattern, settlements)
 
     def holds(self, group: str, pattern: str, settlement: Settlement) -> bool:
         """Return true when the token of a settlement is the last one of its delivery."""
@@ -46,39 +86,27 @@ class MemoryGroups:
         entry = None if ledger is None else ledger.entries.get(settlement.position)
         return entry is not None and entry.token == settlement.token
 
-    def settle_now(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+    def settle_now(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
         """Settle deliveries without waiting, as `settle`."""
         ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             return [False] * len(settlements)
-        won = ledger.settle(settlements, now)
+        won = ledger.settle(settlements, self.clock())
         if ledger.stirred():
-            self._stirred(pattern)
+            self._wake(group, pattern)
         return won
 
-    def check_outside(self) -> None:
-        """Do nothing: no settlement waits for a transaction."""
-
-    async def pause(self, group: str, pattern: str, paused: bool) -> bool:
-        """Stop or resume claiming."""
+    async def change(self, group: str, pattern: str, change: Change) -> bool:
+        """Change a group. ``rest`` changes nothing: a group ends with its process."""
         ledger = self.ledgers.get((group, pattern))
         if ledger is None:
             return False
-        ledger.paused = paused
-        self._stirred(pattern)
-        return True
-
-    async def rest(self, group: str, pattern: str) -> bool:
-        """Return true when there is such a group. It changes nothing: a group ends with its process."""
-        return (group, pattern) in self.ledgers
-
-    async def forget(self, group: str, pattern: str) -> bool:
-        """Remove a group."""
-        ledger = self.ledgers.pop((group, pattern), None)
-        if ledger is None:
-            return False
-        ledger.close()
-        self._stirred(pattern)
+        if change == "forget":
+            del self.ledgers[group, pattern]
+            ledger.close()
+        elif change != "rest":
+            ledger.paused = change == "pause"
+        self._wake(group, pattern)
         return True
 
     async def groups(self) -> list[GroupInfo]:
@@ -92,14 +120,13 @@ class MemoryGroups:
         ]
         return sorted(found, key=lambda letter: letter.died)[:limit]
 
-    async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
-        """Deliver a dead letter again."""
+    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
+        """Deliver a dead letter again, or delete it."""
         ledger = self.ledgers.get((group, pattern))
-        revived = ledger is not None and ledger.revive(position, now)
-        self._stirred(pattern)
+        if ledger is None:
+            return False
+        if not again:
+            return ledger.drop(position)
+        revived = ledger.revive(position, self.clock())
+        self._wake(group, pattern)
         return revived
-
-    async def drop(self, group: str, pattern: str, position: int) -> bool:
-        """Delete a dead letter."""
-        ledger = self.ledgers.get((group, pattern))
-        return ledger is not None and ledger.drop(position)

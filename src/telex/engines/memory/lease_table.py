@@ -6,13 +6,13 @@ No asyncio, no clock, no I/O: time is an argument, in seconds since 1970. The ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement
+from telex.engines.contract.groups import DeadLetter, Delivery, GroupInfo, Settlement
 from telex.log.cursor import Cursor, State
 from telex.log.log import NEVER
 from telex.log.options import Options
@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 WAITS, READY, LEASED = 0, 1, 2
 LOOK = 4096
 """The largest number of messages that one claim skips because they wait for an earlier message of their key."""
+
+
+class Claimed(msgspec.Struct, frozen=True):
+    """The result of a claim."""
+
+    deliveries: Sequence[Delivery]
+    next_due: float | None
+    """When a delay or a lease ends, so that something may be due. None: not before a message or a settlement comes."""
+    lag: int
+    """Messages that are published and not settled, those in work among them."""
 
 
 class LeaseEntry(msgspec.Struct, eq=False):
@@ -193,7 +203,7 @@ class LeaseTable:
             token += 1
             entry.attempt += 1
             entry.token, entry.due = token, end
-            deliveries.append(Delivery(entry.message, entry.position, entry.attempt, token, end))
+            deliveries.append(Delivery(entry.message, entry.position, entry.attempt, token))
         self._token = token
         if found:
             self._schedule(end, tuple([entry.position for entry in found]))
@@ -296,6 +306,11 @@ class LeaseTable:
         return [DeadLetter(self.group, self.pattern, e.position, e.message, e.attempt, e.reason, e.died) for e in found]
 
     # -- life
+
+    @property
+    def log(self) -> Log:
+        """The log that it takes from."""
+        return self._cursor.log
 
     def _renew(self, cursor: Cursor) -> None:
         """Continue with ``cursor`` in the next epoch: the topic was removed with its unsettled messages. Dead letters

@@ -18,6 +18,11 @@ group, until it commits at the end of the same round trip.
 from __future__ import annotations
 
 CLAIMING = """
+CREATE FUNCTION {s}.clock() RETURNS float8 LANGUAGE sql VOLATILE AS $$
+-- The clock of leases and delays.
+    SELECT extract(epoch FROM clock_timestamp())::float8
+$$;
+
 CREATE FUNCTION {s}.last_pos() RETURNS bigint LANGUAGE sql STABLE AS $$
     SELECT coalesce((SELECT m.pos FROM {s}.messages m ORDER BY m.pos DESC LIMIT 1), 0)
 $$;
@@ -237,34 +242,37 @@ BEGIN
     END IF;
 END $$;
 
-CREATE FUNCTION {s}.claim(p_group text, p_pattern text, p_limit int, p_lease float8, p_owner text, p_now float8)
+CREATE FUNCTION {s}.claim(p_group text, p_pattern text, p_limit int, p_lease float8, p_owner text)
 RETURNS TABLE (
     o_topic text, o_epoch text, o_seq bigint, o_id text, o_time float8, o_type text, o_key text, o_headers text,
     o_content text, o_data bytea, o_pos bigint, o_attempt int, o_token bigint
 ) LANGUAGE plpgsql {by_index} AS $$
--- The first row is no message: o_time says when something may be due, o_seq is the lag.
+-- The first row is no message: o_seq is the lag, and where nothing is leased o_time has the seconds until something may
+-- be due.
 -- LIMIT 1 makes PostgreSQL look up each place: the statistics of claims may be of a time when the table was empty.
 DECLARE
+    now_ float8 := {s}.clock();
     g {s}.groups;
     again bigint[] := '{}';
     new_ record;
     stopped boolean := false;
 BEGIN
     SELECT * INTO g FROM {s}.groups x WHERE x.name = p_group AND x.pattern = p_pattern;
-    IF g.id IS NOT NULL AND NOT g.paused AND p_limit > 0 AND {s}.is_claimable(g, p_now) THEN
+    IF g.id IS NOT NULL AND NOT g.paused AND p_limit > 0 AND {s}.is_claimable(g, now_) THEN
         SELECT * INTO g FROM {s}.groups x WHERE x.id = g.id AND NOT x.paused FOR UPDATE;
         IF g.id IS NOT NULL THEN
+            now_ := {s}.clock();  -- it may have waited for the lock
             IF g.rests THEN
                 UPDATE {s}.groups x SET rests = false WHERE x.id = g.id;
             END IF;
-            PERFORM {s}.expire(g.id, p_now);
+            PERFORM {s}.expire(g.id, now_);
             SELECT coalesce(array_agg(d.pos ORDER BY d.due, d.pos), '{}') INTO again FROM (
                 SELECT c.pos, c.due FROM {s}.claims c WHERE c.grp = g.id AND c.state = 0 AND c.due <= 1
                 ORDER BY c.due, c.pos LIMIT p_limit) d;
             UPDATE {s}.claims c SET state = 1, attempt = c.attempt + 1, token = nextval('{s}.token'), owner = p_owner,
-                due = p_now + p_lease WHERE c.grp = g.id AND c.pos = ANY (again);
+                due = now_ + p_lease WHERE c.grp = g.id AND c.pos = ANY (again);
             IF cardinality(again) < p_limit THEN
-                new_ := {s}.claim_new(g, p_limit - cardinality(again), p_owner, p_now + p_lease);
+                new_ := {s}.claim_new(g, p_limit - cardinality(again), p_owner, now_ + p_lease);
                 again := again || new_.o_pos;
                 stopped := new_.o_stopped;
             END IF;
@@ -277,9 +285,11 @@ BEGIN
         RETURN;
     END IF;
     o_seq := g.held + {s}.ahead(g);
-    o_time := CASE WHEN stopped THEN p_now WHEN NOT g.paused THEN least(
-        (SELECT min(c.due) FROM {s}.claims c WHERE c.grp = g.id AND c.state = 0 AND c.due > 1),
-        (SELECT min(c.due) FROM {s}.claims c WHERE c.grp = g.id AND c.state = 1 AND c.due > 1)) END;
+    IF cardinality(again) = 0 THEN
+        o_time := CASE WHEN stopped THEN 0 WHEN NOT g.paused THEN least(
+            (SELECT min(c.due) FROM {s}.claims c WHERE c.grp = g.id AND c.state = 0 AND c.due > 1),
+            (SELECT min(c.due) FROM {s}.claims c WHERE c.grp = g.id AND c.state = 1 AND c.due > 1)) - now_ END;
+    END IF;
     RETURN NEXT;
     RETURN QUERY SELECT t.name, t.epoch, m.seq, m.id, m.time, m.type, m.key, m.headers, m.content, m.data, m.pos,
             c.attempt, c.token

@@ -93,6 +93,7 @@ class ServerClient:
         if link.closed is None:
             link.closed = Closed("the engine", "its hub was closed; open another")
         link.ended.set()
+        link.fetches.close()
         self.delayed.close()
         self.writer.close()
         cancelled: asyncio.CancelledError | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Error
 
+from telex.engines.fetching import FetchWaiters
 from telex.engines.postgres import problems
 from telex.engines.postgres.catalogue import ServerClock, TopicCatalogue
 from telex.engines.postgres.connections import ConnectionPool
@@ -36,12 +37,6 @@ PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """The seconds until each next attempt; the last number repeats."""
 
 
-class MovingMoment(float):
-    """A parameter with a point in time, such as the end of a lease. When the statement is sent again, the time that has
-    passed since its first attempt is added.
-    """
-
-
 class ServerLink:
     """The shared state of the open engine, used in the event loop of its hub."""
 
@@ -51,6 +46,7 @@ class ServerLink:
         self.events: EngineEvents
         self.catalogue: TopicCatalogue = TopicCatalogue()
         self.clock: ServerClock = ServerClock()
+        self.fetches: FetchWaiters = FetchWaiters()
         self.closed: Exception | None = Closed("the engine", "it is not open")
         """The reason why the engine cannot be used; None while it is open."""
         self.connections: ConnectionPool = ConnectionPool(address)
@@ -97,6 +93,7 @@ class ServerLink:
             self.closed = error
             if self.on_failed is not None:
                 self.on_failed()
+            self.fetches.stir()
             self.events.failed(error)
 
     def broke(self, error: BaseException) -> None:
@@ -142,18 +139,17 @@ class ServerLink:
             raise self.refusal()
         return self.connections
 
-    async def execute(self, what: str, statement: bytes, *given: object, repeat: bool = True) -> list[tuple[Any, ...]]:
+    async def execute(
+        self, what: str, statement: bytes, *parameters: object, repeat: bool = True
+    ) -> list[tuple[Any, ...]]:
         """Execute a statement that is a transaction by itself, and return its rows.
 
         While the server is unreachable it is tried again. When it is unknown whether the statement was executed, it is
         tried again only with ``repeat``. Raises `EngineFailed`, `Closed`.
         """
-        began, attempt, parameters = self.loop.time(), 0, given
+        began, attempt = self.loop.time(), 0
         while True:
             sent = False
-            if attempt:
-                late = self.loop.time() - began
-                parameters = tuple(value + late if type(value) is MovingMoment else value for value in given)
             try:
                 async with asyncio.timeout(STATEMENT_SECONDS), self.pool.one() as connection:
                     sent = True

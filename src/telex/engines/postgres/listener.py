@@ -99,6 +99,6 @@ class Listener:
                 heads = {int(id): int(head) for id, head in (each.split("=") for each in topics.split(","))}
             self._live.hint(int(before), int(last), heads)
         elif kind == "g":
-            self._link.events.stirred(rest)
+            self._link.fetches.stir(rest)
         else:
             self._live.look()

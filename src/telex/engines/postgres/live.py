@@ -59,6 +59,7 @@ class LiveReader:
         self._seen = 0  # messages exist up to this place
         self._hinted = 0  # up to this place the topics with messages are known
         self._heads: dict[int, int] = {}  # these topics, with their last numbers
+        self._told: dict[int, int] = {}  # the last numbers of topics of which waiting fetches know
         self._removals = self._rules = -1
         self._xmin = "3"  # of the snapshot of the last poll: later changes of groups were not seen
         self._wake = asyncio.Event()
@@ -75,6 +76,7 @@ class LiveReader:
         if last <= self.delivered:
             return
         self._seen = max(self._seen, last)
+        self._tell_fetches(heads or {})
         if heads is not None and before <= self._hinted:
             self._heads.update(heads)
             self._hinted = max(self._hinted, last)
@@ -188,7 +190,7 @@ class LiveReader:
         self._delayed.arm(due)
         if not first:
             for pattern in stirred or ():
-                link.events.stirred(pattern)
+                link.fetches.stir(pattern)
 
     async def _load(self, removals: int) -> None:
         before = list(self._link.catalogue.by_id)
@@ -226,6 +228,7 @@ class LiveReader:
         if limit > self._hinted or any(id not in known for id in heads):
             heads = await self._changed(limit)
         self._hinted = max(self._hinted, limit)
+        self._tell_fetches(heads)
         events = self._link.events
         wanted = [id for id in heads if id in known and events.wants(known[id].name)]
         if wanted:
@@ -243,8 +246,15 @@ class LiveReader:
             topic = known.get(id)
             if topic is not None and id not in wanted:
                 topic.end = max(topic.end, head + 1)
-                events.stirred(topic.name)
         self.delivered = max(self.delivered, limit)
+
+    def _tell_fetches(self, heads: dict[int, int]) -> None:
+        """Let fetches look that wait for messages of these topics, once for each head."""
+        known = self._link.catalogue.by_id
+        new = {id: head for id, head in heads.items() if id in known and self._told.get(id, 0) < head}
+        if new:
+            self._told |= new
+            self._link.fetches.published([known[id].name for id in new])
 
     async def _changed(self, limit: int) -> dict[int, int]:
         """Return the topics that have messages above `delivered`, and add new topics to the catalogue."""
@@ -311,9 +321,7 @@ class LiveReader:
         self._hinted = max(self._hinted, self.delivered)
         if new:
             events.take(new)
-        for name, is_wanted in wanted.items():
-            if not is_wanted:
-                events.stirred(name)
+        self._link.fetches.published(wanted)
         if any(batch.places):
             self._upkeep.wrote(message.topic for message in batch.messages if message is not None)
         position = 0

@@ -36,7 +36,7 @@ $$;
 
 CREATE FUNCTION {s}.settle_one(
     p_grp bigint, p_pos bigint, p_token bigint, p_action int, p_seconds float8, p_reason text, p_now float8,
-    p_died float8, OUT o_won boolean, OUT o_stirs boolean, OUT o_left boolean
+    OUT o_won boolean, OUT o_stirs boolean, OUT o_left boolean
 ) LANGUAGE plpgsql {no_scan} AS $$
 -- p_action: 0 ack, 1 nack, 2 reject, 3 extend. o_left: the row counts no more among those that the group holds.
 DECLARE
@@ -75,7 +75,7 @@ BEGIN
     IF p_action = 0 THEN
         DELETE FROM {s}.claims x WHERE x.grp = p_grp AND x.pos = p_pos;
     ELSE
-        UPDATE {s}.claims x SET state = 2, due = p_now, token = 0, reason = p_reason, died = p_died
+        UPDATE {s}.claims x SET state = 2, due = p_now, token = 0, reason = p_reason, died = p_now
             WHERE x.grp = p_grp AND x.pos = p_pos;
     END IF;
     IF c.key IS NOT NULL AND c.state <> 3 THEN
@@ -85,10 +85,11 @@ END $$;
 
 CREATE FUNCTION {s}.settle(
     p_group text, p_pattern text, p_pos bigint[], p_token bigint[], p_action bigint[], p_seconds float8[],
-    p_reason text[], p_now float8, p_died float8, OUT o_won boolean[], OUT o_stirs boolean
+    p_reason text[], OUT o_won boolean[], OUT o_stirs boolean
 ) LANGUAGE plpgsql {no_scan} SET enable_nestloop = off AS $$
 -- Without nested loops, which PostgreSQL would make of statistics of a time when claims was empty.
 DECLARE
+    now_ float8;
     grp_ bigint;
     left_ bigint := 0;
     one_ record;
@@ -112,9 +113,10 @@ BEGIN
         SELECT array_agg(g.ord IS NOT NULL ORDER BY n), count(g.ord) INTO o_won, left_
             FROM generate_series(1, cardinality(p_pos)) AS n LEFT JOIN gone g ON g.ord = n;
     ELSE
+        now_ := {s}.clock();
         FOR i IN 1 .. cardinality(p_pos) LOOP
             one_ := {s}.settle_one(grp_, p_pos[i], p_token[i], coalesce(p_action[i], 0)::int,
-                coalesce(p_seconds[i], 0), coalesce(p_reason[i], ''), p_now, p_died);
+                coalesce(p_seconds[i], 0), coalesce(p_reason[i], ''), now_);
             o_won[i] := one_.o_won;
             o_stirs := o_stirs OR one_.o_stirs;
             left_ := left_ + one_.o_left::int;
@@ -139,6 +141,12 @@ BEGIN
     END IF;
     RETURN grp_ IS NOT NULL;
 END $$;
+
+CREATE FUNCTION {s}.rest_group(p_group text, p_pattern text) RETURNS boolean LANGUAGE sql AS $$
+    WITH done AS (
+        UPDATE {s}.groups g SET rests = true WHERE g.name = p_group AND g.pattern = p_pattern RETURNING 1
+    ) SELECT EXISTS (SELECT 1 FROM done)
+$$;
 
 CREATE FUNCTION {s}.forget_group(p_group text, p_pattern text) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
@@ -198,13 +206,13 @@ BEGIN
     RETURN false;
 END $$;
 
-CREATE FUNCTION {s}.list_groups(p_now float8) RETURNS TABLE (
+CREATE FUNCTION {s}.list_groups() RETURNS TABLE (
     o_group text, o_pattern text, o_lag bigint, o_leased bigint, o_delayed bigint, o_dead bigint, o_paused boolean
 ) LANGUAGE sql STABLE AS $$
     SELECT g.name, g.pattern, g.held + {s}.ahead(g), n.leased, n.delayed, n.dead, g.paused
-    FROM {s}.groups g, LATERAL (
-        SELECT count(*) FILTER (WHERE c.state = 1 AND c.due > p_now) AS leased,
-            count(*) FILTER (WHERE c.state = 3 OR (c.state = 0 AND c.due > p_now)) AS delayed,
+    FROM {s}.groups g, (SELECT {s}.clock() AS now) n_, LATERAL (
+        SELECT count(*) FILTER (WHERE c.state = 1 AND c.due > n_.now) AS leased,
+            count(*) FILTER (WHERE c.state = 3 OR (c.state = 0 AND c.due > n_.now)) AS delayed,
             count(*) FILTER (WHERE c.state = 2) AS dead
         FROM {s}.claims c WHERE c.grp = g.id) n
     ORDER BY g.name, g.pattern

@@ -35,6 +35,8 @@ class ServerTransaction:
     numbered and stored as the last thing before the commit.
     """
 
+    blocks: object = None
+
     def __init__(self, link: ServerLink, live: LiveReader) -> None:
         self._link = link
         self._live = live
@@ -72,7 +74,7 @@ class ServerTransaction:
             if kind is None:
                 await self._commit(connection)
                 for pattern in self._stirred:
-                    self._link.events.stirred(pattern)
+                    self._link.fetches.stir(pattern)
             elif not connection.closed:
                 await connection.rollback()
         except Error as problem:
@@ -129,9 +131,9 @@ class ServerTransaction:
             raise self._failure(error) from error
         return None if row is None or row[0] is None else int(row[0])
 
-    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+    async def settle(self, group: str, pattern: str, settlement: Settlement) -> bool:
         """Settle a delivery when the transaction commits."""
-        parameters = settle_parameters(group, pattern, (settlement,), now)
+        parameters = settle_parameters(group, pattern, (settlement,))
         try:
             row = await (await self._entered.execute(self._settle, parameters, binary=True)).fetchone()
         except Error as error:

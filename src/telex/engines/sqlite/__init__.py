@@ -87,7 +87,7 @@ class SQLiteEngine:
 
     def now(self) -> float:
         """Return the time of the file's clock."""
-        return self._client.age()
+        return self._client.clock.now()
 
     def log(self, topic: str, retention: Retention) -> Log:
         """Return a new local log."""
@@ -106,4 +106,4 @@ class SQLiteEngine:
 
     def transaction(self) -> EngineTransaction:
         """Return a transaction of the file."""
-        return SQLiteTransaction(self._client, self._client.address.bounds.transaction_seconds)
+        return SQLiteTransaction(self._client, self._client.address.bounds.transaction_seconds, self.groups)

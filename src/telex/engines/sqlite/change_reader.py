@@ -202,7 +202,7 @@ class ChangeReader:
         if self._closing or self._client.failed:
             return
         self.take_in(seen, runs)
-        self._client.feed.stirred()
+        self._client.fetches.stir()
         self.advance()
 
     def take_in(self, seen: Seen, runs: Sequence[Run] = ()) -> None:
@@ -286,9 +286,7 @@ class ChangeReader:
             self._take_readable(messages)
         elif messages:
             client.feed.take(messages)  # type: ignore[arg-type]
-        for name, is_wanted in wanted.items():
-            if not is_wanted:
-                client.feed.stirred(name)
+        client.fetches.published(wanted)
         self._settle(batch)
 
     def _settle(self, batch: Batch) -> None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from telex.engines import forms
 from telex.engines.contract.store import inside
+from telex.engines.fetching import FetchWaiters
 from telex.engines.sqlite import problems, reader, rows
 from telex.engines.sqlite.catalogue import Catalogue
+from telex.engines.sqlite.clock import Clock
 from telex.engines.sqlite.jobs import Append, Batch, EngineCall, Guarded, Job, JobObserver
 from telex.engines.sqlite.ledger import Ledger
 from telex.engines.sqlite.reader import Reader
@@ -77,6 +79,8 @@ class FileClient:
         self.loop: asyncio.AbstractEventLoop
         self.feed: EngineEvents
         self.catalogue: Catalogue = Catalogue()
+        self.clock: Clock = Clock()
+        self.fetches: FetchWaiters = FetchWaiters()
         self.changes: CommitObserver
         self.lent: object = None  # the open transaction of a program, if any
         self.writer: Writer | None = None
@@ -114,7 +118,7 @@ class FileClient:
         FORKS.watch(self)
         self._opened = self.loop.create_future()
         told = WriterEvents(self._open_done, self._writer_ended, self.changes.begun, self.changes.committed, self.post)
-        self.writer = Writer(self.address, told)
+        self.writer = Writer(self.address, told, self.clock)
         self.writer.thread.start()
         await self._opened
         self.address = self.writer.address
@@ -167,6 +171,7 @@ class FileClient:
         self._flush()
         self._closed = Closed("the engine", "its hub was closed; open another")
         self.changes.close()
+        self.fetches.close()
         told = [each for each in (self.watcher, self.writer, self.reader) if each is not None]
         for each in told:
             each.close()
@@ -226,6 +231,7 @@ class FileClient:
             self.changes.abandon(error)
             pending, self._pending, self._joined = self._pending, [], None
             self.changes.refuse(pending, error)
+            self.fetches.stir()
             self.feed.failed(error)
 
     def broke(self, error: BaseException) -> None:
@@ -366,7 +372,3 @@ class FileClient:
     def now(self) -> float:
         """Return the time in seconds since 1970."""
         return time()
-
-    def age(self) -> float:
-        """Return the time of the file's clock; see `Engine.now`."""
-        return time() if self.writer is None else self.writer.clock.now()

@@ -8,7 +8,16 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from telex.engines.contract.groups import Claimed, DeadLetter, Delivery, GroupInfo, Settlement, Unreadable
+from telex.engines.contract.groups import (
+    Change,
+    DeadLetter,
+    Delivery,
+    Fetched,
+    GroupInfo,
+    Settlement,
+    Unreadable,
+)
+from telex.engines.fetching import Attempt
 from telex.engines.sqlite import begins, lags, leases, settling
 from telex.engines.sqlite.lags import Group, GroupView
 from telex.errors import BadOption
@@ -30,7 +39,7 @@ class SQLiteGroups:
         self._read = GroupView(client.address.bounds)  # of the reading thread
         self._busy: set[tuple[str, str]] = set()  # groups whose last claim here found messages
 
-    async def join(self, group: str, pattern: str, start: Start, log: Log) -> None:
+    async def join(self, group: str, pattern: str, start: Start, log: Callable[[], Log]) -> None:
         """Create the group of a member if there is none."""
         if await self._client.read(lambda connection: lags.find(connection, group, pattern)) is not None:
             return
@@ -45,32 +54,46 @@ class SQLiteGroups:
             lambda connection, now: begins.begin(connection, group, pattern, start, epoch, now, near)
         )
 
-    async def claim(self, group: str, pattern: str, limit: int, lease: float, owner: str, now: float) -> Claimed:
-        """Lease messages. For a group without messages at its last claim, look first with a read: then a claim without
-        messages writes nothing.
+    async def fetch(self, group: str, pattern: str, limit: int, lease: float, owner: str, wait: float) -> Fetched:
+        """Lease messages."""
+
+        async def attempt(is_published: bool) -> Attempt:
+            return await self._lease(group, pattern, limit, lease, owner, is_published)
+
+        async def release(given: Sequence[Delivery]) -> None:
+            await self.settle(group, pattern, [Settlement(each.position, each.token, "nack") for each in given])
+
+        return await self._client.fetches.fetch(pattern, wait, attempt, release)
+
+    async def _lease(
+        self, group: str, pattern: str, limit: int, lease: float, owner: str, is_published: bool
+    ) -> Attempt:
+        """Lease messages. For a group without messages at its last attempt, look first with a read: then an attempt
+        without messages writes nothing.
         """
-        name = (group, pattern)
-        if name not in self._busy:
-            outlook = await self._client.read(lambda connection: self._look(connection, group, pattern, now))
-            if not outlook.claimable:
-                return Claimed([], outlook.next_due, outlook.lag)
+        name, clock = (group, pattern), self._client.clock
+        if name not in self._busy and not is_published:
+            found = await self._client.read(lambda connection: self._look(connection, group, pattern, clock.now()))
+            if not found.claimable:
+                return Attempt(Fetched((), found.lag), found.due)
 
         def claim(connection: sqlite3.Connection, _: float) -> leases.Taken:
             found = lags.find(connection, group, pattern)
             if found is None:
                 return leases.Taken([], 0, None, 0)
-            return leases.claim(connection, found, self._written, limit, lease, owner, now)
+            return leases.claim(connection, found, self._written, limit, lease, owner, clock.now())
 
         taken = await self._client.write(claim)
-        if taken.rows:
-            self._busy.add(name)
-        else:
+        if not taken.rows:
             self._busy.discard(name)
-        message, token, end = self._client.message, taken.token, now + lease
-        every = [Delivery(message(row), row[0], row[-1] + 1, token + n, end) for n, row in enumerate(taken.rows)]
-        deliveries = [each for each in every if each.message.content.__class__ is not Unreadable]
-        unreadable = tuple(each for each in every if each.message.content.__class__ is Unreadable)
-        return Claimed(deliveries, taken.next_due, taken.lag, unreadable)
+            return Attempt(Fetched((), taken.lag), taken.due)
+        self._busy.add(name)
+        message, token = self._client.message, taken.token
+        every = [Delivery(message(row), row[0], row[-1] + 1, token + n) for n, row in enumerate(taken.rows)]
+        unreadable = [each for each in every if each.message.content.__class__ is Unreadable]
+        if unreadable:
+            every = [each for each in every if each not in unreadable]
+        return Attempt(Fetched(every, taken.lag, unreadable), taken.due)
 
     def _look(self, connection: sqlite3.Connection, group: str, pattern: str, now: float) -> leases.Outlook:
         found = lags.find(connection, group, pattern)
@@ -78,56 +101,43 @@ class SQLiteGroups:
             return leases.Outlook(False, None, 0)
         return leases.look(connection, found, self._read, now)
 
-    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement], now: float) -> Sequence[bool]:
+    async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
         """Settle deliveries, in one transaction with other waiting writes."""
         if not settlements:
             return []
+        clock = self._client.clock
 
-        died = now + self._client.now - self._client.age()  # the time of day, for people
-
-        def settle(connection: sqlite3.Connection, _: float) -> settling.Settled:
+        def settle(connection: sqlite3.Connection, now: float) -> settling.Settled:
             found = lags.find(connection, group, pattern)
             if found is None:
                 return settling.Settled([False] * len(settlements))
-            return settling.settle(connection, found, settlements, now, died)
+            return settling.settle(connection, found, settlements, clock.now(), now)
 
         settled = await self._client.write(settle)
         if settled.stirs:
-            self._client.feed.stirred(pattern)
+            self._client.fetches.stir(pattern)
         return settled.won
 
-    def check_outside(self) -> None:
-        """Raise `Misuse` inside of the open transaction, for which settling would wait."""
-        self._client.check_outside()
+    async def change(self, group: str, pattern: str, change: Change) -> bool:
+        """Change a group. For a group that rests, topics keep no messages that it has not leased."""
 
-    async def pause(self, group: str, pattern: str, paused: bool) -> bool:
-        """Stop or resume claiming."""
-        found = await self._client.write(lambda connection, _: settling.pause(connection, group, pattern, paused))
-        if found and not paused:
-            self._client.feed.stirred(pattern)
+        def write(connection: sqlite3.Connection, found: Group) -> bool:
+            if change == "rest":
+                lags.set_rests(connection, found, True)
+            elif change == "forget":
+                settling.forget(connection, found)
+            else:
+                settling.pause(connection, found, change == "pause")
+            return True
+
+        found = await self._change(group, pattern, write)
+        if change == "resume":
+            self._client.fetches.stir(pattern)
         return found
-
-    async def rest(self, group: str, pattern: str) -> bool:
-        """Let a group rest: topics keep no unclaimed messages for it."""
-
-        def rest(connection: sqlite3.Connection, found: Group) -> bool:
-            lags.set_rests(connection, found, True)
-            return True
-
-        return await self._change(group, pattern, rest)
-
-    async def forget(self, group: str, pattern: str) -> bool:
-        """Remove a group."""
-
-        def forget(connection: sqlite3.Connection, found: Group) -> bool:
-            settling.forget(connection, found)
-            return True
-
-        return await self._change(group, pattern, forget)
 
     async def groups(self) -> list[GroupInfo]:
         """Return all groups."""
-        now = self._client.age()
+        now = self._client.clock.now()
 
         def info(connection: sqlite3.Connection) -> list[GroupInfo]:
             self._read.refresh(connection)
@@ -152,16 +162,13 @@ class SQLiteGroups:
             for row in found
         ]
 
-    async def revive(self, group: str, pattern: str, position: int, now: float) -> bool:
-        """Deliver a dead letter again."""
-        revived = await self._change(group, pattern, lambda c, found: settling.revive(c, found, position))
-        if revived:
-            self._client.feed.stirred(pattern)
-        return revived
-
-    async def drop(self, group: str, pattern: str, position: int) -> bool:
-        """Delete a dead letter."""
-        return await self._change(group, pattern, lambda c, found: settling.drop(c, found, position))
+    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
+        """Deliver a dead letter again, or delete it."""
+        resolve = settling.revive if again else settling.drop
+        found = await self._change(group, pattern, lambda connection, known: resolve(connection, known, position))
+        if again:
+            self._client.fetches.stir(pattern)
+        return found
 
     async def _change(self, group: str, pattern: str, change: Callable[[sqlite3.Connection, Group], bool]) -> bool:
         def write(connection: sqlite3.Connection, _: float) -> bool:

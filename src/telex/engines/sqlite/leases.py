@@ -54,7 +54,8 @@ class Taken(msgspec.Struct, frozen=True):
 
     rows: list[Row]
     token: int
-    next_due: float | None
+    due: float | None
+    """Seconds until the next delay or lease ends."""
     lag: int
 
 
@@ -62,7 +63,8 @@ class Outlook(msgspec.Struct, frozen=True):
     """The result of a look for messages to claim."""
 
     claimable: bool
-    next_due: float | None
+    due: float | None
+    """Seconds until the next delay or lease ends."""
     lag: int
 
 
@@ -77,7 +79,7 @@ def look(connection: sqlite3.Connection, group: Group, view: GroupView, now: flo
         or _has_fresh(connection, group, view)
     ):
         return Outlook(True, None, 0)
-    return Outlook(False, next_due(connection, group), view.lag(connection, group))
+    return Outlook(False, seconds_to_due(connection, group, now), view.lag(connection, group))
 
 
 def _has_fresh(connection: sqlite3.Connection, group: Group, view: GroupView) -> bool:
@@ -117,7 +119,7 @@ def claim(
             first = token + len(again)
             added = [(id, row[0], row[_KEY], 1, first + n, owner, LEASED, end) for n, row in enumerate(fresh)]
             connection.executemany(_INSERT, added)
-    due = now if stopped else next_due(connection, group)
+    due = 0.0 if stopped else None if taken else seconds_to_due(connection, group, now)
     return Taken(taken, token, due, view.lag(connection, group))
 
 
@@ -142,11 +144,11 @@ def give_way(connection: sqlite3.Connection, grp: int, key: str, pos: int) -> No
         connection.execute(_STATE, (WAITS, grp, oldest))
 
 
-def next_due(connection: sqlite3.Connection, group: Group) -> float | None:
-    """Return the time when the next delay or lease ends, or None."""
+def seconds_to_due(connection: sqlite3.Connection, group: Group, now: float) -> float | None:
+    """Return the seconds until the next delay or lease ends."""
     sql = "SELECT min(due) FROM telex_claims WHERE grp = ? AND state = ? AND due > 1"
     found = [connection.execute(sql, (group.id, state)).fetchone()[0] for state in (WAITS, LEASED)]
-    return min((float(due) for due in found if due is not None), default=None)
+    return min((float(due) - now for due in found if due is not None), default=None)
 
 
 def _fresh(connection: sqlite3.Connection, group: Group, view: GroupView, limit: int) -> tuple[list[Row], bool]:

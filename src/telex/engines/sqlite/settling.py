@@ -209,10 +209,9 @@ def counts(connection: sqlite3.Connection, group: Group, now: float) -> tuple[in
     return leased, delayed, dead
 
 
-def pause(connection: sqlite3.Connection, name: str, pattern: str, paused: bool) -> bool:
-    """Stop or resume claiming. Return false when there is no such group."""
-    sql = "UPDATE telex_groups SET paused = ? WHERE name = ? AND pattern = ?"
-    return connection.execute(sql, (paused, name, pattern)).rowcount > 0
+def pause(connection: sqlite3.Connection, group: Group, paused: bool) -> None:
+    """Stop or resume fetching."""
+    connection.execute("UPDATE telex_groups SET paused = ? WHERE id = ?", (paused, group.id))
 
 
 def forget(connection: sqlite3.Connection, group: Group) -> None:

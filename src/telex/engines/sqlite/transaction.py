@@ -29,7 +29,8 @@ R = TypeVar("R")
 class SQLiteTransaction:
     """A transaction that has the file's write lock while it is open, at most ``seconds``."""
 
-    def __init__(self, client: FileClient, seconds: float) -> None:
+    def __init__(self, client: FileClient, seconds: float, groups: object) -> None:
+        self.blocks: object = groups
         self._client = client
         self._seconds = seconds
         self._session: TransactionSession | None = None
@@ -57,7 +58,7 @@ class SQLiteTransaction:
                 session.put(Op(None, None, commit=True))
                 await asyncio.shield(session.future)
                 for pattern in self._stirred:
-                    self._client.feed.stirred(pattern)
+                    self._client.fetches.stir(pattern)
                 return
             session.drop()
             with suppress(Dropped, Exception):  # the caller gets the error already
@@ -83,15 +84,15 @@ class SQLiteTransaction:
         )
         return number
 
-    async def settle(self, group: str, pattern: str, settlement: Settlement, now: float) -> bool:
+    async def settle(self, group: str, pattern: str, settlement: Settlement) -> bool:
         """Settle a delivery when the transaction commits."""
-        died = now + self._client.now - self._client.age()  # the time of day, for people
+        clock = self._client.clock
 
         def settle(ledger: Ledger) -> settling.Settled:
             found = lags.find(ledger.connection, group, pattern)
             if found is None:
                 return settling.Settled([False])
-            return settling.settle(ledger.connection, found, (settlement,), now, died)
+            return settling.settle(ledger.connection, found, (settlement,), clock.now(), time())
 
         settled: settling.Settled = await self._do(settle, users=False)
         if settled.stirs:

@@ -54,7 +54,7 @@ class Writer:
     seconds for which closing waits while another process has the file locked.
     """
 
-    def __init__(self, address: FileAddress, told: WriterEvents, patience: float = PATIENCE) -> None:
+    def __init__(self, address: FileAddress, told: WriterEvents, clock: Clock, patience: float = PATIENCE) -> None:
         self.address: FileAddress = address
         self._patience = patience
         self.events: WriterEvents = told
@@ -64,7 +64,7 @@ class Writer:
         self._ended = False
         self._hurried = False
         self.sweeper: Sweeper = Sweeper(address.bounds)
-        self.clock: Clock = Clock()
+        self.clock: Clock = clock
         self._before = 0  # rows changed by the connection before the transaction
         self._known = -1  # the value of `Ledger.commits` at that time
         self.claimed: int = -1  # the value of `telex_state.commits` up to which this process knows all writes

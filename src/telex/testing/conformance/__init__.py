@@ -15,6 +15,7 @@ connection          a server that is not reached for a while
 store               what is kept, read, found, removed, retained
 sharing             what several engines have in common, and what a restart and a kill leave
 groups, ordering    consumer groups
+fetching            fetches that wait
 records             compare-and-set
 later               delayed messages, transactions
 delivery, overflow, history, work, together    all of it through a `telex.Hub`
@@ -26,6 +27,7 @@ from telex.engines.contract import Engine
 from telex.testing.conformance import suite
 from telex.testing.conformance.connection import ConnectionTests
 from telex.testing.conformance.delivery import DeliveryTests
+from telex.testing.conformance.fetching import FetchTests
 from telex.testing.conformance.groups import GroupTests
 from telex.testing.conformance.history import HistoryTests
 from telex.testing.conformance.later import DelayedTests, TransactionTests
@@ -50,6 +52,7 @@ class Conformance(
     DurableTests,
     GroupTests,
     GroupOrderTests,
+    FetchTests,
     RecordTests,
     DelayedTests,
     TransactionTests,

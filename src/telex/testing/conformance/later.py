@@ -200,7 +200,7 @@ class TransactionTests(Suite):
                             raise Left
                 except Left:
                     pass
-            claimed = await rig.claim("billing", T, time())
+            claimed = await rig.fetch("billing", T)
             assert [delivery.message.content for delivery in claimed] == ["kept"]
 
     @promise("transactions", "store", "durable")

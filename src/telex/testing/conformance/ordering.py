@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from time import time
-
 from telex.engines.contract.groups import Action
 from telex.testing.conformance.groups import G, T, contents, ready
 from telex.testing.conformance.suite import Suite, has_groups, promise
@@ -19,26 +17,26 @@ class GroupOrderTests(Suite):
             now = await ready(rig, "a1", "a2", "a3", key="a")
             await rig.send(T, "b1", "b2", key="b")
             await rig.send(T, "n1", "n2")
-            first = await rig.claim(G, T, now)
+            first = await rig.fetch(G, T, now)
             assert contents(first) == ["a1", "b1", "n1", "n2"]
-            assert await rig.claim(G, T, now) == []
+            assert await rig.fetch(G, T, now) == []
             assert await rig.settle(G, T, first[0], "ack", now)
-            (second,) = await rig.claim(G, T, now)
+            (second,) = await rig.fetch(G, T, now)
             assert second.message.content == "a2"
             assert await rig.settle(G, T, second, "reject", now)
-            assert contents(await rig.claim(G, T, now)) == ["a3"], "a dead letter holds nobody up"
+            assert contents(await rig.fetch(G, T, now)) == ["a3"], "a dead letter holds nobody up"
 
     @promise("groups", "key_order")
     async def test_a_key_waits_for_its_next_try(self) -> None:
         """Rule 6: messages of a key wait while an earlier one waits for its retry or is leased."""
         async with self.rig() as rig:
             now = await ready(rig, "a1", "a2", key="a")
-            (a1,) = await rig.claim(G, T, now, lease=10)
+            (a1,) = await rig.fetch(G, T, now, lease=10)
             assert await rig.settle(G, T, a1, "nack", now, seconds=20)
-            assert await rig.claim(G, T, now + 19) == []
-            (a1,) = await rig.claim(G, T, now + 21, lease=10)
+            assert await rig.fetch(G, T, now + 19) == []
+            (a1,) = await rig.fetch(G, T, now + 21, lease=10)
             assert (a1.message.content, a1.attempt) == ("a1", 2)
-            assert contents(await rig.claim(G, T, now + 32, lease=10)) == ["a1"], "its lease has ended, and it goes on"
+            assert contents(await rig.fetch(G, T, now + 32, lease=10)) == ["a1"], "its lease has ended, and it goes on"
 
     @promise("groups", "key_order")
     async def test_keys_are_in_the_order_of_publishing(self) -> None:
@@ -51,7 +49,7 @@ class GroupOrderTests(Suite):
                     await rig.send(T, [key, number], key=str(key))
             done: list[list[int]] = []
             turn = 0
-            while claimed := await rig.claim(G, T, now, limit=2):
+            while claimed := await rig.fetch(G, T, now, limit=2):
                 assert len({delivery.message.key for delivery in claimed}) == len(claimed)
                 for delivery in claimed:
                     turn += 1
@@ -68,25 +66,25 @@ class GroupOrderTests(Suite):
             await rig.join(G, "orders:*")
             await rig.send("orders:1", "first", key="k")
             await rig.send("orders:2", "second", key="k")
-            now = time()
-            (first,) = await rig.claim(G, "orders:*", now)
+            now = rig.clock.now()
+            (first,) = await rig.fetch(G, "orders:*", now)
             assert first.message.content == "first"
             assert await rig.settle(G, "orders:*", first, "ack", now)
-            assert contents(await rig.claim(G, "orders:*", now)) == ["second"]
+            assert contents(await rig.fetch(G, "orders:*", now)) == ["second"]
 
     @promise("groups", "key_order")
     async def test_a_revived_key_is_one_at_a_time(self) -> None:
         """Rule 6: a revived dead letter is not leased together with another message of its key."""
         async with self.rig() as rig:
             now = await ready(rig, "a1", "a2", key="a")
-            (a1,) = await rig.claim(G, T, now)
+            (a1,) = await rig.fetch(G, T, now)
             assert await rig.settle(G, T, a1, "reject", now)
-            (a2,) = await rig.claim(G, T, now)
+            (a2,) = await rig.fetch(G, T, now)
             assert a2.message.content == "a2"
-            assert await has_groups(rig).revive(G, T, a1.position, now)
-            assert await rig.claim(G, T, now) == []
+            assert await has_groups(rig).resolve(G, T, a1.position, again=True)
+            assert await rig.fetch(G, T, now) == []
             assert await rig.settle(G, T, a2, "ack", now)
-            assert contents(await rig.claim(G, T, now)) == ["a1"]
+            assert contents(await rig.fetch(G, T, now)) == ["a1"]
 
     @promise("groups", "key_order")
     async def test_a_revived_key_is_not_forgotten(self) -> None:
@@ -97,29 +95,29 @@ class GroupOrderTests(Suite):
                 topic = f"orders:{number}"
                 await rig.join(G, topic)
                 await rig.send(topic, "a1", "a2", key="a")
-                now = time()
-                (a1,) = await rig.claim(G, topic, now)
+                now = rig.clock.now()
+                (a1,) = await rig.fetch(G, topic, now)
                 assert await rig.settle(G, topic, a1, "reject", now)
-                (a2,) = await rig.claim(G, topic, now, lease=10)
-                assert await has_groups(rig).revive(G, topic, a1.position, now)
-                assert await rig.claim(G, topic, now) == []
+                (a2,) = await rig.fetch(G, topic, now, lease=10)
+                assert await has_groups(rig).resolve(G, topic, a1.position, again=True)
+                assert await rig.fetch(G, topic, now) == []
                 if later is not None:
                     assert await rig.settle(G, topic, a2, later, now)
-                again = await rig.claim(G, topic, now + 11)
+                again = await rig.fetch(G, topic, now + 11)
                 assert contents(again) == ["a1"], f"after the other's {later or 'lease'}"
                 assert await rig.settle(G, topic, again[0], "ack", now + 11)
-                assert contents(await rig.claim(G, topic, now + 11)) == ([] if later == "reject" else ["a2"])
+                assert contents(await rig.fetch(G, topic, now + 11)) == ([] if later == "reject" else ["a2"])
 
     @promise("groups")
     async def test_what_is_due_again_comes_first(self) -> None:
         """Rule 7: redeliveries that are due come first, then new messages in the order of publishing."""
         async with self.rig() as rig:
             now = await ready(rig, *range(8))
-            first = await rig.claim(G, T, now, limit=4)
+            first = await rig.fetch(G, T, now, limit=4)
             assert contents(first) == [0, 1, 2, 3]
             assert await rig.settle(G, T, first[2], "nack", now)
-            assert contents(await rig.claim(G, T, now, limit=3)) == [2, 4, 5]
-            assert contents(await rig.claim(G, T, now)) == [6, 7]
+            assert contents(await rig.fetch(G, T, now, limit=3)) == [2, 4, 5]
+            assert contents(await rig.fetch(G, T, now)) == [6, 7]
 
     @promise("groups", "ordered")
     async def test_the_first_delivery_is_in_order(self) -> None:
@@ -128,7 +126,7 @@ class GroupOrderTests(Suite):
             count = self.size(30, 1000)
             now = await ready(rig, *range(count))
             seen, limit = [], 1
-            while claimed := await rig.claim(G, T, now, limit=limit):
+            while claimed := await rig.fetch(G, T, now, limit=limit):
                 assert len(claimed) <= limit, "a claim leases at most its limit"
                 seen += contents(claimed)
                 limit = limit % 5 + 1
@@ -142,13 +140,13 @@ class GroupOrderTests(Suite):
             await rig.retain(T, 2)
             count = 1500  # more than a log in memory keeps beyond its retention
             await rig.send(T, "dies", "leased")
-            dies, _ = await rig.claim(G, T, now, lease=10)
+            dies, _ = await rig.fetch(G, T, now, lease=10)
             assert await rig.settle(G, T, dies, "reject", now)
             for start in range(0, count, 500):
                 await rig.send(T, *range(start, start + 500))
             (letter,) = await has_groups(rig).dead(G)
             assert letter.message.content == "dies"
-            claimed = await rig.claim(G, T, now + 11, limit=count + 10)
+            claimed = await rig.fetch(G, T, now + 11, limit=count + 10)
             assert contents(claimed) == ["leased", *range(count)]
 
     @promise("groups")
@@ -156,16 +154,16 @@ class GroupOrderTests(Suite):
         """Rule 9: a paused group claims nothing, and its leased deliveries can be settled. `resume` continues it."""
         async with self.rig() as rig:
             groups, now = has_groups(rig), await ready(rig, "a", "b")
-            (a,) = await rig.claim(G, T, now, limit=1)
-            assert await groups.pause(G, T, True) is True
-            assert await rig.claim(G, T, now + 1000) == []
+            (a,) = await rig.fetch(G, T, now, limit=1)
+            assert await groups.change(G, T, "pause") is True
+            assert await rig.fetch(G, T, now + 60) == []
             assert [info.paused for info in await groups.groups()] == [True]
             assert await rig.settle(G, T, a, "ack", now) is True
             await rig.send(T, "c")
-            assert await rig.claim(G, T, now) == []
-            assert await groups.pause(G, T, False) is True
-            assert contents(await rig.claim(G, T, now)) == ["b", "c"]
-            assert await groups.pause("nobody", T, True) is False
+            assert await rig.fetch(G, T, now) == []
+            assert await groups.change(G, T, "resume") is True
+            assert contents(await rig.fetch(G, T, now)) == ["b", "c"]
+            assert await groups.change("nobody", T, "pause") is False
 
     @promise("groups")
     async def test_a_group_that_rests_goes_on_where_it_was(self) -> None:
@@ -173,17 +171,17 @@ class GroupOrderTests(Suite):
         there."""
         async with self.rig() as rig:
             groups, now = has_groups(rig), await ready(rig, "a", "b", "c")
-            a, b = await rig.claim(G, T, now, limit=2)
+            a, b = await rig.fetch(G, T, now, limit=2)
             assert await rig.settle(G, T, a, "ack", now) is True
-            assert await groups.rest(G, T) is True
+            assert await groups.change(G, T, "rest") is True
             assert await rig.settle(G, T, b, "nack", now) is True
             await rig.join(G, T, "earliest")
-            again = await rig.claim(G, T, now + 0.001)
+            again = await rig.fetch(G, T, now + 0.01)
             assert contents(again) == ["b", "c"]
             assert [delivery.attempt for delivery in again] == [2, 1]
             await rig.send(T, "d")
-            assert contents(await rig.claim(G, T, now + 0.001)) == ["d"]
-            assert await groups.rest("nobody", T) is False
+            assert contents(await rig.fetch(G, T, now + 0.01)) == ["d"]
+            assert await groups.change("nobody", T, "rest") is False
 
     @promise("groups")
     async def test_a_group_tells_what_it_has(self) -> None:
@@ -192,7 +190,7 @@ class GroupOrderTests(Suite):
             now = await ready(rig, *range(6))
             await rig.send(T, "k1", "k2", key="k")
             await rig.join("another", "orders:*", "new")
-            deliveries = await rig.claim(G, T, now)
+            deliveries = await rig.fetch(G, T, now)
             assert len(deliveries) == 7
             what: tuple[Action, ...] = ("ack", "reject", "nack", "nack")
             for delivery, action in zip(deliveries, what, strict=False):
@@ -208,10 +206,10 @@ class GroupOrderTests(Suite):
         """A claim returns the lag: the published messages that are not settled, including leased ones."""
         async with self.rig() as rig:
             now = await ready(rig, *range(5))
-            claimed = await has_groups(rig).claim(G, T, 2, 30, "m", now)
+            claimed = await has_groups(rig).fetch(G, T, 2, 30, "m", 0.0)
             assert claimed.lag == 5
             assert await rig.settle(G, T, claimed.deliveries[0], "ack", now)
-            assert (await has_groups(rig).claim(G, T, 1, 30, "m", now)).lag == 4
+            assert (await has_groups(rig).fetch(G, T, 1, 30, "m", 0.0)).lag == 4
 
     @promise("groups")
     async def test_a_forgotten_group_begins_anew(self) -> None:
@@ -219,14 +217,14 @@ class GroupOrderTests(Suite):
         start."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b")
-            a, b = await rig.claim(G, T, now)
+            a, b = await rig.fetch(G, T, now)
             assert await rig.settle(G, T, a, "reject", now)
-            assert await has_groups(rig).forget(G, T) is True
-            assert await has_groups(rig).forget(G, T) is False
+            assert await has_groups(rig).change(G, T, "forget") is True
+            assert await has_groups(rig).change(G, T, "forget") is False
             assert await has_groups(rig).groups() == []
             assert await has_groups(rig).dead() == []
             await rig.join(G, T, "earliest")
             assert await rig.settle(G, T, b, "ack", now) is False, "a delivery of the forgotten group settles nothing"
-            again = await rig.claim(G, T, now)
+            again = await rig.fetch(G, T, now)
             assert contents(again) == ["a", "b"]
             assert [delivery.attempt for delivery in again] == [1, 1]

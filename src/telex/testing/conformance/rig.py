@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from telex.engines.contract.groups import Action
 from telex.log.log import Log, Retention
 from telex.message import Draft, Message, check_headers, time_of
 from telex.names import Pattern, is_pattern
+from telex.process.waiters import Notifier
 
 if TYPE_CHECKING:
     from typing import Self
@@ -31,16 +32,40 @@ def message(
     return Draft(content, topic, id, time() if published is None else published, check_headers(headers), None, key)
 
 
+class LeaseClock:
+    """The time of leases and delays in one test. ``pass_time`` lets so many seconds pass for the engine; ``tick`` is
+    the length in seconds of a second of the test.
+    """
+
+    def __init__(
+        self, tick: float = 1.0, pass_time: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
+    ) -> None:
+        self.tick = tick
+        self._pass_time = pass_time
+        self._passed = 0.0
+
+    def now(self) -> float:
+        """Seconds of the test, from any beginning."""
+        return self._passed / self.tick
+
+    async def reach(self, moment: float) -> None:
+        """Let time pass until ``moment``."""
+        seconds = moment * self.tick - self._passed
+        if seconds > 0:
+            self._passed = moment * self.tick
+            await self._pass_time(seconds)
+
+
 class Rig:
     """An open engine, and its events (`telex.engines.EngineEvents`)."""
 
-    def __init__(self, engine: Engine, patience: float = 10.0) -> None:
+    def __init__(self, engine: Engine, patience: float = 10.0, clock: LeaseClock | None = None) -> None:
         self.engine = engine
         self.patience = patience
+        self.clock = clock or LeaseClock()
         self.taken: dict[str, list[Message[Any]]] = {}
         """The messages that the engine delivered, by topic; without a store, the published messages."""
         self.removals: list[str] = []
-        self.stirs: list[str | None] = []
         self.errors: list[Exception] = []
         self.connections: list[str] = []
         """The changes of the connection."""
@@ -77,6 +102,7 @@ class Rig:
         log = self._logs.get(topic)
         if log is None:
             self._logs[topic] = log = self.engine.log(topic, Retention())
+            log.observer = Notifier()
             if self.engine.store is None and is_pattern(topic):
                 fits = Pattern(topic).matches
                 kept = [
@@ -118,14 +144,30 @@ class Rig:
     async def join(self, group: str, pattern: str, start: Any = "earliest") -> None:
         """Join a group."""
         assert self.engine.groups is not None
-        await self.engine.groups.join(group, pattern, start, self.log(pattern))
+        await self.engine.groups.join(group, pattern, start, lambda: self.log(pattern))
 
-    async def claim(
-        self, group: str, pattern: str, now: float, limit: int = 100, lease: float = 30.0, owner: str = "member"
+    async def fetch(
+        self,
+        group: str,
+        pattern: str,
+        now: float | None = None,
+        limit: int = 100,
+        lease: float = 30.0,
+        owner: str = "member",
+        wait: float = 0.0,
     ) -> list[Delivery]:
-        """Claim the deliveries that are due."""
+        """Lease messages at ``now``. ``now`` and ``lease`` are in seconds of the test, ``wait`` is in real ones."""
         assert self.engine.groups is not None
-        return list((await self.engine.groups.claim(group, pattern, limit, lease, owner, now)).deliveries)
+        if now is not None:
+            await self.clock.reach(now)
+        seconds = lease * self.clock.tick
+        return list((await self.engine.groups.fetch(group, pattern, limit, seconds, owner, wait)).deliveries)
+
+    async def lag(self, group: str, pattern: str) -> int:
+        """Return the lag of a group."""
+        assert self.engine.groups is not None
+        infos = await self.engine.groups.groups()
+        return next(info.lag for info in infos if (info.group, info.pattern) == (group, pattern))
 
     async def settle(
         self,
@@ -133,14 +175,17 @@ class Rig:
         pattern: str,
         delivery: Delivery,
         action: Action,
-        now: float,
+        now: float | None = None,
         seconds: float = 0.0,
         reason: str = "",
     ) -> bool:
-        """Settle one delivery. Return true when the settlement won."""
+        """Settle one delivery at ``now``, and return whether the settlement won. All times are those of the test."""
         assert self.engine.groups is not None
+        if now is not None:
+            await self.clock.reach(now)
+        seconds *= self.clock.tick
         settlement = Settlement(delivery.position, delivery.token, action, seconds, reason)
-        won = await self.engine.groups.settle(group, pattern, [settlement], now)
+        won = await self.engine.groups.settle(group, pattern, [settlement])
         assert len(won) == 1, "settle says of each settlement whether it won"
         return won[0]
 
@@ -202,11 +247,6 @@ class Rig:
         """Record that the topic was removed."""
         self._last.pop(topic, None)
         self.removals.append(topic)
-        self._changed.set()
-
-    def stirred(self, topic: str | None = None) -> None:
-        """Record that groups may have deliveries."""
-        self.stirs.append(topic)
         self._changed.set()
 
     def disconnected(self, problem: str) -> None:

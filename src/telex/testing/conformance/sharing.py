@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from time import time
 from typing import Any
 
-from telex.engines.contract import Engine
+from telex.engines.contract import Delivery, Engine
 from telex.message import Position
 from telex.testing.conformance.groups import G, T, contents
 from telex.testing.conformance.rig import Rig, message
@@ -125,14 +126,14 @@ class SharedTests(Suite):
             done: list[Any] = []
 
             async def work(rig: Rig, owner: str) -> None:
-                while claimed := await rig.claim(G, T, time(), limit=3, owner=owner):
+                while claimed := await rig.fetch(G, T, limit=3, owner=owner):
                     for delivery in claimed:
                         done.append(delivery.message.content)
-                        assert await rig.settle(G, T, delivery, "ack", time())
+                        assert await rig.settle(G, T, delivery, "ack")
 
             await asyncio.gather(work(one, "a"), work(two, "b"), work(one, "c"))
             assert sorted(done) == list(range(count))
-            assert (await has_groups(two).claim(G, T, 1, 1, "m", time())).lag == 0
+            assert await two.lag(G, T) == 0
 
     @promise("shared", "groups", "fenced_settle")
     async def test_another_engine_settles_nothing_stale(self) -> None:
@@ -141,43 +142,53 @@ class SharedTests(Suite):
             await one.join(G, T)
             await two.join(G, T)
             await one.send(T, "a")
-            now = time()
-            (old,) = await one.claim(G, T, now, lease=5)
-            assert await two.claim(G, T, now + 4) == []
-            (new,) = await two.claim(G, T, now + 6)
+            now = one.clock.now()
+            (old,) = await one.fetch(G, T, now, lease=5)
+            assert await two.fetch(G, T, now + 4) == []
+            (new,) = await two.fetch(G, T, now + 6)
             assert (new.attempt, new.token > old.token) == (2, True)
             assert await one.settle(G, T, old, "ack", now + 6) is False
             assert await two.settle(G, T, new, "ack", now + 6) is True
 
     @promise("shared", "groups")
     async def test_a_pause_holds_for_all(self) -> None:
-        """`pause` stops claims in all engines, and `resume` makes their feeds claim again."""
+        """``pause`` stops fetching in all engines, and after ``resume`` a waiting fetch of another engine goes on."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
             await two.join(G, T)
             await one.send(T, "a")
-            assert await one.engine.groups.pause(G, T, True)  # type: ignore[union-attr]
-            assert await two.claim(G, T, time()) == []
-            two.stirs.clear()
-            assert await one.engine.groups.pause(G, T, False)  # type: ignore[union-attr]
-            await two.until(lambda: two.stirs, "that the group was resumed")
-            assert contents(await two.claim(G, T, time())) == ["a"]
+            assert await has_groups(one).change(G, T, "pause")
+            assert await two.fetch(G, T) == []
+            async with self.fetching(two) as waiting:
+                assert await has_groups(one).change(G, T, "resume")
+                assert contents(await waiting) == ["a"]
 
     @promise("shared", "groups")
-    async def test_another_engine_is_stirred(self) -> None:
-        """A settlement after which others can claim calls `stirred` of their events."""
+    async def test_a_fetch_hears_of_other_engines(self) -> None:
+        """A waiting fetch returns when another engine publishes, or settles so that there is something to lease."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
             await two.join(G, T)
-            await one.send(T, "k1", "k2", key="k")
-            (first,) = await one.claim(G, T, time())
-            for settling, waiting, action, content in ((one, two, "nack", "k1"), (two, one, "ack", "k2")):
-                assert await waiting.claim(G, T, time()) == []
-                waiting.stirs.clear()
-                assert await settling.settle(G, T, first, action, time())  # type: ignore[arg-type]
-                await waiting.until(lambda waiting=waiting: waiting.stirs, f"of the {action}")  # type: ignore[misc]
-                (first,) = await waiting.claim(G, T, time())
+            async with self.fetching(two) as waiting:
+                await one.send(T, "k1", "k2", key="k")
+                (first,) = await waiting
+            for settling, other, action, content in ((one, two, "nack", "k1"), (two, one, "ack", "k2")):
+                async with self.fetching(other) as waiting:
+                    assert await settling.settle(G, T, first, action)  # type: ignore[arg-type]
+                    (first,) = await waiting
                 assert first.message.content == content
+
+    @asynccontextmanager
+    async def fetching(self, rig: Rig) -> AsyncIterator[asyncio.Task[list[Delivery]]]:
+        """A fetch that waits, and does not have to wait any more when this is left."""
+        async with asyncio.timeout(self.patience):
+            task = asyncio.create_task(rig.fetch(G, T, lease=300, wait=10 * self.patience))
+            try:
+                await asyncio.sleep(0.02)  # now it waits, most likely
+                yield task
+            finally:
+                task.cancel()
+                await asyncio.wait({task})
 
 
 class DurableTests(Suite):
@@ -263,17 +274,17 @@ class DurableTests(Suite):
         async with self.rig() as rig:
             await rig.join(G, T)
             await rig.send(T, "acked", "leased", "nacked", "dead", "waiting")
-            now = time()
-            acked, _, nacked, dead = await rig.claim(G, T, now, limit=4, lease=30)
+            now = rig.clock.now()
+            acked, _, nacked, dead = await rig.fetch(G, T, now, limit=4, lease=30)
             assert await rig.settle(G, T, acked, "ack", now)
             assert await rig.settle(G, T, nacked, "nack", now, seconds=60)
             assert await rig.settle(G, T, dead, "reject", now, reason="why")
         async with self.rig() as rig:
             await rig.join(G, T, "earliest")
-            assert contents(await rig.claim(G, T, now + 1, lease=300)) == ["waiting"]
-            (leased,) = await rig.claim(G, T, now + 31)
+            assert contents(await rig.fetch(G, T, now + 1, lease=300)) == ["waiting"]
+            (leased,) = await rig.fetch(G, T, now + 31)
             assert (leased.message.content, leased.attempt) == ("leased", 2)
-            again = await rig.claim(G, T, now + 61)
+            again = await rig.fetch(G, T, now + 61)
             assert "nacked" in contents(again)
             (letter,) = await has_groups(rig).dead(G)
             assert (letter.message.content, letter.reason) == ("dead", "why")
@@ -286,12 +297,12 @@ class DurableTests(Suite):
             for group in (G, "gone"):
                 await rig.join(group, T)
             await rig.send(T, "a")
-            assert await has_groups(rig).pause(G, T, True)
-            assert await has_groups(rig).forget("gone", T)
+            assert await has_groups(rig).change(G, T, "pause")
+            assert await has_groups(rig).change("gone", T, "forget")
         async with self.rig() as rig:
             assert [(info.group, info.paused, info.lag) for info in await has_groups(rig).groups()] == [(G, True, 1)]
             await rig.join(G, T)
-            assert await rig.claim(G, T, time()) == []
+            assert await rig.fetch(G, T) == []
 
     @promise("durable", "groups", "fenced_settle")
     async def test_a_token_is_stale_after_a_restart(self) -> None:
@@ -299,11 +310,11 @@ class DurableTests(Suite):
         async with self.rig() as rig:
             await rig.join(G, T)
             await rig.send(T, "a")
-            now = time()
-            (old,) = await rig.claim(G, T, now, lease=5)
+            now = rig.clock.now()
+            (old,) = await rig.fetch(G, T, now, lease=5)
         async with self.rig() as rig:
             await rig.join(G, T)
-            (new,) = await rig.claim(G, T, now + 6)
+            (new,) = await rig.fetch(G, T, now + 6)
             assert new.token > old.token
             assert await rig.settle(G, T, old, "ack", now + 7) is False
             assert await rig.settle(G, T, new, "ack", now + 7) is True
@@ -334,17 +345,17 @@ class DurableTests(Suite):
         async def work(rig: Rig) -> None:
             await rig.join(G, T)
             await rig.send(T, "acked", "dead", "open")
-            acked, dead, _ = await rig.claim(G, T, time(), lease=5)
+            acked, dead, _ = await rig.fetch(G, T, lease=5)
             assert await has_records(rig).put("once", "k", b"value", 0)
-            assert await rig.settle(G, T, acked, "ack", time())
-            assert await rig.settle(G, T, dead, "reject", time())
+            assert await rig.settle(G, T, acked, "ack")
+            assert await rig.settle(G, T, dead, "reject")
 
         assert killed(self.engine(), work), "the process that was to be killed did not come so far"
 
         async def look() -> None:
             async with self.rig() as rig:
                 await rig.join(G, T)
-                assert contents(await rig.claim(G, T, time() + 6)) == ["open"]
+                assert contents(await rig.fetch(G, T, rig.clock.now() + 6)) == ["open"]
                 assert [letter.message.content for letter in await has_groups(rig).dead()] == ["dead"]
                 record = await has_records(rig).get("once", "k")
                 assert record is not None

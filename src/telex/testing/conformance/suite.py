@@ -19,7 +19,7 @@ import msgspec
 from telex.engines.contract import Engine, Groups, Guarantees, Records, Store
 from telex.hub import Hub
 from telex.message import Message
-from telex.testing.conformance.rig import Rig
+from telex.testing.conformance.rig import LeaseClock, Rig
 
 S = TypeVar("S", bound="Suite")
 
@@ -75,6 +75,15 @@ class Suite:
     """The folder for the data of this test: empty, with a name that no other test has."""
     patience: ClassVar[float] = 10.0
     """The longest time in seconds until an engine delivers a message that another engine stored."""
+
+    tick: ClassVar[float] = 0.1
+    """The length, in seconds, of one second of the tests of leases and delays. Their leases last up to 30 of them."""
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time pass for the leases and delays of all engines of this test. Override it, and `tick`, for an engine
+        whose clock can be set forward.
+        """
+        await asyncio.sleep(seconds)
 
     def engine(self) -> Engine:
         """Return a new engine, not open, on the data of `place`. Two engines that declare ``shared`` or ``durable``
@@ -155,7 +164,9 @@ class Suite:
     @asynccontextmanager
     async def rig(self) -> AsyncIterator[Rig]:
         """Enter an open engine of this test, with a `Rig` that records its calls."""
-        async with Rig(self.engine(), self.patience) as rig:
+        if not hasattr(self, "clock"):
+            self.clock = LeaseClock(self.tick, self.pass_time)
+        async with Rig(self.engine(), self.patience, self.clock) as rig:
             yield rig
 
 

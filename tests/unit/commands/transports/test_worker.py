@@ -198,7 +198,7 @@ async def leased(hub: telex.Hub, command: str, times: int) -> None:
     groups = groups_of(hub)
     assert groups is not None
     for _ in range(times):
-        claimed = await groups.claim("$workers", f"$command:{command}:request", 1, 0.001, "dead", time.time())
+        claimed = await groups.fetch("$workers", f"$command:{command}:request", 1, 0.001, "dead", 0.0)
         assert len(claimed.deliveries) == 1
         await until(partial(is_past, time.time() + 0.001))
 

@@ -111,12 +111,12 @@ async def test_a_transaction_publishes_records_and_settles_when_it_is_left() -> 
         assert kept is not None
         await rig.join("g", "in")
         await rig.send("in", 1)
-        (delivery,) = await rig.claim("g", "in", rig.engine.now())
+        (delivery,) = await rig.fetch("g", "in")
         async with rig.engine.transaction() as tx:
             await tx.append(message("out", 2))
             assert await tx.put("b", "k", b"v", 0)
             settlement = Settlement(delivery.position, delivery.token, "ack")
-            assert await tx.settle("g", "in", settlement, rig.engine.now())
+            assert await tx.settle("g", "in", settlement)
             assert rig.contents("out") == []
             assert await kept.get("b", "k") is None
             assert (await groups.groups())[0].lag == 1
@@ -156,7 +156,7 @@ async def test_a_change_of_another_meanwhile_fails_the_transaction_as_a_whole(ch
         kept: Any = rig.engine.records
         await rig.join("g", "in")
         await rig.send("in", 1)
-        (delivery,) = await rig.claim("g", "in", rig.engine.now())
+        (delivery,) = await rig.fetch("g", "in")
         tx = rig.engine.transaction()
         await tx.__aenter__()
         await tx.append(message("out", 1))
@@ -164,8 +164,8 @@ async def test_a_change_of_another_meanwhile_fails_the_transaction_as_a_whole(ch
             await tx.put("b", "k", b"mine", 0)
             await kept.put("b", "k", b"theirs", 0)
         else:
-            await tx.settle("g", "in", Settlement(delivery.position, delivery.token, "ack"), rig.engine.now())
-            assert await rig.settle("g", "in", delivery, "ack", rig.engine.now())
+            await tx.settle("g", "in", Settlement(delivery.position, delivery.token, "ack"))
+            assert await rig.settle("g", "in", delivery, "ack")
         with pytest.raises(telex.EngineFailed, match="meanwhile"):
             await tx.__aexit__(None, None, None)
         assert rig.contents("out") == []

@@ -1,23 +1,25 @@
-"""Groups of one process: joining, pausing, forgetting, and who is told."""
+"""Groups of one process: joining, pausing, forgetting, and which fetches go on."""
 
+import asyncio
+from itertools import repeat
 from typing import Any
 
 import pytest
 
-from telex.engines.contract.groups import Claimed, Settlement
+from telex.engines.contract.groups import Change, Fetched, Settlement
 from telex.engines.memory.groups import MemoryGroups
 from telex.log.log import Log, Retention
 from telex.message import Message
+from tests.support.loops import idle
 
 NOW = 1_000_000.0
 
 
 class Groups(MemoryGroups):
-    """`MemoryGroups` with a log, whose calls of ``stirred`` are in `stirs`."""
+    """`MemoryGroups` with a log."""
 
     def __init__(self) -> None:
-        self.stirs: list[str] = []
-        super().__init__(self.stirs.append)
+        super().__init__(lambda: NOW)
         self.log = Log("t", "epoch", Retention(), 1)
 
     def publish(self, *contents: object) -> None:
@@ -25,19 +27,19 @@ class Groups(MemoryGroups):
             self.log.append(Message(content, "t", self.log.end, self.log.uid, NOW, None, None, 1, None), NOW)
 
     async def take(self, group: str = "g", limit: int = 100) -> list[Any]:
-        return list((await self.claim(group, "t", limit, 30.0, "me", NOW)).deliveries)
+        return list((await self.fetch(group, "t", limit, 30.0, "me", 0.0)).deliveries)
 
     async def end(self, delivery: Any, action: Any, group: str = "g") -> bool:
-        (won,) = await self.settle(group, "t", [Settlement(delivery.position, delivery.token, action)], NOW)
+        (won,) = await self.settle(group, "t", [Settlement(delivery.position, delivery.token, action)])
         return won
 
 
 async def test_a_group_begins_where_its_first_member_says() -> None:
     groups = Groups()
     groups.publish(1, 2, 3)
-    await groups.join("all", "t", "earliest", groups.log)
-    await groups.join("new", "t", "new", groups.log)
-    await groups.join("new", "t", "earliest", groups.log)  # the second member changes nothing
+    await groups.join("all", "t", "earliest", lambda: groups.log)
+    await groups.join("new", "t", "new", lambda: groups.log)
+    await groups.join("new", "t", "earliest", lambda: groups.log)  # the second member changes nothing
     groups.publish(4)
     assert [delivery.message.content for delivery in await groups.take("all")] == [1, 2, 3, 4]
     assert [delivery.message.content for delivery in await groups.take("new")] == [4]
@@ -48,54 +50,60 @@ async def test_a_group_that_nobody_joined_has_nothing() -> None:
     groups = Groups()
     groups.publish(1)
     settlement = Settlement(1, 1, "ack")
-    assert await groups.claim("g", "t", 1, 30.0, "me", NOW) == Claimed((), None, 0)
-    assert await groups.settle("g", "t", [settlement, settlement], NOW) == [False, False]
+    assert await groups.fetch("g", "t", 1, 30.0, "me", 0.0) == Fetched((), 0)
+    assert await groups.settle("g", "t", [settlement, settlement]) == [False, False]
     assert not groups.holds("g", "t", settlement)
-    assert not await groups.pause("g", "t", True)
-    assert not await groups.rest("g", "t")
-    assert not await groups.forget("g", "t")
-    assert not await groups.revive("g", "t", 1, NOW)
-    assert not await groups.drop("g", "t", 1)
+    changes: tuple[Change, ...] = ("pause", "resume", "rest", "forget")
+    for change in changes:
+        assert not await groups.change("g", "t", change)
+    assert not await groups.resolve("g", "t", 1, again=True)
+    assert not await groups.resolve("g", "t", 1, again=False)
     assert await groups.groups() == []
 
 
 async def test_the_last_token_of_a_delivery_holds_it() -> None:
     groups = Groups()
     groups.publish(1)
-    await groups.join("g", "t", "earliest", groups.log)
+    await groups.join("g", "t", "earliest", lambda: groups.log)
     (first,) = await groups.take()
     assert groups.holds("g", "t", Settlement(first.position, first.token, "ack"))
-    again = (await groups.claim("g", "t", 1, 30.0, "me", NOW + 31)).deliveries[0]
+    groups.clock = lambda: NOW + 31
+    again = (await groups.fetch("g", "t", 1, 30.0, "me", 0.0)).deliveries[0]
     assert not groups.holds("g", "t", Settlement(first.position, first.token, "ack"))
     assert groups.holds("g", "t", Settlement(again.position, again.token, "ack"))
     assert not await groups.end(first, "ack")
     assert await groups.end(again, "ack")
 
 
-async def test_a_paused_group_claims_nothing_and_its_members_are_told_when_it_goes_on() -> None:
+async def waiting(groups: Groups) -> asyncio.Task[Fetched]:
+    """A fetch that found nothing, and waits."""
+    task = asyncio.create_task(groups.fetch("g", "t", 100, 30.0, "me", 3600.0))
+    await idle()
+    assert not task.done()
+    return task
+
+
+async def test_a_fetch_that_waits_goes_on_when_its_group_does() -> None:
     groups = Groups()
     groups.publish(1)
-    await groups.join("g", "t", "earliest", groups.log)
-    assert await groups.pause("g", "t", True)
+    await groups.join("g", "t", "earliest", lambda: groups.log)
+    assert await groups.change("g", "t", "pause")
     assert await groups.take() == []
-    groups.stirs.clear()
-    assert await groups.pause("g", "t", False)
-    assert groups.stirs == ["t"]
-    assert len(await groups.take()) == 1
+    task = await waiting(groups)
+    assert await groups.change("g", "t", "resume")
+    assert len((await task).deliveries) == 1
 
 
 async def test_a_forgotten_group_begins_again() -> None:
     groups = Groups()
     groups.publish(1, 2)
-    await groups.join("g", "t", "earliest", groups.log)
+    await groups.join("g", "t", "earliest", lambda: groups.log)
     (first, _) = await groups.take()
     assert await groups.end(first, "ack")
-    assert await groups.rest("g", "t")
-    groups.stirs.clear()
-    assert await groups.forget("g", "t")
-    assert groups.stirs == ["t"]
+    assert await groups.change("g", "t", "rest")
+    assert await groups.change("g", "t", "forget")
     assert await groups.take() == []
-    await groups.join("g", "t", "earliest", groups.log)
+    await groups.join("g", "t", "earliest", lambda: groups.log)
     assert [delivery.message.content for delivery in await groups.take()] == [1, 2]
 
 
@@ -103,11 +111,11 @@ async def test_dead_letters_of_all_groups_come_the_oldest_first() -> None:
     groups = Groups()
     groups.publish(1)
     for name in ("b", "a"):
-        await groups.join(name, "t", "earliest", groups.log)
+        await groups.join(name, "t", "earliest", lambda: groups.log)
         (delivery,) = await groups.take(name)
-        now = NOW + len(await groups.dead())
+        groups.clock = repeat(NOW + len(await groups.dead())).__next__
         settlement = Settlement(delivery.position, delivery.token, "reject", 0.0, name)
-        assert await groups.settle(name, "t", [settlement], now) == [True]
+        assert await groups.settle(name, "t", [settlement]) == [True]
     assert [letter.group for letter in await groups.dead()] == ["b", "a"]
     assert [letter.group for letter in await groups.dead(limit=1)] == ["b"]
     assert [letter.reason for letter in await groups.dead("a")] == ["a"]
@@ -117,16 +125,16 @@ async def test_dead_letters_of_all_groups_come_the_oldest_first() -> None:
 async def test_a_dead_letter_is_delivered_again_or_dropped(revive: bool, contents: list[int]) -> None:
     groups = Groups()
     groups.publish(1)
-    await groups.join("g", "t", "earliest", groups.log)
+    await groups.join("g", "t", "earliest", lambda: groups.log)
     (delivery,) = await groups.take()
     assert await groups.end(delivery, "reject")
-    groups.stirs.clear()
-    if revive:
-        assert await groups.revive("g", "t", delivery.position, NOW)
-        assert groups.stirs == ["t"]
-    else:
-        assert await groups.drop("g", "t", delivery.position)
+    task = await waiting(groups)
+    assert await groups.resolve("g", "t", delivery.position, again=revive)
+    await idle()
+    assert task.done() is revive, "it is delivered at once"
+    task.cancel()
+    await asyncio.wait({task})
     assert await groups.dead() == []
-    assert not await groups.drop("g", "t", delivery.position)
-    again = await groups.take()
+    assert not await groups.resolve("g", "t", delivery.position, again=False)
+    again = task.result().deliveries if revive else await groups.take()
     assert [(each.message.content, each.attempt) for each in again] == [(content, 1) for content in contents]

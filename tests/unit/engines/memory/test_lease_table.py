@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from time import perf_counter, time
+from time import perf_counter
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +14,7 @@ from telex.log.log import Log, Retention
 from telex.message import Message
 from telex.testing.conformance.rig import Rig
 from tests.support.group_model import Run, Step, steps
+from tests.support.shifting import set_time
 
 NOW = 1_000_000.0
 
@@ -21,7 +22,7 @@ NOW = 1_000_000.0
 def run(pattern: str, plan: list[Step]) -> None:
     async def go() -> None:
         async with Rig(engine_for("memory://")) as rig:
-            await Run([rig], pattern, time()).do(plan)
+            await Run([rig], pattern, set_time).do(plan)
 
     asyncio.run(go())
 
@@ -203,6 +204,7 @@ def test_a_group_goes_on_in_the_next_epoch_of_its_topic() -> None:
         cursor.go_on(new)
     publish(new, "k", None)
     assert [delivery.message.seq for delivery in claim(ledger)] == [1, 2]
+    assert ledger.log is new
     assert ack(ledger, lost) == [False]
     assert ledger.lag == 2
     assert ledger.revive(dead.position, NOW)

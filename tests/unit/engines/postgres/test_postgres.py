@@ -278,16 +278,16 @@ async def test_retention_deletes_and_groups_keep(postgres: str) -> None:
         await engine.client.upkeep.sweep(T, young=-1.0)
         assert await value(connection, "SELECT count(*) FROM swept.messages") == 10
         await rig.join("billing", T, "earliest")
-        (held, *_) = await rig.claim("billing", T, time(), limit=3)
+        (held, *_) = await rig.fetch("billing", T, limit=3)
         await rig.send(T, *range(100, 150))
         await engine.client.upkeep.sweep(T, young=-1.0)
         assert await value(connection, "SELECT count(*) FROM swept.messages") == 60, "the group has not looked at them"
-        while claimed := await rig.claim("billing", T, time(), limit=30):
+        while claimed := await rig.fetch("billing", T, limit=30):
             for delivery in claimed:
-                await rig.settle("billing", T, delivery, "ack", time())
+                await rig.settle("billing", T, delivery, "ack")
         await engine.client.upkeep.sweep(T, young=-1.0)
         assert await value(connection, "SELECT count(*) FROM swept.messages") == 10 + 3
-        assert await rig.settle("billing", T, held, "ack", time())
+        assert await rig.settle("billing", T, held, "ack")
         assert await value(connection, "SELECT count(*) FROM swept.messages") == 10 + 2
         assert await engine.store.find(T, "earliest", time()) == (141, None)
 

@@ -2,16 +2,17 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 from time import time
 from typing import Any
 
 import telex
-from telex.engines import Claimed, Groups, Settlement, engine_for
+from telex.engines import Fetched, Groups, Settlement, engine_for
 from telex.testing.conformance.rig import Rig, message
 from tests.support.internals import bounded
+from tests.support.shifting import set_time
 
 FEW = {"page_messages": 25, "floor_messages": 1, "near_messages": 1}
 """With these, what is done for many messages is done for few."""
@@ -46,15 +47,25 @@ async def send(rig: Rig, topic: str, *contents: object, key: str | None = None, 
     await rig.engine.store.append([message(topic, content, key=key, published=moment) for content in contents])
 
 
-async def claim(rig: Rig, pattern: str, limit: int = 100, now: float | None = None, group: str = G) -> Claimed:
-    return await groups_of(rig).claim(group, pattern, limit, 30.0, "me", time() if now is None else now)
+async def claim(rig: Rig, pattern: str, limit: int = 100, now: float | None = None, group: str = G) -> Fetched:
+    """What a fetch that does not wait gives, at ``now``."""
+    set_time(rig.engine, now)
+    return await groups_of(rig).fetch(group, pattern, limit, 30.0, "me", 0.0)
+
+
+async def settle(
+    rig: Rig, pattern: str, settlements: Sequence[Settlement], now: float | None = None, group: str = G
+) -> Sequence[bool]:
+    """Settle deliveries at ``now``."""
+    set_time(rig.engine, now)
+    return await groups_of(rig).settle(group, pattern, settlements)
 
 
 async def contents(rig: Rig, pattern: str, limit: int = 100, group: str = G) -> list[Any]:
     """What a claim gives, which is acked at once."""
     claimed = await claim(rig, pattern, limit, group=group)
     acks = [Settlement(delivery.position, delivery.token, "ack") for delivery in claimed.deliveries]
-    assert all(await groups_of(rig).settle(group, pattern, acks, time()))
+    assert all(await settle(rig, pattern, acks, group=group))
     return [delivery.message.content for delivery in claimed.deliveries]
 
 

@@ -29,16 +29,16 @@ async def test_a_boot_ends_all_leases(tmp_path: Path, monkeypatch: pytest.Monkey
     async with telex.Hub(url) as hub:
         groups, topic = groups_of(hub), hub.topic("t")
         assert groups is not None
-        await groups.join("g", "t", "new", log_of(topic))
+        await groups.join("g", "t", "new", lambda: log_of(topic))
         await topic.publish("held")
-        assert (await groups.claim("g", "t", 1, 1e6, "dead", engine_of(hub).now())).deliveries
+        assert (await groups.fetch("g", "t", 1, 1e6, "dead", 0.0)).deliveries
     with closing(sqlite3.connect(tmp_path / "telex.db")) as connection, connection:
         earlier = msgspec.json.encode(clock.Offset("another boot", 0.0))
         connection.execute("UPDATE telex_records SET value = ? WHERE bucket = '$clock'", (earlier,))
     monkeypatch.setattr(clock, "time", lambda: 1000.0)  # a machine that has no clock of its own
     async with telex.Hub(url) as hub:
         assert abs(engine_of(hub).now() - 1000) < 60
-        (delivery,) = (await groups_of(hub).claim("g", "t", 1, 10, "me", engine_of(hub).now())).deliveries
+        (delivery,) = (await groups_of(hub).fetch("g", "t", 1, 10, "me", 0.0)).deliveries
         assert delivery.attempt == 2
 
 

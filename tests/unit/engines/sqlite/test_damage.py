@@ -329,8 +329,8 @@ async def _history(hub: telex.Hub) -> None:
 async def _groups(hub: telex.Hub) -> None:
     groups = groups_of(hub)
     assert groups is not None
-    await groups.join("g", "t", "earliest", log_of(hub.topic("t")))
-    await groups.claim("g", "t", 200, 1.0, "me", 0.0)
+    await groups.join("g", "t", "earliest", lambda: log_of(hub.topic("t")))
+    await groups.fetch("g", "t", 200, 1.0, "me", 0.0)
 
 
 async def _records(hub: telex.Hub) -> None:

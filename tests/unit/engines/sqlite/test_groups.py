@@ -1,22 +1,22 @@
 """Groups on SQLite: beside a model, and what the conformance suite does not ask of every engine.
 
-Engines that have the same file open stand for processes. Time is what is handed to claims and settlements.
+Engines that have the same file open stand for processes. Their clock is set.
 """
 
 import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import time
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 
-from telex.engines import Claimed, Settlement
+from telex.engines import Fetched, Settlement
 from telex.engines.contract.groups import Action
 from tests.support.group_model import Run, Step, steps
 from tests.support.internals import client_of
-from tests.unit.engines.sqlite.rigs import FEW, G, ask, claim, groups_of, publish_numbers, rig_on, rigs_on, send
+from tests.support.shifting import set_time
+from tests.unit.engines.sqlite.rigs import FEW, G, ask, claim, groups_of, publish_numbers, rig_on, rigs_on, send, settle
 
 
 @pytest.mark.slow
@@ -31,7 +31,7 @@ def test_a_group_is_as_the_model_says(pattern: str, engines: int, bounds: dict[s
         async def go() -> None:
             with TemporaryDirectory() as place:
                 async with rigs_on(place, engines, **bounds) as rigs:
-                    await Run(rigs, pattern, time()).do(plan)
+                    await Run(rigs, pattern, set_time).do(plan)
 
         asyncio.run(go())
 
@@ -43,34 +43,37 @@ async def test_a_forgotten_group_gives_nothing(tmp_path: Path) -> None:
         await rig.join(G, "a:1")
         await send(rig, "a:1", 1, 2)
         (delivery,) = (await claim(rig, "a:1", 1)).deliveries
-        assert await groups_of(rig).forget(G, "a:1")
+        assert await groups_of(rig).change(G, "a:1", "forget")
         for _ in range(2):
-            assert await claim(rig, "a:1") == Claimed([], None, 0)
+            assert await claim(rig, "a:1") == Fetched((), 0)
         done = [Settlement(delivery.position, delivery.token, "ack")]
-        assert await groups_of(rig).settle(G, "a:1", done, time()) == [False]
+        assert await settle(rig, "a:1", done) == [False]
         assert ask(tmp_path, "SELECT count(*) FROM telex_claims") == [(0,)]
 
 
-async def test_members_are_told_when_there_may_be_something(tmp_path: Path) -> None:
+async def test_only_what_can_be_fetched_makes_waiting_fetches_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with rigs_on(tmp_path) as (rig,):
-        groups = groups_of(rig)
+        groups, stirs = groups_of(rig), list[str | None]()
+        monkeypatch.setattr(client_of(rig.engine).fetches, "stir", lambda pattern=None: stirs.append(pattern))
         await rig.join(G, "a:*")
         await send(rig, "a:1", "x", "y", key="k")
         actions: tuple[Action, ...] = ("nack", "reject", "ack")
         for action in actions:
             (delivery,) = (await claim(rig, "a:*")).deliveries
-            rig.stirs.clear()
-            assert await rig.settle(G, "a:*", delivery, action, time())
-            assert rig.stirs == (["a:*"] if action != "ack" else []), "the last one leaves nothing"
-        rig.stirs.clear()
-        await groups.pause(G, "a:*", True)
-        assert rig.stirs == []
-        await groups.pause(G, "a:*", False)
-        assert rig.stirs == ["a:*"]
+            stirs.clear()
+            assert await rig.settle(G, "a:*", delivery, action)
+            assert stirs == (["a:*"] if action != "ack" else []), "the last one leaves nothing"
+        stirs.clear()
+        await groups.change(G, "a:*", "pause")
+        assert stirs == []
+        await groups.change(G, "a:*", "resume")
+        assert stirs == ["a:*"]
         (letter,) = await groups.dead()
-        rig.stirs.clear()
-        assert await groups.revive(G, "a:*", letter.position, time())
-        assert rig.stirs == ["a:*"]
+        stirs.clear()
+        assert await groups.resolve(G, "a:*", letter.position, again=True)
+        assert stirs == ["a:*"]
 
 
 async def test_a_group_that_had_nothing_is_looked_at_before_it_claims(
@@ -95,7 +98,7 @@ async def test_a_group_that_had_nothing_is_looked_at_before_it_claims(
         monkeypatch.setattr(runtime, "write", claims)
 
         async def claim() -> int:
-            return len((await groups.claim("g", "t", 1, 30.0, "me", time())).deliveries)
+            return len((await groups.fetch("g", "t", 1, 30.0, "me", 0.0)).deliveries)
 
         assert await claim() == 0
         assert asked == ["looks"]

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from telex.engines import Claimed, Settlement
-from tests.unit.engines.sqlite.rigs import G, ask, claim, groups_of, rigs_on, send
+from telex.engines import Fetched, Settlement
+from telex.engines.fetching import Attempt, Lease, Release
+from tests.support.internals import client_of
+from tests.unit.engines.sqlite.rigs import G, ask, claim, groups_of, rigs_on, send, settle
 
 
 async def test_a_claim_that_finds_nothing_writes_nothing(tmp_path: Path) -> None:
@@ -26,10 +28,10 @@ async def test_a_claim_that_finds_nothing_writes_nothing(tmp_path: Path) -> None
             assert (list(claimed.deliveries), claimed.lag) == ([], 2)
         assert ask(tmp_path, "SELECT commits FROM telex_state") == commits
         for pattern in before:
-            assert await groups_of(rig).pause(G, pattern, True)
+            assert await groups_of(rig).change(G, pattern, "pause")
         commits = ask(tmp_path, "SELECT commits FROM telex_state")
         for pattern in before:
-            assert await claim(rig, pattern, now=time() + 100) == Claimed([], None, 2)
+            assert await claim(rig, pattern, now=time() + 100) == Fetched((), 2)
         assert ask(tmp_path, "SELECT commits FROM telex_state") == commits
 
 
@@ -53,20 +55,32 @@ async def test_a_key_that_nobody_gets_done_does_not_hold_its_topic(
             for delivery in claimed.deliveries:
                 seen.append(delivery.message.content)
                 done = [Settlement(delivery.position, delivery.token, "ack")]
-                assert await groups_of(rig).settle(G, "a:1", done, time()) == [True]
+                assert await settle(rig, "a:1", done) == [True]
         assert [content for content in seen if content != "other"] == list(range(10))
 
 
 @pytest.mark.parametrize(("others", "empty"), [(100, 3), (10, 0), (30, 1)])
-async def test_a_claim_looks_at_a_bounded_number_of_messages(tmp_path: Path, others: int, empty: int) -> None:
+async def test_a_claim_looks_at_a_bounded_number_of_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: int, empty: int
+) -> None:
     async with rigs_on(tmp_path, page_messages=10, pages=3) as (rig,):
         await rig.join(G, "a:*")
         await send(rig, "b:1", *range(others))
         await send(rig, "a:1", "found")
         await send(rig, "b:1", *range(40))
-        now, claims = time(), 0
-        while not (claimed := await claim(rig, "a:*", now=now)).deliveries:
-            assert (claimed.next_due, claimed.lag) == (now, 1), "it is to be asked again at once"
-            claims += 1
-        assert claims == empty
-        assert claimed.deliveries[0].message.content == "found"
+        fetches, claims = client_of(rig.engine).fetches, list[float | None]()
+        fetch = fetches.fetch
+
+        async def counted(pattern: str, wait: float, lease: Lease, release: Release) -> Fetched:
+            async def leased(is_published: bool) -> Attempt:
+                found = await lease(is_published)
+                claims.append(found.due)
+                return found
+
+            fetched: Fetched = await fetch(pattern, wait, leased, release)
+            return fetched
+
+        monkeypatch.setattr(fetches, "fetch", counted)
+        (found,) = (await groups_of(rig).fetch(G, "a:*", 100, 30.0, "me", 10.0)).deliveries
+        assert claims[:-1] == [0.0] * empty, "it asks again at once"
+        assert found.message.content == "found"

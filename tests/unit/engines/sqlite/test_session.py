@@ -15,7 +15,7 @@ from tests.unit.engines.sqlite.rigs import rig_on
 async def test_a_statement_is_interrupted_at_the_end_of_its_transaction(tmp_path: Path) -> None:
     long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000000) SELECT max(i) FROM n"
     async with rig_on(tmp_path) as rig:
-        tx = SQLiteTransaction(client_of(rig.engine), 0.05)  # SQLite's
+        tx = SQLiteTransaction(client_of(rig.engine), 0.05, None)  # SQLite's
         await tx.__aenter__()
         with pytest.raises(telex.Timeout):
             await tx.execute(long)

@@ -6,7 +6,18 @@ from typing import Any
 
 from telex.engines import Delivery, Settlement
 from telex.engines.contract.groups import Action
-from tests.unit.engines.sqlite.rigs import G, ask, claim, contents, groups_of, publish_numbers, rig_on, rigs_on, send
+from tests.unit.engines.sqlite.rigs import (
+    G,
+    ask,
+    claim,
+    contents,
+    groups_of,
+    publish_numbers,
+    rig_on,
+    rigs_on,
+    send,
+    settle,
+)
 
 
 async def test_a_message_held_by_a_group_alone_is_deleted_when_it_is_settled(
@@ -30,11 +41,11 @@ async def test_a_message_held_by_a_group_alone_is_deleted_when_it_is_settled(
             Settlement(rejected.position, rejected.token, "reject"),
             Settlement(dropped.position, dropped.token, "reject"),
         ]
-        assert await groups_of(rig).settle(G, "a:1", done, time()) == [True] * 3
+        assert await settle(rig, "a:1", done) == [True] * 3
         assert ask(tmp_path, kept) == [(4,)]
-        assert await groups_of(rig).drop(G, "a:1", dropped.position)
+        assert await groups_of(rig).resolve(G, "a:1", dropped.position, again=False)
         assert ask(tmp_path, kept) == [(3,)]
-        assert await groups_of(rig).forget(G, "a:1")
+        assert await groups_of(rig).change(G, "a:1", "forget")
         assert ask(tmp_path, kept) == [(0,)]
 
 
@@ -47,15 +58,11 @@ async def test_a_removed_topic_leaves_nothing_in_a_group(tmp_path: Path) -> None
         claimed = await claim(rig, "a:*", 2)
         first, dies = claimed.deliveries
         assert claimed.lag == 4
-        assert await groups_of(rig).settle(G, "a:*", [Settlement(dies.position, dies.token, "reject")], time()) == [
-            True
-        ]
+        assert await settle(rig, "a:*", [Settlement(dies.position, dies.token, "reject")]) == [True]
         await rig.remove("a:1")
         (info,) = await groups_of(rig).groups()
         assert (info.lag, info.leased, info.dead) == (1, 0, 0)
-        assert await groups_of(rig).settle(G, "a:*", [Settlement(first.position, first.token, "ack")], time()) == [
-            False
-        ]
+        assert await settle(rig, "a:*", [Settlement(first.position, first.token, "ack")]) == [False]
         assert await contents(rig, "a:*") == ["second"], "what was removed holds nobody up"
         await send(rig, "a:1", "anew")
         assert (await claim(rig, "a:*")).lag == 1
@@ -72,10 +79,10 @@ async def test_a_lease_that_has_ended_is_settled_while_nobody_else_has_it(tmp_pa
             Settlement(deliveries[1].position, deliveries[1].token, "extend", 60),
             Settlement(deliveries[2].position, deliveries[2].token, "reject"),
         ]
-        assert await groups_of(rig).settle(G, "a:1", done, now + 40) == [True] * 3
+        assert await settle(rig, "a:1", done, now + 40) == [True] * 3
         again = await claim(rig, "a:1", now=now + 50)
         assert [delivery.message.content for delivery in again.deliveries] == [4]
-        assert await groups_of(rig).settle(G, "a:1", done[1:2], now + 120) == [True], "nobody took it since"
+        assert await settle(rig, "a:1", done[1:2], now + 120) == [True], "nobody took it since"
 
 
 async def test_a_lease_that_has_ended_goes_on_only_while_its_key_is_free(tmp_path: Path) -> None:
@@ -84,24 +91,24 @@ async def test_a_lease_that_has_ended_goes_on_only_while_its_key_is_free(tmp_pat
         await rig.join(G, "a:1")
         await send(rig, "a:1", "oldest", "older", "young", key="k")
 
-        async def settle(delivery: Delivery, action: Action, moment: float) -> bool:
-            return (await groups.settle(G, "a:1", [Settlement(delivery.position, delivery.token, action, 60)], moment))[
-                0
-            ]
+        async def settle_one(delivery: Delivery, action: Action, moment: float) -> bool:
+            asked = Settlement(delivery.position, delivery.token, action, 60)
+            (won,) = await settle(rig, "a:1", [asked], moment)
+            return won
 
         (oldest,) = (await claim(rig, "a:1", now=now)).deliveries
-        assert await settle(oldest, "reject", now)
+        assert await settle_one(oldest, "reject", now)
         (older,) = (await claim(rig, "a:1", now=now)).deliveries
-        assert await settle(older, "reject", now)
+        assert await settle_one(older, "reject", now)
         (young,) = (await claim(rig, "a:1", now=now)).deliveries
-        assert await groups.revive(G, "a:1", older.position, now)
+        assert await groups.resolve(G, "a:1", older.position, again=True)
         (older,) = (await claim(rig, "a:1", now=now + 40)).deliveries
         assert older.message.content == "older"
-        assert not await settle(young, "extend", now + 40), "another of its key is worked on"
-        assert await groups.revive(G, "a:1", oldest.position, now + 40)
-        assert await settle(young, "ack", now + 40)
+        assert not await settle_one(young, "extend", now + 40), "another of its key is worked on"
+        assert await groups.resolve(G, "a:1", oldest.position, again=True)
+        assert await settle_one(young, "ack", now + 40)
         assert list((await claim(rig, "a:1", now=now + 40)).deliveries) == []
-        assert await settle(older, "ack", now + 40)
+        assert await settle_one(older, "ack", now + 40)
         (oldest,) = (await claim(rig, "a:1", now=now + 40)).deliveries
         assert oldest.message.content == "oldest"
 
@@ -111,22 +118,24 @@ async def test_a_lease_is_renewed_when_that_of_the_other_of_its_key_has_ended(tm
         groups, now = rig.engine.groups, time()
         assert groups is not None
 
-        async def claim(at: float) -> Any:
-            (delivery,) = (await groups.claim("g", "t", 10, 30.0, "me", at)).deliveries
+        async def claim_one(at: float) -> Any:
+            (delivery,) = (await claim(rig, "t", now=at, group="g")).deliveries
             return delivery
 
-        async def settle(delivery: Any, action: Any, at: float) -> bool:
+        async def settle_one(delivery: Any, action: Any, at: float) -> bool:
             asked = Settlement(delivery.position, delivery.token, action, seconds=30.0)
-            (won,) = await groups.settle("g", "t", [asked], at)
+            (won,) = await settle(rig, "t", [asked], at, group="g")
             return won
 
         await rig.join("g", "t")
         await publish_numbers(rig, "t", 2, key="k")
-        first = await claim(now)
-        assert await settle(first, "reject", now)
-        second = await claim(now)
-        assert await groups.revive("g", "t", first.position, now)  # it stands behind the second, which is leased
-        revived = await claim(now + 31)  # the lease of the second has ended, and the oldest goes first
+        first = await claim_one(now)
+        assert await settle_one(first, "reject", now)
+        second = await claim_one(now)
+        assert await groups.resolve(
+            "g", "t", first.position, again=True
+        )  # it stands behind the second, which is leased
+        revived = await claim_one(now + 31)  # the lease of the second has ended, and the oldest goes first
         assert revived.position == first.position
-        assert not await settle(second, "extend", now + 40), "the first is worked on"
-        assert await settle(second, "extend", now + 62), "the lease of the first has ended"
+        assert not await settle_one(second, "extend", now + 40), "the first is worked on"
+        assert await settle_one(second, "extend", now + 62), "the lease of the first has ended"

@@ -12,6 +12,7 @@ import pytest
 
 import telex
 from telex.engines.sqlite.address import parse
+from telex.engines.sqlite.clock import Clock
 from telex.engines.sqlite.jobs import Batch
 from telex.engines.sqlite.ledger import Ledger
 from telex.engines.sqlite.writer import Writer, WriterEvents
@@ -69,7 +70,7 @@ class Written:
         told = WriterEvents(
             self.opened.set, lambda error: None, lambda batch: self.begun(batch), self._tell, self._post
         )
-        self.writer = Writer(parse(f"sqlite:///{place}/telex.db?busy_timeout=20s"), told, patience)
+        self.writer = Writer(parse(f"sqlite:///{place}/telex.db?busy_timeout=20s"), told, Clock(), patience)
         self.writer.thread.start()
         assert self.opened.wait(10)
 

@@ -106,14 +106,14 @@ async def test_waiting_ends_when_the_feed_makes_it_true_or_after_its_patience() 
     async with Rig(MemoryEngine(), patience=0.02) as rig:
         with pytest.raises(AssertionError, match=r"within 0\.02 s the feed did not get a message"):
             await rig.until(lambda: rig.contents("t"), "a message")
-        rig.stirred("t")
-        await rig.until(lambda: rig.stirs == ["t"], "a stir")
+        rig.removed("t")
+        await rig.until(lambda: rig.removals == ["t"], "a removal")
 
 
 async def test_settlements_are_answered_one_by_one() -> None:
     async with Rig(MemoryEngine()) as rig:
         await rig.join("g", "t")
         await rig.send("t", 1)
-        (delivery,) = await rig.claim("g", "t", rig.engine.now())
-        assert await rig.settle("g", "t", delivery, "ack", rig.engine.now())
-        assert not await rig.settle("g", "t", delivery, "ack", rig.engine.now())
+        (delivery,) = await rig.fetch("g", "t")
+        assert await rig.settle("g", "t", delivery, "ack")
+        assert not await rig.settle("g", "t", delivery, "ack")

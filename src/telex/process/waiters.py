@@ -11,14 +11,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextvars import Context
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 from weakref import ref
 
 from telex.errors import Timeout
 
 if TYPE_CHECKING:
     from telex.log.log import Log
-    from telex.topics.connection import EngineConnection
 
 T = TypeVar("T")
 Callback = Callable[["Waiter"], object]
@@ -146,9 +145,15 @@ class Notifier:
             publisher.wake()
 
 
-async def within(
-    limit: float | None, what: str, awaitable: Awaitable[T], connection: EngineConnection | None = None
-) -> T:
+class Losable(Protocol):
+    """A connection that may be lost."""
+
+    @property
+    def problem(self) -> str:
+        """The reason why it is lost; empty while it is not."""
+
+
+async def within(limit: float | None, what: str, awaitable: Awaitable[T], connection: Losable | None = None) -> T:
     """Await at most ``limit`` seconds. Raises `Timeout` with ``what`` after that; a `TimeoutError` of the awaitable is
     not changed. The error tells when ``connection`` is lost.
     """
