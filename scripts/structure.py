@@ -33,9 +33,9 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("blocking", "ext", "gateway", "testing"),
     ("chat", "cli"),
 )
-FREE = {"", "__main__", "middleware"}
-"""Modules that gather public names of others: the package root, and the public name of
-`telex.handlers.spec.middleware`.
+FREE = {"", "__main__", "middleware", "once"}
+"""Modules that gather public names of others: the package root, the public name of
+`telex.handlers.spec.middleware`, and `telex.once` with the store of the engine of PostgreSQL.
 """
 NO_ENGINE = {"topics", "once", "runtime", "handlers", "groups", "commands", "triggers", "router"}
 """Packages that know no engine, only the contract."""

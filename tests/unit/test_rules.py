@@ -25,9 +25,12 @@ PRIVATE: dict[tuple[str, str], str] = {
     ("unit/gateway/test_server.py", "_count"): "the reading of one WebSocket, without the server around it",
     ("unit/gateway/test_server.py", "_patience"): "the reading of one WebSocket, without the server around it",
     ("unit/gateway/test_server.py", "_unread"): "the reading of one WebSocket, without the server around it",
-    ("unit/once/test_postgres.py", "_do"): "connections of the pools, which are cut, or looked at",
-    ("unit/once/test_postgres.py", "_for_handlers"): "connections of the pools, which are cut, or looked at",
-    ("unit/once/test_postgres.py", "_pool"): "connections of the pools, which are cut, or looked at",
+    ("unit/engines/postgres/test_once_store.py", "_do"): "connections of the pools, which are cut, or looked at",
+    (
+        "unit/engines/postgres/test_once_store.py",
+        "_for_handlers",
+    ): "connections of the pools, which are cut, or looked at",
+    ("unit/engines/postgres/test_once_store.py", "_pool"): "connections of the pools, which are cut, or looked at",
     ("unit/process/test_supervision.py", "_chores"): "to be tested through public behaviour",
 }
 """The accesses that there are, by file and attribute, each with its reason. There may be at most `MAX_PRIVATE`."""

@@ -9,6 +9,7 @@ from psycopg import errors
 from telex.engines.postgres.appending import APPENDING
 from telex.engines.postgres.claiming import CLAIMING
 from telex.engines.postgres.reading import READING
+from telex.engines.postgres.record_sql import RECORDS
 from telex.engines.postgres.settling import SETTLING
 from telex.engines.postgres.tables import TABLES
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from telex.engines.postgres.address import ServerAddress
 
-MIGRATIONS: tuple[str, ...] = (TABLES + SETTLING + READING + APPENDING + CLAIMING,)
+MIGRATIONS: tuple[str, ...] = (TABLES + RECORDS + SETTLING + READING + APPENDING + CLAIMING,)
 """Migration n turns a schema of version n into one of version n + 1. A released migration is never changed."""
 VERSION = len(MIGRATIONS)
 _LOCK = "SELECT pg_advisory_xact_lock(1952804984, hashtext('{schema}'));"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from telex.engines.contract.records import Record
+from telex.engines.postgres.record_sql import DELETE, GET, KEYS, with_parameters
 
 if TYPE_CHECKING:
     from telex.engines.postgres.link import ServerLink
@@ -21,12 +22,10 @@ class ServerRecords:
     def __init__(self, link: ServerLink) -> None:
         self._link = link
         table = f"{link.address.quoted}.records"
-        self._get = f"SELECT value, revision FROM {table} WHERE bucket = %s AND key = %s".encode()
+        self._get = with_parameters(GET, table)
         self._put = put_statement(link.address.quoted)
-        self._delete = (
-            f"DELETE FROM {table} WHERE bucket = %s AND key = %s AND revision = %s::bigint RETURNING 1".encode()
-        )
-        self._keys = f"SELECT key FROM {table} WHERE bucket = %s ORDER BY key".encode()
+        self._delete = with_parameters(DELETE, table)
+        self._keys = with_parameters(KEYS, table)
 
     async def get(self, bucket: str, key: str) -> Record | None:
         """Return a record, or None when there is none."""

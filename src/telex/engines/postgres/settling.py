@@ -1,4 +1,4 @@
-"""The functions of the schema that settle messages, and maintain groups, records and delayed messages. ``{s}`` is the
+"""The functions of the schema that settle messages, and maintain groups and delayed messages. ``{s}`` is the
 schema, ``{channel}`` its channel; see `telex.engines.postgres.claiming` for the rows of claims.
 """
 
@@ -217,27 +217,6 @@ CREATE FUNCTION {s}.list_groups() RETURNS TABLE (
         FROM {s}.claims c WHERE c.grp = g.id) n
     ORDER BY g.name, g.pattern
 $$;
-
-CREATE FUNCTION {s}.put_record(p_bucket text, p_key text, p_value bytea, p_revision bigint, p_expires float8)
-RETURNS bigint LANGUAGE plpgsql {no_scan} AS $$
--- Compare and set: of two at once the second waits for the first, and then finds the record changed.
-DECLARE
-    made bigint;
-BEGIN
-    IF p_expires IS NOT NULL THEN  -- more go than come
-        DELETE FROM {s}.records r WHERE (r.bucket, r.key) IN (
-            SELECT x.bucket, x.key FROM {s}.records x WHERE x.expires <= extract(epoch FROM clock_timestamp())
-            AND (x.bucket, x.key) <> (p_bucket, p_key) LIMIT 2 FOR UPDATE SKIP LOCKED);
-    END IF;
-    IF p_revision = 0 THEN
-        INSERT INTO {s}.records VALUES (p_bucket, p_key, p_value, nextval('{s}.revision'), p_expires)
-            ON CONFLICT (bucket, key) DO NOTHING RETURNING revision INTO made;
-    ELSE
-        UPDATE {s}.records r SET value = p_value, revision = nextval('{s}.revision'), expires = p_expires
-            WHERE r.bucket = p_bucket AND r.key = p_key AND r.revision = p_revision RETURNING r.revision INTO made;
-    END IF;
-    RETURN made;
-END $$;
 
 CREATE FUNCTION {s}.put_rule(p_pattern text, p_fits text, p_messages bigint, p_age float8, p_bytes bigint)
 RETURNS void LANGUAGE sql AS $$

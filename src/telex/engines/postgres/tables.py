@@ -131,13 +131,4 @@ CREATE TABLE {s}.delayed (
     UNIQUE (topic, id)
 );
 CREATE INDEX delayed_due ON {s}.delayed (due, n);
-CREATE TABLE {s}.records (
-    bucket text COLLATE "C" NOT NULL,
-    key text COLLATE "C" NOT NULL,
-    value bytea NOT NULL,
-    revision bigint NOT NULL,
-    expires float8,
-    PRIMARY KEY (bucket, key)
-);
-CREATE INDEX records_expires ON {s}.records (expires) WHERE expires IS NOT NULL;
 """

@@ -3,58 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import psycopg.conninfo
+from psycopg_pool import AsyncConnectionPool
 
 from telex.durations import Duration, seconds
 from telex.engines.contract.records import Record
+from telex.engines.postgres import problems
+from telex.engines.postgres.address import NAME
+from telex.engines.postgres.record_sql import COLUMNS, DELETE, GET, INDEX, INSERT, SWEEP, UPDATE, with_parameters
 from telex.errors import BadOption, EngineFailed
-from telex.once.store import OnceTransaction
 
-if TYPE_CHECKING:
-    from psycopg import AsyncConnection
-    from psycopg_pool import AsyncConnectionPool
-
-    Connection = AsyncConnection[Any]
-    Pool = AsyncConnectionPool[AsyncConnection[Any]]
-
+Connection = psycopg.AsyncConnection[Any]
+Pool = AsyncConnectionPool[Connection]
 R = TypeVar("R")
-NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 RECORD_CONNECTIONS = 4
 """The maximal number of connections for records. Handlers have connections of their own, so that leases are renewed in
 time.
 """
-SWEPT_PER_PUT = 2
-"""The number of expired records that a put removes: more than it adds."""
 
-THERE = "SELECT to_regclass('{table}') IS NOT NULL AND to_regclass('{table}_revision') IS NOT NULL"
-TABLE = """
-CREATE TABLE IF NOT EXISTS {table} (
-    bucket text NOT NULL,
-    key text NOT NULL,
-    value bytea NOT NULL,
-    revision bigint NOT NULL,
-    expires double precision,
-    PRIMARY KEY (bucket, key)
-);
-CREATE SEQUENCE IF NOT EXISTS {table}_revision;
-CREATE INDEX IF NOT EXISTS {table}_expires ON {table} (expires) WHERE expires IS NOT NULL
-"""
-INSERT = """
-INSERT INTO {table} VALUES (%s, %s, %s, nextval('{table}_revision'), %s)
-ON CONFLICT (bucket, key) DO NOTHING RETURNING revision
-"""
-UPDATE = """
-UPDATE {table} SET value = %s, revision = nextval('{table}_revision'), expires = %s
-WHERE bucket = %s AND key = %s AND revision = %s RETURNING revision
-"""
-SWEEP = """
-DELETE FROM {table} WHERE (bucket, key) IN (
-    SELECT bucket, key FROM {table} WHERE expires <= extract(epoch FROM clock_timestamp())
-    LIMIT %s FOR UPDATE SKIP LOCKED)
-"""
+_THERE = "SELECT to_regclass('<table>') IS NOT NULL AND to_regclass('<sequence>') IS NOT NULL"
+_MAKE = (
+    f"CREATE TABLE IF NOT EXISTS <table> {COLUMNS}",
+    "CREATE SEQUENCE IF NOT EXISTS <sequence>",
+    f"CREATE INDEX IF NOT EXISTS <table>_expires {INDEX}",
+)
 
 
 class PostgresStore:
@@ -83,11 +59,6 @@ class PostgresStore:
         timeout: Duration = 10.0,
         pgbouncer: bool = False,
     ) -> None:
-        try:
-            import psycopg.conninfo
-            import psycopg_pool  # noqa: F401  # imported to find out whether it is installed
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(f"{error}; pip install 'telex[postgres]'", name=error.name) from None
         if not isinstance(table, str) or not NAME.fullmatch(table):
             raise BadOption("table", table, "it must be a name of at most 40 lower-case letters, digits and _")
         if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
@@ -125,8 +96,6 @@ class PostgresStore:
             self._opened += 1
 
     def _new_pool(self, least: int, most: int, *, checks: bool) -> Pool:
-        from psycopg_pool import AsyncConnectionPool
-
         # A record is read again after its connection was cut. A handler cannot run again, so its connection is checked
         # first.
         check = AsyncConnectionPool.check_connection if checks else None
@@ -143,8 +112,6 @@ class PostgresStore:
         )
 
     async def _connect(self) -> tuple[Pool, Pool]:
-        import psycopg
-
         pool = self._new_pool(min(2, RECORD_CONNECTIONS), RECORD_CONNECTIONS, checks=False)
         for_handlers = self._new_pool(0, self._connections, checks=True)
         try:
@@ -164,9 +131,7 @@ class PostgresStore:
         return pool, for_handlers
 
     async def _prepare(self, connection: Connection) -> None:
-        import psycopg
-
-        row = await (await connection.execute(self._sql(THERE))).fetchone()
+        row = await (await connection.execute(self._sql(_THERE))).fetchone()
         if row is not None and row[0]:
             return
         try:
@@ -183,7 +148,7 @@ class PostgresStore:
         async with connection.transaction():
             # "IF NOT EXISTS" is not safe when two sessions create the table at the same time.
             await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (self._table,))
-            for statement in TABLE.split(";"):
+            for statement in _MAKE:
                 await connection.execute(self._sql(statement))
 
     async def close(self) -> None:
@@ -202,7 +167,7 @@ class PostgresStore:
 
     async def get(self, bucket: str, key: str) -> Record | None:
         """Return a record, or None when there is none."""
-        sql = self._sql("SELECT value, revision FROM {table} WHERE bucket = %s AND key = %s")
+        sql = self._sql(GET)
 
         async def get(connection: Connection) -> Record | None:
             row = await (await connection.execute(sql, (bucket, key))).fetchone()
@@ -217,7 +182,7 @@ class PostgresStore:
 
         async def put(connection: Connection) -> int | None:
             if expires is not None:
-                await connection.execute(self._sql(SWEEP), (SWEPT_PER_PUT,))
+                await connection.execute(self._sql(SWEEP), (bucket, key))
             return await self._put(connection, bucket, key, value, revision, expires)
 
         return await self._do("putting a record", put)
@@ -235,7 +200,7 @@ class PostgresStore:
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
         """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
-        sql = self._sql("DELETE FROM {table} WHERE bucket = %s AND key = %s AND revision = %s")
+        sql = self._sql(DELETE)
 
         async def delete(connection: Connection) -> bool:
             return (await connection.execute(sql, (bucket, key, revision))).rowcount > 0
@@ -243,10 +208,8 @@ class PostgresStore:
         return await self._do("deleting a record", delete)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[OnceTransaction]:
+    async def transaction(self) -> AsyncIterator[PostgresTransaction]:
         """Enter a transaction whose ``connection`` the handler gets. Its statements raise errors of psycopg."""
-        import psycopg
-
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
         asked = task.cancelling()
         try:
@@ -265,8 +228,6 @@ class PostgresStore:
             await pool.putconn(connection)
 
     async def _do(self, what: str, step: Callable[[Connection], Awaitable[R]]) -> R:
-        import psycopg
-
         pool = self._opened_pool(self._pool)
         try:
             async with asyncio.timeout(self._timeout):
@@ -290,7 +251,7 @@ class PostgresStore:
         return pool
 
     def _sql(self, statement: str) -> bytes:
-        return statement.replace("{table}", self._table).encode()
+        return with_parameters(statement, self._table, f"{self._table}_revision")
 
     def __repr__(self) -> str:
         return f"<PostgresStore {self._where}, table {self._table}>"
@@ -314,9 +275,7 @@ class PostgresTransaction:
 
 
 def _explained(error: BaseException) -> str:
-    if isinstance(error, TimeoutError):
-        return "the server did not answer in time; is it there, and are there connections enough?"
     text = " ".join(str(error).split())
     if "prepared statement" in text or "bind message" in text:
         return f"{text}; behind PgBouncer in transaction mode give the store pgbouncer=True"
-    return text or type(error).__name__
+    return problems.explain(error)
