@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.language import Count, clauses, counts, household
+from scripts.language import Count, clauses, counts, household, no_actions, statements
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +30,30 @@ def test_a_docstring_that_begins_with_a_clause_is_found(source: str) -> None:
 
 def test_a_docstring_that_begins_with_a_verb_or_a_noun_is_not_found() -> None:
     assert clauses('"""Whole numbers."""\ndef f():\n    """Return the name."""\n    return "What"') == []
+
+
+@pytest.mark.parametrize("text", ["The number of messages.", "It waits.", "`put` stores.", "Called at the end."])
+def test_a_function_whose_docstring_names_no_action_is_found(text: str) -> None:
+    assert no_actions(f'def f():\n    """{text}"""') == [f"1 {text}"]
+
+
+def test_an_action_and_the_noun_of_a_property_are_not_found() -> None:
+    source = 'def f():\n    """Return it."""\n\n@property\ndef g(self):\n    """The name."""\n\n@x.setter\ndef g(self, y):\n    """A."""'
+    assert no_actions(source) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ('raise BadOption("n", n, "it is at least 1")', 1),
+        ('raise BadOption("n", n, f"it is at least {least}")', 1),
+        ('raise BadName(name, "there is an empty token")', 1),
+        ('raise BadOption("n", n, "it must be at least 1")', 0),
+        ('raise Misuse("it is used", "write this")', 0),
+    ],
+)
+def test_an_error_that_does_not_say_what_must_be_is_found(source: str, found: int) -> None:
+    assert len(statements(source)) == found
 
 
 @pytest.mark.parametrize(

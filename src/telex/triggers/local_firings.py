@@ -53,10 +53,10 @@ class LocalFirings:
         self._finish = finish
 
     def start(self) -> None:
-        """See `Firings`."""
+        """Do nothing: triggers begin one by one."""
 
     async def stop(self) -> None:
-        """See `Firings`."""
+        """Do nothing: the timers have stopped."""
 
     async def close(self) -> None:
         """Do nothing: there are no groups."""

@@ -66,7 +66,7 @@ class LocalTransport:
                 queue.submit(invocation)
 
     async def start(self) -> None:
-        """See `CommandTransport`."""
+        """Do nothing: no other process has to know the commands."""
 
     def _report(self, invocation: Invocation, step: Progress) -> None:
         queue = self.queues.get(step.command)

@@ -250,14 +250,14 @@ class Rig:
         self._changed.set()
 
     def disconnected(self, problem: str) -> None:
-        """The engine does not reach its server."""
+        """Record that the engine has lost its server."""
         if not problem:
             self._problems.append("the engine does not say why it is disconnected")
         self.connections.append("disconnected")
         self._changed.set()
 
     def connected(self) -> None:
-        """The engine reaches its server again."""
+        """Record that the engine has reached its server again."""
         if self.connections[-1:] != ["disconnected"]:
             self._problems.append("the engine is connected again, and was not disconnected")
         self.connections.append("connected")
