@@ -49,7 +49,7 @@ class PassingEngine:
     a_store: ClassVar[type[Passing]] = Passing
     a_groups: ClassVar[type[Passing]] = Passing
     a_records: ClassVar[type[Passing]] = Passing
-    a_feed: ClassVar[type[Passing]] = Passing
+    the_events: ClassVar[type[Passing]] = Passing
     a_transaction: ClassVar[type[Passing]] = Passing
 
     def __init__(self, inner: Any) -> None:
@@ -58,11 +58,11 @@ class PassingEngine:
         self.store: Store | None = inner.store and self.a_store(inner.store, self)
         self.groups: Groups | None = inner.groups and self.a_groups(inner.groups, self)
         self.records: Records | None = inner.records and self.a_records(inner.records, self)
-        self.feed: Any = None
+        self.events: Any = None
 
-    async def open(self, feed: EngineEvents) -> None:
-        self.feed = self.a_feed(feed, self)
-        await self.inner.open(self.feed)
+    async def open(self, events: EngineEvents) -> None:
+        self.events = self.the_events(events, self)
+        await self.inner.open(self.events)
 
     async def close(self) -> None:
         await self.inner.close()
@@ -88,7 +88,7 @@ class NeverConnectedAgain(PassingEngine):
 
     caught_by = ("test_a_lost_and_a_restored_connection_are_reported", "test_a_hub_shows_its_connection")
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         def connected(self) -> None:
             pass
 
@@ -102,7 +102,7 @@ class SaysNothingAtADisconnection(PassingEngine):
         "test_publishing_waits_for_the_connection_at_most_its_timeout",
     )
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         def disconnected(self, problem: str) -> None:
             pass
 
@@ -162,7 +162,7 @@ class TellsTwice(PassingEngine):
 
     caught_by = ("test_the_feed_has_a_message_before_append_returns", "test_another_engine_is_told")
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         def take(self, messages: Sequence[Message[Any]]) -> None:
             self.inner.take(messages)
             self.inner.take(messages)
@@ -173,32 +173,32 @@ class LosesOneOfFive(PassingEngine):
 
     caught_by = ("test_drop_newest_keeps_the_first", "test_drop_oldest_keeps_the_last", "test_latest_keeps_one")
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         def take(self, messages: Sequence[Message[Any]]) -> None:
             self.inner.take([message for message in messages if message.seq % 5])
 
 
 class TellsLate(PassingEngine):
-    """Append returns after the feed was given the messages."""
+    """Append returns after the engine has delivered the messages."""
 
     caught_by = ("test_the_feed_has_a_message_before_append_returns",)
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         def take(self, messages: Sequence[Message[Any]]) -> None:
             asyncio.get_running_loop().call_later(0.005, self.inner.take, messages)
 
 
 class TellsNoOtherEngine(PassingEngine):
-    """Shared: what another engine keeps is given to the feed, too."""
+    """Shared: what another engine stores is delivered, too."""
 
     caught_by = ("test_another_engine_is_told", "test_another_hub_receives")
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-            self.engine.feed.own += [draft.content for draft in drafts]
+            self.engine.events.own += [draft.content for draft in drafts]
             return list(await self.inner.append(drafts))
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         def __init__(self, inner: Any, engine: PassingEngine) -> None:
             super().__init__(inner, engine)
             self.own: list[object] = []
@@ -212,7 +212,7 @@ class TellsNoRemoval(PassingEngine):
 
     caught_by = ("test_another_engine_is_told_of_a_removal", "test_subscriptions_go_on_after_a_removal_everywhere")
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         def removed(self, topic: str) -> None:
             """Nothing."""
 
@@ -251,21 +251,21 @@ class AcknowledgesBeforeKeeping(PassingEngine):
             messages = [
                 draft.numbered(self.inner.end(draft.topic)[1] + number, 0) for number, draft in enumerate(drafts)
             ]
-            self.engine.feed.inner.take(messages)
+            self.engine.events.inner.take(messages)
             return messages
 
         async def flush(self) -> None:
             pending, self.pending = self.pending, []
-            self.engine.feed.muted = True
+            self.engine.events.muted = True
             if pending:
                 await self.inner.append(pending)
-            self.engine.feed.muted = False
+            self.engine.events.muted = False
 
         async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
             await self.flush()
             return list(await self.inner.read(topic, first, end))
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         muted = False
 
         def take(self, messages: Sequence[Message[Any]]) -> None:
@@ -280,7 +280,7 @@ class KeepsWhenItIsClosed(AcknowledgesBeforeKeeping):
 
     async def close(self) -> None:
         assert isinstance(self.store, AcknowledgesBeforeKeeping.a_store)
-        if self.feed is not None:
+        if self.events is not None:
             await self.store.flush()
         await self.inner.close()
 
@@ -319,7 +319,7 @@ class MakesBytesText(PassingEngine):
 
     caught_by = ("test_bytes_come_out_as_they_went_in",)
 
-    class a_feed(Passing):  # noqa: N801
+    class the_events(Passing):  # noqa: N801
         def take(self, messages: Sequence[Message[Any]]) -> None:
             self.inner.take(
                 [
@@ -867,9 +867,9 @@ class LeavesATask(PassingEngine):
 
     caught_by = ("test_an_engine_leaves_nothing", "test_opening_that_fails_leaves_nothing")
 
-    async def open(self, feed: EngineEvents) -> None:
+    async def open(self, events: EngineEvents) -> None:
         self.task = asyncio.ensure_future(asyncio.sleep(60))
-        await super().open(feed)
+        await super().open(events)
 
 
 OPENING = (
@@ -887,9 +887,9 @@ class LeavesATaskToClose(PassingEngine):
 
     caught_by = OPENING
 
-    async def open(self, feed: EngineEvents) -> None:
+    async def open(self, events: EngineEvents) -> None:
         self.begin()
-        await super().open(feed)
+        await super().open(events)
 
     async def close(self) -> None:
         while LEFT:
@@ -926,10 +926,10 @@ class LeavesALockToClose(PassingEngine):
         super().__init__(inner)
         self.data = inner.server if hasattr(inner, "server") else inner._client.address.path
 
-    async def open(self, feed: EngineEvents) -> None:
+    async def open(self, events: EngineEvents) -> None:
         await until(lambda: self.data not in self.held, 3600)
         self.held[self.data] = self
-        await super().open(feed)
+        await super().open(events)
         del self.held[self.data]
 
     async def close(self) -> None:
@@ -944,8 +944,8 @@ class IsClosedOnlyOnceOpen(PassingEngine):
     caught_by = OPENING
     ready = False
 
-    async def open(self, feed: EngineEvents) -> None:
-        await super().open(feed)
+    async def open(self, events: EngineEvents) -> None:
+        await super().open(events)
         self.ready = True
 
     async def close(self) -> None:
@@ -955,7 +955,7 @@ class IsClosedOnlyOnceOpen(PassingEngine):
 
 
 class LosesWhatIsCancelled(PassingEngine):
-    """Append that is cancelled: all or none, and the feed is told what was kept."""
+    """Append that is cancelled: all messages are stored and delivered, or none."""
 
     caught_by = ("test_append_that_is_cancelled_leaves_no_hole",)
 

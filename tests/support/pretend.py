@@ -69,16 +69,16 @@ class Server:
         self.down = True
         self._up.clear()
         for engine in self.engines:
-            assert engine.feed is not None
-            engine.feed.disconnected("its server is down; start it")
+            assert engine.events is not None
+            engine.events.disconnected("its server is down; start it")
 
     def start(self) -> None:
         """Answer again, first what was asked meanwhile."""
         self.down = False
         self._up.set()
         for engine in self.engines:
-            assert engine.feed is not None
-            engine.feed.connected()
+            assert engine.events is not None
+            engine.events.connected()
             engine.arm()
 
     async def reached(self) -> None:
@@ -237,8 +237,8 @@ class PretendStore:
         if found:
             del self.server.kept[topic], self.server.ids[topic]
             for engine in self.server.engines:
-                if engine.feed is not None:
-                    engine.feed.removed(topic)
+                if engine.events is not None:
+                    engine.events.removed(topic)
         return found
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
@@ -282,7 +282,7 @@ class PretendRecords:
 
 
 class PretendTransaction:
-    """`telex.engines.Transaction`: what is appended waits here until it is left."""
+    """A `telex.engines.EngineTransaction`, whose messages are kept here until it commits."""
 
     def __init__(self, server: Server, engine: "PretendEngine") -> None:
         self.server = server
@@ -366,15 +366,15 @@ class PretendEngine:
         )
         self.groups: Groups | None = cast("Groups", Asked(server, groups))
         self.records: Records | None = cast("Records", Asked(server, PretendRecords(server)))
-        self.feed: EngineEvents | None = None
+        self.events: EngineEvents | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
-    async def open(self, feed: EngineEvents) -> None:
+    async def open(self, events: EngineEvents) -> None:
         await asyncio.sleep(0)
         if self.server.down:
             raise ConnectFailed("pretend://", "its server is down; start it")
-        self.feed = feed
+        self.events = events
         self._loop = asyncio.get_running_loop()
         self.server.engines.append(self)
         self.arm()
@@ -390,7 +390,7 @@ class PretendEngine:
 
     def log(self, topic: str, retention: Retention) -> Log:
         log = Log(topic, token_hex(6), retention, randbits(74), remote=True)
-        if self.feed is not None:
+        if self.events is not None:
             assert self.store is not None
             self.store.head(log)
         return log
@@ -407,12 +407,12 @@ class PretendEngine:
         return PretendTransaction(self.server, self)
 
     def tell(self, messages: Sequence[Message[Any]], *, decode: bool) -> None:
-        assert self.feed is not None
-        wanted = [message for message in messages if self.feed.wants(message.topic)]
+        assert self.events is not None
+        wanted = [message for message in messages if self.events.wants(message.topic)]
         if decode:
             wanted = [self.decode(message) for message in wanted]
         if wanted:
-            self.feed.take(wanted)
+            self.events.take(wanted)
         self.fetches.published({message.topic for message in messages})
 
     def decode(self, message: Message[Any]) -> Message[Any]:

@@ -374,7 +374,7 @@ async def test_the_engine_is_closed_last_and_once(monkeypatch: pytest.MonkeyPatc
     order = []
 
     class Engine(MemoryEngine):
-        async def open(self, feed: EngineEvents) -> None:
+        async def open(self, events: EngineEvents) -> None:
             order.append("engine opens")
 
         async def close(self) -> None:

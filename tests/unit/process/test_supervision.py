@@ -122,7 +122,7 @@ OF_THE_ENGINE: dict[str, Callable[[Any], tuple[Any, str, Callable[..., bool]]]] 
     "tail: take in": lambda r: (r.changes, "take_in", always),
     "tail: deliver": lambda r: (r.changes, "_deliver", always),
     "tail: settle": lambda r: (r.changes, "_settle", always),
-    "tail: feed": lambda r: (r.feed, "take", always),
+    "tail: feed": lambda r: (r.events, "take", always),
     "delayed: publish": lambda r: (r, "call", is_move),
 }
 

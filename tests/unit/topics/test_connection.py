@@ -85,8 +85,8 @@ async def test_a_hub_is_connected_while_it_is_open(pretend: bool) -> None:
 async def test_a_failed_engine_is_disconnected() -> None:
     engine = PretendEngine(Server())
     async with telex.Hub(engine) as hub, hub.topic("$connection").subscribe() as changes:
-        assert engine.feed is not None
-        engine.feed.failed(OSError("the disk is gone"))
+        assert engine.events is not None
+        engine.events.failed(OSError("the disk is gone"))
         assert not hub.connected
         change = (await changes.receive()).content
         assert (change.state, "the disk is gone" in change.reason) == ("disconnected", True)

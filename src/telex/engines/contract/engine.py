@@ -104,8 +104,8 @@ class Engine(Protocol):
     their own.
     """
 
-    async def open(self, feed: EngineEvents) -> None:
-        """Connect, and call ``feed``, the events of the hub, from now on. When it fails or is cancelled, it leaves
+    async def open(self, events: EngineEvents) -> None:
+        """Connect, and call ``events``, the events of the hub, from now on. When it fails or is cancelled, it leaves
         nothing behind.
 
         Raises `ConnectFailed`, whose text tells how to fix the problem.

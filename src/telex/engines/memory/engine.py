@@ -69,22 +69,22 @@ class MemoryEngine:
         self.groups: Groups | None = self._groups
         self._records = MemoryRecords()
         self.records: Records | None = self._records
-        self._feed: EngineEvents | None = None
+        self._events: EngineEvents | None = None
         self._delayed: list[tuple[float, int, Draft, Context]] = []
         self._count = count()
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0
 
-    async def open(self, feed: EngineEvents) -> None:
-        """Keep ``feed``, the events of the hub. There is no connection."""
-        self._feed = feed
+    async def open(self, events: EngineEvents) -> None:
+        """Keep ``events``, the events of the hub. There is no connection."""
+        self._events = events
         self._loop = asyncio.get_running_loop()
         self._began = self._clock() - self._loop.time()
 
     async def close(self) -> None:
         """Stop the timer of delayed messages."""
-        self._feed = None
+        self._events = None
         self._groups.close()
         self._delayed.clear()
         self._arm()
@@ -100,8 +100,8 @@ class MemoryEngine:
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Publish at ``due``, unless the hub is closed before."""
         draft = draft.with_id()
-        if due <= self._clock() and self._feed is not None:
-            return self._feed.publish(draft)
+        if due <= self._clock() and self._events is not None:
+            return self._events.publish(draft)
         heappush(self._delayed, (due, next(self._count), draft, copy_context()))
         self._arm()
         return draft.numbered(0, 0)
@@ -116,10 +116,10 @@ class MemoryEngine:
 
     def _ring(self) -> None:
         now = self._clock()
-        while self._delayed and self._delayed[0][0] <= now and self._feed is not None:
+        while self._delayed and self._delayed[0][0] <= now and self._events is not None:
             _, _, draft, context = heappop(self._delayed)
             try:
-                context.run(self._feed.publish, draft)
+                context.run(self._events.publish, draft)
             except Exception as error:  # the error of one message; the others are due as well
                 logger.error("message %s of %s is due and cannot be published", draft.id, draft.topic, exc_info=error)
         self._arm()
@@ -129,10 +129,10 @@ class MemoryEngine:
         return MemoryTransaction(self._publish_all, self._records, self._groups)
 
     def _publish_all(self, drafts: Sequence[Draft]) -> None:
-        if self._feed is None:
+        if self._events is None:
             raise Closed("the transaction", "its hub was closed before it was left, and nothing of it was published")
         for draft in drafts:
-            self._feed.publish(draft)
+            self._events.publish(draft)
 
 
 class MemoryTransaction:

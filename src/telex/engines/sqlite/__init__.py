@@ -74,11 +74,11 @@ class SQLiteEngine:
         """Return the engine of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``. Raises `BadOption`."""
         return cls(parse(url))
 
-    async def open(self, feed: EngineEvents) -> None:
+    async def open(self, events: EngineEvents) -> None:
         """Open the file; create it if it does not exist. Raises `ConnectFailed`, whose text tells how to fix the
         problem.
         """
-        await self._client.open(feed)
+        await self._client.open(events)
 
     async def close(self) -> None:
         """Commit the waiting messages, and end the threads."""

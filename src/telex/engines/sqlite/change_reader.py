@@ -226,20 +226,20 @@ class ChangeReader:
         catalogue, ids = self._client.catalogue, {row[0] for row in topics}
         catalogue.removals = dict(removed)
         for name in catalogue.drop_others(ids):
-            self._client.feed.removed(name)  # first: a recreated topic of this name begins at number 1
+            self._client.events.removed(name)  # first: a recreated topic of this name begins at number 1
         catalogue.load(topics)
         self._last_topic = max(ids, default=0) or self._last_topic
 
     def _decode(self, found: list[tuple[Any, ...]]) -> list[Run]:
         """Return the messages of rows, in runs of one topic. It changes nothing, so it can be called again."""
-        feed = self._client.feed
+        events = self._client.events
         runs: list[Run] = []
         for id, run in groupby(found, itemgetter(10)):
             own = list(run)
             name, uid, epoch = own[0][8], int(own[0][9]), own[0][11]
             messages: list[Message[Any]] = []
-            if feed.wants(name):
-                messages = forms.decode([row[:8] for row in own], name, uid, feed.content)
+            if events.wants(name):
+                messages = forms.decode([row[:8] for row in own], name, uid, events.content)
             runs.append(Run(id, name, epoch, uid, own[-1][1] + 1, messages))
         return runs
 
@@ -255,17 +255,17 @@ class ChangeReader:
                 self._take_readable([*messages, *run.messages])
                 messages = []
         if messages:
-            self._client.feed.take(messages)
+            self._client.events.take(messages)
 
     def _take_readable(self, messages: Iterable[Message[Any]]) -> None:
         """Deliver messages of which some are damaged."""
-        feed = self._client.feed
+        events = self._client.events
         for damaged, run in groupby(messages, lambda message: message.content.__class__ is Unreadable):
             if not damaged:
-                feed.take(list(run))
+                events.take(list(run))
                 continue
             for message in run:
-                feed.unreadable(message.topic, message.seq, message.content.problem)
+                events.unreadable(message.topic, message.seq, message.content.problem)
 
     def _deliver(self, batch: Batch) -> None:
         client, catalogue = self._client, self._client.catalogue
@@ -275,7 +275,7 @@ class ChangeReader:
                 wanted[name] = False  # another process removed the topic right after
                 continue
             catalogue.learn(id, name, epoch, uid).end = end
-            wanted[name] = client.feed.wants(name)
+            wanted[name] = client.events.wants(name)
         self.fed = max(self.fed, batch.end)
         messages: Iterable[Any] = batch.entries
         if batch.decode:
@@ -285,7 +285,7 @@ class ChangeReader:
         if batch.decode:
             self._take_readable(messages)
         elif messages:
-            client.feed.take(messages)  # type: ignore[arg-type]
+            client.events.take(messages)  # type: ignore[arg-type]
         client.fetches.published(wanted)
         self._settle(batch)
 

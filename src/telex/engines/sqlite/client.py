@@ -77,7 +77,7 @@ class FileClient:
     def __init__(self, address: FileAddress) -> None:
         self.address: FileAddress = address
         self.loop: asyncio.AbstractEventLoop
-        self.feed: EngineEvents
+        self.events: EngineEvents
         self.catalogue: Catalogue = Catalogue()
         self.clock: Clock = Clock()
         self.fetches: FetchWaiters = FetchWaiters()
@@ -101,10 +101,10 @@ class FileClient:
 
     # -- life
 
-    async def open(self, feed: EngineEvents) -> None:
+    async def open(self, events: EngineEvents) -> None:
         """Start the threads, and read the topics of the file. Raises `ConnectFailed`."""
         try:
-            await self._begin(feed)
+            await self._begin(events)
         except BaseException as error:
             await self.close()
             if isinstance(error, EngineFailed):
@@ -113,8 +113,8 @@ class FileClient:
                 raise
             raise ConnectFailed(self.address.url, problems.explain(error)) from error
 
-    async def _begin(self, feed: EngineEvents) -> None:
-        self.loop, self.feed = asyncio.get_running_loop(), feed
+    async def _begin(self, events: EngineEvents) -> None:
+        self.loop, self.events = asyncio.get_running_loop(), events
         FORKS.watch(self)
         self._opened = self.loop.create_future()
         told = WriterEvents(self._open_done, self._writer_ended, self.changes.begun, self.changes.committed, self.post)
@@ -232,7 +232,7 @@ class FileClient:
             pending, self._pending, self._joined = self._pending, [], None
             self.changes.refuse(pending, error)
             self.fetches.stir()
-            self.feed.failed(error)
+            self.events.failed(error)
 
     def broke(self, error: BaseException) -> None:
         """Fail the engine after an error in telex, since its state is unknown."""
@@ -354,7 +354,7 @@ class FileClient:
 
     def message(self, row: tuple[Any, ...]) -> Message[Any]:
         """Return a row of ``SELECT {rows.COLUMNS} FROM {rows.JOINED}`` as a message. In the event loop."""
-        return rows.decode_one(row, self.feed.content)
+        return rows.decode_one(row, self.events.content)
 
     # -- the writing thread
 

@@ -103,7 +103,7 @@ class Left(Exception):
 
 
 class TransactionTests(Suite):
-    """`telex.engines.Transaction`, sentence by sentence."""
+    """`telex.engines.EngineTransaction`, sentence by sentence."""
 
     @promise("transactions", "store")
     async def test_a_transaction_publishes_all(self) -> None:

@@ -197,7 +197,7 @@ class Rig:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            raise AssertionError(f"within {self.patience:g} s the feed did not get {what}") from None
+            raise AssertionError(f"within {self.patience:g} s the engine did not deliver {what}") from None
 
     def contents(self, topic: str) -> list[Any]:
         """Return the contents that the engine delivered for a topic, in order."""
@@ -222,7 +222,7 @@ class Rig:
         for new in messages:
             last = self._last.get(new.topic, 0)
             if new.seq <= last:
-                self._problems.append(f"the feed was given number {new.seq} of {new.topic} after number {last}")
+                self._problems.append(f"the engine delivered number {new.seq} of {new.topic} after number {last}")
             self._last[new.topic] = new.seq
             self.taken.setdefault(new.topic, []).append(new)
         self._changed.set()

@@ -78,7 +78,7 @@ class SharedTests(Suite):
 
     @promise("shared", "store")
     async def test_another_engine_is_told_of_a_removal(self) -> None:
-        """Removed: the feeds of all engines are called, and the topic has the same new epoch for all."""
+        """Removed: the events of all engines are called, and the topic has the same new epoch for all."""
         async with self.rig() as one, self.rig() as two:
             await one.send(T, "a")
             await two.until(lambda: two.contents(T), "the message")
@@ -208,7 +208,7 @@ class DurableTests(Suite):
             assert (rig.log(T).end, store.end(T)) == (4, (1, 4))
             assert await store.find(T, Position(2, epoch), time()) == (3, None)
             assert (await rig.send(T, "d"))[0].seq == 4
-            assert rig.contents(T) == ["d"], "the feed is given what is kept from now on"
+            assert rig.contents(T) == ["d"], "the engine delivers only new messages"
 
     @promise("durable", "store")
     async def test_what_is_kept_is_not_the_publisher_s_object(self) -> None:

@@ -101,7 +101,7 @@ class StoreTests(Suite):
             assert numbers(read) == list(range(1, last.seq + 1))
             pairs = [m.content for m in read][:-1]
             assert all(b == a[:-1] + "b" for a, b in zip(pairs[::2], pairs[1::2], strict=True)), pairs
-            assert rig.contents(TOPIC) == [m.content for m in read], "the feed gets the kept messages, and no others"
+            assert rig.contents(TOPIC) == [m.content for m in read], "the stored messages are delivered, and no others"
 
     @promise("store")
     async def test_publishers_at_the_same_time_lose_nothing(self) -> None:

@@ -69,10 +69,10 @@ class Engine(MemoryEngine):
     fails = False
     closed = 0
 
-    async def open(self, feed: EngineEvents) -> None:
+    async def open(self, events: EngineEvents) -> None:
         if self.fails:
             raise OSError("nobody is there")
-        await super().open(feed)
+        await super().open(events)
 
     async def close(self) -> None:
         self.closed += 1
@@ -104,7 +104,7 @@ async def test_leaving_closes_the_engine_and_checks_it_unless_the_test_has_faile
 
 async def test_waiting_ends_when_the_feed_makes_it_true_or_after_its_patience() -> None:
     async with Rig(MemoryEngine(), patience=0.02) as rig:
-        with pytest.raises(AssertionError, match=r"within 0\.02 s the feed did not get a message"):
+        with pytest.raises(AssertionError, match=r"within 0\.02 s the engine did not deliver a message"):
             await rig.until(lambda: rig.contents("t"), "a message")
         rig.removed("t")
         await rig.until(lambda: rig.removals == ["t"], "a removal")
