@@ -44,7 +44,7 @@ class WaitingFetch:
         self.is_published: bool = False
 
     def stir(self) -> None:
-        """There may be something since the last attempt."""
+        """Note that there may be a delivery since the last attempt."""
         self.is_stirred = True
         self.waiter.wake()
 

@@ -147,7 +147,7 @@ class FetchTests(Suite):
 
     @asynccontextmanager
     async def waiting(self, rig: Rig, pattern: str = T, lease: float = 3600.0) -> AsyncIterator[asyncio.Task[Fetched]]:
-        """A fetch that waits longer than the test does, and that the test has to end within its patience."""
+        """Start a fetch that waits longer than the test, and that the test has to end within its patience."""
         fetch = has_groups(rig).fetch(G, pattern, 10, lease, "waits", 10 * self.patience)
         task = asyncio.create_task(fetch)
         try:

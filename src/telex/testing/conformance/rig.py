@@ -45,7 +45,7 @@ class LeaseClock:
         self._passed = 0.0
 
     def now(self) -> float:
-        """Seconds of the test, from any beginning."""
+        """Return the seconds of the test's clock, which may start at any number."""
         return self._passed / self.tick
 
     async def reach(self, moment: float) -> None:

@@ -180,7 +180,7 @@ class SharedTests(Suite):
 
     @asynccontextmanager
     async def fetching(self, rig: Rig) -> AsyncIterator[asyncio.Task[list[Delivery]]]:
-        """A fetch that waits, and does not have to wait any more when this is left."""
+        """Enter a block with a fetch that waits, and that has to return when the block is left."""
         async with asyncio.timeout(self.patience):
             task = asyncio.create_task(rig.fetch(G, T, lease=300, wait=10 * self.patience))
             try:
