@@ -290,7 +290,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         with a declared type. Raises `BadName`, `Closed`.
         """
         self._runtime.check_open()
-        return self._topics.names(pattern)
+        return await self._topics.names(pattern)
 
     async def remove(self, id: str) -> bool:
         """Remove the messages of a topic, which goes on in another epoch, from number 1. Return whether there was one.
@@ -398,7 +398,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     def statistics(self) -> HubStatistics:
         """Return the state of the hub now."""
         every = [topic.statistics() for topic in self._topics.all()]
-        topics = len(self._topics.names(">"))
+        topics = self._topics.count()
         readers = sum(s.subscribers for s in every)
         return HubStatistics(
             topics,

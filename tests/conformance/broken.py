@@ -158,14 +158,14 @@ class KeepsAPartOfABatch(PassingEngine):
 
 
 class TellsTwice(PassingEngine):
-    """Feed.take: each message once."""
+    """EngineEvents.deliver: each message once."""
 
     caught_by = ("test_the_feed_has_a_message_before_append_returns", "test_another_engine_is_told")
 
     class the_events(Passing):  # noqa: N801
-        def take(self, messages: Sequence[Message[Any]]) -> None:
-            self.inner.take(messages)
-            self.inner.take(messages)
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.deliver(messages)
+            self.inner.deliver(messages)
 
 
 class LosesOneOfFive(PassingEngine):
@@ -184,8 +184,8 @@ class TellsLate(PassingEngine):
     caught_by = ("test_the_feed_has_a_message_before_append_returns",)
 
     class the_events(Passing):  # noqa: N801
-        def take(self, messages: Sequence[Message[Any]]) -> None:
-            asyncio.get_running_loop().call_later(0.005, self.inner.take, messages)
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            asyncio.get_running_loop().call_later(0.005, self.inner.deliver, messages)
 
 
 class TellsNoOtherEngine(PassingEngine):
@@ -203,8 +203,76 @@ class TellsNoOtherEngine(PassingEngine):
             super().__init__(inner, engine)
             self.own: list[object] = []
 
-        def take(self, messages: Sequence[Message[Any]]) -> None:
-            self.inner.take([message for message in messages if message.content in self.own])
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.deliver([message for message in messages if message.content in self.own])
+
+
+class FollowNeverEnds(PassingEngine):
+    """Unfollow: no more messages of the name are delivered."""
+
+    caught_by = ("test_a_follow_ends",)
+
+    class a_store(Passing):  # noqa: N801
+        def unfollow(self, name: str) -> None:
+            pass
+
+
+class FollowsEverything(PassingEngine):
+    """Follow: only messages of followed topics are delivered."""
+
+    caught_by = ("test_only_followed_topics_are_delivered", "test_a_follow_ends")
+
+    async def open(self, events: EngineEvents) -> None:
+        await super().open(events)
+        self.inner.store.follow(">")
+
+
+class FollowsLate(PassingEngine):
+    """Follow: messages are delivered from the number on that `head` sets."""
+
+    caught_by = ("test_a_follow_begins_with_the_next_message",)
+
+    class the_events(Passing):  # noqa: N801
+        def __init__(self, inner: Any, engine: PassingEngine) -> None:
+            super().__init__(inner, engine)
+            self.begun: set[str] = set()
+
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            late = {message.topic for message in messages} - self.begun
+            self.begun |= late
+            for topic in late:
+                messages = [m for m in messages if m is not next(each for each in messages if each.topic == topic)]
+            if messages:
+                self.inner.deliver(messages)
+
+
+class LosesANotification(PassingEngine):
+    """Shared: each message of another engine is delivered, also when no later one comes."""
+
+    caught_by = ("test_a_single_message_of_another_engine_is_delivered",)
+
+    class the_events(Passing):  # noqa: N801
+        def __init__(self, inner: Any, engine: PassingEngine) -> None:
+            super().__init__(inner, engine)
+            self.held: list[Message[Any]] = []
+
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            before, self.held = self.held, list(messages)
+            if before:
+                self.inner.deliver(before)
+
+
+class ReportsNoGap(PassingEngine):
+    """EngineEvents.gap: a message that is not delivered is announced."""
+
+    caught_by = ("test_a_message_that_is_not_delivered_is_in_a_gap",)
+
+    class the_events(Passing):  # noqa: N801
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.deliver(messages[-1:])
+
+        def gap(self, topic: str, count: int | None, reason: str) -> None:
+            pass
 
 
 class TellsNoRemoval(PassingEngine):
@@ -251,7 +319,7 @@ class AcknowledgesBeforeKeeping(PassingEngine):
             messages = [
                 draft.numbered(self.inner.end(draft.topic)[1] + number, 0) for number, draft in enumerate(drafts)
             ]
-            self.engine.events.inner.take(messages)
+            self.engine.events.inner.deliver(messages)
             return messages
 
         async def flush(self) -> None:
@@ -268,9 +336,9 @@ class AcknowledgesBeforeKeeping(PassingEngine):
     class the_events(Passing):  # noqa: N801
         muted = False
 
-        def take(self, messages: Sequence[Message[Any]]) -> None:
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
             if not self.muted:
-                self.inner.take(messages)
+                self.inner.deliver(messages)
 
 
 class KeepsWhenItIsClosed(AcknowledgesBeforeKeeping):
@@ -320,8 +388,8 @@ class MakesBytesText(PassingEngine):
     caught_by = ("test_bytes_come_out_as_they_went_in",)
 
     class the_events(Passing):  # noqa: N801
-        def take(self, messages: Sequence[Message[Any]]) -> None:
-            self.inner.take(
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.deliver(
                 [
                     msgspec.structs.replace(message, content=message.content.decode("latin-1"))
                     if isinstance(message.content, bytes)

@@ -25,6 +25,7 @@ from telex.engines import (
     TransactionOutbox,
 )
 from telex.engines.fetching import FetchWaiters
+from telex.engines.interest import Interest
 from telex.errors import ConnectFailed, EngineFailed
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
@@ -201,6 +202,12 @@ class PretendStore:
         await asyncio.sleep(0)
         return self.server.keep(drafts, self.engine)
 
+    def follow(self, name: str) -> None:
+        self.engine.interest.follow(name)
+
+    def unfollow(self, name: str) -> None:
+        self.engine.interest.unfollow(name)
+
     async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
         await asyncio.sleep(0)
         return self.server.keep(drafts, self.engine, adopted=True)
@@ -212,28 +219,22 @@ class PretendStore:
         first = max(first, log.keep(time()))
         return [copied(message) for message in log.slice(first, max(first, min(end, first + 1024, log.end)))]
 
-    async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
+    async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
+        topics = [topic for topic in self.server.kept if Pattern(*patterns).matches(topic)]
         return [copied(message) for message in self.server.in_order(topics, time())[-count:]] if count else []
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
         return find(self.server.log(topic), start, now)
 
-    def head(self, log: Log) -> None:
-        if is_pattern(log.name):
-            return
-        kept = self.server.log(log.name)
-        log.begin(kept.end)
-        log.epoch, log.uid = kept.epoch, kept.uid
-
     def end(self, topic: str) -> tuple[int, int]:
         log = self.server.log(topic)
         return log.keep(time()), log.end
 
-    def topics(self) -> list[str]:
+    async def topics(self) -> list[str]:
         return sorted(name for name, log in self.server.kept.items() if log.end > 1)
 
     async def remove(self, topic: str) -> bool:
-        found = topic in self.topics()
+        found = topic in await self.topics()
         if found:
             del self.server.kept[topic], self.server.ids[topic]
             for engine in self.server.engines:
@@ -367,6 +368,7 @@ class PretendEngine:
         self.groups: Groups | None = cast("Groups", Asked(server, groups))
         self.records: Records | None = cast("Records", Asked(server, PretendRecords(server)))
         self.events: EngineEvents | None = None
+        self.interest = Interest()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
@@ -390,9 +392,10 @@ class PretendEngine:
 
     def log(self, topic: str, retention: Retention) -> Log:
         log = Log(topic, token_hex(6), retention, randbits(74), remote=True)
-        if self.events is not None:
-            assert self.store is not None
-            self.store.head(log)
+        if self.events is not None and not is_pattern(topic):
+            kept = self.server.log(topic)
+            log.epoch, log.uid = kept.epoch, kept.uid
+            log.begin(kept.end)
         return log
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
@@ -408,11 +411,11 @@ class PretendEngine:
 
     def tell(self, messages: Sequence[Message[Any]], *, decode: bool) -> None:
         assert self.events is not None
-        wanted = [message for message in messages if self.events.wants(message.topic)]
+        wanted = [message for message in messages if self.interest.has(message.topic)]
         if decode:
             wanted = [self.decode(message) for message in wanted]
         if wanted:
-            self.events.take(wanted)
+            self.events.deliver(wanted)
         self.fetches.published({message.topic for message in messages})
 
     def decode(self, message: Message[Any]) -> Message[Any]:

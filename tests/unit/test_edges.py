@@ -142,7 +142,9 @@ def test_public_structs_cannot_be_changed(name: str) -> None:
     assert getattr(telex, name).__struct_config__.frozen
 
 
-async def test_the_history_of_a_pattern_is_read_from_the_store_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_history_of_a_followed_pattern_is_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     reads: list[int] = []
     read = PretendStore.read_pattern
 
@@ -154,7 +156,7 @@ async def test_the_history_of_a_pattern_is_read_from_the_store_once(monkeypatch:
     server = Server()
     async with telex.Hub(PretendEngine(server)) as other:
         await other.topic("a:1").publish(1)
-    async with telex.Hub(PretendEngine(server)) as hub:
+    async with telex.Hub(PretendEngine(server)) as hub, hub.topic("a:*").subscribe():
         for _ in range(3):
             assert [message.content async for message in hub.topic("a:*").history()] == [1]
     assert len(reads) == 1

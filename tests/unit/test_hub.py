@@ -604,7 +604,8 @@ async def test_topics_that_nobody_reads_and_nothing_was_published_to_are_let_go(
         await hub.topic("x:1").publish(1)
         await held.publish(2)
         del held
-        assert runtime_of(hub).topics.all() == [hub.topic("x:1"), hub.topic("held")]
+        kept = [] if where == "sqlite" else [hub.topic("x:1"), hub.topic("held")]
+        assert runtime_of(hub).topics.all() == kept, "a file has the messages, and the hub need not"
         assert await hub.topics() == ["held", "x:1"]
         assert hub.topic("held").statistics().published == 1
         assert [message.content async for message in hub.topic("held").history()] == [2]
@@ -663,7 +664,9 @@ async def test_patterns_that_nobody_reads_and_nothing_was_published_to_are_let_g
             await hub.topic("y:2").publish(2)
             assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
             assert (await other.receive(1)).content == 2
-        assert {"y:*", "y:>"} == set(runtime_of(hub).topics.patterns), "what was published may be asked for again"
+        left = set(runtime_of(hub).topics.patterns)
+        expected = set() if where == "sqlite" else {"y:*", "y:>"}
+        assert left == expected, "in memory, what was published may be asked for again"
 
 
 async def history(url: str, topic: str) -> list[object]:

@@ -336,6 +336,13 @@ class Log:
         self.base = self.first = self.end = self._measured = end
         self._aim(end)
 
+    def restart(self, end: int) -> None:
+        """Drop all messages; the next one is number ``end``. No cursor may read the log."""
+        self.messages.clear()
+        self._bytes, self.trimmed_time = 0, None
+        self._shared, self._shared_start, self._shared_end = (), 0, 0
+        self.begin(end)
+
     def prepend(self, messages: Sequence[Message[Any]]) -> None:
         """Add older messages, right before the oldest message of this process."""
         self.messages[:0] = messages

@@ -174,9 +174,15 @@ class LocalPublisher(Publisher):
 class NoStore:
     """The store of an engine whose logs are in this process: no topic is stored."""
 
-    def topics(self) -> list[str]:
+    async def topics(self) -> list[str]:
         """Return no topics."""
         return []
+
+    def follow(self, name: str) -> None:
+        """Do nothing: publishers append to the logs."""
+
+    def unfollow(self, name: str) -> None:
+        """Do nothing."""
 
     async def remove(self, topic: str) -> bool:
         """Return false: there was no such topic."""

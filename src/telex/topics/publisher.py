@@ -21,7 +21,19 @@ from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
 from telex.log.options import Options
 from telex.log.start import Start, find
-from telex.message import Draft, LazyId, Lost, Message, Position, check_headers, check_id, check_key, id_text, time_of
+from telex.message import (
+    Draft,
+    LazyId,
+    Lost,
+    Message,
+    Position,
+    Reason,
+    check_headers,
+    check_id,
+    check_key,
+    id_text,
+    time_of,
+)
 from telex.names import CONNECTION, REFUSED, is_pattern
 from telex.process.waiters import Notifier, within
 from telex.topics.backpressure import PublishQueue, PublishSlot
@@ -137,12 +149,7 @@ class Publisher(ABC):
 
     @abstractmethod
     async def publish_held(
-        self,
-        content: Any,
-        *,
-        id: str | None = None,
-        headers: Mapping[str, str] | None = None,
-        key: str | None = None,
+        self, content: Any, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
     ) -> Message[Any]:
         """Publish content that certainly comes back equal from the store: it is internal content of telex, or was
         stored before.
@@ -208,9 +215,7 @@ class Publisher(ABC):
 
     def gated(self) -> bool:
         """Return true when a subscriber has to be asked for room."""
-        return bool(self.log.blocking_cursors) or (
-            bool(self.feeds) and any(feed.blocking_cursors for feed in self.feeds)
-        )
+        return bool(self.log.blocking_cursors) or (bool(self.feeds) and any(f.blocking_cursors for f in self.feeds))
 
     def measures(self) -> bool:
         """Return true when a reader or the retention bounds bytes."""
@@ -219,31 +224,31 @@ class Publisher(ABC):
     # -- delivering
 
     def deliver(self, messages: Sequence[Message[Any]]) -> None:
-        """Append messages that an engine has stored. Missing numbers are messages that do not come to this process.
-        Numbers that were delivered before are skipped.
-        """
-        log, first, last = self.log, messages[0].seq, messages[-1].seq
-        if first == log.end and last - first == len(messages) - 1 and not self.feeds and not log.blocking_cursors:
+        """Append messages that an engine has stored."""
+        log, first = self.log, messages[0].seq
+        if first != log.end:
+            if log.cursors:
+                logger.error("the engine left out messages of %s before number %d without a gap", self.id, first)
+                self.skip(first - log.end, "trimmed")
+            else:
+                log.restart(first)  # it was not followed until now
+        if not self.feeds and not log.blocking_cursors:
             log.extend(messages, time_of(messages[-1]))
             return
         for message in messages:
-            if message.seq < log.end:
-                continue
             try:
                 self.deliver_one(message)
             except Exception as error:
                 if isinstance(error, MemoryError) or log.end > message.seq:
                     raise
                 # Measuring content may raise: its message is skipped, and the others are delivered.
-                text = "message %d of %s cannot be delivered, and is skipped"
-                logger.error(text, message.seq, self.id, exc_info=error)
-                self.deliver_unreadable(message.seq)
+                logger.error(
+                    "message %d of %s cannot be delivered; it is skipped", message.seq, self.id, exc_info=error
+                )
+                self.skip(1, "unreadable")
 
     def deliver_one(self, message: Message[Any]) -> None:
-        """Append a message of the engine. Its publisher cannot wait for room: a full subscriber with ``block`` is
-        closed as slow.
-        """
-        self.jump(message.seq - self.log.end)
+        """Append a numbered message. A full subscriber that was not asked for room is closed as slow."""
         logs, now = (self.log, *self.feeds), time_of(message)
         if self.gated() and not self.has_room_for(message):
             for log in logs:
@@ -253,23 +258,17 @@ class Publisher(ABC):
         for log in logs:
             log.append(message, now)
 
+    def skip(self, count: int, reason: Reason) -> None:
+        """Give readers a `Lost` in the place of messages that come to nobody here."""
+        if count > 0:
+            for log in (self.log, *self.feeds):
+                log.jump(count, reason)
+                if log.observer.waiters:
+                    log.observer.notify()
+
     def has_room_for(self, message: Message[Any]) -> bool:
         """Return true when all subscribers were asked for room for this message."""
         return False
-
-    def deliver_unreadable(self, seq: int) -> None:
-        """Skip a message that cannot be decoded."""
-        self.jump(seq - self.log.end)
-        for log in (self.log, *self.feeds):
-            log.jump(1, "unreadable")
-            if log.observer.waiters:
-                log.observer.notify()
-
-    def jump(self, missing: int) -> None:
-        """Skip ``missing`` messages that do not come to this process."""
-        if missing > 0:
-            for log in (self.log, *self.feeds):
-                log.jump(missing)
 
     # -- reading
 
@@ -321,6 +320,11 @@ class Publisher(ABC):
         end = self.log.end if limit is None else min(self.log.end, first + limit)
         kept = self.log.slice(first, end)
         return chain([hole], kept) if hole is not None and isinstance(start, Position) else kept
+
+    @property
+    def end(self) -> int:
+        """The number that the next message gets."""
+        return self.log.end
 
     def first(self) -> int:
         """Return the number of the oldest kept message."""

@@ -18,12 +18,12 @@ from weakref import WeakValueDictionary
 from telex.engines.contract import Engine
 from telex.errors import BadName, BadOption
 from telex.log.log import Log, Retention
-from telex.message import Draft, LazyId, Message, time_of
+from telex.message import Draft, LazyId, Message, Reason, time_of
 from telex.names import CONNECTION, Pattern, check_pattern, check_topic, is_pattern
 from telex.topics.connection import KEPT_CHANGES, ConnectionChange, EngineConnection
 from telex.topics.local import LocalPublisher, NoStore
 from telex.topics.publisher import Publisher, serving
-from telex.topics.stored import EnginePublisher
+from telex.topics.stored import EnginePublisher, Follows
 from telex.topics.topic import Topic, publisher_of, topic_of
 from telex.topics.types import ContentTypes, check_held
 
@@ -47,6 +47,7 @@ class TopicRegistry:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time, address: str = "the engine") -> None:
         self._engine = engine
         self._store = engine.store or NoStore()
+        self._follows = Follows(self._store)
         self._epoch = token_hex(8)  # of topics in memory that were made since the last removal
         self.clock: Callable[[], float] = clock
         """The clock, in seconds since 1970."""
@@ -165,7 +166,9 @@ class TopicRegistry:
     def _publisher(self, name: str, declared: type[Any] | None) -> Publisher:
         engine, log = self._engine, self._log(name)
         if engine.store is not None:
-            return EnginePublisher(name, log, engine, engine.store, declared, self.clock, self.connection)
+            return EnginePublisher(
+                name, log, engine, engine.store, self._follows, declared, self.clock, self.connection
+            )
         return LocalPublisher(name, log, engine, declared, self.clock, self.connection)
 
     def _log(self, name: str) -> Log:
@@ -192,11 +195,18 @@ class TopicRegistry:
     def _link(self, publisher: Publisher) -> None:
         publisher.feed(tuple(fed.publisher.log for fed in self.patterns.values() if fed.pattern.matches(publisher.id)))
 
-    def names(self, pattern: str) -> list[str]:
+    async def names(self, pattern: str) -> list[str]:
         """Return the ids of the matching topics, sorted."""
         matches = Pattern(pattern).matches
+        stored = await self._store.topics()
         there = {id for id in self._topics if self._is_there(id)}
-        return sorted(id for id in {*there, *self._store.topics()} if matches(id))
+        return sorted(id for id in {*there, *stored} if matches(id))
+
+    def count(self) -> int:
+        """Return the number of topics that this process knows, without asking the engine."""
+        matches = Pattern(">").matches  # not telex's own
+        released = sum(each.end > 1 for each in self._released.values() if matches(each.id) and not is_pattern(each.id))
+        return released + sum(matches(id) and self._is_there(id) for id in self._topics)
 
     def _is_there(self, name: str) -> bool:
         """Return true when there is a topic, and not only readers that wait for the next message of a removed one."""
@@ -298,10 +308,6 @@ class TopicRegistry:
 
     # -- the calls of an engine, see `telex.engines.EngineEvents`
 
-    def wants(self, topic: str) -> bool:
-        """Return true when a local log takes the messages of ``topic``."""
-        return self._find(topic) is not None or any(fed.pattern.matches(topic) for fed in self.patterns.values())
-
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Return plain data as the topic's declared type, else as the type named ``type``."""
         found = self._topics.get(topic)
@@ -312,31 +318,25 @@ class TopicRegistry:
         found = self._topics.get(topic)
         return (found is not None and found.content is not None) or self.types.decodes(types)
 
-    def take(self, messages: Sequence[Message[Any]]) -> None:
+    def deliver(self, messages: Sequence[Message[Any]]) -> None:
         """Append messages that the engine has stored to the local logs."""
         for topic, run in groupby(messages, _topic):
-            together = list(run)
-            publisher = self._receiving(topic, together[0].seq)
+            publisher = self._receiving(topic)
             if publisher is not None:
-                publisher.deliver(together)
+                publisher.deliver(list(run))
 
-    def _receiving(self, topic: str, seq: int) -> Publisher | None:
+    def gap(self, topic: str, count: int | None, reason: Reason) -> None:
+        """Give readers a `Lost` in the place of messages that are not delivered."""
+        publisher = self._receiving(topic)
+        if publisher is not None:
+            publisher.skip(count or 0, reason)
+
+    def _receiving(self, topic: str) -> Publisher | None:
         """Return the topic whose log takes a message; create it when a pattern matches. None when no log takes it."""
         publisher = self._find(topic)
-        if publisher is None and self.wants(topic):
+        if publisher is None and any(fed.pattern.matches(topic) for fed in self.patterns.values()):
             publisher = self._make(topic, None)
-            publisher.log.begin(seq)
         return publisher
-
-    def unreadable(self, topic: str, seq: int, problem: str) -> None:
-        """Give readers a `Lost` in the place of a stored message that cannot be decoded."""
-        text = "message %d of %s cannot be read, and is skipped: %s (`telex check` lists all damage of the file)"
-        logger.error(text, seq, topic, problem)
-        found = self._find(topic)
-        if found is None:
-            found = self._make(topic, None)
-            found.log.begin(seq)
-        found.deliver_unreadable(seq)
 
     def publish(self, draft: Draft) -> Message[Any]:
         """Publish a message that is due, on an engine without a store."""

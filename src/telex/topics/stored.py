@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from threading import get_ident
 from time import time
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from telex.codec.content import hold
 from telex.engines.contract import Engine, Store
@@ -17,7 +17,7 @@ from telex.log.log import Log, Retention, cached
 from telex.log.options import Options
 from telex.log.start import Start
 from telex.message import Draft, Lost, Message, size_of, time_of
-from telex.names import Pattern, is_pattern
+from telex.names import is_pattern
 from telex.process.waiters import park, within
 from telex.topics.connection import EngineConnection
 from telex.topics.history import History, Pages
@@ -29,12 +29,45 @@ PAGE = 1024
 """The number of messages that are read from a store at once."""
 
 
+class Following(Protocol):
+    """The part of a store that `Follows` calls."""
+
+    def follow(self, name: str) -> None:
+        """Deliver new messages, see `Store.follow`."""
+
+    def unfollow(self, name: str) -> None:
+        """Deliver no more messages, see `Store.unfollow`."""
+
+
+class Follows:
+    """The names that the publishers of a hub follow. A store is called for the first and the last of each."""
+
+    def __init__(self, store: Following) -> None:
+        self._store = store
+        self._counts: dict[str, int] = {}
+
+    def follow(self, names: Sequence[str]) -> None:
+        """Have the messages of topics and patterns delivered."""
+        for name in names:
+            self._counts[name] = self._counts.get(name, 0) + 1
+            if self._counts[name] == 1:
+                self._store.follow(name)
+
+    def unfollow(self, names: Sequence[str]) -> None:
+        """Undo one call of `follow`."""
+        for name in names:
+            self._counts[name] -= 1
+            if not self._counts[name]:
+                del self._counts[name]
+                self._store.unfollow(name)
+
+
 class EnginePublisher(Publisher):
     """The `Publisher` of a log that an engine stores. It passes drafts to the store, and reads stored messages from it.
     The engine delivers each message to the local log, which has only the last ones.
     """
 
-    __slots__ = ("_expected", "_free", "_store")
+    __slots__ = ("_expected", "_follows", "_free", "_names", "_reads", "_store")
 
     def __init__(
         self,
@@ -42,22 +75,29 @@ class EnginePublisher(Publisher):
         log: Log,
         engine: Engine,
         store: Store,
+        follows: Follows,
         declared: type[Any] | None,
         clock: Callable[[], float],
         connection: EngineConnection,
     ) -> None:
         if is_pattern(id):
-            log.begin(1 + (log.retention.messages or BEFORE_PATTERN))  # the numbers below are for stored messages
+            log.begin(_begin_of_pattern(log))
         super().__init__(id, log, engine, declared, clock, connection)
         self._store = store
+        self._follows = follows
+        gathered = id.split()  # several names and a ">", see `TopicRegistry.gather`
+        self._names = gathered[:-1] if len(gathered) > 1 else gathered
+        self._reads = False  # True while it follows its names
         self._free = False  # True when publishing is only a call of the store
         self._expected: Draft | None = None  # a draft that is being stored, for which the subscribers have room
 
     def begin(self) -> None:
         """Set the start of the log to the end of the stored log, which was unknown when this object was made."""
         if not is_pattern(self.id) and self.log.end == self.origin:
-            self._store.head(self.log)
-            self.origin: int = self.log.end
+            known = self.engine.log(self.id, self.log.retention)
+            self.log.epoch, self.log.uid = known.epoch, known.uid
+            self.log.begin(known.end)
+            self.origin: int = known.end
 
     # -- publishing
 
@@ -129,12 +169,63 @@ class EnginePublisher(Publisher):
         if self.reason is not FINISHED:
             self.check_open()
 
+    def follow(self) -> None:
+        """Have new messages delivered to the local log, from now on."""
+        if self._reads:
+            return
+        self._reads = True
+        log = self.log
+        if is_pattern(self.id):
+            log.restart(_begin_of_pattern(log))
+            self.origin = log.end
+        else:
+            end = self.engine.log(self.id, log.retention).end
+            if end != log.end:
+                log.restart(end)
+                self.origin = end
+        self._follows.follow(self._names)
+
+    def unfollow(self) -> None:
+        """Undo `follow`, if nobody reads the local log."""
+        if self._reads and not self.log.cursors:
+            self._reads = False
+            self._follows.unfollow(self._names)
+            self.origin = self.log.end  # the registry may release it: the store has the messages
+
+    def attach(self, options: Options, start: Start, found: Found | None = None) -> Cursor:
+        """Make the cursor of a subscription."""
+        self.check_here()
+        self.resume()
+        self.follow()
+        return super().attach(options, start, found)
+
+    def detach(self) -> None:
+        """End the interest of this process with its last subscription."""
+        self.unfollow()
+        super().detach()
+
+    @property
+    def end(self) -> int:
+        """The number that the next message gets; for a pattern, in the local log."""
+        return self.log.end if is_pattern(self.id) else max(self.log.end, self._store.end(self.id)[1])
+
     def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
         """Return an awaitable for `attach`'s ``found``."""
         self.check_here()
         if start == "new":
             return None
-        return self._fill() if is_pattern(self.id) else self._prepare(options, start)
+        return self._follow_and(self._fill() if is_pattern(self.id) else self._prepare(options, start))
+
+    async def _follow_and(self, preparing: Coroutine[Any, Any, Found | None]) -> Found | None:
+        """Follow, and prepare. When it fails nothing is followed any more."""
+        try:
+            self.resume()
+            self.follow()
+            return await preparing
+        except BaseException:
+            preparing.close()
+            self.detach()
+            raise
 
     async def _prepare(self, options: Options, start: Start) -> Found:
         log = self.log
@@ -166,8 +257,7 @@ class EnginePublisher(Publisher):
         log, store = self.log, self._store
         if log.base != self.origin:
             return  # this was done before, or the log has all messages that its retention keeps
-        matches = Pattern(self.id).matches
-        kept = await store.read_pattern([name for name in store.topics() if matches(name)], self.origin - 1)
+        kept = await store.read_pattern(self._names, self.origin - 1)
         if log.base == self.origin:
             here = {(message.topic, message.seq) for message in log.messages}
             log.prepend([message for message in kept if (message.topic, message.seq) not in here])
@@ -217,8 +307,13 @@ class EnginePublisher(Publisher):
     async def snapshot(self, start: Start, limit: int | None) -> Any:
         """Return the kept messages of a pattern."""
         self.check_open()
-        await self._fill()
-        return await super().snapshot(start, limit)
+        self.resume()
+        self.follow()
+        try:
+            await self._fill()
+            return await super().snapshot(start, limit)
+        finally:
+            self.detach()
 
     def backlog(self) -> Iterable[Message[Any]]:
         """Return nothing: stored messages are read when a subscription asks for them."""
@@ -232,3 +327,8 @@ class EnginePublisher(Publisher):
         """Return the number of the oldest stored message; for a pattern, of the local log."""
         first = super().first()
         return first if is_pattern(self.id) else self._store.end(self.id)[0]
+
+
+def _begin_of_pattern(log: Log) -> int:
+    """Return the first number of a pattern's own messages: the numbers below are for stored ones."""
+    return 1 + (log.retention.messages or BEFORE_PATTERN)

@@ -235,13 +235,12 @@ class Topic(Generic[T]):
         """Return the position of the end of the log: a subscriber that starts there gets the messages published after
         this call.
         """
-        log = self._publisher.log
-        return Position(log.end - 1, log.epoch)
+        return Position(self._publisher.end - 1, self._publisher.log.epoch)
 
     def statistics(self) -> TopicStatistics:
         """Return the counts of the topic now."""
         publisher = self._publisher
-        first, end = publisher.first(), publisher.log.end
+        first, end = publisher.first(), publisher.end
         waiting = 0 if publisher.queue is None else len(publisher.queue)
         return TopicStatistics(self.id, end - 1, end - first, first, len(publisher.log.cursors), waiting)
 
@@ -265,7 +264,7 @@ class Topic(Generic[T]):
         return None if content is None else content.declared
 
     def __repr__(self) -> str:
-        return f"<Topic {self.id!r}, {self._publisher.log.end - 1} published>"
+        return f"<Topic {self.id!r}, {self._publisher.end - 1} published>"
 
 
 def publisher_of(topic: Topic[Any]) -> Publisher:

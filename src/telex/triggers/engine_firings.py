@@ -131,7 +131,7 @@ class EngineFirings:
         """End the readers of a topic after the last stored message, which this process may not have read yet."""
         publisher = publisher_of(self._runtime.topic(name))  # this reference keeps it the topic of the hub
         end, log = (await self._runtime.store("triggers").find(name, "new", self._runtime.clock()))[0], publisher.log
-        while log is publisher.log and log.end < end:  # else it was removed
+        while log.cursors and log is publisher.log and log.end < end:  # else nobody reads it, or it was removed
             await park(log)
         self._runtime.topics.let_go(name)
 

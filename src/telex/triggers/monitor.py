@@ -137,10 +137,7 @@ class ConditionMonitor:
         store = self._runtime.store("triggers")
         if not self._patterns or (len(self._patterns) == 1 and not is_pattern(self._patterns[0])):
             return [message for pattern in self._patterns async for message in self._runtime.topic(pattern).history()]
-        matches = Pattern(*self._patterns).matches
-        return list(
-            await store.read_pattern([topic for topic in store.topics() if matches(topic)], MAX_STORED_MESSAGES)
-        )
+        return list(await store.read_pattern(self._patterns, MAX_STORED_MESSAGES))
 
     def _look(self, start: float) -> None:
         """Fire if the condition is true at ``start``."""

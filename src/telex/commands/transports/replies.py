@@ -93,7 +93,7 @@ class ReplyInbox:
     async def _sweep(self) -> None:
         """Remove the inboxes of hubs that were killed."""
         # The inboxes are listed first: a hub that opens now writes its heartbeat before it has its inbox.
-        inboxes = self._runtime.topics.names("$inbox:*")
+        inboxes = await self._runtime.topics.names("$inbox:*")
         alive = await self._registry().alive()
         for inbox in inboxes:
             if inbox.partition(":")[2] not in alive:

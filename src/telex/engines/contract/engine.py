@@ -26,16 +26,13 @@ from telex.engines.contract.store import EngineTransaction, Store
 from telex.log.log import Log, Retention
 
 if TYPE_CHECKING:
-    from telex.message import Draft, Message
+    from telex.message import Draft, Message, Reason
 
 
 class EngineEvents(Protocol):
     """The calls of an engine to its hub. The engine makes them in the hub's event loop; none of them waits or
     raises.
     """
-
-    def wants(self, topic: str) -> bool:
-        """Return true when a local log takes the messages of ``topic``. Otherwise the engine need not decode them."""
 
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Return plain data converted to the declared type of its topic, or to the type named ``type`` that a handler
@@ -45,14 +42,16 @@ class EngineEvents(Protocol):
     def shapes(self, topic: str, types: Iterable[str]) -> bool:
         """Return true when `content` may convert data of any of these types. Otherwise the engine need not call it."""
 
-    def take(self, messages: Sequence[Message[Any]]) -> None:
-        """Append stored messages to the local logs. The messages of each topic come once, in the order of
-        `Message.seq`. A missing number is a message that retention deleted before this process could read it.
+    def deliver(self, messages: Sequence[Message[Any]]) -> None:
+        """Append stored messages of followed topics to the local logs. Each comes once, and those of a topic in the
+        order of `Message.seq`. Missing messages are announced by `gap`.
         """
 
-    def unreadable(self, topic: str, seq: int, problem: str) -> None:
-        """Skip message ``seq``, the next one of ``topic``: it is stored, but its content cannot be decoded. Readers of
-        the local logs get a `Lost` in its place.
+    def gap(self, topic: str, count: int | None, reason: Reason) -> None:
+        """Skip the next ``count`` messages of a followed topic, which are not delivered; None: their number is unknown.
+        Readers of the local logs get a `Lost` in their place. With the reason ``trimmed``, retention deleted them
+        before this process could read them; with ``unreadable``, their content cannot be decoded, and the engine has
+        logged it.
         """
 
     def publish(self, draft: Draft) -> Message[Any]:
@@ -124,9 +123,9 @@ class Engine(Protocol):
         """Return a new local log for a topic or a pattern.
 
         An engine with a store returns ``Log(..., remote=True)``: the process's copy of the last stored messages. Its
-        end is the number after the last message that was passed to `EngineEvents.take`, its epoch is the epoch of the
-        topic, and its retention keeps only what a local log needs. Before `open` the log is empty, and `Store.head`
-        sets its end later.
+        end is the number after the last message that was passed to `EngineEvents.deliver`, or would have been if the
+        topic were followed. Its epoch is the epoch of the topic, and its retention keeps only what a local log needs.
+        Before `open` both are unknown.
         """
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:

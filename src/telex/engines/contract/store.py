@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from telex.log.log import Log, Retention
+from telex.log.log import Retention
 
 if TYPE_CHECKING:
     from typing import Self
@@ -51,14 +51,25 @@ class Store(Protocol):
         """Number and store drafts, all or none, in this order.
 
         Return their messages when they are acknowledged: after they were stored as `Guarantees.durable` promises, and
-        after `EngineEvents.take` was called with them. When the id of a draft was published to its topic before, the
-        stored message is returned in its place. A cancelled call may have stored the drafts. Raises `EngineFailed` when
-        they were not stored.
+        after `EngineEvents.deliver` was called with those of followed topics. When the id of a draft was published to
+        its topic before, the stored message is returned in its place. A cancelled call may have stored the drafts.
+        Raises `EngineFailed` when they were not stored.
         """
 
     async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
         """Store messages of another system, as `append` does. All drafts have ids. An id that its topic has, however
         old, or that was adopted before, is not stored again. Return the messages that were stored now.
+        """
+
+    def follow(self, name: str) -> None:
+        """Deliver new messages of a topic, or of all topics that a pattern matches, to `EngineEvents` from now on:
+        those of a topic from the end of a new `Engine.log`. Called when the first local reader of the name begins. It
+        does not wait; an engine that has to ask a server delivers what was published meanwhile, too.
+        """
+
+    def unfollow(self, name: str) -> None:
+        """Deliver no more messages of a name: its last local reader has left. Content of a topic that is not followed,
+        by its name or by a pattern, is neither fetched nor decoded.
         """
 
     async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
@@ -67,9 +78,9 @@ class Store(Protocol):
         result is `Holed`, with a `Lost` of the reason ``unreadable`` in that place. For patterns see `read_pattern`.
         """
 
-    async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """Return the last ``count`` kept messages of several topics together, in the order in which they were stored.
-        Messages that cannot be decoded are left out and logged.
+    async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
+        """Return the last ``count`` kept messages of all topics that match one of ``patterns``, in the order in which
+        they were stored. Messages that cannot be decoded are left out and logged.
         """
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
@@ -77,14 +88,13 @@ class Store(Protocol):
         `telex.log.start.find` does. ``now`` is in seconds since 1970.
         """
 
-    def head(self, log: Log) -> None:
-        """Set the end, base, epoch and uid of a local log (``Log(remote=True)``) that is still empty."""
-
     def end(self, topic: str) -> tuple[int, int]:
-        """Return the first kept number and the number of the next message, as far as this process knows."""
+        """Return the first kept number and the number of the next message, as far as this process knows: from its own
+        messages, and those that it has read or that were delivered. No call of a server is made.
+        """
 
-    def topics(self) -> list[str]:
-        """Return the ids of all topics, also those of other processes, as far as this process knows."""
+    async def topics(self) -> list[str]:
+        """Return the ids of all topics, also those of other processes."""
 
     async def remove(self, topic: str) -> bool:
         """Remove a topic with its messages, so that its next epoch begins. Call `EngineEvents.removed`. Return false

@@ -17,7 +17,7 @@ from telex.engines.postgres.groups import ServerGroups
 from telex.engines.postgres.outbox import ServerOutbox
 from telex.engines.postgres.records import ServerRecords
 from telex.engines.postgres.transaction import ServerTransaction
-from telex.log.log import Log, Retention, cached
+from telex.log.log import Log, Retention
 from telex.names import is_pattern
 
 if TYPE_CHECKING:
@@ -77,10 +77,7 @@ class PostgresEngine:
         """Return a new local log."""
         if is_pattern(topic):
             return Log(topic, token_hex(6), retention, randbits(74))
-        epoch, uid = self.client.link.catalogue.identity(topic)
-        log = Log(topic, epoch, cached(retention), uid, remote=True)
-        log.begin(self.client.store.end(topic)[1])
-        return log
+        return self.client.store.log(topic, retention)
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Store a message, and publish it at ``due``."""

@@ -19,7 +19,9 @@ class KnownTopic(msgspec.Struct):
     uid: int
     first: int
     end: int
-    """The number of the next message."""
+    """The number after the last message that was delivered, or passed over since nobody follows the topic."""
+    seen: int = 1
+    """The end of the topic on the server, where it was looked at."""
 
 
 def epoch_of(base: str, name: str, removed: int) -> str:
@@ -58,23 +60,27 @@ class TopicCatalogue:
         if topic is not None and self.by_name.get(topic.name) is topic:
             del self.by_name[topic.name]
 
-    def load(self, rows: Iterable[tuple[Any, ...]], removed: dict[str, int], before: Iterable[int]) -> list[str]:
+    def load(
+        self, rows: Iterable[tuple[Any, ...]], removed: dict[str, int], before: Iterable[int], *, first: bool
+    ) -> list[str]:
         """Set all topics (id, name, epoch, first, head). Return the names of the topics that are gone, among the ids
-        that were known ``before`` the query.
+        that were known ``before`` the query. ``first``: their messages were published before the engine was opened.
         """
         found = {row[0]: row for row in rows}
         gone = [self.by_id[id] for id in before if id in self.by_id and id not in found]
         for topic in gone:
             self.forget(topic.id)
-        for id, name, epoch, first, head in found.values():
+        for id, name, epoch, kept, head in found.values():
             topic = self.learn(id, name, epoch)
-            topic.first, topic.end = max(topic.first, first), max(topic.end, head + 1)
+            topic.first, topic.seen = max(topic.first, kept), max(topic.seen, head + 1)
+            if first:
+                topic.end = topic.seen
         self.removed = removed
         self.last_id = max(found, default=self.last_id)
         return [topic.name for topic in gone]
 
     def end(self, name: str) -> int:
-        """Return the number of the next message of a topic."""
+        """Return the number of the next message of a topic that is delivered."""
         topic = self.by_name.get(name)
         return 1 if topic is None else topic.end
 

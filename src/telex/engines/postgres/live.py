@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from time import monotonic
 from typing import Any
 
 from psycopg import Error
 
-from telex.engines.contract.groups import Unreadable
+from telex.engines.interest import Interest, deliver
 from telex.engines.postgres import problems, sql
 from telex.engines.postgres.catalogue import uid_of
 from telex.engines.postgres.connections import ServerConnection, connect
@@ -52,6 +52,7 @@ class LiveReader:
         self._upkeep = upkeep
         self.on_rules: Callable[[Sequence[tuple[Any, ...]]], None] | None = None
         """A callback with the retention rules when they have changed."""
+        self.interest: Interest = Interest()
         self.delivered: int = 0
         self._sql = sql.LiveStatements(link.address.quoted)
         self._connection: ServerConnection | None = None
@@ -181,7 +182,7 @@ class LiveReader:
         self._seen = max(self._seen, last)
         self._xmin = xmin
         if removals != self._removals:
-            await self._load(removals)
+            await self._load(removals, first=first)
         if rules != self._rules:
             found = await self._execute(self._sql.rules)
             if self.on_rules is not None:
@@ -192,12 +193,12 @@ class LiveReader:
             for pattern in stirred or ():
                 link.fetches.stir(pattern)
 
-    async def _load(self, removals: int) -> None:
+    async def _load(self, removals: int, *, first: bool = False) -> None:
         before = list(self._link.catalogue.by_id)
         topics = await self._execute(self._sql.topics)
         removed = await self._execute(self._sql.removed)
         self._removals = removals
-        for name in self._link.catalogue.load(topics, dict(removed), before):
+        for name in self._link.catalogue.load(topics, dict(removed), before, first=first):
             self._link.events.removed(name)
 
     # -- delivering
@@ -229,14 +230,16 @@ class LiveReader:
             heads = await self._changed(limit)
         self._hinted = max(self._hinted, limit)
         self._tell_fetches(heads)
-        events = self._link.events
-        wanted = [id for id in heads if id in known and events.wants(known[id].name)]
+        wanted = self._followed(heads)
         if wanted:
             rows = await self._execute(self._sql.messages, self.delivered, limit, wanted)
             more = len(rows) == ROWS or (rows and rows[-1][-1] >= BYTES)
             if more:
                 limit, self._hinted = rows[-1][0], rows[-1][0]
             if self._closing:
+                return
+            if self._followed(heads) != wanted:
+                self._heads = {**heads, **self._heads}  # topics are followed since: everything is read again
                 return
             self._tell(rows)
             if more:
@@ -255,6 +258,11 @@ class LiveReader:
         if new:
             self._told |= new
             self._link.fetches.published([known[id].name for id in new])
+
+    def _followed(self, heads: Iterable[int]) -> list[int]:
+        """Return those of these topics whose messages are delivered."""
+        known = self._link.catalogue.by_id
+        return [id for id in heads if id in known and self.interest.has(known[id].name)]
 
     async def _changed(self, limit: int) -> dict[int, int]:
         """Return the topics that have messages above `delivered`, and add new topics to the catalogue."""
@@ -276,18 +284,12 @@ class LiveReader:
 
     def _tell(self, rows: list[tuple[Any, ...]]) -> None:
         """Deliver messages that were read."""
-        events, found = self._link.events, []
+        events = self._link.events
         for id, run in groupby(rows, itemgetter(1)):
             topic = self._link.catalogue.by_id[id]
             messages = sql.decode([row[1:10] for row in run], topic.name, topic.uid, events.content)
-            topic.end = messages[-1].seq + 1
-            found += messages
-        for damaged, each in groupby(found, lambda message: message.content.__class__ is Unreadable):
-            if not damaged:
-                events.take(list(each))
-                continue
-            for message in each:
-                events.unreadable(message.topic, message.seq, message.content.problem)
+            before, topic.end = topic.end, messages[-1].seq + 1
+            deliver(events, messages, before)
 
     def _tell_own(self) -> None:
         while self._own and self._own[0].before <= self.delivered:
@@ -306,22 +308,25 @@ class LiveReader:
 
     def _deliver_or_raise(self, batch: StoredBatch) -> None:
         catalogue, events = self._link.catalogue, self._link.events
-        wanted: dict[str, bool] = {}
+        followed: dict[str, int] = {}  # the ends of these topics before
         if any(batch.places):
             for id, name, epoch, head in batch.topics:
                 if id not in catalogue.by_id and id <= catalogue.last_id:
-                    wanted[name] = False  # another process removed the topic right after
-                    continue
+                    continue  # another process removed the topic right after
                 self._learn(id, name, epoch)
-                catalogue.by_id[id].end = max(catalogue.by_id[id].end, head + 1)
-                wanted[name] = events.wants(name)
+                topic = catalogue.by_id[id]
+                if self.interest.has(name):
+                    followed[name] = topic.end
+                topic.end = max(topic.end, head + 1)
         pairs = zip(batch.messages, batch.places, strict=True)
-        new = [m for m, place in pairs if m is not None and place > self.delivered and wanted[m.topic]]
+        new = [m for m, place in pairs if m is not None and place > self.delivered and m.topic in followed]
         self.delivered = max(self.delivered, batch.last)
         self._hinted = max(self._hinted, self.delivered)
-        if new:
-            events.take(new)
-        self._link.fetches.published(wanted)
+        for name, run in groupby(new, attrgetter("topic")):
+            together = list(run)
+            deliver(events, together, followed[name])
+            followed[name] = together[-1].seq + 1
+        self._link.fetches.published([name for _, name, *_ in batch.topics] if any(batch.places) else [])
         if any(batch.places):
             self._upkeep.wrote(message.topic for message in batch.messages if message is not None)
         position = 0

@@ -12,7 +12,7 @@ from telex.engines.contract.groups import Unreadable
 from telex.engines.forms import readable
 from telex.engines.postgres import sql
 from telex.engines.postgres.catalogue import uid_of
-from telex.log.log import Log, Retention
+from telex.log.log import Log, Retention, cached
 from telex.log.start import ROUNDING, Start, find
 from telex.message import Lost, Message
 from telex.names import Pattern
@@ -74,6 +74,14 @@ class ServerStore:
         """Store messages, in one transaction with other waiting messages."""
         return self._writer.append(drafts)
 
+    def follow(self, name: str) -> None:
+        """Have new messages delivered."""
+        self._live.interest.follow(name)
+
+    def unfollow(self, name: str) -> None:
+        """Have no more messages delivered."""
+        self._live.interest.unfollow(name)
+
     async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
         """Store messages of another system, each once for ever."""
         return await self._writer.append(drafts, adopt=True)
@@ -91,8 +99,10 @@ class ServerStore:
         messages = sql.decode(found, topic, uid_of(found[0][0], topic), shape)
         return readable(messages) if type(messages) is not list else messages
 
-    async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """Return the last messages of several topics, among those that the hub has received."""
+    async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
+        """Return the last messages of the topics that match, among those that the hub has received."""
+        matches = Pattern(*patterns).matches
+        topics = [name for name in self._link.catalogue.by_name if matches(name)]
         if not topics or count <= 0:
             return []
         parameters = (list(topics), count, self._live.delivered, self._link.clock.now())
@@ -117,13 +127,15 @@ class ServerStore:
         view = VisibleTopic(tuple(row), catalogue.identity(topic)[0], at)
         if view.there:  # the hub may not have received it yet
             known = catalogue.learn(row[0], topic, row[1])
-            known.first, known.end = max(known.first, row[2]), max(known.end, row[3])
+            known.first, known.seen = max(known.first, row[2]), max(known.seen, row[3])
         return find(cast("Log", view), start, now)
 
-    def head(self, log: Log) -> None:
-        """Set the end and epoch of a local log."""
-        log.epoch, log.uid = self._link.catalogue.identity(log.name)
-        log.begin(self.end(log.name)[1])
+    def log(self, topic: str, retention: Retention) -> Log:
+        """Make a local log that begins after the messages that were delivered."""
+        epoch, uid = self._link.catalogue.identity(topic)
+        log = Log(topic, epoch, cached(retention), uid, remote=True)
+        log.begin(self._link.catalogue.end(topic))
+        return log
 
     def end(self, topic: str) -> tuple[int, int]:
         """Return the first kept number and the next number, as far as this process knows."""
@@ -131,10 +143,11 @@ class ServerStore:
         if known is None:
             return 1, 1
         kept = next((rule for pattern, rule in self._known_rules if pattern.matches(topic)), Retention()).messages
-        return (known.first if kept is None else max(known.first, known.end - kept)), known.end
+        end = max(known.end, known.seen)
+        return (known.first if kept is None else max(known.first, end - kept)), end
 
-    def topics(self) -> list[str]:
-        """Return all topics, as far as this process knows."""
+    async def topics(self) -> list[str]:
+        """Return all topics that the reader has seen."""
         return list(self._link.catalogue.by_name)
 
     async def remove(self, topic: str) -> bool:
@@ -171,7 +184,7 @@ class ServerStore:
                 await self._link.execute("setting a rule of retention", self._rule, pattern, fits, *rest)
             found = await self._link.execute("reading the rules of retention", self._rules)
             matches = [Pattern(pattern).matches for pattern in latest]
-            self._upkeep.due(name for name in self.topics() if any(match(name) for match in matches))
+            self._upkeep.due(name for name in self._link.catalogue.by_name if any(match(name) for match in matches))
         self.learn_rules(found)
 
     def learn_rules(self, found: Sequence[tuple[Any, ...]]) -> None:

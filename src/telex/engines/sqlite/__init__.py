@@ -19,7 +19,7 @@ from telex.engines.sqlite.outbox import FileOutbox
 from telex.engines.sqlite.records import SQLiteRecords
 from telex.engines.sqlite.store import SQLiteStore
 from telex.engines.sqlite.transaction import SQLiteTransaction
-from telex.log.log import Log, Retention, cached
+from telex.log.log import Log, Retention
 from telex.names import is_pattern
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class SQLiteEngine:
         self._delayed = Delayed(self._client)
         changes = ChangeReader(self._client, self._delayed)
         self._client.changes = changes
-        self.store: Store | None = SQLiteStore(self._client, changes)
+        self._logs = SQLiteStore(self._client, changes)
+        self.store: Store | None = self._logs
         self.outbox: TransactionOutbox | None = FileOutbox()
         self.groups: Groups | None = SQLiteGroups(self._client)
         self.records: Records | None = SQLiteRecords(self._client)
@@ -93,10 +94,7 @@ class SQLiteEngine:
         """Return a new local log."""
         if is_pattern(topic):
             return Log(topic, token_hex(6), retention, randbits(74))
-        epoch, uid = self._client.catalogue.identity(topic)
-        log = Log(topic, epoch, cached(retention), uid, remote=True)
-        log.begin(self._client.catalogue.end(topic)[1])
-        return log
+        return self._logs.log(topic, retention)
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Store a message, and publish it at ``due``."""

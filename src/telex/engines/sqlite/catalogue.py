@@ -18,7 +18,10 @@ class Head(msgspec.Struct):
     epoch: str
     uid: int
     end: int
+    """The number after the last message that was delivered, or passed over since nobody follows the topic."""
     first: int
+    seen: int = 1
+    """The end of the topic in the file, where it was looked at."""
 
 
 class Catalogue:
@@ -47,11 +50,13 @@ class Catalogue:
             self.forget(head.id)
         return [head.name for head in gone]
 
-    def load(self, topics: list[tuple[Any, ...]]) -> None:
-        """Add the rows of all topics of the file."""
-        for id, name, epoch, uid, end, first in topics:
+    def load(self, topics: list[tuple[Any, ...]], *, first: bool) -> None:
+        """Add the rows of all topics of the file. ``first``: the file was opened after their messages."""
+        for id, name, epoch, uid, end, kept in topics:
             head = self.learn(id, name, epoch, int(uid))
-            head.first, head.end = max(head.first, first), max(head.end, end)
+            head.first, head.seen = max(head.first, kept), max(head.seen, end)
+            if first:
+                head.end = max(head.end, end)
 
     def forget(self, id: int) -> None:
         """Drop a topic that was removed."""
@@ -83,5 +88,5 @@ class Catalogue:
         head = self.by_name.get(topic)
         if head is None:
             return 1, 1
-        kept = self.rules.of(topic).messages
-        return (head.first if kept is None else max(head.first, head.end - kept)), head.end
+        kept, end = self.rules.of(topic).messages, max(head.end, head.seen)
+        return (head.first if kept is None else max(head.first, end - kept)), end

@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from telex.engines import forms
 from telex.engines.contract.groups import Unreadable
+from telex.engines.interest import Followed, Interest, deliver
 from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.bounds import BOUNDS, FileBounds
 from telex.engines.sqlite.jobs import Batch, JobObserver
@@ -35,12 +36,18 @@ if TYPE_CHECKING:
 logger: logging.Logger = logging.getLogger("telex")
 _TOPICS = "SELECT id, name, epoch, uid, end, first FROM telex_topics"
 _STATE = "SELECT epoch, pos, removals, rules, delays FROM telex_state"
-_READ = f"""SELECT {rows.COLUMNS}, t.id, t.epoch FROM {rows.JOINED}
+_CONTENT = "CASE WHEN telex_follows(t.name) THEN m.content END"
+_READ = f"""SELECT {rows.COLUMNS.replace("m.content", _CONTENT)}, t.id, t.epoch FROM {rows.JOINED}
     WHERE m.pos >= ? AND m.pos < ? ORDER BY m.pos LIMIT ?"""
+"""The content of topics that nobody follows is not read."""
+
+
+NOBODY = Followed(frozenset(), ())
+"""No topic is followed."""
 
 
 class Run(msgspec.Struct):
-    """Messages of one topic with consecutive places; empty when no local log takes them."""
+    """Messages of one topic with consecutive places; empty when the topic is not followed."""
 
     id: int
     name: str
@@ -61,6 +68,8 @@ class Seen(msgspec.Struct):
     rows: list[tuple[Any, ...]]
     end: int
     """The place up to but not including which messages were read."""
+    followed: Followed
+    """The content of messages of these topics was read."""
     topics: list[tuple[Any, ...]] | None = None
     """All topics, when some were removed or messages were missing; else None."""
     removed: list[tuple[str, int]] | None = None
@@ -79,6 +88,7 @@ class ChangeReader:
     def __init__(self, client: FileClient, delayed: Delayed) -> None:
         self._client = client
         self._delayed = delayed
+        self.interest: Interest = Interest()
         self.fed: int = 1
         self.known: int = 1  # messages below this place are committed
         self.removals: int = -1
@@ -181,9 +191,18 @@ class ChangeReader:
             bare = pause is None
             try:
                 seen = await self._client.read(
-                    partial(look, first=first, limit=limit, versions=versions, full=full, bare=bare, bounds=bounds)
+                    partial(
+                        look,
+                        first=first,
+                        limit=limit,
+                        versions=versions,
+                        full=full,
+                        bare=bare,
+                        bounds=bounds,
+                        followed=self.interest.now,
+                    )
                 )
-                runs = self._decode(seen.rows)
+                runs = self._decode(seen)
                 break
             except Closed:
                 return
@@ -212,7 +231,7 @@ class ChangeReader:
             self.known = max(self.known, seen.pos)
         catalogue.epoch = seen.epoch
         if seen.topics is not None:
-            self._load(seen.topics, seen.removed or [])
+            self._load(seen.topics, seen.removed or [], first=self.removals < 0)
         if seen.retention is not None:
             catalogue.rules.set(seen.retention, seen.rules)
         changed = self.delays != seen.delays
@@ -222,71 +241,75 @@ class ChangeReader:
         self._feed(runs)
         self.fed = max(self.fed, seen.end)
 
-    def _load(self, topics: list[tuple[Any, ...]], removed: list[tuple[str, int]]) -> None:
+    def _load(self, topics: list[tuple[Any, ...]], removed: list[tuple[str, int]], *, first: bool) -> None:
         catalogue, ids = self._client.catalogue, {row[0] for row in topics}
         catalogue.removals = dict(removed)
         for name in catalogue.drop_others(ids):
             self._client.events.removed(name)  # first: a recreated topic of this name begins at number 1
-        catalogue.load(topics)
+        catalogue.load(topics, first=first)
         self._last_topic = max(ids, default=0) or self._last_topic
 
-    def _decode(self, found: list[tuple[Any, ...]]) -> list[Run]:
-        """Return the messages of rows, in runs of one topic. It changes nothing, so it can be called again."""
-        events = self._client.events
+    def _decode(self, seen: Seen) -> list[Run]:
+        """Return the messages of rows, in runs of one topic. It can be called again: it only cuts ``seen`` off at a
+        topic whose content was not read, and that is followed since.
+        """
+        events, found, follows = self._client.events, seen.rows, self.interest.has
         runs: list[Run] = []
         for id, run in groupby(found, itemgetter(10)):
             own = list(run)
             name, uid, epoch = own[0][8], int(own[0][9]), own[0][11]
             messages: list[Message[Any]] = []
-            if events.wants(name):
+            if follows(name):
+                if not seen.followed(name):
+                    seen.end = own[0][0]
+                    return runs
                 messages = forms.decode([row[:8] for row in own], name, uid, events.content)
             runs.append(Run(id, name, epoch, uid, own[-1][1] + 1, messages))
         return runs
 
     def _feed(self, runs: Sequence[Run]) -> None:
-        catalogue = self._client.catalogue
+        catalogue, events = self._client.catalogue, self._client.events
         messages: list[Message[Any]] = []
         for run in runs:
             head = catalogue.by_id.get(run.id) or catalogue.learn(run.id, run.name, run.epoch, run.uid)
-            head.end = run.end
-            if type(run.messages) is list:
+            before, head.end = head.end, run.end
+            if type(run.messages) is list and (not run.messages or run.end - before == len(run.messages)):
                 messages += run.messages
-            else:
-                self._take_readable([*messages, *run.messages])
-                messages = []
-        if messages:
-            self._client.events.take(messages)
-
-    def _take_readable(self, messages: Iterable[Message[Any]]) -> None:
-        """Deliver messages of which some are damaged."""
-        events = self._client.events
-        for damaged, run in groupby(messages, lambda message: message.content.__class__ is Unreadable):
-            if not damaged:
-                events.take(list(run))
                 continue
-            for message in run:
-                events.unreadable(message.topic, message.seq, message.content.problem)
+            if messages:
+                events.deliver(messages)
+                messages = []
+            deliver(events, run.messages, before)
+        if messages:
+            events.deliver(messages)
 
     def _deliver(self, batch: Batch) -> None:
         client, catalogue = self._client, self._client.catalogue
-        wanted: dict[str, bool] = {}
+        followed: dict[str, int] = {}  # the ends of these topics before
+        count = 0
         for id, name, epoch, uid, end in batch.heads:
             if id not in catalogue.by_id and id <= self._last_topic:
-                wanted[name] = False  # another process removed the topic right after
-                continue
-            catalogue.learn(id, name, epoch, uid).end = end
-            wanted[name] = client.events.wants(name)
+                continue  # another process removed the topic right after
+            head = catalogue.learn(id, name, epoch, uid)
+            if self.interest.has(name):
+                followed[name] = head.end
+                count += end - head.end
+            head.end = end
         self.fed = max(self.fed, batch.end)
-        messages: Iterable[Any] = batch.entries
-        if batch.decode:
-            messages = [e if type(e) is not tuple else client.message(e) for e in batch.entries]
-        if not all(wanted.values()):
-            messages = [message for message in messages if wanted[message.topic]]
-        if batch.decode:
-            self._take_readable(messages)
-        elif messages:
-            client.events.take(messages)  # type: ignore[arg-type]
-        client.fetches.published(wanted)
+        if followed:
+            messages: Sequence[Any] = batch.entries
+            if batch.decode:
+                messages = [e if type(e) is not tuple else client.message(e) for e in batch.entries]
+            if len(followed) < len(batch.heads):
+                messages = [message for message in messages if message.topic in followed]
+            if batch.decode or count != len(messages):
+                for name, run in groupby(messages, attrgetter("topic")):
+                    together = list(run)
+                    deliver(client.events, together, followed[name])
+                    followed[name] = together[-1].seq + 1
+            else:
+                client.events.deliver(messages)
+        client.fetches.published([name for _, name, *_ in batch.heads])
         self._settle(batch)
 
     def _settle(self, batch: Batch) -> None:
@@ -311,13 +334,16 @@ def look(
     full: bool,
     bare: bool = False,
     bounds: FileBounds = BOUNDS,
+    followed: Followed = NOBODY,
 ) -> Seen:
     """Read new messages and other changes, in the reading thread. ``versions`` are the known numbers of removals, rules
     and delays. With ``bare``, read one message without its content, which is `Unreadable` then.
     """
     epoch, pos, removals, rules, delays = connection.execute(_STATE).fetchone()
+    if first < limit:
+        connection.create_function("telex_follows", 1, followed)
     found, end = _bare(connection, first, limit) if bare else _rows(connection, first, limit, bounds)
-    seen = Seen(epoch, pos, removals, rules, delays, found, end)
+    seen = Seen(epoch, pos, removals, rules, delays, found, end, followed)
     if full or removals != versions[0] or len(found) < end - first:
         seen.topics = connection.execute(_TOPICS).fetchall()
         seen.removed = connection.execute("SELECT name, times FROM telex_removed").fetchall()
@@ -358,7 +384,7 @@ def _bare(connection: sqlite3.Connection, first: int, limit: int) -> tuple[list[
     """Return the first row, with a text about the lack of memory in place of its content."""
     if first >= limit:
         return [], first
-    sql = _READ.replace("m.headers, m.content", "NULL, NULL", 1)
+    sql = _READ.replace(f"m.headers, {_CONTENT}", "NULL, NULL", 1)
     row = connection.execute(sql, (first, limit, 1)).fetchone()
     if row is None:
         return [], limit

@@ -14,9 +14,10 @@ from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look, search
 from telex.engines.sqlite.settling import purge
 from telex.errors import EngineFailed
-from telex.log.log import Log, Retention
+from telex.log.log import Log, Retention, cached
 from telex.log.start import Start, find
 from telex.message import Draft, Lost, Message
+from telex.names import Pattern
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.change_reader import ChangeReader
@@ -71,6 +72,14 @@ class SQLiteStore:
         """Store messages, in one transaction with other waiting writes."""
         return self._client.append(drafts)
 
+    def follow(self, name: str) -> None:
+        """Have new messages delivered."""
+        self._changes.interest.follow(name)
+
+    def unfollow(self, name: str) -> None:
+        """Have no more messages delivered."""
+        self._changes.interest.unfollow(name)
+
     async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
         """Store messages of another system, each once for ever."""
         return await self._client.append(drafts, adopted=True)
@@ -97,8 +106,10 @@ class SQLiteStore:
             raise EngineFailed(f"reading {topic!r}", problems.NUMBERS)
         return forms.readable(messages) if damaged else messages
 
-    async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
-        """Return the last messages of several topics, among those that the hub has received."""
+    async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
+        """Return the last messages of the topics that match, among those that the hub has received."""
+        matches = Pattern(*patterns).matches
+        topics = [name for name in self._client.catalogue.by_name if matches(name)]
         now = time()
 
         def last(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
@@ -128,7 +139,7 @@ class SQLiteStore:
         kept, found = await self._client.read(look_up)
         if kept is not None:  # the hub may not have received it yet
             head = self._client.catalogue.learn(kept.id, kept.name, kept.epoch, kept.uid)
-            head.first, head.end = max(head.first, kept.first), max(head.end, kept.end)
+            head.first, head.seen = max(head.first, kept.first), max(head.seen, kept.end)
         return found
 
     def _look(self, connection: sqlite3.Connection, topic: str, now: float) -> VisibleRange | None:
@@ -136,17 +147,21 @@ class SQLiteStore:
         self._rules.refresh(connection, version)
         return look(connection, topic, self._rules, now)
 
-    def head(self, log: Log) -> None:
-        """Set the end and epoch of a local log."""
-        log.epoch, log.uid = self._client.catalogue.identity(log.name)
-        log.begin(self._client.catalogue.end(log.name)[1])
+    def log(self, topic: str, retention: Retention) -> Log:
+        """Make a local log that begins after the messages that were delivered."""
+        catalogue = self._client.catalogue
+        epoch, uid = catalogue.identity(topic)
+        log = Log(topic, epoch, cached(retention), uid, remote=True)
+        known = catalogue.by_name.get(topic)
+        log.begin(1 if known is None else known.end)
+        return log
 
     def end(self, topic: str) -> tuple[int, int]:
         """Return the first kept number and the next number, as far as this process knows."""
         return self._client.catalogue.end(topic)
 
-    def topics(self) -> list[str]:
-        """Return all topics, as far as this process knows."""
+    async def topics(self) -> list[str]:
+        """Return all topics that the change reader has seen."""
         return list(self._client.catalogue.by_name)
 
     async def remove(self, topic: str) -> bool:

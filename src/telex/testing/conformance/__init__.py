@@ -13,6 +13,7 @@ suite, rig          what tests stand on: a place, a loop, an engine without a hu
 life                opening, closing, cancelling
 connection          a server that is not reached for a while
 store               what is kept, read, found, removed, retained
+following           what is delivered, and the end of it
 sharing             what several engines have in common, and what a restart and a kill leave
 groups, ordering    consumer groups
 fetching            fetches that wait
@@ -28,6 +29,7 @@ from telex.testing.conformance import suite
 from telex.testing.conformance.connection import ConnectionTests
 from telex.testing.conformance.delivery import DeliveryTests
 from telex.testing.conformance.fetching import FetchTests
+from telex.testing.conformance.following import FollowingTests
 from telex.testing.conformance.groups import GroupTests
 from telex.testing.conformance.history import HistoryTests
 from telex.testing.conformance.later import DelayedTests, TransactionTests
@@ -48,6 +50,7 @@ class Conformance(
     LifeTests,
     ConnectionTests,
     StoreTests,
+    FollowingTests,
     SharedTests,
     DurableTests,
     GroupTests,

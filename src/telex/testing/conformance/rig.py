@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from telex.engines.contract import Delivery, Engine, Settlement
 from telex.engines.contract.groups import Action
 from telex.log.log import Log, Retention
-from telex.message import Draft, Message, check_headers, time_of
+from telex.message import Draft, Message, Reason, check_headers, time_of
 from telex.names import Pattern, is_pattern
 from telex.process.waiters import Notifier
 
@@ -59,12 +59,23 @@ class LeaseClock:
 class Rig:
     """An open engine, and its events (`telex.engines.EngineEvents`)."""
 
-    def __init__(self, engine: Engine, patience: float = 10.0, clock: LeaseClock | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        patience: float = 10.0,
+        clock: LeaseClock | None = None,
+        follow: Sequence[str] = (">",),
+    ) -> None:
+        """Follow the names of ``follow`` from the start: all topics by default."""
         self.engine = engine
+        self.followed: dict[str, Pattern] = {name: Pattern(name) for name in follow}
+        """The topics and patterns that are followed."""
         self.patience = patience
         self.clock = clock or LeaseClock()
         self.taken: dict[str, list[Message[Any]]] = {}
         """The messages that the engine delivered, by topic; without a store, the published messages."""
+        self.gaps: list[tuple[str, int | None, Reason]] = []
+        """The gaps that the engine reported."""
         self.removals: list[str] = []
         self.errors: list[Exception] = []
         self.connections: list[str] = []
@@ -81,6 +92,9 @@ class Rig:
         except BaseException:
             await self.engine.close()
             raise
+        if self.engine.store is not None:
+            for name in self.followed:
+                self.engine.store.follow(name)
         return self
 
     async def __aexit__(
@@ -96,6 +110,18 @@ class Rig:
         assert not self.errors, f"the engine failed: {self.errors}"
 
     # -- the part of a hub
+
+    def follow(self, name: str) -> None:
+        """Follow a topic or pattern, as for its first reader."""
+        assert self.engine.store is not None
+        self.followed[name] = Pattern(name)
+        self.engine.store.follow(name)
+
+    def unfollow(self, name: str) -> None:
+        """Unfollow a topic or pattern, as after its last reader."""
+        assert self.engine.store is not None
+        del self.followed[name]
+        self.engine.store.unfollow(name)
 
     def log(self, topic: str) -> Log:
         """Return the local log of a topic or a pattern."""
@@ -205,10 +231,6 @@ class Rig:
 
     # -- telex.engines.EngineEvents
 
-    def wants(self, topic: str) -> bool:
-        """Return true: this hub reads every topic."""
-        return True
-
     def content(self, data: object, topic: str, type: str | None) -> object:
         """Return plain data unchanged."""
         return data
@@ -217,19 +239,24 @@ class Rig:
         """Return false: no topic has a declared type."""
         return False
 
-    def take(self, messages: Sequence[Message[Any]]) -> None:
+    def deliver(self, messages: Sequence[Message[Any]]) -> None:
         """Record the messages, and check that each has a larger number than the message before."""
         for new in messages:
             last = self._last.get(new.topic, 0)
             if new.seq <= last:
                 self._problems.append(f"the engine delivered number {new.seq} of {new.topic} after number {last}")
+            if not any(pattern.matches(new.topic) for pattern in self.followed.values()):
+                self._problems.append(f"the engine delivered a message of {new.topic}, which is not followed")
             self._last[new.topic] = new.seq
             self.taken.setdefault(new.topic, []).append(new)
         self._changed.set()
 
-    def unreadable(self, topic: str, seq: int, problem: str) -> None:
-        """Record that a message is damaged."""
-        self._problems.append(f"message {seq} of {topic} cannot be read: {problem}")
+    def gap(self, topic: str, count: int | None, reason: Reason) -> None:
+        """Record a gap."""
+        self.gaps.append((topic, count, reason))
+        if reason != "trimmed":
+            self._problems.append(f"messages of {topic} are missing: {reason}")
+        self._changed.set()
 
     def publish(self, draft: Draft) -> Message[Any]:
         """Append to the local logs, for engines without a store."""

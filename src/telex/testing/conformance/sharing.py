@@ -203,7 +203,7 @@ class DurableTests(Suite):
         async with self.rig() as rig:
             store = has_store(rig)
             assert await read_range(rig, T, 1, 100) == sent
-            assert store.topics() == [T]
+            assert await store.topics() == [T]
             assert rig.log(T).epoch == epoch
             assert (rig.log(T).end, store.end(T)) == (4, (1, 4))
             assert await store.find(T, Position(2, epoch), time()) == (3, None)
@@ -263,7 +263,7 @@ class DurableTests(Suite):
             old = rig.log(T).epoch
             assert await rig.remove(T)
         async with self.rig() as rig:
-            assert has_store(rig).topics() == []
+            assert await has_store(rig).topics() == []
             assert (await rig.send(T, "b"))[0].seq == 1
             assert rig.log(T).epoch != old
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -162,11 +162,11 @@ class Suite:
         return Hub(self.engine(), **options)
 
     @asynccontextmanager
-    async def rig(self) -> AsyncIterator[Rig]:
-        """Enter an open engine of this test, with a `Rig` that records its calls."""
+    async def rig(self, follow: Sequence[str] = (">",)) -> AsyncIterator[Rig]:
+        """Enter an open engine of this test, with a `Rig` that follows these names and records the calls."""
         if not hasattr(self, "clock"):
             self.clock = LeaseClock(self.tick, self.pass_time)
-        async with Rig(self.engine(), self.patience, self.clock) as rig:
+        async with Rig(self.engine(), self.patience, self.clock, follow) as rig:
             yield rig
 
 

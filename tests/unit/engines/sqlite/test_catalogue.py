@@ -12,7 +12,7 @@ def known() -> Catalogue:
     """A catalogue with two topics of ten messages each, of which five are kept."""
     catalogue = Catalogue()
     catalogue.epoch = "file"
-    catalogue.load([(1, "a", "epoch a", "7", 11, 6), (2, "b", "epoch b", "8", 11, 6)])
+    catalogue.load([(1, "a", "epoch a", "7", 11, 6), (2, "b", "epoch b", "8", 11, 6)], first=True)
     return catalogue
 
 
@@ -30,8 +30,9 @@ def test_a_topic_is_learned_once() -> None:
 @settings(max_examples=30)
 def test_an_older_look_into_the_file_moves_nothing_back(looks: list[tuple[int, int]]) -> None:
     catalogue = Catalogue()
-    for end, first in looks:
-        catalogue.load([(1, "a", "epoch", "7", end, first)])
+    for number, (end, first) in enumerate(looks):
+        catalogue.load([(1, "a", "epoch", "7", end, first)], first=not number)
+    assert catalogue.by_name["a"].end == looks[0][0], "later messages are not delivered yet"
     assert catalogue.end("a") == (max(first for _, first in looks), max(end for end, _ in looks))
 
 

@@ -37,25 +37,25 @@ async def test_retention_is_that_of_the_topics_that_match() -> None:
 @pytest.mark.parametrize("numbers", [(1, 1), (2, 1), (1, 2, 2)])
 async def test_a_number_that_does_not_grow_is_a_fault_of_the_engine(numbers: tuple[int, ...]) -> None:
     rig = Rig(MemoryEngine())
-    rig.take(numbered("t", *numbers))
-    rig.take(numbered("u", 1))
+    rig.deliver(numbered("t", *numbers))
+    rig.deliver(numbered("u", 1))
     with pytest.raises(AssertionError, match=rf"number {numbers[-1]} of t after number {numbers[-2]}"):
         rig.check()
 
 
 async def test_numbers_begin_again_after_a_removal() -> None:
     rig = Rig(MemoryEngine())
-    rig.take(numbered("t", 1, 2))
+    rig.deliver(numbered("t", 1, 2))
     rig.removed("t")
-    rig.take(numbered("t", 1))
+    rig.deliver(numbered("t", 1))
     rig.check()
     assert rig.removals == ["t"]
 
 
 async def test_a_damaged_message_and_a_failure_are_faults() -> None:
     rig = Rig(MemoryEngine())
-    rig.unreadable("t", 3, "cut off")
-    with pytest.raises(AssertionError, match="message 3 of t cannot be read: cut off"):
+    rig.gap("t", 1, "unreadable")
+    with pytest.raises(AssertionError, match="messages of t are missing: unreadable"):
         rig.check()
     rig = Rig(MemoryEngine())
     rig.failed(OSError("the disk is gone"))
