@@ -1,4 +1,4 @@
-"""`FetchWaiters`: the fetches of an engine that wait until there may be something for their group."""
+"""`FetchWaiters`: the fetches that wait until their group may have a message to lease."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Attempt(NamedTuple):
 
     fetched: Fetched
     due: float | None = None
-    """Seconds until a delay or a lease ends, so that there may be something; None: not by time alone."""
+    """The seconds until a delay or a lease ends, after which to try again; None when no delay or lease is running."""
 
 
 Lease = Callable[[bool], Coroutine[Any, Any, Attempt]]
-"""Attempts to lease messages. True: messages were published, so that there probably are some."""
+"""Tries to lease messages. The argument is true after messages were published."""
 Release = Callable[[Sequence[Delivery]], Awaitable[object]]
-"""Gives leased messages back."""
+"""Returns leased messages to their group."""
 
 
 class WaitingFetch:
-    """One fetch that waits, or that the engine is asked for."""
+    """One running fetch, between two attempts to lease messages."""
 
     __slots__ = ("is_published", "is_stirred", "waiter")
 
@@ -49,7 +49,7 @@ class WaitingFetch:
         self.waiter.wake()
 
     async def until(self, moment: float) -> None:
-        """Wait until it is stirred, or until ``moment`` by the clock of the loop."""
+        """Wait until `stir` is called, or until ``moment`` by the clock of the loop."""
         if self.is_stirred:
             return
         timer = self.waiter.loop.call_at(moment, self.waiter.wake)
@@ -60,7 +60,7 @@ class WaitingFetch:
 
 
 class FetchWaiters:
-    """For engines that are asked for messages. In the event loop."""
+    """The running fetches of an engine, in the event loop."""
 
     def __init__(self) -> None:
         self._by_pattern: dict[str, dict[WaitingFetch, None]] = {}
@@ -68,7 +68,7 @@ class FetchWaiters:
         self._is_closed = False
 
     def close(self) -> None:
-        """Let every fetch that waits raise `Closed`."""
+        """Raise `Closed` in every waiting fetch."""
         self._is_closed = True
         self.stir()
 
@@ -88,7 +88,7 @@ class FetchWaiters:
             waiting.stir()
 
     def stir(self, pattern: str | None = None) -> None:
-        """Note that the groups on ``pattern``, or all groups, may have something to lease."""
+        """Note that the groups on ``pattern`` (None: all groups) may have messages to lease."""
         for name in list(self._by_pattern) if pattern is None else (pattern,):
             for waiting in self._by_pattern.get(name, ()):
                 waiting.stir()
@@ -128,7 +128,7 @@ class FetchWaiters:
 
 
 async def _undisturbed(lease: Coroutine[Any, Any, Attempt], release: Release) -> Attempt:
-    """Await an attempt. Cancelled meanwhile, it waits for the end of the attempt, and gives back what that leased."""
+    """Await an attempt. When it is cancelled, wait for the end of the attempt, and return its messages to the group."""
     task = start_task(lease, name="telex fetch")
     try:
         return await asyncio.shield(task)
@@ -150,7 +150,7 @@ async def _released(release: Release, given: Sequence[Delivery]) -> None:
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:
-    """Wait for the end of a task, also when this is cancelled again."""
+    """Wait for the end of a task, also when the wait is cancelled again."""
     while not task.done():
         with suppress(asyncio.CancelledError):
             await asyncio.wait({task})

@@ -105,7 +105,7 @@ class GroupConsumer:
         task.add_done_callback(self._fetching_ended)
 
     def _interrupt(self) -> None:
-        """Let a fetch that waits end now."""
+        """Cancel the waiting fetch, so that a new one begins."""
         if self._is_asking and self._fetcher is not None and not self._is_interrupted:
             self._is_interrupted = True
             self._fetcher.cancel()
@@ -214,7 +214,7 @@ class GroupConsumer:
                 await self._wait(waiter, self._runtime.bounds.claim_retry_seconds)
 
     def _was_interrupted(self, error: BaseException) -> bool:
-        """Return whether a fetch was cancelled by `_interrupt` alone."""
+        """Return true when only `_interrupt` has cancelled the fetch."""
         interrupted, self._is_interrupted = self._is_interrupted, False
         task = asyncio.current_task()
         if not interrupted or task is None or not isinstance(error, asyncio.CancelledError):
@@ -222,7 +222,7 @@ class GroupConsumer:
         return task.uncancel() == 0
 
     def _room(self) -> int:
-        """Return the number of deliveries that may be claimed now."""
+        """Return the number of deliveries that may be fetched now."""
         leased = self.leased
         return self._concurrency + self._prefetch - len(leased.by_token) - leased.acks.pending
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 _OWN = (
-    "this is done inside of a transaction, and would wait for the end of that; do it after the `async with` has been "
-    "left"
+    "this call is inside of a transaction, and would wait for the end of the transaction; call it after the `async "
+    "with` block"
 )
 
 

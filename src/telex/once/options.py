@@ -49,7 +49,9 @@ def once_options(options: Mapping[str, Any], lease: float) -> OnceOptions | None
     keep = seconds(options["keep"], "keep")
     if keep < lease:
         raise BadOption(
-            "keep", options["keep"], "it must be longer than the lease, and longer than senders repeat a command"
+            "keep",
+            options["keep"],
+            "it must be longer than the lease, and longer than the time in which senders repeat a command",
         )
     store = options["store"]
     if store is not None and not (hasattr(store, "transaction") and hasattr(store, "put")):

@@ -1,4 +1,4 @@
-"""`SqlTransaction`: statements of the program's own in a transaction of an engine."""
+"""`SqlTransaction`: statements of the program in a transaction of an engine."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class SqlTransaction(Protocol):
     """The part of an `EngineTransaction` that only engines with `Guarantees.sql` have."""
 
     async def run(self, function: Callable[[Any], R]) -> R:
-        """Call ``function`` with the engine's own connection (SQLite: a `sqlite3.Connection`), in the thread that the
-        connection belongs to, inside the transaction. Raises what ``function`` raises."""
+        """Call ``function`` with the engine's connection (SQLite: a `sqlite3.Connection`) inside the transaction, in
+        the thread of the connection, and return its result. Raises the exceptions of ``function``."""
 
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()

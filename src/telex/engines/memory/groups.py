@@ -31,7 +31,7 @@ class MemoryGroups:
         self._closed = False
 
     def close(self) -> None:
-        """Let every fetch that waits raise `Closed`."""
+        """Raise `Closed` in every waiting fetch."""
         self._closed = True
         for name in self._waiting:
             self._wake(*name)

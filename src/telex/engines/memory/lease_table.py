@@ -31,9 +31,9 @@ class Claimed(msgspec.Struct, frozen=True):
 
     deliveries: Sequence[Delivery]
     next_due: float | None
-    """When a delay or a lease ends, so that something may be due. None: not before a message or a settlement comes."""
+    """The next time when a delay or a lease ends; None when none is running."""
     lag: int
-    """Messages that are published and not settled, those in work among them."""
+    """The number of messages that are published and not settled, including leased ones."""
 
 
 class LeaseEntry(msgspec.Struct, eq=False):

@@ -175,8 +175,8 @@ class ConditionEvaluator:
             self._step(key, life, Moment(now, self.values, source, message), fired)
 
     def _take_skimming(self, source: Source, messages: Iterator[Message[Any]], fired: list[Fired]) -> None:
-        """Evaluate messages for a single rate with keys: it needs no timer, since it falls only when it is
-        evaluated.
+        """Evaluate messages for a rate with keys that is the whole condition. It needs no timer: the rate of a key
+        becomes low only when it is evaluated.
         """
         condition: Counted = self.skims  # type: ignore[assignment]  # `feed` has checked it
         by, get, now = source.by, self.lives.get, self.now

@@ -53,7 +53,9 @@ class Rate:
         if isinstance(other, Rate) and other is not self:
             raise BadOption("bound", other, f"a rate must be compared with a number; {APART}")
         if isinstance(other, (int, float)):
-            raise BadOption("rate", self, "a rate may jump over a number: compare it with >=, >, <= or <")
+            raise BadOption(
+                "rate", self, "a rate may pass a number without being equal to it: compare it with >=, >, <= or <"
+            )
         return True if self is other else NotImplemented  # the variable's own comparison raises the error
 
     def __hash__(self) -> int:
