@@ -21,6 +21,7 @@ UNTESTED: dict[str, str] = {
     "engines/contract/groups.py": "protocols without code: the conformance suite is their test",
     "engines/contract/sql.py": "protocols without code: the conformance suite is their test",
     "engines/contract/records.py": "protocols without code: the conformance suite is their test",
+    "engines/contract/outbox.py": "a protocol without code: each engine's test_outbox.py is its test",
     "engines/contract/store.py": "protocols without code: the conformance suite is their test",
 }
 """Modules without a test file, each with the reason. There may be at most `MAX_UNTESTED`."""
@@ -29,6 +30,7 @@ MAX_UNTESTED = 10
 FEATURES: dict[str, str] = {
     "blocking/test_options.py": "the parity of the blocking classes with the async ones",
     "engines/test_choosing.py": "the engine that a URL names",
+    "engines/postgres/test_program.py": "one program in several processes on a server",
     "engines/sqlite/test_damage.py": "a damaged file, and shortages, in all parts of the engine",
     "engines/sqlite/test_life.py": "the end of a hub on a file, and the loss of the file",
     "gateway/test_authorizer.py": "the decisions of an application, in all parts of the gateway",
@@ -60,15 +62,12 @@ FEATURES: dict[str, str] = {
 """Test files that need several modules, each with its noun."""
 
 MISSING: dict[str, int] = {
-    "engines/contract": 1,
-    "engines/postgres": 24,
+    "engines/postgres": 11,
     "groups": 6,
     "topics": 10,
 }
 """Modules that have no test file yet, by folder. A number may fall, and never rises."""
 UNNAMED: dict[str, int] = {
-    "engines": 1,
-    "engines/postgres": 2,
     "groups": 2,
     "topics": 2,
 }

@@ -45,7 +45,7 @@ SLEEPS = {
     "conformance/broken.py": "engines that hang or leave a task, on purpose",
     "support/loops.py": "`until` looks again and again for what nobody announces",
     "support/postgres.py": "waits until the server has started",
-    "unit/engines/postgres/test_postgres.py": "measures what an idle process asks of the server",
+    "unit/engines/postgres/test_connections.py": "measures what an idle process asks of the server",
     "unit/groups/test_consumer.py": "an engine that is far away",
     "unit/engines/sqlite/test_watcher.py": "measures how soon a process hears of another, and what an idle one costs",
 }

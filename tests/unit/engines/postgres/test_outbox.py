@@ -1,4 +1,4 @@
-"""A program's own transaction on PostgreSQL, by psycopg and SQLAlchemy, sync and async."""
+"""The outbox of a schema: messages that a program writes in a transaction of its own."""
 
 import asyncio
 from collections.abc import Iterator
