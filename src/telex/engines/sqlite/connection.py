@@ -90,12 +90,12 @@ class GuardedConnection(sqlite3.Connection):
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         """Execute a statement with a new cursor."""
-        cursor: sqlite3.Cursor = self.cursor()
+        cursor: sqlite3.Cursor = self.cursor() if self._lent else super().cursor()
         return cursor.execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Any, /) -> sqlite3.Cursor:
         """Execute a statement with many parameters, with a new cursor."""
-        cursor: sqlite3.Cursor = self.cursor()
+        cursor: sqlite3.Cursor = self.cursor() if self._lent else super().cursor()
         return cursor.executemany(sql, parameters)
 
     def blobopen(self, table: str, *given: Any, readonly: bool = False, **named: Any) -> sqlite3.Blob:
