@@ -23,14 +23,17 @@ CREATE FUNCTION {s}.clock() RETURNS float8 LANGUAGE sql VOLATILE AS $$
     SELECT extract(epoch FROM clock_timestamp())::float8
 $$;
 
-CREATE FUNCTION {s}.last_pos() RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT m.pos FROM {s}.messages m ORDER BY m.pos DESC LIMIT 1), 0)
-$$;
+-- These are in plpgsql, which plans them once: PostgreSQL plans a function in SQL at each call, which takes longer.
+CREATE FUNCTION {s}.last_pos() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN coalesce((SELECT m.pos FROM {s}.messages m ORDER BY m.pos DESC LIMIT 1), 0);
+END $$;
 
-CREATE FUNCTION {s}.head_of(p_topic bigint) RETURNS bigint LANGUAGE sql STABLE AS $$
-    SELECT coalesce((SELECT m.seq FROM {s}.messages m WHERE m.topic = p_topic ORDER BY m.seq DESC LIMIT 1),
-        (SELECT t.head FROM {s}.topics t WHERE t.id = p_topic), 0)
-$$;
+CREATE FUNCTION {s}.head_of(p_topic bigint) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN coalesce((SELECT m.seq FROM {s}.messages m WHERE m.topic = p_topic ORDER BY m.seq DESC LIMIT 1),
+        (SELECT t.head FROM {s}.topics t WHERE t.id = p_topic), 0);
+END $$;
 
 CREATE FUNCTION {s}.join_group(
     p_group text, p_pattern text, p_fits text, p_start text, p_number float8, p_epoch text, p_now float8
@@ -175,8 +178,14 @@ DECLARE
     leased boolean;
     found_ int;
     m record;
-    plain {s}.claims[];
     keyed bigint;
+    last_seq bigint;
+    page_pos bigint[];
+    page_topic bigint[];
+    page_seq bigint[];
+    plain_pos bigint[] := '{}';
+    plain_topic bigint[] := '{}';
+    plain_seq bigint[] := '{}';
 BEGIN
     o_pos := '{}';
     o_stopped := floor_ <= last_;
@@ -185,15 +194,17 @@ BEGIN
         IF g.fits IS NOT NULL THEN  -- over places that no message has any more
             SELECT coalesce(min(x.pos), last_ + 1) INTO floor_ FROM {s}.messages x WHERE x.pos >= floor_;
         END IF;
-        -- Messages without a key, of which as many are leased as are wanted, cost a fraction of what a loop costs.
-        SELECT count(p.key), count(*), array_agg(ROW(g.id, p.pos, p.topic, p.seq, NULL, 1, nextval('{s}.token'),
-                p_owner, 1, p_end, NULL, NULL)::{s}.claims)
-            INTO keyed, found_, plain
+        -- Messages without a key, of which as many are leased as are wanted, cost a fraction of what the loop costs.
+        SELECT count(p.key), count(*), array_agg(p.pos), array_agg(p.topic), array_agg(p.seq), max(p.seq)
+            INTO keyed, found_, page_pos, page_topic, page_seq, last_seq
             FROM {s}.page(g, last_, floor_, next_, least(size_, p_want - cardinality(o_pos))) p;
         IF keyed = 0 AND found_ > 0 THEN
-            new_ := new_ || plain;
-            SELECT o_pos || array_agg(u.pos), max(u.pos) + 1, max(u.seq) + 1 INTO o_pos, floor_, next_
-                FROM unnest(plain) u;
+            o_pos := o_pos || page_pos;
+            plain_pos := plain_pos || page_pos;
+            plain_topic := plain_topic || page_topic;
+            plain_seq := plain_seq || page_seq;
+            floor_ := page_pos[found_] + 1;
+            next_ := last_seq + 1;
             EXIT WHEN cardinality(o_pos) = p_want;
             floor_ := CASE WHEN g.fits IS NULL THEN last_ ELSE least(last_, floor_ + 16383) END + 1;
             CONTINUE;
@@ -234,11 +245,16 @@ BEGIN
     END LOOP;
     o_stopped := o_stopped AND floor_ <= last_ AND cardinality(o_pos) < p_want;
     IF floor_ <> g.floor THEN
+        INSERT INTO {s}.claims SELECT g.id, u.pos, u.topic, u.seq, NULL, 1, nextval('{s}.token'), p_owner, 1, p_end
+            FROM unnest(plain_pos, plain_topic, plain_seq) AS u (pos, topic, seq);
         INSERT INTO {s}.claims SELECT * FROM unnest(new_);
         UPDATE {s}.group_topics x SET next = n.next
-            FROM (SELECT u.topic, max(u.seq) + 1 AS next FROM unnest(new_) u GROUP BY u.topic) n
+            FROM (SELECT v.topic, max(v.seq) + 1 AS next FROM (
+                SELECT * FROM unnest(plain_topic, plain_seq) AS u (topic, seq)
+                UNION ALL SELECT u.topic, u.seq FROM unnest(new_) u) v GROUP BY v.topic) n
             WHERE x.grp = g.id AND x.topic = n.topic;
-        UPDATE {s}.groups x SET floor = floor_, held = x.held + cardinality(new_) WHERE x.id = g.id;
+        UPDATE {s}.groups x SET floor = floor_, held = x.held + cardinality(plain_pos) + cardinality(new_)
+            WHERE x.id = g.id;
     END IF;
 END $$;
 
@@ -268,7 +284,7 @@ BEGIN
             PERFORM {s}.expire(g.id, now_);
             SELECT coalesce(array_agg(d.pos ORDER BY d.due, d.pos), '{}') INTO again FROM (
                 SELECT c.pos, c.due FROM {s}.claims c WHERE c.grp = g.id AND c.state = 0 AND c.due <= 1
-                ORDER BY c.due, c.pos LIMIT p_limit) d;
+                ORDER BY c.due, c.pos + 0 LIMIT p_limit) d;
             UPDATE {s}.claims c SET state = 1, attempt = c.attempt + 1, token = nextval('{s}.token'), owner = p_owner,
                 due = now_ + p_lease WHERE c.grp = g.id AND c.pos = ANY (again);
             IF cardinality(again) < p_limit THEN

@@ -20,19 +20,21 @@ BEGIN
     PERFORM pg_notify('{channel}', 'g' || g.pattern) FROM {s}.groups g WHERE g.id = p_grp;
 END $$;
 
-CREATE FUNCTION {s}.is_held(p_pos bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+CREATE FUNCTION {s}.is_held(p_pos bigint) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
 -- LIMIT 1 makes PostgreSQL look up one row a group, whatever its statistics of claims say.
-    SELECT EXISTS (SELECT 1 FROM {s}.groups g,
-        LATERAL (SELECT 1 FROM {s}.claims c WHERE c.grp = g.id AND c.pos = p_pos LIMIT 1) c)
-$$;
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM {s}.groups g,
+        LATERAL (SELECT 1 FROM {s}.claims c WHERE c.grp = g.id AND c.pos = p_pos LIMIT 1) c);
+END $$;
 
-CREATE FUNCTION {s}.free(p_pos bigint[]) RETURNS void LANGUAGE sql {no_scan} SET enable_nestloop = on AS $$
+CREATE FUNCTION {s}.free(p_pos bigint[]) RETURNS void LANGUAGE plpgsql {no_scan} SET enable_nestloop = on AS $$
 -- Delete messages that were kept for groups alone, of which no group holds them any more.
+BEGIN
     WITH swept AS MATERIALIZED (
         SELECT m.pos FROM {s}.messages m JOIN {s}.topics t ON t.id = m.topic
         WHERE m.pos = ANY (p_pos) AND m.seq < t.swept)
-    DELETE FROM {s}.messages m USING swept x WHERE m.pos = x.pos AND NOT {s}.is_held(m.pos)
-$$;
+    DELETE FROM {s}.messages m USING swept x WHERE m.pos = x.pos AND NOT {s}.is_held(m.pos);
+END $$;
 
 CREATE FUNCTION {s}.settle_one(
     p_grp bigint, p_pos bigint, p_token bigint, p_action int, p_seconds float8, p_reason text, p_now float8,
