@@ -79,6 +79,7 @@ def put_in_all(only: str, jobs: int) -> int:
 
 
 EDGES = "tests/unit/test_edges.py::"
+TOPICS = "tests/unit/topics/"
 SQLITE = "tests/unit/engines/sqlite/"
 COMMANDS = "tests/unit/commands/"
 ONCE = "tests/unit/once/"
@@ -92,7 +93,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "for log in logs: for cursor in list(log.blocking_cursors):",
         "for log in (self.log,):\n    for cursor in list(log.blocking_cursors):",
-        EDGES + "test_a_full_blocking_subscriber_is_closed_when_another_process_publishes",
+        TOPICS + "test_stored.py::test_a_full_blocking_subscriber_is_closed_when_another_process_publishes",
         "a full blocking subscriber of a pattern is not closed when another process publishes",
     ),
     Bug(
@@ -116,7 +117,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "if not self._records.compare(bucket, key, before): raise",
         "if False:\n    raise",
-        EDGES + "test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory",
+        TOPICS + "test_transaction.py::test_a_record_that_was_changed_meanwhile_fails_the_transaction_in_memory",
         "a record that was changed meanwhile is overwritten at commit",
     ),
     Bug(

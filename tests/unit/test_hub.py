@@ -3,10 +3,7 @@
 import asyncio
 import logging
 import sqlite3
-import threading
-import weakref
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +16,7 @@ from telex.engines import EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.hub import runtime_of, scheduler_of
 from tests.support.loops import idle
-from tests.support.shell import Clock, in_a_thread
+from tests.support.shell import Clock
 
 moves_time = pytest.mark.parametrize("loop_name", ["asyncio"])  # whose clock can be moved
 
@@ -29,22 +26,6 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 # -- topics
-
-
-async def test_a_topic_is_the_same_every_time() -> None:
-    hub = telex.Hub()
-    topic = hub.topic("a:1")
-    assert hub.topic("a:1", list[int]) is topic
-    assert hub.topic("a:1", list[int]) is topic
-    async with hub:
-        assert hub.topic("a:1") is topic
-        assert hub.topic("a:*") is hub.topic("a:*")
-        hub.topic("b", int)
-        hub.topic("c")
-        assert await hub.topics() == ["a:1", "b"], "what was only looked up is not there"
-        assert await hub.topics("a:>") == ["a:1"]
-        with pytest.raises(telex.ContentError):
-            await topic.publish(["text"])
 
 
 async def test_a_removed_topic_is_the_same_topic_in_another_epoch() -> None:
@@ -65,19 +46,6 @@ async def test_a_removed_topic_is_the_same_topic_in_another_epoch() -> None:
             assert inbox.position == await topic.position()
             assert inbox.position.epoch != before.epoch
             assert inbox.ended is None
-
-
-@pytest.mark.parametrize("where", ["memory://", pytest.param("sqlite:///{}/a.db", marks=pytest.mark.slow)])
-async def test_a_topic_for_which_only_handlers_wait_is_not_there(where: str, tmp_path: Path) -> None:
-    hub, got = telex.Hub(where.format(tmp_path)), asyncio.Queue[int]()
-    hub.on("a")(got.put_nowait)
-    async with hub:
-        for number in range(2):
-            await hub.topic("a").publish(number)
-            assert await hub.topics() == ["a"]
-            assert await got.get() == number
-            assert [await hub.remove("a") for _ in range(3)] == [True, False, False]
-            assert await hub.topics() == []
 
 
 async def test_a_topic_that_is_removed_while_the_hub_closes() -> None:
@@ -448,225 +416,6 @@ async def test_statistics() -> None:
 
 
 # -- other threads
-
-
-@pytest.mark.slow
-async def test_publishing_from_threads() -> None:
-    async with telex.Hub() as hub:
-        topic = hub.topic("a")
-
-        def publish(first: int) -> list[telex.Message[Any]]:
-            futures = [topic.publish_threadsafe(number) for number in range(first, first + 100)]
-            return [future.result(30) for future in futures]
-
-        async with topic.subscribe() as inbox:
-            sent = await asyncio.gather(*[asyncio.to_thread(publish, first) for first in (0, 1000, 2000)])
-            got = [inbox.receive_nowait() for _ in range(300)]
-        for messages in sent:
-            own = [message for message in got if message.content // 1000 == messages[0].content // 1000]
-            assert own == messages  # its order is kept
-        assert sorted(message.seq for message in got) == list(range(1, 301))
-
-
-async def test_an_error_of_publishing_comes_from_the_future() -> None:
-    async with telex.Hub() as hub:
-        topic: telex.Topic[Any] = hub.topic("a", int)
-        with pytest.raises(telex.ContentError):
-            await asyncio.wrap_future(await asyncio.to_thread(topic.publish_threadsafe, "text"))
-
-
-@pytest.mark.parametrize("kept", [False, True], ids=["memory", "sqlite"])
-async def test_a_thread_publishes_for_later(tmp_path: Path, kept: bool) -> None:
-    async with telex.Hub(f"sqlite:///{tmp_path}/later.db" if kept else "memory://") as hub:
-        topic = hub.topic("a")
-
-        def publish(content: str, **when: Any) -> telex.Message[Any]:
-            return topic.publish_threadsafe(content, **when).result(30)
-
-        async with topic.subscribe() as inbox:
-            now = datetime.now(UTC)
-            for when in ({"delay": "1d"}, {"at": now + timedelta(days=1)}):
-                assert (await asyncio.to_thread(publish, "tomorrow", **when)).seq == 0
-            for due in ({"delay": 0}, {"at": now}):
-                await asyncio.to_thread(publish, "now", **due)
-            await asyncio.to_thread(publish, "last")
-            assert [(await inbox.receive(timeout=30)).content for _ in range(3)] == ["now", "now", "last"]
-        assert topic.statistics().published == 3
-
-
-async def test_mistakes_of_publishing_for_later_come_from_the_future() -> None:
-    async with telex.Hub() as hub:
-        topic, now = hub.topic("a"), datetime.now(UTC)
-
-        def publish(when: dict[str, Any]) -> Future[telex.Message[Any]]:
-            return topic.publish_threadsafe(1, **when)
-
-        for mistake in ({"delay": "soon"}, {"at": now.replace(tzinfo=None)}, {"delay": 1, "at": now}):
-            with pytest.raises(telex.BadOption):
-                await asyncio.wrap_future(await asyncio.to_thread(publish, mistake))
-        for when in ({"delay": 1}, {"at": now}):
-            refused = publish(when)
-            with pytest.raises(telex.WouldBlock, match="for later"):
-                refused.result(0)
-        assert topic.statistics().published == 0
-
-
-async def test_a_topic_made_in_another_thread_belongs_to_the_hub_s() -> None:
-    async with telex.Hub() as hub:
-
-        def make_and_publish() -> telex.Message[Any]:
-            with pytest.raises(telex.WrongThread):
-                hub.topic("a").publish_nowait(1)
-            return hub.topic("a").publish_threadsafe(2).result(30)
-
-        assert (await asyncio.to_thread(make_and_publish)).content == 2
-        assert hub.topic("a").publish_nowait(3).seq == 2
-
-
-async def test_cancelling_the_future_takes_it_back() -> None:
-    async with telex.Hub() as hub:
-        topic = hub.topic("a")
-        future = in_a_thread(lambda: topic.publish_threadsafe(1))
-        assert future.cancel()
-        await idle()
-        assert topic.statistics().published == 0
-        future = in_a_thread(lambda: topic.publish_threadsafe(2))
-        await idle()
-        assert not future.cancel()
-        assert future.result(0).content == 2
-
-
-async def test_closing_while_a_thread_publishes() -> None:
-    hub = telex.Hub()
-    problems: list[BaseException] = []
-    published = threading.Event()
-
-    def publish(topic: telex.Topic[int]) -> None:
-        number = 0
-        try:
-            while True:
-                topic.publish_threadsafe(number).result(30)
-                published.set()
-                number += 1
-        except telex.Closed as error:
-            problems.append(error)
-
-    async with hub:
-        working = asyncio.create_task(asyncio.to_thread(publish, hub.topic("a")))
-        await asyncio.to_thread(published.wait, 30)
-    await working
-    assert len(problems) == 1
-
-
-def test_publishing_after_the_loop_has_ended() -> None:
-    hub = telex.Hub()
-
-    async def open_and_forget() -> None:
-        await hub.__aenter__()
-
-    topic = hub.topic("a")
-    asyncio.run(open_and_forget())
-    with pytest.raises(telex.Closed, match="the event loop of its hub has ended"):
-        topic.publish_threadsafe(1)
-    asyncio.run(hub.aclose())
-    with pytest.raises(telex.Closed, match="was closed"):
-        topic.publish_threadsafe(1)
-
-
-async def test_a_second_loop_may_not_subscribe() -> None:
-    async with telex.Hub() as hub:
-
-        async def subscribe() -> None:
-            async with hub.topic("a").subscribe():
-                raise AssertionError("it was entered")
-
-        with pytest.raises(telex.WrongThread, match="subscribe to 'a'"):
-            await asyncio.to_thread(asyncio.run, subscribe())
-        assert hub.topic("a").statistics().subscribers == 0
-
-
-@pytest.mark.parametrize("where", ["memory://", pytest.param("sqlite", marks=pytest.mark.slow)])
-async def test_topics_that_nobody_reads_and_nothing_was_published_to_are_let_go(where: str, tmp_path: Path) -> None:
-    async with telex.Hub(f"sqlite:///{tmp_path}/a.db" if where == "sqlite" else where) as hub:
-        held, left = hub.topic("held"), list[weakref.ref[telex.Topic[Any]]]()
-        for number in range(300):
-            left.append(weakref.ref(hub.topic(f"x:{number}")))
-            async with hub.topic(f"x:{number}").subscribe():
-                if not number:
-                    assert await hub.topics() == ["x:0"], "somebody reads it"
-        assert not [each for each in left if each() is not None]
-        assert runtime_of(hub).topics.all() == [held]
-        assert await hub.topics() == []
-        assert not await hub.remove("held"), "what was only looked up is not there"
-        async with held.subscribe():
-            assert hub.topic("held") is held
-        assert hub.topic("held") is held
-        await hub.topic("x:1").publish(1)
-        await held.publish(2)
-        del held
-        kept = [] if where == "sqlite" else [hub.topic("x:1"), hub.topic("held")]
-        assert runtime_of(hub).topics.all() == kept, "a file has the messages, and the hub need not"
-        assert await hub.topics() == ["held", "x:1"]
-        assert hub.topic("held").statistics().published == 1
-        assert [message.content async for message in hub.topic("held").history()] == [2]
-
-
-async def test_a_topic_in_hand_is_fed_and_kept_as_all_are() -> None:
-    async with telex.Hub() as hub:
-        held = hub.topic("x:1")
-        async with hub.topic("x:*").subscribe() as inbox:
-            hub.retain("x:1", messages=1)
-            await held.publish(1)
-            await held.publish(2)
-            assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
-        assert held.statistics().kept == 1
-
-
-async def test_a_position_of_a_topic_that_was_let_go_is_good() -> None:
-    async with telex.Hub() as hub:
-        async with hub.topic("a").subscribe() as inbox:
-            position = inbox.position
-        del inbox
-        await hub.topic("a").publish(1)
-        async with hub.topic("a").subscribe(start=position) as again:
-            item = await again.receive(1)
-            assert isinstance(item, telex.Message)
-            assert item.content == 1
-        await hub.remove("a")
-        assert (await hub.topic("a").position()).epoch != position.epoch
-
-
-async def test_a_group_gets_what_comes_to_a_topic_that_nobody_else_has(tmp_path: Path) -> None:
-    for url in ("memory://", f"sqlite:///{tmp_path}/a.db"):
-        hub, got = telex.Hub(url), asyncio.Queue[int]()
-        hub.on("a", group="g")(got.put_nowait)
-        async with hub:
-            await idle()
-            async with hub.topic("a").subscribe():
-                pass
-            await hub.topic("a").publish(1)
-            assert await got.get() == 1
-
-
-@pytest.mark.parametrize("where", ["memory://", "sqlite"])
-async def test_patterns_that_nobody_reads_and_nothing_was_published_to_are_let_go(where: str, tmp_path: Path) -> None:
-    async with telex.Hub(f"sqlite:///{tmp_path}/a.db" if where == "sqlite" else where) as hub:
-        for number in range(10):
-            async with hub.topic(f"x:{number}:*").subscribe():
-                pass
-        held = hub.topic("y:*")
-        async with held.subscribe():
-            pass
-        assert not runtime_of(hub).topics.patterns
-        await hub.topic("y:1").publish(1)
-        assert hub.topic("y:*") is held
-        async with held.subscribe(start="earliest") as inbox, hub.topic("y:>").subscribe() as other:
-            await hub.topic("y:2").publish(2)
-            assert [(await inbox.receive(1)).content for _ in range(2)] == [1, 2]
-            assert (await other.receive(1)).content == 2
-        left = set(runtime_of(hub).topics.patterns)
-        expected = set() if where == "sqlite" else {"y:*", "y:>"}
-        assert left == expected, "in memory, what was published may be asked for again"
 
 
 async def history(url: str, topic: str) -> list[object]:

@@ -91,5 +91,6 @@ def test_a_name_may_have_128_printable_characters() -> None:
     assert check_name("x" * 128) == "x" * 128
     assert check_name("größe:a") == "größe:a"
     for name in ("x" * 129, "a\u200db", "a\nb"):
-        with pytest.raises(telex.BadName, match="give another one"):
+        with pytest.raises(telex.BadName, match="give another one") as raised:
             check_name(name)
+        assert raised.value.name == name

@@ -132,8 +132,9 @@ def test_a_rate_is_the_number_of_messages_in_its_window(times: list[float], boun
 
 @pytest.mark.parametrize("bound", [0, -1, True, 1.5, "3", None, 1_000_001])
 def test_a_rate_is_compared_with_a_whole_number(bound: Any) -> None:
-    with pytest.raises(telex.BadOption, match="whole number from 1 to 1000000"):
+    with pytest.raises(telex.BadOption, match="whole number from 1 to 1000000") as raised:
         Rate("m", 1) >= bound  # noqa: B015
+    assert (raised.value.option, raised.value.value) == ("bound", bound)
 
 
 def test_a_rate_is_not_equal_to_a_number_and_has_no_truth() -> None:

@@ -1,10 +1,12 @@
-"""A program that publishes without end still lets its other tasks run."""
+"""Publishers: other tasks run beside one that publishes without end, and only the hub's own loop publishes."""
 
 import asyncio
 
 import pytest
 
 import telex
+from tests.support.pretend import PretendEngine, Server
+from tests.support.shell import in_a_thread
 
 
 @pytest.mark.every_loop
@@ -77,11 +79,26 @@ async def test_a_publisher_that_is_cancelled_where_it_gives_way_has_published_no
         assert topic.statistics().published == 63
 
 
-async def test_publishing_threadsafe_in_the_hub_s_own_thread_is_done_at_once() -> None:
+async def test_a_second_loop_may_not_subscribe() -> None:
     async with telex.Hub() as hub:
-        topic = hub.topic("numbers")
-        assert topic.publish_threadsafe(1).result(timeout=0).content == 1
-        async with topic.subscribe(overflow="block", buffer=1):
-            topic.publish_nowait(2)
-            with pytest.raises(telex.WouldBlock):
-                topic.publish_threadsafe(3).result(timeout=0)
+
+        async def subscribe() -> None:
+            async with hub.topic("a").subscribe():
+                raise AssertionError("it was entered")
+
+        with pytest.raises(telex.WrongThread, match="subscribe to 'a'"):
+            await asyncio.to_thread(asyncio.run, subscribe())
+        assert hub.topic("a").statistics().subscribers == 0
+
+
+async def test_a_topic_is_published_to_in_the_loop_of_its_hub() -> None:
+    async with telex.Hub(PretendEngine(Server())) as hub:
+        topic = hub.topic("a")
+
+        def publish() -> str:
+            with pytest.raises(telex.WrongThread):
+                topic.publish(1).send(None)
+            return "refused"
+
+        assert in_a_thread(publish) == "refused"
+        assert (await topic.publish(1)).seq == 1
