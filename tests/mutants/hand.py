@@ -99,7 +99,7 @@ BUGS: Sequence[Bug] = (
     Bug(
         "for waiter in rest: waiter.wake() raise",
         "raise",
-        EDGES + "test_a_task_that_ends_the_program_leaves_no_sleeper_asleep",
+        "tests/unit/process/test_waiters.py::test_a_task_that_ends_the_program_leaves_no_sleeper_asleep",
         "after SystemExit in a task the other sleepers are not woken",
     ),
     Bug(

@@ -2,7 +2,6 @@
 
 import asyncio
 import concurrent.futures
-import contextvars
 import threading
 from typing import Any
 
@@ -11,47 +10,11 @@ import pytest
 
 import telex
 import telex.blocking
-from telex.log.log import Log, Retention
-from telex.process.waiters import Notifier, Waiter, park, wake_all
 from tests.support.loops import idle
-from tests.support.shell import Clock
 
 
 def is_struct(found: object) -> bool:
     return isinstance(found, type) and issubclass(found, msgspec.Struct)
-
-
-async def test_a_task_that_ends_the_program_leaves_no_sleeper_asleep() -> None:
-    loop, woken = asyncio.get_running_loop(), list[int]()
-    waiters = [Waiter(loop) for _ in range(3)]
-
-    async def sleep(number: int) -> None:
-        await waiters[number]
-        woken.append(number)
-
-    def exit(waiter: Waiter) -> None:
-        raise SystemExit(3)
-
-    tasks = [asyncio.create_task(sleep(number)) for number in (1, 2)]
-    await idle()
-    waiters[0].add_done_callback(exit, context=contextvars.copy_context())
-    # Called from no task, as the loop does it.
-    raised = loop.create_future()
-
-    def wake() -> None:
-        try:
-            wake_all(waiters)
-        except SystemExit as error:
-            raised.set_result(error.code)
-
-    loop.call_soon(wake)
-    assert await raised == 3
-    await idle()
-    done = [task.done() for task in tasks]
-    for task in tasks:
-        task.cancel()
-    assert done == [True, True]
-    assert woken == [1, 2]
 
 
 async def test_losses_of_a_handler_are_counted_over_a_removal() -> None:
@@ -118,17 +81,3 @@ async def test_a_group_takes_few_turns_for_many_messages() -> None:
             turns += 1
             await asyncio.sleep(0)
     assert handled[-1] - handled[0] < 10
-
-
-async def test_a_reader_of_a_log_waits_as_long_as_its_timeout() -> None:
-    clock = Clock()
-    log = Log("a", "epoch", Retention(), 1)
-    log.observer = Notifier()
-    waiting = asyncio.ensure_future(park(log, 10.0))
-    await clock.forward(9.9)
-    assert not waiting.done()
-    await clock.forward(0.2)
-    assert await waiting is False
-    gone = asyncio.ensure_future(park(log, -1.0))
-    await clock.forward(0)
-    assert await gone is False
