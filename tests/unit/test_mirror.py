@@ -36,6 +36,7 @@ FEATURES: dict[str, str] = {
     "gateway/test_authorizer.py": "the decisions of an application, in all parts of the gateway",
     "gateway/test_behind_uvicorn.py": "the gateway behind Uvicorn, over real sockets",
     "gateway/test_headers.py": "odd headers, in all parts of the gateway and the chat",
+    "topics/test_follow.py": "the topics that a process follows, from the first reader to the last",
     "topics/test_removal.py": "a removed topic in its next epoch, for readers of every kind",
     "triggers/conditions/test_model.py": "conditions, beside their plain definitions over whole histories",
     "once/test_model.py": "commands that run once, beside a model of them",

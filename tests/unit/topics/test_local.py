@@ -132,6 +132,6 @@ async def test_sizes_are_measured_once_they_bound_something() -> None:
 
 async def test_an_engine_in_memory_stores_no_topic() -> None:
     store = NoStore()
-    assert store.topics() == []
+    assert await store.topics() == []
     assert await store.remove("a") is False
     await store.retain([])
