@@ -66,18 +66,18 @@ FEATURES: dict[str, str] = {
 MISSING: dict[str, int] = {
     "engines/postgres": 11,
     "groups": 6,
-    "topics": 10,
 }
 """Modules that have no test file yet, by folder. A number may fall, and never rises."""
 UNNAMED: dict[str, int] = {
-    "groups": 2,
-    "topics": 2,
+    "groups": 3,
 }
 """Test files that neither name a module nor are in `FEATURES`, by folder."""
 
 CLAUSE = re.compile(r"^ *(?:async )?def (test_(?:what|who|whoever|whether)_\w+)", re.MULTILINE)
 """A test whose name begins with a clause. The name of a test is a statement of the promise."""
-CLAUSES: dict[str, int] = {"unit/groups": 12}
+CLAUSES: dict[str, int] = {
+    "unit/groups": 12,
+}
 """Tests whose names are clauses, by folder."""
 
 
