@@ -90,7 +90,8 @@ class CommandDispatcher:
         """Return the request of `Hub.send` with checked options. ``limit`` is the timeout in seconds. Raises
         `BadOption`.
         """
-        self._require(name)
+        if self.transport.needs:
+            self._require(name)
         if duplicate not in ("wait", "reject"):
             raise BadOption("duplicate", duplicate, "it must be 'wait' or 'reject'")
         gives = None if type is None else self._types.get(type)
