@@ -51,7 +51,7 @@ test-fast: $(TEST) ## run the tests that take under a quarter of a second each
 	@$(PYTEST) -n $(JOBS) --dist worksteal -m 'not slow and not browser' $(ARGS)
 
 .PHONY: test-versions
-test-versions: $(VENV)/.made ## run every test on each Python from 3.11 on that is here, and name those that are not
+test-versions: $(VENV)/.made ## run every test on each installed Python from 3.11 on, and name the missing versions
 	@MAKE='$(MAKE)' scripts/test-versions $(BIN)/python
 
 .PHONY: test-wheel
@@ -68,12 +68,12 @@ check: $(CHECK) ## lint, formatting, types (mypy and pyright), the structure and
 	$(BIN)/python scripts/language.py
 
 .PHONY: format
-format: $(CHECK) ## write the formatting and the fixes that ruff knows
+format: $(CHECK) ## format the code, and apply the automatic fixes of ruff
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 .PHONY: mutants
-mutants: $(TEST) ## put N=100 generated bugs into copies of the source, and see which the tests find (SEED=1, P=gateway)
+mutants: $(TEST) ## put N=100 generated bugs into copies of the source, and report those that the tests find (SEED=1, P=gateway)
 	@JOBS=$(subst auto,,$(JOBS)) $(BIN)/python -m tests.mutants --sample $(N) $(if $(SEED),--seed $(SEED)) $(if $(P),--package $(P)) $(ARGS)
 
 .PHONY: bench
@@ -91,7 +91,7 @@ docs: $(DOCS) ## build the documentation into site/
 	@rm site/benchmarks/index.html.orig
 
 .PHONY: clean
-clean: ## remove everything that was made here
+clean: ## remove everything that make has created
 	rm -rf $(VENV) .venv-3.* build dist site .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -5,7 +5,7 @@ import msgspec
 
 import telex
 
-logging.disable()  # what raises is logged; here it would hide what is shown
+logging.disable()  # errors of handlers are logged; this page shows only the output
 hub = telex.Hub("memory://")
 
 

@@ -22,7 +22,7 @@ async def main() -> None:
     async with hub, hub.topic("milestones").subscribe() as milestones, hub.topic("alarms").subscribe() as alarms:
         for _ in range(1200):
             await signups.add(1)
-        async for message in milestones:  # at the moment it was reached, once; then the topic is closed
+        async for message in milestones:  # fires once, when the count is reached; then the topic is closed
             print("reached with", message.id)
         for _ in range(20):
             await hub.topic("logins:failed:web").publish({"user": "eve"})

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 import telex
 from telex.gateway import AccessRules, Authorizer, Gateway, Peer, Refused
 
-SESSIONS = {"a-long-secret": "ann"}  # what your login keeps
+SESSIONS = {"a-long-secret": "ann"}  # session cookies and their users
 STATUS: dict[type[Exception], int] = {
     telex.ContentError: 422,
     telex.KeyConflict: 422,

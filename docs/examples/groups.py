@@ -4,7 +4,7 @@ import tempfile
 
 import telex
 
-logging.disable()  # what raises is logged; here it would hide what is shown
+logging.disable()  # errors of handlers are logged; this page shows only the output
 hub = telex.Hub(f"sqlite:///{tempfile.mkdtemp()}/shop.db")
 
 

@@ -9,7 +9,7 @@ async def main() -> None:
         async with ticks.subscribe(buffer=2, report_lost=True) as inbox:
             for number in range(1, 6):
                 await ticks.publish(number)
-            await hub.aclose()  # ends the subscription, after what it has
+            await hub.aclose()  # ends the subscription after its waiting messages
             async for item in inbox:
                 if isinstance(item, telex.Lost):
                     print(f"{item.count} lost, {item.first} to {item.last}: {item.reason}")

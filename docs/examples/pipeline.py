@@ -5,7 +5,7 @@ import telex
 hub = telex.Hub(close_timeout=5)
 
 
-@hub.on("orders:new", overflow="block")  # who publishes waits rather than this handler miss an order
+@hub.on("orders:new", overflow="block")  # publishers wait, so this handler misses no order
 async def price(order: dict[str, int], hub: telex.Hub) -> None:
     await hub.topic("orders:priced").publish({**order, "price": order["count"] * 3})
 
@@ -18,7 +18,7 @@ async def bill(message: telex.Message[dict[str, int]]) -> None:
 async def main() -> None:
     async with hub:
         await hub.topic("orders:new").publish({"count": 2})
-    # Closing has let the handlers finish what waited, and what they published meanwhile.
+    # The hub has closed after its handlers finished all messages, also those that they published.
 
 
 asyncio.run(main())

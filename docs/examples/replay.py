@@ -5,7 +5,7 @@ import telex
 
 
 def text(item: telex.Message[str] | telex.Lost) -> str:
-    # A place that is asked for may be gone: then the first thing received is a Lost.
+    # The log may no longer have the start: then the first item received is a Lost.
     return f"{item.count} are gone" if isinstance(item, telex.Lost) else item.content
 
 
@@ -24,7 +24,7 @@ async def main() -> None:
             print("the first of them:", text(await inbox.receive()))
             seen = inbox.position
 
-        # Away, and back again: nothing is missed, nothing comes twice.
+        # A subscriber that resumes misses no message, and gets none twice.
         await room.publish("four")
         async with room.subscribe(start=seen) as inbox:
             print("since then:", [text(item) for item in await inbox.receive_many()])

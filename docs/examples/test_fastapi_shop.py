@@ -22,7 +22,7 @@ def test_a_card_that_is_declined_is_a_bad_request(client: TestClient) -> None:
     assert client.post("/orders", json={"number": 1, "cents": 700_000}).status_code == 400
 
 
-def test_who_has_not_logged_in_is_refused(client: TestClient) -> None:
+def test_a_client_without_a_login_is_refused(client: TestClient) -> None:
     headers, url = (
         {"origin": "http://localhost"},
         "ws://localhost/ws",

@@ -29,13 +29,13 @@ async def test_an_order_is_answered(hub: telex.Hub) -> None:
     assert mail.content == "order 17: thank you"
 
 
-async def test_what_is_no_order_is_counted(hub: telex.Hub) -> None:
+async def test_content_without_a_handler_is_counted(hub: telex.Hub) -> None:
     await hub.topic("orders:1").publish("an order?")
-    await hub.aclose()  # it waits until handlers have what was published
+    await hub.aclose()  # returns when the handlers have finished
     assert hub.statistics().unhandled == 1
 
 
-def test_a_week_takes_no_time() -> None:
+def test_the_reminder_fires_every_night() -> None:
     clock = VirtualClock()
 
     async def week() -> list[str]:

@@ -3,7 +3,7 @@ import asyncio
 import telex
 from telex.testing.clock import VirtualClock
 
-clock = VirtualClock()  # waiting takes no time here; leave it out, and it is the clock of the machine
+clock = VirtualClock()  # for tests, where waiting takes no time; the default is the machine's clock
 hub = telex.Hub("memory://", clock=clock)
 
 
@@ -19,7 +19,7 @@ hub.after("90m", topic="reminder")
 async def main() -> None:
     async with hub, hub.topic("mornings").subscribe() as mornings:
         async with hub.topic("reminder").subscribe() as reminder:
-            async for message in reminder:  # it fires once, and then there is nothing more to hear
+            async for message in reminder:  # it fires once, then the iteration ends
                 print("reminded at", f"{message.content.scheduled:%H:%M}")
         await asyncio.sleep(86400)
         print("mornings:", [message.id for message in await mornings.receive_many()])

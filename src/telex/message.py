@@ -24,8 +24,9 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 Reason = Literal["overflow", "trimmed", "epoch", "ahead", "unreadable"]
 """The reason of a loss: the subscriber fell behind further than its buffer (``overflow``); retention deleted the
-messages before they were read (``trimmed``); the log was lost and recreated (``epoch``); the requested position is
-after the end of the log (``ahead``); the stored content is damaged and cannot be decoded (``unreadable``).
+messages before they were read (``trimmed``); the topic was removed, or its log was lost, and a new epoch has begun
+(``epoch``); the requested position is after the end of the log (``ahead``); the stored content is damaged and cannot be
+decoded (``unreadable``).
 """
 
 

@@ -38,7 +38,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
 ) -> None:
-    """Publish and read messages, run programs, send commands, serve a chat room, and inspect SQLite files.
+    """Publish and read messages, run programs, send commands, serve a chat room, and inspect files and databases.
 
     \b
     Examples:
@@ -57,20 +57,20 @@ app.command(epilog=EXIT_CODES, short_help="Serve a chat room.")(chat.chat)
 app.command(epilog=EXIT_CODES, short_help="Run the handlers of a program.")(run_.run)
 app.command(epilog=EXIT_CODES, short_help="Publish to a topic.")(pub.pub)
 app.command(epilog=EXIT_CODES, short_help="Print the messages of a topic or a pattern as they arrive.")(sub.sub)
-app.command(epilog=EXIT_CODES, short_help="List the topics of a running server, or of a file.")(topics.topics)
+app.command(epilog=EXIT_CODES, short_help="List the topics of a running server, a file or a database.")(topics.topics)
 app.command(epilog=EXIT_CODES, short_help="Send a command, and print its result.")(send.send)
 app.command(epilog=EXIT_CODES, short_help="Print the outcomes of commands as they arrive.")(follow.follow)
 app.add_typer(once, name="once", epilog=EXIT_CODES, short_help="Show or forget the records of commands that run once.")
 app.command(epilog=EXIT_CODES, short_help="Print the messages that a topic keeps.")(history.history)
 app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List, pause, resume and forget consumer groups.")
 app.add_typer(triggers, name="triggers", epilog=EXIT_CODES, short_help="List, pause, resume and fire triggers.")
-app.add_typer(dead, name="dead", short_help="List, show, retry and drop dead letters.")
+app.add_typer(dead, name="dead", epilog=EXIT_CODES, short_help="List, show, retry and drop dead letters.")
 app.command(epilog=EXIT_CODES, short_help="Write the messages of topics as JSON lines.")(transfer.export)
-app.command("import", epilog=EXIT_CODES, short_help="Publish the messages that export wrote.")(transfer.import_)
-app.command(epilog=EXIT_CODES, short_help="Copy all messages to another engine, live.")(copy.copy)
+app.command("import", epilog=EXIT_CODES, short_help="Publish the messages that telex export wrote.")(transfer.import_)
+app.command(epilog=EXIT_CODES, short_help="Copy all messages, old and new, to another engine.")(copy.copy)
 app.command(epilog=EXIT_CODES, short_help="Report all damage of a file.")(upkeep.check)
 app.command(epilog=EXIT_CODES, short_help="Shrink a file by the space of deleted messages.")(upkeep.compact)
-app.command(epilog=EXIT_CODES, short_help="Make the tables of a PostgreSQL database.")(migrate.migrate)
+app.command(epilog=EXIT_CODES, short_help="Create or upgrade the tables in a PostgreSQL database.")(migrate.migrate)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -46,12 +46,13 @@ def chat(
 ) -> None:
     """Serve a chat room: a page for people, and a WebSocket for `telex pub`, `telex sub` and `telex topics`.
 
-    By default only this machine can connect. It needs no other server and no configuration. Ctrl-C stops it.
+    By default only this machine can connect. Ctrl-C stops the server. Messages are in memory unless
+    --url names a file or a database.
 
     \b
     Examples:
       telex chat
-      telex chat --port 8080
+      telex chat --port 8080 --url sqlite:///chat.db
       telex chat --host 0.0.0.0 --expose --allow-host den.local
     """
     from telex.chat import create_app

@@ -35,7 +35,13 @@ def dead_list(
     group: Group = None,
     json: Json = False,
 ) -> None:
-    """List dead letters, the oldest first."""
+    """List dead letters, the oldest first.
+
+    \b
+    Examples:
+      telex dead list --url sqlite:///shop.db
+      telex dead list --group billing --json --url sqlite:///shop.db | jq .reason
+    """
     letters = with_hub(url, lambda hub: _letters(hub, group))
     if json:
         for letter in letters:
@@ -47,7 +53,12 @@ def dead_list(
 
 @dead.command("show")
 def dead_show(position: Position, url: Url) -> None:
-    """Print one dead letter as JSON, with its message."""
+    """Print one dead letter as JSON, with its message.
+
+    \b
+    Examples:
+      telex dead show 17 --url sqlite:///shop.db | jq .message.content
+    """
     typer.echo(_letter_json(_chosen(url, position, None)[0]))
 
 
@@ -57,7 +68,13 @@ def dead_retry(
     position: Which = None,
     group: Group = None,
 ) -> None:
-    """Deliver dead letters to their group again, with their attempts counted from 1."""
+    """Deliver dead letters to their group again, with their attempts counted from 1.
+
+    \b
+    Examples:
+      telex dead retry 17 --url sqlite:///shop.db
+      telex dead retry --group billing --url sqlite:///shop.db
+    """
     _act(url, position, group, lambda hub, letter: hub.groups.retry(letter), "delivered again")
 
 
@@ -67,7 +84,13 @@ def dead_drop(
     position: Which = None,
     group: Group = None,
 ) -> None:
-    """Delete dead letters."""
+    """Delete dead letters.
+
+    \b
+    Examples:
+      telex dead drop 17 --url sqlite:///shop.db
+      telex dead drop --group billing --url sqlite:///shop.db
+    """
     _act(url, position, group, lambda hub, letter: hub.groups.drop(letter), "dropped")
 
 

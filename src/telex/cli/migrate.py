@@ -22,8 +22,10 @@ def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL for a new schema, and do nothing.")] = False,
     role: Annotated[str | None, typer.Option(metavar="NAME", help="The role that the programs connect as.")] = None,
 ) -> None:
-    """Make telex's schema in a PostgreSQL database, or bring it to this version. A program does so itself when its role
-    may; where it may not, run this once as a role that may, and name the program's with --role.
+    """Create telex's schema in a PostgreSQL database, or upgrade it to this version.
+
+    A program does this itself when its role has the rights. Otherwise run this command once with an administrator's
+    URL, and give the program's role with --role.
 
     \b
     Examples:
@@ -31,7 +33,7 @@ def migrate(
       telex migrate postgresql://admin@host/shop --sql --role shop | psql postgresql://admin@host/shop
     """
     if not url.startswith(("postgresql://", "postgres://")):
-        raise typer.BadParameter("give the database that is meant, postgresql://user@host/database")
+        raise typer.BadParameter("give the URL of a database, postgresql://user@host/database")
     from telex.engines.postgres import migrations
     from telex.engines.postgres.address import parse
 
@@ -42,7 +44,7 @@ def migrate(
     version = asyncio.run(_migrate(address, role))
     print_line(f"the schema {address.schema} of {address.shown} has version {version}")
     if role is None:
-        report("only its owner may use it yet; --role NAME lets another role", bad=False)
+        report("only its owner may use it now; give another role the rights with --role NAME", bad=False)
 
 
 async def _migrate(address: ServerAddress, role: str | None) -> int:

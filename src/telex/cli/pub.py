@@ -34,9 +34,10 @@ def pub(
     connect_timeout: ConnectTimeout = 5.0,
     json: Json = False,
 ) -> None:
-    """Publish to a topic of a running server, or with --url of a file. The file is created if it does not exist.
+    """Publish to a topic of a running server, or with --url of a file or database, which is created if it does not
+    exist.
 
-    Content that is valid JSON is published as JSON, anything else as text. Lines of standard input are published at the
+    Content that is valid JSON is published as JSON, other content as text. Lines of standard input are published at the
     rate that the server allows: `telex chat` takes a burst of twenty, then ten a second.
 
     \b

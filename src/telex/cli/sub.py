@@ -41,8 +41,8 @@ def sub(
     """Print the messages of a topic, or of all topics that match a pattern, as they arrive: from a running server, or
     with --url from a file or a database.
 
-    It reconnects when the connection is lost, and prints the messages that it missed. A notice on standard error counts
-    lost messages. Exit code 4: --timeout was over before --count messages came.
+    After a lost connection the command reconnects and prints the messages that it missed. A notice on standard error
+    counts lost messages. Exit code 4: --timeout was over before --count messages came.
 
     \b
     Examples:

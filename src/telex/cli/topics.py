@@ -24,10 +24,10 @@ def topics(
     connect_timeout: ConnectTimeout = 5.0,
     json: Json = False,
 ) -> None:
-    """List the topics of a running server, or of a file or database.
+    """List the topics of a running server, a file or a database.
 
-    With --url it prints the number of messages that each topic keeps, their size in bytes, and the time of the last
-    one; with --json these are objects. A server gives names.
+    A server returns only names. With --url the command prints the number of messages that each topic keeps, their size
+    in bytes, and the time of the last message; with --json it prints them as objects.
 
     \b
     Examples:

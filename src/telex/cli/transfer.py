@@ -70,9 +70,9 @@ def import_(
 ) -> None:
     """Publish the messages that `telex export` wrote, with their ids, times, headers and keys.
 
-    They are appended to the topics of the file or database. A message whose id is there already, or was imported
-    before, is not stored again. A topic keeps as many as its retention allows: a notice says where that is fewer than
-    were imported. A terminal shows the progress.
+    The messages are appended to the topics of the file or database. A message whose id is stored there, or was
+    imported before, is not stored again. The retention of a topic may keep fewer messages than were imported: a notice
+    names such topics. A terminal shows the progress.
 
     \b
     Examples:

@@ -19,7 +19,7 @@ COMPACTED = "compact shrinks files; in a PostgreSQL database autovacuum reuses t
 
 
 def check(ctx: typer.Context, file: File = None, url: OptionalUrl = None) -> None:
-    """Read a whole file and report all damage. Changes nothing. Of a database its server does this: pg_amcheck.
+    """Read a whole file and report all damage. The command changes nothing. For a PostgreSQL database use pg_amcheck.
 
     \b
     Examples:
@@ -38,8 +38,8 @@ def check(ctx: typer.Context, file: File = None, url: OptionalUrl = None) -> Non
 
 
 def compact(ctx: typer.Context, file: File = None, url: OptionalUrl = None) -> None:
-    """Shrink a file by the space of deleted messages. No program may have the file open. Of a database its server does
-    this: autovacuum.
+    """Shrink a file by the space of deleted messages. No program may have the file open. PostgreSQL databases have
+    autovacuum instead.
 
     \b
     Examples:
