@@ -46,7 +46,7 @@ SLEEPS = {
     "support/loops.py": "`until` looks again and again for what nobody announces",
     "support/postgres.py": "waits until the server has started",
     "unit/engines/postgres/test_connections.py": "measures what an idle process asks of the server",
-    "unit/groups/test_consumer.py": "an engine that is far away",
+    "unit/groups/parts.py": "an engine that is far away",
     "unit/engines/sqlite/test_watcher.py": "measures how soon a process hears of another, and what an idle one costs",
 }
 """The files in which tests sleep in real time. In others, a test waits for an event or uses a virtual clock."""

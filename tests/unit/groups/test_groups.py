@@ -3,18 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from time import time
-from typing import Any
 
 import pytest
 
 import telex
 from telex import middleware
 from telex.engines import Settlement
-from tests.support.internals import engine_of, groups_of
+from tests.support.internals import groups_of
 from tests.support.loops import idle
+from tests.unit.groups.parts import Order, settled, telling
 
 QUICK = telex.Retry(attempts=3, first=0.0, jitter=0.0)
 
@@ -22,45 +21,6 @@ QUICK = telex.Retry(attempts=3, first=0.0, jitter=0.0)
 @pytest.fixture(params=["memory", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/groups.db"
-
-
-class Telling:
-    """The groups of an engine; ``changed`` is set after each step that may leave a group with nothing to do."""
-
-    def __init__(self, inner: Any) -> None:
-        self.inner = inner
-        self.changed = asyncio.Event()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
-
-    async def join(self, *arguments: Any) -> None:
-        await self.inner.join(*arguments)
-        self.changed.set()
-
-    async def settle(self, *arguments: Any) -> Sequence[bool]:
-        won: Sequence[bool] = await self.inner.settle(*arguments)
-        self.changed.set()
-        return won
-
-
-def telling(url: str, **options: Any) -> telex.Hub:
-    """A hub whose groups `settled` can wait for."""
-    hub = telex.Hub(url, **options)
-    engine_of(hub).groups = Telling(groups_of(hub))
-    return hub
-
-
-async def settled(hub: telex.Hub, group: str = "billing") -> telex.GroupInfo:
-    """The group, when it has nothing left; `run_alone` ends who waits for ever."""
-    groups = groups_of(hub)
-    assert isinstance(groups, Telling)
-    while True:
-        groups.changed.clear()
-        for found in await hub.groups.list():
-            if found.group == group and not found.lag:
-                return found
-        await groups.changed.wait()
 
 
 @pytest.mark.slow
@@ -91,7 +51,7 @@ async def test_each_message_is_handled_by_one_member(url: str) -> None:
     assert sorted(content for name, content in handled if name != "audit") == list(range(100))
 
 
-async def test_what_was_published_before_is_handled(url: str) -> None:
+async def test_messages_published_before_are_handled(url: str) -> None:
     hub = telling(url)
     handled: list[int] = []
     async with hub:
@@ -113,7 +73,7 @@ async def test_what_was_published_before_is_handled(url: str) -> None:
     assert sorted(handled) == [0, 1, 2, 3, 103]
 
 
-async def test_what_raises_is_tried_again_and_then_dead(url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_delivery_that_raises_is_retried_and_then_dead(url: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "telex.handlers")
     hub = telling(url)
     attempts: list[int] = []
@@ -148,27 +108,6 @@ async def test_what_raises_is_tried_again_and_then_dead(url: str, caplog: pytest
         assert not await hub.groups.drop(letter)
         assert await hub.groups.dead() == []
         assert [s.dead for s in hub.statistics().handlers] == [2]
-
-
-async def test_settling_by_raising(url: str) -> None:
-    hub = telling(url)
-    seen: list[tuple[str, int]] = []
-
-    @hub.on("orders", group="billing")
-    async def bill(message: telex.Message[str], context: telex.Context[str]) -> None:
-        seen.append((message.content, context.attempt))
-        if message.content == "later" and context.attempt == 1:
-            raise telex.Nack(delay=0)
-        if message.content == "never":
-            raise telex.Reject("no such customer")
-
-    async with hub:
-        for content in ("later", "never"):
-            await hub.topic("orders").publish(content)
-        found = await settled(hub)
-        assert sorted(seen) == [("later", 1), ("later", 2), ("never", 1)]
-        assert found.dead == 1
-        assert [letter.reason for letter in await hub.groups.dead()] == ["no such customer"]
 
 
 async def test_settling_by_hand(url: str) -> None:
@@ -240,7 +179,7 @@ async def test_a_paused_group_claims_nothing(url: str) -> None:
         assert await hub.groups.list() == []
 
 
-async def test_what_a_closed_hub_had_in_hand_is_handled_by_the_next(tmp_path: Path) -> None:
+async def test_deliveries_of_a_closed_hub_are_handled_by_the_next(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/groups.db"
     handled: list[int] = []
     hub = telling(url, close_timeout=0)
@@ -363,11 +302,6 @@ def test_retry_waits_longer_and_longer() -> None:
             telex.Retry(**wrong)
 
 
-@dataclass
-class Order:
-    number: int
-
-
 async def test_content_is_what_the_annotation_says_wherever_it_comes_from(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/typed.db"
     handled: asyncio.Queue[object] = asyncio.Queue()
@@ -395,23 +329,6 @@ async def test_content_is_what_the_annotation_says_wherever_it_comes_from(tmp_pa
         for group in ("content", "message", "context"):
             await settled(hub, group)
     assert handled.empty()
-
-
-async def test_content_that_does_not_fit_the_annotation_is_dead_with_the_reason(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.CRITICAL, "telex.handlers")
-    hub = telling(f"sqlite:///{tmp_path}/typed.db")
-
-    @hub.on("orders", group="billing", retry=telex.Retry(attempts=1))
-    async def bill(context: telex.Context[Order]) -> None:
-        raise AssertionError(f"it is given {context.message.content}")
-
-    async with hub:
-        await hub.topic("orders").publish({"number": "seven"})
-        assert (await settled(hub)).dead == 1
-        (letter,) = await hub.groups.dead()
-    assert "$.number" in letter.reason
 
 
 async def test_a_handler_may_publish_in_a_transaction_while_its_hub_closes(url: str) -> None:
