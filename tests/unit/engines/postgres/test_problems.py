@@ -56,6 +56,7 @@ def test_a_mistake_in_the_call_is_not_tried_again() -> None:
         ("FATAL: password authentication failed for user", "give the right user and password"),
         ("FATAL: Peer authentication failed for user", "see pg_hba.conf"),
         ('FATAL: database "shop" does not exist', "create it"),
+        ("server does not support SSL, but SSL was required", "see sslmode= and sslrootcert="),
         ("connection refused", "see that the server runs there"),
         ("[Errno -2] Name or service not known", "see the host's name"),
         ("FATAL: sorry, too many clients already", "raise max_connections"),
