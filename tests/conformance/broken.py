@@ -127,7 +127,7 @@ class PublishesAgainAfterAnOutage(PassingEngine):
 class LosesTheLastOfABatch(PassingEngine):
     """Append: all or none."""
 
-    caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_numbers_count_from_one_in_each_topic")
+    caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_numbers_rise_in_each_topic")
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -145,6 +145,24 @@ class SwapsTwo(PassingEngine):
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
             return list(await self.inner.append([*drafts[1::-1], *drafts[2:]]))
+
+
+class CountsBackwards(PassingEngine):
+    """Append: each number is larger than the number before."""
+
+    caught_by = ("test_numbers_rise_in_each_topic", "test_what_is_published_is_received")
+
+    class a_store(Passing):  # noqa: N801
+        async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+            return [backwards(message) for message in await self.inner.append(drafts)]
+
+    class the_events(Passing):  # noqa: N801
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.deliver([backwards(message) for message in messages])
+
+
+def backwards(message: Message[Any]) -> Message[Any]:
+    return msgspec.structs.replace(message, seq=1_000_000 - message.seq)
 
 
 class KeepsAPartOfABatch(PassingEngine):

@@ -2,21 +2,30 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import getrandbits
 
 from telex.engines import Engine
 from telex.testing.conformance import Conformance
+from telex.testing.conformance.fetching import FetchTests
+from telex.testing.conformance.following import FollowingTests
+from telex.testing.conformance.groups import GroupTests
+from telex.testing.conformance.later import DelayedTests, TransactionTests
+from telex.testing.conformance.ordering import GroupOrderTests
+from telex.testing.conformance.sharing import DurableTests, SharedTests
+from telex.testing.conformance.store import StoreTests
 from tests.support.pretend import PretendEngine, Server, server_that_is_down
 from tests.support.shifting import Shifting
 
 
-class TestPretend(Shifting, Conformance):
+class Pretending(Shifting):
+    seed: int | None = None
     # Its server is an object of this process, so it cannot be killed by itself.
-    test_what_was_acknowledged_survives_kill = None  # type: ignore[assignment]
-    test_settlements_and_records_survive_kill = None  # type: ignore[assignment]
+    test_what_was_acknowledged_survives_kill = None
+    test_settlements_and_records_survive_kill = None
 
     def engine(self) -> Engine:
         if not hasattr(self, "server"):
-            self.server = Server()
+            self.server = Server(self.seed)
         return PretendEngine(self.server)
 
     @asynccontextmanager
@@ -30,3 +39,28 @@ class TestPretend(Shifting, Conformance):
 
     def unopenable(self) -> list[Engine]:
         return [PretendEngine(server_that_is_down())]
+
+
+class TestPretend(Pretending, Conformance):  # type: ignore[misc]  # two tests are None
+    pass
+
+
+class TestPretendWithGaps(  # type: ignore[misc]
+    Pretending,
+    StoreTests,
+    FollowingTests,
+    SharedTests,
+    DurableTests,
+    GroupTests,
+    GroupOrderTests,
+    FetchTests,
+    DelayedTests,
+    TransactionTests,
+):
+    """The tests of the engine alone, when the numbers of messages have gaps. No test knows a number in advance."""
+
+    seed = getrandbits(32)
+
+    def engine(self) -> Engine:
+        print(f"the numbers of messages are drawn with the seed {self.seed}")
+        return super().engine()

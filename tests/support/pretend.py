@@ -5,6 +5,8 @@ import asyncio
 import copy
 import inspect
 import itertools
+import random
+from bisect import bisect_right
 from collections.abc import Sequence
 from secrets import randbits, token_hex
 from time import time
@@ -29,7 +31,7 @@ from telex.engines.interest import Interest
 from telex.errors import ConnectFailed, EngineFailed
 from telex.log.log import Log, Retention
 from telex.log.start import Start, find
-from telex.message import Draft, Lost, Message, time_of
+from telex.message import Draft, Lost, Message, Position, time_of
 from telex.names import Pattern, is_pattern
 from tests.support.pretend_groups import Group, PretendGroups
 
@@ -45,7 +47,11 @@ def copied(message: Message[Any]) -> Message[Any]:
 class Server:
     """What would be a file or a program on another machine: it outlives the engines that are open on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int | None = None) -> None:
+        """With a seed, the numbers of messages have gaps: all topics share one counter, whose steps are random."""
+        self.steps = None if seed is None else random.Random(seed)
+        self.seq = 0
+        self.seqs: dict[str, list[int]] = {}  # by topic, the numbers of all its messages, also of trimmed ones
         self.engines: list[PretendEngine] = []
         self.down = False
         self._up = asyncio.Event()
@@ -105,8 +111,34 @@ class Server:
         log = self.kept.get(topic)
         if log is None:
             self.kept[topic] = log = Log(topic, token_hex(6), self.rule(topic), randbits(74))
-            self.ids[topic] = {}
+            self.ids[topic], self.seqs[topic] = {}, []
         return log
+
+    def next_seq(self, topic: str) -> int:
+        """The number of the next message of a topic."""
+        if self.steps is None:
+            return len(self.seqs[topic]) + 1
+        self.seq += self.steps.choice((1, 1, 2, 7))
+        return self.seq
+
+    def number(self, topic: str, place: int) -> int:
+        """The number of the message at a place of the log; after the last message, the smallest that the next may
+        get.
+        """
+        seqs = self.seqs[topic]
+        return seqs[place - 1] if place <= len(seqs) else seqs[-1] + 1 if seqs else 1
+
+    def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
+        """As `telex.log.start.find`, by numbers instead of places in the log."""
+        log, seqs = self.log(topic), self.seqs[topic]
+        if isinstance(start, Position) and start.epoch == log.epoch:
+            passed = bisect_right(seqs, start.seq)
+            start = Position(passed + (start.seq >= self.number(topic, log.end)), log.epoch)
+        place, lost = find(log, start, now)
+        if lost is not None:
+            before = self.number(topic, lost.first - 1) if lost.first > 1 else 0
+            lost = Lost(lost.count, before + 1, self.number(topic, lost.last + 1) - 1, lost.reason)
+        return self.number(topic, place), lost
 
     def rule(self, topic: str) -> Retention:
         fitting = [rule for pattern, rule in self.rules.items() if Pattern(pattern).matches(topic)]
@@ -125,7 +157,8 @@ class Server:
                 if not adopted:
                     returned.append(copied(known))
                 continue
-            message = draft.numbered(log.end, log.uid)
+            message = draft.numbered(self.next_seq(draft.topic), log.uid)
+            self.seqs[draft.topic].append(message.seq)
             kept = copied(message)
             log.append(kept, time_of(kept))
             ids[kept.id] = kept
@@ -216,19 +249,18 @@ class PretendStore:
         log = self.server.kept.get(topic)
         if log is None:
             return []
-        first = max(first, log.keep(time()))
-        return [copied(message) for message in log.slice(first, max(first, min(end, first + 1024, log.end)))]
+        return [copied(message) for message in log.history(time()) if first <= message.seq < end][:1024]
 
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         topics = [topic for topic in self.server.kept if Pattern(*patterns).matches(topic)]
         return [copied(message) for message in self.server.in_order(topics, time())[-count:]] if count else []
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        return find(self.server.log(topic), start, now)
+        return self.server.find(topic, start, now)
 
     def end(self, topic: str) -> tuple[int, int]:
         log = self.server.log(topic)
-        return log.keep(time()), log.end
+        return self.server.number(topic, log.keep(time())), self.server.number(topic, log.end)
 
     async def topics(self) -> list[str]:
         return sorted(name for name, log in self.server.kept.items() if log.end > 1)
@@ -330,9 +362,9 @@ class PretendTransaction:
     async def append(self, draft: Draft) -> Message[Any]:
         refuse_what_has_no_form(draft)
         draft = draft.with_id()
-        number = self.server.log(draft.topic).end + sum(each.topic == draft.topic for each in self.drafts)
         self.drafts.append(draft)
-        return draft.numbered(number, 0)
+        log = self.server.log(draft.topic)
+        return draft.numbered(self.server.number(draft.topic, log.end), 0)
 
 
 class PretendEngine:
@@ -395,7 +427,7 @@ class PretendEngine:
         if self.events is not None and not is_pattern(topic):
             kept = self.server.log(topic)
             log.epoch, log.uid = kept.epoch, kept.uid
-            log.begin(kept.end)
+            log.begin(self.server.number(topic, kept.end))
         return log
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:

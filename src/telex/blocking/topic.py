@@ -15,6 +15,7 @@ from telex.errors import Closed
 from telex.log.options import Overflow
 from telex.log.start import Start
 from telex.message import Lost, Message, Position
+from telex.topics.batches import position_before
 from telex.topics.subscription import MAX_BATCH, AnySubscription, SubscriptionStatistics, check_limit
 from telex.topics.topic import Key, TopicStatistics
 from telex.topics.topic import Topic as AsyncTopic
@@ -214,7 +215,10 @@ class BlockingSubscription(Generic[Item]):
     def position(self) -> Position:
         """The position after the last message that was received."""
         position = self._thread.call(lambda: self._subscription.position)
-        return Position(position.seq - len(self._ahead), position.epoch)
+        if not self._ahead:
+            return position
+        following: Any = self._ahead[0]  # a message: a `Lost` is alone in its batch, and is never left here
+        return position_before(following, self.topic, position, len(self._ahead))
 
     def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
         """Wait for a message, and return all messages that wait, at most ``limit``; as

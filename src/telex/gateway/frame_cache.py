@@ -11,6 +11,7 @@ from telex.codec import content as codec
 from telex.errors import text_of
 from telex.gateway.auth import is_hidden
 from telex.message import Message, Position
+from telex.topics.batches import position_before
 
 MAX_CACHED_BATCHES = 256
 """The largest number of cached batches. Clients ask for the same batch within a few turns of the event loop."""
@@ -56,8 +57,8 @@ class FrameCache:
                 parts.append(encode(message))
                 size += len(parts[-1])
             if parts and (size >= self._batch_bytes or not left):
-                # The batch has no hole, so each position follows from the position after the last message.
-                yield _frame(topic, Position(after.seq - left, after.epoch), parts)
+                position = position_before(batch[-left], topic, after, left) if left else after
+                yield _frame(topic, position, parts)
                 parts, size = [], 0
 
     def _keep(self, key: tuple[str, Position, int], frames: tuple[str, ...]) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from telex.errors import Misuse
 from telex.log.cursor import EMPTY, Cursor, State
+from telex.message import Message, Position
+from telex.names import is_pattern
 from telex.process.waiters import Waiter
 
 if TYPE_CHECKING:
@@ -55,3 +57,11 @@ class Batches(Generic[Item]):
             except BaseException:
                 cursor.log.observer.waiters.pop(waiter, None)
                 raise
+
+
+def position_before(message: Message[Any], topic: str, after: Position, left: int) -> Position:
+    """Return the position before ``message`` for a subscription to ``topic``. ``message`` was received ``left``
+    messages before the subscription's position ``after``, without a hole between them; 1 is the last message.
+    """
+    # Only the numbers of a pattern, which are those of this process, follow one another.
+    return Position(after.seq - left if is_pattern(topic) else message.seq - 1, after.epoch)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from telex.errors import Closed, ContentError, SlowSubscriber, WouldBlock
-from telex.message import Lost, Message, time_of
+from telex.message import Lost, Message, Position, time_of
 from telex.names import Pattern, is_pattern
 from telex.topics.subscription import ReportingSubscription, enter, leave
 from telex.triggers.conditions.condition import Condition, Source
@@ -112,7 +112,7 @@ class ConditionMonitor:
         for message in found:
             self._seen[message.topic].add(message.id)
         begins = {message.topic: number for number, message in reversed(list(enumerate(found)))}
-        cut = max((number for number in begins.values() if found[number].seq > 1), default=None)
+        cut = await self._first_complete(found, begins.values())
         self.known = start if cut is None else time_of(found[cut])
         if cut is not None and self.known > start:
             # Retention has deleted messages before this time, so the state before it is unknown.
@@ -138,6 +138,20 @@ class ConditionMonitor:
         if not self._patterns or (len(self._patterns) == 1 and not is_pattern(self._patterns[0])):
             return [message for pattern in self._patterns async for message in self._runtime.topic(pattern).history()]
         return list(await store.read_pattern(self._patterns, MAX_STORED_MESSAGES))
+
+    async def _first_complete(self, found: Sequence[Message[Any]], begins: Iterable[int]) -> int | None:
+        """Return the index in ``found`` from which on all messages are there. ``begins`` are the indexes of the first
+        message of each topic. None: all topics are complete.
+        """
+        store = self._runtime.store("triggers")
+        for index in sorted(begins, reverse=True):
+            first = found[index]
+            if first.seq > 1:  # no message can come before number 1
+                end = await self._runtime.topic(first.topic).position()
+                _, lost = await store.find(first.topic, Position(0, end.epoch), self._runtime.clock())
+                if lost is not None and lost.count:
+                    return index
+        return None
 
     def _look(self, start: float) -> None:
         """Fire if the condition is true at ``start``."""

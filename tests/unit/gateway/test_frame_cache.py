@@ -32,6 +32,14 @@ def test_split_or_not_nothing_is_missing(contents: list[str], size: int) -> None
         assert frame["position"] == f"e:{frame['messages'][-1]['seq']}"
 
 
+def test_each_frame_ends_at_its_last_message_also_when_numbers_have_gaps() -> None:
+    messages = [Message.new("x" * 50, topic="a", seq=seq) for seq in (3, 7, 20)]
+    read = [json.loads(frame) for frame in FrameCache(1, 1).frames("a", Position(20, "e"), messages, keep=False)]
+    starts = [Position.parse(frame["position"]).seq for frame in read]
+    later = [[each.seq for each in messages if each.seq > start] for start in starts]
+    assert later == [[7, 20], [20], []]
+
+
 def test_the_same_range_is_encoded_once() -> None:
     feed = FrameCache(1000, 1000)
     messages = batch(1, ["x", "y"])

@@ -15,7 +15,7 @@ import pytest
 import telex
 from telex.engines.sqlite.change_reader import ChangeReader
 from telex.hub import runtime_of, scheduler_of
-from telex.message import Message
+from telex.message import Message, time_of
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.topics.subscription import enter, leave
 from telex.topics.topic import publisher_of
@@ -347,6 +347,28 @@ async def test_of_several_topics_the_last_100_000_messages_are_read(monkeypatch:
     async with hub:
         await caught_up(hub)
     assert asked == [100_000], "as docs/triggers.md says"
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+async def test_a_condition_knows_the_time_from_which_on_it_has_all_messages(seed: int | None) -> None:
+    server = Server(seed)  # with a seed, the first message of a topic is not number 1
+
+    async def known() -> float:
+        hub = telex.Hub(PretendEngine(server))
+        hub.when(hub.rate("a:*", per="1h") >= 90, topic="t", rising=True)
+        async with hub:
+            await caught_up(hub)
+            watch = when_state(hub, "t").source
+            assert isinstance(watch, ConditionMonitor)
+            return watch.known
+
+    declared = await known()
+    async with telex.Hub(PretendEngine(server)) as hub:
+        sent = [await hub.topic(f"a:{number % 2}").publish(number) for number in range(6)]
+    assert await known() == declared
+    async with telex.Hub(PretendEngine(server)) as hub:
+        hub.retain("a:1", messages=1)
+    assert await known() == time_of(sent[5])
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from typing import Any
 from telex.errors import BadName, BadOption
 from telex.hub import runtime_of
 from telex.message import Message
-from telex.testing.conformance.suite import Suite, promise, refused
+from telex.testing.conformance.suite import Suite, numbers, promise, refused
 from telex.topics.subscription import AnySubscription
 
 CONTENTS: tuple[object, ...] = (
@@ -52,7 +52,7 @@ class DeliveryTests(Suite):
                 sent = [await topic.publish(n) for n in range(count)]
                 assert await take(inbox, count, self.patience) == sent
                 assert inbox.waiting == 0
-            assert [m.seq for m in sent] == list(range(1, count + 1))
+            assert len(numbers(sent)) == count
             assert len({m.id for m in sent}) == count
 
     @promise()
@@ -200,7 +200,7 @@ class DeliveryTests(Suite):
         ):
             sent = [await here.topic("a:1").publish({"n": n}, headers={"N": str(n)}) for n in range(count)]
             assert await take(inbox, count, self.patience) == sent
-            assert [m.seq for m in await take(pattern, min(count, 1024), self.patience)][:3] == [1, 2, 3]
+            assert await take(pattern, min(count, 1024), self.patience) == sent[:1024]
 
     @promise()
     async def test_headers_come_out_as_they_went_in(self) -> None:
@@ -276,5 +276,5 @@ class DeliveryTests(Suite):
             async with topic.subscribe(buffer=10 * rounds) as inbox:
                 await asyncio.gather(*(come_and_go() for _ in range(10)))
                 received = await take(inbox, 10 * rounds, self.patience)
-                assert [m.seq for m in received] == list(range(1, 10 * rounds + 1))
+                assert len(numbers(received)) == 10 * rounds
             assert topic.statistics().subscribers == 0

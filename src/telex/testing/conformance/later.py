@@ -7,7 +7,7 @@ from time import time
 from typing import Any
 
 from telex.testing.conformance.rig import Rig, message
-from telex.testing.conformance.suite import Suite, promise, read_range
+from telex.testing.conformance.suite import Suite, numbers, promise, read_range
 
 T = "reminders:1"
 DELAY = 0.15
@@ -87,7 +87,7 @@ class DelayedTests(Suite):
         async with self.rig() as rig:
 
             async def kept() -> list[Any]:
-                return [m.content for m in await read_range(rig, T, 1, 100)]
+                return [m.content for m in await read_range(rig, T)]
 
             deadline = time() + self.patience
             while len(await kept()) < 2 and time() < deadline:  # noqa: ASYNC110  # nobody tells
@@ -95,7 +95,7 @@ class DelayedTests(Suite):
             assert await kept() == ["past by then", "later"]
         async with self.rig() as rig:
             await rig.send(T, "last")
-            assert [m.content for m in await read_range(rig, T, 1, 100)] == ["past by then", "later", "last"]
+            assert [m.content for m in await read_range(rig, T)] == ["past by then", "later", "last"]
 
 
 class Left(Exception):
@@ -118,7 +118,7 @@ class TransactionTests(Suite):
                     await transaction.append(message("other:1", -n))
             assert await self.kept(rig) == rig.contents(T) == ["before", 0, 1, 2]
             assert await self.kept(rig, "other:1") == [0, -1, -2]
-            assert [m.seq for m in rig.taken[T]] == [1, 2, 3, 4]
+            assert len(numbers(rig.taken[T])) == 4
 
     @promise("transactions", "store")
     async def test_nothing_is_seen_before_it_commits(self) -> None:
@@ -133,7 +133,7 @@ class TransactionTests(Suite):
 
     @promise("transactions", "store")
     async def test_an_error_takes_all_back(self) -> None:
-        """With an error it rolls back: no message is kept or reaches the engine's events, and no number is used up."""
+        """With an error it rolls back: no message is kept or reaches the engine's events."""
         async with self.rig() as rig:
             await rig.send(T, "before")
             try:
@@ -146,7 +146,7 @@ class TransactionTests(Suite):
             else:
                 raise AssertionError("the error does not come out of the transaction")
             assert await self.kept(rig) == rig.contents(T) == ["before"]
-            assert (await rig.send(T, "after"))[0].seq == 2
+            await rig.send(T, "after")
             assert await self.kept(rig) == rig.contents(T) == ["before", "after"]
 
     @promise("transactions", "store")
@@ -221,4 +221,4 @@ class TransactionTests(Suite):
     @staticmethod
     async def kept(rig: Rig, topic: str = T) -> list[Any]:
         """Return the contents that a topic keeps."""
-        return [m.content for m in await read_range(rig, topic, 1, 1000)]
+        return [m.content for m in await read_range(rig, topic)]

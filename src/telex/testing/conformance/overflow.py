@@ -7,8 +7,8 @@ from typing import Any
 
 from telex.errors import BufferFull, SlowSubscriber, Timeout
 from telex.log.options import Overflow
-from telex.message import Lost
-from telex.testing.conformance.suite import Suite, promise, refused
+from telex.message import Lost, Message
+from telex.testing.conformance.suite import Suite, check_lost, promise, refused
 from telex.topics.subscription import AnySubscription
 
 BUFFER, COUNT = 4, 10
@@ -16,6 +16,9 @@ BUFFER, COUNT = 4, 10
 
 class OverflowTests(Suite):
     """A subscriber that takes nothing, by policy: published = received + lost + waiting, to the message."""
+
+    sent: list[Message[Any]]
+    """The messages that `after_ten` published."""
 
     async def after_ten(self, policy: Overflow, **options: Any) -> list[Any]:
         """Publish ten messages to a subscriber with room for four that takes none. Return the items that it gets after
@@ -25,14 +28,13 @@ class OverflowTests(Suite):
             topic = hub.topic("orders:1")
             inbox: AnySubscription[Any, Any]
             async with topic.subscribe(overflow=policy, buffer=BUFFER, report_lost=True, **options) as inbox:
-                for n in range(COUNT):
-                    await topic.publish(n)
+                self.sent = [await topic.publish(n) for n in range(COUNT)]
                 await self.told(inbox, COUNT)
                 received: list[Any] = []
                 while inbox.waiting or inbox.lost > sum(item.count for item in received if isinstance(item, Lost)):
                     received.append(await inbox.receive(timeout=self.patience))
                     self.accounts(inbox)
-                return [item if isinstance(item, Lost) else item.content for item in received]
+                return received
 
     async def told(self, inbox: AnySubscription[Any, Any], count: int) -> None:
         """Wait until the subscriber's log has ``count`` messages."""
@@ -48,25 +50,32 @@ class OverflowTests(Suite):
     @promise()
     async def test_drop_newest_keeps_the_first(self) -> None:
         """drop_newest: the first ``buffer`` messages wait, and all later messages are lost, to the message."""
-        assert await self.after_ten("drop_newest") == [0, 1, 2, 3, Lost(6, 5, 10)]
+        *received, lost = await self.after_ten("drop_newest")
+        assert received == self.sent[:4]
+        check_lost(lost, "overflow", self.sent[4:], self.sent[3].seq)
 
     @promise()
     async def test_drop_oldest_keeps_the_last(self) -> None:
         """drop_oldest: the last ``buffer`` messages wait, and all earlier messages are lost."""
-        assert await self.after_ten("drop_oldest") == [Lost(6, 1, 6), 6, 7, 8, 9]
+        lost, *received = await self.after_ten("drop_oldest")
+        check_lost(lost, "overflow", self.sent[:6])
+        assert lost.last < self.sent[6].seq
+        assert received == self.sent[6:]
 
     @promise()
     async def test_latest_keeps_one(self) -> None:
         """latest: the newest message waits; with a key, the newest message of each key."""
-        assert await self.after_ten("latest") == [Lost(9, 1, 9), 9]
+        lost, *received = await self.after_ten("latest")
+        check_lost(lost, "overflow", self.sent[:9])
+        assert received == self.sent[9:]
         received = await self.after_ten("latest", key=lambda message: message.content % 3)
-        assert [item for item in received if not isinstance(item, Lost)] == [7, 8, 9]
+        assert [item for item in received if not isinstance(item, Lost)] == self.sent[7:]
         assert sum(item.count for item in received if isinstance(item, Lost)) == 7
 
     @promise("history")
     async def test_catch_up_loses_nothing_that_is_kept(self) -> None:
         """catch_up: nothing is lost while the log has it."""
-        assert await self.after_ten("catch_up") == list(range(10))
+        assert await self.after_ten("catch_up") == self.sent
 
     @promise("history", "counted_gaps", slow=True)
     async def test_catch_up_tells_what_is_not_kept(self) -> None:
@@ -76,11 +85,8 @@ class OverflowTests(Suite):
             topic = hub.topic("orders:1")
             async with topic.subscribe(overflow="catch_up", buffer=BUFFER, report_lost=True) as inbox:
                 count = 1000
-                for n in range(count):
-                    await topic.publish(n)
-                received = [await inbox.receive(timeout=self.patience)]
-                assert isinstance(received[0], Lost)
-                assert (received[0].first, received[0].last, received[0].reason) == (1, 900, "trimmed")
+                sent = [await topic.publish(n) for n in range(count)]
+                check_lost(await inbox.receive(timeout=self.patience), "trimmed", sent[:900])
                 for n in range(900, count):
                     message = await inbox.receive(timeout=self.patience)
                     assert not isinstance(message, Lost)

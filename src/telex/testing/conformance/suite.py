@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -18,7 +19,8 @@ import msgspec
 
 from telex.engines.contract import Engine, Groups, Guarantees, Records, Store
 from telex.hub import Hub
-from telex.message import Message
+from telex.log.log import NEVER
+from telex.message import Lost, Message, Reason
 from telex.testing.conformance.rig import LeaseClock, Rig
 
 S = TypeVar("S", bound="Suite")
@@ -211,7 +213,30 @@ def has_store(rig: Rig) -> Store:
     return rig.engine.store
 
 
-async def read_range(rig: Rig, topic: str, first: int, end: int) -> list[Message[Any]]:
+def numbers(messages: Iterable[Message[Any]]) -> list[int]:
+    """Return the numbers of messages. Fail unless each is larger than the number before."""
+    found = [message.seq for message in messages]
+    assert all(before < after for before, after in pairwise([0, *found])), f"numbers do not rise: {found}"
+    return found
+
+
+def check_lost(item: object, reason: Reason, missing: Sequence[Message[Any]], before: int = 0) -> None:
+    """Fail unless ``item`` is the `Lost` of exactly the messages ``missing``, which come after number ``before``."""
+    assert isinstance(item, Lost)
+    assert (item.count, item.reason) == (len(missing), reason)
+    assert before < item.first <= missing[0].seq, f"it begins at {item.first}"
+    assert item.last >= missing[-1].seq, f"it ends at {item.last}"
+
+
+async def read_all(rig: Rig, topic: str) -> list[Message[Any]]:
+    """Return all messages that the engine's store reads, page by page."""
+    read: list[Message[Any]] = []
+    while more := await read_range(rig, topic, read[-1].seq + 1 if read else 1):
+        read += more
+    return read
+
+
+async def read_range(rig: Rig, topic: str, first: int = 1, end: int = NEVER) -> list[Message[Any]]:
     """Return the messages that the engine's store reads; none may be damaged."""
     found = await has_store(rig).read(topic, first, end)
     messages = [item for item in found if isinstance(item, Message)]

@@ -8,7 +8,7 @@ from time import time
 from typing import Any
 
 from telex.testing.conformance.later import DELAY, Left
-from telex.testing.conformance.suite import Suite, promise
+from telex.testing.conformance.suite import Suite, numbers, promise
 
 T = "orders:1"
 
@@ -26,7 +26,7 @@ class TogetherTests(Suite):
             assert (await inbox.receive(timeout=self.patience)).content == "first"
             assert inbox.waiting == 0
             second = await inbox.receive(timeout=self.patience)
-            assert (second.content, second.seq) == ("second", 2)
+            assert second.content == "second"
             assert time() - begun >= DELAY - 0.005, "it was published too early"
 
     @promise("delayed", slow=True)
@@ -50,12 +50,12 @@ class TogetherTests(Suite):
                 assert inbox.waiting == 1
             received = [await inbox.receive(timeout=self.patience) for _ in range(7)]
             assert [m.content for m in received] == ["before", 0, 0, 1, -1, 2, -2]
-            assert [m.seq for m in received if m.topic == T] == [1, 2, 3, 4]
+            assert len(numbers(m for m in received if m.topic == T)) == 4
             assert (dict(received[2].headers), received[2].key) == ({"a": "b"}, "k")
 
     @promise("transactions")
     async def test_a_hub_publishes_nothing_of_what_failed(self) -> None:
-        """A transaction that ends with an error, or is cancelled, publishes nothing and uses up no number."""
+        """A transaction that ends with an error, or is cancelled, publishes nothing."""
         async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
             try:
                 async with hub.transaction() as transaction:
@@ -77,7 +77,7 @@ class TogetherTests(Suite):
             await asyncio.gather(task, return_exceptions=True)
             await hub.topic(T).publish("after")
             received = await inbox.receive(timeout=self.patience)
-            assert (received.content, received.seq) == ("after", 1)
+            assert received.content == "after"
 
     @promise("transactions", "sql")
     async def test_rows_of_the_program_commit_with_messages(self) -> None:
