@@ -2,13 +2,14 @@
 
 A topic id is tokens joined by ``:``, 1 to 255 characters. A token is not empty and holds no whitespace, no control
 character, no ``*`` and no ``>``. In a pattern ``*`` stands for exactly one token, and ``>`` as the last token for one
-or more.
+or more. `shown_url` is the name of an engine for people.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from urllib.parse import unquote
 
 from telex.errors import BadName
 
@@ -104,3 +105,17 @@ def _tokens(name: str) -> list[str]:
     if "" in tokens:
         raise BadName(name, "a token must not be empty; write text before and after each ':'")
     return tokens
+
+
+def shown_url(url: str) -> str:
+    """Return the URL of an engine for errors and logs: without user, password and options if it may have a password."""
+    text = unquote(url)
+    if "@" not in text and "password" not in text:
+        return url
+    base = url.partition("?")[0]
+    scheme, separator, rest = base.partition("://")
+    if not separator:
+        scheme, rest = "...", base
+    elif "@" not in base and re.search(r":\D", rest.partition("/")[0]):
+        return f"{scheme}://..."  # a password with a question mark in it
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

@@ -17,6 +17,7 @@ import msgspec
 
 from telex.engines.contract import Engine, Groups, Records, Store, TransactionOutbox
 from telex.errors import Closed, Misuse, WrongThread
+from telex.names import shown_url
 from telex.topics.connection import EngineConnection
 from telex.topics.publisher import NOT_OPEN
 from telex.topics.registry import TopicRegistry
@@ -91,11 +92,7 @@ class Runtime:
     @property
     def address(self) -> str:
         """The URL without credentials, for messages."""
-        base, _, options = self.url.partition("?")
-        if "@" not in base and "password" not in options:
-            return self.url
-        scheme, _, rest = base.partition("://")
-        return f"{scheme}://{rest.rpartition('@')[2]}"
+        return shown_url(self.url)
 
     @property
     def connection(self) -> EngineConnection:

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telex import BadName
-from telex.names import LONGEST, Pattern, check_pattern, check_topic, is_pattern
+from telex.names import LONGEST, Pattern, check_pattern, check_topic, is_pattern, shown_url
 from tests.unit.log.hub_machine import covers
 
 GOOD = [
@@ -173,3 +173,19 @@ def test_any_text_is_taken_or_refused(text: str) -> None:
     else:
         assert error.name == text
         assert error.problem in str(error)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:///a@b.db", "sqlite://b.db"),
+        ("postgresql://host:5432/shop?sslmode=require", "postgresql://host:5432/shop?sslmode=require"),
+        ("postgresql://me:secret@host:5432/shop?schema=a", "postgresql://host:5432/shop"),
+        ("postgresql://me:se?cret@host/shop", "postgresql://..."),
+        ("postgresql://me:se/cret@host/shop", "postgresql://host/shop"),
+        ("postgresql://a:1,b:2/shop?listen=postgresql%3A//me%3Asecret%40db/shop", "postgresql://a:1,b:2/shop"),
+        ("postgres//me:secret@host/shop", "...host/shop"),
+    ],
+)
+def test_an_url_is_shown_without_a_password(url: str, shown: str) -> None:
+    assert shown_url(url) == shown

@@ -43,6 +43,7 @@ def test_each_state_allows_its_own(state: Lifecycle, serves: bool, closed: bool,
         ("postgresql://me:secret@host:5432/shop?sslmode=require", "postgresql://host:5432/shop"),
         ("postgresql://me:p@ss@host/shop", "postgresql://host/shop"),
         ("postgresql://host/shop?password=secret", "postgresql://host/shop"),
+        ("postgresql://host/shop?listen=postgresql://me:secret@db/shop", "postgresql://host/shop"),
     ],
 )
 def test_the_address_has_no_credentials(url: str, shown: str) -> None:

@@ -13,6 +13,7 @@ import typer
 from telex.cli.exits import Exit
 from telex.cli.options import no_file
 from telex.cli.output import report
+from telex.names import shown_url
 
 if TYPE_CHECKING:
     from telex import Hub
@@ -51,7 +52,7 @@ def check_url(url: str) -> None:
 
 
 def _wrong(url: str) -> typer.Exit:
-    given = url.partition("@")[2] or url
+    given = shown_url(url).removeprefix("...")
     meant = "file.db" if ":" in given else given
     report(f"--url {given}: name the file, --url sqlite:///{meant}, or a database, postgresql://user@host/database")
     return typer.Exit(Exit.USAGE)

@@ -25,6 +25,7 @@ from telex.engines.contract import (
 )
 from telex.errors import BadOption
 from telex.message import Draft
+from telex.names import shown_url
 
 __all__ = [
     "DeadLetter",
@@ -62,8 +63,9 @@ def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
         return MemoryEngine(clock=clock)
     make = _MAKERS.get(scheme) or _of_another_package(scheme)
     if make is None or not colon:
-        shown = f"{scheme}://..." if colon else url  # an address may hold a password
-        raise BadOption("url", shown, f"write {KNOWN}, or install the package of the engine for {scheme!r}")
+        shown = f"{scheme}://..." if colon else shown_url(url)  # an address may hold a password
+        package = f", or install the package of the engine for {scheme!r}" if colon else ""
+        raise BadOption("url", shown, f"write {KNOWN}{package}")
     return make(url)
 
 

@@ -11,6 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from telex.durations import seconds
 from telex.errors import BadOption
+from telex.names import shown_url
 
 NAME = re.compile(r"[a-z_][a-z0-9_]{0,39}")
 MIN_CONNECTIONS = 2
@@ -50,16 +51,17 @@ class ServerAddress(msgspec.Struct, frozen=True):
 def parse(url: str) -> ServerAddress:
     """Return the address in ``url``. Raises `BadOption`, which tells how to fix it and shows no password."""
     base, mark, query = url.partition("?")
+    shown = shown_url(url).partition("?")[0]
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if mark else []
     except ValueError:
-        raise BadOption("url", without_secrets(url), "write options after '?', such as 'schema=telex'") from None
+        raise BadOption("url", shown, "write options after '?', such as 'schema=telex'") from None
     options = dict(pairs)
     if len(options) < len(pairs):
-        raise BadOption("url", without_secrets(url), "an option is given twice; keep one")
+        raise BadOption("url", shown, "an option is given twice; keep one")
     own = {name: options.pop(name) for name in OWN_OPTIONS if name in options}
     libpq = base + (f"?{urlencode(options, quote_via=quote)}" if options else "")
-    settings = _settings(libpq, "url", without_secrets(url))
+    settings = _settings(libpq, "url", shown)
     listen = own.get("listen")
     schema = own.get("schema", "telex")
     if not NAME.fullmatch(schema):
@@ -71,7 +73,7 @@ def parse(url: str) -> ServerAddress:
     if not connections.isdecimal() or int(connections) < MIN_CONNECTIONS:
         raise BadOption("connections", connections, f"it must be a number of at least {MIN_CONNECTIONS}")
     return ServerAddress(
-        without_secrets(base),
+        shown,
         settings,
         settings if listen is None else _settings(listen, "listen", "..."),
         schema,
@@ -96,9 +98,3 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     known = re.search(r'invalid URI query parameter: "([a-zA-Z_]*)"', text)
     return f"{known[1]!r} is not an option" if known else "libpq cannot read it; percent-encode special characters"
-
-
-def without_secrets(url: str) -> str:
-    """Return ``url`` without user, password and options."""
-    scheme, _, rest = url.partition("?")[0].partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}"
