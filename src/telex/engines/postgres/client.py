@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from psycopg import Error
 
 from telex.engines.postgres import migrations, problems
-from telex.engines.postgres.connections import ServerConnection, connect
+from telex.engines.postgres.connections import ISOLATION, ServerConnection, connect
 from telex.engines.postgres.delayed import DelayedTimer
 from telex.engines.postgres.link import ServerLink
 from telex.engines.postgres.listener import Listener
@@ -71,6 +71,8 @@ class ServerClient:
         )
         try:
             _check_server(connection)
+            if self.address.pooled:
+                await _check_isolation(connection)
             await migrations.prepare(connection, self.address)
             await self._listener.begin()
             await self.live.begin(connection)
@@ -134,3 +136,15 @@ def _check_server(connection: ServerConnection) -> None:
     encoding = info.parameter_status("server_encoding")
     if encoding not in (None, "UTF8"):
         raise WrongSchema(f"the database's encoding is {encoding}; make one with CREATE DATABASE ... ENCODING 'UTF8'")
+
+
+async def _check_isolation(connection: ServerConnection) -> None:
+    """Raise `WrongSchema` unless transactions begin with the isolation that telex needs. Behind a pooler, telex cannot
+    set it for a session.
+    """
+    row = await (await connection.execute("SELECT current_setting('default_transaction_isolation')")).fetchone()
+    if row is not None and row[0] != ISOLATION:
+        raise WrongSchema(
+            f"default_transaction_isolation is {row[0]!r}; ALTER ROLE {connection.info.user} SET "
+            f"default_transaction_isolation = '{ISOLATION}'"
+        )

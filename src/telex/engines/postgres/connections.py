@@ -20,9 +20,13 @@ CONNECT_SECONDS = "10"
 """Seconds that one attempt to connect may take, unless the URL has connect_timeout."""
 WAKE_SECONDS = 1.0
 """The seconds between two checks by psycopg of its socket, also without an event."""
-_END_DEAD_CLIENTS = b"""SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
+ISOLATION = "read committed"
+"""The isolation of transactions: a writer that has waited for the lock has to see what the one before has stored."""
+_SET = f"""SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
     ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
-    ('tcp_user_timeout', '30000')) AS wanted (name, value) USING (name) WHERE source = 'default'"""
+    ('tcp_user_timeout', '30000'), ('default_transaction_isolation', '{ISOLATION}')) AS wanted (name, value)
+    USING (name) WHERE source = 'default' OR name = 'default_transaction_isolation'""".encode()
+"""Sets that isolation. Lets the server end connections of dead clients, unless an administrator has set otherwise."""
 
 
 class ServerConnection(AsyncConnection[tuple[Any, ...]]):
@@ -84,7 +88,7 @@ async def connect(address: ServerAddress, settings: Mapping[str, str] | None = N
     if not address.pooled:
         try:
             async with asyncio.timeout(float(CONNECT_SECONDS)):
-                await connection.execute(_END_DEAD_CLIENTS)
+                await connection.execute(_SET)
         except BaseException:
             connection.drop()
             raise

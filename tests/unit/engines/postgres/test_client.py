@@ -2,6 +2,7 @@
 
 import socket
 from time import monotonic
+from urllib.parse import quote
 
 import pytest
 
@@ -45,3 +46,11 @@ async def test_a_server_that_says_nothing_is_given_up() -> None:
         with pytest.raises(ConnectFailed, match="nothing answered in time"):
             await telex.Hub(f"postgresql://me@127.0.0.1:{port}/shop?connect_timeout=1").__aenter__()
         assert monotonic() - began < 5
+
+
+@pytest.mark.slow
+async def test_a_stricter_isolation_behind_a_pooler_is_refused(postgres: str) -> None:
+    strict = url_of(postgres, "strict_pool") + "&options=-c%20default_transaction_isolation%3Dserializable"
+    hub = telex.Hub(strict + "&listen=" + quote(url_of(postgres, "strict_pool").partition("&schema")[0], safe=""))
+    with pytest.raises(ConnectFailed, match="ALTER ROLE telex SET default_transaction_isolation = 'read committed'"):
+        await hub.__aenter__()

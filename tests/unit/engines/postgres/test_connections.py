@@ -57,3 +57,19 @@ async def test_it_works_without_prepared_statements(postgres: str) -> None:
         assert [(await inbox.receive(timeout=5)).content for _ in range(10)] == list(range(10))
         async with admin(postgres) as connection:
             assert await value(connection, "SELECT count(*) FROM pg_prepared_statements") == 0
+
+
+@pytest.mark.slow
+async def test_publishers_need_no_isolation_of_the_database(postgres: str) -> None:
+    """In a stricter isolation a writer would not see the messages that were stored while it waited for the lock."""
+    url = url_of(postgres, "strict") + "&options=-c%20default_transaction_isolation%3Dserializable"
+
+    async def publish(hub: telex.Hub, count: int) -> None:
+        for number in range(count):
+            await hub.topic(T).publish(number)
+            async with hub.transaction() as tx:
+                await tx.publish(T, number)
+
+    async with telex.Hub(url) as one, telex.Hub(url) as two, two.topic(T).subscribe() as inbox:
+        await asyncio.gather(*(publish(hub, 10) for hub in (one, two) for _ in range(4)))
+        assert [(await inbox.receive(timeout=5)).seq for _ in range(160)] == list(range(1, 161))
