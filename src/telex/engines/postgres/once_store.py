@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import psycopg.conninfo
+from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
 from telex.durations import Duration, seconds
@@ -191,10 +192,11 @@ class PostgresStore:
         self, connection: Connection, bucket: str, key: str, value: bytes, revision: int, expires: float | None
     ) -> int | None:
         # One statement compares and sets: a concurrent one waits, and then finds the record changed.
+        cursor = connection.cursor(row_factory=tuple_row)  # the handler may have set another
         if revision:
-            cursor = await connection.execute(self._sql(UPDATE), (value, expires, bucket, key, revision))
+            await cursor.execute(self._sql(UPDATE), (value, expires, bucket, key, revision))
         else:
-            cursor = await connection.execute(self._sql(INSERT), (bucket, key, value, expires))
+            await cursor.execute(self._sql(INSERT), (bucket, key, value, expires))
         row = await cursor.fetchone()
         return None if row is None else int(row[0])
 
@@ -217,6 +219,7 @@ class PostgresStore:
             connection = await pool.getconn(timeout=self._timeout)
         except (psycopg.Error, TimeoutError) as error:
             raise EngineFailed(f"a transaction on {self._where}", _explained(error)) from None
+        kept = connection.row_factory, connection.cursor_factory
         try:
             async with connection.transaction():
                 yield PostgresTransaction(connection, self._put)
@@ -225,6 +228,7 @@ class PostgresStore:
                     # answer (gh-86296). A cancelled transaction is not committed.
                     raise asyncio.CancelledError
         finally:
+            connection.row_factory, connection.cursor_factory = kept  # for the next handler
             await pool.putconn(connection)
 
     async def _do(self, what: str, step: Callable[[Connection], Awaitable[R]]) -> R:

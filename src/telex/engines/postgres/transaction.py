@@ -147,9 +147,14 @@ class ServerTransaction:
         """Call ``function(connection)`` with a `psycopg.AsyncConnection`, and return its result; a coroutine is
         awaited.
         """
-        result: Any = function(self._entered)
-        if inspect.isawaitable(result):
-            result = await result
+        connection = self._entered
+        kept = connection.row_factory, connection.cursor_factory
+        try:
+            result: Any = function(connection)
+            if inspect.isawaitable(result):
+                result = await result
+        finally:  # the engine's own statements need them
+            connection.row_factory, connection.cursor_factory = kept
         found: R = result
         return found
 

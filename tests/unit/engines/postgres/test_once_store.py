@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import psycopg_pool
 import pytest
+from psycopg.rows import dict_row
 
 import telex
 from telex.commands.transports import pending
@@ -388,3 +389,14 @@ async def test_a_stale_worker_writes_nothing(make: Make) -> None:
         await execute(store, f"CREATE TABLE {table} (amount int)")
         assert await hub.call("charge", 5, key="a", timeout=30) == 9
         assert await execute(store, f"SELECT count(*) FROM {table}") == [(0,)]
+
+
+async def test_a_row_factory_of_a_handler_ends_with_its_transaction(postgres: str) -> None:
+    store = PostgresStore(postgres, table=f"t{uuid4().hex}", connections=1)
+    async with opened(store):
+        async with store.transaction() as tx:
+            connection: Any = tx.connection
+            connection.row_factory = dict_row
+            assert await (await connection.execute("SELECT 1 AS one")).fetchone() == {"one": 1}
+            assert await tx.put(B, "k", b"1", 0, None)
+        assert await execute(store, "SELECT 1 AS one") == [(1,)]
