@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from time import monotonic
@@ -343,7 +344,12 @@ class LiveReader:
         if job.adopt or not known:
             job.future.set_result([message for message in messages if message is not None])
         else:
-            self._link.start("reading messages of known ids", self._read_known(job, messages, known))
+            reading = self._link.start("reading messages of known ids", self._read_known(job, messages, known))
+            reading.add_done_callback(partial(self._read_or_refused, job))
+
+    def _read_or_refused(self, job: AppendJob, reading: asyncio.Task[None]) -> None:
+        if not job.future.done():  # the engine was closed meanwhile
+            job.future.set_exception(self._link.refusal())
 
     async def _read_known(self, job: AppendJob, messages: Sequence[Message[Any] | None], known: dict[int, int]) -> None:
         """Give a publisher the stored messages of known ids."""

@@ -204,8 +204,7 @@ class AppendWriter:
         except Error as error:
             self._link.check_fatal(error)
             if len(jobs) > 1 and problems.judge(error) is Verdict.REFUSED:
-                for job in jobs:
-                    await self._store([job])
+                await self._store_each(jobs)
                 return
             self._fail(jobs, self._link.failure(f"publishing to {self._link.address.shown}", error))
         except (TimeoutError, OSError) as error:
@@ -221,6 +220,15 @@ class AppendWriter:
                 in_flight.set_result(None)
             if self._in_flight is in_flight:
                 self._in_flight = None
+
+    async def _store_each(self, jobs: list[AppendJob]) -> None:
+        """Store each job of a batch alone, since the server has refused one of them."""
+        try:
+            for job in jobs:
+                await self._store([job])
+        except BaseException:
+            self._fail(jobs, self._link.refusal())  # those that are left
+            raise
 
     def _fail(self, jobs: list[AppendJob], error: Exception) -> None:
         for job in jobs:

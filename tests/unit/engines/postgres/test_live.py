@@ -1,10 +1,13 @@
 """The reader of new messages."""
 
+import asyncio
 from time import monotonic
 
 import pytest
 
 import telex
+from telex.engines.postgres import PostgresEngine
+from tests.support.loops import idle, until
 from tests.support.postgres import url_of
 from tests.unit.engines.postgres.rigs import T, admin
 
@@ -24,3 +27,19 @@ async def test_a_message_comes_within_the_poll_interval_when_notifications_are_l
             began = monotonic()
             assert (await inbox.receive(timeout=5)).content == number
             assert monotonic() - began < 2
+
+
+@pytest.mark.slow
+async def test_closing_ends_a_publisher_whose_message_is_read_by_its_id(postgres: str) -> None:
+    engine = PostgresEngine.from_url(url_of(postgres, "known") + "&connections=2")
+    link = engine.client.link
+    hub = telex.Hub(engine)
+    async with hub, link.connections.one(), link.connections.one():  # reading waits for a connection
+        await hub.topic(T).publish(1, id="a")
+        again = asyncio.ensure_future(hub.topic(T).publish(2, id="a"))
+        await until(lambda: any("known ids" in task.get_name() for task in link.tasks))
+        await idle()
+        await hub.aclose()
+    async with asyncio.timeout(5):
+        with pytest.raises(telex.Closed):
+            await again

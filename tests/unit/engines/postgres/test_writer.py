@@ -6,10 +6,10 @@ import pytest
 
 import telex
 from telex.engines.postgres import PostgresEngine
-from telex.errors import EngineFailed
+from telex.errors import Closed, EngineFailed
 from telex.testing.conformance.rig import Rig
 from tests.support.postgres import url_of
-from tests.unit.engines.postgres.rigs import T
+from tests.unit.engines.postgres.rigs import T, admin
 
 
 @pytest.mark.slow
@@ -38,3 +38,27 @@ async def test_content_that_postgresql_cannot_store_is_refused_alone(postgres: s
         contents = ["a\0b", {"nested": "\0"}, b"\0\xff", "ü", 1.5, None, [1, {"a": [2]}]]
         await asyncio.gather(*(topic.publish(content) for content in contents))
         assert [message.content async for message in topic.history()] == contents
+
+
+@pytest.mark.slow
+async def test_closing_ends_all_publishers_of_a_refused_batch(postgres: str) -> None:
+    """After a refusal each job is stored alone. Closing meanwhile also ends the publishers whose turn has not come."""
+    engine = PostgresEngine.from_url(url_of(postgres, "turns"))
+    async with Rig(engine) as rig, admin(postgres) as connection:
+        await connection.execute(
+            """CREATE FUNCTION turns.check() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+            IF NEW.content = '"bad"' THEN RAISE check_violation; END IF;
+            PERFORM pg_sleep(60); RETURN NEW; END $$"""
+        )
+        await connection.execute(
+            "CREATE TRIGGER checks BEFORE INSERT ON turns.messages FOR EACH ROW EXECUTE FUNCTION turns.check()"
+        )
+        jobs = [asyncio.ensure_future(rig.send(T, content)) for content in ("bad", "slow", "last")]
+        with pytest.raises(EngineFailed):
+            await jobs[0]
+        for task in engine.client.link.tasks:
+            if "writing" in task.get_name():
+                task.cancel()
+        async with asyncio.timeout(5):
+            ends = await asyncio.gather(*jobs[1:], return_exceptions=True)
+        assert [type(end) for end in ends] == [Closed, Closed]
