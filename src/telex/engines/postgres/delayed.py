@@ -37,6 +37,7 @@ class DelayedTimer:
         self._timer: asyncio.TimerHandle | None = None
         self._at = 0.0
         self._publishing = False
+        self._missed: float | None = None  # the earliest time that `_arm` was given while publishing
         self._closed = False
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
@@ -61,7 +62,10 @@ class DelayedTimer:
         self._disarm()
 
     def _arm(self, at: float) -> None:
-        if self._closed or self._publishing or (self._timer is not None and self._at <= at):
+        if self._publishing:
+            self._missed = at if self._missed is None else min(at, self._missed)
+            return
+        if self._closed or (self._timer is not None and self._at <= at):
             return
         self._disarm()
         self._at = at
@@ -75,7 +79,7 @@ class DelayedTimer:
 
     def _ring(self) -> None:
         self._timer = None
-        self._publishing = True
+        self._publishing, self._missed = True, None
         self._link.start("publishing delayed messages", self._publish())
 
     async def _publish(self) -> None:
@@ -89,5 +93,6 @@ class DelayedTimer:
                 logger.error("delayed messages are published later: %s", error.problem)
         finally:
             self._publishing = False
-        if due is not None:
-            self._arm(due)
+        for at in (due, self._missed):
+            if at is not None:
+                self._arm(at)
