@@ -13,12 +13,12 @@ from typing import Any
 
 from telex.codec.content import hold
 from telex.commands.spec import check_command
+from telex.commands.transports.engine import digest_for
 from telex.commands.transports.worker import DIGEST
 from telex.engines.contract.outbox import Statement, TransactionOutbox
 from telex.errors import BadOption
 from telex.message import Draft, aware, check_headers, check_id, check_key
 from telex.names import check_published
-from telex.once.machine import digest_of
 
 Execute = Callable[[str, Mapping[str, object]], Any]
 """Executes one statement on a connection. Returns an awaitable on an asynchronous connection."""
@@ -56,7 +56,7 @@ class OutboxWriter:
     def request(self, name: str, content: object, key: str | None) -> tuple[str, Sequence[Statement]]:
         """Return the id of a command, and the statements that write it."""
         topic = f"$command:{check_command(name)}:request"
-        headers = None if key is None else {DIGEST: digest_of(content)}
+        headers = None if key is None else {DIGEST: digest_for(content)}
         return self.statements(topic, content, None, None, headers, key)
 
 
@@ -178,7 +178,9 @@ def _named(sql: str, style: str) -> str:
 
 
 def _sqlite3(connection: Any) -> tuple[Execute, bool]:
-    if not connection.in_transaction and connection.isolation_level is None:
+    # Python 3.12 and newer: with autocommit=True each statement is a transaction by itself.
+    commits = connection.isolation_level is None or getattr(connection, "autocommit", None) is True
+    if not connection.in_transaction and commits:
         raise BadOption("connection", connection, "begin a transaction first: connection.execute('BEGIN IMMEDIATE')")
     return lambda sql, values: connection.execute(_named(sql, ":{}"), values), False
 

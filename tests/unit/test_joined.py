@@ -123,6 +123,24 @@ def test_a_connection_without_a_transaction_is_refused(path: Path) -> None:
     assert "BEGIN IMMEDIATE" in str(raised.value)
 
 
+class Committing(sqlite3.Connection):
+    """As of ``sqlite3.connect(autocommit=True)`` in Python 3.12 and newer."""
+
+    autocommit = True
+
+
+def test_a_connection_that_commits_each_statement_is_refused(path: Path) -> None:
+    connecting = closing(sqlite3.connect(path, factory=Committing))
+    with connecting as connection, pytest.raises(telex.BadOption) as raised:
+        telex.Hub(f"sqlite:///{path}").join(connection)
+    assert "BEGIN IMMEDIATE" in str(raised.value)
+
+
+def test_a_command_whose_content_has_no_json_form_is_refused_with_its_key(connection: sqlite3.Connection) -> None:
+    with pytest.raises(telex.ContentError):
+        telex.Hub("sqlite:///any.db").join(connection).send("bill", object(), key="k")
+
+
 def test_content_that_has_no_json_form_is_refused_where_it_is_written(connection: sqlite3.Connection) -> None:
     with pytest.raises(telex.ContentError):
         telex.Hub("sqlite:///any.db").join(connection).publish("orders", object())

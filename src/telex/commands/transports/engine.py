@@ -94,7 +94,7 @@ class EngineTransport:
     async def send(self, request: Request) -> PendingOutcome[Any]:
         name, key, gives = request.name, request.key, request.gives
         deadline = None if request.limit is None else self._runtime.engine.now() + request.limit
-        digest = "" if key is None else _digest_of(request.content)
+        digest = "" if key is None else digest_for(request.content)
         content, fingerprint = self._table.check(name, request.content, key, digest)
         server = self._table.servers.get(name)
         once = await self._runs_once(request) if server is None else server.runs_once
@@ -219,7 +219,8 @@ class EngineTransport:
         await self.inbox.remove()
 
 
-def _digest_of(content: object) -> str:
+def digest_for(content: object) -> str:
+    """Return the digest of the content of a command with a key; empty for content without a JSON form."""
     try:
         return digest_of(content)
     except (TypeError, ValueError, RecursionError):
