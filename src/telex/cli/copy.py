@@ -82,22 +82,25 @@ class Copier:
         """Return the groups of the source that have messages left to handle."""
         return [info for info in await self._source.groups.list() if info.lag and not info.group.startswith("$")]
 
-    async def begin_groups(self) -> int:
-        """Create the groups of the source in the target, and return their number. They begin after the copied messages.
+    async def begin_groups(self) -> tuple[int, list[GroupInfo]]:
+        """Create the groups of the source in the target. They begin after the copied messages.
 
-        Groups that the target already has keep their position.
+        Return their number, and the groups that the target had before with messages left: they keep their position.
         """
         from telex.hub import runtime_of
         from telex.log.log import Retention
 
         engine, count = runtime_of(self._target).engine, 0
         groups = runtime_of(self._target).groups("copying")
-
+        behind = {(info.group, info.pattern): info for info in await groups.groups() if info.lag}
+        before = []
         for info in await self._source.groups.list():
             if not info.group.startswith("$"):
                 await groups.join(info.group, info.pattern, "new", partial(engine.log, info.pattern, Retention()))
                 count += 1
-        return count
+                if (info.group, info.pattern) in behind:
+                    before.append(behind[info.group, info.pattern])
+        return count, before
 
 
 def copy(
@@ -111,7 +114,8 @@ def copy(
 
     To switch programs to the other engine: start the copy. When it has caught up, stop the programs. When it has caught
     up again, press Ctrl-C, and start the programs with the other URL. Groups begin there after the last copied message.
-    Dead letters, delayed messages, waiting commands, and records are not copied.
+    A group that TO has from an earlier copy keeps its place, and handles what was copied since; a warning names it.
+    Dead letters, delayed messages, waiting commands, and records are not copied. A second Ctrl-C ends the copy at once.
 
     \b
     Examples:
@@ -122,7 +126,11 @@ def copy(
         report("FROM and TO are the same engine; give two")
         raise typer.Exit(Exit.USAGE)
     with Bar("copying") as bar:
-        copier, left, groups = asyncio.run(_run(source, target, pattern, bar, once=once, quiet=json))
+        try:
+            copier, left, groups, before = asyncio.run(_run(source, target, pattern, bar, once=once, quiet=json))
+        except asyncio.CancelledError:
+            report("stopped before all messages were copied; start the copy again to continue")
+            raise typer.Exit(Exit.INTERRUPTED) from None
     if json:
         found: dict[str, object] = {"messages": copier.stored, "known": copier.known, "groups": groups}
         print_json(found | {"unfinished": [info.group for info in left]})
@@ -132,19 +140,28 @@ def copy(
     for info in left:
         text = f"group {info.group} on {info.pattern} has {info.lag:,} messages left in FROM"
         report(f"{text}: let it handle them there, since in TO the group begins after them")
-    if left:
+    for info in before:
+        text = f"group {info.group} on {info.pattern} was in TO before, and handles {info.lag:,} messages there"
+        report(f"{text}: to let it begin after them, `telex groups forget {info.group} --url TO`, and copy again")
+    if left or before:
         raise typer.Exit(Exit.ERROR)
 
 
 async def _run(
     source: str, target: str, pattern: str, bar: Bar, *, once: bool, quiet: bool
-) -> tuple[Copier, list[GroupInfo], int]:
+) -> tuple[Copier, list[GroupInfo], int, list[GroupInfo]]:
     from telex import Hub, Timeout
 
-    stopped = asyncio.Event()
+    stopped, task = asyncio.Event(), asyncio.current_task()
     loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        if stopped.is_set() and task is not None:
+            task.cancel()
+        stopped.set()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(number, stop)
     async with Hub(source) as read, Hub(target) as written:
 
         def on_progress(stored: int, known: int) -> None:
@@ -166,4 +183,4 @@ async def _run(
                 with suppress(Timeout):
                     await news.receive(CHECK_SECONDS)
         await copier.run()
-        return copier, await copier.unfinished_groups(), await copier.begin_groups()
+        return copier, await copier.unfinished_groups(), *await copier.begin_groups()

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -104,3 +105,33 @@ def test_a_live_copy_goes_on_until_it_is_stopped(tmp_path: Path) -> None:
         assert copying.stdout.read() == "13 messages copied; 0 groups begin after them\n"
         assert copying.wait(10) == 0
     assert kept(target) == kept(source)
+
+
+@pytest.mark.slow
+def test_a_group_of_an_earlier_copy_that_has_messages_left_is_reported(telex: Telex, tmp_path: Path) -> None:
+    source, target = urls(tmp_path)
+    hub = Hub(source)
+    hub.on("orders:*", group="billing")(lambda content: None)
+    with hub:
+        hub.topic("orders:1").publish(1)
+        assert telex("copy", source, target, "--once").code in {0, 1}  # the handler may not have run
+        hub.topic("orders:1").publish(2)
+    again = telex("copy", source, target, "--once")
+    assert again.code == 1
+    assert "billing on orders:* was in TO before, and handles 1 messages there" in again.err
+
+
+@pytest.mark.slow
+def test_a_second_interrupt_ends_a_copy_at_once(tmp_path: Path) -> None:
+    source, _ = urls(tmp_path)
+    fill(source, 1)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        target = f"postgresql://me@127.0.0.1:{mute.getsockname()[1]}/shop"
+        command = [sys.executable, "-m", "telex", "copy", source, target]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as copying:
+            with mute.accept()[0]:
+                copying.send_signal(signal.SIGINT)
+                copying.send_signal(signal.SIGTERM)
+                _, errors = copying.communicate(timeout=5)
+            assert copying.returncode == 130
+    assert "stopped before all messages were copied" in errors
