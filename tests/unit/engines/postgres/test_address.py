@@ -36,3 +36,10 @@ def test_a_bad_address_says_what_to_write_and_no_secret(url: str, text: str) -> 
     with pytest.raises(BadOption, match=text) as raised:
         telex.Hub(url)
     assert "secret" not in str(raised.value)
+
+
+def test_a_connection_to_an_unreachable_host_ends_soon_unless_the_url_says_otherwise() -> None:
+    names = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
+    settings = parse("postgresql://me@db/shop").settings
+    assert [settings[name] for name in names] == ["10", "5", "3", "20000"]
+    assert parse("postgresql://me@db/shop?tcp_user_timeout=5000").settings["tcp_user_timeout"] == "5000"
