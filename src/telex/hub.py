@@ -339,6 +339,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         """
         self._runtime.check_open()
         self._runtime.require("durable", "adopt")
+        self._runtime.require("once_per_id", "adopt")
         store = self._runtime.store("adopt")
         for message in messages:
             self._topics.hold(message.content, check_published(message.topic), message.type)

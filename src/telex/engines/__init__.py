@@ -23,7 +23,10 @@ from telex.engines.contract import (
     Store,
     TransactionOutbox,
 )
+from telex.engines.interest import Interest
 from telex.errors import BadOption
+from telex.log.log import Log, Retention
+from telex.log.start import Start
 from telex.message import Draft
 from telex.names import shown_url
 
@@ -38,10 +41,14 @@ __all__ = [
     "GroupInfo",
     "Groups",
     "Guarantees",
+    "Interest",
+    "Log",
     "Record",
     "Records",
+    "Retention",
     "Settlement",
     "SqlTransaction",
+    "Start",
     "Store",
     "TransactionOutbox",
     "engine_for",

@@ -94,6 +94,7 @@ CALLED: dict[str, tuple[tuple[Feature, str], ...]] = {
         (lambda hub: hub.topic(T).history(start=telex.Position(1, "e")), "a Position as start"),
     ),
     "once_per_id": (
+        (lambda hub: hub.adopt([telex.Message.new("x", topic=T)]), "adopt"),
         (lambda hub: hub.topic(T).publish("x", id="1"), "publish(id=)"),
         (lambda hub: sql(hub, lambda tx: tx.publish(T, "x", id="1")), "publish(id=)"),
     ),
