@@ -1,5 +1,7 @@
-"""Engines that break one promise each, on purpose: wrappers over an engine that keeps them all. The docstring of each
-says which promise it breaks, `caught_by` which tests of the suite have to see it."""
+"""Engines that break one promise each, on purpose: wrappers over a correct engine.
+
+The docstring of a wrapper is the promise that it breaks. `caught_by` has the tests of the suite that must fail on it.
+"""
 
 import asyncio
 import socket
@@ -21,7 +23,7 @@ from tests.support.loops import until
 
 
 class Passing:
-    """Passes everything on to what it wraps."""
+    """A wrapper that forwards everything to the wrapped part."""
 
     def __init__(self, inner: Any, engine: "PassingEngine") -> None:
         self.inner = inner
@@ -43,7 +45,7 @@ class Passing:
 
 
 class PassingEngine:
-    """An engine that is not broken yet: a wrapper takes the place of each of its parts."""
+    """A correct engine. Subclasses replace the wrapper of a part by one that breaks a promise."""
 
     caught_by: ClassVar[tuple[str, ...]] = ()
     a_store: ClassVar[type[Passing]] = Passing
@@ -83,8 +85,8 @@ class PassingEngine:
         return self.a_transaction(self.inner.transaction(), self)
 
 
-class NeverConnectedAgain(PassingEngine):
-    """Feed.connected: when the server is reached again."""
+class ReportsNoReconnection(PassingEngine):
+    """EngineEvents.connected: called when the engine reaches its server again."""
 
     caught_by = ("test_a_lost_and_a_restored_connection_are_reported", "test_a_hub_shows_its_connection")
 
@@ -93,8 +95,8 @@ class NeverConnectedAgain(PassingEngine):
             pass
 
 
-class SaysNothingAtADisconnection(PassingEngine):
-    """Feed.disconnected: when the server is not reached."""
+class ReportsNoDisconnection(PassingEngine):
+    """EngineEvents.disconnected: called when the engine does not reach its server."""
 
     caught_by = (
         "test_a_lost_and_a_restored_connection_are_reported",
@@ -111,7 +113,7 @@ class SaysNothingAtADisconnection(PassingEngine):
 
 
 class PublishesAgainAfterAnOutage(PassingEngine):
-    """Append: what an outage held up is stored once."""
+    """Append: a message that an outage has delayed is stored once."""
 
     caught_by = ("test_publishing_waits_for_the_connection_at_most_its_timeout",)
 
@@ -125,9 +127,9 @@ class PublishesAgainAfterAnOutage(PassingEngine):
 
 
 class LosesTheLastOfABatch(PassingEngine):
-    """Append: all or none."""
+    """Append: all messages of a batch are stored, or none."""
 
-    caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_numbers_rise_in_each_topic")
+    caught_by = ("test_a_batch_is_stored_whole_and_in_order", "test_numbers_rise_in_each_topic")
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -138,9 +140,9 @@ class LosesTheLastOfABatch(PassingEngine):
 
 
 class SwapsTwo(PassingEngine):
-    """Append: in this order."""
+    """Append: messages are stored in the given order."""
 
-    caught_by = ("test_a_batch_is_kept_whole_and_in_order", "test_the_feed_has_a_message_before_append_returns")
+    caught_by = ("test_a_batch_is_stored_whole_and_in_order", "test_a_message_is_delivered_before_append_returns")
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -150,7 +152,7 @@ class SwapsTwo(PassingEngine):
 class CountsBackwards(PassingEngine):
     """Append: each number is larger than the number before."""
 
-    caught_by = ("test_numbers_rise_in_each_topic", "test_what_is_published_is_received")
+    caught_by = ("test_numbers_rise_in_each_topic", "test_a_published_message_is_received")
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -165,20 +167,23 @@ def backwards(message: Message[Any]) -> Message[Any]:
     return msgspec.structs.replace(message, seq=1_000_000 - message.seq)
 
 
-class KeepsAPartOfABatch(PassingEngine):
-    """Append: all or none, also when one of them cannot be kept."""
+class StoresAPartOfABatch(PassingEngine):
+    """Append: all messages of a batch are stored, or none, also when one of them cannot be stored."""
 
-    caught_by = ("test_what_cannot_be_kept_is_refused_with_its_batch",)
+    caught_by = ("test_content_that_cannot_be_stored_refuses_its_batch",)
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
             return [kept for draft in drafts for kept in await self.inner.append([draft])]
 
 
-class TellsTwice(PassingEngine):
-    """EngineEvents.deliver: each message once."""
+class DeliversTwice(PassingEngine):
+    """EngineEvents.deliver: each message is delivered once."""
 
-    caught_by = ("test_the_feed_has_a_message_before_append_returns", "test_another_engine_is_told")
+    caught_by = (
+        "test_a_message_is_delivered_before_append_returns",
+        "test_every_engine_delivers_the_messages_of_the_others",
+    )
 
     class the_events(Passing):  # noqa: N801
         def deliver(self, messages: Sequence[Message[Any]]) -> None:
@@ -187,29 +192,29 @@ class TellsTwice(PassingEngine):
 
 
 class LosesOneOfFive(PassingEngine):
-    """Feed.take: every message, so that each one is received, waits or is counted as lost."""
+    """EngineEvents.deliver: every message is delivered: a subscriber receives it, holds it or counts it as lost."""
 
-    caught_by = ("test_drop_newest_keeps_the_first", "test_drop_oldest_keeps_the_last", "test_latest_keeps_one")
+    caught_by = ("test_drop_newest_keeps_the_first", "test_drop_oldest_keeps_the_last", "test_latest_keeps_the_newest")
 
     class the_events(Passing):  # noqa: N801
-        def take(self, messages: Sequence[Message[Any]]) -> None:
-            self.inner.take([message for message in messages if message.seq % 5])
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            self.inner.deliver([message for message in messages if message.seq % 5])
 
 
-class TellsLate(PassingEngine):
-    """Append returns after the engine has delivered the messages."""
+class DeliversLate(PassingEngine):
+    """Append: it returns after the engine has delivered the messages."""
 
-    caught_by = ("test_the_feed_has_a_message_before_append_returns",)
+    caught_by = ("test_a_message_is_delivered_before_append_returns",)
 
     class the_events(Passing):  # noqa: N801
         def deliver(self, messages: Sequence[Message[Any]]) -> None:
             asyncio.get_running_loop().call_later(0.005, self.inner.deliver, messages)
 
 
-class TellsNoOtherEngine(PassingEngine):
-    """Shared: what another engine stores is delivered, too."""
+class DeliversToNoOtherEngine(PassingEngine):
+    """Shared: messages that another engine stores are delivered, too."""
 
-    caught_by = ("test_another_engine_is_told", "test_another_hub_receives")
+    caught_by = ("test_every_engine_delivers_the_messages_of_the_others", "test_another_hub_receives_every_message")
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -225,10 +230,10 @@ class TellsNoOtherEngine(PassingEngine):
             self.inner.deliver([message for message in messages if message.content in self.own])
 
 
-class FollowNeverEnds(PassingEngine):
-    """Unfollow: no more messages of the name are delivered."""
+class IgnoresUnfollow(PassingEngine):
+    """Unfollow: no message of the name is delivered afterwards."""
 
-    caught_by = ("test_a_follow_ends",)
+    caught_by = ("test_unfollow_ends_the_delivery",)
 
     class a_store(Passing):  # noqa: N801
         def unfollow(self, name: str) -> None:
@@ -238,7 +243,7 @@ class FollowNeverEnds(PassingEngine):
 class FollowsEverything(PassingEngine):
     """Follow: only messages of followed topics are delivered."""
 
-    caught_by = ("test_only_followed_topics_are_delivered", "test_a_follow_ends")
+    caught_by = ("test_only_followed_topics_are_delivered", "test_unfollow_ends_the_delivery")
 
     async def open(self, events: EngineEvents) -> None:
         await super().open(events)
@@ -265,7 +270,7 @@ class FollowsLate(PassingEngine):
 
 
 class LosesANotification(PassingEngine):
-    """Shared: each message of another engine is delivered, also when no later one comes."""
+    """Shared: each message of another engine is delivered, also when no later message comes."""
 
     caught_by = ("test_a_single_message_of_another_engine_is_delivered",)
 
@@ -281,7 +286,7 @@ class LosesANotification(PassingEngine):
 
 
 class ReportsNoGap(PassingEngine):
-    """EngineEvents.gap: a message that is not delivered is announced."""
+    """EngineEvents.gap: called for messages that are not delivered."""
 
     caught_by = ("test_a_message_that_is_not_delivered_is_in_a_gap",)
 
@@ -293,10 +298,10 @@ class ReportsNoGap(PassingEngine):
             pass
 
 
-class TellsNoRemoval(PassingEngine):
-    """EngineEvents.removed: the topic was removed."""
+class ReportsNoRemoval(PassingEngine):
+    """EngineEvents.removed: called when a topic was removed."""
 
-    caught_by = ("test_another_engine_is_told_of_a_removal", "test_subscriptions_go_on_after_a_removal_everywhere")
+    caught_by = ("test_a_removal_reaches_all_engines", "test_subscriptions_of_all_hubs_continue_after_a_removal")
 
     class the_events(Passing):  # noqa: N801
         def removed(self, topic: str) -> None:
@@ -304,9 +309,9 @@ class TellsNoRemoval(PassingEngine):
 
 
 class ForgetsTheEpoch(PassingEngine):
-    """Remove: a topic begins another epoch."""
+    """Remove: the topic begins another epoch."""
 
-    caught_by = ("test_a_topic_made_anew_is_another", "test_a_removed_topic_begins_another_epoch")
+    caught_by = ("test_a_recreated_topic_has_another_epoch", "test_a_removed_topic_begins_another_epoch")
 
     def now(self) -> float:
         now: float = self.inner.now()
@@ -318,12 +323,12 @@ class ForgetsTheEpoch(PassingEngine):
         return log
 
 
-class AcknowledgesBeforeKeeping(PassingEngine):
-    """Durable: what was acknowledged is kept. Here it is kept with what comes next, or when somebody reads."""
+class AcknowledgesBeforeStoring(PassingEngine):
+    """Durable: an acknowledged message is stored. Here it is stored by the next append, or by a read."""
 
     caught_by: ClassVar[tuple[str, ...]] = (
-        "test_messages_are_there_after_a_restart",
-        "test_nothing_that_was_acknowledged_is_lost_over_restarts",
+        "test_messages_survive_a_restart",
+        "test_acknowledged_messages_survive_many_restarts",
     )
 
     class a_store(Passing):  # noqa: N801
@@ -359,22 +364,22 @@ class AcknowledgesBeforeKeeping(PassingEngine):
                 self.inner.deliver(messages)
 
 
-class KeepsWhenItIsClosed(AcknowledgesBeforeKeeping):
-    """Durable: kept through kill -9. Here a restart loses nothing, and a kill does."""
+class StoresWhenItIsClosed(AcknowledgesBeforeStoring):
+    """Durable: an acknowledged message survives kill -9. Here it survives a restart only."""
 
-    caught_by = ("test_what_was_acknowledged_survives_kill",)
+    caught_by = ("test_acknowledged_messages_survive_kill",)
 
     async def close(self) -> None:
-        assert isinstance(self.store, AcknowledgesBeforeKeeping.a_store)
+        assert isinstance(self.store, AcknowledgesBeforeStoring.a_store)
         if self.events is not None:
             await self.store.flush()
         await self.inner.close()
 
 
-class KeepsTheObject(PassingEngine):
-    """What is kept is what was published, not the publisher's object."""
+class StoresTheObject(PassingEngine):
+    """Durable: a message is stored as it was published. Here the publisher's object is stored."""
 
-    caught_by = ("test_what_is_kept_is_not_the_publisher_s_object",)
+    caught_by = ("test_changing_a_published_object_does_not_change_the_message",)
 
     class a_store(Passing):  # noqa: N801
         objects: ClassVar[dict[tuple[str, int], object]] = {}
@@ -390,9 +395,9 @@ class KeepsTheObject(PassingEngine):
 
 
 class DropsHeaders(PassingEngine):
-    """What is read is what was published."""
+    """Read: a message is read as it was published, with its headers."""
 
-    caught_by = ("test_everything_of_a_message_is_kept",)
+    caught_by = ("test_every_field_of_a_message_is_stored",)
 
     class a_store(Passing):  # noqa: N801
         async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
@@ -400,10 +405,10 @@ class DropsHeaders(PassingEngine):
             return [msgspec.structs.replace(message, _headers=None) for message in found]
 
 
-class MakesBytesText(PassingEngine):
-    """Contents come out as they went in."""
+class DeliversBytesAsText(PassingEngine):
+    """Content is delivered unchanged: bytes as bytes."""
 
-    caught_by = ("test_bytes_come_out_as_they_went_in",)
+    caught_by = ("test_bytes_are_received_unchanged",)
 
     class the_events(Passing):  # noqa: N801
         def deliver(self, messages: Sequence[Message[Any]]) -> None:
@@ -418,9 +423,9 @@ class MakesBytesText(PassingEngine):
 
 
 class ReadsOneTooMany(PassingEngine):
-    """Read: up to, not with, ``end``."""
+    """Read: it returns messages up to but not including ``end``."""
 
-    caught_by = ("test_read_gives_exactly_the_range",)
+    caught_by = ("test_read_returns_exactly_the_range",)
 
     class a_store(Passing):  # noqa: N801
         async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
@@ -428,20 +433,20 @@ class ReadsOneTooMany(PassingEngine):
 
 
 class FindsOneTooLate(PassingEngine):
-    """Find: the first message to read for a start."""
+    """Find: it returns the first message of a start."""
 
-    caught_by = ("test_find_knows_every_start",)
+    caught_by = ("test_find_resolves_every_start",)
 
     class a_store(Passing):  # noqa: N801
         async def find(self, topic: str, start: Start, now: float) -> tuple[int, object]:
-            number, told = await self.inner.find(topic, start, now)
-            return (number, told) if start in ("new", "earliest") else (number + 1, told)
+            number, lost = await self.inner.find(topic, start, now)
+            return (number, lost) if start in ("new", "earliest") else (number + 1, lost)
 
 
 class SortsByTime(PassingEngine):
-    """Read_pattern: in the order of their being kept."""
+    """Read_pattern: it returns messages in the order in which they were stored."""
 
-    caught_by = ("test_a_pattern_is_read_in_the_order_of_being_kept",)
+    caught_by = ("test_read_pattern_returns_messages_in_the_order_of_storing",)
 
     class a_store(Passing):  # noqa: N801
         async def read_pattern(self, topics: Sequence[str], count: int) -> Sequence[Message[Any]]:
@@ -449,12 +454,12 @@ class SortsByTime(PassingEngine):
 
 
 class IgnoresRetention(PassingEngine):
-    """Retain: what the topics of a pattern keep."""
+    """Retain: a rule bounds the messages that the topics of a pattern keep."""
 
     caught_by = (
         "test_retention_by_count_is_exact",
-        "test_the_rule_that_was_set_last_holds",
-        "test_retention_is_seen_exactly",
+        "test_the_last_matching_retention_rule_applies",
+        "test_history_returns_exactly_the_retained_messages",
     )
 
     class a_store(Passing):  # noqa: N801
@@ -463,7 +468,7 @@ class IgnoresRetention(PassingEngine):
 
 
 def with_other_ids(drafts: Sequence[Draft], number: int) -> list[Draft]:
-    """The drafts, with other ids where they have some."""
+    """Return the drafts; those with an id get another id."""
     return [
         draft if draft.id is None else msgspec.structs.replace(draft, id=f"{draft.id}-{number + place}")
         for place, draft in enumerate(drafts)
@@ -471,11 +476,11 @@ def with_other_ids(drafts: Sequence[Draft], number: int) -> list[Draft]:
 
 
 class ForgetsIds(PassingEngine):
-    """Once_per_id: the same id is kept once."""
+    """Once_per_id: the same id is stored once."""
 
     caught_by = (
-        "test_an_id_is_kept_once",
-        "test_an_id_is_kept_once_when_all_publish_it_together",
+        "test_an_id_is_stored_once",
+        "test_an_id_is_stored_once_when_published_concurrently",
         "test_an_id_is_published_once",
     )
     count = 0
@@ -486,10 +491,10 @@ class ForgetsIds(PassingEngine):
             return list(await self.inner.append(with_other_ids(drafts, ForgetsIds.count)))
 
 
-class KnowsItsOwnIds(PassingEngine):
-    """Once_per_id: whoever publishes it. Here each engine, and each time that it is opened, remembers for itself."""
+class RemembersOnlyItsOwnIds(PassingEngine):
+    """Once_per_id: an id is stored once, whichever process publishes it. Here an engine knows only its own."""
 
-    caught_by = ("test_an_id_is_kept_once_between_engines", "test_an_id_is_kept_once_over_a_restart")
+    caught_by = ("test_an_id_is_stored_once_between_engines", "test_an_id_is_stored_once_over_a_restart")
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -497,9 +502,9 @@ class KnowsItsOwnIds(PassingEngine):
 
 
 class DeliversAfterAck(PassingEngine):
-    """Groups, rule 4: what was acked is never delivered again."""
+    """Groups, rule 4: an acked message is never delivered again."""
 
-    caught_by = ("test_what_was_acked_never_comes_again", "test_lag_is_what_is_not_settled")
+    caught_by = ("test_an_acked_message_is_never_delivered_again", "test_lag_counts_unsettled_messages")
 
     class a_groups(Passing):  # noqa: N801
         async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
@@ -508,14 +513,14 @@ class DeliversAfterAck(PassingEngine):
 
 
 def replaced(settlement: Settlement, only: Action, **fields: Any) -> Settlement:
-    """The settlement with other fields, if it is an ``only``."""
+    """Return the settlement with other fields, if its action is ``only``."""
     return msgspec.structs.replace(settlement, **fields) if settlement.action == only else settlement
 
 
 class ForgetsSettlements(PassingEngine):
-    """Durable: a settlement is kept. Here an ack is remembered as long as the engine is open."""
+    """Durable: a settlement survives a restart. Here an ack is remembered while the engine is open."""
 
-    caught_by = ("test_groups_go_on_after_a_restart",)
+    caught_by = ("test_groups_continue_after_a_restart",)
 
     class a_groups(Passing):  # noqa: N801
         async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
@@ -524,10 +529,10 @@ class ForgetsSettlements(PassingEngine):
             )
 
 
-class LetsTwoHoldALease(PassingEngine):
-    """Groups, rule 2: what is leased nobody else is given."""
+class LeasesAMessageTwice(PassingEngine):
+    """Groups, rule 2: no other member gets a leased message."""
 
-    caught_by = ("test_a_message_is_leased_to_one", "test_each_group_handles_every_message")
+    caught_by = ("test_a_message_is_leased_to_one_member", "test_each_group_handles_every_message")
 
     class a_groups(Passing):  # noqa: N801
         last: Sequence[Delivery] = ()
@@ -540,9 +545,9 @@ class LetsTwoHoldALease(PassingEngine):
 
 
 class ClaimsOneTooMany(PassingEngine):
-    """Claim: at most ``limit`` messages."""
+    """Groups.fetch: it returns at most ``limit`` messages."""
 
-    caught_by = ("test_a_message_is_leased_to_one", "test_the_first_delivery_is_in_order")
+    caught_by = ("test_a_message_is_leased_to_one_member", "test_first_deliveries_are_in_the_order_of_publishing")
 
     class a_groups(Passing):  # noqa: N801
         async def fetch(self, group: str, pattern: str, limit: int, *arguments: Any) -> Any:
@@ -550,12 +555,12 @@ class ClaimsOneTooMany(PassingEngine):
 
 
 class IgnoresKeys(PassingEngine):
-    """Groups, rule 6: one of a key at a time."""
+    """Groups, rule 6: one message of a key is leased at a time."""
 
     caught_by = (
-        "test_one_of_a_key_at_a_time",
-        "test_keys_are_in_the_order_of_publishing",
-        "test_the_next_of_a_key_waits",
+        "test_one_message_of_a_key_is_leased_at_a_time",
+        "test_messages_of_a_key_keep_the_order_of_publishing",
+        "test_the_next_message_of_a_key_waits",
     )
 
     class a_store(Passing):  # noqa: N801
@@ -583,8 +588,8 @@ class AcceptsStaleTokens(PassingEngine):
             return await self.inner.settle(group, pattern, newest)
 
 
-class SaysThatAllWin(PassingEngine):
-    """Groups, rule 3: the first settlement wins, and says so."""
+class ReportsThatAllSettlementsWin(PassingEngine):
+    """Groups, rule 3: only the first settlement wins, and `settle` returns true for it alone."""
 
     caught_by = ("test_the_first_settlement_wins",)
 
@@ -594,9 +599,9 @@ class SaysThatAllWin(PassingEngine):
 
 
 class CountsNoAttempts(PassingEngine):
-    """Groups, rule 5: the next attempt."""
+    """Groups, rule 5: a redelivery has the next attempt."""
 
-    caught_by = ("test_a_lease_that_ends_frees_its_message", "test_nack_waits_for_its_delay")
+    caught_by = ("test_a_message_is_delivered_again_after_its_lease", "test_nack_waits_for_its_delay")
 
     class a_groups(Passing):  # noqa: N801
         async def fetch(self, *arguments: Any) -> Fetched:
@@ -605,10 +610,10 @@ class CountsNoAttempts(PassingEngine):
             return msgspec.structs.replace(found, deliveries=first)
 
 
-class WaitsForNoDelay(PassingEngine):
-    """Groups, rule 4: a nack is delivered again after its delay."""
+class IgnoresDelays(PassingEngine):
+    """Groups, rule 4: a nacked message is delivered again after its delay, not earlier."""
 
-    caught_by = ("test_nack_waits_for_its_delay", "test_a_key_waits_for_its_next_try")
+    caught_by = ("test_nack_waits_for_its_delay", "test_a_key_waits_for_the_retry_of_its_first_message")
 
     class a_groups(Passing):  # noqa: N801
         async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
@@ -616,9 +621,9 @@ class WaitsForNoDelay(PassingEngine):
 
 
 class KeepsNoDeadLetters(PassingEngine):
-    """Groups, rule 4: what is rejected is kept aside."""
+    """Groups, rule 4: a rejected message becomes a dead letter."""
 
-    caught_by = ("test_what_was_rejected_is_kept_aside", "test_a_dead_letter_is_revived_or_dropped")
+    caught_by = ("test_a_rejected_message_becomes_a_dead_letter", "test_a_dead_letter_is_revived_or_dropped")
 
     class a_groups(Passing):  # noqa: N801
         async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
@@ -637,10 +642,10 @@ class RenewsNoLease(PassingEngine):
             return await self.inner.settle(group, pattern, settlements)
 
 
-class TakesFromGroups(PassingEngine):
-    """Groups, rule 8: what a group has not settled is kept for it, whatever the retention."""
+class TrimsTheBacklog(PassingEngine):
+    """Groups, rule 8: unsettled messages are kept for a group, whatever the retention of the topic."""
 
-    caught_by = ("test_retention_takes_nothing_from_a_group",)
+    caught_by = ("test_retention_keeps_the_backlog_of_a_group",)
 
     class a_groups(Passing):  # noqa: N801
         async def fetch(self, *arguments: Any) -> Fetched:
@@ -651,10 +656,10 @@ class TakesFromGroups(PassingEngine):
             return msgspec.structs.replace(found, deliveries=left)
 
 
-class BeginsAgainForWhoJoins(PassingEngine):
-    """Groups, rule 1: a group goes on, whoever joins."""
+class RestartsTheGroupAtEachJoin(PassingEngine):
+    """Groups, rule 1: joining an existing group does not change its position."""
 
-    caught_by = ("test_a_group_goes_on_whoever_joins",)
+    caught_by = ("test_joining_a_group_does_not_change_its_position",)
 
     class a_groups(Passing):  # noqa: N801
         async def join(self, group: str, pattern: str, start: Start, log: Callable[[], Log]) -> None:
@@ -665,7 +670,7 @@ class BeginsAgainForWhoJoins(PassingEngine):
 class IgnoresPause(PassingEngine):
     """Groups, rule 9: a paused group claims nothing."""
 
-    caught_by = ("test_a_paused_group_claims_nothing", "test_a_pause_holds_for_all")
+    caught_by = ("test_a_paused_group_claims_nothing", "test_a_pause_holds_for_all_engines")
 
     class a_groups(Passing):  # noqa: N801
         async def change(self, group: str, pattern: str, change: Change) -> bool:
@@ -675,9 +680,9 @@ class IgnoresPause(PassingEngine):
 
 
 class FetchesForTooShort(PassingEngine):
-    """Groups.fetch: without a message it returns not before its time."""
+    """Groups.fetch: without a message it waits for its whole time."""
 
-    caught_by = ("test_a_fetch_returns_nothing_before_its_time",)
+    caught_by = ("test_a_fetch_without_messages_waits_its_whole_time",)
 
     class a_groups(Passing):  # noqa: N801
         async def fetch(self, *arguments: Any) -> Fetched:
@@ -686,7 +691,7 @@ class FetchesForTooShort(PassingEngine):
             return found
 
 
-class FetchesForEver(PassingEngine):
+class FetchesForever(PassingEngine):
     """Groups.fetch: without a message it returns when its time is over."""
 
     caught_by = ("test_a_fetch_returns_when_its_time_is_over",)
@@ -701,9 +706,9 @@ class FetchesForEver(PassingEngine):
 
 
 class LeasesWhenItIsCancelled(PassingEngine):
-    """Groups.fetch: cancelled, it leaves nothing leased."""
+    """Groups.fetch: a cancelled fetch leaves nothing leased."""
 
-    caught_by = ("test_a_fetch_that_is_cancelled_leaves_nothing_leased",)
+    caught_by = ("test_a_cancelled_fetch_leaves_nothing_leased",)
 
     class a_groups(Passing):  # noqa: N801
         async def fetch(self, *arguments: Any) -> Fetched:
@@ -715,16 +720,16 @@ class LeasesWhenItIsCancelled(PassingEngine):
             return found
 
 
-class HearsOfNothing(PassingEngine):
-    """Groups.fetch: it returns as soon as there is something. Here it looks again when its time is over."""
+class IgnoresEventsWhileFetching(PassingEngine):
+    """Groups.fetch: it returns as soon as there is a message. Here it checks again only when its time is over."""
 
     caught_by = (
-        "test_a_fetch_returns_when_something_is_there",
-        "test_a_fetch_on_a_pattern_waits_for_topics_to_come",
-        "test_a_fetch_waits_for_delays_and_leases",
-        "test_a_fetch_hears_of_changes_of_its_group",
-        "test_a_fetch_hears_of_the_next_of_a_key",
-        "test_a_fetch_hears_of_other_engines",
+        "test_a_fetch_returns_when_a_message_is_published",
+        "test_a_fetch_on_a_pattern_returns_for_a_new_topic",
+        "test_a_fetch_returns_when_a_delay_or_a_lease_ends",
+        "test_a_fetch_returns_when_its_group_changes",
+        "test_a_fetch_returns_when_the_next_message_of_a_key_is_free",
+        "test_a_fetch_returns_for_messages_of_other_engines",
     )
 
     class a_groups(Passing):  # noqa: N801
@@ -738,7 +743,7 @@ class HearsOfNothing(PassingEngine):
 
 
 class FetchesWhenItIsClosed(PassingEngine):
-    """Groups.fetch: closing the engine ends it."""
+    """Groups.fetch: closing the engine ends a waiting fetch."""
 
     caught_by = ("test_closing_ends_a_fetch",)
 
@@ -752,9 +757,13 @@ class FetchesWhenItIsClosed(PassingEngine):
 
 
 class PutsWithoutComparing(PassingEngine):
-    """Put: if its revision is still the one given."""
+    """Put: it writes only if the record has the given revision."""
 
-    caught_by = ("test_put_compares", "test_one_of_many_is_first", "test_two_engines_count_together")
+    caught_by = (
+        "test_put_compares_revisions",
+        "test_one_of_concurrent_puts_wins",
+        "test_concurrent_counters_of_two_engines_lose_no_count",
+    )
 
     class a_records(Passing):  # noqa: N801
         async def put(
@@ -768,7 +777,7 @@ class PutsWithoutComparing(PassingEngine):
 
 
 class ExpiresNothing(PassingEngine):
-    """Put: what has expired is deleted in time."""
+    """Put: expired records are deleted in time."""
 
     caught_by = ("test_a_record_expires",)
 
@@ -781,7 +790,7 @@ class ExpiresNothing(PassingEngine):
 
 
 class ExpiresTooEarly(PassingEngine):
-    """Put: what has not expired yet stays."""
+    """Put: a record that has not expired stays."""
 
     caught_by = ("test_a_record_expires",)
 
@@ -795,7 +804,7 @@ class ExpiresTooEarly(PassingEngine):
 
 
 class PutsBesideTheTransaction(PassingEngine):
-    """`Transaction.put`: the record is set with what else is in the transaction, or not at all."""
+    """Transaction.put: the record is set together with the other writes of the transaction, or not at all."""
 
     caught_by = ("test_a_transaction_puts_records",)
 
@@ -820,7 +829,7 @@ class PutsBesideTheTransaction(PassingEngine):
 
 
 class SettlesBesideTheTransaction(PassingEngine):
-    """`Transaction.settle`: the delivery is settled when, and if, the transaction commits."""
+    """Transaction.settle: the delivery is settled when the transaction commits, and not when it rolls back."""
 
     caught_by = ("test_a_transaction_settles_a_delivery",)
 
@@ -841,9 +850,9 @@ class SettlesBesideTheTransaction(PassingEngine):
 
 
 class RepeatsRevisions(PassingEngine):
-    """Records: a revision is larger than any before, also after the record was deleted."""
+    """Records: a revision is larger than all earlier ones of its key, also after the record was deleted."""
 
-    caught_by = ("test_a_revision_never_comes_again", "test_records_are_there_after_a_restart")
+    caught_by = ("test_revisions_grow_also_after_a_delete", "test_records_survive_a_restart")
 
     class a_records(Passing):  # noqa: N801
         def __init__(self, inner: Any, engine: PassingEngine) -> None:
@@ -870,28 +879,28 @@ class RepeatsRevisions(PassingEngine):
 
 
 class PublishesTooEarly(PassingEngine):
-    """Later: at its time, not before."""
+    """Later: a delayed message is published at its time, not before."""
 
-    caught_by = ("test_later_is_not_sooner", "test_a_hub_publishes_later")
+    caught_by = ("test_a_delayed_message_is_not_published_early", "test_a_hub_publishes_delayed_messages")
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         return await super().later(draft, due - 0.1)
 
 
 class PublishesTwice(PassingEngine):
-    """Later: once, whichever engines are open."""
+    """Later: a delayed message is published once, whichever engines are open."""
 
-    caught_by = ("test_of_several_engines_one_publishes",)
+    caught_by = ("test_several_engines_publish_a_delayed_message_once",)
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         await super().later(draft, due)
         return await super().later(draft, due)
 
 
-class ForgetsWhatIsLater(PassingEngine):
-    """Durable: what is delayed is kept through a restart."""
+class ForgetsDelayedMessages(PassingEngine):
+    """Durable: a delayed message survives a restart."""
 
-    caught_by = ("test_another_engine_publishes_when_its_own_is_gone", "test_later_is_kept_through_a_restart")
+    caught_by = ("test_another_engine_publishes_for_a_closed_engine", "test_delayed_messages_survive_a_restart")
 
     def __init__(self, inner: Any) -> None:
         super().__init__(inner)
@@ -912,14 +921,14 @@ class ForgetsWhatIsLater(PassingEngine):
         await super().close()
 
 
-class CommitsWhatFailed(PassingEngine):
-    """Transaction: left with an error it rolls back."""
+class CommitsFailedTransactions(PassingEngine):
+    """Transaction: a transaction that ends with an error rolls back."""
 
     caught_by = (
-        "test_an_error_takes_all_back",
-        "test_groups_are_given_what_was_committed",
-        "test_a_hub_publishes_nothing_of_what_failed",
-        "test_a_handler_s_group_gets_what_was_committed",
+        "test_an_error_rolls_a_transaction_back",
+        "test_groups_get_committed_messages_only",
+        "test_a_failed_transaction_publishes_nothing",
+        "test_a_group_handles_committed_messages_only",
     )
 
     class a_transaction(Passing):  # noqa: N801
@@ -929,10 +938,13 @@ class CommitsWhatFailed(PassingEngine):
             await self.inner.__aexit__(None, None, None)
 
 
-class ShowsWhatIsNotCommitted(PassingEngine):
-    """Transaction: nothing of it is seen before it commits."""
+class ShowsUncommittedMessages(PassingEngine):
+    """Transaction: no reader gets its messages before it commits."""
 
-    caught_by = ("test_nothing_is_seen_before_it_commits", "test_another_engine_sees_a_transaction_whole")
+    caught_by = (
+        "test_no_message_is_read_before_the_commit",
+        "test_another_engine_reads_a_transaction_whole_or_not_at_all",
+    )
 
     class a_transaction(Passing):  # noqa: N801
         async def __aenter__(self) -> Self:
@@ -949,9 +961,9 @@ class ShowsWhatIsNotCommitted(PassingEngine):
 
 
 class LeavesATask(PassingEngine):
-    """Close: no task stays."""
+    """Close: no task is left behind."""
 
-    caught_by = ("test_an_engine_leaves_nothing", "test_opening_that_fails_leaves_nothing")
+    caught_by = ("test_open_and_close_leave_nothing_behind", "test_a_hub_that_fails_to_open_leaves_nothing_behind")
 
     async def open(self, events: EngineEvents) -> None:
         self.task = asyncio.ensure_future(asyncio.sleep(60))
@@ -959,17 +971,17 @@ class LeavesATask(PassingEngine):
 
 
 OPENING = (
-    "test_an_engine_whose_opening_is_cancelled_leaves_nothing",
-    "test_an_engine_whose_opening_fails_leaves_nothing",
+    "test_a_cancelled_open_leaves_nothing_behind",
+    "test_a_failed_open_leaves_nothing_behind",
 )
 
 
 LEFT: list[Callable[[], object]] = []
-"""What ends the things that broken engines left, after the test that was to see them."""
+"""Functions that end the tasks, threads and descriptors that broken engines have left, after a test."""
 
 
 class LeavesATaskToClose(PassingEngine):
-    """Open that is cancelled or fails: no task stays, before close too."""
+    """Open: a cancelled or failed open leaves no task behind, also before close."""
 
     caught_by = OPENING
 
@@ -987,7 +999,7 @@ class LeavesATaskToClose(PassingEngine):
 
 
 class LeavesAThreadToClose(LeavesATaskToClose):
-    """Open that is cancelled or fails: no thread stays, before close too."""
+    """Open: a cancelled or failed open leaves no thread behind, also before close."""
 
     def begin(self) -> None:
         over = threading.Event()
@@ -996,16 +1008,16 @@ class LeavesAThreadToClose(LeavesATaskToClose):
 
 
 class LeavesADescriptorToClose(LeavesATaskToClose):
-    """Open that is cancelled or fails: no descriptor stays, before close too."""
+    """Open: a cancelled or failed open leaves no descriptor behind, also before close."""
 
     def begin(self) -> None:
         LEFT.append(socket.socket().close)
 
 
 class LeavesALockToClose(PassingEngine):
-    """Open that is cancelled or fails: no lock stays that keeps another engine out, before close too."""
+    """Open: a cancelled open leaves no lock behind that keeps another engine out, also before close."""
 
-    caught_by = ("test_an_engine_whose_opening_is_cancelled_leaves_nothing",)
+    caught_by = ("test_a_cancelled_open_leaves_nothing_behind",)
     held: ClassVar[dict[object, PassingEngine]] = {}
 
     def __init__(self, inner: Any) -> None:
@@ -1025,7 +1037,7 @@ class LeavesALockToClose(PassingEngine):
 
 
 class IsClosedOnlyOnceOpen(PassingEngine):
-    """Open that is cancelled or fails: close after it is fine."""
+    """Close: it may be called after a cancelled or failed open."""
 
     caught_by = OPENING
     ready = False
@@ -1040,10 +1052,10 @@ class IsClosedOnlyOnceOpen(PassingEngine):
             raise ValueError(self)
 
 
-class LosesWhatIsCancelled(PassingEngine):
-    """Append that is cancelled: all messages are stored and delivered, or none."""
+class StoresAPartWhenCancelled(PassingEngine):
+    """Append: a cancelled append has stored and delivered all messages, or none."""
 
-    caught_by = ("test_append_that_is_cancelled_leaves_no_hole",)
+    caught_by = ("test_a_cancelled_append_stores_all_messages_or_none",)
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -1054,10 +1066,10 @@ class LosesWhatIsCancelled(PassingEngine):
             return [*first, *await self.inner.append(drafts[1:])]
 
 
-class HangsWhenItIsClosed(PassingEngine):
-    """Close lets go of everything, at once: who waits for an append gets its end."""
+class HangsWhileItIsClosed(PassingEngine):
+    """Close: it ends every append that waits."""
 
-    caught_by = ("test_closing_lets_go_of_what_is_under_way",)
+    caught_by = ("test_closing_ends_appends_that_are_in_flight",)
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
@@ -1066,5 +1078,5 @@ class HangsWhenItIsClosed(PassingEngine):
 
 
 def all_broken(base: type[PassingEngine] = PassingEngine) -> list[type[PassingEngine]]:
-    """Every broken engine."""
+    """Return every broken engine."""
     return [each for cls in base.__subclasses__() for each in (cls, *all_broken(cls))]

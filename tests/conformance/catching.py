@@ -1,4 +1,4 @@
-"""Which tests of the conformance suite are to catch which broken engine, and running one test of a suite."""
+"""The broken engines, each with the tests of the conformance suite that must fail on it."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,10 +18,10 @@ Wrap = Callable[[Any], Any]
 
 
 def over_pretend(wrap: Wrap) -> type[Conformance]:
-    """The suite on a wrapped engine that pretends."""
+    """Return the suite on a wrapped `PretendEngine`."""
 
     class OverPretend(Shifting, Conformance):
-        test_what_was_acknowledged_survives_kill = None  # type: ignore[assignment]
+        test_acknowledged_messages_survive_kill = None  # type: ignore[assignment]
         test_settlements_and_records_survive_kill = None  # type: ignore[assignment]
         patience = 0.6
 
@@ -47,7 +47,7 @@ def over_pretend(wrap: Wrap) -> type[Conformance]:
 
 
 def over_sqlite(wrap: Wrap) -> type[Conformance]:
-    """The suite on a wrapped SQLite engine."""
+    """Return the suite on a wrapped SQLite engine."""
 
     class OverSQLite(Shifting, Conformance):
         patience = 1.0
@@ -63,7 +63,7 @@ def over_sqlite(wrap: Wrap) -> type[Conformance]:
 
 
 def outcome(suite: type[Conformance], test: str) -> BaseException | None:
-    """Run one test of a suite, as pytest does; what it raised."""
+    """Run one test of a suite, as pytest does. Return the error that it raised, or None."""
     case = suite()
     case.setup_method()
     try:
@@ -78,7 +78,7 @@ def outcome(suite: type[Conformance], test: str) -> BaseException | None:
 
 
 def cases(*parts: type[Suite]) -> list[Any]:
-    """Suites of broken engines, each with a test of ``parts`` that is to fail on it, for ``parametrize``."""
+    """Return the arguments for ``parametrize``: suites of broken engines, each with a test that must fail."""
     return [
         pytest.param(over(broken), test, id=f"{broken.__name__}-{over.__name__}-{test}")
         for broken in all_broken()

@@ -1,4 +1,4 @@
-"""What the suite calls slow is marked so: the suite itself needs no pytest."""
+"""Mark the tests of the suite that have the attribute ``slow``: the suite itself does not import pytest."""
 
 import pytest
 

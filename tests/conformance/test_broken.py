@@ -1,5 +1,6 @@
-"""Every broken engine of tests/conformance/broken.py is put to the test. `tests/unit/testing/conformance` has, for each
-part of the suite, the tests that see them."""
+"""The list of broken engines is complete. `tests/unit/testing/conformance` has a test file for each part of the suite,
+which checks that the part fails on the engines that break its promises.
+"""
 
 import pytest
 
@@ -10,7 +11,7 @@ from tests.conformance.catching import cases, over_pretend, over_sqlite
 
 
 @pytest.mark.parametrize("broken", all_broken(), ids=lambda broken: broken.__name__)
-def test_every_broken_engine_is_put_to_the_test(broken: type[PassingEngine]) -> None:
+def test_every_broken_engine_names_the_tests_that_fail(broken: type[PassingEngine]) -> None:
     assert broken.__doc__
     assert broken.caught_by
     for test in broken.caught_by:
@@ -27,7 +28,7 @@ def test_no_test_hides_another() -> None:
     assert len(names) == len(set(names)) == len(promises(Conformance))
 
 
-def test_every_test_says_what_it_holds() -> None:
+def test_every_test_has_a_docstring() -> None:
     assert all(test.__doc__ for test in promises(Conformance).values())
 
 

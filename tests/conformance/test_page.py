@@ -19,7 +19,7 @@ def rows() -> list[str]:
     ]
 
 
-def test_the_table_is_what_engines_declare() -> None:
+def test_the_table_shows_the_declared_guarantees() -> None:
     table = "\n".join(rows())
     assert table in PAGE.read_text(), f"the table of {PAGE.name} has to be\n{table}"
 

@@ -1,4 +1,4 @@
-"""The suite on PostgreSQL, on a server of the tests' own; each test has a schema."""
+"""The suite on PostgreSQL, on a server that the tests start. Each test has a schema of its own."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +19,7 @@ _END_ALL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE applica
 
 
 def unopenable(url: str) -> Iterator[str]:
-    """URLs that cannot be opened: no such database, no such user, nobody there."""
+    """Iterate over URLs that cannot be opened: an unknown database, an unknown user, a port without a server."""
     yield url.replace("/postgres?", "/nothing?")
     yield url.replace("telex@", "nobody@")
     yield "postgresql://telex@127.0.0.1:1/postgres"
@@ -29,7 +29,7 @@ class TestPostgres(Shifting, Conformance):
     conninfo = "host=/nowhere user=telex dbname=postgres"
 
     version = "postgres"
-    """The fixture with the server."""
+    """The name of the fixture of the server."""
 
     @pytest.fixture(autouse=True)
     def server(self, request: pytest.FixtureRequest) -> Iterator[None]:
@@ -58,7 +58,7 @@ class TestPostgres(Shifting, Conformance):
                 await asyncio.to_thread(away.rename, there)
 
     async def pass_time(self, seconds: float) -> None:
-        """Set the clock of leases forward, which is a function of the schema."""
+        """Set the clock of leases forward. The clock is a function in the schema."""
         self.ahead += seconds
         clock = f"""CREATE OR REPLACE FUNCTION "{self.schema}".clock() RETURNS float8 LANGUAGE sql VOLATILE AS $$
             SELECT extract(epoch FROM clock_timestamp())::float8 + {self.ahead} $$"""
@@ -70,7 +70,7 @@ class TestPostgres(Shifting, Conformance):
 
 
 class TestNewestPostgres(TestPostgres):
-    """The suite on a newer server than Debian's."""
+    """The suite on a server newer than that of Debian."""
 
     version = "newest_postgres"
 

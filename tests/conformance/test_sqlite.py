@@ -10,7 +10,7 @@ from tests.support.shifting import Shifting
 
 
 def unopenable(place: Path) -> Iterator[str]:
-    """URLs that cannot be opened: a folder, a text, what another program keeps in SQLite, no folder at all."""
+    """Iterate over URLs that cannot be opened: a folder, a text file, a file of another program, a missing folder."""
     (place / "folder").mkdir(exist_ok=True)
     yield f"sqlite:///{place}/folder"
     (place / "text").write_text("dear diary\n" * 1000)

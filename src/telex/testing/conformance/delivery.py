@@ -43,7 +43,7 @@ class DeliveryTests(Suite):
     """Publishing and subscribing, on every engine."""
 
     @promise()
-    async def test_what_is_published_is_received(self) -> None:
+    async def test_a_published_message_is_received(self) -> None:
         """A subscriber receives every message that is published after it joined, once and in order."""
         count = self.size(100, 5000)
         async with self.hub() as hub:
@@ -56,7 +56,7 @@ class DeliveryTests(Suite):
             assert len({m.id for m in sent}) == count
 
     @promise()
-    async def test_all_subscribers_receive_everything(self) -> None:
+    async def test_all_subscribers_receive_all_messages(self) -> None:
         """Of many publishers, each of many subscribers gets all messages, in one order for all."""
         writers, readers, each = self.size(5, 50), self.size(5, 50), self.size(10, 100)
         async with self.hub() as hub:
@@ -121,8 +121,8 @@ class DeliveryTests(Suite):
                 assert [n for writer, n in received if writer == number] == list(range(each))
 
     @promise()
-    async def test_a_pattern_gets_what_fits(self) -> None:
-        """A subscriber of a pattern gets the messages of all topics that match, also of later topics, and no others."""
+    async def test_a_pattern_gets_the_messages_of_matching_topics(self) -> None:
+        """A subscriber of a pattern gets the messages of all topics that match, also of later topics."""
         async with self.hub() as hub:
             await hub.topic("a:1").publish("before")
             async with (
@@ -146,12 +146,12 @@ class DeliveryTests(Suite):
                 await hub.topic("a:*").publish("to a pattern")
 
     @promise()
-    async def test_contents_come_out_as_they_went_in(self) -> None:
+    async def test_content_is_received_unchanged(self) -> None:
         """Text, numbers, nested, empty and large content is received as it was published."""
         await self.round_trip(CONTENTS)
 
     @promise()
-    async def test_bytes_come_out_as_they_went_in(self) -> None:
+    async def test_bytes_are_received_unchanged(self) -> None:
         """Bytes are received as bytes."""
         await self.round_trip(BYTES)
 
@@ -179,8 +179,8 @@ class DeliveryTests(Suite):
             assert type(content) is type(original), f"{original!r:.80} came out as {type(content).__name__}"
 
     @promise("durable")
-    async def test_contents_are_the_same_after_a_restart(self) -> None:
-        """Durable: another hub on the same data reads the published content."""
+    async def test_content_is_unchanged_after_a_restart(self) -> None:
+        """Durable: another hub on the same data reads the content as it was published."""
         everything = CONTENTS + BYTES
         async with self.hub() as hub:
             for content in everything:
@@ -189,7 +189,7 @@ class DeliveryTests(Suite):
             self.same([m.content async for m in hub.topic("orders:1").history()], everything)
 
     @promise("shared")
-    async def test_another_hub_receives(self) -> None:
+    async def test_another_hub_receives_every_message(self) -> None:
         """Shared: a subscriber of another hub on the same data gets every message, in order, once."""
         count = self.size(50, 5000)
         async with (
@@ -203,7 +203,7 @@ class DeliveryTests(Suite):
             assert await take(pattern, min(count, 1024), self.patience) == sent[:1024]
 
     @promise()
-    async def test_headers_come_out_as_they_went_in(self) -> None:
+    async def test_headers_are_received_unchanged(self) -> None:
         """Headers keep their names' case and their values, whatever characters they are of, also on a later reading."""
         headers = {"Trace-Id": "00-abc", "lower": "", "X-Ünï": "grüße 你好 🎉", "v": "a: b, c=d; \"e\" 'f' %20"}
         async with self.hub() as hub:
@@ -218,8 +218,8 @@ class DeliveryTests(Suite):
             assert dict(sent.headers) == dict(received.headers) == headers
 
     @promise()
-    async def test_headers_that_would_be_two_are_refused(self) -> None:
-        """A header with a line end, or two that differ in case, is refused, and nothing is published."""
+    async def test_ambiguous_headers_are_refused(self) -> None:
+        """Headers with a line end, or whose names differ only in case, are refused. Nothing is published."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             async with topic.subscribe() as inbox:
@@ -251,7 +251,7 @@ class DeliveryTests(Suite):
                 assert [m.content for m in await take(inbox, 2, self.patience)] == ["a", "last"]
 
     @promise()
-    async def test_a_type_is_received_as_that_type(self) -> None:
+    async def test_content_is_received_as_the_declared_type(self) -> None:
         """The content of a topic with a declared type is received as that type."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1", dict[str, int])
@@ -261,7 +261,7 @@ class DeliveryTests(Suite):
                 assert (received.content, received.type) == ({"a": 1}, sent.type)
 
     @promise()
-    async def test_who_leaves_leaves_the_others_theirs(self) -> None:
+    async def test_a_leaving_subscriber_takes_no_message_of_another(self) -> None:
         """Subscribers that join and leave at the same time lose no message of another subscriber."""
         rounds = self.size(5, 50)
         async with self.hub() as hub:

@@ -35,7 +35,7 @@ class FetchTests(Suite):
                 assert (list(fetched.deliveries), fetched.lag) == ([], 1)
 
     @promise("groups")
-    async def test_a_fetch_returns_nothing_before_its_time(self) -> None:
+    async def test_a_fetch_without_messages_waits_its_whole_time(self) -> None:
         """A fetch that finds nothing waits for the whole of its time."""
         async with self.rig() as rig:
             await ready(rig)
@@ -45,7 +45,7 @@ class FetchTests(Suite):
             assert loop.time() - began >= WAIT - 0.002, "it returned before its time"
 
     @promise("groups")
-    async def test_a_fetch_returns_when_something_is_there(self) -> None:
+    async def test_a_fetch_returns_when_a_message_is_published(self) -> None:
         """A fetch returns as soon as there is a message: at once, or when it is published. It says if it waited."""
         async with self.rig() as rig:
             await ready(rig, "a")
@@ -58,7 +58,7 @@ class FetchTests(Suite):
             assert contents(list(fetched.deliveries)) == ["b", "c"][: len(fetched.deliveries)]
 
     @promise("groups")
-    async def test_a_fetch_on_a_pattern_waits_for_topics_to_come(self) -> None:
+    async def test_a_fetch_on_a_pattern_returns_for_a_new_topic(self) -> None:
         """A fetch on a pattern returns when a topic that matches gets its first message."""
         async with self.rig() as rig:
             await rig.join(G, "orders:*")
@@ -68,7 +68,7 @@ class FetchTests(Suite):
                 assert contents(list((await waiting).deliveries)) == ["first"]
 
     @promise("groups")
-    async def test_a_fetch_waits_for_delays_and_leases(self) -> None:
+    async def test_a_fetch_returns_when_a_delay_or_a_lease_ends(self) -> None:
         """A waiting fetch returns when the delay of a nack or the lease of another member ends, and not before."""
         async with self.rig() as rig:
             await ready(rig, "a")
@@ -85,7 +85,7 @@ class FetchTests(Suite):
             assert loop.time() - began >= 2 * WAIT - 0.02, "it came before its time"
 
     @promise("groups")
-    async def test_a_fetch_hears_of_changes_of_its_group(self) -> None:
+    async def test_a_fetch_returns_when_its_group_changes(self) -> None:
         """A waiting fetch returns when a message is nacked, a dead letter is retried, or the group is resumed."""
         async with self.rig() as rig:
             groups = has_groups(rig)
@@ -106,7 +106,7 @@ class FetchTests(Suite):
                 assert contents(list((await waiting).deliveries)) == ["a"]
 
     @promise("groups", "key_order")
-    async def test_a_fetch_hears_of_the_next_of_a_key(self) -> None:
+    async def test_a_fetch_returns_when_the_next_message_of_a_key_is_free(self) -> None:
         """A waiting fetch returns when the message that its key waits for is settled."""
         async with self.rig() as rig:
             await ready(rig, "k1", "k2", key="k")
@@ -116,7 +116,7 @@ class FetchTests(Suite):
                 assert contents(list((await waiting).deliveries)) == ["k2"]
 
     @promise("groups")
-    async def test_a_fetch_that_is_cancelled_leaves_nothing_leased(self) -> None:
+    async def test_a_cancelled_fetch_leaves_nothing_leased(self) -> None:
         """Cancelled at any moment, also while it leases, a fetch leaves nothing leased: others get the message."""
         async with self.rig() as rig:
             await rig.join(G, T)

@@ -41,7 +41,7 @@ class FollowingTests(Suite):
             assert before.seq < log.end <= sent.seq
 
     @promise("store")
-    async def test_a_follow_ends(self) -> None:
+    async def test_unfollow_ends_the_delivery(self) -> None:
         """Nothing is delivered after `unfollow`, also for patterns, until the name is followed again."""
         for name in (T, "orders:*"):
             async with self.rig(follow=(name,)) as rig:

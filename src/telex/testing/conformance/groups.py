@@ -37,7 +37,7 @@ class GroupTests(Suite):
     """Claims, leases and settlements."""
 
     @promise("groups")
-    async def test_a_group_begins_where_it_was_told(self) -> None:
+    async def test_the_first_join_sets_the_start_of_a_group(self) -> None:
         """Rule 1: the first `join` sets the start of a group: new, the earliest, or a number back."""
         async with self.rig() as rig:
             rig.log(T)
@@ -51,7 +51,7 @@ class GroupTests(Suite):
             assert contents(await rig.fetch("two", T, now)) == ["b", "c", "d"]
 
     @promise("groups")
-    async def test_a_group_goes_on_whoever_joins(self) -> None:
+    async def test_joining_a_group_does_not_change_its_position(self) -> None:
         """Rule 1: joining an existing group does not change its position."""
         async with self.rig() as rig:
             now = await ready(rig, "a", "b")
@@ -77,7 +77,7 @@ class GroupTests(Suite):
                 assert contents(await rig.fetch(group, source, now)) == list(range(count)), (group, source)
 
     @promise("groups")
-    async def test_a_pattern_takes_from_topics_that_come_later(self) -> None:
+    async def test_a_group_on_a_pattern_gets_messages_of_later_topics(self) -> None:
         """Rule 1: a group on a pattern gets the messages of all topics that match, in the order of publishing."""
         pattern = "orders:*"
         async with self.rig() as rig:
@@ -90,7 +90,7 @@ class GroupTests(Suite):
             assert [delivery.message.topic for delivery in claimed] == [T, "orders:2", T, "orders:2"]
 
     @promise("groups")
-    async def test_a_message_is_leased_to_one(self) -> None:
+    async def test_a_message_is_leased_to_one_member(self) -> None:
         """Rule 2: no other member gets a message until it is settled or its lease ends."""
         async with self.rig() as rig:
             now = await ready(rig, *range(6))
@@ -101,7 +101,7 @@ class GroupTests(Suite):
             assert contents(await rig.fetch(G, T, now + 28)) == []
 
     @promise("groups")
-    async def test_members_that_claim_together_share(self) -> None:
+    async def test_concurrent_claims_share_the_messages(self) -> None:
         """Rule 2: of concurrent claims exactly one gets each message."""
         members = self.size(8, 50)
         async with self.rig() as rig:
@@ -110,7 +110,7 @@ class GroupTests(Suite):
             assert sorted(c for deliveries in claimed for c in contents(deliveries)) == list(range(5 * members))
 
     @promise("groups")
-    async def test_a_claim_says_what_it_is(self) -> None:
+    async def test_a_delivery_has_its_message_position_and_attempt(self) -> None:
         """A delivery has the published message, its position and attempt 1."""
         async with self.rig() as rig:
             await rig.join(G, T)
@@ -184,7 +184,7 @@ class GroupTests(Suite):
             assert await has_groups(rig).settle(G, T, []) in ([], ())
 
     @promise("groups")
-    async def test_what_was_acked_never_comes_again(self) -> None:
+    async def test_an_acked_message_is_never_delivered_again(self) -> None:
         """Rule 4: an acked message is never delivered again."""
         async with self.rig() as rig:
             now = await ready(rig, *range(5))
@@ -206,7 +206,7 @@ class GroupTests(Suite):
             assert (again.message.content, again.attempt) == ("a", 2)
 
     @promise("groups")
-    async def test_every_message_gets_through_errors(self) -> None:
+    async def test_every_message_is_handled_once_after_many_nacks(self) -> None:
         """Rule 4: messages that are nacked many times are each handled once in the end."""
         async with self.rig() as rig:
             count = self.size(10, 100)
@@ -222,7 +222,7 @@ class GroupTests(Suite):
             assert sorted(done) == list(range(count))
 
     @promise("groups")
-    async def test_what_was_rejected_is_kept_aside(self) -> None:
+    async def test_a_rejected_message_becomes_a_dead_letter(self) -> None:
         """Rule 4: a rejected message is dead, with its reason and attempts. It is not in the lag and never claimed."""
         async with self.rig() as rig:
             now, began = await ready(rig, "a", "b"), time()
@@ -256,7 +256,7 @@ class GroupTests(Suite):
             assert await rig.settle(G, T, again, "ack", now)
 
     @promise("groups")
-    async def test_dead_letters_are_told_oldest_first(self) -> None:
+    async def test_dead_returns_dead_letters_oldest_first(self) -> None:
         """`dead` returns the dead letters of one group or of all, the oldest first, up to a limit."""
         async with self.rig() as rig:
             await rig.join("other", T)
@@ -287,7 +287,7 @@ class GroupTests(Suite):
             assert await rig.fetch(G, T, now + 60) == []
 
     @promise("groups")
-    async def test_a_lease_that_ends_frees_its_message(self) -> None:
+    async def test_a_message_is_delivered_again_after_its_lease(self) -> None:
         """Rule 5: after its lease a message is delivered again, as the next attempt."""
         async with self.rig() as rig:
             now = await ready(rig, "a")

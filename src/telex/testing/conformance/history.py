@@ -36,7 +36,7 @@ class HistoryTests(Suite):
         return [item if isinstance(item, Lost) else item.content for item in items]
 
     @promise("history")
-    async def test_late_subscribers_get_what_was_before(self) -> None:
+    async def test_late_subscribers_get_the_kept_messages(self) -> None:
         """A subscriber that starts at the earliest message gets all kept messages, and then new ones."""
         count = self.size(20, 900)
         async with self.hub() as hub:
@@ -51,7 +51,7 @@ class HistoryTests(Suite):
                 await inbox.aclose()
 
     @promise("history")
-    async def test_every_start_is_known(self) -> None:
+    async def test_each_start_begins_at_its_place(self) -> None:
         """new, earliest, a position, a number back, a time, a time back: each begins at its place, and continues."""
         async with self.hub() as hub:
             topic = hub.topic(T)
@@ -77,7 +77,7 @@ class HistoryTests(Suite):
             assert await history(hub, start=position, limit=1) == [2]
 
     @promise("history")
-    async def test_a_message_s_own_time_finds_it(self) -> None:
+    async def test_the_timestamp_of_a_message_finds_the_message(self) -> None:
         """An aware datetime begins with the first message of that time or later, so a message's timestamp begins with
         it."""
         async with self.hub() as hub:
@@ -101,7 +101,7 @@ class HistoryTests(Suite):
             assert await self.from_start(hub, 3, 3, "a:*") == [5, 6, 7]
 
     @promise("history")
-    async def test_what_was_missed_is_read_again(self) -> None:
+    async def test_lost_messages_can_be_read_from_the_history(self) -> None:
         """A `Lost` has the numbers of the lost messages, and the log returns these messages again."""
         async with self.hub() as hub:
             topic = hub.topic(T)
@@ -115,7 +115,7 @@ class HistoryTests(Suite):
             assert await history(hub, start=before, limit=7) == list(range(3, 10))
 
     @promise("history", "counted_gaps")
-    async def test_a_start_that_is_gone_is_told(self) -> None:
+    async def test_a_trimmed_start_is_reported_as_lost(self) -> None:
         """A start that was trimmed gives a `Lost` with exactly the missing messages, with or without `report_lost`."""
         async with self.hub() as hub:
             hub.retain("orders:*", messages=3)
@@ -130,7 +130,7 @@ class HistoryTests(Suite):
             assert (lost.count, lost.reason) == (0, "ahead")
 
     @promise("history")
-    async def test_retention_is_seen_exactly(self) -> None:
+    async def test_history_returns_exactly_the_retained_messages(self) -> None:
         """History and late subscribers return exactly the messages that retention keeps."""
         async with self.hub() as hub:
             hub.retain("orders:*", messages=5)
@@ -143,7 +143,7 @@ class HistoryTests(Suite):
             assert await self.from_start(hub, "earliest", 5) == [15, 16, 17, 18, 19]
 
     @promise("history")
-    async def test_retention_is_set_while_it_runs(self) -> None:
+    async def test_retention_can_be_set_on_an_open_hub(self) -> None:
         """A retention rule that is set on an open hub holds at once, also for stored messages."""
         async with self.hub() as hub:
             await filled(hub, *range(10))
@@ -166,10 +166,10 @@ class HistoryTests(Suite):
                 assert await hub.topics() == []
                 new = await topic.publish("c")
                 assert [await many.receive_many(timeout=self.patience) for _ in range(2)][1][0].content == "c"
-                told = [await inbox.receive(timeout=self.patience) for _ in range(4)]
-                assert isinstance(told[2], Lost)
-                assert (told[2].count, told[2].reason) == (0, "epoch")
-                assert [item.content for item in told if isinstance(item, Message)] == ["a", "b", "c"]
+                items = [await inbox.receive(timeout=self.patience) for _ in range(4)]
+                assert isinstance(items[2], Lost)
+                assert (items[2].count, items[2].reason) == (0, "epoch")
+                assert [item.content for item in items if isinstance(item, Message)] == ["a", "b", "c"]
                 statistics = inbox.statistics()
                 assert (statistics.published, statistics.received, statistics.lost) == (3, 3, 0)
                 assert inbox.ended is None
@@ -180,7 +180,7 @@ class HistoryTests(Suite):
             assert (lost.count, lost.reason, content) == (0, "epoch", "c")
 
     @promise("durable", "history")
-    async def test_positions_hold_over_a_restart(self) -> None:
+    async def test_positions_are_valid_after_a_restart(self) -> None:
         """Durable: a position of one hub is valid in another hub, which continues with the next message."""
         async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
             await filled(hub, *range(5))
@@ -194,7 +194,7 @@ class HistoryTests(Suite):
             assert await hub.topics() == [T]
 
     @promise("durable", "history", slow=True)
-    async def test_reading_goes_on_over_many_hubs(self) -> None:
+    async def test_a_reader_resumes_over_many_hubs(self) -> None:
         """A reader that resumes again and again, in a new hub each time, gets every message once, in order."""
         count, batch = self.size(60, 5000), self.size(7, 100)
         async with self.hub() as hub:
@@ -210,7 +210,7 @@ class HistoryTests(Suite):
         assert [item.content for item in received] == list(range(count))
 
     @promise("shared", "history", slow=True)
-    async def test_a_reader_stays_while_publishers_come_and_go(self) -> None:
+    async def test_a_reader_gets_every_message_while_publishers_reopen(self) -> None:
         """While publishers' hubs are closed and opened again, a reader elsewhere gets every message, in order."""
         rounds, each = self.size(4, 20), self.size(10, 100)
         async with self.hub() as reading, reading.topic(T).subscribe(buffer=rounds * each) as inbox:
@@ -221,7 +221,7 @@ class HistoryTests(Suite):
             assert received == list(range(rounds * each))
 
     @promise("shared")
-    async def test_subscriptions_go_on_after_a_removal_everywhere(self) -> None:
+    async def test_subscriptions_of_all_hubs_continue_after_a_removal(self) -> None:
         """Shared: when one hub removes a topic, its subscriptions in other hubs go on in the new epoch."""
         async with self.hub() as here, self.hub() as there:
             async with there.topic(T).subscribe(report_lost=True) as inbox:

@@ -18,8 +18,8 @@ class DelayedTests(Suite):
     """`telex.engines.Engine.later`, sentence by sentence."""
 
     @promise("delayed", slow=True)
-    async def test_later_is_not_sooner(self) -> None:
-        """Later publishes at its time, and not before. It returns once the message is stored."""
+    async def test_a_delayed_message_is_not_published_early(self) -> None:
+        """`later` publishes a message at its time, and not before. It returns when the message is stored."""
         async with self.rig() as rig:
             rig.log(T)
             due = time() + DELAY
@@ -32,8 +32,8 @@ class DelayedTests(Suite):
             assert rig.contents(T) == ["now", "later"]
 
     @promise("delayed")
-    async def test_what_is_due_is_published_at_once(self) -> None:
-        """Later with a past time publishes the message at once, unchanged."""
+    async def test_a_message_with_a_past_time_is_published_at_once(self) -> None:
+        """`later` with a past time publishes the message at once, unchanged."""
         async with self.rig() as rig:
             rig.log(T)
             sent = message(T, {"a": "ü"}, id="id-1", key="k", headers={"Trace": "x"})
@@ -44,7 +44,7 @@ class DelayedTests(Suite):
             assert dict(got.headers) == {"Trace": "x"}
 
     @promise("delayed", slow=True)
-    async def test_what_is_due_first_comes_first(self) -> None:
+    async def test_delayed_messages_are_published_in_the_order_of_their_times(self) -> None:
         """Delayed messages are published in the order of their times, not of the calls."""
         async with self.rig() as rig:
             rig.log(T)
@@ -55,8 +55,8 @@ class DelayedTests(Suite):
             assert rig.contents(T) == [1, 2, 3]
 
     @promise("delayed", "shared", "store", slow=True)
-    async def test_of_several_engines_one_publishes(self) -> None:
-        """Later: with several open engines the message is published once, and the events of every engine include it."""
+    async def test_several_engines_publish_a_delayed_message_once(self) -> None:
+        """With several open engines a delayed message is published once, and every engine delivers it."""
         async with self.rig() as one, self.rig() as two, self.rig() as three:
             count = self.size(5, 100)
             for n in range(count):
@@ -69,7 +69,7 @@ class DelayedTests(Suite):
                 assert sorted(contents[: contents.index("last")]) == list(range(count))
 
     @promise("delayed", "shared", "store", slow=True)
-    async def test_another_engine_publishes_when_its_own_is_gone(self) -> None:
+    async def test_another_engine_publishes_for_a_closed_engine(self) -> None:
         """Later, durable or shared: any open engine publishes the message, also when the engine that took it is
         closed."""
         async with self.rig() as other:
@@ -78,7 +78,7 @@ class DelayedTests(Suite):
             await other.until(lambda: other.contents(T) == ["later"], "what was published for later")
 
     @promise("delayed", "durable", "store", slow=True)
-    async def test_later_is_kept_through_a_restart(self) -> None:
+    async def test_delayed_messages_survive_a_restart(self) -> None:
         """Durable: a delayed message is published once, when its time has come and the engine is open."""
         async with self.rig() as rig:
             await rig.engine.later(message(T, "past by then"), time() + DELAY / 3)
@@ -106,7 +106,7 @@ class TransactionTests(Suite):
     """`telex.engines.EngineTransaction`, sentence by sentence."""
 
     @promise("transactions", "store")
-    async def test_a_transaction_publishes_all(self) -> None:
+    async def test_a_transaction_publishes_all_its_messages(self) -> None:
         """Without an error a transaction commits: all its messages are kept, in order, and reach the engine's
         events.
         """
@@ -121,7 +121,7 @@ class TransactionTests(Suite):
             assert len(numbers(rig.taken[T])) == 4
 
     @promise("transactions", "store")
-    async def test_nothing_is_seen_before_it_commits(self) -> None:
+    async def test_no_message_is_read_before_the_commit(self) -> None:
         """No reader gets a message of a transaction before it commits."""
         async with self.rig() as rig:
             async with rig.engine.transaction() as transaction:
@@ -132,7 +132,7 @@ class TransactionTests(Suite):
             assert rig.contents(T) == ["a"]
 
     @promise("transactions", "store")
-    async def test_an_error_takes_all_back(self) -> None:
+    async def test_an_error_rolls_a_transaction_back(self) -> None:
         """With an error it rolls back: no message is kept or reaches the engine's events."""
         async with self.rig() as rig:
             await rig.send(T, "before")
@@ -150,7 +150,7 @@ class TransactionTests(Suite):
             assert await self.kept(rig) == rig.contents(T) == ["before", "after"]
 
     @promise("transactions", "store")
-    async def test_a_cancelled_transaction_takes_all_back(self) -> None:
+    async def test_a_cancelled_transaction_rolls_back(self) -> None:
         """A transaction that is cancelled rolls back, and blocks no other writer."""
         async with self.rig() as rig:
             entered = asyncio.Event()
@@ -169,8 +169,8 @@ class TransactionTests(Suite):
             assert await self.kept(rig) == rig.contents(T) == ["b"]
 
     @promise("transactions", "store")
-    async def test_one_transaction_after_the_other(self) -> None:
-        """Transactions that are entered at the same time are each kept whole: their messages do not mix."""
+    async def test_concurrent_transactions_do_not_mix(self) -> None:
+        """Transactions that are entered at the same time are each stored whole: their messages do not mix."""
         async with self.rig() as rig:
             count = self.size(4, 30)
 
@@ -181,14 +181,14 @@ class TransactionTests(Suite):
                         await asyncio.sleep(0)
 
             await asyncio.gather(*(three(number) for number in range(count)))
-            told = rig.contents(T)
-            assert len(told) == 3 * count
-            for first, second, third in zip(told[::3], told[1::3], told[2::3], strict=True):
+            delivered = rig.contents(T)
+            assert len(delivered) == 3 * count
+            for first, second, third in zip(delivered[::3], delivered[1::3], delivered[2::3], strict=True):
                 assert (first[1], second[1], third[1]) == ("a", "b", "c")
                 assert first[0] == second[0] == third[0]
 
     @promise("transactions", "store", "groups")
-    async def test_groups_are_given_what_was_committed(self) -> None:
+    async def test_groups_get_committed_messages_only(self) -> None:
         """A group gets the messages of a committed transaction, and none of a transaction that rolled back."""
         async with self.rig() as rig:
             await rig.join("billing", T)

@@ -24,7 +24,7 @@ class LifeTests(Suite):
     """
 
     @promise()
-    async def test_an_engine_leaves_nothing(self) -> None:
+    async def test_open_and_close_leave_nothing_behind(self) -> None:
         """Open and close leave nothing behind, with and without work in between."""
         for messages in (0, 1, self.size(50, 5000)):
             async with self.rig() as rig:
@@ -32,7 +32,7 @@ class LifeTests(Suite):
                     await rig.send(T, n)
 
     @promise()
-    async def test_an_engine_is_closed_though_opening_was_cancelled(self) -> None:
+    async def test_close_cleans_up_after_a_cancelled_open(self) -> None:
         """An `open` that is cancelled at any point leaves nothing after `close`, and another engine opens on the
         data."""
         for turns in range(self.size(10, 100)):
@@ -50,7 +50,7 @@ class LifeTests(Suite):
             assert rig.contents(T) == ["a"]
 
     @needing(slow=True)
-    def test_an_engine_whose_opening_is_cancelled_leaves_nothing(self) -> None:
+    def test_a_cancelled_open_leaves_nothing_behind(self) -> None:
         """An `open` that is cancelled at any point leaves nothing when it ends, also before `close`: no task, thread or
         descriptor, and no lock that another engine would wait for. `close` may follow."""
         took: list[float] = []
@@ -83,7 +83,7 @@ class LifeTests(Suite):
                 self.run(self._opens)
 
     @needing(slow=True)
-    def test_an_engine_whose_opening_fails_leaves_nothing(self) -> None:
+    def test_a_failed_open_leaves_nothing_behind(self) -> None:
         """An `open` that fails leaves nothing when it ends, for each engine of `unopenable`. It raises
         ConnectFailed.
         """
@@ -104,12 +104,12 @@ class LifeTests(Suite):
             await rig.send(T, "a")
 
     @promise()
-    async def test_an_engine_is_closed_without_having_been_opened(self) -> None:
+    async def test_an_unopened_engine_can_be_closed(self) -> None:
         """`close` may be called on an engine that was never opened."""
         await self.engine().close()
 
     @promise("store")
-    async def test_closing_lets_go_of_what_is_under_way(self) -> None:
+    async def test_closing_ends_appends_that_are_in_flight(self) -> None:
         """`close` during appends: each append ends, and every acknowledged message is stored."""
         engine = self.engine()
         rig = Rig(engine, self.patience)
@@ -126,7 +126,7 @@ class LifeTests(Suite):
                 assert set(acknowledged) <= set(kept)
 
     @promise()
-    async def test_a_hub_is_closed_twice(self) -> None:
+    async def test_a_hub_can_be_closed_twice(self) -> None:
         """A hub may be closed twice, also by several tasks at once. Opening it twice is refused."""
         hub = self.hub()
         async with hub:
@@ -139,7 +139,7 @@ class LifeTests(Suite):
             await hub.__aenter__()
 
     @promise()
-    async def test_a_hub_is_not_used_before_or_after(self) -> None:
+    async def test_a_hub_that_is_not_open_raises_closed(self) -> None:
         """Publishing, subscribing and receiving raise Closed before a hub is open and after it is closed."""
         hub = self.hub()
         topic = hub.topic(T)
@@ -164,7 +164,7 @@ class LifeTests(Suite):
             await hub.remove(T)
 
     @promise()
-    async def test_closing_ends_who_waits(self) -> None:
+    async def test_closing_a_hub_ends_every_wait(self) -> None:
         """Closing a hub ends every wait: receive and a blocked publisher raise Closed, and iteration ends."""
         hub = self.hub()
         async with hub:
@@ -191,7 +191,7 @@ class LifeTests(Suite):
         assert full.ended == "closed"
 
     @promise()
-    async def test_what_is_cancelled_leaves_nothing(self) -> None:
+    async def test_cancelled_operations_leave_nothing_behind(self) -> None:
         """A receive, a publish or an iteration that is cancelled or timed out leaves no waiter and takes no message."""
         async with self.hub() as hub:
             topic = hub.topic(T)
@@ -217,7 +217,7 @@ class LifeTests(Suite):
             assert asyncio.all_tasks() == before
 
     @promise()
-    async def test_opening_that_fails_leaves_nothing(self) -> None:
+    async def test_a_hub_that_fails_to_open_leaves_nothing_behind(self) -> None:
         """A hub whose lifespan raises closes its engine and raises the error from opening."""
 
         @asynccontextmanager
@@ -234,7 +234,7 @@ class LifeTests(Suite):
             await another.topic(T).publish("y")
 
     @promise()
-    async def test_opening_that_is_cancelled_leaves_nothing(self) -> None:
+    async def test_a_hub_whose_opening_is_cancelled_leaves_nothing_behind(self) -> None:
         """A hub whose opening is cancelled, at any point, is closed, and another hub can open on the same data."""
         for turns in range(self.size(10, 100)):
             opening = asyncio.ensure_future(self.hub().__aenter__())

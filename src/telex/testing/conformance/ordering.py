@@ -11,7 +11,7 @@ class GroupOrderTests(Suite):
     """The order of deliveries, the messages that are kept, and pauses."""
 
     @promise("groups", "key_order")
-    async def test_one_of_a_key_at_a_time(self) -> None:
+    async def test_one_message_of_a_key_is_leased_at_a_time(self) -> None:
         """Rule 6: of the messages with one key only the first is leased, and the next one after its ack."""
         async with self.rig() as rig:
             now = await ready(rig, "a1", "a2", "a3", key="a")
@@ -27,7 +27,7 @@ class GroupOrderTests(Suite):
             assert contents(await rig.fetch(G, T, now)) == ["a3"], "a dead letter holds nobody up"
 
     @promise("groups", "key_order")
-    async def test_a_key_waits_for_its_next_try(self) -> None:
+    async def test_a_key_waits_for_the_retry_of_its_first_message(self) -> None:
         """Rule 6: messages of a key wait while an earlier one waits for its retry or is leased."""
         async with self.rig() as rig:
             now = await ready(rig, "a1", "a2", key="a")
@@ -39,7 +39,7 @@ class GroupOrderTests(Suite):
             assert contents(await rig.fetch(G, T, now + 32, lease=10)) == ["a1"], "its lease has ended, and it goes on"
 
     @promise("groups", "key_order")
-    async def test_keys_are_in_the_order_of_publishing(self) -> None:
+    async def test_messages_of_a_key_keep_the_order_of_publishing(self) -> None:
         """Rule 6: each key is handled in order, with any size of claims and any number of retries."""
         async with self.rig() as rig:
             now = await ready(rig)
@@ -60,7 +60,7 @@ class GroupOrderTests(Suite):
                 assert [number for k, number in done if k == key] == list(range(each))
 
     @promise("groups", "key_order")
-    async def test_a_key_is_one_across_topics_of_a_pattern(self) -> None:
+    async def test_key_order_spans_the_topics_of_a_pattern(self) -> None:
         """Rule 6: in a group on a pattern, the order of a key includes all topics."""
         async with self.rig() as rig:
             await rig.join(G, "orders:*")
@@ -73,7 +73,7 @@ class GroupOrderTests(Suite):
             assert contents(await rig.fetch(G, "orders:*", now)) == ["second"]
 
     @promise("groups", "key_order")
-    async def test_a_revived_key_is_one_at_a_time(self) -> None:
+    async def test_a_revived_dead_letter_is_not_leased_beside_its_key(self) -> None:
         """Rule 6: a revived dead letter is not leased together with another message of its key."""
         async with self.rig() as rig:
             now = await ready(rig, "a1", "a2", key="a")
@@ -87,7 +87,7 @@ class GroupOrderTests(Suite):
             assert contents(await rig.fetch(G, T, now)) == ["a1"]
 
     @promise("groups", "key_order")
-    async def test_a_revived_key_is_not_forgotten(self) -> None:
+    async def test_a_revived_dead_letter_is_delivered_after_a_leased_message_of_its_key(self) -> None:
         """Rule 6: a dead letter that is revived while a later message of its key is leased is delivered after it."""
         async with self.rig() as rig:
             meanwhile: tuple[Action | None, ...] = ("nack", "reject", None)
@@ -109,7 +109,7 @@ class GroupOrderTests(Suite):
                 assert contents(await rig.fetch(G, topic, now + 11)) == ([] if later == "reject" else ["a2"])
 
     @promise("groups")
-    async def test_what_is_due_again_comes_first(self) -> None:
+    async def test_due_redeliveries_come_first(self) -> None:
         """Rule 7: redeliveries that are due come first, then new messages in the order of publishing."""
         async with self.rig() as rig:
             now = await ready(rig, *range(8))
@@ -120,7 +120,7 @@ class GroupOrderTests(Suite):
             assert contents(await rig.fetch(G, T, now)) == [6, 7]
 
     @promise("groups", "ordered")
-    async def test_the_first_delivery_is_in_order(self) -> None:
+    async def test_first_deliveries_are_in_the_order_of_publishing(self) -> None:
         """Ordered: without keys, first deliveries are in the order of publishing, with any size of claims."""
         async with self.rig() as rig:
             count = self.size(30, 1000)
@@ -133,7 +133,7 @@ class GroupOrderTests(Suite):
             assert seen == list(range(count))
 
     @promise("groups", "backlog_kept")
-    async def test_retention_takes_nothing_from_a_group(self) -> None:
+    async def test_retention_keeps_the_backlog_of_a_group(self) -> None:
         """Rule 8: unclaimed, leased and dead messages are kept for the group, beyond the retention of the topic."""
         async with self.rig() as rig:
             now = await ready(rig)
@@ -166,7 +166,7 @@ class GroupOrderTests(Suite):
             assert await groups.change("nobody", T, "pause") is False
 
     @promise("groups")
-    async def test_a_group_that_rests_goes_on_where_it_was(self) -> None:
+    async def test_a_resting_group_continues_at_its_position(self) -> None:
         """Rule 10: deliveries are kept while a group rests. The next claim continues with the messages that are still
         there."""
         async with self.rig() as rig:
@@ -184,7 +184,7 @@ class GroupOrderTests(Suite):
             assert await groups.change("nobody", T, "rest") is False
 
     @promise("groups")
-    async def test_a_group_tells_what_it_has(self) -> None:
+    async def test_groups_returns_the_counts_of_each_group(self) -> None:
         """`groups` is sorted by name and pattern, with the lag and the leased, delayed and dead messages of each."""
         async with self.rig() as rig:
             now = await ready(rig, *range(6))
@@ -202,7 +202,7 @@ class GroupOrderTests(Suite):
             assert (info.lag, info.leased, info.delayed, info.dead) == (6, 3, 3, 1)
 
     @promise("groups")
-    async def test_lag_is_what_is_not_settled(self) -> None:
+    async def test_lag_counts_unsettled_messages(self) -> None:
         """A claim returns the lag: the published messages that are not settled, including leased ones."""
         async with self.rig() as rig:
             now = await ready(rig, *range(5))
@@ -212,7 +212,7 @@ class GroupOrderTests(Suite):
             assert (await has_groups(rig).fetch(G, T, 1, 30, "m", 0.0)).lag == 4
 
     @promise("groups")
-    async def test_a_forgotten_group_begins_anew(self) -> None:
+    async def test_a_forgotten_group_begins_at_its_start(self) -> None:
         """`forget` removes a group with its messages, and returns whether it existed. Joined again, it begins at its
         start."""
         async with self.rig() as rig:

@@ -29,17 +29,17 @@ class OverflowTests(Suite):
             inbox: AnySubscription[Any, Any]
             async with topic.subscribe(overflow=policy, buffer=BUFFER, report_lost=True, **options) as inbox:
                 self.sent = [await topic.publish(n) for n in range(COUNT)]
-                await self.told(inbox, COUNT)
+                await self.until_published(inbox, COUNT)
                 received: list[Any] = []
                 while inbox.waiting or inbox.lost > sum(item.count for item in received if isinstance(item, Lost)):
                     received.append(await inbox.receive(timeout=self.patience))
                     self.accounts(inbox)
                 return received
 
-    async def told(self, inbox: AnySubscription[Any, Any], count: int) -> None:
+    async def until_published(self, inbox: AnySubscription[Any, Any], count: int) -> None:
         """Wait until the subscriber's log has ``count`` messages."""
         async with asyncio.timeout(self.patience):
-            while inbox.statistics().published < count:  # noqa: ASYNC110  # nobody tells
+            while inbox.statistics().published < count:  # noqa: ASYNC110  # no event is set
                 await asyncio.sleep(0.001)
 
     def accounts(self, inbox: AnySubscription[Any, Any]) -> None:
@@ -63,7 +63,7 @@ class OverflowTests(Suite):
         assert received == self.sent[6:]
 
     @promise()
-    async def test_latest_keeps_one(self) -> None:
+    async def test_latest_keeps_the_newest(self) -> None:
         """latest: the newest message waits; with a key, the newest message of each key."""
         lost, *received = await self.after_ten("latest")
         check_lost(lost, "overflow", self.sent[:9])
@@ -74,12 +74,12 @@ class OverflowTests(Suite):
 
     @promise("history")
     async def test_catch_up_loses_nothing_that_is_kept(self) -> None:
-        """catch_up: nothing is lost while the log has it."""
+        """catch_up: no message is lost that the log still has."""
         assert await self.after_ten("catch_up") == self.sent
 
     @promise("history", "counted_gaps", slow=True)
-    async def test_catch_up_tells_what_is_not_kept(self) -> None:
-        """catch_up: a `Lost` counts exactly the messages that retention removed, and the others follow."""
+    async def test_catch_up_counts_removed_messages_as_lost(self) -> None:
+        """catch_up: a `Lost` counts exactly the messages that retention has removed. The kept messages follow."""
         async with self.hub() as hub:
             hub.retain("orders:*", messages=100)
             topic = hub.topic("orders:1")
@@ -94,7 +94,7 @@ class OverflowTests(Suite):
                 self.accounts(inbox)
 
     @promise()
-    async def test_close_ends_who_is_slow(self) -> None:
+    async def test_close_ends_a_slow_subscription(self) -> None:
         """close: the subscription ends with SlowSubscriber, after its waiting messages."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
@@ -108,7 +108,7 @@ class OverflowTests(Suite):
                 assert inbox.ended == "slow"
 
     @promise()
-    async def test_fail_turns_the_publisher_down(self) -> None:
+    async def test_fail_raises_buffer_full_in_the_publisher(self) -> None:
         """fail: the publisher gets BufferFull, and nobody gets the message."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
@@ -148,7 +148,7 @@ class OverflowTests(Suite):
             assert topic.statistics().waiting_publishers == 0
 
     @promise()
-    async def test_block_loses_nothing_to_many_publishers(self) -> None:
+    async def test_block_loses_nothing_with_many_publishers(self) -> None:
         """block: with many publishers and a small buffer all messages arrive, those of each publisher in order."""
         writers, each = self.size(4, 20), self.size(10, 100)
         async with self.hub() as hub:
@@ -167,7 +167,7 @@ class OverflowTests(Suite):
                 assert inbox.lost == 0
 
     @promise()
-    async def test_block_ends_who_keeps_publishers_waiting(self) -> None:
+    async def test_block_closes_a_subscriber_after_its_block_timeout(self) -> None:
         """block: after ``block_timeout`` a subscriber that takes nothing is closed as slow, and publishers continue."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
@@ -177,7 +177,7 @@ class OverflowTests(Suite):
                 assert inbox.ended == "slow"
 
     @promise("shared", slow=True)
-    async def test_block_and_fail_close_towards_other_hubs(self) -> None:
+    async def test_block_and_fail_act_as_close_for_other_hubs(self) -> None:
         """block, fail: publishers of other hubs do not wait; for them both policies act as close."""
         policies: tuple[Overflow, ...] = ("block", "fail")
         for policy in policies:
@@ -194,8 +194,8 @@ class OverflowTests(Suite):
                     await inbox.receive(timeout=self.patience)
 
     @promise()
-    async def test_who_is_slow_slows_nobody(self) -> None:
-        """A subscriber never slows another: with one that takes nothing, the others receive all messages at once."""
+    async def test_a_slow_subscriber_slows_no_other(self) -> None:
+        """A subscriber that takes nothing does not slow other subscribers: they receive all messages at once."""
         async with self.hub() as hub:
             topic = hub.topic("orders:1")
             policies: tuple[Overflow, ...] = ("drop_newest", "drop_oldest", "latest", "close", "catch_up")

@@ -20,7 +20,7 @@ class RecordTests(Suite):
     """`telex.engines.Records`, sentence by sentence."""
 
     @promise("records")
-    async def test_a_record_is_what_was_put(self) -> None:
+    async def test_get_returns_the_record_that_was_put(self) -> None:
         """`get` returns the bytes of `put` and the revision that `put` returned; None for a key without a record."""
         async with self.rig() as rig:
             records = has_records(rig)
@@ -32,7 +32,7 @@ class RecordTests(Suite):
                 assert (record.value, record.revision) == (value, revision)
 
     @promise("records")
-    async def test_put_compares(self) -> None:
+    async def test_put_compares_revisions(self) -> None:
         """`put` sets a record only at the given revision, 0 for a new record. Otherwise it returns None."""
         async with self.rig() as rig:
             records = has_records(rig)
@@ -52,8 +52,8 @@ class RecordTests(Suite):
             assert await records.get(B, "other") is None
 
     @promise("records")
-    async def test_one_of_many_is_first(self) -> None:
-        """Of concurrent `put` calls with the same revision one returns a revision, and the others None."""
+    async def test_one_of_concurrent_puts_wins(self) -> None:
+        """Of concurrent `put` calls with the same revision one returns a revision. All other calls return None."""
         async with self.rig() as rig:
             records = has_records(rig)
             revision = 0
@@ -68,8 +68,8 @@ class RecordTests(Suite):
                 revision = record.revision
 
     @promise("records")
-    async def test_delete_compares(self) -> None:
-        """`delete` deletes only at the given revision, and returns whether it did."""
+    async def test_delete_compares_revisions(self) -> None:
+        """`delete` deletes only at the given revision, and returns true if it has deleted the record."""
         async with self.rig() as rig:
             records = has_records(rig)
             assert await records.delete(B, "k", 1) is False
@@ -82,7 +82,7 @@ class RecordTests(Suite):
             assert await records.delete(B, "k", revision) is False
 
     @promise("records")
-    async def test_a_revision_never_comes_again(self) -> None:
+    async def test_revisions_grow_also_after_a_delete(self) -> None:
         """A revision is larger than every earlier one of the key, also after the record was deleted."""
         async with self.rig() as rig:
             records, seen = has_records(rig), [0]
@@ -98,7 +98,7 @@ class RecordTests(Suite):
                 assert await records.put(B, "k", b"v", seen[-1]) is None, "a deleted record has revision 0"
 
     @promise("records")
-    async def test_keys_are_sorted_and_of_their_bucket(self) -> None:
+    async def test_keys_returns_the_sorted_keys_of_one_bucket(self) -> None:
         """`keys` returns the keys of one bucket, sorted. The same key in another bucket is another record."""
         async with self.rig() as rig:
             records = has_records(rig)
@@ -116,7 +116,7 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_a_record_expires(self) -> None:
-        """`put` deletes expired records in time, and no others."""
+        """`put` deletes expired records in time, and no other records."""
         async with self.rig() as rig:
             records, now = has_records(rig), time()
             revision = await records.put(B, "past", b"1", 0, now - 1)
@@ -164,7 +164,7 @@ class RecordTests(Suite):
             assert third > second
 
     @promise("records", "shared")
-    async def test_two_engines_count_together(self) -> None:
+    async def test_concurrent_counters_of_two_engines_lose_no_count(self) -> None:
         """Shared: compare-and-set works between engines: concurrent counters lose no count."""
         each = self.size(10, 300)
 
@@ -185,7 +185,7 @@ class RecordTests(Suite):
             assert await has_records(two).get(B, "n") == record
 
     @promise("records", "durable")
-    async def test_records_are_there_after_a_restart(self) -> None:
+    async def test_records_survive_a_restart(self) -> None:
         """Durable: records, their revisions, and the revisions of deleted records are there when the engine is opened
         again."""
         async with self.rig() as rig:

@@ -1,4 +1,4 @@
-"""Engines that are open on the same data, and engines that are opened again."""
+"""Several engines on the same data, at the same time or one after the other."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SharedTests(Suite):
     """`telex.engines.Guarantees.shared`: other processes see the same topics and groups."""
 
     @promise("shared", "store")
-    async def test_another_engine_is_told(self) -> None:
+    async def test_every_engine_delivers_the_messages_of_the_others(self) -> None:
         """Every engine delivers the messages of each engine: each once, in order, with its number."""
         async with self.rig() as one, self.rig() as two:
             count = self.size(20, 2000)
@@ -46,7 +46,7 @@ class SharedTests(Suite):
             assert one.log(T).epoch == two.log(T).epoch
 
     @promise("shared", "store")
-    async def test_another_engine_is_told_of_everything(self) -> None:
+    async def test_another_engine_delivers_messages_unchanged(self) -> None:
         """A message arrives at another engine with the content, id, time, type, headers and key that were published."""
         async with self.rig() as one, self.rig() as two:
             sent = message(T, {"n": [1, None, "ü"]}, id="id-1", key="k", headers={"Trace": "x"})
@@ -74,7 +74,7 @@ class SharedTests(Suite):
             assert one.contents(T) == two.contents(T), "all readers see one order"
 
     @promise("shared", "store", "once_per_id")
-    async def test_an_id_is_kept_once_between_engines(self) -> None:
+    async def test_an_id_is_stored_once_between_engines(self) -> None:
         """An id that is published through two engines at the same time is stored once, and both get that message."""
         async with self.rig() as one, self.rig() as two:
             for n in range(self.size(5, 100)):
@@ -87,7 +87,7 @@ class SharedTests(Suite):
             assert len(one.contents(T)) == len(two.contents(T)) == self.size(5, 100) + 1
 
     @promise("shared", "store")
-    async def test_another_engine_is_told_of_a_removal(self) -> None:
+    async def test_a_removal_reaches_all_engines(self) -> None:
         """Removed: the events of all engines are called, and the topic has the same new epoch for all."""
         async with self.rig() as one, self.rig() as two:
             (sent,) = await one.send(T, "a")
@@ -98,13 +98,13 @@ class SharedTests(Suite):
             assert one.removals == two.removals == [T]
             await two.send(T, "b")
             await one.until(lambda: one.contents(T)[-1:] == ["b"], "the new topic's message")
-            first, told = await has_store(two).find(T, Position(sent.seq, old), time())
-            assert told is not None
-            assert told.reason == "epoch"
+            first, lost = await has_store(two).find(T, Position(sent.seq, old), time())
+            assert lost is not None
+            assert lost.reason == "epoch"
             assert [m.content for m in await read_range(two, T, first)] == ["b"]
 
     @promise("shared", "store", "history")
-    async def test_retention_holds_for_all(self) -> None:
+    async def test_a_retention_rule_holds_for_all_engines(self) -> None:
         """A retention rule that one engine sets holds for the messages of all engines."""
         async with self.rig() as one, self.rig() as two:
             await one.retain(T, 2)
@@ -113,7 +113,7 @@ class SharedTests(Suite):
             assert [m.content for m in await read_range(two, T)] == [3, 4]
 
     @promise("shared", "store", "transactions")
-    async def test_another_engine_sees_a_transaction_whole(self) -> None:
+    async def test_another_engine_reads_a_transaction_whole_or_not_at_all(self) -> None:
         """No other engine reads messages of a transaction before it commits; after that every engine delivers all of
         them.
         """
@@ -127,7 +127,7 @@ class SharedTests(Suite):
             assert two.contents(T) == ["a", "b"]
 
     @promise("shared", "groups")
-    async def test_members_of_two_engines_share(self) -> None:
+    async def test_members_of_two_engines_share_the_messages(self) -> None:
         """Shared groups: members of different engines get different messages, and together all messages."""
         async with self.rig() as one, self.rig() as two:
             count = self.size(30, 1000)
@@ -147,7 +147,7 @@ class SharedTests(Suite):
             assert await two.lag(G, T) == 0
 
     @promise("shared", "groups", "fenced_settle")
-    async def test_another_engine_settles_nothing_stale(self) -> None:
+    async def test_a_stale_token_settles_nothing_on_another_engine(self) -> None:
         """Rule 3 between engines: after another engine's claim, the earlier delivery settles nothing."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
@@ -162,7 +162,7 @@ class SharedTests(Suite):
             assert await two.settle(G, T, new, "ack", now + 6) is True
 
     @promise("shared", "groups")
-    async def test_a_pause_holds_for_all(self) -> None:
+    async def test_a_pause_holds_for_all_engines(self) -> None:
         """``pause`` stops fetching in all engines, and after ``resume`` a waiting fetch of another engine goes on."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
@@ -175,8 +175,8 @@ class SharedTests(Suite):
                 assert contents(await waiting) == ["a"]
 
     @promise("shared", "groups")
-    async def test_a_fetch_hears_of_other_engines(self) -> None:
-        """A waiting fetch returns when another engine publishes, or settles so that there is something to lease."""
+    async def test_a_fetch_returns_for_messages_of_other_engines(self) -> None:
+        """A waiting fetch returns when another engine publishes a message, or settles one so that another is free."""
         async with self.rig() as one, self.rig() as two:
             await one.join(G, T)
             await two.join(G, T)
@@ -206,7 +206,7 @@ class DurableTests(Suite):
     """`telex.engines.Guarantees.durable`: acknowledged data is there when the engine is opened again."""
 
     @promise("durable", "store")
-    async def test_messages_are_there_after_a_restart(self) -> None:
+    async def test_messages_survive_a_restart(self) -> None:
         """Acknowledged messages, their numbers and their epoch are kept. New numbers follow on."""
         async with self.rig() as rig:
             sent = [(await rig.send(T, content))[0] for content in ("a", {"b": [1, 2]}, "c")]
@@ -218,14 +218,14 @@ class DurableTests(Suite):
             assert rig.log(T).epoch == epoch
             end = sent[2].seq + 1
             assert (rig.log(T).end, store.end(T)) == (end, (sent[0].seq, end))
-            first, told = await store.find(T, Position(sent[1].seq, epoch), time())
-            assert told is None
+            first, lost = await store.find(T, Position(sent[1].seq, epoch), time())
+            assert lost is None
             assert await read_range(rig, T, first) == sent[2:]
             numbers([*sent, *await rig.send(T, "d")])
             assert rig.contents(T) == ["d"], "the engine delivers only new messages"
 
     @promise("durable", "store")
-    async def test_what_is_kept_is_not_the_publisher_s_object(self) -> None:
+    async def test_changing_a_published_object_does_not_change_the_message(self) -> None:
         """Changing an object after it was published does not change the stored message."""
         async with self.rig() as rig:
             content: dict[str, Any] = {"items": [1]}
@@ -236,7 +236,7 @@ class DurableTests(Suite):
             assert [m.content for m in await read_range(rig, T)] == [{"items": [1]}]
 
     @promise("durable", "store")
-    async def test_nothing_that_was_acknowledged_is_lost_over_restarts(self) -> None:
+    async def test_acknowledged_messages_survive_many_restarts(self) -> None:
         """After many restarts every message is there once, in order."""
         restarts, each = self.size(4, 20), self.size(5, 100)
         for restart in range(restarts):
@@ -248,7 +248,7 @@ class DurableTests(Suite):
             assert [m.content for m in await read_all(rig, T)] == list(range(restarts * each))
 
     @promise("durable", "store", "once_per_id")
-    async def test_an_id_is_kept_once_over_a_restart(self) -> None:
+    async def test_an_id_is_stored_once_over_a_restart(self) -> None:
         """An id is stored once within two minutes, also over a restart."""
         async with self.rig() as rig:
             (first,) = await rig.send(T, "a", id="same")
@@ -258,7 +258,7 @@ class DurableTests(Suite):
             assert len(await read_range(rig, T)) == 1
 
     @promise("durable", "store", "history")
-    async def test_rules_of_retention_are_kept(self) -> None:
+    async def test_retention_rules_survive_a_restart(self) -> None:
         """Retention rules hold when the engine is opened again."""
         async with self.rig() as rig:
             await rig.retain("orders:*", 2)
@@ -268,7 +268,7 @@ class DurableTests(Suite):
 
     @promise("durable", "store")
     async def test_a_removed_topic_stays_removed(self) -> None:
-        """Remove is kept; recreated after a restart, the topic has a new epoch."""
+        """A removal survives a restart. A topic that is recreated afterwards has a new epoch."""
         async with self.rig() as rig:
             await rig.send(T, "a")
             old = rig.log(T).epoch
@@ -280,7 +280,7 @@ class DurableTests(Suite):
             assert [m.content for m in await read_range(rig, T)] == ["b"]
 
     @promise("durable", "groups")
-    async def test_groups_go_on_after_a_restart(self) -> None:
+    async def test_groups_continue_after_a_restart(self) -> None:
         """Settlements are kept over a restart. Leased messages are delivered again after their lease, as the next
         attempt."""
         async with self.rig() as rig:
@@ -303,8 +303,8 @@ class DurableTests(Suite):
             assert await rig.settle(G, T, acked, "ack", now + 61) is False
 
     @promise("durable", "groups")
-    async def test_a_pause_outlives_a_restart(self) -> None:
-        """Pausing and forgetting a group is kept, too."""
+    async def test_a_pause_survives_a_restart(self) -> None:
+        """Paused and forgotten groups stay so after a restart."""
         async with self.rig() as rig:
             for group in (G, "gone"):
                 await rig.join(group, T)
@@ -332,7 +332,7 @@ class DurableTests(Suite):
             assert await rig.settle(G, T, new, "ack", now + 7) is True
 
     @needing("durable", "store", slow=True)
-    def test_what_was_acknowledged_survives_kill(self) -> None:
+    def test_acknowledged_messages_survive_kill(self) -> None:
         """Durable: an acknowledged message is there after the process was killed with signal 9."""
         each = 20
         for turn in range(self.size(1, 10)):
@@ -391,8 +391,8 @@ def killed(engine: Engine, work: Callable[[Rig], Coroutine[Any, Any, None]]) -> 
         finally:
             os.kill(os.getpid(), signal.SIGKILL)
     os.close(there)
-    with os.fdopen(here, "rb") as told:
-        done = told.read() == b"done"
+    with os.fdopen(here, "rb") as pipe:
+        done = pipe.read() == b"done"
     os.waitpid(child, 0)
     return done
 

@@ -37,7 +37,7 @@ class StoreTests(Suite):
             assert len({m.id for m in returned}) == 3, "ids that no publisher gave are made, and differ"
 
     @promise("store")
-    async def test_a_batch_is_kept_whole_and_in_order(self) -> None:
+    async def test_a_batch_is_stored_whole_and_in_order(self) -> None:
         """`append` stores all messages or none, in the given order."""
         count = self.size(50, 5000)
         async with self.rig() as rig:
@@ -49,7 +49,7 @@ class StoreTests(Suite):
             assert numbers(read) == numbers(rig.taken[TOPIC])
 
     @promise("store")
-    async def test_the_feed_has_a_message_before_append_returns(self) -> None:
+    async def test_a_message_is_delivered_before_append_returns(self) -> None:
         """`append` returns after the engine has delivered the messages: each once, in order, with its number."""
         async with self.rig() as rig:
             returned = await rig.send(TOPIC, "a", "b", "c")
@@ -59,7 +59,7 @@ class StoreTests(Suite):
             assert (rig.contents(TOPIC), rig.contents(OTHER)) == (["a", "b", "c"], ["d"])
 
     @promise("store")
-    async def test_what_cannot_be_kept_is_refused_with_its_batch(self) -> None:
+    async def test_content_that_cannot_be_stored_refuses_its_batch(self) -> None:
         """`append` stores no message of a batch in which one message has no form outside of the process."""
         async with self.rig() as rig:
             await rig.send(TOPIC, "before")
@@ -73,16 +73,16 @@ class StoreTests(Suite):
             assert await kept(rig) == rig.contents(TOPIC) == ["before", "after"]
 
     @promise("store")
-    async def test_append_that_is_cancelled_leaves_no_hole(self) -> None:
+    async def test_a_cancelled_append_stores_all_messages_or_none(self) -> None:
         """A cancelled `append` has stored all messages or none, and the store continues to work."""
         async with self.rig() as rig:
             sent = 0
             for turns in range(self.size(8, 200)):
-                told = len(rig.contents(TOPIC))
+                delivered = len(rig.contents(TOPIC))
                 appending = asyncio.ensure_future(rig.send(TOPIC, f"{turns}a", f"{turns}b"))
                 for _ in range(turns % 8):
                     await asyncio.sleep(0)
-                while turns % 2 and not appending.done() and len(rig.contents(TOPIC)) == told:  # noqa: ASYNC110
+                while turns % 2 and not appending.done() and len(rig.contents(TOPIC)) == delivered:  # noqa: ASYNC110
                     await asyncio.sleep(0)  # until some of the messages are stored
                 appending.cancel()
                 await asyncio.gather(appending, return_exceptions=True)
@@ -95,7 +95,7 @@ class StoreTests(Suite):
             assert rig.contents(TOPIC) == [m.content for m in read], "the stored messages are delivered, and no others"
 
     @promise("store")
-    async def test_publishers_at_the_same_time_lose_nothing(self) -> None:
+    async def test_concurrent_appends_lose_nothing(self) -> None:
         """Concurrent calls of `append` store all messages, each call in its own order."""
         writers, each = self.size(10, 50), self.size(5, 100)
 
@@ -105,13 +105,13 @@ class StoreTests(Suite):
 
         async with self.rig() as rig:
             await asyncio.gather(*(write(number) for number in range(writers)))
-            told = rig.contents(TOPIC)
-            assert len(told) == writers * each
+            delivered = rig.contents(TOPIC)
+            assert len(delivered) == writers * each
             for number in range(writers):
-                assert [count for writer, count in told if writer == number] == list(range(each))
+                assert [count for writer, count in delivered if writer == number] == list(range(each))
 
     @promise("store")
-    async def test_everything_of_a_message_is_kept(self) -> None:
+    async def test_every_field_of_a_message_is_stored(self) -> None:
         """A message is read as it was published: content, id, time, type, headers and key."""
         async with self.rig() as rig:
             sent = message(
@@ -125,7 +125,7 @@ class StoreTests(Suite):
             assert (second.type, second.key, second.id) == ("OrderPlaced", None, kept[1].id)
 
     @promise("store", "history")
-    async def test_read_gives_exactly_the_range(self) -> None:
+    async def test_read_returns_exactly_the_range(self) -> None:
         """`read` returns the messages from ``first`` up to but not including ``end``; none for an unknown topic."""
         async with self.rig() as rig:
             sent = numbers(await rig.send(TOPIC, *"abcdef"))
@@ -135,7 +135,7 @@ class StoreTests(Suite):
             assert await read_range(rig, "no:such") == []
 
     @promise("store", "history", slow=True)
-    async def test_read_gives_at_most_1024(self) -> None:
+    async def test_read_returns_at_most_1024_messages(self) -> None:
         """`read` returns at most 1024 messages; the next call returns the rest."""
         async with self.rig() as rig:
             await rig.retain(">", 3000)
@@ -146,7 +146,7 @@ class StoreTests(Suite):
             assert numbers(await read_range(rig, TOPIC, sent[1400])) == sent[1400:]
 
     @promise("store", "history")
-    async def test_a_pattern_is_read_in_the_order_of_being_kept(self) -> None:
+    async def test_read_pattern_returns_messages_in_the_order_of_storing(self) -> None:
         """`read_pattern` returns the last messages of several topics, in the order in which they were stored."""
         async with self.rig() as rig:
             moment = time()
@@ -161,7 +161,7 @@ class StoreTests(Suite):
             assert list(await read([], 5)) == list(await read([TOPIC], 0)) == []
 
     @promise("store", "history")
-    async def test_find_knows_every_start(self) -> None:
+    async def test_find_resolves_every_start(self) -> None:
         """`find` resolves new, earliest, a position, a time, a time back and a number back, as `telex.log.start.find`
         does."""
         async with self.rig() as rig:
@@ -191,7 +191,7 @@ class StoreTests(Suite):
         return [message.content for message in await read_range(rig, TOPIC, first)], lost
 
     @promise("store", "history")
-    async def test_find_tells_of_a_start_that_is_gone(self) -> None:
+    async def test_find_returns_lost_for_an_unavailable_start(self) -> None:
         """`find` returns a `Lost` for a start that was trimmed, is of another epoch, or is ahead of the log."""
         async with self.rig() as rig:
             await rig.retain(TOPIC, 3)
@@ -202,15 +202,15 @@ class StoreTests(Suite):
                 (Position(start.seq, "another"), [7, 8, 9], "epoch"),
                 (Position(sent[-1].seq + 50, epoch), [], "ahead"),
             ):
-                contents, told = await self.found(rig, asked, now)
-                assert (contents, told and told.reason) == (expected, reason), f"start={asked}"
-            _, told = await self.found(rig, start, now)
-            check_lost(told, "trimmed", sent[2:7], start.seq)
-            assert told is not None
-            assert told.last < sent[7].seq
+                contents, lost = await self.found(rig, asked, now)
+                assert (contents, lost and lost.reason) == (expected, reason), f"start={asked}"
+            _, lost = await self.found(rig, start, now)
+            check_lost(lost, "trimmed", sent[2:7], start.seq)
+            assert lost is not None
+            assert lost.last < sent[7].seq
 
     @promise("store")
-    async def test_a_log_ends_where_its_topic_ends(self) -> None:
+    async def test_a_new_log_has_the_end_and_the_epoch_of_its_topic(self) -> None:
         """A new local log has its topic's end and epoch. Before opening, a log can be made, and both are unknown."""
         engine = self.engine()
         engine.log(TOPIC, Retention())
@@ -237,7 +237,7 @@ class StoreTests(Suite):
                 assert await kept(rig, name) == [name]
 
     @promise("store")
-    async def test_a_topic_made_anew_is_another(self) -> None:
+    async def test_a_recreated_topic_has_another_epoch(self) -> None:
         """`remove` deletes a topic with its messages, and returns whether it existed. A recreated topic has another
         epoch."""
         async with self.rig() as rig:
@@ -254,8 +254,8 @@ class StoreTests(Suite):
             assert await kept(rig, OTHER) == ["c"]
             new = rig.engine.log(TOPIC, Retention())
             assert new.epoch != old.epoch, "a position of the old topic would be taken for one of the new"
-            contents, told = await self.found(rig, old, time())
-            assert (contents, told and told.reason) == (["d", "e", "f"], "epoch")
+            contents, lost = await self.found(rig, old, time())
+            assert (contents, lost and lost.reason) == (["d", "e", "f"], "epoch")
 
     @promise("store", "history")
     async def test_retention_by_count_is_exact(self) -> None:
@@ -291,7 +291,7 @@ class StoreTests(Suite):
             assert await kept(rig) == ["3" * 10, "4" * 10]
 
     @promise("store", "history")
-    async def test_the_rule_that_was_set_last_holds(self) -> None:
+    async def test_the_last_matching_retention_rule_applies(self) -> None:
         """Of two `retain` rules that match a topic the last one holds. A new rule for a pattern replaces the
         old one."""
         async with self.rig() as rig:
@@ -306,7 +306,7 @@ class StoreTests(Suite):
             assert (await kept(rig), await kept(rig, OTHER)) == ([8, 9, 10], [8, 9, 10])
 
     @promise("store", "once_per_id")
-    async def test_an_id_is_kept_once(self) -> None:
+    async def test_an_id_is_stored_once(self) -> None:
         """A known id, in another batch or the same, returns the stored message, and no message is delivered."""
         async with self.rig() as rig:
             first = (await rig.send(TOPIC, "a", id="same"))[0]
@@ -320,7 +320,7 @@ class StoreTests(Suite):
             assert await kept(rig, OTHER) == ["b"], "an id is one topic's affair"
 
     @promise("store", "once_per_id")
-    async def test_an_id_is_kept_once_when_all_publish_it_together(self) -> None:
+    async def test_an_id_is_stored_once_when_published_concurrently(self) -> None:
         """An id that many publish at the same time is stored once, and all get that message."""
         async with self.rig() as rig:
             batches = await asyncio.gather(*(rig.send(TOPIC, n, id="same") for n in range(self.size(10, 200))))
@@ -329,7 +329,7 @@ class StoreTests(Suite):
             assert len(await kept(rig)) == len(rig.contents(TOPIC)) == 1
 
     @promise("store", "once_per_id")
-    async def test_an_id_outlives_its_message(self) -> None:
+    async def test_an_id_is_known_after_its_message_was_trimmed(self) -> None:
         """An id is stored once within two minutes, also when retention has removed its message."""
         async with self.rig() as rig:
             await rig.retain(TOPIC, 1)

@@ -17,7 +17,7 @@ class TogetherTests(Suite):
     """``publish(delay=, at=)`` and ``hub.transaction()``."""
 
     @promise("delayed", slow=True)
-    async def test_a_hub_publishes_later(self) -> None:
+    async def test_a_hub_publishes_delayed_messages(self) -> None:
         """A message with a delay or a time is received at that time and not before; at once if the time is past."""
         async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
             topic, begun = hub.topic(T), time()
@@ -30,7 +30,7 @@ class TogetherTests(Suite):
             assert time() - begun >= DELAY - 0.005, "it was published too early"
 
     @promise("delayed", slow=True)
-    async def test_closing_a_hub_does_not_wait_for_later(self) -> None:
+    async def test_closing_a_hub_does_not_wait_for_delayed_messages(self) -> None:
         """Closing a hub with delayed messages does not wait for them."""
         begun = time()
         async with self.hub() as hub:
@@ -38,7 +38,7 @@ class TogetherTests(Suite):
         assert time() - begun < self.patience
 
     @promise("transactions")
-    async def test_a_hub_publishes_together(self) -> None:
+    async def test_a_hub_publishes_a_transaction_at_its_commit(self) -> None:
         """Messages of a transaction are received when it commits, in order, over several topics, and not before."""
         async with self.hub() as hub, hub.topic("orders:*").subscribe() as inbox:
             await hub.topic(T).publish("before")
@@ -54,7 +54,7 @@ class TogetherTests(Suite):
             assert (dict(received[2].headers), received[2].key) == ({"a": "b"}, "k")
 
     @promise("transactions")
-    async def test_a_hub_publishes_nothing_of_what_failed(self) -> None:
+    async def test_a_failed_transaction_publishes_nothing(self) -> None:
         """A transaction that ends with an error, or is cancelled, publishes nothing."""
         async with self.hub() as hub, hub.topic(T).subscribe() as inbox:
             try:
@@ -102,7 +102,7 @@ class TogetherTests(Suite):
             assert inbox.waiting == 0
 
     @promise("transactions", "groups")
-    async def test_a_handler_s_group_gets_what_was_committed(self) -> None:
+    async def test_a_group_handles_committed_messages_only(self) -> None:
         """A group handles the messages of a committed transaction, and none of one that was rolled back."""
         async with self.hub() as hub:
             handled: asyncio.Queue[Any] = asyncio.Queue()
@@ -119,7 +119,7 @@ class TogetherTests(Suite):
             assert handled.empty()
 
     @promise("durable")
-    async def test_closing_a_hub_loses_nothing_that_was_acknowledged(self) -> None:
+    async def test_closing_a_hub_loses_no_acknowledged_message(self) -> None:
         """When a hub is closed while publishers publish, every acknowledged message is stored, once."""
         acknowledged: list[Any] = []
         hub = self.hub()

@@ -16,7 +16,7 @@ SOON = Retry(attempts=1000, first=0.001, most=0.001, jitter=0)
 
 
 class WorkTests(Suite):
-    """The promise of groups: each message goes to one of the members, at least once, until it is acknowledged."""
+    """Each message goes to one of the members, at least once, until it is acknowledged."""
 
     async def until(self, done: Callable[[], object], what: str) -> None:
         """Wait until ``done`` returns true."""
@@ -29,7 +29,7 @@ class WorkTests(Suite):
 
     @promise("groups")
     async def test_each_group_handles_every_message(self) -> None:
-        """Each of two groups handles every message, and in each group one member handles it."""
+        """Each of two groups handles every message. In each group one member handles it."""
         count = self.size(20, 500)
         async with self.hub() as hub:
             handled: dict[str, list[Any]] = {"one": [], "two": []}
@@ -47,7 +47,7 @@ class WorkTests(Suite):
         assert sorted(handled["one"]) == sorted(handled["two"]) == list(range(count))
 
     @promise("groups")
-    async def test_what_fails_is_tried_again(self) -> None:
+    async def test_a_failed_message_is_retried(self) -> None:
         """A handler that raises gets the message again. In the end each message is handled, and not again after its
         ack."""
         count = self.size(10, 100)
@@ -69,7 +69,7 @@ class WorkTests(Suite):
         assert tries == {n: n % 3 + 1 for n in range(count)}
 
     @promise("groups")
-    async def test_after_the_last_attempt_it_is_dead(self) -> None:
+    async def test_a_message_is_a_dead_letter_after_its_last_attempt(self) -> None:
         """After its last attempt a message is published to the dead-letter topic, and the other messages go on."""
         async with self.hub() as hub:
             dead: list[Message[Any]] = []
@@ -92,7 +92,7 @@ class WorkTests(Suite):
             assert [letter.content for letter in dead] == ["bad"]
 
     @promise("groups", "key_order")
-    async def test_the_next_of_a_key_waits(self) -> None:
+    async def test_the_next_message_of_a_key_waits(self) -> None:
         """While a message is handled, the next message of its key waits, and messages of other keys do not."""
         async with self.hub() as hub:
             begun: list[Any] = []
@@ -114,7 +114,7 @@ class WorkTests(Suite):
             assert begun[-1] == "a2"
 
     @promise("groups", "durable", slow=True)
-    async def test_work_goes_on_over_many_hubs(self) -> None:
+    async def test_a_group_continues_over_many_hubs(self) -> None:
         """Members join and leave, with a new hub each time: every message is handled, and none after its ack."""
         count, batch = self.size(30, 2000), self.size(7, 100)
         done: list[int] = []
@@ -130,7 +130,7 @@ class WorkTests(Suite):
         assert sorted(done) == list(range(count))
 
     @promise("groups", "shared", slow=True)
-    async def test_hubs_share_the_work(self) -> None:
+    async def test_members_of_several_hubs_share_the_messages(self) -> None:
         """Members in several hubs, one of which is closed meanwhile, handle every message."""
         count = self.size(60, 1500)
         done: list[int] = []
