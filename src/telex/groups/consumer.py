@@ -30,8 +30,10 @@ if TYPE_CHECKING:
     from telex.topics.publisher import Publisher
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
-MAX_PREFETCH = 512
-"""The largest prefetch: deliveries that are fetched beyond those that handlers can take at once."""
+MAX_PREFETCH, MAX_LONG_PREFETCH, LONG_SECONDS = 1024, 64, 0.05
+"""The largest prefetch: deliveries that are fetched beyond those that handlers can take at once. The second one holds
+after a fetch of more seconds: the messages may be large, and the process has to hold them.
+"""
 QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.1
 """Seconds between two full fetches: below the first, the prefetch grows; above the second, it shrinks."""
 QUICK_FETCHES, SLOW_FETCHES = 3, 30
@@ -260,10 +262,11 @@ class GroupConsumer:
         if fetched.waited:
             self._prefetch //= 2
         elif len(fetched.deliveries) == room:
-            since, self._fetched_at = now - self._fetched_at, now
-            if since < max(QUICK_SECONDS, QUICK_FETCHES * (now - asked)):
-                self._prefetch = min(MAX_PREFETCH, 2 * self._prefetch + 1)
-            elif since > max(SLOW_SECONDS, SLOW_FETCHES * (now - asked)):
+            since, took, self._fetched_at = now - self._fetched_at, now - asked, now
+            if since < max(QUICK_SECONDS, QUICK_FETCHES * took):
+                most = MAX_PREFETCH if took < LONG_SECONDS else MAX_LONG_PREFETCH
+                self._prefetch = min(most, 2 * self._prefetch + 1)
+            elif since > max(SLOW_SECONDS, SLOW_FETCHES * took):
                 self._prefetch //= 2
 
     def _executor_of(self, message: Message[Any]) -> DeliveryExecutor:
