@@ -91,9 +91,11 @@ class JournalEngine:
     async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
         return await self._finished(self._commit(lambda: self._number(drafts)))
 
-    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
+    async def read(self, topic: str, first: int, end: int, limit: int = 1024) -> Sequence[Message[Any] | Lost]:
         log, first = self._log(topic), max(first, self._log(topic).keep(time()))
-        rows = [message.content for message in log.slice(first, max(first, min(end, first + 1024, log.end)))]
+        rows = [
+            message.content for message in log.slice(first, max(first, min(end, first + min(limit, 1024), log.end)))
+        ]
         return decode(rows, topic, log.uid, self._events.content)
 
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:

@@ -15,6 +15,7 @@ import msgspec
 
 from telex.engines import Delivery, EngineEvents, Fetched, Groups, Record, Records, Settlement, Store
 from telex.engines.contract.groups import Action, Change
+from telex.engines.contract.store import PAGE
 from telex.errors import Closed, EngineFailed
 from telex.log.log import Log, Retention
 from telex.log.start import Start
@@ -352,9 +353,9 @@ class AcknowledgesBeforeStoring(PassingEngine):
                 await self.inner.append(pending)
             self.engine.events.muted = False
 
-        async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+        async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any]]:
             await self.flush()
-            return list(await self.inner.read(topic, first, end))
+            return list(await self.inner.read(topic, first, end, limit))
 
     class the_events(Passing):  # noqa: N801
         muted = False
@@ -389,8 +390,8 @@ class StoresTheObject(PassingEngine):
             self.objects.update({(message.topic, message.seq): message.content for message in kept})
             return kept
 
-        async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
-            read = await self.inner.read(topic, first, end)
+        async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any]]:
+            read = await self.inner.read(topic, first, end, limit)
             return [msgspec.structs.replace(message, content=self.objects[topic, message.seq]) for message in read]
 
 
@@ -400,8 +401,8 @@ class DropsHeaders(PassingEngine):
     caught_by = ("test_every_field_of_a_message_is_stored",)
 
     class a_store(Passing):  # noqa: N801
-        async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
-            found = await self.inner.read(topic, first, end)
+        async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any]]:
+            found = await self.inner.read(topic, first, end, limit)
             return [msgspec.structs.replace(message, _headers=None) for message in found]
 
 
@@ -428,8 +429,28 @@ class ReadsOneTooMany(PassingEngine):
     caught_by = ("test_read_returns_exactly_the_range",)
 
     class a_store(Passing):  # noqa: N801
-        async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
-            return list(await self.inner.read(topic, first, end + 1))
+        async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any]]:
+            return list(await self.inner.read(topic, first, end + 1, limit))
+
+
+class ReadsMoreThanItsLimit(PassingEngine):
+    """Read: at most ``limit``."""
+
+    caught_by = ("test_read_gives_at_most_its_limit",)
+
+    class a_store(Passing):  # noqa: N801
+        async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any]]:
+            return list(await self.inner.read(topic, first, end, limit + 1))
+
+
+class ReadsOnlyNumbersWithinItsLimit(PassingEngine):
+    """Read: the first messages from ``first`` on, wherever their numbers begin."""
+
+    caught_by = ("test_read_gives_at_most_its_limit",)
+
+    class a_store(Passing):  # noqa: N801
+        async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any]]:
+            return list(await self.inner.read(topic, first, min(end, first + limit), limit))
 
 
 class FindsOneTooLate(PassingEngine):

@@ -26,6 +26,7 @@ from telex.engines import (
     Store,
     TransactionOutbox,
 )
+from telex.engines.contract.store import PAGE
 from telex.engines.fetching import FetchWaiters
 from telex.engines.interest import Interest
 from telex.errors import ConnectFailed, EngineFailed
@@ -245,11 +246,11 @@ class PretendStore:
         await asyncio.sleep(0)
         return self.server.keep(drafts, self.engine, adopted=True)
 
-    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any]]:
+    async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any]]:
         log = self.server.kept.get(topic)
         if log is None:
             return []
-        return [copied(message) for message in log.history(time()) if first <= message.seq < end][:1024]
+        return [copied(message) for message in log.history(time()) if first <= message.seq < end][: min(limit, PAGE)]
 
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         topics = [topic for topic in self.server.kept if Pattern(*patterns).matches(topic)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from telex.engines.contract.store import Holed
+from telex.engines.contract.store import PAGE, Holed
 from telex.errors import EngineFailed, Misuse
 from telex.message import Lost, Message, Position
 
@@ -106,8 +106,8 @@ class Pages:
                 page.append(hole)
         if self._left == 0 or self._next >= self._end:
             return page
-        end = self._end if self._left is None else min(self._end, self._next + self._left)
-        found = await self._store.read(self._topic, self._next, end)
+        limit = PAGE if self._left is None else min(PAGE, self._left)
+        found = await self._store.read(self._topic, self._next, self._end, limit)
         if not found:
             self._next = self._end
             return page

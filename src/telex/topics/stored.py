@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Protocol
 
 from telex.codec.content import hold
 from telex.engines.contract import Engine, Store
-from telex.engines.contract.store import Holed
+from telex.engines.contract.store import PAGE, Holed
 from telex.errors import EngineFailed, WouldBlock
 from telex.log.cursor import REMOVED, Cursor
 from telex.log.log import Log, Retention, cached
@@ -25,8 +25,6 @@ from telex.topics.publisher import FINISHED, Found, Publisher
 
 BEFORE_PATTERN = 1000
 """The number of stored messages that can be put before the first message of a pattern's log."""
-PAGE = 1024
-"""The number of messages that are read from a store at once."""
 
 
 class Following(Protocol):

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from telex.message import Draft, Lost, Message
 
 
+PAGE = 1024
+"""The largest number of messages that are read from a store at once."""
+
+
 class EnteredTransaction(NamedTuple):
     """An open transaction that the current context has entered."""
 
@@ -72,10 +76,11 @@ class Store(Protocol):
         by its name or by a pattern, is neither fetched nor decoded.
         """
 
-    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
-        """Return the kept messages of a topic from number ``first`` up to but not including ``end``, in order: at most
-        1024, and none at the end. Numbers that retention deleted are left out. When content cannot be decoded, the
-        result is `Holed`, with a `Lost` of the reason ``unreadable`` in that place. For patterns see `read_pattern`.
+    async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any] | Lost]:
+        """Return the first kept messages of a topic from number ``first`` up to but not including ``end``, in order: at
+        most ``limit`` and at most `PAGE`. The result is empty only when there are none. Numbers that retention deleted
+        are left out. When content cannot be decoded, the result is `Holed`, with a `Lost` of the reason ``unreadable``
+        in that place. For patterns see `read_pattern`.
         """
 
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines.contract.groups import Unreadable
+from telex.engines.contract.store import PAGE
 from telex.engines.forms import readable
 from telex.engines.postgres import sql
 from telex.engines.postgres.catalogue import uid_of
@@ -86,12 +87,15 @@ class ServerStore:
         """Store messages of another system, each once for ever."""
         return await self._writer.append(drafts, adopt=True)
 
-    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
+    async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any] | Lost]:
         """Return a page of a topic."""
         await self._rules_are_set()
-        now = self._link.clock.now()
-        parameters = (topic, min(first, 1 << 62), min(end, 1 << 62), now)
-        found = await self._link.execute(f"reading {topic!r}", self._page, *parameters)
+        first, end, now = min(first, 1 << 62), min(end, 1 << 62), self._link.clock.now()
+        near = min(end, first + limit)  # the numbers of a topic follow one another
+        found = await self._link.execute(f"reading {topic!r}", self._page, topic, first, near, now)
+        if not found and near < end:  # retention has deleted messages from `first` on
+            found = await self._link.execute(f"reading {topic!r}", self._page, topic, first, end, now)
+            found = found[:limit]
         if not found:
             return []
         events = self._link.events

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines import forms
 from telex.engines.contract.groups import Unreadable
+from telex.engines.contract.store import PAGE
 from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look, search
 from telex.engines.sqlite.settling import purge
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from telex.engines.sqlite.ledger import Ledger
 
 logger: logging.Logger = logging.getLogger("telex")
-PAGE = 1024
 FEW = 64
 """The number of topics up to which each is read by its index; more topics are read by reading the file from its end."""
 _FIRST = "SELECT seq, pos FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
@@ -84,7 +84,7 @@ class SQLiteStore:
         """Store messages of another system, each once for ever."""
         return await self._client.append(drafts, adopted=True)
 
-    async def read(self, topic: str, first: int, end: int) -> Sequence[Message[Any] | Lost]:
+    async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any] | Lost]:
         """Return a page of a topic."""
         now = time()
 
@@ -92,7 +92,7 @@ class SQLiteStore:
             kept = self._look(connection, topic, now)
             if kept is None:
                 return None, []
-            return kept, _page(connection, kept.id, max(first, kept.first), end)
+            return kept, _page(connection, kept.id, max(first, kept.first), end, limit)
 
         kept, found = await self._client.read(page)
         if kept is None:
@@ -215,12 +215,12 @@ def _follow_on(numbers: list[Any], first: int) -> bool:
     return all(type(number) is int for number in numbers) and first <= numbers[0] and numbers == sorted(numbers)
 
 
-def _page(connection: sqlite3.Connection, topic: int, first: int, end: int) -> list[tuple[Any, ...]]:
+def _page(connection: sqlite3.Connection, topic: int, first: int, end: int, limit: int) -> list[tuple[Any, ...]]:
     found = connection.execute(_FIRST, (topic, first, end)).fetchone()
     if found is None:
         return []
     seq, pos = found
-    end = min(end, seq + PAGE)
+    end = min(end, seq + min(limit, PAGE))
     (last,) = connection.execute(_BEFORE, (topic, end)).fetchone()
     # When the messages lie close together, skipping those of other topics costs less than the index.
     if last - pos < 2 * (end - seq):

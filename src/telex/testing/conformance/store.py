@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from time import time
 from typing import Any
 
-from telex.log.log import Retention
+from telex.log.log import NEVER, Retention
 from telex.log.start import Start
-from telex.message import Draft, Lost, Position
+from telex.message import Draft, Lost, Message, Position
 from telex.testing.conformance.rig import Rig, message
 from telex.testing.conformance.suite import Suite, check_lost, has_store, numbers, promise, read_all, read_range
 
@@ -144,6 +144,18 @@ class StoreTests(Suite):
             assert 0 < len(first) <= 1024
             assert first == sent[: len(first)]
             assert numbers(await read_range(rig, TOPIC, sent[1400])) == sent[1400:]
+
+    @promise("store", "history")
+    async def test_read_gives_at_most_its_limit(self) -> None:
+        """`read` returns the first messages of its range, at most ``limit``, also when the range begins before the
+        kept messages."""
+        async with self.rig() as rig:
+            await rig.retain(">", 5)
+            sent = numbers(await rig.send(TOPIC, *range(20)))[15:]
+            read = has_store(rig).read
+            for limit in (1, 2, 4, 5, 6, 2000):
+                assert [m.seq for m in await read(TOPIC, 1, NEVER, limit) if isinstance(m, Message)] == sent[:limit]
+            assert [m.seq for m in await read(TOPIC, sent[1], sent[3], 9) if isinstance(m, Message)] == sent[1:3]
 
     @promise("store", "history")
     async def test_read_pattern_returns_messages_in_the_order_of_storing(self) -> None:
