@@ -369,7 +369,7 @@ async def test_a_handler_that_would_wait_for_its_own_transaction_is_told_at_once
     async def handle(context: telex.Context[Any]) -> None:
         async with hub.transaction() as tx:
             await tx.publish("out", context.attempt)
-            with pytest.raises(telex.Misuse, match="after the `async with` has been left"):
+            with pytest.raises(telex.Misuse, match="after the `async with` block"):
                 await settle(context)
             assert context.settled is None
         done.put_nowait(await context.ack())
