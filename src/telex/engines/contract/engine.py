@@ -5,7 +5,7 @@ An engine declares its promises in its `Guarantees`. There are two kinds of engi
 - The logs of an engine in memory are lists of this process. `Engine.store` is None, and a publisher appends to the
   `Log`.
 - Other engines store messages outside of the process. `Engine.store` is a `Store`: a publisher passes drafts to the
-  store. When the messages are stored, the engine calls `EngineEvents.take` with them and with the messages of other
+  store. When the messages are stored, the engine calls `EngineEvents.deliver` with them and with the messages of other
   processes, and the hub appends them to its local logs.
 
 Cursors, overflow policies, batches and handlers work on the local logs, the same way for every engine. All calls come
