@@ -186,13 +186,17 @@ DECLARE
     id_ bigint;
     c record;
 BEGIN
+    -- In this order, as a transaction that settles and then publishes.
+    PERFORM 1 FROM {s}.groups g WHERE g.id IN (
+        SELECT x.grp FROM {s}.group_topics x JOIN {s}.topics t ON t.id = x.topic WHERE t.name = p_name)
+        ORDER BY g.id FOR UPDATE;
     PERFORM {s}.take_lock();
     SELECT x.id INTO id_ FROM {s}.topics x WHERE x.name = p_name;
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
     PERFORM 1 FROM {s}.groups g WHERE g.id IN (SELECT x.grp FROM {s}.group_topics x WHERE x.topic = id_)
-        ORDER BY g.id FOR UPDATE;
+        ORDER BY g.id FOR UPDATE;  -- one that has joined meanwhile
     FOR c IN
         DELETE FROM {s}.claims x WHERE x.topic = id_
             AND x.grp IN (SELECT y.grp FROM {s}.group_topics y WHERE y.topic = id_) RETURNING x.*

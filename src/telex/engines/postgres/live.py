@@ -61,7 +61,8 @@ class LiveReader:
         self._seen = 0  # messages exist up to this place
         self._hinted = 0  # up to this place the topics with messages are known
         self._heads: dict[int, int] = {}  # these topics, with their last numbers
-        self._told: dict[int, int] = {}  # the last numbers of topics of which waiting fetches know
+        self.told: dict[int, int] = {}
+        """By the id of a topic: the last number of which waiting fetches know."""
         self._removals = self._rules = -1
         self._xmin = "3"  # of the snapshot of the last poll: later changes of groups were not seen
         self._wake = asyncio.Event()
@@ -201,6 +202,7 @@ class LiveReader:
         self._removals = removals
         for name in self._link.catalogue.load(topics, dict(removed), before, first=first):
             self._link.events.removed(name)
+        self.told = {id: head for id, head in self.told.items() if id in self._link.catalogue.by_id}
 
     # -- delivering
 
@@ -255,9 +257,9 @@ class LiveReader:
     def _tell_fetches(self, heads: dict[int, int]) -> None:
         """Let fetches look that wait for messages of these topics, once for each head."""
         known = self._link.catalogue.by_id
-        new = {id: head for id, head in heads.items() if id in known and self._told.get(id, 0) < head}
+        new = {id: head for id, head in heads.items() if id in known and self.told.get(id, 0) < head}
         if new:
-            self._told |= new
+            self.told |= new
             self._link.fetches.published([known[id].name for id in new])
 
     def _followed(self, heads: Iterable[int]) -> list[int]:

@@ -52,15 +52,16 @@ class RetentionSweeper:
         self._sweep = _SWEEP.replace("{s}", schema).encode()
         self._clean = _CLEAN.replace("{s}", schema).encode()
         self._aged = _AGED.replace("{s}", schema).encode()
-        self._written: dict[str, WrittenTopic] = {}
+        self.written: dict[str, WrittenTopic] = {}
+        """The topics with messages of this process, by name."""
 
     def wrote(self, topics: Iterable[str]) -> None:
         """Count messages that were written."""
         now = monotonic()
         for name in topics:
-            known = self._written.get(name)
+            known = self.written.get(name)
             if known is None:
-                self._written[name] = WrittenTopic(1, now)
+                self.written[name] = WrittenTopic(1, now)
             else:
                 known.count += 1
                 known.at = now
@@ -68,7 +69,7 @@ class RetentionSweeper:
     def due(self, names: Iterable[str]) -> None:
         """Sweep topics soon: a rule has changed."""
         for name in names:
-            self._written[name] = WrittenTopic(MIN_WRITTEN, monotonic())
+            self.written[name] = WrittenTopic(MIN_WRITTEN, monotonic())
 
     async def run(self) -> None:
         """Delete messages until the engine closes."""
@@ -76,7 +77,7 @@ class RetentionSweeper:
         while self._link.closed is None:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                await self._sweep_written()
+                await self.sweep_written()
                 if monotonic() >= clean_at:
                     clean_at = monotonic() + random.uniform(CLEAN_SECONDS, 1.5 * CLEAN_SECONDS)
                     await self.clean()
@@ -88,14 +89,17 @@ class RetentionSweeper:
                 if self._link.lost_at is None:
                     logger.warning("expired messages are deleted later: %s", error.problem)
 
-    async def _sweep_written(self) -> None:
+    async def sweep_written(self) -> None:
         """Sweep topics with many written messages, until their last messages are old enough to be deleted."""
         quiet = monotonic() - YOUNG_SECONDS - SWEEP_SECONDS
-        for name, written in list(self._written.items()):
-            if written.count >= MIN_WRITTEN:
+        known = self._link.catalogue.by_name
+        for name, written in list(self.written.items()):
+            if name not in known:  # it was removed
+                self.written.pop(name, None)
+            elif written.count >= MIN_WRITTEN:
                 await self.sweep(name)
                 if written.at < quiet:
-                    self._written.pop(name, None)
+                    self.written.pop(name, None)
 
     async def clean(self) -> None:
         """Delete old ids, records and similar rows, and the messages that have expired by age."""

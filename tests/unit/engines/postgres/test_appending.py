@@ -1,12 +1,16 @@
 """The functions of the schema that store messages."""
 
+import asyncio
+
 import psycopg
 import pytest
 
 import telex
+from telex.engines.postgres import PostgresEngine
 from telex.engines.postgres.catalogue import epoch_of
+from telex.testing.conformance.rig import Rig
 from tests.support.postgres import url_of
-from tests.unit.engines.postgres.rigs import Sql, T, admin
+from tests.unit.engines.postgres.rigs import Sql, T, admin, value
 
 pytestmark = pytest.mark.slow
 
@@ -77,3 +81,19 @@ def test_due_messages_are_published_in_the_order_of_their_times(sql: Sql) -> Non
     assert sql.one("SELECT publish_due(100)") == 1e11
     assert sql.contents("t") == [1, 2, 3, 0]
     assert [id for (id,) in sql.rows("SELECT id FROM delayed")] == ["4"]
+
+
+async def test_removing_a_topic_waits_for_its_groups_before_it_stops_appends(postgres: str) -> None:
+    """A transaction that has settled a message, and publishes then, would be in a deadlock with it."""
+    async with Rig(PostgresEngine.from_url(url_of(postgres, "ordered"))) as rig, admin(postgres) as connection:
+        await rig.send(T, "a")
+        await rig.join("billing", T, "earliest")
+        async with connection.transaction():
+            await connection.execute("SELECT 1 FROM ordered.groups FOR UPDATE")
+            removing = asyncio.ensure_future(rig.remove(T))
+            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%remove_t%'"
+            while not await value(connection, waiting):
+                await connection.execute("SELECT pg_stat_clear_snapshot()")
+            await connection.execute("SET LOCAL lock_timeout = '1s'")
+            await connection.execute("SELECT ordered.take_lock()")
+        assert await removing

@@ -59,3 +59,17 @@ async def test_rows_of_no_use_are_deleted_in_time(postgres: str) -> None:
         assert [m.content for m in await engine.store.read("aged:1", 1, 100) if isinstance(m, telex.Message)] == [
             "young"
         ]
+
+
+@pytest.mark.slow
+async def test_nothing_is_remembered_of_removed_topics(postgres: str) -> None:
+    url = url_of(postgres, "forgotten")
+    one, two = PostgresEngine.from_url(url), PostgresEngine.from_url(url + "&poll=50ms")
+    async with Rig(one) as rig, Rig(two) as other:
+        await rig.send(T, "a")
+        await other.until(lambda: other.contents(T) == ["a"], "the message")
+        assert (list(one.client.upkeep.written), len(two.client.live.told)) == ([T], 1)
+        assert await rig.remove(T)
+        await one.client.upkeep.sweep_written()
+        await other.until(lambda: not two.client.live.told, "the removal")
+        assert not one.client.upkeep.written
