@@ -62,8 +62,9 @@ def test_routers_in_a_circle_are_refused() -> None:
     one, two, three = telex.Router("one"), telex.Router("two"), telex.Router("three")
     one.include_router(two)
     two.include_router(three)
-    with pytest.raises(telex.BadOption, match="it cannot include itself"):
+    with pytest.raises(telex.BadOption, match="it cannot include itself") as raised:
         three.include_router(one)
+    assert (raised.value.option, raised.value.value) == ("router", one)
     with pytest.raises(telex.BadName, match="at most 255"):
         telex.Hub().include_router(one_with_a_handler(), "a" * 254)
 
@@ -103,8 +104,9 @@ def test_a_router_is_included_once_with_each_prefix() -> None:
 @pytest.mark.parametrize("router", [None, "orders", telex.Hub(), telex.Router])
 def test_only_routers_are_included(router: Any) -> None:
     for includes in (telex.Hub().include_router, telex.Router().include_router):
-        with pytest.raises(telex.BadOption, match=r"telex\.Router"):
+        with pytest.raises(telex.BadOption, match=r"telex\.Router") as raised:
             includes(router)
+        assert (raised.value.option, raised.value.value) == ("router", router)
 
 
 @pytest.mark.parametrize("prefix", ["a b", "a:", ":a", "x" * 256])

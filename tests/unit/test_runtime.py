@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import telex
+from telex.engines.contract.guarantees import Guarantees
 from telex.engines.memory.engine import MemoryEngine
 from telex.errors import Closed, Misuse, WrongThread
 from telex.hub import runtime_of
@@ -138,6 +139,49 @@ def test_an_engine_without_a_guarantee_is_named_with_the_feature(part: str) -> N
     with pytest.raises(Misuse, match=rf"use timers on 'other://host/x'.*no {part}") as raised:
         getattr(found, part)("timers")
     assert "sqlite:///" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("guarantee", "use"),
+    [
+        ("transactions", lambda runtime: runtime.transaction()),
+        ("records", lambda runtime: runtime.records("timers")),
+        ("groups", lambda runtime: runtime.groups("timers")),
+        ("sql", lambda runtime: runtime.outbox("timers")),
+        ("shared", lambda runtime: runtime.outbox("timers")),
+    ],
+)
+async def test_a_guarantee_that_the_engine_does_not_declare_is_named(guarantee: str, use: Any) -> None:
+    engine: Any = MemoryEngine()
+    every = dict.fromkeys(engine.guarantees.__struct_fields__, True)
+    engine.guarantees = Guarantees(**every | {guarantee: False})
+    hub = telex.Hub(engine)
+    async with hub:
+        with pytest.raises(Misuse, match=f"does not guarantee `{guarantee}`"):
+            use(runtime_of(hub))
+
+
+async def test_a_handler_may_use_the_hub_while_it_drains() -> None:
+    hub, used = telex.Hub(), list[str]()
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @hub.on("a")
+    async def handler(content: int) -> None:
+        begun.set()
+        await go_on.wait()
+        runtime_of(hub).check_open()
+        used.append("handler")
+
+    async with hub:
+        await hub.topic("a").publish(1)
+        await begun.wait()
+        closing = asyncio.create_task(hub.aclose())
+        await idle()
+        with pytest.raises(Closed):
+            runtime_of(hub).check_open()
+        go_on.set()
+        await closing
+    assert used == ["handler"]
 
 
 def test_the_bounds_of_a_hub_are_positive() -> None:

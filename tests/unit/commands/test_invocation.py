@@ -55,6 +55,12 @@ def test_a_deadline_is_judged_by_the_monotonic_clock(monkeypatch: pytest.MonkeyP
     assert found.is_late
 
 
+def test_a_new_invocation_has_neither_begun_nor_ended() -> None:
+    found = invocation()
+    assert (found.attempt, found.fence, found.task, found.cause) == (1, 0, None, None)
+    assert not any((found.cancelled, found.lost, found.redelivered, found.announced))
+
+
 def test_a_command_without_a_message_is_given_one() -> None:
     found = invocation()
     message = found.message

@@ -149,8 +149,10 @@ def test_a_group_has_no_options_of_a_subscriber(option: str, value: Any) -> None
 def test_mistakes_about_groups_name_the_fix(
     function: Callable[..., object], options: dict[str, Any], error: type[Exception], fix: str
 ) -> None:
-    with pytest.raises(error, match=fix):
+    with pytest.raises(error, match=fix) as raised:
         spec(function, **options)
+    if isinstance(raised.value, telex.BadHandler):
+        assert raised.value.handler.endswith(function.__name__)
 
 
 def test_a_group_says_which_pattern_it_takes_from() -> None:

@@ -122,6 +122,16 @@ def test_a_drop_in_a_loop_ends_at_the_next_message_that_is_left() -> None:
     assert (buffer.last, buffer.taken, buffer.left) == (4, 3, 1)
 
 
+def test_a_run_that_was_put_back_is_taken_once() -> None:
+    buffer = Buffer(1, keyed=False, bytes_counted=False)
+    buffer.load(1, run_of(1, 2))
+    buffer.put_back()
+    assert buffer.take_many(9) == ()
+    assert (buffer.left, buffer.held) == (0, 2)
+    assert buffer.load_held() == 1
+    assert numbers(buffer.take_many(9)) == [1, 2]
+
+
 def test_messages_passed_on_as_a_whole_count_as_taken() -> None:
     buffer = Buffer(3, keyed=False, bytes_counted=False)
     buffer.pass_on(8)

@@ -48,12 +48,18 @@ async def test_the_cursor_that_waiting_returns_is_read_next() -> None:
     first, second = Cursor(log_of(1), Options(), 1), Cursor(log_of(2), Options(), 1)
     first.end("removed")
 
+    waits: list[Cursor] = []
+
     async def goes_on(cursor: Cursor, state: State) -> Cursor:
-        assert (cursor, state) == (first, State.ENDED)
+        assert state is State.ENDED
+        waits.append(cursor)
         return second
 
     batches: Batches[Any] = Batches(first, 9, goes_on, "a")
     assert [contents(await anext(batches)) for _ in range(2)] == [[1], [2]]
+    publish(second.log, 3)
+    assert contents(await anext(batches)) == [3]
+    assert waits == [first], "it is read from then on"
 
 
 class Shell:

@@ -133,6 +133,7 @@ def test_a_trigger_that_may_not_fire_has_no_instant(clock: VirtualClock, how: st
             found.stop()
         due.paused, due.ended = how == "paused", how == "ended"
         found.arm(due, clock())
+        assert not due.queue_entry
         await asyncio.sleep(10)
         assert due.told == []
         found.stop()
