@@ -98,6 +98,9 @@ class JournalEngine:
         ]
         return decode(rows, topic, log.uid, self._events.content)
 
+    async def count(self, topic: str, first: int, end: int) -> int:
+        return max(0, end - first)
+
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         logs = [log for topic, log in self._logs.items() if any(Pattern(each).matches(topic) for each in patterns)]
         rows = nlargest(count, ((message.content, log.name) for log in logs for message in log.history(time())))
@@ -109,6 +112,10 @@ class JournalEngine:
 
     def end(self, topic: str) -> tuple[int, int]:
         return self._log(topic).keep(time()), self._log(topic).end
+
+    def counts(self, topic: str) -> tuple[int, int]:
+        first, end = self.end(topic)
+        return end - 1, end - first
 
     async def topics(self) -> list[str]:
         return sorted(topic for topic, log in self._logs.items() if log.end > 1)

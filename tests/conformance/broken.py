@@ -453,6 +453,16 @@ class ReadsOnlyNumbersWithinItsLimit(PassingEngine):
             return list(await self.inner.read(topic, first, min(end, first + limit), limit))
 
 
+class CountsOneTooMany(PassingEngine):
+    """Count: the messages of the range."""
+
+    caught_by = ("test_count_is_the_number_of_messages_that_read_gives",)
+
+    class a_store(Passing):  # noqa: N801
+        async def count(self, topic: str, first: int, end: int) -> int:
+            return 1 + int(await self.inner.count(topic, first, end))
+
+
 class FindsOneTooLate(PassingEngine):
     """Find: it returns the first message of a start."""
 

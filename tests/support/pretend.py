@@ -252,6 +252,10 @@ class PretendStore:
             return []
         return [copied(message) for message in log.history(time()) if first <= message.seq < end][: min(limit, PAGE)]
 
+    async def count(self, topic: str, first: int, end: int) -> int:
+        log = self.server.kept.get(topic)
+        return 0 if log is None else sum(first <= message.seq < end for message in log.history(time()))
+
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         topics = [topic for topic in self.server.kept if Pattern(*patterns).matches(topic)]
         return [copied(message) for message in self.server.in_order(topics, time())[-count:]] if count else []
@@ -262,6 +266,10 @@ class PretendStore:
     def end(self, topic: str) -> tuple[int, int]:
         log = self.server.log(topic)
         return self.server.number(topic, log.keep(time())), self.server.number(topic, log.end)
+
+    def counts(self, topic: str) -> tuple[int, int]:
+        log = self.server.log(topic)
+        return log.end - 1, log.end - log.keep(time())
 
     async def topics(self) -> list[str]:
         return sorted(name for name, log in self.server.kept.items() if log.end > 1)

@@ -253,22 +253,23 @@ class Buffer:
             self.taken -= part
         return part
 
-    def supply(self, start: int, end: int, messages: Iterable[Message[Any]]) -> int:
-        """Replace the unloaded range at the front by ``messages``, numbered from ``start`` up to but not including
-        ``end``. Return the number of missing messages. Messages at ``end`` or above are left in the iterator for the
-        next call.
+    def supply(self, start: int, end: int, messages: Iterable[Message[Any]], place: int | None = None) -> int:
+        """Replace the unloaded range at the front by ``messages``, at places from ``start`` up to but not including
+        ``end``: from ``place`` on, or where it is None at those of their numbers. Return the number of missing
+        messages. Messages at ``end`` or above are left in the iterator for the next call.
         """
         assert isinstance(self.runs, deque)
         unloaded = self.runs.popleft()[1]
         end = min(end, start + len(unloaded))
         found: list[tuple[int, list[Message[Any]]]] = []
-        for message in messages:
-            if message.seq >= end:
+        for offset, message in enumerate(messages):
+            at = message.seq if place is None else place + offset
+            if at >= end:
                 break
-            if found and message.seq == found[-1][0] + len(found[-1][1]):
+            if found and at == found[-1][0] + len(found[-1][1]):
                 found[-1][1].append(message)
             else:
-                found.append((message.seq, [message]))
+                found.append((at, [message]))
         missing = end - start - sum(len(run) for _, run in found)
         self.count -= missing
         if start + len(unloaded) > end:

@@ -122,7 +122,8 @@ class Cursor:
             hole, self._hole = self._hole, None
             if self.options.report_lost:
                 last = self.place - 1
-                self._report = Lost(last - hole + 1, hole, last, self._reason)
+                numbers = self.log.seq(hole - 1) + 1, self.log.seq(last)
+                self._report = Lost(last - hole + 1, *numbers, self._reason)
                 return HOLE
         plain = self._policy.longest is None and self.ended is None
         self._direct = plain and not self.buffer.runs and self.open == self.buffer.next
@@ -226,19 +227,19 @@ class Cursor:
         return None
 
     def defer(self, end: int) -> None:
-        """Note that the messages from `open` up to but not including ``end`` are read from the engine later, when they
-        are next.
-        """
+        """Note that the messages from `open` up to but not including ``end`` are read from the engine later."""
         self.buffer.hold(self.open, UnloadedRange(end - self.open))
         self.open = end
 
-    def supply(self, start: int, end: int, messages: Iterable[Message[Any]], reason: Reason = "trimmed") -> None:
-        """Accept the readable messages of the numbers from ``start`` up to but not including ``end``. The other numbers
-        are lost, for ``reason``. Ignored unless `unloaded` begins at ``start``.
+    def supply(
+        self, start: int, end: int, run: Iterable[Message[Any]], reason: Reason = "trimmed", first: int | None = None
+    ) -> None:
+        """Accept the messages of the places from ``start`` up to but not including ``end``, see `Buffer.supply`. The
+        other places are lost, for ``reason``. Ignored unless `unloaded` begins at ``start``.
         """
         if self.unloaded is None or self.unloaded[0] != start:
             return
-        missing = self.buffer.supply(start, end, messages)
+        missing = self.buffer.supply(start, end, run, first)
         self._lost += missing
         if missing:
             self._reason = reason
@@ -247,9 +248,7 @@ class Cursor:
 
     @property
     def fresh(self) -> int:
-        """The number of messages in the buffer that its capacity counts: not those that the log had before the cursor
-        began.
-        """
+        """The number of buffered messages that the capacity counts: not those that came before the cursor began."""
         held, live = self.buffer.held, self.buffer.live
         return held if live <= self._started else max(0, held - max(0, live - self.place))
 

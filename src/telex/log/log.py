@@ -1,8 +1,9 @@
 """The kernel: `Log`, an append-only list of messages with retention. No asyncio, no clock, no I/O.
 
-Positions inside the kernel are numbers: message ``n`` of a log is the n-th that was appended, counted from 1, and
-``end`` is the number of the next message. In the log of one topic the number is the message's ``seq``. The log of a
-pattern has its own numbers, since it contains messages of many topics.
+Positions inside the kernel are places, also called numbers: message ``n`` of a log is the n-th that was appended,
+counted from 1, and ``end`` is the place of the next message. In the log of one topic in memory the place is the
+message's ``seq``. The log of a pattern has messages of many topics, and a remote log has those that an engine has
+numbered, see `Numbers`.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from typing import Any, Protocol
 
 import msgspec
 
+from telex.log.numbers import Numbers
 from telex.log.options import Options
 from telex.message import Message, Reason, time_of
+from telex.names import is_pattern
 
 _open = attrgetter("open")
 
@@ -46,6 +49,11 @@ class LogReader(Protocol):
     """The options of its subscription."""
     log: Log
     """The log that it reads."""
+
+    @property
+    def last(self) -> int:
+        """The place of the last message that was taken."""
+
     lasting: bool
     """True for a reader that does not end with the last message of a trigger."""
 
@@ -151,6 +159,7 @@ class Log:
         "messages",
         "name",
         "noted",
+        "numbers",
         "observer",
         "remote",
         "retention",
@@ -176,6 +185,8 @@ class Log:
         read again from the engine.
         """
         self.remote: bool = remote
+        # of a topic's remote log; None where the numbers of messages are their places, or those of other logs
+        self.numbers: Numbers | None = Numbers() if remote and not is_pattern(name) else None
         self.name: str = name
         self.epoch: str = epoch
         self.uid: int = uid
@@ -328,13 +339,24 @@ class Log:
                 self.before_trim()
             del self.messages[:count]
             self.base = low
+            if self.numbers is not None:
+                self.numbers.prune(min((cursor.last for cursor in self.cursors), default=low))
             self._shared, self._shared_start, self._shared_end = (), 0, 0
         self._aim(self.end + slack)
 
     def begin(self, end: int) -> None:
         """Set the number of the next message to ``end``, before any was appended."""
+        self._move(end)
+        if self.numbers is not None:
+            self.numbers.restart(end)
+
+    def _move(self, end: int) -> None:
         self.base = self.first = self.end = self._measured = end
         self._aim(end)
+
+    def seq(self, place: int) -> int:
+        """Return the number of the message at ``place``; see `Numbers.seq`."""
+        return place if self.numbers is None else self.numbers.seq(place)
 
     def restart(self, end: int) -> None:
         """Drop all messages; the next one is number ``end``. No cursor may read the log."""
@@ -347,6 +369,8 @@ class Log:
         """Add older messages, right before the oldest message of this process."""
         self.messages[:0] = messages
         self.base -= len(messages)
+        if self.numbers is not None and messages:
+            self.numbers.extend(self.base, messages)
         self.first = min(self.first, self.base)
         self._bytes, self._measured = 0, self.first
 
@@ -358,7 +382,7 @@ class Log:
             self.before_trim()
         self.messages.clear()
         self._bytes = 0
-        self.begin(self.end + count)
+        self._move(self.end + count)
         self._begin_use()
         self._shared, self._shared_start, self._shared_end = (), 0, 0
 

@@ -225,21 +225,16 @@ class Publisher(ABC):
 
     def deliver(self, messages: Sequence[Message[Any]]) -> None:
         """Append messages that an engine has stored."""
-        log, first = self.log, messages[0].seq
-        if first != log.end:
-            if log.cursors:
-                logger.error("the engine left out messages of %s before number %d without a gap", self.id, first)
-                self.skip(first - log.end, "trimmed")
-            else:
-                log.restart(first)  # it was not followed until now
+        log = self.log
         if not self.feeds and not log.blocking_cursors:
             log.extend(messages, time_of(messages[-1]))
             return
         for message in messages:
+            end = log.end
             try:
                 self.deliver_one(message)
             except Exception as error:
-                if isinstance(error, MemoryError) or log.end > message.seq:
+                if isinstance(error, MemoryError) or log.end > end:
                     raise
                 # Measuring content may raise: its message is skipped, and the others are delivered.
                 logger.error(
@@ -329,6 +324,10 @@ class Publisher(ABC):
     def first(self) -> int:
         """Return the number of the oldest kept message."""
         return self.log.keep(self.clock())
+
+    def counts(self) -> tuple[int, int]:
+        """Return the number of messages ever published, and of those that are kept."""
+        return self.end - 1, self.end - self.first()
 
     def backlog(self) -> Iterable[Message[Any]]:
         """Return the messages with which the log of a new pattern begins: in memory all kept messages."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
+from operator import attrgetter
 from threading import get_ident
 from time import time
 from typing import Any, NoReturn, Protocol
 
 from telex.codec.content import hold
 from telex.engines.contract import Engine, Store
-from telex.engines.contract.store import PAGE, Holed
+from telex.engines.contract.store import Holed
 from telex.errors import EngineFailed, WouldBlock
 from telex.log.cursor import REMOVED, Cursor
 from telex.log.log import Log, Retention, cached
@@ -23,6 +25,7 @@ from telex.topics.connection import EngineConnection
 from telex.topics.history import History, Pages
 from telex.topics.publisher import FINISHED, Found, Publisher
 
+_seq: Callable[[Message[Any]], int] = attrgetter("seq")
 BEFORE_PATTERN = 1000
 """The number of stored messages that can be put before the first message of a pattern's log."""
 
@@ -178,10 +181,18 @@ class EnginePublisher(Publisher):
             self.origin = log.end
         else:
             end = self.engine.log(self.id, log.retention).end
-            if end != log.end:
+            if end != log.seq(log.end):
                 log.restart(end)
                 self.origin = end
         self._follows.follow(self._names)
+
+    def deliver(self, messages: Sequence[Message[Any]]) -> None:
+        """Append messages that the engine has stored."""
+        if not self._reads and not self.log.cursors:
+            self.log.restart(messages[0].seq)  # it was not followed until now
+        if self.log.numbers is not None:
+            self.log.numbers.extend(self.log.end, messages)
+        super().deliver(messages)
 
     def unfollow(self) -> None:
         """Undo `follow`, if nobody reads the local log."""
@@ -205,7 +216,7 @@ class EnginePublisher(Publisher):
     @property
     def end(self) -> int:
         """The number that the next message gets; for a pattern, in the local log."""
-        return self.log.end if is_pattern(self.id) else max(self.log.end, self._store.end(self.id)[1])
+        return self.log.end if is_pattern(self.id) else max(self.log.seq(self.log.end), self._store.end(self.id)[1])
 
     def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
         """Return an awaitable for `attach`'s ``found``."""
@@ -227,28 +238,48 @@ class EnginePublisher(Publisher):
 
     async def _prepare(self, options: Options, start: Start) -> Found:
         log = self.log
-        first, hole = await self._store.find(self.id, start, self.clock())
-        while log is self.log and log.end < first:
+        number, hole = await self._store.find(self.id, start, self.clock())
+        while log is self.log and log.seq(log.end) < number:
             self.check_readable()
             await park(log)  # the store had messages that were not delivered here yet
-        while options.key is not None and first < log.base:
+        first = await self._place(log, number)
+        if log is self.log and options.key is not None and first < log.base:
             # The newest message of each key is found by reading the messages.
-            base = log.base
-            kept = await self._store.read(self.id, max(first, base - PAGE), base)
-            run: list[Message[Any]] = []
-            for item in kept:
-                if isinstance(item, Lost):
-                    run = []  # the newest message of each key is known only after an unreadable message
-                elif item.seq < log.base:
-                    run.append(item)
-            if not run or run[-1].seq != log.base - 1 or run[0].seq + len(run) != log.base:
-                if isinstance(kept, Holed) and options.report_lost and hole is None:
-                    hole = Lost(log.base - first, first, log.base - 1, "unreadable")
-                first = log.base
-                break
+            run = await self._read_before(log, number)
             log.prepend(run)
+            if first < log.base:
+                if options.report_lost and hole is None:
+                    hole = Lost(log.base - first, number, log.seq(log.base) - 1, "unreadable")
+                first = log.base
         # the topic was removed while this task waited
         return (first, hole) if log is self.log else await self._prepare(options, start)
+
+    async def _place(self, log: Log, number: int) -> int:
+        """Return the place of the first message from ``number`` on."""
+        base, low = log.base, log.seq(log.base)
+        if number >= low:
+            return base + bisect_left(log.messages, number, key=_seq)
+        place = base - await self._store.count(self.id, number, low)
+        if log.numbers is not None:
+            known = log.seq(place)
+            log.numbers.add(place - 1, number - 1)
+            log.numbers.add(place, known)
+        return place
+
+    async def _read_before(self, log: Log, number: int) -> list[Message[Any]]:
+        """Return the stored messages from ``number`` up to those of the log; only those after an unreadable one."""
+        run: list[Message[Any]] = []
+        while number < log.seq(log.base):
+            page = await self._store.read(self.id, number, log.seq(log.base))
+            if not page:
+                break
+            for item in page:
+                if isinstance(item, Lost):
+                    run = []
+                else:
+                    run.append(item)
+            number = 1 + (page[-1].last if isinstance(page[-1], Lost) else page[-1].seq)
+        return [message for message in run if message.seq < log.seq(log.base)]
 
     async def _fill(self) -> None:
         """Put the stored messages of a pattern before the messages of its local log."""
@@ -266,20 +297,32 @@ class EnginePublisher(Publisher):
         if unloaded is None:
             return
         self.check_readable()
-        found: Any = () if cursor.ended == REMOVED else await self._read(*unloaded)
+        start, end = unloaded
+        log = cursor.log
+        found: Any = ()
+        place = end
+        if cursor.ended != REMOVED:
+            first, last = log.seq(start - 1) + 1, log.seq(end)
+            found = await self._read(first, last)
+            if found:
+                number = found[0].first if isinstance(found[0], Lost) else found[0].seq
+                place = max(start, end - await self._store.count(self.id, number, last))
         if cursor.ended == REMOVED:  # removed while this task waited: the next messages have the same numbers
-            cursor.supply(*unloaded, (), "epoch")
+            cursor.supply(start, end, (), "epoch")
             return
-        if not isinstance(found, Holed):
-            messages: Any = found
-            cursor.supply(unloaded[0], messages[-1].seq + 1 if messages else unloaded[1], messages)
+        lost = next((item for item in found if isinstance(item, Lost)), None) if isinstance(found, Holed) else None
+        if lost is not None and found[0] is lost:
+            if place > start:  # retention has deleted the messages before it, which is read again
+                cursor.supply(start, place, ())
+                return
+            if log.numbers is not None:
+                log.numbers.add(place + lost.count - 1, lost.last)
+            cursor.supply(start, place + lost.count, (), "unreadable")
             return
-        lost = next(item for item in found if isinstance(item, Lost))
-        before: Any = found[: found.index(lost)]
-        if lost.first > unloaded[0]:  # the messages after it are read again
-            cursor.supply(unloaded[0], lost.first, before)
-        else:
-            cursor.supply(unloaded[0], lost.last + 1, (), "unreadable")
+        messages = found if lost is None else found[: found.index(lost)]  # the messages after it are read again
+        if messages and log.numbers is not None:
+            log.numbers.extend(place, messages)
+        cursor.supply(start, place + len(messages), messages, first=place)
 
     async def _read(self, first: int, end: int) -> Sequence[Message[Any] | Lost]:
         """Read from the store. After a lost connection, wait for it and try again."""
@@ -320,6 +363,10 @@ class EnginePublisher(Publisher):
     def retain(self, retention: Retention) -> None:
         """Set how much the local log keeps."""
         super().retain(retention if is_pattern(self.id) else cached(retention))
+
+    def counts(self) -> tuple[int, int]:
+        """Return the number of messages ever published, and of those that are stored, as far as the engine knows."""
+        return super().counts() if is_pattern(self.id) else self._store.counts(self.id)
 
     def first(self) -> int:
         """Return the number of the oldest stored message; for a pattern, of the local log."""

@@ -262,7 +262,7 @@ class AnySubscription(Generic[T, Item]):
         there.
         """
         cursor = self._counted()
-        return Position(cursor.last, cursor.log.epoch)
+        return Position(cursor.log.seq(cursor.last), cursor.log.epoch)
 
     @property
     def lost(self) -> int:

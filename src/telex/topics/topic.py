@@ -240,9 +240,9 @@ class Topic(Generic[T]):
     def statistics(self) -> TopicStatistics:
         """Return the counts of the topic now."""
         publisher = self._publisher
-        first, end = publisher.first(), publisher.end
+        published, kept = publisher.counts()
         waiting = 0 if publisher.queue is None else len(publisher.queue)
-        return TopicStatistics(self.id, end - 1, end - first, first, len(publisher.log.cursors), waiting)
+        return TopicStatistics(self.id, published, kept, publisher.first(), len(publisher.log.cursors), waiting)
 
     # -- mistakes
 
@@ -264,7 +264,7 @@ class Topic(Generic[T]):
         return None if content is None else content.declared
 
     def __repr__(self) -> str:
-        return f"<Topic {self.id!r}, {self._publisher.end - 1} published>"
+        return f"<Topic {self.id!r}, {self._publisher.counts()[0]} published>"
 
 
 def publisher_of(topic: Topic[Any]) -> Publisher:

@@ -47,8 +47,8 @@ class Holed(list["Message[Any] | Lost"]):
 
 
 class Store(Protocol):
-    """The logs of topics, stored outside of the process. Numbers are those of `Message.seq`, counted from 1 in each
-    topic.
+    """The logs of topics, stored outside of the process. Numbers are those of `Message.seq`: positive, and each larger
+    than that of the message before in its topic. They need not follow one another.
     """
 
     def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
@@ -83,6 +83,9 @@ class Store(Protocol):
         in that place. For patterns see `read_pattern`.
         """
 
+    async def count(self, topic: str, first: int, end: int) -> int:
+        """Return how many messages `read` gives for the numbers from ``first`` up to but not including ``end``."""
+
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """Return the last ``count`` kept messages of all topics that match one of ``patterns``, in the order in which
         they were stored. Messages that cannot be decoded are left out and logged.
@@ -96,6 +99,11 @@ class Store(Protocol):
     def end(self, topic: str) -> tuple[int, int]:
         """Return the first kept number and the number of the next message, as far as this process knows: from its own
         messages, and those that it has read or that were delivered. No call of a server is made.
+        """
+
+    def counts(self, topic: str) -> tuple[int, int]:
+        """Return the number of messages that were published to a topic, and of those that it keeps, as far as this
+        process knows, like `end`.
         """
 
     async def topics(self) -> list[str]:

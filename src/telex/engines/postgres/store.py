@@ -103,6 +103,10 @@ class ServerStore:
         messages = sql.decode(found, topic, uid_of(found[0][0], topic), shape)
         return readable(messages) if type(messages) is not list else messages
 
+    async def count(self, topic: str, first: int, end: int) -> int:
+        """Return the number of messages: the numbers of a topic follow one another."""
+        return max(0, end - first)
+
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """Return the last messages of the topics that match, among those that the hub has received."""
         matches = Pattern(*patterns).matches
@@ -149,6 +153,11 @@ class ServerStore:
         kept = next((rule for pattern, rule in self._known_rules if pattern.matches(topic)), Retention()).messages
         end = max(known.end, known.seen)
         return (known.first if kept is None else max(known.first, end - kept)), end
+
+    def counts(self, topic: str) -> tuple[int, int]:
+        """Return the number of messages, and of the kept ones."""
+        first, end = self.end(topic)
+        return end - 1, end - first
 
     async def topics(self) -> list[str]:
         """Return all topics that the reader has seen."""

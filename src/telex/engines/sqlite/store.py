@@ -106,6 +106,10 @@ class SQLiteStore:
             raise EngineFailed(f"reading {topic!r}", problems.NUMBERS)
         return forms.readable(messages) if damaged else messages
 
+    async def count(self, topic: str, first: int, end: int) -> int:
+        """Return the number of messages: the numbers of a topic follow one another."""
+        return max(0, end - first)
+
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """Return the last messages of the topics that match, among those that the hub has received."""
         matches = Pattern(*patterns).matches
@@ -159,6 +163,11 @@ class SQLiteStore:
     def end(self, topic: str) -> tuple[int, int]:
         """Return the first kept number and the next number, as far as this process knows."""
         return self._client.catalogue.end(topic)
+
+    def counts(self, topic: str) -> tuple[int, int]:
+        """Return the number of messages, and of the kept ones."""
+        first, end = self.end(topic)
+        return end - 1, end - first
 
     async def topics(self) -> list[str]:
         """Return all topics that the change reader has seen."""

@@ -146,6 +146,19 @@ class StoreTests(Suite):
             assert numbers(await read_range(rig, TOPIC, sent[1400])) == sent[1400:]
 
     @promise("store", "history")
+    async def test_count_is_the_number_of_messages_that_read_gives(self) -> None:
+        """`count` returns how many kept messages a range has, and `counts` all that were published and are kept."""
+        async with self.rig() as rig:
+            await rig.retain(">", 5)
+            sent = numbers(await rig.send(TOPIC, *range(8)))[3:]
+            await rig.send(OTHER, "a")
+            store = has_store(rig)
+            assert await store.count(TOPIC, sent[0], sent[4] + 1) == 5
+            assert await store.count(TOPIC, sent[1], sent[3]) == 2
+            assert await store.count(TOPIC, sent[2], sent[2]) == 0
+            assert store.counts(TOPIC) == (8, 5)
+
+    @promise("store", "history")
     async def test_read_gives_at_most_its_limit(self) -> None:
         """`read` returns the first messages of its range, at most ``limit``, also when the range begins before the
         kept messages."""
