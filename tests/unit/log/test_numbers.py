@@ -54,3 +54,9 @@ def test_the_numbers_after_a_place_outlive_pruning(steps: list[int], index: int)
     index = min(index, len(seqs) - 1)
     numbers.prune(1 + index)
     assert [numbers.seq(1 + each) for each in range(index, len(seqs))] == seqs[index:]
+
+
+def test_a_place_in_a_gap_has_a_number_before_the_next_message() -> None:
+    numbers = Numbers()
+    numbers.add(5, 3)
+    assert [numbers.seq(place) for place in (1, 4, 5)] == [1, 2, 3]

@@ -145,3 +145,14 @@ async def test_a_subscription_that_fails_to_begin_follows_nothing() -> None:
                 raise AssertionError("it has begun")
         await idle()
         assert not engine.followed
+
+
+async def test_a_position_among_stored_messages_is_kept_when_their_numbers_have_gaps() -> None:
+    server = Server(7)
+    async with telex.Hub(PretendEngine(server)) as hub:
+        sent = [await hub.topic("a").publish(number) for number in range(8)]
+    hub = telex.Hub(PretendEngine(server))
+    async with hub, hub.topic("a").subscribe(start="earliest", overflow="catch_up") as inbox:
+        for message in sent:
+            assert await inbox.receive(timeout=5) == message
+            assert inbox.position.seq == message.seq
