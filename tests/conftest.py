@@ -70,6 +70,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    addressed = [item.nodeid for item in session.items if " at 0x" in item.nodeid]
+    if addressed:
+        raise pytest.UsageError(f"names of tests differ in each process; give ids=: {', '.join(addressed)}")
     gc.collect()
 
 

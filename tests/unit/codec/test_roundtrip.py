@@ -102,7 +102,7 @@ def test_brackets_in_text_are_no_levels(text: str, levels: int) -> None:
     assert is_too_deep(nested(inner, levels)) == (levels + 2 > 100)
 
 
-@pytest.mark.parametrize("value", RECORDS, ids=repr)
+@pytest.mark.parametrize("value", RECORDS, ids=lambda value: type(value).__name__)
 def test_a_class_that_defines_its_fields_is_a_record(value: object) -> None:
     assert is_record(type(value))
     assert is_model(type(value)) == isinstance(value, Model)
@@ -199,7 +199,7 @@ def parts(value: object) -> list[tuple[str, object]]:
     return list(found)
 
 
-@pytest.mark.parametrize("value", RECORDS, ids=repr)
+@pytest.mark.parametrize("value", RECORDS, ids=lambda value: type(value).__name__)
 def test_the_parts_of_a_record_are_its_fields(value: object) -> None:
     assert parts(value)[0] == (".a", 1)
 
