@@ -51,7 +51,7 @@ class GroupConsumer:
     def __init__(self, group: GroupSpec, pattern: str, runtime: Runtime, origins: Origins, *, typed: bool) -> None:
         self.executors: list[DeliveryExecutor] = []
         self.leased: LeasedDeliveries = LeasedDeliveries(
-            group.name, pattern, runtime, origins, self._moved, self._lease_lost
+            group.name, pattern, runtime, origins, self._moved, self._lease_lost, self._settled_late
         )
         self._group = group.name
         self._pattern = pattern
@@ -178,6 +178,10 @@ class GroupConsumer:
         for executor in self.executors:
             executor.lose(delivery)
 
+    def _settled_late(self, delivery: Delivery) -> None:
+        if delivery.message.topic not in self._dead_letter_topics:
+            self._executor_for(delivery.message).note_late(delivery)
+
     # -- fetching
 
     async def _fetch(self) -> None:
@@ -251,7 +255,7 @@ class GroupConsumer:
                 leased.settle(delivery, "ack")
             else:
                 damaged = message.content.__class__ is Unreadable
-                executor = self._executor_of(message) if only is None or damaged else only
+                executor = self._executor_for(message) if only is None or damaged else only
                 executor.ready.append(delivery)
                 executor.begin()
         if leased.by_token and not leased.renewing:
@@ -269,9 +273,13 @@ class GroupConsumer:
             elif since > max(SLOW_SECONDS, SLOW_FETCHES * took):
                 self._prefetch //= 2
 
-    def _executor_of(self, message: Message[Any]) -> DeliveryExecutor:
+    def _executor_for(self, message: Message[Any]) -> DeliveryExecutor:
         cls = message.content.__class__
-        takers = () if cls is Unreadable or self._dispatcher is None else self._dispatcher.takers(cls)
+        if cls is Unreadable:
+            return self._rejecting_executor()
+        if self._dispatcher is None:
+            return self.executors[0]
+        takers = self._dispatcher.takers(cls)
         return next(iter(takers)) if takers else self._rejecting_executor()
 
     def _rejecting_executor(self) -> DeliveryExecutor:

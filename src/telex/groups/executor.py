@@ -244,6 +244,15 @@ class DeliveryExecutor:
         where = (self.spec.name, delivery.message.id, self.group.name)
         logger.warning("handler %s lost its lease of message %s of group %s, and stops handling the message", *where)
 
+    def note_late(self, delivery: Delivery) -> None:
+        """Count and log a delivery that was settled after its lease was lost."""
+        self.lapsed += 1
+        text = (
+            "handler %s settled message %s of %s, group %s, too late: its lease had ended and another member has the "
+            "message, or the group was removed; give a longer lease=, and do not block the event loop"
+        )
+        logger.warning(text, self.spec.name, delivery.message.id, delivery.message.topic, self.group.name)
+
     def statistics(self) -> HandlerStatistics:
         """Return the counts of the handler now."""
         stopped = self._ended_program or self._leased.closing

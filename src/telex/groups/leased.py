@@ -28,7 +28,8 @@ _OWN = (
 class LeasedDeliveries:
     """The deliveries of one consumer, by token, until they are settled.
 
-    ``moved`` is called when there may be fewer deliveries, ``lost`` with each delivery whose lease was lost.
+    ``moved`` is called when there may be fewer deliveries, ``lost`` with each delivery whose lease was lost, ``late``
+    with each delivery that was settled after its lease was lost.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class LeasedDeliveries:
         origins: Origins,
         moved: Callable[[], None],
         lost: Callable[[Delivery], None],
+        late: Callable[[Delivery], None],
     ) -> None:
         self.group: str = group
         self.pattern: str = pattern
@@ -51,10 +53,11 @@ class LeasedDeliveries:
         self.renewing: bool = False
         self.moved: Callable[[], None] = moved
         self._lost = lost
+        self._late = late
         self._runtime = runtime
         self._origins = origins
         self._groups = runtime.groups("groups")
-        self.acks: AckBatcher = AckBatcher(self._groups, group, pattern, moved)
+        self.acks: AckBatcher = AckBatcher(self._groups, group, pattern, moved, late)
         self._extended: dict[int, float] = {}  # by token: the ends of leases that a handler has extended
         self._timer: asyncio.TimerHandle | None = None
 
@@ -104,8 +107,8 @@ class LeasedDeliveries:
 
     def settle(self, delivery: Delivery, action: Action, delay: float = 0.0, reason: str = "") -> None:
         """Settle a delivery without waiting for the engine."""
-        self._remove(delivery, action)
-        self.acks.put(delivery, action, delay, reason)
+        held = self._remove(delivery, action)
+        self.acks.put(delivery, action, delay, reason, held=held)
 
     def forget(self, delivery: Delivery) -> None:
         """Remove a delivery that a transaction has settled, or whose lease is lost."""
@@ -113,8 +116,11 @@ class LeasedDeliveries:
 
     async def ask(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
         """Settle a delivery, and wait. Return true when the settlement won. Raises the exceptions of the engine."""
-        self._remove(delivery, action)
-        return await self.acks.ask(delivery, action, delay, reason)
+        held = self._remove(delivery, action)
+        won = await self.acks.ask(delivery, action, delay, reason)
+        if held and not won:
+            self._late(delivery)
+        return won
 
     async def extend(self, delivery: Delivery, duration: float) -> bool:
         """Lease a delivery for ``duration`` seconds from now. Return true when it was still leased."""
@@ -124,7 +130,8 @@ class LeasedDeliveries:
 
     def give_back(self, delivery: Delivery) -> None:
         """Return a delivery to the group with a nack, so that another consumer gets it."""
-        self.settle(delivery, "nack", 0.0, "the consumer that had it was closed")
+        self._remove(delivery, "nack")
+        self.acks.put(delivery, "nack", 0.0, "the consumer that had it was closed", held=False)
 
     def check_outside(self) -> None:
         """Raise `Misuse` inside of a transaction for which settling would wait."""
@@ -132,7 +139,8 @@ class LeasedDeliveries:
             if entered.transaction.blocks is self._groups and entered.is_own():
                 raise Misuse(f"settle a message of group {self.group!r} here", _OWN)
 
-    def _remove(self, delivery: Delivery, action: Action) -> None:
+    def _remove(self, delivery: Delivery, action: Action) -> bool:
+        """Remove a delivery. Return false when it was removed before: it was settled, or its lease was lost."""
         found = self.by_token.pop(delivery.token, None)
         if action != "nack":
             self.lag -= found is not None
@@ -140,6 +148,7 @@ class LeasedDeliveries:
                 self._origins.done(delivery.message)
         if self._extended:
             self._extended.pop(delivery.token, None)
+        return found is not None
 
     async def finish(self) -> None:
         """Return every delivery to the group, and wait until the engine has stored all settlements."""

@@ -29,7 +29,8 @@ class HandlerStatistics(msgspec.Struct, frozen=True):
     dead: int = 0
     """The number of messages that became dead letters."""
     lapsed: int = 0
-    """The number of calls that were cancelled because their lease was lost."""
+    """The number of calls whose lease was lost: they were cancelled, rolled back, or settled their message too late.
+    """
     state: HandlerState = "idle"
     """``running`` while a call runs, ``idle`` while it waits for messages, ``stopped`` when it takes no more messages:
     its hub closes, its engine has failed, or it ended the program.

@@ -52,7 +52,7 @@ class Engine:
 
 def batcher(engine: Engine, told: list[int] | None = None) -> AckBatcher:
     groups: Any = engine
-    return AckBatcher(groups, "g", "a:*", lambda: None if told is None else told.append(1))
+    return AckBatcher(groups, "g", "a:*", lambda: None if told is None else told.append(1), lambda late: None)
 
 
 def delivery(position: int) -> Delivery:
