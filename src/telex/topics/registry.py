@@ -59,6 +59,7 @@ class TopicRegistry:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # of the loop; a topic may be made in another thread, to call publish_threadsafe
         self._draining: tuple[str, object] | None = None
+        self._closed: str = ""  # the reason, once all topics are closed
         self.pending_rules: list[tuple[str, Retention]] = []  # rules that the engine does not have yet
         self.types: ContentTypes = ContentTypes()
         self.connection: EngineConnection = EngineConnection(self._publish_change, address, clock)
@@ -187,7 +188,9 @@ class TopicRegistry:
 
     def _at_once(self, publisher: Publisher) -> None:
         """Give a new topic the state of the others."""
-        if self._loop is not None:
+        if self._closed:
+            publisher.close(self._closed)
+        elif self._loop is not None:
             publisher.open(self._loop, self.thread)
         if self._draining is not None:
             publisher.drain(*self._draining)
@@ -408,6 +411,7 @@ class TopicRegistry:
     def close(self, reason: str) -> None:
         """End subscriptions after their waiting messages, and raise `Closed` in waiting publishers."""
         self._loop = self._draining = None
+        self._closed = reason
         self.connection.ended(reason)
         for publisher in self._all():
             publisher.close(reason)

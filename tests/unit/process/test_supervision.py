@@ -122,7 +122,7 @@ OF_THE_ENGINE: dict[str, Callable[[Any], tuple[Any, str, Callable[..., bool]]]] 
     "tail: take in": lambda r: (r.changes, "take_in", always),
     "tail: deliver": lambda r: (r.changes, "_deliver", always),
     "tail: settle": lambda r: (r.changes, "_settle", always),
-    "tail: feed": lambda r: (r.events, "take", always),
+    "tail: feed": lambda r: (r.events, "deliver", always),
     "delayed: publish": lambda r: (r, "call", is_move),
 }
 
@@ -276,7 +276,7 @@ async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) 
     async with opened(path) as hub:
         count = hub.variable("count", 0)
         fired: asyncio.Queue[str] = asyncio.Queue()
-        every = hub.every(timedelta(seconds=0.02), name="tick", topic="tick")
+        hub.every(timedelta(seconds=0.02), name="tick", topic="tick")
         when: Any = state_of(hub.when(count >= 2, name="two", topic="two"))
 
         @hub.on("tick")
@@ -290,7 +290,7 @@ async def of_triggers(path: Path, kind: Callable[[], BaseException], name: str) 
         await count.set(1)
         await until(lambda: when.watching)
         firings = firings_of(hub)
-        owners: dict[str, Any] = {"due": state_of(every), "take": when.source, "hear": value_of(count)}
+        owners: dict[str, Any] = {"fire_due": firings, "take": when.source, "hear": value_of(count)}
         owners |= {"_try_batch": firings.queue}
         fault = Fault(owners.get(name, firings.records), name, kind, always)
         await count.set(2)
@@ -330,14 +330,14 @@ async def of_the_lobby(path: Path, kind: Callable[[], BaseException], name: str)
 
 
 OF_THE_HUB: dict[str, Callable[[Path, Callable[[], BaseException]], Awaitable[None]]] = {
-    "group: claim": lambda path, kind: of_groups(path, kind, "claim"),
+    "group: fetch": lambda path, kind: of_groups(path, kind, "fetch"),
     "group: settle": lambda path, kind: of_groups(path, kind, "settle"),
     "group: renew leases": lambda path, kind: of_groups(path, kind, "renew"),
     "directory: beat": lambda path, kind: of_commands(path, kind, "beat"),
     "inbox: hear": lambda path, kind: of_commands(path, kind, "take"),
     "inbox: open a letter": lambda path, kind: of_commands(path, kind, "read"),
     "once: renew a lease": lambda path, kind: of_once(path, kind, "put"),
-    "triggers: fire what is due": lambda path, kind: of_triggers(path, kind, "due"),
+    "triggers: fire what is due": lambda path, kind: of_triggers(path, kind, "fire_due"),
     "triggers: read a record": lambda path, kind: of_triggers(path, kind, "read"),
     "triggers: claim those of time": lambda path, kind: of_triggers(path, kind, "_try_batch"),
     "triggers: commit a firing": lambda path, kind: of_triggers(path, kind, "commit"),
