@@ -247,7 +247,14 @@ class Sweeper:
     def step(self, connection: sqlite3.Connection, rules: RetentionRules, now: float) -> tuple[str, SweepResult] | None:
         """Delete a chunk of messages. Return the topic and the result. In a write transaction."""
         if self._orphans:
-            self._orphans = sweep_orphans(connection)
+            self._orphans = False  # before the sweep: a removal that is noted meanwhile needs another one
+            try:
+                left = sweep_orphans(connection)
+            except BaseException:
+                self._orphans = True
+                raise
+            if left:
+                self._orphans = True
             return None
         if rules.ages and now >= self._next_age:
             self._next_age = now + AGES

@@ -5,11 +5,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from time import time
+from typing import Self, cast
 
 import pytest
 
 import telex
 from telex.engines.sqlite import retention
+from telex.engines.sqlite.retention import RetentionRules, Sweeper
 from telex.engines.sqlite.upkeep import check
 from tests.support.internals import client_of
 from tests.support.loops import until
@@ -56,3 +58,19 @@ async def test_bytes_are_kept_as_in_memory(tmp_path: Path, limit: int) -> None:
                 await topic.publish("x" * 10)
             first[url] = [kept.seq async for kept in topic.history()]
     assert set(map(tuple, first.values())) == {tuple(range(7 - limit, 7))}
+
+
+def test_a_removal_during_a_sweep_is_swept_next() -> None:
+    sweeper = Sweeper()
+
+    class Connection:
+        def execute(self, *_: object) -> Self:
+            sweeper.orphaned()  # the event loop notes it while the writing thread reads
+            return self
+
+        def fetchone(self) -> None:
+            return None
+
+    rules = RetentionRules()
+    sweeper.step(cast("sqlite3.Connection", Connection()), rules, 0.0)
+    assert sweeper.is_due(0.0, ages=False)
