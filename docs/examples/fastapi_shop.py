@@ -21,6 +21,8 @@ STATUS: dict[type[Exception], int] = {
     telex.Closed: 503,
     telex.Timeout: 504,
 }
+BUGS = {"error", "result_refused", "attempts_exhausted"}
+"""The codes of a `CommandFailed` that no `CommandError` has caused."""
 
 router = telex.Router("orders")
 
@@ -50,6 +52,8 @@ class Customer(Authorizer):
 
 async def problem(request: Request, error: Exception) -> JSONResponse:
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 500)
+    if isinstance(error, telex.CommandFailed) and error.code in BUGS:
+        status = 500
     return JSONResponse({"detail": str(error) if status < 500 else type(error).__name__}, status)
 
 

@@ -1,9 +1,13 @@
+import asyncio
 from collections.abc import Iterator
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
-from fastapi_shop import create_app
+from fastapi_shop import create_app, problem
 from starlette.testclient import WebSocketDenialResponse
+
+import telex
 
 
 @pytest.fixture
@@ -20,6 +24,12 @@ def test_an_order_is_charged(client: TestClient) -> None:
 
 def test_a_card_that_is_declined_is_a_bad_request(client: TestClient) -> None:
     assert client.post("/orders", json={"number": 1, "cents": 700_000}).status_code == 400
+
+
+def test_the_text_of_a_bug_is_not_sent() -> None:
+    bug = telex.CommandFailed("orders:charge", "OSError", "error", "/var/lib/shop is not a folder")
+    response = asyncio.run(problem(Request({"type": "http"}), bug))
+    assert (response.status_code, response.body) == (500, b'{"detail":"CommandFailed"}')
 
 
 def test_a_client_without_a_login_is_refused(client: TestClient) -> None:

@@ -88,7 +88,9 @@ class BlockingTicket(Generic[T]):
 
 
 class BlockingFollower:
-    """A `telex.Follower` of a blocking hub: iterate over it with ``for``, or call `receive`."""
+    """The outcomes and the progress of commands, for a blocking hub: iterate with ``for``, or call `receive`. See
+    `telex.Follower`.
+    """
 
     def __init__(self, follower: AsyncFollower, thread: HubThread) -> None:
         self._follower = follower

@@ -55,7 +55,8 @@ def pub(
     from telex.names import check_topic
 
     if id is not None and content == "-":
-        raise BadOption("id", id, "one id names one message; leave it out with -")
+        fix = "one id names one message, but the content - publishes each line of the standard input; leave out --id"
+        raise BadOption("id", id, fix)
     for option, given in {"content": content, "name": name, "id": id}.items():
         _check_text(option, given)
     check_topic(topic)

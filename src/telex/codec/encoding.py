@@ -131,7 +131,9 @@ def obstacle_in(content: object) -> tuple[str, str] | None:
 
 
 def refusal(topic: str, found: tuple[str, str], fix: str) -> ContentError:
-    """Return the error for a problem at a path. ``fix`` says what to publish instead."""
+    """Return the error for content of ``topic`` that cannot be published. ``found`` is the place in the content
+    (``$.author.name``) and the problem there; ``fix`` says what to publish instead.
+    """
     path, problem = printable(found[0]), printable(found[1])
     return ContentError(topic, problem if problem == NOT_FINITE else f"{problem}; {fix}", path)
 

@@ -143,7 +143,9 @@ class OnceServer(CommandServer):
         return self.failure(invocation, Failure("StoreUnavailable", "store_unavailable", text, final=False))
 
     async def _back_off(self, invocation: Invocation, lease: Lease) -> None:
-        """Wait before the next attempt. Raises `asyncio.CancelledError` when the hub closes."""
+        """Wait before the next attempt; return at once when the lease is lost. Raises `asyncio.CancelledError` when the
+        hub closes.
+        """
         if self._runtime.ends:
             raise asyncio.CancelledError  # the handler has swallowed the cancellation, and no second one comes
         if lease.lost:

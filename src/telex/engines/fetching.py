@@ -44,7 +44,7 @@ class WaitingFetch:
         self.is_published: bool = False
 
     def stir(self) -> None:
-        """Note that there may be a delivery since the last attempt."""
+        """Wake the fetch: there may be a delivery since its last attempt."""
         self.is_stirred = True
         self.waiter.wake()
 
@@ -88,7 +88,7 @@ class FetchWaiters:
             waiting.stir()
 
     def stir(self, pattern: str | None = None) -> None:
-        """Note that the groups on ``pattern`` (None: all groups) may have messages to lease."""
+        """Wake the fetches of the groups on ``pattern`` (None: of all groups): there may be messages to lease."""
         for name in list(self._by_pattern) if pattern is None else (pattern,):
             for waiting in self._by_pattern.get(name, ()):
                 waiting.stir()

@@ -76,6 +76,8 @@ class Interest:
 def deliver(events: EngineEvents, messages: Sequence[Message[Any]], end: int) -> None:
     """Give the events new messages of one topic, and the gaps between them. ``end`` is the number after the last
     message before these that was delivered, or is in a gap.
+
+    Only for engines whose numbers follow one another in each topic: each hole in the numbers is a gap "trimmed".
     """
     run: list[Message[Any]] = []
     for message in messages:

@@ -159,7 +159,7 @@ class Authorizer:
         This class sends the command of that name, if the rules allow it. An override may leave out ``key``.
         """
         if not self.rules.may_call(name):
-            raise Refused("unknown_call", f"nobody serves a call {name[:80]!r} here")
+            raise Refused("unknown_call", f"no worker serves a call {name[:80]!r}, or no rule allows it")
         return await call_command(self.hub, name, content, key)
 
     def gone(self) -> object:

@@ -27,7 +27,7 @@ async def call_command(hub: Hub, name: str, content: object, key: str | None) ->
         text, data = failure_for_client(failed.type, failed.code, failed.message, failed.data)
         raise Refused("command_failed", text, None, data | {"attempt": failed.attempt}) from None
     except NoHandler:
-        raise Refused("unknown_call", f"nobody serves a call {name[:80]!r} here") from None
+        raise Refused("unknown_call", f"no worker serves a call {name[:80]!r}, or no rule allows it") from None
     except KeyConflict as error:
         raise Refused("key_conflict", str(error)) from None
     except InProgress as error:

@@ -40,7 +40,7 @@ class GroupRunner:
             for cls in both:
                 what = f"{other.name} takes {cls.__name__} in group {group!r} already"
                 raise BadOption(
-                    "what", cls, f"{what}, and each message goes to one handler; give another type or group"
+                    "type", cls, f"{what}, and each message goes to one handler; give another type or group"
                 )
 
     def add(self, spec: HandlerSpec) -> None:

@@ -136,7 +136,7 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
     given = [item for item in what if isinstance(item, str)]
     classes = [cls for item in what if not isinstance(item, str) for cls in _classes(item)]
     if not what:
-        raise BadOption("what", (), "give a pattern such as 'chatroom:*', a type such as OrderPlaced, or both")
+        raise BadOption("pattern", (), "give a pattern such as 'chatroom:*', a type such as OrderPlaced, or both")
     patterns = [f"{prefix}:{pattern}" if prefix else pattern for pattern in given or [">"]]
     for pattern in patterns:
         check_pattern(pattern)
@@ -251,15 +251,16 @@ def _class(item: object) -> type[Any]:
         fix = "give patterns as text and types as classes (list, not list[int]): dispatch is by class"
         if isinstance(item, typing.NewType):
             fix = f"at run time a NewType is its base: give the base, {item.__supertype__}, or a subclass of it"
-        raise BadOption("what", item, fix)
+        raise BadOption("type", item, fix)
     if item is Message:
-        raise BadOption("what", item, "every message is a Message; give the type of its content, or a pattern")
+        raise BadOption("type", item, "every message is a Message; give the type of its content, or a pattern")
     if item is Any:
-        raise BadOption("what", item, "give object for content of any type, or a pattern alone")
+        fix = "Any is no class to dispatch by: give object to take content of every class, or only a pattern"
+        raise BadOption("type", item, fix)
     try:
         issubclass(int, item)
     except Exception as error:  # noqa: BLE001  # a metaclass may raise anything
         what = "a TypedDict is a dict at run time" if typing.is_typeddict(item) else text_of(error)
         fix = f"dispatch is by class, and isinstance fails for this type ({what}): give a class, or a pattern alone"
-        raise BadOption("what", item, fix) from None
+        raise BadOption("type", item, fix) from None
     return item

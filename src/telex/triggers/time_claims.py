@@ -37,7 +37,9 @@ class TimeClaimant:
         return self._trigger.start
 
     def decide(self, record: TriggerRecord) -> FiringClaim | None:
-        """Return the claim of the due instants, given the stored record, or None."""
+        """Return the record to write and the firings to publish for the instants that are due, continuing from the
+        stored ``record``. Return None when there is nothing to write, as when the trigger is closed or paused.
+        """
         trigger, now = self._trigger, self.asked
         if self._closed or trigger.paused:
             return None

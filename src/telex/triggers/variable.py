@@ -72,7 +72,9 @@ class Variable(Generic[T]):
         return self.update_nowait(lambda before: value)
 
     def add_nowait(self, amount: T) -> T:
-        """Add to the value at once, as `add`. Raises as `set_nowait`."""
+        """Add to the value at once, and return the sum. Raises `WouldBlock` when the change would have to wait: always,
+        on a shared engine; `BadOption` for an amount that cannot be added; else as `set`.
+        """
         return self.update_nowait(self._plus(amount))
 
     def update_nowait(self, function: Callable[[T], T]) -> T:

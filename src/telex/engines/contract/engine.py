@@ -49,9 +49,9 @@ class EngineEvents(Protocol):
 
     def gap(self, topic: str, count: int | None, reason: Reason) -> None:
         """Skip the next ``count`` messages of a followed topic, which are not delivered; None: their number is unknown.
-        Readers of the local logs get a `Lost` in their place. With the reason ``trimmed``, retention deleted them
-        before this process could read them; with ``unreadable``, their content cannot be decoded, and the engine has
-        logged it.
+        ``count`` counts messages, not numbers: the numbers of a topic may have holes. Readers of the local logs get a
+        `Lost` in their place. With the reason ``trimmed``, retention deleted them before this process could read them;
+        with ``unreadable``, their content cannot be decoded, and the engine has logged it.
         """
 
     def publish(self, draft: Draft) -> Message[Any]:

@@ -3,20 +3,21 @@
 The rules, which every engine keeps:
 
 1. A group takes from a topic or a pattern. ``(group, pattern)`` is its identity. It begins at the start of its first
-`join`, and keeps its position, whichever members join or leave. 2. `fetch` leases messages to one member. No other
-member gets a message until it is settled or its lease ends. 3. Every lease of a message has a larger `Delivery.token`
-than the lease before. Only the last token settles the message. Of several settlements the first wins, and `settle`
-returns which settlements won. 4. ``ack``: the message is never delivered again. ``nack``: it is delivered again after
-its delay. ``reject``: it becomes a dead letter, and is kept with its reason until it is retried or dropped.
-``extend``: its lease is renewed. 5. After its lease ends a message is delivered again, with the next
-`Delivery.attempt`. 6. Messages with the same `Message.key` (not None) are never leased at the same time, and are
-leased in the order of publishing: a later message waits until the earlier one is acked or dead. 7. Without keys,
-redeliveries that are due come first, then new messages in the order of publishing. 8. Messages that a group has not
-settled are kept for it, whatever the retention of the topic. 9. A paused group leases nothing; its leased messages
-can be settled. 10. While a group rests, new messages need not be kept for it; its delivered and unsettled messages
-are kept. The rest ends at the next fetch, which continues at the group's position with the messages that are still
-kept. 11. The engine measures leases and delays by one clock, which all members share and nobody sets. Members pass no
-times.
+   `join`, and keeps its position, whichever members join or leave.
+2. `fetch` leases messages to one member. No other member gets a message until it is settled or its lease ends.
+3. Every lease of a message has a larger `Delivery.token` than the lease before. Only the last token settles the
+   message. Of several settlements the first wins, and `settle` returns which settlements won.
+4. ``ack``: the message is never delivered again. ``nack``: it is delivered again after its delay. ``reject``: it
+   becomes a dead letter, and is kept with its reason until it is retried or dropped. ``extend``: its lease is renewed.
+5. After its lease ends a message is delivered again, with the next `Delivery.attempt`.
+6. Messages with the same `Message.key` (not None) are never leased at the same time, and are leased in the order of
+   publishing: a later message waits until the earlier one is acked or dead.
+7. Without keys, redeliveries that are due come first, then new messages in the order of publishing.
+8. Messages that a group has not settled are kept for it, whatever the retention of the topic.
+9. A paused group leases nothing; its leased messages can be settled.
+10. While a group rests, new messages need not be kept for it; its delivered and unsettled messages are kept. The rest
+    ends at the next fetch, which continues at the group's position with the messages that are still kept.
+11. The engine measures leases and delays by one clock, which all members share and nobody sets. Members pass no times.
 """
 
 from __future__ import annotations

@@ -115,8 +115,8 @@ class Store(Protocol):
         """
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
-        """Store retention rules, one for each pattern; they apply in all processes. Of two rules that match a topic the
-        later applies. A new rule for a pattern replaces the old one.
+        """Store retention rules, one for each pattern; they apply in all processes. Of two rules that match a topic,
+        the one that was stored last applies. A new rule for a pattern replaces the old one and counts as stored now.
         """
 
 

@@ -65,7 +65,8 @@ def parse(url: str) -> ServerAddress:
     listen = own.get("listen")
     schema = own.get("schema", "telex")
     if not NAME.fullmatch(schema):
-        raise BadOption("schema", schema, "it must be a name of at most 40 lower-case letters, digits and _")
+        fix = "it must be a name of at most 40 lower-case letters, digits and _ that does not begin with a digit"
+        raise BadOption("schema", schema, fix)
     poll = seconds(own.get("poll", "1s"), "poll")
     if not 0.01 <= poll <= 60:
         raise BadOption("poll", own["poll"], "it must be from 10ms to 60s, such as poll=1s (the default)")

@@ -255,7 +255,9 @@ class LiveReader:
         self.delivered = max(self.delivered, limit)
 
     def _tell_fetches(self, heads: dict[int, int]) -> None:
-        """Let fetches look that wait for messages of these topics, once for each head."""
+        """Wake the fetches that wait for messages of these topics, once for each new last number. ``heads`` has the
+        last number of each topic by its id.
+        """
         known = self._link.catalogue.by_id
         new = {id: head for id, head in heads.items() if id in known and self.told.get(id, 0) < head}
         if new:

@@ -61,7 +61,8 @@ class PostgresStore:
         pgbouncer: bool = False,
     ) -> None:
         if not isinstance(table, str) or not NAME.fullmatch(table):
-            raise BadOption("table", table, "it must be a name of at most 40 lower-case letters, digits and _")
+            fix = "it must be a name of at most 40 lower-case letters, digits and _ that does not begin with a digit"
+            raise BadOption("table", table, fix)
         if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
             raise BadOption(
                 "connections", connections, "it must be at least 1, the number of connections that may be open at once"

@@ -184,7 +184,10 @@ def version_of(connection: sqlite3.Connection) -> int:
     elif "telex_state" in names:  # the first versions were written into the header of the file
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     elif names:
-        raise NotOurs(f"it has a table {names[0]!r} of another program; rename it, or give telex a file of its own")
+        raise NotOurs(
+            f"the file has a table {names[0]!r} of another program, with a name that telex needs; rename the "
+            "table, or give telex a file of its own"
+        )
     else:
         return 0
     if not isinstance(version, int) or version < 1:

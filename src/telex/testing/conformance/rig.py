@@ -216,7 +216,9 @@ class Rig:
         return won[0]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until calls of the engine make ``condition`` true."""
+        """Wait until ``condition`` is true, checking it after each call that the engine makes to its events. Fail after
+        `patience` seconds.
+        """
         try:
             async with asyncio.timeout(self.patience):
                 while not condition():

@@ -49,8 +49,8 @@ async def test_a_database_with_a_table_of_the_same_name_is_left_alone(tmp_path: 
     with closing(sqlite3.connect(path)) as other:
         other.execute("CREATE TABLE telex_messages (a)")
         other.commit()
-    assert "'telex_messages' of another program; rename it" in await told(at(path))
-    with pytest.raises(telex.ConnectFailed, match="rename it"):
+    assert "'telex_messages' of another program, with a name that telex needs; rename the table" in await told(at(path))
+    with pytest.raises(telex.ConnectFailed, match="rename the table"):
         await asyncio.to_thread(check, path)
     with closing(sqlite3.connect(path)) as other:
         assert other.execute("SELECT name FROM sqlite_schema").fetchall() == [("telex_messages",)]
