@@ -249,11 +249,11 @@ class Sweeper:
         if self._orphans:
             self._orphans = False  # before the sweep: a removal that is noted meanwhile needs another one
             try:
-                left = sweep_orphans(connection)
+                more = sweep_orphans(connection)
             except BaseException:
                 self._orphans = True
                 raise
-            if left:
+            if more:
                 self._orphans = True
             return None
         if rules.ages and now >= self._next_age:
