@@ -41,7 +41,7 @@ class TimeTrigger(ScheduledTrigger):
 
     def begin(self) -> None:
         """Start: the hub is open."""
-        self.start = self.timers.clock()
+        self.start: float = self.timers.clock()
         self._firings.begin_schedule(self)
 
     def due(self, now: float) -> None:

@@ -50,7 +50,7 @@ class WhenTrigger(ScheduledTrigger):
 
     def begin(self) -> None:
         """Start: the hub is open."""
-        self.start = self.timers.clock()
+        self.start: float = self.timers.clock()
         self._firings.begin_condition(self)
 
     def watch(self) -> None:

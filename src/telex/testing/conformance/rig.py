@@ -71,7 +71,7 @@ class Rig:
         self.followed: dict[str, Pattern] = {name: Pattern(name) for name in follow}
         """The topics and patterns that are followed."""
         self.patience = patience
-        self.clock = clock or LeaseClock()
+        self.clock: LeaseClock = clock or LeaseClock()
         self.taken: dict[str, list[Message[Any]]] = {}
         """The messages that the engine delivered, by topic; without a store, the published messages."""
         self.gaps: list[tuple[str, int | None, Reason]] = []

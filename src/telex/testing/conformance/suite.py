@@ -167,7 +167,7 @@ class Suite:
     async def rig(self, follow: Sequence[str] = (">",)) -> AsyncIterator[Rig]:
         """Enter an open engine of this test, with a `Rig` that follows these names and records the calls."""
         if not hasattr(self, "clock"):
-            self.clock = LeaseClock(self.tick, self.pass_time)
+            self.clock: LeaseClock = LeaseClock(self.tick, self.pass_time)
         async with Rig(self.engine(), self.patience, self.clock, follow) as rig:
             yield rig
 
