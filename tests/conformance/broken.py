@@ -918,6 +918,17 @@ class PublishesTooEarly(PassingEngine):
         return await super().later(draft, due - 0.1)
 
 
+class PublishesInTheOrderOfTheCalls(PassingEngine):
+    """Later: delayed messages are published in the order of their times."""
+
+    caught_by = ("test_delayed_messages_are_published_in_the_order_of_their_times",)
+    last = 0.0
+
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        self.last = max(due, self.last + 0.001)
+        return await super().later(draft, self.last)
+
+
 class PublishesTwice(PassingEngine):
     """Later: a delayed message is published once, whichever engines are open."""
 
