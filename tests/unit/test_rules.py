@@ -42,11 +42,11 @@ PATCHED: dict[tuple[str, str], str] = {
 """Constants that tests patch by name. A new one is an argument of a class or a function."""
 
 SLEEPS = {
-    "conformance/broken.py": "engines that hang or leave a task, on purpose",
+    "conformance/broken.py": "engines that look too late, or publish in time and then forget",
     "support/loops.py": "`until` looks again and again for what nobody announces",
     "support/postgres.py": "waits until the server has started",
     "unit/engines/postgres/test_connections.py": "measures what an idle process asks of the server",
-    "unit/groups/parts.py": "an engine that is far away",
+    "unit/groups/parts.py": "an engine that is far away, in the virtual time of its tests",
     "unit/engines/sqlite/test_watcher.py": "measures how soon a process hears of another, and what an idle one costs",
 }
 """The files in which tests sleep in real time. In others, a test waits for an event or uses a virtual clock."""

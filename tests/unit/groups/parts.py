@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from time import time
 from typing import Any
 
 import telex
@@ -50,10 +51,10 @@ class Watched(MemoryGroups):
         return [[settlement.action for settlement in batch] for batch in self.batches]
 
 
-def watched(**options: Any) -> tuple[telex.Hub, Watched]:
-    engine = MemoryEngine()
+def watched(clock: Callable[[], float] = time, **options: Any) -> tuple[telex.Hub, Watched]:
+    engine = MemoryEngine(clock=clock)
     engine.groups = groups = Watched(engine.now)
-    return telex.Hub(engine, **options), groups
+    return telex.Hub(engine, clock=clock, **options), groups
 
 
 async def info(hub: telex.Hub, group: str = "g") -> telex.GroupInfo:

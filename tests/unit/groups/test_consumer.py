@@ -4,49 +4,38 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 import telex
 from telex.engines.contract.groups import Fetched
+from telex.testing.clock import VirtualClock
 from tests.support.loops import idle, until
 from tests.support.shell import Clock, left
-from tests.unit.groups.parts import Express, Paid, Placed, info, watched
+from tests.unit.groups.parts import Express, Paid, Placed, Watched, info, watched
 
 
-@pytest.mark.slow
-async def test_the_prefetch_grows_though_the_engine_is_far_away() -> None:
-    hub, groups = watched()
-    groups.away = 0.02
-    handled = 0
-
-    @hub.on("x", group="g")
-    async def handle(content: int) -> None:
-        nonlocal handled
-        handled += 1
-
+async def most_of(groups: Watched, hub: telex.Hub, count: int) -> int:
+    """The most messages of one fetch, when a member has handled ``count``."""
+    handled = list[int]()
+    hub.on("x", group="g")(handled.append)
     async with hub:
-        for number in range(150):
+        for number in range(count):
             await hub.topic("x").publish(number)
-        await until(lambda: handled == 150)
+        await until(lambda: len(handled) == count)
+    return max(groups.claims)
+
+
+def test_the_prefetch_grows_though_the_engine_is_far_away() -> None:
+    clock = VirtualClock()
+    hub, groups = watched(clock)
+    groups.away = 0.02
+    assert clock.run(most_of(groups, hub, 150)) > 65
     assert len(groups.claims) < 30, "each message waited for a claim of its own"
 
 
-@pytest.mark.slow
-async def test_long_fetches_keep_the_prefetch_small() -> None:
-    hub, groups = watched()
+def test_long_fetches_keep_the_prefetch_small() -> None:
+    clock = VirtualClock()
+    hub, groups = watched(clock)
     groups.away = 0.06  # as if the messages were large
-    handled = 0
-
-    @hub.on("x", group="g")
-    async def handle(content: int) -> None:
-        nonlocal handled
-        handled += 1
-
-    async with hub:
-        for number in range(700):
-            await hub.topic("x").publish(number)
-        await until(lambda: handled == 700)
-    assert 32 < max(groups.claims) <= 65
+    assert 32 < clock.run(most_of(groups, hub, 700)) <= 65
 
 
 # -- trying again

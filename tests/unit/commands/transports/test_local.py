@@ -15,6 +15,7 @@ import pytest
 import telex
 from telex.commands.transports.local import MAX_UNSERVED_COMMANDS
 from tests.support.internals import transport_of
+from tests.support.loops import idle
 
 pytestmark = pytest.mark.every_loop
 Handler = Callable[[str], Awaitable[object]]
@@ -471,7 +472,8 @@ async def test_several_wait_for_the_same_as_one_is_begun() -> None:
     async with serving(work) as hub:
         asker = asyncio.create_task(hub.call("work", "a"))
         others = [asyncio.create_task(waiting(shared)) for _ in range(2)]  # before the runner goes on
-        asyncio.get_running_loop().call_later(0.001, shared.set_result, "done")
+        await idle()
+        shared.set_result("done")
         assert await asyncio.gather(asker, *others) == ["done"] * 3
 
 
