@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -43,6 +44,27 @@ class Gate:
         self.reached.set()
         await self.opened.wait()
         self.passed += 1
+
+
+def building(hub: telex.Hub, gate: Gate | None = None, **options: Any) -> list[int]:
+    """Register the command `build`, which runs once for each key, passes through the gate and returns its content.
+    Return the list of what it has begun.
+    """
+    ran: list[int] = []
+
+    @hub.command("build", once=True, **options)
+    async def build(number: int) -> int:
+        ran.append(number)
+        if gate:
+            await gate.pass_through()
+        return number
+
+    return ran
+
+
+async def unreachable(*args: object, **options: object) -> None:
+    """A method of a store that is out of reach."""
+    raise EngineFailed("reading", "the disk is gone")
 
 
 async def entry_of(hub: telex.Hub, command: str, key: str) -> tuple[Entry, int]:

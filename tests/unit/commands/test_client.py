@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 import telex
-from tests.unit.commands.parts import Gate, Month, Report
+from tests.unit.commands.parts import Gate, Month, Report, building
 
 
 async def test_a_call_gives_the_result(url: str) -> None:
@@ -97,11 +97,7 @@ async def test_a_command_that_runs_once_needs_a_key(url: str) -> None:
 
 async def test_a_duplicate_may_ask_not_to_wait(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
-
-    @hub.command("build", once=True)
-    async def build(number: int) -> int:
-        await gate.pass_through()
-        return number
+    building(hub, gate)
 
     async with hub:
         first = await hub.send("build", 1, key="a")

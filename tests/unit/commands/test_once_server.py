@@ -18,7 +18,7 @@ from telex.once.machine import Entry, Failure, encode
 from telex.once.store import OnceTransaction
 from tests.support.internals import leases_of, records_of
 from tests.support.loops import idle, until
-from tests.unit.commands.parts import Gate, OutOfStock, entry_of, plant
+from tests.unit.commands.parts import Gate, OutOfStock, building, entry_of, plant, unreachable
 
 
 async def test_a_renewal_does_not_wait_for_its_own_transaction(file: str) -> None:
@@ -206,12 +206,7 @@ async def test_attempts_come_to_an_end(url: str) -> None:
 
 async def test_an_outcome_is_kept_as_long_as_it_says(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(url)
-    ran = []
-
-    @hub.command("build", once=True, keep="1h")
-    async def build(number: int) -> int:
-        ran.append(number)
-        return number
+    ran = building(hub, keep="1h")
 
     async with hub:
         assert await hub.call("build", 1, key="a") == 1
@@ -325,11 +320,7 @@ async def test_attempts_of_workers_that_are_closed_do_not_count(file: str) -> No
 
 async def test_cancelling_is_an_outcome(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
-
-    @hub.command("build", once=True)
-    async def build(number: int) -> int:
-        await gate.pass_through()
-        return number
+    building(hub, gate)
 
     async with hub:
         ticket = await hub.send("build", 1, key="a")
@@ -416,15 +407,7 @@ async def test_a_lease_is_not_renewed_within_the_transaction_that_renewing_would
 
 async def test_a_store_that_cannot_be_reached_fails_closed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(url)
-    ran = []
-
-    @hub.command("build", once=True)
-    async def build(number: int) -> int:
-        ran.append(number)
-        return number
-
-    async def unreachable(*args: object, **options: object) -> None:
-        raise telex.EngineFailed("reading", "the disk is gone")
+    ran = building(hub)
 
     async with hub:
         served = leases_of(hub, "build")
@@ -445,9 +428,6 @@ async def test_an_effect_without_a_recorded_outcome_is_repeated(url: str, monkey
     async def warn(number: int) -> int:
         ran.append(number)
         return number
-
-    async def unreachable(*args: object, **options: object) -> None:
-        raise telex.EngineFailed("reading", "the disk is gone")
 
     async with hub:
         served = leases_of(hub, "warn")

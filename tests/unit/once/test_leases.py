@@ -19,7 +19,7 @@ from telex.once.machine import Complete, Entry, GiveBack, Renew, decode, encode,
 from tests.support.clocks import set_clocks
 from tests.support.internals import leases_of
 from tests.support.loops import until
-from tests.unit.commands.parts import ONCE, Gate, Store, entry_of, plant
+from tests.unit.commands.parts import ONCE, Gate, Store, building, entry_of, plant
 
 
 def claims_on(store: Store) -> KeyLeases:
@@ -208,11 +208,7 @@ async def test_a_lease_that_is_renewed_is_not_taken_over(url: str, monkeypatch: 
 @pytest.mark.slow
 async def test_a_lease_is_renewed_while_the_handler_works(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
-
-    @hub.command("build", once=True, lease=1)  # long enough for a machine that is busy
-    async def build(number: int) -> int:
-        await gate.pass_through()
-        return number
+    building(hub, gate, lease=1)  # long enough for a machine that is busy
 
     async with hub:
         ticket = await hub.send("build", 1, key="a")
@@ -234,11 +230,7 @@ async def test_a_renewal_that_lands_late_is_no_lost_lease(
     url: str, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = telex.Hub(url)
-
-    @hub.command("build", once=True, lease=60)
-    async def build(number: int) -> int:
-        await gate.pass_through()
-        return number
+    building(hub, gate, lease=60)
 
     async with hub:
         ticket = await hub.send("build", 1, key="a")
@@ -253,12 +245,7 @@ async def test_a_renewal_that_lands_late_is_no_lost_lease(
 
 async def test_a_write_of_which_nothing_was_heard_is_read_back(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(url)
-    ran = []
-
-    @hub.command("build", once=True)
-    async def build(number: int) -> int:
-        ran.append(number)
-        return number
+    ran = building(hub)
 
     async with hub:
         served = leases_of(hub, "build")

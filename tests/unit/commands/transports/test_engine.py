@@ -12,7 +12,7 @@ from telex.once import leases as claims
 from telex.once.machine import Entry, fingerprint
 from tests.support.internals import engine_of, transport_of
 from tests.support.loops import until
-from tests.unit.commands.parts import Gate, Month, OutOfStock, Report, is_past, plant
+from tests.unit.commands.parts import Gate, Month, OutOfStock, Report, building, is_past, plant
 
 
 async def until_nobody_serves(sender: telex.Hub) -> None:
@@ -133,11 +133,7 @@ async def test_a_caller_that_does_not_wait_takes_over_from_a_dead_worker(
 
 async def test_a_dropped_command_is_not_in_progress(file: str, gate: Gate) -> None:
     hub = telex.Hub(file)
-
-    @hub.command("build", once=True, concurrency=1)
-    async def build(number: int) -> int:
-        await gate.pass_through()
-        return number
+    building(hub, gate, concurrency=1)
 
     async with hub:
         await hub.send("build", 0, key="busy")

@@ -6,7 +6,7 @@ import pytest
 
 import telex
 from tests.support.internals import set_bounds
-from tests.unit.commands.parts import Gate, Report
+from tests.unit.commands.parts import Gate, Report, building
 
 
 async def test_a_full_backlog(gate: Gate) -> None:
@@ -54,11 +54,7 @@ async def test_a_hundred_duplicates_of_a_slow_command(url: str, gate: Gate) -> N
 
 async def test_a_duplicate_of_what_was_dropped_is_no_part_of_that(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
-
-    @hub.command("build", once=True, concurrency=1)
-    async def build(number: int) -> int:
-        await gate.pass_through()
-        return number
+    building(hub, gate, concurrency=1)
 
     async with hub:
         await hub.send("build", 0, key="busy")

@@ -13,7 +13,7 @@ import telex
 from telex.once.machine import Entry, fingerprint
 from tests.support.internals import groups_of, transport_of
 from tests.support.loops import until
-from tests.unit.commands.parts import Gate, Report, is_past, plant
+from tests.unit.commands.parts import Gate, Report, building, is_past, plant
 
 
 async def test_on_a_file_a_result_without_a_json_form_is_a_failure_for_all(file: str) -> None:
@@ -207,12 +207,7 @@ async def test_an_outcome_that_was_recorded_and_not_told_is_told_again(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hub = telex.Hub(file)
-    ran = []
-
-    @hub.command("build", once=True)
-    async def build(number: int) -> int:
-        ran.append(number)
-        return number
+    ran = building(hub)
 
     async with hub, hub.follow("build") as follower:
         transport = transport_of(hub)
