@@ -1008,7 +1008,7 @@ class LeavesATask(PassingEngine):
     caught_by = ("test_open_and_close_leave_nothing_behind", "test_a_hub_that_fails_to_open_leaves_nothing_behind")
 
     async def open(self, events: EngineEvents) -> None:
-        self.task = asyncio.ensure_future(asyncio.sleep(60))
+        self.task = asyncio.ensure_future(asyncio.Event().wait())
         await super().open(events)
 
 
@@ -1037,7 +1037,7 @@ class LeavesATaskToClose(PassingEngine):
         await super().close()
 
     def begin(self) -> None:
-        LEFT.append(asyncio.ensure_future(asyncio.sleep(60)).cancel)
+        LEFT.append(asyncio.ensure_future(asyncio.Event().wait()).cancel)
 
 
 class LeavesAThreadToClose(LeavesATaskToClose):
@@ -1115,7 +1115,7 @@ class HangsWhileItIsClosed(PassingEngine):
 
     class a_store(Passing):  # noqa: N801
         async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
             raise EngineFailed("append", "it hangs")
 
 

@@ -1,7 +1,6 @@
 """The broken engines, each with the tests of the conformance suite that must fail on it."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from telex.engines.sqlite import SQLiteEngine
 from telex.testing.conformance import Conformance
 from telex.testing.conformance.suite import Suite
 from tests.conformance.broken import LEFT, all_broken
-from tests.support.pretend import PretendEngine, Server, server_that_is_down
+from tests.support.pretending import Pretending
 from tests.support.shifting import Shifting
 
 Wrap = Callable[[Any], Any]
@@ -20,28 +19,17 @@ Wrap = Callable[[Any], Any]
 def over_pretend(wrap: Wrap) -> type[Conformance]:
     """Return the suite on a wrapped `PretendEngine`."""
 
-    class OverPretend(Shifting, Conformance):
+    class OverPretend(Pretending, Conformance):
         test_acknowledged_messages_survive_kill = None  # type: ignore[assignment]
         test_settlements_and_records_survive_kill = None  # type: ignore[assignment]
         patience = 0.6
 
         def engine(self) -> Engine:
-            if not hasattr(self, "server"):
-                self.server = Server()
-            engine: Engine = wrap(PretendEngine(self.server))
+            engine: Engine = wrap(super().engine())
             return engine
 
-        @asynccontextmanager
-        async def outage(self) -> AsyncIterator[None]:
-            self.server.stop()
-            yield
-            self.server.start()
-
-        async def pass_time(self, seconds: float) -> None:
-            self.server.ahead += seconds
-
         def unopenable(self) -> list[Engine]:
-            return [wrap(PretendEngine(server_that_is_down()))]
+            return [wrap(engine) for engine in super().unopenable()]
 
     return OverPretend
 

@@ -1,34 +1,10 @@
 """The suite on `PretendEngine`, an engine with a server that is an object."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from random import getrandbits
 
 from telex.engines import Engine
 from telex.testing.conformance import Conformance
-from tests.support.pretend import PretendEngine, Server, server_that_is_down
-from tests.support.shifting import Shifting
-
-
-class Pretending(Shifting):
-    seed: int | None = None
-
-    def engine(self) -> Engine:
-        if not hasattr(self, "server"):
-            self.server = Server(self.seed)
-        return PretendEngine(self.server)
-
-    @asynccontextmanager
-    async def outage(self) -> AsyncIterator[None]:
-        self.server.stop()
-        yield
-        self.server.start()
-
-    async def pass_time(self, seconds: float) -> None:
-        self.server.ahead += seconds
-
-    def unopenable(self) -> list[Engine]:
-        return [PretendEngine(server_that_is_down())]
+from tests.support.pretending import Pretending
 
 
 class TestPretend(Pretending, Conformance):
