@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,7 @@ from starlette.routing import WebSocketRoute
 import telex
 from telex.chat import page
 from telex.chat.lobby import PRESENCE, ROOMS, RULES, Lobby
+from telex.chat.servers import SERVERS
 from telex.gateway import DEFAULT_LIMITS, Gateway, Limits
 
 GRACE_SECONDS = 5.0
@@ -31,6 +33,7 @@ def create_app(
     """Return the chat room as an ASGI app: a page at ``/``, the gateway at ``/ws``.
 
     ``url`` is the URL of the engine that keeps the rooms (default: the environment's TELEX_URL, else ``memory://``).
+    Several apps may have the same file or database, and serve the same rooms.
     ``grace`` is the number of seconds for which a person without a connection stays in a room. ``origins``, ``hosts``,
     ``local`` and ``limits`` are those of the gateway. The lifespan of the app opens and closes the hub.
     """
@@ -39,7 +42,9 @@ def create_app(
     hub.retain(">", messages=TOPIC_MESSAGES, bytes=TOPIC_BYTES)
     hub.retain(f"{ROOMS}:*", messages=TOPIC_MESSAGES, age="30d", bytes=ROOM_BYTES)
     hub.retain(f"{PRESENCE}:*", messages=16)
-    lobby = Lobby(hub, grace)
+    hub.retain(SERVERS, messages=TOPIC_MESSAGES, age="1m", bytes=TOPIC_BYTES)
+    in_memory = (url or os.environ.get("TELEX_URL") or "memory:").startswith("memory:")
+    lobby = Lobby(hub, grace, shared=not in_memory)
     hosts = tuple(hosts)
     gateway = Gateway(
         hub, rules=RULES, authorizer=lobby.welcome, limits=limits, origins=origins, hosts=hosts, local=local

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from math import inf
 from typing import Any
@@ -13,6 +13,7 @@ import msgspec
 
 import telex
 from telex.chat.presence import Person, Presence, PresenceChange
+from telex.chat.servers import SERVERS, Servers
 from telex.chat.words import Said, clean_name, clean_room, clean_text
 from telex.gateway import AccessRules, Authorizer, Peer, Refused
 
@@ -49,15 +50,21 @@ class Entered(msgspec.Struct, frozen=True):
 
 
 class Lobby:
-    """The people in all rooms of a hub. ``async with lobby.open():`` publishes the notices of people who left."""
+    """The people in all rooms of a hub. ``async with lobby.open():`` publishes the notices of people who left.
 
-    def __init__(self, hub: telex.Hub, grace: float, clock: Callable[[], float] | None = None) -> None:
+    With ``shared``, other servers may serve the same rooms on the same engine.
+    """
+
+    def __init__(
+        self, hub: telex.Hub, grace: float, clock: Callable[[], float] | None = None, *, shared: bool = False
+    ) -> None:
         self.hub = hub
         self.presence: Presence = Presence(grace)
         self._clock = clock
         self.retry_seconds: float = RETRY_SECONDS
         self._left = asyncio.Event()
         self._left_people: list[tuple[str, str]] = []  # room and name of people who left, until the notice is published
+        self._servers = Servers(hub, self.presence, self.now, self._changed, self._gone) if shared else None
         self._opening = asyncio.Lock()  # one room is created or removed at a time
         self._rooms: set[str] = set()  # topics of the last listing, and those created since
         self._refreshed = -inf
@@ -81,6 +88,8 @@ class Lobby:
             self.hub.topic(topic, Said)
             new = self.presence.enter(room, name, request.key)
         try:
+            if self._servers is not None:
+                await self._servers.tell(room)
             if new:
                 await self._publish_change(room, "joined", name)
             presence = self._presence_topic(room)
@@ -106,9 +115,21 @@ class Lobby:
     async def open(self) -> AsyncIterator[None]:
         """Publish notices of people who left, inside of the block."""
         async with asyncio.TaskGroup() as group:
-            watch = group.create_task(self._watch())
+            tasks = [group.create_task(self._watch())]
+            if self._servers is not None:
+                await self._servers.catch_up()
+                tasks.append(group.create_task(self._servers.run()))
             yield
-            watch.cancel()
+            for task in tasks:
+                task.cancel()
+
+    async def _changed(self, room: str) -> None:
+        await self._publish_change(room, "changed", "")
+
+    def _gone(self, people: Sequence[tuple[str, str]]) -> None:
+        if people:
+            self._left_people += people
+            self._left.set()
 
     async def _watch(self) -> None:
         failed = False
@@ -137,7 +158,10 @@ class Lobby:
     async def _publish_left(self) -> None:
         while self._left_people:
             room, name = self._left_people[0]
-            await self._publish_change(room, "left", name)
+            if self._servers is not None:
+                await self._servers.tell(room)
+            if self._servers is None or not self.presence.has(room, name):
+                await self._publish_change(room, "left", name)
             if self._left_people and self._left_people[0] == (room, name):
                 del self._left_people[0]
             await self._remove_if_unused(room)
@@ -185,7 +209,7 @@ class Guest(Authorizer):
     def publish(self, topic: str, content: object) -> object:
         """Return the `Said` to publish in a room, with the name of the guest; see `Authorizer.publish`."""
         kind, _, room = topic.partition(":")
-        if kind == PRESENCE:
+        if kind in {PRESENCE, SERVERS}:
             raise Refused("forbidden", "only the server publishes to this topic")
         if self.peer.origin is not None or self._entered is not None:
             if self._entered is None or topic != self._entered.topic:
