@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import datetime
 from math import inf
 from typing import Generic, TypeVar
@@ -29,11 +30,12 @@ MIN_SECONDS = 0.001
 MAX_SECONDS = 100 * 366 * 86400.0
 
 
-class Timing(Generic[Made]):
+class Timing(ABC, Generic[Made]):
     """The methods that declare triggers. In a `Hub` they return a `Trigger`, in a `Router` a `TriggerSpec`."""
 
+    @abstractmethod
     def _trigger(self, make: Maker, name: str | None, topic: str | None) -> Made:
-        raise NotImplementedError
+        """Declare the trigger that ``make`` returns, and publish to ``topic``."""
 
     def every(
         self,

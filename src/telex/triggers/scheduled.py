@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from telex.topics.publisher import Publisher
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from telex.triggers.timers import Timers
 
 
-class ScheduledTrigger:
+class ScheduledTrigger(ABC):
     """A trigger of one hub. The subclasses `TimeTrigger` and `WhenTrigger` decide when it fires.
 
     Times are in seconds since 1970. Attributes that `telex.Trigger` also has are documented there. A hub may have a
@@ -62,21 +63,21 @@ class ScheduledTrigger:
         self.queue_entry: int = 0
         self.timers: Timers = timers
 
+    @abstractmethod
     def describe(self) -> str:
         """Return the times of its firings as text for people."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self) -> None:
         """Start: the hub is open."""
-        raise NotImplementedError
 
+    @abstractmethod
     def due(self, now: float) -> None:
         """Fire, or find the next instant. The timers call this at the instant of `arm`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def resume(self) -> None:
         """Continue after a pause in this process."""
-        raise NotImplementedError
 
     def end(self) -> None:
         """Stop firing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -35,7 +36,7 @@ class Change(msgspec.Struct, Generic[T], frozen=True):
     before: T
 
 
-class VariableValue(Generic[T]):
+class VariableValue(ABC, Generic[T]):
     """The value of one variable of a hub."""
 
     def __init__(self, runtime: Runtime, name: str, initial: T, type: type[T] | None) -> None:
@@ -47,17 +48,17 @@ class VariableValue(Generic[T]):
         self.content.check(initial, name)
         self.runtime: Runtime = runtime
 
+    @abstractmethod
     async def update(self, function: Callable[[T], T], *, replaces: bool) -> T:
         """Change the value, and return the new value. With ``replaces``, the result does not depend on the old
         value.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def update_nowait(self, function: Callable[[T], T]) -> T:
         """Change the value at once, and return the new value. Raises `WouldBlock` when the change would have to
         wait.
         """
-        raise NotImplementedError
 
     async def stored(self) -> T:
         """Return the value that the engine stores. Raises `ContentError` when it is of another type."""

@@ -9,6 +9,7 @@ the returned state, since `step` may change the old state in place.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -45,7 +46,7 @@ change without a message or a change of a variable; None when there is no such t
 """
 
 
-class Condition:
+class Condition(ABC):
     """A condition for ``hub.when``: true at some times and false at others. Make it by comparing a `Variable` or a
     `Rate`, or by ``hub.silence``. Combine conditions by ``a & b``, ``a | b``, ``~a``, and the methods here.
     """
@@ -67,17 +68,17 @@ class Condition:
         """The names of the variables that this condition compares."""
         return frozenset().union(*(part.variables for part in self.parts))
 
+    @abstractmethod
     def begin(self, now: float) -> Any:
         """Return the state at the start, ``now``."""
-        raise NotImplementedError
 
+    @abstractmethod
     def step(self, state: Any, moment: Moment) -> Step:
         """Evaluate the condition at a moment, and return a `Step`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def rests(self, state: Any, now: float) -> bool:
         """Return true when the state is equivalent to a new one, so that it need not be kept."""
-        raise NotImplementedError
 
     def measures(self, state: Any, moment: Moment) -> dict[str, Any]:
         """Return the values of the variables by name, and the counts of the rates by pattern, after ``moment``. A

@@ -72,6 +72,15 @@ def test_conditions_are_shown_as_they_are_written() -> None:
         assert repr(condition) == text
 
 
+def test_a_condition_without_its_steps_cannot_be_made() -> None:
+    class Unfinished(Condition):
+        def begin(self, now: float) -> None:
+            return None
+
+    with pytest.raises(TypeError, match=r"abstract method.* rests.* step"):
+        Unfinished()  # type: ignore[abstract]
+
+
 # -- the pure machines, step by step; test_model.py has whole histories
 
 
