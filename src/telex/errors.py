@@ -77,15 +77,19 @@ class ContentError(TelexError, ValueError):
     """The publisher's fault: content does not fit the type of its topic.
 
     ``topic`` is the id of the topic, ``problem`` the mismatch, ``path`` its place in the content (``$.author.name``).
+    ``stored`` is true for content that is stored already, and cannot be read.
     """
 
-    def __init__(self, topic: str, problem: str, path: str = "$") -> None:
-        super().__init__(topic, problem, path)
+    def __init__(self, topic: str, problem: str, path: str = "$", stored: bool = False) -> None:
+        super().__init__(topic, problem, path, stored)
         self.topic = topic
         self.problem = problem
         self.path = path
+        self.stored = stored
 
     def __str__(self) -> str:
+        if self.stored:
+            return f"stored content of {self.topic!r} cannot be read at {self.path}: {self.problem}"
         return f"content for {self.topic!r} is refused at {self.path}: {self.problem}"
 
 

@@ -33,15 +33,15 @@ def from_json(data: bytes | str | msgspec.Raw) -> object:
 
 
 def from_stored(data: bytes | str, topic: str) -> object:
-    """Return JSON that was stored or sent as plain data. Raises `ContentError` for any fault in it."""
+    """Return stored JSON as plain data. Raises `ContentError` for any fault in it."""
     try:
         return msgspec.json.decode(data)
     except MemoryError:
         raise
     except RecursionError:
-        raise ContentError(topic, f"it is nested more than {MAX_NESTING} levels deep, and cannot be read") from None
+        raise ContentError(topic, f"it is nested more than {MAX_NESTING} levels deep", stored=True) from None
     except Exception as error:
-        raise ContentError(topic, f"it is not JSON, and cannot be read: {text_of(error)}") from error
+        raise ContentError(topic, f"it is not JSON: {text_of(error)}", stored=True) from error
 
 
 def plain_json(value: object, name: str) -> bytes:

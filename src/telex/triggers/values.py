@@ -194,7 +194,7 @@ class EngineValue(VariableValue[T]):
             return self.content.decode(from_stored(record.value, self.name), self.name)
         except ContentError as error:
             fix = "a program with another declaration has stored this value: replace it by `set`, or declare its type"
-            raise ContentError(self.name, f"{error.problem}; {fix}", error.path) from None
+            raise ContentError(self.name, f"{error.problem}; {fix}", error.path, stored=True) from None
 
 
 def _type_of(initial: Any) -> type[Any]:

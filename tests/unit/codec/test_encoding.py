@@ -1,6 +1,7 @@
 """Values as JSON bytes: equal content has one form, and a value without a form is refused with its path."""
 
 import math
+import pickle
 import sys
 from collections.abc import Callable
 from random import Random
@@ -122,9 +123,10 @@ def test_a_value_without_a_json_form_is_a_type_error() -> None:
     "data", [b"", b"{", b"\xff", b"NaN", b'"\\ud800"', b"[" * 100_000], ids=lambda data: repr(data[:9])
 )
 def test_damaged_stored_json_is_a_content_error_of_its_topic(data: bytes) -> None:
-    with pytest.raises(ContentError, match="cannot be read") as raised:
+    with pytest.raises(ContentError, match=r"^stored content of 'room:1' cannot be read at") as raised:
         from_stored(data, "room:1")
-    assert raised.value.topic == "room:1"
+    assert (raised.value.topic, raised.value.stored) == ("room:1", True)
+    assert str(pickle.loads(pickle.dumps(raised.value))) == str(raised.value)
 
 
 @pytest.mark.parametrize(
