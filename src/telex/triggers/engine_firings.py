@@ -83,7 +83,7 @@ class EngineFirings:
         when = self.whens.get(trigger)
         if when is not None:
             self.queue.add(when)
-        elif not trigger.ended:
+        elif trigger in self._times:
             trigger.due(self._timers.clock())
 
     # -- schedules

@@ -108,7 +108,7 @@ class Timers:
                 except BaseException as error:  # the other triggers fire all the same
                     trigger.failed += 1
                     logger.error("trigger %s raised", trigger.name, exc_info=error)
-                    self.queue.put(now + self.runtime.bounds.engine_retry_seconds, trigger)
+                    self.arm(trigger, now + self.runtime.bounds.engine_retry_seconds)
                     if is_end(error):
                         raise
                 left -= trigger.fired - fired or 1

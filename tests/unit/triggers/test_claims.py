@@ -1,6 +1,8 @@
 """The queue of claims: one that fails holds up no other, and much that was missed is several transactions."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -29,14 +31,29 @@ async def test_a_firing_that_waits_for_other_claims_was_not_missed(url: str) -> 
             late[0] += 5.0  # each claim takes five seconds
             return bool(await put(*given))
 
-        triggers = [hub.after("100ms", topic=f"t:{number}") for number in range(5)]
+        triggers = [hub.after("1h", topic=f"t:{number}") for number in range(5)]
         await caught_up(hub)
         records.put = slowly
         for trigger in triggers:
-            scheduler_of(hub).timers.disarm(state_of(trigger))  # it is due here, and not by the time
-            state_of(trigger).due(trigger.start + 0.2)
+            state_of(trigger).due(trigger.start + 3600.2)
         await caught_up(hub)
         assert [trigger.fired for trigger in triggers] == [1] * 5
+
+
+async def test_a_trigger_is_paused_before_the_hub_starts_its_triggers(url: str) -> None:
+    @asynccontextmanager
+    async def lifespan(hub: telex.Hub) -> AsyncIterator[None]:
+        assert await pause_trigger(scheduler_of(hub), "tick")
+        yield
+
+    async with telex.Hub(url) as hub:
+        hub.every("1h", topic="t", name="tick")
+        await caught_up(hub)
+    hub = telex.Hub(url, lifespan=lifespan)
+    trigger = hub.every("1h", topic="t", name="tick")
+    async with hub:
+        await caught_up(hub)
+        assert state_of(trigger).paused_elsewhere
 
 
 async def test_one_that_cannot_be_claimed_does_not_hold_up_those_claimed_with_it(

@@ -179,6 +179,26 @@ def test_a_trigger_that_raises_is_counted_and_tried_again_later(
     assert "trigger bad raised" in caplog.text
 
 
+def test_a_trigger_that_ends_and_then_raises_is_not_called_again(clock: VirtualClock) -> None:
+    class Ends(Due):
+        def due(self, now: float) -> None:
+            super().due(now)
+            self.ended = True
+            raise ValueError("mine")
+
+    async def main() -> list[float]:
+        found, begin = timers(clock), clock()
+        found.start()
+        ends = Ends(found)
+        found.arm(ends, begin + 1)
+        await asyncio.sleep(60)
+        found.stop()
+        assert ends.failed == 1
+        return [at - begin for at in ends.told]
+
+    assert clock.run(main()) == [1]
+
+
 def test_background_work_ends_with_the_timers(clock: VirtualClock) -> None:
     ended: list[str] = []
 
