@@ -14,7 +14,6 @@ from telex.names import check_pattern
 
 if TYPE_CHECKING:
     from telex.runtime import Runtime
-    from telex.topics.topic import Topic
 
 T = TypeVar("T")
 
@@ -32,10 +31,6 @@ class CommandClient:
 
     _dispatcher: CommandDispatcher
     _runtime: Runtime
-
-    def topic(self, id: str) -> Topic[Any]:
-        """Return the topic of an id; see `Hub.topic`."""
-        raise NotImplementedError
 
     @overload
     async def send(
@@ -122,9 +117,11 @@ class CommandClient:
 
         Raises `BadName`, `BadOption`, `Closed`.
         """
+        if self._runtime.closed:
+            self._runtime.check_open()
         topic = f"$command:{check_pattern(pattern)}:{'*' if progress else 'outcome'}"
         if pattern.endswith(">"):
             topic = f"$command:{pattern}"
-        subscription = self.topic(topic).subscribe(start=start, buffer=buffer)
+        subscription = self._runtime.topic(topic).subscribe(start=start, buffer=buffer)
         wanted = frozenset(("outcome", "progress") if progress else ("outcome",))
         return Follower(subscription, self._dispatcher.read, wanted)

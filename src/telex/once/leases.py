@@ -68,11 +68,6 @@ class KeyLeases:
         self._process = token_hex(8)
         self._numbers = count(1)
 
-    @property
-    def is_local(self) -> bool:
-        """True when the store is in this process, so that no other process can lease a key."""
-        return self._peek is not None
-
     # -- records
 
     async def read(self, key: str) -> tuple[Entry, int] | None:
