@@ -130,6 +130,7 @@ async def test_a_handler_follows_until_the_hub_closes() -> None:
         assert engine.followed == {"a:*"}
         await other.topic("a:1").publish(1)
         await until(lambda: got == [1])
+    assert not engine.followed
 
 
 async def test_a_subscription_that_fails_to_begin_follows_nothing() -> None:

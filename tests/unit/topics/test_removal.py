@@ -199,8 +199,7 @@ async def test_a_group_gets_only_messages_of_the_next_epoch(url: str) -> None:
             await hub.topic("a").publish(content)
         held.set()
         await until(lambda: 4 in got)
-        assert got[0] == 1
-        assert got[-2:] == [3, 4]
+        assert got == [1, 3, 4]
 
 
 async def test_a_handler_gets_the_messages_of_each_epoch(url: str, caplog: pytest.LogCaptureFixture) -> None:

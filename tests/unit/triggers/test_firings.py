@@ -52,10 +52,14 @@ async def test_a_trigger_fires_by_the_schedule_and_by_hand(url: str) -> None:
 async def test_a_condition_fires_when_it_becomes_true(url: str) -> None:
     async with telex.Hub(url) as hub:
         count = hub.variable("count", 0)
-        high = hub.when(count >= 2, name="high", topic="high", rising=True)
-        for value in (1, 2, 3, 0, 5):
-            await count.set(value)
-        await until(lambda: high.fired == 2)
+        hub.when(count >= 2, name="high", topic="high", rising=True)
+        hub.when(count >= 9, name="last", topic="high", rising=True)
+        async with hub.topic("high").subscribe() as inbox:
+            for value in (1, 2, 3, 0, 5, 9):
+                await count.set(value)
+            fired = [(await inbox.receive(timeout=20)).content for _ in range(3)]
+        told = [each if isinstance(each, telex.Firing) else telex.Firing(**each) for each in fired]
+        assert [(each.trigger, each.number) for each in told] == [("high", 1), ("high", 2), ("last", 1)]
 
 
 async def test_a_variable_has_its_initial_value_and_changes(url: str) -> None:
