@@ -58,13 +58,7 @@ async def test_internal_topics_are_not_shown_to_patterns(url: str) -> None:
 
 async def test_the_key_tells_other_content_apart(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
-    ran = []
-
-    @hub.command("build", once=True)
-    async def build(number: int) -> int:
-        ran.append(number)
-        await gate.pass_through()
-        return number
+    ran = building(hub, gate)
 
     async with hub:
         first = await hub.send("build", 1, key="a")

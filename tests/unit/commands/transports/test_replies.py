@@ -11,7 +11,7 @@ import telex.engines
 from telex.commands.transports.services import BUCKET, Heartbeat
 from telex.once.machine import fingerprint
 from tests.support.internals import inbox_of, records_of, transport_of
-from tests.unit.commands.parts import Gate
+from tests.unit.commands.parts import Gate, building
 
 
 async def test_a_large_result_reaches_its_sender(file: str) -> None:
@@ -123,11 +123,7 @@ async def test_a_result_that_is_gone_is_told(file: str, monkeypatch: pytest.Monk
 
 async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str, gate: Gate) -> None:
     worker = telex.Hub(file)
-
-    @worker.command("build", once=True)
-    async def build(number: int) -> int:
-        await gate.pass_through()
-        return number
+    building(worker, gate)
 
     async with worker, telex.Hub(file) as sender:
         ticket = await sender.send("build", 1, key="a")
