@@ -1,4 +1,4 @@
-"""What does it cost to ask somebody, rather than to call a function?"""
+"""The cost of a command, beside the call of a function."""
 
 import asyncio
 import tempfile

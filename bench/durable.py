@@ -1,4 +1,4 @@
-"""What does keeping messages in an SQLite file cost, beside SQLite itself and beside queues on SQLite?"""
+"""The cost of keeping messages in an SQLite file, beside SQLite itself and beside queues on SQLite."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""How many deliveries a second, from one publisher to 1, 100 and 1000 subscribers in one process?"""
+"""The deliveries a second from one publisher to 1, 100 and 1000 subscribers in one process."""
 
 import importlib
 from statistics import median

@@ -1,4 +1,4 @@
-"""What does a command by HTTP cost, beside a route of a web framework?"""
+"""The cost of a command by HTTP, beside a route of a web framework."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""How long does `import telex` take, and does it bring a web framework along?"""
+"""The time that `import telex` takes, and the check that it imports no web framework."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""How long does one message take, when it is alone?"""
+"""The time that one message takes when it is alone."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What does a subscriber that waits cost, and does a topic grow with what goes through it?"""
+"""The memory of a subscriber that waits, and of a topic through which many messages go."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""What does keeping messages in PostgreSQL cost, beside psycopg itself?"""
+"""The cost of keeping messages in PostgreSQL, beside psycopg itself."""
 
 import asyncio
 from time import perf_counter, time

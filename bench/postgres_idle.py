@@ -1,4 +1,4 @@
-"""What do four idle processes cost?"""
+"""The cost of four idle processes for the server."""
 
 import asyncio
 import os

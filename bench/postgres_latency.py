@@ -1,4 +1,4 @@
-"""How long is a message on its way from one process to another, through PostgreSQL?"""
+"""The time that a message takes from one process to another, through PostgreSQL."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""How fast are messages taken and acknowledged, beside job queues that keep their jobs in PostgreSQL?"""
+"""The rate of taking and acknowledging messages, beside job queues that keep their jobs in PostgreSQL."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""What do 1000 local subscribers of one topic cost the server, beside one?"""
+"""The cost of 1000 local subscribers of one topic for the server, beside one subscriber."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What does publishing cost the publisher, when 1 subscribes and when 1000 do?"""
+"""The cost of publishing for the publisher, with 1 subscriber and with 1000."""
 
 import asyncio
 import importlib

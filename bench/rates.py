@@ -1,4 +1,4 @@
-"""What does a condition on the rate of a topic take from its fan-out?"""
+"""The cost of a condition on the rate of a topic, for the fan-out of the topic."""
 
 from statistics import median
 from time import perf_counter

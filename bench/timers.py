@@ -1,4 +1,4 @@
-"""What does a timer cost among a hundred thousand, and does it come in time?"""
+"""The cost of a timer among a hundred thousand, and its delay."""
 
 import asyncio
 import logging

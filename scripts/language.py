@@ -73,12 +73,16 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
 
 
 def clauses(source: str) -> list[str]:
-    """The docstrings that begin with a clause, as ``line text``. A question is none."""
+    """The docstrings that begin with a clause, as ``line text``."""
     return [
-        f"{line} {text.partition(chr(10))[0]}"
-        for line, text in docstrings(ast.parse(source))
-        if CLAUSE.match(text) and not text.partition(chr(10))[0].endswith("?")
+        f"{line} {text.partition(chr(10))[0]}" for line, text in docstrings(ast.parse(source)) if CLAUSE.match(text)
     ]
+
+
+def module_clauses(source: str) -> list[str]:
+    """The docstring of a module, as ``line text``, if it begins with a clause."""
+    text = ast.get_docstring(ast.parse(source)) or ""
+    return [f"1 {text.partition(chr(10))[0]}"] if CLAUSE.match(text) else []
 
 
 def no_actions(source: str) -> list[str]:
@@ -129,6 +133,8 @@ def counts(root: Path) -> list[Count]:
             actions += [f"{name}:{place}" for place in no_actions(source)]
             fixes += [f"{name}:{place}" for place in statements(source)]
         words += [f"{name}:{place}" for place in household(source)]
+    for path in sorted((root / "tests").rglob("*.py")):
+        beginning += [f"{path.relative_to(root)}:{place}" for place in module_clauses(path.read_text())]
     for path in pages(root):
         for number, line in enumerate(path.read_text().splitlines(), 1):
             words += [f"{path.relative_to(root)}:{number} {match[0]}" for match in HOUSEHOLD.finditer(line)]

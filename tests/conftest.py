@@ -1,4 +1,4 @@
-"""How the tests run: `async def` tests on asyncio in debug mode, and after every test a look at what it left behind.
+"""The rules of a test run: `async def` tests run on asyncio in debug mode, and a test may leave nothing behind.
 
 - An `async def` test runs on a loop of its own. With the marker `every_loop` it runs once on asyncio and once on
   uvloop; `pytest --loop=uvloop` runs all of them there.

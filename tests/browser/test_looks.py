@@ -1,4 +1,4 @@
-"""What the page looks like, as far as a program can tell: widths, contrast, labels, motion."""
+"""The look of the page, as far as a program can measure it: widths, contrast, labels, motion."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

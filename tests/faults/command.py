@@ -1,4 +1,4 @@
-"""How a fault test that goes on for so many seconds is run by hand."""
+"""The command line of a fault test that runs for a number of seconds."""
 
 import argparse
 import random

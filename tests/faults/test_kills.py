@@ -1,4 +1,4 @@
-"""What was acknowledged outlives the process that was told so, and the power of the machine."""
+"""Acknowledged messages after kill -9 of the process, and after a power loss of the machine."""
 
 import random
 from pathlib import Path

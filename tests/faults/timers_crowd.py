@@ -1,4 +1,4 @@
-"""What is done to programs that share triggers: they are killed, and their triggers fired by hand and paused."""
+"""Faults of programs that share triggers: kills, triggers fired by hand, and pauses."""
 
 import asyncio
 import random

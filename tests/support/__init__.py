@@ -1,1 +1,1 @@
-"""What several test files share."""
+"""Functions and values that several test files share."""

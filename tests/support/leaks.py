@@ -1,4 +1,4 @@
-"""What a test may not leave behind."""
+"""Leftovers that fail a test."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What tests of the asynchronous side share: time that is moved, and lists of what is left."""
+"""Helpers of the tests of the asynchronous side: time that is moved, and lists of the remains."""
 
 import asyncio
 import gc

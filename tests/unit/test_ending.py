@@ -1,4 +1,4 @@
-"""Where a hub is used outside of its event loop, opened twice, or ended by a function that it calls."""
+"""Hubs that are used outside of their event loop, opened twice, or ended by a function that they call."""
 
 import asyncio
 import subprocess

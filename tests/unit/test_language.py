@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.language import Count, clauses, counts, household, no_actions, statements
+from scripts.language import Count, clauses, counts, household, module_clauses, no_actions, statements
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,10 +22,16 @@ def test_the_language_is_no_worse_than_its_bounds(count: Count) -> None:
         'def f():\n    """Whether it is full."""',
         'X = 3\n"""How many fit."""',
         'class A:\n    x: int\n    """Where it is kept."""',
+        '"""What does a message cost?"""',
     ],
 )
 def test_a_docstring_that_begins_with_a_clause_is_found(source: str) -> None:
     assert len(clauses(source)) == 1
+
+
+def test_a_module_of_tests_that_begins_with_a_clause_is_found() -> None:
+    assert module_clauses('"""What a file keeps."""\n') == ["1 What a file keeps."]
+    assert module_clauses('"""The messages of a file."""\ndef f():\n    """Whether it is full."""') == []
 
 
 def test_a_docstring_that_begins_with_a_verb_or_a_noun_is_not_found() -> None:

@@ -1,4 +1,4 @@
-"""What the repository may not hold: machine paths, registry hosts, pointers to files that are gone."""
+"""Contents that the repository may not have: machine paths, registry hosts, pointers to files that are gone."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What a fresh machine may lack is told in one line that names the mend."""
+"""A fresh machine may lack a program: one line names it, and how to fix that."""
 
 import os
 import subprocess

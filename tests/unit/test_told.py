@@ -1,4 +1,4 @@
-"""Whatever a program raises is recorded and told as that error, whatever its text is."""
+"""Every error of a program is recorded and reported as that error, whatever its text is."""
 
 import asyncio
 from collections.abc import Callable

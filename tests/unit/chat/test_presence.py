@@ -1,4 +1,4 @@
-"""Who is there, with time as an argument."""
+"""The people in each room, with time as an argument."""
 
 import pytest
 

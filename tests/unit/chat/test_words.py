@@ -1,4 +1,4 @@
-"""What people type comes out harmless, comparable and bounded."""
+"""Typed names, rooms and texts come out harmless, comparable and bounded."""
 
 import unicodedata
 

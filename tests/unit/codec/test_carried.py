@@ -1,5 +1,5 @@
-"""Whatever `publish` acknowledges comes back equal and of the declared type, on every engine and by every way; what
-cannot is refused. A cell of the matrix is one kind of content, on one engine, by one way.
+"""Acknowledged content comes back equal and of the declared type, on every engine and by every way; other content is
+refused. A cell of the matrix is one kind of content, on one engine, by one way.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What an engine delivers, and the gaps between it."""
+"""The messages that an engine delivers, and the gaps between them."""
 
 from typing import Any
 

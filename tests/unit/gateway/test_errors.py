@@ -1,4 +1,4 @@
-"""What the gateway refuses survives a copy, and its close codes say whether to come back."""
+"""Copies of the gateway's refusals, and close codes that say whether to come back."""
 
 import copy
 import pickle

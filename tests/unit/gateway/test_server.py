@@ -1,4 +1,4 @@
-"""What ASGI does not show to an app, over real sockets: half requests, pings, and clients that do not let go."""
+"""Cases that ASGI hides from an app, over real sockets: half requests, pings, and clients that do not close."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""What a declaration makes of types: those that dispatch and annotations can use work, the others are refused there."""
+"""The types in declarations: types that dispatch and annotations can use work, and other types are refused."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the property tests choose from. Numbers are small, so that every bound is met often."""
+"""The values that the property tests choose from. Numbers are small, so that every bound is met often."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a log and its subscribers have to do, as a program that anyone can check by reading.
+"""A model of a log and its subscribers, as a program that anyone can check by reading.
 
 It shares nothing with the kernel: every publish pushes into a plain list of every subscriber, at once, and retention is
 worked out anew each time by going through all messages. The property tests hold the kernel to it, to the message.

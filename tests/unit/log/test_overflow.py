@@ -1,4 +1,4 @@
-"""What each policy does, by examples that documentation could give; the machines of test_accounts.py do the rest."""
+"""Each policy, by examples that documentation could give; the machines of test_accounts.py do the rest."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a topic tells of its log: history, starts, epochs, statistics."""
+"""The log of a topic, as the topic shows it: history, starts, epochs, statistics."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What is left of triggers that have ended: nothing that is called, waits or is counted."""
+"""The remains of triggers that have ended: nothing that is called, waits or is counted."""
 
 import asyncio
 import sqlite3

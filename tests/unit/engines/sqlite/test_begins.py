@@ -1,4 +1,4 @@
-"""Where a group begins, worked out against the file."""
+"""The first message of a group, worked out against the file."""
 
 import asyncio
 import sqlite3

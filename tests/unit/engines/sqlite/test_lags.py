@@ -1,4 +1,4 @@
-"""How far groups are behind."""
+"""The lag of groups."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a file keeps, and when the rest is deleted."""
+"""The messages that a file keeps, and the time when the other messages are deleted."""
 
 import asyncio
 import sqlite3

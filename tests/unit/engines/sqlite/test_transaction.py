@@ -1,4 +1,4 @@
-"""What a program can do in a transaction of the file, and what it is kept from."""
+"""The statements that a program may run in a transaction of the file, and the refused ones."""
 
 import asyncio
 import sqlite3

@@ -1,4 +1,4 @@
-"""What is remembered of keys, and for how long."""
+"""The memory of keys, and its duration."""
 
 from itertools import pairwise
 from typing import Any
