@@ -338,8 +338,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         Raises `Misuse` on the memory engine, `ContentError`, `EngineFailed`, `Closed`.
         """
         self._runtime.check_open()
-        self._runtime.require("durable", "adopt")
-        self._runtime.require("once_per_id", "adopt")
+        self._runtime.require("adopt", "durable", "once_per_id")
         store = self._runtime.store("adopt")
         for message in messages:
             self._topics.hold(message.content, check_published(message.topic), message.type)

@@ -166,7 +166,7 @@ class Runtime:
 
     def records(self, feature: str) -> Records:
         """Return the records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
-        self.require("records", feature)
+        self.require(feature, "records")
         return self.engine.records or self._lacks(feature, "records")
 
     def store(self, feature: str) -> Store:
@@ -175,18 +175,20 @@ class Runtime:
 
     def outbox(self, feature: str) -> TransactionOutbox:
         """Return the outbox of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
-        self.require("sql", feature)
-        self.require("shared", feature)
+        self.require(feature, "sql", "shared")
         return self.engine.outbox or self._lacks(feature, "outbox")
 
     def groups(self, feature: str) -> Groups:
         """Return the consumer groups of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""
-        self.require("groups", feature)
+        self.require(feature, "groups")
         return self.engine.groups or self._lacks(feature, "groups")
 
-    def require(self, guarantee: str, feature: str) -> None:
-        """Raise `Misuse`, naming ``feature`` and ``guarantee``, unless the engine declares the guarantee."""
-        self.engine.guarantees.require(guarantee, f"{feature} on {self.address!r}")
+    def require(self, feature: str, *guarantees: str) -> None:
+        """Raise `Misuse`, naming ``feature`` and the missing guarantee, unless the engine declares all guarantees."""
+        declared = self.engine.guarantees
+        for guarantee in guarantees:
+            if not getattr(declared, guarantee):
+                declared.require(guarantee, f"{feature} on {self.address!r}")
 
     def _lacks(self, feature: str, guarantee: str) -> NoReturn:
         raise Misuse(

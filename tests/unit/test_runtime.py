@@ -149,6 +149,7 @@ def test_an_engine_without_a_guarantee_is_named_with_the_feature(part: str) -> N
         ("groups", lambda runtime: runtime.groups("timers")),
         ("sql", lambda runtime: runtime.outbox("timers")),
         ("shared", lambda runtime: runtime.outbox("timers")),
+        ("delayed", lambda runtime: runtime.require("timers", "history", "delayed", "shared")),
     ],
 )
 async def test_a_guarantee_that_the_engine_does_not_declare_is_named(guarantee: str, use: Any) -> None:

@@ -49,7 +49,7 @@ class CommandDispatcher:
 
     def declare(self, command: Command) -> None:
         """Serve a command. Raises `BadOption` when the name is taken, `Misuse` on an engine without records."""
-        self._require(command.name)
+        self._runtime.require(f"the command {command.name!r}", *self.transport.needs)
         if command.once is None:
             server = CommandServer(command)
         else:
@@ -57,10 +57,6 @@ class CommandDispatcher:
         self.table.add(server)
         if self._started:
             self._serve(server)
-
-    def _require(self, name: str) -> None:
-        for guarantee in self.transport.needs:
-            self._runtime.require(guarantee, f"the command {name!r}")
 
     def _serve(self, server: CommandServer) -> None:
         server.open()
@@ -91,7 +87,7 @@ class CommandDispatcher:
         `BadOption`.
         """
         if self.transport.needs:
-            self._require(name)
+            self._runtime.require(f"the command {name!r}", *self.transport.needs)
         if duplicate not in ("wait", "reject"):
             raise BadOption("duplicate", duplicate, "it must be 'wait' or 'reject'")
         gives = None if type is None else self._types.get(type)

@@ -48,7 +48,7 @@ class OnceServer(CommandServer):
         self.leases: KeyLeases = KeyLeases(command.name, options, store, self.counts)
         self._on_engine = isinstance(store, EngineStore)
         if self._on_engine and "tx" in command.wants:
-            runtime.require("record_transactions", f"the argument tx of the command {command.name!r}")
+            runtime.require(f"the argument tx of the command {command.name!r}", "record_transactions")
         self._opening: asyncio.Task[None] | None = None
         self._runtime = runtime
         self._stores = stores

@@ -31,8 +31,8 @@ class GroupRunner:
         if CONNECTION in spec.patterns:
             raise BadOption("group", group, f"{CONNECTION} is a topic of one process; leave out group=")
         self._runtime.groups("groups")
-        for guarantee in ("transactions", "fenced_settle") if spec.group.tx else ():
-            self._runtime.require(guarantee, "tx=True")
+        if spec.group.tx:
+            self._runtime.require("tx=True", "transactions", "fenced_settle")
         for other in self.declarations:
             if other.group is None or other.group.name != group:
                 continue
@@ -73,7 +73,7 @@ class GroupRunner:
     # -- closing
 
     def drain(self) -> None:
-        """Stop claiming, and return the deliveries that no call has begun to their groups."""
+        """Stop fetching, and return the deliveries that no call has begun to their groups."""
         for consumer in self.consumers:
             consumer.drain()
 

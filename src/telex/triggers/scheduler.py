@@ -57,7 +57,7 @@ class Scheduler:
             raise Closed("this hub", "it was closed; make another with telex.Hub()")
         self.runtime.check_thread()
         state = state_of(trigger)
-        self._require(f"the trigger {state.name!r}")
+        self.runtime.require(f"the trigger {state.name!r}", *self.firings.needs)
         known = self._triggers.get(state.name)
         if known is not None and not known.ended:
             raise BadOption("name", state.name, "another trigger has this name; give another name, name='...'")
@@ -65,10 +65,6 @@ class Scheduler:
         self._topics.add(state.topic)
         if self.timers.running:
             state.begin()
-
-    def _require(self, feature: str) -> None:
-        for guarantee in self.firings.needs:
-            self.runtime.require(guarantee, feature)
 
     def remove(self, trigger: Trigger) -> None:
         """End a trigger in this process; its functions are not called again."""
@@ -88,7 +84,7 @@ class Scheduler:
         """Return the variable of a name; create it if it is new. Raises `BadOption`, `BadName`, `ContentError`."""
         found = self._variables.get(name)
         if found is None:
-            self._require(f"the variable {name!r}")
+            self.runtime.require(f"the variable {name!r}", *self.firings.needs)
             found = self._variables[name] = Variable(self.firings.variable(name, initial, type))
         elif found.initial != initial:
             raise BadOption(
