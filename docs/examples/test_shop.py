@@ -1,47 +1,33 @@
-from collections.abc import AsyncIterator
+from collections.abc import Sequence
 
 import pytest
 from shop import OrderPlaced, router
 
 import telex
 from telex.testing.clock import VirtualClock
-
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+from telex.testing.recorder import Recorder
 
 
 @pytest.fixture
-async def hub() -> AsyncIterator[telex.Hub]:
-    hub = telex.Hub("memory://")  # a hub is opened once: each test gets its own
-    hub.include_router(router)
-    async with hub:
-        yield hub
+def telex_routers() -> Sequence[telex.Router]:
+    return [router]  # the fixture hub includes them
 
 
-async def test_an_order_is_answered(hub: telex.Hub) -> None:
-    async with hub.topic("mails").subscribe() as mails:
-        await hub.topic("orders:1").publish(OrderPlaced(17, 700))
-        mail = await mails.receive(timeout=1)
-    assert mail.content == "order 17: thank you"
+async def test_an_order_is_answered(hub: telex.Hub, recorder: Recorder) -> None:
+    await hub.topic("orders:1").publish(OrderPlaced(17, 700))
+    await hub.idle()  # until every handler has finished
+    assert recorder.contents("mails") == ["order 17: thank you"]
+    assert [handled.message.content.number for handled in recorder.handled] == [17]
+    assert recorder.failed == []
 
 
 async def test_content_without_a_handler_is_counted(hub: telex.Hub) -> None:
     await hub.topic("orders:1").publish("an order?")
-    await hub.aclose()  # returns when the handlers have finished
+    await hub.idle()
     assert hub.statistics().unhandled == 1
 
 
-def test_the_reminder_fires_every_night() -> None:
-    clock = VirtualClock()
-
-    async def week() -> list[str]:
-        hub = telex.Hub("memory://", clock=clock)
-        hub.include_router(router)
-        async with hub, hub.topic("mails").subscribe() as mails:
-            return [(await mails.receive(timeout="25h")).content for _ in range(7)]
-
-    assert clock.run(week()) == ["your basket waits"] * 7
+async def test_the_reminder_fires_every_night(hub: telex.Hub, virtual_clock: VirtualClock) -> None:
+    async with hub.topic("mails").subscribe() as mails:
+        week = [(await mails.receive(timeout="25h")).content for _ in range(7)]
+    assert week == ["your basket waits"] * 7

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -19,6 +18,7 @@ from telex.commands.client import CommandClient
 from telex.commands.dispatcher import CommandDispatcher
 from telex.commands.server import CommandStatistics
 from telex.commands.spec import Command
+from telex.commands.work import HubWork
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Misuse, Timeout
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Lifespan = Callable[["Hub"], AbstractAsyncContextManager[object]] | Callable[["Hub"], AsyncIterator[object]]
 
-logger: logging.Logger = logging.getLogger("telex.handlers")
 CLOSED = "its hub was closed; make another with telex.Hub()"
 
 
@@ -113,6 +112,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._runner = HandlerRunner(self._runtime, self.declarations)
         self._group_runner = GroupRunner(self._runtime, self._runner.origins, self.declarations)
         self._dispatcher = CommandDispatcher(self._runtime, self._runner, self._group_runner)
+        self._work = HubWork(self._runtime, self._runner, self._group_runner, self._dispatcher)
         self._scheduler = Scheduler(self._runtime, self._runner, self._group_runner, self.on)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
@@ -193,25 +193,10 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         # The order matters: first no new messages are accepted, then handlers finish, then their subscriptions end.
         self._topics.drain(CLOSED, self._runtime)
         try:
-            await self._end_calls()
+            await self._work.finish(self.close_timeout)
             await self._scheduler.close()
         finally:
             await self._dispatcher.stop()
-
-    async def _end_calls(self) -> None:
-        self._group_runner.drain()
-        try:
-            if not await self._runtime.wait_until(self._is_idle, self.close_timeout):
-                text = "the hub was closed with %d messages that its handlers had not finished in %g s"
-                left = self._runner.unfinished + self._group_runner.unfinished
-                logger.warning(text, left, self.close_timeout)
-        finally:
-            self._runner.leave()
-            await self._runtime.cancel()
-            await self._group_runner.finish()
-
-    def _is_idle(self) -> bool:
-        return self._runner.idle and self._group_runner.idle and self._dispatcher.idle
 
     def _serve(self, spec: HandlerSpec) -> None:
         if spec.group is None:
@@ -250,6 +235,17 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         async with self._turn_taken():
             await self._exits.aclose()
             runtime.state = Lifecycle.CLOSED
+
+    async def idle(self, timeout: Duration | None = 10.0) -> None:
+        """Wait until the handlers, groups and commands of this hub have finished every message that was published
+        before, and those that their calls publish. For tests, and for programs that end when their work is done.
+
+        A message that waits for its next attempt is not finished. Paused groups, and groups that only other processes
+        serve, are not waited for. Raises `Timeout`, whose text names the unfinished work, and `EngineFailed`; `Misuse`
+        in a handler, which waits for itself.
+        """
+        self._runtime.check_open()
+        await self._work.wait(optional_seconds(timeout, "timeout"))
 
     def forked(self) -> None:
         """Refuse all use in a forked process."""

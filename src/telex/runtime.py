@@ -87,7 +87,8 @@ class Runtime:
         self.tasks: set[asyncio.Task[Any]] = set()
         """The tasks of handlers and commands, which closing cancels."""
         self.progress: asyncio.Event | None = None
-        """Set after every call while the hub drains, so that `wait_until` checks again; None at other times."""
+        """Set after every call while `until` waits, so that it checks again; None at other times."""
+        self._waiting = 0  # the number of calls of `until`
 
     @property
     def address(self) -> str:
@@ -134,14 +135,24 @@ class Runtime:
         if self.progress is not None:
             self.progress.set()
 
+    async def until(self, idle: Callable[[], bool]) -> None:
+        """Return when ``idle()`` is true. It is called again after every call of a handler."""
+        progress = self.progress = self.progress or asyncio.Event()
+        self._waiting += 1
+        try:
+            while not idle():
+                progress.clear()
+                await progress.wait()
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self.progress = None
+
     async def wait_until(self, idle: Callable[[], bool], timeout: float) -> bool:
         """Wait until ``idle()`` is true, at most ``timeout`` seconds, while the hub drains. Return its last result."""
-        self.progress = asyncio.Event()
         try:
             async with asyncio.timeout(timeout):
-                while not idle():
-                    self.progress.clear()
-                    await self.progress.wait()
+                await self.until(idle)
         except TimeoutError:
             return False
         finally:

@@ -120,12 +120,13 @@ def test_an_order_and_its_event_commit_together(
 def run_tests(files: Sequence[Path], folder: Path, environment: dict[str, str]) -> None:
     """Run examples of tests as their readers do: without the settings of this project."""
     options = ["-q", "-p", "no:cacheprovider", "-c", "/dev/null", "--rootdir", str(folder)]
+    options += ["-p", "telex.testing.plugin", "-p", "anyio.pytest_plugin"]  # without others that happen to be installed
     warnings = ["-W", "error", "-W", "ignore:Using `httpx` with"]  # by Starlette's TestClient, of its own import
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *warnings, *files],
         capture_output=True,
         text=True,
-        env=os.environ | {"PYTHONPATH": str(EXAMPLES)} | environment,
+        env=os.environ | {"PYTHONPATH": str(EXAMPLES), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} | environment,
         check=False,
     )
     assert run.returncode == 0, run.stdout

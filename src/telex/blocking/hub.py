@@ -105,6 +105,10 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         finally:
             self._thread.stop()
 
+    def idle(self, timeout: Duration | None = 10.0) -> None:
+        """Wait until everything published before is handled, as `telex.Hub.idle`."""
+        self._thread.wait(self._hub.idle(timeout))
+
     @overload
     def topic(self, id: str) -> BlockingTopic[Any]: ...
     @overload

@@ -1,6 +1,6 @@
-"""Help for tests: a virtual clock, and `telex.testing.conformance`, the suite that tests an engine.
+"""Help for tests: a pytest plugin, a recorder, a virtual clock, and `telex.testing.conformance`, which tests an engine.
 
-Both need only telex. Under pytest the assertions of the suite show the compared values.
+All but the plugin need only telex. Under pytest the assertions of the suite show the compared values.
 """
 
 import sys

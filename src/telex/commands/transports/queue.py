@@ -116,7 +116,7 @@ class CommandQueue:
         try:
             self._settle(invocation, await self.server.carry_out(invocation))
         except asyncio.CancelledError as error:
-            if self._runtime.progress is not None:
+            if self._runtime.closed:
                 raise  # the hub closes
             task.uncancel()
             logger.error("the task of command %s %s was cancelled by its handler", invocation.command, invocation.id)

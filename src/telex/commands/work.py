@@ -1,0 +1,84 @@
+"""`HubWork`: the calls of one hub, of handlers, groups and commands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from telex.commands.dispatcher import CommandDispatcher
+from telex.errors import Misuse, Timeout
+from telex.groups.runner import GroupRunner
+from telex.handlers.runner import HandlerRunner
+from telex.runtime import Runtime
+
+LAG_CHECK_SECONDS = 0.005
+"""The time after which `HubWork.wait` reads the lag of groups again, while no call of this hub runs."""
+
+logger: logging.Logger = logging.getLogger("telex.handlers")
+
+
+class HubWork:
+    """The messages and commands of a hub that are not finished."""
+
+    def __init__(
+        self, runtime: Runtime, handlers: HandlerRunner, groups: GroupRunner, commands: CommandDispatcher
+    ) -> None:
+        self._runtime = runtime
+        self._handlers = handlers
+        self._groups = groups
+        self._commands = commands
+
+    def idle(self) -> bool:
+        """Return true when no call runs, and no message that this process holds waits for a call."""
+        return self._handlers.idle and self._groups.idle and self._commands.idle
+
+    async def wait(self, limit: float | None) -> None:
+        """Wait until all messages are finished, also those that groups have not leased yet; see `telex.Hub.idle`.
+        ``limit`` is in seconds. Raises `Timeout`, `EngineFailed`; `Misuse` in a call of the hub.
+        """
+        if asyncio.current_task() in self._runtime.tasks:
+            raise Misuse(
+                "wait in a handler until the hub is idle", "the handler itself is not finished; wait elsewhere"
+            )
+        lagging: list[str] = []
+        clock = asyncio.timeout(limit)
+        try:
+            async with clock:
+                while True:
+                    await self._runtime.until(self.idle)
+                    lagging = await self._lagging()
+                    if not lagging and self.idle():
+                        return
+                    await asyncio.sleep(LAG_CHECK_SECONDS if lagging else 0)
+        except TimeoutError:
+            if limit is None or not clock.expired():
+                raise
+            here = f"handlers have {self._handlers.unfinished} messages, groups lease {self._groups.unfinished}"
+            raise Timeout("waiting until the hub is idle", limit, ", ".join((here, *lagging))) from None
+
+    async def _lagging(self) -> list[str]:
+        """Return a text for each group with unfinished messages that this hub serves."""
+        served = self._groups.served()
+        if not served:
+            return []
+        infos = {(info.group, info.pattern): info for info in await self._runtime.groups("groups").groups()}
+        missing = [f"the group {group!r} has not begun on {pattern!r}" for group, pattern in served - infos.keys()]
+        return missing + [
+            f"the group {info.group!r} has {info.lag} of {info.pattern!r}"
+            for takes_from, info in infos.items()
+            if info.lag and not info.paused and takes_from in served
+        ]
+
+    async def finish(self, seconds: float) -> None:
+        """Finish the calls of a hub that closes: wait at most ``seconds``, cancel the others, and return unsettled
+        deliveries to their groups.
+        """
+        self._groups.drain()
+        try:
+            if not await self._runtime.wait_until(self.idle, seconds):
+                text = "the hub was closed with %d messages that its handlers had not finished in %g s"
+                logger.warning(text, self._handlers.unfinished + self._groups.unfinished, seconds)
+        finally:
+            self._handlers.leave()
+            await self._runtime.cancel()
+            await self._groups.finish()
