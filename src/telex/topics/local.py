@@ -166,6 +166,9 @@ class LocalPublisher(Publisher):
         super().renew(log)
         self._window = None
 
+    def take_epoch(self, log: Log) -> None:
+        """Keep the epoch: no engine has begun another one."""
+
     def refresh(self) -> None:
         """Set `plain` again."""
         self.plain: bool = self.is_free() and not self.feeds and not self.log.measures

@@ -151,9 +151,7 @@ class Publisher(ABC):
     async def publish_held(
         self, content: Any, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
     ) -> Message[Any]:
-        """Publish content that certainly comes back equal from the store: it is internal content of telex, or was
-        stored before.
-        """
+        """Publish content that certainly comes back equal from the store: telex's own, or content stored before."""
 
     @abstractmethod
     def publish_nowait(
@@ -396,10 +394,12 @@ class Publisher(ABC):
         self.refresh()
         old.observer.notify()
 
+    @abstractmethod
+    def take_epoch(self, log: Log) -> None:
+        """Take the epoch of ``log``, which an engine has begun, for a log that never had a message."""
+
     def finish(self) -> None:
-        """End the subscriptions after their waiting messages, except lasting ones, and refuse callers until
-        `begin_again`. Called after the last message of a trigger.
-        """
+        """End subscriptions that are not lasting after their waiting messages; refuse callers until `begin_again`."""
         self.reason = self.reason or FINISHED
         for cursor in list(self.log.cursors):
             if not cursor.lasting:

@@ -265,12 +265,11 @@ class TopicRegistry:
     def _renew(self, publisher: Publisher) -> None:
         """Continue a topic with an empty log."""
         name = publisher.id
-        self._epoch = token_hex(8)
-        old, log = publisher.log, self._log(name)
-        if old.end == 1:  # readers miss nothing
-            old.epoch, old.uid = log.epoch, log.uid
-        else:
-            publisher.renew(log)
+        if publisher.log.end > 1:
+            self._epoch = token_hex(8)
+            publisher.renew(self._log(name))
+        else:  # its readers miss nothing
+            publisher.take_epoch(self._log(name))
         publisher.owner, publisher.renewed = self, True
         if not publisher.log.cursors:
             self._topics.pop(name, None)

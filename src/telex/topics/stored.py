@@ -96,9 +96,13 @@ class EnginePublisher(Publisher):
         """Set the start of the log to the end of the stored log, which was unknown when this object was made."""
         if not is_pattern(self.id) and self.log.end == self.origin:
             known = self.engine.log(self.id, self.log.retention)
-            self.log.epoch, self.log.uid = known.epoch, known.uid
+            self.take_epoch(known)
             self.log.begin(known.end)
             self.origin: int = known.end
+
+    def take_epoch(self, log: Log) -> None:
+        """Take the epoch of ``log``."""
+        self.log.epoch, self.log.uid = log.epoch, log.uid
 
     # -- publishing
 

@@ -140,3 +140,5 @@ class Subscriber:
                 self.expect_end(None)
             else:
                 self.expect(given)
+        finally:
+            del taking  # its error refers to this frame: the subscription would live until the garbage collector runs

@@ -180,6 +180,19 @@ async def test_a_reader_that_waits_goes_on(url: str, way: str) -> None:
             assert inbox.position == telex.Position(1, position.epoch)
 
 
+async def test_a_reader_of_a_topic_that_is_removed_without_messages_keeps_its_position(url: str) -> None:
+    async with telex.Hub(url) as hub:
+        topic = hub.topic("a")
+        async with topic.subscribe() as inbox:
+            position = inbox.position
+            assert await hub.remove("a")
+            assert inbox.position == position
+            await topic.publish(1)
+            async with topic.subscribe(start=position, report_lost=True) as again:
+                assert await taken(again, 1) == [1]
+            assert await taken(inbox, 1) == [1]
+
+
 async def test_a_group_gets_only_messages_of_the_next_epoch(url: str) -> None:
     async with telex.Hub(url) as hub:
         got: list[Any] = []
