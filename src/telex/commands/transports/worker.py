@@ -110,7 +110,7 @@ class EngineWorker:
                 outcome = await self._announce(server, invocation, outcome)
             self._inbox.settle(outcome, invocation.cause)
         except asyncio.CancelledError:
-            if not server.runs_once and self._runtime.progress is not None:  # the hub closes
+            if not server.runs_once and self._runtime.closed:  # the hub closes
                 await self.spare(invocation)
             raise
         finally:
