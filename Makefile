@@ -14,6 +14,9 @@ ARGS ?=
 N ?= 100
 P ?=
 
+# A test run starts a hundred programs: none compiles telex again.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest $(if $(SEED),--hypothesis-seed=$(SEED))

@@ -13,6 +13,7 @@ import sys
 import tokenize
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -55,16 +56,22 @@ class Count:
         return len(self.places) <= BOUNDS[self.name]
 
 
-def docstrings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+@lru_cache(maxsize=1)
+def nodes(source: str) -> tuple[ast.AST, ...]:
+    """Return the syntax tree of a source and all its nodes, the root first."""
+    return tuple(ast.walk(ast.parse(source)))
+
+
+def docstrings(source: str) -> Iterator[tuple[int, str]]:
     """The line and the text of each docstring, also those of attributes and constants."""
-    for node in ast.walk(tree):
+    for node in nodes(source):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.lineno, node.value.value
 
 
 def texts(source: str) -> Iterator[tuple[int, str]]:
     """The line and the text of each string and comment."""
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -74,9 +81,7 @@ def texts(source: str) -> Iterator[tuple[int, str]]:
 
 def clauses(source: str) -> list[str]:
     """The docstrings that begin with a clause, as ``line text``."""
-    return [
-        f"{line} {text.partition(chr(10))[0]}" for line, text in docstrings(ast.parse(source)) if CLAUSE.match(text)
-    ]
+    return [f"{line} {text.partition(chr(10))[0]}" for line, text in docstrings(source) if CLAUSE.match(text)]
 
 
 def module_clauses(source: str) -> list[str]:
@@ -88,7 +93,7 @@ def module_clauses(source: str) -> list[str]:
 def no_actions(source: str) -> list[str]:
     """Return the docstrings of functions that do not begin with an action, as ``line text``."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             text = (ast.get_docstring(node) or "").partition("\n")[0]
             names = {re.split(r"[.(]", ast.unparse(each).partition("(")[0])[-1] for each in node.decorator_list}
@@ -100,7 +105,7 @@ def no_actions(source: str) -> list[str]:
 def statements(source: str) -> list[str]:
     """Return the fixes of errors that begin with "it is" or the like, as ``line text``."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in nodes(source):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FIXES:
             for given in node.args[FIXES[node.func.id] :]:
                 part = given.values[0] if isinstance(given, ast.JoinedStr) and given.values else given

@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "src" / "telex"
@@ -53,6 +54,11 @@ class Module:
     text: str
     imports: set[str] = field(default_factory=set)
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """The nodes of the tree."""
+        return list(ast.walk(self.tree))
+
     @property
     def lines(self) -> int:
         return self.text.count("\n")
@@ -76,12 +82,17 @@ class Figure:
         return self.bound is None or self.value <= self.bound
 
 
+def name_of(path: Path, root: Path) -> str:
+    """Return the name of a module below ``root``, without the package's own."""
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
 def read(root: Path) -> dict[str, Module]:
     """Every module below ``root``, by its name without the package's own."""
     modules = {}
     for path in sorted(root.rglob("*.py")):
-        parts = path.relative_to(root).with_suffix("").parts
-        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        name = name_of(path, root)
         text = path.read_text()
         modules[name] = Module(name, path, ast.parse(text), text)
     for module in modules.values():
@@ -92,7 +103,7 @@ def read(root: Path) -> dict[str, Module]:
 def imported(module: Module, modules: dict[str, Module]) -> Iterator[str]:
     """The modules that a module imports, at any depth of its code."""
     package = module.name.split(".") if module.path.name == "__init__.py" else module.name.split(".")[:-1]
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -170,7 +181,7 @@ def cycles(modules: dict[str, Module]) -> list[list[str]]:
 
 def classes(modules: dict[str, Module]) -> Iterator[tuple[Module, ast.ClassDef]]:
     for module in modules.values():
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 yield module, node
 
@@ -199,10 +210,8 @@ def foreign_private(module: Module) -> Iterator[str]:
     """Private attributes that are used of objects other than ``self`` and that this module does not define."""
     own = set(re.findall(r"\b(?:self|cls)\.(_[a-z]\w*)", module.text))
     own |= set(re.findall(r"^\s+(_[a-z]\w*)\s*[:=]", module.text, re.MULTILINE))
-    own |= {
-        n.name for n in ast.walk(module.tree) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
-    }
-    for node in ast.walk(module.tree):
+    own |= {n.name for n in module.nodes if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))}
+    for node in module.nodes:
         if not isinstance(node, ast.Attribute) or not re.match(r"_[a-z]", node.attr):
             continue
         of_itself = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
@@ -211,7 +220,7 @@ def foreign_private(module: Module) -> Iterator[str]:
 
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node
 

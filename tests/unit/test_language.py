@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from scripts.language import Count, clauses, counts, household, module_clauses, no_actions, statements
+from scripts.language import clauses, counts, household, module_clauses, no_actions, statements
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("count", counts(ROOT), ids=lambda count: count.name)
-def test_the_language_is_no_worse_than_its_bounds(count: Count) -> None:
-    assert count.holds, count.places
+@pytest.mark.slow
+def test_the_language_is_no_worse_than_its_bounds() -> None:
+    assert not {count.name: count.places for count in counts(ROOT) if not count.holds}
 
 
 @pytest.mark.parametrize(

@@ -60,23 +60,23 @@ def tracked() -> list[Path]:
     return sorted(path for path in ROOT.rglob("*") if path.is_file() and not skip & set(path.relative_to(ROOT).parts))
 
 
-FILES = [path for path in tracked() if path.suffix in TEXT and path.name != "LICENSE"]
+@pytest.fixture(scope="module")
+def files() -> list[Path]:
+    return [path for path in tracked() if path.suffix in TEXT and path.name != "LICENSE"]
 
 
-def lines() -> list[tuple[str, str]]:
+@pytest.fixture(scope="module")
+def lines(files: list[Path]) -> list[tuple[str, str]]:
     return [
         (f"{path.relative_to(ROOT)}:{number}", line)
-        for path in FILES
+        for path in files
         for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
     ]
 
 
-LINES = lines()
-
-
 @pytest.mark.parametrize("pattern", MACHINE_PATHS + HOSTS, ids=lambda pattern: pattern.pattern)
-def test_no_machine_and_no_registry_is_named(pattern: re.Pattern[str]) -> None:
-    assert not [f"{where}: {line.strip()}" for where, line in LINES if pattern.search(line)]
+def test_no_machine_and_no_registry_is_named(pattern: re.Pattern[str], lines: list[tuple[str, str]]) -> None:
+    assert not [f"{where}: {line.strip()}" for where, line in lines if pattern.search(line)]
 
 
 def pointed_at(where: str, line: str) -> list[str]:
@@ -89,10 +89,10 @@ def pointed_at(where: str, line: str) -> list[str]:
 NOT_POINTERS = ("CHANGELOG", "pyproject.toml", "tests/unit/test_repository.py", "bench/anchors/", "Makefile")
 
 
-def test_files_that_comments_and_pages_name_exist() -> None:
+def test_files_that_comments_and_pages_name_exist(lines: list[tuple[str, str]]) -> None:
     gone = [
         f"{where}: {name}"
-        for where, line in LINES
+        for where, line in lines
         if not where.startswith(NOT_POINTERS)
         for name in pointed_at(where, line)
         if "NAME" not in name and not (ROOT / name).exists() and not list(ROOT.glob(name + ".*"))
@@ -100,10 +100,10 @@ def test_files_that_comments_and_pages_name_exist() -> None:
     assert not gone
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_lead_somewhere(files: list[Path]) -> None:
     gone = [
         f"{path.relative_to(ROOT)}: {target}"
-        for path in FILES
+        for path in files
         if path.suffix == ".md"
         for target in RELATIVE_LINK.findall(path.read_text())
         if not (path.parent / target).exists()
