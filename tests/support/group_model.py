@@ -15,6 +15,7 @@ from telex.engines import Delivery, Engine, Groups, Settlement
 from telex.engines.contract.groups import Action
 from telex.names import Pattern
 from telex.testing.conformance.rig import Rig
+from telex.testing.conformance.suite import settle_dead
 
 GROUP = "billing"
 TOPICS = ("t:1", "t:2", "x:1")
@@ -219,7 +220,7 @@ class Run:
     async def revive(self, number: int) -> None:
         if self.died:
             item, position = self.died[-1 - number % len(self.died)]
-            again = await self.groups.resolve(GROUP, self.pattern, position, again=True)
+            again = await settle_dead(self.groups, GROUP, self.pattern, position, "retry")
             assert again is self.model.revive(item)
 
     async def come_back(self, number: int) -> None:
@@ -231,7 +232,7 @@ class Run:
     async def drop(self, number: int) -> None:
         if self.died:
             item, position = self.died[-1 - number % len(self.died)]
-            dropped = await self.groups.resolve(GROUP, self.pattern, position, again=False)
+            dropped = await settle_dead(self.groups, GROUP, self.pattern, position, "drop")
             assert dropped is self.model.drop(item)
 
     async def pause(self, paused: bool) -> None:

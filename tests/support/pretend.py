@@ -300,7 +300,9 @@ class PretendRecords:
     async def get(self, bucket: str, key: str) -> Record | None:
         return self.server.records.get((bucket, key))
 
-    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+    async def put(
+        self, bucket: str, key: str, value: bytes | None, revision: int, expires: float | None = None
+    ) -> int | None:
         await asyncio.sleep(0)
         for at, when in list(self.server.expiring.items()):
             if when <= time():
@@ -308,16 +310,11 @@ class PretendRecords:
                 self.server.records.pop(at, None)
         if not self.server.has(bucket, key, revision):
             return None
+        if value is None:
+            return revision if self.server.records.pop((bucket, key), None) else None
         number = next(self.server.revisions)
         self.server.set(bucket, key, Record(value, number), expires)
         return number
-
-    async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        known = self.server.records.get((bucket, key))
-        if known is None or known.revision != revision:
-            return False
-        del self.server.records[bucket, key]
-        return True
 
     async def keys(self, bucket: str) -> list[str]:
         return sorted(key for b, key in self.server.records if b == bucket)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from telex.engines import DeadLetter, Delivery, Fetched, GroupInfo, Settlement
-from telex.engines.contract.groups import Change
+from telex.engines.contract.groups import DEAD_LETTER_ACTIONS, Change
 from telex.engines.fetching import Attempt, FetchWaiters
 from telex.log.log import Log
 from telex.log.start import Start
@@ -87,6 +87,15 @@ class Group:
         return not (item is None or item.died is not None or item.lease_end is None or item.token != settlement.token)
 
     def settle(self, settlement: Settlement, now: float) -> bool:
+        if settlement.action in DEAD_LETTER_ACTIONS:
+            letter = self.dead().get(settlement.position)
+            if letter is None:
+                return False
+            if settlement.action == "retry":
+                letter.died, letter.attempt, letter.due, letter.reason = None, 0, 0.0, ""
+            else:
+                del self.items[settlement.position]
+            return True
         if not self.holds(settlement):
             return False
         item = self.items[settlement.position]
@@ -196,15 +205,3 @@ class PretendGroups:
             for position, item in it.dead().items()
         ]
         return sorted(letters, key=lambda letter: letter.died)[:limit]
-
-    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
-        found = self.known.get((group, pattern))
-        item = found.dead().get(position) if found is not None else None
-        if found is None or item is None:
-            return False
-        if again:
-            item.died, item.attempt, item.due, item.reason = None, 0, 0.0, ""
-            self.stir()
-        else:
-            del found.items[position]
-        return True

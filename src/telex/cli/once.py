@@ -87,10 +87,10 @@ def once_forget(
 
     async def delete(hub: Hub) -> bool:
         records = _records(hub)
-        done = await records.delete(f"once:{name}", key, found.revision)
+        done = await records.put(f"once:{name}", key, None, found.revision) is not None
         result = await records.get(RESULTS_BUCKET, found.entry.ref) if done and found.entry.ref else None
         if result is not None:
-            await records.delete(RESULTS_BUCKET, found.entry.ref, result.revision)
+            await records.put(RESULTS_BUCKET, found.entry.ref, None, result.revision)
         return done
 
     if not with_hub(url, delete):

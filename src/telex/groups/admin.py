@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 
 from telex.engines.contract import Groups
-from telex.engines.contract.groups import Change, DeadLetter, GroupInfo
+from telex.engines.contract.groups import Action, Change, DeadLetter, GroupInfo, Settlement
 from telex.runtime import Runtime
 
 
@@ -56,8 +56,12 @@ class GroupAdmin:
 
     async def retry(self, letter: DeadLetter) -> bool:
         """Deliver a dead letter to its group again, with attempt 1. Return false when it was gone."""
-        return await self._groups.resolve(letter.group, letter.pattern, letter.position, again=True)
+        return await self._settle(letter, "retry")
 
     async def drop(self, letter: DeadLetter) -> bool:
         """Delete a dead letter. Return false when it was gone."""
-        return await self._groups.resolve(letter.group, letter.pattern, letter.position, again=False)
+        return await self._settle(letter, "drop")
+
+    async def _settle(self, letter: DeadLetter, action: Action) -> bool:
+        settlement = Settlement(letter.position, 0, action)
+        return (await self._groups.settle(letter.group, letter.pattern, (settlement,)))[0]

@@ -31,7 +31,7 @@ class EngineStore:
 
     async def delete(self, bucket: str, key: str, revision: int) -> bool:
         """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
-        return await self._records.delete(bucket, key, revision)
+        return await self._records.put(bucket, key, None, revision) is not None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[OnceTransaction]:

@@ -89,7 +89,7 @@ class ServiceRegistry:
             if abs(self._now() - heartbeat.at) < ALIVE_SECONDS:
                 found.add(hub)
             else:
-                await self._records.delete(BUCKET, hub, revision)
+                await self._records.put(BUCKET, hub, None, revision)
         return found
 
     async def _heartbeats(self) -> list[tuple[str, Heartbeat, int]]:
@@ -114,6 +114,6 @@ class ServiceRegistry:
         try:
             found = await self._records.get(BUCKET, self._hub)
             if found is not None:
-                await self._records.delete(BUCKET, self._hub, found.revision)
+                await self._records.put(BUCKET, self._hub, None, found.revision)
         except TelexError as error:
             logger.error("the heartbeat of a closed hub was not removed: %s", error)

@@ -8,7 +8,8 @@ The rules, which every engine keeps:
 3. Every lease of a message has a larger `Delivery.token` than the lease before. Only the last token settles the
    message. Of several settlements the first wins, and `settle` returns which settlements won.
 4. ``ack``: the message is never delivered again. ``nack``: it is delivered again after its delay. ``reject``: it
-   becomes a dead letter, and is kept with its reason until it is retried or dropped. ``extend``: its lease is renewed.
+   becomes a dead letter, and is kept with its reason. ``extend``: its lease is renewed. Two actions are for dead
+   letters, whose last token is 0: ``retry`` delivers the message again, with attempt 1, and ``drop`` deletes it.
 5. After its lease ends a message is delivered again, with the next `Delivery.attempt`.
 6. Messages with the same `Message.key` (not None) are never leased at the same time, and are leased in the order of
    publishing: a later message waits until the earlier one is acked or dead.
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
     from telex.log.start import Start
     from telex.message import Message
 
-Action = Literal["ack", "nack", "reject", "extend"]
+Action = Literal["ack", "nack", "reject", "extend", "retry", "drop"]
+DEAD_LETTER_ACTIONS = ("retry", "drop")
 Change = Literal["pause", "resume", "rest", "forget"]
 
 
@@ -76,7 +78,7 @@ class Fetched(msgspec.Struct, frozen=True):
 
 
 class Settlement(msgspec.Struct, frozen=True):
-    """The settlement of a delivery."""
+    """The settlement of a delivery, or of a dead letter."""
 
     position: int
     token: int
@@ -133,8 +135,8 @@ class Groups(Protocol):
         """
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
-        """Settle deliveries. Return for each whether its settlement won, once this is stored as `Guarantees.durable`
-        promises.
+        """Settle deliveries, or a single dead letter. Return for each whether its settlement won, once this is stored
+        as `Guarantees.durable` promises.
         """
 
     async def change(self, group: str, pattern: str, change: Change) -> bool:
@@ -150,6 +152,3 @@ class Groups(Protocol):
 
     async def dead(self, group: str | None = None, limit: int = 1000) -> list[DeadLetter]:
         """Return dead letters, of one group or all, the oldest first."""
-
-    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
-        """Deliver a dead letter ``again``, with attempt 1, or delete it. Return false when there was none."""

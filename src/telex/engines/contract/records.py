@@ -25,14 +25,14 @@ class Records(Protocol):
     async def get(self, bucket: str, key: str) -> Record | None:
         """Return a record, or None when there is none."""
 
-    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set a record if its revision is still ``revision`` (0: if there is none). Return the new revision, or None
-        when another writer was first. The engine deletes the record some time after ``expires`` (seconds since 1970);
-        without ``expires`` it stays. Raises `EngineFailed` when there is no room for a new record.
+    async def put(
+        self, bucket: str, key: str, value: bytes | None, revision: int, expires: float | None = None
+    ) -> int | None:
+        """Set a record if its revision is still ``revision`` (0: if there is none); with the value None, delete it.
+        Return the new revision, of a deleted record its last one; or None when another writer was first, or there is
+        no record to delete. The engine deletes the record some time after ``expires`` (seconds since 1970); without
+        ``expires`` it stays. Raises `EngineFailed` when there is no room for a new record.
         """
-
-    async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
 
     async def keys(self, bucket: str) -> list[str]:
         """Return all keys of a bucket, sorted."""

@@ -119,14 +119,3 @@ class MemoryGroups:
             letter for ledger in self.ledgers.values() if group in (None, ledger.group) for letter in ledger.dead()
         ]
         return sorted(found, key=lambda letter: letter.died)[:limit]
-
-    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
-        """Deliver a dead letter again, or delete it."""
-        ledger = self.ledgers.get((group, pattern))
-        if ledger is None:
-            return False
-        if not again:
-            return ledger.drop(position)
-        revived = ledger.revive(position, self.clock())
-        self._wake(group, pattern)
-        return revived

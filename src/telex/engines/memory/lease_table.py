@@ -6,13 +6,13 @@ No asyncio, no clock, no I/O: time is an argument, in seconds since 1970. The ru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from telex.engines.contract.groups import DeadLetter, Delivery, GroupInfo, Settlement
+from telex.engines.contract.groups import DEAD_LETTER_ACTIONS, DeadLetter, Delivery, GroupInfo, Settlement
 from telex.log.cursor import Cursor, State
 from telex.log.log import NEVER
 from telex.log.options import Options
@@ -232,9 +232,12 @@ class LeaseTable:
 
     # -- settling
 
-    def settle(self, settlements: Iterable[Settlement], now: float) -> list[bool]:
-        """Settle deliveries. Return for each whether its settlement won."""
+    def settle(self, settlements: Sequence[Settlement], now: float) -> list[bool]:
+        """Settle deliveries, or a dead letter. Return for each whether its settlement won."""
         self._pass(now)
+        if settlements and settlements[0].action in DEAD_LETTER_ACTIONS:
+            (letter,) = settlements
+            return [self._revive(letter.position) if letter.action == "retry" else self._drop(letter.position)]
         return [self._settle(settlement, now) for settlement in settlements]
 
     def _settle(self, settlement: Settlement, now: float) -> bool:
@@ -282,12 +285,11 @@ class LeaseTable:
 
     # -- dead letters
 
-    def revive(self, position: int, now: float) -> bool:
+    def _revive(self, position: int) -> bool:
         """Deliver a dead letter again, with attempt 1. Return false when there is none."""
         entry = self._dead.pop(position, None)
         if entry is None:
             return False
-        self._pass(now)
         entry.state, entry.attempt, entry.reason = WAITS, 0, ""
         self.entries[position] = entry
         key = entry.message.key
@@ -296,7 +298,7 @@ class LeaseTable:
         self._offer(entry)
         return True
 
-    def drop(self, position: int) -> bool:
+    def _drop(self, position: int) -> bool:
         """Delete a dead letter. Return false when there is none."""
         return self._dead.pop(position, None) is not None
 

@@ -32,10 +32,14 @@ class MemoryRecords:
         """Return a record without waiting, as `get`."""
         return self._records.get((bucket, key))
 
-    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set a record if its revision is still ``revision``. Return the new revision or None."""
+    async def put(
+        self, bucket: str, key: str, value: bytes | None, revision: int, expires: float | None = None
+    ) -> int | None:
+        """Set or delete a record if its revision is still ``revision``. Return the revision or None."""
         if not self.compare(bucket, key, revision):
             return None
+        if value is None:
+            return revision if self._records.pop((bucket, key), None) else None
         self._revision = number = self._revision + 1
         self.set(bucket, key, Record(value, number), expires)
         return number
@@ -81,14 +85,6 @@ class MemoryRecords:
         if found is None or found.revision != revision:
             return False
         del self._records[at]
-        return True
-
-    async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
-        found = self._records.get((bucket, key))
-        if found is None or found.revision != revision:
-            return False
-        del self._records[bucket, key]
         return True
 
     async def keys(self, bucket: str) -> list[str]:

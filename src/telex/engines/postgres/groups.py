@@ -11,7 +11,16 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from telex.engines.contract.groups import Change, DeadLetter, Delivery, Fetched, GroupInfo, Settlement, Unreadable
+from telex.engines.contract.groups import (
+    DEAD_LETTER_ACTIONS,
+    Change,
+    DeadLetter,
+    Delivery,
+    Fetched,
+    GroupInfo,
+    Settlement,
+    Unreadable,
+)
 from telex.engines.fetching import Attempt
 from telex.engines.postgres import sql
 from telex.engines.postgres.arrays import BigintArray, FloatArray, TextArray
@@ -127,9 +136,11 @@ class ServerGroups:
         return sql.decode([(0, *own)], topic, uid_of(epoch, topic), self._link.events.content)[0]
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
-        """Settle deliveries, in one transaction."""
+        """Settle deliveries, or a dead letter, in one transaction."""
         if not settlements:
             return []
+        if settlements[0].action in DEAD_LETTER_ACTIONS:
+            return [await self._resolve(group, pattern, settlements[0])]
         what = f"settling for group {group!r} on {pattern!r}"
         parameters = settle_parameters(group, pattern, settlements)
         ((won, stirs),) = await self._link.execute(what, self._settle, *parameters, repeat=False)
@@ -163,10 +174,10 @@ class ServerGroups:
             for name, pattern, pos, attempt, reason, died, topic, epoch, *own in rows
         ]
 
-    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
-        """Deliver a dead letter again, or delete it."""
+    async def _resolve(self, group: str, pattern: str, letter: Settlement) -> bool:
+        again = letter.action == "retry"
         call = "revive(%s, %s, %s::bigint)" if again else "drop_dead(%s, %s, %s::bigint)"
-        found = await self._change(f"resolving a dead letter of group {group!r}", call, group, pattern, position)
+        found = await self._change(f"settling a dead letter of group {group!r}", call, group, pattern, letter.position)
         if again:
             self._link.fetches.stir(pattern)
         return found

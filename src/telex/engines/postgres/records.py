@@ -32,16 +32,18 @@ class ServerRecords:
         rows = await self._link.execute("reading a record", self._get, bucket, key)
         return Record(*rows[0]) if rows else None
 
-    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set a record if its revision is still ``revision`` (0: if there is none). Return the new revision or None."""
+    async def put(
+        self, bucket: str, key: str, value: bytes | None, revision: int, expires: float | None = None
+    ) -> int | None:
+        """Set or delete a record if its revision is still ``revision`` (0: if there is none). Return the revision or
+        None.
+        """
+        if value is None:
+            what, own = "deleting a record", (bucket, key, revision)
+            return revision if await self._link.execute(what, self._delete, *own, repeat=False) else None
         parameters = (bucket, key, value, revision, expires)
         ((number,),) = await self._link.execute("putting a record", self._put, *parameters, repeat=False)
         return None if number is None else int(number)
-
-    async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
-        what = "deleting a record"
-        return bool(await self._link.execute(what, self._delete, bucket, key, revision, repeat=False))
 
     async def keys(self, bucket: str) -> list[str]:
         """Return all keys of a bucket, sorted."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from telex.engines.contract.groups import (
+    DEAD_LETTER_ACTIONS,
     Change,
     DeadLetter,
     Delivery,
@@ -102,9 +103,11 @@ class SQLiteGroups:
         return leases.look(connection, found, self._read, now)
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
-        """Settle deliveries, in one transaction with other waiting writes."""
+        """Settle deliveries, or a dead letter, in one transaction with other waiting writes."""
         if not settlements:
             return []
+        if settlements[0].action in DEAD_LETTER_ACTIONS:
+            return [await self._resolve(group, pattern, settlements[0])]
         clock = self._client.clock
 
         def settle(connection: sqlite3.Connection, now: float) -> settling.Settled:
@@ -162,11 +165,12 @@ class SQLiteGroups:
             for row in found
         ]
 
-    async def resolve(self, group: str, pattern: str, position: int, *, again: bool) -> bool:
-        """Deliver a dead letter again, or delete it."""
-        resolve = settling.revive if again else settling.drop
-        found = await self._change(group, pattern, lambda connection, known: resolve(connection, known, position))
-        if again:
+    async def _resolve(self, group: str, pattern: str, letter: Settlement) -> bool:
+        resolve = settling.revive if letter.action == "retry" else settling.drop
+        found = await self._change(
+            group, pattern, lambda connection, known: resolve(connection, known, letter.position)
+        )
+        if letter.action == "retry":
             self._client.fetches.stir(pattern)
         return found
 

@@ -50,20 +50,15 @@ class SQLiteRecords:
         else:
             reading.add_done_callback(partial(_answer, asked))
 
-    async def put(self, bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
-        """Set a record if its revision is still ``revision`` (0: if there is none). Return the new revision or None."""
+    async def put(
+        self, bucket: str, key: str, value: bytes | None, revision: int, expires: float | None = None
+    ) -> int | None:
+        """Set or delete a record if its revision is still ``revision`` (0: if there is none). Return the revision or
+        None.
+        """
         return await self._client.write(
             lambda connection, now: put(connection, bucket, key, value, revision, expires, now)
         )
-
-    async def delete(self, bucket: str, key: str, revision: int) -> bool:
-        """Delete a record if its revision is still ``revision``. Return true when it was deleted."""
-
-        def delete(connection: sqlite3.Connection, now: float) -> bool:
-            sql = "DELETE FROM telex_records WHERE bucket = ? AND key = ? AND revision = ?"
-            return connection.execute(sql, (bucket, key, revision)).rowcount > 0
-
-        return await self._client.write(delete)
 
     async def keys(self, bucket: str) -> list[str]:
         """Return all keys of a bucket, sorted."""
@@ -76,12 +71,15 @@ def put(
     connection: sqlite3.Connection,
     bucket: str,
     key: str,
-    value: bytes,
+    value: bytes | None,
     revision: int,
     expires: float | None,
     now: float,
 ) -> int | None:
-    """Set a record, inside of a write transaction. Return the new revision or None."""
+    """Set or delete a record, inside of a write transaction. Return the revision or None."""
+    if value is None:
+        sql = "DELETE FROM telex_records WHERE bucket = ? AND key = ? AND revision = ?"
+        return revision if connection.execute(sql, (bucket, key, revision)).rowcount else None
     row = connection.execute(
         "SELECT revision FROM telex_records WHERE bucket = ? AND key = ?", (bucket, key)
     ).fetchone()

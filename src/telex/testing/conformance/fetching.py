@@ -10,7 +10,7 @@ from telex.engines.contract.groups import Fetched
 from telex.errors import Closed
 from telex.testing.conformance.groups import G, T, contents, ready
 from telex.testing.conformance.rig import Rig
-from telex.testing.conformance.suite import Suite, has_groups, promise, refused
+from telex.testing.conformance.suite import Suite, has_groups, promise, refused, settle_dead
 
 WAIT = 0.08
 """Seconds for which fetches wait that find nothing."""
@@ -96,7 +96,7 @@ class FetchTests(Suite):
                 (first,) = (await waiting).deliveries
             assert await rig.settle(G, T, first, "reject")
             async with self.waiting(rig) as waiting:
-                assert await groups.resolve(G, T, first.position, again=True)
+                assert await settle_dead(groups, G, T, first.position, "retry")
                 (first,) = (await waiting).deliveries
             assert await groups.change(G, T, "pause")
             assert await rig.settle(G, T, first, "nack")

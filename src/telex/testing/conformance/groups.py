@@ -9,7 +9,7 @@ from typing import Any
 from telex.engines.contract import Delivery, Settlement
 from telex.engines.contract.groups import Action
 from telex.testing.conformance.rig import Rig
-from telex.testing.conformance.suite import Suite, has_groups, promise
+from telex.testing.conformance.suite import Suite, has_groups, promise, settle_dead
 
 G = "billing"
 T = "orders:1"
@@ -244,11 +244,11 @@ class GroupTests(Suite):
             a, b = await rig.fetch(G, T, now)
             for delivery in (a, b):
                 assert await rig.settle(G, T, delivery, "reject", now)
-            assert await groups.resolve(G, T, a.position, again=True) is True
-            assert await groups.resolve(G, T, a.position, again=True) is False
-            assert await groups.resolve(G, T, a.position, again=False) is False, "it is not dead any more"
-            assert await groups.resolve(G, T, b.position, again=False) is True
-            assert await groups.resolve(G, T, b.position, again=False) is False
+            assert await settle_dead(groups, G, T, a.position, "retry") is True
+            assert await settle_dead(groups, G, T, a.position, "retry") is False
+            assert await settle_dead(groups, G, T, a.position, "drop") is False, "it is not dead any more"
+            assert await settle_dead(groups, G, T, b.position, "drop") is True
+            assert await settle_dead(groups, G, T, b.position, "drop") is False
             assert await groups.dead() == []
             (again,) = await rig.fetch(G, T, now)
             assert (again.message.content, again.attempt) == ("a", 1)

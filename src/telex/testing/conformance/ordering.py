@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from telex.engines.contract.groups import Action
 from telex.testing.conformance.groups import G, T, contents, ready
-from telex.testing.conformance.suite import Suite, has_groups, promise
+from telex.testing.conformance.suite import Suite, has_groups, promise, settle_dead
 
 
 class GroupOrderTests(Suite):
@@ -81,7 +81,7 @@ class GroupOrderTests(Suite):
             assert await rig.settle(G, T, a1, "reject", now)
             (a2,) = await rig.fetch(G, T, now)
             assert a2.message.content == "a2"
-            assert await has_groups(rig).resolve(G, T, a1.position, again=True)
+            assert await settle_dead(has_groups(rig), G, T, a1.position, "retry")
             assert await rig.fetch(G, T, now) == []
             assert await rig.settle(G, T, a2, "ack", now)
             assert contents(await rig.fetch(G, T, now)) == ["a1"]
@@ -99,7 +99,7 @@ class GroupOrderTests(Suite):
                 (a1,) = await rig.fetch(G, topic, now)
                 assert await rig.settle(G, topic, a1, "reject", now)
                 (a2,) = await rig.fetch(G, topic, now, lease=10)
-                assert await has_groups(rig).resolve(G, topic, a1.position, again=True)
+                assert await settle_dead(has_groups(rig), G, topic, a1.position, "retry")
                 assert await rig.fetch(G, topic, now) == []
                 if later is not None:
                     assert await rig.settle(G, topic, a2, later, now)

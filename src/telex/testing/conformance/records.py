@@ -69,17 +69,19 @@ class RecordTests(Suite):
 
     @promise("records")
     async def test_delete_compares_revisions(self) -> None:
-        """`delete` deletes only at the given revision, and returns true if it has deleted the record."""
+        """`put` without a value deletes only at the given revision, and returns it if it has deleted the record."""
         async with self.rig() as rig:
             records = has_records(rig)
-            assert await records.delete(B, "k", 1) is False
+            assert await records.put(B, "k", None, 0) is None
+            assert await records.put(B, "k", None, 1) is None
             revision = await records.put(B, "k", b"1", 0)
             assert revision is not None
-            assert await records.delete(B, "k", revision + 1) is False
+            assert await records.put(B, "k", None, revision + 1) is None
+            assert await records.put(B, "k", None, 0) is None
             assert await records.get(B, "k") is not None
-            assert await records.delete(B, "k", revision) is True
+            assert await records.put(B, "k", None, revision) == revision
             assert await records.get(B, "k") is None
-            assert await records.delete(B, "k", revision) is False
+            assert await records.put(B, "k", None, revision) is None
 
     @promise("records")
     async def test_revisions_grow_also_after_a_delete(self) -> None:
@@ -94,7 +96,7 @@ class RecordTests(Suite):
                     assert revision > seen[-1], f"revision {revision} after {seen}"
                     seen.append(revision)
                 assert await records.put(B, "k", b"v", seen[-2]) is None
-                assert await records.delete(B, "k", seen[-1])
+                assert await records.put(B, "k", None, seen[-1])
                 assert await records.put(B, "k", b"v", seen[-1]) is None, "a deleted record has revision 0"
 
     @promise("records")
@@ -110,7 +112,7 @@ class RecordTests(Suite):
             assert await records.keys("another") == ["a"]
             record = await records.get("another", "a")
             assert record is not None
-            assert await records.delete("another", "a", record.revision)
+            assert await records.put("another", "a", None, record.revision)
             assert await records.keys("another") == []
             assert len(await records.keys(B)) == 6
 
@@ -193,7 +195,7 @@ class RecordTests(Suite):
             gone = await has_records(rig).put(B, "gone", b"value", 0)
             assert kept
             assert gone
-            assert await has_records(rig).delete(B, "gone", gone)
+            assert await has_records(rig).put(B, "gone", None, gone)
         async with self.rig() as rig:
             record = await has_records(rig).get(B, "kept")
             assert record is not None

@@ -17,7 +17,8 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from telex.engines.contract import Engine, Groups, Guarantees, Records, Store
+from telex.engines.contract import Engine, Groups, Guarantees, Records, Settlement, Store
+from telex.engines.contract.groups import Action
 from telex.hub import Hub
 from telex.log.log import NEVER
 from telex.message import Lost, Message, Reason
@@ -248,6 +249,12 @@ def has_groups(rig: Rig) -> Groups:
     """Return the groups of an engine that declares groups."""
     assert rig.engine.groups is not None, "the engine declares groups and has none"
     return rig.engine.groups
+
+
+async def settle_dead(groups: Groups, group: str, pattern: str, position: int, action: Action) -> bool:
+    """Retry or drop a dead letter. Return whether this won."""
+    (won,) = await groups.settle(group, pattern, (Settlement(position, 0, action),))
+    return won
 
 
 def has_records(rig: Rig) -> Records:

@@ -53,7 +53,9 @@ async def test_a_count_expires_a_day_after_its_last_change() -> None:
     kept: list[float | None] = []
     put = records.put
 
-    async def noted(bucket: str, key: str, value: bytes, revision: int, expires: float | None = None) -> int | None:
+    async def noted(
+        bucket: str, key: str, value: bytes | None, revision: int, expires: float | None = None
+    ) -> int | None:
         kept.append(expires)
         assert bucket == BUCKET
         return await put(bucket, key, value, revision, expires)

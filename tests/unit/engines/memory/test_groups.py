@@ -10,6 +10,7 @@ from telex.engines.contract.groups import Change, Fetched, Settlement
 from telex.engines.memory.groups import MemoryGroups
 from telex.log.log import Log, Retention
 from telex.message import Message
+from telex.testing.conformance.suite import settle_dead
 from tests.support.loops import idle
 
 NOW = 1_000_000.0
@@ -56,8 +57,8 @@ async def test_a_group_that_nobody_joined_has_nothing() -> None:
     changes: tuple[Change, ...] = ("pause", "resume", "rest", "forget")
     for change in changes:
         assert not await groups.change("g", "t", change)
-    assert not await groups.resolve("g", "t", 1, again=True)
-    assert not await groups.resolve("g", "t", 1, again=False)
+    assert not await settle_dead(groups, "g", "t", 1, "retry")
+    assert not await settle_dead(groups, "g", "t", 1, "drop")
     assert await groups.groups() == []
 
 
@@ -129,12 +130,12 @@ async def test_a_dead_letter_is_delivered_again_or_dropped(revive: bool, content
     (delivery,) = await groups.take()
     assert await groups.end(delivery, "reject")
     task = await waiting(groups)
-    assert await groups.resolve("g", "t", delivery.position, again=revive)
+    assert await settle_dead(groups, "g", "t", delivery.position, "retry" if revive else "drop")
     await idle()
     assert task.done() is revive, "it is delivered at once"
     task.cancel()
     await asyncio.wait({task})
     assert await groups.dead() == []
-    assert not await groups.resolve("g", "t", delivery.position, again=False)
+    assert not await settle_dead(groups, "g", "t", delivery.position, "drop")
     again = task.result().deliveries if revive else await groups.take()
     assert [(each.message.content, each.attempt) for each in again] == [(content, 1) for content in contents]

@@ -110,7 +110,7 @@ def test_a_lease_that_has_ended_can_be_renewed_unless_another_of_its_key_is_work
     (first,) = claim(ledger, lease=10)
     assert settle(ledger, first, "reject")
     (second,) = claim(ledger, lease=10)
-    assert ledger.revive(first.position, NOW)
+    assert ledger.settle([Settlement(first.position, 0, "retry")], NOW) == [True]
     assert settle(ledger, second, "extend", 10, NOW + 11), "nobody else has begun"
     assert contents(claim(ledger, now=NOW + 12)) == []
     (first,) = claim(ledger, now=NOW + 22)
@@ -207,7 +207,7 @@ def test_a_group_goes_on_in_the_next_epoch_of_its_topic() -> None:
     assert ledger.log is new
     assert ack(ledger, lost) == [False]
     assert ledger.lag == 2
-    assert ledger.revive(dead.position, NOW)
+    assert ledger.settle([Settlement(dead.position, 0, "retry")], NOW) == [True]
     assert not old.cursors
 
 
@@ -217,7 +217,7 @@ def test_dead_letters_come_the_oldest_first() -> None:
     for moment, delivery in enumerate((third, first, second)):
         assert settle(ledger, delivery, "reject", now=NOW + moment)
     assert [letter.position for letter in ledger.dead()] == [third.position, first.position, second.position]
-    assert ledger.drop(first.position)
-    assert not ledger.drop(first.position)
-    assert not ledger.revive(first.position, NOW)
+    assert ledger.settle([Settlement(first.position, 0, "drop")], NOW) == [True]
+    assert ledger.settle([Settlement(first.position, 0, "drop")], NOW) == [False]
+    assert ledger.settle([Settlement(first.position, 0, "retry")], NOW) == [False]
     assert [letter.attempts for letter in ledger.dead()] == [1, 1]

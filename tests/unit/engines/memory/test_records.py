@@ -33,12 +33,12 @@ async def test_records_change_by_compare_and_set_alone(steps: list[tuple[str, st
             revisions.append(made)
             model[bucket, key] = Record(value, made)
         elif step == "delete":
-            assert await kept.delete(bucket, key, revision) is (known is not None)
+            assert await kept.put(bucket, key, None, revision) == (known and known.revision)
             model.pop((bucket, key), None)
         elif step == "stale put":
             assert await kept.put(bucket, key, b"", revision) is None
         else:
-            assert not await kept.delete(bucket, key, revision)
+            assert await kept.put(bucket, key, None, revision) is None
         assert await kept.get(bucket, key) == kept.peek(bucket, key) == model.get((bucket, key))
         assert await kept.keys(bucket) == sorted(key for of, key in model if of == bucket)
 

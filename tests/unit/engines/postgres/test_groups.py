@@ -14,6 +14,7 @@ from telex.engines.contract.groups import Unreadable
 from telex.engines.postgres import PostgresEngine
 from telex.engines.postgres.groups import settle_parameters
 from telex.testing.conformance.rig import Rig, message
+from telex.testing.conformance.suite import settle_dead
 from tests.unit.engines.postgres.rigs import admin
 
 
@@ -95,9 +96,9 @@ async def test_dead_letters_are_listed_delivered_again_and_deleted(engines: str)
         ]
         assert await groups.dead("another") == []
         assert len(await groups.dead("undertaker", 1)) == 1
-        assert await groups.resolve("undertaker", "dead", one.position, again=True)
-        assert await groups.resolve("undertaker", "dead", two.position, again=False)
-        assert not await groups.resolve("undertaker", "dead", two.position, again=False)
+        assert await settle_dead(groups, "undertaker", "dead", one.position, "retry")
+        assert await settle_dead(groups, "undertaker", "dead", two.position, "drop")
+        assert not await settle_dead(groups, "undertaker", "dead", two.position, "drop")
         assert [delivery.message.content for delivery in await rig.fetch("undertaker", "dead")] == ["a"]
         assert await groups.dead("undertaker") == []
 

@@ -29,8 +29,8 @@ async def test_a_record_is_changed_by_the_holder_of_its_revision(engines: str) -
         second = await records.put("changed", "k", b"1", first)
         assert second is not None
         assert second > first
-        assert not await records.delete("changed", "k", first)
-        assert await records.delete("changed", "k", second)
+        assert not await records.put("changed", "k", None, first)
+        assert await records.put("changed", "k", None, second)
         third = await records.put("changed", "k", b"2", 0)
         assert third is not None
         assert third > second, "the revision fences, also after a deletion"

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 from telex.engines import Fetched, Settlement
 from telex.engines.contract.groups import Action
+from telex.testing.conformance.suite import settle_dead
 from tests.support.group_model import Run, Step, steps
 from tests.support.internals import client_of
 from tests.support.shifting import set_time
@@ -72,7 +73,7 @@ async def test_only_what_can_be_fetched_makes_waiting_fetches_look(
         assert stirs == ["a:*"]
         (letter,) = await groups.dead()
         stirs.clear()
-        assert await groups.resolve(G, "a:*", letter.position, again=True)
+        assert await settle_dead(groups, G, "a:*", letter.position, "retry")
         assert stirs == ["a:*"]
 
 

@@ -83,8 +83,8 @@ async def test_a_record_is_put_deleted_and_listed_by_its_revision(tmp_path: Path
         await kept.put("other", "c", b"", 0)
         assert await kept.keys("b") == ["a", "z"]
         assert await kept.get("b", "z") == Record(b"2", second)
-        assert not await kept.delete("b", "z", first)
-        assert await kept.delete("b", "z", second)
+        assert not await kept.put("b", "z", None, first)
+        assert await kept.put("b", "z", None, second)
         assert await kept.get("b", "z") is None
         third = await kept.put("b", "z", b"3", 0)
         assert third is not None

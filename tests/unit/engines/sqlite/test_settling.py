@@ -6,6 +6,7 @@ from typing import Any
 
 from telex.engines import Delivery, Settlement
 from telex.engines.contract.groups import Action
+from telex.testing.conformance.suite import settle_dead
 from tests.unit.engines.sqlite.rigs import (
     G,
     ask,
@@ -43,7 +44,7 @@ async def test_a_message_held_by_a_group_alone_is_deleted_when_it_is_settled(
         ]
         assert await settle(rig, "a:1", done) == [True] * 3
         assert ask(tmp_path, kept) == [(4,)]
-        assert await groups_of(rig).resolve(G, "a:1", dropped.position, again=False)
+        assert await settle_dead(groups_of(rig), G, "a:1", dropped.position, "drop")
         assert ask(tmp_path, kept) == [(3,)]
         assert await groups_of(rig).change(G, "a:1", "forget")
         assert ask(tmp_path, kept) == [(0,)]
@@ -101,11 +102,11 @@ async def test_a_lease_that_has_ended_goes_on_only_while_its_key_is_free(tmp_pat
         (older,) = (await claim(rig, "a:1", now=now)).deliveries
         assert await settle_one(older, "reject", now)
         (young,) = (await claim(rig, "a:1", now=now)).deliveries
-        assert await groups.resolve(G, "a:1", older.position, again=True)
+        assert await settle_dead(groups, G, "a:1", older.position, "retry")
         (older,) = (await claim(rig, "a:1", now=now + 40)).deliveries
         assert older.message.content == "older"
         assert not await settle_one(young, "extend", now + 40), "another of its key is worked on"
-        assert await groups.resolve(G, "a:1", oldest.position, again=True)
+        assert await settle_dead(groups, G, "a:1", oldest.position, "retry")
         assert await settle_one(young, "ack", now + 40)
         assert list((await claim(rig, "a:1", now=now + 40)).deliveries) == []
         assert await settle_one(older, "ack", now + 40)
@@ -132,9 +133,7 @@ async def test_a_lease_is_renewed_when_that_of_the_other_of_its_key_has_ended(tm
         first = await claim_one(now)
         assert await settle_one(first, "reject", now)
         second = await claim_one(now)
-        assert await groups.resolve(
-            "g", "t", first.position, again=True
-        )  # it stands behind the second, which is leased
+        assert await settle_dead(groups, "g", "t", first.position, "retry")  # behind the second, which is leased
         revived = await claim_one(now + 31)  # the lease of the second has ended, and the oldest goes first
         assert revived.position == first.position
         assert not await settle_one(second, "extend", now + 40), "the first is worked on"
