@@ -37,7 +37,7 @@ from telex.process.forks import HUB as FORKED
 from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
 from telex.router import Declaring, Router
-from telex.runtime import Lifecycle, Runtime
+from telex.runtime import EngineClosing, Lifecycle, Runtime
 from telex.topics.topic import Topic
 from telex.topics.transaction import Transaction
 from telex.triggers.declare import Timing, Triggering
@@ -114,6 +114,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._dispatcher = CommandDispatcher(self._runtime, self._runner, self._group_runner)
         self._work = HubWork(self._runtime, self._runner, self._group_runner, self._dispatcher)
         self._scheduler = Scheduler(self._runtime, self._runner, self._group_runner, self.on)
+        self._closing = EngineClosing(engine)
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
@@ -148,7 +149,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         return self
 
     async def _open(self) -> None:
-        self._exits.push_async_callback(self._runtime.engine.close)
+        self._exits.push_async_callback(self._closing.close)
         self._exits.push_async_callback(self._end_chores)
         limit = asyncio.timeout(self._timeout)
         try:
@@ -189,14 +190,15 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
                 self._turn_of = None
 
     async def _stop(self) -> None:
-        await self._scheduler.stop()
-        # The order matters: first no new messages are accepted, then handlers finish, then their subscriptions end.
-        self._topics.drain(CLOSED, self._runtime)
-        try:
-            await self._work.finish(self.close_timeout)
-            await self._scheduler.close()
-        finally:
-            await self._dispatcher.stop()
+        with self._closing.after(self.close_timeout):
+            await self._scheduler.stop()
+            # The order matters: first no new messages are accepted, then handlers finish, then their subscriptions end.
+            self._topics.drain(CLOSED, self._runtime)
+            try:
+                await self._work.finish(self.close_timeout)
+                await self._scheduler.close()
+            finally:
+                await self._dispatcher.stop()
 
     def _serve(self, spec: HandlerSpec) -> None:
         if spec.group is None:
@@ -214,8 +216,9 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         It may be called twice.
 
         Every subscription ends, after its waiting messages. Cancelling `aclose` while handlers finish cancels the
-        handlers, and the hub is closed all the same. A second call waits until the hub is closed. Raises `Misuse` in a
-        handler.
+        handlers, and the hub is closed all the same. An engine that does not answer is closed two seconds after
+        ``close_timeout``, whatever still waits for it. A second call waits until the hub is closed. Raises `Misuse`
+        in a handler.
         """
         runtime = self._runtime
         if runtime.state is Lifecycle.CLOSED:

@@ -6,7 +6,9 @@ Handlers, groups, commands and triggers are given the runtime and never the hub.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from enum import IntEnum
 from random import random
@@ -18,11 +20,16 @@ import msgspec
 from telex.engines.contract import Engine, Groups, Records, Store, TransactionOutbox
 from telex.errors import Closed, Misuse, WrongThread
 from telex.names import shown_url
+from telex.process.tasks import start_task
 from telex.topics.connection import EngineConnection
 from telex.topics.publisher import NOT_OPEN
 from telex.topics.registry import TopicRegistry
 from telex.topics.topic import Topic
 from telex.topics.transaction import Transaction
+
+logger: logging.Logger = logging.getLogger("telex")
+GRACE_SECONDS = 2.0
+"""The seconds beyond its ``close_timeout`` for which a hub that closes waits for its engine."""
 
 
 class Lifecycle(IntEnum):
@@ -38,6 +45,33 @@ class Lifecycle(IntEnum):
     CLOSING = 4
     """Running calls are cancelled, and no call begins."""
     CLOSED = 5
+
+
+class EngineClosing:
+    """The closing of an engine, once, at the latest some seconds after the time in which handlers may finish."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._early: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def after(self, seconds: float) -> Iterator[None]:
+        """Close the engine after ``seconds`` and `GRACE_SECONDS` if the block still runs then: its calls of the engine
+        raise `Closed` from then on.
+        """
+        timer = asyncio.get_running_loop().call_later(seconds + GRACE_SECONDS, self._close_early)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _close_early(self) -> None:
+        logger.error("the engine does not answer while the hub closes, and is closed now")
+        self._early = start_task(self._engine.close(), name="telex closes its engine")
+
+    async def close(self) -> None:
+        """Close the engine. Cancelling makes it faster."""
+        await (self._engine.close() if self._early is None else self._early)
 
 
 class HubBounds(msgspec.Struct, frozen=True):

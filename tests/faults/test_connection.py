@@ -66,8 +66,8 @@ class Program:
 
 
 @asynccontextmanager
-async def running(url: str) -> AsyncIterator[Program]:
-    async with telex.Hub(url) as hub:
+async def running(url: str, close_timeout: float = 10.0) -> AsyncIterator[Program]:
+    async with telex.Hub(url, close_timeout=close_timeout) as hub:
         program = Program(hub)
         hub.on(TOPIC)(program.handled.append)
         hub.on(TOPIC, group="billing", lease="30s")(program.grouped.append)
@@ -144,3 +144,27 @@ async def test_a_silent_network_is_an_outage(server: PostgresServer, caplog: pyt
         between.drop()
         await program.check(3)
     assert [level for level, text in of_the_connection(caplog) if "is lost" in text] == [logging.WARNING]
+
+
+async def test_a_hub_whose_server_is_silent_closes_in_little_more_than_its_close_timeout(
+    server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = asyncio.Event()
+
+    async def insert(content: int, tx: telex.Transaction) -> None:
+        begun.set()
+        while True:
+            await tx.execute("SELECT 1")
+
+    async with proxy(server.folder / ".s.PGSQL.5432") as between:
+        async with running(
+            f"postgresql://telex@127.0.0.1:{between.port}/postgres?schema=closing", close_timeout=0.2
+        ) as program:
+            hub = program.hub
+            hub.on("rows", group="rows", tx=True)(insert)
+            await hub.topic("rows").publish(1)
+            await begun.wait()
+            between.hold()
+            before = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - before < 0.2 + 2 + 1.5
+    assert "the engine does not answer while the hub closes, and is closed now" in caplog.messages

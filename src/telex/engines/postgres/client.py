@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from telex.engines.postgres.address import ServerAddress
 
 CLOSING_SECONDS = 5.0
-"""The seconds for which closing waits for the last batch to be stored."""
+"""The seconds for which closing waits until a batch is stored, counted from its sending."""
 OLDEST = 130000
 """The oldest version of the server: PostgreSQL 13."""
 
@@ -99,9 +99,11 @@ class ServerClient:
         self.delayed.close()
         self.writer.close()
         cancelled: asyncio.CancelledError | None = None
+        link.hang_up()
         if self._writing is not None:
+            left = max(0.0, CLOSING_SECONDS - self.writer.seconds_in_flight)
             try:
-                await asyncio.wait({self._writing}, timeout=CLOSING_SECONDS)
+                await asyncio.wait({self._writing}, timeout=left)
             except asyncio.CancelledError as error:
                 cancelled = error
         self.live.close()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
+import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, OperationalError, waiting
 from psycopg.abc import PQGen
+from psycopg.errors import CancellationTimeout
 from psycopg.pq import TransactionStatus
 
 from telex.engines.postgres.address import ServerAddress
@@ -20,6 +23,8 @@ CONNECT_SECONDS = "10"
 """Seconds that one attempt to connect may take, unless the URL has connect_timeout."""
 WAKE_SECONDS = 1.0
 """The seconds between two checks by psycopg of its socket, also without an event."""
+CANCEL_SECONDS = 1.0
+"""The most seconds for the request to cancel a statement of a program's transaction."""
 ISOLATION = "read committed"
 """The isolation of transactions: a writer that has waited for the lock has to see what the one before has stored."""
 _SET = f"""SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
@@ -51,9 +56,23 @@ class ServerConnection(AsyncConnection[tuple[Any, ...]]):
             self.pgconn.finish()
             raise
 
+    async def cancel_safe(self, *, timeout: float = CANCEL_SECONDS) -> None:
+        """Ask the server to cancel the statement, but not for long: it may be unreachable."""
+        try:
+            await super().cancel_safe(timeout=min(timeout, CANCEL_SECONDS))
+        except CancellationTimeout as error:
+            error.__context__ = None  # psycopg's frames have the socket of the request, and psycopg logs the error
+            raise error.with_traceback(None) from None
+
     def drop(self) -> None:
         """Close the connection at once."""
         self.pgconn.finish()
+
+    def hang_up(self) -> None:
+        """Shut the socket down, so that the task that waits for the server gets `psycopg.OperationalError`."""
+        if not self.closed:
+            with suppress(OSError), socket.socket(fileno=os.dup(self.pgconn.socket)) as own:
+                own.shutdown(socket.SHUT_RDWR)
 
     @property
     def is_usable(self) -> bool:
@@ -105,6 +124,7 @@ class ConnectionPool:
     def __init__(self, address: ServerAddress) -> None:
         self._address = address
         self._idle: list[ServerConnection] = []
+        self._lent: set[ServerConnection] = set()
         self._free = asyncio.Semaphore(address.connections)
         self._for_programs = asyncio.Semaphore(max(1, address.connections - max(1, address.connections // 4)))
         self._closed = False
@@ -124,10 +144,12 @@ class ConnectionPool:
         """Enter a connection for a transaction of the program."""
         async with self._for_programs, self.one() as connection:
             connection.lent = True
+            self._lent.add(connection)
             try:
                 yield connection
             finally:
                 connection.lent = False
+                self._lent.discard(connection)
 
     async def _take(self) -> ServerConnection:
         while self._idle:
@@ -148,6 +170,11 @@ class ConnectionPool:
         self._closed = True
         while self._idle:
             self._idle.pop().drop()
+
+    def hang_up(self) -> None:
+        """End the connections of transactions of the program, whatever they wait for."""
+        for connection in self._lent:
+            connection.hang_up()
 
     def forget(self) -> None:
         """Drop the connections in a forked process: they belong to the parent."""

@@ -53,6 +53,7 @@ class ServerLink:
         self.tasks: set[asyncio.Task[None]] = set()
         self.ended: asyncio.Event = asyncio.Event()
         """Set when closing begins, so that retries end soon."""
+        self._limits: set[asyncio.Timeout] = set()  # of the statements that are being executed
         self.lost_at: float | None = None
         """The time, in seconds since 1970, since when the server is unreachable; None while it is reached."""
         self.on_failed: Callable[[], None] | None = None
@@ -132,6 +133,15 @@ class ServerLink:
 
     # -- single statements
 
+    def hang_up(self) -> None:
+        """End the statements that wait for the server, and the connections of transactions. Called once `closed` is
+        set.
+        """
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(self.loop.time())
+        self.connections.hang_up()
+
     @property
     def pool(self) -> ConnectionPool:
         """The connections for statements and transactions. Raises `Closed`, `EngineFailed`."""
@@ -149,9 +159,10 @@ class ServerLink:
         """
         began, attempt = self.loop.time(), 0
         while True:
-            sent = False
+            sent, limit = False, asyncio.timeout(STATEMENT_SECONDS)
+            self._limits.add(limit)
             try:
-                async with asyncio.timeout(STATEMENT_SECONDS), self.pool.one() as connection:
+                async with limit, self.pool.one() as connection:
                     sent = True
                     cursor = await connection.execute(statement, parameters, binary=True)
                     return await cursor.fetchall() if cursor.description else []
@@ -161,5 +172,7 @@ class ServerLink:
                 again = verdict is Verdict.AGAIN or (verdict is Verdict.UNKNOWN and (repeat or not sent))
                 if not again or self.loop.time() >= began + PATIENCE:
                     raise self.failure(what, error) from error
+            finally:
+                self._limits.discard(limit)
             await self.pause(PAUSES[min(attempt, len(PAUSES) - 1)])
             attempt += 1

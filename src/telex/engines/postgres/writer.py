@@ -122,6 +122,7 @@ class AppendWriter:
         self._wake = asyncio.Event()
         self._connection: ServerConnection | None = None
         self._in_flight: asyncio.Future[None] | None = None
+        self._sent_at = 0.0  # the time of the event loop at which the last batch was sent first
         self._closing = False
         self.on_stored: Callable[[StoredBatch], None] | None = None
         """A callback with each committed batch."""
@@ -142,6 +143,11 @@ class AppendWriter:
     def pid(self) -> int:
         """The server process of this connection, which its own notifications name."""
         return 0 if self._connection is None else self._connection.pgconn.backend_pid
+
+    @property
+    def seconds_in_flight(self) -> float:
+        """The seconds since the batch in flight was sent first; 0 when there is none."""
+        return 0.0 if self._in_flight is None else self._link.loop.time() - self._sent_at
 
     async def landed(self, seconds: float) -> None:
         """Wait, for a bounded time, until the result of the batch in flight is known."""
@@ -197,7 +203,7 @@ class AppendWriter:
         return jobs
 
     async def _store(self, jobs: list[AppendJob]) -> None:
-        self.batch += 1
+        self.batch, self._sent_at = self.batch + 1, self._link.loop.time()
         self._in_flight = in_flight = self._link.loop.create_future()
         try:
             batch = await self._attempts(jobs)
