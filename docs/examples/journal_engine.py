@@ -15,7 +15,18 @@ from zlib import crc32
 import msgspec
 
 from telex import ConnectFailed, EngineFailed, Lost, Message, Misuse
-from telex.engines import Draft, EngineEvents, EngineTransaction, Guarantees, Interest, Log, Retention, Start, Store
+from telex.engines import (
+    Decoder,
+    Draft,
+    EngineEvents,
+    EngineTransaction,
+    Guarantees,
+    Interest,
+    Log,
+    Retention,
+    Start,
+    Store,
+)
 from telex.engines.forms import decode, encode
 from telex.log.start import find
 from telex.names import Pattern
@@ -56,8 +67,8 @@ class JournalEngine:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def open(self, events: EngineEvents) -> None:
-        self._events = events
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
+        self._events, self._decoder = events, decoder
         try:
             await self._finished(asyncio.to_thread(self._load))
         except BaseException:  # failed or cancelled, it leaves nothing behind
@@ -96,7 +107,7 @@ class JournalEngine:
         rows = [
             message.content for message in log.slice(first, max(first, min(end, first + min(limit, 1024), log.end)))
         ]
-        return decode(rows, topic, log.uid, self._events.content)
+        return decode(rows, topic, log.uid, self._decoder.decode)
 
     async def count(self, topic: str, first: int, end: int) -> int:
         return max(0, end - first)
@@ -104,7 +115,7 @@ class JournalEngine:
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         logs = [log for topic, log in self._logs.items() if any(Pattern(each).matches(topic) for each in patterns)]
         rows = nlargest(count, ((message.content, log.name) for log in logs for message in log.history(time())))
-        return [decode([row], topic, self._log(topic).uid, self._events.content)[0] for row, topic in reversed(rows)]
+        return [decode([row], topic, self._log(topic).uid, self._decoder.decode)[0] for row, topic in reversed(rows)]
 
     async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
         async with self._turn:  # after the changes that were asked for before
@@ -141,7 +152,7 @@ class JournalEngine:
             await asyncio.to_thread(self._write, msgspec.msgpack.encode(change))
             self._apply(change)
             if change.removed is not None:
-                self._events.removed(change.removed)
+                self._events.gap(change.removed, None, "epoch")
             self._events.deliver([message for message in messages if self._interest.has(message.topic)])
             return messages
 

@@ -154,7 +154,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
-                await self._runtime.engine.open(self._topics)
+                await self._runtime.engine.open(self._topics, self._topics)
                 await self._topics.keep_rules()
         except TimeoutError:
             if self._timeout is None or not limit.expired():

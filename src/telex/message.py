@@ -240,8 +240,9 @@ class Lost(msgspec.Struct, frozen=True):
     after them.
 
     ``count`` messages with the numbers ``first`` to ``last`` (inclusive) are missing, for ``reason``. When a
-    subscription starts at a position that the log no longer has, ``count`` is the number of messages that are certainly
-    missing: 0 with the reason ``epoch`` when the new log still has its first message.
+    subscription starts at a position that the log no longer has, or the engine does not know how many messages are
+    missing, ``count`` is the number of messages that are certainly missing: 0 with the reason ``epoch`` when the new
+    log still has its first message.
     """
 
     count: int

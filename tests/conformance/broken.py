@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 import msgspec
 
-from telex.engines import Delivery, EngineEvents, Fetched, Groups, Record, Records, Settlement, Store
+from telex.engines import Decoder, Delivery, EngineEvents, Fetched, Groups, Record, Records, Settlement, Store
 from telex.engines.contract.groups import Action, Change
 from telex.engines.contract.store import PAGE
 from telex.errors import Closed, EngineFailed
@@ -63,9 +63,9 @@ class PassingEngine:
         self.records: Records | None = inner.records and self.a_records(inner.records, self)
         self.events: Any = None
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         self.events = self.the_events(events, self)
-        await self.inner.open(self.events)
+        await self.inner.open(self.events, decoder)
 
     async def close(self) -> None:
         await self.inner.close()
@@ -246,8 +246,8 @@ class FollowsEverything(PassingEngine):
 
     caught_by = ("test_only_followed_topics_are_delivered", "test_unfollow_ends_the_delivery")
 
-    async def open(self, events: EngineEvents) -> None:
-        await super().open(events)
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
+        await super().open(events, decoder)
         self.inner.store.follow(">")
 
 
@@ -296,17 +296,31 @@ class ReportsNoGap(PassingEngine):
             self.inner.deliver(messages[-1:])
 
         def gap(self, topic: str, count: int | None, reason: str) -> None:
-            pass
+            if reason == "epoch":
+                self.inner.gap(topic, count, reason)
+
+
+class CountsNoGaps(PassingEngine):
+    """EngineEvents.gap: the number of missing messages is known on an engine with counted gaps."""
+
+    caught_by = ("test_a_message_that_is_not_delivered_is_in_a_gap",)
+
+    class the_events(Passing):  # noqa: N801
+        def deliver(self, messages: Sequence[Message[Any]]) -> None:
+            if len(messages) > 1:
+                self.inner.gap(messages[0].topic, None, "trimmed")
+            self.inner.deliver(messages[-1:])
 
 
 class ReportsNoRemoval(PassingEngine):
-    """EngineEvents.removed: called when a topic was removed."""
+    """EngineEvents.gap: called with the reason ``epoch`` when a topic was removed."""
 
     caught_by = ("test_a_removal_reaches_all_engines", "test_subscriptions_of_all_hubs_continue_after_a_removal")
 
     class the_events(Passing):  # noqa: N801
-        def removed(self, topic: str) -> None:
-            """Nothing."""
+        def gap(self, topic: str, count: int | None, reason: str) -> None:
+            if reason != "epoch":
+                self.inner.gap(topic, count, reason)
 
 
 class ForgetsTheEpoch(PassingEngine):
@@ -1007,9 +1021,9 @@ class LeavesATask(PassingEngine):
 
     caught_by = ("test_open_and_close_leave_nothing_behind", "test_a_hub_that_fails_to_open_leaves_nothing_behind")
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         self.task = asyncio.ensure_future(asyncio.Event().wait())
-        await super().open(events)
+        await super().open(events, decoder)
 
 
 OPENING = (
@@ -1027,9 +1041,9 @@ class LeavesATaskToClose(PassingEngine):
 
     caught_by = OPENING
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         self.begin()
-        await super().open(events)
+        await super().open(events, decoder)
 
     async def close(self) -> None:
         while LEFT:
@@ -1066,10 +1080,10 @@ class LeavesALockToClose(PassingEngine):
         super().__init__(inner)
         self.data = inner.server if hasattr(inner, "server") else inner._client.address.path
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         await until(lambda: self.data not in self.held, 3600)
         self.held[self.data] = self
-        await super().open(events)
+        await super().open(events, decoder)
         del self.held[self.data]
 
     async def close(self) -> None:
@@ -1084,8 +1098,8 @@ class IsClosedOnlyOnceOpen(PassingEngine):
     caught_by = OPENING
     ready = False
 
-    async def open(self, events: EngineEvents) -> None:
-        await super().open(events)
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
+        await super().open(events, decoder)
         self.ready = True
 
     async def close(self) -> None:

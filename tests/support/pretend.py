@@ -16,6 +16,7 @@ from typing import Any, Self, cast
 import msgspec
 
 from telex.engines import (
+    Decoder,
     EngineEvents,
     EngineTransaction,
     Groups,
@@ -280,7 +281,7 @@ class PretendStore:
             del self.server.kept[topic], self.server.ids[topic]
             for engine in self.server.engines:
                 if engine.events is not None:
-                    engine.events.removed(topic)
+                    engine.events.gap(topic, None, "epoch")
         return found
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:
@@ -410,7 +411,7 @@ class PretendEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         await asyncio.sleep(0)
         if self.server.down:
             raise ConnectFailed("pretend://", "its server is down; start it")

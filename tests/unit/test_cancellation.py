@@ -18,7 +18,7 @@ from typing import Any, Literal
 import pytest
 
 import telex
-from telex.engines import EngineEvents
+from telex.engines import Decoder, EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.topics.topic import Topic
 from tests.support.internals import log_of
@@ -137,7 +137,7 @@ class SlowEngine(MemoryEngine):
         self.gates: list[asyncio.Future[None]] = []
         self.closed = 0
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         for _ in range(2):
             self.sockets += socket.socketpair()
             await self.pass_gate()
@@ -239,7 +239,7 @@ async def test_a_lifespan_that_hangs_is_cancelled(monkeypatch: pytest.MonkeyPatc
 
 async def test_a_timeout_of_the_engine_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     class Unreachable(MemoryEngine):
-        async def open(self, events: EngineEvents) -> None:
+        async def open(self, events: EngineEvents, decoder: Decoder) -> None:
             raise TimeoutError("the network's own")
 
     monkeypatch.setattr("telex.hub.engine_for", lambda url, clock: Unreachable())

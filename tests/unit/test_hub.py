@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import telex
-from telex.engines import EngineEvents
+from telex.engines import Decoder, EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.hub import runtime_of, scheduler_of
 from tests.support.loops import idle
@@ -58,7 +58,7 @@ async def test_a_topic_that_is_removed_while_the_hub_closes() -> None:
         stop = scheduler_of(hub).stop
 
         async def slowly() -> None:
-            runtime_of(hub).topics.removed("a")  # as when another process has done it
+            runtime_of(hub).topics.gap("a", None, "epoch")  # as when another process has done it
             removed.set()
             await stop()
 
@@ -342,7 +342,7 @@ async def test_the_engine_is_closed_last_and_once(monkeypatch: pytest.MonkeyPatc
     order = []
 
     class Engine(MemoryEngine):
-        async def open(self, events: EngineEvents) -> None:
+        async def open(self, events: EngineEvents, decoder: Decoder) -> None:
             order.append("engine opens")
 
         async def close(self) -> None:

@@ -8,6 +8,7 @@ from time import time
 
 from telex.engines.contract import (
     DeadLetter,
+    Decoder,
     Delivery,
     Engine,
     EngineEvents,
@@ -32,6 +33,7 @@ from telex.names import shown_url
 
 __all__ = [
     "DeadLetter",
+    "Decoder",
     "Delivery",
     "Draft",
     "Engine",

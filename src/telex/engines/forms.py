@@ -18,7 +18,7 @@ from telex.message import Draft, Lost, Message, size_of
 Form = tuple[str, str | None, str | None, str | bytes, int]
 """The encoded parts of a message: type, key, headers, content, and the bytes that the content counts for."""
 Shape = Callable[[object, str, str | None], object]
-"""The method `telex.engines.EngineEvents.content`."""
+"""The method `telex.engines.Decoder.decode`."""
 
 _BYTES = (bytes, bytearray, memoryview)
 LATEST = 253402300799.0

@@ -230,7 +230,7 @@ class TopicRegistry:
         stored = await self._store.remove(check_topic(name))
         found = self._find(name)
         if found is not None and (found.log.end == 1 if stored else self._is_there(name)):
-            self.removed(name)  # with stored messages the engine has called it
+            self._removed(name)  # with stored messages the engine has called it
             return True
         return stored
 
@@ -308,15 +308,15 @@ class TopicRegistry:
         found = self._topics.get(topic)
         check_held(None if found is None else found.content, content, topic, type)
 
-    # -- the calls of an engine, see `telex.engines.EngineEvents`
+    # -- the calls of an engine, see `telex.engines.Decoder` and `telex.engines.EngineEvents`
 
-    def content(self, data: object, topic: str, type: str | None) -> object:
+    def decode(self, data: object, topic: str, type: str | None) -> object:
         """Return plain data as the topic's declared type, else as the type named ``type``."""
         found = self._topics.get(topic)
         return self.types.decode(None if found is None else found.content, data, topic, type)
 
-    def shapes(self, topic: str, types: Iterable[str]) -> bool:
-        """Return true when `content` may convert such data."""
+    def decodes(self, topic: str, types: Iterable[str]) -> bool:
+        """Return true when `decode` may convert such data."""
         found = self._topics.get(topic)
         return (found is not None and found.content is not None) or self.types.decodes(types)
 
@@ -328,10 +328,13 @@ class TopicRegistry:
                 publisher.deliver(list(run))
 
     def gap(self, topic: str, count: int | None, reason: Reason) -> None:
-        """Give readers a `Lost` in the place of messages that are not delivered."""
+        """Give readers a `Lost` in the place of messages that are not delivered, or continue in another epoch."""
+        if reason == "epoch":
+            self._removed(topic)
+            return
         publisher = self._receiving(topic)
         if publisher is not None:
-            publisher.skip(count or 0, reason)
+            publisher.skip(1 if count is None else count, reason)
 
     def _receiving(self, topic: str) -> Publisher | None:
         """Return the topic whose log takes a message; create it when a pattern matches. None when no log takes it."""
@@ -348,8 +351,7 @@ class TopicRegistry:
             raise AssertionError("an engine with a store delivers its delayed messages itself")
         return publisher.publish_due(draft)
 
-    def removed(self, topic: str) -> None:
-        """Continue a removed topic in another epoch."""
+    def _removed(self, topic: str) -> None:
         publisher = self._find(topic)
         if publisher is not None:
             self._renew(publisher)

@@ -21,14 +21,14 @@ async def decodes(make: Callable[[], Engine], pattern: str) -> int:
     """How often a hub that has only a member of a group decodes a message, of `COUNT` that another hub publishes."""
     worker, handled, done, calls = telex.Hub(make()), 0, asyncio.Event(), 0
     topics = runtime_of(worker).topics
-    content = topics.content
+    content = topics.decode
 
     def counted(data: object, topic: str, type: str | None) -> object:
         nonlocal calls
         calls += 1
         return content(data, topic, type)
 
-    topics.content = counted  # type: ignore[method-assign]  # of this hub
+    topics.decode = counted  # type: ignore[method-assign]  # of this hub
 
     @worker.on(pattern, group="billing", concurrency=4)
     async def handle(content: Any) -> None:

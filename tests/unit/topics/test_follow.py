@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import telex
+from telex.hub import runtime_of
 from telex.message import Message
 from telex.names import Pattern
 from tests.support.loops import idle, until
@@ -157,3 +158,23 @@ async def test_a_position_among_stored_messages_is_kept_when_their_numbers_have_
         for message in sent:
             assert await inbox.receive(timeout=5) == message
             assert inbox.position.seq == message.seq
+
+
+@pytest.mark.parametrize("pattern", ["a:1", "a:*"])
+async def test_a_gap_of_unknown_size_gives_readers_a_lost(pattern: str) -> None:
+    async with (
+        telex.Hub(PretendEngine(Server())) as hub,
+        hub.topic(pattern).subscribe(report_lost=True) as inbox,
+        hub.topic("a:1").subscribe() as other,
+    ):
+        await hub.topic("a:1").publish("before")
+        runtime_of(hub).topics.gap("a:1", None, "trimmed")
+        await hub.topic("a:1").publish("after")
+        before, lost, after = [await inbox.receive() for _ in range(3)]
+        assert isinstance(before, Message)
+        assert isinstance(after, Message)
+        assert (before.content, after.content) == ("before", "after")
+        assert isinstance(lost, telex.Lost)
+        assert (lost.count, lost.reason) == (1, "trimmed")  # one is certainly missing
+        assert [(await other.receive()).content for _ in range(2)] == ["before", "after"]
+        assert (inbox.lost, other.lost) == (1, 1)

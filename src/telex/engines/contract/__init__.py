@@ -1,6 +1,6 @@
 """The contract of an engine: the protocols that an engine implements, and its calls to the hub."""
 
-from telex.engines.contract.engine import Engine, EngineEvents
+from telex.engines.contract.engine import Decoder, Engine, EngineEvents
 from telex.engines.contract.groups import DeadLetter, Delivery, Fetched, GroupInfo, Groups, Settlement
 from telex.engines.contract.guarantees import Guarantees
 from telex.engines.contract.outbox import TransactionOutbox
@@ -10,6 +10,7 @@ from telex.engines.contract.store import EngineTransaction, Store
 
 __all__ = [
     "DeadLetter",
+    "Decoder",
     "Delivery",
     "Engine",
     "EngineEvents",

@@ -29,18 +29,22 @@ if TYPE_CHECKING:
     from telex.message import Draft, Message, Reason
 
 
-class EngineEvents(Protocol):
-    """The calls of an engine to its hub. The engine makes them in the hub's event loop; none of them waits or
-    raises.
-    """
+class Decoder(Protocol):
+    """A helper for engines that store content as plain data. Neither method waits or raises."""
 
-    def content(self, data: object, topic: str, type: str | None) -> object:
+    def decode(self, data: object, topic: str, type: str | None) -> object:
         """Return plain data converted to the declared type of its topic, or to the type named ``type`` that a handler
         takes. Data that does not fit stays plain.
         """
 
-    def shapes(self, topic: str, types: Iterable[str]) -> bool:
-        """Return true when `content` may convert data of any of these types. Otherwise the engine need not call it."""
+    def decodes(self, topic: str, types: Iterable[str]) -> bool:
+        """Return true when `decode` may convert data of any of these types. Otherwise the engine need not call it."""
+
+
+class EngineEvents(Protocol):
+    """The calls of an engine to its hub. The engine makes them in the hub's event loop; none of them waits or
+    raises.
+    """
 
     def deliver(self, messages: Sequence[Message[Any]]) -> None:
         """Append stored messages of followed topics to the local logs. Each comes once, and those of a topic in the
@@ -48,20 +52,19 @@ class EngineEvents(Protocol):
         """
 
     def gap(self, topic: str, count: int | None, reason: Reason) -> None:
-        """Skip the next ``count`` messages of a followed topic, which are not delivered; None: their number is unknown.
-        ``count`` counts messages, not numbers: the numbers of a topic may have holes. Readers of the local logs get a
-        `Lost` in their place. With the reason ``trimmed``, retention deleted them before this process could read them;
-        with ``unreadable``, their content cannot be decoded, and the engine has logged it.
+        """Skip the next ``count`` messages of a followed topic, which are not delivered; None: at least one, and their
+        number is unknown. ``count`` counts messages, not numbers: the numbers of a topic may have holes. Readers of the
+        local logs get a `Lost` in their place. With the reason ``trimmed``, retention deleted them before this process
+        could read them; with ``unreadable``, their content cannot be decoded, and the engine has logged it.
+
+        With the reason ``epoch`` and the count None, the topic was removed, here or by another process: its next epoch
+        begins. The engine makes this call for every topic, also one that is not followed, before messages of that epoch
+        are delivered.
         """
 
     def publish(self, draft: Draft) -> Message[Any]:
         """Publish a delayed message that is due, on an engine without a store. Return the message; its number is 0 when
         nothing was published, because its id is known or its topic is closed.
-        """
-
-    def removed(self, topic: str) -> None:
-        """Start the next epoch of a topic that was removed, here or by another process. Called before messages of that
-        epoch are taken.
         """
 
     def disconnected(self, problem: str) -> None:
@@ -103,9 +106,9 @@ class Engine(Protocol):
     their own.
     """
 
-    async def open(self, events: EngineEvents) -> None:
-        """Connect, and call ``events``, the events of the hub, from now on. When it fails or is cancelled, it leaves
-        nothing behind.
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
+        """Connect, and call ``events``, the events of the hub, from now on. ``decoder`` converts stored content. When
+        it fails or is cancelled, it leaves nothing behind.
 
         Raises `ConnectFailed`, whose text tells how to fix the problem.
         """

@@ -110,8 +110,8 @@ class Store(Protocol):
         """Return the ids of all topics, also those of other processes."""
 
     async def remove(self, topic: str) -> bool:
-        """Remove a topic with its messages, so that its next epoch begins. Call `EngineEvents.removed`. Return false
-        when there was none.
+        """Remove a topic with its messages, so that its next epoch begins. Call `EngineEvents.gap` with the reason
+        ``epoch``. Return false when there was none.
         """
 
     async def retain(self, rules: Sequence[tuple[str, Retention]]) -> None:

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from telex.engines.contract import (
+    Decoder,
     EngineEvents,
     EngineTransaction,
     Groups,
@@ -76,7 +77,7 @@ class MemoryEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         """Keep ``events``, the events of the hub. There is no connection."""
         self._events = events
         self._loop = asyncio.get_running_loop()

@@ -21,7 +21,15 @@ from telex.log.log import Log, Retention
 from telex.names import is_pattern
 
 if TYPE_CHECKING:
-    from telex.engines.contract import EngineEvents, EngineTransaction, Groups, Records, Store, TransactionOutbox
+    from telex.engines.contract import (
+        Decoder,
+        EngineEvents,
+        EngineTransaction,
+        Groups,
+        Records,
+        Store,
+        TransactionOutbox,
+    )
     from telex.message import Draft, Message
 
 
@@ -59,11 +67,11 @@ class PostgresEngine:
         """Return the engine of ``postgresql://user@host/database?schema=telex``. Raises `BadOption`."""
         return cls(parse(url))
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         """Connect; create the schema if there is none. Raises `ConnectFailed`, whose text tells how to fix the
         problem.
         """
-        await self.client.open(events)
+        await self.client.open(events, decoder)
 
     async def close(self) -> None:
         """Store waiting messages, and close the connections."""

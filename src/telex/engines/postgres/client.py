@@ -21,7 +21,7 @@ from telex.errors import Closed, ConnectFailed
 from telex.process.forks import FORKS, HUB
 
 if TYPE_CHECKING:
-    from telex.engines.contract import EngineEvents
+    from telex.engines.contract import Decoder, EngineEvents
     from telex.engines.postgres.address import ServerAddress
 
 CLOSING_SECONDS = 5.0
@@ -48,9 +48,9 @@ class ServerClient:
         self.live.on_rules = self.store.learn_rules
         self.link.on_failed = self._failed
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         """Connect, create the schema if there is none, and read the topics. Raises `ConnectFailed`."""
-        self.link.open(events)
+        self.link.open(events, decoder)
         FORKS.watch(self)
         try:
             await self._begin()

@@ -126,14 +126,14 @@ class ServerGroups:
         unreadable: list[Delivery] = []
         for (topic, epoch), run in groupby(rows, _TOPIC):
             found = list(run)
-            messages = sql.decode([row[1:10] for row in found], topic, uid_of(epoch, topic), self._link.events.content)
+            messages = sql.decode([row[1:10] for row in found], topic, uid_of(epoch, topic), self._link.decoder.decode)
             for message, row in zip(messages, found, strict=True):
                 delivery = Delivery(message, row[10], row[11], row[12])
                 (unreadable if message.content.__class__ is Unreadable else deliveries).append(delivery)
         return Attempt(Fetched(deliveries, head[2], unreadable), head[4])
 
     def _message(self, topic: str, epoch: str, own: tuple[Any, ...]) -> Message[Any]:
-        return sql.decode([(0, *own)], topic, uid_of(epoch, topic), self._link.events.content)[0]
+        return sql.decode([(0, *own)], topic, uid_of(epoch, topic), self._link.decoder.decode)[0]
 
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
         """Settle deliveries, or a dead letter, in one transaction."""

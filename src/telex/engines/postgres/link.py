@@ -24,7 +24,7 @@ from telex.process.supervision import watched
 from telex.process.tasks import start_task
 
 if TYPE_CHECKING:
-    from telex.engines.contract import EngineEvents
+    from telex.engines.contract import Decoder, EngineEvents
     from telex.engines.postgres.address import ServerAddress
 
 PATIENCE = 30.0
@@ -44,6 +44,7 @@ class ServerLink:
         self.address: ServerAddress = address
         self.loop: asyncio.AbstractEventLoop
         self.events: EngineEvents
+        self.decoder: Decoder
         self.catalogue: TopicCatalogue = TopicCatalogue()
         self.clock: ServerClock = ServerClock()
         self.fetches: FetchWaiters = FetchWaiters()
@@ -59,9 +60,9 @@ class ServerLink:
         self.on_failed: Callable[[], None] | None = None
         """A callback for the failure of the engine."""
 
-    def open(self, events: EngineEvents) -> None:
+    def open(self, events: EngineEvents, decoder: Decoder) -> None:
         """Attach to the running event loop."""
-        self.loop, self.events = asyncio.get_running_loop(), events
+        self.loop, self.events, self.decoder = asyncio.get_running_loop(), events, decoder
 
     @property
     def opening(self) -> bool:

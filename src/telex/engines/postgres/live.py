@@ -201,7 +201,7 @@ class LiveReader:
         removed = await self._execute(self._sql.removed)
         self._removals = removals
         for name in self._link.catalogue.load(topics, dict(removed), before, first=first):
-            self._link.events.removed(name)
+            self._link.events.gap(name, None, "epoch")
         self.told = {id: head for id, head in self.told.items() if id in self._link.catalogue.by_id}
 
     # -- delivering
@@ -284,7 +284,7 @@ class LiveReader:
         known = catalogue.by_name.get(name)
         if known is not None and known.id != id:  # the topic was removed and recreated
             catalogue.forget(known.id)
-            self._link.events.removed(name)
+            self._link.events.gap(name, None, "epoch")
         catalogue.learn(id, name, epoch)
 
     def _tell(self, rows: list[tuple[Any, ...]]) -> None:
@@ -292,7 +292,7 @@ class LiveReader:
         events = self._link.events
         for id, run in groupby(rows, itemgetter(1)):
             topic = self._link.catalogue.by_id[id]
-            messages = sql.decode([row[1:10] for row in run], topic.name, topic.uid, events.content)
+            messages = sql.decode([row[1:10] for row in run], topic.name, topic.uid, self._link.decoder.decode)
             before, topic.end = topic.end, messages[-1].seq + 1
             deliver(events, messages, before)
 
@@ -373,4 +373,4 @@ class LiveReader:
     async def _read_one(self, topic: str, seq: int) -> Message[Any] | None:
         """Return one stored message, also one that readers no longer see; None when it was deleted."""
         found = await self._link.execute(f"reading {topic!r}", self._sql.one, topic, seq)
-        return sql.decode(found, topic, uid_of(found[0][0], topic), self._link.events.content)[0] if found else None
+        return sql.decode(found, topic, uid_of(found[0][0], topic), self._link.decoder.decode)[0] if found else None

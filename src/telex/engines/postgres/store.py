@@ -98,8 +98,8 @@ class ServerStore:
             found = found[:limit]
         if not found:
             return []
-        events = self._link.events
-        shape = events.content if events.shapes(topic, {row[4] for row in found}) else None
+        decoder = self._link.decoder
+        shape = decoder.decode if decoder.decodes(topic, {row[4] for row in found}) else None
         messages = sql.decode(found, topic, uid_of(found[0][0], topic), shape)
         return readable(messages) if type(messages) is not list else messages
 
@@ -117,7 +117,7 @@ class ServerStore:
         found = await self._link.execute("reading several topics", self._last, *parameters)
         messages: list[Message[Any]] = []
         for name, *row in found:
-            (message,) = sql.decode([tuple(row)], name, uid_of(row[0], name), self._link.events.content)
+            (message,) = sql.decode([tuple(row)], name, uid_of(row[0], name), self._link.decoder.decode)
             if message.content.__class__ is Unreadable:
                 logger.error("message %d of %s cannot be read: %s", message.seq, name, message.content.problem)
             else:
@@ -173,7 +173,7 @@ class ServerStore:
         catalogue.forget(id)
         catalogue.removed[topic] = catalogue.removed.get(topic, 0) + 1
         if known:
-            self._link.events.removed(topic)
+            self._link.events.gap(topic, None, "epoch")
         return True
 
     async def _rules_are_set(self) -> None:

@@ -24,6 +24,7 @@ from telex.names import is_pattern
 
 if TYPE_CHECKING:
     from telex.engines.contract import (
+        Decoder,
         EngineEvents,
         EngineTransaction,
         Groups,
@@ -75,11 +76,11 @@ class SQLiteEngine:
         """Return the engine of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``. Raises `BadOption`."""
         return cls(parse(url))
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         """Open the file; create it if it does not exist. Raises `ConnectFailed`, whose text tells how to fix the
         problem.
         """
-        await self._client.open(events)
+        await self._client.open(events, decoder)
 
     async def close(self) -> None:
         """Commit the waiting messages, and end the threads."""

@@ -245,7 +245,7 @@ class ChangeReader:
         catalogue, ids = self._client.catalogue, {row[0] for row in topics}
         catalogue.removals = dict(removed)
         for name in catalogue.drop_others(ids):
-            self._client.events.removed(name)  # first: a recreated topic of this name begins at number 1
+            self._client.events.gap(name, None, "epoch")  # first: a recreated topic of this name begins at number 1
         catalogue.load(topics, first=first)
         self._last_topic = max(ids, default=0) or self._last_topic
 
@@ -253,7 +253,7 @@ class ChangeReader:
         """Return the messages of rows, in runs of one topic. It can be called again: it only cuts ``seen`` off at a
         topic whose content was not read, and that is followed since.
         """
-        events, found, follows = self._client.events, seen.rows, self.interest.has
+        found, follows = seen.rows, self.interest.has
         runs: list[Run] = []
         for id, run in groupby(found, itemgetter(10)):
             own = list(run)
@@ -263,7 +263,7 @@ class ChangeReader:
                 if not seen.followed(name):
                     seen.end = own[0][0]
                     return runs
-                messages = forms.decode([row[:8] for row in own], name, uid, events.content)
+                messages = forms.decode([row[:8] for row in own], name, uid, self._client.decoder.decode)
             runs.append(Run(id, name, epoch, uid, own[-1][1] + 1, messages))
         return runs
 

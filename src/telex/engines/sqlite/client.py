@@ -29,7 +29,7 @@ from telex.process.supervision import watched
 from telex.process.tasks import start_task
 
 if TYPE_CHECKING:
-    from telex.engines.contract import EngineEvents
+    from telex.engines.contract import Decoder, EngineEvents
     from telex.engines.sqlite.address import FileAddress
     from telex.message import Draft, Message
 
@@ -78,6 +78,7 @@ class FileClient:
         self.address: FileAddress = address
         self.loop: asyncio.AbstractEventLoop
         self.events: EngineEvents
+        self.decoder: Decoder
         self.catalogue: Catalogue = Catalogue()
         self.clock: Clock = Clock()
         self.fetches: FetchWaiters = FetchWaiters()
@@ -101,10 +102,10 @@ class FileClient:
 
     # -- life
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         """Start the threads, and read the topics of the file. Raises `ConnectFailed`."""
         try:
-            await self._begin(events)
+            await self._begin(events, decoder)
         except BaseException as error:
             await self.close()
             if isinstance(error, EngineFailed):
@@ -113,8 +114,8 @@ class FileClient:
                 raise
             raise ConnectFailed(self.address.url, problems.explain(error)) from error
 
-    async def _begin(self, events: EngineEvents) -> None:
-        self.loop, self.events = asyncio.get_running_loop(), events
+    async def _begin(self, events: EngineEvents, decoder: Decoder) -> None:
+        self.loop, self.events, self.decoder = asyncio.get_running_loop(), events, decoder
         FORKS.watch(self)
         self._opened = self.loop.create_future()
         told = WriterEvents(self._open_done, self._writer_ended, self.changes.begun, self.changes.committed, self.post)
@@ -354,7 +355,7 @@ class FileClient:
 
     def message(self, row: tuple[Any, ...]) -> Message[Any]:
         """Return a row of ``SELECT {rows.COLUMNS} FROM {rows.JOINED}`` as a message. In the event loop."""
-        return rows.decode_one(row, self.events.content)
+        return rows.decode_one(row, self.decoder.decode)
 
     # -- the writing thread
 

@@ -97,8 +97,8 @@ class SQLiteStore:
         kept, found = await self._client.read(page)
         if kept is None:
             return []
-        events = self._client.events
-        shape = events.content if events.shapes(kept.name, {row[4] for row in found}) else None
+        decoder = self._client.decoder
+        shape = decoder.decode if decoder.decodes(kept.name, {row[4] for row in found}) else None
         messages = forms.decode(found, kept.name, kept.uid, shape)
         damaged = type(messages) is not list
         if messages and not _follow_on([row[1] for row in (found if damaged else (found[0], found[-1]))], first):
@@ -194,7 +194,7 @@ class SQLiteStore:
 
         def removed(id: int | None) -> None:
             if id is not None and client.catalogue.remove(id, topic):
-                client.events.removed(topic)
+                client.events.gap(topic, None, "epoch")
 
         return await client.call(remove, removed, alone=True) is not None
 

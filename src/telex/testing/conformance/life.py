@@ -37,7 +37,8 @@ class LifeTests(Suite):
         data."""
         for turns in range(self.size(10, 100)):
             engine = self.engine()
-            opening = asyncio.ensure_future(engine.open(Rig(engine)))
+            rig = Rig(engine)
+            opening = asyncio.ensure_future(engine.open(rig, rig))
             for _ in range(turns):
                 await asyncio.sleep(0)
             opening.cancel()
@@ -64,7 +65,8 @@ class LifeTests(Suite):
         async def cancelled(turns: int, wait: float, close: bool) -> None:
             engine = self.engine()
             kept.append(engine)
-            opening = asyncio.ensure_future(engine.open(Rig(engine)))
+            rig = Rig(engine)
+            opening = asyncio.ensure_future(engine.open(rig, rig))
             for _ in range(turns):
                 await asyncio.sleep(0)
             if wait:
@@ -90,7 +92,8 @@ class LifeTests(Suite):
 
         async def fails(engine: Engine, close: bool) -> None:
             with refused(ConnectFailed):
-                await engine.open(Rig(engine))
+                rig = Rig(engine)
+                await engine.open(rig, rig)
             if close:
                 await engine.close()
 
@@ -113,7 +116,7 @@ class LifeTests(Suite):
         """`close` during appends: each append ends, and every acknowledged message is stored."""
         engine = self.engine()
         rig = Rig(engine, self.patience)
-        await engine.open(rig)
+        await engine.open(rig, rig)
         appends = [asyncio.ensure_future(rig.send(T, n)) for n in range(self.size(20, 500))]
         await asyncio.sleep(0)
         await engine.close()

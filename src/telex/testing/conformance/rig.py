@@ -87,7 +87,7 @@ class Rig:
 
     async def __aenter__(self) -> Self:
         try:
-            await self.engine.open(self)
+            await self.engine.open(self, self)
             self.connections.clear()  # an engine may say what it waits for while it opens
         except BaseException:
             await self.engine.close()
@@ -231,15 +231,17 @@ class Rig:
         """Return the contents that the engine delivered for a topic, in order."""
         return [new.content for new in self.taken.get(topic, ())]
 
-    # -- telex.engines.EngineEvents
+    # -- telex.engines.Decoder
 
-    def content(self, data: object, topic: str, type: str | None) -> object:
+    def decode(self, data: object, topic: str, type: str | None) -> object:
         """Return plain data unchanged."""
         return data
 
-    def shapes(self, topic: str, types: Iterable[str]) -> bool:
+    def decodes(self, topic: str, types: Iterable[str]) -> bool:
         """Return false: no topic has a declared type."""
         return False
+
+    # -- telex.engines.EngineEvents
 
     def deliver(self, messages: Sequence[Message[Any]]) -> None:
         """Record the messages, and check that each has a larger number than the message before."""
@@ -254,9 +256,15 @@ class Rig:
         self._changed.set()
 
     def gap(self, topic: str, count: int | None, reason: Reason) -> None:
-        """Record a gap."""
-        self.gaps.append((topic, count, reason))
-        if reason != "trimmed":
+        """Record a gap, or that the topic was removed."""
+        if reason == "epoch":
+            self._last.pop(topic, None)
+            self.removals.append(topic)
+        else:
+            self.gaps.append((topic, count, reason))
+            if count is None and self.engine.guarantees.counted_gaps:
+                self._problems.append(f"the number of the messages of {topic} that are missing is unknown")
+        if reason not in ("trimmed", "epoch"):
             self._problems.append(f"messages of {topic} are missing: {reason}")
         self._changed.set()
 
@@ -271,12 +279,6 @@ class Rig:
         self.taken.setdefault(new.topic, []).append(new)
         self._changed.set()
         return new
-
-    def removed(self, topic: str) -> None:
-        """Record that the topic was removed."""
-        self._last.pop(topic, None)
-        self.removals.append(topic)
-        self._changed.set()
 
     def disconnected(self, problem: str) -> None:
         """Record that the engine has lost its server."""

@@ -32,7 +32,7 @@ def opened() -> tuple[ServerLink, Rig]:
     """A link without connections, and its events."""
     rig = Rig(PostgresEngine.from_url("postgresql://me@db/shop"))
     link = ServerLink(parse("postgresql://me@db/shop"))
-    link.open(rig)
+    link.open(rig, rig)
     link.closed = None
     return link, rig
 

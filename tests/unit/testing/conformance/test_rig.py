@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from telex.engines.contract import EngineEvents
+from telex.engines import Decoder, EngineEvents
 from telex.engines.memory.engine import MemoryEngine
 from telex.message import Message
 from telex.testing.conformance.rig import Rig, message
@@ -46,7 +46,7 @@ async def test_a_number_that_does_not_grow_is_a_fault_of_the_engine(numbers: tup
 async def test_numbers_begin_again_after_a_removal() -> None:
     rig = Rig(MemoryEngine())
     rig.deliver(numbered("t", 1, 2))
-    rig.removed("t")
+    rig.gap("t", None, "epoch")
     rig.deliver(numbered("t", 1))
     rig.check()
     assert rig.removals == ["t"]
@@ -69,10 +69,10 @@ class Engine(MemoryEngine):
     fails = False
     closed = 0
 
-    async def open(self, events: EngineEvents) -> None:
+    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
         if self.fails:
             raise OSError("nobody is there")
-        await super().open(events)
+        await super().open(events, decoder)
 
     async def close(self) -> None:
         self.closed += 1
@@ -106,7 +106,7 @@ async def test_waiting_ends_when_the_feed_makes_it_true_or_after_its_patience() 
     async with Rig(MemoryEngine(), patience=0.02) as rig:
         with pytest.raises(AssertionError, match=r"within 0\.02 s the engine did not deliver a message"):
             await rig.until(lambda: rig.contents("t"), "a message")
-        rig.removed("t")
+        rig.gap("t", None, "epoch")
         await rig.until(lambda: rig.removals == ["t"], "a removal")
 
 
