@@ -14,7 +14,7 @@ from typing import Any
 from telex.codec.content import hold
 from telex.commands.spec import check_command
 from telex.commands.transports.engine import digest_for
-from telex.commands.transports.worker import DIGEST
+from telex.commands.transports.worker import DIGEST, GROUP
 from telex.engines.contract.outbox import Statement, TransactionOutbox
 from telex.errors import BadOption
 from telex.message import Draft, aware, check_headers, check_id, check_key
@@ -44,20 +44,21 @@ class OutboxWriter:
         id: str | None,
         headers: Mapping[str, str] | None,
         key: str | None,
+        group: str | None = None,
     ) -> tuple[str, Sequence[Statement]]:
-        """Return the id of a message, and the statements that write it."""
+        """Return the id of a message, and the statements that write it. A topic keeps it for ``group``."""
         name = check_published(topic)
         data = hold(content, name)
         checked = None if id is None else check_id(id)
         draft = Draft(content, name, checked, self._clock(), check_headers(headers), None, check_key(key), data)
         draft = draft.with_id()
-        return str(draft.id), self._outbox.write(draft, due)
+        return str(draft.id), self._outbox.write(draft, due, group)
 
     def request(self, name: str, content: object, key: str | None) -> tuple[str, Sequence[Statement]]:
         """Return the id of a command, and the statements that write it."""
         topic = f"$command:{check_command(name)}:request"
         headers = None if key is None else {DIGEST: digest_for(content)}
-        return self.statements(topic, content, None, None, headers, key)
+        return self.statements(topic, content, None, None, headers, key, GROUP)
 
 
 class JoinedTransaction:
@@ -173,7 +174,7 @@ def join(
 
 def _named(sql: str, style: str) -> str:
     """Return a statement with its parameters in the style of a library."""
-    names = ("due", "topic", "id", "time", "type", "key", "headers", "content", "data", "size")
+    names = ("due", "topic", "id", "time", "type", "key", "headers", "content", "data", "size", "group")
     return sql.format_map({name: style.format(name) for name in names})
 
 
@@ -195,8 +196,32 @@ def _psycopg(connection: Any) -> tuple[Execute, bool]:
 def _sqlalchemy(connection: Any) -> tuple[Execute, bool]:
     from sqlalchemy import text
 
+    is_session = hasattr(connection, "get_bind")
+
+    def execute(sql: str, values: Mapping[str, object]) -> object:
+        _check_transaction(connection.connection() if is_session else connection)
+        return connection.execute(text(_named(sql, ":{}")), values)
+
+    async def execute_async(sql: str, values: Mapping[str, object]) -> None:
+        own = await connection.connection() if is_session else connection
+        _check_transaction(own.sync_connection)
+        await connection.execute(text(_named(sql, ":{}")), values)
+
     is_async = inspect.iscoroutinefunction(connection.execute)
-    return lambda sql, values: connection.execute(text(_named(sql, ":{}")), values), is_async
+    return (execute_async if is_async else execute), is_async
+
+
+def _check_transaction(connection: Any) -> None:
+    """Raise `BadOption` for a connection of SQLAlchemy that commits each statement. It is known when the connection is
+    used: until then a session has none.
+    """
+    used = connection.connection
+    commits = connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+    if connection.dialect.name == "sqlite":  # a program may send BEGIN itself
+        commits = used.driver_connection.isolation_level is None and not used.driver_connection.in_transaction
+    if commits or getattr(used.dbapi_connection, "autocommit", None) is True:
+        fix = "it commits each statement: leave out isolation_level='AUTOCOMMIT' of this connection or its engine"
+        raise BadOption("connection", connection, fix)
 
 
 def _django(connection: Any) -> tuple[Execute, bool]:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 import telex
 import telex.blocking
+from tests.support.loops import until
 
 
 @pytest.fixture
@@ -104,6 +105,72 @@ async def test_a_command_of_a_transaction_is_carried_out_once_per_key(path: Path
         assert (outcome.id, outcome.result) == (id, 6)
         assert await hub.call("bill", 5, key="order-1") == 6
     assert ran == [5]
+
+
+async def test_a_command_of_a_transaction_is_kept_until_a_worker_comes(path: Path) -> None:
+    url = f"sqlite:///{path}"
+
+    def write(hub: telex.Hub) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            tx = hub.join(connection)
+            for number in range(20):
+                tx.send("bill", number)
+            connection.commit()
+
+    async with telex.Hub(url) as hub:
+        hub.retain("$command:>", messages=2)
+        await asyncio.to_thread(write, hub)
+        async with hub.topic("$command:bill:request").subscribe(start="earliest") as requests:
+            for _ in range(20):
+                await requests.receive(timeout=10)
+        await hub.topic("$command:bill:request").publish("the last")  # retention runs
+    ran: list[object] = []
+    serving = telex.Hub(url)
+    serving.command("bill")(ran.append)
+    async with serving:
+        await until(lambda: len(ran) > 20)
+    assert ran == [*range(20), "the last"]
+
+
+async def test_a_rolled_back_command_makes_no_group(path: Path) -> None:
+    def write(hub: telex.Hub) -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            hub.join(connection).send("bill", 1)
+            connection.rollback()
+
+    async with telex.Hub(f"sqlite:///{path}") as hub:
+        await asyncio.to_thread(write, hub)
+        assert await hub.groups.list() == []
+
+
+def test_a_connection_of_sqlalchemy_that_commits_each_statement_is_refused(path: Path) -> None:
+    hub = telex.Hub(f"sqlite:///{path}")
+    with telex.blocking.Hub(hub.url):
+        engine = sqlalchemy.create_engine(hub.url, isolation_level="AUTOCOMMIT")
+        other = sqlalchemy.create_engine(hub.url)
+        with engine.connect() as connection, pytest.raises(telex.BadOption, match="leave out isolation_level"):
+            hub.join(connection).publish("orders", 1)
+        with Session(engine) as session, pytest.raises(telex.BadOption, match="commits each statement"):
+            hub.join(session).publish("orders", 1)
+        own = other.connect().execution_options(isolation_level="AUTOCOMMIT")
+        with own, pytest.raises(telex.BadOption, match="commits each statement"):
+            hub.join(own).publish("orders", 1)
+        for each in (engine, other):
+            each.dispose()
+    with telex.blocking.Hub(hub.url) as opened:
+        assert opened.topics() == []
+
+
+async def test_an_async_session_of_sqlalchemy_that_commits_each_statement_is_refused(path: Path) -> None:
+    async with telex.Hub(f"sqlite:///{path}") as hub:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}", isolation_level="AUTOCOMMIT")
+        async with AsyncSession(engine) as session:
+            with pytest.raises(telex.BadOption, match="commits each statement"):
+                await hub.join(session).publish("orders", 1)
+        async with engine.connect() as connection:
+            with pytest.raises(telex.BadOption, match="commits each statement"):
+                await hub.join(connection).publish("orders", 1)
+        await engine.dispose()
 
 
 @pytest.mark.parametrize("wrong", [None, "sqlite:///x.db", object()])

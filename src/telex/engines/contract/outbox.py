@@ -18,7 +18,8 @@ class TransactionOutbox(Protocol):
     publishes the messages after the commit, in the order of `write`. After a rollback there are no messages.
     """
 
-    def write(self, draft: Draft, due: float | None) -> Sequence[Statement]:
+    def write(self, draft: Draft, due: float | None, group: str | None = None) -> Sequence[Statement]:
         """Return the statements that write ``draft``, to be published after the commit and not before ``due`` (seconds
-        since 1970). Raises `ContentError`.
+        since 1970). The ``group`` on its topic is created before the message is published, unless it exists, so that
+        the topic keeps the message for it. Raises `ContentError`.
         """

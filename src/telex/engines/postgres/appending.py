@@ -169,8 +169,13 @@ BEGIN
     SELECT array_agg(topic ORDER BY due, n) AS topic, array_agg(id ORDER BY due, n) AS id,
         array_agg(type ORDER BY due, n) AS type, array_agg(key ORDER BY due, n) AS key,
         array_agg(headers ORDER BY due, n) AS headers, array_agg(content ORDER BY due, n) AS content,
-        array_agg(data ORDER BY due, n) AS data, array_agg(size ORDER BY due, n) AS size INTO d FROM due;
+        array_agg(data ORDER BY due, n) AS data, array_agg(size ORDER BY due, n) AS size,
+        array_agg(DISTINCT ARRAY[grp, topic]) FILTER (WHERE grp IS NOT NULL) AS members INTO d FROM due;
     IF d.topic IS NOT NULL THEN
+        PERFORM {s}.join_group(m.pair[1], m.pair[2], NULL, 'earliest', 0, NULL, now_)
+            FROM (SELECT ARRAY[d.members[i][1], d.members[i][2]] AS pair
+                FROM generate_subscripts(d.members, 1) AS i) m
+            WHERE NOT EXISTS (SELECT 1 FROM {s}.groups g WHERE g.name = m.pair[1] AND g.pattern = m.pair[2]);
         names := ARRAY(SELECT DISTINCT unnest(d.topic) ORDER BY 1);
         PERFORM {s}.append(NULL, 0, false, names,
             ARRAY(SELECT array_position(names, u.topic)::bigint FROM unnest(d.topic) WITH ORDINALITY AS u (topic, ord)

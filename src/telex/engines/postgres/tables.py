@@ -129,6 +129,7 @@ CREATE TABLE {s}.delayed (
     content text,
     data bytea,
     size bigint NOT NULL,
+    grp text,                               -- a group that has to exist before the message is published
     UNIQUE (topic, id)
 );
 CREATE INDEX delayed_due ON {s}.delayed (due, n);

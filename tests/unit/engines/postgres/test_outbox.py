@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 import telex
+from tests.support.loops import until
 from tests.support.postgres import url_of
 
 pytestmark = pytest.mark.slow
@@ -82,3 +83,47 @@ async def test_a_command_is_carried_out(url: str, postgres: str) -> None:
         outcome = await anext(aiter(outcomes))
         assert isinstance(outcome, telex.Outcome)
         assert (outcome.id, outcome.result) == (id, 6)
+
+
+async def test_a_command_of_a_transaction_is_kept_until_a_worker_comes(url: str, postgres: str) -> None:
+    async with telex.Hub(url) as hub:
+        hub.retain("$command:>", messages=2)
+        with psycopg.connect(postgres) as connection:
+            tx = hub.join(connection)
+            for number in range(20):
+                tx.send("bill", number)
+            connection.commit()
+        async with hub.topic("$command:bill:request").subscribe(start="earliest") as requests:
+            for _ in range(20):
+                await requests.receive(timeout=10)
+        assert [(info.pattern, info.lag) for info in await hub.groups.list()] == [("$command:bill:request", 20)]
+    ran: list[object] = []
+    serving = telex.Hub(url)
+    serving.command("bill")(ran.append)
+    async with serving:
+        await until(lambda: len(ran) >= 20)
+    assert ran == list(range(20))
+
+
+async def test_connections_of_sqlalchemy_that_commit_each_statement_are_refused(url: str, postgres: str) -> None:
+    async with telex.Hub(url) as hub, hub.topic("orders").subscribe() as inbox:
+        where = "postgresql+psycopg://"
+        engine = create_async_engine(
+            where, async_creator=lambda: psycopg.AsyncConnection.connect(postgres), isolation_level="AUTOCOMMIT"
+        )
+        async with AsyncSession(engine) as session:
+            with pytest.raises(telex.BadOption, match="commits each statement"):
+                await hub.join(session).publish("orders", 1)
+        await engine.dispose()
+
+        def write() -> None:
+            plain = sqlalchemy.create_engine(where, creator=lambda: psycopg.connect(postgres))
+            own = plain.connect().execution_options(isolation_level="AUTOCOMMIT")
+            with own, pytest.raises(telex.BadOption, match="commits each statement"):
+                hub.join(own).publish("orders", 1)
+            with plain.begin() as connection:
+                hub.join(connection).publish("orders", 2)
+            plain.dispose()
+
+        await asyncio.to_thread(write)
+        assert (await inbox.receive(timeout=10)).content == 2
