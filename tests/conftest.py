@@ -13,13 +13,16 @@ import asyncio
 import functools
 import gc
 import inspect
+import itertools
 import linecache
 import os
 import random
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -35,6 +38,8 @@ REPOSITORY = Path(__file__).parent.parent
 # Long enough for a loaded machine: an `async def` test that takes longer hangs.
 HANGS_AFTER = 60.0
 SLOW = 0.25
+STACK_DEPTH = 4
+"""The frames that say where a callback, a task or a future that a test complains of was made."""
 
 settings.register_profile(
     "telex",
@@ -151,10 +156,18 @@ def nothing_blocks_the_loop() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def sources_do_not_change() -> Iterator[None]:
-    """asyncio's debug mode takes the stack of every callback, and would look each time at the files named in it."""
+def stacks_are_cheap() -> Iterator[None]:
+    """asyncio's debug mode takes the stack of every callback, task and future. It takes the innermost frames of it
+    only, and does not look each time at the files named in it: sources do not change.
+    """
+    walk_stack = traceback.walk_stack
+
+    def innermost(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
+        return walk_stack(None) if frame is None else itertools.islice(walk_stack(frame), STACK_DEPTH)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linecache, "checkcache", lambda filename=None: None)
+        patch.setattr(traceback, "walk_stack", innermost)
         yield
 
 

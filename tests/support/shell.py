@@ -10,7 +10,7 @@ import telex
 from telex.hub import runtime_of
 from telex.topics.topic import Topic, publisher_of
 from tests.support.internals import log_of
-from tests.support.leaks import DESCRIPTORS
+from tests.support.leaks import open_descriptors
 from tests.support.loops import idle
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def left(hub: telex.Hub) -> dict[str, object]:
     found: dict[str, object] = {
         "tasks": sorted(task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}),
         "timers": _timers(),
-        "descriptors": sorted(_descriptors()),
+        "descriptors": sorted(open_descriptors()),
     }
     for topic in runtime_of(hub).topics.all():
         held = left_in(topic)
@@ -80,13 +80,3 @@ def _timers() -> int:
     # uvloop counts in milliseconds: one that has just rung may be due by its own account.
     due = loop.time() + (0.002 if heap is None else 0.0)
     return sum(not timer.cancelled() and timer.when() > due for timer in timers)
-
-
-def _descriptors() -> list[str]:
-    found = []
-    for entry in DESCRIPTORS.iterdir() if DESCRIPTORS.exists() else ():
-        try:
-            found.append(str(entry.readlink()))
-        except FileNotFoundError:  # the descriptor of the listing itself
-            continue
-    return found
