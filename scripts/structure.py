@@ -20,7 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "src" / "telex"
 ROWS: tuple[tuple[str, ...], ...] = (
     ("errors", "names", "durations"),
-    ("codec", "message"),
+    ("codec", "message", "observe.headers", "observe.instrument"),
     ("log", "process"),
     ("engines.contract",),
     ("engines",),
@@ -31,7 +31,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("commands", "triggers"),
     ("router", "joined"),
     ("hub",),
-    ("blocking", "ext", "gateway", "testing"),
+    ("blocking", "ext", "gateway", "observe", "testing"),
     ("chat", "cli"),
 )
 FREE = {"", "__main__", "middleware", "once"}

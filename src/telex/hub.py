@@ -32,6 +32,7 @@ from telex.joined import AsyncJoinedTransaction, JoinedTransaction, join
 from telex.log.log import Retention
 from telex.message import Draft, Message
 from telex.names import check_pattern, check_published, is_pattern
+from telex.observe.instrument import Instrument, check_instruments
 from telex.process.forks import FORKS
 from telex.process.forks import HUB as FORKED
 from telex.process.supervision import keep_doing
@@ -75,6 +76,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     ``lifespan`` is entered with the hub once it is open, before handlers start, and left after they have stopped.
     ``middleware`` is applied to every handler, outermost first. Durations are seconds, text such as ``"5s"``, or
     timedeltas. ``clock`` returns the time, in seconds since 1970, for tests in one process (`telex.testing.clock`).
+    ``observe`` are tracers and metrics (`telex.observe`).
     Raises `BadOption`.
 
     Topics, handlers and retention may be declared before it is opened and while it is open.
@@ -89,6 +91,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         lifespan: Lifespan | None = None,
         middleware: Sequence[Middleware] = (),
         clock: Callable[[], float] | None = None,
+        observe: Instrument | Sequence[Instrument] | None = None,
     ) -> None:
         super().__init__("", middleware)
         given = os.environ.get("TELEX_URL") or "memory://" if url is None else url
@@ -106,6 +109,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             raise BadOption("clock", clock, fix)
         engine = engine_for(given, clock) if isinstance(given, str) else given
         self._runtime = Runtime(engine, self.url, self, clock)
+        self._runtime.observe(check_instruments(observe))
         self.groups: GroupAdmin = GroupAdmin(self._runtime)
         """The consumer groups and dead letters."""
         self._topics = self._runtime.topics

@@ -277,6 +277,10 @@ time_of: Callable[[Message[Any]], float] = attrgetter("_time")
 """Return the time of publishing in seconds since 1970."""
 
 
+headers_of: Callable[[Message[Any]], dict[str, str] | None] = attrgetter("_headers")
+"""Return the headers as they are stored; None when there are none."""
+
+
 def type_of(message: Message[Any]) -> str | None:
     """Return the stored name of the content's type; None for content that was published in this process."""
     return message._type

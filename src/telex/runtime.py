@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context, copy_context
 from enum import IntEnum
@@ -20,6 +20,7 @@ import msgspec
 from telex.engines.contract import Engine, Groups, Records, Store, TransactionOutbox
 from telex.errors import Closed, Misuse, WrongThread
 from telex.names import shown_url
+from telex.observe.instrument import Instrument, Processing
 from telex.process.tasks import start_task
 from telex.topics.connection import EngineConnection
 from telex.topics.publisher import NOT_OPEN
@@ -122,7 +123,30 @@ class Runtime:
         """The tasks of handlers and commands, which closing cancels."""
         self.progress: asyncio.Event | None = None
         """Set after every call while `until` waits, so that it checks again; None at other times."""
+        self.instruments: tuple[Instrument, ...] = ()
+        """The observers of handlers, commands and published messages."""
         self._waiting = 0  # the number of calls of `until`
+
+    def observe(self, instruments: Sequence[Instrument]) -> None:
+        """Add observers, before the hub is opened."""
+        self.instruments = (*self.instruments, *instruments)
+        for instrument in instruments:
+            if instrument.sends:
+                self.topics.carrier.instrument = instrument
+                self.topics.carrier.activate()
+
+    def observed(self, invoke: Callable[[Any], Any], of: Processing) -> Callable[[Any], Any]:
+        """Return a bound handler or command with the observers around it."""
+        for instrument in self.instruments:
+            invoke = instrument.processing(invoke, of)
+        return invoke
+
+    @property
+    def in_process(self) -> bool:
+        """True when the logs are in this process, so that messages reach handlers with the context of their
+        publisher.
+        """
+        return self.engine.store is None
 
     @property
     def address(self) -> str:

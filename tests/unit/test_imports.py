@@ -19,6 +19,7 @@ PURE = ("errors", "names", "durations", "message", "codec", "log", "triggers.con
 LEASES = "engines.memory.lease_table"
 IMPURE = {"asyncio", "concurrent", "io", "os", "pathlib", "selectors", "socket", "subprocess", "threading"}
 WEB = {"fastapi", "h11", "httpx", "rich", "starlette", "typer", "uvicorn", "uvloop", "websockets", "pydantic", "anyio"}
+WEB |= {"opentelemetry", "prometheus_client"}
 
 
 MODULES = {name_of(path, PACKAGE): path for path in sorted(PACKAGE.rglob("*.py"))}

@@ -26,6 +26,7 @@ from telex.hub import HubStatistics, Lifespan
 from telex.joined import JoinedTransaction
 from telex.log.start import Start
 from telex.message import Message
+from telex.observe.instrument import Instrument
 from telex.router import Declaring, Router
 from telex.topics.topic import Topic as AsyncTopic
 from telex.triggers.declare import Timing
@@ -53,10 +54,17 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         lifespan: Lifespan | None = None,
         middleware: Sequence[Middleware] = (),
         clock: Callable[[], float] | None = None,
+        observe: Instrument | Sequence[Instrument] | None = None,
     ) -> None:
         super().__init__("", middleware)
         self._hub = AsyncHub(
-            url, timeout=timeout, close_timeout=close_timeout, lifespan=lifespan, middleware=middleware, clock=clock
+            url,
+            timeout=timeout,
+            close_timeout=close_timeout,
+            lifespan=lifespan,
+            middleware=middleware,
+            clock=clock,
+            observe=observe,
         )
         self.declarations: list[HandlerSpec] = self._hub.declarations
         """The handlers that were declared."""

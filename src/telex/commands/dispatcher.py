@@ -20,8 +20,26 @@ from telex.commands.transports.transport import CommandTransport, Duplicate, Req
 from telex.errors import BadOption, Closed, Timeout
 from telex.groups.runner import GroupRunner
 from telex.handlers.runner import HandlerRunner
+from telex.observe.headers import Sends
 from telex.once.store import OnceStores
 from telex.runtime import Runtime
+
+Send = Callable[[Request], Awaitable[PendingOutcome[Any]]]
+
+
+def traced(send: Send, instrument: Sends) -> Send:
+    """Return a function that sends a command in a span, if the tracer begins one."""
+
+    async def sent(request: Request) -> PendingOutcome[Any]:
+        sending = instrument.sending(f"$command:{request.name}:request", None)
+        if sending is None:
+            return await send(request)
+        with sending:
+            pending = await send(request)
+            sending.sent(pending.id)
+            return pending
+
+    return sent
 
 
 def transport_for(
@@ -40,6 +58,9 @@ class CommandDispatcher:
     def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner) -> None:
         self.table: CommandTable = CommandTable()
         self.transport: CommandTransport = transport_for(runtime, runner, groups, self.table)
+        instrument = runtime.topics.carrier.instrument
+        self._send: Send = self.transport.send if instrument is None else traced(self.transport.send, instrument)
+        self._call: Send = self.transport.call if instrument is None else traced(self.transport.call, instrument)
         self._runtime = runtime
         self._stores = OnceStores()
         self._types: dict[Any, Content[Any]] = {}
@@ -110,7 +131,7 @@ class CommandDispatcher:
         `Hub.send`.
         """
         request = self._request(name, content, key, limit, duplicate, type, needs_server=needs_server)
-        return Ticket(await self._accepted(self.transport.send, request), self.transport.cancel)
+        return Ticket(await self._accepted(self._send, request), self.transport.cancel)
 
     async def call(
         self,
@@ -124,21 +145,19 @@ class CommandDispatcher:
         """Send a command and return its result. Raises as `Hub.call`."""
         request = self._request(name, content, key, limit, duplicate, type, needs_server=True)
         if limit is None:
-            pending = await self.transport.call(request)
+            pending = await self._call(request)
             if pending.outcome is None:
                 await pending
             return pending.value()
         until = monotonic() + limit
-        pending = await self._accepted(self.transport.call, request)
+        pending = await self._accepted(self._call, request)
         try:
             await pending.within(max(0.0, until - monotonic()))
         except Timeout:
             raise Timeout(f"the command {name!r}", limit, self._runtime.connection.problem) from None
         return pending.value()
 
-    async def _accepted(
-        self, send: Callable[[Request], Awaitable[PendingOutcome[Any]]], request: Request
-    ) -> PendingOutcome[Any]:
+    async def _accepted(self, send: Send, request: Request) -> PendingOutcome[Any]:
         limit = request.limit
         try:
             # A timeout of 0 is only a deadline for the worker: it does not bound sending.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import monotonic, time
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 from telex.commands.outcome import Progress
 from telex.commands.progress import ProgressThrottle
 from telex.commands.ticket import PendingOutcome
-from telex.message import Message
+from telex.message import Message, check_headers
 
 Report = Callable[["Invocation", Progress], None]
 
@@ -53,6 +53,8 @@ class Invocation(msgspec.Struct, eq=False):
     announced: bool = False
     """True when the outcome was published in the transaction of the handler."""
     throttle: ProgressThrottle | None = None
+    carried: Mapping[str, str] | None = None
+    """The headers that go from the sender into the messages of the handler."""
 
     def expire_in(self, limit: float) -> None:
         """Set the deadline to ``limit`` seconds from now."""
@@ -62,7 +64,9 @@ class Invocation(msgspec.Struct, eq=False):
     def message(self) -> Message[Any]:
         """The command as a message."""
         if self.sent is None:
-            self.sent = Message(self.content, f"$command:{self.command}:request", 0, self.id, 0.0, None, None)
+            self.sent = Message(
+                self.content, f"$command:{self.command}:request", 0, self.id, 0.0, check_headers(self.carried)
+            )
         return self.sent
 
     @property

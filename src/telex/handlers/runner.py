@@ -275,7 +275,7 @@ class HandlerRunner:
     def __init__(self, runtime: Runtime, declarations: list[HandlerSpec]) -> None:
         self.declarations = declarations
         self.handlers: list[LiveHandler] = []
-        self.origins: Origins = Origins(needed=runtime.engine.store is None)
+        self.origins: Origins = Origins(needed=runtime.in_process)
         self._runtime = runtime
         self._dispatchers: dict[str, TypeDispatcher[LiveHandler]] = {}
 

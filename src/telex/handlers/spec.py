@@ -14,13 +14,15 @@ from telex.codec.content import Content
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption, text_of
 from telex.handlers.call import Invoke
+from telex.handlers.carrying import carrying
 from telex.handlers.context import Context, Retry, current, entered, shaped
 from telex.handlers.middleware import Middleware, check_middleware, wrap
 from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, name_of, parts_of, read_signature
 from telex.log.options import Options, check_options
 from telex.log.start import Start, check_start
-from telex.message import Message
+from telex.message import Message, headers_of
 from telex.names import check_pattern, check_topic
+from telex.observe.instrument import Processing, itself
 from telex.topics.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -90,13 +92,17 @@ class HandlerSpec(msgspec.Struct, frozen=True):
             invoke = _timed(invoke, self.name)
         takes = self.content(runtime)
         bound = invoke if takes is None else lambda message: invoke(shaped(message, takes))
-        return wrap(bound, self.middleware) if self.middleware else bound
+        bound = wrap(bound, self.middleware) if self.middleware else bound
+        group = None if self.group is None else self.group.name
+        bound = runtime.observed(bound, Processing(self.name, self.patterns, group, headers_of, itself))
+        # Elsewhere the headers come with the context of the publisher.
+        return bound if group is None and runtime.in_process else carrying(bound, runtime.topics.carrier)
 
     def content(self, runtime: Runtime) -> Content[Any] | None:
         """Return the type to which content from outside of the process is converted; None when it is passed
         unchanged.
         """
-        if runtime.engine.store is None or self.types:
+        if runtime.in_process or self.types:
             return None
         # Evaluated again: an annotation may name a class that was defined after the function.
         return read_signature(self.function, KINDS).content if self.takes is None else self.takes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from threading import get_ident
 from time import time
 from typing import Any
@@ -15,6 +16,7 @@ from telex.log.cursor import Cursor
 from telex.log.dedup import Window
 from telex.log.log import Log, Retention
 from telex.message import Draft, LazyId, Message, check_headers, check_id, check_key, id_text, size_of
+from telex.observe.headers import Carrier, carried, carried_in, with_carried
 from telex.topics.backpressure import PublishQueue
 from telex.topics.connection import EngineConnection
 from telex.topics.publisher import FAIR, Publisher
@@ -35,8 +37,9 @@ class LocalPublisher(Publisher):
         declared: type[Any] | None,
         clock: Callable[[], float],
         connection: EngineConnection,
+        carrier: Carrier,
     ) -> None:
-        super().__init__(id, log, engine, declared, clock, connection)
+        super().__init__(id, log, engine, declared, clock, connection, carrier)
         self._window: Window | None = None  # made for the first id that a publisher gives
 
     async def publish(
@@ -80,7 +83,7 @@ class LocalPublisher(Publisher):
             self.check_promised(id, key)
         if self.content is not None:
             content = self.content.check(content, self.id)
-        now, kept = self.clock(), check_headers(headers)
+        now, kept = self.clock(), check_headers(with_carried(headers) if self.carrier.active else headers)
         key = check_key(key)
         if id is not None:
             id = check_id(id)
@@ -118,7 +121,7 @@ class LocalPublisher(Publisher):
         size = size_of(draft.content, draft.headers) if self.measures() else -1
         draft = msgspec.structs.replace(draft, time=self.clock())
         message = draft.numbered(self.log.end, self.log.uid, size)
-        self.deliver_one(message)
+        self._carrying(partial(self.deliver_one, message), draft.headers)
         return message
 
     def _append_draft(self, draft: Draft) -> Message[Any]:
@@ -141,10 +144,27 @@ class LocalPublisher(Publisher):
         size = size_of(content, headers) if self.measures() else -1  # measured once for all readers
         uid = log.uid if id is None else id
         message: Message[Any] = Message(content, self.id, log.end, uid, now, headers, type, size, key)
-        log.append(message, now)
-        for feed in self.feeds:
-            feed.append(message, now)
+        self._carrying(partial(self._put, message, now), headers)
         return message
+
+    def _put(self, message: Message[Any], now: float) -> None:
+        for log in (self.log, *self.feeds):
+            log.append(message, now)
+
+    def _carrying(self, append: Callable[[], None], headers: dict[str, str] | None) -> None:
+        """Append a message. Its carried headers are set meanwhile: `telex.handlers.origins` keeps the context for the
+        handlers of this process.
+        """
+        carry = None if headers is None else carried_in(headers)
+        if carry is None:
+            append()
+            return
+        self.carrier.activate()
+        token = carried.set(carry)
+        try:
+            append()
+        finally:
+            carried.reset(token)
 
     def _seen(self, draft: Draft) -> Message[Any] | None:
         return None if draft.id is None else self._find(draft.id, draft.time)

@@ -35,6 +35,7 @@ from telex.message import (
     time_of,
 )
 from telex.names import CONNECTION, REFUSED, is_pattern
+from telex.observe.headers import Carrier, with_carried
 from telex.process.waiters import Notifier, within
 from telex.topics.backpressure import PublishQueue, PublishSlot
 from telex.topics.connection import EngineConnection
@@ -72,6 +73,7 @@ class Publisher(ABC):
 
     __slots__ = (
         "__weakref__",
+        "carrier",
         "clock",
         "connection",
         "content",
@@ -101,36 +103,32 @@ class Publisher(ABC):
         declared: type[Any] | None,
         clock: Callable[[], float],
         connection: EngineConnection,
+        carrier: Carrier,
     ) -> None:
         self.id: str = id
         self.refused: str = PATTERN if is_pattern(id) else REFUSED if id == CONNECTION else ""
         """The reason why no program may publish to it; empty for a topic of the program."""
         self.log: Log = log
         self.engine: Engine = engine
+        # the guarantees of `ON_PUBLISHING` that the engine lacks
         self.unkept: tuple[str, ...] = tuple(name for name in ON_PUBLISHING if not getattr(engine.guarantees, name))
-        """The guarantees of `ON_PUBLISHING` that the engine lacks."""
-        self.connection: EngineConnection = connection
-        """The hub's connection to the engine."""
+        self.connection: EngineConnection = connection  # of the hub to the engine
+        self.carrier: Carrier = carrier
         self.clock: Callable[[], float] = clock
         self.content: Content[Any] | None = None if declared is None else Content(declared)
-        self.feeds: tuple[Log, ...] = ()
-        """The logs of the patterns that match this topic."""
+        self.feeds: tuple[Log, ...] = ()  # the logs of the patterns that match this topic
         self.origin: int = log.end
-        """The number of the first message that came after the log of this process began."""
-        self.renewed: bool = False
-        """True after it has continued with another log."""
-        self.owner: PatternOwner | None = None
-        """The registry, if it may release this publisher."""
-        self.facade: ref[Any] | None = None
-        """The `Topic` of the program."""
+        # the number of the first message that came after the log of this process began
+        self.renewed: bool = False  # true after it has continued with another log
+        self.owner: PatternOwner | None = None  # the registry, if it may release this publisher
+        self.facade: ref[Any] | None = None  # to the `Topic` of the program
         self.queue: PublishQueue | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # of the loop; compared for every message, since asking for the loop is a system call
         self.reason: str = NOT_OPEN
         """The reason why it takes no messages; empty while it does."""
         self.served: object = None  # while the hub drains: the value of `serving` for handlers that may still use it
-        self.plain: bool = False
-        """True when publishing is only an append to `log`."""
+        self.plain: bool = False  # true when publishing is only an append to `log`
         log.observer = Notifier()
 
     # -- publishing
@@ -188,6 +186,7 @@ class Publisher(ABC):
         if not held or self.content is not None:
             content, data = self.check_content(content)
         id = None if id is None else check_id(id)
+        headers = with_carried(headers) if self.carrier.active else headers
         return Draft(content, self.id, id, self.clock(), check_headers(headers), None, check_key(key), data)
 
     def check_promised(self, id: str | None, key: str | None) -> None:
@@ -446,4 +445,6 @@ class Publisher(ABC):
 
     def is_free(self) -> bool:
         """Return true when a message without options needs only the checks of the thread and of subscribers."""
-        return not (self.reason or self.content is not None or self.refused) and self.clock is time
+        return not (
+            self.reason or self.content is not None or self.refused or self.carrier.active or self.clock is not time
+        )

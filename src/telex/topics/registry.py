@@ -20,6 +20,7 @@ from telex.errors import BadName, BadOption
 from telex.log.log import Log, Retention
 from telex.message import Draft, LazyId, Message, Reason, time_of
 from telex.names import CONNECTION, Pattern, check_pattern, check_topic, is_pattern
+from telex.observe.headers import Carrier
 from telex.topics.connection import KEPT_CHANGES, ConnectionChange, EngineConnection
 from telex.topics.local import LocalPublisher, NoStore
 from telex.topics.publisher import Publisher, serving
@@ -64,8 +65,14 @@ class TopicRegistry:
         self.types: ContentTypes = ContentTypes()
         self.connection: EngineConnection = EngineConnection(self._publish_change, address, clock)
         """The connection to the engine."""
+        self.carrier: Carrier = Carrier(self._refresh)
+        """The switch of headers that go from a handled message into the messages of its handler."""
         log = Log(CONNECTION, token_hex(6), Retention(KEPT_CHANGES), randbits(74))
-        self._topics[CONNECTION] = LocalPublisher(CONNECTION, log, engine, None, clock, self.connection)
+        self._topics[CONNECTION] = LocalPublisher(CONNECTION, log, engine, None, clock, self.connection, self.carrier)
+
+    def _refresh(self) -> None:
+        for publisher in self._all():
+            publisher.refresh()
 
     def _publish_change(self, change: ConnectionChange, now: float) -> None:
         own = self._topics[CONNECTION]
@@ -168,9 +175,10 @@ class TopicRegistry:
         engine, log = self._engine, self._log(name)
         if engine.store is not None:
             return EnginePublisher(
-                name, log, engine, engine.store, self._follows, declared, self.clock, self.connection
+                *(name, log, engine, engine.store, self._follows, declared),
+                *(self.clock, self.connection, self.carrier),
             )
-        return LocalPublisher(name, log, engine, declared, self.clock, self.connection)
+        return LocalPublisher(name, log, engine, declared, self.clock, self.connection, self.carrier)
 
     def _log(self, name: str) -> Log:
         log = self._engine.log(name, self._retention(name))

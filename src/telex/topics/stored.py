@@ -20,6 +20,7 @@ from telex.log.options import Options
 from telex.log.start import Start
 from telex.message import Draft, Lost, Message, size_of, time_of
 from telex.names import is_pattern
+from telex.observe.headers import Carrier
 from telex.process.waiters import park, within
 from telex.topics.connection import EngineConnection
 from telex.topics.history import History, Pages
@@ -80,10 +81,11 @@ class EnginePublisher(Publisher):
         declared: type[Any] | None,
         clock: Callable[[], float],
         connection: EngineConnection,
+        carrier: Carrier,
     ) -> None:
         if is_pattern(id):
             log.begin(_begin_of_pattern(log))
-        super().__init__(id, log, engine, declared, clock, connection)
+        super().__init__(id, log, engine, declared, clock, connection, carrier)
         self._store = store
         self._follows = follows
         gathered = id.split()  # several names and a ">", see `TopicRegistry.gather`

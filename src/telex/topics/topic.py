@@ -19,6 +19,7 @@ from telex.log.options import Overflow, check_options
 from telex.log.start import Start, check_start
 from telex.message import Lost, Message, Position
 from telex.topics.publisher import FAIR, Publisher
+from telex.topics.sending import sent, sent_nowait
 from telex.topics.subscription import ReportingSubscription, Subscription
 from telex.topics.threads import publish_from_thread
 
@@ -85,15 +86,23 @@ class Topic(Generic[T]):
         publisher = self._publisher
         limit = None if timeout is None else seconds(timeout, "timeout")
         if delay is not None or at is not None:
-            draft = publisher.draft(content, id, headers, key)
-            return await publisher.publish_later(draft, due(delay, at, publisher.clock()), limit)
+            when = due(delay, at, publisher.clock())
+            if publisher.carrier.instrument is None:
+                return await publisher.publish_later(publisher.draft(content, id, headers, key), when, limit)
+            return await sent(
+                publisher,
+                headers,
+                lambda carry: publisher.publish_later(publisher.draft(content, id, carry, key), when, limit),
+            )
         if publisher.plain:
             log = publisher.log
             if not log.end % FAIR:
                 await asyncio.sleep(0)  # first, so that a publisher that is cancelled here has published nothing
             if not log.blocking_cursors and not publisher.queue and not publisher.feeds:
                 return self.publish_nowait(content, id=id, headers=headers, key=key)
-        return await publisher.publish(content, id, headers, key, limit)
+        if publisher.carrier.instrument is None:
+            return await publisher.publish(content, id, headers, key, limit)
+        return await sent(publisher, headers, lambda carry: publisher.publish(content, id, carry, key, limit))
 
     def publish_nowait(
         self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
@@ -111,7 +120,9 @@ class Topic(Generic[T]):
             or key is not None
             or get_ident() != publisher.thread
         ):
-            return publisher.publish_nowait(content, id, headers, key)
+            if publisher.carrier.instrument is None:
+                return publisher.publish_nowait(content, id, headers, key)
+            return sent_nowait(publisher, content, id, headers, key)
         # the fast path: the same as `Log.append`, without the call
         now = time()
         end = log.end

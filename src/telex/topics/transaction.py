@@ -13,6 +13,7 @@ from telex.errors import BadOption, Closed
 from telex.message import Message
 from telex.process.waiters import within
 from telex.topics.connection import EngineConnection
+from telex.topics.sending import sent
 from telex.topics.topic import Topic, publisher_of
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ class Transaction:
         if not isinstance(topic, (str, Topic)):
             raise BadOption("topic", topic, "it must be a topic id, or hub.topic(...)")
         publisher = publisher_of(self._topic(topic) if isinstance(topic, str) else topic)
-        return await self._engine.append(publisher.draft(content, id, headers, key))
+        return await sent(
+            publisher, headers, lambda carry: self._engine.append(publisher.draft(content, id, carry, key))
+        )
 
     async def execute(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()

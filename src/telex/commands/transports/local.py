@@ -20,6 +20,7 @@ from telex.commands.transports.queue import CommandQueue
 from telex.commands.transports.transport import Request
 from telex.commands.transports.turns import TurnBudget
 from telex.errors import Closed, EngineFailed, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock, WrongThread
+from telex.observe.headers import carried
 from telex.once.engine_store import EngineOnceTransaction
 from telex.runtime import Runtime
 
@@ -138,6 +139,7 @@ class LocalTransport:
                 return pending
         hub = self._runtime.hub
         invocation = Invocation(name, content, pending.id, key, hub, self._report, fingerprint, pending)
+        invocation.carried = carried.get()
         if request.limit is not None:
             invocation.expire_in(request.limit)
         if queue is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -15,6 +16,8 @@ from telex.commands.progress import ProgressThrottle
 from telex.commands.server import CONFLICTING, CommandServer
 from telex.commands.transports.turns import TurnBudget
 from telex.errors import TelexError
+from telex.observe.headers import carried
+from telex.observe.instrument import Processing
 from telex.process.tasks import start_task, start_task_at_once
 from telex.runtime import Runtime
 from telex.topics.topic import Topic
@@ -39,6 +42,8 @@ class CommandQueue:
         self._senders: list[asyncio.Future[None]] = []  # the senders that wait for room
         self._outcomes: Topic[Any] = runtime.topic(f"$command:{name}:outcome")
         self._progress: Topic[Any] = runtime.topic(f"$command:{name}:progress")
+        of = Processing(name, (f"$command:{name}:request",), None, attrgetter("carried"), attrgetter("message"))
+        self._carry_out = runtime.observed(server.carry_out, of)
         self._runtime = runtime
         self._invocations = invocations
         self._turn = turn
@@ -97,6 +102,9 @@ class CommandQueue:
         """
         self.server.running += 1
         turn, name, context = self._turn, self.server.command.name, self._runtime.context.copy()
+        if invocation.carried is not None:
+            self._runtime.topics.carrier.activate()
+            context.run(carried.set, invocation.carried)
         if not at_once or turn.nested or turn.scheduled:
             turn.scheduled += 1
             self._runtime.tasks.add(start_task(self._work(invocation, scheduled=1), name=name, context=context))
@@ -114,7 +122,7 @@ class CommandQueue:
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
         self._turn.scheduled -= scheduled
         try:
-            self._settle(invocation, await self.server.carry_out(invocation))
+            self._settle(invocation, await self._carry_out(invocation))
         except asyncio.CancelledError as error:
             if self._runtime.closed:
                 raise  # the hub closes

@@ -1,0 +1,42 @@
+"""`carrying`: a handler whose messages get the trace context and correlation id of the handled message."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from telex.handlers.call import Invoke, is_pending
+from telex.message import headers_of
+from telex.observe.headers import Carrier, carried, carried_in
+
+if TYPE_CHECKING:
+    from telex.message import Message
+
+
+def carrying(invoke: Invoke, carrier: Carrier) -> Invoke:
+    """Return a bound handler that sets `carried` for a message with such headers."""
+
+    def call(message: Message[Any]) -> Any:
+        headers = headers_of(message)
+        if headers is None:
+            return invoke(message)
+        carry = carried_in(headers)
+        if carry is None:
+            return invoke(message)
+        carrier.activate()
+        token = carried.set(carry)
+        try:
+            result = invoke(message)
+        finally:
+            carried.reset(token)
+        return _finished(result, carry) if is_pending(result) else result
+
+    return call
+
+
+async def _finished(result: Awaitable[Any], carry: Mapping[str, str]) -> Any:
+    token = carried.set(carry)
+    try:
+        return await result
+    finally:
+        carried.reset(token)

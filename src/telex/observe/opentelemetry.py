@@ -1,0 +1,257 @@
+"""`OpenTelemetry`: spans of published and handled messages, by the semantic conventions for messaging."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from inspect import isawaitable
+from math import inf, log
+from random import random
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from telex.errors import BadOption, Misuse
+from telex.message import Message
+from telex.observe.headers import CORRELATION_ID, NAMES, TRACEPARENT, Sending, carried, carried_in, is_sampled
+from telex.observe.instrument import Invoke, Processing
+
+try:
+    from opentelemetry import context as contexts
+    from opentelemetry import trace
+    from opentelemetry.context import Context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+except ModuleNotFoundError as error:
+    fix = f"tracing needs {error.name}: pip install 'telex[otel]'"
+    raise ModuleNotFoundError(fix, name=error.name) from error
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, TracerProvider
+
+T = TypeVar("T")
+SYSTEM = "telex"
+"""The value of ``messaging.system``."""
+
+
+class OpenTelemetry:
+    """A tracer for ``telex.Hub(observe=...)``: a span "send X" for each published message and sent command, and a span
+    "process X" for each call of a handler or command.
+
+    ``provider`` makes the spans (default: the global tracer provider). A message whose headers have a ``traceparent``,
+    and a publisher in a span, continue their trace. ``sample`` is the share of the other messages that begin a trace,
+    from 0 to 1. Give it here and not as a sampler of the SDK: a message that begins no trace costs nearly nothing.
+
+    Raises `BadOption`; importing this class raises `ModuleNotFoundError` without the extra ``otel``.
+    """
+
+    sends: ClassVar[bool] = True
+
+    def __init__(self, provider: TracerProvider | None = None, *, sample: float = 1.0) -> None:
+        if isinstance(sample, bool) or not isinstance(sample, (int, float)) or not 0 <= sample <= 1:
+            raise BadOption("sample", sample, "it must be a share from 0 to 1, such as 0.01 for one in a hundred")
+        self._tracer = trace.get_tracer("telex", tracer_provider=provider)
+        self._format = TraceContextTextMapPropagator()
+        self._current = _context_variable()
+        self._sample = float(sample)
+        self._left = self._gap()  # the number of messages until one begins a trace
+
+    def sending(self, topic: str, headers: Mapping[str, str] | None) -> Sending | None:
+        """Return the span of a message that is about to be published; None for no span."""
+        current, carry = self._current.get(None), carried.get()
+        if headers is None and carry is None and not current:
+            if not self._begins():
+                return None
+            carry = {}
+        else:
+            given = carried_in(headers) if headers else None
+            carry = {**({} if given and TRACEPARENT in given else carry or {}), **(given or {})}
+            if given is not None and TRACEPARENT in given:
+                current = None
+            if not (is_sampled(carry) if TRACEPARENT in carry and not current else current or self._begins()):
+                return None
+        attributes = _attributes("send", topic, carry.get(CORRELATION_ID))
+        parent = None if current else self._extracted(carry)
+        span = self._tracer.start_span(f"send {topic}", parent, trace.SpanKind.PRODUCER, attributes)
+        return _SendSpan(span, self._injected(span, carry), headers)
+
+    def processing(self, invoke: Invoke, of: Processing) -> Invoke:
+        """Return a function that calls ``invoke`` in a span, if its message has a trace or begins one."""
+        read, begins = of.headers, _never if of.internal else self._begins
+
+        def traced(argument: Any) -> Any:
+            headers = read(argument)
+            carry = None if headers is None else carried_in(headers)
+            if carry is not None and TRACEPARENT in carry:
+                if not is_sampled(carry):
+                    return invoke(argument)
+            elif not begins():
+                return invoke(argument)
+            return self._processed(invoke, argument, of, carry or {})
+
+        return traced
+
+    @contextmanager
+    def process(self, messages: Sequence[Message[Any]], name: str = "") -> Iterator[Span]:
+        """Enter the span of a batch, such as those of ``subscription.batches()``. The span links to the trace of each
+        message. ``name`` is that of the batch's topic or pattern (default: the topic of the first message).
+
+        Raises `Misuse` without messages.
+        """
+        if not messages:
+            raise Misuse("trace an empty batch", "give the messages of one batch: observe.process(batch)")
+        name = name or messages[0].topic
+        links = [trace.Link(context) for context in map(self._context_of, messages) if context.is_valid]
+        attributes = _attributes("process", name, None) | {"messaging.batch.message_count": len(messages)}
+        kind = trace.SpanKind.CONSUMER
+        span = self._tracer.start_span(f"process {name}", None, kind, attributes, links)
+        with _Scope(span, self._injected(span, {})):
+            yield span
+
+    # -- spans
+
+    def _processed(self, invoke: Invoke, argument: Any, of: Processing, carry: Mapping[str, str]) -> Any:
+        message = of.message(argument)
+        pattern = of.patterns[0] if len(of.patterns) == 1 else message.topic
+        attributes = _attributes("process", message.topic, carry.get(CORRELATION_ID))
+        attributes |= {"messaging.message.id": message.id, "telex.handler": of.name}
+        if pattern != message.topic:
+            attributes["messaging.destination.template"] = pattern
+        if of.group is not None:
+            attributes["messaging.consumer.group.name"] = of.group
+        # Not the current context: in memory it is the publisher's, whose span the headers name too.
+        span = self._tracer.start_span(
+            f"process {pattern}", self._extracted(carry), trace.SpanKind.CONSUMER, attributes
+        )
+        scope = _Scope(span, self._injected(span, carry))
+        with scope.step():
+            result = invoke(argument)
+            if not isawaitable(result):
+                scope.end()
+                return result
+        return scope.finished(result)
+
+    def _extracted(self, carry: Mapping[str, str]) -> Context:
+        return self._format.extract(carry, Context())
+
+    def _context_of(self, message: Message[Any]) -> trace.SpanContext:
+        return trace.get_current_span(self._extracted(carried_in(message.headers) or {})).get_span_context()
+
+    def _injected(self, span: Span, carry: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers that carry the context of a span, and the correlation id."""
+        found: dict[str, str] = {}
+        self._format.inject(found, trace.set_span_in_context(span, Context()))
+        if CORRELATION_ID in carry:
+            found[CORRELATION_ID] = carry[CORRELATION_ID]
+        return found
+
+    # -- sampling
+
+    def _begins(self) -> bool:
+        """Return true when this message begins a trace."""
+        if self._left > 0:
+            self._left -= 1
+            return False
+        self._left = self._gap()
+        return True
+
+    def _gap(self) -> float:
+        """Return the number of messages to skip: each message is chosen with the probability ``sample``."""
+        if self._sample in (0.0, 1.0):
+            return 0.0 if self._sample else inf
+        return log(1.0 - random()) // log(1.0 - self._sample)
+
+
+class _Scope:
+    """A span that is current while code runs. `step` makes it current for synchronous code, `finished` for a coroutine;
+    `end` ends it.
+    """
+
+    def __init__(self, span: Span, carry: Mapping[str, str]) -> None:
+        self.span = span
+        self.carry = carry
+        self._ended = False
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """Make the span current. An exception ends it."""
+        token = contexts.attach(trace.set_span_in_context(self.span))
+        carrying = carried.set(self.carry)
+        try:
+            yield
+        except BaseException as error:
+            self.end(error)
+            raise
+        finally:
+            carried.reset(carrying)
+            contexts.detach(token)
+
+    async def finished(self, result: Any) -> Any:
+        """Await the result of a call in the span, and end the span."""
+        with self.step():
+            value = await result
+        self.end()
+        return value
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the span, once."""
+        if self._ended:
+            return
+        self._ended = True
+        if error is not None:
+            self.span.set_attribute("error.type", type(error).__qualname__)
+            self.span.set_status(trace.Status(trace.StatusCode.ERROR, str(error)))
+            if isinstance(error, Exception):
+                self.span.record_exception(error)
+        self.span.end()
+
+    def __enter__(self) -> None:
+        self._entered = self.step()
+        self._entered.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.__exit__(kind, error, trace)
+        self.end(error)
+
+
+class _SendSpan(_Scope):
+    """The span of a message that is being published, see `telex.observe.headers.Sending`."""
+
+    def __init__(self, span: Span, carry: dict[str, str], headers: Mapping[str, str] | None) -> None:
+        super().__init__(span, carry)
+        # The trace headers that the publisher gave name the parent of this span.
+        kept = {name: value for name, value in (headers or {}).items() if name.lower() not in NAMES}
+        self.headers: Mapping[str, str] = kept | carry
+
+    def sent(self, id: str) -> None:
+        """Note the id of the message."""
+        self.span.set_attribute("messaging.message.id", id)
+
+
+def _never() -> bool:
+    return False
+
+
+def _attributes(operation: str, destination: str, correlation: str | None) -> dict[str, Any]:
+    attributes = {
+        "messaging.system": SYSTEM,
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+        "messaging.destination.name": destination,
+    }
+    if correlation is not None:
+        attributes["messaging.message.conversation_id"] = correlation
+    return attributes
+
+
+def _context_variable() -> ContextVar[Context | None]:
+    """Return the variable that holds the current context of OpenTelemetry: reading it costs a fifth of
+    ``get_current()``, and a hub reads it for every message.
+    """
+    probe = contexts.set_value("telex", "probe")
+    token = contexts.attach(probe)
+    try:
+        return next(variable for variable, value in copy_context().items() if value is probe)
+    finally:
+        contexts.detach(token)

@@ -1,0 +1,43 @@
+"""Publishing with a span, on a hub that is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from telex.message import Message
+    from telex.observe.headers import Sending
+    from telex.topics.publisher import Publisher
+
+Headers = Mapping[str, str] | None
+
+
+def _sending(publisher: Publisher, headers: Headers) -> Sending | None:
+    instrument, id = publisher.carrier.instrument, publisher.id
+    # Topics of telex have no spans: their messages carry the headers of their cause.
+    return None if instrument is None or id.startswith("$") else instrument.sending(id, headers)
+
+
+async def sent(
+    publisher: Publisher, headers: Headers, publish: Callable[[Headers], Awaitable[Message[Any]]]
+) -> Message[Any]:
+    """Call ``publish`` with the headers of the message, in a span if the tracer begins one. Return the message."""
+    sending = _sending(publisher, headers)
+    if sending is None:
+        return await publish(headers)
+    with sending:
+        message = await publish(sending.headers)
+        sending.sent(message.id)
+        return message
+
+
+def sent_nowait(publisher: Publisher, content: Any, id: str | None, headers: Headers, key: str | None) -> Message[Any]:
+    """Publish as `Publisher.publish_nowait`, in a span if the tracer begins one."""
+    sending = _sending(publisher, headers)
+    if sending is None:
+        return publisher.publish_nowait(content, id, headers, key)
+    with sending:
+        message = publisher.publish_nowait(content, id, sending.headers, key)
+        sending.sent(message.id)
+        return message
