@@ -24,6 +24,7 @@ from telex.commands.context import CommandContext
 from telex.commands.follower import Follower
 from telex.commands.outcome import Outcome, Progress
 from telex.commands.server import CommandStatistics
+from telex.commands.stream import Stream
 from telex.commands.ticket import Ticket
 from telex.commands.transports.transport import Duplicate
 from telex.durations import Duration
@@ -44,8 +45,10 @@ from telex.errors import (
     Misuse,
     Nack,
     NoHandler,
+    PartsLost,
     Reject,
     SlowSubscriber,
+    StreamRestarted,
     TelexError,
     Timeout,
     WouldBlock,
@@ -114,6 +117,7 @@ __all__ = [
     "NoHandler",
     "Outcome",
     "Overflow",
+    "PartsLost",
     "Pattern",
     "Position",
     "Progress",
@@ -124,6 +128,8 @@ __all__ = [
     "Router",
     "SlowSubscriber",
     "Start",
+    "Stream",
+    "StreamRestarted",
     "Subscription",
     "SubscriptionStatistics",
     "TelexError",

@@ -330,6 +330,40 @@ class CommandFailed(TelexError):
         return f"the command {self.command!r} failed: {self.type}: {self.message}"
 
 
+class PartsLost(TelexError):
+    """The reader's fault: it read the stream of a ``command`` so late that ``count`` parts, or more, are gone."""
+
+    def __init__(self, command: str, count: int) -> None:
+        super().__init__(command, count)
+        self.command = command
+        self.count = count
+
+    def __str__(self) -> str:
+        return (
+            f"{self.count} parts or more of the stream of the command {self.command!r} are no longer kept: read a "
+            "stream while its command runs, or within an hour of its end"
+        )
+
+
+class StreamRestarted(TelexError):
+    """Nobody's fault: the worker of a command that yields has died, and another begins the stream again.
+
+    ``command`` is its name, ``attempt`` the number of the new attempt. The parts before are void. Iterate over the same
+    `Stream` again for the parts of the new attempt.
+    """
+
+    def __init__(self, command: str, attempt: int) -> None:
+        super().__init__(command, attempt)
+        self.command = command
+        self.attempt = attempt
+
+    def __str__(self) -> str:
+        return (
+            f"the stream of the command {self.command!r} begins again, attempt {self.attempt}: its worker has died; "
+            "drop the parts that you have, and iterate over the stream again"
+        )
+
+
 class KeyConflict(TelexError):
     """The sender's fault: the key was used for this command with other content. The command did not run.
 

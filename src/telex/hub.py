@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -18,6 +17,7 @@ from telex.commands.client import CommandClient
 from telex.commands.dispatcher import CommandDispatcher
 from telex.commands.server import CommandStatistics
 from telex.commands.spec import Command
+from telex.commands.streaming import KEPT as STREAM
 from telex.commands.work import HubWork
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
@@ -35,6 +35,7 @@ from telex.names import check_pattern, check_published, is_pattern
 from telex.observe.instrument import Instrument, check_instruments
 from telex.process.forks import FORKS
 from telex.process.forks import HUB as FORKED
+from telex.process.lifespan import lifespan_of
 from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
 from telex.router import Declaring, Router
@@ -102,7 +103,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._timeout = optional_seconds(timeout, "timeout")
         self.close_timeout: float = seconds(close_timeout, "close_timeout")
         """The seconds in which handlers may finish their messages when the hub closes."""
-        self._lifespan = None if lifespan is None else _lifespan(lifespan)
+        self._lifespan = None if lifespan is None else lifespan_of(lifespan)
         clock = time if clock is None else clock
         if not callable(clock):
             fix = "it must be a function of no arguments, such as time.time, or a telex.testing.clock.VirtualClock"
@@ -388,6 +389,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             return
         declaration = declaration.within(self.middleware)
         if isinstance(declaration, Command):
+            if declaration.streams:
+                self.retain("$stream:>", messages=STREAM.messages, age=STREAM.age)
             self._dispatcher.declare(declaration)
             self.commands.append(declaration)
             return
@@ -435,16 +438,3 @@ def dispatcher_of(hub: Hub) -> CommandDispatcher:
 def scheduler_of(hub: Hub) -> Scheduler:
     """Return the triggers of a hub."""
     return hub._scheduler
-
-
-def _lifespan(given: Lifespan) -> Callable[[Hub], AbstractAsyncContextManager[object]]:
-    if not callable(given) or inspect.iscoroutinefunction(given) or inspect.isgeneratorfunction(given):
-        raise BadOption(
-            "lifespan",
-            given,
-            "it must be a function of the hub that yields once while the hub is open, `async def` and decorated with "
-            "contextlib.asynccontextmanager",
-        )
-    if inspect.isasyncgenfunction(given):
-        return asynccontextmanager(given)
-    return given  # type: ignore[return-value]  # a function that returns a context manager

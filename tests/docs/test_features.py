@@ -10,6 +10,11 @@ from tests.support.postgres import url_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FEATURES = {
+    "tokens": [
+        *("sender: brown", "sender: fox"),
+        *("page: jumps", "page: over", "page: the", "page: lazy", "page: dog"),
+        "tokens: 7",
+    ],
     "event_stream": ['"rain"', '"sun"', '"snow"'],
 }
 """What each example prints."""

@@ -8,6 +8,7 @@ with `Hub.on` and `Hub.command`.
 from telex.blocking.groups import BlockingGroups as Groups
 from telex.blocking.hub import BlockingHub as Hub
 from telex.blocking.ticket import BlockingFollower as Follower
+from telex.blocking.ticket import BlockingStream as Stream
 from telex.blocking.ticket import BlockingTicket as Ticket
 from telex.blocking.topic import BlockingSubscription as Subscription
 from telex.blocking.topic import BlockingTopic as Topic
@@ -15,4 +16,15 @@ from telex.blocking.transaction import BlockingTransaction as Transaction
 from telex.blocking.triggers import BlockingTrigger as Trigger
 from telex.blocking.triggers import BlockingVariable as Variable
 
-__all__ = ["Follower", "Groups", "Hub", "Subscription", "Ticket", "Topic", "Transaction", "Trigger", "Variable"]
+__all__ = [
+    "Follower",
+    "Groups",
+    "Hub",
+    "Stream",
+    "Subscription",
+    "Ticket",
+    "Topic",
+    "Transaction",
+    "Trigger",
+    "Variable",
+]

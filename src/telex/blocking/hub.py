@@ -9,7 +9,7 @@ from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
 from telex.blocking.groups import BlockingGroups
 from telex.blocking.thread import HubThread
-from telex.blocking.ticket import BlockingFollower, BlockingTicket
+from telex.blocking.ticket import BlockingFollower, BlockingStream, BlockingTicket
 from telex.blocking.topic import BlockingTopic
 from telex.blocking.transaction import BlockingTransaction
 from telex.blocking.triggers import BlockingTrigger, BlockingVariable
@@ -257,6 +257,33 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
     ) -> Any:
         """Send a command, and return its result; as ``telex.Hub.call``."""
         return self._thread.wait(self._hub.call(name, content, **_sent(key, timeout, duplicate, type)))
+
+    @overload
+    def stream(
+        self, name: str, content: object = None, *, key: str | None = None, timeout: Duration | None = None
+    ) -> BlockingStream[Any]: ...
+    @overload
+    def stream(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        type: type[T],
+    ) -> BlockingStream[T]: ...
+    def stream(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        type: type[Any] | None = None,
+    ) -> BlockingStream[Any]:
+        """Return the parts of a command that yields, to iterate over with ``for``; as ``telex.Hub.stream``."""
+        stream = self._hub.stream(name, content, key=key, timeout=timeout, type=type)  # type: ignore[arg-type]
+        return BlockingStream(stream, self._thread.opened())
 
     def follow(
         self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024

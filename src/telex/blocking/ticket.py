@@ -10,11 +10,12 @@ from typing import Any, Generic, Self, TypeVar
 from telex.blocking.thread import HubThread
 from telex.commands.follower import Follower as AsyncFollower
 from telex.commands.outcome import Outcome, Progress
+from telex.commands.stream import Stream as AsyncStream
 from telex.commands.ticket import Ticket as AsyncTicket
 from telex.commands.ticket import pending_of
 from telex.durations import Duration
 from telex.errors import Closed
-from telex.message import Lost
+from telex.message import Lost, Message, Position
 
 T = TypeVar("T")
 
@@ -85,6 +86,53 @@ class BlockingTicket(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<blocking {self._ticket!r}>"
+
+
+class BlockingStream(Generic[T]):
+    """The parts of a command that yields, for a blocking hub: iterate with ``for``. See `telex.Stream`."""
+
+    def __init__(self, stream: AsyncStream[T], thread: HubThread) -> None:
+        self._stream = stream
+        self._thread = thread
+
+    @property
+    def ticket(self) -> BlockingTicket[Any] | None:
+        """The ticket of the command; None before the first iteration."""
+        ticket = self._stream.ticket
+        return None if ticket is None else BlockingTicket(ticket, self._thread)
+
+    @property
+    def attempt(self) -> int:
+        """The attempt of the last part; 0 before the first part."""
+        return self._stream.attempt
+
+    @property
+    def ended(self) -> bool:
+        """True when the last part has come."""
+        return self._stream.ended
+
+    @property
+    def position(self) -> Position | None:
+        """The position after the last part; None before the first part."""
+        return self._stream.position
+
+    def __iter__(self) -> Iterator[Message[T]]:
+        """Iterate over the parts. Leaving the loop does not end the command."""
+        parts = self._stream.__aiter__()
+
+        async def next_part() -> Message[T] | None:
+            return await anext(parts, None)
+
+        try:
+            while (part := self._thread.wait(next_part())) is not None:
+                yield part
+        finally:
+            with suppress(Closed):
+                self._thread.wait(parts.aclose())
+
+    def cancel(self) -> bool:
+        """Cancel the command; as ``telex.Stream.cancel``."""
+        return self._thread.wait(self._stream.cancel())
 
 
 class BlockingFollower:

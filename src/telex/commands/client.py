@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
+from telex.codec.content import Content
 from telex.commands.dispatcher import CommandDispatcher
 from telex.commands.follower import Follower
+from telex.commands.stream import Stream
 from telex.commands.ticket import Ticket
 from telex.commands.transports.transport import Duplicate
 from telex.durations import Duration, optional_seconds, seconds
@@ -109,6 +111,47 @@ class CommandClient:
             self._runtime.check_open()
         limit = None if timeout is None else seconds(timeout, "timeout")
         return await self._dispatcher.call(name, content, key, limit, duplicate, type)
+
+    @overload
+    def stream(
+        self, name: str, content: object = None, *, key: str | None = None, timeout: Duration | None = None
+    ) -> Stream[Any]: ...
+    @overload
+    def stream(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        type: type[T],
+    ) -> Stream[T]: ...
+    def stream(
+        self,
+        name: str,
+        content: object = None,
+        *,
+        key: str | None = None,
+        timeout: Duration | None = None,
+        type: type[Any] | None = None,
+    ) -> Stream[Any]:
+        """Return the parts of a command that yields, to iterate over with ``async for``; the first iteration sends the
+        command. ``key`` and ``timeout`` are those of `send`, ``type`` is the type of each part.
+
+        The parts are messages of the topic ``$stream:<name>:<id>``, which any program may read from any position,
+        during the command and an hour after its end; see `telex.commands.streaming`.
+
+        Iterating raises the errors of `call`, `StreamRestarted`, and `ContentError` for a part that is not of the type.
+        Raises `BadOption`.
+        """
+        limit = optional_seconds(timeout, "timeout")
+        parts = None if type is None else Content(type)
+
+        async def send() -> Ticket[Any]:
+            self._runtime.check_open()
+            return await self._dispatcher.send(name, content, key, limit, "wait", None, needs_server=True)
+
+        return Stream(send, self._runtime.topic, parts)
 
     def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
         """Return a follower of all commands whose names match ``pattern``, whichever program sent them. Enter it with

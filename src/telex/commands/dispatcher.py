@@ -12,6 +12,7 @@ from telex.commands.once_server import OnceServer
 from telex.commands.outcome import Outcome, Progress
 from telex.commands.server import CommandServer, CommandStatistics
 from telex.commands.spec import Command
+from telex.commands.streaming import StreamingServer
 from telex.commands.table import CommandTable
 from telex.commands.ticket import PendingOutcome, Ticket
 from telex.commands.transports.engine import EngineTransport
@@ -71,7 +72,9 @@ class CommandDispatcher:
     def declare(self, command: Command) -> None:
         """Serve a command. Raises `BadOption` when the name is taken, `Misuse` on an engine without records."""
         self._runtime.require(f"the command {command.name!r}", *self.transport.needs)
-        if command.once is None:
+        if command.streams:
+            server: CommandServer = StreamingServer(command, self._runtime)
+        elif command.once is None:
             server = CommandServer(command)
         else:
             server = OnceServer(command, command.once, self._runtime, self._stores, self.transport.publish_in)

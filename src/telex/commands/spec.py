@@ -14,7 +14,7 @@ from telex.commands.invocation import Invocation
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption
 from telex.handlers.middleware import Middleware, check_middleware, wrap
-from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, name_of, read_signature
+from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, is_stream, name_of, read_signature
 from telex.message import Message
 from telex.names import check_topic
 from telex.once.options import OnceOptions, once_options
@@ -27,8 +27,9 @@ KINDS = ArgumentKinds(
     by_class={Message: "message", CommandContext: "context", Transaction: "tx"},
     by_name={"tx": "tx"},
     purpose="carry out a command",
-    yields="it yields; a command returns its result, and reports progress by its context",
+    yields="it is a generator; to stream parts write `async def` with yield, else return one result",
     twice="a command has one content: put what belongs together in a struct or a dataclass",
+    streams=True,
 )
 """The arguments that functions of commands may take."""
 
@@ -48,6 +49,8 @@ class Command(msgspec.Struct, frozen=True):
     once: OnceOptions | None
     lease: float
     middleware: tuple[Middleware, ...] = ()
+    streams: bool = False
+    """True when the function yields parts, of the type ``gives``."""
 
     def under(self, prefix: str) -> Command:
         """Return the command with ``prefix`` and a colon before its name. Raises `BadName` when the name becomes too
@@ -111,6 +114,11 @@ def declare_command(function: Any, name: object, prefix: str, options: Mapping[s
         raise BadHandler(
             called, "it has an argument tx, which needs once=True; without once=True use hub.transaction()"
         )
+    streams = is_stream(function)
+    if streams and once is not None:
+        raise BadHandler(called, "it yields, and once=True records one result: leave out once, or return one result")
     is_async = calls_async(function) or bool(middleware)
     takes, gives = signature.content, signature.result
-    return Command(checked, function, signature.kinds, is_async, concurrency, takes, gives, once, lease, middleware)
+    return Command(
+        checked, function, signature.kinds, is_async, concurrency, takes, gives, once, lease, middleware, streams
+    )

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import Any
 
 from telex.codec import content as codec
+from telex.commands.streaming import PART
 from telex.durations import Duration, seconds
 from telex.errors import BadOption, Closed, Timeout
 from telex.log.start import Start, check_start
@@ -31,9 +32,10 @@ def events(
 
     The data of an event is the content of a message as JSON, its id is the position after the message. With
     ``last_event_id``, the value of the header ``Last-Event-ID``, they continue after that position; else they begin at
-    ``start``. When messages are missing, an event ``lost`` with ``count`` and ``reason`` comes in their place. After
-    ``heartbeat`` without a message a comment is sent, so that the server notices a client that has left. The reader is
-    never skipped: a slow client reads from the log, and loses only what retention has removed.
+    ``start``. When messages are missing, an event ``lost`` with ``count`` and ``reason`` comes in their place. The last
+    message of a `telex.Stream` is an event ``end``. After ``heartbeat`` without a message a comment is sent, so that
+    the server notices a client that has left. The reader is never skipped: a slow client reads from the log, and loses
+    only what retention has removed.
 
     The generator ends when the hub closes; close it when the client leaves. Raises `BadOption`, at once. Content
     without a JSON form raises `TypeError` where it is reached.
@@ -67,4 +69,5 @@ def _encoded(topic: str, batch: Sequence[Message[Any] | Lost], after: Position) 
             continue
         following = batch[-left]
         place = position_before(following, topic, after, left) if left and isinstance(following, Message) else after
-        yield b"id: %b\ndata: %b\n\n" % (str(place).encode(), codec.to_json(item.content))
+        name = b"event: end\n" if item.headers.get(PART) == "end" else b""
+        yield b"id: %b\n%bdata: %b\n\n" % (str(place).encode(), name, codec.to_json(item.content))

@@ -30,6 +30,8 @@ class ArgumentKinds(msgspec.Struct, frozen=True):
     purpose: str
     yields: str
     twice: str
+    streams: bool = False
+    """True when functions may be async generators."""
 
     def of(self, hint: object) -> str:
         """Return the kind of an argument with this annotation; for a Union, the kind of its first part that is not
@@ -76,7 +78,8 @@ def read_signature(function: object, kinds: ArgumentKinds) -> Signature:
     name = name_of(function)
     if not callable(function) or isinstance(function, type):
         raise BadHandler(name, f"decorate a function; a class or a value cannot {kinds.purpose}")
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+    streams = kinds.streams and is_stream(function)
+    if inspect.isgeneratorfunction(function) or (inspect.isasyncgenfunction(function) and not streams):
         raise BadHandler(name, kinds.yields)
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -91,7 +94,10 @@ def read_signature(function: object, kinds: ArgumentKinds) -> Signature:
         if content is None and parameter.name in hints and parameter.name not in kinds.by_name:
             content = kinds.content_of(hint)
         _add_kind(found, kind, parameter, name, kinds)
-    return Signature(tuple(found), content, content_type(hints.get("return", Any)))
+    result = hints.get("return", Any)
+    if streams:  # the type of the parts
+        result = next(iter(typing.get_args(result)), Any)
+    return Signature(tuple(found), content, content_type(result))
 
 
 def _add_kind(found: list[str], kind: str, parameter: inspect.Parameter, name: str, kinds: ArgumentKinds) -> None:
@@ -141,6 +147,13 @@ def bind_arguments(
     known = {given: lambda source: source, **sources}
     take = [known.get(kind) or attrgetter(kind) for kind in kinds]
     return lambda source: function(*[each(source) for each in take])
+
+
+def is_stream(function: object) -> bool:
+    """Return true when calling the function returns an async generator."""
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(getattr(function, "__call__", None))  # noqa: B004
 
 
 def calls_async(function: Callable[..., object]) -> bool:

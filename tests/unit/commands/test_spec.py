@@ -39,10 +39,10 @@ def test_mistakes_in_declaring() -> None:
     with pytest.raises(telex.BadHandler, match="once=True"):
         hub.command("other")(late)
 
-    async def yields(content: int):  # type: ignore[no-untyped-def]  # on purpose
+    def yields(content: int):  # type: ignore[no-untyped-def]  # on purpose
         yield 1
 
-    with pytest.raises(telex.BadHandler, match="it yields"):
+    with pytest.raises(telex.BadHandler, match="it is a generator; to stream parts write `async def`"):
         hub.command("other")(yields)
 
 

@@ -94,6 +94,23 @@ async def _all(body: AsyncGenerator[bytes, None]) -> str:
     return b"".join([part async for part in body]).decode()
 
 
+async def test_the_end_of_a_streamed_result_is_an_event_of_its_own() -> None:
+    async with telex.Hub() as hub:
+
+        @hub.command("count")
+        async def count() -> AsyncGenerator[int, None]:
+            yield 1
+
+        stream = hub.stream("count")
+        async for _part in stream:
+            pass
+        assert stream.ticket is not None
+        async with aclosing(events(hub.topic(f"$stream:count:{stream.ticket.id}"), start="earliest")) as body:
+            _, part, end = await parts(body, 3)
+        assert part.endswith("\ndata: 1")
+        assert end.endswith("\nevent: end\ndata: null")
+
+
 async def test_leaving_ends_the_subscription() -> None:
     async with telex.Hub() as hub:
         async with aclosing(events(hub.topic("orders"), start="earliest")) as body:

@@ -1,0 +1,100 @@
+"""The worker of a command that yields: its topic, its pace, and the end of old streams."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import telex
+from telex.commands.streaming import KEEP_SECONDS, MAX_STORING, stream_topic
+from telex.testing.clock import VirtualClock
+from tests.support.loops import idle
+
+
+def test_a_stream_is_removed_an_hour_after_its_end() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        hub = telex.Hub(clock=clock)
+
+        @hub.command("count")
+        async def count() -> AsyncIterator[int]:
+            yield 1
+
+        async def run() -> str:
+            stream = hub.stream("count")
+            async for _part in stream:
+                pass
+            assert stream.ticket is not None
+            return stream_topic("count", stream.ticket.id)
+
+        async with hub:
+            first = await run()
+            clock.advance(KEEP_SECONDS - 1)
+            second = await run()
+            assert await hub.topics("$stream:>") == sorted([first, second])
+            clock.advance(2)
+            third = await run()
+            assert await hub.topics("$stream:>") == sorted([second, third])
+
+    clock.run(main())
+
+
+def test_streams_of_processes_that_were_killed_are_removed_unless_they_run() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        hub = telex.Hub(clock=clock)
+
+        @hub.command("count")
+        async def count() -> AsyncIterator[int]:
+            yield 1
+
+        async with hub:
+            for id, part in (("ended", "end"), ("running", "part")):
+                await hub.topic(stream_topic("count", id)).publish(1, headers={"telex-part": part})
+            await asyncio.gather(*[hub.call("count") for _ in range(2)])
+            clock.advance(KEEP_SECONDS)
+            await hub.call("count")
+            left = await hub.topics("$stream:count:>")
+            assert "$stream:count:running" in left
+            assert "$stream:count:ended" not in left
+
+    clock.run(main())
+
+
+async def test_the_function_waits_when_its_parts_cannot_be_stored() -> None:
+    hub, made = telex.Hub(), []
+
+    @hub.command("count")
+    async def count(context: telex.CommandContext[None]) -> AsyncIterator[int]:
+        for number in range(200):
+            made.append(number)
+            yield number
+
+    async with hub, hub.topic("$stream:count:*").subscribe(overflow="block", buffer=1) as inbox:
+        ticket = await hub.send("count")
+        await idle()
+        assert MAX_STORING <= len(made) <= MAX_STORING + 2
+        got = [(await inbox.receive(timeout=5)).content for _ in range(201)]
+        assert got == [*range(200), None]
+        assert await ticket == 200
+
+
+async def test_a_stream_that_is_cancelled_closes_its_generator() -> None:
+    hub, ended = telex.Hub(), []
+
+    @hub.command("wait")
+    async def wait() -> AsyncIterator[int]:
+        try:
+            yield 1
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    async with hub:
+        stream = hub.stream("wait")
+        async for _part in stream:
+            assert await stream.cancel()
+            break
+        assert stream.ticket is not None
+        assert (await stream.ticket.outcome(timeout=5)).error is not None
+        assert ended == [1]
