@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
-from psycopg import AsyncConnection, OperationalError, waiting
+from psycopg import AsyncConnection, Error, OperationalError, waiting
 from psycopg.abc import PQGen
 from psycopg.errors import CancellationTimeout
 from psycopg.pq import TransactionStatus
@@ -25,13 +25,21 @@ WAKE_SECONDS = 1.0
 """The seconds between two checks by psycopg of its socket, also without an event."""
 CANCEL_SECONDS = 1.0
 """The most seconds for the request to cancel a statement of a program's transaction."""
+RESET_SECONDS = 5.0
+"""The seconds after which a connection whose session is not reset is closed."""
 ISOLATION = "read committed"
 """The isolation of transactions: a writer that has waited for the lock has to see what the one before has stored."""
-_SET = f"""SELECT set_config(name, value, false) FROM pg_settings JOIN (VALUES
+_SET = f"""SELECT name, set_config(name, value, false) FROM pg_settings JOIN (VALUES
     ('tcp_keepalives_idle', '10'), ('tcp_keepalives_interval', '5'), ('tcp_keepalives_count', '3'),
     ('tcp_user_timeout', '30000'), ('default_transaction_isolation', '{ISOLATION}')) AS wanted (name, value)
     USING (name) WHERE source = 'default' OR name = 'default_transaction_isolation'""".encode()
 """Sets that isolation. Lets the server end connections of dead clients, unless an administrator has set otherwise."""
+
+_RESET = """CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {sets} UNLISTEN *;
+    SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES"""
+"""Removes the state that a program's statements have left in a session, in one round trip. It keeps the settings of
+`_SET`, and the prepared statements, which psycopg uses again.
+"""
 
 
 class ServerConnection(AsyncConnection[tuple[Any, ...]]):
@@ -43,6 +51,10 @@ class ServerConnection(AsyncConnection[tuple[Any, ...]]):
 
     lent: bool = False
     """True while a program's transaction uses it."""
+    touched: bool = False
+    """True when the program has executed statements, which may have changed the session."""
+    reset: bytes = b""
+    """The SQL that resets the session; empty behind a pooler, where the next statement may have another session."""
 
     async def wait(self, gen: PQGen[RV], interval: float = WAKE_SECONDS, timeout: float | None = None) -> RV:
         """Wait for a step of a statement."""
@@ -107,10 +119,12 @@ async def connect(address: ServerAddress, settings: Mapping[str, str] | None = N
     if not address.pooled:
         try:
             async with asyncio.timeout(float(CONNECT_SECONDS)):
-                await connection.execute(_SET)
+                found = await (await connection.execute(_SET)).fetchall()
         except BaseException:
             connection.drop()
             raise
+        sets = " ".join(f"SET {name} = '{value}';" for name, value in found)
+        connection.reset = _RESET.format(sets=sets).encode()
     return connection
 
 
@@ -147,9 +161,20 @@ class ConnectionPool:
             self._lent.add(connection)
             try:
                 yield connection
+                if connection.touched and connection.reset and not connection.closed:
+                    await self._reset(connection)
             finally:
                 connection.lent = False
                 self._lent.discard(connection)
+
+    async def _reset(self, connection: ServerConnection) -> None:
+        """Reset the session of a connection, which is dropped when that fails."""
+        try:
+            async with asyncio.timeout(RESET_SECONDS):
+                await connection.execute(connection.reset, prepare=False)
+            connection.touched = False
+        except (Error, TimeoutError):
+            connection.drop()
 
     async def _take(self) -> ServerConnection:
         while self._idle:

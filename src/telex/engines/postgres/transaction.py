@@ -148,6 +148,7 @@ class ServerTransaction:
         awaited.
         """
         connection = self._entered
+        connection.touched = True
         kept = connection.row_factory, connection.cursor_factory
         try:
             result: Any = function(connection)
@@ -162,5 +163,6 @@ class ServerTransaction:
         self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
     ) -> list[tuple[Any, ...]]:
         """Execute one statement of the program, and return its rows."""
+        self._entered.touched = True
         cursor = await self._entered.execute(sql.encode(), parameters or None)
         return await cursor.fetchall() if cursor.description else []
