@@ -27,6 +27,7 @@ from telex.commands.server import CommandStatistics
 from telex.commands.stream import Stream
 from telex.commands.ticket import Ticket
 from telex.commands.transports.transport import Duplicate
+from telex.commands.work import HubStatistics
 from telex.durations import Duration
 from telex.engines.contract.groups import DeadLetter, GroupInfo
 from telex.errors import (
@@ -56,7 +57,7 @@ from telex.errors import (
 )
 from telex.handlers.context import Context, Retry
 from telex.handlers.statistics import HandlerStatistics
-from telex.hub import Hub, HubStatistics
+from telex.hub import Hub
 from telex.log.options import Overflow
 from telex.log.start import Start
 from telex.message import Lost, Message, Position

@@ -11,14 +11,12 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
 
-import msgspec
-
+from telex.codec.formats import Codec, Formats, Transform
 from telex.commands.client import CommandClient
 from telex.commands.dispatcher import CommandDispatcher
-from telex.commands.server import CommandStatistics
 from telex.commands.spec import Command
 from telex.commands.streaming import KEPT as STREAM
-from telex.commands.work import HubWork
+from telex.commands.work import HubStatistics, HubWork
 from telex.durations import Duration, optional_seconds, seconds
 from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Misuse, Timeout
@@ -27,11 +25,10 @@ from telex.groups.runner import GroupRunner
 from telex.handlers.middleware import Middleware
 from telex.handlers.runner import HandlerRunner
 from telex.handlers.spec import HandlerSpec
-from telex.handlers.statistics import HandlerStatistics
 from telex.joined import AsyncJoinedTransaction, JoinedTransaction, join
 from telex.log.log import Retention
-from telex.message import Draft, Message
-from telex.names import check_pattern, check_published, is_pattern
+from telex.message import Message
+from telex.names import check_pattern, is_pattern
 from telex.observe.instrument import Instrument, check_instruments
 from telex.process.forks import FORKS
 from telex.process.forks import HUB as FORKED
@@ -57,18 +54,6 @@ Lifespan = Callable[["Hub"], AbstractAsyncContextManager[object]] | Callable[["H
 CLOSED = "its hub was closed; make another with telex.Hub()"
 
 
-class HubStatistics(msgspec.Struct, frozen=True):
-    """The state of a hub now. ``unhandled`` counts messages on patterns with typed handlers that no handler took."""
-
-    topics: int
-    patterns: int
-    subscribers: int
-    unhandled: int
-    handlers: tuple[HandlerStatistics, ...]
-    commands: tuple[CommandStatistics, ...] = ()
-    connected: bool = True
-
-
 class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     """All topics of a program. An async context manager; leaving it, or `aclose`, closes it for good.
 
@@ -77,8 +62,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     ``lifespan`` is entered with the hub once it is open, before handlers start, and left after they have stopped.
     ``middleware`` is applied to every handler, outermost first. Durations are seconds, text such as ``"5s"``, or
     timedeltas. ``clock`` returns the time, in seconds since 1970, for tests in one process (`telex.testing.clock`).
-    ``observe`` are tracers and metrics (`telex.observe`).
-    Raises `BadOption`.
+    ``observe`` are tracers and metrics (`telex.observe`). ``content_type`` and ``content_encoding`` choose among
+    ``codecs``, ``transforms`` and telex's for topics without their own (`telex.codec`). Raises `BadOption`.
 
     Topics, handlers and retention may be declared before it is opened and while it is open.
     """
@@ -93,6 +78,10 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         middleware: Sequence[Middleware] = (),
         clock: Callable[[], float] | None = None,
         observe: Instrument | Sequence[Instrument] | None = None,
+        codecs: Sequence[Codec] = (),
+        transforms: Sequence[Transform] = (),
+        content_type: str | None = None,
+        content_encoding: str | None = None,
     ) -> None:
         super().__init__("", middleware)
         given = os.environ.get("TELEX_URL") or "memory://" if url is None else url
@@ -106,14 +95,14 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._lifespan = None if lifespan is None else lifespan_of(lifespan)
         clock = time if clock is None else clock
         if not callable(clock):
-            fix = "it must be a function of no arguments, such as time.time, or a telex.testing.clock.VirtualClock"
-            raise BadOption("clock", clock, fix)
+            raise BadOption("clock", clock, "it must be a function such as time.time, or a telex.testing VirtualClock")
         engine = engine_for(given, clock) if isinstance(given, str) else given
         self._runtime = Runtime(engine, self.url, self, clock)
         self._runtime.observe(check_instruments(observe))
         self.groups: GroupAdmin = GroupAdmin(self._runtime)
         """The consumer groups and dead letters."""
         self._topics = self._runtime.topics
+        self._topics.formats.known = Formats(codecs, transforms, content_type, content_encoding)
         self._runner = HandlerRunner(self._runtime, self.declarations)
         self._group_runner = GroupRunner(self._runtime, self._runner.origins, self.declarations)
         self._dispatcher = CommandDispatcher(self._runtime, self._runner, self._group_runner)
@@ -275,18 +264,31 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     # -- topics
 
     @overload
-    def topic(self, id: str) -> Topic[Any]: ...
+    def topic(self, id: str, *, content_type: str | None = None, content_encoding: str | None = None) -> Topic[Any]: ...
     @overload
-    def topic(self, id: str, type: type[T]) -> Topic[T]: ...
-    def topic(self, id: str, type: type[Any] | None = None) -> Topic[Any]:
+    def topic(
+        self, id: str, type: type[T], *, content_type: str | None = None, content_encoding: str | None = None
+    ) -> Topic[T]: ...
+    def topic(
+        self,
+        id: str,
+        type: type[Any] | None = None,
+        *,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+    ) -> Topic[Any]:
         """Return the topic with this id, the same object every time; create it if it is new. A pattern returns a
         readable topic with the messages of all topics that match.
 
-        With ``type``, published content must be of this type (`telex.codec.content.Content`). Raises `BadName`;
-        `BadOption` for a second type; `Closed`.
+        With ``type``, published content must be of this type (`telex.codec.content.Content`). ``content_type`` names
+        the codec of new messages (``"application/msgpack"``), ``content_encoding`` their transforms (``"zlib, jwe"``,
+        ``"identity"`` for none); readers decode by what each message names (`telex.codec`). Raises `BadName`;
+        `BadOption` for a second type or format; `Closed`.
         """
         if self._runtime.closed:
             self._runtime.check_open()
+        if not content_type is content_encoding is None:
+            self._topics.set_format(id, content_type, content_encoding)
         return self._topics.get(id, type)
 
     async def topics(self, pattern: str = ">") -> list[str]:
@@ -343,10 +345,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         """
         self._runtime.check_open()
         self._runtime.require("adopt", "durable", "once_per_id")
-        store = self._runtime.store("adopt")
-        for message in messages:
-            self._topics.hold(message.content, check_published(message.topic), message.type)
-        return await store.adopt([Draft.of(message) for message in messages])
+        return await self._runtime.store("adopt").adopt([self._topics.draft_of(message) for message in messages])
 
     def transaction(self, *, timeout: Duration | None = None) -> Transaction:
         """Return a transaction, ``async with hub.transaction() as tx:``. Its messages are published together or not at
@@ -404,12 +403,10 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     def statistics(self) -> HubStatistics:
         """Return the state of the hub now."""
         every = [topic.statistics() for topic in self._topics.all()]
-        topics = self._topics.count()
-        readers = sum(s.subscribers for s in every)
         return HubStatistics(
-            topics,
+            self._topics.count(),
             sum(is_pattern(topic.topic) for topic in every),
-            readers,
+            sum(s.subscribers for s in every),
             self._runner.unhandled + self._group_runner.unhandled,
             (*self._runner.statistics(), *self._group_runner.statistics()),
             self._dispatcher.statistics(),

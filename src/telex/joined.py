@@ -17,7 +17,7 @@ from telex.commands.transports.engine import digest_for
 from telex.commands.transports.worker import DIGEST, GROUP
 from telex.engines.contract.outbox import Statement, TransactionOutbox
 from telex.errors import BadOption
-from telex.message import Draft, aware, check_headers, check_id, check_key
+from telex.message import Draft, aware, check_id, check_key, own_headers
 from telex.names import check_published
 
 Execute = Callable[[str, Mapping[str, object]], Any]
@@ -50,7 +50,7 @@ class OutboxWriter:
         name = check_published(topic)
         data = hold(content, name)
         checked = None if id is None else check_id(id)
-        draft = Draft(content, name, checked, self._clock(), check_headers(headers), None, check_key(key), data)
+        draft = Draft(content, name, checked, self._clock(), own_headers(headers), None, check_key(key), data)
         draft = draft.with_id()
         return str(draft.id), self._outbox.write(draft, due, group)
 

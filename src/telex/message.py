@@ -15,6 +15,7 @@ import msgspec
 import uuid_utils
 
 from telex.codec import content as codec
+from telex.codec.encoded import BYTES, CONTENT_TYPE, JSON, Encoded, encoded_of, unreserved
 from telex.errors import BadOption
 from telex.names import check_topic
 
@@ -108,6 +109,14 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         """The number of bytes that the content and the headers count for where bytes are bounded."""
         return self._size if self._size >= 0 else size_of(self.content, self._headers)
 
+    @property
+    def content_type(self) -> str:
+        """The content type of the codec that encoded the content; ``application/octet-stream`` for other content that
+        is bytes, and ``application/json`` for all other content.
+        """
+        plain = BYTES if isinstance(self.content, codec.BYTES) else JSON
+        return plain if self._headers is None else self._headers.get(CONTENT_TYPE, plain)
+
     def to_dict(self) -> dict[str, object]:
         """Return the message under its public names; ``timestamp`` is RFC 3339 text, ``content`` stays as it is."""
         moment = self.timestamp.isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -137,7 +146,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         wire = msgspec.json.decode(data, type=_Wire)
         content = wire.content
         if wire.encoding == "base64":
-            content = msgspec.convert(content, bytes)
+            content = encoded_of(msgspec.convert(content, bytes), wire.headers)
         if content_type is not None:
             content = codec.Content(content_type).decode(content, wire.topic, wire.type)
         return cls.new(
@@ -209,19 +218,32 @@ class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The key by which groups keep an order, or None."""
     json: bytes | None = None
     """The JSON of the content if the publisher has encoded it; an engine that stores JSON need not encode again."""
+    encoded: Encoded | None = None
+    """The content as a codec has encoded it, or None. An engine stores these bytes and the headers as they are, and
+    passes both to `telex.engines.Decoder.decode` as `Encoded` when it reads them.
+    """
 
     @classmethod
     def of(cls, message: Message[Any]) -> Draft:
         """Return the draft of a message of another topic or system, with its id and time."""
-        return cls(
-            message.content,
+        content, encoded = message.content, None
+        if isinstance(content, Encoded):
+            encoded = content
+        draft = cls(
+            content,
             check_topic(message.topic),
             message.id,
             message._time,
-            message._headers,
+            unreserved(message._headers),
             message._type,
             message._key,
         )
+        return draft if encoded is None else draft.with_encoded(encoded)
+
+    def with_encoded(self, encoded: Encoded) -> Draft:
+        """Return this draft with the content as a codec has encoded it, and the headers that say so."""
+        headers = encoded.headers(self.headers)
+        return msgspec.structs.replace(self, headers=headers, json=None, encoded=encoded)
 
     def numbered(self, seq: int, uid: int, size: int = -1) -> Message[Any]:
         """Make the message with the number ``seq`` for a log whose ids count from ``uid``. ``size`` is its size in
@@ -338,6 +360,13 @@ def check_key(key: object) -> str | None:
     if key is None or (isinstance(key, str) and 0 < len(key) <= 255 and key.isprintable()):
         return key
     raise BadOption("key", key, "the key of a message must be 1 to 255 printable characters, such as str(order.id)")
+
+
+def own_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:
+    """Copy the headers that a publisher gave, without those that describe the content of another message. Raises
+    `BadOption` as `check_headers`.
+    """
+    return unreserved(check_headers(headers)) if headers else None
 
 
 def check_headers(headers: Mapping[str, str] | None) -> dict[str, str] | None:

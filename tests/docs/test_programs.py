@@ -63,6 +63,27 @@ def test_one_program_runs_unchanged_on_every_engine(
         ]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
+def test_a_topic_that_becomes_message_pack_keeps_its_old_messages(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run = on_engine("content_types.py", engine, tmp_path, request)
+    assert run.splitlines() == ["application/json 2 values", "application/msgpack 1000 values"]
+
+
+def on_engine(name: str, engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """What an example prints on an engine."""
+    if engine == "postgresql":
+        url = url_of(request.getfixturevalue("postgres"), name.removesuffix(".py"))
+    else:
+        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/example.db"}[engine]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), url]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    return run.stdout
+
+
 @pytest.mark.parametrize("name", ["order_status.py", "batch_import.py"])
 def test_without_arguments_it_says_how(name: str, tmp_path: Path) -> None:
     run = subprocess.run(

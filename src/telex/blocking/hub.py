@@ -13,16 +13,17 @@ from telex.blocking.ticket import BlockingFollower, BlockingStream, BlockingTick
 from telex.blocking.topic import BlockingTopic
 from telex.blocking.transaction import BlockingTransaction
 from telex.blocking.triggers import BlockingTrigger, BlockingVariable
+from telex.codec.formats import Codec, Transform
 from telex.commands.client import SendOptions
 from telex.commands.spec import Command
 from telex.commands.transports.transport import Duplicate
+from telex.commands.work import HubStatistics, Lifespan
 from telex.durations import Duration
 from telex.engines.contract import Engine
 from telex.errors import BadOption, Closed, Misuse, WrongThread
 from telex.handlers.middleware import Middleware
 from telex.handlers.spec import HandlerSpec
 from telex.hub import Hub as AsyncHub
-from telex.hub import HubStatistics, Lifespan
 from telex.joined import JoinedTransaction
 from telex.log.start import Start
 from telex.message import Message
@@ -55,6 +56,10 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         middleware: Sequence[Middleware] = (),
         clock: Callable[[], float] | None = None,
         observe: Instrument | Sequence[Instrument] | None = None,
+        codecs: Sequence[Codec] = (),
+        transforms: Sequence[Transform] = (),
+        content_type: str | None = None,
+        content_encoding: str | None = None,
     ) -> None:
         super().__init__("", middleware)
         self._hub = AsyncHub(
@@ -65,6 +70,10 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
             middleware=middleware,
             clock=clock,
             observe=observe,
+            codecs=codecs,
+            transforms=transforms,
+            content_type=content_type,
+            content_encoding=content_encoding,
         )
         self.declarations: list[HandlerSpec] = self._hub.declarations
         """The handlers that were declared."""
@@ -118,14 +127,27 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         self._thread.wait(self._hub.idle(timeout))
 
     @overload
-    def topic(self, id: str) -> BlockingTopic[Any]: ...
+    def topic(
+        self, id: str, *, content_type: str | None = None, content_encoding: str | None = None
+    ) -> BlockingTopic[Any]: ...
     @overload
-    def topic(self, id: str, type: type[T]) -> BlockingTopic[T]: ...
-    def topic(self, id: str, type: type[Any] | None = None) -> BlockingTopic[Any]:
+    def topic(
+        self, id: str, type: type[T], *, content_type: str | None = None, content_encoding: str | None = None
+    ) -> BlockingTopic[T]: ...
+    def topic(
+        self,
+        id: str,
+        type: type[Any] | None = None,
+        *,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+    ) -> BlockingTopic[Any]:
         """Return the topic or pattern with this id; as ``telex.Hub.topic``."""
 
         def get() -> AsyncTopic[Any]:
-            return self._hub.topic(id) if type is None else self._hub.topic(id, type)
+            if type is None:
+                return self._hub.topic(id, content_type=content_type, content_encoding=content_encoding)
+            return self._hub.topic(id, type, content_type=content_type, content_encoding=content_encoding)
 
         return BlockingTopic(self._thread.opened().call(get), self._thread)
 

@@ -82,6 +82,17 @@ def hold(content: object, topic: str) -> bytes | None:
 RECORD = "give its fields types that JSON carries, or declare the topic's type: hub.topic(name, type)"
 
 
+def reader_of(declared: Content[Any] | None, content: object) -> Decode:
+    """Return the function by which a reader makes such content of the data that a codec has decoded."""
+    if declared is not None and declared.declared not in _ANYTHING:
+        return partial(declared.decode, topic="", type=type(content).__name__)
+    cls = type(content)
+    standard = STANDARD.get(cls.__name__)
+    if is_record(cls) or (standard is not None and standard.declared is cls):
+        return partial(_convert, cls)
+    return _plain
+
+
 class Content(Generic[T]):
     """The declared type of a topic's content. `check` converts published content, `hold` checks content that is stored,
     and `decode` converts data from outside.
@@ -147,6 +158,11 @@ class Content(Generic[T]):
         if type_of(data) is self._scalar and (type is None or type == self.name):
             return data  # type: ignore[return-value]
         return _decoded(data, self._decode_as(type), topic, self._expected)  # type: ignore[no-any-return]
+
+    @property
+    def classes(self) -> tuple[type, ...]:
+        """The classes whose instances have the declared type."""
+        return self._classes
 
     def _decode_as(self, name: str | None) -> Decode:
         found = self._subclass(name)

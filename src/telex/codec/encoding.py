@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from telex.codec.encoded import Encoded
 from telex.codec.roundtrip import MAX_NESTING, NOT_FINITE, children, is_model, is_too_deep, obstacle
 from telex.errors import ContentError, printable, text_of
 
@@ -153,7 +154,7 @@ def _no_obstacle(value: object) -> None:
 def finite(data: bytes, value: object) -> bytes:
     """Return ``data``, the JSON of ``value``. Raises `ValueError` when a number in the value is not finite."""
     if b"null" in data:  # msgspec writes NaN and infinity as null too
-        found = obstacle(msgspec.to_builtins(value, str_keys=True, enc_hook=_encode_foreign), _no_obstacle)
+        found = obstacle(msgspec.to_builtins(value, str_keys=True, enc_hook=encode_foreign), _no_obstacle)
         if found is not None:
             raise ValueError(f"{found[1]} (at {found[0]})")
     return data
@@ -162,17 +163,22 @@ def finite(data: bytes, value: object) -> bytes:
 # -- types that msgspec does not support
 
 
-def _encode_foreign(value: object) -> object:
+def encode_foreign(value: object) -> object:
+    """Return an object that msgspec does not support as plain data: a pydantic model, or `Encoded` bytes. Raises
+    `TypeError` for others.
+    """
     if is_model(type(value)):
         # by field name and without computed fields, so that a reader can build the model again
         return cast("Any", value).model_dump(mode="json", round_trip=True, warnings=False)
+    if isinstance(value, Encoded):
+        return bytes(value)
     raise TypeError(
         f"{type(value).__name__} has no JSON form: use a struct, a dataclass, a model, or dicts, lists and text"
     )
 
 
 def _encode_canonical(value: object) -> object:
-    """Encode an object as `_encode_foreign` does, but keep the sets of a model as sets."""
+    """Encode an object as `encode_foreign` does, but keep the sets of a model as sets."""
     if is_model(type(value)):
         return cast("Any", value).model_dump(mode="python", round_trip=True, warnings=False)
     if "pydantic_core" in sys.modules:  # the value may be a field of a model, such as a URL
@@ -180,7 +186,7 @@ def _encode_canonical(value: object) -> object:
 
         with suppress(PydanticSerializationError):
             return to_jsonable_python(value)
-    return _encode_foreign(value)
+    return encode_foreign(value)
 
 
 def _sorted(value: object) -> object:
@@ -199,6 +205,6 @@ def _sorted(value: object) -> object:
     return {place.removeprefix("."): _sorted(part) for place, part in parts}
 
 
-_encoder = msgspec.json.Encoder(enc_hook=_encode_foreign)
+_encoder = msgspec.json.Encoder(enc_hook=encode_foreign)
 _decode = msgspec.json.Decoder().decode
 _canonical = msgspec.json.Encoder(enc_hook=_encode_canonical, order="sorted")

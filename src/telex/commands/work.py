@@ -5,16 +5,32 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import msgspec
+
 from telex.commands.dispatcher import CommandDispatcher
+from telex.commands.server import CommandStatistics
 from telex.errors import Misuse, Timeout
 from telex.groups.runner import GroupRunner
 from telex.handlers.runner import HandlerRunner
+from telex.handlers.statistics import HandlerStatistics
 from telex.runtime import Runtime
 
 LAG_CHECK_SECONDS = 0.005
 """The time after which `HubWork.wait` reads the lag of groups again, while no call of this hub runs."""
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
+
+
+class HubStatistics(msgspec.Struct, frozen=True):
+    """The state of a hub now. ``unhandled`` counts messages on patterns with typed handlers that no handler took."""
+
+    topics: int
+    patterns: int
+    subscribers: int
+    unhandled: int
+    handlers: tuple[HandlerStatistics, ...]
+    commands: tuple[CommandStatistics, ...] = ()
+    connected: bool = True
 
 
 class HubWork:

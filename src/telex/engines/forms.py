@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from telex.codec import content as codec
+from telex.codec.encoded import CONTENT_TYPE, encoded_of
+from telex.engines.contract.engine import Decoder
 from telex.engines.contract.groups import Unreadable
 from telex.engines.contract.store import Holed
 from telex.errors import ContentError
@@ -33,7 +35,10 @@ def encode(draft: Draft, largest: int) -> Form:
     """
     content, type_, key, headers, data = draft.content, draft.type, draft.key, draft.headers, draft.json
     stored: str | bytes
-    if isinstance(content, _BYTES):
+    if draft.encoded is not None:
+        stored = bytes(draft.encoded)
+        size = len(stored) + codec.size_of_headers(headers)
+    elif isinstance(content, _BYTES):
         stored = bytes(content)
         size = len(stored) + codec.size_of_headers(headers)
     else:
@@ -93,7 +98,7 @@ def decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None
 def _decode(rows: list[tuple[Any, ...]], name: str, uid: int, shape: Shape | None) -> list[Message[Any]]:
     parse = msgspec.json.Decoder().decode
     latest = LATEST
-    contents = [parse(row[7]) if type(row[7]) is str else _bytes(row[7]) for row in rows]
+    contents = [parse(row[7]) if type(row[7]) is str else _bytes(row) for row in rows]
     if shape is not None:
         contents = [shape(content, name, row[4]) for content, row in zip(contents, rows, strict=True)]
     return [
@@ -140,10 +145,19 @@ def _no_time(time: object) -> float:
     raise ValueError(f"{time} is no time")
 
 
-def _bytes(content: object) -> bytes:
+def _bytes(row: tuple[Any, ...]) -> bytes:
+    content, headers = row[7], row[6]
     if type(content) is not bytes:
         raise TypeError(f"content is {type(content).__name__} where telex stores text or bytes")
-    return content
+    if headers is None or CONTENT_TYPE not in headers:
+        return content
+    return encoded_of(content, _HEADERS(headers))
+
+
+def shape_of(decoder: Decoder, topic: str, rows: Sequence[tuple[Any, ...]]) -> Shape | None:
+    """Return ``decoder.decode`` if it may convert content of these rows, else None."""
+    needed = any(row[6] is not None and CONTENT_TYPE in row[6] for row in rows)
+    return decoder.decode if needed or decoder.decodes(topic, {row[4] for row in rows}) else None
 
 
 def _str(text: object) -> str:

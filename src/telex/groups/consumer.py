@@ -295,6 +295,7 @@ class GroupConsumer:
                 types=(),
                 concurrency=1,
                 middleware=(),
+                takes=None,
             )
             self._rejecting = DeliveryExecutor(spec, first.group, self.leased, self._runtime, self._origins)
         return self._rejecting

@@ -91,6 +91,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         if not calls_async(self.function):
             invoke = _timed(invoke, self.name)
         takes = self.content(runtime)
+        if takes is not None:
+            runtime.topics.types.hint(takes)
         bound = invoke if takes is None else lambda message: invoke(shaped(message, takes))
         bound = wrap(bound, self.middleware) if self.middleware else bound
         group = None if self.group is None else self.group.name

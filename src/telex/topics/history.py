@@ -75,7 +75,8 @@ class Holes:
         if isinstance(item, Lost):
             which = f"message {item.first}" if item.count == 1 else f"messages {item.first} to {item.last}"
             problem = (
-                "the content is damaged; `telex check FILE` lists all damage. Iterate on for the next messages, "
+                "the content is damaged or has a codec that this hub lacks (see its log); `telex check FILE` lists all "
+                "damage. Iterate on for the next messages, "
                 "or use history(start=telex.Position(0, epoch)), which gives a Lost in its place"
             )
             raise EngineFailed(f"reading {which} of {self._topic!r}", problem)

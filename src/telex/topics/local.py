@@ -11,11 +11,12 @@ from typing import Any
 
 import msgspec
 
+from telex.codec.formats import PLAIN
 from telex.engines.contract import Engine
 from telex.log.cursor import Cursor
 from telex.log.dedup import Window
 from telex.log.log import Log, Retention
-from telex.message import Draft, LazyId, Message, check_headers, check_id, check_key, id_text, size_of
+from telex.message import Draft, LazyId, Message, check_id, check_key, id_text, own_headers, size_of
 from telex.observe.headers import Carrier, carried, carried_in, with_carried
 from telex.topics.backpressure import PublishQueue
 from telex.topics.connection import EngineConnection
@@ -83,7 +84,9 @@ class LocalPublisher(Publisher):
             self.check_promised(id, key)
         if self.content is not None:
             content = self.content.check(content, self.id)
-        now, kept = self.clock(), check_headers(with_carried(headers) if self.carrier.active else headers)
+        now, kept = self.clock(), own_headers(with_carried(headers) if self.carrier.active else headers)
+        if self.format is not None:
+            kept = self.format.describe(content).headers(kept)
         key = check_key(key)
         if id is not None:
             id = check_id(id)
@@ -94,6 +97,11 @@ class LocalPublisher(Publisher):
             queue = self.queue or PublishQueue()
             queue.pass_nowait((self.log, *self.feeds), size_of(content, kept) if self.measures() else 0)
         return self._append(content, id, now, kept, None, key)
+
+    def encoded(self, draft: Draft, *, held: bool) -> Draft:
+        """Return a draft with the content type: in memory no content is encoded."""
+        encoded = (self.format or PLAIN).describe(draft.content)
+        return msgspec.structs.replace(draft, headers=encoded.headers(draft.headers))
 
     def publish_new(self, content: Any, id: str | LazyId) -> Message[Any]:
         """Append a message without checking whether its id is known."""

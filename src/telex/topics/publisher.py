@@ -15,6 +15,8 @@ from typing import Any, Protocol
 from weakref import ref
 
 from telex.codec.content import Content
+from telex.codec.encoded import Encoded
+from telex.codec.formats import PLAIN, Format
 from telex.engines.contract import Engine
 from telex.errors import BadName, BadOption, Closed, WrongThread
 from telex.log.cursor import Cursor
@@ -28,15 +30,15 @@ from telex.message import (
     Message,
     Position,
     Reason,
-    check_headers,
     check_id,
     check_key,
     id_text,
+    own_headers,
     time_of,
 )
 from telex.names import CONNECTION, REFUSED, is_pattern
 from telex.observe.headers import Carrier, with_carried
-from telex.process.waiters import Notifier, within
+from telex.process.waiters import Notifier
 from telex.topics.backpressure import PublishQueue, PublishSlot
 from telex.topics.connection import EngineConnection
 from telex.topics.history import History, SinglePage
@@ -80,6 +82,7 @@ class Publisher(ABC):
         "engine",
         "facade",
         "feeds",
+        "format",
         "id",
         "log",
         "loop",
@@ -116,6 +119,7 @@ class Publisher(ABC):
         self.carrier: Carrier = carrier
         self.clock: Callable[[], float] = clock
         self.content: Content[Any] | None = None if declared is None else Content(declared)
+        self.format: Format | None = None  # None is plain JSON
         self.feeds: tuple[Log, ...] = ()  # the logs of the patterns that match this topic
         self.origin: int = log.end
         # the number of the first message that came after the log of this process began
@@ -161,12 +165,6 @@ class Publisher(ABC):
         """Publish without waiting, with an id that is certainly new."""
         return self.publish_nowait(content, id_text(id), None, None)
 
-    async def publish_later(self, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:
-        """Publish at ``due``, in seconds since 1970; None is now."""
-        self.engine.guarantees.require("delayed", "publish(delay=) or publish(at=)")
-        keeping = self.engine.later(draft, draft.time if due is None else due)
-        return await within(limit, f"publishing to {self.id!r}", keeping, self.connection)
-
     def draft(
         self,
         content: Any,
@@ -175,19 +173,24 @@ class Publisher(ABC):
         key: str | None = None,
         *,
         held: bool = False,
+        data: bytes | None = None,
     ) -> Draft:
-        """Check the parts of a message, and return its draft. ``held``: the content certainly comes back equal from the
-        store.
-        """
+        """Return the draft of a message after checking its parts. ``held``: its content, with the JSON ``data`` if
+        known, certainly comes back equal."""
         self.check_publisher()
         if self.unkept and not held:
             self.check_promised(id, key)
-        data: bytes | None = None
         if not held or self.content is not None:
             content, data = self.check_content(content)
         id = None if id is None else check_id(id)
         headers = with_carried(headers) if self.carrier.active else headers
-        return Draft(content, self.id, id, self.clock(), check_headers(headers), None, check_key(key), data)
+        draft = Draft(content, self.id, id, self.clock(), own_headers(headers), None, check_key(key), data)
+        return draft if self.format is None and content.__class__ is not Encoded else self.encoded(draft, held=held)
+
+    def encoded(self, draft: Draft, *, held: bool) -> Draft:
+        """Return a draft with its content as the codec of the topic encodes it. Raises `ContentError`."""
+        format = self.format or PLAIN
+        return draft.with_encoded(format.encode(draft.content, self.id, self.content, held=held, data=draft.json))
 
     def check_promised(self, id: str | None, key: str | None) -> None:
         """Raise `Misuse` when the engine lacks the guarantee that an id or a key of a message needs."""
@@ -433,11 +436,8 @@ class Publisher(ABC):
             self.content = Content(declared)
             self.refresh()
         elif self.content.declared != declared:  # not by identity: list[int] is a new object each time
-            raise BadOption(
-                "type",
-                declared,
-                f"topic {self.id!r} is declared with {self.content.name} already; use one type for it",
-            )
+            fix = f"topic {self.id!r} is declared with {self.content.name} already; use one type for it"
+            raise BadOption("type", declared, fix)
 
     @abstractmethod
     def refresh(self) -> None:
@@ -445,6 +445,5 @@ class Publisher(ABC):
 
     def is_free(self) -> bool:
         """Return true when a message without options needs only the checks of the thread and of subscribers."""
-        return not (
-            self.reason or self.content is not None or self.refused or self.carrier.active or self.clock is not time
-        )
+        checked = self.content is not None or self.format is not None or self.refused or self.carrier.active
+        return not (self.reason or checked) and self.clock is time

@@ -15,18 +15,20 @@ from time import time
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
+from telex.codec.encoded import Encoded
 from telex.engines.contract import Engine
 from telex.errors import BadName, BadOption
 from telex.log.log import Log, Retention
 from telex.message import Draft, LazyId, Message, Reason, time_of
-from telex.names import CONNECTION, Pattern, check_pattern, check_topic, is_pattern
+from telex.names import CONNECTION, Pattern, check_pattern, check_published, check_topic, is_pattern
 from telex.observe.headers import Carrier
 from telex.topics.connection import KEPT_CHANGES, ConnectionChange, EngineConnection
+from telex.topics.formats import TopicFormats
 from telex.topics.local import LocalPublisher, NoStore
 from telex.topics.publisher import Publisher, serving
 from telex.topics.stored import EnginePublisher, Follows
 from telex.topics.topic import Topic, publisher_of, topic_of
-from telex.topics.types import ContentTypes, check_held
+from telex.topics.types import ContentTypes
 
 logger: logging.Logger = logging.getLogger("telex")
 _topic: Callable[[Message[Any]], str] = attrgetter("topic")
@@ -63,6 +65,7 @@ class TopicRegistry:
         self._closed: str = ""  # the reason, once all topics are closed
         self.pending_rules: list[tuple[str, Retention]] = []  # rules that the engine does not have yet
         self.types: ContentTypes = ContentTypes()
+        self.formats: TopicFormats = TopicFormats()
         self.connection: EngineConnection = EngineConnection(self._publish_change, address, clock)
         """The connection to the engine."""
         self.carrier: Carrier = Carrier(self._refresh)
@@ -87,6 +90,12 @@ class TopicRegistry:
             if name in self._released:
                 self._begun(name)
         return topic_of(publisher)
+
+    def set_format(self, name: str, content_type: str | None, content_encoding: str | None) -> None:
+        """Set the codec and the transforms of a topic. Raises `BadOption`, see `TopicFormats.declare`."""
+        publisher = publisher_of(self.get(name, None))
+        publisher.format = self.formats.declare(name, content_type, content_encoding)
+        publisher.refresh()
 
     def _of(self, name: str, declared: type[Any] | None = None) -> Publisher:
         found = self._find(name)
@@ -173,12 +182,16 @@ class TopicRegistry:
 
     def _publisher(self, name: str, declared: type[Any] | None) -> Publisher:
         engine, log = self._engine, self._log(name)
+        made: Publisher
         if engine.store is not None:
-            return EnginePublisher(
+            made = EnginePublisher(
                 *(name, log, engine, engine.store, self._follows, declared),
                 *(self.clock, self.connection, self.carrier),
             )
-        return LocalPublisher(name, log, engine, declared, self.clock, self.connection, self.carrier)
+        else:
+            made = LocalPublisher(name, log, engine, declared, self.clock, self.connection, self.carrier)
+        made.format = self.formats.of(name)
+        return made
 
     def _log(self, name: str) -> Log:
         log = self._engine.log(name, self._retention(name))
@@ -311,17 +324,22 @@ class TopicRegistry:
                 return retention
         return Retention()
 
-    def hold(self, content: object, topic: str, type: str) -> None:
-        """Raise `ContentError` unless content comes back equal when it is stored with ``type``."""
-        found = self._topics.get(topic)
-        check_held(None if found is None else found.content, content, topic, type)
+    def draft_of(self, message: Message[Any]) -> Draft:
+        """Return the draft of a message of another system. Raises `ContentError`."""
+        found = self._topics.get(check_published(message.topic))
+        return self.formats.draft_of(message, None if found is None else found.content)
 
     # -- the calls of an engine, see `telex.engines.Decoder` and `telex.engines.EngineEvents`
 
     def decode(self, data: object, topic: str, type: str | None) -> object:
-        """Return plain data as the topic's declared type, else as the type named ``type``."""
+        """Return plain data as the topic's declared type, else as the type named ``type``. Raises `ContentError` for
+        `Encoded` data that cannot be decoded here.
+        """
         found = self._topics.get(topic)
-        return self.types.decode(None if found is None else found.content, data, topic, type)
+        declared = None if found is None else found.content
+        if isinstance(data, Encoded):
+            data = self.formats.decode(data, topic, self.types.declared(declared, type))
+        return self.types.decode(declared, data, topic, type)
 
     def decodes(self, topic: str, types: Iterable[str]) -> bool:
         """Return true when `decode` may convert such data."""

@@ -156,8 +156,10 @@ class EnginePublisher(Publisher):
     def check_content(self, content: Any) -> tuple[Any, bytes | None]:
         """Check content, also that it comes back equal from the store."""
         if self.content is None:
-            return content, hold(content, self.id)
+            return content, None if self.format is not None else hold(content, self.id)
         content = self.content.check(content, self.id)
+        if self.format is not None:  # its codec checks that the content comes back equal
+            return content, None
         return content, self.content.hold(content, self.id, content.__class__.__name__)
 
     def has_room_for(self, message: Message[Any]) -> bool:

@@ -1,4 +1,4 @@
-"""`publish_from_thread`: publishes from another thread than the hub's."""
+"""`publish_later` and `publish_from_thread`: publish at a time, and from another thread than the hub's."""
 
 from __future__ import annotations
 
@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from telex.durations import Duration, due
 from telex.errors import Closed, TelexError, WouldBlock
+from telex.process.waiters import within
 
 if TYPE_CHECKING:
-    from telex.message import Message
+    from telex.message import Draft, Message
     from telex.topics.publisher import Publisher
+
+
+async def publish_later(publisher: Publisher, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:
+    """Publish at ``due``, in seconds since 1970; None is now. ``limit`` bounds the call, in seconds."""
+    publisher.engine.guarantees.require("delayed", "publish(delay=) or publish(at=)")
+    keeping = publisher.engine.later(draft, draft.time if due is None else due)
+    return await within(limit, f"publishing to {publisher.id!r}", keeping, publisher.connection)
 
 
 def publish_from_thread(
@@ -45,8 +53,8 @@ def publish_from_thread(
         if returned and returned[0].cancelled():
             raise asyncio.CancelledError
         if for_later:
-            return await publisher.publish_later(
-                publisher.draft(content, id, headers, key), due(delay, at, asked), None
+            return await publish_later(
+                publisher, publisher.draft(content, id, headers, key), due(delay, at, asked), None
             )
         return await publisher.put(content, id, headers, key, None)  # in the order of the calls of that thread
 

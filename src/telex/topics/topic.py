@@ -21,7 +21,7 @@ from telex.message import Lost, Message, Position
 from telex.topics.publisher import FAIR, Publisher
 from telex.topics.sending import sent, sent_nowait
 from telex.topics.subscription import ReportingSubscription, Subscription
-from telex.topics.threads import publish_from_thread
+from telex.topics.threads import publish_from_thread, publish_later
 
 T = TypeVar("T")
 Key = Callable[[Message[T]], object]
@@ -88,11 +88,11 @@ class Topic(Generic[T]):
         if delay is not None or at is not None:
             when = due(delay, at, publisher.clock())
             if publisher.carrier.instrument is None:
-                return await publisher.publish_later(publisher.draft(content, id, headers, key), when, limit)
+                return await publish_later(publisher, publisher.draft(content, id, headers, key), when, limit)
             return await sent(
                 publisher,
                 headers,
-                lambda carry: publisher.publish_later(publisher.draft(content, id, carry, key), when, limit),
+                lambda carry: publish_later(publisher, publisher.draft(content, id, carry, key), when, limit),
             )
         if publisher.plain:
             log = publisher.log

@@ -22,6 +22,7 @@ class ContentTypes:
         """The types by name, with the subclasses that were found."""
         self._taken: list[type[Any]] = []  # without subclasses
         self._unknown: set[str] = set()
+        self._hints: dict[str, type[Any]] = {}  # for codecs only
 
     def know(self, cls: type[Any]) -> None:
         """Add a type of a handler: content from outside with its name is decoded to it."""
@@ -49,6 +50,18 @@ class ContentTypes:
             if is_end(error) or isinstance(error, MemoryError):
                 raise
             return data
+
+    def hint(self, content: Content[Any]) -> None:
+        """Add the content type of a handler or command that converts content itself: codecs decode to its class."""
+        for cls in content.classes:
+            self._hints.setdefault(cls.__name__, cls)
+
+    def declared(self, declared: Content[Any] | None, name: str | None) -> type[Any] | None:
+        """Return the ``declared`` type, else the type of this name, for a codec; None without one."""
+        if declared is not None:
+            return declared.declared
+        found = None if name is None else self.find(name)
+        return found.declared if found is not None else self._hints.get(name or "")
 
     def decodes(self, types: Iterable[str]) -> bool:
         """Return true when there is a type for any of these names."""

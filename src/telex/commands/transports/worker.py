@@ -73,6 +73,8 @@ class EngineWorker:
     def serve(self, server: CommandServer) -> None:
         """Join the group of a command, and subscribe to the cancellations of the command."""
         command = server.command
+        if command.takes is not None:
+            self._runtime.topics.types.hint(command.takes)
         options = check_options("drop_newest", 1024, None, None, False, 30.0)
         group = GroupSpec(GROUP, Retry(1_000_000, first=0.1), command.lease, None, "earliest")
         spec = HandlerSpec(
@@ -233,8 +235,7 @@ class EngineWorker:
         return [f"$inbox:{invocation.inbox}"] if invocation.inbox and invocation.inbox != self._hub else []
 
     def _draft(self, topic: str, content: Reply, id: str | None, json: bytes | None) -> Draft:
-        draft = publisher_of(self._runtime.topic(topic)).draft(content, id, held=True)
-        return draft if json is None else msgspec.structs.replace(draft, json=json)
+        return publisher_of(self._runtime.topic(topic)).draft(content, id, held=True, data=json)
 
     async def append(self, drafts: list[Draft]) -> None:
         """Publish drafts in one write. Raises `EngineFailed`."""

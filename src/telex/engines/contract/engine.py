@@ -30,15 +30,20 @@ if TYPE_CHECKING:
 
 
 class Decoder(Protocol):
-    """A helper for engines that store content as plain data. Neither method waits or raises."""
+    """A helper for engines that store content as plain data. Neither method waits, and only `decode` raises."""
 
     def decode(self, data: object, topic: str, type: str | None) -> object:
         """Return plain data converted to the declared type of its topic, or to the type named ``type`` that a handler
         takes. Data that does not fit stays plain.
+
+        ``data`` is `telex.codec.encoded.Encoded` when the message's `Draft.encoded` was stored. Raises `ContentError`
+        when it cannot be decoded here: the message is unreadable.
         """
 
     def decodes(self, topic: str, types: Iterable[str]) -> bool:
-        """Return true when `decode` may convert data of any of these types. Otherwise the engine need not call it."""
+        """Return true when `decode` may convert data of any of these types. Otherwise the engine need not call it,
+        except for `Encoded` data.
+        """
 
 
 class EngineEvents(Protocol):

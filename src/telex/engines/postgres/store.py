@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines.contract.groups import Unreadable
 from telex.engines.contract.store import PAGE
-from telex.engines.forms import readable
+from telex.engines.forms import readable, shape_of
 from telex.engines.postgres import sql
 from telex.engines.postgres.catalogue import uid_of
 from telex.log.log import Log, Retention, cached
@@ -98,8 +98,7 @@ class ServerStore:
             found = found[:limit]
         if not found:
             return []
-        decoder = self._link.decoder
-        shape = decoder.decode if decoder.decodes(topic, {row[4] for row in found}) else None
+        shape = shape_of(self._link.decoder, topic, found)
         messages = sql.decode(found, topic, uid_of(found[0][0], topic), shape)
         return readable(messages) if type(messages) is not list else messages
 

@@ -97,8 +97,7 @@ class SQLiteStore:
         kept, found = await self._client.read(page)
         if kept is None:
             return []
-        decoder = self._client.decoder
-        shape = decoder.decode if decoder.decodes(kept.name, {row[4] for row in found}) else None
+        shape = forms.shape_of(self._client.decoder, kept.name, found)
         messages = forms.decode(found, kept.name, kept.uid, shape)
         damaged = type(messages) is not list
         if messages and not _follow_on([row[1] for row in (found if damaged else (found[0], found[-1]))], first):
