@@ -70,6 +70,7 @@ class MessagePack:
     """The codec of ``application/msgpack``. Every hub has it."""
 
     content_type: str = MSGPACK
+    """The content type of its messages."""
 
     def encode(self, content: Any) -> bytes:
         """Return MessagePack. Keys of dicts may be of any type that msgspec supports."""
@@ -84,6 +85,7 @@ class Json:
     """The codec of ``application/json``, for JSON that is transformed."""
 
     content_type: str = JSON
+    """The content type of its messages."""
 
     def encode(self, content: Any) -> bytes:
         """Return JSON."""
@@ -98,6 +100,7 @@ class Binary:
     """The codec of ``application/octet-stream``: content that is bytes already."""
 
     content_type: str = BYTES
+    """The content type of its messages."""
 
     def encode(self, content: Any) -> bytes:
         """Return the bytes."""
