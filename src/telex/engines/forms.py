@@ -156,7 +156,7 @@ def _bytes(row: tuple[Any, ...]) -> bytes:
 
 def shape_of(decoder: Decoder, topic: str, rows: Sequence[tuple[Any, ...]]) -> Shape | None:
     """Return ``decoder.decode`` if it may convert content of these rows, else None."""
-    needed = any(row[6] is not None and CONTENT_TYPE in row[6] for row in rows)
+    needed = any(type(row[6]) is str and CONTENT_TYPE in row[6] for row in rows)
     return decoder.decode if needed or decoder.decodes(topic, {row[4] for row in rows}) else None
 
 
