@@ -17,13 +17,14 @@ from telex.codec.formats import Codec, Transform
 from telex.commands.client import SendOptions
 from telex.commands.spec import Command
 from telex.commands.transports.transport import Duplicate
-from telex.commands.work import HubStatistics, Lifespan
+from telex.commands.work import HubStatistics
 from telex.durations import Duration
 from telex.engines.contract import Engine
 from telex.errors import BadOption, Closed, Misuse, WrongThread
 from telex.handlers.middleware import Middleware
 from telex.handlers.spec import HandlerSpec
 from telex.hub import Hub as AsyncHub
+from telex.hub import Lifespan
 from telex.joined import JoinedTransaction
 from telex.log.start import Start
 from telex.message import Message

@@ -1,4 +1,4 @@
-"""`HubWork`: the calls of one hub, of handlers, groups and commands."""
+"""`HubWork`: the calls of one hub, of handlers, groups and commands; `HubStatistics`: its counts."""
 
 from __future__ import annotations
 
