@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -34,6 +34,8 @@ class Copier:
     def __init__(self, source: Hub, target: Hub, pattern: str, on_progress: Callable[[int, int], None]) -> None:
         self.stored: int = 0
         self.known: int = 0
+        self.unreadable: int = 0
+        """The number of messages of the source that cannot be read, and are not copied."""
         self._source = source
         self._target = target
         self._pattern = pattern
@@ -56,7 +58,7 @@ class Copier:
         start = self._copied.get(name, Position(0, end.epoch))
         if start == end:
             return 0
-        read, batch = 0, list["Message[object]"]()
+        read, batch, last = 0, list["Message[object]"](), start.seq
 
         async def write() -> None:
             nonlocal read
@@ -68,39 +70,59 @@ class Copier:
 
         async for message in topic.history(start=start):
             if isinstance(message, Lost):
+                last = max(last, message.last)
                 if message.reason == "unreadable":
+                    self.unreadable += message.count
                     report(f"{name}: messages {message.first} to {message.last} cannot be read, and are not copied")
                 continue
+            last = message.seq
             batch.append(message)
             if len(batch) == MESSAGES_PER_WRITE:
                 await write()
         if batch:
             await write()
+        self._copied[name] = Position(last, end.epoch)  # also past messages that cannot be read
         return read
 
-    async def unfinished_groups(self) -> list[GroupInfo]:
-        """Return the groups of the source that have messages left to handle."""
-        return [info for info in await self._source.groups.list() if info.lag and not info.group.startswith("$")]
+    async def groups(self) -> tuple[list[GroupInfo], list[GroupInfo]]:
+        """Return the groups of the source whose messages are all copied, and the other groups: they read topics outside
+        of the pattern.
+        """
+        from telex.gateway.auth import covers
 
-    async def begin_groups(self) -> tuple[int, list[GroupInfo]]:
-        """Create the groups of the source in the target. They begin after the copied messages.
+        groups = [info for info in await self._source.groups.list() if not info.group.startswith("$")]
+        inside = [info for info in groups if covers(self._pattern, info.pattern)]
+        return inside, [info for info in groups if info not in inside]
 
-        Return their number, and the groups that the target had before with messages left: they keep their position.
+    async def begin_groups(self, infos: Sequence[GroupInfo]) -> list[GroupInfo]:
+        """Create groups of the source in the target. They begin after the copied messages.
+
+        Return the groups that the target had before with messages left: they keep their position.
         """
         from telex.hub import runtime_of
         from telex.log.log import Retention
 
-        engine, count = runtime_of(self._target).engine, 0
+        engine = runtime_of(self._target).engine
         groups = runtime_of(self._target).groups("copying")
         behind = {(info.group, info.pattern): info for info in await groups.groups() if info.lag}
         before = []
-        for info in await self._source.groups.list():
-            if not info.group.startswith("$"):
-                await groups.join(info.group, info.pattern, "new", partial(engine.log, info.pattern, Retention()))
-                count += 1
-                if (info.group, info.pattern) in behind:
-                    before.append(behind[info.group, info.pattern])
-        return count, before
+        for info in infos:
+            await groups.join(info.group, info.pattern, "new", partial(engine.log, info.pattern, Retention()))
+            if (info.group, info.pattern) in behind:
+                before.append(behind[info.group, info.pattern])
+        return before
+
+
+class Copied(NamedTuple):
+    """The result of a copy."""
+
+    copier: Copier
+    groups: list[GroupInfo]
+    """The groups that begin in the target."""
+    outside: list[GroupInfo]
+    """The groups that are not created in the target, since they read topics that are not copied."""
+    before: list[GroupInfo]
+    """The groups that the target had before, with messages left."""
 
 
 def copy(
@@ -115,7 +137,9 @@ def copy(
     To switch programs to the other engine: start the copy. When it has caught up, stop the programs. When it has caught
     up again, press Ctrl-C, and start the programs with the other URL. Groups begin there after the last copied message.
     A group that TO has from an earlier copy keeps its place, and handles what was copied since; a warning names it.
-    Dead letters, delayed messages, waiting commands, and records are not copied. A second Ctrl-C ends the copy at once.
+    With a PATTERN, groups that also read other topics are not created in TO; the output names them. Messages that
+    cannot be read are named and not copied, and the exit code is 1. Dead letters, delayed messages, waiting commands,
+    and records are not copied. A second Ctrl-C ends the copy at once.
 
     \b
     Examples:
@@ -127,29 +151,33 @@ def copy(
         raise typer.Exit(Exit.USAGE)
     with Bar("copying") as bar:
         try:
-            copier, left, groups, before = asyncio.run(_run(source, target, pattern, bar, once=once, quiet=json))
+            copied = asyncio.run(_run(source, target, pattern, bar, once=once, quiet=json))
         except asyncio.CancelledError:
             report("stopped before all messages were copied; start the copy again to continue")
             raise typer.Exit(Exit.INTERRUPTED) from None
+    copier, groups, outside, before = copied
+    left = [info for info in groups if info.lag]
     if json:
-        found: dict[str, object] = {"messages": copier.stored, "known": copier.known, "groups": groups}
-        print_json(found | {"unfinished": [info.group for info in left]})
+        found: dict[str, object] = {"messages": copier.stored, "known": copier.known, "unreadable": copier.unreadable}
+        found |= {"groups": len(groups), "unfinished": [info.group for info in left]}
+        print_json(found | {"outside": [info.group for info in outside]})
     else:
         known = f", {copier.known:,} were there already" if copier.known else ""
-        print_line(f"{copier.stored:,} messages copied{known}; {groups} groups begin after them")
+        unreadable = f", {copier.unreadable:,} cannot be read" if copier.unreadable else ""
+        print_line(f"{copier.stored:,} messages copied{known}{unreadable}; {len(groups)} groups begin after them")
     for info in left:
         text = f"group {info.group} on {info.pattern} has {info.lag:,} messages left in FROM"
         report(f"{text}: let it handle them there, since in TO the group begins after them")
+    for info in outside:
+        report(f"group {info.group} on {info.pattern} is not created in TO: it also reads topics outside of {pattern}")
     for info in before:
         text = f"group {info.group} on {info.pattern} was in TO before, and handles {info.lag:,} messages there"
         report(f"{text}: to let it begin after them, `telex groups forget {info.group} --url TO`, and copy again")
-    if left or before:
+    if left or before or copier.unreadable:
         raise typer.Exit(Exit.ERROR)
 
 
-async def _run(
-    source: str, target: str, pattern: str, bar: Bar, *, once: bool, quiet: bool
-) -> tuple[Copier, list[GroupInfo], int, list[GroupInfo]]:
+async def _run(source: str, target: str, pattern: str, bar: Bar, *, once: bool, quiet: bool) -> Copied:
     from telex import Hub, Timeout
 
     stopped, task = asyncio.Event(), asyncio.current_task()
@@ -183,4 +211,5 @@ async def _run(
                 with suppress(Timeout):
                     await news.receive(CHECK_SECONDS)
         await copier.run()
-        return copier, await copier.unfinished_groups(), *await copier.begin_groups()
+        groups, outside = await copier.groups()
+        return Copied(copier, groups, outside, await copier.begin_groups(groups))

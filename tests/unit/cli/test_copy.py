@@ -3,8 +3,10 @@
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -42,7 +44,10 @@ def test_a_copy_keeps_ids_times_keys_and_order(telex: Telex, tmp_path: Path) -> 
     with Hub(target) as hub:
         hub.retain(">", messages=10_000)
     ran = telex("copy", source, target, "--once", "--json")
-    assert (ran.code, json.loads(ran.out)) == (0, {"messages": 1201, "known": 0, "groups": 0, "unfinished": []})
+    assert (ran.code, json.loads(ran.out)) == (
+        0,
+        {"messages": 1201, "known": 0, "unreadable": 0, "groups": 0, "unfinished": [], "outside": []},
+    )
     assert kept(target) == kept(source)
     again = telex("copy", source, target, "--once", "--json")
     assert json.loads(again.out)["known"] == 1201
@@ -80,6 +85,44 @@ def test_a_group_that_is_behind_is_reported(telex: Telex, tmp_path: Path) -> Non
     ran = telex("copy", source, target, "--once", "--json")
     assert (ran.code, json.loads(ran.out)["unfinished"]) == (1, ["billing"])
     assert "billing on orders:* has 1 messages left in FROM" in ran.err
+
+
+@pytest.mark.slow
+def test_a_group_that_also_reads_other_topics_is_not_created(telex: Telex, tmp_path: Path) -> None:
+    source, target = urls(tmp_path)
+    hub = Hub(source)
+    for pattern, group in (("orders:1", "one"), ("orders:*", "orders"), (">", "audit"), ("mails:*", "mails")):
+        hub.on(pattern, group=group)(lambda content: None)
+    with hub:
+        hub.topic("orders:1").publish(1)
+        hub.idle()
+    ran = telex("copy", source, target, "orders:*", "--once", "--json")
+    told = json.loads(ran.out)
+    assert (ran.code, told["groups"], sorted(told["outside"])) == (0, 2, ["audit", "mails"])
+    assert "group audit on > is not created in TO: it also reads topics outside of orders:*" in ran.err
+    with Hub(target) as written:
+        assert sorted(info.group for info in written.groups.list()) == ["one", "orders"]
+
+
+@pytest.mark.slow
+def test_messages_that_cannot_be_read_are_named_and_not_copied(tmp_path: Path) -> None:
+    source, target = urls(tmp_path)
+    fill(source, 9)
+    with closing(sqlite3.connect(f"{tmp_path}/from.db")) as connection, connection:
+        connection.execute("UPDATE telex_messages SET content = '{' WHERE seq = 3")  # the last of three topics
+    command = [sys.executable, "-m", "telex", "copy", source, target]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as copying:
+        assert copying.stdout is not None
+        assert copying.stderr is not None
+        assert copying.stdout.readline() == "caught up: all 7 messages are in TO\n"
+        with Hub(source) as hub:
+            hub.topic("orders:0").publish("while it runs")
+        assert copying.stdout.readline() == "caught up: all 8 messages are in TO\n"
+        copying.send_signal(signal.SIGINT)
+        assert copying.stdout.read() == "8 messages copied, 3 cannot be read; 0 groups begin after them\n"
+        assert copying.wait(10) == 1
+        said = [line for line in copying.stderr.read().splitlines() if "cannot be read" in line]
+    assert said == [f"telex: orders:{n}: messages 3 to 3 cannot be read, and are not copied" for n in range(3)]
 
 
 def test_one_engine_is_not_copied_to_itself(telex: Telex, tmp_path: Path) -> None:
