@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from telex.commands.context import CommandContext
 from telex.commands.follower import Follower
+from telex.commands.job import CommandInfo
 from telex.commands.outcome import Outcome, Progress
 from telex.commands.server import CommandStatistics
 from telex.commands.stream import Stream
@@ -37,6 +38,7 @@ from telex.errors import (
     BufferFull,
     Closed,
     CommandError,
+    CommandExpired,
     CommandFailed,
     ConnectFailed,
     ContentError,
@@ -46,6 +48,7 @@ from telex.errors import (
     Misuse,
     Nack,
     NoHandler,
+    NoSuchCommand,
     PartsLost,
     Reject,
     SlowSubscriber,
@@ -90,7 +93,9 @@ __all__ = [
     "Closed",
     "CommandContext",
     "CommandError",
+    "CommandExpired",
     "CommandFailed",
+    "CommandInfo",
     "CommandStatistics",
     "Condition",
     "ConnectFailed",
@@ -116,6 +121,7 @@ __all__ = [
     "Misuse",
     "Nack",
     "NoHandler",
+    "NoSuchCommand",
     "Outcome",
     "Overflow",
     "PartsLost",

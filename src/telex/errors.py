@@ -364,6 +364,24 @@ class StreamRestarted(TelexError):
         )
 
 
+class CommandExpired(CommandFailed):
+    """Nobody's fault: the command had not begun when its ``expires`` or ``timeout`` was over, and nothing was done."""
+
+
+class NoSuchCommand(TelexError, LookupError):
+    """The caller's fault: there is no command with this ``id``, or it has ended and its outcome is no longer kept."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.id = id
+
+    def __str__(self) -> str:
+        return (
+            f"there is no command with the id {self.id!r}: check the id and the engine; if the command has ended, "
+            "declare it with keep='1d' to keep its outcomes for a day"
+        )
+
+
 class KeyConflict(TelexError):
     """The sender's fault: the key was used for this command with other content. The command did not run.
 

@@ -391,7 +391,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             if declaration.streams:
                 self.retain("$stream:>", messages=STREAM.messages, age=STREAM.age)
             self._dispatcher.declare(declaration)
-            self.commands.append(declaration)
+            self.declared_commands.append(declaration)
             return
         self._group_runner.check(declaration)
         self._runtime.engine.guarantees.require_readable(declaration.options, "new")

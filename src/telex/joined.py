@@ -14,7 +14,8 @@ from typing import Any
 from telex.codec.content import hold
 from telex.commands.spec import check_command
 from telex.commands.transports.engine import digest_for
-from telex.commands.transports.worker import DIGEST, GROUP
+from telex.commands.transports.job_records import DIGEST
+from telex.commands.transports.worker import GROUP
 from telex.engines.contract.outbox import Statement, TransactionOutbox
 from telex.errors import BadOption
 from telex.message import Draft, aware, check_id, check_key, own_headers

@@ -29,7 +29,7 @@ class Declaring:
         self.prefix: str = prefix and check_pattern(prefix)
         self.middleware: tuple[Middleware, ...] = check_middleware(middleware)
         self.declarations: list[HandlerSpec] = []
-        self.commands: list[Command] = []
+        self.declared_commands: list[Command] = []
         self.plans: list[TriggerSpec] = []
 
     def on(
@@ -99,7 +99,7 @@ class Declaring:
         *,
         once: bool = False,
         lease: Duration = 30.0,
-        keep: Duration = "24h",
+        keep: Duration | None = None,
         max_attempts: int = 3,
         backoff: Duration = 1.0,
         version: int = 1,
@@ -116,9 +116,12 @@ class Declaring:
         that declare the same name on a shared engine share the commands. The commands of a worker that dies go to
         another worker after ``lease``, which is renewed while a call runs.
 
-        With ``once=True`` every command has a key, and each key has one recorded outcome, kept for ``keep``: repeated
-        commands get this outcome, and the function does not run again. A `CommandError` is recorded. After any other
-        exception the function runs again, ``backoff`` later and twice as long each time, until it has begun
+        ``keep`` is the time for which each outcome is kept for `Hub.ticket` and `Hub.commands`; without it, the last
+        1000 outcomes of the name are kept. Also the arguments of failed commands are kept, for `Hub.retry`.
+
+        With ``once=True`` every command has a key, and each key has one recorded outcome, kept for ``keep`` (24 hours):
+        repeated commands get this outcome, and the function does not run again. A `CommandError` is recorded. After any
+        other exception the function runs again, ``backoff`` later and twice as long each time, until it has begun
         ``max_attempts`` times. ``version`` is that of the content: with another version, the same key and content are
         another command. With an argument ``tx`` the function writes in the transaction that records and publishes the
         outcome: a `telex.Transaction` of the engine or, with ``store=telex.once.PostgresStore(...)``, a connection of
@@ -144,7 +147,7 @@ class Declaring:
 
     def _declared(self, declaration: HandlerSpec | Command | TriggerSpec) -> None:
         if isinstance(declaration, Command):
-            self.commands.append(declaration)
+            self.declared_commands.append(declaration)
         elif isinstance(declaration, TriggerSpec):
             self.plans.append(declaration)
         else:
@@ -169,7 +172,7 @@ class Router(Declaring, Timing[TriggerSpec]):
             )
         for declaration in self.declarations:
             declared(declaration.under(checked))
-        for command in self.commands:
+        for command in self.declared_commands:
             declared(command.under(checked))
         for plan in self.plans:
             declared(plan.under(checked))
@@ -199,4 +202,5 @@ class Router(Declaring, Timing[TriggerSpec]):
             declared(declaration.under(prefix))
 
     def __repr__(self) -> str:
-        return f"<Router {self.prefix!r}, {len(self.declarations) + len(self.commands) + len(self.plans)} declared>"
+        declared = len(self.declarations) + len(self.declared_commands) + len(self.plans)
+        return f"<Router {self.prefix!r}, {declared} declared>"

@@ -241,8 +241,8 @@ BUGS: Sequence[Bug] = (
         "a hub that was killed counts as serving for a day instead of 15 s",
     ),
     Bug(
-        "del self.invocations[message.id] if invocation.throttle is not None: invocation.throttle.close()",
-        "del self.invocations[message.id]",
+        "self._gates[invocation.command].notify() if invocation.throttle is not None: invocation.throttle.close()",
+        "self._gates[invocation.command].notify()",
         COMMANDS + "test_progress.py::test_the_timer_of_progress_ends_with_a_command_that_is_cancelled",
         "the timer of progress is left when a command is cancelled",
     ),

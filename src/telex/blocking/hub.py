@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
@@ -14,7 +15,9 @@ from telex.blocking.topic import BlockingTopic
 from telex.blocking.transaction import BlockingTransaction
 from telex.blocking.triggers import BlockingTrigger, BlockingVariable
 from telex.codec.formats import Codec, Transform
-from telex.commands.client import SendOptions
+from telex.commands.client import JobOptions, SendOptions
+from telex.commands.job import CommandInfo, CommandState
+from telex.commands.plan import Priority
 from telex.commands.spec import Command
 from telex.commands.transports.transport import Duplicate
 from telex.commands.work import HubStatistics
@@ -78,7 +81,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         )
         self.declarations: list[HandlerSpec] = self._hub.declarations
         """The handlers that were declared."""
-        self.commands: list[Command] = self._hub.commands
+        self.declared_commands: list[Command] = self._hub.declared_commands
         """The commands that were declared."""
         self._thread = HubThread("telex hub", self._hub.aclose)
 
@@ -227,7 +230,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         self,
         name: str,
         content: object = None,
-        **options: Unpack[SendOptions],
+        **options: Unpack[JobOptions],
     ) -> BlockingTicket[Any]: ...
     @overload
     def send(
@@ -236,7 +239,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         content: object = None,
         *,
         type: type[T],
-        **options: Unpack[SendOptions],
+        **options: Unpack[JobOptions],
     ) -> BlockingTicket[T]: ...
     def send(
         self,
@@ -247,10 +250,29 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         timeout: Duration | None = None,
         duplicate: Duplicate = "wait",
         type: type[Any] | None = None,
+        delay: Duration | None = None,
+        at: datetime | None = None,
+        expires: Duration | None = None,
+        priority: Priority = "normal",
     ) -> BlockingTicket[Any]:
         """Send a command, and return its `BlockingTicket` once it is accepted; as ``telex.Hub.send``."""
-        ticket = self._thread.wait(self._hub.send(name, content, **_sent(key, timeout, duplicate, type)))
-        return BlockingTicket(ticket, self._thread)
+        options = _sent(key, timeout, duplicate, type)
+        sending = self._hub.send(name, content, delay=delay, at=at, expires=expires, priority=priority, **options)
+        return BlockingTicket(self._thread.wait(sending), self._thread)
+
+    def ticket(self, id: str) -> BlockingTicket[Any]:
+        """Return the ticket of a command that any process has sent; as ``telex.Hub.ticket``."""
+        return BlockingTicket(self._thread.wait(self._hub.ticket(id)), self._thread)
+
+    def commands(
+        self, *, state: CommandState | None = None, name: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[CommandInfo]:
+        """Return the last commands that were sent, the newest first; as ``telex.Hub.commands``."""
+        return self._thread.wait(self._hub.commands(state=state, name=name, limit=limit, before=before))
+
+    def retry(self, id: str) -> BlockingTicket[Any]:
+        """Run a failed command again, and return its ticket; as ``telex.Hub.retry``."""
+        return BlockingTicket(self._thread.wait(self._hub.retry(id)), self._thread)
 
     @overload
     def call(

@@ -81,17 +81,21 @@ def list_declared(program: str, hub: Hub) -> None:
     handlers = [handler for handler in hub.statistics().handlers if handler.pattern not in fired]
     counts = ", ".join(
         f"{number} {kind}{'' if number == 1 else 's'}"
-        for number, kind in ((len(handlers), "handler"), (len(hub.commands), "command"), (len(triggers), "trigger"))
+        for number, kind in (
+            (len(handlers), "handler"),
+            (len(hub.declared_commands), "command"),
+            (len(triggers), "trigger"),
+        )
     )
     print_line(f"running {program} on {hub.url.partition('@')[2] or hub.url} with {counts}  (Ctrl-C stops it)")
     for handler in handlers:
         group = "" if handler.group is None else f", group {handler.group}"
         print_line(f"  handler {handler.name}: {handler.pattern}{group}")
-    for command in hub.commands:
+    for command in hub.declared_commands:
         print_line(f"  command {command.name}{'' if command.once is None else ', once per key'}")
     for trigger in triggers:
         print_line(f"  trigger {trigger.trigger}: {trigger.schedule}")
-    if not (handlers or hub.commands or triggers):
+    if not (handlers or hub.declared_commands or triggers):
         report(
             "this hub has no handlers, commands and triggers: import the modules that declare them",
             bad=False,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack, overload
 
 from telex.codec.content import Content
 from telex.commands.dispatcher import CommandDispatcher
 from telex.commands.follower import Follower
+from telex.commands.job import CommandInfo, CommandState, filter_for
+from telex.commands.plan import Priority, plan_for
+from telex.commands.spec import check_command
 from telex.commands.stream import Stream
 from telex.commands.ticket import Ticket
 from telex.commands.transports.transport import Duplicate
@@ -28,6 +32,15 @@ class SendOptions(TypedDict, total=False):
     duplicate: Duplicate
 
 
+class JobOptions(SendOptions, total=False):
+    """The options of `CommandClient.send` that `CommandClient.call` does not have."""
+
+    delay: Duration | None
+    at: datetime | None
+    expires: Duration | None
+    priority: Priority
+
+
 class CommandClient:
     """The methods of a `Hub` that send, call and follow commands."""
 
@@ -39,7 +52,7 @@ class CommandClient:
         self,
         name: str,
         content: object = None,
-        **options: Unpack[SendOptions],
+        **options: Unpack[JobOptions],
     ) -> Ticket[Any]: ...
     @overload
     async def send(
@@ -48,7 +61,7 @@ class CommandClient:
         content: object = None,
         *,
         type: type[T],
-        **options: Unpack[SendOptions],
+        **options: Unpack[JobOptions],
     ) -> Ticket[T]: ...
     async def send(
         self,
@@ -59,6 +72,10 @@ class CommandClient:
         timeout: Duration | None = None,
         duplicate: Duplicate = "wait",
         type: type[Any] | None = None,
+        delay: Duration | None = None,
+        at: datetime | None = None,
+        expires: Duration | None = None,
+        priority: Priority = "normal",
     ) -> Ticket[Any]:
         """Send a command. Return its `Ticket` once the engine has stored the command, also when no hub serves it yet.
         ``await ticket`` gives the result.
@@ -69,12 +86,19 @@ class CommandClient:
         when it has not begun by the deadline. ``type`` is the type of the result, for programs that do not declare the
         command.
 
+        The command begins after ``delay``, or ``at`` (an aware datetime), and not when it has not begun within
+        ``expires`` after sending: then its outcome has the code ``expired``, and the ticket raises `CommandExpired`.
+        Of the waiting commands those with the ``priority`` ``"high"`` begin first, and those with ``"low"`` last.
+
         Raises `ContentError`, `BadName`, `BadOption`, `KeyConflict`, `InProgress`, `Timeout`, `EngineFailed`, `Closed`;
         `WouldBlock` when too many commands wait in memory for a handler to be declared.
         """
         if self._runtime.reason:
             self._runtime.check_open()
-        return await self._dispatcher.send(name, content, key, optional_seconds(timeout), duplicate, type)
+        limit, plan = optional_seconds(timeout), None
+        if delay is not None or at is not None or expires is not None or priority != "normal":
+            plan = plan_for(delay, at, expires, priority, limit, self._runtime.clock())
+        return await self._dispatcher.send(name, content, key, limit, duplicate, type, plan=plan)
 
     @overload
     async def call(
@@ -152,6 +176,40 @@ class CommandClient:
             return await self._dispatcher.send(name, content, key, limit, "wait", None, needs_server=True)
 
         return Stream(send, self._runtime.topic, parts)
+
+    async def ticket(self, id: str) -> Ticket[Any]:
+        """Return the ticket of the command ``id``, whichever process has sent it: to wait for its outcome, to follow
+        its progress, and to cancel it. The id is that of `Ticket`, `Outcome` and `CommandInfo`.
+
+        Raises `NoSuchCommand` when there is no such command, or its outcome is no longer kept; `BadOption`, `Misuse`,
+        `EngineFailed`, `Closed`.
+        """
+        self._runtime.check_open()
+        return await self._dispatcher.ticket(id)
+
+    async def commands(
+        self, *, state: CommandState | None = None, name: str | None = None, limit: int = 100, before: str | None = None
+    ) -> list[CommandInfo]:
+        """Return the last commands that were sent, the newest first, at most ``limit``: those in one ``state``, and of
+        one ``name``. ``before`` is the id of the last command of the page before.
+
+        Ended commands are listed as long as the last 1000 outcomes of their name or ``keep`` have them. On an engine
+        that stores messages, a command shows as running within 2 seconds of its beginning. Raises `BadOption`,
+        `BadName`, `Misuse`, `EngineFailed`, `Closed`.
+        """
+        self._runtime.check_open()
+        wanted = filter_for(state, None if name is None else check_command(name), limit, before)
+        return await self._dispatcher.jobs(wanted)
+
+    async def retry(self, id: str) -> Ticket[Any]:
+        """Run a failed command again, with the same arguments and the same id, as another attempt. Return its ticket
+        when the engine has stored it.
+
+        Raises `NoSuchCommand`; `BadOption` for a command that has not failed, or whose arguments are no longer kept;
+        `Misuse`, `EngineFailed`, `Closed`.
+        """
+        self._runtime.check_open()
+        return await self._dispatcher.retry(id)
 
     def follow(self, pattern: str, *, progress: bool = False, start: Start = "new", buffer: int = 1024) -> Follower:
         """Return a follower of all commands whose names match ``pattern``, whichever program sent them. Enter it with

@@ -8,8 +8,10 @@ from time import monotonic
 from typing import Any
 
 from telex.codec.content import Content
+from telex.commands.job import CommandInfo, JobFilter
 from telex.commands.once_server import OnceServer
 from telex.commands.outcome import Outcome, Progress
+from telex.commands.plan import SendPlan
 from telex.commands.server import CommandServer, CommandStatistics
 from telex.commands.spec import Command
 from telex.commands.streaming import StreamingServer
@@ -21,6 +23,7 @@ from telex.commands.transports.transport import CommandTransport, Duplicate, Req
 from telex.errors import BadOption, Closed, Timeout
 from telex.groups.runner import GroupRunner
 from telex.handlers.runner import HandlerRunner
+from telex.message import check_id
 from telex.observe.headers import Sends
 from telex.once.store import OnceStores
 from telex.runtime import Runtime
@@ -106,6 +109,7 @@ class CommandDispatcher:
         type: type[Any] | None,
         *,
         needs_server: bool,
+        plan: SendPlan | None = None,
     ) -> Request:
         """Return the request of `Hub.send` with checked options. ``limit`` is the timeout in seconds. Raises
         `BadOption`.
@@ -117,7 +121,7 @@ class CommandDispatcher:
         gives = None if type is None else self._types.get(type)
         if type is not None and gives is None:
             gives = self._types[type] = Content(type)
-        return Request(name, content, key, limit, duplicate, gives, needs_server)
+        return Request(name, content, key, limit, duplicate, gives, needs_server, plan)
 
     async def send(
         self,
@@ -129,11 +133,14 @@ class CommandDispatcher:
         type: type[Any] | None,
         *,
         needs_server: bool = False,
+        plan: SendPlan | None = None,
     ) -> Ticket[Any]:
         """Send a command and return its ticket. ``needs_server``: raise `NoHandler` when no hub serves it. Raises as
         `Hub.send`.
         """
-        request = self._request(name, content, key, limit, duplicate, type, needs_server=needs_server)
+        if plan is not None and plan.due is not None:
+            self._runtime.require(f"delay= or at= of the command {name!r}", *self.transport.needs_to_delay)
+        request = self._request(name, content, key, limit, duplicate, type, needs_server=needs_server, plan=plan)
         return Ticket(await self._accepted(self._send, request), self.transport.cancel)
 
     async def call(
@@ -171,6 +178,23 @@ class CommandDispatcher:
                 raise
             what = f"sending the command {request.name!r}"
             raise Timeout(what, limit, self._runtime.connection.problem) from None
+
+    # -- commands by id
+
+    async def ticket(self, id: str) -> Ticket[Any]:
+        """Return the ticket of a command that any hub has sent. Raises as `Hub.ticket`."""
+        self._runtime.require("hub.ticket()", *self.transport.needs)
+        return Ticket(await self.transport.find(check_id(id)), self.transport.cancel)
+
+    async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
+        """Return the commands that fit, the newest first. Raises `Misuse`, `EngineFailed`."""
+        self._runtime.require("hub.commands()", *self.transport.needs)
+        return await self.transport.jobs(wanted)
+
+    async def retry(self, id: str) -> Ticket[Any]:
+        """Run a failed command again, and return its ticket. Raises as `Hub.retry`."""
+        self._runtime.require("hub.retry()", *self.transport.needs)
+        return Ticket(await self.transport.retry(check_id(id)), self.transport.cancel)
 
     def is_full(self, name: str) -> bool:
         """Return true when a sender of this command would wait, because too many commands of its name wait for a

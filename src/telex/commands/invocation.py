@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from telex.commands.outcome import Progress
+from telex.commands.plan import Priority
 from telex.commands.progress import ProgressThrottle
 from telex.commands.ticket import PendingOutcome
 from telex.message import Message, check_headers
@@ -55,6 +56,17 @@ class Invocation(msgspec.Struct, eq=False):
     throttle: ProgressThrottle | None = None
     carried: Mapping[str, str] | None = None
     """The headers that go from the sender into the messages of the handler."""
+    counted: bool = False
+    """True while it counts as one of the calls that a worker runs."""
+    priority: Priority = "normal"
+    due: float | None = None
+    """The time before which the command does not begin, in seconds since 1970."""
+    recorded: bool = False
+    """True when the command may have a record of its own: it was delayed or retried."""
+    sent_at: float | None = None
+    """The time of sending in seconds since 1970, where it is known."""
+    before: int = 0
+    """The number of attempts before the last retry by `Hub.retry`."""
 
     def expire_in(self, limit: float) -> None:
         """Set the deadline to ``limit`` seconds from now."""

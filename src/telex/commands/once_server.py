@@ -88,6 +88,15 @@ class OnceServer(CommandServer):
     async def load(self, entry: Entry) -> Entry:
         return await with_result(entry, self.leases.store.get)
 
+    async def release(self, key: str, fingerprint: str, until: float) -> None:
+        await self._opened()
+        found = await self.leases.live(key)
+        if found is None:
+            return
+        entry, revision = found
+        if entry.state == "failed" and entry.fingerprint == fingerprint and entry.completed <= until:
+            await self.leases.store.delete(self.leases.bucket, key, revision)
+
     def close(self) -> None:
         self.leases.close()
 
@@ -167,7 +176,7 @@ class OnceServer(CommandServer):
         attempt.
         """
         invocation.lost = False
-        invocation.attempt, invocation.fence = lease.entry.attempt, lease.fence
+        invocation.attempt, invocation.fence = invocation.before + lease.entry.attempt, lease.fence
         failure: Failure | None
         try:
             if "tx" in self.command.wants:
@@ -273,13 +282,16 @@ class OnceServer(CommandServer):
     async def _replay(self, entry: Entry, invocation: Invocation) -> Outcome[Any]:
         """Return the recorded outcome to another sender."""
         command = self.command
-        return recorded_outcome(await self.load(entry), command.name, invocation.id, invocation.key, command.gives)
+        found = recorded_outcome(await self.load(entry), command.name, invocation.id, invocation.key, command.gives)
+        attempt = invocation.before + found.attempt
+        return msgspec.structs.replace(found, attempt=attempt) if invocation.before else found
 
     def _ended(self, invocation: Invocation, entry: Entry, result: object) -> Outcome[Any]:
         """Return the outcome that this worker has recorded."""
         when = datetime.fromtimestamp(entry.completed, UTC)
         self.failed: int = self.failed + (entry.error is not None)
-        return Outcome(self.command.name, invocation.id, invocation.key, result, entry.error, entry.attempt, when)
+        attempt = invocation.before + entry.attempt
+        return Outcome(self.command.name, invocation.id, invocation.key, result, entry.error, attempt, when)
 
 
 class _Fenced(Exception):

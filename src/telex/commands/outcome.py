@@ -8,7 +8,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 import msgspec
 
 from telex.codec.content import Content, from_json, to_json
-from telex.errors import CommandError, CommandFailed, KeyConflict, printable, shown, text_of
+from telex.errors import CommandError, CommandExpired, CommandFailed, KeyConflict, printable, shown, text_of
 from telex.once.machine import Entry, Failure
 
 T = TypeVar("T")
@@ -72,7 +72,7 @@ def raise_failure(outcome: Outcome[Any], error: Failure, cause: BaseException | 
     """Raise the ``error`` of an outcome as an exception, from ``cause``."""
     if error.code == CONFLICT:
         raise KeyConflict(outcome.command, outcome.key or "")
-    raise CommandFailed(
+    raise (CommandExpired if error.code == EXPIRED else CommandFailed)(
         *(outcome.command, error.type, error.code, error.message, error.data, outcome.key),
         *(outcome.attempt, outcome.replayed),
     ) from cause

@@ -97,6 +97,11 @@ class CommandServer:
         """Return a record with its result, which may be in a record of its own. Raises `EngineFailed`."""
         return entry
 
+    async def release(self, key: str, fingerprint: str, until: float) -> None:
+        """Delete the error of a key that was recorded before ``until`` (seconds since 1970), so that the command may
+        run again. Raises `EngineFailed`.
+        """
+
     # -- content
 
     def check(self, content: object, key: str | None, digest: str = "") -> tuple[object, str]:

@@ -11,7 +11,7 @@ import msgspec
 from telex.codec.content import Content
 from telex.commands.context import CommandContext
 from telex.commands.invocation import Invocation
-from telex.durations import seconds
+from telex.durations import optional_seconds, seconds
 from telex.errors import BadHandler, BadName, BadOption
 from telex.handlers.middleware import Middleware, check_middleware, wrap
 from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, is_stream, name_of, read_signature
@@ -51,6 +51,8 @@ class Command(msgspec.Struct, frozen=True):
     middleware: tuple[Middleware, ...] = ()
     streams: bool = False
     """True when the function yields parts, of the type ``gives``."""
+    keep: float | None = None
+    """The seconds for which an outcome is kept by its id; None for a command that runs once, which keeps it by key."""
 
     def under(self, prefix: str) -> Command:
         """Return the command with ``prefix`` and a colon before its name. Raises `BadName` when the name becomes too
@@ -119,6 +121,9 @@ def declare_command(function: Any, name: object, prefix: str, options: Mapping[s
         raise BadHandler(called, "it yields, and once=True records one result: leave out once, or return one result")
     is_async = calls_async(function) or bool(middleware)
     takes, gives = signature.content, signature.result
+    keep = None if once is not None else optional_seconds(options["keep"], "keep")
+    if keep == 0:
+        raise BadOption("keep", options["keep"], "it must be more than 0; leave it out to keep no outcomes")
     return Command(
-        checked, function, signature.kinds, is_async, concurrency, takes, gives, once, lease, middleware, streams
+        checked, function, signature.kinds, is_async, concurrency, takes, gives, once, lease, middleware, streams, keep
     )

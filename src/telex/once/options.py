@@ -12,13 +12,16 @@ from telex.errors import BadOption
 from telex.once.store import OnceStore
 
 DEFAULTS: dict[str, object] = {
-    "keep": "24h",
+    "keep": None,
     "max_attempts": 3,
     "backoff": 1.0,
     "version": 1,
     "store": None,
     "run_anyway": False,
 }
+
+KEEP = "24h"
+"""The time for which an outcome is kept under its key, without another ``keep``."""
 
 
 class OnceOptions(msgspec.Struct, frozen=True):
@@ -39,14 +42,14 @@ def once_options(options: Mapping[str, Any], lease: float) -> OnceOptions | None
         raise BadOption("once", options["once"], "it must be True or False")
     if not options["once"]:
         for option, default in DEFAULTS.items():
-            if options[option] != default:
+            if option != "keep" and options[option] != default:
                 raise BadOption(option, options[option], "only a command with once=True takes this option")
         return None
     for option in ("max_attempts", "version"):
         value = options[option]
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise BadOption(option, value, "it must be a number of at least 1")
-    keep = seconds(options["keep"], "keep")
+    keep = seconds(KEEP if options["keep"] is None else options["keep"], "keep")
     if keep < lease:
         raise BadOption(
             "keep",

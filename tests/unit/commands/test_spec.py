@@ -21,7 +21,9 @@ def test_mistakes_in_declaring() -> None:
     with pytest.raises(telex.BadName):
         hub.command("a b")(double)
     with pytest.raises(telex.BadOption, match="only a command with once=True"):
-        hub.command("other", keep="1h")(double)
+        hub.command("other", version=2)(double)
+    with pytest.raises(telex.BadOption, match="must be more than 0; leave it out to keep no outcomes"):
+        hub.command("other", keep=0)(double)
     with pytest.raises(telex.BadOption, match="at least 1"):
         hub.command("other", concurrency=0)(double)
     with pytest.raises(telex.BadOption, match=r"at least 0\.1 s"):

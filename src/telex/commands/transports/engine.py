@@ -14,16 +14,20 @@ from typing import Any
 
 from telex.codec.content import Content
 from telex.commands.invocation import Invocation
+from telex.commands.job import CommandInfo, JobFilter
 from telex.commands.outcome import Outcome, Progress, recorded_outcome
+from telex.commands.plan import REQUESTS, Priority, SendPlan
 from telex.commands.server import CommandServer
 from telex.commands.spec import check_command
 from telex.commands.table import CommandTable
 from telex.commands.ticket import PendingOutcome
+from telex.commands.transports.engine_jobs import EngineJobs
+from telex.commands.transports.job_records import DEADLINE, DIGEST, INBOX
 from telex.commands.transports.pending import PendingRequest, Sightings
 from telex.commands.transports.replies import ReplyInbox
 from telex.commands.transports.services import ServiceRegistry
 from telex.commands.transports.transport import Request
-from telex.commands.transports.worker import DEADLINE, DIGEST, GROUP, INBOX, EngineWorker
+from telex.commands.transports.worker import GROUP, EngineWorker
 from telex.engines.contract.store import Store
 from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler
 from telex.groups.runner import GroupRunner
@@ -40,6 +44,7 @@ class EngineTransport:
     """The `CommandTransport` for commands that any hub on the engine may send and serve."""
 
     needs: tuple[str, ...] = ("records", "groups", "key_order", "backlog_kept", "once_per_id")
+    needs_to_delay: tuple[str, ...] = ("delayed",)
     idle: bool = True  # running commands are messages of a group, which the runner counts
 
     def __init__(
@@ -51,15 +56,18 @@ class EngineTransport:
         self._registry: ServiceRegistry | None = None
         self.inbox: ReplyInbox = ReplyInbox(runtime, store, self.id, lambda: self.registry)
         self.worker: EngineWorker = EngineWorker(runtime, runner, groups, store, self.id, self.inbox)
+        self._jobs = EngineJobs(runtime, store, self.id, self.inbox, lambda: self.registry, self.worker.running)
         self._sightings = Sightings()
         self._started = False
-        self._joined: set[str] = set()  # commands whose group certainly exists
+        self._joined: set[str] = set()  # topics whose group certainly exists
 
     @property
     def registry(self) -> ServiceRegistry:
         """The heartbeats of the hubs on this engine. Raises `Misuse` on an engine without records."""
         if self._registry is None:
-            self._registry = ServiceRegistry(self._runtime.records("commands"), self.id, self._runtime.engine.now)
+            self._registry = ServiceRegistry(
+                self._runtime.records("commands"), self.id, self._runtime.engine.now, self.worker.running
+            )
         return self._registry
 
     def is_full(self, name: str) -> bool:
@@ -93,7 +101,9 @@ class EngineTransport:
 
     async def send(self, request: Request) -> PendingOutcome[Any]:
         name, key, gives = request.name, request.key, request.gives
-        deadline = None if request.limit is None else self._runtime.engine.now() + request.limit
+        plan = request.plan
+        limit = request.limit if plan is None else shortest(request.limit, plan.expires)
+        deadline = None if limit is None else self._runtime.engine.now() + limit
         digest = "" if key is None else digest_for(request.content)
         content, fingerprint = self._table.check(name, request.content, key, digest)
         server = self._table.servers.get(name)
@@ -101,7 +111,7 @@ class EngineTransport:
         if gives is None and server is not None:
             gives = server.command.gives
         if key is None:
-            return await self._publish(name, content, None, deadline, gives, digest)
+            return await self._publish(name, content, None, deadline, gives, digest, plan)
         check_key(key)
         if server is None and digest:
             fingerprint = fingerprint_of(name, 1, digest)
@@ -109,14 +119,14 @@ class EngineTransport:
         if replayed is not None:
             return replayed
         if not once or not fingerprint:
-            return await self._publish(name, content, key, deadline, gives, digest)
+            return await self._publish(name, content, key, deadline, gives, digest, plan)
         requests = self.inbox.requests
         if request.duplicate == "reject" and requests.has(name, key, fingerprint, self._runtime.engine.now()):
             raise InProgress(name, key)
         sent = PendingRequest(fingerprint, deadline)
         requests.begin(name, key, sent)
         try:
-            pending = await self._publish(name, content, key, deadline, gives, digest)
+            pending = await self._publish(name, content, key, deadline, gives, digest, plan)
         except BaseException:  # a cancelled publish may have succeeded, and its id is unknown
             requests.end(name, key, sent)
             raise
@@ -143,12 +153,17 @@ class EngineTransport:
         deadline: float | None,
         gives: Content[Any] | None,
         digest: str,
+        plan: SendPlan | None,
     ) -> PendingOutcome[Any]:
         await self.inbox.open()
-        topic = self._runtime.topic(f"$command:{name}:request")
-        if name not in self._joined:  # the group begins before the first command, so that it gets every command
+        level: Priority = "normal" if plan is None else plan.priority
+        topic = self._runtime.topic(f"$command:{name}:{REQUESTS[level]}")
+        if topic.id not in self._joined:  # the group begins before the first command, so that it gets every command
             await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", lambda: publisher_of(topic).log)
-            self._joined.add(name)
+            if level != "normal":
+                await self._jobs.use_level(name, level)
+            self._joined.add(topic.id)
+        pending: PendingOutcome[Any]
         headers = {INBOX: self.id}
         if deadline is not None:
             headers[DEADLINE] = repr(deadline)
@@ -156,12 +171,20 @@ class EngineTransport:
             headers[DIGEST] = digest
         server = self._table.servers.get(name)
         takes = None if server is None else server.command.takes
+        if plan is not None and plan.due is not None:
+            if takes is not None:
+                takes.hold(content, name)
+            draft = publisher_of(topic).draft(content, None, headers, key, held=takes is not None).with_id()
+            pending = PendingOutcome(name, draft.id or "", key, gives)
+            self.inbox.add(pending)
+            await self._jobs.send_later(draft, plan, name)
+            return pending
         if takes is None:
             message = await topic.publish(content, headers=headers, key=key)
         else:
             takes.hold(content, name)
             message = await publisher_of(topic).publish_held(content, headers=headers, key=key)
-        pending: PendingOutcome[Any] = PendingOutcome(name, message.id, key, gives)
+        pending = PendingOutcome(name, message.id, key, gives)
         self.inbox.add(pending)
         return pending
 
@@ -199,9 +222,25 @@ class EngineTransport:
         entry = decode(record.value)
         return None if entry.ended and entry.expires <= time() else (entry, record.revision)
 
+    # -- by id
+
     async def cancel(self, pending: PendingOutcome[Any]) -> bool:
-        await self._runtime.topic(f"$command:{pending.command}:cancel").publish({"id": pending.id})
-        return True
+        return await self._jobs.cancel(pending)
+
+    async def find(self, id: str) -> PendingOutcome[Any]:
+        return await self._jobs.find(id, self._gives)
+
+    async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
+        return await self._jobs.listed(wanted)
+
+    async def retry(self, id: str) -> PendingOutcome[Any]:
+        await self.inbox.open()
+        return await self._jobs.retry(id, self._gives)
+
+    def _gives(self, name: str) -> Content[Any] | None:
+        """Return the type of the result of a command that this hub serves."""
+        server = self._table.servers.get(name)
+        return None if server is None else server.command.gives
 
     # -- following, closing
 
@@ -212,11 +251,17 @@ class EngineTransport:
         return self._table.decoded(reply) if isinstance(reply, Outcome) else reply
 
     async def close(self, error: Closed) -> None:
+        await self._jobs.close()
         await self.worker.close()
         await self.inbox.close(error)
         if self._registry is not None:
             await self._registry.close()
         await self.inbox.remove()
+
+
+def shortest(first: float | None, second: float | None) -> float | None:
+    """Return the shorter of two times; None is no bound."""
+    return second if first is None else first if second is None else min(first, second)
 
 
 def digest_for(content: object) -> str:

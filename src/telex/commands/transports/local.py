@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from itertools import count
 from secrets import token_hex
 from threading import get_ident
+from time import monotonic
 from typing import Any
 
 from telex.commands.invocation import Invocation
+from telex.commands.job import CommandInfo, JobFilter
 from telex.commands.outcome import Outcome, Progress, recorded_outcome, refusal
+from telex.commands.plan import SendPlan
 from telex.commands.server import CommandServer
 from telex.commands.spec import check_command
 from telex.commands.table import CommandTable
 from telex.commands.ticket import PendingOutcome
+from telex.commands.transports.local_jobs import LocalJobs
 from telex.commands.transports.pending import Sightings
 from telex.commands.transports.queue import CommandQueue
 from telex.commands.transports.transport import Request
@@ -26,12 +31,15 @@ from telex.runtime import Runtime
 
 MAX_UNSERVED_COMMANDS = 1000
 """The number of commands of one name that may wait for a handler to be declared."""
+MAX_DELAYED_COMMANDS = 100_000
+"""The number of commands that may be delayed at once."""
 
 
 class LocalTransport:
     """The `CommandTransport` for commands that are sent and served in one process."""
 
     needs: tuple[str, ...] = ()
+    needs_to_delay: tuple[str, ...] = ()
 
     def __init__(self, runtime: Runtime, table: CommandTable) -> None:
         self.turn: TurnBudget = TurnBudget()
@@ -44,6 +52,7 @@ class LocalTransport:
         self._process = token_hex(6)
         self._numbers = count(1)
         self._closed = False
+        self._jobs = LocalJobs(runtime, self.invocations, self._begin_due)
 
     @property
     def idle(self) -> bool:
@@ -57,14 +66,27 @@ class LocalTransport:
     def serve(self, server: CommandServer) -> None:
         """Start serving a command, beginning with the commands that were sent before."""
         name = server.command.name
-        self.queues[name] = queue = CommandQueue(server, self._runtime, self.invocations, self.turn)
+        queue = CommandQueue(server, self._runtime, self.invocations, self.turn, self._jobs)
+        self.queues[name] = queue
         for invocation in self._unserved.pop(name, ()):
-            try:
-                invocation.content, invocation.fingerprint = server.check(invocation.content, invocation.key)
-            except TelexError as error:
-                queue.answer(invocation, server.failure(invocation, refusal(error)), error)
-            else:
-                queue.submit(invocation)
+            self._submit(queue, invocation)
+
+    def _submit(self, queue: CommandQueue, invocation: Invocation) -> None:
+        """Submit a command that was sent before its handler was declared, or that was delayed."""
+        server = queue.server
+        try:
+            invocation.content, invocation.fingerprint = server.check(invocation.content, invocation.key)
+        except TelexError as error:
+            queue.answer(invocation, server.failure(invocation, refusal(error)), error)
+        else:
+            queue.submit(invocation)
+
+    def _begin_due(self, invocation: Invocation) -> None:
+        queue = self.queues.get(invocation.command)
+        if queue is None:
+            self._unserved.setdefault(invocation.command, deque()).append(invocation)
+        else:
+            self._submit(queue, invocation)
 
     async def start(self) -> None:
         """Do nothing: no other process has to know the commands."""
@@ -142,12 +164,29 @@ class LocalTransport:
         invocation.carried = carried.get()
         if request.limit is not None:
             invocation.expire_in(request.limit)
+        if not at_once:
+            invocation.sent_at = self._runtime.clock()
+            if request.plan is not None and self._delayed(invocation, request.plan):
+                return pending
         if queue is None:
             self._keep_unserved(invocation)
         self.invocations[pending.id] = invocation
         if queue is not None:
             queue.submit(invocation, at_once=at_once)
         return pending
+
+    def _delayed(self, invocation: Invocation, plan: SendPlan) -> bool:
+        """Note the plan of a command. Return true when the command is delayed."""
+        invocation.priority, invocation.due = plan.priority, plan.due
+        if plan.expires is not None and (invocation.until is None or plan.expires < invocation.until - monotonic()):
+            invocation.expire_in(plan.expires)
+        if plan.due is None:
+            return False
+        if len(self._jobs.delayed) >= MAX_DELAYED_COMMANDS:
+            raise WouldBlock(f"{MAX_DELAYED_COMMANDS} commands are delayed in memory")
+        self.invocations[invocation.id] = invocation
+        self._jobs.delay(invocation)
+        return True
 
     def _replayed(
         self,
@@ -188,9 +227,32 @@ class LocalTransport:
             return False
         if queue is None:
             invocation.cancel()
+        elif self._jobs.take(invocation.id):
+            queue.call_off(invocation)
         else:
             queue.cancel(invocation)
         return True
+
+    # -- by id
+
+    async def find(self, id: str) -> PendingOutcome[Any]:
+        return await self._jobs.find(id)
+
+    async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
+        return await self._jobs.listed(wanted)
+
+    async def retry(self, id: str) -> PendingOutcome[Any]:
+        failed = await self._jobs.forget(id)
+        last, name = failed.invocation, failed.invocation.command
+        queue = self.queues[name]
+        pending: PendingOutcome[Any] = PendingOutcome(name, id, last.key, queue.server.command.gives)
+        again = Invocation(name, last.content, id, last.key, self._runtime.hub, self._report, last.fingerprint, pending)
+        again.priority, again.sent_at, again.before = last.priority, last.sent_at, failed.outcome.attempt
+        again.attempt = again.before + 1
+        self.invocations[id] = again
+        await queue.server.release(last.key or "", last.fingerprint, math.inf)
+        self._submit(queue, again)
+        return pending
 
     # -- following, closing
 
@@ -199,6 +261,7 @@ class LocalTransport:
 
     async def close(self, error: Closed) -> None:
         self._closed = True
+        self._jobs.close()
         for invocation in self.invocations.values():
             if invocation.throttle is not None:
                 invocation.throttle.close()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from telex.commands.invocation import Invocation
+from telex.commands.levels import LeveledQueue
 from telex.commands.outcome import Outcome, Progress, failure_of, is_published
 from telex.commands.progress import ProgressThrottle
-from telex.commands.server import CONFLICTING, CommandServer
+from telex.commands.server import CANCELLED_BY_SENDER, CONFLICTING, CommandServer
+from telex.commands.transports.local_jobs import LocalJobs
 from telex.commands.transports.turns import TurnBudget
 from telex.errors import TelexError
 from telex.observe.headers import carried
@@ -32,11 +33,16 @@ class CommandQueue:
     """
 
     def __init__(
-        self, server: CommandServer, runtime: Runtime, invocations: dict[str, Invocation], turn: TurnBudget
+        self,
+        server: CommandServer,
+        runtime: Runtime,
+        invocations: dict[str, Invocation],
+        turn: TurnBudget,
+        jobs: LocalJobs,
     ) -> None:
         name = server.command.name
         self.server: CommandServer = server
-        self.waiting: deque[Invocation] = deque()
+        self.waiting: LeveledQueue[Invocation] = LeveledQueue()
         self.keys: dict[str, list[Invocation]] = {}
         """The commands of each key: the first one runs, the others wait for its outcome."""
         self._senders: list[asyncio.Future[None]] = []  # the senders that wait for room
@@ -47,6 +53,7 @@ class CommandQueue:
         self._runtime = runtime
         self._invocations = invocations
         self._turn = turn
+        self._jobs = jobs
 
     @property
     def idle(self) -> bool:
@@ -92,7 +99,7 @@ class CommandQueue:
                 return
             self.keys[key] = [invocation]
         if self.server.running >= self.server.command.concurrency:
-            self.waiting.append(invocation)
+            self.waiting.append(invocation, invocation.priority)
         else:
             self._begin(invocation, at_once=at_once)
 
@@ -160,11 +167,20 @@ class CommandQueue:
             if step is not None:
                 invocation.throttle.publish(step)
         if not outcome.replayed and not invocation.announced and is_published(outcome):
-            try:
-                self._outcomes.publish_nowait(outcome)
-            except TelexError as error:
-                logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)
+            self._publish(outcome)
         self.answer(invocation, outcome)
+
+    def call_off(self, invocation: Invocation) -> None:
+        """End a delayed command that its sender cancels."""
+        outcome = self.server.failure(invocation, CANCELLED_BY_SENDER)
+        self._publish(outcome)
+        self.answer(invocation, outcome)
+
+    def _publish(self, outcome: Outcome[Any]) -> None:
+        try:
+            self._outcomes.publish_nowait(outcome)
+        except TelexError as error:
+            logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)
 
     def _share(self, other: Invocation, invocation: Invocation, outcome: Outcome[Any]) -> None:
         """Answer a command that waited for the outcome of its key, or run it when no outcome was recorded."""
@@ -177,6 +193,9 @@ class CommandQueue:
     def answer(self, invocation: Invocation, outcome: Outcome[Any], cause: BaseException | None = None) -> None:
         """Give an outcome to the sender."""
         self._invocations.pop(invocation.id, None)
+        keep = self.server.command.keep
+        if keep is not None or outcome.error is not None:
+            self._jobs.end(invocation, outcome, keep)
         if invocation.pending is not None:
             invocation.pending.settle(outcome, cause or invocation.cause)
 

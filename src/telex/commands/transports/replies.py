@@ -57,6 +57,10 @@ class ReplyInbox:
         """Add the pending outcome of a command that was sent."""
         self._pending[pending.id] = pending
 
+    def get(self, id: str) -> PendingOutcome[Any] | None:
+        """Return the outcome that this hub waits for; None for another command."""
+        return self._pending.get(id)
+
     def report(self, step: Progress) -> None:
         """Give progress to its sender, if this hub sent the command."""
         pending = self._pending.get(step.id)

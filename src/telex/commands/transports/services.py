@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from itertools import islice
 
 import msgspec
 
@@ -20,25 +21,37 @@ SERVES_SECONDS = 3 * HEARTBEAT_SECONDS
 """The age of a heartbeat, by `Engine.now`, up to which its hub counts as serving. It only decides about `NoHandler`."""
 ALIVE_SECONDS = 86400.0
 """The age of a heartbeat up to which its hub keeps its inbox, since its machine may sleep."""
+CHECK_SECONDS = 1.0
+"""The time between two checks of the running commands. A heartbeat is due early when those that last have changed."""
+MAX_RUNNING = 1000
+"""The largest number of running commands in a heartbeat."""
 CACHE_SECONDS = 1.0
 """The time for which the last read heartbeats are used."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """The record of a hub: the time by `Engine.now`, and its commands, each with true when it runs once."""
+    """The record of a hub: the time by `Engine.now`, its commands, each with true when it runs once, and the ids of the
+    commands that run for some time, each with the time by `Engine.now` since when.
+    """
 
     at: float
     commands: dict[str, bool]
+    running: dict[str, float] = {}
 
 
 class ServiceRegistry:
     """The heartbeats on one engine. This hub renews its own heartbeat between `begin` and `close`."""
 
-    def __init__(self, records: Records, hub: str, now: Callable[[], float]) -> None:
+    def __init__(
+        self, records: Records, hub: str, now: Callable[[], float], running: Callable[[], Collection[str]] = tuple
+    ) -> None:
         self._records = records
         self._now = now
         self._hub = hub
         self._revision = 0
+        self._running = running
+        self._since: dict[str, float] = {}
+        self._lasting: dict[str, float] = {}
         self._commands: dict[str, bool] = {}
         self._found: dict[str, bool] = {}
         self._read_at = float("-inf")
@@ -57,11 +70,23 @@ class ServiceRegistry:
     async def _beat(self) -> None:
         while True:
             await self.beat()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            until = self._now() + HEARTBEAT_SECONDS
+            while self._now() < until:
+                await asyncio.sleep(CHECK_SECONDS)
+                if self._note_running():
+                    break
+
+    def _note_running(self) -> bool:
+        """Note the commands that run now. Return true when those that ran at the last check have changed."""
+        before, now = self._since, self._now()
+        self._since = {id: before.get(id, now) for id in islice(self._running(), MAX_RUNNING)}
+        lasting = {id: since for id, since in self._since.items() if id in before}
+        changed, self._lasting = lasting.keys() != self._lasting.keys(), lasting
+        return changed
 
     async def beat(self) -> None:
         """Write one heartbeat. Raises `EngineFailed`."""
-        value = msgspec.json.encode(Heartbeat(self._now(), self._commands))
+        value = msgspec.json.encode(Heartbeat(self._now(), self._commands, self._lasting))
         revision = await self._records.put(BUCKET, self._hub, value, self._revision)
         if revision is None:  # a cancelled put may have succeeded, and a sweep removes expired records
             found = await self._records.get(BUCKET, self._hub)
@@ -75,12 +100,28 @@ class ServiceRegistry:
         """
         if command not in self._found or clock - self._read_at > CACHE_SECONDS:
             found: dict[str, bool] = {}
-            for _, heartbeat, _ in await self._heartbeats():
-                # a heartbeat from before a reboot may be in the future
-                if abs(self._now() - heartbeat.at) < SERVES_SECONDS:
-                    found |= heartbeat.commands
+            for heartbeat in await self._serving():
+                found |= heartbeat.commands
             self._found, self._read_at = found, clock
         return self._found.get(command)
+
+    async def running(self) -> dict[str, float]:
+        """Return the ids of the commands that run for some time, each with the time by `Engine.now` since when. The
+        commands of a hub without a heartbeat for `SERVES_SECONDS` are left out.
+        """
+        found: dict[str, float] = {}
+        for heartbeat in await self._serving():
+            found |= heartbeat.running
+        return found
+
+    async def _serving(self) -> list[Heartbeat]:
+        """Return the heartbeats of the hubs that count as serving."""
+        found = []
+        for _, heartbeat, _ in await self._heartbeats():
+            # a heartbeat from before a reboot may be in the future
+            if abs(self._now() - heartbeat.at) < SERVES_SECONDS:
+                found.append(heartbeat)
+        return found
 
     async def alive(self) -> set[str]:
         """Return the hubs whose last heartbeat is younger than `ALIVE_SECONDS`, and remove older heartbeats."""

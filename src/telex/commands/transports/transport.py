@@ -8,7 +8,9 @@ import msgspec
 
 from telex.codec.content import Content
 from telex.commands.invocation import Invocation
+from telex.commands.job import CommandInfo, JobFilter
 from telex.commands.outcome import Outcome, Progress
+from telex.commands.plan import SendPlan
 from telex.commands.server import CommandServer
 from telex.commands.ticket import PendingOutcome
 from telex.errors import Closed
@@ -28,6 +30,7 @@ class Request(msgspec.Struct, frozen=True):
     gives: Content[Any] | None
     needs_server: bool
     """True to raise `NoHandler` when no hub serves the command."""
+    plan: SendPlan | None = None
 
 
 class CommandTransport(Protocol):
@@ -35,6 +38,8 @@ class CommandTransport(Protocol):
 
     needs: tuple[str, ...]
     """The guarantees of the engine that commands need."""
+    needs_to_delay: tuple[str, ...]
+    """The guarantees that delayed commands need, too."""
 
     @property
     def idle(self) -> bool:
@@ -54,6 +59,15 @@ class CommandTransport(Protocol):
 
     async def cancel(self, pending: PendingOutcome[Any]) -> bool:
         """Ask the worker to cancel a command. Return false when the command has certainly ended."""
+
+    async def find(self, id: str) -> PendingOutcome[Any]:
+        """Return the outcome of a command that any hub has sent, pending or not. Raises `NoSuchCommand`."""
+
+    async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
+        """Return the commands that fit, the newest first. Raises `EngineFailed`."""
+
+    async def retry(self, id: str) -> PendingOutcome[Any]:
+        """Run a failed command again, with its arguments and its id. Raises as `Hub.retry`."""
 
     async def publish_in(self, invocation: Invocation, outcome: Outcome[Any], tx: EngineOnceTransaction) -> None:
         """Publish an outcome when ``tx`` commits."""

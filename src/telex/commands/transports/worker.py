@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+import math
+from collections.abc import Collection
 from functools import partial
 from time import time
 from typing import Any
@@ -14,10 +15,14 @@ import msgspec
 from telex.codec.content import to_json
 from telex.commands.invocation import Invocation
 from telex.commands.outcome import Outcome, OutcomeRef, Progress, Reply, is_published, refusal
+from telex.commands.plan import LEVELS, REQUESTS, Priority, priority_of
 from telex.commands.progress import ProgressThrottle
 from telex.commands.server import CommandServer
 from telex.commands.transports.attempts import AttemptCounter
+from telex.commands.transports.job_records import BEFORE, DEADLINE, DIGEST, INBOX, JOB
+from telex.commands.transports.priority_gate import PriorityGate
 from telex.commands.transports.replies import ReplyInbox
+from telex.commands.transports.worker_jobs import WorkerJobs
 from telex.engines.contract.store import Store
 from telex.errors import TelexError
 from telex.groups.runner import GroupRunner
@@ -25,25 +30,22 @@ from telex.handlers.context import Context, Retry
 from telex.handlers.runner import HandlerRunner
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.log.options import check_options
-from telex.message import Draft, Message
+from telex.message import Draft, Message, time_of
 from telex.once.engine_store import EngineOnceTransaction
 from telex.once.machine import Failure
 from telex.once.results import MAX_INLINE_BYTES, RESULTS_BUCKET
+from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
 from telex.runtime import Runtime
 from telex.topics.topic import publisher_of
 from telex.topics.transaction import engine_of
 
 logger: logging.Logger = logging.getLogger("telex.commands")
-INBOX, DEADLINE, DIGEST = "telex-inbox", "telex-deadline", "telex-digest"
-"""The headers of a command. The digest is that of the content as it was sent, before a worker converts it."""
 GROUP = "$workers"
 MAX_ATTEMPTS = 3
 """The largest number of attempts of a command that does not run once, when its workers die. Attempts that ended because
 their hub closed do not count.
 """
-MAX_CANCELLED_IDS = 10_000
-"""The number of ids kept of commands that were cancelled before they arrived."""
 OUTCOME_SECONDS = 3600.0
 """The time for which a large outcome is kept for its sender and for followers."""
 
@@ -67,7 +69,9 @@ class EngineWorker:
         self._hub = hub
         self._inbox = inbox
         self.invocations: dict[str, Invocation] = {}
-        self._cancelled: OrderedDict[str, None] = OrderedDict()
+        self._jobs = WorkerJobs(runtime)
+        self._gates: dict[str, PriorityGate] = {}
+        self._preparing: dict[str, asyncio.Task[None]] = {}
         self._publishing: set[asyncio.Task[None]] = set()
 
     def serve(self, server: CommandServer) -> None:
@@ -88,11 +92,10 @@ class EngineWorker:
             options,
             group,
         )
-        self._groups.add(spec)
         cancels = msgspec.structs.replace(
             spec,
             name=f"{command.name} (cancel)",
-            function=self._cancel,
+            function=partial(self._control, server, spec),
             wants=("message",),
             is_async=False,
             patterns=(f"$command:{command.name}:cancel",),
@@ -100,25 +103,58 @@ class EngineWorker:
             group=None,
         )
         self._runner.add(cancels)
+        # Subscribed to cancellations, the worker reads those that came before. No command begins until then.
+        preparing = keep_doing(f"preparing the command {command.name!r}", partial(self._prepare, server, spec))
+        self._preparing[command.name] = task = start_task(preparing, name=f"telex prepares {command.name}")
+        self._runtime.own(task)
+        self._groups.add(spec)
+
+    async def _prepare(self, server: CommandServer, spec: HandlerSpec) -> None:
+        name = server.command.name
+        await self._jobs.load(name)
+        for level in await self._jobs.records.levels(name):
+            self._join(server, spec, level)
+        self._preparing.pop(name, None)
+
+    def _join(self, server: CommandServer, spec: HandlerSpec, level: Priority) -> None:
+        """Join the group of the commands with another priority. From now on the priorities share the calls."""
+        gate = self._gates.setdefault(server.command.name, PriorityGate(server))
+        topic = f"$command:{server.command.name}:{REQUESTS[level]}"
+        if gate.joins(level):
+            self._groups.add(msgspec.structs.replace(spec, name=f"{spec.name} ({level})", patterns=(topic,)))
 
     async def _serve(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> None:
+        preparing = self._preparing.get(server.command.name) if self._preparing else None
+        if preparing is not None:
+            await asyncio.shield(preparing)
         invocation = self._invocation(server, message, delivery)
-        self.invocations[message.id] = invocation
+        id = invocation.id
+        self.invocations[id] = invocation
         try:
+            ended = await self._ended_before(server, invocation)
+            if ended is not None:
+                await self._repeat(invocation, ended)
+                return
             outcome = self._refused(server, invocation) or await self._exhausted(server, invocation, delivery)
             if outcome is None:
                 outcome = await self._carried_out(server, invocation)
             if not invocation.announced:
                 outcome = await self._announce(server, invocation, outcome)
             self._inbox.settle(outcome, invocation.cause)
+            if invocation.cancelled:
+                await self._jobs.records.end_cancel(invocation.command, id)
         except asyncio.CancelledError:
             if not server.runs_once and self._runtime.closed:  # the hub closes
                 await self.spare(invocation)
             raise
         finally:
             # A command whose lease has run out may come again to this hub before its first call ends.
-            if self.invocations.get(message.id) is invocation:
-                del self.invocations[message.id]
+            if self.invocations.get(id) is invocation:
+                del self.invocations[id]
+            if invocation.counted:
+                server.running -= 1
+                if self._gates and invocation.command in self._gates:
+                    self._gates[invocation.command].notify()
             if invocation.throttle is not None:
                 invocation.throttle.close()
 
@@ -127,7 +163,7 @@ class EngineWorker:
         invocation = Invocation(
             server.command.name,
             message.content,
-            message.id,
+            headers.get(JOB, message.id),
             message.key,
             self._runtime.hub,
             self._report,
@@ -136,16 +172,41 @@ class EngineWorker:
         )
         if DEADLINE in headers:
             invocation.expire_in(float(headers[DEADLINE]) - self._runtime.engine.now())
-        invocation.cancelled = message.id in self._cancelled
         invocation.redelivered = delivery.attempt > 1
+        if JOB in headers:
+            invocation.recorded, invocation.before = True, int(headers.get(BEFORE, "0"))
+            invocation.attempt = invocation.before + 1
+        if server.command.name in self._gates:
+            invocation.priority = priority_of(message.topic)
         return invocation
 
+    async def _ended_before(self, server: CommandServer, invocation: Invocation) -> Outcome[Any] | None:
+        """Return the recorded outcome of a command that has ended, else None. Note when it was cancelled."""
+        if self._jobs.any_cancelled and await self._jobs.is_cancelled(invocation.command, invocation.id):
+            invocation.cancelled = True
+        if invocation.recorded or (server.command.keep is not None and invocation.redelivered):
+            return await self._jobs.begin(invocation)
+        return None
+
+    async def _repeat(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
+        """Publish the recorded outcome of a command again, whose worker may have died before it was published."""
+        if outcome.attempt:  # else it was cancelled while it was delayed, and was published
+            await self.append(await self._replies(invocation, outcome, to_json(outcome), to_all=True))
+        self._inbox.settle(outcome, None, decode=True)
+
     async def _carried_out(self, server: CommandServer, invocation: Invocation) -> Outcome[Any]:
-        server.running += 1
+        if invocation.before:
+            until = time_of(invocation.message) if invocation.redelivered else math.inf
+            await server.release(invocation.key or "", invocation.fingerprint, until)
+        gate = self._gates.get(invocation.command) if self._gates else None
+        if gate is None:
+            server.running += 1
+        else:
+            await gate.enter(invocation.priority)
+        invocation.counted = True
         try:
             return await server.carry_out(invocation)
         finally:
-            server.running -= 1
             invocation.task = None
 
     def _refused(self, server: CommandServer, invocation: Invocation) -> Outcome[Any] | None:
@@ -165,8 +226,8 @@ class EngineWorker:
         """
         if server.runs_once:
             return None
-        invocation.attempt = delivery.attempt
-        if delivery.attempt == 1 or await self._attempts().count(invocation.id) < MAX_ATTEMPTS:
+        invocation.attempt = invocation.before + delivery.attempt
+        if delivery.attempt == 1 or await self._attempts().count(invocation.message.id) < MAX_ATTEMPTS:
             return None
         text = f"it was begun {MAX_ATTEMPTS} times, the most that is allowed, and its workers died or stalled"
         return server.failure(invocation, Failure("AttemptsExhausted", "attempts_exhausted", text))
@@ -174,7 +235,7 @@ class EngineWorker:
     async def spare(self, invocation: Invocation) -> None:
         """Subtract the attempt of a command that has not ended because the hub closes."""
         try:
-            await self._attempts().spare(invocation.id)
+            await self._attempts().spare(invocation.message.id)
         except TelexError as error:
             text = "the attempt of command %s %s counts, though its hub was closed: %s"
             logger.error(text, invocation.command, invocation.id, error)
@@ -194,8 +255,13 @@ class EngineWorker:
                 json = msgspec.json.encode(msgspec.structs.replace(outcome, result=msgspec.Raw(content)))
         except (TypeError, ValueError, RecursionError) as error:
             outcome = server.failure(invocation, server.unsendable(invocation, error))
+        json = json or to_json(outcome)
+        if server.command.keep is not None or invocation.recorded or outcome.error is not None:
+            recorded = await self._jobs.end(server, invocation, outcome, json)
+            if recorded is not outcome:
+                outcome, json = recorded, to_json(recorded)
         to_all = invocation.redelivered or not outcome.replayed
-        replies = await self._replies(invocation, outcome, json or to_json(outcome), to_all=to_all)
+        replies = await self._replies(invocation, outcome, json, to_all=to_all)
         step = None if invocation.throttle is None else invocation.throttle.close()
         before = [] if step is None else self._steps(invocation, step)
         await self.append([*before, *replies])
@@ -228,7 +294,7 @@ class EngineWorker:
         topics = [f"$command:{outcome.command}:outcome"] if to_all and is_published(outcome) else []
         topics += self._inbox_of(invocation)
         # With this id, an outcome that is published again after a crash arrives once.
-        return [self._draft(topic, content, f"{outcome.id}-{outcome.attempt}", json) for topic in topics]
+        return [self._draft(topic, content, f"{invocation.message.id}-{outcome.attempt}", json) for topic in topics]
 
     def _inbox_of(self, invocation: Invocation) -> list[str]:
         """Return the reply inbox of the sender, unless this hub is the sender."""
@@ -264,20 +330,25 @@ class EngineWorker:
         if not task.cancelled() and task.exception() is not None:
             logger.error("the progress of a command was not published: %s", task.exception())
 
+    def running(self) -> Collection[str]:
+        """Return the ids of the commands that this worker has begun."""
+        return [id for id, invocation in self.invocations.items() if invocation.task is not None]
+
     # -- cancelling, closing
 
-    def _cancel(self, message: Message[Any]) -> None:
-        content = message.content
-        id = content.get("id") if isinstance(content, dict) else None
+    def _control(self, server: CommandServer, spec: HandlerSpec, message: Message[Any]) -> None:
+        """Cancel a command, or join a priority that is new."""
+        content = message.content if isinstance(message.content, dict) else {}
+        id, level = content.get("id"), content.get("level")
+        if level in LEVELS:
+            self._join(server, spec, level)
         if not isinstance(id, str):
             return
         invocation = self.invocations.get(id)
         if invocation is not None:
             invocation.cancel()
             return
-        self._cancelled[id] = None
-        if len(self._cancelled) > MAX_CANCELLED_IDS:
-            self._cancelled.popitem(last=False)
+        self._jobs.cancel(id)
 
     async def close(self) -> None:
         """Stop publishing progress."""

@@ -1,0 +1,106 @@
+"""`CommandInfo`: a command that was sent, and its state."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Literal, get_args
+
+import msgspec
+
+from telex.commands.outcome import CANCELLED, EXPIRED, Outcome
+from telex.commands.plan import Priority
+from telex.errors import BadOption
+from telex.once.machine import Failure
+
+CommandState = Literal["delayed", "queued", "running", "done", "failed", "cancelled", "expired"]
+STATES: tuple[CommandState, ...] = get_args(CommandState)
+ENDED: frozenset[CommandState] = frozenset(("done", "failed", "cancelled", "expired"))
+MAX_LISTED = 1000
+"""The largest number of commands that are listed at once."""
+
+
+class CommandInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that was sent, as `Hub.commands` lists it.
+
+    ``state`` is ``delayed`` until the command is ``due_at``, then ``queued``, ``running``, and one of ``done``,
+    ``failed``, ``cancelled`` and ``expired``. ``attempt`` is the number of the last known attempt, 0 before the first.
+    A time is None when it is unknown or has not come. A result of more than 256 KiB is left out: the ticket has it.
+    """
+
+    id: str
+    command: str
+    state: CommandState
+    key: str | None = None
+    priority: Priority = "normal"
+    attempt: int = 0
+    sent_at: datetime | None = None
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    running_since: datetime | None = None
+    completed_at: datetime | None = None
+    result: Any = None
+    error: Failure | None = None
+
+    @property
+    def ended(self) -> bool:
+        """True when the command has its outcome."""
+        return self.state in ENDED
+
+
+def state_of(outcome: Outcome[Any]) -> CommandState:
+    """Return the state of a command with this outcome."""
+    if outcome.error is None:
+        return "done"
+    code = outcome.error.code
+    return "cancelled" if code == CANCELLED else "expired" if code == EXPIRED else "failed"
+
+
+def check_failed(id: str, outcome: Outcome[Any] | None) -> Outcome[Any]:
+    """Return the outcome of the command ``id``, which may run again. Raises `BadOption` when it has not failed."""
+    state = "not ended" if outcome is None else state_of(outcome)
+    if outcome is None or state not in ("failed", "expired"):
+        raise BadOption("id", id, f"the command is {state}; it must have failed, to run again")
+    return outcome
+
+
+def ended_job(job: CommandInfo, outcome: Outcome[Any]) -> CommandInfo:
+    """Return a job with its outcome."""
+    return msgspec.structs.replace(
+        job,
+        state=state_of(outcome),
+        attempt=outcome.attempt,
+        running_since=None,
+        completed_at=outcome.completed_at,
+        result=outcome.result,
+        error=outcome.error,
+    )
+
+
+def moment(seconds: float | None) -> datetime | None:
+    """Return seconds since 1970 as an aware datetime."""
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+class JobFilter(msgspec.Struct, frozen=True):
+    """The options of `Hub.commands`."""
+
+    state: CommandState | None
+    name: str | None
+    limit: int
+    before: str | None
+
+    def takes(self, job: CommandInfo) -> bool:
+        """Return true for a job in the wanted state."""
+        return self.state is None or job.state == self.state
+
+
+def filter_for(state: object, name: str | None, limit: object, before: str | None) -> JobFilter:
+    """Return the checked options of `Hub.commands`. Raises `BadOption`."""
+    if state is not None and state not in STATES:
+        raise BadOption("state", state, f"it must be one of {', '.join(STATES)}")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LISTED:
+        fix = f"it must be from 1 to {MAX_LISTED}; for more, list again with before= the id of the last"
+        raise BadOption("limit", limit, fix)
+    if before is not None and not isinstance(before, str):
+        raise BadOption("before", before, "it must be the id of a command, the last of the page before")
+    return JobFilter(state, name, limit, before)

@@ -1,0 +1,49 @@
+"""`LeveledQueue`: the waiting commands of one name, ordered by priority without starvation."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from telex.commands.plan import LEVELS, Priority
+
+T = TypeVar("T")
+MAX_PASSED = 8
+"""The number of commands with a higher priority that may begin before the first waiting command of a level."""
+
+
+class LeveledQueue(Generic[T]):
+    """A queue for each priority. `popleft` takes from the highest level that has items; a level that was passed over
+    `MAX_PASSED` times in a row comes next.
+    """
+
+    def __init__(self) -> None:
+        self._levels: dict[Priority, deque[T]] = {level: deque() for level in LEVELS}
+        self._passed = dict.fromkeys(LEVELS, 0)
+
+    def append(self, item: T, level: Priority = "normal") -> None:
+        """Add an item at the end of its level."""
+        self._levels[level].append(item)
+
+    def remove(self, item: T, level: Priority) -> None:
+        """Remove an item. Raises `ValueError` when it is not there."""
+        self._levels[level].remove(item)
+
+    def popleft(self) -> T:
+        """Remove and return the next item. Raises `IndexError` when the queue is empty."""
+        waiting = [level for level in LEVELS if self._levels[level]]
+        if not waiting:
+            raise IndexError("the queue is empty")
+        # the lowest first: it has waited for the others
+        chosen = next((level for level in reversed(waiting) if self._passed[level] >= MAX_PASSED), waiting[0])
+        for level in waiting:
+            self._passed[level] = 0 if level == chosen else self._passed[level] + 1
+        return self._levels[chosen].popleft()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._levels.values()))
+
+    def __iter__(self) -> Iterator[T]:
+        for level in LEVELS:
+            yield from self._levels[level]

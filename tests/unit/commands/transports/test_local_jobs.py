@@ -1,0 +1,72 @@
+"""The commands of a hub in memory, by id, on a virtual clock."""
+
+import pytest
+
+import telex
+from telex.testing.clock import VirtualClock
+from tests.unit.commands.parts import OutOfStock
+
+
+def test_a_delayed_command_waits_for_the_clock_and_not_longer() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        hub = telex.Hub("memory://", clock=clock)
+
+        @hub.command("now")
+        async def now() -> float:
+            return clock()
+
+        async with hub:
+            sent = clock()
+            assert round(await (await hub.send("now", delay="3h")) - sent) == 10800
+
+    clock.run(main())
+
+
+def test_a_kept_outcome_ends_with_its_time() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        hub = telex.Hub("memory://", clock=clock)
+        hub.retain("$command:>", messages=0)
+
+        @hub.command("double", keep="1h")
+        async def double(number: int) -> int:
+            return 2 * number
+
+        async with hub:
+            ticket = await hub.send("double", 2)
+            assert await ticket == 4
+            clock.advance(3599)
+            assert await (await hub.ticket(ticket.id)) == 4
+            clock.advance(2)
+            with pytest.raises(telex.NoSuchCommand):
+                await hub.ticket(ticket.id)
+            assert await hub.commands() == []
+
+    clock.run(main())
+
+
+async def test_a_failed_command_holds_no_frame_of_its_handler() -> None:
+    import gc
+    import weakref
+
+    class Large:
+        pass
+
+    found: list[weakref.ref[Large]] = []
+    hub = telex.Hub("memory://")
+
+    @hub.command("ship")
+    async def ship() -> None:
+        large = Large()
+        found.append(weakref.ref(large))
+        raise OutOfStock("none left")
+
+    async with hub:
+        outcome = await (await hub.send("ship")).outcome()
+        assert not outcome.ok
+        gc.collect()
+        assert found[0]() is None
+        assert len(await hub.commands(state="failed")) == 1
