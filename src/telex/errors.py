@@ -376,10 +376,8 @@ class NoSuchCommand(TelexError, LookupError):
         self.id = id
 
     def __str__(self) -> str:
-        return (
-            f"there is no command with the id {self.id!r}: check the id and the engine; if the command has ended, "
-            "declare it with keep='1d' to keep its outcomes for a day"
-        )
+        keep = "if it has ended, declare it with keep='1d' to keep its outcomes for a day"
+        return f"there is no command with the id {self.id!r}: check the id and the engine; {keep}"
 
 
 class KeyConflict(TelexError):
