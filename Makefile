@@ -8,6 +8,8 @@ VENV ?= .venv
 PORT ?= 8000
 # Workers for the tests: a number, or auto for one a core. Many tests wait, so there are more than cores.
 JOBS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
+# Fast tests hardly wait: a worker more than there are cores costs more than it brings, as each collects all tests.
+CORES := $(if $(filter command line environment,$(origin JOBS)),$(JOBS),$(shell getconf _NPROCESSORS_ONLN))
 # More arguments for the program that a target runs: make test ARGS='-k names'
 ARGS ?=
 # How many bugs `make mutants` draws, and of which package.
@@ -51,22 +53,30 @@ test: $(TEST) ## run every test, Chromium included (ARGS='-k names', SEED=1 to r
 
 .PHONY: test-fast
 test-fast: $(TEST) ## run the tests that take under a quarter of a second each
-	@$(PYTEST) -n $(JOBS) --dist worksteal -m 'not slow and not browser' $(ARGS)
+	@$(PYTEST) -n $(CORES) --dist worksteal -m 'not slow and not browser' $(ARGS)
 
 .PHONY: test-versions
 test-versions: $(VENV)/.made ## run every test on each installed Python from 3.11 on, and name the missing versions
 	@MAKE='$(MAKE)' scripts/test-versions $(BIN)/python
 
 .PHONY: test-wheel
-test-wheel: $(TEST) $(WHEEL)/.installed ## build the wheel, install it by itself, and test it from an empty folder
-	@scripts/test-wheel $(WHEEL) $(BIN)/python -n $(JOBS) --dist worksteal -m 'not slow and not browser' $(ARGS)
+test-wheel: $(TEST) $(WHEEL)/.installed ## build the wheel, install it by itself, and test from an empty folder what it could lack
+	@scripts/test-wheel $(WHEEL) $(BIN)/python -n $(CORES) --dist worksteal -m 'not slow and not browser' $(ARGS)
 
 .PHONY: check
 check: $(CHECK) ## lint, formatting, types (mypy and pyright), the structure and the language
+	@$(MAKE) --no-print-directory --jobs 2 check-mypy check-pyright check-lint
+
+.PHONY: check-lint check-mypy check-pyright
+check-mypy: $(CHECK)
+	$(BIN)/mypy
+
+check-pyright: $(CHECK)
+	$(BIN)/python scripts/verify_types.py
+
+check-lint: $(CHECK)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/python scripts/verify_types.py
 	$(BIN)/python scripts/structure.py
 	$(BIN)/python scripts/language.py
 

@@ -209,9 +209,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_report_to_serializable() -> Generator[None, Any, Any]:
-    """A report with a lone surrogate in it cannot be sent by xdist, which would end the whole run."""
-    return _sendable((yield))
+def pytest_report_to_serializable(report: pytest.CollectReport | pytest.TestReport) -> Generator[None, Any, Any]:
+    """A report with a lone surrogate in it cannot be sent by xdist, which would end the whole run. Nobody reads the
+    log and the output of a test that passed: a worker does not send them.
+    """
+    data = yield
+    if isinstance(report, pytest.TestReport) and report.passed:
+        data["sections"] = []
+    return _sendable(data)
 
 
 def _sendable(data: Any) -> Any:

@@ -36,8 +36,11 @@ class Mutant:
     def make(self, folder: Path) -> Path:
         """A copy of the source with this bug in it."""
         source = folder / "src"
-        shutil.copytree(REPOSITORY / "src" / "telex", source / "telex", ignore=shutil.ignore_patterns("__pycache__"))
+        # With the bytecode, so that only the changed file is compiled again. An unfinished one has a longer name.
+        shutil.copytree(REPOSITORY / "src" / "telex", source / "telex", ignore=shutil.ignore_patterns("*.pyc.*"))
         file = source / "telex" / self.file
+        for compiled in file.parent.glob(f"__pycache__/{file.stem}.*"):
+            compiled.unlink()
         text = file.read_text()
         assert text.count(self.old) == 1, f"{self.name}: {self.old!r} is in {self.file} {text.count(self.old)} times"
         file.write_text(text.replace(self.old, self.new))
@@ -139,6 +142,7 @@ MUTANTS = (
         "cursor.limit = max(end, cursor.open + messages - cursor.fresh)",
         "cursor.limit = NEVER",
         "async for reads messages that drop_oldest has dropped",
+        "drop_oldest",
     ),
     Mutant(
         "a full cursor is asked too late",

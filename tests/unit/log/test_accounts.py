@@ -36,13 +36,13 @@ def test_a_policy_alone(machine: type[RuleBasedStateMachine], kind: Options) -> 
 @pytest.mark.parametrize("kind", every_kind(), ids=kind_id)
 @pytest.mark.parametrize("machine", [LogMachine, HubMachine])
 def test_a_policy_alone_at_length(machine: type[RuleBasedStateMachine], kind: Options) -> None:
-    examine(machine, [kind], examples=60, steps=30)
+    examine(machine, [kind], examples=25, steps=30)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", [LogMachine, HubMachine])
 def test_policies_beside_each_other(machine: type[RuleBasedStateMachine]) -> None:
-    examine(machine, every_kind(), examples=150, steps=50)
+    examine(machine, every_kind(), examples=60, steps=50)
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_a_group_is_as_the_model_says(pattern: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["t:1", "t:*", ">"])
 def test_a_group_is_as_the_model_says_for_long(pattern: str) -> None:
-    @settings(max_examples=700)
+    @settings(max_examples=250)
     @given(plan=steps(removal=False))
     def check(plan: list[Step]) -> None:
         run(pattern, plan)

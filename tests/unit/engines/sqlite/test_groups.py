@@ -26,7 +26,7 @@ from tests.unit.engines.sqlite.rigs import FEW, G, ask, claim, groups_of, publis
 @pytest.mark.parametrize("bounds", [{}, FEW], ids=["far", "near"])
 def test_a_group_is_as_the_model_says(pattern: str, engines: int, bounds: dict[str, int]) -> None:
 
-    @settings(max_examples=20)
+    @settings(max_examples=10)
     @given(plan=steps(removal=engines == 1))
     def check(plan: list[Step]) -> None:
         async def go() -> None:

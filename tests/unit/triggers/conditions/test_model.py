@@ -188,7 +188,7 @@ def conditions(kind: str, by: By = None) -> Any:
     return combined(leaves(by))[kind]
 
 
-EXAMPLES = int(os.environ.get("TELEX_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("TELEX_EXAMPLES", "30"))
 KINDS = ("leaf", *combined(st.none()), "any")
 came = st.one_of(
     st.tuples(st.sampled_from("ab"), st.sampled_from("klmn")),
