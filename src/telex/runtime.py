@@ -131,6 +131,7 @@ class Runtime:
         """Add observers, before the hub is opened."""
         self.instruments = (*self.instruments, *instruments)
         for instrument in instruments:
+            instrument.attach(self.hub)
             if instrument.sends:
                 self.topics.carrier.instrument = instrument
                 self.topics.carrier.activate()

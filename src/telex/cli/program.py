@@ -8,12 +8,19 @@ import logging
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from telex import Hub, TelexError
+from telex import BadOption, Hub, TelexError
 from telex.cli.exits import Exit, code_for
 from telex.cli.output import print_line, report
 from telex.cli.stopping import Stopping
+from telex.hub import runtime_of
+from telex.observe import JsonFormatter
+
+if TYPE_CHECKING:
+    from telex.observe import MonitorServer
 
 
 class Unusable(TelexError):
@@ -47,25 +54,53 @@ def load(program: str) -> Hub:
     return hub
 
 
-def run_hub(hub: Hub, *, announce: str | None, is_worker: bool = False) -> int:
+def monitor_for(hub: Hub, address: str, number: int) -> MonitorServer:
+    """Return the server of ``--metrics`` for worker ``number``, with the hub's own `Prometheus` or a new one.
+
+    Raises `Unusable`.
+    """
+    try:
+        from telex.observe import Monitor, MonitorServer, Prometheus
+        from telex.observe.server import parse_address
+
+        host, port = parse_address(address)
+        instruments = runtime_of(hub).instruments
+        metrics = next((each for each in instruments if isinstance(each, Prometheus)), None)
+        if metrics is None:
+            metrics = Prometheus()
+            runtime_of(hub).observe([metrics])
+    except (BadOption, ModuleNotFoundError) as error:
+        raise Unusable(str(error)) from None
+    return MonitorServer(Monitor(hub, metrics), host, port + number - 1 if port else 0)
+
+
+def run_hub(hub: Hub, *, announce: str | None, is_worker: bool = False, monitor: MonitorServer | None = None) -> int:
     """Open the hub, wait for SIGINT or SIGTERM, close it, and return the exit code. ``announce`` is the name of the
     program, to print the declarations of its hub; None prints nothing.
     """
     try:
         with asyncio.Runner(loop_factory=_fastest_loop()) as runner:
-            return runner.run(_run(hub, announce, is_worker))
+            return runner.run(_run(hub, announce, is_worker, monitor))
+    except OSError as error:
+        if monitor is None:
+            raise
+        report(f"--metrics: {error.strerror or error}; choose another port, such as --metrics :9200")
+        return Exit.USAGE
     except TelexError as error:
         report(str(error))
         return code_for(error)
 
 
-async def _run(hub: Hub, announce: str | None, is_worker: bool) -> int:
+async def _run(hub: Hub, announce: str | None, is_worker: bool, monitor: MonitorServer | None) -> int:
     stopping = Stopping(is_worker=is_worker)
     with stopping.handling():
         try:
-            async with hub:
+            # The monitor is first and last: it answers while the hub opens and closes.
+            async with monitor or nullcontext(), hub:
                 if announce is not None:
                     list_declared(announce, hub)
+                if monitor is not None:
+                    print_line(f"  metrics: {monitor.url}/metrics")
                 await stopping.asked.wait()
         except asyncio.CancelledError:
             if not stopping.at_once:
@@ -102,14 +137,17 @@ def list_declared(program: str, hub: Hub) -> None:
         )
 
 
-def configure_logging(level: str | None) -> None:
+def configure_logging(level: str | None, *, as_json: bool = False) -> None:
     """Write log records of at least ``level`` (INFO) to standard error. A program that has configured logging keeps its
-    handlers; a given level then sets the level of the root logger.
+    handlers; a given level then sets the level of the root logger, and ``as_json`` the format of its handlers.
     """
     if not logging.getLogger("telex").hasHandlers():
         logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=level or "INFO")
     elif level is not None:
         logging.getLogger().setLevel(level)
+    if as_json:
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(JsonFormatter())
 
 
 def _fastest_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:

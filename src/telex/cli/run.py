@@ -24,6 +24,25 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+LogLevelOption = Annotated[
+    LogLevel | None,
+    typer.Option(
+        "--log-level",
+        case_sensitive=False,
+        help="The lowest level of log records. [default: info]",
+        show_default=False,
+    ),
+]
+MetricsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics",
+        metavar="[HOST]:PORT",
+        help="Serve /metrics and health here; by default to this machine. Each worker has the next port.",
+    ),
+]
+
+
 def run(
     program: Annotated[str, typer.Argument(metavar="MODULE:HUB", help="A module and the hub in it, such as shop:hub")],
     reload: Annotated[
@@ -33,15 +52,9 @@ def run(
         int,
         typer.Option("--workers", "-w", min=1, metavar="N", help="The number of processes; memory:// allows only 1."),
     ] = 1,
-    log_level: Annotated[
-        LogLevel | None,
-        typer.Option(
-            "--log-level",
-            case_sensitive=False,
-            help="The lowest level of log records. [default: info]",
-            show_default=False,
-        ),
-    ] = None,
+    log_level: LogLevelOption = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Write each log record as one JSON object.")] = False,
+    metrics: MetricsOption = None,
 ) -> None:
     """Run the handlers, commands and triggers of a program until Ctrl-C or SIGTERM.
 
@@ -55,8 +68,9 @@ def run(
       telex run shop:hub
       telex run shop.app:hub --reload
       telex run shop:hub --workers 4 --log-level warning
+      telex run shop:hub --metrics :9100 --log-json
     """
-    from telex.cli.program import Unusable, configure_logging, load, run_hub
+    from telex.cli.program import Unusable, configure_logging, load, monitor_for, run_hub
     from telex.cli.supervisor import WORKER, supervise
 
     level = None if log_level is None else log_level.upper()
@@ -65,16 +79,23 @@ def run(
         if worker is None and (reload or workers > 1):
             if workers > 1:
                 _check_shared(load(program))
-            options = () if log_level is None else ("--log-level", log_level)
+            options = _options(log_level, log_json, metrics)
             raise typer.Exit(supervise(program, workers, reload=reload, options=options))
         hub = load(program)
-        configure_logging(level)
+        configure_logging(level, as_json=log_json)
         number = 1 if worker is None else _report(worker, hub)
         announce = program if number == 1 else None
-        raise typer.Exit(run_hub(hub, announce=announce, is_worker=worker is not None))
+        monitor = None if metrics is None else monitor_for(hub, metrics, number)
+        raise typer.Exit(run_hub(hub, announce=announce, is_worker=worker is not None, monitor=monitor))
     except Unusable as error:
         report(str(error))
         raise typer.Exit(Exit.USAGE) from None
+
+
+def _options(log_level: LogLevel | None, log_json: bool, metrics: str | None) -> tuple[str, ...]:
+    """Return the options of this run for a worker."""
+    options = () if log_level is None else ("--log-level", str(log_level))
+    return (*options, *(("--log-json",) if log_json else ()), *(("--metrics", metrics) if metrics else ()))
 
 
 def _check_shared(hub: Hub) -> None:

@@ -46,6 +46,8 @@ class CommandStatistics(msgspec.Struct, frozen=True):
     conflicted: int
     taken_over: int
     fenced: int
+    succeeded: int = 0
+    """Outcomes that were results, and no recorded ones."""
 
 
 class CommandServer:
@@ -59,6 +61,7 @@ class CommandServer:
         self.command: Command = command
         self.counts: KeyCounts = KeyCounts()
         self.failed: int = 0
+        self.succeeded: int = 0
         self.expired: int = 0
         self.running: int = 0
         self._invoke: Invoke = command.bind()
@@ -150,6 +153,10 @@ class CommandServer:
 
     # -- outcomes
 
+    def ended(self, outcome: Outcome[Any]) -> None:
+        """Count a result that is no recorded one."""
+        self.succeeded += outcome.error is None and not outcome.replayed
+
     def failure(self, invocation: Invocation, failure: Failure) -> Outcome[Any]:
         """Return an outcome with an error, without recording it."""
         self.failed += 1
@@ -197,4 +204,5 @@ class CommandServer:
         return CommandStatistics(
             *(self.command.name, self.running, waiting, counts.executed, self.failed, self.expired),
             *(counts.replayed, counts.waited, counts.conflicted, counts.taken_over, counts.fenced),
+            self.succeeded,
         )

@@ -22,6 +22,7 @@ from telex.gateway.limits import DEFAULT_LIMITS, Limits
 if TYPE_CHECKING:
     from telex.gateway.app import Gateway, GatewayStatistics
     from telex.gateway.commands import Commands
+    from telex.gateway.monitoring import Monitoring
     from telex.gateway.server import uvicorn_options
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "Gateway",
     "GatewayStatistics",
     "Limits",
+    "Monitoring",
     "Peer",
     "Refused",
     "check_host",
@@ -44,6 +46,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # Importing `app` imports Starlette, and importing `server` imports Uvicorn; the command line does without both.
     modules = {"Gateway": "app", "GatewayStatistics": "app", "Commands": "commands", "uvicorn_options": "server"}
+    modules["Monitoring"] = "monitoring"
     if name not in modules:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from telex.engines.contract.groups import Delivery
 from telex.errors import BadName, BadOption, ContentError, TelexError
+from telex.handlers.carrying import carried_of
 from telex.handlers.spec import GroupSpec
 from telex.topics.topic import publisher_of
 
@@ -33,10 +34,11 @@ class DeadLetters:
         later.
         """
         message, group = delivery.message, self._group
-        logger.warning(
-            "message %s of %s is a dead letter of group %s after %d attempts: %s",
-            *(message.id, message.topic, group, delivery.attempt, reason),
-        )
+        with carried_of(message):
+            logger.warning(
+                "message %s of %s is a dead letter of group %s after %d attempts: %s",
+                *(message.id, message.topic, group, delivery.attempt, reason),
+            )
         if _is_copy(message):
             return True  # two failing groups would copy each other's dead letters without end
         try:

@@ -15,6 +15,7 @@ from telex.engines.contract.groups import Action, Delivery, Settlement
 from telex.errors import BadOption, Nack, Reject, reason_of, text_of
 from telex.groups.dead_letters import DeadLetters
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of, result_of
+from telex.handlers.carrying import carried_of
 from telex.handlers.context import Context, Misfit, current, delivery_of, entered
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
@@ -200,7 +201,8 @@ class DeliveryExecutor:
         if isinstance(error, Misfit):
             return f"ContentError: {text_of(error)}", None  # the next attempt would get the same content
         where = (self.spec.name, delivery.message.id, delivery.message.topic, delivery.attempt)
-        logger.error("handler %s raised for message %s of %s, attempt %d", *where, exc_info=error)
+        with carried_of(delivery.message):
+            logger.error("handler %s raised for message %s of %s, attempt %d", *where, exc_info=error)
         return reason_of(error), self._retry_delay(delivery)
 
     def _nack_delay(self, delivery: Delivery, nack: Nack) -> float:
@@ -269,4 +271,5 @@ class DeliveryExecutor:
             self.dead,
             self.lapsed,
             "stopped" if stopped else "running" if self.running else "idle",
+            len(self.running),
         )

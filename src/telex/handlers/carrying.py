@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from telex.handlers.call import Invoke, is_pending
@@ -32,6 +33,16 @@ def carrying(invoke: Invoke, carrier: Carrier) -> Invoke:
         return _finished(result, carry) if is_pending(result) else result
 
     return call
+
+
+@contextmanager
+def carried_of(message: Message[Any]) -> Iterator[None]:
+    """Set `carried` to the headers of a message, for log records about it."""
+    token = carried.set(carried_in(headers_of(message) or {}))
+    try:
+        yield
+    finally:
+        carried.reset(token)
 
 
 async def _finished(result: Awaitable[Any], carry: Mapping[str, str]) -> Any:

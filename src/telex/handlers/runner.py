@@ -10,6 +10,7 @@ from typing import Any
 
 from telex.errors import Closed, SlowSubscriber, reason_of
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
+from telex.handlers.carrying import carried_of
 from telex.handlers.context import current
 from telex.handlers.dispatch import TypeDispatcher
 from telex.handlers.origins import Origins
@@ -112,7 +113,9 @@ class LiveHandler:
         """Return the counts of the handler now."""
         state: HandlerState = "stopped" if not self.serving else "running" if self.running else "idle"
         return HandlerStatistics(
-            self.spec.name, self.pattern, self.handled, self.failed, self.waiting, self.lost, state=state
+            *(self.spec.name, self.pattern, self.handled, self.failed, self.waiting, self.lost),
+            state=state,
+            running=self.running,
         )
 
     # -- tasks
@@ -221,7 +224,8 @@ class LiveHandler:
             return False
         self.failed += 1
         where = (self.spec.name, message.id, message.topic)
-        logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
+        with carried_of(message):
+            logger.error("handler %s raised for message %s of %s", *where, exc_info=error)
         return end is CallEnd.FAILED
 
     # -- subscriptions

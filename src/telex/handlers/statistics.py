@@ -35,3 +35,5 @@ class HandlerStatistics(msgspec.Struct, frozen=True):
     """``running`` while a call runs, ``idle`` while it waits for messages, ``stopped`` when it takes no more messages:
     its hub closes, its engine has failed, or it ended the program.
     """
+    running: int = 0
+    """The number of calls that run."""

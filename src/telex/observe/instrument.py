@@ -45,6 +45,9 @@ class Instrument(Protocol):
     sends: ClassVar[bool]
     """True when `sending` may return a span."""
 
+    def attach(self, hub: Any) -> None:
+        """Note the hub that is observed. Called once, when the hub is made."""
+
     def processing(self, invoke: Invoke, of: Processing) -> Invoke:
         """Return a function that calls ``invoke`` and observes the call."""
 

@@ -55,6 +55,9 @@ class OpenTelemetry:
         self._sample = float(sample)
         self._left = self._gap()  # the number of messages until one begins a trace
 
+    def attach(self, hub: object) -> None:
+        """Do nothing: several hubs may have one tracer."""
+
     def sending(self, topic: str, headers: Mapping[str, str] | None) -> Sending | None:
         """Return the span of a message that is about to be published; None for no span."""
         current, carry = self._current.get(None), carried.get()

@@ -1,6 +1,7 @@
 """`telex run`: programs found or not, run, stopped, restarted."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from urllib.request import urlopen
 
 import pytest
 
@@ -156,3 +158,23 @@ async def test_a_worker_that_hangs_is_killed() -> None:
             hurry.set()
         await stop(process, within, hurry)
         assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_run_serves_metrics_and_writes_records_as_json(folder: Path) -> None:
+    with running(folder, "shop:hub", "--metrics", ":0", "--log-json") as (process, output):
+        url = line_with(output, "metrics:").split()[-1]
+        with urlopen(url) as answer:  # of this machine
+            assert "telex_connected 1.0" in answer.read().decode()
+        with urlopen(url.replace("/metrics", "/readyz")) as answer:
+            assert json.load(answer) == {"ready": True, "problems": []}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(WITHIN) == 0
+
+
+@pytest.mark.parametrize("address", ["9100x", "127.0.0.1"])
+def test_metrics_without_a_port_are_refused(telex: Telex, folder: Path, address: str) -> None:
+    ran = telex("run", "shop:hub", "--metrics", address)
+    sys.modules.pop("shop", None)
+    assert ran.code == 2
+    assert "such as :9100" in ran.err

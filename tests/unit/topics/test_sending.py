@@ -36,6 +36,8 @@ class Tracer:
     def __init__(self) -> None:
         self.notes: list[str] = []
 
+    def attach(self, hub: object) -> None: ...
+
     def processing(self, invoke: Callable[[Any], Any], of: Processing) -> Callable[[Any], Any]:
         return invoke
 

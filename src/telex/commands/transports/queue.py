@@ -158,6 +158,7 @@ class CommandQueue:
 
     def _settle(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
         """Publish an outcome, and give it to the sender and to the commands that wait for the same key."""
+        self.server.ended(outcome)
         if invocation.fingerprint:
             for other in self.keys.pop(invocation.key or "", ()):
                 if other is not invocation:

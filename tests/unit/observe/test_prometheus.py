@@ -1,0 +1,227 @@
+"""The counts of a hub as metrics of Prometheus."""
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+import telex
+from telex.observe import Prometheus
+from telex.observe.prometheus import MAX_SERIES, CallTimes, Series
+from telex.testing.clock import VirtualClock
+
+LABELS = ("handler", "pattern", "group", "topic", "command", "outcome", "trigger")
+DASHBOARD = Path(telex.__file__).parents[2] / "examples" / "grafana.json"
+
+
+def made(**options: Any) -> Prometheus:
+    return Prometheus(CollectorRegistry(), **options)
+
+
+def values(metrics: Prometheus) -> dict[tuple[str, ...], float]:
+    """The samples, by name and the values of the labels."""
+    return {
+        (sample.name, *(sample.labels[label] for label in LABELS if label in sample.labels)): sample.value
+        for family in text_string_to_metric_families(metrics.text().decode())
+        for sample in family.samples
+    }
+
+
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_the_metrics_are_the_counts_of_the_hub(engine: str, tmp_path: Path) -> None:
+    metrics = made()
+    hub = telex.Hub("memory://" if engine == "memory" else f"sqlite:///{tmp_path}/x.db", observe=metrics)
+
+    @hub.on("orders:*")
+    async def live(content: int) -> None:
+        if content == 2:
+            raise ValueError("mine")
+
+    @hub.on("bills", group="billing", retry=telex.Retry(attempts=2, first=0, jitter=0))
+    def bill(content: int) -> None:
+        raise ValueError("mine")
+
+    @hub.command("pay")
+    async def pay(content: int) -> int:
+        if content == 2:
+            raise telex.CommandError("no", code="no")
+        return content
+
+    async with hub:
+        for number in range(3):
+            await hub.topic(f"orders:{number}").publish(number)
+        await hub.topic("bills").publish(1)
+        assert await hub.call("pay", 1) == 1
+        with pytest.raises(telex.CommandFailed):
+            await hub.call("pay", 2)
+        await hub.idle()
+        await metrics.refresh()
+        found = values(metrics)
+    at_orders = (live.__qualname__, "orders:*", "")
+    at_bills = (bill.__qualname__, "bills", "billing")
+    expected = {
+        ("telex_published_total", "orders:*"): 3,
+        ("telex_published_total", "bills"): 1,
+        ("telex_delivered_total", *at_orders): 3,
+        ("telex_failed_total", *at_orders): 1,
+        ("telex_lost_total", *at_orders): 0,
+        ("telex_in_flight", *at_orders): 0,
+        ("telex_delivered_total", *at_bills): 2,
+        ("telex_retried_total", *at_bills): 1,
+        ("telex_dead_total", *at_bills): 1,
+        ("telex_lag", "bills", "billing"): 0,
+        ("telex_handler_seconds_count", *at_orders): 3,
+        ("telex_handler_seconds_count", *at_bills): 2,
+        ("telex_command_seconds_count", "pay"): 2,
+        ("telex_commands_total", "pay", "succeeded"): 1,
+        ("telex_commands_total", "pay", "failed"): 1,
+        ("telex_commands_total", "pay", "expired"): 0,
+        ("telex_connected",): 1,
+    }
+    assert {key: found.get(key) for key in expected} == expected
+
+
+async def test_lost_messages_and_calls_that_run_are_counted() -> None:
+    metrics = made()
+    hub = telex.Hub(observe=metrics)
+    begun, gate = asyncio.Event(), asyncio.Event()
+
+    @hub.on("orders", buffer=2)
+    async def slow(content: int) -> None:
+        begun.set()
+        await gate.wait()
+
+    async with hub:
+        hub.topic("orders").publish_nowait(0)
+        await begun.wait()
+        for number in range(5):
+            hub.topic("orders").publish_nowait(number)
+        found, labels = values(metrics), (slow.__qualname__, "orders", "")
+        assert found["telex_in_flight", *labels] == 1
+        assert found["telex_waiting", *labels] == 2
+        gate.set()
+        await hub.idle()
+        assert values(metrics)["telex_lost_total", *labels] == 3
+
+
+async def test_the_lag_of_a_group_that_nobody_serves_here_is_that_of_the_engine(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    worker = telex.Hub(url)
+
+    @worker.on("bills", group="billing")
+    def bill(content: int) -> None: ...
+
+    async with worker:
+        await worker.topic("bills").publish(0)
+        await worker.idle()
+    metrics = made()
+    async with telex.Hub(url, observe=metrics) as hub:
+        for number in range(3):
+            await hub.topic("bills").publish(number)
+        await metrics.refresh()
+        assert values(metrics)["telex_lag", "bills", "billing"] == 3
+
+
+def test_a_trigger_that_is_late_shows() -> None:
+    metrics, clock = made(), VirtualClock()
+    hub = telex.Hub(observe=metrics, clock=clock)
+    hub.every("10s", name="look", topic="looks")
+
+    async def run() -> None:
+        async with hub, hub.topic("looks").subscribe() as inbox:
+            clock.advance(10.5)  # the machine slept
+            assert values(metrics)["telex_trigger_overdue_seconds", "look"] == 0.5
+            await inbox.receive(timeout=100)
+            found = values(metrics)
+            assert found["telex_trigger_late_seconds", "look"] == 0.5
+            assert found["telex_trigger_overdue_seconds", "look"] == 0
+            assert found["telex_trigger_fired_total", "look"] == 1
+
+    clock.run(run())
+
+
+async def test_names_of_topics_do_not_become_labels() -> None:
+    metrics = made(topics=["rooms:*"])
+    async with telex.Hub(observe=metrics) as hub:
+        for number in range(50):
+            await hub.topic(f"rooms:{number}").publish(1)
+            await hub.topic(f"private:{number}").publish(1)
+        found = values(metrics)
+    published = {key: value for key, value in found.items() if key[0] == "telex_published_total"}
+    assert published == {("telex_published_total", "rooms:*"): 50, ("telex_published_total", "other"): 50}
+
+
+def test_further_label_sets_are_added_up_as_other() -> None:
+    series = Series(("name",))
+    for number in range(MAX_SERIES + 5):
+        series.add((str(number),), 1)
+    samples = {sample.labels["name"]: sample.value for sample in series.counter("x", "").samples}
+    assert len(samples) == MAX_SERIES + 1
+    assert samples["other"] == 5
+
+
+def test_the_times_of_calls_are_a_histogram() -> None:
+    times = CallTimes()
+    for seconds in (0.001, 0.003, 100.0):
+        times.add(seconds)
+    buckets = dict(times.buckets())
+    assert (buckets["0.001"], buckets["0.0025"], buckets["0.005"], buckets["60.0"], buckets["+Inf"]) == (1, 1, 2, 2, 3)
+    assert times.total == pytest.approx(100.004)
+
+
+def test_one_object_observes_one_hub() -> None:
+    metrics = made()
+    telex.Hub(observe=metrics)
+    with pytest.raises(telex.Misuse, match="one for each hub"):
+        telex.Hub(observe=metrics)
+
+
+def test_a_registry_has_the_metrics_of_one_hub() -> None:
+    registry = CollectorRegistry()
+    telex.Hub(observe=Prometheus(registry))
+    with pytest.raises(telex.BadOption, match=r"CollectorRegistry\(\) of its own"):
+        telex.Hub(observe=Prometheus(registry))
+
+
+@pytest.mark.parametrize("wrong", ["orders:*", ["a b"]])
+def test_patterns_that_are_none_are_refused(wrong: Any) -> None:
+    with pytest.raises((telex.BadOption, telex.BadName)):
+        made(topics=wrong)
+
+
+@pytest.mark.slow
+def test_without_its_package_the_error_names_the_extra() -> None:
+    program = "import sys; sys.modules['prometheus_client'] = None; from telex.observe import Prometheus"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "pip install 'telex[prometheus]'" in run.stderr
+
+
+async def test_the_panels_of_the_dashboard_ask_for_metrics_that_exist() -> None:
+    metrics = made()
+    hub = telex.Hub(observe=metrics)
+    hub.on("orders")(lambda content: None)
+    hub.command("pay")(lambda: None)
+    hub.every("10s", topic="looks")
+    async with hub:
+        there = {
+            sample
+            for family in text_string_to_metric_families(metrics.text().decode())
+            for sample in (family.name, *(sample.name for sample in family.samples))
+        } | {f"telex_{name}_total" for name in ("published", "commands", "lost", "dead", "retried")}
+    there |= {f"telex_{name}_seconds_{part}" for name in ("handler", "command") for part in ("bucket", "sum", "count")}
+    board = json.loads(DASHBOARD.read_text())
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", ())]
+    assert len(asked) >= 10
+    for query in asked:
+        names = set(re.findall(r"\btelex_\w+", query))
+        assert names
+        assert names <= there, query
+    assert board["title"]
+    assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
