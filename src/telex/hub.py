@@ -299,7 +299,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         return await self._topics.names(pattern)
 
     async def remove(self, id: str) -> bool:
-        """Remove the messages of a topic, which goes on in another epoch, from number 1. Return whether there was one.
+        """Remove the messages of a topic, which goes on in another epoch. Return whether there was one.
 
         Subscriptions and handlers go on there after the messages that wait for them; one with ``report_lost`` gets a
         `Lost` with the reason ``epoch`` in between. Groups do not get the messages that they have not settled.

@@ -41,9 +41,10 @@ class LazyId(Protocol):
 class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defaults=True):
     """One message. Immutable; passed by reference to every subscriber of the process.
 
-    ``content`` is the published object, ``topic`` the id of the topic, ``seq`` the number of the message in the topic,
-    counted from 1. `id`, `timestamp`, `type` and `headers` are properties: they are stored as numbers and converted
-    when they are read, since most are never read. ``publish`` makes messages; a test makes them with `new`.
+    ``content`` is the published object, ``topic`` the id of the topic, ``seq`` the number of the message in the topic.
+    Later messages have higher numbers; an engine may leave numbers out. `id`, `timestamp`, `type` and `headers` are
+    properties: they are stored as numbers and converted when they are read, since most are never read. ``publish``
+    makes messages; a test makes them with `new`.
     """
 
     content: T

@@ -46,7 +46,7 @@ class TopicStatistics(msgspec.Struct, frozen=True):
 class Topic(Generic[T]):
     """A named log. ``hub.topic(id)`` returns it, the same object every time; a pattern can only be read.
 
-    Messages have numbers, ``seq``, from 1. All subscribers read the same log, each at its own position.
+    Messages have rising numbers, ``seq``. All subscribers read the same log, each at its own position.
     """
 
     __slots__ = ("__weakref__", "_publisher", "id")
