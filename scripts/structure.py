@@ -32,7 +32,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("router", "joined"),
     ("hub",),
     ("blocking", "ext", "gateway", "observe", "testing"),
-    ("chat", "cli"),
+    ("chat", "cli", "dashboard"),
 )
 FREE = {"", "__main__", "middleware", "once"}
 """Modules that gather public names of others: the package root, the public name of

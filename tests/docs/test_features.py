@@ -15,6 +15,7 @@ FEATURES = {
         *("page: jumps", "page: over", "page: the", "page: lazy", "page: dog"),
         "tokens: 7",
     ],
+    "board": ["billing: lag 0, dead 1", "dead letter of orders: -3, ValueError: declined", "paused: True"],
     "event_stream": ['"rain"', '"sun"', '"snow"'],
 }
 """What each example prints."""

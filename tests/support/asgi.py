@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import quote
 
 App = Callable[..., Awaitable[Any]]
 
@@ -13,6 +14,7 @@ async def stream(
     events: int = 1,
     *,
     method: str = "GET",
+    query: str = "",
     headers: Mapping[str, str] | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> tuple[int, str]:
@@ -45,7 +47,7 @@ async def stream(
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": quote(query, safe="=&").encode(),
         "root_path": "",
         "headers": [(name.encode(), value.encode()) for name, value in (headers or {}).items()],
         "client": ("127.0.0.1", 1),

@@ -49,9 +49,9 @@ class Asset(msgspec.Struct, frozen=True):
 
 
 @cache
-def load() -> Mapping[str, Asset]:
-    """Return the files of the page by name. The first call reads them."""
-    folder = files("telex.chat") / "page"
+def load(package: str = "telex.chat") -> Mapping[str, Asset]:
+    """Return the files in the folder ``page`` of a package, by name. The first call reads them."""
+    folder = files(package) / "page"
     return {entry.name: _asset(entry.name, entry.read_bytes()) for entry in folder.iterdir() if entry.is_file()}
 
 

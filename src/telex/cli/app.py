@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import telex
-from telex.cli import chat, copy, follow, history, migrate, pub, send, sub, topics, transfer, upkeep
+from telex.cli import chat, copy, dashboard, follow, history, migrate, pub, send, sub, topics, transfer, upkeep
 from telex.cli import run as run_
 from telex.cli.dead import dead
 from telex.cli.exits import EXIT_CODES, Exit, code_for
@@ -54,6 +54,7 @@ def options(
 
 
 app.command(epilog=EXIT_CODES, short_help="Serve a chat room.")(chat.chat)
+app.command(epilog=EXIT_CODES, short_help="Serve a page with the state of a file or database.")(dashboard.dashboard)
 app.command(epilog=EXIT_CODES, short_help="Run the handlers of a program.")(run_.run)
 app.command(epilog=EXIT_CODES, short_help="Publish to a topic.")(pub.pub)
 app.command(epilog=EXIT_CODES, short_help="Print the messages of a topic or a pattern as they arrive.")(sub.sub)

@@ -1,0 +1,10 @@
+"""The dashboard: topics, groups, dead letters, commands and triggers of an engine, on a page that stays up to date.
+
+``telex dashboard`` serves it, and `Dashboard` is mounted in an app. ``snapshot`` reads the state of an engine, ``app``
+is the ASGI app, and the folder ``page`` has the files of the page. The page is live by a `telex.gateway.Gateway` over a
+hub of its own in memory, so that watching writes nothing to the engine.
+"""
+
+from telex.dashboard.app import Dashboard
+
+__all__ = ["Dashboard"]

@@ -1,0 +1,173 @@
+"""`Dashboard`: the ASGI app of the dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import WebSocketRoute
+
+from telex.chat import page
+from telex.commands.outcome import Outcome
+from telex.dashboard.snapshot import Snapshots
+from telex.errors import Closed, TelexError
+from telex.gateway import AccessRules, Authorizer, Gateway, Peer, Refused
+from telex.gateway.auth import peer_of
+from telex.hub import Hub, runtime_of, scheduler_of
+from telex.process.tasks import start_task
+from telex.triggers.admin import pause_trigger, resume_trigger
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+REFRESH_SECONDS = 2.0
+"""The time between two snapshots while somebody watches."""
+STATE = "state"
+"""The topic of the snapshots, in the dashboard's own hub."""
+Auth = Callable[[Peer], bool | Awaitable[bool]]
+"""A function that returns true for a client that may see and change everything that the dashboard shows."""
+
+logger: logging.Logger = logging.getLogger("telex.dashboard")
+
+
+class Dashboard:
+    """An ASGI app: the dashboard of ``hub``. Mount it with ``app.mount("/dashboard", Dashboard(hub))``.
+
+    Its clients see contents of dead letters, and retry, drop, pause and resume. ``auth(peer)`` returns true for a
+    client that may; it may be ``async``. Without ``auth`` only this machine may, without a proxy. ``hosts`` are the
+    host names of this server, beside IP addresses and ``localhost``. The app does not open the hub: open the hub before
+    the first request, and call `aclose` before you close it.
+    """
+
+    def __init__(self, hub: Hub, *, auth: Auth | None = None, hosts: Iterable[str] = ()) -> None:
+        hosts = tuple(hosts)
+        self.hub: Hub = hub
+        """The hub whose engine is shown; the application opens and closes it."""
+        self._auth = auth
+        self._view = Hub("memory://")
+        self._view.retain(STATE, messages=1)
+        self.snapshots: Snapshots = Snapshots(hub, runtime_of(hub).address)
+        """The reader of the engine's state."""
+        self._watched = asyncio.Event()
+        self._watchers = 0
+        self._exits = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._opening = asyncio.Lock()
+        gateway = Gateway(
+            self._view, rules=AccessRules(subscribe=(STATE,)), authorizer=self._watcher, hosts=hosts, local=True
+        )
+        self._gateway = gateway
+        assets = {**page.load("telex.dashboard"), "wire.js": page.load("telex.chat")["wire.js"]}
+        self._app = Starlette(routes=[*page.routes(assets, hosts), WebSocketRoute("/ws", gateway)])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, or one connection of the page until it ends."""
+        if scope["type"] not in ("http", "websocket"):
+            return
+        if not await self._may(peer_of(scope)):
+            text = "this dashboard is open to its own machine only; give Dashboard(auth=...) to let others in\n"
+            await PlainTextResponse(text, 403)(scope, receive, send)
+            return
+        await self._open()
+        await self._app(scope, receive, send)
+
+    async def aclose(self) -> None:
+        """Close the connections, and stop reading the engine. It may be called twice."""
+        await self._gateway.aclose()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._exits.aclose()
+
+    async def _may(self, peer: Peer) -> bool:
+        if self._auth is None:
+            return peer.on_this_machine
+        allowed = self._auth(peer)
+        return bool(await allowed if inspect.isawaitable(allowed) else allowed)
+
+    async def _open(self) -> None:
+        async with self._opening:
+            if not self._tasks:
+                await self._exits.enter_async_context(self._view)
+                for work, name in ((self._refresh(), "refreshes"), (self._count(), "counts outcomes")):
+                    self._tasks.append(start_task(work, name=f"telex dashboard {name}"))
+
+    def _watcher(self, rules: AccessRules, peer: Peer) -> Authorizer:
+        self._watchers += 1
+        self._watched.set()
+        return _Watcher(rules, peer, self.act, self._leave)
+
+    def _leave(self) -> None:
+        self._watchers -= 1
+        if not self._watchers:
+            self._watched.clear()
+
+    # -- reading
+
+    async def _refresh(self) -> None:
+        while True:
+            await self._watched.wait()
+            try:
+                await self._view.topic(STATE).publish(await self.snapshots.take())
+            except Closed:
+                return  # the hub was closed before the dashboard
+            except TelexError as error:
+                logger.warning("the dashboard cannot read the engine: %s", error)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def _count(self) -> None:
+        async with self.hub.follow(">") as outcomes:
+            async for item in outcomes:
+                if isinstance(item, Outcome):
+                    (self.snapshots.ok if item.ok else self.snapshots.failed)[item.command] += 1
+
+    # -- changing
+
+    async def act(self, name: str, content: Any) -> object:
+        """Carry out an action of the page. Raises `Refused`."""
+        groups, given = self.hub.groups, content if isinstance(content, dict) else {}
+        if name in ("pause", "resume"):
+            act = groups.pause if name == "pause" else groups.resume
+            done = await act(str(given.get("group")), str(given.get("pattern")))
+        elif name in ("pause_trigger", "resume_trigger"):
+            change = pause_trigger if name == "pause_trigger" else resume_trigger
+            done = await change(scheduler_of(self.hub), str(given.get("trigger")))
+        elif name in ("retry", "drop"):
+            letter = self.snapshots.letters.get(str(given.get("id")))
+            done = letter is not None and await (groups.retry if name == "retry" else groups.drop)(letter)
+        else:
+            raise Refused("unknown_call", f"the dashboard has no action {name[:80]!r}")
+        if not done:
+            raise Refused("gone", "it is gone: somebody else was first")
+        await self._view.topic(STATE).publish(await self.snapshots.take())
+        return None
+
+
+class _Watcher(Authorizer):
+    """One page."""
+
+    def __init__(
+        self,
+        rules: AccessRules,
+        peer: Peer,
+        act: Callable[[str, Any], Awaitable[object]],
+        leave: Callable[[], None],
+    ) -> None:
+        super().__init__(rules, peer)
+        self._act = act
+        self._leave = leave
+
+    async def call(self, name: str, content: object, *, key: str | None = None) -> object:
+        """Carry out an action."""
+        return await self._act(name, content)
+
+    def gone(self) -> None:
+        """Stop reading when nobody watches."""
+        self._leave()

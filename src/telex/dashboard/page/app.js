@@ -1,0 +1,165 @@
+// The dashboard: it shows the newest snapshot, and sends actions.
+
+import { Refused, Wire } from "./wire.js";
+
+const byId = (id) => document.getElementById(id);
+const number = new Intl.NumberFormat("en");
+const STATES = { connecting: "Connecting", online: "Live", offline: "Offline", ended: "Ended", stopped: "Ended" };
+
+let snapshot = null;
+
+/** Make an element with text or elements inside. */
+function make(tag, attributes = {}, ...inside) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...inside);
+  return element;
+}
+
+function count(value, warn = false) {
+  return make("span", { class: warn && value ? "number warn" : "number" }, number.format(value));
+}
+
+function rate(value) {
+  return make("span", { class: "number" }, value === 0 ? "0" : value < 10 ? value.toFixed(1) : number.format(Math.round(value)));
+}
+
+function time(value) {
+  if (!value) return "never";
+  const at = new Date(value);
+  const seconds = Math.round((Date.now() - at.getTime()) / 1000);
+  const ahead = seconds < 0;
+  const length = Math.abs(seconds);
+  const [amount, unit] = length < 60 ? [length, "s"] : length < 3600 ? [Math.round(length / 60), "min"]
+    : length < 86_400 ? [Math.round(length / 3600), "h"] : [Math.round(length / 86_400), "d"];
+  return make("time", { datetime: value, title: at.toLocaleString() }, ahead ? `in ${amount} ${unit}` : `${amount} ${unit} ago`);
+}
+
+function badge(text, kind) {
+  return make("span", { class: `badge ${kind}` }, text);
+}
+
+/** A button for an action; `label` says to a screen reader what it is about. */
+function button(text, label, action) {
+  const key = text === "Resume" ? "Pause" : text;  // the same button: it keeps the focus when it has changed
+  return make("button", { type: "button", "aria-label": `${text} ${label}`, "data-key": `${key} ${label}`, click: action }, text);
+}
+
+/** Fill a table. The focus stays on the button that it was on. */
+function fill(id, titles, rows, nothing) {
+  const table = byId(id);
+  const focused = table.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  table.replaceChildren(
+    make("caption", { class: "hidden" }, byId(`${id}-title`).textContent),
+    make("thead", {}, make("tr", {}, ...titles.map((title) => make("th", { scope: "col" }, title)))),
+    make("tbody", {}, ...(rows.length
+      ? rows.map((cells) => make("tr", {}, ...cells.map((cell, index) => index
+        ? make("td", {}, cell) : make("th", { scope: "row" }, cell))))
+      : [make("tr", {}, make("td", { colspan: titles.length, class: "none" }, nothing))])),
+  );
+  if (focused) [...table.querySelectorAll("button")].find((each) => each.dataset.key === focused)?.focus();
+}
+
+function some(...parts) {
+  return make("span", { class: "some" }, ...parts);
+}
+
+function show() {
+  const { groups, dead, commands, triggers, topics, lacking } = snapshot;
+  byId("url").textContent = snapshot.url;
+  const totals = {
+    Topics: number.format(topics.length + snapshot.more_topics),
+    "Messages a second": number.format(Math.round(topics.reduce((sum, each) => sum + each.rate, 0))),
+    Lag: number.format(groups.reduce((sum, each) => sum + each.lag, 0)),
+    "Dead letters": number.format(dead.length + snapshot.more_dead),
+    "Commands queued": number.format(commands.reduce((sum, each) => sum + each.queued, 0)),
+  };
+  byId("totals").replaceChildren(...Object.entries(totals).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+  fill("groups", ["Group", "Lag", "Dead", "State", "Action", "Leased", "Delayed", "Pattern"], groups.map((each) => [
+    each.group, count(each.lag, each.lag > 1000), count(each.dead, true),
+    each.paused ? badge("paused", "warn") : badge("runs", "good"),
+    button(each.paused ? "Resume" : "Pause", `${each.group} on ${each.pattern}`,
+      () => act(each.paused ? "resume" : "pause", { group: each.group, pattern: each.pattern })),
+    count(each.leased), count(each.delayed), each.pattern,
+  ]), lacking.groups ?? "No group has taken messages yet.");
+  fill("dead", ["Topic", "Group", "Reason", "Content", "Attempts", "Died", "Action"], dead.map((each) => [
+    each.topic, each.group, make("span", { class: "long" }, each.reason), make("code", { class: "long" }, each.content),
+    count(each.attempts), time(each.died),
+    some(
+      button("Retry", `the message of ${each.topic}, ${each.id}`, () => act("retry", { id: each.id })),
+      button("Drop", `the message of ${each.topic}, ${each.id}`, () => drop(each)),
+    ),
+  ]), "No message is dead.");
+  if (snapshot.more_dead) byId("dead").tBodies[0].append(more(snapshot.more_dead, 7, "dead letters"));
+  fill("commands", ["Command", "Queued", "Running", "Dead", "Done here", "Failed here"], commands.map((each) => [
+    each.command, count(each.queued), count(each.running), count(each.dead, true), count(each.ok), count(each.failed, true),
+  ]), "No command was sent yet.");
+  fill("triggers", ["Trigger", "Schedule", "Next", "Last", "Fired", "State", "Action"], triggers.map((each) => [
+    each.trigger, make("code", {}, each.schedule), each.next ? time(each.next) : "–", time(each.last), count(each.fired),
+    each.ended ? badge("ended", "calm") : each.paused ? badge("paused", "warn") : badge("runs", "good"),
+    each.ended ? "" : button(each.paused ? "Resume" : "Pause", each.trigger,
+      () => act(each.paused ? "resume_trigger" : "pause_trigger", { trigger: each.trigger })),
+  ]), lacking.triggers ?? "No trigger is declared.");
+  showTopics();
+}
+
+function showTopics() {
+  const wanted = byId("filter").value.trim().toLowerCase();
+  const found = snapshot.topics.filter((each) => each.topic.toLowerCase().includes(wanted));
+  fill("topics", ["Topic", "Messages a second", "Last message"], found.map((each) => [each.topic, rate(each.rate), time(each.last)]),
+    wanted ? "No topic has this in its name." : "Nothing was published yet.");
+  if (snapshot.more_topics) byId("topics").tBodies[0].append(more(snapshot.more_topics, 3, "topics"));
+}
+
+function more(amount, columns, name) {
+  return make("tr", {}, make("td", { colspan: columns, class: "none" }, `and ${number.format(amount)} more ${name}`));
+}
+
+function notice(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = !text;
+}
+
+async function act(name, content) {
+  notice("");
+  try {
+    await wire.request({ op: "call", name, content });
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    notice(`Nothing was changed: ${error.message}`);
+  }
+}
+
+function drop(letter) {
+  const dialog = byId("sure");
+  byId("question").textContent = `Drop the message of ${letter.topic} in the group ${letter.group}? It cannot be brought back.`;
+  dialog.returnValue = "no";
+  dialog.onclose = () => {
+    if (dialog.returnValue === "yes") act("drop", { id: letter.id });
+  };
+  dialog.showModal();
+}
+
+const address = new URL("ws", document.baseURI);
+address.protocol = address.protocol.replace("http", "ws");
+const wire = new Wire(address, {
+  state(name, detail) {
+    byId("state").dataset.state = name;
+    byId("state-text").textContent = name === "ended" && detail ? `Ended: ${detail}` : STATES[name];
+  },
+  async greet() {
+    await wire.request({ op: "subscribe", topic: "state", since: 1 });
+  },
+  frame(frame) {
+    if (frame.op !== "messages") return;
+    snapshot = frame.messages.at(-1).content;
+    byId("state").dataset.engine = snapshot.connected ? "up" : "down";
+    notice(snapshot.connected ? "" : "The engine does not reach its server; it tries again.");
+    show();
+  },
+});
+byId("filter").addEventListener("input", () => snapshot && showTopics());
+wire.start();

@@ -1,0 +1,175 @@
+"""`Snapshots`: the state of an engine at one moment, as the page shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from telex.codec.content import to_json
+from telex.engines.contract.groups import DeadLetter, GroupInfo
+from telex.errors import EngineFailed, TelexError, shown
+from telex.hub import Hub, scheduler_of
+from telex.triggers.admin import stored_triggers
+from telex.triggers.trigger import TriggerStatistics
+
+MAX_TOPICS = 200
+"""The largest number of topics that a snapshot shows; the others are counted."""
+MAX_SAMPLE = 200
+"""The largest number of messages that are read of a topic for its rate."""
+RATE_SECONDS = 10.0
+"""The time over which a rate is measured."""
+MAX_DEAD = 100
+"""The largest number of dead letters that a snapshot shows."""
+MAX_TEXT = 200
+"""The largest number of characters of a content or a reason."""
+WORKERS = "$workers"
+"""The group of the workers of commands."""
+
+
+class TopicState(msgspec.Struct, frozen=True):
+    """A topic: ``rate`` is in messages a second, ``last`` the time of its last message, None when it is unknown."""
+
+    topic: str
+    rate: float
+    last: datetime | None
+
+
+class CommandState(msgspec.Struct, frozen=True):
+    """A command: the numbers of queued, running and dead commands, and the outcomes since the dashboard opened."""
+
+    command: str
+    queued: int
+    running: int
+    dead: int
+    ok: int
+    failed: int
+
+
+class DeadState(msgspec.Struct, frozen=True):
+    """A dead letter. ``content`` and ``reason`` are shortened."""
+
+    id: str
+    group: str
+    pattern: str
+    topic: str
+    attempts: int
+    reason: str
+    content: str
+    died: datetime
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The state of an engine. ``lacking`` are the parts that could not be read, with the reason."""
+
+    url: str
+    at: datetime
+    connected: bool
+    topics: list[TopicState]
+    more_topics: int
+    groups: list[GroupInfo]
+    dead: list[DeadState]
+    more_dead: int
+    commands: list[CommandState]
+    triggers: list[TriggerStatistics]
+    lacking: dict[str, str]
+
+
+class Snapshots:
+    """Reads the state of the engine of a hub, which is open."""
+
+    def __init__(self, hub: Hub, address: str) -> None:
+        self.letters: dict[str, DeadLetter] = {}
+        """The dead letters of the last snapshot, by the id of `DeadState`."""
+        self.ok: Counter[str] = Counter()
+        """The numbers of results by command, counted by the app."""
+        self.failed: Counter[str] = Counter()
+        """The numbers of errors by command, counted by the app."""
+        self._hub = hub
+        self._address = address
+        self._last: dict[str, datetime] = {}
+
+    async def take(self) -> Snapshot:
+        """Return the state now. A part that cannot be read is empty and named in ``lacking``."""
+        lacking: dict[str, str] = {}
+        names = [name for name in await self._hub.topics() if not name.startswith("$")]
+        groups: list[GroupInfo] = []
+        dead: list[DeadState] = []
+        triggers: list[TriggerStatistics] = []
+        try:
+            groups = await self._hub.groups.list()
+            dead = self._dead(await self._hub.groups.dead(limit=MAX_DEAD))
+        except TelexError as error:
+            lacking["groups"] = str(error)
+        try:
+            stored = await stored_triggers(scheduler_of(self._hub))
+            local = {trigger.trigger: trigger for trigger in self._hub.triggers()}
+            triggers = sorted(({each.trigger: each for each in stored} | local).values(), key=lambda each: each.trigger)
+        except TelexError as error:
+            lacking["triggers"] = str(error)
+        return Snapshot(
+            self._address,
+            datetime.now(UTC),
+            self._hub.connected,
+            [await self._topic(name) for name in names[:MAX_TOPICS]],
+            max(0, len(names) - MAX_TOPICS),
+            [info for info in groups if not info.group.startswith("$")],
+            dead,
+            max(0, sum(info.dead for info in groups) - len(dead)),
+            self._commands(groups),
+            triggers,
+            lacking,
+        )
+
+    async def _topic(self, name: str) -> TopicState:
+        times = await self._times(name, timedelta(seconds=RATE_SECONDS))
+        if not times and name not in self._last:
+            self._last.update((name, last) for last in await self._times(name, 1))
+        if times:
+            self._last[name] = times[-1]
+        seconds = RATE_SECONDS
+        if len(times) == MAX_SAMPLE:  # there were more: these tell their own time
+            seconds = max((times[-1] - times[0]).total_seconds(), 0.001)
+        return TopicState(name, len(times) / seconds, self._last.get(name))
+
+    async def _times(self, name: str, start: timedelta | int) -> list[datetime]:
+        """Return the times of the messages from ``start``; none when their content is damaged."""
+        try:
+            history = self._hub.topic(name).history(start=start, limit=MAX_SAMPLE)
+            return [message.timestamp async for message in history]
+        except EngineFailed:
+            return []  # its content is damaged; `telex check` tells more
+
+    def _dead(self, letters: list[DeadLetter]) -> list[DeadState]:
+        self.letters = {f"{each.group} {each.pattern} {each.position}": each for each in letters}
+        return [
+            DeadState(
+                id,
+                each.group,
+                each.pattern,
+                each.message.topic,
+                each.attempts,
+                each.reason[:MAX_TEXT],
+                _text(each.message.content),
+                datetime.fromtimestamp(each.died, UTC),
+            )
+            for id, each in self.letters.items()
+        ]
+
+    def _commands(self, groups: list[GroupInfo]) -> list[CommandState]:
+        states = {each.command: (each.waiting, each.running, 0) for each in self._hub.statistics().commands}
+        for info in groups:
+            if info.group == WORKERS:
+                name = info.pattern.removeprefix("$command:").removesuffix(":request")
+                states[name] = (info.lag - info.leased, info.leased, info.dead)
+        names = sorted({*states, *self.ok, *self.failed})
+        return [CommandState(name, *states.get(name, (0, 0, 0)), self.ok[name], self.failed[name]) for name in names]
+
+
+def _text(content: Any) -> str:
+    try:
+        return to_json(content)[: 4 * MAX_TEXT].decode("utf-8", "replace")[:MAX_TEXT]
+    except (TypeError, ValueError, RecursionError):
+        return shown(content)[:MAX_TEXT]

@@ -1,0 +1,127 @@
+"""The dashboard in a browser: live figures, actions, both schemes, a phone, and its accessibility."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import expect
+
+import telex
+import telex.blocking
+from tests.browser.conftest import People
+from tests.support.server import ENVIRONMENT
+
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+PROGRAM = """
+    import asyncio, sys, telex
+
+    async def main(url):
+        hub = telex.Hub(url)
+
+        @hub.on("orders:*", group="billing", retry=telex.Retry(attempts=1))
+        async def bill(order: int):
+            if order < 0:
+                raise ValueError("the card was declined")
+
+        @hub.command("report:build")
+        async def build(pages: int) -> int:
+            return pages
+
+        @hub.every("1h", name="hourly")
+        async def hourly(): ...
+
+        async with hub:
+            for number in (1, 2, -3, -4):
+                await hub.topic(f"orders:{number % 2}").publish(number)
+            await hub.idle()
+            print("ready", flush=True)
+            await asyncio.Event().wait()
+
+    asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path}/shop.db"
+
+
+@pytest.fixture
+def page_address(url: str) -> Iterator[str]:
+    commands = [
+        [sys.executable, "-c", textwrap.dedent(PROGRAM), url],
+        [sys.executable, "-m", "telex", "dashboard", "--url", url, "--port", "0", "--json"],
+    ]
+    processes = []
+    try:
+        for command in commands:
+            process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=ENVIRONMENT, cwd=os.sep
+            )
+            processes.append(process)
+            assert process.stdout is not None
+            line = process.stdout.readline()
+        yield json.loads(line)["page"]
+    finally:
+        for process in processes:
+            process.terminate()
+            process.wait(20)
+            assert process.stdout is not None
+            process.stdout.close()
+
+
+def publish(url: str, topic: str, content: object) -> None:
+    with telex.blocking.Hub(url) as hub:
+        hub.topic(topic).publish(content)
+        assert hub.call("report:build", 7, timeout=20) == 7
+
+
+def test_the_page_is_live_and_changes_the_engine(page_address: str, url: str, people: People) -> None:
+    page = people()
+    page.goto(page_address)
+    expect(page.locator("#state-text")).to_have_text("Live")
+    expect(page.locator("#dead tbody tr")).to_have_count(2)
+    expect(page.locator("#triggers tbody")).to_contain_text("hourly")
+    with ThreadPoolExecutor(1) as pool:  # this thread has Playwright's event loop, which nothing may block
+        pool.submit(publish, url, "news", 1).result()
+    expect(page.locator("#topics tbody")).to_contain_text("news")
+    expect(page.locator("#commands tbody tr")).to_contain_text("report:build")
+
+    page.locator("#dead").get_by_role("button", name="Drop").first.click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator("#dead tbody tr")).to_have_count(2)
+    page.locator("#dead").get_by_role("button", name="Drop").first.click()
+    page.get_by_role("button", name="Drop it").click()
+    expect(page.locator("#dead tbody tr")).to_have_count(1)
+
+    pause = page.get_by_role("button", name="Pause billing on orders:*")
+    pause.focus()
+    page.keyboard.press("Enter")
+    resume = page.get_by_role("button", name="Resume billing on orders:*")
+    expect(resume).to_be_focused()
+    expect(page.locator("#groups tbody")).to_contain_text("paused")
+    resume.click()
+    expect(page.locator("#groups tbody")).to_contain_text("runs")
+
+    page.get_by_label("Show topics with").fill("NEW")
+    expect(page.locator("#topics tbody tr")).to_have_count(1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_has_contrast_and_nothing_is_wider_than_the_window(
+    page_address: str, people: People, scheme: Literal["light", "dark"]
+) -> None:
+    for width, height in ((1280, 800), (390, 844)):
+        page = people(width, height, scheme)
+        page.goto(page_address)
+        expect(page.locator("#dead tbody tr")).to_have_count(2)
+        assert page.evaluate(CONTRAST) == []
+        wide, window = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+        assert wide <= window

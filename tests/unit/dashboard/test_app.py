@@ -1,0 +1,103 @@
+"""The dashboard as an app: who may connect, live snapshots, and actions."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+import telex
+import telex.gateway
+from telex.chat.page import load
+from telex.dashboard import Dashboard
+from telex.gateway import Peer
+from tests.support.asgi import stream
+
+
+@pytest.fixture(autouse=True)
+def files_are_read() -> None:
+    """The files of the page are read once, by the first dashboard of a process; programs make it before their loop."""
+    for package in ("telex.dashboard", "telex.chat"):
+        load(package)
+
+
+async def get(app: Any, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+    return await stream(app, path, headers={"host": "localhost", **(headers or {})})
+
+
+async def test_the_page_and_its_files_come_with_a_strict_policy() -> None:
+    async with telex.Hub() as hub:
+        board = Dashboard(hub)
+        status, body = await get(board, "/")
+        assert (status, "telex dashboard" in body) == (200, True)
+        for name in ("app.js", "wire.js", "style.css", "icon.svg"):
+            assert (await get(board, f"/static/{name}"))[0] == 200
+        assert (await get(board, "/static/nothing.js"))[0] == 404
+        await board.aclose()
+        await board.aclose()
+
+
+@pytest.mark.parametrize(
+    ("auth", "headers", "status"),
+    [
+        (None, {}, 200),
+        (None, {"x-forwarded-for": "203.0.113.5"}, 403),
+        (None, {"host": "rebound.example"}, 403),
+        (lambda peer: False, {}, 403),
+        (lambda peer: "secret" in peer.headers.get("cookie", ""), {"cookie": "secret", "x-forwarded-for": "1"}, 200),
+    ],
+)
+async def test_only_this_machine_and_those_whom_auth_knows_may_connect(
+    auth: Callable[[Peer], bool] | None, headers: Mapping[str, str], status: int
+) -> None:
+    async with telex.Hub() as hub:
+        board = Dashboard(hub, auth=auth)
+        assert (await get(board, "/", headers))[0] == status
+        await board.aclose()
+
+
+async def test_auth_may_be_async() -> None:
+    async def nobody(peer: Peer) -> bool:
+        return False
+
+    async with telex.Hub() as hub:
+        assert (await get(Dashboard(hub, auth=nobody), "/"))[0] == 403
+
+
+async def test_actions_change_the_engine_and_name_what_is_gone() -> None:
+    hub, handled, broken = telex.Hub(), [], True
+
+    @hub.on("orders", group="billing", retry=telex.Retry(attempts=1))
+    async def bill(number: int) -> None:
+        if broken:
+            raise ValueError
+        handled.append(number)
+
+    async with hub:
+        for number in (1, 2):
+            await hub.topic("orders").publish(number)
+        await hub.idle()
+        board = Dashboard(hub)
+        await get(board, "/")  # it opens with the first request
+        act, letters = board.act, (await board.snapshots.take()).dead
+        broken = False
+        await act("retry", {"id": letters[0].id})
+        await hub.idle()
+        assert handled == [1]
+        await act("drop", {"id": letters[1].id})
+        assert await hub.groups.dead() == []
+        await act("pause", {"group": "billing", "pattern": "orders"})
+        assert (await hub.groups.list())[0].paused
+        await act("resume", {"group": "billing", "pattern": "orders"})
+        assert not (await hub.groups.list())[0].paused
+        for name, content in (
+            ("retry", {"id": letters[0].id}),
+            ("drop", None),
+            ("pause", {"group": "unknown", "pattern": "orders"}),
+            ("pause_trigger", {"trigger": "unknown"}),
+        ):
+            with pytest.raises(telex.gateway.Refused, match="gone"):
+                await act(name, content)
+        with pytest.raises(telex.gateway.Refused, match="no action 'format'"):
+            await act("format", json.loads("{}"))
+        await board.aclose()

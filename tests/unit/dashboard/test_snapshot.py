@@ -1,0 +1,93 @@
+"""The state of an engine at one moment: every part, its bounds, and parts that cannot be read."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import telex
+from telex.dashboard import snapshot as module
+from telex.dashboard.snapshot import MAX_SAMPLE, MAX_TOPICS, Snapshots
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/telex.db"
+
+
+def failing(url: str) -> telex.Hub:
+    hub = telex.Hub(url)
+
+    @hub.on("orders", group="billing", retry=telex.Retry(attempts=1))
+    async def bill(number: int) -> None:
+        if number < 0:
+            raise ValueError("declined " + "x" * 1000)
+
+    @hub.command("double")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    @hub.every("1h", name="hourly")
+    async def hourly() -> None: ...
+
+    return hub
+
+
+async def test_a_snapshot_has_topics_groups_dead_letters_commands_and_triggers(url: str) -> None:
+    async with failing(url) as hub:
+        for number in (1, 2, -3):
+            await hub.topic("orders").publish(number)
+        await hub.idle()
+        await hub.call("double", 2)
+        await hub.idle()
+        found = await Snapshots(hub, "the address").take()
+    assert (found.url, found.connected, found.lacking) == ("the address", True, {})
+    topics = {each.topic: each for each in found.topics}
+    assert topics["orders"].rate == 0.3  # three messages in ten seconds
+    assert topics["orders"].last is not None
+    assert not [name for name in topics if name.startswith("$")]
+    assert [(info.group, info.lag, info.dead) for info in found.groups] == [("billing", 0, 1)]
+    (dead,) = found.dead
+    assert (dead.topic, dead.content, dead.attempts) == ("orders", "-3", 1)
+    assert "declined" in dead.reason
+    assert len(dead.reason) <= module.MAX_TEXT
+    assert found.more_dead == 0
+    assert [(each.command, each.queued, each.running) for each in found.commands] == [("double", 0, 0)]
+    assert [(each.trigger, each.paused) for each in found.triggers] == [("hourly", False)]
+
+
+async def test_another_process_sees_commands_and_triggers_of_a_file(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/telex.db"
+    async with failing(url) as hub, telex.Hub(url) as watching:
+        await hub.call("double", 2)
+        snapshots = Snapshots(watching, url)
+        snapshots.ok["double"] += 1
+        found = await snapshots.take()
+    assert [(each.command, each.ok) for each in found.commands] == [("double", 1)]
+    assert [each.trigger for each in found.triggers] == ["hourly"]
+
+
+async def test_many_topics_and_many_messages_are_bounded() -> None:
+    async with telex.Hub() as hub:
+        for number in range(MAX_TOPICS + 5):
+            await hub.topic(f"topic:{number}").publish(number)
+        for number in range(2 * MAX_SAMPLE):
+            await hub.topic("a").publish(number)
+        found = await Snapshots(hub, "").take()
+    assert (len(found.topics), found.more_topics) == (MAX_TOPICS, 6)
+    assert found.topics[0].topic == "a"
+    assert found.topics[0].rate > MAX_SAMPLE  # they were published within a second
+
+
+async def test_content_without_a_json_form_is_shown_as_text() -> None:
+    hub = telex.Hub()
+
+    @hub.on("things", group="shelf", retry=telex.Retry(attempts=1))
+    async def put(thing: Any) -> None:
+        raise ValueError
+
+    async with hub:
+        await hub.topic("things").publish(object())
+        await hub.idle()
+        found = await Snapshots(hub, "").take()
+    assert found.dead[0].content.startswith("<object object")
