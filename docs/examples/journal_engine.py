@@ -15,18 +15,7 @@ from zlib import crc32
 import msgspec
 
 from telex import ConnectFailed, EngineFailed, Lost, Message, Misuse
-from telex.engines import (
-    Decoder,
-    Draft,
-    EngineEvents,
-    EngineTransaction,
-    Guarantees,
-    Interest,
-    Log,
-    Retention,
-    Start,
-    Store,
-)
+from telex.engines import Draft, Interest, Log, Retention, Start, contract
 from telex.engines.forms import decode, encode
 from telex.log.start import find
 from telex.names import Pattern
@@ -52,13 +41,15 @@ class Change(msgspec.Struct, omit_defaults=True):
 class JournalEngine:
     """The engine and its store in one object, on the file ``path``."""
 
-    guarantees: Guarantees = Guarantees(**{name: name in PROMISES for name in Guarantees.__struct_fields__})
+    guarantees: contract.Guarantees = contract.Guarantees(
+        **{name: name in PROMISES for name in contract.Guarantees.__struct_fields__}
+    )
     groups: Any = None
     records: Any = None
     outbox: Any = None
 
     def __init__(self, path: Path) -> None:
-        self.store: Store | None = self
+        self.store: contract.Store | None = self
         self._path, self._file, self._size, self._place = path, -1, 0, 0
         self._logs: dict[str, Log] = {}  # the content of their messages is the row
         self._rules: dict[str, Retention] = {}
@@ -67,7 +58,7 @@ class JournalEngine:
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def open(self, events: EngineEvents, decoder: Decoder) -> None:
+    async def open(self, events: contract.EngineEvents, decoder: contract.Decoder) -> None:
         self._events, self._decoder = events, decoder
         try:
             await self._finished(asyncio.to_thread(self._load))
@@ -90,16 +81,10 @@ class JournalEngine:
         log.begin(stored.end)
         return log
 
-    def transaction(self) -> EngineTransaction:
+    def transaction(self, publish: Callable[[Draft], object]) -> contract.EngineTransaction:
         raise Misuse("use a transaction", "this engine has none; use sqlite:///file.db")
 
-    async def later(self, draft: Draft, due: float) -> Message[Any]:
-        raise Misuse("publish later", "this engine delays nothing; use sqlite:///file.db")
-
-    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-        raise Misuse("adopt messages", "this engine finds no ids; use sqlite:///file.db")
-
-    async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+    async def append(self, drafts: Sequence[Draft], due: Any = None, *, adopt: bool = False) -> Sequence[Message[Any]]:
         return await self._finished(self._commit(lambda: self._number(drafts)))
 
     async def read(self, topic: str, first: int, end: int, limit: int = 1024) -> Sequence[Message[Any] | Lost]:
@@ -109,24 +94,19 @@ class JournalEngine:
         ]
         return decode(rows, topic, log.uid, self._decoder.decode)
 
-    async def count(self, topic: str, first: int, end: int) -> int:
-        return max(0, end - first)
-
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         logs = [log for topic, log in self._logs.items() if any(Pattern(each).matches(topic) for each in patterns)]
         rows = nlargest(count, ((message.content, log.name) for log in logs for message in log.history(time())))
         return [decode([row], topic, self._log(topic).uid, self._decoder.decode)[0] for row, topic in reversed(rows)]
 
-    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
+    async def find(self, topic: str, start: Start, now: float, end: int = 0) -> contract.FoundStart:
         async with self._turn:  # after the changes that were asked for before
-            return find(self._log(topic), start, now)
+            number, lost = find(self._log(topic), start, now)
+        return contract.FoundStart(number, lost, max(0, end - number))
 
-    def end(self, topic: str) -> tuple[int, int]:
-        return self._log(topic).keep(time()), self._log(topic).end
-
-    def counts(self, topic: str) -> tuple[int, int]:
-        first, end = self.end(topic)
-        return end - 1, end - first
+    def extent(self, topic: str) -> contract.Extent:
+        first, end = self._log(topic).keep(time()), self._log(topic).end
+        return contract.Extent(first, end, end - 1, end - first)
 
     async def topics(self) -> list[str]:
         return sorted(topic for topic, log in self._logs.items() if log.end > 1)

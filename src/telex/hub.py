@@ -345,7 +345,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         """
         self._runtime.check_open()
         self._runtime.require("adopt", "durable", "once_per_id")
-        return await self._runtime.store("adopt").adopt([self._topics.draft_of(message) for message in messages])
+        drafts = [self._topics.draft_of(message) for message in messages]
+        return await self._runtime.store("adopt").append(drafts, adopt=True)
 
     def transaction(self, *, timeout: Duration | None = None) -> Transaction:
         """Return a transaction, ``async with hub.transaction() as tx:``. Its messages are published together or not at

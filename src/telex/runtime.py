@@ -232,7 +232,7 @@ class Runtime:
         """Return a new transaction. ``timeout`` in seconds bounds entering it. Raises `Misuse`, `Closed`."""
         self.check_open()
         self.require("transactions", "transactions")
-        return Transaction(self.topic, self.engine, self.connection, timeout)
+        return Transaction(self.topic, self.topics.publish_due, self.engine, self.connection, timeout)
 
     def records(self, feature: str) -> Records:
         """Return the records of the engine. Raises `Misuse`, naming ``feature``, when the engine has none."""

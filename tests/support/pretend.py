@@ -7,7 +7,7 @@ import inspect
 import itertools
 import random
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from secrets import randbits, token_hex
 from time import time
 from types import TracebackType
@@ -19,6 +19,8 @@ from telex.engines import (
     Decoder,
     EngineEvents,
     EngineTransaction,
+    Extent,
+    FoundStart,
     Groups,
     Guarantees,
     Record,
@@ -173,6 +175,14 @@ class Server:
             engine.tell(new, decode=engine is not own)
         return returned
 
+    def keep_until(self, drafts: Sequence[Draft], due: float) -> list[Message[Any]]:
+        for draft in drafts:
+            refuse_what_has_no_form(draft)
+        kept = [draft.with_id() for draft in drafts]
+        self.delayed += [(due, next(self.count), draft) for draft in kept]
+        self.publish_due()
+        return [draft.numbered(0, 0) for draft in kept]
+
     def in_order(self, topics: Sequence[str], now: float) -> list[Message[Any]]:
         """What is kept of several topics, in the order of being kept."""
         logs = [self.kept[topic] for topic in topics if topic in self.kept]
@@ -233,9 +243,13 @@ class PretendStore:
         self.server = server
         self.engine = engine
 
-    async def append(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
+    async def append(
+        self, drafts: Sequence[Draft], due: float | None = None, *, adopt: bool = False
+    ) -> Sequence[Message[Any]]:
         await asyncio.sleep(0)
-        return self.server.keep(drafts, self.engine)
+        if due is None or due <= time():
+            return self.server.keep(drafts, self.engine, adopted=adopt)
+        return self.server.keep_until(drafts, due)
 
     def follow(self, name: str) -> None:
         self.engine.interest.follow(name)
@@ -243,34 +257,26 @@ class PretendStore:
     def unfollow(self, name: str) -> None:
         self.engine.interest.unfollow(name)
 
-    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-        await asyncio.sleep(0)
-        return self.server.keep(drafts, self.engine, adopted=True)
-
     async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any]]:
         log = self.server.kept.get(topic)
         if log is None:
             return []
         return [copied(message) for message in log.history(time()) if first <= message.seq < end][: min(limit, PAGE)]
 
-    async def count(self, topic: str, first: int, end: int) -> int:
-        log = self.server.kept.get(topic)
-        return 0 if log is None else sum(first <= message.seq < end for message in log.history(time()))
-
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         topics = [topic for topic in self.server.kept if Pattern(*patterns).matches(topic)]
         return [copied(message) for message in self.server.in_order(topics, time())[-count:]] if count else []
 
-    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        return self.server.find(topic, start, now)
+    async def find(self, topic: str, start: Start, now: float, end: int = 0) -> FoundStart:
+        number, lost = self.server.find(topic, start, now)
+        log = self.server.kept.get(topic)
+        count = 0 if log is None else sum(number <= message.seq < end for message in log.history(time()))
+        return FoundStart(number, lost, count)
 
-    def end(self, topic: str) -> tuple[int, int]:
-        log = self.server.log(topic)
-        return self.server.number(topic, log.keep(time())), self.server.number(topic, log.end)
-
-    def counts(self, topic: str) -> tuple[int, int]:
-        log = self.server.log(topic)
-        return log.end - 1, log.end - log.keep(time())
+    def extent(self, topic: str) -> Extent:
+        log, number = self.server.log(topic), self.server.number
+        first = log.keep(time())
+        return Extent(number(topic, first), number(topic, log.end), log.end - 1, log.end - first)
 
     async def topics(self) -> list[str]:
         return sorted(name for name, log in self.server.kept.items() if log.end > 1)
@@ -437,15 +443,7 @@ class PretendEngine:
             log.begin(self.server.number(topic, kept.end))
         return log
 
-    async def later(self, draft: Draft, due: float) -> Message[Any]:
-        refuse_what_has_no_form(draft)
-        await self.server.reached()
-        draft = draft.with_id()
-        self.server.delayed.append((due, next(self.server.count), draft))
-        self.server.publish_due()
-        return draft.numbered(0, 0)
-
-    def transaction(self) -> EngineTransaction:
+    def transaction(self, publish: Callable[[Draft], object]) -> EngineTransaction:
         return PretendTransaction(self.server, self)
 
     def tell(self, messages: Sequence[Message[Any]], *, decode: bool) -> None:

@@ -101,8 +101,8 @@ class Pages:
         """
         page: list[Message[Any] | Lost] = []
         if self._next is None:
-            self._next, hole = await self._store.find(self._topic, self._start, self._now())
-            self._end = self._store.end(self._topic)[1]
+            self._next, hole, _ = await self._store.find(self._topic, self._start, self._now())
+            self._end = self._store.extent(self._topic).end
             if hole is not None and isinstance(self._start, Position):
                 page.append(hole)
         if self._left == 0 or self._next >= self._end:

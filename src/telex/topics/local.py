@@ -20,6 +20,7 @@ from telex.message import Draft, LazyId, Message, check_id, check_key, id_text, 
 from telex.observe.headers import Carrier, carried, carried_in, with_carried
 from telex.topics.backpressure import PublishQueue
 from telex.topics.connection import EngineConnection
+from telex.topics.delayed import DelayedMessages
 from telex.topics.publisher import FAIR, Publisher
 
 
@@ -28,7 +29,7 @@ class LocalPublisher(Publisher):
     of matching patterns.
     """
 
-    __slots__ = ("_window",)
+    __slots__ = ("_delayed", "_window")
 
     def __init__(
         self,
@@ -39,8 +40,10 @@ class LocalPublisher(Publisher):
         clock: Callable[[], float],
         connection: EngineConnection,
         carrier: Carrier,
+        delayed: DelayedMessages,
     ) -> None:
         super().__init__(id, log, engine, declared, clock, connection, carrier)
+        self._delayed = delayed
         self._window: Window | None = None  # made for the first id that a publisher gives
 
     async def publish(
@@ -119,6 +122,10 @@ class LocalPublisher(Publisher):
         if log.observer.waiters:
             log.observer.notify()
         return message
+
+    async def keep_until(self, draft: Draft, due: float) -> Message[Any]:
+        """Publish at ``due``, unless the hub is closed before."""
+        return self._delayed.put(draft, due)
 
     def publish_due(self, draft: Draft) -> Message[Any]:
         """Publish a delayed message or a message of a transaction; a handler may do so while the hub drains. The number

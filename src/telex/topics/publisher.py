@@ -17,7 +17,7 @@ from weakref import ref
 from telex.codec.content import Content
 from telex.codec.encoded import Encoded
 from telex.codec.formats import PLAIN, Format
-from telex.engines.contract import Engine
+from telex.engines.contract import Engine, Extent
 from telex.errors import BadName, BadOption, Closed, WrongThread
 from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
@@ -164,6 +164,10 @@ class Publisher(ABC):
     def publish_new(self, content: Any, id: str | LazyId) -> Message[Any]:
         """Publish without waiting, with an id that is certainly new."""
         return self.publish_nowait(content, id_text(id), None, None)
+
+    @abstractmethod
+    async def keep_until(self, draft: Draft, due: float) -> Message[Any]:
+        """Keep a draft, and publish it at ``due``; see `Store.append`."""
 
     def draft(
         self,
@@ -321,13 +325,10 @@ class Publisher(ABC):
         """The number that the next message gets."""
         return self.log.end
 
-    def first(self) -> int:
-        """Return the number of the oldest kept message."""
-        return self.log.keep(self.clock())
-
-    def counts(self) -> tuple[int, int]:
-        """Return the number of messages ever published, and of those that are kept."""
-        return self.end - 1, self.end - self.first()
+    def extent(self) -> Extent:
+        """Return the numbers and counts of the log."""
+        first, end = self.log.keep(self.clock()), self.end
+        return Extent(first, end, end - 1, end - first)
 
     def backlog(self) -> Iterable[Message[Any]]:
         """Return the messages with which the log of a new pattern begins: in memory all kept messages."""

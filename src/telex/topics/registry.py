@@ -23,6 +23,7 @@ from telex.message import Draft, LazyId, Message, Reason, time_of
 from telex.names import CONNECTION, Pattern, check_pattern, check_published, check_topic, is_pattern
 from telex.observe.headers import Carrier
 from telex.topics.connection import KEPT_CHANGES, ConnectionChange, EngineConnection
+from telex.topics.delayed import DelayedMessages
 from telex.topics.formats import TopicFormats
 from telex.topics.local import LocalPublisher, NoStore
 from telex.topics.publisher import Publisher, serving
@@ -70,12 +71,19 @@ class TopicRegistry:
         """The connection to the engine."""
         self.carrier: Carrier = Carrier(self._refresh)
         """The switch of headers that go from a handled message into the messages of its handler."""
+        self._delayed = DelayedMessages(self.publish_due, clock)
         log = Log(CONNECTION, token_hex(6), Retention(KEPT_CHANGES), randbits(74))
-        self._topics[CONNECTION] = LocalPublisher(CONNECTION, log, engine, None, clock, self.connection, self.carrier)
+        self._topics[CONNECTION] = self._local(CONNECTION, log, None)
 
     def _refresh(self) -> None:
         for publisher in self._all():
             publisher.refresh()
+
+    def _local(self, name: str, log: Log, declared: type[Any] | None) -> LocalPublisher:
+        return LocalPublisher(
+            *(name, log, self._engine, declared, self.clock),
+            *(self.connection, self.carrier, self._delayed),
+        )
 
     def _publish_change(self, change: ConnectionChange, now: float) -> None:
         own = self._topics[CONNECTION]
@@ -189,7 +197,7 @@ class TopicRegistry:
                 *(self.clock, self.connection, self.carrier),
             )
         else:
-            made = LocalPublisher(name, log, engine, declared, self.clock, self.connection, self.carrier)
+            made = self._local(name, log, declared)
         made.format = self.formats.of(name)
         return made
 
@@ -251,7 +259,7 @@ class TopicRegistry:
         stored = await self._store.remove(check_topic(name))
         found = self._find(name)
         if found is not None and (found.log.end == 1 if stored else self._is_there(name)):
-            self._removed(name)  # with stored messages the engine has called it
+            self._renew(found)  # with stored messages the engine has called it
             return True
         return stored
 
@@ -355,11 +363,10 @@ class TopicRegistry:
 
     def gap(self, topic: str, count: int | None, reason: Reason) -> None:
         """Give readers a `Lost` in the place of messages that are not delivered, or continue in another epoch."""
-        if reason == "epoch":
-            self._removed(topic)
-            return
-        publisher = self._receiving(topic)
-        if publisher is not None:
+        publisher = self._find(topic) if reason == "epoch" else self._receiving(topic)
+        if publisher is not None and reason == "epoch":
+            self._renew(publisher)
+        elif publisher is not None:
             publisher.skip(1 if count is None else count, reason)
 
     def _receiving(self, topic: str) -> Publisher | None:
@@ -369,18 +376,15 @@ class TopicRegistry:
             publisher = self._make(topic, None)
         return publisher
 
-    def publish(self, draft: Draft) -> Message[Any]:
-        """Publish a message that is due, on an engine without a store."""
+    def publish_due(self, draft: Draft) -> Message[Any]:
+        """Publish a delayed message that is due, or a message of a transaction that commits, on an engine without a
+        store. The number of the returned message is 0 when nothing was published.
+        """
         publisher = self._of(draft.topic)
         publisher.begin_again()
         if not isinstance(publisher, LocalPublisher):
-            raise AssertionError("an engine with a store delivers its delayed messages itself")
+            raise AssertionError("an engine with a store publishes these messages itself")
         return publisher.publish_due(draft)
-
-    def _removed(self, topic: str) -> None:
-        publisher = self._find(topic)
-        if publisher is not None:
-            self._renew(publisher)
 
     def disconnected(self, problem: str) -> None:
         """Note that the engine does not reach its server."""
@@ -439,6 +443,7 @@ class TopicRegistry:
         """End subscriptions after their waiting messages, and raise `Closed` in waiting publishers."""
         self._loop = self._draining = None
         self._closed = reason
+        self._delayed.close()
         self.connection.ended(reason)
         for publisher in self._all():
             publisher.close(reason)

@@ -12,13 +12,13 @@ from typing import Any, NoReturn, Protocol
 
 from telex.codec.content import hold
 from telex.engines.contract import Engine, Store
-from telex.engines.contract.store import Holed
+from telex.engines.contract.store import Extent, Holed
 from telex.errors import EngineFailed, WouldBlock
 from telex.log.cursor import REMOVED, Cursor
 from telex.log.log import Log, Retention, cached
 from telex.log.options import Options
 from telex.log.start import Start
-from telex.message import Draft, Lost, Message, size_of, time_of
+from telex.message import Draft, Lost, Message, Position, size_of, time_of
 from telex.names import is_pattern
 from telex.observe.headers import Carrier
 from telex.process.waiters import park, within
@@ -135,6 +135,10 @@ class EnginePublisher(Publisher):
         """Store a message without checking that its content comes back equal."""
         return await self._store_draft(self.draft(content, id, headers, key, held=True))
 
+    async def keep_until(self, draft: Draft, due: float) -> Message[Any]:
+        """Store a message, which the engine publishes at ``due``."""
+        return (await self._store.append((draft,), due))[0]
+
     async def _store_draft(self, draft: Draft) -> Message[Any]:
         if not self.gated():
             return (await self._store.append((draft,)))[0]
@@ -224,7 +228,7 @@ class EnginePublisher(Publisher):
     @property
     def end(self) -> int:
         """The number that the next message gets; for a pattern, in the local log."""
-        return self.log.end if is_pattern(self.id) else max(self.log.seq(self.log.end), self._store.end(self.id)[1])
+        return self.log.end if is_pattern(self.id) else max(self.log.seq(self.log.end), self._store.extent(self.id).end)
 
     def prepare(self, options: Options, start: Start) -> Awaitable[Found | None] | None:
         """Return an awaitable for `attach`'s ``found``."""
@@ -245,12 +249,14 @@ class EnginePublisher(Publisher):
             raise
 
     async def _prepare(self, options: Options, start: Start) -> Found:
-        log = self.log
-        number, hole = await self._store.find(self.id, start, self.clock())
+        log, base = self.log, self.log.base
+        number, hole, count = await self._store.find(self.id, start, self.clock(), log.seq(base))
         while log is self.log and log.seq(log.end) < number:
             self.check_readable()
             await park(log)  # the store had messages that were not delivered here yet
-        first = await self._place(log, number)
+        if log is not self.log or (number < log.seq(log.base) and log.base != base):
+            return await self._prepare(options, start)  # the log was trimmed in the meantime
+        first = _place(log, number, base - count)
         if log is self.log and options.key is not None and first < log.base:
             # The newest message of each key is found by reading the messages.
             run = await self._read_before(log, number)
@@ -261,18 +267,6 @@ class EnginePublisher(Publisher):
                 first = log.base
         # the topic was removed while this task waited
         return (first, hole) if log is self.log else await self._prepare(options, start)
-
-    async def _place(self, log: Log, number: int) -> int:
-        """Return the place of the first message from ``number`` on."""
-        base, low = log.base, log.seq(log.base)
-        if number >= low:
-            return base + bisect_left(log.messages, number, key=_seq)
-        place = base - await self._store.count(self.id, number, low)
-        if log.numbers is not None:
-            known = log.seq(place)
-            log.numbers.add(place - 1, number - 1)
-            log.numbers.add(place, known)
-        return place
 
     async def _read_before(self, log: Log, number: int) -> list[Message[Any]]:
         """Return the stored messages from ``number`` up to those of the log; only those after an unreadable one."""
@@ -314,7 +308,7 @@ class EnginePublisher(Publisher):
             found = await self._read(first, last)
             if found:
                 number = found[0].first if isinstance(found[0], Lost) else found[0].seq
-                place = max(start, end - await self._store.count(self.id, number, last))
+                place = start if number == first else max(start, end - await self._count(log, number, last, found))
         if cursor.ended == REMOVED:  # removed while this task waited: the next messages have the same numbers
             cursor.supply(start, end, (), "epoch")
             return
@@ -331,6 +325,11 @@ class EnginePublisher(Publisher):
         if messages and log.numbers is not None:
             log.numbers.extend(place, messages)
         cursor.supply(start, place + len(messages), messages, first=place)
+
+    async def _count(self, log: Log, number: int, end: int, found: Sequence[object]) -> int:
+        """Return the number of messages from ``number``, where ``found`` begins, up to but not including ``end``."""
+        _, lost, count = await self._store.find(self.id, Position(number - 1, log.epoch), self.clock(), end)
+        return max(len(found), count + (0 if lost is None else lost.count))  # retention may have deleted some by now
 
     async def _read(self, first: int, end: int) -> Sequence[Message[Any] | Lost]:
         """Read from the store. After a lost connection, wait for it and try again."""
@@ -372,14 +371,20 @@ class EnginePublisher(Publisher):
         """Set how much the local log keeps."""
         super().retain(retention if is_pattern(self.id) else cached(retention))
 
-    def counts(self) -> tuple[int, int]:
-        """Return the number of messages ever published, and of those that are stored, as far as the engine knows."""
-        return super().counts() if is_pattern(self.id) else self._store.counts(self.id)
+    def extent(self) -> Extent:
+        """Return the numbers and counts of the stored log; for a pattern, of the local log."""
+        return super().extent() if is_pattern(self.id) else self._store.extent(self.id)
 
-    def first(self) -> int:
-        """Return the number of the oldest stored message; for a pattern, of the local log."""
-        first = super().first()
-        return first if is_pattern(self.id) else self._store.end(self.id)[0]
+
+def _place(log: Log, number: int, place: int) -> int:
+    """Return the place of the first message from ``number`` on: ``place`` when the log does not have this message."""
+    if number >= log.seq(log.base):
+        return log.base + bisect_left(log.messages, number, key=_seq)
+    if log.numbers is not None:
+        known = log.seq(place)
+        log.numbers.add(place - 1, number - 1)
+        log.numbers.add(place, known)
+    return place
 
 
 def _begin_of_pattern(log: Log) -> int:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 async def publish_later(publisher: Publisher, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:
     """Publish at ``due``, in seconds since 1970; None is now. ``limit`` bounds the call, in seconds."""
     publisher.engine.guarantees.require("delayed", "publish(delay=) or publish(at=)")
-    keeping = publisher.engine.later(draft, draft.time if due is None else due)
+    keeping = publisher.keep_until(draft, draft.time if due is None else due)
     return await within(limit, f"publishing to {publisher.id!r}", keeping, publisher.connection)
 
 

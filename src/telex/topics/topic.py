@@ -251,9 +251,9 @@ class Topic(Generic[T]):
     def statistics(self) -> TopicStatistics:
         """Return the counts of the topic now."""
         publisher = self._publisher
-        published, kept = publisher.counts()
+        first, _, published, kept = publisher.extent()
         waiting = 0 if publisher.queue is None else len(publisher.queue)
-        return TopicStatistics(self.id, published, kept, publisher.first(), len(publisher.log.cursors), waiting)
+        return TopicStatistics(self.id, published, kept, first, len(publisher.log.cursors), waiting)
 
     # -- mistakes
 
@@ -275,7 +275,7 @@ class Topic(Generic[T]):
         return None if content is None else content.declared
 
     def __repr__(self) -> str:
-        return f"<Topic {self.id!r}, {self._publisher.counts()[0]} published>"
+        return f"<Topic {self.id!r}, {self._publisher.extent().published} published>"
 
 
 def publisher_of(topic: Topic[Any]) -> Publisher:

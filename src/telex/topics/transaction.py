@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from telex.engines.contract.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed
-from telex.message import Message
+from telex.message import Draft, Message
 from telex.process.waiters import within
 from telex.topics.connection import EngineConnection
 from telex.topics.sending import sent
@@ -40,12 +40,13 @@ class Transaction:
     def __init__(
         self,
         topic: Callable[[str], Topic[Any]],
+        publish: Callable[[Draft], object],
         engine: Engine,
         connection: EngineConnection,
         timeout: float | None = None,
     ) -> None:
         self._topic = topic
-        self._engine = engine.transaction()
+        self._engine = engine.transaction(publish)
         self._guarantees = engine.guarantees
         self._connection = connection
         self._timeout = timeout

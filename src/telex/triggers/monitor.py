@@ -148,7 +148,7 @@ class ConditionMonitor:
             first = found[index]
             if first.seq > 1:  # no message can come before number 1
                 end = await self._runtime.topic(first.topic).position()
-                _, lost = await store.find(first.topic, Position(0, end.epoch), self._runtime.clock())
+                _, lost, _ = await store.find(first.topic, Position(0, end.epoch), self._runtime.clock())
                 if lost is not None and lost.count:
                     return index
         return None

@@ -7,7 +7,7 @@ import pytest
 
 import telex
 from telex import Lost, Position
-from telex.engines.contract.store import Holed, Store
+from telex.engines.contract.store import Extent, FoundStart, Holed, Store
 from telex.topics.history import History, Holes, Pages, SinglePage
 from tests.support.pretend import PretendEngine, Server
 
@@ -35,11 +35,11 @@ class Stored:
         self.limits: list[int] = []
         self.hole: Lost | None = None
 
-    async def find(self, topic: str, start: Any, now: float) -> tuple[int, Lost | None]:
-        return self.first, self.hole
+    async def find(self, topic: str, start: Any, now: float) -> FoundStart:
+        return FoundStart(self.first, self.hole, 0)
 
-    def end(self, topic: str) -> tuple[int, int]:
-        return self.first, self.last
+    def extent(self, topic: str) -> Extent:
+        return Extent(self.first, self.last, self.last - 1, self.last - self.first)
 
     async def read(self, topic: str, first: int, end: int, limit: int) -> Any:
         self.asked.append((first, end))

@@ -6,7 +6,7 @@ from telex.engines.contract.guarantees import Guarantees
 from telex.engines.contract.outbox import TransactionOutbox
 from telex.engines.contract.records import Record, Records
 from telex.engines.contract.sql import SqlTransaction
-from telex.engines.contract.store import EngineTransaction, Store
+from telex.engines.contract.store import EngineTransaction, Extent, FoundStart, Store
 
 __all__ = [
     "DeadLetter",
@@ -15,7 +15,9 @@ __all__ = [
     "Engine",
     "EngineEvents",
     "EngineTransaction",
+    "Extent",
     "Fetched",
+    "FoundStart",
     "GroupInfo",
     "Groups",
     "Guarantees",

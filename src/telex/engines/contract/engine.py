@@ -3,7 +3,7 @@
 An engine declares its promises in its `Guarantees`. There are two kinds of engines:
 
 - The logs of an engine in memory are lists of this process. `Engine.store` is None, and a publisher appends to the
-  `Log`.
+  `Log`; the hub keeps delayed messages.
 - Other engines store messages outside of the process. `Engine.store` is a `Store`: a publisher passes drafts to the
   store. When the messages are stored, the engine calls `EngineEvents.deliver` with them and with the messages of other
   processes, and the hub appends them to its local logs.
@@ -15,7 +15,7 @@ sentence of this contract.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from telex.engines.contract.groups import Groups
@@ -65,11 +65,6 @@ class EngineEvents(Protocol):
         With the reason ``epoch`` and the count None, the topic was removed, here or by another process: its next epoch
         begins. The engine makes this call for every topic, also one that is not followed, before messages of that epoch
         are delivered.
-        """
-
-    def publish(self, draft: Draft) -> Message[Any]:
-        """Publish a delayed message that is due, on an engine without a store. Return the message; its number is 0 when
-        nothing was published, because its id is known or its topic is closed.
         """
 
     def disconnected(self, problem: str) -> None:
@@ -136,12 +131,7 @@ class Engine(Protocol):
         Before `open` both are unknown.
         """
 
-    async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Publish ``draft`` at ``due`` (seconds since 1970), or at once if ``due`` is past. Return the message when it
-        is stored, with its id; its number is 0 until it is published.
-
-        With ``durable``, any process that has the engine open publishes it, once. Raises the errors of publishing.
+    def transaction(self, publish: Callable[[Draft], object]) -> EngineTransaction:
+        """Return a new transaction, to enter with ``async with``. ``publish`` publishes a message at the commit: only
+        an engine without a store calls it. Raises `Misuse` unless `Guarantees.transactions`.
         """
-
-    def transaction(self) -> EngineTransaction:
-        """Return a new transaction, to enter with ``async with``. Raises `Misuse` unless `Guarantees.transactions`."""

@@ -42,6 +42,32 @@ transaction.
 """
 
 
+class Extent(NamedTuple):
+    """The numbers and counts of a topic, as far as this process knows: from its own messages, and those that it has
+    read or that were delivered.
+    """
+
+    first: int
+    """The first kept number."""
+    end: int
+    """The number of the next message."""
+    published: int
+    """The number of messages that were published."""
+    kept: int
+    """The number of messages that are kept."""
+
+
+class FoundStart(NamedTuple):
+    """The result of `Store.find`."""
+
+    number: int
+    """The number of the first message to read."""
+    lost: Lost | None
+    """The `Lost` before it."""
+    messages: int
+    """The number of messages that `Store.read` gives from ``number`` up to but not including the requested end."""
+
+
 class Holed(list["Message[Any] | Lost"]):
     """A result of `Store.read` that may contain a `Lost`, because some messages cannot be decoded."""
 
@@ -51,18 +77,23 @@ class Store(Protocol):
     than that of the message before in its topic. They need not follow one another.
     """
 
-    def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
+    def append(
+        self, drafts: Sequence[Draft], due: float | None = None, *, adopt: bool = False
+    ) -> Awaitable[Sequence[Message[Any]]]:
         """Number and store drafts, all or none, in this order.
 
         Return their messages when they are acknowledged: after they were stored as `Guarantees.durable` promises, and
         after `EngineEvents.deliver` was called with those of followed topics. When the id of a draft was published to
         its topic before, the stored message is returned in its place. A cancelled call may have stored the drafts.
         Raises `EngineFailed` when they were not stored.
-        """
 
-    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-        """Store messages of another system, as `append` does. All drafts have ids. An id that its topic has, however
-        old, or that was adopted before, is not stored again. Return the messages that were stored now.
+        With ``due`` (seconds since 1970), only for `Guarantees.delayed`, publish them at that time, or at once if it is
+        past. Return their messages when they are stored, with their ids; their numbers are 0 until they are published.
+        With ``durable``, any process that has the engine open publishes them, once.
+
+        ``adopt``, only for ``durable`` and ``once_per_id``: the drafts are messages of another system, and all have
+        ids. An id that its topic has, however old, or that was adopted before, is not stored again. Return the messages
+        that were stored now.
         """
 
     def follow(self, name: str) -> None:
@@ -83,28 +114,18 @@ class Store(Protocol):
         in that place. For patterns see `read_pattern`.
         """
 
-    async def count(self, topic: str, first: int, end: int) -> int:
-        """Return how many messages `read` gives for the numbers from ``first`` up to but not including ``end``."""
-
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """Return the last ``count`` kept messages of all topics that match one of ``patterns``, in the order in which
         they were stored. Messages that cannot be decoded are left out and logged.
         """
 
-    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        """Return the number of the first message to read for ``start``, and the `Lost` before it, as
-        `telex.log.start.find` does. ``now`` is in seconds since 1970.
+    async def find(self, topic: str, start: Start, now: float, end: int = 0) -> FoundStart:
+        """Return the first message to read for ``start`` and the `Lost` before it, as `telex.log.start.find` does, and
+        how many messages there are up to ``end``. ``now`` is in seconds since 1970.
         """
 
-    def end(self, topic: str) -> tuple[int, int]:
-        """Return the first kept number and the number of the next message, as far as this process knows: from its own
-        messages, and those that it has read or that were delivered. No call of a server is made.
-        """
-
-    def counts(self, topic: str) -> tuple[int, int]:
-        """Return the number of messages that were published to a topic, and of those that it keeps, as far as this
-        process knows, like `end`.
-        """
+    def extent(self, topic: str) -> Extent:
+        """Return the numbers and counts of a topic. No call of a server is made."""
 
     async def topics(self) -> list[str]:
         """Return the ids of all topics, also those of other processes."""

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Sequence
-from contextvars import Context, copy_context
-from heapq import heappop, heappush
-from itertools import count
+from collections.abc import Callable
 from secrets import randbits, token_hex
 from time import time
 from types import TracebackType
@@ -34,10 +30,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from telex.message import Draft, Message
-
-logger: logging.Logger = logging.getLogger("telex")
-LONGEST = 3600.0
-"""The seconds after which a timer checks the clock again, since the clock of the machine may be set."""
 
 
 class MemoryEngine:
@@ -70,25 +62,20 @@ class MemoryEngine:
         self.groups: Groups | None = self._groups
         self._records = MemoryRecords()
         self.records: Records | None = self._records
-        self._events: EngineEvents | None = None
-        self._delayed: list[tuple[float, int, Draft, Context]] = []
-        self._count = count()
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_open = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._began = 0.0
 
     async def open(self, events: EngineEvents, decoder: Decoder) -> None:
-        """Keep ``events``, the events of the hub. There is no connection."""
-        self._events = events
+        """Start the clock of leases. There is no connection, and there are no events."""
+        self._is_open = True
         self._loop = asyncio.get_running_loop()
         self._began = self._clock() - self._loop.time()
 
     async def close(self) -> None:
-        """Stop the timer of delayed messages."""
-        self._events = None
+        """End the waiting fetches."""
+        self._is_open = False
         self._groups.close()
-        self._delayed.clear()
-        self._arm()
 
     def now(self) -> float:
         """Return the time of the event loop's clock, plus the time of day at which the hub was opened."""
@@ -98,42 +85,9 @@ class MemoryEngine:
         """Return a new empty log."""
         return Log(topic, token_hex(6), retention, randbits(74), tuning=self._tuning)
 
-    async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Publish at ``due``, unless the hub is closed before."""
-        draft = draft.with_id()
-        if due <= self._clock() and self._events is not None:
-            return self._events.publish(draft)
-        heappush(self._delayed, (due, next(self._count), draft, copy_context()))
-        self._arm()
-        return draft.numbered(0, 0)
-
-    def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._delayed:
-            wait = min(max(0.0, self._delayed[0][0] - self._clock()), LONGEST)
-            self._timer = asyncio.get_running_loop().call_later(wait, self._ring)
-
-    def _ring(self) -> None:
-        now = self._clock()
-        while self._delayed and self._delayed[0][0] <= now and self._events is not None:
-            _, _, draft, context = heappop(self._delayed)
-            try:
-                context.run(self._events.publish, draft)
-            except Exception as error:  # the error of one message; the others are due as well
-                logger.error("message %s of %s is due and cannot be published", draft.id, draft.topic, exc_info=error)
-        self._arm()
-
-    def transaction(self) -> EngineTransaction:
+    def transaction(self, publish: Callable[[Draft], object]) -> EngineTransaction:
         """Return a transaction that publishes its messages when it commits."""
-        return MemoryTransaction(self._publish_all, self._records, self._groups)
-
-    def _publish_all(self, drafts: Sequence[Draft]) -> None:
-        if self._events is None:
-            raise Closed("the transaction", "its hub was closed before it was left, and nothing of it was published")
-        for draft in drafts:
-            self._events.publish(draft)
+        return MemoryTransaction(publish, lambda: self._is_open, self._records, self._groups)
 
 
 class MemoryTransaction:
@@ -144,9 +98,14 @@ class MemoryTransaction:
     blocks: object = None
 
     def __init__(
-        self, publish: Callable[[Sequence[Draft]], None], records: MemoryRecords, groups: MemoryGroups
+        self,
+        publish: Callable[[Draft], object],
+        is_open: Callable[[], bool],
+        records: MemoryRecords,
+        groups: MemoryGroups,
     ) -> None:
         self._publish = publish
+        self._is_open = is_open
         self._records = records
         self._groups = groups
         self._settlements: list[tuple[str, str, Settlement]] = []
@@ -169,7 +128,10 @@ class MemoryTransaction:
         for group, pattern, settlement in self._settlements:
             if not self._groups.holds(group, pattern, settlement):
                 raise EngineFailed("the transaction", f"a delivery to group {group!r} was settled meanwhile")
-        self._publish(drafts)
+        if not self._is_open():
+            raise Closed("the transaction", "its hub was closed before it was left, and nothing of it was published")
+        for draft in drafts:
+            self._publish(draft)
         for group, pattern, settlement in self._settlements:
             self._groups.settle_now(group, pattern, (settlement,))
         for (bucket, key), (_, record, expires) in puts.items():

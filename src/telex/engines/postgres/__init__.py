@@ -7,8 +7,9 @@ fewer commits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from secrets import randbits, token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from telex.engines.contract.guarantees import Guarantees
 from telex.engines.postgres.address import ServerAddress, parse
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
         Store,
         TransactionOutbox,
     )
-    from telex.message import Draft, Message
+    from telex.message import Draft
 
 
 class PostgresEngine:
@@ -87,12 +88,6 @@ class PostgresEngine:
             return Log(topic, token_hex(6), retention, randbits(74))
         return self.client.store.log(topic, retention)
 
-    async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Store a message, and publish it at ``due``."""
-        if due <= self.client.link.clock.now():
-            return (await self.client.writer.append((draft,)))[0]
-        return await self.client.delayed.later(draft, due)
-
-    def transaction(self) -> EngineTransaction:
+    def transaction(self, publish: Callable[[Draft], object]) -> EngineTransaction:
         """Return a transaction of the database."""
         return ServerTransaction(self.client.link, self.client.live)

@@ -40,7 +40,7 @@ class ServerClient:
         self.delayed: DelayedTimer = DelayedTimer(self.link)
         self.upkeep: RetentionSweeper = RetentionSweeper(self.link)
         self.live: LiveReader = LiveReader(self.link, self.writer, self.delayed, self.upkeep)
-        self.store: ServerStore = ServerStore(self.link, self.writer, self.live, self.upkeep)
+        self.store: ServerStore = ServerStore(self.link, self.writer, self.live, self.upkeep, self.delayed)
         self._listener = Listener(self.link, self.writer, self.live)
         self._writing: asyncio.Task[None] | None = None
         self.writer.on_stored = self.live.committed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from telex.engines.postgres.writer import form_of
@@ -23,7 +24,8 @@ OUTBOX = (0.0, 0.02)
 """The seconds after which a process publishes messages that are due at once, such as those of an outbox."""
 MAX_WAIT_SECONDS = 3600.0
 _INSERT = """INSERT INTO {s}.delayed (due, topic, id, type, key, headers, content, data, size)
-    VALUES (%s::float8, %s, %s, %s, %s, %s, %s, %s, %s::bigint) ON CONFLICT (topic, id) DO NOTHING"""
+    VALUES {rows} ON CONFLICT (topic, id) DO NOTHING"""
+_ROW = "(%s::float8, %s, %s, %s, %s, %s, %s, %s, %s::bigint)"
 _PUBLISH = "SELECT {s}.publish_due(%s)"
 
 
@@ -32,7 +34,7 @@ class DelayedTimer:
 
     def __init__(self, link: ServerLink) -> None:
         self._link = link
-        self._insert = _INSERT.replace("{s}", link.address.quoted).encode()
+        self._insert = _INSERT.replace("{s}", link.address.quoted)
         self._publish_due = _PUBLISH.replace("{s}", link.address.quoted).encode()
         self._timer: asyncio.TimerHandle | None = None
         self._at = 0.0
@@ -40,15 +42,17 @@ class DelayedTimer:
         self._missed: float | None = None  # the earliest time that `_arm` was given while publishing
         self._closed = False
 
-    async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Store a message until ``due``."""
-        draft = draft.with_id()
-        type_, key, headers, content, size = form_of(draft)
-        text, data = (None, content) if isinstance(content, bytes) else (content, None)
-        row = (due, draft.topic, draft.id, type_, key, headers, text, data, size)
-        await self._link.execute(f"publishing to {self._link.address.shown} for later", self._insert, *row)
+    async def keep(self, drafts: Sequence[Draft], due: float) -> Sequence[Message[Any]]:
+        """Store messages until ``due``."""
+        kept, values = [draft.with_id() for draft in drafts], list[object]()
+        for draft in kept:
+            type_, key, headers, content, size = form_of(draft)
+            text, data = (None, content) if isinstance(content, bytes) else (content, None)
+            values += (due, draft.topic, draft.id, type_, key, headers, text, data, size)
+        insert = self._insert.replace("{rows}", ", ".join([_ROW] * len(kept))).encode()
+        await self._link.execute(f"publishing to {self._link.address.shown} for later", insert, *values)
         self._arm(due)
-        return draft.numbered(0, 0)
+        return [draft.numbered(0, 0) for draft in kept]
 
     def arm(self, due: float | None) -> None:
         """Set the timer for the next due message of any process."""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines.contract.groups import Unreadable
-from telex.engines.contract.store import PAGE
+from telex.engines.contract.store import PAGE, Extent, FoundStart
 from telex.engines.forms import readable, shape_of
 from telex.engines.postgres import sql
 from telex.engines.postgres.catalogue import uid_of
@@ -19,6 +19,7 @@ from telex.message import Lost, Message
 from telex.names import Pattern
 
 if TYPE_CHECKING:
+    from telex.engines.postgres.delayed import DelayedTimer
     from telex.engines.postgres.link import ServerLink
     from telex.engines.postgres.live import LiveReader
     from telex.engines.postgres.upkeep import RetentionSweeper
@@ -52,11 +53,19 @@ class VisibleTopic:
 class ServerStore:
     """The logs of the topics in the schema."""
 
-    def __init__(self, link: ServerLink, writer: AppendWriter, live: LiveReader, upkeep: RetentionSweeper) -> None:
+    def __init__(
+        self,
+        link: ServerLink,
+        writer: AppendWriter,
+        live: LiveReader,
+        upkeep: RetentionSweeper,
+        delayed: DelayedTimer,
+    ) -> None:
         self._link = link
         self._writer = writer
         self._live = live
         self._upkeep = upkeep
+        self._delayed = delayed
         self._ruling = asyncio.Lock()  # held while rules are set
         schema = link.address.quoted
         self._page = f"SELECT * FROM {schema}.read_page(%s, %s::bigint, %s::bigint, %s::float8)".encode()
@@ -71,9 +80,13 @@ class ServerStore:
         self._rules = sql.rules(schema)
         self._known_rules: list[tuple[Pattern, Retention]] = []  # the rule that applies comes first
 
-    def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
+    def append(
+        self, drafts: Sequence[Draft], due: float | None = None, *, adopt: bool = False
+    ) -> Awaitable[Sequence[Message[Any]]]:
         """Store messages, in one transaction with other waiting messages."""
-        return self._writer.append(drafts)
+        if due is not None and due > self._link.clock.now():
+            return self._delayed.keep(drafts, due)
+        return self._writer.append(drafts, adopt=adopt)
 
     def follow(self, name: str) -> None:
         """Have new messages delivered."""
@@ -82,10 +95,6 @@ class ServerStore:
     def unfollow(self, name: str) -> None:
         """Have no more messages delivered."""
         self._live.interest.unfollow(name)
-
-    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-        """Store messages of another system, each once for ever."""
-        return await self._writer.append(drafts, adopt=True)
 
     async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any] | Lost]:
         """Return a page of a topic."""
@@ -101,10 +110,6 @@ class ServerStore:
         shape = shape_of(self._link.decoder, topic, found)
         messages = sql.decode(found, topic, uid_of(found[0][0], topic), shape)
         return readable(messages) if type(messages) is not list else messages
-
-    async def count(self, topic: str, first: int, end: int) -> int:
-        """Return the number of messages: the numbers of a topic follow one another."""
-        return max(0, end - first)
 
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """Return the last messages of the topics that match, among those that the hub has received."""
@@ -123,8 +128,8 @@ class ServerStore:
                 messages.append(message)
         return messages
 
-    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        """Return the number of the first message for ``start``, and the `Lost` before it."""
+    async def find(self, topic: str, start: Start, now: float, end: int = 0) -> FoundStart:
+        """Return the first message for ``start``. The numbers of a topic follow one another."""
         await self._rules_are_set()
         moment: float | None = None
         if isinstance(start, (datetime, timedelta)):
@@ -135,7 +140,8 @@ class ServerStore:
         if view.there:  # the hub may not have received it yet
             known = catalogue.learn(row[0], topic, row[1])
             known.first, known.seen = max(known.first, row[2]), max(known.seen, row[3])
-        return find(cast("Log", view), start, now)
+        number, lost = find(cast("Log", view), start, now)
+        return FoundStart(number, lost, max(0, end - number))
 
     def log(self, topic: str, retention: Retention) -> Log:
         """Make a local log that begins after the messages that were delivered."""
@@ -144,19 +150,15 @@ class ServerStore:
         log.begin(self._link.catalogue.end(topic))
         return log
 
-    def end(self, topic: str) -> tuple[int, int]:
-        """Return the first kept number and the next number, as far as this process knows."""
+    def extent(self, topic: str) -> Extent:
+        """Return the numbers and counts of a topic, as far as this process knows."""
         known = self._link.catalogue.by_name.get(topic)
         if known is None:
-            return 1, 1
+            return Extent(1, 1, 0, 0)
         kept = next((rule for pattern, rule in self._known_rules if pattern.matches(topic)), Retention()).messages
         end = max(known.end, known.seen)
-        return (known.first if kept is None else max(known.first, end - kept)), end
-
-    def counts(self, topic: str) -> tuple[int, int]:
-        """Return the number of messages, and of the kept ones."""
-        first, end = self.end(topic)
-        return end - 1, end - first
+        first = known.first if kept is None else max(known.first, end - kept)
+        return Extent(first, end, end - 1, end - first)
 
     async def topics(self) -> list[str]:
         """Return all topics that the reader has seen."""

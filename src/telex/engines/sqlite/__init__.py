@@ -7,8 +7,9 @@ the disk is busy are committed together, so more publishers need fewer commits.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from secrets import randbits, token_hex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from telex.engines.sqlite.address import FileAddress, parse
 from telex.engines.sqlite.change_reader import ChangeReader
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
         Store,
         TransactionOutbox,
     )
-    from telex.message import Draft, Message
+    from telex.message import Draft
 
 
 class SQLiteEngine:
@@ -65,7 +66,7 @@ class SQLiteEngine:
         self._delayed = Delayed(self._client)
         changes = ChangeReader(self._client, self._delayed)
         self._client.changes = changes
-        self._logs = SQLiteStore(self._client, changes)
+        self._logs = SQLiteStore(self._client, changes, self._delayed)
         self.store: Store | None = self._logs
         self.outbox: TransactionOutbox | None = FileOutbox()
         self.groups: Groups | None = SQLiteGroups(self._client)
@@ -97,12 +98,6 @@ class SQLiteEngine:
             return Log(topic, token_hex(6), retention, randbits(74))
         return self._logs.log(topic, retention)
 
-    async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Store a message, and publish it at ``due``."""
-        if due <= self._client.now:
-            return (await self._client.append((draft,)))[0]
-        return await self._delayed.later(draft, due)
-
-    def transaction(self) -> EngineTransaction:
+    def transaction(self, publish: Callable[[Draft], object]) -> EngineTransaction:
         """Return a transaction of the file."""
         return SQLiteTransaction(self._client, self._client.address.bounds.transaction_seconds, self.groups)

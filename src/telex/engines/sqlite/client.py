@@ -289,8 +289,8 @@ class FileClient:
             pending, self._pending, self._joined = self._pending, [], None
             self.writer.put(pending)
 
-    def append(self, drafts: Sequence[Draft], *, adopted: bool = False) -> asyncio.Future[Sequence[Message[Any]]]:
-        """Store messages; see `Store.append` and `Store.adopt`. Raises `ContentError` and `Closed` here, `EngineFailed`
+    def append(self, drafts: Sequence[Draft], *, adopt: bool = False) -> asyncio.Future[Sequence[Message[Any]]]:
+        """Store messages; see `Store.append`. Raises `ContentError` and `Closed` here, `EngineFailed`
         from the future.
         """
         # First: if one draft cannot be encoded, none is stored.
@@ -304,9 +304,9 @@ class FileClient:
         if self.lent is not None:
             self.check_outside()
         job = self._joined
-        if job is None or adopted or len(job.drafts) >= TOGETHER:
-            job = Append(adopted=adopted)
-            self._joined = None if adopted else job
+        if job is None or adopt or len(job.drafts) >= TOGETHER:
+            job = Append(adopted=adopt)
+            self._joined = None if adopt else job
             self._add(job)
         future: asyncio.Future[Sequence[Message[Any]]] = self.loop.create_future()
         job.drafts += drafts

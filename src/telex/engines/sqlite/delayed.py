@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from operator import itemgetter
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -40,19 +41,18 @@ class Delayed:
         self._due: float | None = None
         self._closed = False
 
-    async def later(self, draft: Draft, due: float) -> Message[Any]:
-        """Store a message until ``due``."""
-        draft = draft.with_id()
-        type_, key, headers, content, size = forms.encode(draft, rows.LARGEST)
-        id, topic = draft.id, draft.topic
+    async def keep(self, drafts: Sequence[Draft], due: float) -> Sequence[Message[Any]]:
+        """Store messages until ``due``."""
+        kept = [draft.with_id() for draft in drafts]
+        forms_ = [(draft, forms.encode(draft, rows.LARGEST)) for draft in kept]
+        values = [(due, d.topic, d.id, d.time, *form, d.topic, d.id) for d, form in forms_]
 
         def keep(ledger: Ledger, now: float) -> None:
-            row = (due, topic, id, draft.time, type_, key, headers, content, size, topic, id)
-            ledger.connection.execute(_INSERT, row)
+            ledger.connection.executemany(_INSERT, values)
             ledger.connection.execute("UPDATE telex_state SET delays = delays + 1")
 
         await self._client.call(keep, lambda _: self.arm(due))
-        return draft.numbered(0, 0)
+        return [draft.numbered(0, 0) for draft in kept]
 
     def arm(self, due: float | None) -> None:
         """Set the timer for a message that is due at ``due``."""

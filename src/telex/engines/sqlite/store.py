@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from telex.engines import forms
 from telex.engines.contract.groups import Unreadable
-from telex.engines.contract.store import PAGE
+from telex.engines.contract.store import PAGE, Extent, FoundStart
 from telex.engines.sqlite import problems, rows
 from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look, search
 from telex.engines.sqlite.settling import purge
@@ -23,6 +23,7 @@ from telex.names import Pattern
 if TYPE_CHECKING:
     from telex.engines.sqlite.change_reader import ChangeReader
     from telex.engines.sqlite.client import FileClient
+    from telex.engines.sqlite.delayed import Delayed
     from telex.engines.sqlite.ledger import Ledger
 
 logger: logging.Logger = logging.getLogger("telex")
@@ -63,14 +64,19 @@ class TopicView:
 class SQLiteStore:
     """The logs of the topics in the file."""
 
-    def __init__(self, client: FileClient, changes: ChangeReader) -> None:
+    def __init__(self, client: FileClient, changes: ChangeReader, delayed: Delayed) -> None:
         self._client = client
+        self._delayed = delayed
         self._changes = changes
         self._rules = RetentionRules()  # of the reading thread
 
-    def append(self, drafts: Sequence[Draft]) -> Awaitable[Sequence[Message[Any]]]:
+    def append(
+        self, drafts: Sequence[Draft], due: float | None = None, *, adopt: bool = False
+    ) -> Awaitable[Sequence[Message[Any]]]:
         """Store messages, in one transaction with other waiting writes."""
-        return self._client.append(drafts)
+        if due is not None and due > self._client.now:
+            return self._delayed.keep(drafts, due)
+        return self._client.append(drafts, adopt=adopt)
 
     def follow(self, name: str) -> None:
         """Have new messages delivered."""
@@ -79,10 +85,6 @@ class SQLiteStore:
     def unfollow(self, name: str) -> None:
         """Have no more messages delivered."""
         self._changes.interest.unfollow(name)
-
-    async def adopt(self, drafts: Sequence[Draft]) -> Sequence[Message[Any]]:
-        """Store messages of another system, each once for ever."""
-        return await self._client.append(drafts, adopted=True)
 
     async def read(self, topic: str, first: int, end: int, limit: int = PAGE) -> Sequence[Message[Any] | Lost]:
         """Return a page of a topic."""
@@ -104,10 +106,6 @@ class SQLiteStore:
             # A reader that continues after the last number would not make progress.
             raise EngineFailed(f"reading {topic!r}", problems.NUMBERS)
         return forms.readable(messages) if damaged else messages
-
-    async def count(self, topic: str, first: int, end: int) -> int:
-        """Return the number of messages: the numbers of a topic follow one another."""
-        return max(0, end - first)
 
     async def read_pattern(self, patterns: Sequence[str], count: int) -> Sequence[Message[Any]]:
         """Return the last messages of the topics that match, among those that the hub has received."""
@@ -131,19 +129,19 @@ class SQLiteStore:
             logger.error("message %d of %s cannot be read: %s", message.seq, message.topic, message.content.problem)
         return [message for message in messages if message.content.__class__ is not Unreadable] if bad else messages
 
-    async def find(self, topic: str, start: Start, now: float) -> tuple[int, Lost | None]:
-        """Return the number of the first message for ``start``, and the `Lost` before it."""
+    async def find(self, topic: str, start: Start, now: float, end: int = 0) -> FoundStart:
+        """Return the first message for ``start``. The numbers of a topic follow one another."""
         epoch = self._client.catalogue.identity(topic)[0]
 
         def look_up(connection: sqlite3.Connection) -> tuple[VisibleRange | None, tuple[int, Lost | None]]:
             kept = self._look(connection, topic, now)
             return kept, find(cast("Log", TopicView(connection, kept, epoch)), start, now)
 
-        kept, found = await self._client.read(look_up)
+        kept, (number, lost) = await self._client.read(look_up)
         if kept is not None:  # the hub may not have received it yet
             head = self._client.catalogue.learn(kept.id, kept.name, kept.epoch, kept.uid)
             head.first, head.seen = max(head.first, kept.first), max(head.seen, kept.end)
-        return found
+        return FoundStart(number, lost, max(0, end - number))
 
     def _look(self, connection: sqlite3.Connection, topic: str, now: float) -> VisibleRange | None:
         (version,) = connection.execute("SELECT rules FROM telex_state").fetchone()
@@ -159,14 +157,10 @@ class SQLiteStore:
         log.begin(1 if known is None else known.end)
         return log
 
-    def end(self, topic: str) -> tuple[int, int]:
-        """Return the first kept number and the next number, as far as this process knows."""
-        return self._client.catalogue.end(topic)
-
-    def counts(self, topic: str) -> tuple[int, int]:
-        """Return the number of messages, and of the kept ones."""
-        first, end = self.end(topic)
-        return end - 1, end - first
+    def extent(self, topic: str) -> Extent:
+        """Return the numbers and counts of a topic, as far as this process knows."""
+        first, end = self._client.catalogue.end(topic)
+        return Extent(first, end, end - 1, end - first)
 
     async def topics(self) -> list[str]:
         """Return all topics that the change reader has seen."""

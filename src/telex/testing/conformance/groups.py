@@ -140,18 +140,18 @@ class GroupTests(Suite):
             a, b = await rig.fetch(G, T, now, lease=5)
             acks = [Settlement(delivery.position, delivery.token, "ack") for delivery in (a, b)]
             try:
-                async with rig.engine.transaction() as transaction:
+                async with rig.transaction() as transaction:
                     assert await transaction.settle(G, T, acks[0]) is True
                     raise RolledBack
             except RolledBack:
                 pass
             assert await rig.settle(G, T, a, "extend", now, seconds=5) is True, "it was settled, and rolled back"
-            async with rig.engine.transaction() as transaction:
+            async with rig.transaction() as transaction:
                 assert await transaction.settle(G, T, acks[0]) is True
             assert await rig.settle(G, T, a, "extend", now, seconds=5) is False, "it was not settled"
             (new,) = await rig.fetch(G, T, now + 6, lease=5)
             assert new.message.content == "b"
-            async with rig.engine.transaction() as transaction:
+            async with rig.transaction() as transaction:
                 assert await transaction.settle(G, T, acks[1]) is False, "a stale token won"
 
     @promise("groups")

@@ -15,15 +15,14 @@ DELAY = 0.15
 
 
 class DelayedTests(Suite):
-    """`telex.engines.Engine.later`, sentence by sentence."""
+    """`telex.engines.Store.append` with a time, sentence by sentence."""
 
-    @promise("delayed", slow=True)
+    @promise("delayed", "store", slow=True)
     async def test_a_delayed_message_is_not_published_early(self) -> None:
-        """`later` publishes a message at its time, and not before. It returns when the message is stored."""
+        """`append` publishes a delayed message at its time, and not before. It returns when the message is stored."""
         async with self.rig() as rig:
-            rig.log(T)
             due = time() + DELAY
-            await rig.engine.later(message(T, "later"), due)
+            await rig.later(message(T, "later"), due)
             assert rig.contents(T) == [], "it was published at once"
             await rig.send(T, "now")
             assert rig.contents(T) == ["now"]
@@ -31,28 +30,26 @@ class DelayedTests(Suite):
             assert time() >= due - 0.002, "it was published too early"
             assert rig.contents(T) == ["now", "later"]
 
-    @promise("delayed")
+    @promise("delayed", "store")
     async def test_a_message_with_a_past_time_is_published_at_once(self) -> None:
-        """`later` with a past time publishes the message at once, unchanged."""
+        """`append` with a past time publishes the message at once, unchanged."""
         async with self.rig() as rig:
-            rig.log(T)
             sent = message(T, {"a": "ü"}, id="id-1", key="k", headers={"Trace": "x"})
-            await rig.engine.later(sent, time() - 10)
+            await rig.later(sent, time() - 10)
             await rig.until(lambda: rig.contents(T), "what was due")
             (got,) = rig.taken[T]
             assert (got.id, got.content, got.key) == ("id-1", {"a": "ü"}, "k")
             assert dict(got.headers) == {"Trace": "x"}
 
-    @promise("delayed", slow=True)
+    @promise("delayed", "store", slow=True)
     async def test_delayed_messages_are_published_in_the_order_of_their_times(self) -> None:
         """Delayed messages are published in the order of their times, not of the calls."""
         async with self.rig() as rig:
             # A machine that is busy may store a message after its time: then again, further ahead.
             for ahead in (DELAY / 3, 10 * DELAY, 100 * DELAY):
                 topic, first = f"reminders:{ahead}", time() + ahead
-                rig.log(topic)
                 for n in (3, 1, 2):
-                    await rig.engine.later(message(topic, n), first + DELAY * n / 3)
+                    await rig.later(message(topic, n), first + DELAY * n / 3)
                 if time() < first:
                     break
             await asyncio.sleep(first - time())
@@ -65,9 +62,9 @@ class DelayedTests(Suite):
         async with self.rig() as one, self.rig() as two, self.rig() as three:
             count = self.size(5, 100)
             for n in range(count):
-                await (one, two)[n % 2].engine.later(message(T, n), time() + DELAY)
+                await (one, two)[n % 2].later(message(T, n), time() + DELAY)
             # The last message is due after all others.
-            await one.engine.later(message(T, "last"), time() + 2 * DELAY)
+            await one.later(message(T, "last"), time() + 2 * DELAY)
             for rig in (one, two, three):
                 await rig.until(lambda rig=rig: "last" in rig.contents(T), "what was published for later")  # type: ignore[misc]
                 contents = rig.contents(T)
@@ -79,15 +76,15 @@ class DelayedTests(Suite):
         closed."""
         async with self.rig() as other:
             async with self.rig() as own:
-                await own.engine.later(message(T, "later"), time() + DELAY)
+                await own.later(message(T, "later"), time() + DELAY)
             await other.until(lambda: other.contents(T) == ["later"], "what was published for later")
 
     @promise("delayed", "durable", "store", slow=True)
     async def test_delayed_messages_survive_a_restart(self) -> None:
         """Durable: a delayed message is published once, when its time has come and the engine is open."""
         async with self.rig() as rig:
-            await rig.engine.later(message(T, "past by then"), time() + DELAY / 3)
-            await rig.engine.later(message(T, "later"), time() + 4 * DELAY)
+            await rig.later(message(T, "past by then"), time() + DELAY / 3)
+            await rig.later(message(T, "later"), time() + 4 * DELAY)
         await asyncio.sleep(DELAY / 2)
         async with self.rig() as rig:
 
@@ -117,7 +114,7 @@ class TransactionTests(Suite):
         """
         async with self.rig() as rig:
             await rig.send(T, "before")
-            async with rig.engine.transaction() as transaction:
+            async with rig.transaction() as transaction:
                 for n in range(3):
                     await transaction.append(message(T, n))
                     await transaction.append(message("other:1", -n))
@@ -129,7 +126,7 @@ class TransactionTests(Suite):
     async def test_no_message_is_read_before_the_commit(self) -> None:
         """No reader gets a message of a transaction before it commits."""
         async with self.rig() as rig:
-            async with rig.engine.transaction() as transaction:
+            async with rig.transaction() as transaction:
                 await transaction.append(message(T, "a"))
                 for _ in range(20):
                     await asyncio.sleep(0)
@@ -142,7 +139,7 @@ class TransactionTests(Suite):
         async with self.rig() as rig:
             await rig.send(T, "before")
             try:
-                async with rig.engine.transaction() as transaction:
+                async with rig.transaction() as transaction:
                     await transaction.append(message(T, "a"))
                     await transaction.append(message(T, "b"))
                     raise Left
@@ -161,7 +158,7 @@ class TransactionTests(Suite):
             entered = asyncio.Event()
 
             async def never_left() -> None:
-                async with rig.engine.transaction() as transaction:
+                async with rig.transaction() as transaction:
                     await transaction.append(message(T, "a"))
                     entered.set()
                     await asyncio.Event().wait()
@@ -180,7 +177,7 @@ class TransactionTests(Suite):
             count = self.size(4, 30)
 
             async def three(number: int) -> None:
-                async with rig.engine.transaction() as transaction:
+                async with rig.transaction() as transaction:
                     for part in "abc":
                         await transaction.append(message(T, [number, part]))
                         await asyncio.sleep(0)
@@ -199,7 +196,7 @@ class TransactionTests(Suite):
             await rig.join("billing", T)
             for content, leave in (("kept", False), ("gone", True)):
                 try:
-                    async with rig.engine.transaction() as transaction:
+                    async with rig.transaction() as transaction:
                         await transaction.append(message(T, content))
                         if leave:
                             raise Left
@@ -212,10 +209,10 @@ class TransactionTests(Suite):
     async def test_a_commit_survives_a_restart(self) -> None:
         """Durable: committed messages are there when the engine is opened again, and rolled back ones are not."""
         async with self.rig() as rig:
-            async with rig.engine.transaction() as transaction:
+            async with rig.transaction() as transaction:
                 await transaction.append(message(T, "kept"))
             try:
-                async with rig.engine.transaction() as transaction:
+                async with rig.transaction() as transaction:
                     await transaction.append(message(T, "gone"))
                     raise Left
             except Left:

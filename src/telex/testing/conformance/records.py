@@ -147,13 +147,13 @@ class RecordTests(Suite):
             first = await records.put(B, "k", b"1", 0)
             assert first is not None
             with suppress(Undone):
-                async with rig.engine.transaction() as tx:
+                async with rig.transaction() as tx:
                     assert await tx.put(B, "k", b"2", first)
                     assert await tx.put(B, "new", b"2", 0, time() + 3600)
                     raise Undone
             assert await records.keys(B) == ["k"]
             assert await records.get(B, "k") == Record(b"1", first)
-            async with rig.engine.transaction() as tx:
+            async with rig.transaction() as tx:
                 assert await tx.put(B, "k", b"2", first + 1) is None
                 second = await tx.put(B, "k", b"2", first)
                 assert await tx.put(B, "new", b"3", 0)

@@ -8,7 +8,7 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from telex.engines.contract import Delivery, Engine, Settlement
+from telex.engines.contract import Delivery, Engine, EngineTransaction, Settlement
 from telex.engines.contract.groups import Action
 from telex.log.log import Log, Retention
 from telex.message import Draft, Message, Reason, check_headers, time_of
@@ -150,6 +150,28 @@ class Rig:
             return list(await self.engine.store.append(batch))
         return [self.publish(draft) for draft in batch]
 
+    def publish(self, draft: Draft) -> Message[Any]:
+        """Append to the local logs, for engines without a store."""
+        log = self.log(draft.topic)
+        new = draft.numbered(log.end, log.uid)
+        log.append(new, draft.time)
+        for name, other in list(self._logs.items()):
+            if is_pattern(name) and Pattern(name).matches(new.topic):
+                other.append(new, draft.time)
+        self.taken.setdefault(new.topic, []).append(new)
+        self._changed.set()
+        return new
+
+    async def later(self, draft: Draft, due: float) -> Message[Any]:
+        """Store a message that the engine publishes at ``due``."""
+        assert self.engine.store is not None
+        (kept,) = await self.engine.store.append((draft,), due)
+        return kept
+
+    def transaction(self) -> EngineTransaction:
+        """Return a transaction of the engine."""
+        return self.engine.transaction(self.publish)
+
     async def retain(self, pattern: str, messages: int) -> None:
         """Set the number of messages that topics keep."""
         if self.engine.store is not None:
@@ -267,18 +289,6 @@ class Rig:
         if reason not in ("trimmed", "epoch"):
             self._problems.append(f"messages of {topic} are missing: {reason}")
         self._changed.set()
-
-    def publish(self, draft: Draft) -> Message[Any]:
-        """Append to the local logs, for engines without a store."""
-        log = self.log(draft.topic)
-        new = draft.numbered(log.end, log.uid)
-        log.append(new, draft.time)
-        for name, other in list(self._logs.items()):
-            if is_pattern(name) and Pattern(name).matches(new.topic):
-                other.append(new, draft.time)
-        self.taken.setdefault(new.topic, []).append(new)
-        self._changed.set()
-        return new
 
     def disconnected(self, problem: str) -> None:
         """Record that the engine has lost its server."""

@@ -98,7 +98,7 @@ class SharedTests(Suite):
             assert one.removals == two.removals == [T]
             await two.send(T, "b")
             await one.until(lambda: one.contents(T)[-1:] == ["b"], "the new topic's message")
-            first, lost = await has_store(two).find(T, Position(sent.seq, old), time())
+            first, lost, _ = await has_store(two).find(T, Position(sent.seq, old), time())
             assert lost is not None
             assert lost.reason == "epoch"
             assert [m.content for m in await read_range(two, T, first)] == ["b"]
@@ -118,7 +118,7 @@ class SharedTests(Suite):
         them.
         """
         async with self.rig() as one, self.rig() as two:
-            async with one.engine.transaction() as transaction:
+            async with one.transaction() as transaction:
                 await transaction.append(message(T, "a"))
                 await transaction.append(message(T, "b"))
                 assert list(await read_range(two, T)) == []
@@ -217,8 +217,8 @@ class DurableTests(Suite):
             assert await store.topics() == [T]
             assert rig.log(T).epoch == epoch
             end = sent[2].seq + 1
-            assert (rig.log(T).end, store.end(T)) == (end, (sent[0].seq, end))
-            first, lost = await store.find(T, Position(sent[1].seq, epoch), time())
+            assert (rig.log(T).end, store.extent(T)) == (end, (sent[0].seq, end, 3, 3))
+            first, lost, _ = await store.find(T, Position(sent[1].seq, epoch), time())
             assert lost is None
             assert await read_range(rig, T, first) == sent[2:]
             numbers([*sent, *await rig.send(T, "d")])

@@ -146,17 +146,24 @@ class StoreTests(Suite):
             assert numbers(await read_range(rig, TOPIC, sent[1400])) == sent[1400:]
 
     @promise("store", "history")
-    async def test_count_is_the_number_of_messages_that_read_gives(self) -> None:
-        """`count` returns how many kept messages a range has, and `counts` all that were published and are kept."""
+    async def test_find_counts_the_messages_that_read_gives(self) -> None:
+        """`find` returns how many kept messages there are up to a number, and `extent` how many were published and are
+        kept.
+        """
         async with self.rig() as rig:
             await rig.retain(">", 5)
             sent = numbers(await rig.send(TOPIC, *range(8)))[3:]
             await rig.send(OTHER, "a")
             store = has_store(rig)
-            assert await store.count(TOPIC, sent[0], sent[4] + 1) == 5
-            assert await store.count(TOPIC, sent[1], sent[3]) == 2
-            assert await store.count(TOPIC, sent[2], sent[2]) == 0
-            assert store.counts(TOPIC) == (8, 5)
+            for start, end, count in (
+                ("earliest", sent[4] + 1, 5),
+                ("earliest", sent[3], 3),
+                (4, sent[3], 2),
+                (3, sent[2], 0),
+                ("new", sent[4] + 1, 0),
+            ):
+                assert (await store.find(TOPIC, start, time(), end)).messages == count, f"from {start} to {end}"  # type: ignore[arg-type]
+            assert store.extent(TOPIC) == (sent[0], sent[4] + 1, 8, 5)
 
     @promise("store", "history")
     async def test_read_gives_at_most_its_limit(self) -> None:
@@ -212,7 +219,7 @@ class StoreTests(Suite):
     @staticmethod
     async def found(rig: Rig, start: Start, now: float) -> tuple[list[Any], Lost | None]:
         """Return the contents from the number on that `find` returns, and the `Lost` before them."""
-        first, lost = await has_store(rig).find(TOPIC, start, now)
+        first, lost, _ = await has_store(rig).find(TOPIC, start, now)
         return [message.content for message in await read_range(rig, TOPIC, first)], lost
 
     @promise("store", "history")
@@ -248,7 +255,7 @@ class StoreTests(Suite):
             other = rig.log(OTHER)
             assert other.base == other.end
             assert other.epoch != late.epoch, "every topic has an epoch of its own"
-            assert has_store(rig).end(TOPIC) == (first, last + 1)
+            assert has_store(rig).extent(TOPIC)[:2] == (first, last + 1)
 
     @promise("store")
     async def test_topics_are_listed(self) -> None:
@@ -293,7 +300,7 @@ class StoreTests(Suite):
             assert await kept(rig) == [7, 8, 9]
             assert await kept(rig, "other:1") == list(range(10))
             assert await self.found(rig, "earliest", time()) == ([7, 8, 9], None)
-            assert store.end(TOPIC) == (sent[7], sent[9] + 1)
+            assert store.extent(TOPIC)[:2] == (sent[7], sent[9] + 1)
             assert [m.content for m in await store.read_pattern([TOPIC], 100)] == [7, 8, 9]
 
     @promise("store", "history")

@@ -1,93 +1,17 @@
-"""The engine of one process: its clock, messages for later, and transactions."""
+"""The engine of one process: its clock and transactions."""
 
 import asyncio
-import logging
 from typing import Any
 
 import pytest
 
 import telex
 from telex.engines.contract.groups import Settlement
-from telex.engines.memory.engine import LONGEST, MemoryEngine
-from telex.message import Draft
+from telex.engines.memory.engine import MemoryEngine
 from telex.testing.clock import BEGIN, VirtualClock
 from telex.testing.conformance.rig import Rig, message
 
 BEGUN = BEGIN.timestamp()
-
-
-def test_messages_for_later_are_published_in_the_order_of_their_time() -> None:
-    clock = VirtualClock()
-
-    async def main() -> None:
-        async with Rig(MemoryEngine(clock=clock)) as rig:
-            for wait in (30, 10, 20, 10):
-                made = await rig.engine.later(message("t", wait), BEGUN + wait)
-                assert (made.content, made.seq) == (wait, 0)
-                assert made.id
-            assert rig.contents("t") == []
-            for seconds, expected in ((10, [10, 10]), (10, [10, 10, 20]), (10, [10, 10, 20, 30])):
-                await asyncio.sleep(seconds + 0.001)
-                assert rig.contents("t") == expected
-
-    clock.run(main())
-
-
-def test_a_message_that_is_due_is_published_at_once() -> None:
-    clock = VirtualClock()
-
-    async def main() -> None:
-        async with Rig(MemoryEngine(clock=clock)) as rig:
-            assert (await rig.engine.later(message("t", 1), BEGUN)).seq == 1
-            assert rig.contents("t") == [1]
-
-    clock.run(main())
-
-
-def test_a_clock_that_was_set_forward_is_noticed_within_the_hour() -> None:
-    clock, ahead = VirtualClock(), [0.0]
-
-    async def main() -> None:
-        async with Rig(MemoryEngine(clock=lambda: clock() + ahead[0])) as rig:
-            await rig.engine.later(message("t", 1), BEGUN + 10 * LONGEST)
-            ahead[0] = 10 * LONGEST
-            await asyncio.sleep(LONGEST + 1)
-            assert rig.contents("t") == [1]
-
-    clock.run(main())
-
-
-def test_a_message_that_cannot_be_published_stops_no_other(caplog: pytest.LogCaptureFixture) -> None:
-    clock = VirtualClock()
-
-    class Picky(Rig):
-        def publish(self, draft: Draft) -> telex.Message[Any]:
-            if draft.content == "bad":
-                raise telex.BufferFull("t", 1)
-            return super().publish(draft)
-
-    async def main() -> None:
-        async with Picky(MemoryEngine(clock=clock)) as rig:
-            for content in ("bad", "good"):
-                await rig.engine.later(message("t", content), BEGUN + 5)
-            with caplog.at_level(logging.ERROR, "telex"):
-                await asyncio.sleep(6)
-            assert rig.contents("t") == ["good"]
-
-    clock.run(main())
-    assert "is due and cannot be published" in caplog.text
-
-
-def test_closing_discards_messages_for_later() -> None:
-    clock = VirtualClock()
-
-    async def main() -> None:
-        async with Rig(MemoryEngine(clock=clock)) as rig:
-            await rig.engine.later(message("t", 1), BEGUN + 5)
-        await asyncio.sleep(10)
-        assert rig.contents("t") == []
-
-    clock.run(main())
 
 
 def test_the_clock_of_leases_is_that_of_the_loop() -> None:
@@ -112,7 +36,7 @@ async def test_a_transaction_publishes_records_and_settles_when_it_is_left() -> 
         await rig.join("g", "in")
         await rig.send("in", 1)
         (delivery,) = await rig.fetch("g", "in")
-        async with rig.engine.transaction() as tx:
+        async with rig.transaction() as tx:
             await tx.append(message("out", 2))
             assert await tx.put("b", "k", b"v", 0)
             settlement = Settlement(delivery.position, delivery.token, "ack")
@@ -129,7 +53,7 @@ async def test_a_transaction_publishes_records_and_settles_when_it_is_left() -> 
 async def test_a_transaction_that_raises_does_nothing() -> None:
     async with Rig(MemoryEngine()) as rig:
         kept: Any = rig.engine.records
-        tx = rig.engine.transaction()
+        tx = rig.transaction()
         await tx.__aenter__()
         await tx.append(message("out", 1))
         await tx.put("b", "k", b"v", 0)
@@ -141,7 +65,7 @@ async def test_a_transaction_that_raises_does_nothing() -> None:
 async def test_a_record_is_put_twice_in_one_transaction_by_its_new_revision() -> None:
     async with Rig(MemoryEngine()) as rig:
         kept: Any = rig.engine.records
-        async with rig.engine.transaction() as tx:
+        async with rig.transaction() as tx:
             first = await tx.put("b", "k", b"1", 0)
             assert first is not None
             assert await tx.put("b", "k", b"stale", 0) is None
@@ -157,7 +81,7 @@ async def test_a_change_of_another_meanwhile_fails_the_transaction_as_a_whole(ch
         await rig.join("g", "in")
         await rig.send("in", 1)
         (delivery,) = await rig.fetch("g", "in")
-        tx = rig.engine.transaction()
+        tx = rig.transaction()
         await tx.__aenter__()
         await tx.append(message("out", 1))
         if changed == "record":
@@ -173,8 +97,8 @@ async def test_a_change_of_another_meanwhile_fails_the_transaction_as_a_whole(ch
 
 async def test_a_transaction_of_a_closed_engine_is_refused() -> None:
     engine = MemoryEngine()
-    async with Rig(engine):
-        tx = engine.transaction()
+    async with Rig(engine) as rig:
+        tx = rig.transaction()
         await tx.__aenter__()
         await tx.append(message("out", 1))
     with pytest.raises(telex.Closed, match="nothing of it was published"):

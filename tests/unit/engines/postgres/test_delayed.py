@@ -143,7 +143,7 @@ async def test_two_processes_publish_a_delayed_message_once_and_not_before_it_is
     async with Rig(one) as rig, Rig(two) as other:
         due = time() + 0.2
         drafts = [message("delayed", number, id=f"delayed {number}") for number in range(5)]
-        await asyncio.gather(*(engine.later(draft, due) for engine in (one, two) for draft in drafts))
+        await asyncio.gather(*(each.later(draft, due) for each in (rig, other) for draft in drafts))
         assert "delayed" not in rig.taken
         await rig.until(lambda: len(rig.contents("delayed")) == 5, "the delayed messages")
         assert min(each.timestamp.timestamp() for each in rig.taken["delayed"]) >= due - 0.1

@@ -17,7 +17,7 @@ async def test_imported_messages_are_stored_once_for_all_time(postgres: str) -> 
         await rig.send(T, "given", id="given")
         await connection.execute("UPDATE adopted.ids SET time = 0")
         drafts = [message(T, n, id=id) for n, id in enumerate([made.id, "given", "new"])]
-        assert [m.id for m in await engine.store.adopt(drafts)] == ["new"]
-        assert await engine.store.adopt(drafts) == []
+        assert [m.id for m in await engine.store.append(drafts, adopt=True)] == ["new"]
+        assert await engine.store.append(drafts, adopt=True) == []
         await connection.execute("UPDATE adopted.ids SET time = 0")
-        assert await engine.store.adopt(drafts) == []
+        assert await engine.store.append(drafts, adopt=True) == []

@@ -33,7 +33,7 @@ async def test_retention_deletes_and_groups_keep(postgres: str) -> None:
         assert await value(connection, "SELECT count(*) FROM swept.messages") == 10 + 3
         assert await rig.settle("billing", T, held, "ack")
         assert await value(connection, "SELECT count(*) FROM swept.messages") == 10 + 2
-        assert await engine.store.find(T, "earliest", time()) == (141, None)
+        assert await engine.store.find(T, "earliest", time()) == (141, None, 0)
 
 
 @pytest.mark.slow

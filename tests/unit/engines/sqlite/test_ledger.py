@@ -41,8 +41,8 @@ async def test_an_imported_id_is_known_for_all_time(tmp_path: Path) -> None:
     async with rig_on(tmp_path) as rig:
         store: Any = rig.engine.store
         first, again = (message("t", 1, id="old", published=time() - 1e6) for _ in range(2))
-        assert await store.adopt([first]) == [first.numbered(1, 0)]
-        transaction: Any = rig.engine.transaction()
+        assert await store.append([first], adopt=True) == [first.numbered(1, 0)]
+        transaction: Any = rig.transaction()
         async with transaction as tx:
             await tx.execute("SELECT 1")
         await client_of(rig.engine).write(  # as it is pruned two minutes later
@@ -51,4 +51,4 @@ async def test_an_imported_id_is_known_for_all_time(tmp_path: Path) -> None:
         await client_of(rig.engine).write(  # and retention lets the message go
             lambda connection, _: connection.execute("DELETE FROM telex_messages").fetchall()
         )
-        assert await store.adopt([again]) == []
+        assert await store.append([again], adopt=True) == []
