@@ -72,6 +72,21 @@ def test_a_topic_that_becomes_message_pack_keeps_its_old_messages(
     assert run.splitlines() == ["application/json 2 values", "application/msgpack 1000 values"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
+def test_a_message_its_handler_and_its_command_are_one_trace(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    run = on_engine("tracing.py", engine, tmp_path, request)
+    assert run.splitlines() == [
+        "receipt: order 7 is paid",
+        "send orders:web in the trace",
+        "process orders:* in the trace",
+        "send $command:bill:request in the trace",
+        "process $command:bill:request in the trace",
+    ]
+
+
 def on_engine(name: str, engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """What an example prints on an engine."""
     if engine == "postgresql":

@@ -37,6 +37,7 @@ from telex.gateway.auth import NOTHING, AccessRules, check_handshake, peer_of
 from telex.gateway.calls import FAILED, failure_for_client
 from telex.gateway.limits import DEFAULT_LIMITS, Limits
 from telex.hub import dispatcher_of, runtime_of
+from telex.observe.inbound import carry
 from telex.once.machine import EXHAUSTED
 
 if TYPE_CHECKING:
@@ -231,7 +232,8 @@ class Commands:
                 raise Problem(
                     503, "too-many-at-once", "too many of this command wait; try again later", headers=(SOON,)
                 )
-            ticket = await dispatcher_of(hub).send(name, content, key, None, "reject", None, needs_server=True)
+            with carry(hub, headers):
+                ticket = await dispatcher_of(hub).send(name, content, key, None, "reject", None, needs_server=True)
             if not ticket.done and at_once:
                 return self._accepted(root, ticket, b"respond-async")
         except TelexError as error:

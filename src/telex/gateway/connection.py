@@ -49,6 +49,7 @@ from telex.gateway.protocol import (
 )
 from telex.gateway.topic_quota import TopicQuota
 from telex.message import Lost
+from telex.observe.inbound import carry
 
 if TYPE_CHECKING:
     from telex.topics.subscription import ReportingSubscription
@@ -206,7 +207,8 @@ class Connection:
                 return TopicList([t for t in found if await ask(self.authorizer.sees, t)], request.ref)
             case Call(name, content, key):
                 named = {"key": key} if self._takes_key else {}
-                result = await ask(self.authorizer.call, name, content, **named)
+                with carry(self.authorizer.hub, request.headers):
+                    result = await ask(self.authorizer.call, name, content, **named)
                 await self._recheck_permissions()
                 return Result(result, request.ref)
             case Ping():

@@ -10,7 +10,7 @@ a client sends                                      and gets
 ``subscribe`` topic (or pattern), since?            ``subscribed`` topic, position, waiting; then ``messages``, ``lost``
 ``unsubscribe`` topic                               ``unsubscribed`` topic
 ``topics`` pattern?                                 ``topics`` topics
-``call`` name, content?, key?                       ``result`` content
+``call`` name, content?, key?, headers?             ``result`` content
 ``ping``                                            ``pong``
 ==================================================  ===========================================================
 
@@ -20,6 +20,9 @@ reconnects gives this position as ``since``, and gets the messages that it misse
 messages that the client cannot get. When a topic is removed, its clients get a ``lost`` with the
 reason ``epoch``, and then the new messages. ``ended`` is the end of a subscription: the hub was closed, or the client
 has lost the permission.
+
+The ``headers`` of ``publish`` are those of the message. Of the ``headers`` of ``call``, ``traceparent``, ``tracestate``
+and ``correlation-id`` go into the messages of the command.
 
 The answer to a refused frame is ``error`` with a ``code``, a ``problem`` for people and, if the client may send the
 frame again, ``retry_after`` in seconds. The codes:
@@ -106,6 +109,7 @@ class Call(Frame, frozen=True, tag="call"):
     content: Any = None
     key: str | None = None
     ref: Ref = None
+    headers: dict[str, str] | None = None
 
 
 class Ping(Frame, frozen=True, tag="ping"):

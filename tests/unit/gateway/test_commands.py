@@ -429,3 +429,19 @@ async def test_a_command_is_waited_for_no_longer_than_command_timeout() -> None:
             answer = await client.post("/c", content=b"null", headers=JSON)
             assert answer.status_code == 202
             go_on.set()
+
+
+async def test_the_trace_of_a_request_goes_into_the_messages_of_its_command() -> None:
+    hub = telex.Hub()
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    @hub.command("build")
+    def build(context: telex.CommandContext[None]) -> dict[str, str]:
+        return dict(context.message.headers)
+
+    transport = httpx.ASGITransport(Commands(hub, rules=AccessRules(call=("build",))), client=("127.0.0.1", 1))
+    async with hub, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+        sent = {"Traceparent": parent, "Correlation-Id": "order 7", "Cookie": "mine"}
+        answer = await client.post("/build", headers=sent)
+        assert answer.json() == {"traceparent": parent, "correlation-id": "order 7"}
+        assert (await client.post("/build")).json() == {}

@@ -328,3 +328,17 @@ async def test_a_silent_client_is_closed() -> None:
         gateway = Gateway(hub, rules=OPEN, limits=Limits(idle=0.02))
         async with WebSocketClient(gateway) as client:
             assert await client.closed() == CloseCode.IDLE
+
+
+async def test_the_trace_of_a_call_goes_into_the_messages_of_its_command() -> None:
+    hub = telex.Hub()
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    @hub.command("build")
+    async def build(context: telex.CommandContext[None]) -> dict[str, str]:
+        return dict((await hub.topic("built").publish(1)).headers)
+
+    async with hub, WebSocketClient(Gateway(hub, rules=AccessRules(call=("build",)))) as client:
+        headers = {"traceparent": parent, "color": "red"}
+        assert (await client.ask("call", name="build", headers=headers))["content"] == {"traceparent": parent}
+        assert (await client.ask("call", name="build"))["content"] == {}
