@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -109,7 +110,7 @@ class Crowd:
 
     async def finish(self, role: str) -> None:
         """Ask a process to end, and wait for it."""
-        process = self._running.pop(role)
+        process = self._running[role]  # until it has ended: `end` kills it when the rounds are stopped
         process.terminate()
         try:
             code = await asyncio.to_thread(process.wait, SETTLE_SECONDS)
@@ -118,6 +119,9 @@ class Crowd:
             process.kill()
             process.wait()
             return
+        finally:
+            if process.poll() is not None:
+                del self._running[role]
         if code != 0:
             self.ended.append(f"{role} has ended with {code}: {self.errors(role)}")
 
@@ -149,7 +153,9 @@ class Chaos:
         """Let faults happen: those of the processes and the server, and beside them those of the network."""
         local = [self.kill, self.kill, self.terminate, self.crash, self.freeze, self.freeze]
         network = [self.drop, self.delay, self.half_close, self.hold]
-        await asyncio.gather(self._series(local, FAULTS), self._series(network, NETWORK_FAULTS))
+        async with asyncio.TaskGroup() as both:  # it ends when both have undone their faults
+            both.create_task(self._series(local, FAULTS))
+            both.create_task(self._series(network, NETWORK_FAULTS))
 
     async def _series(self, faults: Sequence[Callable[[], Awaitable[str]]], count: int) -> None:
         for fault in self._chance.sample(faults, count):
@@ -179,10 +185,18 @@ class Chaos:
 
     async def crash(self) -> str:
         """Stop the server as ``pg_ctl stop -m immediate`` does, and start it."""
-        await asyncio.to_thread(self._server.stop, immediately=True)
-        await self._pause(0, 1)
-        await asyncio.to_thread(self._server.start)
+        restarting = asyncio.ensure_future(asyncio.to_thread(self._restart, self._chance.uniform(0, 1)))
+        try:
+            await asyncio.shield(restarting)
+        except asyncio.CancelledError:
+            await restarting  # else a server would start after the end
+            raise
         return ""
+
+    def _restart(self, seconds: float) -> None:
+        self._server.stop(immediately=True)
+        time.sleep(seconds)
+        self._server.start()
 
     async def freeze(self) -> str:
         """Stop a process of the server for a while."""
@@ -251,7 +265,10 @@ async def database(server: PostgresServer, name: str) -> AsyncIterator[str]:
     try:
         yield conninfo
     finally:
-        with psycopg.connect(server.conninfo, autocommit=True) as connection:
+        with (  # a server that is away is deleted with its databases
+            suppress(psycopg.OperationalError),
+            psycopg.connect(server.conninfo, autocommit=True) as connection,
+        ):
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
@@ -288,6 +305,9 @@ async def settled(hub: telex.Hub, folder: Path, conninfo: str) -> list[str]:
     end = time.monotonic() + SETTLE_SECONDS
     while True:
         late = [f"{info.group} has a lag of {info.lag}" for info in await hub.groups.list() if info.lag]
+        if late and time.monotonic() < end:  # all else is read when the groups are done
+            await asyncio.sleep(0.2)
+            continue
         rows, invoices = len(rows_of(conninfo, "rows")), len(await texts(hub, "invoices"))
         if rows != invoices:
             late.append(f"{rows} rows of the outbox writer, and {invoices} messages")
@@ -326,15 +346,28 @@ def rows_of(conninfo: str, table: str) -> list[str]:
         return [text for (text,) in connection.execute(f"SELECT * FROM {table}".encode())]
 
 
+async def attempt(
+    server: PostgresServer, name: str, folder: Path, chance: random.Random
+) -> tuple[History, list[str], list[str]]:
+    """As `play_round`; an error of the round is its only problem, so that the next rounds are played."""
+    try:
+        return await play_round(server, name, folder, chance)
+    except Exception as error:  # noqa: BLE001  # it is reported
+        return History(kept={}), [], ["the round raised " + "".join(traceback.format_exception(error))[-3000:]]
+
+
 async def play(folder: Path, rounds: int, seed: int, first: int = 0) -> Count:
     """Play some rounds; the first problems of each are printed."""
     count = Count()
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with startable() as server:
         server.start()
         for number in range(first, first + rounds):
             own, began = folder / str(number), time.monotonic()
             own.mkdir()
-            history, faults, ended = await play_round(server, f"chaos{number}", own, random.Random(f"{seed} {number}"))
+            history, faults, ended = await attempt(server, f"chaos{number}", own, random.Random(f"{seed} {number}"))
             found = [f"round {number}: {problem}" for problem in [*ended, *problems(history)]]
             seconds = time.monotonic() - began
             count.add(history)
@@ -343,7 +376,10 @@ async def play(folder: Path, rounds: int, seed: int, first: int = 0) -> Count:
             for fault in faults:
                 kind = fault.partition(" ")[0]
                 count.faults[kind] = count.faults.get(kind, 0) + 1
-            print(f"round {number}, {seconds:.1f} s, {len(found)} problems: {'; '.join(faults)}", flush=True)
+            print(
+                f"round {number} of {first + rounds}, {seconds:.1f} s, {len(found)} problems: {'; '.join(faults)}",
+                flush=True,
+            )
             print(*found[:10], sep="\n", end="\n" if found else "", flush=True)
             if not found:
                 shutil.rmtree(own)
@@ -358,11 +394,18 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="a folder for the histories of rounds with problems")
     given = parser.parse_args()
     print("seed", given.seed, flush=True)
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        count = asyncio.run(play(given.keep or Path(folder), given.rounds, given.seed, given.first))
+        try:
+            count = asyncio.run(play(given.keep or Path(folder), given.rounds, given.seed, given.first))
+        except asyncio.CancelledError:
+            print("stopped by SIGTERM before the last round", flush=True)
+            return 128 + signal.SIGTERM
     found, count.problems = count.problems, []
     print(msgspec.json.encode(count).decode())
-    print(*found[:20], f"{len(found)} problems", sep="\n")
+    print(*found[:20], sep="\n", end="\n" if found else "")
+    minutes = (time.monotonic() - began) / 60
+    print(f"{count.rounds} rounds with seed {given.seed} in {minutes:.0f} minutes: {len(found)} problems", flush=True)
     return 1 if found else 0
 
 
