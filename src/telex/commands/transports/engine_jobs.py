@@ -290,7 +290,7 @@ class EngineJobs:
 
     async def _read(self, topic: str, start: Start) -> list[Message[Any]]:
         """Return the kept messages of a topic from ``start`` on, at most `MAX_SCANNED`."""
-        first, _ = await self._store.find(topic, start, time())
+        first, _, _ = await self._store.find(topic, start, time())
         found: list[Message[Any]] = []
         while len(found) < MAX_SCANNED:
             page = await self._store.read(topic, first, NO_END)
