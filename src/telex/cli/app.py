@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import telex
-from telex.cli import chat, copy, dashboard, follow, history, migrate, pub, send, sub, topics, transfer, upkeep
+from telex.cli import chat, copy, dashboard, docs, follow, history, migrate, pub, send, sub, topics, transfer, upkeep
 from telex.cli import run as run_
 from telex.cli.dead import dead
 from telex.cli.exits import EXIT_CODES, Exit, code_for
@@ -69,6 +69,7 @@ app.add_typer(dead, name="dead", epilog=EXIT_CODES, short_help="List, show, retr
 app.command(epilog=EXIT_CODES, short_help="Write the messages of topics as JSON lines.")(transfer.export)
 app.command("import", epilog=EXIT_CODES, short_help="Publish the messages that telex export wrote.")(transfer.import_)
 app.command(epilog=EXIT_CODES, short_help="Copy all messages, old and new, to another engine.")(copy.copy)
+app.command(epilog=EXIT_CODES, short_help="Print or serve the AsyncAPI document of a program.")(docs.docs)
 app.command(epilog=EXIT_CODES, short_help="Report all damage of a file.")(upkeep.check)
 app.command(epilog=EXIT_CODES, short_help="Shrink a file by the space of deleted messages.")(upkeep.compact)
 app.command(epilog=EXIT_CODES, short_help="Create or upgrade the tables in a PostgreSQL database.")(migrate.migrate)
