@@ -21,6 +21,7 @@ QUESTIONS = (
     "import_time",
     "durable",
     "commands",
+    "sync_code",
     "http",
     "timers",
     "rates",

@@ -1,6 +1,6 @@
 """Write the files of docs/examples into the pages that show them: python scripts/examples.py.
 
-On a page, a block with the title `docs/examples/NAME` holds that file.
+On a page, a block with the title `docs/examples/NAME` or `examples/NAME` holds that file.
 """
 
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
-BLOCK = re.compile(r'^(```\w+ title="(docs/examples/[\w.-]+)"\n)(.*?)^```$', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^(```\w+ title="((?:docs/)?examples/[\w.-]+)"\n)(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
 def pages() -> list[Path]:

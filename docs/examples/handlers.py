@@ -17,7 +17,7 @@ async def show(message: telex.Message[str]) -> None:
     print(f"{message.topic}: {message.content}")
 
 
-@hub.on(OrderPlaced)  # by type, on any topic; only the content
+@hub.on(OrderPlaced, run_in="loop")  # by type, on any topic; only the content
 def placed(order: OrderPlaced) -> None:
     print(f"order {order.number}")
     done.set()

@@ -66,6 +66,7 @@ from telex.log.start import Start
 from telex.message import Lost, Message, Position
 from telex.names import Pattern
 from telex.once.machine import Failure
+from telex.process.worker import ProcessFailed
 from telex.router import Router
 from telex.topics.connection import ConnectionChange
 from telex.topics.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
@@ -127,6 +128,7 @@ __all__ = [
     "PartsLost",
     "Pattern",
     "Position",
+    "ProcessFailed",
     "Progress",
     "Rate",
     "Reject",

@@ -35,6 +35,7 @@ from telex.process.forks import HUB as FORKED
 from telex.process.lifespan import lifespan_of
 from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
+from telex.process.threads import DEFAULT_THREADS
 from telex.router import Declaring, Router
 from telex.runtime import EngineClosing, Lifecycle, Runtime
 from telex.topics.topic import Topic
@@ -63,7 +64,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     ``middleware`` is applied to every handler, outermost first. Durations are seconds, text such as ``"5s"``, or
     timedeltas. ``clock`` returns the time, in seconds since 1970, for tests in one process (`telex.testing.clock`).
     ``observe`` are tracers and metrics (`telex.observe`). ``content_type`` and ``content_encoding`` choose among
-    ``codecs``, ``transforms`` and telex's for topics without their own (`telex.codec`). Raises `BadOption`.
+    ``codecs``, ``transforms`` and telex's for topics without their own (`telex.codec`). Sync functions run in at most
+    ``threads`` threads and ``processes`` processes (default: one for each core). Raises `BadOption`.
 
     Topics, handlers and retention may be declared before it is opened and while it is open.
     """
@@ -82,6 +84,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         transforms: Sequence[Transform] = (),
         content_type: str | None = None,
         content_encoding: str | None = None,
+        threads: int = DEFAULT_THREADS,
+        processes: int | None = None,
     ) -> None:
         super().__init__("", middleware)
         given = os.environ.get("TELEX_URL") or "memory://" if url is None else url
@@ -97,7 +101,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         if not callable(clock):
             raise BadOption("clock", clock, "it must be a function such as time.time, or a telex.testing VirtualClock")
         engine = engine_for(given, clock) if isinstance(given, str) else given
-        self._runtime = Runtime(engine, self.url, self, clock)
+        self._runtime = Runtime(engine, self.url, self, clock, threads, processes)
         self._runtime.observe(check_instruments(observe))
         self.groups: GroupAdmin = GroupAdmin(self._runtime)
         """The consumer groups and dead letters."""
@@ -169,6 +173,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             self._serve(spec)
         await self._dispatcher.start()
         self._scheduler.start()
+        self._runtime.processes.open()
 
     def _check_wanted(self) -> None:
         if self._runtime.closed:
@@ -193,6 +198,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
                 await self._scheduler.close()
             finally:
                 await self._dispatcher.stop()
+                await self._runtime.end_pools()
 
     def _serve(self, spec: HandlerSpec) -> None:
         if spec.group is None:

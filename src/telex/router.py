@@ -10,6 +10,7 @@ from telex.durations import Duration
 from telex.errors import BadHandler, BadOption
 from telex.handlers.context import Retry
 from telex.handlers.middleware import Middleware, check_middleware
+from telex.handlers.places import RunIn
 from telex.handlers.spec import HandlerSpec, declare
 from telex.log.options import Overflow
 from telex.log.start import Start
@@ -48,6 +49,7 @@ class Declaring:
         start: Start = "earliest",
         tx: bool = False,
         middleware: Sequence[Middleware] = (),
+        run_in: RunIn | None = None,
     ) -> Callable[[F], F]:
         """Call a function for every message: of the topics that fit a pattern, with content of a type, or both.
 
@@ -55,11 +57,12 @@ class Declaring:
         handlers with types on the same pattern, those with the most specific type are called, as by
         `functools.singledispatch`; a message that none of them takes is counted as unhandled.
 
-        The function is sync or async and is called by the event loop; a sync function must not block. It is passed the
-        content, or the `Message` and the `Hub` to arguments with these annotations. ``concurrency`` calls of an async
-        function run at once; with 1 the order is kept. When the function raises, the error is logged with the message's
-        id and counted, and the next message is handled. A handler without ``group`` is a live subscriber: ``buffer``,
-        ``buffer_bytes``, ``overflow``, ``key`` and ``block_timeout`` are those of ``topic.subscribe``.
+        The event loop calls async functions, threads call sync functions. ``run_in="loop"`` is for short sync functions
+        that do not block, ``run_in="process"`` for functions of a module that compute for long. The function is passed
+        the content, or the `Message` and the `Hub` (for sync code `telex.blocking.Hub`) to arguments with these
+        annotations. ``concurrency`` calls run at once; with 1 the order is kept. When the function raises, the error is
+        logged with the message's id and counted, and the next message is handled. A handler without ``group`` is a live
+        subscriber with the options ``buffer`` to ``block_timeout`` of ``topic.subscribe``.
 
         With ``group``, all consumers of the group, in all processes that share the engine, share the messages. Each
         message is leased to one consumer for ``lease``, which is renewed while the call runs. It is acknowledged when
@@ -73,19 +76,17 @@ class Declaring:
         that it writes, the messages that it publishes and the acknowledgement of its message are committed together
         when the function returns, and rolled back when it raises.
 
-        ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub; see
-        `telex.handlers.middleware`.
-
-        On an open hub, the handler is called from the next message on. Raises `BadHandler`, `BadName`, `BadOption`.
+        ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub
+        (`telex.handlers.middleware`). On an open hub, the handler is called from the next message on. Raises
+        `BadHandler`, `BadName`, `BadOption`.
         """
         if len(what) == 1 and callable(what[0]) and not isinstance(what[0], type) and not hasattr(what[0], "__args__"):
-            name = getattr(what[0], "__name__", repr(what[0]))
-            raise BadHandler(
-                name, "give a pattern or a type: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on"
-            )
+            fix = "give a pattern or a type: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on"
+            raise BadHandler(getattr(what[0], "__name__", repr(what[0])), fix)
         options: dict[str, object] = {"concurrency": concurrency, "buffer": buffer, "buffer_bytes": buffer_bytes}
         options |= {"overflow": overflow, "key": key, "block_timeout": block_timeout, "group": group, "retry": retry}
-        options |= {"lease": lease, "dead_letter": dead_letter, "start": start, "tx": tx, "middleware": middleware}
+        options |= {"lease": lease, "dead_letter": dead_letter, "start": start, "tx": tx, "run_in": run_in}
+        options |= {"middleware": middleware}
 
         def decorate(function: F) -> F:
             self._declared(declare(function, what, self.prefix, options))
@@ -107,14 +108,15 @@ class Declaring:
         run_anyway: bool = False,
         concurrency: int = 16,
         middleware: Sequence[Middleware] = (),
+        run_in: RunIn | None = None,
     ) -> Callable[[F], F]:
         """Have a function carry out the commands of a name. It returns the result of a command, or raises its error.
 
-        The function is sync or async. It is passed the content, and by annotation the `CommandContext`, the `Hub`, the
-        `Message`. Content that does not fit its annotation is refused before the function runs, and so is a result that
-        does not fit the annotation of the return value. ``concurrency`` calls run at once in this process. Programs
-        that declare the same name on a shared engine share the commands. The commands of a worker that dies go to
-        another worker after ``lease``, which is renewed while a call runs.
+        The function is sync or async; ``run_in`` is that of `on`. It is passed the content, and by annotation the
+        `CommandContext`, the `Hub`, the `Message`. Content that does not fit its annotation is refused before the
+        function runs, and so is a result that does not fit the annotation of the return value. ``concurrency`` calls
+        run at once in this process. Programs that declare the same name on a shared engine share the commands. The
+        commands of a worker that dies go to another worker after ``lease``, which is renewed while a call runs.
 
         ``keep`` is the time for which each outcome is kept for `Hub.ticket` and `Hub.commands`; without it, the last
         1000 outcomes of the name are kept. Also the arguments of failed commands are kept, for `Hub.retry`.
@@ -137,7 +139,7 @@ class Declaring:
             raise BadHandler(called, f"give the command a name: @hub.command('{called}'), not @hub.command")
         options: dict[str, object] = {"once": once, "lease": lease, "keep": keep, "max_attempts": max_attempts}
         options |= {"backoff": backoff, "version": version, "store": store, "run_anyway": run_anyway}
-        options |= {"concurrency": concurrency, "middleware": middleware}
+        options |= {"concurrency": concurrency, "middleware": middleware, "run_in": run_in}
 
         def decorate(function: F) -> F:
             self._declared(declare_command(function, name, self.prefix, options))

@@ -21,7 +21,9 @@ from telex.engines.contract import Engine, Groups, Records, Store, TransactionOu
 from telex.errors import Closed, Misuse, WrongThread
 from telex.names import shown_url
 from telex.observe.instrument import Instrument, Processing
+from telex.process.processes import ProcessPool, default_processes
 from telex.process.tasks import start_task
+from telex.process.threads import DEFAULT_THREADS, ThreadPool, check_size
 from telex.topics.connection import EngineConnection
 from telex.topics.publisher import NOT_OPEN
 from telex.topics.registry import TopicRegistry
@@ -105,7 +107,15 @@ class Runtime:
     1970.
     """
 
-    def __init__(self, engine: Engine, url: str, hub: Any, clock: Callable[[], float] = time) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        url: str,
+        hub: Any,
+        clock: Callable[[], float] = time,
+        threads: int = DEFAULT_THREADS,
+        processes: int | None = None,
+    ) -> None:
         self.engine: Engine = engine
         self.url: str = url
         self.hub: Any = hub
@@ -126,6 +136,15 @@ class Runtime:
         self.instruments: tuple[Instrument, ...] = ()
         """The observers of handlers, commands and published messages."""
         self._waiting = 0  # the number of calls of `until`
+        self.threads: ThreadPool = ThreadPool(check_size(threads, "threads"), self.moved)
+        """The threads that call sync functions."""
+        self.processes: ProcessPool = ProcessPool(
+            default_processes() if processes is None else check_size(processes, "processes"), self.moved
+        )
+        """The processes that call functions with ``run_in="process"``."""
+        hold = getattr(clock, "hold", None)  # of a virtual clock, which has to wait for threads
+        if hold is not None:
+            hold(lambda: not self.calls_nothing)
 
     def observe(self, instruments: Sequence[Instrument]) -> None:
         """Add observers, before the hub is opened."""
@@ -219,10 +238,24 @@ class Runtime:
         return True
 
     async def cancel(self) -> None:
-        """Cancel the tasks of handlers and commands, and wait until they have ended."""
+        """Cancel the tasks of handlers and commands, and wait until they have ended. Calls that run in processes are
+        killed, and calls that run in threads are abandoned.
+        """
         for task in self.tasks:
             task.cancel()
+        self.threads.abandon()
+        self.processes.abandon()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    @property
+    def calls_nothing(self) -> bool:
+        """True when no call runs or waits in a thread or a process."""
+        return self.threads.idle and self.processes.idle
+
+    async def end_pools(self) -> None:
+        """End the threads and the processes. Called after `cancel`."""
+        await self.processes.close()
+        await self.threads.close()
 
     def topic(self, name: str) -> Topic[Any]:
         """Return the topic or pattern of this name; create it if it is new. Raises `BadName`."""

@@ -99,6 +99,20 @@ def on_engine(name: str, engine: str, tmp_path: Path, request: pytest.FixtureReq
     return run.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
+def test_sync_code_runs_in_threads_and_a_process_on_every_engine(
+    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if engine == "postgresql":
+        url = url_of(request.getfixturevalue("postgres"), "sync_code")
+    else:
+        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/sync.db"}[engine]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "sync_code.py"), url]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (run.returncode, run.stderr, run.stdout) == (0, "", "primes: [4, 25, 168]\n")
+
+
 @pytest.mark.parametrize("name", ["order_status.py", "batch_import.py"])
 def test_without_arguments_it_says_how(name: str, tmp_path: Path) -> None:
     run = subprocess.run(

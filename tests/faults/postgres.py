@@ -50,7 +50,7 @@ async def at_work(url: str, harm: Callable[[], Awaitable[None]], *, publishers: 
         async def handle(content: list[int]) -> None:
             account.handled.add((content[0], content[1]))
 
-        two.on(TOPIC, group="billing", lease="1s", retry=telex.Retry(attempts=100))(handle)
+        two.on(TOPIC, group="billing", lease="1s", retry=telex.Retry(attempts=100), run_in="loop")(handle)
 
         async def publish(number: int) -> None:
             topic, count = (one if number % 2 else two).topic(TOPIC), 0

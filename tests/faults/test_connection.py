@@ -71,9 +71,9 @@ async def running(url: str, close_timeout: float = 10.0) -> AsyncIterator[Progra
         program = Program(hub)
         hub.on(TOPIC)(program.handled.append)
         hub.on(TOPIC, group="billing", lease="30s")(program.grouped.append)
-        hub.on("$connection")(lambda change: program.states.append(change.state))
-        hub.command("bill", once=True)(program.bill)
-        hub.every("100ms", name="ticking")(program.tick)
+        hub.on("$connection", run_in="loop")(lambda change: program.states.append(change.state))
+        hub.command("bill", once=True, run_in="loop")(program.bill)
+        hub.every("100ms", name="ticking", run_in="loop")(program.tick)
 
         async def receive() -> None:
             async with hub.topic(TOPIC).subscribe() as inbox:
@@ -161,7 +161,7 @@ async def test_a_hub_whose_server_is_silent_closes_in_little_more_than_its_close
             f"postgresql://telex@127.0.0.1:{between.port}/postgres?schema=closing", close_timeout=0.2
         ) as program:
             hub = program.hub
-            hub.on("rows", group="rows", tx=True)(insert)
+            hub.on("rows", group="rows", tx=True, run_in="loop")(insert)
             await hub.topic("rows").publish(1)
             await begun.wait()
             between.hold()

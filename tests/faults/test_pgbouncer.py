@@ -30,8 +30,8 @@ async def test_everything_works_behind_pgbouncer_with_a_listener_past_it(pooler:
     url = url_behind(pooler, postgres, "bouncing")
     async with telex.Hub(url) as one, telex.Hub(url) as two, two.topic(TOPIC).subscribe() as inbox:
         grouped: asyncio.Queue[int] = asyncio.Queue()
-        two.on(TOPIC, group="billing")(grouped.put)
-        two.command("double", once=True)(lambda number: 2 * number)
+        two.on(TOPIC, group="billing", run_in="loop")(grouped.put)
+        two.command("double", once=True, run_in="loop")(lambda number: 2 * number)
         for number in range(20):
             await one.topic(TOPIC).publish(number)
         async with asyncio.timeout(10):  # far less than a poll interval: the notifications come
@@ -62,5 +62,5 @@ def store(pooler: str) -> PostgresStore:
 
 async def test_records_elsewhere_work_behind_pgbouncer(store: PostgresStore) -> None:
     async with telex.Hub() as hub:
-        hub.command("double", once=True, store=store)(lambda number: 2 * number)
+        hub.command("double", once=True, store=store, run_in="loop")(lambda number: 2 * number)
         assert [await hub.call("double", n % 4, key=str(n % 4)) for n in range(20)] == [2 * (n % 4) for n in range(20)]

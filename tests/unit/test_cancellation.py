@@ -616,7 +616,7 @@ async def closing(block: bool) -> AsyncIterator[Scene]:  # noqa: C901  # many li
     async def done(content: int) -> None:
         await pass_gate()
 
-    @hub.on(str)
+    @hub.on(str, run_in="loop")
     def never(content: str) -> None: ...
 
     before = left(hub)

@@ -54,13 +54,13 @@ async def test_a_lease_of_a_group_is_as_long_as_it_was(
         else:
             later.set()
 
-    first.on("t", group="g", lease="20s")(work)
+    first.on("t", group="g", lease="20s", run_in="loop")(work)
     async with first:
         await first.topic("t").publish("held")
         await reached.wait()
         day.set(monkeypatch, hours)
         second = first if url == "memory://" else telex.Hub(url, clock=day)
-        second.on("t", group="g", lease="20s")(work)
+        second.on("t", group="g", lease="20s", run_in="loop")(work)
         if second is not first:
             await second.__aenter__()
         await second.topic("t").publish("free")
@@ -87,7 +87,7 @@ async def test_a_lease_ends_although_the_clock_was_put_back(
         assert len(claimed.deliveries) == 1
         day.set(monkeypatch, -100)
         again = asyncio.Event()
-        hub.on("t", group="g")(lambda content: again.set())
+        hub.on("t", group="g", run_in="loop")(lambda content: again.set())
         await asyncio.wait_for(again.wait(), 20)
 
 

@@ -69,7 +69,7 @@ def test_public_structs_cannot_be_changed(name: str) -> None:
 async def test_a_group_takes_few_turns_for_many_messages() -> None:
     hub, handled, turns = telex.Hub("memory://"), list[int](), 0
 
-    @hub.on("a", group="g")
+    @hub.on("a", group="g", run_in="loop")
     def handle(content: int) -> None:
         handled.append(turns)
 

@@ -35,10 +35,10 @@ def test_sys_exit_in_a_handler_of_a_blocking_hub_ends_the_program(waits: str) ->
 
 
 DECLARATIONS: dict[str, Any] = {
-    "on": lambda hub: hub.on("t")(print),
-    "group": lambda hub: hub.on("t", group="g")(print),
-    "command": lambda hub: hub.command("c")(print),
-    "every": lambda hub: hub.every("1h")(print),
+    "on": lambda hub: hub.on("t", run_in="loop")(print),
+    "group": lambda hub: hub.on("t", group="g", run_in="loop")(print),
+    "command": lambda hub: hub.command("c", run_in="loop")(print),
+    "every": lambda hub: hub.every("1h", run_in="loop")(print),
 }
 
 
@@ -82,9 +82,9 @@ async def test_a_task_factory_changes_nothing() -> None:
         return number + 1
 
     hub = telex.Hub(close_timeout=5)
-    hub.on("t", group="g")(add)
-    hub.on("t")(add)
-    hub.command("add")(add)
+    hub.on("t", group="g", run_in="loop")(add)
+    hub.on("t", run_in="loop")(add)
+    hub.command("add", run_in="loop")(add)
     loop = asyncio.get_running_loop()
     loop.set_task_factory(eager)
     try:

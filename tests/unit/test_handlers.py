@@ -115,7 +115,7 @@ async def test_a_function_is_called_with_what_it_asks_for(name: str) -> None:
     got: Got = []
     function = called_by(got)[name]
     hub = telex.Hub()
-    assert hub.on("a")(function) is function
+    assert hub.on("a", run_in="loop")(function) is function
     async with hub:
         await hub.topic("a").publish(5)
         await idle()
@@ -159,10 +159,10 @@ async def test_declaring_on_a_running_hub_takes_effect_at_once() -> None:
 async def test_a_handler_may_declare_another() -> None:
     hub, got = telex.Hub(), list[str]()
 
-    @hub.on("a")
+    @hub.on("a", run_in="loop")
     def declares(content: str) -> None:
         if content == "first":
-            hub.on("a")(lambda content: got.append(content))
+            hub.on("a", run_in="loop")(lambda content: got.append(content))
 
     async with hub:
         await hub.topic("a").publish("first")

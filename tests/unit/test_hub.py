@@ -277,7 +277,7 @@ async def test_nothing_works_after_closing_not_even_for_what_a_handler_left_behi
 async def test_closing_does_not_wait_for_messages_that_nobody_takes(caplog: pytest.LogCaptureFixture) -> None:
     hub = telex.Hub(close_timeout=3600)
 
-    @hub.on(int)
+    @hub.on(int, run_in="loop")
     def handler(content: int) -> None: ...
 
     async with hub:

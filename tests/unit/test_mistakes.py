@@ -470,9 +470,9 @@ MISTAKES = [
     Mistake("every message", lambda hub: hub.on(telex.Message)(takes_one), telex.BadOption, ("type of its content",)),
     Mistake(
         "concurrency of a sync handler",
-        lambda hub: hub.on("chat", concurrency=4)(takes_one),
+        lambda hub: hub.on("chat", concurrency=4, run_in="loop")(takes_one),
         telex.BadOption,
-        ("concurrency", "not async", "leave it out"),
+        ("concurrency", "one after the other", "leave out"),
     ),
     Mistake(
         "no concurrency",

@@ -19,20 +19,20 @@ async def test_routers_put_their_prefixes_before_every_pattern() -> None:
         return handler
 
     bare, orders, paid = telex.Router(), telex.Router("orders"), telex.Router("paid")
-    bare.on("orders:1")(note("bare"))
-    orders.on("*")(note("orders:*"))
-    orders.on(int)(note("orders by type"))
-    paid.on("*", str)(note("paid"))
+    bare.on("orders:1", run_in="loop")(note("bare"))
+    orders.on("*", run_in="loop")(note("orders:*"))
+    orders.on(int, run_in="loop")(note("orders by type"))
+    paid.on("*", str, run_in="loop")(note("paid"))
     orders.include_router(paid, "eu")
     hub.include_router(bare)
     hub.include_router(orders)
     hub.include_router(orders, "shop:one")
-    paid.on("late")(note("late"))  # declared after it was included
+    paid.on("late", run_in="loop")(note("late"))  # declared after it was included
     async with hub:
         for topic in ("orders:1", "shop:one:orders:1", "orders:eu:paid:late", "shop:one:orders:eu:paid:late", "other"):
             await hub.topic(topic).publish(1)
             await hub.topic(topic).publish("text")
-        paid.on("later")(note("later"))
+        paid.on("later", run_in="loop")(note("later"))
         await hub.topic("orders:eu:paid:later").publish(1)
     assert {s.pattern for s in hub.statistics().handlers} == {
         "orders:1",
@@ -71,14 +71,14 @@ def test_routers_in_a_circle_are_refused() -> None:
 
 def one_with_a_handler() -> telex.Router:
     router = telex.Router("orders")
-    router.on("*")(print)
+    router.on("*", run_in="loop")(print)
     return router
 
 
 async def test_one_router_in_two_hubs() -> None:
     router, got = telex.Router("a"), list[tuple[str, int]]()
 
-    @router.on("*")
+    @router.on("*", run_in="loop")
     def handler(content: int, hub: telex.Hub) -> None:
         got.append((next(name for name, it in hubs.items() if it is hub), content))
 
@@ -142,7 +142,7 @@ def test_middleware_of_routers_is_inside_that_of_the_outer_one() -> None:
         return next
 
     outer, inner = telex.Router("a", middleware=[outermost]), telex.Router("b", middleware=[inmost])
-    inner.on("c")(print)
+    inner.on("c", run_in="loop")(print)
     outer.include_router(inner)
     (declared,) = outer.declarations
     assert (declared.patterns, declared.middleware) == (("a:b:c",), (outermost, inmost))

@@ -1,8 +1,8 @@
 """The hub for programs without asyncio: ``with telex.blocking.Hub() as hub:``.
 
 The hub runs in a thread with its own event loop. Call everything here from any other thread: each method waits for its
-result, and raises the errors of the coroutine of the same name. The hub's thread calls the handlers that are declared
-with `Hub.on` and `Hub.command`.
+result, and raises the errors of the coroutine of the same name. Other threads call the sync functions that are
+declared with `Hub.on` and `Hub.command`, and the hub's thread calls the async functions.
 """
 
 from telex.blocking.groups import BlockingGroups as Groups

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
 from telex.blocking.groups import BlockingGroups
-from telex.blocking.thread import HubThread
+from telex.blocking.thread import CallThread, HubThread
 from telex.blocking.ticket import BlockingFollower, BlockingStream, BlockingTicket
 from telex.blocking.topic import BlockingTopic
 from telex.blocking.transaction import BlockingTransaction
@@ -27,11 +27,12 @@ from telex.errors import BadOption, Closed, Misuse, WrongThread
 from telex.handlers.middleware import Middleware
 from telex.handlers.spec import HandlerSpec
 from telex.hub import Hub as AsyncHub
-from telex.hub import Lifespan
+from telex.hub import Lifespan, runtime_of
 from telex.joined import JoinedTransaction
 from telex.log.start import Start
 from telex.message import Message
 from telex.observe.instrument import Instrument
+from telex.process.threads import DEFAULT_THREADS
 from telex.router import Declaring, Router
 from telex.topics.topic import Topic as AsyncTopic
 from telex.triggers.declare import Timing
@@ -47,7 +48,8 @@ R = TypeVar("R")
 class BlockingHub(Declaring, Timing[BlockingTrigger]):
     """A `telex.Hub` that runs in a thread of its own. Use it with ``with``; `close` closes it for good.
 
-    It takes the arguments of `telex.Hub` and has its methods. Its thread calls the functions that are declared on it.
+    It takes the arguments of `telex.Hub` and has its methods. Sync functions that are declared on it are called in
+    other threads, which may use it, and async functions in its own thread.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         transforms: Sequence[Transform] = (),
         content_type: str | None = None,
         content_encoding: str | None = None,
+        threads: int = DEFAULT_THREADS,
+        processes: int | None = None,
     ) -> None:
         super().__init__("", middleware)
         self._hub = AsyncHub(
@@ -78,6 +82,8 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
             transforms=transforms,
             content_type=content_type,
             content_encoding=content_encoding,
+            threads=threads,
+            processes=processes,
         )
         self.declarations: list[HandlerSpec] = self._hub.declarations
         """The handlers that were declared."""
@@ -120,6 +126,9 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
             return
         if self._thread.is_current():
             raise WrongThread("close the blocking hub")
+        if isinstance(self._thread, CallThread):
+            fix = "closing waits for the handlers: set a threading.Event that the program waits for, and close it there"
+            raise Misuse("close the hub in a handler", fix)
         try:
             with suppress(Closed):
                 self._thread.wait(self._hub.aclose())
@@ -357,3 +366,13 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
 
 def _sent(key: str | None, timeout: Duration | None, duplicate: Duplicate, type: type[Any] | None) -> dict[str, Any]:
     return {"key": key, "timeout": timeout, "duplicate": duplicate, "type": type}
+
+
+def hub_of_calls(hub: AsyncHub) -> BlockingHub:
+    """Return the open ``hub`` as sync functions use it that the hub calls in threads."""
+    found = BlockingHub.__new__(BlockingHub)
+    Declaring.__init__(found, "", hub.middleware)
+    found._hub, found.declarations, found.declared_commands = hub, hub.declarations, hub.declared_commands
+    runtime = runtime_of(hub)
+    found._thread = CallThread(lambda: runtime.threads.loop, hub.aclose)
+    return found

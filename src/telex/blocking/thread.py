@@ -122,3 +122,34 @@ class HubThread:
     def _raise_end(self) -> None:
         if self._end is not None:
             raise self._end
+
+
+class CallThread(HubThread):
+    """The event loop of an open hub, as a thread uses it in which the hub calls a sync function. ``loop`` returns the
+    loop.
+    """
+
+    def __init__(
+        self, loop: Callable[[], asyncio.AbstractEventLoop | None], close: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        super().__init__("telex call", close)
+        self.started: bool = True
+        self._loop_of_hub = loop
+
+    def wait(self, work: Coroutine[Any, Any, R]) -> R:
+        loop = self._loop_of_hub()
+        if loop is None or self.is_current():
+            work.close()
+            raise WrongThread("wait for the blocking hub")
+        try:
+            future = asyncio.run_coroutine_threadsafe(work, loop)
+        except RuntimeError:  # the loop was closed
+            work.close()
+            raise Closed("this hub", "it was closed, and its event loop has ended") from None
+        return future.result()
+
+    def is_current(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop_of_hub()
+        except RuntimeError:
+            return False

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class BlockingTrigger:
-    """A trigger of a blocking hub. As a decorator it registers a function, which the hub's thread calls."""
+    """A trigger of a blocking hub. As a decorator it registers a function that is called at each firing."""
 
     def __init__(self, trigger: AsyncTrigger, thread: HubThread) -> None:
         self._trigger = trigger
@@ -33,7 +33,7 @@ class BlockingTrigger:
         return self._trigger.topic
 
     def __call__(self, function: F) -> F:
-        """Call ``function`` at each firing, in the hub's thread. Raises `BadHandler`, `BadName`, `BadOption`."""
+        """Call ``function`` at each firing. Raises `BadHandler`, `BadName`, `BadOption`."""
         return self._thread.call(lambda: self._trigger(function))
 
     def pause(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from typing import Any, Generic, NoReturn, TypeVar
 
 from telex.commands.invocation import Invocation
@@ -29,10 +30,12 @@ _NOTHING = _Nothing()
 class CommandContext(Generic[T]):
     """One call of a command's handler, passed to an argument that is annotated ``telex.CommandContext``."""
 
-    __slots__ = ("_invocation",)
+    __slots__ = ("_invocation", "_loop")
 
-    def __init__(self, invocation: Invocation) -> None:
+    def __init__(self, invocation: Invocation, loop: AbstractEventLoop | None = None) -> None:
+        """Make a context. ``loop`` is the hub's loop for a function that runs in a thread."""
         self._invocation = invocation
+        self._loop = loop
 
     @property
     def command(self) -> str:
@@ -78,6 +81,20 @@ class CommandContext(Generic[T]):
         return self._invocation.fence
 
     @property
+    def lease_lost(self) -> bool:
+        """True after the lease was lost: another worker may have begun the command, and the result of this call is
+        refused. An async function is cancelled then, and a process is killed. A function that runs in a thread has to
+        look here.
+        """
+        invocation = self._invocation
+        return invocation.lost or (invocation.delivery is not None and invocation.delivery.lease_lost)
+
+    @property
+    def cancelled(self) -> bool:
+        """True after a sender has cancelled the command. A function that runs in a thread has to look here."""
+        return self._invocation.cancelled
+
+    @property
     def tx(self) -> Any:
         """The transaction of a handler with an argument ``tx``; else None."""
         return self._invocation.tx
@@ -97,7 +114,10 @@ class CommandContext(Generic[T]):
             raise BadOption("fraction", fraction, "it must be from 0 to 1")
         invocation = self._invocation
         step = Progress(invocation.command, invocation.id, invocation.key, float(fraction), text_of(text))
-        invocation.report(invocation, step)
+        if self._loop is None:
+            invocation.report(invocation, step)
+        else:
+            self._loop.call_soon_threadsafe(invocation.report, invocation, step)
         return _NOTHING  # type: ignore[return-value]  # a caller may await it
 
     def __repr__(self) -> str:

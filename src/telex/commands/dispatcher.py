@@ -78,7 +78,7 @@ class CommandDispatcher:
         if command.streams:
             server: CommandServer = StreamingServer(command, self._runtime)
         elif command.once is None:
-            server = CommandServer(command)
+            server = CommandServer(command, self._runtime)
         else:
             server = OnceServer(command, command.once, self._runtime, self._stores, self.transport.publish_in)
         self.table.add(server)

@@ -13,6 +13,7 @@ from telex.commands.outcome import Progress
 from telex.commands.plan import Priority
 from telex.commands.progress import ProgressThrottle
 from telex.commands.ticket import PendingOutcome
+from telex.handlers.context import Context
 from telex.message import Message, check_headers
 
 Report = Callable[["Invocation", Progress], None]
@@ -49,6 +50,8 @@ class Invocation(msgspec.Struct, eq=False):
     """True when a sender has cancelled the command."""
     lost: bool = False
     """True when another worker has the key now."""
+    delivery: Context[Any] | None = None
+    """The delivery of the command from the engine."""
     redelivered: bool = False
     """True when another worker had the command before, and may have begun it."""
     announced: bool = False

@@ -42,7 +42,7 @@ class OnceServer(CommandServer):
     def __init__(
         self, command: Command, options: OnceOptions, runtime: Runtime, stores: OnceStores, publish_in: PublishIn
     ) -> None:
-        super().__init__(command)
+        super().__init__(command, runtime)
         self.options: OnceOptions = options
         store = options.store or EngineStore(runtime)
         self.leases: KeyLeases = KeyLeases(command.name, options, store, self.counts)

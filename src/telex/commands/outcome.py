@@ -8,8 +8,17 @@ from typing import Any, Generic, NoReturn, TypeVar
 import msgspec
 
 from telex.codec.content import Content, from_json, to_json
-from telex.errors import CommandError, CommandExpired, CommandFailed, KeyConflict, printable, shown, text_of
+from telex.errors import (
+    CommandError,
+    CommandExpired,
+    CommandFailed,
+    KeyConflict,
+    printable,
+    shown,
+    text_of,
+)
 from telex.once.machine import Entry, Failure
+from telex.process.worker import ProcessFailed
 
 T = TypeVar("T")
 CONFLICT = "key_conflict"
@@ -101,6 +110,8 @@ def unrun(command: str, id: str, key: str | None, failure: Failure) -> Outcome[A
 def failure_of(error: BaseException) -> Failure:
     """Return an exception of a handler as a failure, which can be recorded and sent."""
     name = printable(type(error).__qualname__)
+    if isinstance(error, ProcessFailed):
+        return Failure(printable(error.type), "error", text_of(error.text), None, final=False)
     if not isinstance(error, CommandError):
         return Failure(name, "error", text_of(error), None, final=False)
     # A subclass may lack `CommandError.__init__`, and have values of any type.

@@ -18,6 +18,7 @@ from telex.handlers.call import CallEnd, end_of, is_pending
 from telex.message import check_key
 from telex.once.leases import KeyCounts
 from telex.once.machine import Entry, Failure
+from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
 EXPIRED_UNBEGUN = Failure("Expired", EXPIRED, "it was not begun while its sender waited", final=False)
@@ -57,14 +58,14 @@ class CommandServer:
 
     runs_once: ClassVar[bool] = False
 
-    def __init__(self, command: Command) -> None:
+    def __init__(self, command: Command, runtime: Runtime) -> None:
         self.command: Command = command
         self.counts: KeyCounts = KeyCounts()
         self.failed: int = 0
         self.succeeded: int = 0
         self.expired: int = 0
         self.running: int = 0
-        self._invoke: Invoke = command.bind()
+        self._invoke: Invoke = command.bind(runtime)
 
     async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
         """Carry out a command in the current task. Return its outcome, whatever the handler raises. Raises

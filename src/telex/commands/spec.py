@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from telex.codec.content import Content
 from telex.commands.context import CommandContext
@@ -14,11 +15,23 @@ from telex.commands.invocation import Invocation
 from telex.durations import optional_seconds, seconds
 from telex.errors import BadHandler, BadName, BadOption
 from telex.handlers.middleware import Middleware, check_middleware, wrap
-from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, is_stream, name_of, read_signature
+from telex.handlers.places import RunIn, bind_process, bind_thread, check_place
+from telex.handlers.signature import (
+    ArgumentKinds,
+    bind_arguments,
+    blocking_hub_for,
+    calls_async,
+    is_stream,
+    name_of,
+    read_signature,
+)
 from telex.message import Message
 from telex.names import check_topic
 from telex.once.options import OnceOptions, once_options
 from telex.topics.transaction import Transaction
+
+if TYPE_CHECKING:
+    from telex.runtime import Runtime
 
 MIN_LEASE_SECONDS = 0.1
 Invoke = Callable[[Invocation], Any]
@@ -53,6 +66,8 @@ class Command(msgspec.Struct, frozen=True):
     """True when the function yields parts, of the type ``gives``."""
     keep: float | None = None
     """The seconds for which an outcome is kept by its id; None for a command that runs once, which keeps it by key."""
+    run_in: RunIn = "loop"
+    """The place in which the function is called."""
 
     def under(self, prefix: str) -> Command:
         """Return the command with ``prefix`` and a colon before its name. Raises `BadName` when the name becomes too
@@ -66,9 +81,9 @@ class Command(msgspec.Struct, frozen=True):
             return self
         return msgspec.structs.replace(self, middleware=(*middleware, *self.middleware), is_async=True)
 
-    def bind(self) -> Invoke:
+    def bind(self, runtime: Runtime) -> Invoke:
         """Return one function that calls the handler and its middleware."""
-        invoke = bind_arguments(self.function, self.wants, "invocation", {"context": CommandContext})
+        invoke = self._bind_function(runtime)
         if not self.middleware:
             return invoke
         # Middleware takes messages, and may pass on another message, so the invocation is not passed through it.
@@ -86,6 +101,22 @@ class Command(msgspec.Struct, frozen=True):
             return await step(invocation.message)
 
         return around
+
+    def _bind_function(self, runtime: Runtime) -> Invoke:
+        if self.run_in == "process":
+            carry_out = bind_process(
+                self.function, self.wants, self.name, runtime, calls=self.concurrency, answers=True
+            )
+            return lambda invocation: carry_out(replace(invocation.message, content=invocation.content))
+        sources: dict[str, Callable[[Any], object]] = {"context": CommandContext}
+        if "blocking_hub" in self.wants:
+            blocking = blocking_hub_for(self.function, runtime.hub)
+            sources["blocking_hub"] = lambda invocation: blocking
+        if self.run_in == "loop":
+            return bind_arguments(self.function, self.wants, "invocation", sources)
+        sources["context"] = lambda invocation: CommandContext(invocation, runtime.threads.loop)
+        invoke = bind_arguments(self.function, self.wants, "invocation", sources)
+        return bind_thread(invoke, self.name, runtime)
 
 
 def check_command(name: object) -> str:
@@ -119,11 +150,13 @@ def declare_command(function: Any, name: object, prefix: str, options: Mapping[s
     streams = is_stream(function)
     if streams and once is not None:
         raise BadHandler(called, "it yields, and once=True records one result: leave out once, or return one result")
-    is_async = calls_async(function) or bool(middleware)
+    run_in = check_place(options["run_in"], function, signature.kinds)
+    is_async = calls_async(function) or bool(middleware) or run_in != "loop"
     takes, gives = signature.content, signature.result
     keep = None if once is not None else optional_seconds(options["keep"], "keep")
     if keep == 0:
         raise BadOption("keep", options["keep"], "it must be more than 0; leave it out to keep no outcomes")
+    kinds = signature.kinds
     return Command(
-        checked, function, signature.kinds, is_async, concurrency, takes, gives, once, lease, middleware, streams, keep
+        checked, function, kinds, is_async, concurrency, takes, gives, once, lease, middleware, streams, keep, run_in
     )

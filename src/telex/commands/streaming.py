@@ -48,7 +48,7 @@ class StreamingServer(CommandServer):
     """The server of a command that yields: it publishes the parts, and its result is their number."""
 
     def __init__(self, command: Command, runtime: Runtime) -> None:
-        super().__init__(msgspec.structs.replace(command, gives=None))
+        super().__init__(msgspec.structs.replace(command, gives=None), runtime)
         self._runtime = runtime
         self._generate, self._invoke = self._invoke, self._publish
         self._parts: Content[Any] | None = command.gives

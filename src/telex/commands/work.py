@@ -46,7 +46,8 @@ class HubWork:
 
     def idle(self) -> bool:
         """Return true when no call runs, and no message that this process holds waits for a call."""
-        return self._handlers.idle and self._groups.idle and self._commands.idle
+        idle = self._handlers.idle and self._groups.idle and self._commands.idle
+        return idle and self._runtime.calls_nothing
 
     async def wait(self, limit: float | None) -> None:
         """Wait until all messages are finished, also those that groups have not leased yet; see `telex.Hub.idle`.

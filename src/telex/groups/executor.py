@@ -16,7 +16,7 @@ from telex.errors import BadOption, Nack, Reject, reason_of, text_of
 from telex.groups.dead_letters import DeadLetters
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of, result_of
 from telex.handlers.carrying import carried_of
-from telex.handlers.context import Context, Misfit, current, delivery_of, entered
+from telex.handlers.context import Context, Misfit, ThreadContext, current, delivery_of, entered
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
 from telex.process.tasks import LastingTask, start_task
@@ -109,13 +109,14 @@ class DeliveryExecutor:
         is_async, several = spec.is_async, spec.concurrency > 1
         takes_context = "context" in spec.wants or self.group.tx
         context: Context[Any] | None = None
+        make = ThreadContext if spec.run_in == "thread" else Context
         done = 0
         while ready and not task.cancelling():
             delivery = ready.popleft()
             if several and ready:
                 self.begin()  # another task takes the next delivery, if this one waits
             if takes_context:
-                context = Context(delivery, self.group.name, self._settle_by_hand, self._shape)
+                context = make(delivery, self.group.name, self._settle_by_hand, self._shape)
                 current.set(context)
                 fresh = copy_context()
             running[delivery.token] = (delivery, task, context)
@@ -238,6 +239,8 @@ class DeliveryExecutor:
         found = self.running.pop(delivery.token, None)
         if found is not None:
             self.lapsed += 1
+            if found[2] is not None:
+                found[2].lease_lost = True
             found[1].cancel()
         elif delivery in self.ready:
             self.ready.remove(delivery)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
 from telex.codec.content import Content
 from telex.durations import Duration, seconds
 from telex.engines.contract.groups import Action, Delivery
-from telex.errors import BadOption, ContentError, reason_of, text_of
+from telex.errors import BadOption, ContentError, Misuse, reason_of, text_of
 from telex.message import Message, type_of
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class Context(Generic[T]):
     would wait for that transaction. Do not use it after the handler has returned.
     """
 
-    __slots__ = ("_delivery", "_settle", "_takes", "group", "settled")
+    __slots__ = ("_delivery", "_settle", "_takes", "group", "lease_lost", "settled")
 
     def __init__(
         self,
@@ -98,6 +98,10 @@ class Context(Generic[T]):
         """The name of the group."""
         self.settled: Action | None = None
         """The settlement that the handler asked for; None before."""
+        self.lease_lost: bool = False
+        """True after the lease was lost: another consumer may have the message, and this call settles nothing. An async
+        function is cancelled then, and a process is killed. A function that runs in a thread has to look here.
+        """
 
     @property
     def message(self) -> Message[T]:
@@ -137,6 +141,18 @@ class Context(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Context of {self.message.topic!r} {self.message.seq}, group {self.group!r}, attempt {self.attempt}>"
+
+
+class ThreadContext(Context[T]):
+    """The `Context` of a function that runs in a thread. It settles by returning or raising."""
+
+    __slots__ = ()
+
+    def _refuse(self, *args: object, **options: object) -> NoReturn:
+        fix = "return to acknowledge it, raise telex.Nack or telex.Reject, or make the handler `async def`"
+        raise Misuse("settle the message in a thread", fix)
+
+    ack = nack = reject = extend = _refuse
 
 
 def delivery_of(context: Context[Any]) -> Delivery:

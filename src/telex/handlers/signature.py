@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -49,6 +50,8 @@ class ArgumentKinds(msgspec.Struct, frozen=True):
                 return self.by_class[base]
             if base.__module__ == "telex.hub" and base.__name__ == "Hub":
                 return "hub"
+            if base.__module__ == "telex.blocking.hub" and base.__name__ == "BlockingHub":
+                return "blocking_hub"
         return "content"
 
     def content_of(self, hint: object) -> Content[Any] | None:
@@ -154,6 +157,17 @@ def is_stream(function: object) -> bool:
     while isinstance(function, partial):
         function = function.func
     return inspect.isasyncgenfunction(function) or inspect.isasyncgenfunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def blocking_hub_for(function: Callable[..., object], hub: object) -> object:
+    """Return the argument of a function for a `telex.blocking.Hub`, made from the running ``hub``."""
+    for hint in hints_of(function).values():
+        for part in parts_of(hint):
+            for base in part.__mro__ if isinstance(part, type) else ():
+                if base.__module__ == "telex.blocking.hub" and base.__name__ == "BlockingHub":
+                    # The module of the annotated class, which this module may not import.
+                    return sys.modules[base.__module__].hub_of_calls(hub)
+    raise AssertionError("a function with this argument annotates it")
 
 
 def calls_async(function: Callable[..., object]) -> bool:

@@ -17,7 +17,16 @@ from telex.handlers.call import Invoke
 from telex.handlers.carrying import carrying
 from telex.handlers.context import Context, Retry, current, entered, shaped
 from telex.handlers.middleware import Middleware, check_middleware, wrap
-from telex.handlers.signature import ArgumentKinds, bind_arguments, calls_async, name_of, parts_of, read_signature
+from telex.handlers.places import RunIn, bind_process, bind_thread, check_place
+from telex.handlers.signature import (
+    ArgumentKinds,
+    bind_arguments,
+    blocking_hub_for,
+    calls_async,
+    name_of,
+    parts_of,
+    read_signature,
+)
 from telex.log.options import Options, check_options
 from telex.log.start import Start, check_start
 from telex.message import Message, headers_of
@@ -69,6 +78,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     middleware: tuple[Middleware, ...] = ()
     takes: Content[Any] | None = None
     """The annotated type of the content. Content from outside of the process is converted to it."""
+    run_in: RunIn = "loop"
+    """The place in which the function is called."""
 
     def under(self, prefix: str) -> HandlerSpec:
         """Return a copy with ``prefix`` and a colon before each pattern. Raises `BadName` for a long name."""
@@ -87,13 +98,23 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         """Return a function of a message that calls the handler. Its result is awaitable if the handler is async."""
         sources: dict[str, Callable[[Any], object]] = {"hub": lambda message: runtime.hub}
         sources |= {"context": lambda message: current.get(), "tx": lambda message: entered.get()}
-        invoke = bind_arguments(self.function, self.wants, "message", sources)
-        if not calls_async(self.function):
+        if "blocking_hub" in self.wants:
+            blocking = blocking_hub_for(self.function, runtime.hub)
+            sources["blocking_hub"] = lambda message: blocking
+        if self.run_in == "process":
+            invoke: Invoke = bind_process(
+                self.function, self.wants, self.name, runtime, calls=self.concurrency, answers=False
+            )
+        else:
+            invoke = bind_arguments(self.function, self.wants, "message", sources)
+        if self.run_in == "loop" and not calls_async(self.function):
             invoke = _timed(invoke, self.name)
         takes = self.content(runtime)
         if takes is not None:
             runtime.topics.types.hint(takes)
-        bound = invoke if takes is None else lambda message: invoke(shaped(message, takes))
+        bound: Invoke = invoke if takes is None else lambda message: invoke(shaped(message, takes))
+        if self.run_in == "thread":
+            bound = bind_thread(bound, self.name, runtime)
         bound = wrap(bound, self.middleware) if self.middleware else bound
         group = None if self.group is None else self.group.name
         bound = runtime.observed(bound, Processing(self.name, self.patterns, group, headers_of, itself))
@@ -128,9 +149,8 @@ def _timed(invoke: Invoke, name: str) -> Invoke:
             if took > BLOCKING_SECONDS and not warned:
                 warned = True
                 text = (
-                    "handler %s blocked the event loop for %d ms, and nothing else ran meanwhile: make it `async def`, "
-                    "and await there what it waits for, or `await asyncio.to_thread(...)` what blocks; "
-                    "this is logged once"
+                    "handler %s blocked the event loop for %d ms, and nothing else ran meanwhile: have a thread call "
+                    "it, run_in='thread', or make it `async def` and await there what it waits for; this is logged once"
                 )
                 logger.warning(text, name, took * 1000)
 
@@ -156,13 +176,13 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise BadOption("concurrency", concurrency, "it must be at least 1, the number of calls that may run at once")
     middleware = check_middleware(options["middleware"])
-    is_async = calls_async(function) or bool(middleware)
-    if options["tx"] and not is_async:
+    run_in = check_place(options["run_in"], function, signature.kinds)
+    is_async = calls_async(function) or bool(middleware) or run_in != "loop"
+    if options["tx"] and not calls_async(function):
         raise BadHandler(name, "a transaction is awaited: make it `async def`")
     if concurrency > 1 and not is_async:
-        raise BadOption(
-            "concurrency", concurrency, f"{name} is not async, so its calls run one after the other; leave it out"
-        )
+        fix = f"the event loop runs the calls of {name} one after the other: leave out concurrency= or run_in='loop'"
+        raise BadOption("concurrency", concurrency, fix)
     group = _group_spec(options, signature.kinds, name)
     if group is not None and not given:
         raise BadOption(
@@ -186,6 +206,7 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
         group,
         middleware,
         None if classes else signature.content,
+        run_in,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import math
 import selectors
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -14,18 +14,28 @@ R = TypeVar("R")
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 RESOLUTION = time.get_clock_info("monotonic").resolution
 """The seconds by which an event loop may run timers early."""
+THREAD_SECONDS = 0.05
+"""The seconds of real time for which the clock waits for threads before it advances. A thread may itself wait for a
+timer, so the clock advances after that.
+"""
 
 
 class VirtualClock:
     """A clock for tests: ``clock.run(main())`` runs a coroutine on a loop that advances to the next timer at once when
     no task can run, and ``telex.Hub(clock=clock)`` uses the same clock. A week of timers takes milliseconds.
 
-    Use it in one process, on ``memory://``: work of threads, processes and sockets takes real time.
+    Use it in one process, on ``memory://``: work of threads, processes and sockets takes real time. The clock waits for
+    sync functions of a hub that run in threads, at most `THREAD_SECONDS` at each advance.
     """
 
     def __init__(self, begin: datetime = BEGIN) -> None:
         self._begin = begin.timestamp()
         self._passed = 0.0
+        self._busy: list[Callable[[], bool]] = []
+
+    def hold(self, busy: Callable[[], bool]) -> None:
+        """Have the clock wait before it advances while ``busy()`` is true. A hub calls this for its threads."""
+        self._busy.append(busy)
 
     def __call__(self) -> float:
         """Return seconds since 1970."""
@@ -67,7 +77,10 @@ class _Selector(selectors.DefaultSelector):
         self._clock = clock
 
     def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0 if timeout is not None else None)
+        real = None if timeout is None else 0.0
+        if timeout and any(busy() for busy in self._clock._busy):
+            real = THREAD_SECONDS
+        ready = super().select(real)
         if not ready and timeout is not None and timeout > 0:
             self._clock._passed += timeout
         return ready

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from telex.durations import Duration, seconds
 from telex.errors import BadHandler, BadOption
+from telex.handlers.places import RunIn, check_place
 from telex.handlers.signature import name_of
 from telex.triggers.conditions.condition import By, Condition
 from telex.triggers.conditions.evaluator import KEYS
@@ -45,6 +46,7 @@ class Timing(ABC, Generic[Made]):
         name: str | None = None,
         misfire: Misfire = "skip",
         jitter: Duration = 0.0,
+        run_in: RunIn | None = None,
     ) -> Made:
         """Fire once in every ``period``. The n-th firing is due n periods after the start, so the times do not drift.
 
@@ -52,14 +54,14 @@ class Timing(ABC, Generic[Made]):
         (default: the name of the function or topic) identifies the trigger: on an engine that stores messages, all
         processes and restarts share the trigger of one name. ``misfire`` decides about instants that were missed by
         more than a second: no firing, one firing for all, or all. ``jitter`` delays each firing by a random time of at
-        most that length.
+        most that length. ``run_in`` is the place in which the function is called, as for `on`.
 
         Raises `BadOption`, `BadName`.
         """
         every = Every(period_of(period, "period"))
         if seconds(jitter, "jitter") >= every.period:
             raise BadOption("jitter", jitter, "it must be shorter than the period, or firings would be left out")
-        return self._timed(every, topic, name, misfire, jitter)
+        return self._timed(every, topic, name, misfire, jitter, run_in)
 
     def cron(
         self,
@@ -70,15 +72,22 @@ class Timing(ABC, Generic[Made]):
         name: str | None = None,
         misfire: Misfire = "skip",
         jitter: Duration = 0.0,
+        run_in: RunIn | None = None,
     ) -> Made:
         """Fire at the times of a cron expression, on the clocks of the time zone ``tz``. When clocks go back, a
         repeated local time fires once; when clocks go forward, a skipped local time fires at the first instant after
         the change. The other arguments are as for `every`.
         """
-        return self._timed(Cron.checked(expression, tz), topic, name, misfire, jitter)
+        return self._timed(Cron.checked(expression, tz), topic, name, misfire, jitter, run_in)
 
     def at(
-        self, when: datetime, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "once"
+        self,
+        when: datetime,
+        *,
+        topic: str | None = None,
+        name: str | None = None,
+        misfire: Misfire = "once",
+        run_in: RunIn | None = None,
     ) -> Made:
         """Fire once, at ``when``, an aware datetime, or later if that instant was missed after the trigger began. After
         the firing the topic of the trigger is closed. The other arguments are as for `every`.
@@ -87,25 +96,39 @@ class Timing(ABC, Generic[Made]):
             raise BadOption(
                 "when", when, "give an aware datetime, such as datetime.now(timezone.utc) + timedelta(hours=1)"
             )
-        return self._timed(At(when.timestamp()), topic, name, misfire, 0.0)
+        return self._timed(At(when.timestamp()), topic, name, misfire, 0.0, run_in)
 
     def after(
-        self, delay: Duration, *, topic: str | None = None, name: str | None = None, misfire: Misfire = "once"
+        self,
+        delay: Duration,
+        *,
+        topic: str | None = None,
+        name: str | None = None,
+        misfire: Misfire = "once",
+        run_in: RunIn | None = None,
     ) -> Made:
         """Fire once, ``delay`` (at least a millisecond) after the start, or later if that instant was missed. After the
         firing the topic of the trigger is closed. The other arguments are as for `every`.
         """
-        return self._timed(After(max(length_of(delay, "delay"), MIN_SECONDS)), topic, name, misfire, 0.0)
+        return self._timed(After(max(length_of(delay, "delay"), MIN_SECONDS)), topic, name, misfire, 0.0, run_in)
 
     def _timed(
-        self, schedule: Schedule, topic: str | None, name: str | None, misfire: Misfire, jitter: Duration
+        self,
+        schedule: Schedule,
+        topic: str | None,
+        name: str | None,
+        misfire: Misfire,
+        jitter: Duration,
+        run_in: RunIn | None,
     ) -> Made:
         if misfire not in ("skip", "once", "all"):
             raise BadOption("misfire", misfire, "it must be 'skip', 'once' or 'all'")
         width = seconds(jitter, "jitter")
 
         def make(scheduler: Scheduler, prefix: str) -> TimeTrigger:
-            return TimeTrigger(scheduler.timers, scheduler.firings, schedule, misfire, width)
+            trigger = TimeTrigger(scheduler.timers, scheduler.firings, schedule, misfire, width)
+            trigger.run_in = run_in
+            return trigger
 
         return self._trigger(make, name, topic)
 
@@ -139,6 +162,7 @@ class Timing(ABC, Generic[Made]):
         rising: bool = False,
         hysteresis: float = 0.0,
         keys: int = KEYS,
+        run_in: RunIn | None = None,
     ) -> Made:
         """Fire when ``condition`` becomes true, or is true when the hub opens: once, and then the topic of the trigger
         is closed; with ``rising`` each time that it becomes true again.
@@ -149,7 +173,7 @@ class Timing(ABC, Generic[Made]):
         condition with ``by=`` keeps at most ``keys`` keys, and each firing has its key.
 
         Instead of a condition, give a function without arguments, sync or async, that returns true when it is time. It
-        is called once in every ``every``.
+        is called once in every ``every``, in the place of ``run_in``: a process cannot call it.
 
         The other arguments are as for `every`. Raises `BadOption`, `BadHandler`, `BadName`.
         """
@@ -169,6 +193,7 @@ class Timing(ABC, Generic[Made]):
                     "hysteresis", hysteresis, "leave it out: only conditions have a hysteresis, not functions"
                 )
             function, period = condition, period_of(every, "every")
+            in_thread = in_thread_of(function, run_in)
         elif isinstance(condition, (Variable, Rate)):
             raise BadOption("condition", condition, "compare it: hub.when(count >= 1000)")
         else:
@@ -178,10 +203,12 @@ class Timing(ABC, Generic[Made]):
         def make(scheduler: Scheduler, prefix: str) -> WhenTrigger:
             source: Poll | ConditionMonitor
             if every is not None:
-                source = Poll(function, period)
+                source = Poll(function, period, scheduler.runtime.threads if in_thread else None)
             else:
                 source = scheduler.monitor(watched.under(prefix) if prefix else watched, max_keys)
-            return WhenTrigger(scheduler.timers, scheduler.firings, source, rising=rising)
+            trigger = WhenTrigger(scheduler.timers, scheduler.firings, source, rising=rising)
+            trigger.run_in = run_in
+            return trigger
 
         return self._trigger(make, name, topic)
 
@@ -220,6 +247,13 @@ class Triggering:
         if found is None:
             raise BadOption("name", name, f"the triggers are {', '.join(t.trigger for t in self.triggers()) or 'none'}")
         return found
+
+
+def in_thread_of(function: PolledFunction, run_in: RunIn | None) -> bool:
+    """Return true when a thread calls a polled function. Raises `BadOption`, `BadHandler`."""
+    if run_in == "process":
+        raise BadOption("run_in", run_in, "it must be 'thread' or 'loop' for a function that is polled")
+    return check_place(run_in, function, ()) == "thread"
 
 
 def length_of(given: Duration, option: str) -> float:

@@ -13,6 +13,7 @@ from telex.errors import BadHandler
 from telex.handlers.call import CallEnd, end_of, is_pending
 from telex.handlers.signature import calls_async, name_of
 from telex.process.tasks import start_task
+from telex.process.threads import ThreadPool
 from telex.triggers.conditions.evaluator import Fired
 from telex.triggers.conditions.schedule import Every
 
@@ -44,9 +45,9 @@ class PollOwner(Protocol):
 
 
 class Poll:
-    """A function without arguments that is called every ``period`` seconds, first one period after the start. It fires
-    when its result becomes true. A call is skipped while an earlier call of an async function runs. Exceptions are
-    logged and counted, and the function is called again.
+    """A function without arguments that is called every ``period`` seconds, first one period after the start, in a
+    thread of ``threads`` if given. It fires when its result becomes true. A call is skipped while an earlier call runs.
+    Exceptions are logged and counted, and the function is called again.
     """
 
     is_polled: bool = True
@@ -54,7 +55,7 @@ class Poll:
     forgotten: int = 0
     known: float = 0.0
 
-    def __init__(self, function: PolledFunction, period: float) -> None:
+    def __init__(self, function: PolledFunction, period: float, threads: ThreadPool | None = None) -> None:
         if not callable(function):
             raise BadHandler(repr(function), FIX)
         try:
@@ -64,7 +65,8 @@ class Poll:
         except ValueError:
             pass  # a builtin without a signature
         self._function = function
-        self._is_async = calls_async(function)
+        self._threads = threads
+        self._is_async = calls_async(function) or threads is not None
         self._every = Every(period)
         self._start = 0.0
         self._calling = False
@@ -134,8 +136,13 @@ class Poll:
             self._calling = False
 
     async def _call(self) -> bool:
+        if self._threads is not None:
+            return bool(await self._threads.submit(self._call_in_thread, None, name_of(self._function)))
         result: Any = self._function()
         return bool(await result if is_pending(result) else result)
+
+    def _call_in_thread(self, _: None) -> bool:
+        return bool(self._function())
 
     async def _cancel(self, call: asyncio.Task[bool]) -> None:
         # its exception is retrieved, and ignored

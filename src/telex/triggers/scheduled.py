@@ -9,6 +9,7 @@ from telex.topics.publisher import Publisher
 
 if TYPE_CHECKING:
     from telex.handlers.middleware import Middleware
+    from telex.handlers.places import RunIn
     from telex.handlers.spec import HandlerSpec
     from telex.triggers.records import TriggerRecord
     from telex.triggers.timers import Timers
@@ -35,6 +36,7 @@ class ScheduledTrigger(ABC):
         "paused_elsewhere",
         "publisher",
         "queue_entry",
+        "run_in",
         "start",
         "timers",
         "topic",
@@ -56,6 +58,8 @@ class ScheduledTrigger(ABC):
         self.handlers: tuple[HandlerSpec, ...] = ()
         self.middleware: tuple[Middleware, ...] = ()
         """The middleware of its router, around the functions of the trigger."""
+        self.run_in: RunIn | None = None
+        """The place in which its functions are called, as the program gave it."""
         self.publisher: Publisher | None = None
         """The publisher that it used last, in memory."""
         self.waiting: int = 0

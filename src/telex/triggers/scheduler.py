@@ -77,7 +77,7 @@ class Scheduler:
     def handle(self, trigger: ScheduledTrigger, function: Callable[..., object]) -> None:
         """Register a function that is called at each firing, as a handler of the trigger's topic."""
         options = self.firings.handler_options(trigger, function)
-        self._handle(trigger.topic, middleware=trigger.middleware, **options)(function)
+        self._handle(trigger.topic, middleware=trigger.middleware, run_in=trigger.run_in, **options)(function)
         trigger.handlers = (*trigger.handlers, self._runner.declarations[-1])
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> Variable[T]:

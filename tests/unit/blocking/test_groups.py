@@ -16,7 +16,7 @@ def test_groups_and_transactions_of_a_file(tmp_path: Path) -> None:
     tries: list[int] = []
     again = threading.Event()
 
-    @hub.on("orders", group="billing", retry=telex.Retry(attempts=1))
+    @hub.on("orders", group="billing", retry=telex.Retry(attempts=1), run_in="loop")
     def bill(order: int) -> None:
         tries.append(order)
         if len(tries) == 1:

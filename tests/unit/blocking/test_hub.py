@@ -21,7 +21,7 @@ def test_handlers_are_called_and_finish_before_the_hub_closes() -> None:
         await asyncio.sleep(0)
         handled.append(content)
 
-    @hub.on(str)
+    @hub.on(str, run_in="loop")
     def text(content: str) -> None:
         handled.append(content)
 
@@ -84,7 +84,7 @@ def test_closing_in_a_handler_is_refused() -> None:
     hub = telex.blocking.Hub()
     problems: list[Exception] = []
 
-    @hub.on("a")
+    @hub.on("a", run_in="loop")
     def handler(content: object) -> None:
         try:
             hub.close()

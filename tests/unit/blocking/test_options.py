@@ -89,7 +89,7 @@ def test_middleware_stands_around_handlers() -> None:
 
     hub = telex.blocking.Hub(middleware=[watch])
 
-    @hub.on("a")
+    @hub.on("a", run_in="loop")
     def handle(content: int) -> None:
         seen.append(-content)
 

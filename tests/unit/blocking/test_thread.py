@@ -13,7 +13,7 @@ def test_waiting_for_the_hub_in_its_own_thread_is_refused() -> None:
     hub = telex.blocking.Hub()
     problems: list[Exception] = []
 
-    @hub.on("a")
+    @hub.on("a", run_in="loop")
     def handler(content: object) -> None:
         try:
             hub.topic("b")

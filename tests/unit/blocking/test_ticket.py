@@ -15,7 +15,7 @@ def test_a_command_is_sent_called_and_followed_up() -> None:
     async def double(number: int) -> int:
         return 2 * number
 
-    @hub.command("charge", once=True)
+    @hub.command("charge", once=True, run_in="loop")
     def charge(number: int) -> int:
         if number < 0:
             raise telex.CommandError("the card was declined", code="declined", data={"number": number})
@@ -59,7 +59,7 @@ def waiting_hub() -> telex.blocking.Hub:
         await opened.wait()
         return "done"
 
-    @hub.command("open")
+    @hub.command("open", run_in="loop")
     def open_() -> None:
         opened.set()
 
@@ -106,7 +106,7 @@ def test_waiting_for_a_ticket_ends_when_the_hub_is_closed() -> None:
 def test_following() -> None:
     hub = telex.blocking.Hub()
 
-    @hub.command("report:build")
+    @hub.command("report:build", run_in="loop")
     def build(pages: int, context: telex.CommandContext[int]) -> int:
         context.progress(0.5, "half")
         return pages

@@ -10,7 +10,7 @@ def test_triggers_and_variables() -> None:
     fired: list[str] = []
     count = hub.variable("signups", 0)
 
-    @hub.when(count >= 2, name="many")
+    @hub.when(count >= 2, name="many", run_in="loop")
     def many() -> None:
         fired.append("many")
 

@@ -71,20 +71,20 @@ def declare(
     """``begun`` is set when `wait` runs, which goes on until ``gate`` is."""
     opened, runs = gate or threading.Event(), begun or threading.Event()
 
-    @hub.command("report:build", once=True)
+    @hub.command("report:build", once=True, run_in="loop")
     def build(year: int, context: package.CommandContext[int]) -> dict[str, int]:
         context.progress(0.5, "half")
         return {"pages": year, "attempt": context.attempt}
 
-    @hub.command("report:print", once=True)
+    @hub.command("report:print", once=True, run_in="loop")
     def print_(year: int) -> None:
         raise OutOfPaper("no paper", data={"tray": 2})
 
-    @hub.command("echo")
+    @hub.command("echo", run_in="loop")
     def echo(content: object) -> object:
         return content
 
-    @hub.command("badly")
+    @hub.command("badly", run_in="loop")
     def badly() -> int:
         return "x"  # type: ignore[return-value]  # on purpose
 

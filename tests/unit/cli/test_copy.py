@@ -61,7 +61,7 @@ def test_groups_begin_after_what_was_copied(telex: Telex, tmp_path: Path) -> Non
 
     def run(url: str, *contents: int) -> None:
         hub = Hub(url)
-        hub.on("orders:*", group="billing")(handled.put)
+        hub.on("orders:*", group="billing", run_in="loop")(handled.put)
         with hub:
             for content in contents:
                 hub.topic("orders:1").publish(content)
@@ -78,7 +78,7 @@ def test_groups_begin_after_what_was_copied(telex: Telex, tmp_path: Path) -> Non
 def test_a_group_that_is_behind_is_reported(telex: Telex, tmp_path: Path) -> None:
     source, target = urls(tmp_path)
     hub = Hub(source)
-    hub.on("orders:*", group="billing")(print)
+    hub.on("orders:*", group="billing", run_in="loop")(print)
     with hub:
         hub.groups.pause("billing")
         hub.topic("orders:1").publish(1)
@@ -154,7 +154,7 @@ def test_a_live_copy_goes_on_until_it_is_stopped(tmp_path: Path) -> None:
 def test_a_group_of_an_earlier_copy_that_has_messages_left_is_reported(telex: Telex, tmp_path: Path) -> None:
     source, target = urls(tmp_path)
     hub = Hub(source)
-    hub.on("orders:*", group="billing")(lambda content: None)
+    hub.on("orders:*", group="billing", run_in="loop")(lambda content: None)
     with hub:
         hub.topic("orders:1").publish(1)
         assert telex("copy", source, target, "--once").code in {0, 1}  # the handler may not have run

@@ -120,7 +120,7 @@ def test_topics_and_history_of_a_database(url: str) -> None:
 def test_groups_and_dead_letters_of_a_database(url: str) -> None:
     hub = Hub(url)
 
-    @hub.on("orders", group="billing")
+    @hub.on("orders", group="billing", run_in="loop")
     def bill(content: int) -> None:
         raise library.Reject("no")
 
@@ -145,7 +145,7 @@ def test_triggers_and_once_of_a_database(url: str) -> None:
     hub = Hub(url)
     hub.every("1h", name="mornings", topic="morning")
 
-    @hub.command("charge", once=True)
+    @hub.command("charge", once=True, run_in="loop")
     def charge(order: int) -> int:
         return order + 1
 

@@ -24,8 +24,8 @@ def url(tmp_path: Path) -> str:
         def fail(number: int) -> None:
             raise library.Reject(f"no price for {number}")
 
-        hub.on("orders", group="billing")(fail)
-        hub.on("refunds", group="audit")(fail)
+        hub.on("orders", group="billing", run_in="loop")(fail)
+        hub.on("refunds", group="audit", run_in="loop")(fail)
         async with hub:
             for topic, number in (("orders", 1), ("orders", 2), ("refunds", 3)):
                 await hub.topic(topic).publish(number)

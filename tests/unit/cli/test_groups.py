@@ -23,7 +23,7 @@ def url(tmp_path: Path) -> str:
     async def make() -> None:
         hub = library.Hub(url)
         for name, pattern in (("billing", "orders:*"), ("billing", "refunds"), ("audit", "orders:*")):
-            hub.on(pattern, group=name)(print)
+            hub.on(pattern, group=name, run_in="loop")(print)
         async with hub:
             while len(await hub.groups.list()) < 3:  # noqa: ASYNC110  # groups are asked for
                 await asyncio.sleep(0)

@@ -29,7 +29,7 @@ def test_on_a_terminal_forgetting_a_key_is_asked_for(
 
     async def charge() -> None:
         hub = Hub(url)
-        hub.command("charge", once=True)(charged)
+        hub.command("charge", once=True, run_in="loop")(charged)
         async with hub:
             assert await hub.call("charge", 5, key="a", timeout=20) == 5
 
@@ -65,7 +65,7 @@ def test_a_record_is_shown(telex: Telex, serving: str) -> None:
 def test_large_results_are_shown_and_forgotten(telex: Telex, works_url: str) -> None:
     hub = package.blocking.Hub(works_url)
 
-    @hub.command("large", once=True)
+    @hub.command("large", once=True, run_in="loop")
     def large(size: int) -> str:
         return "x" * size
 

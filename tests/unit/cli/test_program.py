@@ -39,13 +39,13 @@ def test_programs_that_are_none(telex: Telex, folder: Path, program: str, said: 
 def declared() -> library.Hub:
     hub = library.Hub()
 
-    @hub.on("orders:*")
+    @hub.on("orders:*", run_in="loop")
     def show(content: object) -> None: ...
 
-    @hub.command("charge", once=True)
+    @hub.command("charge", once=True, run_in="loop")
     def charge(content: object) -> None: ...
 
-    @hub.every("10s")
+    @hub.every("10s", run_in="loop")
     def look() -> None: ...
 
     return hub

@@ -82,7 +82,7 @@ def declare_commands(hub: telex.Hub) -> None:
         return value
 
     for name, type, _ in UNNAMED:
-        hub.command(f"once:{name}", once=True)(annotated(lambda value: echo(value), type))
+        hub.command(f"once:{name}", once=True, run_in="loop")(annotated(lambda value: echo(value), type))
 
 
 def declare_groups(hub: telex.Hub, taken: dict[str, Any], done: asyncio.Event) -> None:
@@ -104,8 +104,8 @@ def declare_groups(hub: telex.Hub, taken: dict[str, Any], done: asyncio.Event) -
         return refuse
 
     for name, type, _ in CARRIED:
-        hub.on(f"t:{name}", group="takes")(annotated(taker(name), type))
-        hub.on(f"t:{name}", group="refuses", dead_letter=f"dead:{name}")(annotated(refuser(name), type))
+        hub.on(f"t:{name}", group="takes", run_in="loop")(annotated(taker(name), type))
+        hub.on(f"t:{name}", group="refuses", dead_letter=f"dead:{name}", run_in="loop")(annotated(refuser(name), type))
 
 
 async def until_dead(hub: telex.Hub) -> list[telex.DeadLetter]:

@@ -17,7 +17,7 @@ async def test_a_call_gives_the_result(url: str) -> None:
     async def build(month: Month) -> Report:
         return Report(f"{month.year}-{month.number:02}", 3)
 
-    @hub.command("double")
+    @hub.command("double", run_in="loop")
     def double(number: int) -> int:
         return 2 * number
 
@@ -41,7 +41,7 @@ async def test_internal_topics_are_not_shown_to_patterns(url: str) -> None:
     hub = telex.Hub(url)
     seen = []
 
-    @hub.on(">")
+    @hub.on(">", run_in="loop")
     def every(message: telex.Message[object]) -> None:
         seen.append(message.topic)
 
@@ -120,7 +120,7 @@ async def test_a_default_that_is_filled_in_is_no_other_content(where: str, tmp_p
         async def pay(payment: Payment) -> str:
             return payment.id
 
-        @hub.on("never", Payment)  # so that what comes from the file under this name is made one
+        @hub.on("never", Payment, run_in="loop")  # so that what comes from the file under this name is made one
         def look(payment: Payment) -> None: ...
 
         return hub

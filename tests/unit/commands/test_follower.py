@@ -40,7 +40,7 @@ async def test_following_many(url: str) -> None:
 async def test_a_follower_from_a_start_that_is_gone_gets_a_lost(url: str) -> None:
     hub = telex.Hub(url)
 
-    @hub.command("double")
+    @hub.command("double", run_in="loop")
     def double(number: int) -> int:
         return 2 * number
 

@@ -305,11 +305,11 @@ async def test_attempts_of_workers_that_are_closed_do_not_count(file: str) -> No
         for _ in range(3):
             begun = asyncio.Event()
             worker = telex.Hub(file, close_timeout=0.01)
-            worker.command("build", once=True, max_attempts=2, backoff=0.0)(build)
+            worker.command("build", once=True, max_attempts=2, backoff=0.0, run_in="loop")(build)
             async with worker:
                 await begun.wait()
         worker = telex.Hub(file)
-        worker.command("build", once=True, max_attempts=2, backoff=0.0)(build)
+        worker.command("build", once=True, max_attempts=2, backoff=0.0, run_in="loop")(build)
         async with worker:
             outcome = await ticket.outcome(timeout=20)
         entry, _ = await entry_of(sender, "build", "a")

@@ -15,31 +15,31 @@ def test_mistakes_in_declaring() -> None:
         return 2 * number
 
     with pytest.raises(telex.BadOption, match="double carries it out already"):
-        hub.command("double")(lambda number: 3 * number)
+        hub.command("double", run_in="loop")(lambda number: 3 * number)
     with pytest.raises(telex.BadHandler, match=r"@hub.command\('double'\), not @hub.command"):
         hub.command(double)  # type: ignore[arg-type]  # a name that was forgotten
     with pytest.raises(telex.BadName):
-        hub.command("a b")(double)
+        hub.command("a b", run_in="loop")(double)
     with pytest.raises(telex.BadOption, match="only a command with once=True"):
         hub.command("other", version=2)(double)
     with pytest.raises(telex.BadOption, match="must be more than 0; leave it out to keep no outcomes"):
         hub.command("other", keep=0)(double)
     with pytest.raises(telex.BadOption, match="at least 1"):
-        hub.command("other", concurrency=0)(double)
+        hub.command("other", concurrency=0, run_in="loop")(double)
     with pytest.raises(telex.BadOption, match=r"at least 0\.1 s"):
-        hub.command("other", lease="1ms")(double)
+        hub.command("other", lease="1ms", run_in="loop")(double)
     with pytest.raises(telex.BadOption, match="longer than the lease"):
-        hub.command("other", once=True, lease="1h", keep="1m")(double)
+        hub.command("other", once=True, lease="1h", keep="1m", run_in="loop")(double)
 
     async def two(one: int, other: int) -> None: ...
 
     with pytest.raises(telex.BadHandler, match="one content"):
-        hub.command("other")(two)
+        hub.command("other", run_in="loop")(two)
 
     async def late(content: int, tx: telex.Transaction) -> None: ...
 
     with pytest.raises(telex.BadHandler, match="once=True"):
-        hub.command("other")(late)
+        hub.command("other", run_in="loop")(late)
 
     def yields(content: int):  # type: ignore[no-untyped-def]  # on purpose
         yield 1
@@ -87,7 +87,7 @@ async def test_middleware_stands_around(url: str) -> None:
 
     hub = telex.Hub(url, middleware=[watched])
 
-    @hub.command("double")
+    @hub.command("double", run_in="loop")
     def double(number: int) -> int:
         return 2 * number
 

@@ -174,7 +174,7 @@ def test_functions_that_cannot_stream_are_refused_where_it_is_declared() -> None
     router = telex.Router()
     with pytest.raises(telex.BadHandler, match="write `async def` with yield"):
 
-        @router.command("plain")
+        @router.command("plain", run_in="loop")
         def plain() -> Any:
             yield 1
 

@@ -9,21 +9,27 @@ from telex.commands.outcome import Outcome
 from telex.commands.server import CommandServer
 from telex.commands.spec import declare_command
 from telex.commands.table import CommandTable
+from telex.engines.memory.engine import MemoryEngine
 from telex.errors import BadName, BadOption, ContentError
 from telex.once.machine import Failure
+from telex.runtime import Runtime
 from tests.unit.commands.parts import Month, Report
 
 OPTIONS: dict[str, Any] = {"once": False, "lease": 30.0, "keep": "24h", "max_attempts": 3, "backoff": 1.0}
-OPTIONS |= {"version": 1, "store": None, "run_anyway": False, "concurrency": 16, "middleware": ()}
+OPTIONS |= {"version": 1, "store": None, "run_anyway": False, "concurrency": 16, "middleware": (), "run_in": None}
 
 
 async def build(month: Month) -> Report:
     return Report(str(month.number), month.year)
 
 
+def server() -> CommandServer:
+    return CommandServer(declare_command(build, "build", "", OPTIONS), Runtime(MemoryEngine(), "memory://", None))
+
+
 def table() -> CommandTable:
     found = CommandTable()
-    found.add(CommandServer(declare_command(build, "build", "", OPTIONS)))
+    found.add(server())
     return found
 
 
@@ -33,7 +39,7 @@ def outcome(result: object, *, command: str = "build", error: Failure | None = N
 
 def test_a_name_that_is_taken_is_refused_with_its_function() -> None:
     with pytest.raises(BadOption, match="build carries it out already") as raised:
-        table().add(CommandServer(declare_command(build, "build", "", OPTIONS)))
+        table().add(server())
     assert (raised.value.option, raised.value.value) == ("command", "build")
 
 

@@ -58,7 +58,7 @@ async def answer(app: Any, scope: dict[str, Any], *events: dict[str, Any]) -> di
 @settings(max_examples=60)
 async def test_no_header_makes_a_server_fail(headers: list[tuple[bytes, bytes]]) -> None:
     hub = telex.Hub()
-    hub.command("c")(lambda: None)
+    hub.command("c", run_in="loop")(lambda: None)
     async with hub:
         app = site(hub)
         # With a host that is let in, too, so that what comes after it is reached.

@@ -137,13 +137,13 @@ async def test_a_handler_with_a_longer_lease_changes_the_fetch_that_waits() -> N
         return await fetch(*arguments)
 
     groups.fetch = noted  # type: ignore[method-assign]  # of this hub's engine
-    hub.on("x", Placed, group="g", lease="5s")(print)
+    hub.on("x", Placed, group="g", lease="5s", run_in="loop")(print)
     async with hub:
         await idle()
-        hub.on("x", Paid, group="g", lease="60s")(print)
+        hub.on("x", Paid, group="g", lease="60s", run_in="loop")(print)
         await idle()
         assert leases == [5.0, 60.0]
-        hub.on("x", Express, group="g", lease="7s")(print)
+        hub.on("x", Express, group="g", lease="7s", run_in="loop")(print)
         await idle()
         assert leases == [5.0, 60.0]
 
@@ -159,7 +159,7 @@ async def test_a_consumer_that_is_closed_while_it_joins_waits_for_nothing() -> N
         await join(*arguments)
 
     groups.join = slow  # type: ignore[assignment]  # of this hub's engine
-    hub.on("x", group="g")(print)
+    hub.on("x", group="g", run_in="loop")(print)
     await hub.__aenter__()
     await joins.wait()
     closing = asyncio.create_task(hub.aclose())

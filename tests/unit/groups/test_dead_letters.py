@@ -11,7 +11,7 @@ from tests.unit.groups.parts import QUICK, accounts, info, watched
 async def test_the_topic_of_a_group_s_own_dead_letters_is_not_for_it() -> None:
     hub, calls = telex.Hub("memory://"), []
 
-    @hub.on("orders:*", group="g", retry=QUICK, dead_letter="orders:dead")
+    @hub.on("orders:*", group="g", retry=QUICK, dead_letter="orders:dead", run_in="loop")
     def handle(message: telex.Message[int]) -> None:
         calls.append(message.topic)
         raise ValueError("always")
@@ -31,7 +31,7 @@ async def test_two_groups_that_fail_do_not_go_on_for_ever() -> None:
         raise ValueError("always")
 
     for group in ("a", "b"):
-        hub.on(">", group=group, retry=QUICK)(fails)
+        hub.on(">", group=group, retry=QUICK, run_in="loop")(fails)
     async with hub:
         await hub.topic("x").publish(1)
         for _ in range(20):
@@ -45,7 +45,7 @@ async def test_the_copy_is_published_before_and_once(clock: Callable[[], Clock])
     moved = clock()
     hub, groups = watched()
 
-    @hub.on("x", group="g", lease=5, retry=telex.Retry(attempts=1))
+    @hub.on("x", group="g", lease=5, retry=telex.Retry(attempts=1), run_in="loop")
     def handle(content: int) -> None:
         raise ValueError("always")
 
@@ -70,7 +70,7 @@ async def test_the_copy_is_published_before_and_once(clock: Callable[[], Clock])
 async def test_a_copy_that_finds_no_room_is_tried_again(clock: Callable[[], Clock]) -> None:
     moved, hub = clock(), telex.Hub("memory://")
 
-    @hub.on("x", group="g", retry=telex.Retry(attempts=1, first="2s", jitter=0))
+    @hub.on("x", group="g", retry=telex.Retry(attempts=1, first="2s", jitter=0), run_in="loop")
     def handle(content: int) -> None:
         raise ValueError("always")
 
@@ -88,7 +88,7 @@ async def test_a_copy_that_finds_no_room_is_tried_again(clock: Callable[[], Cloc
 async def test_a_copy_that_does_not_fit_its_topic_holds_nothing_up() -> None:
     hub = telex.Hub("memory://")
 
-    @hub.on("x", group="g", retry=QUICK)
+    @hub.on("x", group="g", retry=QUICK, run_in="loop")
     def handle(content: str) -> None:
         raise ValueError("always")
 
@@ -102,7 +102,7 @@ async def test_a_copy_that_does_not_fit_its_topic_holds_nothing_up() -> None:
 async def test_ids_and_headers_that_are_long_or_odd_are_copied() -> None:
     hub = telex.Hub("memory://")
 
-    @hub.on("x", group="g")
+    @hub.on("x", group="g", run_in="loop")
     def handle(content: str) -> None:
         raise telex.Reject("two\nlines\u2028and more" + "!" * 1000)
 

@@ -92,7 +92,7 @@ async def test_a_delivery_that_was_never_seen_to_fail_is_dead_in_the_end() -> No
     hub, groups = watched()
     calls = 0
 
-    @hub.on("x", group="g", retry=QUICK)
+    @hub.on("x", group="g", retry=QUICK, run_in="loop")
     def handle(content: int) -> None:
         nonlocal calls
         calls += 1

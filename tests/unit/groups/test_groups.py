@@ -38,7 +38,7 @@ async def test_each_message_is_handled_by_one_member(url: str) -> None:
         handled.append(("other", content))
         await asyncio.sleep(0)
 
-    @hub.on("orders:*", group="audit")
+    @hub.on("orders:*", group="audit", run_in="loop")
     def audit(content: int) -> None:
         handled.append(("audit", content))
 
@@ -58,11 +58,11 @@ async def test_messages_published_before_are_handled(url: str) -> None:
         for number in range(3):
             await hub.topic("orders").publish(number)
 
-        @hub.on("orders", group="billing")
+        @hub.on("orders", group="billing", run_in="loop")
         def bill(content: int) -> None:
             handled.append(content)
 
-        @hub.on("orders", group="late", start="new")
+        @hub.on("orders", group="late", start="new", run_in="loop")
         def late(content: int) -> None:
             handled.append(100 + content)
 
@@ -161,7 +161,7 @@ async def test_a_paused_group_claims_nothing(url: str) -> None:
     hub = telling(url)
     handled: list[int] = []
 
-    @hub.on("orders", group="billing")
+    @hub.on("orders", group="billing", run_in="loop")
     def bill(content: int) -> None:
         handled.append(content)
 
@@ -196,7 +196,7 @@ async def test_deliveries_of_a_closed_hub_are_handled_by_the_next(tmp_path: Path
         await begun.wait()
     again = telling(url)
 
-    @again.on("orders", group="billing")
+    @again.on("orders", group="billing", run_in="loop")
     def bill(content: int) -> None:
         handled.append(content)
 
@@ -252,7 +252,7 @@ async def test_middleware_stands_around_in_its_order(url: str) -> None:
 
         return outer
 
-    @hub.on("orders", group="billing", middleware=[named("a"), named("b")])
+    @hub.on("orders", group="billing", middleware=[named("a"), named("b")], run_in="loop")
     def bill(content: int, context: telex.Context[int]) -> None:
         seen.append(f"{content} {context.attempt}")
 
@@ -280,7 +280,7 @@ async def test_middleware_stands_around_in_its_order(url: str) -> None:
         ({"group": "g", "dead_letter": "x:*"}, "pattern"),
         ({"group": "g", "overflow": "fail"}, "no buffer"),
         ({"group": "g", "start": "soon"}, "start"),
-        ({"group": "g", "concurrency": 2}, "not async"),
+        ({"group": "g", "concurrency": 2}, "one after the other"),
         ({"start": "new"}, "only a handler with group="),
         ({"dead_letter": "x"}, "only a handler with group="),
         ({"group": "g", "middleware": print}, "list of functions"),
@@ -307,11 +307,11 @@ async def test_content_is_what_the_annotation_says_wherever_it_comes_from(tmp_pa
     handled: asyncio.Queue[object] = asyncio.Queue()
     hub = telling(url)
 
-    @hub.on("orders", group="content")
+    @hub.on("orders", group="content", run_in="loop")
     def content(order: Order) -> None:
         handled.put_nowait(order)
 
-    @hub.on("orders", group="message")
+    @hub.on("orders", group="message", run_in="loop")
     def whole(message: telex.Message[Order]) -> None:
         handled.put_nowait(message.content)
 
@@ -319,7 +319,7 @@ async def test_content_is_what_the_annotation_says_wherever_it_comes_from(tmp_pa
     async def by_context(context: telex.Context[Order]) -> None:
         handled.put_nowait(context.message.content)
 
-    @hub.on("orders")
+    @hub.on("orders", run_in="loop")
     def live(order: Order) -> None:
         handled.put_nowait(order)
 
@@ -342,7 +342,7 @@ async def test_a_handler_may_publish_in_a_transaction_while_its_hub_closes(url: 
         async with hub.transaction() as tx:
             await tx.publish("b", content)
 
-    @hub.on("b")
+    @hub.on("b", run_in="loop")
     def second(content: int) -> None:
         told.append(content)
 

@@ -47,24 +47,24 @@ async def test_typed_handlers_of_a_group_share_its_messages() -> None:
 
 def test_handlers_that_cannot_share_a_group_are_refused() -> None:
     hub = telex.Hub("memory://")
-    hub.on("x", Placed, group="g")(print)
-    hub.on("x", Placed, group="other")(print)
-    hub.on("y", Placed, group="g")(print)
+    hub.on("x", Placed, group="g", run_in="loop")(print)
+    hub.on("x", Placed, group="other", run_in="loop")(print)
+    hub.on("y", Placed, group="g", run_in="loop")(print)
     router = telex.Router()
-    router.on("x", Paid, Placed, group="g")(print)
+    router.on("x", Paid, Placed, group="g", run_in="loop")(print)
     with pytest.raises(telex.BadOption, match="takes Placed in group 'g' already"):
-        hub.on("x", Placed, group="g")(print)
+        hub.on("x", Placed, group="g", run_in="loop")(print)
     with pytest.raises(telex.BadOption, match="takes Placed in group 'g' already"):
         hub.include_router(router)
     with pytest.raises(telex.BadOption, match="which pattern"):
-        hub.on(Placed, group="g")(print)
+        hub.on(Placed, group="g", run_in="loop")(print)
 
 
 def test_an_engine_without_groups_is_told_where_the_handler_is_declared() -> None:
     engine = MemoryEngine()
     engine.groups = None
     with pytest.raises(telex.Misuse, match="has no groups"):
-        telex.Hub(engine).on("x", group="g")(print)
+        telex.Hub(engine).on("x", group="g", run_in="loop")(print)
 
 
 async def test_closing_gives_back_waiting_deliveries_and_ends_running_ones() -> None:

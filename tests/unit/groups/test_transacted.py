@@ -122,14 +122,14 @@ def test_mistakes_are_told_where_the_handler_is_declared() -> None:
     async def both(order: int, tx: telex.Transaction, context: telex.Context[int]) -> None: ...
 
     with pytest.raises(telex.BadOption, match="only a handler with group="):
-        hub.on("orders", tx=True)(plain)
+        hub.on("orders", tx=True, run_in="loop")(plain)
     with pytest.raises(telex.BadHandler, match=r"tx=True"):
-        hub.on("orders")(takes)
+        hub.on("orders", run_in="loop")(takes)
     with pytest.raises(telex.BadHandler, match=r"give tx=True"):
-        hub.on("orders", group="g")(takes)
+        hub.on("orders", group="g", run_in="loop")(takes)
     with pytest.raises(telex.BadHandler, match=r"tx: telex\.Transaction"):
-        hub.on("orders", group="g", tx=True)(plain)
+        hub.on("orders", group="g", tx=True, run_in="loop")(plain)
     with pytest.raises(telex.BadHandler, match="async def"):
-        hub.on("orders", group="g", tx=True)(sync)
+        hub.on("orders", group="g", tx=True, run_in="loop")(sync)
     with pytest.raises(telex.BadHandler, match=r"raise telex\.Nack"):
-        hub.on("orders", group="g", tx=True)(both)
+        hub.on("orders", group="g", tx=True, run_in="loop")(both)

@@ -130,7 +130,7 @@ async def test_attempts_hold_for_every_kind_of_failure(fault: Fault, wants_conte
         await fault()
         raise telex.Nack(delay=0)
 
-    hub.on("t", group="g", retry=QUICK)(handle if wants_context else without)
+    hub.on("t", group="g", retry=QUICK, run_in="loop")(handle if wants_context else without)
     async with hub, hub.topic("dead:g").subscribe() as copies:
         await hub.topic("t").publish(1)
         await idle()

@@ -51,7 +51,7 @@ async def taken(contents: list[Any], *declared: Declared, pattern: str | None = 
         def handler(content: object, name: str = name) -> None:
             calls.append((current, name))
 
-        hub.on(*([pattern] if pattern else []), types)(handler)
+        hub.on(*([pattern] if pattern else []), types, run_in="loop")(handler)
     async with hub:
         for content in contents:
             current = next(numbers)
@@ -140,7 +140,7 @@ async def test_a_more_specific_type_may_be_declared_later() -> None:
     async with telex.Hub() as hub:
         got: list[str] = []
         for declared in (object, int, bool):
-            hub.on(declared)(lambda content, name=declared.__name__: got.append(name))
+            hub.on(declared, run_in="loop")(lambda content, name=declared.__name__: got.append(name))
             await hub.topic("a").publish(True)
             await idle()
         assert got == ["object", "int", "bool"]
@@ -150,15 +150,15 @@ async def test_type_and_pattern_both_have_to_fit() -> None:
     hub = telex.Hub()
     got: list[tuple[str, str, object]] = []
 
-    @hub.on("orders:*", OrderEvent)
+    @hub.on("orders:*", OrderEvent, run_in="loop")
     def order(message: telex.Message[OrderEvent]) -> None:
         got.append(("order", message.topic, message.content))
 
-    @hub.on("orders:*")
+    @hub.on("orders:*", run_in="loop")
     def every(message: telex.Message[Any]) -> None:
         got.append(("every", message.topic, message.content))
 
-    @hub.on(OrderPlaced)
+    @hub.on(OrderPlaced, run_in="loop")
     def placed(content: OrderPlaced, message: telex.Message[OrderPlaced]) -> None:
         got.append(("placed", message.topic, content))
 
@@ -189,7 +189,7 @@ async def test_several_patterns_and_types_of_one_handler() -> None:
     hub = telex.Hub()
     got: list[object] = []
 
-    @hub.on("a:*", "b", int, str)
+    @hub.on("a:*", "b", int, str, run_in="loop")
     def handler(content: int | str) -> None:
         got.append(content)
 
@@ -206,9 +206,9 @@ async def test_several_patterns_and_types_of_one_handler() -> None:
 async def test_unhandled_messages_are_counted_once_and_only_where_types_are() -> None:
     hub = telex.Hub()
 
-    @hub.on("a", int)
-    @hub.on("a", str)
-    @hub.on("b")
+    @hub.on("a", int, run_in="loop")
+    @hub.on("a", str, run_in="loop")
+    @hub.on("b", run_in="loop")
     def handler(content: object) -> None: ...
 
     async with hub:

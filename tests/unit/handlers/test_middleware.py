@@ -51,7 +51,7 @@ async def test_the_hub_s_is_outermost_then_the_routers_then_the_handler_s(group:
     outer = telex.Router("a", middleware=[named("outer", seen)])
     inner = telex.Router("b", middleware=[named("inner", seen)])
 
-    @inner.on("c", group=group, middleware=[named("own", seen)])
+    @inner.on("c", group=group, middleware=[named("own", seen)], run_in="loop")
     def handle(content: int) -> None:
         seen.append("handled")
 
@@ -86,7 +86,7 @@ async def test_a_handler_without_middleware_is_called_itself() -> None:
 
 async def test_middleware_that_returns_no_step_is_refused() -> None:
     hub = telex.Hub("memory://")
-    hub.on("x", middleware=[lambda _: None])(print)  # type: ignore[list-item, return-value]  # the mistake
+    hub.on("x", middleware=[lambda _: None], run_in="loop")(print)  # type: ignore[list-item, return-value]  # the mistake
     with pytest.raises(telex.BadOption, match="must return an async function"):
         await hub.__aenter__()
 

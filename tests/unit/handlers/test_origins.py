@@ -59,7 +59,7 @@ def declared(hub: telex.Hub, how: str, seen: Seen) -> None:
     }
     functions: dict[str, Callable[..., object]] = {"plain": plain, "raises": raises, "plain in a group": plain}
     functions |= {"a middleware": lambda content: None, "a group with a context": with_context}
-    hub.on("t", *([int] if how == "typed" else []), **options.get(how, {}))(functions.get(how, handler))
+    hub.on("t", *([int] if how == "typed" else []), **options.get(how, {}), run_in="loop")(functions.get(how, handler))
 
 
 HOW = [
@@ -207,7 +207,7 @@ async def test_a_plain_function_that_blocks_the_loop_is_told_once(
     options: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     hub = telex.Hub()
-    hub.on("t", **options)(blocks)
+    hub.on("t", **options, run_in="loop")(blocks)
     async with hub:
         asyncio.get_running_loop().slow_callback_duration = 60
         for number in range(2):
@@ -215,4 +215,4 @@ async def test_a_plain_function_that_blocks_the_loop_is_told_once(
         await idle()
     (text,) = [r.getMessage() for r in caplog.records if r.name == "telex.handlers" and r.levelno == logging.WARNING]
     assert "handler blocks blocked the event loop for 1" in text
-    assert "asyncio.to_thread" in text
+    assert "run_in='thread'" in text

@@ -89,7 +89,7 @@ async def test_a_failure_is_logged_and_counted_and_the_next_is_handled(
             if content == 1:
                 ended.set()
 
-    hub.on("a", concurrency=concurrency)(handler)
+    hub.on("a", concurrency=concurrency, run_in="loop")(handler)
     other: list[int] = []
     hub.on("a")(other.append)
     async with hub:
@@ -112,7 +112,7 @@ async def test_a_key_function_that_fails_is_told_at_once_and_the_handler_goes_on
 ) -> None:
     hub, got = telex.Hub(), list[object]()
 
-    @hub.on("a", overflow="latest", key=lambda message: message.content["user"])
+    @hub.on("a", overflow="latest", key=lambda message: message.content["user"], run_in="loop")
     def by_user(content: Any) -> None:
         got.append(content)
 
@@ -132,7 +132,7 @@ async def test_a_key_function_that_fails_is_told_at_once_and_the_handler_goes_on
 async def test_a_handler_that_ends_while_the_hub_closes_does_not_hold_it_up() -> None:
     hub = telex.Hub(close_timeout=3600)
 
-    @hub.on("a", overflow="latest", key=lambda message: message.content["user"])
+    @hub.on("a", overflow="latest", key=lambda message: message.content["user"], run_in="loop")
     def by_user(content: Any) -> None: ...
 
     async with hub:
@@ -344,7 +344,7 @@ async def test_a_handler_that_was_too_slow_for_a_removed_topic_goes_on_with_the_
 async def test_a_handler_goes_on_when_another_program_removes_its_topic(tmp_path: Path) -> None:
     url, got = f"sqlite:///{tmp_path}/a.db", asyncio.Queue[int]()
     hub = telex.Hub(url)
-    hub.on("a")(got.put_nowait)
+    hub.on("a", run_in="loop")(got.put_nowait)
     async with hub, telex.Hub(url) as other:
         for number in range(5):
             await other.topic("a").publish(number)

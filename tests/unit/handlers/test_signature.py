@@ -85,7 +85,7 @@ async def test_a_type_that_nothing_is_an_instance_of_is_refused_and_breaks_nothi
     hub, got = telex.Hub(), list[int]()
     hub.on("t", int, **group)(got.append)
     with pytest.raises(telex.BadOption, match="give"):
-        hub.on("t", useless, **group)(lambda content: None)
+        hub.on("t", useless, **group, run_in="loop")(lambda content: None)
     async with hub:
         for content in (1, {"a": 1}, 2):
             await hub.topic("t").publish(content)
@@ -127,7 +127,7 @@ async def test_a_class_that_cannot_be_compared_is_the_fault_of_nobody_else(caplo
     class Fickle(metaclass=Later): ...
 
     hub, got = telex.Hub(), list[object]()
-    hub.on("t", Fickle, group="g")(lambda content: None)
+    hub.on("t", Fickle, group="g", run_in="loop")(lambda content: None)
     hub.on("t", Order, group="g")(got.append)
     async with hub:
         Later.ready = True
@@ -152,7 +152,7 @@ async def test_a_subclass_reaches_who_takes_its_base_on_a_file(
 ) -> None:
     hub, got, done = telex.Hub(f"sqlite:///{tmp_path}/a.db"), list[object](), asyncio.Event()
 
-    @hub.on("t", base, **group)
+    @hub.on("t", base, **group, run_in="loop")
     def take(content: object) -> None:
         got.append(content)
         done.set()
@@ -227,7 +227,7 @@ def annotated(got: list[object]) -> list[Callable[..., object]]:  # many little 
 async def test_the_message_and_the_hub_are_given_whatever_stands_around_their_annotation(number: int) -> None:
     got = list[Any]()
     hub = telex.Hub()
-    hub.on("t")(annotated(got)[number])
+    hub.on("t", run_in="loop")(annotated(got)[number])
     async with hub:
         sent = await hub.topic("t").publish(Order(1))
         await idle()
@@ -237,16 +237,16 @@ async def test_the_message_and_the_hub_are_given_whatever_stands_around_their_an
 async def test_an_annotation_may_name_what_is_defined_later_and_what_can_be_made_of_nothing(tmp_path: Path) -> None:
     hub, got, done = telex.Hub(f"sqlite:///{tmp_path}/a.db"), list[object](), asyncio.Event()
 
-    @hub.on("t")
+    @hub.on("t", run_in="loop")
     def later(message: "telex.Message[DefinedLater] | None") -> None:
         assert message is not None
         got.append(message.content)
 
-    @hub.on("t")
+    @hub.on("t", run_in="loop")
     def row(content: Row) -> None:
         got.append(content)
 
-    @hub.on("t")
+    @hub.on("t", run_in="loop")
     def protocol(content: HasNumber) -> None:
         got.append(content)
         done.set()

@@ -18,7 +18,7 @@ from tests.support.pretend import PretendEngine, Server
 
 DEFAULTS: dict[str, Any] = {"concurrency": 1, "buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest"}
 DEFAULTS |= {"key": None, "block_timeout": 30.0, "group": None, "retry": None, "lease": 30.0, "dead_letter": None}
-DEFAULTS |= {"start": "earliest", "tx": False, "middleware": ()}
+DEFAULTS |= {"start": "earliest", "tx": False, "middleware": (), "run_in": "loop"}
 
 
 class Row(TypedDict):
@@ -93,7 +93,7 @@ def test_a_concurrency_is_at_least_1(value: object) -> None:
 
 
 def test_a_plain_function_is_called_once_at_a_time() -> None:
-    with pytest.raises(telex.BadOption, match="not async"):
+    with pytest.raises(telex.BadOption, match="one after the other"):
         spec(plain, concurrency=2)
     assert spec(plain, concurrency=2, middleware=[lambda inner: inner]).is_async
 

@@ -71,7 +71,7 @@ async def test_a_handler_gives_its_messages_the_headers_of_the_handled_message(e
     async def live(content: int) -> None:
         await hub.topic("grouped").publish(content)
 
-    @hub.on("plain")
+    @hub.on("plain", run_in="loop")
     def plain(message: telex.Message[int]) -> None:
         seen["plain"] = dict(carried.get() or {})
 

@@ -14,7 +14,7 @@ async def test_a_hub_is_ready_while_it_is_open_and_reaches_its_engine() -> None:
     server = Server()
     hub = telex.Hub(PretendEngine(server))
     monitor = Monitor(hub)
-    hub.on("orders", group="g")(lambda content: None)
+    hub.on("orders", group="g", run_in="loop")(lambda content: None)
     before = await monitor.answer("/readyz", trusted=True)
     assert (before.status, json.loads(before.body)["ready"]) == (503, False)
     async with hub:
@@ -35,7 +35,7 @@ def hub_runtime_lost(hub: telex.Hub) -> None:
 async def test_a_handler_that_has_stopped_is_a_problem() -> None:
     hub = telex.Hub()
 
-    @hub.on("orders")
+    @hub.on("orders", run_in="loop")
     def take(content: int) -> None:
         raise SystemExit(3)
 

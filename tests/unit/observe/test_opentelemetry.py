@@ -116,7 +116,7 @@ async def test_spans_have_the_attributes_of_the_conventions(tmp_path: Path, span
 async def test_a_handler_that_raises_ends_its_span_as_an_error(tmp_path: Path, spans: Spans) -> None:
     hub = hub_on("memory", tmp_path, spans)
 
-    @hub.on("orders")
+    @hub.on("orders", run_in="loop")
     def take(content: int) -> None:
         raise ValueError("mine")
 

@@ -44,7 +44,7 @@ async def test_the_metrics_are_the_counts_of_the_hub(engine: str, tmp_path: Path
         if content == 2:
             raise ValueError("mine")
 
-    @hub.on("bills", group="billing", retry=telex.Retry(attempts=2, first=0, jitter=0))
+    @hub.on("bills", group="billing", retry=telex.Retry(attempts=2, first=0, jitter=0), run_in="loop")
     def bill(content: int) -> None:
         raise ValueError("mine")
 
@@ -115,7 +115,7 @@ async def test_the_lag_of_a_group_that_nobody_serves_here_is_that_of_the_engine(
     url = f"sqlite:///{tmp_path}/x.db"
     worker = telex.Hub(url)
 
-    @worker.on("bills", group="billing")
+    @worker.on("bills", group="billing", run_in="loop")
     def bill(content: int) -> None: ...
 
     async with worker:
@@ -206,8 +206,8 @@ def test_without_its_package_the_error_names_the_extra() -> None:
 async def test_the_panels_of_the_dashboard_ask_for_metrics_that_exist() -> None:
     metrics = made()
     hub = telex.Hub(observe=metrics)
-    hub.on("orders")(lambda content: None)
-    hub.command("pay")(lambda: None)
+    hub.on("orders", run_in="loop")(lambda content: None)
+    hub.command("pay", run_in="loop")(lambda: None)
     hub.every("10s", topic="looks")
     async with hub:
         there = {

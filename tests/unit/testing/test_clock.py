@@ -93,7 +93,7 @@ def test_a_hub_uses_it() -> None:
 
     async def main() -> None:
         async with telex.Hub(clock=clock) as hub:
-            hub.every("1h", name="hourly")(lambda: fired.append(clock.now))
+            hub.every("1h", name="hourly", run_in="loop")(lambda: fired.append(clock.now))
             await asyncio.sleep(3 * 3600 + 1)
 
     clock.run(main())

@@ -33,7 +33,7 @@ async def test_every_attempt_of_a_call_is_recorded_with_its_error() -> None:
         if number < 0:
             raise ValueError(number)
 
-    @hub.command("double")
+    @hub.command("double", run_in="loop")
     def double(number: int) -> int:
         return 2 * number
 

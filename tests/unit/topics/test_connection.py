@@ -136,7 +136,7 @@ async def test_nobody_else_publishes_to_the_topic_or_removes_it(act: Any) -> Non
 
 def test_a_group_does_not_take_from_the_topic() -> None:
     with pytest.raises(telex.BadOption, match="leave out group="):
-        telex.Hub().on("$connection", group="g")(print)
+        telex.Hub().on("$connection", group="g", run_in="loop")(print)
 
 
 async def test_an_outage_is_in_the_text_of_each_timeout() -> None:

@@ -124,7 +124,7 @@ async def test_a_handler_follows_until_the_hub_closes() -> None:
     async with counted() as (hub, engine, other):
         got: list[int] = []
 
-        @hub.on("a:*")
+        @hub.on("a:*", run_in="loop")
         def show(content: int) -> None:
             got.append(content)
 

@@ -52,7 +52,7 @@ async def test_a_handler_that_answers_itself_does_not_stop_the_program(concurren
 async def test_nor_does_one_that_never_waits() -> None:
     hub, count, enough = telex.Hub(close_timeout=0), 0, asyncio.Event()
 
-    @hub.on("echo")
+    @hub.on("echo", run_in="loop")
     def echo(content: object, hub: telex.Hub) -> None:
         nonlocal count
         count += 1

@@ -31,7 +31,7 @@ async def test_a_topic_is_the_same_every_time() -> None:
 @pytest.mark.parametrize("where", ["memory://", pytest.param("sqlite:///{}/a.db", marks=pytest.mark.slow)])
 async def test_a_topic_for_which_only_handlers_wait_is_not_there(where: str, tmp_path: Path) -> None:
     hub, got = telex.Hub(where.format(tmp_path)), asyncio.Queue[int]()
-    hub.on("a")(got.put_nowait)
+    hub.on("a", run_in="loop")(got.put_nowait)
     async with hub:
         for number in range(2):
             await hub.topic("a").publish(number)
@@ -95,7 +95,7 @@ async def test_a_position_of_a_topic_that_was_let_go_is_good() -> None:
 async def test_a_group_gets_what_comes_to_a_topic_that_nobody_else_has(tmp_path: Path) -> None:
     for url in ("memory://", f"sqlite:///{tmp_path}/a.db"):
         hub, got = telex.Hub(url), asyncio.Queue[int]()
-        hub.on("a", group="g")(got.put_nowait)
+        hub.on("a", group="g", run_in="loop")(got.put_nowait)
         async with hub:
             await idle()
             async with hub.topic("a").subscribe():

@@ -64,7 +64,7 @@ async def test_a_topic_without_a_span_and_a_topic_of_telex_are_published_to_as_e
     tracer = Tracer()
     hub = telex.Hub(observe=tracer)
 
-    @hub.command("build")
+    @hub.command("build", run_in="loop")
     def build(number: int) -> int:
         return number
 

@@ -27,7 +27,7 @@ def declared(url: str) -> telex.Hub:
     hub = telex.Hub(url)
     hub.every("50ms", topic="ticks")
     hub.after("10ms", topic="soon", name="reminder")
-    hub.cron("0 9 * * *", tz="Europe/Paris")(print)
+    hub.cron("0 9 * * *", tz="Europe/Paris", run_in="loop")(print)
     return hub
 
 

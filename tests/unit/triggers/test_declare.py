@@ -24,7 +24,7 @@ def test_mistakes() -> None:
     with pytest.raises(telex.BadOption, match="the triggers are ticks"):
         hub.trigger("tick")
     with pytest.raises(telex.BadHandler, match="decorate a function"):
-        hub.every(10)(5)  # type: ignore[type-var]  # on purpose
+        hub.every(10, run_in="loop")(5)  # type: ignore[type-var]  # on purpose
 
 
 def test_after_nothing_is_soon(clock: VirtualClock) -> None:
@@ -47,8 +47,8 @@ def test_mistakes_are_told_where_they_are_made() -> None:
         other.when(count >= 3, topic="x")
     for mistake, match in (
         (lambda: hub.when(lambda: True, topic="x"), "every='10s'"),
-        (lambda: hub.when(count >= 1, every=3, topic="x"), "evaluated at each message"),
-        (lambda: hub.when(3, every=3, topic="x"), "comparison"),  # type: ignore[arg-type]
+        (lambda: hub.when(count >= 1, every=3, topic="x", run_in="loop"), "evaluated at each message"),
+        (lambda: hub.when(3, every=3, topic="x", run_in="loop"), "comparison"),  # type: ignore[arg-type]
         (lambda: hub.when(count >= 1, hysteresis=-1, topic="x"), "at least 0"),
         (lambda: hub.when(hub.variable("name", "a") >= "b", hysteresis=1, topic="x"), "comparison of numbers"),
         (lambda: hub.when(hub.rate("a", per=1) >= 3, hysteresis=3, topic="x"), "less than 3"),
@@ -80,7 +80,7 @@ def test_mistakes_are_told_where_they_are_made() -> None:
     with pytest.raises(telex.BadName):
         hub.rate("a b", per=1)
     with pytest.raises(telex.BadHandler, match="without arguments"):
-        hub.when(lambda message: True, every=1, topic="x")  # type: ignore[arg-type]
+        hub.when(lambda message: True, every=1, topic="x", run_in="loop")  # type: ignore[arg-type]
     assert hub.triggers() == ()
 
 

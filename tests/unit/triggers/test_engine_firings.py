@@ -34,7 +34,7 @@ async def test_its_function_is_called_in_one_of_them(url: str) -> None:
     done = asyncio.Event()
 
     def declare(hub: telex.Hub) -> None:
-        @hub.when(hub.variable("count", 0) >= 1, name="first")
+        @hub.when(hub.variable("count", 0) >= 1, name="first", run_in="loop")
         def first(firing: telex.Firing) -> None:
             heard.append(firing.number)
             done.set()

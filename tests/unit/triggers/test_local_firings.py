@@ -29,7 +29,7 @@ def test_a_one_shot_trigger_closes_its_topic(clock: VirtualClock) -> None:
 def test_many_that_were_missed_leave_others_their_turn(clock: VirtualClock) -> None:
     """However many they are: each is handled, and other triggers are rung meanwhile."""
     hub, handled = telex.Hub(clock=clock), []
-    ticks, other = hub.every(1, name="ticks", misfire="all"), hub.every("10ms", topic="other")
+    ticks, other = hub.every(1, name="ticks", misfire="all", run_in="loop"), hub.every("10ms", topic="other")
     ticks(lambda firing: handled.append(firing.number))
 
     async def main() -> None:

@@ -27,9 +27,9 @@ def test_a_function_is_looked_at(clock: VirtualClock, caplog: pytest.LogCaptureF
     def broken() -> bool:
         raise ZeroDivisionError
 
-    hub.when(level, every="10s", topic="each", rising=True)
-    hub.when(ready, every="10s", topic="ready")
-    hub.when(broken, every="10s", topic="never")
+    hub.when(level, every="10s", topic="each", rising=True, run_in="loop")
+    hub.when(ready, every="10s", topic="ready", run_in="loop")
+    hub.when(broken, every="10s", topic="never", run_in="loop")
 
     async def main() -> None:
         async with hub, hub.topic("each").subscribe() as each, hub.topic("ready").subscribe() as once:
@@ -64,8 +64,8 @@ def test_a_function_that_is_slow_to_be_cancelled_holds_up_no_closing(
     async def cancelled() -> bool:
         raise asyncio.CancelledError  # as when what it awaits was
 
-    hub.when(stubborn, every="10s", topic="stubborn")
-    hub.when(cancelled, every="10s", topic="cancelled")
+    hub.when(stubborn, every="10s", topic="stubborn", run_in="loop")
+    hub.when(cancelled, every="10s", topic="cancelled", run_in="loop")
 
     async def main() -> None:
         async with hub:
@@ -84,7 +84,7 @@ def test_a_function_that_is_slow_to_be_cancelled_holds_up_no_closing(
 def test_a_function_that_is_looked_at_misses_nothing(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
 
-    @hub.when(lambda: False, topic="never", every="1s")
+    @hub.when(lambda: False, topic="never", every="1s", run_in="loop")
     def never(firing: telex.Firing) -> None: ...
 
     async def main() -> None:

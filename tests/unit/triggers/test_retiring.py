@@ -28,14 +28,14 @@ def test_the_function_of_a_cancelled_one_is_called_no_more(clock: VirtualClock) 
     async def main() -> None:
         async with hub:
 
-            @hub.every("1s", name="tick")
+            @hub.every("1s", name="tick", run_in="loop")
             def old(firing: telex.Firing) -> None:
                 called.append(("old", firing.number))
 
             await asyncio.sleep(1.5)
             hub.trigger("tick").cancel()
 
-            @hub.every("2s", name="tick")
+            @hub.every("2s", name="tick", run_in="loop")
             def new(firing: telex.Firing) -> None:
                 called.append(("new", firing.number))
 
@@ -51,7 +51,7 @@ def test_the_function_of_a_cancelled_one_is_called_no_more(clock: VirtualClock) 
 def test_one_that_is_cancelled_before_the_hub_is_open_has_no_function(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
 
-    @hub.every("1s")
+    @hub.every("1s", run_in="loop")
     def never() -> None:
         raise AssertionError
 
@@ -93,7 +93,7 @@ def test_a_thousand_that_have_ended_leave_nothing(clock: VirtualClock) -> None:
                     await asyncio.sleep(1)
                     called.append(firing.trigger)
 
-                @hub.every("1h", name=f"cancelled-{number}")
+                @hub.every("1h", name=f"cancelled-{number}", run_in="loop")
                 def look() -> None: ...
 
                 hub.trigger(f"cancelled-{number}").cancel()
@@ -163,14 +163,14 @@ async def test_on_a_file_the_function_of_a_cancelled_one_is_called_no_more(url: 
 
         for function in (old, new):
             function.__qualname__ = "look"  # the same group
-        hub.every("10ms", name="tick")(old)
+        hub.every("10ms", name="tick", run_in="loop")(old)
         assert await called.get() == "old"
         hub.trigger("tick").cancel()
         (leaving,) = chores_of(hub)
         await asyncio.wait((leaving,))
         while not called.empty():
             called.get_nowait()
-        hub.every("10ms", name="tick")(new)
+        hub.every("10ms", name="tick", run_in="loop")(new)
         assert {await called.get() for _ in range(5)} == {"new"}
         assert len(consumers_of(hub)) == len(hub.declarations) == 1
 
@@ -227,7 +227,7 @@ async def test_on_a_file_a_call_that_runs_when_its_trigger_is_cancelled_is_the_l
 async def test_on_a_file_one_may_be_cancelled_twice(url: str) -> None:
     async with telex.Hub(url) as hub:
 
-        @hub.every("1h")
+        @hub.every("1h", run_in="loop")
         def look() -> None: ...
 
         trigger = hub.trigger("look")
@@ -247,7 +247,7 @@ async def test_on_a_file_who_reads_a_topic_that_has_a_function_too_comes_to_the_
     async with telex.Hub(url) as hub, hub.topic("t").subscribe() as firings, asyncio.timeout(20):
         set_bounds(hub, settled_check_seconds=0.01)
         for name in ("one", "other"):
-            hub.after("50ms", topic="t", name=name)(called.put_nowait)
+            hub.after("50ms", topic="t", name=name, run_in="loop")(called.put_nowait)
         assert len([message async for message in firings]) == 2
         for _ in range(3):  # each for its own, and the last one for that before it
             await called.get()
@@ -341,7 +341,7 @@ async def test_a_program_that_did_not_cancel_goes_on_and_one_that_declares_again
     def declared() -> telex.Hub:
         hub = hub_that_looks_soon(url)
 
-        @hub.every("1h", name="look", topic="t")
+        @hub.every("1h", name="look", topic="t", run_in="loop")
         def look(content: object) -> None:
             called.put_nowait(content)
 
@@ -373,7 +373,7 @@ async def test_one_that_has_ended_is_not_called_again_after_a_restart(url: str) 
     for _ in range(3):
         async with hub_that_looks_soon(url) as hub:
 
-            @hub.after("1ms", name="look", topic="t")
+            @hub.after("1ms", name="look", topic="t", run_in="loop")
             def look(firing: telex.Firing) -> None:
                 called.put_nowait(firing.number)
 

@@ -64,6 +64,6 @@ async def test_on_a_hub_that_is_closed_nothing_is_declared() -> None:
     async with telex.Hub() as hub:
         pass
     with pytest.raises(telex.Closed):
-        hub.when(lambda: True, every=1, topic="x")
+        hub.when(lambda: True, every=1, topic="x", run_in="loop")
     with pytest.raises(telex.Closed):
         hub.every(1, topic="x")

@@ -19,7 +19,7 @@ def test_a_router_has_triggers(clock: VirtualClock) -> None:
     hub = telex.Hub(clock=clock)
     orders = hub.variable("orders", 0)
 
-    @router.every("10s")
+    @router.every("10s", run_in="loop")
     def look(firing: telex.Firing) -> None:
         called.append((firing.trigger, firing.number))
 
@@ -37,7 +37,7 @@ def test_a_router_has_triggers(clock: VirtualClock) -> None:
                 enter(inbox)
             assert [trigger.trigger for trigger in hub.triggers()] == ["eu:shop:look", *names]
 
-            @router.after("20s")  # also when the hub is open
+            @router.after("20s", run_in="loop")  # also when the hub is open
             def later(firing: telex.Firing) -> None:
                 called.append((firing.trigger, firing.number))
 
@@ -65,7 +65,7 @@ def test_two_hubs_and_middleware(clock: VirtualClock) -> None:
     inner = telex.Router("inner", middleware=[around])
     outer = telex.Router("outer")
     outer.include_router(inner)
-    inner.every("10s", topic="ticks")(lambda: told.append("called"))
+    inner.every("10s", topic="ticks", run_in="loop")(lambda: told.append("called"))
     one, other = telex.Hub(clock=clock), telex.Hub(clock=clock)
     one.include_router(outer)
     other.include_router(inner)
@@ -85,7 +85,7 @@ def test_mistakes() -> None:
     with pytest.raises(telex.BadName):
         router.every(10, topic="a b")
     with pytest.raises(telex.BadHandler, match="decorate a function"):
-        router.every(10)(5)  # type: ignore[type-var]  # on purpose
+        router.every(10, run_in="loop")(5)  # type: ignore[type-var]  # on purpose
     router, strange = telex.Router("shop"), telex.Hub().variable("count", 0)
     router.when(strange >= 3, topic="many")
     with pytest.raises(telex.BadOption, match="another hub"):

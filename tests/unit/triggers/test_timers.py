@@ -16,7 +16,7 @@ def test_the_timer_looks_again_when_the_clock_was_set(clock: VirtualClock) -> No
     hub = telex.Hub(clock=lambda: clock() + ahead)
     heard: list[int] = []
 
-    @hub.after("1h", topic="soon")
+    @hub.after("1h", topic="soon", run_in="loop")
     def soon(firing: telex.Firing) -> None:
         heard.append(firing.number)
 

@@ -56,11 +56,11 @@ def test_one_that_raises_stops_nobody(clock: VirtualClock, caplog: pytest.LogCap
     hub = telex.Hub(clock=clock)
     seen = []
 
-    @hub.every(10)
+    @hub.every(10, run_in="loop")
     def bad() -> None:
         raise ZeroDivisionError
 
-    @hub.every(10)
+    @hub.every(10, run_in="loop")
     def good(firing: telex.Firing) -> None:
         seen.append(firing.number)
 
@@ -88,14 +88,14 @@ def test_a_function_that_is_refused_leaves_nothing(clock: VirtualClock) -> None:
     def look(one: int, other: int) -> None: ...
 
     with pytest.raises(telex.BadHandler):
-        hub.every(1)(look)
+        hub.every(1, run_in="loop")(look)
     called = []
 
     def mended() -> None:
         called.append(1)
 
     mended.__qualname__ = "look"
-    hub.every(1)(mended)
+    hub.every(1, run_in="loop")(mended)
 
     async def main() -> None:
         async with hub:

@@ -156,7 +156,7 @@ async def test_a_function_that_is_true_in_all_fires_in_one(url: str) -> None:
         return true
 
     def declare(hub: telex.Hub) -> None:
-        hub.when(ready, every="20ms", topic="ready", rising=True)
+        hub.when(ready, every="20ms", topic="ready", rising=True, run_in="loop")
 
     async with programs(url, 3, declare) as hubs, hubs[0].topic("ready").subscribe() as inbox:
         for number in (1, 2):
@@ -177,7 +177,7 @@ async def test_a_function_that_is_true_in_another_process_ends_the_trigger(url: 
 
     def declare(hub: telex.Hub) -> None:
         answer = next(answers)  # of the function, in each process another one
-        hub.when(lambda: listening.is_set() and answer, every="20ms", topic="ready")
+        hub.when(lambda: listening.is_set() and answer, every="20ms", topic="ready", run_in="loop")
 
     async with AsyncExitStack() as stack:
         hubs = await stack.enter_async_context(programs(url, 3, declare))
@@ -259,7 +259,7 @@ async def test_a_function_that_was_true_when_its_program_ended(url: str) -> None
         return answers[0] if len(answers) == 1 else answers.pop(0)
 
     def declare(hub: telex.Hub) -> None:
-        hub.when(ready, every="20ms", topic="ready", rising=True)
+        hub.when(ready, every="20ms", topic="ready", rising=True, run_in="loop")
 
     for number, following in ((1, [True]), (2, [False, True])):
         answers[:] = following

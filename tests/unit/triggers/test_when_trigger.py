@@ -38,7 +38,7 @@ def test_a_condition_that_is_true_already_fires_when_the_hub_opens(clock: Virtua
     count = hub.variable("signups", 5)
     fired = []
 
-    @hub.when(count >= 5)
+    @hub.when(count >= 5, run_in="loop")
     def full(firing: telex.Firing) -> None:
         fired.append(firing.scheduled)
 
@@ -46,8 +46,8 @@ def test_a_condition_that_is_true_already_fires_when_the_hub_opens(clock: Virtua
         async with hub:
             late: list[telex.Firing] = []
             with pytest.raises(telex.BadOption, match="name="):
-                hub.when(count >= 3)(lambda firing: late.append(firing))
-            hub.when(count >= 3, name="late")(lambda firing: late.append(firing))
+                hub.when(count >= 3, run_in="loop")(lambda firing: late.append(firing))
+            hub.when(count >= 3, name="late", run_in="loop")(lambda firing: late.append(firing))
             await asyncio.sleep(1)
             assert len(late) == 1
 

@@ -170,6 +170,7 @@ class EngineWorker:
             self._report,
             inbox=headers.get(INBOX, ""),
             sent=message,
+            delivery=delivery,
         )
         if DEADLINE in headers:
             invocation.expire_in(float(headers[DEADLINE]) - self._runtime.engine.now())

@@ -151,7 +151,7 @@ async def test_a_dropped_command_is_not_in_progress(file: str, gate: Gate) -> No
 async def test_a_command_that_was_not_sent_is_not_in_progress(file: str, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = telex.Hub(file)
 
-    @hub.command("build", once=True)
+    @hub.command("build", once=True, run_in="loop")
     def build(number: int) -> int:
         return number
 

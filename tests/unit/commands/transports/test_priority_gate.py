@@ -7,14 +7,17 @@ from telex.commands.plan import LEVELS, Priority
 from telex.commands.server import CommandServer
 from telex.commands.spec import declare_command
 from telex.commands.transports.priority_gate import PriorityGate
+from telex.engines.memory.engine import MemoryEngine
 from telex.once.options import DEFAULTS
+from telex.runtime import Runtime
 
 
 def server_of(concurrency: int) -> CommandServer:
     def nothing() -> None: ...
 
-    options = {**DEFAULTS, "once": False, "lease": 30.0, "middleware": (), "concurrency": concurrency}
-    return CommandServer(declare_command(nothing, "nothing", "", options))
+    options = {**DEFAULTS, "once": False, "lease": 30.0, "middleware": (), "concurrency": concurrency, "run_in": None}
+    runtime = Runtime(MemoryEngine(), "memory://", None)
+    return CommandServer(declare_command(nothing, "nothing", "", options), runtime)
 
 
 async def test_the_calls_of_all_levels_together_are_bounded_and_begin_by_priority() -> None:

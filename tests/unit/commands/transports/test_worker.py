@@ -60,7 +60,7 @@ async def test_workers_that_are_closed_are_no_attempts_and_those_that_stall_are(
         for _ in range(3 if stalls else 5):
             begun = asyncio.Event()
             worker = telex.Hub(file, close_timeout=0.01)
-            worker.command("build")(build)
+            worker.command("build", run_in="loop")(build)
             async with worker:
                 await begun.wait()
                 transport = transport_of(worker)
@@ -68,7 +68,7 @@ async def test_workers_that_are_closed_are_no_attempts_and_those_that_stall_are(
                 if stalls:  # what has died counts nothing back
                     transport.worker.spare = AsyncMock()  # on purpose
         worker = telex.Hub(file)
-        worker.command("build")(build)
+        worker.command("build", run_in="loop")(build)
         async with worker:
             outcome = await ticket.outcome(timeout=20)
     if stalls:

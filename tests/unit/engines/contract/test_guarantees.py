@@ -26,24 +26,24 @@ def hub_without(*lacking: str) -> telex.Hub:
 
 
 def once(hub: telex.Hub) -> None:
-    hub.command("bill", once=True)(print)
+    hub.command("bill", once=True, run_in="loop")(print)
 
 
 def once_in_a_transaction(hub: telex.Hub) -> None:
     def bill(number: int, tx: telex.Transaction) -> None: ...
 
-    hub.command("bill", once=True)(bill)
+    hub.command("bill", once=True, run_in="loop")(bill)
 
 
 async def ship(message: telex.Message[Any], tx: telex.Transaction) -> None: ...
 
 
 def group(hub: telex.Hub) -> None:
-    hub.on(T, group="g")(print)
+    hub.on(T, group="g", run_in="loop")(print)
 
 
 def group_in_transactions(hub: telex.Hub) -> None:
-    hub.on(T, group="g", tx=True)(ship)
+    hub.on(T, group="g", tx=True, run_in="loop")(ship)
 
 
 async def sql(hub: telex.Hub, act: Callable[[telex.Transaction], Awaitable[object]]) -> None:
@@ -52,20 +52,20 @@ async def sql(hub: telex.Hub, act: Callable[[telex.Transaction], Awaitable[objec
 
 
 DECLARED: dict[str, tuple[tuple[Feature, str], ...]] = {
-    "ordered": ((lambda hub: hub.on(T, overflow="latest")(print), "overflow='latest'"),),
-    "counted_gaps": ((lambda hub: hub.on(T, overflow="catch_up")(print), "overflow='catch_up'"),),
+    "ordered": ((lambda hub: hub.on(T, overflow="latest", run_in="loop")(print), "overflow='latest'"),),
+    "counted_gaps": ((lambda hub: hub.on(T, overflow="catch_up", run_in="loop")(print), "overflow='catch_up'"),),
     "once_per_id": (
         (lambda hub: hub.every("1s", name="tick"), "the trigger 'tick'"),
-        (lambda hub: hub.command("bill")(print), "the command 'bill'"),
+        (lambda hub: hub.command("bill", run_in="loop")(print), "the command 'bill'"),
     ),
     "groups": (
         (group, "groups"),
-        (lambda hub: hub.command("bill")(print), "the command 'bill'"),
+        (lambda hub: hub.command("bill", run_in="loop")(print), "the command 'bill'"),
         (lambda hub: hub.every("1s", name="tick"), "the trigger 'tick'"),
     ),
-    "key_order": ((lambda hub: hub.command("bill")(print), "the command 'bill'"),),
+    "key_order": ((lambda hub: hub.command("bill", run_in="loop")(print), "the command 'bill'"),),
     "fenced_settle": ((group_in_transactions, "tx=True"),),
-    "backlog_kept": ((lambda hub: hub.command("bill")(print), "the command 'bill'"),),
+    "backlog_kept": ((lambda hub: hub.command("bill", run_in="loop")(print), "the command 'bill'"),),
     "records": (
         (once, "the command 'bill'"),
         (lambda hub: hub.variable("count", 0), "the variable 'count'"),
@@ -162,4 +162,4 @@ async def test_records_elsewhere_need_no_records_of_the_engine() -> None:
     engine.guarantees = msgspec.structs.replace(engine.guarantees, records=False)
     hub = telex.Hub(engine)
     await refused(hub, once, "once=True (or give store=)", "records")
-    hub.command("bill", once=True, store=Elsewhere())(print)  # type: ignore[arg-type]  # as above
+    hub.command("bill", once=True, store=Elsewhere(), run_in="loop")(print)  # type: ignore[arg-type]  # as above

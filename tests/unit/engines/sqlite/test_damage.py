@@ -119,13 +119,13 @@ async def test_a_damaged_message_is_a_dead_letter_and_its_group_goes_on(tmp_path
     done = asyncio.Event()
     async with telex.Hub(url(tmp_path)) as hub:
 
-        @hub.on(pattern, group="g", start="earliest")
+        @hub.on(pattern, group="g", start="earliest", run_in="loop")
         def take(message: telex.Message[Any]) -> None:
             got.append(message.content)
             if message.content == "last":
                 done.set()
 
-        @hub.on("dead:g")
+        @hub.on("dead:g", run_in="loop")
         def bury(message: telex.Message[Any]) -> None:
             got.append(message.headers["telex-reason"][:7])
 
@@ -362,7 +362,7 @@ async def test_a_row_that_is_missing_blocks_no_group_and_no_publisher(tmp_path: 
     done = asyncio.Event()
     async with telex.Hub(url(tmp_path)) as hub:
 
-        @hub.on("t", group="g", start="earliest")
+        @hub.on("t", group="g", start="earliest", run_in="loop")
         def take(number: int) -> None:
             got.append(number)
             if number == 99:

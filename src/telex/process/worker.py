@@ -1,0 +1,170 @@
+"""`serve`: the main function of a worker process, which calls functions of the program for a `ProcessPool`."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import traceback
+import typing
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from telex.codec.content import Content, to_json
+from telex.errors import BadOption, CommandError, Nack, Reject, TelexError, shown, text_of
+from telex.message import Message
+
+if typing.TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+
+class ProcessFailed(TelexError, RuntimeError):
+    """The function's fault: a function with ``run_in="process"`` raised an exception, or its process has ended.
+
+    ``function`` is its name, ``type`` the class name of the exception (``ProcessDied`` when the process has ended),
+    ``text`` its text. The traceback of the process is a note of this exception.
+    """
+
+    def __init__(self, function: str, type: str, text: str) -> None:
+        super().__init__(function, type, text)
+        self.function = function
+        self.type = type
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.text}" if self.text else self.type
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One call. ``function`` and ``type`` are the names of a function and of the content's class, as ``module:name``.
+
+    ``wants`` are the kinds of the function's arguments, ``message`` is the message as JSON. Without ``answers`` the
+    result is not sent back.
+    """
+
+    function: str
+    wants: tuple[str, ...]
+    message: msgspec.Raw
+    type: str | None
+    answers: bool
+
+
+class Returned(msgspec.Struct, frozen=True, tag="returned", tag_field="answer"):
+    """The result of a call."""
+
+    result: msgspec.Raw
+
+
+class Raised(msgspec.Struct, frozen=True, tag="raised", tag_field="answer"):
+    """The exception of a call. ``kind`` tells the exceptions of telex that have a meaning for the caller."""
+
+    kind: typing.Literal["error", "nack", "reject", "command"]
+    type: str
+    text: str
+    traceback: str = ""
+    delay: float | str | None = None
+    code: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    final: bool = True
+
+
+ANSWER: msgspec.json.Decoder[Returned | Raised] = msgspec.json.Decoder(Returned | Raised)
+"""Decodes the answer of a worker."""
+_TASK = msgspec.json.Decoder(Task)
+
+
+def serve(connection: Connection, is_process: bool = True) -> None:
+    """Carry out tasks until the connection is closed: the pool was closed, or its process has ended."""
+    if is_process:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the pool's hub decides
+    connection.send_bytes(b"ready")
+    while True:
+        try:
+            data = connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        connection.send_bytes(msgspec.json.encode(_answer(_TASK.decode(data))))
+
+
+def _answer(task: Task) -> Returned | Raised:
+    try:
+        function = found(task.function)
+        result = function(*arguments(task, function))
+        return Returned(msgspec.Raw(to_json(result) if task.answers else b"null"))
+    except (SystemExit, KeyboardInterrupt):
+        raise  # they end the process
+    except BaseException as error:  # noqa: BLE001  # the caller gets it
+        return raised(error)
+
+
+def raised(error: BaseException) -> Raised:
+    """Return an exception as it is sent to the caller."""
+    name, text = type(error).__qualname__, text_of(error)
+    if isinstance(error, Nack):
+        delay = error.delay if isinstance(error.delay, (int, float, str)) else None
+        return Raised("nack", name, text, delay=delay)
+    if isinstance(error, Reject):
+        return Raised("reject", name, text_of(error.reason))
+    trace = "".join(traceback.format_exception(error))
+    if isinstance(error, CommandError):
+        data = getattr(error, "data", None)
+        try:
+            json = to_json(data)
+        except Exception:  # noqa: BLE001  # the error is sent without its data
+            json = to_json(shown(data))
+        final = bool(getattr(error, "final", True))
+        return Raised("command", name, text, trace, code=text_of(error.code), data=msgspec.Raw(json), final=final)
+    return Raised("error", name, text, trace)
+
+
+def arguments(task: Task, function: Callable[..., object]) -> list[object]:
+    """Return the arguments of a call. Raises `ContentError`."""
+    message: Message[Any] = Message.from_json(bytes(task.message))
+    declared = annotated(function, task.wants) if task.type is None else found(task.type)
+    if declared is not None:
+        content = content_of(declared).decode(message.content, message.topic, message.type)
+        message = msgspec.structs.replace(message, content=content)
+    values = {"message": message, "content": message.content}
+    return [values[kind] for kind in task.wants]
+
+
+@cache
+def found(name: str) -> Any:
+    """Return the object of a name ``module:qualname``."""
+    module, _, path = name.partition(":")
+    value: Any = import_module(module)
+    for part in path.split("."):
+        value = getattr(value, part)
+    return value
+
+
+@cache
+def content_of(declared: Any) -> Content[Any]:
+    """Return the decoder of a type. It is made once in each process."""
+    return Content(declared)
+
+
+@cache
+def annotated(function: Callable[..., object], wants: tuple[str, ...]) -> Any:
+    """Return the annotated type of the content of a function; None without one."""
+    try:
+        hints = typing.get_type_hints(function, include_extras=True)
+    except Exception:  # noqa: BLE001  # a name is unknown at run time
+        return None
+    for kind, name in zip(wants, inspect.signature(function).parameters, strict=False):
+        hint = hints.get(name, Any)
+        if kind == "message":
+            hint = next(iter(typing.get_args(hint)), Any)
+        elif kind != "content":
+            continue
+        if hint is Any or hint is object:
+            continue
+        try:
+            content_of(hint)
+        except BadOption:
+            return None
+        return hint
+    return None

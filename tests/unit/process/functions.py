@@ -1,0 +1,67 @@
+"""Functions at the top level of a module, for the tests of worker processes."""
+
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import telex
+
+
+@dataclass
+class Order:
+    number: int
+
+
+class OutOfStock(telex.CommandError):
+    code = "out_of_stock"
+
+
+def double(number: int) -> int:
+    return number * 2
+
+
+def pid(content: object) -> int:
+    return os.getpid()
+
+
+def whole(message: telex.Message[Order]) -> list[Any]:
+    return [message.topic, message.id, dict(message.headers), type(message.content).__name__, message.content.number]
+
+
+def untyped(order):  # type: ignore[no-untyped-def]  # the content's own class is used
+    return [type(order).__name__, order.number]
+
+
+def fail(kind: str) -> None:
+    if kind == "nack":
+        raise telex.Nack("5s")
+    if kind == "reject":
+        raise telex.Reject("not ours")
+    if kind == "command":
+        raise OutOfStock("none left", data={"left": 0})
+    raise ValueError("mine")
+
+
+def die(content: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave(content: object) -> None:
+    raise SystemExit(3)
+
+
+def note_and_wait(path: str) -> None:
+    Path(path).write_text(str(os.getpid()))
+    threading.Event().wait(60)
+
+
+def note(path: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+def give_an_object(content: object) -> object:
+    return object()

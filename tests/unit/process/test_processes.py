@@ -1,0 +1,106 @@
+"""`ProcessPool`: warm processes, their death, and the end of those that are cancelled. Each test starts processes."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+import telex
+from telex.process.processes import ProcessPool, default_processes
+from telex.process.worker import Task
+from tests.support.loops import until
+from tests.unit.process import functions
+
+pytestmark = pytest.mark.slow
+
+
+@asynccontextmanager
+async def opened(size: int = 1) -> AsyncIterator[ProcessPool]:
+    pool = ProcessPool(size, lambda: None)
+    pool.open()
+    pool.expect(1)
+    try:
+        yield pool
+    finally:
+        pool.abandon()
+        await pool.close()
+
+
+def task(function: Callable[..., object], content: Any = None) -> Task:
+    name = f"{function.__module__}:{function.__qualname__}"
+    return Task(name, ("content",), msgspec.Raw(telex.Message.new(content).to_json()), None, True)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def test_one_warm_process_answers_and_survives_exceptions() -> None:
+    async with opened() as pool:
+        first = await pool.submit(task(functions.pid), "pid")
+        assert first != os.getpid()
+        with pytest.raises(telex.ProcessFailed) as failed:
+            await pool.submit(task(functions.fail, "error"), "fail")
+        assert (str(failed.value), failed.value.function) == ("ValueError: mine", "fail")
+        assert 'raise ValueError("mine")' in failed.value.__notes__[0]
+        with pytest.raises(telex.Nack) as nack:
+            await pool.submit(task(functions.fail, "nack"), "fail")
+        assert nack.value.delay == "5s"
+        with pytest.raises(telex.Reject, match="not ours"):
+            await pool.submit(task(functions.fail, "reject"), "fail")
+        with pytest.raises(telex.CommandError) as refused:
+            await pool.submit(task(functions.fail, "command"), "fail")
+        assert (refused.value.code, refused.value.data, type(refused.value).__name__) == (
+            *("out_of_stock", {"left": 0}),
+            "OutOfStock",
+        )
+        assert await pool.submit(task(functions.pid), "pid") == first
+    assert not is_alive(first)
+
+
+async def test_a_process_that_dies_is_reported_and_replaced() -> None:
+    async with opened() as pool:
+        with pytest.raises(telex.ProcessFailed, match=r"ProcessDied: .*signal SIGKILL; .* too much memory"):
+            await pool.submit(task(functions.die), "die")
+        with pytest.raises(telex.ProcessFailed, match="exit code 3"):
+            await pool.submit(task(functions.leave), "leave")
+        assert await pool.submit(task(functions.double, 21), "double") == 42
+
+
+async def test_a_timeout_kills_the_process_and_no_other(tmp_path: Path) -> None:
+    noted = tmp_path / "pid"
+    async with opened(2) as pool:
+        waiting = pool.submit(task(functions.note_and_wait, str(noted)), "wait")
+        await until(noted.exists)
+        await until(noted.read_text)
+        other = await pool.submit(task(functions.pid), "pid")
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not is_alive(int(noted.read_text()))
+        assert await pool.submit(task(functions.pid), "pid") == other
+
+
+async def test_a_pool_that_closes_kills_the_processes_that_work(tmp_path: Path) -> None:
+    noted = tmp_path / "pid"
+    pool = ProcessPool(1, lambda: None)
+    call = pool.submit(task(functions.note_and_wait, str(noted)), "wait")
+    await until(noted.exists)
+    await until(noted.read_text)
+    pool.abandon()
+    await asyncio.wait_for(pool.close(), 10)
+    assert call.cancelled()
+    assert not is_alive(int(noted.read_text()))
+
+
+def test_there_is_one_process_for_each_core_by_default() -> None:
+    assert default_processes() == os.cpu_count()
