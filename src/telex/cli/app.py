@@ -13,6 +13,7 @@ from telex.cli import run as run_
 from telex.cli.dead import dead
 from telex.cli.exits import EXIT_CODES, Exit, code_for
 from telex.cli.groups import groups
+from telex.cli.jobs import jobs
 from telex.cli.once import once
 from telex.cli.output import report
 from telex.cli.triggers import triggers
@@ -62,6 +63,7 @@ app.command(epilog=EXIT_CODES, short_help="List the topics of a running server, 
 app.command(epilog=EXIT_CODES, short_help="Send a command, and print its result.")(send.send)
 app.command(epilog=EXIT_CODES, short_help="Print the outcomes of commands as they arrive.")(follow.follow)
 app.add_typer(once, name="once", epilog=EXIT_CODES, short_help="Show or forget the records of commands that run once.")
+app.add_typer(jobs, name="jobs", epilog=EXIT_CODES, short_help="List, show, cancel and retry commands by id.")
 app.command(epilog=EXIT_CODES, short_help="Print the messages that a topic keeps.")(history.history)
 app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List, pause, resume and forget consumer groups.")
 app.add_typer(triggers, name="triggers", epilog=EXIT_CODES, short_help="List, pause, resume and fire triggers.")

@@ -233,6 +233,9 @@ class EngineTransport:
     async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
         return await self._jobs.listed(wanted)
 
+    async def job(self, id: str) -> CommandInfo:
+        return await self._jobs.one(id)
+
     async def retry(self, id: str) -> PendingOutcome[Any]:
         await self.inbox.open()
         return await self._jobs.retry(id, self._gives)

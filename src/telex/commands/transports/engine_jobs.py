@@ -216,8 +216,7 @@ class EngineJobs:
         """Return the commands that fit, the newest first."""
         names = [wanted.name] if wanted.name is not None else await self._names()
         start = MAX_SCANNED
-        now = self._runtime.engine.now()
-        running = dict.fromkeys(self._running(), now) | await self._registry().running()
+        running = await self._all_running()
         found: list[CommandInfo] = []
         for name in names:
             view = await self._view(name, start)
@@ -225,6 +224,19 @@ class EngineJobs:
         if wanted.before is not None:
             found = [job for job in found if job.id < wanted.before]
         return sorted(found, key=lambda job: job.id, reverse=True)[: wanted.limit]
+
+    async def one(self, id: str) -> CommandInfo:
+        """Return one command. Raises `NoSuchCommand`."""
+        view = await self._locate(id)
+        for job in await self._jobs(view, await self._all_running()):
+            if job.id == id:
+                return job
+        raise NoSuchCommand(id)
+
+    async def _all_running(self) -> dict[str, float]:
+        """Return the ids of the running commands of all hubs, each with the time by `Engine.now` since when."""
+        here = dict.fromkeys(self._running(), self._runtime.engine.now())
+        return here | await self._registry().running()
 
     async def _jobs(self, view: JobView, running: dict[str, float]) -> list[CommandInfo]:
         ahead = self._runtime.engine.now() - time()

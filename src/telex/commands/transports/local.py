@@ -241,6 +241,9 @@ class LocalTransport:
     async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
         return await self._jobs.listed(wanted)
 
+    async def job(self, id: str) -> CommandInfo:
+        return await self._jobs.one(id)
+
     async def retry(self, id: str) -> PendingOutcome[Any]:
         failed = await self._jobs.forget(id)
         last, name = failed.invocation, failed.invocation.command

@@ -115,19 +115,30 @@ class LocalJobs:
         pending.settle(outcome)
         return pending
 
+    async def one(self, id: str) -> CommandInfo:
+        """Return one command. Raises `NoSuchCommand`."""
+        found = (await self._all(None)).get(id)
+        if found is None:
+            raise NoSuchCommand(id)
+        return found
+
     async def listed(self, wanted: JobFilter) -> list[CommandInfo]:
         """Return the commands that fit, the newest first."""
-        found = {id: _ended(None, outcome) for id, outcome in (await self._published(wanted.name)).items()}
+        found = await self._all(wanted.name)
+        before = float("inf") if wanted.before is None else _number(wanted.before)
+        jobs = [job for job in found.values() if wanted.takes(job) and wanted.name in (None, job.command)]
+        jobs.sort(key=lambda job: _number(job.id), reverse=True)
+        return [job for job in jobs if _number(job.id) < before][: wanted.limit]
+
+    async def _all(self, name: str | None) -> dict[str, CommandInfo]:
+        found = {id: _ended(None, outcome) for id, outcome in (await self._published(name)).items()}
         for id in list(self._ended):
             kept = self.ended(id)
             if kept is not None:
                 found[id] = _ended(kept.invocation, kept.outcome)
         for id, invocation in self._invocations.items():
             found[id] = self._open(invocation)
-        before = float("inf") if wanted.before is None else _number(wanted.before)
-        jobs = [job for job in found.values() if wanted.takes(job) and wanted.name in (None, job.command)]
-        jobs.sort(key=lambda job: _number(job.id), reverse=True)
-        return [job for job in jobs if _number(job.id) < before][: wanted.limit]
+        return found
 
     def _open(self, invocation: Invocation) -> CommandInfo:
         state = "delayed" if invocation.id in self.delayed else "queued" if invocation.task is None else "running"

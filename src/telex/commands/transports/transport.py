@@ -66,6 +66,9 @@ class CommandTransport(Protocol):
     async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
         """Return the commands that fit, the newest first. Raises `EngineFailed`."""
 
+    async def job(self, id: str) -> CommandInfo:
+        """Return one command. Raises `NoSuchCommand`, `EngineFailed`."""
+
     async def retry(self, id: str) -> PendingOutcome[Any]:
         """Run a failed command again, with its arguments and its id. Raises as `Hub.retry`."""
 

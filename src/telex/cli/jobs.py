@@ -1,0 +1,142 @@
+"""``telex jobs``: list, show, cancel and retry commands that were sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from telex.cli.exits import Exit
+from telex.cli.files import with_hub
+from telex.cli.options import Json, Url
+from telex.cli.output import local_time, print_json, print_line, print_table, report
+
+if TYPE_CHECKING:
+    from telex import CommandInfo, Hub
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the command, as `telex jobs list` shows it.")]
+_JOBS = """List, show, cancel and retry the commands that were sent, by their ids.
+
+\b
+Examples:
+  telex jobs list --state failed --url sqlite:///shop.db
+  telex jobs retry 01a22437-c9aa-7f34-bba8-17e409ed3f2b --url sqlite:///shop.db
+"""
+jobs: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_JOBS)
+
+
+@jobs.command("list")
+def jobs_list(
+    url: Url,
+    state: Annotated[
+        str | None,
+        typer.Option(
+            "--state", metavar="STATE", help="Only: delayed, queued, running, done, failed, cancelled or expired."
+        ),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", "-n", metavar="NAME", help="Only this command.")] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="NUMBER", help="The most to list, up to 1000.")] = 100,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="ID", help="Only older ones: the last id of the page before.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the last commands that were sent, the newest first.
+
+    \b
+    Examples:
+      telex jobs list --url sqlite:///shop.db
+      telex jobs list --state running --name report:build --url sqlite:///shop.db
+      telex jobs list --state failed --json --url sqlite:///shop.db | jq '.[].error.message'
+    """
+    from telex.commands.job import filter_for
+
+    wanted = filter_for(state, name, limit, before)
+    found = with_hub(
+        url, lambda hub: hub.commands(state=wanted.state, name=wanted.name, limit=wanted.limit, before=wanted.before)
+    )
+    if json:
+        print_json(found)
+        return
+    rows = [(job.id, job.command, job.state, job.attempt, _when(job), _note(job)) for job in found]
+    print_table(("ID", "COMMAND", "STATE", "ATTEMPT", "SINCE", "NOTE"), rows, "commands")
+
+
+@jobs.command("show")
+def jobs_show(id: Id, url: Url, json: Json = False) -> None:
+    """Print one command with its times, its result or its error. Exit code 1: there is no such command.
+
+    \b
+    Examples:
+      telex jobs show 01a22437-c9aa-7f34-bba8-17e409ed3f2b --url sqlite:///shop.db
+      telex jobs show 01a22437-c9aa-7f34-bba8-17e409ed3f2b --json --url sqlite:///shop.db | jq .result
+    """
+    from telex.cli.output import to_json
+
+    job = with_hub(url, lambda hub: _job(hub, id))
+    if json:
+        print_json(job)
+        return
+    for field in job.__struct_fields__:
+        value = getattr(job, field)
+        if value is not None:
+            shown = local_time(value) if field.endswith(("_at", "_since")) else value
+            print_line(f"{field.replace('_', ' ')}: {shown if isinstance(shown, str) else to_json(shown)}")
+
+
+@jobs.command("cancel")
+def jobs_cancel(id: Id, url: Url, json: Json = False) -> None:
+    """Cancel a command. A queued or delayed one never begins; of a running one the handler is cancelled.
+
+    Exit code 1: there is no such command, or it has ended.
+
+    \b
+    Examples:
+      telex jobs cancel 01a22437-c9aa-7f34-bba8-17e409ed3f2b --url sqlite:///shop.db
+    """
+
+    async def cancel(hub: Hub) -> bool:
+        return await (await hub.ticket(id)).cancel()
+
+    if not with_hub(url, cancel):
+        report(f"the command {id} has ended; `telex jobs show` prints its outcome")
+        raise typer.Exit(Exit.ERROR)
+    _print_after(url, id, "cancelled", json)
+
+
+@jobs.command("retry")
+def jobs_retry(id: Id, url: Url, json: Json = False) -> None:
+    """Run a failed command again, with the same arguments and the same id. It does not wait for the outcome.
+
+    Exit code 1: there is no such command. Exit code 2: it has not failed, or its arguments are no longer kept.
+
+    \b
+    Examples:
+      telex jobs retry 01a22437-c9aa-7f34-bba8-17e409ed3f2b --url sqlite:///shop.db
+    """
+    with_hub(url, lambda hub: hub.retry(id))
+    _print_after(url, id, "queued again", json)
+
+
+async def _job(hub: Hub, id: str) -> CommandInfo:
+    """Return one command. Raises `NoSuchCommand`."""
+    from telex.hub import dispatcher_of
+
+    return await dispatcher_of(hub).transport.job(id)
+
+
+def _print_after(url: str, id: str, done: str, json: bool) -> None:
+    if json:
+        print_json(with_hub(url, lambda hub: _job(hub, id)))
+    else:
+        print_line(f"{id}: {done}")
+
+
+def _when(job: CommandInfo) -> str:
+    moment = job.completed_at or job.running_since or (job.due_at if job.state == "delayed" else job.sent_at)
+    return "" if moment is None else local_time(moment)
+
+
+def _note(job: CommandInfo) -> str:
+    parts = [f"key {job.key}" if job.key else "", "" if job.priority == "normal" else job.priority]
+    return ", ".join([*filter(None, parts), *([] if job.error is None else [f"{job.error.type}: {job.error.message}"])])
