@@ -20,6 +20,7 @@ _JOBS = """List, show, cancel and retry the commands that were sent, by their id
 \b
 Examples:
   telex jobs list --state failed --url sqlite:///shop.db
+  telex jobs list --name report:build --limit 20 --before ID --json --url sqlite:///shop.db
   telex jobs retry 01a22437-c9aa-7f34-bba8-17e409ed3f2b --url sqlite:///shop.db
 """
 jobs: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_JOBS)
