@@ -16,7 +16,7 @@ FEATURES = {
         "tokens: 7",
     ],
     "board": ["billing: lag 0, dead 1", "dead letter of orders: -3, ValueError: declined", "paused: True"],
-    "jobs": [
+    "parcels": [
         *("failed normal there is no plate", "delayed normal ", "done high "),
         *("packed: cup", "cancelled: True", "packed: plate"),
     ],

@@ -1,4 +1,4 @@
-"""Commands by id, on every engine: `python examples/jobs.py [URL]`."""
+"""Commands by id, on every engine: `python examples/parcels.py [URL]`."""
 
 import asyncio
 import sys
