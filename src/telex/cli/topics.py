@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from telex.cli.files import existing, is_server, not_found
+from telex.cli.files import check_url, existing, is_server, not_found
 from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, TopicPattern, UrlNotServer, check_one_source
 from telex.cli.output import local_time, print_json, print_line, print_table
 from telex.names import Pattern, check_pattern, is_pattern
@@ -61,6 +61,7 @@ def topics(
 
 
 def _summaries(url: str) -> list[TopicSummary]:
+    check_url(url)
     if is_server(url):
         from telex.engines.postgres.summary import summaries as of_database
 

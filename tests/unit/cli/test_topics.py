@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -71,3 +72,12 @@ def test_trimmed_messages_do_not_count(telex: Telex, tmp_path: Path) -> None:
     )
     assert (few["topic"], few["messages"], few["bytes"]) == ("few", 2, 2)
     assert gone == {"topic": "gone", "messages": 0, "bytes": 0, "last": None}
+
+
+@pytest.mark.parametrize("command", ["topics", "groups", "export"])
+def test_a_database_without_its_packages_names_them(
+    command: str, telex: Telex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    ran = telex(command, "--url", "postgresql://db/shop")
+    assert (ran.code, "pip install 'telex[postgres]'" in ran.err) == (1, True)

@@ -57,5 +57,7 @@ async def _opened(address: ServerAddress) -> AsyncIterator[ServerConnection]:
                 problem = f"it has no schema {address.schema} of telex; give the right one, ?schema=NAME"
                 raise ConnectFailed(address.shown, f"{problem}, or make it: telex migrate URL")
             yield connection
+    except ConnectFailed:  # it is an OSError, too
+        raise
     except (Error, OSError) as error:
         raise ConnectFailed(address.shown, problems.explain(error)) from None
