@@ -25,6 +25,7 @@ QUESTIONS = (
     "http",
     "timers",
     "rates",
+    "tracing",
     "postgres",
     "postgres_latency",
     "postgres_queues",

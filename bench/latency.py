@@ -52,7 +52,7 @@ def measure(contestant: str, case: str, quick: bool) -> tuple[float, int]:
     return run(there_and_back(case == "publish_nowait", seconds)), 0
 
 
-async def _paced(step: Step, seconds: float) -> float:
+async def paced(step: Step, seconds: float) -> float:
     """The mean time of ``step``, in microseconds, the median of some slices, after some that are not timed."""
     for _ in range(100):
         await step()
@@ -126,7 +126,7 @@ async def _queues(nowait: bool, seconds: float) -> float:
 async def _beside(echo: Awaitable[None], step: Step, seconds: float) -> float:
     task = asyncio.ensure_future(echo)
     try:
-        return await _paced(step, seconds)
+        return await paced(step, seconds)
     finally:
         task.cancel()
 
@@ -160,7 +160,7 @@ async def _telex_handler(seconds: float) -> float:
         handled.count += 1
 
     async with hub:
-        return await _paced(handled.step(hub.topic("there").publish_nowait), seconds)
+        return await paced(handled.step(hub.topic("there").publish_nowait), seconds)
 
 
 async def _queue_handler(seconds: float) -> float:
@@ -180,4 +180,4 @@ async def _bare_call(seconds: float) -> float:
     async def step() -> None:
         await handled.handle(CONTENT)
 
-    return await _paced(step, seconds)
+    return await paced(step, seconds)

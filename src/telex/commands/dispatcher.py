@@ -24,7 +24,7 @@ from telex.errors import BadOption, Closed, Timeout
 from telex.groups.runner import GroupRunner
 from telex.handlers.runner import HandlerRunner
 from telex.message import check_id
-from telex.observe.headers import Sends
+from telex.observe.headers import Sending, Sends
 from telex.once.store import OnceStores
 from telex.runtime import Runtime
 
@@ -34,10 +34,13 @@ Send = Callable[[Request], Awaitable[PendingOutcome[Any]]]
 def traced(send: Send, instrument: Sends) -> Send:
     """Return a function that sends a command in a span, if the tracer begins one."""
 
-    async def sent(request: Request) -> PendingOutcome[Any]:
+    def sent(request: Request) -> Awaitable[PendingOutcome[Any]]:
+        if instrument.skips():
+            return send(request)
         sending = instrument.sending(f"$command:{request.name}:request", None)
-        if sending is None:
-            return await send(request)
+        return send(request) if sending is None else in_span(request, sending)
+
+    async def in_span(request: Request, sending: Sending) -> PendingOutcome[Any]:
         with sending:
             pending = await send(request)
             sending.sent(pending.id)

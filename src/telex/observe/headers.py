@@ -45,6 +45,11 @@ class Sends(Protocol):
     def sending(self, topic: str, headers: Mapping[str, str] | None) -> Sending | None:
         """Return the span of a message that is about to be published; None for no span."""
 
+    def skips(self) -> bool:
+        """Return true when `sending` would certainly return None for a message without headers, and count the
+        message.
+        """
+
 
 class Carrier:
     """The switch of one hub: its messages get the headers of `carried` once it is `active`, which it stays.

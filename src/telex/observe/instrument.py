@@ -51,6 +51,11 @@ class Instrument(Protocol):
     def processing(self, invoke: Invoke, of: Processing) -> Invoke:
         """Return a function that calls ``invoke`` and observes the call."""
 
+    def skips(self) -> bool:
+        """Return true when `sending` would certainly return None for a message without headers, and count the
+        message.
+        """
+
     def sending(self, topic: str, headers: Mapping[str, str] | None) -> Sending | None:
         """Return the span of a message that is about to be published; None for no span."""
 

@@ -77,12 +77,22 @@ class OpenTelemetry:
         span = self._tracer.start_span(f"send {topic}", parent, trace.SpanKind.PRODUCER, attributes)
         return _SendSpan(span, self._injected(span, carry), headers)
 
+    def skips(self) -> bool:
+        """Return true when a message without headers begins no trace and continues none, and count the message."""
+        if self._left > 0 and not self._current.get(None) and carried.get() is None:
+            self._left -= 1
+            return True
+        return False
+
     def processing(self, invoke: Invoke, of: Processing) -> Invoke:
         """Return a function that calls ``invoke`` in a span, if its message has a trace or begins one."""
         read, begins = of.headers, _never if of.internal else self._begins
 
         def traced(argument: Any) -> Any:
             headers = read(argument)
+            if headers is None and self._left > 0:
+                self._left -= 1
+                return invoke(argument)
             carry = None if headers is None else carried_in(headers)
             if carry is not None and TRACEPARENT in carry:
                 if not is_sampled(carry):

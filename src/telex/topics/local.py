@@ -82,6 +82,15 @@ class LocalPublisher(Publisher):
         self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None
     ) -> Message[Any]:
         """Append a message if the subscribers have room. Raises `WouldBlock`."""
+        if (
+            self.light
+            and id is headers is key is None
+            and not self._window
+            and carried.get() is None
+            and not self.log.blocking_cursors
+            and get_ident() == self.thread
+        ):
+            return self.append(content, self.log.uid)
         self.check_publisher()
         if self.unkept:
             self.check_promised(id, key)
@@ -111,8 +120,12 @@ class LocalPublisher(Publisher):
         log = self.log
         if not self.plain or log.blocking_cursors or self._window is not None or get_ident() != self.thread:
             return self.publish_nowait(content, id_text(id), None, None)
+        return self.append(content, id)
+
+    def append(self, content: Any, id: int | str | LazyId) -> Message[Any]:
+        """Append a message while `light` is true and no subscriber blocks. ``id`` is an id, or the log's ``uid``."""
         # as in `Topic.publish_nowait`: the same as `Log.append`, without the call
-        now = time()
+        log, now = self.log, time()
         end = log.end
         message = Message(content, self.id, end, id, now)
         log.messages.append(message)
@@ -206,7 +219,8 @@ class LocalPublisher(Publisher):
 
     def refresh(self) -> None:
         """Set `plain` again."""
-        self.plain: bool = self.is_free() and not self.feeds and not self.log.measures
+        self.light: bool = self.is_free() and not self.feeds and not self.log.measures
+        self.plain: bool = self.light and not self.carrier.active
 
 
 class NoStore:

@@ -84,6 +84,7 @@ class Publisher(ABC):
         "feeds",
         "format",
         "id",
+        "light",
         "log",
         "loop",
         "origin",
@@ -120,7 +121,7 @@ class Publisher(ABC):
         self.clock: Callable[[], float] = clock
         self.content: Content[Any] | None = None if declared is None else Content(declared)
         self.format: Format | None = None  # None is plain JSON
-        self.feeds: tuple[Log, ...] = ()  # the logs of the patterns that match this topic
+        self.feeds: tuple[Log, ...] = ()  # of the patterns that match this topic
         self.origin: int = log.end
         # the number of the first message that came after the log of this process began
         self.renewed: bool = False  # true after it has continued with another log
@@ -132,7 +133,7 @@ class Publisher(ABC):
         self.reason: str = NOT_OPEN
         """The reason why it takes no messages; empty while it does."""
         self.served: object = None  # while the hub drains: the value of `serving` for handlers that may still use it
-        self.plain: bool = False  # true when publishing is only an append to `log`
+        self.light = self.plain = False  # true when publishing is only an append to `log`; without carried headers
         log.observer = Notifier()
 
     # -- publishing
@@ -446,5 +447,4 @@ class Publisher(ABC):
 
     def is_free(self) -> bool:
         """Return true when a message without options needs only the checks of the thread and of subscribers."""
-        checked = self.content is not None or self.format is not None or self.refused or self.carrier.active
-        return not (self.reason or checked) and self.clock is time
+        return not (self.reason or self.content or self.format or self.refused) and self.clock is time

@@ -34,6 +34,9 @@ async def sent(
 
 def sent_nowait(publisher: Publisher, content: Any, id: str | None, headers: Headers, key: str | None) -> Message[Any]:
     """Publish as `Publisher.publish_nowait`, in a span if the tracer begins one."""
+    instrument = publisher.carrier.instrument
+    if headers is None and instrument is not None and (publisher.id[0] == "$" or instrument.skips()):
+        return publisher.publish_nowait(content, id, None, key)
     sending = _sending(publisher, headers)
     if sending is None:
         return publisher.publish_nowait(content, id, headers, key)

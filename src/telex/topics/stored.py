@@ -173,7 +173,7 @@ class EnginePublisher(Publisher):
 
     def refresh(self) -> None:
         """Set `_free` again: true when publishing needs only the check of content."""
-        self._free = self.is_free()
+        self._free = self.is_free() and not self.carrier.active
 
     # -- reading
 

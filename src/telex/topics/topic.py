@@ -94,7 +94,7 @@ class Topic(Generic[T]):
                 headers,
                 lambda carry: publish_later(publisher, publisher.draft(content, id, carry, key), when, limit),
             )
-        if publisher.plain:
+        if publisher.light:
             log = publisher.log
             if not log.end % FAIR:
                 await asyncio.sleep(0)  # first, so that a publisher that is cancelled here has published nothing

@@ -41,6 +41,9 @@ class Tracer:
     def processing(self, invoke: Callable[[Any], Any], of: Processing) -> Callable[[Any], Any]:
         return invoke
 
+    def skips(self) -> bool:
+        return False
+
     def sending(self, topic: str, headers: Mapping[str, str] | None) -> Sending | None:
         self.notes.append(topic)
         return None if topic == "quiet" else Noted(self.notes, headers)
