@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from contextvars import Context
 from time import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
 from telex.codec.formats import Codec, Formats, Transform
 from telex.commands.client import CommandClient
@@ -432,6 +432,12 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 def runtime_of(hub: Hub) -> Runtime:
     """Return the runtime of a hub."""
     return hub._runtime
+
+
+def keep_encoded(hub: Hub, which: Literal["unknown", "all"]) -> Hub:
+    """Have a hub read encoded content as it is, see `Formats.keeps_encoded`, and return it."""
+    hub._topics.formats.known.keeps_encoded = which
+    return hub
 
 
 def dispatcher_of(hub: Hub) -> CommandDispatcher:

@@ -376,3 +376,8 @@ def hub_of_calls(hub: AsyncHub) -> BlockingHub:
     runtime = runtime_of(hub)
     found._thread = CallThread(lambda: runtime.threads.loop, hub.aclose)
     return found
+
+
+def async_hub_of(hub: BlockingHub) -> AsyncHub:
+    """Return the hub that runs in the thread of a blocking hub."""
+    return hub._hub

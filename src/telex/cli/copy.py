@@ -179,6 +179,7 @@ def copy(
 
 async def _run(source: str, target: str, pattern: str, bar: Bar, *, once: bool, quiet: bool) -> Copied:
     from telex import Hub, Timeout
+    from telex.hub import keep_encoded
 
     stopped, task = asyncio.Event(), asyncio.current_task()
     loop = asyncio.get_running_loop()
@@ -190,7 +191,7 @@ async def _run(source: str, target: str, pattern: str, bar: Bar, *, once: bool, 
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
-    async with Hub(source) as read, Hub(target) as written:
+    async with keep_encoded(Hub(source), "all") as read, Hub(target) as written:
 
         def on_progress(stored: int, known: int) -> None:
             bar.update(None, f"{stored + known:,} messages")

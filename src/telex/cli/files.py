@@ -79,11 +79,13 @@ def existing(url: str) -> Path:
     return path
 
 
-def with_hub(url: str, work: Callable[[Hub], Awaitable[T]], *, create: bool = False) -> T:
+def with_hub(url: str, work: Callable[[Hub], Awaitable[T]], *, create: bool = False, exact: bool = False) -> T:
     """Open a hub on the file or database of a URL, and return the result of ``work``. Without ``create`` a file has to
-    exist, and a database has to have the schema.
+    exist, and a database has to have the schema. ``exact`` reads encoded content as it is stored; else only content
+    whose codec or transform the program does not have.
     """
     from telex import Hub
+    from telex.hub import keep_encoded
 
     if create:
         check_url(url)
@@ -91,7 +93,7 @@ def with_hub(url: str, work: Callable[[Hub], Awaitable[T]], *, create: bool = Fa
         check_there(url)
 
     async def run() -> T:
-        async with Hub(url) as hub:
+        async with keep_encoded(Hub(url), "all" if exact else "unknown") as hub:
             return await work(hub)
 
     return asyncio.run(run())

@@ -24,8 +24,12 @@ def follow_file(url: str, topic: str, start: Start, deadline: float | None) -> I
     Raises `Timeout` at ``deadline`` (of `time.monotonic`), `ConnectFailed`, `EngineFailed`.
     """
     from telex.blocking import Hub
+    from telex.blocking.hub import async_hub_of
+    from telex.hub import keep_encoded
 
-    with Hub(url) as hub, hub.topic(topic).subscribe(start=start, overflow="catch_up", report_lost=True) as inbox:
+    opened = Hub(url)
+    keep_encoded(async_hub_of(opened), "unknown")
+    with opened as hub, hub.topic(topic).subscribe(start=start, overflow="catch_up", report_lost=True) as inbox:
         while inbox.ended is None or inbox.waiting:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:

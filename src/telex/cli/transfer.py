@@ -55,7 +55,7 @@ def export(url: Url, pattern: TopicPattern = ">") -> None:
                     bar.update(written / max(total, written), f"{written:,} messages")
 
     with Bar("exporting", wanted=not sys.stdout.isatty()) as bar:
-        with_hub(url, write)
+        with_hub(url, write, exact=True)
         out.flush()
     if damaged:
         raise typer.Exit(Exit.ERROR)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -186,9 +186,9 @@ class Formats:
         """The format of topics without one of their own; None is JSON."""
         self.default = self.format(content_type, content_encoding)
         self._logged: set[str] = set()
-        self.keeps_encoded: bool = False
-        """True: content with a content type or transform that is unknown here is read as `Encoded`, so that it can be
-        copied. False: it is unreadable.
+        self.keeps_encoded: Literal["none", "unknown", "all"] = "none"
+        """The content that is read as `Encoded`, so that it can be copied: ``unknown`` is content whose codec or
+        transform this hub lacks. With ``none`` that content is unreadable.
         """
 
     def format(self, content_type: str | None, content_encoding: str | None) -> Format | None:
@@ -236,12 +236,14 @@ class Formats:
         """Return the content of `Encoded` data: an object of ``type``, or plain data. Raises `ContentError`, which says
         what to register.
         """
+        if self.keeps_encoded == "all":
+            return data
         steps = [_parsed(step) for step in data.content_encoding.split(",") if step]
         codec = self._codecs.get(data.content_type)
         lacking = next((name for name, _ in steps if name not in self._transforms), None)
         if lacking is None and codec is not None:
             return self._decoded(data, codec, steps, topic, type)
-        if self.keeps_encoded:
+        if self.keeps_encoded == "unknown":
             return data
         if lacking is not None:
             problem = f"its content encoding is {lacking!r}: register its transform, telex.Hub(transforms=[...])"
@@ -252,6 +254,11 @@ class Formats:
             self._logged.add(problem)
             logger.error("%s; this is logged once", error)
         raise error
+
+    def bytes_of(self, content: object, content_type: str) -> bytes | None:
+        """Return content without a JSON form as its codec encodes it, without transforms; None without a codec."""
+        codec = self._codecs.get(content_type)
+        return None if codec is None else _called(codec.encode, content, content_type, "its codec refuses it")
 
     def _decoded(
         self, data: bytes, codec: Codec, steps: Sequence[tuple[str, str | None]], topic: str, type: type[Any] | None

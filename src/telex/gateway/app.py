@@ -23,6 +23,7 @@ from telex.gateway.limits import DEFAULT_LIMITS, Limits
 from telex.gateway.mounting import Endpoint, answer_at_mounts
 from telex.gateway.sockets import SocketSweeper
 from telex.gateway.topic_quota import TopicQuota
+from telex.hub import runtime_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -80,7 +81,7 @@ class Gateway(Endpoint):
         """The rules of the gateway."""
         self.limits = limits
         """The limits of the gateway."""
-        self._frame_cache = FrameCache(limits.batch_bytes, limits.cache_bytes)
+        self._frame_cache = FrameCache(limits.batch_bytes, limits.cache_bytes, runtime_of(hub).topics.formats.known)
         self._quota = TopicQuota(hub, limits.topics)
         self._authorizer = authorizer
         self._check = partial(check_handshake, origins=frozenset(origins), hosts=frozenset(hosts), local=local)

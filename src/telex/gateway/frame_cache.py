@@ -8,7 +8,9 @@ from sys import getsizeof
 from typing import Any
 
 from telex.codec import content as codec
-from telex.errors import text_of
+from telex.codec.encoded import BYTES, JSON
+from telex.codec.formats import Formats
+from telex.errors import ContentError, text_of
 from telex.gateway.auth import is_hidden
 from telex.message import Message, Position
 from telex.topics.batches import position_before
@@ -23,7 +25,8 @@ class FrameCache:
     ``encoded`` is the number of encoded batches, ``shared`` the number of hits.
     """
 
-    def __init__(self, batch_bytes: int, cache_bytes: int) -> None:
+    def __init__(self, batch_bytes: int, cache_bytes: int, formats: Formats | None = None) -> None:
+        self._formats = formats
         self.encoded: int = 0
         self.shared: int = 0
         self._batch_bytes = batch_bytes
@@ -54,7 +57,7 @@ class FrameCache:
         size = 0
         for left, message in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
             if not is_hidden(topic, message.topic):
-                parts.append(encode(message))
+                parts.append(encode(message, self._formats))
                 size += len(parts[-1])
             if parts and (size >= self._batch_bytes or not left):
                 position = position_before(batch[-left], topic, after, left) if left else after
@@ -69,9 +72,11 @@ class FrameCache:
             self.size -= sum(map(getsizeof, dropped))
 
 
-def encode(message: Message[Any]) -> bytes:
-    """Encode a message as JSON. For content without a JSON form, which only programs of this process can publish,
-    ``content`` is null and ``unreadable`` has the cause, so that the message keeps its place."""
+def encode(message: Message[Any], formats: Formats | None = None) -> bytes:
+    """Encode a message as JSON. Content that only a codec of ``formats`` encodes is base64 text, as bytes are. For
+    other content without a JSON form, which only programs of this process can publish, ``content`` is null and
+    ``unreadable`` has the cause, so that the message keeps its place.
+    """
     fields = message.to_dict()
     if isinstance(message.content, codec.BYTES):
         fields["encoding"] = "base64"
@@ -80,7 +85,19 @@ def encode(message: Message[Any]) -> bytes:
     try:
         return codec.to_json(fields)
     except (TypeError, ValueError, RecursionError) as error:
+        coded = _by_codec(message, formats)
+        if coded is not None:
+            return codec.to_json({**fields, "content": coded, "encoding": "base64"})
         return codec.to_json({**fields, "content": None, "unreadable": text_of(error)})
+
+
+def _by_codec(message: Message[Any], formats: Formats | None) -> bytes | None:
+    if formats is None or message.content_type in (BYTES, JSON):
+        return None
+    try:
+        return formats.bytes_of(message.content, message.content_type)
+    except ContentError:
+        return None
 
 
 def _frame(topic: str, position: Position, parts: Sequence[bytes]) -> str:

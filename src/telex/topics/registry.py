@@ -347,7 +347,7 @@ class TopicRegistry:
         declared = None if found is None else found.content
         if isinstance(data, Encoded):
             data = self.formats.decode(data, topic, self.types.declared(declared, type))
-        return self.types.decode(declared, data, topic, type)
+        return data if isinstance(data, Encoded) else self.types.decode(declared, data, topic, type)
 
     def decodes(self, topic: str, types: Iterable[str]) -> bool:
         """Return true when `decode` may convert such data."""

@@ -112,3 +112,39 @@ def test_import_tells_how_many_it_stored(tmp_path: Path) -> None:
     # A terminal is not there, so nothing else is printed.
     told = [CliRunner().invoke(app, [*command, *more]).stdout.strip() for more in ((), (), ("--json",))]
     assert told == ["3 messages", "0 messages, 3 were there already", '{"messages":0,"known":3}']
+
+
+def test_encoded_content_is_exported_imported_and_copied_as_it_is_stored(
+    telex: Telex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, third = (f"sqlite:///{tmp_path}/{name}.db" for name in ("first", "second", "third"))
+
+    async def publish() -> None:
+        async with library.Hub(first, codecs=[Reversed()]) as hub:
+            await hub.topic("packed", content_type="application/msgpack").publish({"inside": b"\xff"})
+            await hub.topic("own", content_type="application/x-reversed").publish("abc")
+
+    asyncio.run(publish())
+    lines = exported(telex, monkeypatch, "--url", first)
+    assert [line["encoding"] for line in lines] == ["base64", "base64"]
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    assert telex("import", str(tmp_path / "all.jsonl"), "--url", second).code == 0
+    assert telex("copy", second, third, "--once", "--json").code == 0
+    assert telex("history", "own", "--url", third).code == 0
+
+    async def read() -> list[object]:
+        async with library.Hub(third, codecs=[Reversed()]) as hub:
+            return [message.content for name in ("packed", "own") async for message in hub.topic(name).history()]
+
+    assert asyncio.run(read()) == [{"inside": b"\xff"}, "abc"]
+
+
+class Reversed:
+    content_type = "application/x-reversed"
+
+    def encode(self, content: Any) -> bytes:
+        data: bytes = content.encode()[::-1]
+        return data
+
+    def decode(self, data: bytes, type: object) -> object:
+        return data[::-1].decode()

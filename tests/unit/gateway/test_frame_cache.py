@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 import telex
 from telex import Message, Position
+from telex.codec.encoded import Encoded
+from telex.codec.formats import Formats
 from telex.gateway import AccessRules, Gateway, Limits
-from telex.gateway.frame_cache import MAX_CACHED_BATCHES, FrameCache
+from telex.gateway.frame_cache import MAX_CACHED_BATCHES, FrameCache, encode
 from tests.support.websocket import WebSocketClient
 
 
@@ -115,3 +117,22 @@ async def test_clients_at_the_same_place_share_one_encoding() -> None:
         assert statistics.shared >= 19 * 4
         for client in clients:
             await client.__aexit__(None, None, None)
+
+
+class Complex:
+    content_type = "application/x-complex"
+
+    def encode(self, content: Any) -> bytes:
+        return str(content).encode()
+
+    def decode(self, data: bytes, type: object) -> object:
+        return complex(data.decode())
+
+
+def test_content_that_only_a_codec_encodes_is_base64_of_its_bytes() -> None:
+    headers = Encoded(b"", "application/x-complex").headers(None)
+    message: Message[Any] = Message.new(1j, topic="a", seq=1, headers=headers)
+    read = json.loads(encode(message, Formats([Complex()])))
+    assert (read["content"], read["encoding"]) == ("MWo=", "base64")
+    assert read["headers"] == headers
+    assert json.loads(encode(message, Formats()))["content"] is None
