@@ -58,12 +58,12 @@ class CommandQueue:
     @property
     def idle(self) -> bool:
         """True when no command runs or waits."""
-        return not self.server.running and not self.waiting
+        return not self.server.running and not self.waiting.size
 
     @property
     def is_full(self) -> bool:
         """True when the next sender has to wait for `room`."""
-        return len(self.waiting) >= self._runtime.bounds.waiting_commands
+        return self.waiting.size >= self._runtime.bounds.waiting_commands
 
     async def room(self) -> None:
         """Wait until there may be room, or until `unblock`."""
@@ -150,7 +150,7 @@ class CommandQueue:
         finally:
             self.server.running -= 1
             self._runtime.tasks.discard(task)
-            if self.waiting and not self._runtime.ends:
+            if self.waiting.size and not self._runtime.ends:
                 self._begin(self.waiting.popleft())
                 if self._senders and not self.is_full:
                     self.unblock()
