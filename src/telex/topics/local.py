@@ -84,7 +84,9 @@ class LocalPublisher(Publisher):
         """Append a message if the subscribers have room. Raises `WouldBlock`."""
         if (
             self.light
-            and id is headers is key is None
+            and id is None
+            and headers is None
+            and key is None
             and not self._window
             and carried.get() is None
             and not self.log.blocking_cursors
