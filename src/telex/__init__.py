@@ -11,6 +11,7 @@ topics                       the asyncio shell over a log: topics, publishers, s
 once                         commands that run once: the state machine, key leases, where records are kept
 handlers, groups             decorated functions and the tasks that call them; consumer groups
 commands, triggers           commands and their transports; timers, conditions, variables
+schedules                    schedules that programs add at run time
 router, hub                  declarations; the composition root
 blocking, gateway, testing   the hub for programs without asyncio, the network's edge, the conformance suite
 chat, cli                    the chat room, the program
@@ -68,6 +69,8 @@ from telex.names import Pattern
 from telex.once.machine import Failure
 from telex.process.worker import ProcessFailed
 from telex.router import Router
+from telex.schedules.plan import ScheduleInfo
+from telex.schedules.schedules import Schedules
 from telex.topics.connection import ConnectionChange
 from telex.topics.subscription import ReportingSubscription, Subscription, SubscriptionStatistics
 from telex.topics.topic import Topic, TopicStatistics
@@ -135,6 +138,8 @@ __all__ = [
     "ReportingSubscription",
     "Retry",
     "Router",
+    "ScheduleInfo",
+    "Schedules",
     "SlowSubscriber",
     "Start",
     "Stream",

@@ -38,6 +38,7 @@ from telex.process.tasks import start_task
 from telex.process.threads import DEFAULT_THREADS
 from telex.router import Declaring, Router
 from telex.runtime import EngineClosing, Lifecycle, Runtime
+from telex.schedules.schedules import Schedules, runner_of
 from telex.topics.topic import Topic
 from telex.topics.transaction import Transaction
 from telex.triggers.declare import Timing, Triggering
@@ -113,6 +114,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._work = HubWork(self._runtime, self._runner, self._group_runner, self._dispatcher)
         self._scheduler = Scheduler(self._runtime, self._runner, self._group_runner, self.on)
         self._closing = EngineClosing(engine)
+        self.schedules: Schedules = Schedules(self._runtime, self._scheduler.timers, self._dispatcher)
+        """The schedules that programs add at run time."""
         self._exits = AsyncExitStack()
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
@@ -174,6 +177,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         await self._dispatcher.start()
         self._scheduler.start()
         self._runtime.processes.open()
+        runner_of(self.schedules).start()
 
     def _check_wanted(self) -> None:
         if self._runtime.closed:
@@ -190,6 +194,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 
     async def _stop(self) -> None:
         with self._closing.after(self.close_timeout):
+            await runner_of(self.schedules).stop()
             await self._scheduler.stop()
             # The order matters: first no new messages are accepted, then handlers finish, then their subscriptions end.
             self._topics.drain(CLOSED, self._runtime)

@@ -96,6 +96,10 @@ class HubBounds(msgspec.Struct, frozen=True):
     """The largest number of missed firings that one transaction publishes, without those of its first trigger."""
     waiting_firings: int = 1000
     """The largest number of firings of one trigger that wait for a blocking subscriber; more are logged and dropped."""
+    schedules: int = 10_000
+    """The largest number of schedules on one engine that programs add at run time."""
+    schedules_check_seconds: float = 60.0
+    """The time after which all schedules are read again, for changes whose message was lost."""
     waiting_commands: int = 10_000
     """The largest number of accepted commands of one name that wait for a call; after that senders wait."""
 

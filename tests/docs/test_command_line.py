@@ -49,7 +49,7 @@ def test_command_has_its_options_and_examples(command: str) -> None:
     assert f"telex {command}" in shown, "the help shows no example"
 
 
-@pytest.mark.parametrize("command", ["dead", "groups", "once", "triggers"])
+@pytest.mark.parametrize("command", ["dead", "groups", "once", "schedules", "triggers"])
 def test_every_part_of_a_command_is_on_the_page(command: str) -> None:
     page = (ROOT / "docs" / "command-line.md").read_text()
     (row,) = [line for line in page.splitlines() if re.match(rf"\| `telex {command} [a-z]", line)]

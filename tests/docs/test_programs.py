@@ -87,6 +87,17 @@ def test_a_message_its_handler_and_its_command_are_one_trace(
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
+def test_schedules_are_added_changed_and_deleted(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    assert on_engine("schedules.py", engine, tmp_path, request).splitlines() == [
+        "tick: {'from': 'the schedule'}",
+        "paused: ticks next: None",
+        "ticks: every 50ms, ticks, ran: True",
+        "weekly: every 50ms, report, ran: True",
+    ]
+
+
 def on_engine(name: str, engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     """What an example prints on an engine."""
     if engine == "postgresql":

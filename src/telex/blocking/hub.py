@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Self, TypeVar, Unpack, overload
 
 from telex.blocking.groups import BlockingGroups
+from telex.blocking.schedules import BlockingSchedules
 from telex.blocking.thread import CallThread, HubThread
 from telex.blocking.ticket import BlockingFollower, BlockingStream, BlockingTicket
 from telex.blocking.topic import BlockingTopic
@@ -100,6 +101,11 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
     def groups(self) -> BlockingGroups:
         """Consumer groups and dead letters."""
         return BlockingGroups(self._hub.groups, self._thread.opened())
+
+    @property
+    def schedules(self) -> BlockingSchedules:
+        """The schedules that programs add at run time."""
+        return BlockingSchedules(self._hub.schedules, self._thread.opened())
 
     def __enter__(self) -> Self:
         """Start the thread and open the hub in it. If opening fails, end the thread. Raises the errors of ``async

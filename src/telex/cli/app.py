@@ -16,6 +16,7 @@ from telex.cli.groups import groups
 from telex.cli.jobs import jobs
 from telex.cli.once import once
 from telex.cli.output import report
+from telex.cli.schedules import schedules
 from telex.cli.triggers import triggers
 
 app: typer.Typer = typer.Typer(
@@ -67,6 +68,7 @@ app.add_typer(jobs, name="jobs", epilog=EXIT_CODES, short_help="List, show, canc
 app.command(epilog=EXIT_CODES, short_help="Print the messages that a topic keeps.")(history.history)
 app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List, pause, resume and forget consumer groups.")
 app.add_typer(triggers, name="triggers", epilog=EXIT_CODES, short_help="List, pause, resume and fire triggers.")
+app.add_typer(schedules, name="schedules", epilog=EXIT_CODES, short_help="List, add, change and delete schedules.")
 app.add_typer(dead, name="dead", epilog=EXIT_CODES, short_help="List, show, retry and drop dead letters.")
 app.command(epilog=EXIT_CODES, short_help="Write the messages of topics as JSON lines.")(transfer.export)
 app.command("import", epilog=EXIT_CODES, short_help="Publish the messages that telex export wrote.")(transfer.import_)

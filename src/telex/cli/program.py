@@ -18,6 +18,7 @@ from telex.cli.output import print_line, report
 from telex.cli.stopping import Stopping
 from telex.hub import runtime_of
 from telex.observe import JsonFormatter
+from telex.schedules.schedules import runner_of
 
 if TYPE_CHECKING:
     from telex.observe import MonitorServer
@@ -95,6 +96,7 @@ async def _run(hub: Hub, announce: str | None, is_worker: bool, monitor: Monitor
     stopping = Stopping(is_worker=is_worker)
     with stopping.handling():
         try:
+            runner_of(hub.schedules).want_if_able()
             # The monitor is first and last: it answers while the hub opens and closes.
             async with monitor or nullcontext(), hub:
                 if announce is not None:

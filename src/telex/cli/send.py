@@ -98,7 +98,7 @@ def send(
       telex send charge '{"order": 7}' --key order-7 --server http://127.0.0.1:8000/commands
       telex send report:build - --json --url sqlite:///shop.db < month.json | jq .result
     """
-    given = _content(content)
+    given = json_content(content)
     try:
         check_key(key)
     except BadOption:
@@ -118,7 +118,8 @@ def send(
     _print(sent, json)
 
 
-def _content(text: str) -> Any:
+def json_content(text: str) -> Any:
+    """Return an argument in JSON, or the standard input for ``-``. Raises `BadOption`."""
     from telex.codec.content import from_json
 
     try:

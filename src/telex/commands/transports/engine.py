@@ -8,6 +8,7 @@ published to ``$command:NAME:outcome`` for followers, and to the reply inbox of 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from secrets import token_hex
 from time import time
 from typing import Any
@@ -38,6 +39,7 @@ from telex.once.machine import Entry, decode, digest_of, fingerprint_of
 from telex.once.results import with_result
 from telex.runtime import Runtime
 from telex.topics.topic import publisher_of
+from telex.topics.transaction import Transaction
 
 
 class EngineTransport:
@@ -158,11 +160,7 @@ class EngineTransport:
         await self.inbox.open()
         level: Priority = "normal" if plan is None else plan.priority
         topic = self._runtime.topic(f"$command:{name}:{REQUESTS[level]}")
-        if topic.id not in self._joined:  # the group begins before the first command, so that it gets every command
-            await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", lambda: publisher_of(topic).log)
-            if level != "normal":
-                await self._jobs.use_level(name, level)
-            self._joined.add(topic.id)
+        await self.expect(name, level)
         pending: PendingOutcome[Any]
         headers = {INBOX: self.id}
         if deadline is not None:
@@ -187,6 +185,19 @@ class EngineTransport:
         pending = PendingOutcome(name, message.id, key, gives)
         self.inbox.add(pending)
         return pending
+
+    async def expect(self, name: str, level: Priority = "normal") -> None:
+        topic = self._runtime.topic(f"$command:{name}:{REQUESTS[level]}")
+        if topic.id not in self._joined:  # the group begins before the first command, so that it gets every command
+            await self._runtime.groups("commands").join(GROUP, topic.id, "earliest", lambda: publisher_of(topic).log)
+            if level != "normal":
+                await self._jobs.use_level(name, level)
+            self._joined.add(topic.id)
+
+    async def send_in(self, tx: Transaction, name: str, content: object, key: str) -> Callable[[], object] | None:
+        headers = {DIGEST: digest_for(content)}
+        await tx.publish(f"$command:{name}:request", content, id=key, headers=headers, key=key)
+        return None
 
     async def _replayed(
         self, request: Request, server: CommandServer | None, key: str, fingerprint: str, gives: Content[Any] | None

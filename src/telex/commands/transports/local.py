@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from itertools import count
 from secrets import token_hex
 from threading import get_ident
@@ -28,6 +30,7 @@ from telex.errors import Closed, EngineFailed, InProgress, KeyConflict, NoHandle
 from telex.observe.headers import carried
 from telex.once.engine_store import EngineOnceTransaction
 from telex.runtime import Runtime
+from telex.topics.transaction import Transaction
 
 MAX_UNSERVED_COMMANDS = 1000
 """The number of commands of one name that may wait for a handler to be declared."""
@@ -121,6 +124,13 @@ class LocalTransport:
         if request.duplicate == "reject" or request.limit == 0.0 or (queue is not None and queue.is_full):
             return await self.send(request)
         return self._accept(request, at_once=True)
+
+    async def expect(self, name: str) -> None:
+        """Do nothing: commands that nobody serves yet are kept."""
+
+    async def send_in(self, tx: Transaction, name: str, content: object, key: str) -> Callable[[], object] | None:
+        request = Request(name, content, key, None, "wait", None, needs_server=False)
+        return partial(self._accept, request, at_once=False)
 
     def is_full(self, name: str) -> bool:
         queue = self.queues.get(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ from telex.commands.server import CommandServer
 from telex.commands.ticket import PendingOutcome
 from telex.errors import Closed
 from telex.once.engine_store import EngineOnceTransaction
+from telex.topics.transaction import Transaction
 
 Duplicate = Literal["wait", "reject"]
 
@@ -56,6 +58,14 @@ class CommandTransport(Protocol):
 
     async def call(self, request: Request) -> PendingOutcome[Any]:
         """Accept a command, as `send`, for a sender that waits: the outcome may have come when this method returns."""
+
+    async def expect(self, name: str) -> None:
+        """Prepare for `send_in`, outside of a transaction: keep commands of this name for hubs that serve it."""
+
+    async def send_in(self, tx: Transaction, name: str, content: object, key: str) -> Callable[[], object] | None:
+        """Send a command, to whose outcome nobody waits, when ``tx`` commits. ``key`` is also its id. Return a function
+        to call after the commit, or None.
+        """
 
     async def cancel(self, pending: PendingOutcome[Any]) -> bool:
         """Ask the worker to cancel a command. Return false when the command has certainly ended."""

@@ -1,0 +1,155 @@
+"""`ScheduleStore`: the records of the schedules of an engine, changed by compare-and-set."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec.structs import replace
+
+from telex.codec.content import from_json, plain_json
+from telex.commands.spec import check_command
+from telex.errors import BadOption, Misuse
+from telex.names import check_published
+from telex.schedules.plan import ScheduleInfo, ScheduleRecord, checked, info_of, planned, zone_of
+from telex.topics.transaction import engine_of
+
+if TYPE_CHECKING:
+    from telex.commands.dispatcher import CommandDispatcher
+    from telex.runtime import Runtime
+
+BUCKET = "$schedules"
+CHANGES = "$schedules"
+"""The topic with the name of each schedule that was changed."""
+NEEDS = ("records", "transactions", "record_transactions", "once_per_id")
+READ_AT_ONCE = 64
+"""The number of records that are read together."""
+Change = Callable[[ScheduleRecord], ScheduleRecord]
+
+
+class ScheduleStore:
+    """The schedules of the engine of one hub. Every method raises the exceptions of the engine."""
+
+    def __init__(self, runtime: Runtime, commands: CommandDispatcher) -> None:
+        self._runtime = runtime
+        self._commands = commands
+        self._zones: dict[str, ZoneInfo] = {}  # `zoneinfo` itself keeps few, and reads a file for each other one
+
+    # -- reading
+
+    async def read(self, name: str) -> tuple[ScheduleRecord, int] | None:
+        """Return the record of a schedule and its revision, or None."""
+        self.require()
+        stored = await self._runtime.records("schedules").get(BUCKET, name)
+        if stored is None:
+            return None
+        record = decoded(stored.value)
+        await self._load_zone(record.tz)
+        return record, stored.revision
+
+    async def read_all(self) -> dict[str, tuple[ScheduleRecord, int]]:
+        """Return all records with their revisions, sorted by name."""
+        self.require()
+        names = await self._runtime.records("schedules").keys(BUCKET)
+        found: dict[str, tuple[ScheduleRecord, int]] = {}
+        for first in range(0, len(names), READ_AT_ONCE):
+            batch = names[first : first + READ_AT_ONCE]
+            read = await asyncio.gather(*map(self.read, batch))
+            found |= {name: each for name, each in zip(batch, read, strict=True) if each is not None}
+        return found
+
+    async def list(self) -> list[ScheduleInfo]:
+        """Return all schedules, sorted by name."""
+        return [info_of(name, record) for name, (record, _) in (await self.read_all()).items()]
+
+    # -- changing
+
+    async def add(self, name: str, record: ScheduleRecord) -> ScheduleInfo:
+        """Store a new schedule. Raises `BadOption` when the name is taken, or there are too many schedules."""
+        self.require()
+        await self._load_zone(record.tz)
+        record = planned(self._with_target(name, record), self._runtime.clock())
+        most = self._runtime.bounds.schedules
+        if len(await self._runtime.records("schedules").keys(BUCKET)) >= most:
+            raise BadOption("name", name, f"there must be at most {most} schedules on one engine: delete some first")
+        while (known := await self.read(name)) is None or known[0].ended:
+            if await self._put(name, record, 0 if known is None else known[1]):
+                return info_of(name, record)
+        raise BadOption("name", name, "another schedule has this name; change or delete it, or give another name")
+
+    async def change(self, name: str, changes: Mapping[str, Any]) -> ScheduleInfo | None:
+        """Change fields of a schedule. New times count from now. Return its state, or None when it does not exist."""
+        if "tz" in changes:
+            await self._load_zone(changes["tz"])
+
+        def changed(record: ScheduleRecord) -> ScheduleRecord:
+            after = replace(record, **changes)
+            if changes.get("command"):
+                after = replace(after, topic=changes.get("topic", ""))
+            elif changes.get("topic"):
+                after = replace(after, command="")
+            after = self._with_target(name, after)
+            return planned(after, self._runtime.clock()) if {"when", "tz"} & changes.keys() else checked(after)
+
+        return await self._update(name, changed)
+
+    async def set_paused(self, name: str, *, paused: bool) -> ScheduleInfo | None:
+        """Pause or resume a schedule in all processes. Return its state, or None when it does not exist."""
+        return await self._update(name, lambda record: replace(record, paused=paused))
+
+    async def delete(self, name: str) -> bool:
+        """Delete a schedule. Return false when it does not exist."""
+        while (known := await self.read(name)) is not None:
+            if await self._runtime.records("schedules").put(BUCKET, name, None, known[1]) is not None:
+                await self._runtime.topic(CHANGES).publish(name)
+                return True
+        return False
+
+    async def _update(self, name: str, change: Change) -> ScheduleInfo | None:
+        while (known := await self.read(name)) is not None:
+            record, revision = known
+            after = change(record)
+            if after == record or await self._put(name, after, revision):
+                return info_of(name, after)
+        return None
+
+    async def _put(self, name: str, record: ScheduleRecord, revision: int) -> bool:
+        async with self._runtime.transaction() as tx:
+            if await engine_of(tx).put(BUCKET, name, msgspec.json.encode(record), revision) is None:
+                return False
+            await tx.publish(CHANGES, name)
+        return True
+
+    async def _load_zone(self, tz: str) -> None:
+        """Load a time zone, in a thread because it is read from a file. Raises `BadOption`."""
+        if tz not in self._zones:
+            self._zones[tz] = await asyncio.to_thread(zone_of, tz)
+
+    def _with_target(self, name: str, record: ScheduleRecord) -> ScheduleRecord:
+        """Return a record with checked target and content. Raises `BadOption`, `BadName`, `ContentError`."""
+        if bool(record.command) is bool(record.topic):
+            raise BadOption("command", record.command or None, "give either command= or topic=, the target of the runs")
+        target = check_command(record.command) if record.command else check_published(record.topic)
+        if target.startswith("$"):
+            raise BadOption("topic", target, "topics that begin with '$' are reserved for telex")
+        plain = from_json(plain_json(record.content, target))
+        if record.command:
+            self._runtime.require(f"the schedule {name!r}", *self._commands.transport.needs)
+            self._commands.table.check(target, plain, f"{name}@")
+        return replace(record, content=plain)
+
+    def require(self) -> None:
+        """Raise `Closed` unless the hub is open, `Misuse` when the engine lacks a guarantee that schedules need."""
+        self._runtime.check_open()
+        self._runtime.require("schedules", *NEEDS)
+
+
+def decoded(value: bytes) -> ScheduleRecord:
+    """Return the record that an engine stores. Raises `Misuse` for a record of a newer telex."""
+    try:
+        return msgspec.json.decode(value, type=ScheduleRecord)
+    except msgspec.ValidationError as error:
+        raise Misuse("read the schedules", f"a newer telex has stored one: update this program ({error})") from None
