@@ -230,11 +230,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             return
         task = asyncio.current_task()
         if task in runtime.tasks:
-            raise Misuse(
-                "close the hub in a handler",
-                "closing waits for the handlers, so none of them can wait for it: "
-                "set an asyncio.Event that the program waits for, and close the hub there",
-            )
+            fix = "closing waits for the handlers: set an asyncio.Event that the program waits for, and close it there"
+            raise Misuse("close the hub in a handler", fix)
         if not runtime.closed:
             runtime.state = Lifecycle.DRAINING if runtime.state is Lifecycle.OPEN else Lifecycle.CLOSING
         runtime.reason = CLOSED
@@ -384,8 +381,6 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         Raises `BadOption` for another connection; `Misuse` on an engine without a database.
         """
         return join(self._runtime.outbox("join"), connection, self._runtime.clock)
-
-    # -- handlers
 
     def include_router(self, router: Router, prefix: str = "") -> None:
         """Add all declarations of ``router``, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""
