@@ -25,9 +25,9 @@ try:
     from cloudevents.core.bindings.http import HTTPMessage, from_binary, to_binary
     from cloudevents.core.formats.json import JSONFormat
     from cloudevents.core.v1.event import CloudEvent
-except ModuleNotFoundError as error:
+except ModuleNotFoundError:
     raise ModuleNotFoundError(
-        f"telex.ext.cloudevents needs the package 'cloudevents', version 2: pip install 'telex[cloudevents]' ({error})"
+        "telex.ext.cloudevents needs the package 'cloudevents', version 2: pip install 'telex[cloudevents]'"
     ) from None
 
 Mode = Literal["structured", "binary", "batch"]
