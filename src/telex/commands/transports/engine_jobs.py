@@ -147,6 +147,7 @@ class EngineJobs:
             await self._records.put(name, id, again, found[1], SPARE_SECONDS)
         pending: PendingOutcome[Any] = PendingOutcome(name, id, outcome.key, gives(name))
         self._inbox.add(pending)
+        await self._watch.begin(pending)  # of two hubs that retry at once, one is not the sender
         topic = self._runtime.topic(f"$command:{name}:{REQUESTS[level]}")
         # with this id, two retries of the same failure are one
         again_id = f"{id}~{outcome.attempt}"
