@@ -33,7 +33,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("router", "joined"),
     ("hub",),
     ("blocking", "ext", "gateway", "observe", "testing"),
-    ("chat", "cli", "dashboard"),
+    ("chat", "cli", "dashboard", "ext.django.management"),
 )
 FREE = {"", "__main__", "middleware", "once"}
 """Modules that gather public names of others: the package root, the public name of

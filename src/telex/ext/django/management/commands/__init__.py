@@ -1,0 +1,1 @@
+"""The command of Django: ``manage.py telex``."""

@@ -1,0 +1,25 @@
+"""Tasks of Django, as a project writes them."""
+
+from typing import Any
+
+from django_tasks import TaskContext, task
+
+
+@task
+def add(left: int, right: int) -> int:
+    return left + right
+
+
+@task(priority=10, queue_name="mails")
+async def mail(to: str) -> str:
+    return f"mailed {to}"
+
+
+@task(takes_context=True)
+def attempt(context: TaskContext) -> list[Any]:
+    return [context.attempt, context.task_result.id]
+
+
+@task
+def fail(text: str) -> None:
+    raise LookupError(text)
