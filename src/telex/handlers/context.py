@@ -148,11 +148,22 @@ class ThreadContext(Context[T]):
 
     __slots__ = ()
 
-    def _refuse(self, *args: object, **options: object) -> NoReturn:
-        fix = "return to acknowledge it, raise telex.Nack or telex.Reject, or make the handler `async def`"
-        raise Misuse("settle the message in a thread", fix)
+    def ack(self) -> NoReturn:
+        _refuse_in_thread()
 
-    ack = nack = reject = extend = _refuse
+    def nack(self, delay: Duration = 0.0) -> NoReturn:
+        _refuse_in_thread()
+
+    def reject(self, reason: str = "") -> NoReturn:
+        _refuse_in_thread()
+
+    def extend(self, duration: Duration) -> NoReturn:
+        _refuse_in_thread()
+
+
+def _refuse_in_thread() -> NoReturn:
+    fix = "return to acknowledge it, raise telex.Nack or telex.Reject, or make the handler `async def`"
+    raise Misuse("settle the message in a thread", fix)
 
 
 def delivery_of(context: Context[Any]) -> Delivery:

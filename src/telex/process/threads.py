@@ -7,7 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
 
@@ -37,7 +37,7 @@ class ThreadCall(asyncio.Future[Any]):
         self.function: Callable[[Any], Any] = function
         self.argument: Any = argument
         self.name: str = name
-        self.context = copy_context()
+        self.context: Context = copy_context()
         self.stop: Callable[[], object] | None = None
         """Ends the work of the thread early, where that is possible."""
         self.wanted: bool = True
