@@ -59,6 +59,7 @@ from telex.errors import (
     WouldBlock,
     WrongThread,
 )
+from telex.handlers.batches import BatchContext
 from telex.handlers.context import Context, Retry
 from telex.handlers.statistics import HandlerStatistics
 from telex.hub import Hub
@@ -92,6 +93,7 @@ __all__ = [
     "BadHandler",
     "BadName",
     "BadOption",
+    "BatchContext",
     "BufferFull",
     "Change",
     "Closed",

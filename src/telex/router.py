@@ -23,6 +23,13 @@ from telex.triggers.spec import Maker, TriggerSpec
 F = TypeVar("F", bound=Callable[..., object])
 
 
+def _check_called(what: Sequence[object]) -> None:
+    """Raise `BadHandler` for ``@hub.on`` without parentheses."""
+    if len(what) == 1 and callable(what[0]) and not isinstance(what[0], type) and not hasattr(what[0], "__args__"):
+        fix = "give a pattern or a type: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on"
+        raise BadHandler(getattr(what[0], "__name__", repr(what[0])), fix)
+
+
 class Declaring:
     """The decorators of a hub and of a router, and the handlers and commands declared with them."""
 
@@ -48,6 +55,8 @@ class Declaring:
         dead_letter: str | None = None,
         start: Start = "earliest",
         tx: bool = False,
+        batch: int | None = None,
+        within: Duration = 1.0,
         middleware: Sequence[Middleware] = (),
         run_in: RunIn | None = None,
     ) -> Callable[[F], F]:
@@ -57,36 +66,34 @@ class Declaring:
         handlers with types on the same pattern, those with the most specific type are called, as by
         `functools.singledispatch`; a message that none of them takes is counted as unhandled.
 
-        The event loop calls async functions, threads call sync functions. ``run_in="loop"`` is for short sync functions
-        that do not block, ``run_in="process"`` for functions of a module that compute for long. The function is passed
-        the content, or the `Message` and the `Hub` (for sync code `telex.blocking.Hub`) to arguments with these
-        annotations. ``concurrency`` calls run at once; with 1 the order is kept. When the function raises, the error is
-        logged with the message's id and counted, and the next message is handled. A handler without ``group`` is a live
-        subscriber with the options ``buffer`` to ``block_timeout`` of ``topic.subscribe``.
+        The event loop calls async functions, threads call sync functions; ``run_in="loop"`` is for short sync functions
+        that do not block, ``run_in="process"`` for functions of a module that compute. The function is passed the
+        content, or the `Message` and the `Hub` (sync: `telex.blocking.Hub`) to arguments with these annotations.
+        ``concurrency`` calls run at once; with 1 the order is kept. An error is logged and counted. A handler without
+        ``group`` is a live subscriber with the options ``buffer`` to ``block_timeout`` of ``topic.subscribe``.
 
         With ``group``, all consumers of the group, in all processes that share the engine, share the messages. Each
         message is leased to one consumer for ``lease``, which is renewed while the call runs. It is acknowledged when
         the function returns, and redelivered by ``retry`` when the function raises. After the last attempt the engine
         keeps it as a dead letter, and a copy is published to the topic ``dead_letter`` (default: ``dead:<group>``). A
         new group begins at ``start``. Messages of one key are handled one after the other. An argument annotated
-        `Context` settles by hand. Handlers with types of the same group and pattern are one consumer, and a message
-        that none of them takes is dead-lettered. The group skips messages of its own dead-letter topic.
+        `Context` settles by hand. Handlers with types of the same group and pattern are one consumer, which rejects a
+        message that none of them takes. The group skips messages of its own dead-letter topic.
 
-        With ``tx=True`` each call runs in a transaction, which an argument annotated `Transaction` is given: the rows
-        that it writes, the messages that it publishes and the acknowledgement of its message are committed together
-        when the function returns, and rolled back when it raises.
+        With ``tx=True`` each call runs in a transaction for an argument annotated `Transaction`: its rows, its messages
+        and the acknowledgement are committed together when the function returns, and rolled back when it raises.
 
-        ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub
-        (`telex.handlers.middleware`). On an open hub, the handler is called from the next message on. Raises
-        `BadHandler`, `BadName`, `BadOption`.
+        With ``batch``, a handler of a group gets lists, ``list[T]`` or ``list[telex.Message[T]]``, when ``batch``
+        messages are there, at the latest ``within`` after the first; they are settled together, or by a `BatchContext`.
+
+        ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub. On an open
+        hub, the handler is called from the next message on. Raises `BadHandler`, `BadName`, `BadOption`.
         """
-        if len(what) == 1 and callable(what[0]) and not isinstance(what[0], type) and not hasattr(what[0], "__args__"):
-            fix = "give a pattern or a type: write @hub.on('chatroom:*') or @hub.on(OrderPlaced), not @hub.on"
-            raise BadHandler(getattr(what[0], "__name__", repr(what[0])), fix)
+        _check_called(what)
         options: dict[str, object] = {"concurrency": concurrency, "buffer": buffer, "buffer_bytes": buffer_bytes}
         options |= {"overflow": overflow, "key": key, "block_timeout": block_timeout, "group": group, "retry": retry}
         options |= {"lease": lease, "dead_letter": dead_letter, "start": start, "tx": tx, "run_in": run_in}
-        options |= {"middleware": middleware}
+        options |= {"middleware": middleware, "batch": batch, "within": within}
 
         def decorate(function: F) -> F:
             self._declared(declare(function, what, self.prefix, options))

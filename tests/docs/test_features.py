@@ -20,6 +20,7 @@ FEATURES = {
         *("failed normal there is no plate", "delayed normal ", "done high "),
         *("packed: cup", "cancelled: True", "packed: plate"),
     ],
+    "bulk_load": ["loaded: 0 1 3", "loaded: 4 5", "refused: 2 a price below zero"],
     "event_stream": ['"rain"', '"sun"', '"snow"'],
 }
 """What each example prints."""

@@ -12,6 +12,7 @@ import msgspec
 from telex.engines.contract.groups import Delivery, Fetched, Groups, Unreadable
 from telex.errors import Closed, Reject
 from telex.groups.acks import finished
+from telex.groups.batches import BatchExecutor
 from telex.groups.executor import DeliveryExecutor
 from telex.groups.leased import LeasedDeliveries
 from telex.handlers.dispatch import TypeDispatcher
@@ -77,9 +78,10 @@ class GroupConsumer:
 
     def add(self, spec: HandlerSpec, group: GroupSpec) -> None:
         """Add a handler, for which deliveries are fetched."""
-        executor = DeliveryExecutor(spec, group, self.leased, self._runtime, self._origins)
+        make = DeliveryExecutor if spec.batch is None else BatchExecutor
+        executor = make(spec, group, self.leased, self._runtime, self._origins)
         self.executors.append(executor)
-        self._concurrency += spec.concurrency
+        self._concurrency += spec.concurrency * (1 if spec.batch is None else spec.batch.size)
         if group.lease > self.leased.lease_seconds:
             self.leased.lease_seconds = group.lease
             self._interrupt()
@@ -296,6 +298,7 @@ class GroupConsumer:
                 concurrency=1,
                 middleware=(),
                 takes=None,
+                batch=None,
             )
             self._rejecting = DeliveryExecutor(spec, first.group, self.leased, self._runtime, self._origins)
         return self._rejecting

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 
@@ -75,16 +75,21 @@ class DeliveryExecutor:
 
     def begin(self) -> None:
         """Start tasks that call the handler, if deliveries are ready and more calls may run."""
-        if self.ready and len(self._tasks) < self.spec.concurrency and not self._ended_program:
-            task = LastingTask(
-                self._work(),
-                loop=asyncio.get_running_loop(),
-                name=f"telex handler {self.spec.name}",
-                context=self._runtime.context.copy(),
-            )
-            for tasks in (self._tasks, self._runtime.tasks):
-                tasks.add(task)
-            task.add_done_callback(self._ended)
+        if self.ready and self._may_start():
+            self._start(self._work())
+
+    def _may_start(self) -> bool:
+        """Return true when another task may call the handler."""
+        return len(self._tasks) < self.spec.concurrency and not self._ended_program
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> LastingTask:
+        """Start a task that calls the handler."""
+        loop, name = asyncio.get_running_loop(), f"telex handler {self.spec.name}"
+        task = LastingTask(work, loop=loop, name=name, context=self._runtime.context.copy())
+        for tasks in (self._tasks, self._runtime.tasks):
+            tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: LastingTask) -> None:
         self._tasks.discard(task)
@@ -178,8 +183,10 @@ class DeliveryExecutor:
         reject it after the last attempt and publish the copy of the dead letter.
         """
         reason, delay = self._failure(delivery, error)
-        if context is not None and context.settled is not None:
-            return
+        if context is None or context.settled is None:
+            await self._settle_failed(delivery, reason, delay)
+
+    async def _settle_failed(self, delivery: Delivery, reason: str, delay: float | None) -> None:
         if delay is None or delivery.attempt >= self.group.retry.attempts:
             # The copy comes first: a crash in between leaves no dead letter without a copy.
             if await self.dead_letters.publish(delivery, reason):
@@ -201,10 +208,13 @@ class DeliveryExecutor:
             return text_of(error.reason), None
         if isinstance(error, Misfit):
             return f"ContentError: {text_of(error)}", None  # the next attempt would get the same content
+        self._log_raised(delivery, error)
+        return reason_of(error), self._retry_delay(delivery)
+
+    def _log_raised(self, delivery: Delivery, error: BaseException) -> None:
         where = (self.spec.name, delivery.message.id, delivery.message.topic, delivery.attempt)
         with carried_of(delivery.message):
             logger.error("handler %s raised for message %s of %s, attempt %d", *where, exc_info=error)
-        return reason_of(error), self._retry_delay(delivery)
 
     def _nack_delay(self, delivery: Delivery, nack: Nack) -> float:
         try:

@@ -13,6 +13,7 @@ import msgspec
 from telex.codec.content import Content
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption, text_of
+from telex.handlers.batches import BATCH_SOURCES, BatchSpec, check_batch, of_contents, read_batch_signature
 from telex.handlers.call import Invoke
 from telex.handlers.carrying import carrying
 from telex.handlers.context import Context, Retry, current, entered, shaped
@@ -80,6 +81,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     """The annotated type of the content. Content from outside of the process is converted to it."""
     run_in: RunIn = "loop"
     """The place in which the function is called."""
+    batch: BatchSpec | None = None
+    """The bounds of its batches; None for a handler of single messages."""
 
     def under(self, prefix: str) -> HandlerSpec:
         """Return a copy with ``prefix`` and a colon before each pattern. Raises `BadName` for a long name."""
@@ -101,10 +104,14 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         if "blocking_hub" in self.wants:
             blocking = blocking_hub_for(self.function, runtime.hub)
             sources["blocking_hub"] = lambda message: blocking
+        if self.batch is not None:
+            sources |= BATCH_SOURCES
         if self.run_in == "process":
+            wants = self.wants if self.batch is None else ("content",)
             invoke: Invoke = bind_process(
-                self.function, self.wants, self.name, runtime, calls=self.concurrency, answers=False
+                self.function, wants, self.name, runtime, calls=self.concurrency, answers=False
             )
+            invoke = invoke if self.batch is None else of_contents(invoke)
         else:
             invoke = bind_arguments(self.function, self.wants, "message", sources)
         if self.run_in == "loop" and not calls_async(self.function):
@@ -112,7 +119,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         takes = self.content(runtime)
         if takes is not None:
             runtime.topics.types.hint(takes)
-        bound: Invoke = invoke if takes is None else lambda message: invoke(shaped(message, takes))
+        shapes = takes is not None and self.batch is None  # the messages of a batch are converted one by one
+        bound: Invoke = (lambda message: invoke(shaped(message, takes))) if takes is not None and shapes else invoke
         if self.run_in == "thread":
             bound = bind_thread(bound, self.name, runtime)
         bound = wrap(bound, self.middleware) if self.middleware else bound
@@ -128,7 +136,10 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         if runtime.in_process or self.types:
             return None
         # Evaluated again: an annotation may name a class that was defined after the function.
-        return read_signature(self.function, KINDS).content if self.takes is None else self.takes
+        if self.takes is not None:
+            return self.takes
+        read = read_signature if self.batch is None else read_batch_signature
+        return read(self.function, KINDS).content
 
 
 BLOCKING_SECONDS = 0.1
@@ -171,7 +182,8 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
     if len(set(patterns)) < len(patterns):
         raise BadName(patterns, "give each pattern once")
     name = name_of(function)
-    signature = read_signature(function, KINDS)
+    batch = check_batch(options["batch"], options["within"])
+    signature = (read_signature if batch is None else read_batch_signature)(function, KINDS)
     concurrency = options["concurrency"]
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
         raise BadOption("concurrency", concurrency, "it must be at least 1, the number of calls that may run at once")
@@ -207,11 +219,12 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
         middleware,
         None if classes else signature.content,
         run_in,
+        batch,
     )
 
 
 MIN_LEASE_SECONDS = 0.1
-_OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earliest", "tx": False}
+_OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earliest", "tx": False, "batch": None}
 _OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
 
 
@@ -248,14 +261,16 @@ def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> 
         raise BadOption("lease", options["lease"], fix)
     dead = options["dead_letter"]
     dead_letter = None if dead is None else check_topic(dead)
-    start, tx = check_start(options["start"]), _check_tx(options["tx"], wants, name)
+    start, tx = check_start(options["start"]), _check_tx(options["tx"], wants, name, options["batch"])
     return GroupSpec(check_topic(group), retry, lease, dead_letter, start, tx)
 
 
-def _check_tx(tx: object, wants: Sequence[str], name: str) -> bool:
+def _check_tx(tx: object, wants: Sequence[str], name: str, batch: object) -> bool:
     """Return the checked option ``tx``. Raises `BadOption`, `BadHandler`."""
     if not isinstance(tx, bool):
         raise BadOption("tx", tx, "it must be True or False")
+    if tx and batch is not None:
+        raise BadOption("tx", tx, "a transaction acknowledges single messages: leave out tx= or batch=")
     if tx is not ("tx" in wants):
         fix = (
             "add an argument for the transaction, tx: telex.Transaction"
