@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
-BLOCK = re.compile(r'^(```\w+ title="((?:docs/)?examples/[\w.-]+)"\n)(.*?)^```$', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^(```\w+ title="((?:docs/)?examples/[\w./-]+)"\n)(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
 def pages() -> list[Path]:
