@@ -61,6 +61,7 @@ from telex.errors import (
 )
 from telex.handlers.batches import BatchContext
 from telex.handlers.context import Context, Retry
+from telex.handlers.depends import Depends
 from telex.handlers.statistics import HandlerStatistics
 from telex.hub import Hub
 from telex.log.options import Overflow
@@ -109,6 +110,7 @@ __all__ = [
     "ContentError",
     "Context",
     "DeadLetter",
+    "Depends",
     "Duplicate",
     "Duration",
     "EngineFailed",

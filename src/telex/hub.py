@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from contextvars import Context
 from time import time
@@ -22,6 +22,7 @@ from telex.engines import Engine, engine_for
 from telex.errors import BadOption, Closed, Misuse, Timeout
 from telex.groups.admin import GroupAdmin
 from telex.groups.runner import GroupRunner
+from telex.handlers.dependencies import Dependencies
 from telex.handlers.middleware import Middleware
 from telex.handlers.runner import HandlerRunner
 from telex.handlers.spec import HandlerSpec
@@ -66,7 +67,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     timedeltas. ``clock`` returns the time, in seconds since 1970, for tests in one process (`telex.testing.clock`).
     ``observe`` are tracers and metrics (`telex.observe`). ``content_type`` and ``content_encoding`` choose among
     ``codecs``, ``transforms`` and telex's for topics without their own (`telex.codec`). Sync functions run in at most
-    ``threads`` threads and ``processes`` processes (default: one for each core). Raises `BadOption`.
+    ``threads`` threads and ``processes`` processes (default: one for each core). ``overrides`` are factories of
+    dependencies, each with the factory to call in its place (`telex.Depends`), for tests. Raises `BadOption`.
 
     Topics, handlers and retention may be declared before it is opened and while it is open.
     """
@@ -87,23 +89,22 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         content_encoding: str | None = None,
         threads: int = DEFAULT_THREADS,
         processes: int | None = None,
+        overrides: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
     ) -> None:
         super().__init__("", middleware)
         given = os.environ.get("TELEX_URL") or "memory://" if url is None else url
         self.url: str = given if isinstance(given, str) else type(given).__name__
         """The URL of the engine, or the name of its class."""
-        if not isinstance(given, str) and not hasattr(given, "guarantees"):
-            raise BadOption("url", url, "it must be text such as 'memory://', or an engine")
         self._timeout = optional_seconds(timeout, "timeout")
         self.close_timeout: float = seconds(close_timeout, "close_timeout")
         """The seconds in which handlers may finish their messages when the hub closes."""
         self._lifespan = None if lifespan is None else lifespan_of(lifespan)
         clock = time if clock is None else clock
-        if not callable(clock):
-            raise BadOption("clock", clock, "it must be a function such as time.time, or a telex.testing VirtualClock")
-        engine = engine_for(given, clock) if isinstance(given, str) else given
+        engine = engine_for(given, clock)
         self._runtime = Runtime(engine, self.url, self, clock, threads, processes)
         self._runtime.observe(check_instruments(observe))
+        self._dependencies = Dependencies(overrides)
+        self._runtime.wire = self._dependencies.wire
         self.groups: GroupAdmin = GroupAdmin(self._runtime)
         """The consumer groups and dead letters."""
         self._topics = self._runtime.topics
@@ -120,8 +121,6 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._turn = asyncio.Lock()  # opening and closing do not overlap
         self._turn_of: asyncio.Task[Any] | None = None
         self._chores: set[asyncio.Task[None]] = set()  # work on the engine that plain functions have started
-
-    # -- life
 
     async def __aenter__(self) -> Self:
         """Open the engine, enter the lifespan, and start the handlers. If a step fails, undo the steps before.
@@ -169,6 +168,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         if self._lifespan is not None:
             await self._exits.enter_async_context(self._lifespan(self))
             self._check_wanted()
+        await self._exits.enter_async_context(self._dependencies)
         self._exits.push_async_callback(self._stop)
         self._runtime.state = Lifecycle.OPEN
         self._runner.start()
@@ -268,8 +268,6 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
     def connected(self) -> bool:
         """True while the hub is open and reaches its engine. The topic ``$connection`` has the changes."""
         return self._runtime.connection.connected
-
-    # -- topics
 
     @overload
     def topic(self, id: str, *, content_type: str | None = None, content_encoding: str | None = None) -> Topic[Any]: ...
@@ -401,6 +399,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             self.declared_commands.append(declaration)
             return
         self._group_runner.check(declaration)
+        self._dependencies.declare(declaration.function, in_thread=declaration.run_in == "thread")
         self._runtime.engine.guarantees.require_readable(declaration.options, "new")
         for cls in declaration.types:
             self._topics.types.know(cls)

@@ -13,7 +13,7 @@ from contextvars import Context, copy_context
 from enum import IntEnum
 from random import random
 from time import time
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
@@ -75,6 +75,16 @@ class EngineClosing:
     async def close(self) -> None:
         """Close the engine. Cancelling makes it faster."""
         await (self._engine.close() if self._early is None else self._early)
+
+
+class Wire(Protocol):
+    """A function that returns ``function`` with its dependencies."""
+
+    def __call__(self, function: Callable[..., Any], *, in_thread: bool = False) -> Callable[..., Any]: ...
+
+
+def _as_it_is(function: Callable[..., Any], *, in_thread: bool = False) -> Callable[..., Any]:
+    return function
 
 
 class HubBounds(msgspec.Struct, frozen=True):
@@ -139,6 +149,8 @@ class Runtime:
         """Set after every call while `until` waits, so that it checks again; None at other times."""
         self.instruments: tuple[Instrument, ...] = ()
         """The observers of handlers, commands and published messages."""
+        self.wire: Wire = _as_it_is
+        """Returns a function that makes the dependencies of another, see `telex.handlers.dependencies`."""
         self._waiting = 0  # the number of calls of `until`
         self.threads: ThreadPool = ThreadPool(check_size(threads, "threads"), self.moved)
         """The threads that call sync functions."""

@@ -21,6 +21,12 @@ FEATURES = {
         *("packed: cup", "cancelled: True", "packed: plate"),
     ],
     "bulk_load": ["loaded: 0 1 3", "loaded: 4 5", "refused: 2 a price below zero"],
+    "factories": [
+        "committed",
+        "700 cents paid in a transaction of a client of the bank",
+        "the client is closed",
+        "700 cents paid in a test",
+    ],
     "event_stream": ['"rain"', '"sun"', '"snow"'],
 }
 """What each example prints."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -69,6 +69,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         content_encoding: str | None = None,
         threads: int = DEFAULT_THREADS,
         processes: int | None = None,
+        overrides: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
     ) -> None:
         super().__init__("", middleware)
         self._hub = AsyncHub(
@@ -85,6 +86,7 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
             content_encoding=content_encoding,
             threads=threads,
             processes=processes,
+            overrides=overrides,
         )
         self.declarations: list[HandlerSpec] = self._hub.declarations
         """The handlers that were declared."""

@@ -112,10 +112,11 @@ class Command(msgspec.Struct, frozen=True):
         if "blocking_hub" in self.wants:
             blocking = blocking_hub_for(self.function, runtime.hub)
             sources["blocking_hub"] = lambda invocation: blocking
+        function = runtime.wire(self.function, in_thread=self.run_in == "thread")
         if self.run_in == "loop":
-            return bind_arguments(self.function, self.wants, "invocation", sources)
+            return bind_arguments(function, self.wants, "invocation", sources)
         sources["context"] = lambda invocation: CommandContext(invocation, runtime.threads.loop)
-        invoke = bind_arguments(self.function, self.wants, "invocation", sources)
+        invoke = bind_arguments(function, self.wants, "invocation", sources)
         return bind_thread(invoke, self.name, runtime)
 
 

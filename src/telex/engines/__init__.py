@@ -61,12 +61,18 @@ __all__ = [
 ]
 
 
-def engine_for(url: str, clock: Callable[[], float] = time) -> Engine:
-    """Return the engine that a URL names. ``clock`` is for engines of one process.
+def engine_for(url: str | Engine, clock: Callable[[], float] = time) -> Engine:
+    """Return the engine that a URL names, or the given engine. ``clock`` is for engines of one process.
 
     An engine of another package is found by the entry point ``telex.engines`` with the URL's scheme as its name: a
-    function of the URL that returns the engine. Raises `BadOption` for an unknown scheme.
+    function of the URL that returns the engine. Raises `BadOption` for an unknown scheme, and for other values.
     """
+    if not callable(clock):
+        raise BadOption("clock", clock, "it must be a function such as time.time, or a telex.testing VirtualClock")
+    if not isinstance(url, str):
+        if not hasattr(url, "guarantees"):
+            raise BadOption("url", url, "it must be text such as 'memory://', or an engine")
+        return url
     scheme, colon, address = url.partition("://")
     if scheme == "memory":
         from telex.engines.memory.engine import MemoryEngine

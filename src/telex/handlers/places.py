@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from telex.errors import BadHandler, BadOption
-from telex.handlers.signature import calls_async, is_stream, name_of
+from telex.handlers.signature import calls_async, is_stream, marks_of, name_of
 from telex.process.worker import Task
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def _check_process(function: Callable[..., object], wants: Sequence[str], name: 
     main = sys.modules.get("__main__")
     if function.__module__ == "__main__" and not hasattr(main, "__file__"):
         raise BadHandler(name, "another process cannot import it from a REPL: put it into a file, or leave out run_in=")
+    if marks_of(function):
+        raise BadHandler(name, "dependencies stay in this process: with run_in='process', make what it needs in it")
     for kind in wants:
         if kind not in ("content", "message"):
             raise BadHandler(

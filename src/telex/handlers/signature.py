@@ -16,6 +16,7 @@ import msgspec
 
 from telex.codec.content import Content
 from telex.errors import BadHandler, BadOption
+from telex.handlers.depends import Depends, dependency_of
 
 
 class ArgumentKinds(msgspec.Struct, frozen=True):
@@ -93,6 +94,8 @@ def read_signature(function: object, kinds: ArgumentKinds) -> Signature:
     found: list[str] = []
     for parameter in parameters:
         hint = hints.get(parameter.name, parameter.annotation)
+        if dependency_of(parameter, hint) is not None:
+            continue
         kind = kinds.by_name.get(parameter.name) or kinds.of(hint)
         if content is None and parameter.name in hints and parameter.name not in kinds.by_name:
             content = kinds.content_of(hint)
@@ -150,6 +153,17 @@ def bind_arguments(
     known = {given: lambda source: source, **sources}
     take = [known.get(kind) or attrgetter(kind) for kind in kinds]
     return lambda source: function(*[each(source) for each in take])
+
+
+def marks_of(function: Callable[..., object]) -> dict[str, Depends]:
+    """Return the dependencies of a function by the names of its arguments."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return {}  # a builtin, such as print
+    hints = hints_of(function)
+    marks = {each.name: dependency_of(each, hints.get(each.name, each.annotation)) for each in parameters}
+    return {name: mark for name, mark in marks.items() if mark is not None}
 
 
 def is_stream(function: object) -> bool:

@@ -113,7 +113,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
             )
             invoke = invoke if self.batch is None else of_contents(invoke)
         else:
-            invoke = bind_arguments(self.function, self.wants, "message", sources)
+            function = runtime.wire(self.function, in_thread=self.run_in == "thread")
+            invoke = bind_arguments(function, self.wants, "message", sources)
         if self.run_in == "loop" and not calls_async(self.function):
             invoke = _timed(invoke, self.name)
         takes = self.content(runtime)

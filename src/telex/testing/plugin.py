@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +32,12 @@ def telex_url() -> str:
 def telex_routers() -> Sequence[Router]:
     """Return the routers that the fixture ``hub`` includes; override it to test the handlers of a program."""
     return ()
+
+
+@pytest.fixture
+def telex_overrides() -> Mapping[Callable[..., Any], Callable[..., Any]]:
+    """Return the factories of dependencies that the fixture ``hub`` replaces, none; override it."""
+    return {}
 
 
 @pytest.fixture
@@ -64,7 +70,8 @@ def hub(request: pytest.FixtureRequest, telex_url: str, telex_routers: Sequence[
         pytest.fail(
             f"a test on a virtual clock cannot run on the loop of pytest-asyncio or anyio: {fix}", pytrace=False
         )
-    hub = Hub(telex_url, clock=clock, middleware=[recorder.middleware], lifespan=recorder.lifespan)
+    overrides = request.getfixturevalue("telex_overrides")
+    hub = Hub(telex_url, overrides=overrides, clock=clock, middleware=[recorder.middleware], lifespan=recorder.lifespan)
     for router in telex_routers:
         hub.include_router(router)
     return hub
