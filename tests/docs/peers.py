@@ -4,21 +4,33 @@ A program is imported, so its declarations have to be right. Its `main` is calle
 """
 
 import io
-import runpy
+import os
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 GUIDES = Path(__file__).parents[2] / "docs" / "examples" / "guides"
 
 
-def celery(program: dict[str, Any]) -> None:
+def load(file: Path) -> ModuleType:
+    """Import a program, under a name by which a library finds its functions."""
+    spec = spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[file.stem] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def celery(program: ModuleType) -> None:
     """Run tasks at once, in this process. A task that fails for good ends the run."""
     from celery.signals import task_failure
 
-    app = program["app"]
+    app = program.app
     app.conf.update(broker_url="memory://", result_backend="cache+memory://")
     app.conf.update(task_always_eager=True, task_store_eager_result=True)
     failed: list[object] = []
@@ -27,20 +39,29 @@ def celery(program: dict[str, Any]) -> None:
         failed.append(exception)
 
     task_failure.connect(fail)
-    if "main" in program:
-        program["main"]()
+    if hasattr(program, "main"):
+        program.main()
     assert not failed, failed
 
 
-RUN: dict[str, Callable[[dict[str, Any]], None]] = {"celery": celery}
+def apscheduler(program: ModuleType) -> None:
+    """Start the scheduler, and stop it."""
+    if hasattr(program, "main"):
+        program.main()
+        program.scheduler.shutdown()
+
+
+RUN: dict[str, Callable[[ModuleType], None]] = {"apscheduler": apscheduler, "celery": celery}
 
 
 def main() -> None:
-    for guide in sys.argv[1:]:
-        for file in sorted((GUIDES / guide).glob("*_before.py")):
-            with redirect_stdout(io.StringIO()):
-                RUN[guide](runpy.run_path(str(file), run_name="before"))
-            print(f"{guide}:{file.name.removesuffix('_before.py')}")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for guide in sys.argv[1:]:
+            for file in sorted((GUIDES / guide).glob("*_before.py")):
+                with redirect_stdout(io.StringIO()):
+                    RUN[guide](load(file))
+                print(f"{guide}:{file.name.removesuffix('_before.py')}")
 
 
 if __name__ == "__main__":

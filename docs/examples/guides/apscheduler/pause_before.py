@@ -1,0 +1,14 @@
+from apscheduler.schedulers.background import BackgroundScheduler
+
+scheduler = BackgroundScheduler()
+
+
+def look() -> None:
+    print("look")
+
+
+def main() -> None:
+    scheduler.start()
+    scheduler.add_job(look, "interval", hours=1, id="look")
+    scheduler.pause_job("look")
+    scheduler.resume_job("look")
