@@ -1,8 +1,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http.cookies import SimpleCookie
 
 from starlette.applications import Starlette
+from starlette.requests import cookie_parser
 from starlette.routing import Mount
 
 import telex
@@ -13,8 +13,7 @@ ADMINS = {"a-long-secret"}  # session cookies of administrators
 
 
 def is_admin(peer: Peer) -> bool:
-    session = SimpleCookie(peer.headers.get("cookie", "")).get("session")
-    return session is not None and session.value in ADMINS
+    return cookie_parser(peer.headers.get("cookie", "")).get("session") in ADMINS
 
 
 def create_app(url: str | None = None) -> Starlette:

@@ -1,10 +1,10 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http.cookies import SimpleCookie
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
+from starlette.requests import cookie_parser
 
 import telex
 from telex.gateway import AccessRules, Authorizer, Gateway, Peer, Refused
@@ -44,10 +44,10 @@ class Customer(Authorizer):
 
     def __init__(self, rules: AccessRules, peer: Peer) -> None:
         super().__init__(rules, peer)
-        session = SimpleCookie(peer.headers.get("cookie", "")).get("session")
-        if session is None or session.value not in SESSIONS:
+        session = cookie_parser(peer.headers.get("cookie", "")).get("session")
+        if session not in SESSIONS:
             raise Refused("forbidden", "log in first")  # HTTP 403, before the WebSocket is open
-        self.user = SESSIONS[session.value]
+        self.user = SESSIONS[session]
 
 
 async def problem(request: Request, error: Exception) -> JSONResponse:

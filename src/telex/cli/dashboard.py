@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlencode
 
 import typer
 
@@ -73,7 +73,7 @@ def dashboard(
     except OSError as error:
         report(str(error))
         raise typer.Exit(Exit.ERROR) from None
-    page = f"{address_of(listener).page}/" + (f"?password={password}" if password else "")
+    page = f"{address_of(listener).page}/" + (f"?{urlencode({'password': password})}" if password else "")
 
     def ready() -> None:
         if json:
@@ -87,21 +87,24 @@ def dashboard(
 
 
 def create_app(url: str, password: str | None, hosts: tuple[str, ...]) -> Starlette:
-    """Return the dashboard of an engine as an app. With a password, ``/?password=...`` sets a cookie."""
+    """Return the dashboard of an engine as an app. With a password, ``/?password=...`` sets a cookie, whose value is
+    random and valid until the program ends: a browser sends it to all ports of this host.
+    """
     from starlette.applications import Starlette
-    from starlette.requests import Request
+    from starlette.requests import Request, cookie_parser
     from starlette.responses import RedirectResponse
     from starlette.routing import Mount
 
     from telex import Hub
     from telex.dashboard import Dashboard
 
-    def is_right(given: str) -> bool:
-        return secrets.compare_digest(given.encode(), str(password).encode())
+    session = secrets.token_urlsafe(24)
+
+    def is_right(given: str, wanted: str) -> bool:
+        return secrets.compare_digest(given.encode(), wanted.encode())
 
     def may(peer: Peer) -> bool:
-        cookie = SimpleCookie(peer.headers.get("cookie", "")).get(COOKIE)
-        return cookie is not None and is_right(cookie.value)
+        return is_right(cookie_parser(peer.headers.get("cookie", "")).get(COOKIE, ""), session)
 
     hub = Hub(url)
     board = Dashboard(hub, auth=may if password else None, hosts=hosts)
@@ -114,11 +117,11 @@ def create_app(url: str, password: str | None, hosts: tuple[str, ...]) -> Starle
 
     async def enter(scope: Scope, receive: Receive, send: Send) -> None:
         given = Request(scope).query_params.get("password") if scope["type"] == "http" and password else None
-        if given is None or not is_right(given):
+        if given is None or not is_right(given, str(password)):
             await board(scope, receive, send)
             return
-        response = RedirectResponse("./", 303)  # the password does not stay in the address
-        response.set_cookie(COOKIE, given, httponly=True, samesite="strict")
+        response = RedirectResponse("./", 303, {"Cache-Control": "no-store"})  # the address without the password
+        response.set_cookie(COOKIE, session, httponly=True, samesite="strict")
         await response(scope, receive, send)
 
     return Starlette(routes=[Mount("/", enter)], lifespan=lifespan)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocketClose
 
 from telex.chat import page
 from telex.commands.outcome import Outcome
 from telex.dashboard.snapshot import Snapshots
-from telex.errors import Closed, TelexError
 from telex.gateway import AccessRules, Authorizer, Gateway, Peer, Refused
 from telex.gateway.auth import peer_of
 from telex.hub import Hub, runtime_of, scheduler_of
+from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
 from telex.triggers.admin import pause_trigger, resume_trigger
 
@@ -30,10 +30,10 @@ REFRESH_SECONDS = 2.0
 """The time between two snapshots while somebody watches."""
 STATE = "state"
 """The topic of the snapshots, in the dashboard's own hub."""
+FORBIDDEN = "this dashboard is open to its own machine only; give Dashboard(auth=...) to let others in\n"
+NO_LOGIN = "log in first, or open the whole address, with the password, that telex dashboard has printed\n"
 Auth = Callable[[Peer], bool | Awaitable[bool]]
 """A function that returns true for a client that may see and change everything that the dashboard shows."""
-
-logger: logging.Logger = logging.getLogger("telex.dashboard")
 
 
 class Dashboard:
@@ -71,8 +71,10 @@ class Dashboard:
         if scope["type"] not in ("http", "websocket"):
             return
         if not await self._may(peer_of(scope)):
-            text = "this dashboard is open to its own machine only; give Dashboard(auth=...) to let others in\n"
-            await PlainTextResponse(text, 403)(scope, receive, send)
+            text = FORBIDDEN if self._auth is None else NO_LOGIN
+            # A closed handshake is answered with 403, too; an answer of our own needs an extension of ASGI.
+            refusal = PlainTextResponse(text, 403) if scope["type"] == "http" else WebSocketClose()
+            await refusal(scope, receive, send)
             return
         await self._open()
         await self._app(scope, receive, send)
@@ -96,8 +98,9 @@ class Dashboard:
         async with self._opening:
             if not self._tasks:
                 await self._exits.enter_async_context(self._view)
-                for work, name in ((self._refresh(), "refreshes"), (self._count(), "counts outcomes")):
-                    self._tasks.append(start_task(work, name=f"telex dashboard {name}"))
+                for work, name in ((self._refresh, "refreshing"), (self._count, "counting outcomes")):
+                    lasting = keep_doing(f"{name} of the dashboard", work)
+                    self._tasks.append(start_task(lasting, name=f"telex dashboard {name}"))
 
     def _watcher(self, rules: AccessRules, peer: Peer) -> Authorizer:
         self._watchers += 1
@@ -114,12 +117,7 @@ class Dashboard:
     async def _refresh(self) -> None:
         while True:
             await self._watched.wait()
-            try:
-                await self._view.topic(STATE).publish(await self.snapshots.take())
-            except Closed:
-                return  # the hub was closed before the dashboard
-            except TelexError as error:
-                logger.warning("the dashboard cannot read the engine: %s", error)
+            await self._view.topic(STATE).publish(await self.snapshots.take())
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def _count(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ import msgspec
 
 from telex.codec.content import to_json
 from telex.engines.contract.groups import DeadLetter, GroupInfo
-from telex.errors import EngineFailed, TelexError, shown
+from telex.errors import Closed, EngineFailed, Misuse, TelexError, shown
 from telex.hub import Hub, scheduler_of
 from telex.triggers.admin import stored_triggers
 from telex.triggers.trigger import TriggerStatistics
@@ -23,6 +24,10 @@ RATE_SECONDS = 10.0
 """The time over which a rate is measured."""
 MAX_DEAD = 100
 """The largest number of dead letters that a snapshot shows."""
+MAX_ROWS = 200
+"""The largest numbers of groups, of commands and of triggers that a snapshot shows."""
+TAKE_SECONDS = 10.0
+"""The time that the engine has for one snapshot."""
 MAX_TEXT = 200
 """The largest number of characters of a content or a reason."""
 WORKERS = "$workers"
@@ -62,25 +67,26 @@ class DeadState(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """The state of an engine. ``lacking`` are the parts that could not be read, with the reason."""
+    """The state of an engine. ``lacking`` are the parts that could not be read, with the reason, and ``more`` are the
+    numbers of what is not shown. With a ``problem`` the engine could not be read now: the state is that of ``at``.
+    """
 
     url: str
     at: datetime
-    connected: bool
-    topics: list[TopicState]
-    more_topics: int
-    groups: list[GroupInfo]
-    dead: list[DeadState]
-    more_dead: int
-    commands: list[CommandState]
-    triggers: list[TriggerStatistics]
-    lacking: dict[str, str]
+    problem: str = ""
+    topics: list[TopicState] = []
+    groups: list[GroupInfo] = []
+    dead: list[DeadState] = []
+    commands: list[CommandState] = []
+    triggers: list[TriggerStatistics] = []
+    more: dict[str, int] = {}
+    lacking: dict[str, str] = {}
 
 
 class Snapshots:
     """Reads the state of the engine of a hub, which is open."""
 
-    def __init__(self, hub: Hub, address: str) -> None:
+    def __init__(self, hub: Hub, address: str, *, max_rows: int = MAX_ROWS, within: float = TAKE_SECONDS) -> None:
         self.letters: dict[str, DeadLetter] = {}
         """The dead letters of the last snapshot, by the id of `DeadState`."""
         self.ok: Counter[str] = Counter()
@@ -89,37 +95,63 @@ class Snapshots:
         """The numbers of errors by command, counted by the app."""
         self._hub = hub
         self._address = address
-        self._last: dict[str, datetime] = {}
+        self._max_rows = max_rows
+        self._within = within
+        self._last: dict[str, datetime] = {}  # by topic, the time of the last message
+        self._state = Snapshot(address, datetime.now(UTC))
 
     async def take(self) -> Snapshot:
-        """Return the state now. A part that cannot be read is empty and named in ``lacking``."""
+        """Return the state now, or the last one with a ``problem`` when the engine does not answer. A part that the
+        engine does not have is empty and named in ``lacking``. Raises `Closed`.
+        """
+        try:
+            async with asyncio.timeout(self._within):
+                self._state = await self._read()
+        except Closed:
+            raise
+        except (TelexError, TimeoutError) as error:
+            problem = str(error) or f"it has not answered within {self._within:g} seconds"
+            return msgspec.structs.replace(self._state, problem=problem)
+        return self._state
+
+    async def _read(self) -> Snapshot:
         lacking: dict[str, str] = {}
-        names = [name for name in await self._hub.topics() if not name.startswith("$")]
+        names = await self._hub.topics()
+        shown_names = names[:MAX_TOPICS]
+        self._last = {name: self._last[name] for name in shown_names if name in self._last}
         groups: list[GroupInfo] = []
         dead: list[DeadState] = []
         triggers: list[TriggerStatistics] = []
         try:
             groups = await self._hub.groups.list()
             dead = self._dead(await self._hub.groups.dead(limit=MAX_DEAD))
-        except TelexError as error:
+        except (Misuse, EngineFailed) as error:
             lacking["groups"] = str(error)
         try:
             stored = await stored_triggers(scheduler_of(self._hub))
             local = {trigger.trigger: trigger for trigger in self._hub.triggers()}
             triggers = sorted(({each.trigger: each for each in stored} | local).values(), key=lambda each: each.trigger)
-        except TelexError as error:
+        except (Misuse, EngineFailed) as error:
             lacking["triggers"] = str(error)
+        programs = [info for info in groups if not info.group.startswith("$")]
+        commands = self._commands(groups)
+        more = {
+            "topics": max(0, len(names) - MAX_TOPICS),
+            "groups": max(0, len(programs) - self._max_rows),
+            "dead": max(0, sum(info.dead for info in groups) - len(dead)),
+            "commands": max(0, len(commands) - self._max_rows),
+            "triggers": max(0, len(triggers) - self._max_rows),
+        }
         return Snapshot(
             self._address,
             datetime.now(UTC),
-            self._hub.connected,
-            [await self._topic(name) for name in names[:MAX_TOPICS]],
-            max(0, len(names) - MAX_TOPICS),
-            [info for info in groups if not info.group.startswith("$")],
+            "" if self._hub.connected else "it is not connected to its server, and tries again",
+            [await self._topic(name) for name in shown_names],
+            programs[: self._max_rows],
             dead,
-            max(0, sum(info.dead for info in groups) - len(dead)),
-            self._commands(groups),
-            triggers,
+            commands[: self._max_rows],
+            triggers[: self._max_rows],
+            more,
             lacking,
         )
 

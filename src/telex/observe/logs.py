@@ -8,18 +8,23 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from telex.errors import shown
 from telex.observe.headers import CORRELATION_ID, TRACEPARENT, carried
 
 OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """The attributes that every log record has; others are fields of the program (``extra=``)."""
 HIDDEN = "[hidden]"
 SECRET = re.compile(
-    r"passw|passphrase|secret|token|authorization|cookie|credential|api_?key|private_?key", re.IGNORECASE
+    r"passw|passphrase|secret|token|authorization|cookie|credential|api[-_]?key|private[-_]?key", re.IGNORECASE
 )
 """The names of fields whose values are not written."""
-IN_URL = re.compile(r"(?<=://)[^\s/@]+@")
+IN_URL = re.compile(r"""(?<=://)(?:[^\s/:@"']{0,300}:(?!\d+/)[^\s@"']{1,300}|[^\s/"']+)@(?:[^\s/@"']+@)*""")
+"""The user and the password of a URL. The password may have the marks ``/`` and ``@``, which should be escaped."""
+IN_COOKIE = re.compile(r"""(cookies?["']?\s*[=:]\s*)("[^"]*"|'[^']*'|[^\r\n]+)""", re.IGNORECASE)
 IN_TEXT = re.compile(
-    r"""((?:passw(?:or)?d|passphrase|secret|token|api_?key|private_?key)["']?\s*[=:]\s*|\bbearer\s+)("[^"]*"|'[^']*'|[^\s,;&]+)""",
+    r"""((?:passw(?:or)?d|passphrase|secret|token|api[-_]?key|private[-_]?key|credentials?)(?:[-_][\w-]{0,64})?"""
+    r"""["']?\s*[=:]\s*|authorization["']?\s*[=:]\s*(?:["']?(?:basic|bearer)\s+)?|\bbearer\s+)"""
+    r"""("[^"]*"|'[^']*'|[^\s,;&]+)""",
     re.IGNORECASE,
 )
 MAX_FIELD_LENGTH = 10_000
@@ -58,12 +63,16 @@ class JsonFormatter(logging.Formatter):
 
 def plain(value: object) -> object:
     """Return a field as text, a number, a boolean or None, without secrets."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return value if not isinstance(value, int) or abs(value) < 1 << 63 else str(value)
-    return hidden(value if isinstance(value, str) else repr(value))[:MAX_FIELD_LENGTH]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):  # of a subclass, too, which has no JSON form of its own
+        return int(value) if abs(value) < 1 << 63 else str(int(value))
+    if isinstance(value, float):
+        return float(value)
+    return hidden(value if isinstance(value, str) else shown(value))[:MAX_FIELD_LENGTH]
 
 
 def hidden(text: str) -> str:
     """Return text with its secrets replaced, and with lone surrogates as escapes."""
-    text = IN_TEXT.sub(rf"\1{HIDDEN}", IN_URL.sub(f"{HIDDEN}@", text))
-    return text.encode("utf-8", "backslashreplace").decode()
+    text = IN_COOKIE.sub(rf"\1{HIDDEN}", IN_URL.sub(f"{HIDDEN}@", text))
+    return IN_TEXT.sub(rf"\1{HIDDEN}", text).encode("utf-8", "backslashreplace").decode()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from inspect import isawaitable
-from math import inf, log
+from math import inf, log1p
 from random import random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -171,7 +171,7 @@ class OpenTelemetry:
         """Return the number of messages to skip: each message is chosen with the probability ``sample``."""
         if self._sample in (0.0, 1.0):
             return 0.0 if self._sample else inf
-        return log(1.0 - random()) // log(1.0 - self._sample)
+        return log1p(-random()) // log1p(-self._sample)
 
 
 class _Scope:

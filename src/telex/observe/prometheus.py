@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from inspect import isawaitable
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from telex.errors import BadOption, Misuse, TelexError
+from telex.errors import BadOption, Misuse, TelexError, reason_of
 from telex.hub import Hub, runtime_of
 from telex.names import Pattern, check_pattern, is_pattern
 from telex.observe.instrument import Invoke, Processing
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from telex.gateway.app import Gateway
 
+logger: logging.Logger = logging.getLogger("telex")
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 """The upper bounds of the buckets of the histograms, in seconds."""
 MAX_SERIES = 200
@@ -121,21 +123,23 @@ class Prometheus:
             key = (OTHER,) * len(key)
         return self._times.setdefault(key, CallTimes())
 
-    async def refresh(self) -> None:
+    async def refresh(self, seconds: float = LAG_SECONDS) -> None:
         """Ask the engine for its topics and for the lag of all groups, also of those that only other processes serve,
-        at most every 5 seconds. When the engine does not answer, the metrics are those that this hub knows.
+        at most every ``seconds``. When the engine does not answer, the metrics are those that this hub knows. A scrape
+        during another one gets the values before it.
         """
         hub, now = self._hub, monotonic()
-        if hub is None or now - self._lags_at < LAG_SECONDS:
+        if hub is None or now - self._lags_at < seconds:
             return
-        self._lags_at, self._lags, self._stored = now, {}, {}
+        self._lags_at, lags = now, dict[tuple[str, str], int]()
         try:
             async with asyncio.timeout(LAG_TIMEOUT_SECONDS):
                 names = (await hub.topics())[:MAX_KNOWN_TOPICS]
                 self._stored = {name: hub.topic(name).statistics().published for name in names}
-                self._lags = {(info.group, info.pattern): info.lag for info in await hub.groups.list()}
-        except (TelexError, TimeoutError):
-            return
+                lags = {(info.group, info.pattern): info.lag for info in await hub.groups.list()}
+        except (TelexError, TimeoutError) as error:
+            logger.debug("the lag of groups is not known: %s", reason_of(error))
+        self._lags = lags
 
     def text(self) -> bytes:
         """Return the metrics of the registry in the text format of Prometheus."""

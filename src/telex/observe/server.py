@@ -21,6 +21,7 @@ HEAD_SECONDS = 5.0
 """The time in which a client has to send its request, and in which it has to read the answer."""
 MAX_CONNECTIONS = 64
 HIGHEST_PORT = 65535
+FAILED = MonitorAnswer(500, TEXT, b"the metrics cannot be read; the log of the program has the error\n")
 BAD_REQUEST = MonitorAnswer(400, TEXT, b"send a GET request of HTTP/1.1\n")
 
 
@@ -110,7 +111,11 @@ class MonitorServer:
             return method, BAD_REQUEST
         if is_loopback(self._host) and (problem := check_host(hosts[0] if hosts else "")) is not None:
             return method, MonitorAnswer(403, TEXT, f"{problem}\n".encode())
-        return method, await self._monitor.answer(path, trusted=True)
+        try:
+            return method, await self._monitor.answer(path, trusted=True)
+        except Exception:  # a collector of the program may raise anything
+            logger.exception("%s cannot be answered", path[:200])
+            return method, FAILED
 
 
 def _response(method: str, answer: MonitorAnswer) -> bytes:

@@ -1,5 +1,6 @@
 """The dashboard as an app: who may connect, live snapshots, and actions."""
 
+import asyncio
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,8 +11,10 @@ import telex
 import telex.gateway
 from telex.chat.page import load
 from telex.dashboard import Dashboard
+from telex.dashboard.snapshot import Snapshot
 from telex.gateway import Peer
 from tests.support.asgi import stream
+from tests.support.websocket import WebSocketClient
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +57,11 @@ async def test_only_this_machine_and_those_whom_auth_knows_may_connect(
         board = Dashboard(hub, auth=auth)
         assert (await get(board, "/", headers))[0] == status
         await board.aclose()
+
+
+async def test_a_websocket_that_may_not_connect_is_closed_on_every_server() -> None:
+    async with telex.Hub() as hub, WebSocketClient(Dashboard(hub, auth=lambda peer: False)) as client:
+        assert (client.accepted, client.status, client.code) == (False, None, 1000)
 
 
 async def test_auth_may_be_async() -> None:
@@ -101,3 +109,26 @@ async def test_actions_change_the_engine_and_name_what_is_gone() -> None:
         with pytest.raises(telex.gateway.Refused, match="no action 'format'"):
             await act("format", json.loads("{}"))
         await board.aclose()
+
+
+@pytest.mark.slow
+async def test_an_error_of_a_snapshot_is_logged_and_the_next_snapshot_comes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with telex.Hub() as hub:
+        board = Dashboard(hub)
+        taken, take = asyncio.Event(), board.snapshots.take
+        failures = [ValueError("odd")]
+
+        async def failing() -> Snapshot:
+            if failures:
+                raise failures.pop()
+            taken.set()
+            return await take()
+
+        monkeypatch.setattr(board.snapshots, "take", failing)
+        async with WebSocketClient(board, path="/ws", headers={"host": "localhost"}):
+            await taken.wait()
+        await board.aclose()
+    assert "refreshing of the dashboard" in caplog.text
+    assert "ValueError: odd" in caplog.text

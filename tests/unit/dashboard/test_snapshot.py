@@ -1,5 +1,6 @@
 """The state of an engine at one moment: every part, its bounds, and parts that cannot be read."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ async def test_a_snapshot_has_topics_groups_dead_letters_commands_and_triggers(u
         await hub.call("double", 2)
         await hub.idle()
         found = await Snapshots(hub, "the address").take()
-    assert (found.url, found.connected, found.lacking) == ("the address", True, {})
+    assert (found.url, found.problem, found.lacking) == ("the address", "", {})
     topics = {each.topic: each for each in found.topics}
     assert topics["orders"].rate == 0.3  # three messages in ten seconds
     assert topics["orders"].last is not None
@@ -51,7 +52,7 @@ async def test_a_snapshot_has_topics_groups_dead_letters_commands_and_triggers(u
     assert (dead.topic, dead.content, dead.attempts) == ("orders", "-3", 1)
     assert "declined" in dead.reason
     assert len(dead.reason) <= module.MAX_TEXT
-    assert found.more_dead == 0
+    assert set(found.more.values()) == {0}
     assert [(each.command, each.queued, each.running) for each in found.commands] == [("double", 0, 0)]
     assert [(each.trigger, each.paused) for each in found.triggers] == [("hourly", False)]
 
@@ -74,7 +75,7 @@ async def test_many_topics_and_many_messages_are_bounded() -> None:
         for number in range(2 * MAX_SAMPLE):
             await hub.topic("a").publish(number)
         found = await Snapshots(hub, "").take()
-    assert (len(found.topics), found.more_topics) == (MAX_TOPICS, 6)
+    assert (len(found.topics), found.more["topics"]) == (MAX_TOPICS, 6)
     assert found.topics[0].topic == "a"
     assert found.topics[0].rate > MAX_SAMPLE  # they were published within a second
 
@@ -91,3 +92,49 @@ async def test_content_without_a_json_form_is_shown_as_text() -> None:
         await hub.idle()
         found = await Snapshots(hub, "").take()
     assert found.dead[0].content.startswith("<object object")
+
+
+async def test_many_groups_commands_and_triggers_are_bounded() -> None:
+    hub = telex.Hub()
+    for name in ("a", "b", "c"):
+        hub.on(name, group=name)(take)
+        hub.command(name)(take)
+        hub.every("1h", name=name)(nothing)
+    async with hub:
+        for name in ("a", "b", "c"):
+            await hub.topic(name).publish(1)
+        await hub.idle()
+        found = await Snapshots(hub, "", max_rows=1).take()
+    assert [len(found.groups), len(found.commands), len(found.triggers)] == [1, 1, 1]
+    assert [found.more[part] for part in ("groups", "commands", "triggers")] == [2, 2, 2]
+
+
+async def take(number: int) -> None: ...
+
+
+async def nothing() -> None: ...
+
+
+async def test_an_engine_that_does_not_answer_leaves_the_last_state_with_the_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with telex.Hub() as hub:
+        await hub.topic("orders").publish(1)
+        snapshots = Snapshots(hub, "", within=0.2)
+        before = await snapshots.take()
+
+        async def silent(pattern: str = ">") -> list[str]:
+            await asyncio.Event().wait()
+            return []
+
+        async def failing(pattern: str = ">") -> list[str]:
+            raise telex.EngineFailed("listing topics", "the disk is full")
+
+        monkeypatch.setattr(hub, "topics", silent)
+        found = await snapshots.take()
+        assert (found.topics, found.at, before.problem) == (before.topics, before.at, "")
+        assert "has not answered within 0.2 seconds" in found.problem
+        monkeypatch.setattr(hub, "topics", failing)
+        assert "the disk is full" in (await snapshots.take()).problem
+        monkeypatch.undo()
+        assert (await snapshots.take()).problem == ""

@@ -47,6 +47,13 @@ def test_a_field_cannot_replace_one_of_the_formatter() -> None:
         'config {"api_key": "hunter2"}',
         "Authorization: Bearer hunter2",
         "token: 'hunter2'",
+        "Authorization: Basic hunter2",
+        "{'authorization': 'Bearer hunter2'}",
+        "Set-Cookie: a=1; session=hunter2",
+        "AWS_SECRET_ACCESS_KEY=hunter2",
+        "{'api-key': 'hunter2'}",
+        "postgresql://shop:a@hunter2@db/shop",
+        "postgresql://shop:a/hunter2@db/shop",
     ],
 )
 def test_secrets_in_text_are_not_written(message: str) -> None:
@@ -61,9 +68,21 @@ def test_the_value_of_a_field_with_the_name_of_a_secret_is_not_written(name: str
 
 
 def test_odd_values_have_a_line() -> None:
+    class Broken:
+        def __repr__(self) -> str:
+            raise ValueError
+
+    class Cents(int): ...
+
+    class Share(float): ...
+
     found = written("lone \ud800", big=1 << 80, nothing=None, number=float("nan"))
     assert found["message"] == "lone \\ud800"
     assert (found["big"], found["nothing"], found["number"]) == (str(1 << 80), None, None)
+    found = written("of a class of the program", cents=Cents(3), share=Share(0.5), broken=Broken())
+    assert (found["cents"], found["share"]) == (3, 0.5)
+    assert "raises ValueError" in found["broken"]
+    assert written("see http://127.0.0.1:80/@me")["message"] == "see http://127.0.0.1:80/@me"
 
 
 async def test_the_error_of_a_handler_has_the_trace_and_the_correlation_of_its_message(

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 import telex
+from telex.engines.contract.groups import GroupInfo
 from telex.observe import Prometheus
 from telex.observe.prometheus import MAX_SERIES, CallTimes, Series
 from telex.testing.clock import VirtualClock
@@ -127,6 +128,29 @@ async def test_the_lag_of_a_group_that_nobody_serves_here_is_that_of_the_engine(
             await hub.topic("bills").publish(number)
         await metrics.refresh()
         assert values(metrics)["telex_lag", "bills", "billing"] == 3
+
+
+async def test_a_scrape_during_another_one_gets_the_values_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics = made()
+    async with telex.Hub(observe=metrics) as hub:
+        info = GroupInfo("billing", "bills", lag=3, leased=0, delayed=0, dead=0, paused=False)
+        asked, answer = asyncio.Event(), asyncio.Event()
+
+        async def listed() -> list[GroupInfo]:
+            asked.set()
+            await answer.wait()
+            return [info]
+
+        monkeypatch.setattr(hub.groups, "list", listed)
+        answer.set()
+        await metrics.refresh()
+        asked.clear()
+        answer.clear()
+        slow = asyncio.create_task(metrics.refresh(0.0))
+        await asked.wait()
+        assert values(metrics)["telex_lag", "bills", "billing"] == 3
+        answer.set()
+        await slow
 
 
 def test_a_trigger_that_is_late_shows() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 import telex
 from telex.observe import Monitor, MonitorServer, Prometheus
@@ -45,6 +47,23 @@ async def test_it_answers_with_metrics_and_health() -> None:
 async def test_a_page_of_a_browser_cannot_read_it_by_a_name_of_its_own() -> None:
     async with MonitorServer(Monitor(telex.Hub()), "127.0.0.1", 0) as server:
         assert (await asked(server, request("/readyz", "evil.example")))[0] == "HTTP/1.1 403 Forbidden"
+
+
+async def test_a_collector_that_raises_is_logged_and_answered_with_500(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Collector):
+        def describe(self) -> list[Metric]:
+            return []
+
+        def collect(self) -> list[Metric]:
+            raise LookupError("mine")
+
+    registry = CollectorRegistry(support_collectors_without_names=True)
+    metrics = Prometheus(registry)
+    async with telex.Hub(observe=metrics) as hub, MonitorServer(Monitor(hub, metrics), "127.0.0.1", 0) as server:
+        registry.register(Broken())
+        status, body = await asked(server, request("/metrics"))
+        assert (status, b"the log of the program has the error" in body) == ("HTTP/1.1 500 Internal Server Error", True)
+    assert "LookupError: mine" in caplog.text
 
 
 @pytest.mark.parametrize(

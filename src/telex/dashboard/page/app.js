@@ -7,6 +7,7 @@ const number = new Intl.NumberFormat("en");
 const STATES = { connecting: "Connecting", online: "Live", offline: "Offline", ended: "Ended", stopped: "Ended" };
 
 let snapshot = null;
+let problem = "";  // of the engine, as the notice shows it
 
 /** Make an element with text or elements inside. */
 function make(tag, attributes = {}, ...inside) {
@@ -68,13 +69,13 @@ function some(...parts) {
 }
 
 function show() {
-  const { groups, dead, commands, triggers, topics, lacking } = snapshot;
+  const { groups, dead, commands, triggers, topics, more: hidden, lacking } = snapshot;
   byId("url").textContent = snapshot.url;
   const totals = {
-    Topics: number.format(topics.length + snapshot.more_topics),
+    Topics: number.format(topics.length + hidden.topics),
     "Messages a second": number.format(Math.round(topics.reduce((sum, each) => sum + each.rate, 0))),
     Lag: number.format(groups.reduce((sum, each) => sum + each.lag, 0)),
-    "Dead letters": number.format(dead.length + snapshot.more_dead),
+    "Dead letters": number.format(dead.length + hidden.dead),
     "Commands queued": number.format(commands.reduce((sum, each) => sum + each.queued, 0)),
   };
   byId("totals").replaceChildren(...Object.entries(totals).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
@@ -93,7 +94,6 @@ function show() {
       button("Drop", `the message of ${each.topic}, ${each.id}`, () => drop(each)),
     ),
   ]), "No message is dead.");
-  if (snapshot.more_dead) byId("dead").tBodies[0].append(more(snapshot.more_dead, 7, "dead letters"));
   fill("commands", ["Command", "Queued", "Running", "Dead", "Done here", "Failed here"], commands.map((each) => [
     each.command, count(each.queued), count(each.running), count(each.dead, true), count(each.ok), count(each.failed, true),
   ]), "No command was sent yet.");
@@ -103,6 +103,7 @@ function show() {
     each.ended ? "" : button(each.paused ? "Resume" : "Pause", each.trigger,
       () => act(each.paused ? "resume_trigger" : "pause_trigger", { trigger: each.trigger })),
   ]), lacking.triggers ?? "No trigger is declared.");
+  for (const [id, name] of [["groups", "groups"], ["dead", "dead letters"], ["commands", "commands"], ["triggers", "triggers"]]) more(id, name);
   showTopics();
 }
 
@@ -111,11 +112,15 @@ function showTopics() {
   const found = snapshot.topics.filter((each) => each.topic.toLowerCase().includes(wanted));
   fill("topics", ["Topic", "Messages a second", "Last message"], found.map((each) => [each.topic, rate(each.rate), time(each.last)]),
     wanted ? "No topic has this in its name." : "Nothing was published yet.");
-  if (snapshot.more_topics) byId("topics").tBodies[0].append(more(snapshot.more_topics, 3, "topics"));
+  more("topics", "topics");
 }
 
-function more(amount, columns, name) {
-  return make("tr", {}, make("td", { colspan: columns, class: "none" }, `and ${number.format(amount)} more ${name}`));
+/** Add a last row with the number of things that the snapshot leaves out. */
+function more(id, name) {
+  const table = byId(id), amount = snapshot.more[id];
+  if (!amount) return;
+  const cell = make("td", { colspan: table.tHead.rows[0].cells.length, class: "none" }, `and ${number.format(amount)} more ${name}`);
+  table.tBodies[0].append(make("tr", {}, cell));
 }
 
 function notice(text) {
@@ -156,8 +161,11 @@ const wire = new Wire(address, {
   frame(frame) {
     if (frame.op !== "messages") return;
     snapshot = frame.messages.at(-1).content;
-    byId("state").dataset.engine = snapshot.connected ? "up" : "down";
-    notice(snapshot.connected ? "" : "The engine does not reach its server; it tries again.");
+    byId("state").dataset.engine = snapshot.problem ? "down" : "up";
+    if (snapshot.problem !== problem) {  // a notice of an action stays until the next action
+      problem = snapshot.problem;
+      notice(problem && `The engine cannot be read, and these figures are of ${new Date(snapshot.at).toLocaleTimeString()}: ${problem}`);
+    }
     show();
   },
 });
