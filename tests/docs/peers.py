@@ -3,6 +3,7 @@
 A program is imported, so its declarations have to be right. Its `main` is called where the library needs no server.
 """
 
+import asyncio
 import io
 import os
 import sys
@@ -51,7 +52,21 @@ def apscheduler(program: ModuleType) -> None:
         program.scheduler.shutdown()
 
 
-RUN: dict[str, Callable[[ModuleType], None]] = {"apscheduler": apscheduler, "celery": celery}
+def faststream(program: ModuleType) -> None:
+    """Publish to the broker of FastStream's tests, which needs no server."""
+    from faststream.nats import TestNatsBroker
+
+    async def run() -> None:
+        async with TestNatsBroker(program.broker):
+            await program.main()
+
+    if hasattr(program, "main"):
+        asyncio.run(run())
+    elif hasattr(program, "test_an_order_is_answered"):
+        asyncio.run(program.test_an_order_is_answered())
+
+
+RUN: dict[str, Callable[[ModuleType], None]] = {"apscheduler": apscheduler, "celery": celery, "faststream": faststream}
 
 
 def main() -> None:

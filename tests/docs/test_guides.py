@@ -19,7 +19,11 @@ from scripts.examples import EXAMPLES, ROOT, blocks
 
 GUIDES = EXAMPLES / "guides"
 PAIRS = 15
-PEERS = {"apscheduler": ("apscheduler", "sqlalchemy"), "celery": ("celery",)}
+PEERS = {
+    "apscheduler": ("apscheduler", "sqlalchemy"),
+    "celery": ("celery",),
+    "faststream": ("faststream", "nats"),
+}
 """The folder of each guide, and the packages that its programs for the other library need."""
 PRINTS = re.compile(r"^# -> (.*)$", re.MULTILINE)
 
